@@ -1,0 +1,88 @@
+# make            build bin/velonym
+# make demo       the whole job once, on a made-up register, in a temporary folder
+# make test       everything a change must pass (.ci/run adds arm64 under qemu and the assembly check)
+# make bench      measure, then write BENCHMARKS.md (make bench QUICK=1: does it work?)
+# make asm        regenerate the assembly from its generators
+
+GO          ?= go
+PKG         := github.com/velonym/velonym
+FUZZTIME    ?= 3s
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
+VULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.1.4
+RACEPKGS    ?= ./csvfast/... ./engine/... ./server/... ./cmd/...
+
+.PHONY: build install demo test fmt vet lint unit race fuzz imports generated test-arm64 portable asm asm-check bench testdata vuln clean
+
+build:
+	$(GO) build -buildvcs=auto -trimpath -o bin/velonym ./cmd/velonym
+
+install:
+	$(GO) install -buildvcs=auto -trimpath ./cmd/velonym
+
+demo: build
+	VELONYM=bin/velonym bash testdata/demo.sh
+
+test: fmt vet lint imports generated unit race fuzz
+
+fmt:
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "not formatted (run gofmt -w):"; echo "$$bad"; exit 1; }
+
+vet:
+	$(GO) vet ./...
+
+lint:
+	$(GO) run $(STATICCHECK) ./...
+
+imports:
+	bash .ci/imports
+
+# what is generated and kept must be what the generators write
+generated:
+	$(GO) run ./testdata/generate -check
+	$(GO) mod tidy -diff
+
+unit:
+	$(GO) test ./...
+
+race:
+	$(GO) test -race -short $(RACEPKGS)
+
+# a few seconds of each fuzz target
+fuzz:
+	bash .ci/fuzz $(FUZZTIME)
+
+# the arm64 kernels and their twins, emulated
+test-arm64:
+	bash .ci/arm64
+
+# the whole tree without assembly, vetted on every platform we name and one big-endian
+portable:
+	$(GO) test -short -tags purego ./csvfast/... ./engine/kernel/... ./engine/suite/...
+	@for p in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 linux/s390x linux/riscv64; do \
+		echo "vet $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) vet ./csvfast/... ./engine/kernel/... ./engine/suite/... || exit 1; done
+	@for p in linux/arm64 darwin/arm64 darwin/amd64; do \
+		echo "build $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/velonym || exit 1; done
+
+asm:
+	cd csvfast/internal/asm && bash generate.sh
+	cd engine/kernel/internal/asm && bash generate.sh
+
+# regenerated assembly must be what is committed
+asm-check: asm
+	git diff --exit-code -- '*.s' || { echo "asm: the committed assembly is not what its generator writes: run 'make asm'"; exit 1; }
+
+bench: build
+	bin/velonym bench engine $(if $(QUICK),--quick)
+	bin/velonym bench tokenizer $(if $(QUICK),--quick)
+	bin/velonym bench run $(if $(QUICK),--quick)
+	bin/velonym bench http $(if $(QUICK),--quick)
+	bin/velonym bench report > BENCHMARKS.md.new && mv BENCHMARKS.md.new BENCHMARKS.md
+
+testdata:
+	$(GO) run ./testdata/generate
+
+vuln:
+	$(GO) run $(VULNCHECK) ./...
+
+clean:
+	rm -rf bin
