@@ -1,0 +1,32 @@
+// Package csvfast finds the fields of CSV and the strings of JSON at the speed
+// of memory, and writes both with the least quoting.
+//
+// It works index first. A structural index of a window of the input (where
+// every field ends, which end a row, which hold quotes) is made by vector
+// instructions in one strict pass, and everything else is built on it:
+// [Selector] gives the positions of chosen columns of a buffer of whole rows,
+// [Reader] has the shape of encoding/csv's reader, and [Dialect] cuts a file
+// into exact shares at true row ends, whatever its quoting. Positions are
+// ranges over the caller's bytes; nothing is copied, and nothing is normalised:
+// a CRLF inside quotes stays as it is.
+//
+// What is valid CSV is what encoding/csv accepts with LazyQuotes off, and what
+// is refused is refused at the same line and column:
+//
+//   - a row ends at a line feed outside quotes; a carriage return right before
+//     it belongs to the row end, any other is data. The last row may end at the
+//     end of the input, with or without a carriage return
+//   - a field that starts with the quote character is quoted: it ends at a
+//     quote that is followed by a delimiter or a row end, and holds quotes
+//     doubled. A quote in any other field is an error
+//   - lines that hold nothing are no rows
+//
+// For JSON, [DataArray] reads the one shape {"data":["…",…]} and [PathFinder]
+// finds strings by path in lines of JSON; both check the whole document
+// strictly (RFC 8259).
+//
+// Every loop has a portable form, which is its specification, and vector forms
+// for amd64 (AVX-512, AVX2) and arm64 (NEON); [Kernels] lists those that this
+// CPU can run. All types are for one goroutine at a time; functions and Dialect
+// are safe for concurrent use.
+package csvfast
