@@ -1,0 +1,253 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"unsafe"
+)
+
+// HCTR2 (IACR ePrint 2021/1441) of a message M ‖ N, M the first 16 bytes, N of any
+// length, with h = AES(0), L = AES(1) and X the POLYVAL state after the length block
+// and the tweak:
+//
+//	MM = M ⊕ Hash(X, N)      UU = AES(MM)      S = MM ⊕ UU ⊕ L
+//	V  = N ⊕ AES(S ⊕ 1) ‖ AES(S ⊕ 2) ‖ …
+//	U  = UU ⊕ Hash(X, V)     C = U ‖ V
+//
+// Hash absorbs whole blocks; a last partial block is followed by a 1 byte and zeros,
+// and the length block says which of the two it was. Decryption swaps AES at UU for
+// its inverse. With N empty, Hash(X, N) = X, so that C = X ⊕ AES(X ⊕ M): plain AES
+// with X folded into the first and the last round key.
+
+// powers is how many powers of h a schedule holds: enough for values of that many
+// blocks to be hashed with one reduction.
+const powers = 16
+
+// schedule is what the kernels of a Cipher read, in key memory. Assembly knows the
+// offsets: see internal/asm/layout.
+type schedule struct {
+	one    [15][16]byte     // 0: round keys, X folded into the first and the last
+	oneInv [15][16]byte     // 240: the same for the equivalent inverse cipher (FIPS 197 §5.3.5)
+	enc    [15][16]byte     // 480: round keys
+	inv    [15][16]byte     // 720: round keys of the equivalent inverse cipher
+	pow    [powers][16]byte // 960: h^1, h^2, … h^16 under POLYVAL's product
+	l      [16]byte         // 1216: L
+	even   [16]byte         // 1232: X when len(N) is a multiple of 16
+	odd    [16]byte         // 1248: X when it is not
+}
+
+// Cipher is HCTR2-AES-256 under one key and one tweak. Its schedules live in key
+// memory. It is safe for concurrent use until Close.
+type Cipher struct {
+	s   *schedule
+	aes keyCipher
+}
+
+// NewCipher expands key for messages under tweak, which may be of any length. The
+// caller wipes key. The error is that of a system without memory.
+func NewCipher(key *[32]byte, tweak []byte) (*Cipher, error) {
+	s, err := keyNew[schedule]()
+	if err != nil {
+		return nil, err
+	}
+	block, err := newKeyCipher(key[:])
+	if err != nil {
+		keyDelete(s)
+		return nil, err
+	}
+	expandKey(&s.enc, &s.inv, key)
+	var h [16]byte
+	block.Encrypt(s.pow[0][:], h[:])
+	h[0] = 1
+	block.Encrypt(s.l[:], h[:])
+	h1 := loadFE(s.pow[0][:])
+	p := h1
+	for i := 1; i < powers; i++ {
+		p = p.dot(h1)
+		p.store(s.pow[i][:])
+	}
+	tweakState(h1, tweak, 2).store(s.even[:])
+	tweakState(h1, tweak, 3).store(s.odd[:])
+	s.one, s.oneInv = s.enc, s.inv
+	for i, x := range s.even {
+		s.one[0][i] ^= x
+		s.one[14][i] ^= x
+		s.oneInv[0][i] ^= x
+		s.oneInv[14][i] ^= x
+	}
+	return &Cipher{s: s, aes: block}, nil
+}
+
+// tweakState is the POLYVAL state after the length block, which says how many bits
+// the tweak has and (the last bit of low) whether the message is whole blocks, and
+// the tweak.
+func tweakState(h fe, tweak []byte, low uint64) fe {
+	x := fe{lo: uint64(len(tweak))*16 + low}.dot(h)
+	var b [16]byte
+	for len(tweak) > 0 {
+		b = [16]byte{}
+		n := copy(b[:], tweak)
+		x = x.xor(loadFE(b[:])).dot(h)
+		tweak = tweak[n:]
+	}
+	return x
+}
+
+// Close wipes the key. The cipher must not be used again.
+func (c *Cipher) Close() {
+	keyDelete(c.s)
+	c.aes.release()
+	*c = Cipher{}
+}
+
+// hash continues the POLYVAL state x over n, a last partial block padded.
+func hash(x, h fe, n []byte) fe {
+	for len(n) >= 16 {
+		x = x.xor(loadFE(n)).dot(h)
+		n = n[16:]
+	}
+	if len(n) > 0 {
+		var b [16]byte
+		b[copy(b[:], n)] = 1
+		x = x.xor(loadFE(b[:])).dot(h)
+	}
+	return x
+}
+
+// Encrypt enciphers src, at least 16 bytes, into dst[:len(src)]. dst and src must be
+// the same place or not overlap.
+func (c *Cipher) Encrypt(dst, src []byte) { c.crypt(dst, src, false) }
+
+// Decrypt is the inverse of Encrypt.
+func (c *Cipher) Decrypt(dst, src []byte) { c.crypt(dst, src, true) }
+
+func (c *Cipher) crypt(dst, src []byte, decrypt bool) {
+	if len(src) < 16 {
+		panic("kernel: HCTR2 of less than a block")
+	}
+	dst = dst[:len(src)]
+	s := c.s
+	x, h := loadFE(s.even[:]), loadFE(s.pow[0][:])
+	if len(src)%16 != 0 {
+		x = loadFE(s.odd[:])
+	}
+	mm := loadFE(src).xor(hash(x, h, src[16:]))
+	var b [16]byte
+	mm.store(b[:])
+	if decrypt {
+		c.aes.Decrypt(b[:], b[:])
+	} else {
+		c.aes.Encrypt(b[:], b[:])
+	}
+	uu := loadFE(b[:])
+	// The head is written last: src may be dst, and is no longer needed.
+	tail := dst[16:]
+	c.xctr(tail, src[16:], mm.xor(uu).xor(loadFE(s.l[:])))
+	if decrypt {
+		// Hash of the plain tail, which now is in dst.
+		uu.xor(hash(x, h, tail)).store(dst)
+		return
+	}
+	uu.xor(hash(x, h, tail)).store(dst)
+}
+
+// xctr adds the key stream AES(s ⊕ 1), AES(s ⊕ 2), … to src.
+func (c *Cipher) xctr(dst, src []byte, s fe) {
+	var b [16]byte
+	for i := uint64(1); len(src) >= 16; i++ {
+		fe{s.lo ^ i, s.hi}.store(b[:])
+		c.aes.Encrypt(b[:], b[:])
+		loadFE(src).xor(loadFE(b[:])).store(dst)
+		src, dst = src[16:], dst[16:]
+		if len(src) > 0 && len(src) < 16 {
+			fe{s.lo ^ (i + 1), s.hi}.store(b[:])
+			c.aes.Encrypt(b[:], b[:])
+			for j, v := range src {
+				dst[j] = v ^ b[j]
+			}
+			return
+		}
+	}
+	if len(src) > 0 {
+		fe{s.lo ^ 1, s.hi}.store(b[:])
+		c.aes.Encrypt(b[:], b[:])
+		for j, v := range src {
+			dst[j] = v ^ b[j]
+		}
+	}
+}
+
+// expandKeyGeneric is the key expansion of AES-256 (FIPS 197 §5.2) and of its
+// equivalent inverse cipher, without tables or branches on the key.
+func expandKeyGeneric(enc, inv *[15][16]byte, key *[32]byte) {
+	var w [60]uint32
+	for i := range 8 {
+		w[i] = binary.LittleEndian.Uint32(key[4*i:])
+	}
+	rcon := uint32(1)
+	for i := 8; i < 60; i++ {
+		t := w[i-1]
+		switch i % 8 {
+		case 0:
+			t = subWord(t>>8|t<<24) ^ rcon
+			rcon <<= 1
+		case 4:
+			t = subWord(t)
+		}
+		w[i] = w[i-8] ^ t
+	}
+	for i, v := range w {
+		binary.LittleEndian.PutUint32(enc[i/4][4*(i%4):], v)
+		if i >= 4 && i < 56 {
+			v = invMixColumn(v)
+		}
+		binary.LittleEndian.PutUint32(inv[14-i/4][4*(i%4):], v)
+	}
+	wipe(unsafe.Slice((*byte)(unsafe.Pointer(&w)), unsafe.Sizeof(w)))
+}
+
+// Four elements of AES's field GF(2^8), x^8+x^4+x^3+x+1, one a byte of a word.
+
+const lanes01 = 0x01010101
+
+func doubleLanes(a uint32) uint32 { return a&0x7f7f7f7f<<1 ^ a>>7&lanes01*0x1b }
+
+func mulLanes(a, b uint32) (r uint32) {
+	for range 8 {
+		r ^= a & (b & lanes01 * 0xff)
+		a = doubleLanes(a)
+		b = b >> 1 & 0x7f7f7f7f
+	}
+	return r
+}
+
+func rotLanes(a uint32, n uint) uint32 {
+	low := uint32(0xff>>n) * lanes01
+	return a&low<<n | a>>(8-n)&(0xff>>(8-n)*lanes01)
+}
+
+// subWord is the S-box on four bytes: the inverse in the field, a^254, then an affine
+// map.
+func subWord(a uint32) uint32 {
+	a2 := mulLanes(a, a)
+	a3 := mulLanes(a2, a)
+	a6 := mulLanes(a3, a3)
+	a12 := mulLanes(a6, a6)
+	a15 := mulLanes(a12, a3)
+	a30 := mulLanes(a15, a15)
+	a60 := mulLanes(a30, a30)
+	a120 := mulLanes(a60, a60)
+	a126 := mulLanes(a120, a6)
+	a127 := mulLanes(a126, a)
+	v := mulLanes(a127, a127)
+	return v ^ rotLanes(v, 1) ^ rotLanes(v, 2) ^ rotLanes(v, 3) ^ rotLanes(v, 4) ^ 0x63*lanes01
+}
+
+// invMixColumn multiplies a column, first byte lowest, by 0e 0b 0d 09.
+func invMixColumn(a uint32) uint32 {
+	r := func(v uint32, n uint) uint32 { return v>>n | v<<(32-n) }
+	a2 := doubleLanes(a)
+	a4 := doubleLanes(a2)
+	a8 := doubleLanes(a4)
+	a9 := a8 ^ a
+	return a8 ^ a4 ^ a2 ^ r(a9^a2, 8) ^ r(a9^a4, 16) ^ r(a9, 24)
+}

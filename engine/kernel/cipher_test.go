@@ -1,0 +1,105 @@
+package kernel
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"testing"
+)
+
+func unhex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func readVectors(t testing.TB, name string, into any) {
+	t.Helper()
+	b, err := os.ReadFile("../../testdata/vectors/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestHCTR2Vectors runs the official vectors of HCTR2-AES-256 both ways.
+func TestHCTR2Vectors(t *testing.T) {
+	var cases []struct {
+		Description string
+		Input       struct {
+			Key   string `json:"key_hex"`
+			Tweak string `json:"tweak_hex"`
+		}
+		Plain  string `json:"plaintext_hex"`
+		Cipher string `json:"ciphertext_hex"`
+	}
+	readVectors(t, "hctr2/HCTR2_AES256.json", &cases)
+	if len(cases) == 0 {
+		t.Fatal("no vectors")
+	}
+	eachKernel(t, func(t *testing.T) {
+		for _, v := range cases {
+			c, err := NewCipher((*[32]byte)(unhex(t, v.Input.Key)), unhex(t, v.Input.Tweak))
+			if err != nil {
+				t.Fatal(err)
+			}
+			plain, want := unhex(t, v.Plain), unhex(t, v.Cipher)
+			got := make([]byte, len(plain))
+			c.Encrypt(got, plain)
+			if !bytes.Equal(got, want) {
+				t.Fatalf("%s: encrypts to %x, want %x", v.Description, got, want)
+			}
+			c.Decrypt(got, got)
+			if !bytes.Equal(got, plain) {
+				t.Fatalf("%s: decrypts to %x, want %x", v.Description, got, plain)
+			}
+			c.Close()
+		}
+		t.Logf("%d vectors", len(cases))
+	})
+}
+
+// TestPolyvalVectors runs the official vectors of POLYVAL.
+func TestPolyvalVectors(t *testing.T) {
+	var cases []struct {
+		Input struct {
+			Key     string `json:"key_hex"`
+			Message string `json:"message_hex"`
+		}
+		Hash string `json:"hash_hex"`
+	}
+	readVectors(t, "hctr2/Polyval.json", &cases)
+	for i, v := range cases {
+		got := make([]byte, 16)
+		hash(fe{}, loadFE(unhex(t, v.Input.Key)), unhex(t, v.Input.Message)).store(got)
+		if !bytes.Equal(got, unhex(t, v.Hash)) {
+			t.Fatalf("vector %d: %x, want %s", i, got, v.Hash)
+		}
+	}
+	t.Logf("%d vectors", len(cases))
+}
+
+// TestKeyExpansion compares the last round keys and a whole encryption with FIPS 197.
+func TestKeyExpansion(t *testing.T) {
+	key := (*[32]byte)(unhex(t, "603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4"))
+	want := "fe4890d1e6188d0b046df344706c631e" // FIPS 197 appendix A.3, w56 to w59
+	var enc, inv, enc2, inv2 [15][16]byte
+	expandKeyGeneric(&enc, &inv, key)
+	if got := hex.EncodeToString(enc[14][:]); got != want {
+		t.Fatalf("last round key %s, want %s", got, want)
+	}
+	for i := range 100 {
+		key[i%32] += byte(i)
+		expandKeyGeneric(&enc, &inv, key)
+		expandKey(&enc2, &inv2, key)
+		if enc != enc2 || inv != inv2 {
+			t.Fatal("the expansion of this CPU differs from the portable one")
+		}
+	}
+}

@@ -1,0 +1,247 @@
+package kernel
+
+// Form is a text form of a cipher text C (any bytes): how it is written and read.
+// The zero value is no form.
+type Form uint8
+
+// The forms. Lengths are for C of n bytes.
+const (
+	Pair62 Form = iota + 1 // 2n characters of a–z A–Z 0–9, the first with the generation mark
+	Hex                    // 2n digits, lower case; upper case accepted
+	B64u                   // ⌈8n/6⌉, RFC 4648 §5 without padding
+	B32                    // ⌈8n/5⌉, RFC 4648 §6 in lower case without padding; upper case accepted
+	UUID                   // 36 for n = 16, no other n; upper case accepted
+)
+
+var formNames = [...]string{Pair62: "pair62", Hex: "hex", B64u: "b64u", B32: "b32", UUID: "uuid"}
+
+// String returns the name that tokens use.
+func (f Form) String() string { return formNames[f] }
+
+// maxGen is how many generations the mark of pair62 can tell apart.
+const maxGen = 12
+
+const (
+	alphabet62 = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	alphabet64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	alphabet32 = "abcdefghijklmnopqrstuvwxyz234567"
+	alphabet16 = "0123456789abcdef"
+)
+
+// noDigit marks a character outside an alphabet in the decoding tables.
+const noDigit = 0xff
+
+var (
+	pairs62, pairs16                   [256][2]byte
+	digits62, digits64, digits32, hexs [256]byte
+)
+
+func init() {
+	for b := range 256 {
+		pairs62[b] = [2]byte{alphabet62[b/62], alphabet62[b%62]}
+		pairs16[b] = [2]byte{alphabet16[b>>4], alphabet16[b&15]}
+	}
+	fill := func(t *[256]byte, alphabet string, fold bool) {
+		for i := range t {
+			t[i] = noDigit
+		}
+		for i, c := range []byte(alphabet) {
+			t[c] = byte(i)
+			if fold && c >= 'a' {
+				t[c-0x20] = byte(i)
+			}
+		}
+	}
+	fill(&digits62, alphabet62, false)
+	fill(&digits64, alphabet64, false)
+	fill(&digits32, alphabet32, true)
+	fill(&hexs, alphabet16, true)
+}
+
+// EncodedLen returns the length of n bytes in form f. UUID answers 36 whatever n is:
+// callers refuse any n but 16.
+func (f Form) EncodedLen(n int) int {
+	switch f {
+	case B64u:
+		return (8*n + 5) / 6
+	case B32:
+		return (8*n + 4) / 5
+	case UUID:
+		return 36
+	}
+	return 2 * n
+}
+
+// DecodedLen returns how many bytes a text of n characters stands for, or -1 if no
+// text of the form has that length.
+func (f Form) DecodedLen(n int) int {
+	switch f {
+	case B64u:
+		if n%4 == 1 {
+			return -1
+		}
+		return n * 6 / 8
+	case B32:
+		if r := n % 8; r == 1 || r == 3 || r == 6 {
+			return -1
+		}
+		return n * 5 / 8
+	case UUID:
+		if n != 36 {
+			return -1
+		}
+		return 16
+	}
+	if n%2 != 0 {
+		return -1
+	}
+	return n / 2
+}
+
+// Marked says whether the form tells its generation.
+func (f Form) Marked() bool { return f == Pair62 }
+
+// Mark returns the generation that a text of a marked form names, -1 if it names none.
+func (f Form) Mark(text []byte) int {
+	if len(text) == 0 {
+		return -1
+	}
+	d := digits62[text[0]]
+	if d >= 5*maxGen {
+		return -1
+	}
+	return int(d / 5)
+}
+
+// Encode writes src in form f to dst[:f.EncodedLen(len(src))]. dst and src must not
+// overlap. gen, 0 to 11, is the mark of Pair62; other forms ignore it.
+func (f Form) Encode(dst, src []byte, gen int) {
+	switch f {
+	case Pair62:
+		dst = dst[:2*len(src)]
+		for i, b := range src {
+			p := pairs62[b]
+			dst[2*i], dst[2*i+1] = p[0], p[1]
+		}
+		if len(src) > 0 {
+			dst[0] = alphabet62[5*gen+int(src[0]/62)]
+		}
+	case Hex:
+		encodeHex(dst, src)
+	case B64u:
+		encodeBits(dst[:f.EncodedLen(len(src))], src, 6, alphabet64)
+	case B32:
+		encodeBits(dst[:f.EncodedLen(len(src))], src, 5, alphabet32)
+	case UUID:
+		_ = dst[35]
+		encodeHex(dst, src[:4])
+		dst[8] = '-'
+		encodeHex(dst[9:], src[4:6])
+		dst[13] = '-'
+		encodeHex(dst[14:], src[6:8])
+		dst[18] = '-'
+		encodeHex(dst[19:], src[8:10])
+		dst[23] = '-'
+		encodeHex(dst[24:], src[10:16])
+	}
+}
+
+func encodeHex(dst, src []byte) {
+	dst = dst[:2*len(src)]
+	for i, b := range src {
+		p := pairs16[b]
+		dst[2*i], dst[2*i+1] = p[0], p[1]
+	}
+}
+
+func encodeBits(dst, src []byte, width uint, alphabet string) {
+	mask := uint32(len(alphabet) - 1)
+	var acc uint32
+	var have uint
+	j := 0
+	for i := range dst {
+		if have < width {
+			acc <<= 8
+			if j < len(src) {
+				acc |= uint32(src[j])
+				j++
+			}
+			have += 8
+		}
+		have -= width
+		dst[i] = alphabet[acc>>have&mask]
+	}
+}
+
+// Decode reads src into dst[:f.DecodedLen(len(src))] and returns the generation that
+// Pair62 marks (0 for other forms, which carry none). ok is false for what no Encode
+// writes: another length, a foreign character, a pair above 255, non-zero spare bits,
+// a mark above 11. dst may hold anything then.
+func (f Form) Decode(dst, src []byte) (gen int, ok bool) {
+	n := f.DecodedLen(len(src))
+	if n < 0 {
+		return 0, false
+	}
+	dst = dst[:n]
+	switch f {
+	case Pair62:
+		if n == 0 {
+			return 0, true
+		}
+		var bad int
+		for i := range dst {
+			a, b := int(digits62[src[2*i]]), int(digits62[src[2*i+1]])
+			if i == 0 {
+				gen = a / 5
+				bad |= (5*maxGen - 1 - a)
+				a -= 5 * gen
+			}
+			v := 62*a + b
+			bad |= (61 - b) | (255 - v)
+			dst[i] = byte(v)
+		}
+		return gen, bad >= 0
+	case Hex:
+		return 0, decodeHex(dst, src) < 16
+	case B64u:
+		return 0, decodeBits(dst, src, 6, &digits64)
+	case B32:
+		return 0, decodeBits(dst, src, 5, &digits32)
+	case UUID:
+		bad := decodeHex(dst[:4], src) | decodeHex(dst[4:6], src[9:]) | decodeHex(dst[6:8], src[14:]) |
+			decodeHex(dst[8:10], src[19:]) | decodeHex(dst[10:], src[24:])
+		dash := (src[8] ^ '-') | (src[13] ^ '-') | (src[18] ^ '-') | (src[23] ^ '-')
+		return 0, bad < 16 && dash == 0
+	}
+	return 0, false
+}
+
+// decodeHex returns a number of 16 or more when a character was no digit.
+func decodeHex(dst, src []byte) (bad byte) {
+	src = src[:2*len(dst)]
+	for i := range dst {
+		a, b := hexs[src[2*i]], hexs[src[2*i+1]]
+		bad |= a | b
+		dst[i] = a<<4 | b
+	}
+	return bad
+}
+
+func decodeBits(dst, src []byte, width uint, digits *[256]byte) bool {
+	var acc uint32
+	var have uint
+	var bad byte
+	j := 0
+	for _, c := range src {
+		d := digits[c]
+		bad |= d
+		acc = acc<<width | uint32(d&(1<<width-1))
+		have += width
+		if have >= 8 {
+			have -= 8
+			dst[j] = byte(acc >> have)
+			j++
+		}
+	}
+	return bad < 0x80 && acc&(1<<have-1) == 0
+}
