@@ -1,0 +1,196 @@
+package keys
+
+import (
+	"bytes"
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// MasterKey wraps the secrets of a keystore. It is safe for concurrent use.
+type MasterKey struct {
+	// Only the cipher is kept: the 32 bytes that it was made of are wiped.
+	aead cipher.AEAD
+}
+
+// execTimeout bounds how long an exec: source may take.
+const execTimeout = 30 * time.Second
+
+// maxKeySource is the most that is read from a source of a master key.
+const maxKeySource = 4096
+
+// newMasterKey takes the 32 bytes of k and wipes them.
+func newMasterKey(k []byte) (*MasterKey, error) {
+	defer wipe(k)
+	block, err := aes.NewCipher(k)
+	if err != nil {
+		return nil, fmt.Errorf("%w: need 32 bytes", ErrMasterKey)
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil, fmt.Errorf("%w: AES-256-GCM is not available: %w", ErrMasterKey, err)
+	}
+	return &MasterKey{aead: aead}, nil
+}
+
+// NewMasterKeyFile makes a random master key and writes it to a new file as 64
+// hexadecimal digits, readable by the owner alone. It never overwrites: for a
+// path that exists it returns ErrKeystoreExists. The file is on disk when it
+// returns.
+func NewMasterKeyFile(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%w: master key file %s: choose another directory, or keep using this key", ErrKeystoreExists, path)
+	}
+	if err != nil {
+		return fmt.Errorf("keys: making the master key file: %w", err)
+	}
+	var k [SecretSize]byte
+	rand.Read(k[:])
+	text := make([]byte, 2*SecretSize+1)
+	hex.Encode(text, k[:])
+	text[2*SecretSize] = '\n'
+	wipe(k[:])
+	_, err = f.Write(text)
+	wipe(text)
+	if err == nil {
+		// The mode given to open is cut by the umask, never widened; a
+		// umask that took the owner's read bit away would make a key
+		// that nobody can load.
+		err = f.Chmod(0o600)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		os.Remove(path)
+		return fmt.Errorf("keys: writing the master key file: %w", err)
+	}
+	return nil
+}
+
+// syncDir makes a new name in a directory durable.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil // directories cannot be synced there
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if e := d.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// LoadMasterKey reads the master key from a source:
+//
+//	PATH          a file that its owner alone can read
+//	env:NAME      an environment variable, which is unset after reading
+//	exec:COMMAND  the standard output of a command, run by the shell; it has
+//	              30 seconds, and what it says on standard error is dropped
+//
+// The key is 64 hexadecimal digits with white space around them allowed, or,
+// from a file or a command, exactly 32 bytes. Errors are ErrMasterKey and never
+// hold what was read.
+func LoadMasterKey(ctx context.Context, source string) (*MasterKey, error) {
+	var raw []byte
+	var err error
+	text := false
+	switch {
+	case strings.HasPrefix(source, "env:"):
+		text = true
+		name := source[len("env:"):]
+		v, ok := os.LookupEnv(name)
+		if !ok || name == "" {
+			return nil, fmt.Errorf("%w: environment variable %q is not set: set it to 64 hexadecimal digits", ErrMasterKey, name)
+		}
+		os.Unsetenv(name)
+		raw = []byte(v)
+	case strings.HasPrefix(source, "exec:"):
+		raw, err = runKeyCommand(ctx, source[len("exec:"):])
+	case source == "":
+		return nil, fmt.Errorf("%w: no source given: name a file, env:NAME or exec:COMMAND", ErrMasterKey)
+	default:
+		raw, err = readKeyFile(source)
+	}
+	defer wipe(raw)
+	if err != nil {
+		return nil, err
+	}
+	var k [SecretSize]byte
+	defer wipe(k[:])
+	trimmed := bytes.TrimSpace(raw)
+	switch {
+	case len(raw) == SecretSize && !text:
+		copy(k[:], raw)
+	case len(trimmed) == 2*SecretSize:
+		if _, err := hex.Decode(k[:], trimmed); err != nil {
+			// The error of hex names the offending byte: it is left out.
+			return nil, fmt.Errorf("%w: %s: a character is not a hexadecimal digit", ErrMasterKey, sourceName(source))
+		}
+	default:
+		return nil, fmt.Errorf("%w: %s gave %d bytes: need 64 hexadecimal digits", ErrMasterKey, sourceName(source), len(trimmed))
+	}
+	return newMasterKey(k[:])
+}
+
+// sourceName leaves a command's text out, which may hold credentials.
+func sourceName(source string) string {
+	if strings.HasPrefix(source, "exec:") {
+		return "the exec: command"
+	}
+	return source
+}
+
+func readKeyFile(path string) ([]byte, error) {
+	// A named pipe would block the open for ever.
+	st, err := os.Stat(path)
+	if err == nil && !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %s is not a regular file", ErrMasterKey, path)
+	}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: there is no file %s: restore it from your backup; secrets cannot be read without it", ErrMasterKey, path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMasterKey, err)
+	}
+	defer f.Close()
+	st, err = f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMasterKey, err)
+	}
+	if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %s is not a regular file", ErrMasterKey, path)
+	}
+	if perm := st.Mode().Perm(); runtime.GOOS != "windows" && perm&0o077 != 0 {
+		return nil, fmt.Errorf("%w: %s is open to others than its owner (mode %04o): run chmod 600 on it, and consider whether the key was read", ErrMasterKey, path, perm)
+	}
+	raw := make([]byte, maxKeySource)
+	n, err := io.ReadFull(f, raw)
+	if err != nil && err != io.ErrUnexpectedEOF && err != io.EOF {
+		wipe(raw)
+		return nil, fmt.Errorf("%w: reading %s: %w", ErrMasterKey, path, err)
+	}
+	return raw[:n], nil
+}

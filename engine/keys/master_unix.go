@@ -1,0 +1,14 @@
+//go:build unix
+
+package keys
+
+import (
+	"os/exec"
+	"syscall"
+)
+
+// ownGroup lets a timeout end the command's children too.
+func ownGroup(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+}

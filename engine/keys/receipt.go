@@ -1,0 +1,121 @@
+package keys
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/subtle"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Why a project's secrets were destroyed.
+const (
+	ReasonSevered   = "severed"   // by order
+	ReasonRetention = "retention" // the retention ended
+)
+
+// Receipt is what remains of a project's secrets: a statement, signed by the
+// keystore's own receipt key, of what was destroyed and when. Its JSON form is
+// what is stored and handed out.
+//
+// The signature is Ed25519 (RFC 8032) over the text "velonym destruction
+// receipt 1", a line feed, and the compact JSON form of the receipt with the
+// member "signature" left out, members in the order below, as encoding/json
+// writes it with HTML escaping off.
+type Receipt struct {
+	V         int          `json:"v"` // 1
+	Project   string       `json:"project"`
+	Orgs      []ReceiptOrg `json:"orgs"`
+	Reason    string       `json:"reason"`              // ReasonSevered or ReasonRetention
+	Retention *time.Time   `json:"retention,omitempty"` // when it ended or would have ended
+	Destroyed time.Time    `json:"destroyed"`
+	Imported  bool         `json:"imported"`   // a secret had come from outside: copies may exist there
+	PublicKey []byte       `json:"public_key"` // Ed25519, base64 in JSON
+	Signature []byte       `json:"signature,omitempty"`
+}
+
+// ReceiptOrg is one key domain of a destroyed project.
+type ReceiptOrg struct {
+	Org         string              `json:"org"`
+	Generations []ReceiptGeneration `json:"generations"`
+}
+
+// ReceiptGeneration is one destroyed generation.
+type ReceiptGeneration struct {
+	Gen      int       `json:"gen"`
+	Created  time.Time `json:"created"`
+	Imported bool      `json:"imported"`
+}
+
+const receiptContext = "velonym destruction receipt 1\n"
+
+// encode is the JSON form without HTML escapes and without a line end.
+func (r Receipt) encode() ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(r); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+func (r Receipt) message() ([]byte, error) {
+	r.Signature = nil
+	b, err := r.encode()
+	if err != nil {
+		return nil, err
+	}
+	return append([]byte(receiptContext), b...), nil
+}
+
+// sign fills in the public key and the signature.
+func (r *Receipt) sign(key ed25519.PrivateKey) error {
+	r.PublicKey = append([]byte(nil), key.Public().(ed25519.PublicKey)...)
+	msg, err := r.message()
+	if err != nil {
+		return err
+	}
+	r.Signature = ed25519.Sign(key, msg)
+	return nil
+}
+
+// ParseReceipt reads the JSON form of a receipt. It refuses unknown members,
+// which a signature would not cover, and does not verify.
+func ParseReceipt(doc []byte) (Receipt, error) {
+	var r Receipt
+	d := json.NewDecoder(bytes.NewReader(doc))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&r); err != nil {
+		return Receipt{}, fmt.Errorf("%w: not the JSON form of a receipt", ErrReceipt)
+	}
+	if d.More() {
+		return Receipt{}, fmt.Errorf("%w: something follows the receipt", ErrReceipt)
+	}
+	return r, nil
+}
+
+// VerifyReceipt checks the signature of a receipt against the public key that
+// the reader trusts, as [Keystore.ReceiptKey] gives it. With a nil key it shows
+// only that the receipt was not changed since whoever holds the private half of
+// the key that it names signed it. The error is ErrReceipt.
+func VerifyReceipt(r Receipt, trusted ed25519.PublicKey) error {
+	if r.V != 1 {
+		return fmt.Errorf("%w: version %d is unknown here", ErrReceipt, r.V)
+	}
+	if len(r.PublicKey) != ed25519.PublicKeySize || len(r.Signature) != ed25519.SignatureSize {
+		return fmt.Errorf("%w: public key or signature has a wrong length", ErrReceipt)
+	}
+	if trusted != nil && subtle.ConstantTimeCompare(r.PublicKey, trusted) != 1 {
+		return fmt.Errorf("%w: signed by another keystore than the one trusted", ErrReceipt)
+	}
+	msg, err := r.message()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrReceipt, err)
+	}
+	if !ed25519.Verify(ed25519.PublicKey(r.PublicKey), msg, r.Signature) {
+		return fmt.Errorf("%w: the signature does not fit the content", ErrReceipt)
+	}
+	return nil
+}

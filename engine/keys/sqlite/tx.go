@@ -1,0 +1,257 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/velonym/velonym/engine/keys"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+type tx struct {
+	s   *Store
+	t   *sql.Tx
+	ctx context.Context
+}
+
+// never stands for no expiry.
+const never = math.MaxInt64
+
+func expiry(t time.Time) int64 {
+	if t.IsZero() {
+		return never
+	}
+	return t.UnixMicro()
+}
+
+func nullTime(t time.Time) sql.NullInt64 {
+	return sql.NullInt64{Int64: t.UnixMicro(), Valid: !t.IsZero()}
+}
+
+func fromNull(n sql.NullInt64) time.Time {
+	if !n.Valid {
+		return time.Time{}
+	}
+	return time.UnixMicro(n.Int64).UTC()
+}
+
+func (t *tx) exec(query string, args ...any) error {
+	_, err := t.t.ExecContext(t.ctx, query, args...)
+	return t.s.fault(err)
+}
+
+// one is exec of a statement that must change exactly one row.
+func (t *tx) one(query string, args ...any) error {
+	r, err := t.t.ExecContext(t.ctx, query, args...)
+	if err != nil {
+		return t.s.fault(err)
+	}
+	n, err := r.RowsAffected()
+	if err == nil && n != 1 {
+		err = keys.ErrNotFound
+	}
+	return err
+}
+
+func (t *tx) Meta(name string) ([]byte, error) {
+	var v []byte
+	err := t.t.QueryRowContext(t.ctx, "SELECT value FROM meta WHERE name = ?", name).Scan(&v)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return v, t.s.fault(err)
+}
+
+func (t *tx) SetMeta(name string, value []byte) error {
+	if value == nil {
+		return t.exec("DELETE FROM meta WHERE name = ?", name)
+	}
+	return t.exec("INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value)
+}
+
+const projectColumns = "name, method, policy, format, tag, orgs, retention, imported, created, severed_at, reason"
+
+func (t *tx) scanProject(row interface{ Scan(...any) error }) (keys.ProjectRow, error) {
+	var p keys.ProjectRow
+	var orgs []byte
+	var retention, severed sql.NullInt64
+	var created int64
+	err := row.Scan(&p.Name, &p.Method, &p.Policy, &p.Format, &p.Tag, &orgs, &retention, &p.Imported, &created, &severed, &p.Reason)
+	if err != nil {
+		return p, err
+	}
+	if err := json.Unmarshal(orgs, &p.Orgs); err != nil {
+		return p, fmt.Errorf("%w: %s: the organisations of a project cannot be read: restore it from a backup", keys.ErrCorrupt, t.s.path)
+	}
+	p.Retention = fromNull(retention)
+	p.Created = time.UnixMicro(created).UTC()
+	p.SeveredAt = fromNull(severed)
+	p.Severed = severed.Valid
+	return p, nil
+}
+
+func (t *tx) Project(name string) (keys.ProjectRow, error) {
+	p, err := t.scanProject(t.t.QueryRowContext(t.ctx, "SELECT "+projectColumns+" FROM project WHERE name = ?", name))
+	if errors.Is(err, sql.ErrNoRows) {
+		return keys.ProjectRow{}, keys.ErrNotFound
+	}
+	if err != nil && !errors.Is(err, keys.ErrCorrupt) {
+		err = t.s.fault(err)
+	}
+	return p, err
+}
+
+func (t *tx) Projects() ([]keys.ProjectRow, error) {
+	rows, err := t.t.QueryContext(t.ctx, "SELECT "+projectColumns+" FROM project ORDER BY name")
+	if err != nil {
+		return nil, t.s.fault(err)
+	}
+	defer rows.Close()
+	var out []keys.ProjectRow
+	for rows.Next() {
+		p, err := t.scanProject(rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, t.s.fault(rows.Err())
+}
+
+func (t *tx) AddProject(p keys.ProjectRow) error {
+	orgs, err := json.Marshal(p.Orgs)
+	if err != nil {
+		return fmt.Errorf("keys: organisations: %w", err)
+	}
+	_, err = t.t.ExecContext(t.ctx, "INSERT INTO project ("+projectColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		p.Name, p.Method, p.Policy, p.Format, p.Tag, orgs, nullTime(p.Retention), p.Imported, p.Created.UnixMicro(), nullTime(p.SeveredAt), p.Reason)
+	if code(err) == sqlite3.SQLITE_CONSTRAINT {
+		return keys.ErrExists
+	}
+	return t.s.fault(err)
+}
+
+func (t *tx) SetRetention(name string, until time.Time) error {
+	return t.one("UPDATE project SET retention = ? WHERE name = ?", until.UnixMicro(), name)
+}
+
+func (t *tx) SetSevered(name string, at time.Time, reason string) error {
+	return t.one("UPDATE project SET severed_at = ?, reason = ? WHERE name = ?", at.UnixMicro(), reason, name)
+}
+
+func (t *tx) keyRows(where string, args ...any) ([]keys.KeyRow, error) {
+	rows, err := t.t.QueryContext(t.ctx, "SELECT prj, org, gen, state, imported, created, destroyed, wrapped FROM generation WHERE "+where+" ORDER BY org, gen", args...)
+	if err != nil {
+		return nil, t.s.fault(err)
+	}
+	defer rows.Close()
+	var out []keys.KeyRow
+	for rows.Next() {
+		var k keys.KeyRow
+		var created int64
+		var destroyed sql.NullInt64
+		if err := rows.Scan(&k.Prj, &k.Org, &k.Gen, &k.State, &k.Imported, &created, &destroyed, &k.Wrapped); err != nil {
+			return nil, t.s.fault(err)
+		}
+		k.Created = time.UnixMicro(created).UTC()
+		k.Destroyed = fromNull(destroyed)
+		out = append(out, k)
+	}
+	return out, t.s.fault(rows.Err())
+}
+
+func (t *tx) Keys(prj string) ([]keys.KeyRow, error) { return t.keyRows("prj = ?", prj) }
+
+func (t *tx) DomainKeys(d keys.Domain) ([]keys.KeyRow, error) {
+	return t.keyRows("prj = ? AND org = ?", d.Prj, d.Org)
+}
+
+func (t *tx) AddKey(k keys.KeyRow) error {
+	return t.exec("INSERT INTO generation (prj, org, gen, state, imported, created, destroyed, wrapped) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		k.Prj, k.Org, k.Gen, string(k.State), k.Imported, k.Created.UnixMicro(), nullTime(k.Destroyed), k.Wrapped)
+}
+
+func (t *tx) Deactivate(d keys.Domain, gen int) error {
+	return t.one("UPDATE generation SET state = 'deactivated' WHERE prj = ? AND org = ? AND gen = ?", d.Prj, d.Org, gen)
+}
+
+func (t *tx) EraseKeys(prj string, at time.Time) error {
+	// Same length, so in place; then secure_delete clears what NULL frees.
+	if err := t.exec("UPDATE generation SET wrapped = zeroblob(length(wrapped)) WHERE prj = ? AND wrapped IS NOT NULL", prj); err != nil {
+		return err
+	}
+	return t.exec("UPDATE generation SET wrapped = NULL, state = 'destroyed', destroyed = ? WHERE prj = ? AND state <> 'destroyed'", at.UnixMicro(), prj)
+}
+
+func (t *tx) AddReceipt(project string, doc []byte) error {
+	return t.exec("INSERT INTO receipt (project, doc) VALUES (?, ?)", project, doc)
+}
+
+func (t *tx) Receipts(project string) ([][]byte, error) {
+	rows, err := t.t.QueryContext(t.ctx, "SELECT doc FROM receipt WHERE ?1 = '' OR project = ?1 ORDER BY id", project)
+	if err != nil {
+		return nil, t.s.fault(err)
+	}
+	defer rows.Close()
+	var out [][]byte
+	for rows.Next() {
+		var doc []byte
+		if err := rows.Scan(&doc); err != nil {
+			return nil, t.s.fault(err)
+		}
+		out = append(out, doc)
+	}
+	return out, t.s.fault(rows.Err())
+}
+
+func (t *tx) Revoke(jti string, exp time.Time) error {
+	return t.exec("INSERT INTO revocation VALUES (?, ?) ON CONFLICT (jti) DO UPDATE SET expires = max(expires, excluded.expires)", []byte(jti), expiry(exp))
+}
+
+func (t *tx) Revocations() ([]string, error) {
+	rows, err := t.t.QueryContext(t.ctx, "SELECT jti FROM revocation ORDER BY jti")
+	if err != nil {
+		return nil, t.s.fault(err)
+	}
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var jti []byte
+		if err := rows.Scan(&jti); err != nil {
+			return nil, t.s.fault(err)
+		}
+		out = append(out, string(jti))
+	}
+	return out, t.s.fault(rows.Err())
+}
+
+func (t *tx) Spent(jti string) (int64, error) {
+	var n int64
+	err := t.t.QueryRowContext(t.ctx, "SELECT spent FROM budget WHERE jti = ?", []byte(jti)).Scan(&n)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	return n, t.s.fault(err)
+}
+
+func (t *tx) SetSpent(jti string, spent int64, exp time.Time) error {
+	return t.exec("INSERT INTO budget VALUES (?, ?, ?) ON CONFLICT (jti) DO UPDATE SET spent = excluded.spent, expires = max(expires, excluded.expires)", []byte(jti), spent, expiry(exp))
+}
+
+func (t *tx) DropExpired(before time.Time) (int64, error) {
+	if err := t.exec("DELETE FROM budget WHERE expires < ?", before.UnixMicro()); err != nil {
+		return 0, err
+	}
+	r, err := t.t.ExecContext(t.ctx, "DELETE FROM revocation WHERE expires < ?", before.UnixMicro())
+	if err != nil {
+		return 0, t.s.fault(err)
+	}
+	return r.RowsAffected()
+}
+
+func (t *tx) Bump() error { return t.one("UPDATE change SET n = n + 1") }

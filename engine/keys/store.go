@@ -1,0 +1,99 @@
+package keys
+
+import (
+	"context"
+	"time"
+)
+
+// SchemaVersion is the version of the tables that this package's stores make
+// and read. A store refuses a newer one with ErrSchema.
+const SchemaVersion = 1
+
+// Store keeps the rows of a keystore durably. It sees only wrapped secrets and
+// takes no decision. Several processes may use one store at the same time.
+// Implementations are safe for concurrent use; storetest holds the tests that
+// all of them pass.
+type Store interface {
+	// View calls f with a consistent, read-only view.
+	View(ctx context.Context, f func(Tx) error) error
+
+	// Update calls f in a transaction that is serialised against every other
+	// Update of every process, and commits it durably when f returns nil.
+	// Otherwise nothing is changed, and the error of f is returned as it is.
+	Update(ctx context.Context, f func(Tx) error) error
+
+	// Change reads the change counter, cheaply.
+	Change(ctx context.Context) (uint64, error)
+
+	// Scrub rewrites what the store keeps on disk so that no content deleted
+	// before the call is left in it.
+	Scrub(ctx context.Context) error
+
+	// Name says where the store is, for error texts; it holds no password.
+	Name() string
+
+	// Close releases the store. Calls after it fail.
+	Close() error
+}
+
+// ProjectRow is a project as a store keeps it.
+type ProjectRow struct {
+	Project
+	Reason string // why it is severed: ReasonSevered or ReasonRetention
+}
+
+// KeyRow is a generation as a store keeps it.
+type KeyRow struct {
+	Domain
+	Gen       int
+	State     State
+	Imported  bool
+	Created   time.Time
+	Destroyed time.Time
+	Wrapped   []byte // nil when destroyed
+}
+
+// Tx is one transaction of a [Store]. It is used by one goroutine and not kept
+// after the function that it was given to. Times have microsecond precision.
+type Tx interface {
+	// Meta returns nil when there is no such entry. SetMeta with nil removes.
+	Meta(name string) ([]byte, error)
+	SetMeta(name string, value []byte) error
+
+	// Project returns ErrNotFound when there is none of that name. Projects
+	// are listed by name, in byte order. AddProject returns ErrExists.
+	Project(name string) (ProjectRow, error)
+	Projects() ([]ProjectRow, error)
+	AddProject(p ProjectRow) error
+	SetRetention(name string, until time.Time) error
+	SetSevered(name string, at time.Time, reason string) error
+
+	// Keys lists the generations of all domains of a project, by
+	// organisation in byte order, then by number. DomainKeys lists one
+	// domain's, by number.
+	Keys(prj string) ([]KeyRow, error)
+	DomainKeys(d Domain) ([]KeyRow, error)
+	AddKey(k KeyRow) error
+	Deactivate(d Domain, gen int) error
+	// EraseKeys overwrites and then deletes all wrapped secrets of a
+	// project, and marks its generations destroyed.
+	EraseKeys(prj string, at time.Time) error
+
+	// Receipts are listed in the order in which they were added; project ""
+	// means all.
+	AddReceipt(project string, doc []byte) error
+	Receipts(project string) ([][]byte, error)
+
+	// Revoke is idempotent and keeps the later time.
+	Revoke(jti string, exp time.Time) error
+	Revocations() ([]string, error)
+	// Spent returns 0 for an unknown jti. A zero exp means never dropped.
+	Spent(jti string) (int64, error)
+	SetSpent(jti string, spent int64, exp time.Time) error
+	// DropExpired deletes revocations and budgets that expired before t and
+	// says how many revocations there were among them.
+	DropExpired(t time.Time) (revocations int64, err error)
+
+	// Bump raises the change counter.
+	Bump() error
+}
