@@ -1,0 +1,131 @@
+package csvfast
+
+// line reads the line that starts at i and ends with buf, and adds what it
+// finds. It is checkValue with the tree of the paths walked beside it.
+func (f *PathFinder) line(buf []byte, i int) (int, string) {
+	i = skipSpace(buf, i)
+	if i == len(buf) {
+		return i, ""
+	}
+	f.Rows++
+	depth := 0
+	node := uint16(0) // of the value that starts at i
+	for {
+		if i == len(buf) {
+			return i, reasonEnd
+		}
+		var reason string
+		switch c := buf[i]; c {
+		case '"':
+			end, escaped, reason := checkString(buf, i+1)
+			if reason != "" {
+				return end, reason
+			}
+			if node != noNode && f.nodes[node].leaf >= 0 {
+				f.found(i+1, end, node, escaped)
+			}
+			i = end + 1
+		case '{', '[':
+			if depth == maxDepth {
+				return i, reasonDepth
+			}
+			if c == '{' && node != noNode && f.nodes[node].leaf >= 0 {
+				f.foundOther(i, node, '{')
+			}
+			i = skipSpace(buf, i+1)
+			if i < len(buf) && buf[i] == c+2 { // '}' and ']' stand two after their openings
+				i++
+				break
+			}
+			if c == '{' {
+				f.stack[depth] = node | inObject
+				if i, node, reason = f.member(buf, i, node); reason != "" {
+					return i, reason
+				}
+			} else {
+				f.stack[depth] = node
+			}
+			depth++
+			continue
+		default:
+			begin := i
+			if i, reason = checkScalar(buf, i); reason != "" {
+				return i, reason
+			}
+			if node != noNode && f.nodes[node].leaf >= 0 {
+				f.foundOther(begin, node, scalarKind(c))
+			}
+		}
+		for {
+			i = skipSpace(buf, i)
+			if depth == 0 {
+				if i < len(buf) {
+					return i, reasonTrailing
+				}
+				return i, ""
+			}
+			if i == len(buf) {
+				return i, reasonEnd
+			}
+			top := f.stack[depth-1]
+			if buf[i] == ',' {
+				i = skipSpace(buf, i+1)
+				node = top &^ inObject
+				if top&inObject != 0 {
+					if i, node, reason = f.member(buf, i, node); reason != "" {
+						return i, reason
+					}
+				}
+				break
+			}
+			if top&inObject != 0 && buf[i] == '}' || top&inObject == 0 && buf[i] == ']' {
+				i++
+				depth--
+				continue
+			}
+			return i, reasonComma
+		}
+	}
+}
+
+// member reads a member name at i and the ':' after it, and returns the
+// position of the value and its node, given the node of the object.
+func (f *PathFinder) member(buf []byte, i int, node uint16) (int, uint16, string) {
+	if i == len(buf) {
+		return i, node, reasonEnd
+	}
+	if buf[i] != '"' {
+		return i, node, reasonKey
+	}
+	end, escaped, reason := checkString(buf, i+1)
+	if reason != "" {
+		return end, node, reason
+	}
+	if node != noNode {
+		node = f.childRaw(node, buf[i+1:end], escaped)
+	}
+	i, reason = pastColon(buf, end+1)
+	return i, node, reason
+}
+
+// found adds the string buf[begin:end].
+func (f *PathFinder) found(begin, end int, node uint16, escaped bool) {
+	if escaped {
+		f.Escaped = append(f.Escaped, uint32(len(f.Path)))
+	}
+	f.Spans = append(f.Spans, uint32(begin), uint32(end-begin))
+	f.Path = append(f.Path, uint8(f.nodes[node].leaf))
+}
+
+// foundOther adds a value that is no string.
+func (f *PathFinder) foundOther(begin int, node uint16, kind byte) {
+	f.NotString = append(f.NotString, NotString{Offset: uint32(begin), Path: uint8(f.nodes[node].leaf), Kind: kind})
+}
+
+// scalarKind is the Kind of a value that starts with c.
+func scalarKind(c byte) byte {
+	if c == '-' || isDigit(c) {
+		return '0'
+	}
+	return c
+}
