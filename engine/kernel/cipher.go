@@ -36,7 +36,7 @@ type schedule struct {
 }
 
 // Cipher is HCTR2-AES-256 under one key and one tweak. Its schedules live in key
-// memory. It is safe for concurrent use until Close.
+// memory. It is safe for concurrent use until Release.
 type Cipher struct {
 	s   *schedule
 	aes keyCipher
@@ -92,8 +92,8 @@ func tweakState(h fe, tweak []byte, low uint64) fe {
 	return x
 }
 
-// Close wipes the key. The cipher must not be used again.
-func (c *Cipher) Close() {
+// Release wipes the key. The cipher must not be used again.
+func (c *Cipher) Release() {
 	keyDelete(c.s)
 	c.aes.release()
 	*c = Cipher{}

@@ -59,7 +59,7 @@ func TestHCTR2Vectors(t *testing.T) {
 			if !bytes.Equal(got, plain) {
 				t.Fatalf("%s: decrypts to %x, want %x", v.Description, got, plain)
 			}
-			c.Close()
+			c.Release()
 		}
 		t.Logf("%d vectors", len(cases))
 	})

@@ -1,0 +1,234 @@
+package suite
+
+import (
+	"github.com/velonym/velonym/engine/kernel"
+)
+
+// ValueError says why value Index of a batch has no result.
+type ValueError struct {
+	Index int
+	Code  Code
+}
+
+// Batch is values to transform and their results. One goroutine at a time; reused, it
+// allocates nothing in steady state.
+type Batch struct {
+	// Src is the arena that holds the values. Kernels are faster when 64 bytes or more
+	// of capacity stand behind the last value; it is never required. It must not
+	// overlap Dst.
+	Src []byte
+	// Spans is off, len of every value in Src.
+	Spans []uint32
+
+	// Pre and Post are written around every result in Dst, those of empty and bad
+	// values included: `"` and `",` for JSON, "" and "\n" for CSV rows. With at most
+	// 4 bytes together the fast path applies.
+	Pre, Post string
+
+	// Dst is where results are appended, in the order of the values; give Dst[:0] to
+	// reuse it. It must stay below 4 GiB.
+	Dst []byte
+
+	// At, if not nil, scatters the results instead: result i is written to
+	// Dst[At[i] : At[i]+OutLen(len of value i)], and Pre and Post are not used. It has
+	// one offset for every value. It is only for plans whose OutLen is not -1 for
+	// these values; Dst must hold every place within len(Dst), and places must not
+	// overlap. Bytes outside the places are left alone, so that the caller may have
+	// written the rest of a row already; the place of an empty or bad value is left
+	// alone too, or holds any bytes.
+	At []uint32
+
+	// Out is off, len in Dst of every result, framing excluded. Transform sets it; len
+	// is 0 for empty and for bad values.
+	Out []uint32
+	// Bad lists the values without a result, ascending. Transform sets it.
+	Bad []ValueError
+
+	// Doc holds the counters for policy document, required there.
+	Doc *Document
+
+	work work
+}
+
+// work is what a batch keeps between calls. It holds values in the clear until it is
+// used again.
+type work struct {
+	value, tmp, msg, c []byte
+	random             []byte
+	span               [2]uint32
+	count              [1]uint64
+}
+
+func (w *work) spanOf(v []byte) []uint32 {
+	w.span = [2]uint32{0, uint32(len(v))}
+	return w.span[:]
+}
+
+// Transform transforms every value of b. A bad value does not stop the others.
+func (p *Plan) Transform(b *Batch) {
+	n := len(b.Spans) / 2
+	b.Bad = b.Bad[:0]
+	b.Out = grow(b.Out[:0], 2*n)[:2*n]
+	p.portable(b, 0, n)
+	if p.op == Secondary {
+		b.work.clean()
+	}
+}
+
+// TransformParallel is Transform over that many goroutines at most: the same results
+// in the same order. Up to 1,000 values, and batches of policy document, which need
+// their order, run in the calling goroutine.
+func (p *Plan) TransformParallel(b *Batch, workers int) {
+	p.Transform(b)
+}
+
+// portable transforms the values from to to one by one. It is the specification of the
+// faster paths.
+func (p *Plan) portable(b *Batch, from, to int) {
+	for i := from; i < to; i++ {
+		v := b.Src[b.Spans[2*i]:][:b.Spans[2*i+1]]
+		if b.At != nil {
+			at := b.At[i]
+			room := p.OutLen(len(v))
+			res, code := p.appendValue(b, b.Dst[at:at:int(at)+room], v)
+			b.set(i, int(at), len(res), code)
+			continue
+		}
+		b.Dst = append(b.Dst, b.Pre...)
+		start := len(b.Dst)
+		var code Code
+		b.Dst, code = p.appendValue(b, b.Dst, v)
+		b.set(i, start, len(b.Dst)-start, code)
+		b.Dst = append(b.Dst, b.Post...)
+	}
+}
+
+func (b *Batch) set(i, off, n int, code Code) {
+	b.Out[2*i], b.Out[2*i+1] = uint32(off), uint32(n)
+	if code != 0 {
+		b.Bad = append(b.Bad, ValueError{i, code})
+	}
+}
+
+func (p *Plan) appendValue(b *Batch, dst, v []byte) ([]byte, Code) {
+	if len(v) == 0 {
+		return dst, 0
+	}
+	switch p.op {
+	case Reverse:
+		return p.reverse.append(&b.work, dst, v)
+	case Secondary:
+		w := &b.work
+		plain, code := p.reverse.append(w, w.value[:0], v)
+		w.value = plain
+		if code != 0 {
+			return dst, NotAPseudonym
+		}
+		return p.pseudonymise(b, dst, plain)
+	}
+	return p.pseudonymise(b, dst, v)
+}
+
+func (p *Plan) pseudonymise(b *Batch, dst, v []byte) ([]byte, Code) {
+	f, w := &p.forward, &b.work
+	if len(f.spec.Norm) > 0 {
+		var ok bool
+		w.msg, w.tmp, ok = f.spec.Norm.normalise(w.msg[:0], w.tmp, v)
+		if !ok {
+			return dst, ValueNotText
+		}
+		w.value = append(w.value[:0], w.msg...)
+		v = w.value
+	}
+	switch {
+	case len(v) == 0:
+		return dst, 0
+	case len(v) > maxValue:
+		return dst, ValueTooLong
+	case f.fpe != nil:
+		return f.fpe.append(dst, v, false)
+	case f.spec.Method == Reversible && f.spec.Tag == 0 && !isText(v):
+		return dst, ValueNotText
+	case f.form == kernel.UUID && f.spec.Method == Reversible && f.prefix+(len(v)+16)&^15 != 16:
+		return dst, ValueTooLong
+	}
+	if f.spec.Method == Irreversible {
+		var c [16]byte
+		switch f.spec.Policy {
+		case Same:
+			f.mac.Sum(c[:], v, w.spanOf(v), nil)
+		case Different:
+			p.random(c[:])
+		case PerDocument:
+			w.count[0] = b.Doc.next(v)
+			f.mac.Sum(c[:], v, w.spanOf(v), w.count[:])
+		}
+		w.c = append(w.c[:0], c[:]...)
+	} else {
+		var r [12]byte
+		switch f.spec.Policy {
+		case Different:
+			w.random = grow(w.random[:0], 12)[:12]
+			p.random(w.random)
+			copy(r[:], w.random)
+		case PerDocument:
+			r = counter(b.Doc.next(v))
+		}
+		w.c = f.message(w.c[:0], &r, v)
+		f.cipher.Encrypt(w.c, w.c)
+	}
+	n := f.form.EncodedLen(len(w.c))
+	dst = grow(dst, n)[:len(dst)+n]
+	f.form.Encode(dst[len(dst)-n:], w.c, f.gen)
+	return dst, 0
+}
+
+// append reverses the pseudonym x and appends its value.
+func (r *backward) append(w *work, dst, x []byte) ([]byte, Code) {
+	if r.fpe != nil {
+		return r.fpe.append(dst, x, true)
+	}
+	n := r.form.DecodedLen(len(x))
+	if !r.lengthOK(n) {
+		return dst, NotAPseudonym
+	}
+	w.c = grow(w.c[:0], n)[:n]
+	gen, ok := r.form.Decode(w.c, x)
+	if !ok {
+		return dst, NotAPseudonym
+	}
+	try := r.try
+	var marked [1]int
+	if r.form.Marked() {
+		if r.ciphers[gen] == nil {
+			return dst, NotAPseudonym
+		}
+		marked[0] = gen
+		try = marked[:]
+	}
+	w.msg = grow(w.msg[:0], n)[:n]
+	for _, g := range try {
+		r.ciphers[g].Decrypt(w.msg, w.c)
+		if n, ok := r.open(w.msg); ok {
+			return append(dst, w.msg[r.prefix:][:n]...), 0
+		}
+	}
+	return dst, NotAPseudonym
+}
+
+// grow returns b with room for n more bytes or numbers, at least doubling when it
+// must move.
+func grow[T byte | uint32](b []T, n int) []T {
+	if cap(b)-len(b) >= n {
+		return b
+	}
+	g := make([]T, len(b), max(2*cap(b), len(b)+n))
+	copy(g, b)
+	return g
+}
+
+func (w *work) clean() {
+	for _, s := range [][]byte{w.value, w.tmp, w.msg, w.c} {
+		kernel.Wipe(s[:cap(s)])
+	}
+}

@@ -1,0 +1,217 @@
+package suite
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/velonym/velonym/engine/kernel"
+)
+
+// Secret is one living generation of a domain: its number, whether it is the one that
+// makes new pseudonyms, and its secret.
+type Secret struct {
+	Gen    int
+	Active bool
+	S      [32]byte
+}
+
+// The purposes of working keys, in their order in Keys.mem.
+const (
+	purposeRev = iota
+	purposeMac
+	purposeDoc
+	purposeFPE
+	purposes
+)
+
+var purposeNames = [purposes]string{"rev", "mac", "doc", "fpe"}
+
+// Keys holds the working keys of one key domain and what plans expand from them, in
+// locked memory. It is safe for concurrent use. It is counted: NewKeys returns count
+// 1, plans hold it while they are open, and the last Release wipes it.
+type Keys struct {
+	refs   atomic.Int64
+	mem    []byte // working keys: generation × purpose × 32 bytes
+	living [MaxGenerations]bool
+	newest []int // living generations, newest first
+	active int   // -1: none
+
+	mu      sync.Mutex
+	ciphers map[cipherID]*kernel.Cipher
+	macs    map[macID]*kernel.HMAC
+	fpes    map[fpeID]*ff1Key
+}
+
+type cipherID struct {
+	gen, tag int
+	policy   Policy
+}
+
+type macID struct{ gen, purpose int }
+
+type fpeID struct {
+	gen      int
+	alphabet string
+}
+
+// NewKeys derives the working keys of the domain (prj, org), each at most 255 bytes,
+// from the secrets of its living generations, of which at most one is active
+// (HKDF-SHA-256, RFC 5869). It keeps nothing of the secrets: the caller wipes them.
+func NewKeys(prj, org string, secrets []Secret) (*Keys, error) {
+	if len(prj) > 255 || len(org) > 255 {
+		return nil, errors.New("suite: names of project and organisation are at most 255 bytes")
+	}
+	if len(secrets) == 0 {
+		return nil, errors.New("suite: a key domain needs a living generation")
+	}
+	k := &Keys{
+		active:  -1,
+		ciphers: map[cipherID]*kernel.Cipher{},
+		macs:    map[macID]*kernel.HMAC{},
+		fpes:    map[fpeID]*ff1Key{},
+	}
+	for _, s := range secrets {
+		switch {
+		case s.Gen < 0 || s.Gen >= MaxGenerations:
+			return nil, errors.New("suite: generations are numbered 0 to 11")
+		case k.living[s.Gen]:
+			return nil, fmt.Errorf("suite: generation %d given twice", s.Gen)
+		case s.Active && k.active >= 0:
+			return nil, errors.New("suite: two active generations")
+		case s.Active:
+			k.active = s.Gen
+		}
+		k.living[s.Gen] = true
+	}
+	for g := MaxGenerations - 1; g >= 0; g-- {
+		if k.living[g] {
+			k.newest = append(k.newest, g)
+		}
+	}
+	mem, err := kernel.NewSecret(MaxGenerations * purposes * 32)
+	if err != nil {
+		return nil, err
+	}
+	k.mem = mem
+	for i := range secrets {
+		s := &secrets[i]
+		var prk [32]byte
+		hmacSHA256(&prk, []byte("velonym/a256-1"), s.S[:])
+		for p, name := range purposeNames {
+			info := make([]byte, 0, 3*2+3+2*255+1)
+			for _, x := range []string{name, prj, org} {
+				info = append(info, byte(len(x)>>8), byte(len(x)))
+				info = append(info, x...)
+			}
+			hmacSHA256(k.key(s.Gen, p), prk[:], append(info, 1))
+		}
+		kernel.Wipe(prk[:])
+	}
+	k.refs.Store(1)
+	return k, nil
+}
+
+// hmacSHA256 is HMAC for keys of at most 64 and messages of at most 600 bytes. It
+// works on the stack, wiped at the end: crypto/hmac would leave the key on the heap.
+func hmacSHA256(out *[32]byte, key, msg []byte) {
+	var inner [64 + 600]byte
+	var outer [64 + 32]byte
+	copy(inner[:], key)
+	copy(outer[:], key)
+	for i := range 64 {
+		inner[i] ^= 0x36
+		outer[i] ^= 0x5c
+	}
+	n := copy(inner[64:], msg)
+	if n < len(msg) {
+		panic("suite: message too long to derive a key from")
+	}
+	h := sha256.Sum256(inner[:64+n])
+	copy(outer[64:], h[:])
+	*out = sha256.Sum256(outer[:])
+	kernel.Wipe(inner[:])
+	kernel.Wipe(outer[:])
+	kernel.Wipe(h[:])
+}
+
+func (k *Keys) key(gen, purpose int) *[32]byte {
+	return (*[32]byte)(k.mem[(gen*purposes+purpose)*32:])
+}
+
+// Retain counts one more holder. The caller must hold the keys already.
+func (k *Keys) Retain() {
+	if k.refs.Add(1) < 2 {
+		panic("suite: keys retained after their release")
+	}
+}
+
+// Release gives up one hold; the last wipes every key.
+func (k *Keys) Release() {
+	switch n := k.refs.Add(-1); {
+	case n > 0:
+		return
+	case n < 0:
+		panic("suite: keys released too often")
+	}
+	for _, c := range k.ciphers {
+		c.Release()
+	}
+	for _, m := range k.macs {
+		m.Release()
+	}
+	for _, f := range k.fpes {
+		f.Close()
+	}
+	kernel.FreeSecret(k.mem)
+	k.ciphers, k.macs, k.fpes, k.mem = nil, nil, nil, nil
+}
+
+// cipher returns the HCTR2 cipher of a generation for a policy and a tag; it lives as
+// long as k.
+func (k *Keys) cipher(gen int, policy Policy, tag int) (*kernel.Cipher, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	id := cipherID{gen, tag, policy}
+	if c := k.ciphers[id]; c != nil {
+		return c, nil
+	}
+	c, err := kernel.NewCipher(k.key(gen, purposeRev), []byte{1, byte(policy), byte(tag / 8)})
+	if err != nil {
+		return nil, err
+	}
+	k.ciphers[id] = c
+	return c, nil
+}
+
+func (k *Keys) mac(gen, purpose int) (*kernel.HMAC, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	id := macID{gen, purpose}
+	if m := k.macs[id]; m != nil {
+		return m, nil
+	}
+	m, err := kernel.NewHMAC(k.key(gen, purpose))
+	if err != nil {
+		return nil, err
+	}
+	k.macs[id] = m
+	return m, nil
+}
+
+func (k *Keys) fpe(gen int, alphabet string) (*ff1Key, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	id := fpeID{gen, alphabet}
+	if f := k.fpes[id]; f != nil {
+		return f, nil
+	}
+	f, err := newFF1(k.key(gen, purposeFPE), len(alphabet), []byte(alphabet))
+	if err != nil {
+		return nil, err
+	}
+	k.fpes[id] = f
+	return f, nil
+}

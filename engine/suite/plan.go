@@ -1,0 +1,331 @@
+package suite
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/velonym/velonym/engine/kernel"
+)
+
+// Plan is an operation, a spec and the keys of one or two domains, ready to run. It is
+// immutable and safe for concurrent use until Close.
+type Plan struct {
+	op      Op
+	forward forward  // Pseudonymise, Secondary
+	reverse backward // Reverse, Secondary
+	keys    []*Keys
+	random  func([]byte) // fills with random bytes: policy different; replaced by tests
+}
+
+// forward is what makes pseudonyms.
+type forward struct {
+	spec   Spec
+	form   kernel.Form
+	gen    int
+	prefix int            // bytes before the value in the message
+	cipher *kernel.Cipher // reversible, not format-preserving
+	mac    *kernel.HMAC   // irreversible, same and document
+	fpe    *fpe           // format-preserving
+}
+
+// backward is what reads them.
+type backward struct {
+	spec    Spec
+	form    kernel.Form
+	prefix  int
+	ciphers [MaxGenerations]*kernel.Cipher // of living generations
+	try     []int                          // forms without a mark: generations to try, in order
+	fpe     *fpe
+}
+
+// NewPlan plans op Pseudonymise or Reverse of spec s under the keys k, which it
+// retains until Close. Pseudonyms are made by the active generation alone, so a Gen
+// that is not active is refused for Pseudonymise; an irreversible Reverse is refused.
+//
+// Reverse finds the generation by the mark of pair62, which may be any living one;
+// other forms are read with s.Gen, else the active one; with tag 64 or 128 all living
+// generations are tried, newest first.
+func NewPlan(op Op, s Spec, k *Keys) (*Plan, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	return newPlan(op, s, k)
+}
+
+// newPlan is NewPlan without the check of combinations, for vectors.
+func newPlan(op Op, s Spec, k *Keys) (*Plan, error) {
+	p := &Plan{op: op, random: kernel.Random}
+	var err error
+	switch op {
+	case Pseudonymise:
+		p.forward, err = newForward(s, k)
+	case Reverse:
+		p.reverse, err = newBackward(s, k)
+	default:
+		err = errors.New("suite: a plan of one spec is to pseudonymise or to reverse")
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.retain(k)
+	return p, nil
+}
+
+// NewSecondary plans the change from pseudonyms of one domain to pseudonyms of another:
+// reverse as src says under srcKeys, then forward as dst says under dstKeys as if the
+// value had been given, normalisation included. It retains both until Close.
+func NewSecondary(src Spec, srcKeys *Keys, dst Spec, dstKeys *Keys) (*Plan, error) {
+	for _, s := range []Spec{src, dst} {
+		if err := s.Validate(); err != nil {
+			return nil, err
+		}
+	}
+	p := &Plan{op: Secondary, random: kernel.Random}
+	var err error
+	if p.reverse, err = newBackward(src, srcKeys); err != nil {
+		return nil, err
+	}
+	if p.forward, err = newForward(dst, dstKeys); err != nil {
+		return nil, err
+	}
+	p.retain(srcKeys, dstKeys)
+	return p, nil
+}
+
+func (p *Plan) retain(ks ...*Keys) {
+	for _, k := range ks {
+		k.Retain()
+	}
+	p.keys = ks
+}
+
+// Close releases the keys. The plan must not be used again.
+func (p *Plan) Close() {
+	for _, k := range p.keys {
+		k.Release()
+	}
+	*p = Plan{}
+}
+
+func prefixLen(s Spec) int {
+	n := s.Tag / 8
+	if s.Policy != Same {
+		n += 16
+	}
+	return n
+}
+
+func newForward(s Spec, k *Keys) (f forward, err error) {
+	f = forward{spec: s, form: s.Format.form, gen: s.Gen}
+	switch {
+	case k.active < 0:
+		return f, errors.New("suite: the key domain has no active generation")
+	case f.gen < 0:
+		f.gen = k.active
+	case f.gen != k.active:
+		return f, errors.New("suite: new pseudonyms are made by the active generation alone: leave gen out")
+	}
+	switch {
+	case s.Format.Preserving():
+		f.fpe, err = newFPE(k, f.gen, s.Format.alphabet)
+	case s.Method == Reversible:
+		f.prefix = prefixLen(s)
+		f.cipher, err = k.cipher(f.gen, s.Policy, s.Tag)
+	case s.Policy == Same:
+		f.mac, err = k.mac(f.gen, purposeMac)
+	case s.Policy == PerDocument:
+		f.mac, err = k.mac(f.gen, purposeDoc)
+	}
+	return f, err
+}
+
+func newBackward(s Spec, k *Keys) (r backward, err error) {
+	r = backward{spec: s, form: s.Format.form, prefix: prefixLen(s)}
+	if s.Method != Reversible {
+		return r, errors.New("suite: an irreversible pseudonym cannot be reversed")
+	}
+	gen := s.Gen
+	if gen < 0 {
+		gen = k.active
+	}
+	if gen >= 0 && !k.living[gen] {
+		return r, errors.New("suite: the generation asked for is destroyed")
+	}
+	if s.Format.Preserving() {
+		if gen < 0 {
+			return r, errors.New("suite: the key domain has no active generation: name one")
+		}
+		r.fpe, err = newFPE(k, gen, s.Format.alphabet)
+		return r, err
+	}
+	switch {
+	case r.form.Marked():
+	case s.Tag > 0:
+		r.try = k.newest
+	case gen < 0:
+		return r, errors.New("suite: the key domain has no active generation: name one")
+	default:
+		r.try = []int{gen}
+	}
+	for _, g := range k.newest {
+		if r.ciphers[g], err = k.cipher(g, s.Policy, s.Tag); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+// OutLen returns the length of the result of an n-byte value where it depends on n
+// alone: forward without norm, in every form, and secondary without norm unless one
+// side is format-preserving. Otherwise it is -1. A value that is refused has no result
+// whatever OutLen says; one that is refused for its length alone has 0.
+func (p *Plan) OutLen(n int) int {
+	if n == 0 {
+		return 0
+	}
+	f := &p.forward
+	if p.op == Reverse || len(f.spec.Norm) > 0 {
+		return -1
+	}
+	padded := (n + 16) &^ 15 // length of value ‖ pad
+	if p.op == Secondary {
+		if f.fpe != nil || p.reverse.fpe != nil {
+			return -1
+		}
+		c := p.reverse.form.DecodedLen(n)
+		if !p.reverse.lengthOK(c) {
+			return 0
+		}
+		padded = c - p.reverse.prefix
+	} else if n > maxValue {
+		return 0
+	}
+	switch {
+	case f.fpe != nil:
+		if !f.fpe.lengthOK(n) {
+			return 0
+		}
+		return n
+	case f.spec.Method == Irreversible:
+		return f.form.EncodedLen(16)
+	case f.form == kernel.UUID && f.prefix+padded != 16:
+		return 0
+	}
+	return f.form.EncodedLen(f.prefix + padded)
+}
+
+// NewDocument returns the counters of one document for policy document, nil for other
+// policies. A document is used in order, by one goroutine at a time.
+func (p *Plan) NewDocument() *Document {
+	if p.op == Reverse || p.forward.spec.Policy != PerDocument {
+		return nil
+	}
+	return newDocument()
+}
+
+// fpe is FF1 between characters of an alphabet.
+type fpe struct {
+	key      *ff1Key
+	alphabet string
+	numeral  [256]byte // place in the alphabet; 0xFF: not in it
+	min      int       // shortest length: radix^min ≥ 1,000,000
+}
+
+func newFPE(k *Keys, gen int, alphabet string) (*fpe, error) {
+	key, err := k.fpe(gen, alphabet)
+	if err != nil {
+		return nil, err
+	}
+	f := &fpe{key: key, alphabet: alphabet}
+	for i := range f.numeral {
+		f.numeral[i] = 0xff
+	}
+	for i := range len(alphabet) {
+		f.numeral[alphabet[i]] = byte(i)
+	}
+	for n := 1; n < 1_000_000; n *= len(alphabet) {
+		f.min++
+	}
+	return f, nil
+}
+
+func (f *fpe) lengthOK(n int) bool { return n >= f.min && n <= maxFPE }
+
+// append transforms v and appends the result.
+func (f *fpe) append(dst, v []byte, decrypt bool) ([]byte, Code) {
+	if !f.lengthOK(len(v)) {
+		return dst, ValueLength
+	}
+	start := len(dst)
+	var bad byte
+	for _, c := range v {
+		d := f.numeral[c]
+		bad |= d
+		dst = append(dst, d)
+	}
+	if bad >= 0x80 {
+		return dst[:start], ValueNotInAlphabet
+	}
+	x := dst[start:]
+	f.key.crypt(x, decrypt)
+	for i, d := range x {
+		x[i] = f.alphabet[d]
+	}
+	return dst, 0
+}
+
+// message appends the HCTR2 message of v to dst: prefix, value, padding. r is the
+// first 12 bytes of the prefix of policies different and document.
+func (f *forward) message(dst []byte, r *[12]byte, v []byte) []byte {
+	if f.spec.Policy != Same {
+		dst = append(dst, r[:]...)
+		dst = append(dst, 0, 0, 0, 0)
+	}
+	for range f.spec.Tag / 8 {
+		dst = append(dst, 0)
+	}
+	dst = append(dst, v...)
+	pad := 16 - len(v)%16
+	for range pad {
+		dst = append(dst, byte(pad))
+	}
+	return dst
+}
+
+// counter is k of policy document in the prefix's form.
+func counter(k uint64) (r [12]byte) {
+	binary.BigEndian.PutUint64(r[4:], k)
+	return r
+}
+
+// lengthOK says whether C can have n bytes.
+func (r *backward) lengthOK(n int) bool {
+	n -= r.prefix
+	return n >= 16 && n%16 == 0 && n <= (maxValue+16)&^15
+}
+
+// open checks a decrypted message and returns the length of the value behind the
+// prefix. All checks are made whatever each finds.
+func (r *backward) open(m []byte) (n int, ok bool) {
+	var zeros byte
+	if r.spec.Policy != Same {
+		zeros = m[12] | m[13] | m[14] | m[15]
+	}
+	for _, b := range m[r.prefix-r.spec.Tag/8 : r.prefix] {
+		zeros |= b
+	}
+	v := m[r.prefix:]
+	last := v[len(v)-16:]
+	pad := uint32(last[15])
+	bad := less(pad, 1) | less(16, pad)
+	for i, b := range last {
+		in := less(uint32(15-i), pad) // 1: the byte is padding
+		bad |= in & (1 ^ within(uint32(b), pad, pad))
+	}
+	bad |= less(0, uint32(zeros))
+	n = len(v) - int(pad&^(-bad)|16&(-bad))
+	if r.spec.Tag == 0 && !isText(v[:n]) {
+		bad = 1
+	}
+	return n, bad == 0
+}

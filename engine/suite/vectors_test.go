@@ -1,0 +1,40 @@
+package suite
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/velonym/velonym/testdata"
+)
+
+// TestVectors runs every case and reject of the suite's vectors on every kernel.
+func TestVectors(t *testing.T) {
+	var out bytes.Buffer
+	err := SelfTest(&out, testdata.A2561)
+	t.Log("\n" + out.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "generic  283 of 283 cases, 460 of 460 rejects") {
+		t.Fatal("not every vector was run")
+	}
+}
+
+// TestSelfTestFails changes one character of the file: a self-test that cannot fail is
+// none.
+func TestSelfTestFails(t *testing.T) {
+	for _, change := range [][2]string{
+		{`"pseudonym": "jtsq7`, `"pseudonym": "jtsq6`},
+		{`"code": "VALUE_LENGTH"`, `"code": "VALUE_TOO_LONG"`},
+		{`"suite": "a256-1"`, `"suite": "a256-2"`},
+	} {
+		b := bytes.Replace(testdata.A2561, []byte(change[0]), []byte(change[1]), 1)
+		if bytes.Equal(b, testdata.A2561) {
+			t.Fatal("nothing changed")
+		}
+		if err := SelfTest(&bytes.Buffer{}, b); err == nil {
+			t.Errorf("passes with %s", change[1])
+		}
+	}
+}
