@@ -1,0 +1,104 @@
+package kernel
+
+import (
+	"crypto/sha256"
+	"encoding"
+	"encoding/binary"
+	"errors"
+	stdhash "hash"
+	"sync"
+)
+
+// sha256Saved is the length of a SHA-256 state as crypto/sha256 marshals it: a
+// magic of 4 bytes, the 8 words big endian, a block of unhashed bytes, and the
+// number of bytes hashed.
+const sha256Saved = 4 + 32 + 64 + 8
+
+// sha256State is a crypto/sha256 hash with the buffers that its interface calls
+// would otherwise put on the heap for every value.
+type sha256State struct {
+	stdhash.Hash
+	restore encoding.BinaryUnmarshaler
+	sum     [32]byte
+	counter [8]byte
+}
+
+var sha256States = sync.Pool{New: func() any {
+	d := sha256.New()
+	return &sha256State{Hash: d, restore: d.(encoding.BinaryUnmarshaler)}
+}}
+
+// expand fills k with the midstates of a key of any length.
+func (k *hmacKey) expand(key []byte) error {
+	pad, err := keyAlloc(64)
+	if err != nil {
+		return err
+	}
+	defer keyFree(pad)
+	d := sha256.New()
+	defer d.Reset() // overwrites the state with the initial one
+	if len(key) > len(pad) {
+		d.Write(key)
+		d.Sum(pad[:0])
+		d.Reset()
+	} else {
+		copy(pad, key)
+	}
+	for i := range pad {
+		pad[i] ^= 0x36
+	}
+	if err := saveState(d, pad, &k.innerSaved, &k.inner); err != nil {
+		return err
+	}
+	d.Reset()
+	for i := range pad {
+		pad[i] ^= 0x36 ^ 0x5c
+	}
+	return saveState(d, pad, &k.outerSaved, &k.outer)
+}
+
+// saveState writes SHA-256 after one block to saved and words.
+func saveState(d stdhash.Hash, block []byte, saved *[sha256Saved]byte, words *[8]uint32) error {
+	d.Write(block) // a whole block is hashed from where it lies, not copied
+	m, ok := d.(encoding.BinaryAppender)
+	if !ok {
+		return errors.New("kernel: crypto/sha256 does not append its state")
+	}
+	s, err := m.AppendBinary(saved[:0])
+	if err != nil {
+		return err
+	}
+	if len(s) != len(saved) || &s[0] != &saved[0] {
+		panic("kernel: crypto/sha256 marshals its state in another form than Go 1.26")
+	}
+	for i := range words {
+		words[i] = binary.BigEndian.Uint32(saved[4+4*i:])
+	}
+	return nil
+}
+
+// hmacGeneric is the specification of HMAC.Sum. Bounds are checked.
+func hmacGeneric(k *hmacKey, dst, base []byte, spans []uint32, counters []uint64) {
+	d := sha256States.Get().(*sha256State)
+	for i := 0; i < len(spans)/2; i++ {
+		if d.restore.UnmarshalBinary(k.innerSaved[:]) != nil {
+			panic("kernel: crypto/sha256 refuses its own state")
+		}
+		if counters != nil {
+			binary.BigEndian.PutUint64(d.counter[:], counters[i])
+			d.Write(d.counter[:])
+		}
+		off, n := spans[2*i], spans[2*i+1]
+		d.Write(base[off : off+n])
+		d.Sum(d.sum[:0])
+		if d.restore.UnmarshalBinary(k.outerSaved[:]) != nil {
+			panic("kernel: crypto/sha256 refuses its own state")
+		}
+		d.Write(d.sum[:])
+		d.Sum(d.sum[:0])
+		copy(dst[16*i:16*i+16], d.sum[:])
+	}
+	d.Reset() // no midstate stays in the heap
+	clear(d.sum[:])
+	sha256States.Put(d)
+}
