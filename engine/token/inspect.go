@@ -1,0 +1,62 @@
+package token
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Decoded is a token laid open for display. Nothing of it is verified.
+type Decoded struct {
+	Header json.RawMessage // as it stands in the token
+	Claims json.RawMessage // as they stand in the token
+	// Read holds the claims when a verifier could read them, and is nil when
+	// it would refuse them whoever signed; Problem then says why.
+	Read    *Claims
+	Problem *Error
+}
+
+// Decode opens a token for display, without verifying anything: who wrote the
+// token may have written anything into it. Only what is no token at all is an
+// error; a token that any verifier would refuse is returned with a Problem.
+func Decode(raw []byte) (*Decoded, error) {
+	if len(raw) > MaxSize {
+		return nil, invalid(tooLong)
+	}
+	head, payload, _, ok := segments(raw)
+	if !ok {
+		return nil, invalid("not three parts of base64url with points between")
+	}
+	d := &Decoded{}
+	for _, part := range [...]struct {
+		name string
+		from []byte
+		into *json.RawMessage
+	}{{"header", head, &d.Header}, {"claims", payload, &d.Claims}} {
+		b, err := strictBase64.AppendDecode(nil, part.from)
+		if err != nil || !json.Valid(b) {
+			return nil, invalid(fmt.Sprintf("the %s cannot be read", part.name))
+		}
+		*part.into = b
+	}
+	if _, refused := parseHeader(head); refused != nil {
+		d.Problem = refused
+		return d, nil
+	}
+	n, err := parseJSON(d.Claims)
+	if err != nil {
+		d.Problem = invalid("the claims cannot be read: " + err.Error())
+		return d, nil
+	}
+	c, _, refused := claimsOf(&n)
+	if refused == nil {
+		c.PSN, refused = psnOf(&n)
+	}
+	if refused != nil {
+		d.Problem = refused
+		return d, nil
+	}
+	d.Read = &c
+	return d, nil
+}
+
+const tooLong = "longer than 8 KiB"

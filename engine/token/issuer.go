@@ -1,0 +1,284 @@
+package token
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/velonym/velonym/engine/keys"
+)
+
+// Names of the built-in issuer and of this service, for operators who choose
+// no others.
+const (
+	DefaultIssuer   = "velonym"
+	DefaultAudience = "velonym"
+)
+
+// defaultTTL is the life of a token whose project has no retention to end with.
+const defaultTTL = 90 * 24 * time.Hour
+
+// Issuer signs tokens with Ed25519 (EdDSA, RFC 8037). It is safe for
+// concurrent use.
+type Issuer struct {
+	iss, aud string
+	key      ed25519.PrivateKey
+	kid      string
+}
+
+// NewIssuer returns the issuer called iss whose tokens are for aud. seed holds
+// the 32 bytes of an Ed25519 private key; it is copied, and the caller wipes
+// its own.
+func NewIssuer(seed []byte, iss, aud string) (*Issuer, error) {
+	if len(seed) != ed25519.SeedSize {
+		return nil, errors.New("token: the issuer's seed must have 32 bytes")
+	}
+	if iss == "" || aud == "" {
+		return nil, errors.New("token: an issuer needs a name and an audience")
+	}
+	i := &Issuer{iss: iss, aud: aud, key: ed25519.NewKeyFromSeed(seed)}
+	i.kid = thumbprint(i.public())
+	return i, nil
+}
+
+func (i *Issuer) public() ed25519.PublicKey { return i.key.Public().(ed25519.PublicKey) }
+
+// thumbprint is the JWK thumbprint of RFC 7638 (with RFC 8037 §2) of an
+// Ed25519 key.
+func thumbprint(pub ed25519.PublicKey) string {
+	sum := sha256.Sum256([]byte(`{"crv":"Ed25519","kty":"OKP","x":"` + base64.RawURLEncoding.EncodeToString(pub) + `"}`))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// Name returns the issuer's name, the iss of its tokens.
+func (i *Issuer) Name() string { return i.iss }
+
+// Audience returns the aud of its tokens.
+func (i *Issuer) Audience() string { return i.aud }
+
+// KeyID returns the kid of its key: the JWK thumbprint (RFC 7638).
+func (i *Issuer) KeyID() string { return i.kid }
+
+// JWKS returns the public key as a JWK Set (RFC 7517), for other services that
+// are to trust this issuer.
+func (i *Issuer) JWKS() []byte {
+	return fmt.Appendf(nil, `{"keys":[{"kty":"OKP","crv":"Ed25519","x":%q,"kid":%q,"alg":"EdDSA","use":"sig"}]}`,
+		base64.RawURLEncoding.EncodeToString(i.public()), i.kid)
+}
+
+// NewID returns a jti: 128 random bits as 32 hex digits.
+func NewID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// Issue signs c as it stands, but for what is missing: Issuer, Audience, ID,
+// IssuedAt (now) and PSN.V are filled in. Claims that no verifier could accept
+// are an error. Issue looks at no project; see [Issuer.Create].
+func (i *Issuer) Issue(c Claims) (string, error) {
+	if c.Issuer == "" {
+		c.Issuer = i.iss
+	}
+	if c.Audience == "" {
+		c.Audience = i.aud
+	}
+	if c.ID == "" {
+		c.ID = NewID()
+	}
+	if c.IssuedAt.IsZero() {
+		c.IssuedAt = time.Now()
+	}
+	if c.PSN.V == 0 {
+		c.PSN.V = 1
+	}
+	payload, err := json.Marshal(c)
+	if err != nil {
+		return "", fmt.Errorf("token: issue: %w", err)
+	}
+	// What is signed is read back by the reader that will verify it.
+	n, err := parseJSON(payload)
+	if err != nil {
+		return "", fmt.Errorf("token: issue: %w", err)
+	}
+	if _, _, refused := claimsOf(&n); refused != nil {
+		return "", fmt.Errorf("token: issue: %s", refused.Detail)
+	}
+	if _, refused := psnOf(&n); refused != nil {
+		return "", fmt.Errorf("token: issue: %s", refused.Detail)
+	}
+	t := &jwt.Token{
+		Method: jwt.SigningMethodEdDSA,
+		Header: map[string]any{"alg": algEdDSA, "typ": typePSN, "kid": i.kid},
+		Claims: signed{payload: payload},
+	}
+	s, err := t.SignedString(i.key)
+	if err != nil {
+		return "", fmt.Errorf("token: issue: %w", err)
+	}
+	if len(s) > MaxSize {
+		return "", fmt.Errorf("token: issue: the token would have %d bytes, and %d is the most", len(s), MaxSize)
+	}
+	return s, nil
+}
+
+// Request describes a token to be made for a stored project.
+type Request struct {
+	Project string
+	Org     string
+	Op      string // pseudonymise (default), reverse or secondary
+
+	Source    string // secondary only: the project that made the input
+	SourceOrg string
+
+	// TTL is how long the token lives; 0 lets it expire with the retention of
+	// the project (of both projects, for secondary), or after 90 days when
+	// there is none. It never outlives the retention.
+	TTL time.Duration
+
+	Format string // default: the project's
+	Norm   []string
+	Err    string // strict (default) or item
+	Gen    *int
+	Limits Limits
+
+	Now time.Time // default: the clock's
+}
+
+// Projects finds stored projects; *keys.Keystore does.
+type Projects interface {
+	Project(ctx context.Context, name string) (keys.Project, error)
+}
+
+// Create makes and signs a token for a stored project, with the project's
+// method, policy and tag. It returns the claims beside the token. A project or
+// organisation that does not exist, whose retention is over, or that does not
+// allow the operation is an *Error, as it would be on verification.
+func (i *Issuer) Create(ctx context.Context, ps Projects, r Request) (string, *Claims, error) {
+	now := r.Now
+	if now.IsZero() {
+		now = time.Now()
+	}
+	now = now.UTC().Truncate(time.Second)
+	c, end, err := draft(ctx, ps, r, now)
+	if err != nil {
+		return "", nil, err
+	}
+	c.Issuer, c.Audience, c.ID, c.IssuedAt = i.iss, i.aud, NewID(), now
+	switch {
+	case r.TTL < 0:
+		return "", nil, errors.New("token: the time to live must not be negative")
+	case r.TTL > 0:
+		c.Expires = now.Add(r.TTL)
+	case !end.IsZero():
+		c.Expires = end
+	default:
+		c.Expires = now.Add(defaultTTL)
+	}
+	if !end.IsZero() && c.Expires.After(end) {
+		c.Expires = end
+	}
+	c.Expires = c.Expires.UTC().Truncate(time.Second)
+	if !c.Expires.After(now) {
+		return "", nil, errors.New("token: the token would expire at once; give it a second or more")
+	}
+	if c.PSN.Method == "reversible" && c.PSN.Ret == 0 {
+		c.PSN.Ret = c.Expires.Unix()
+	}
+	s, err := i.Issue(c)
+	if err != nil {
+		return "", nil, err
+	}
+	return s, &c, nil
+}
+
+// draft fills in the claims that follow from the stored project, and returns
+// the end of the retention, zero when there is none. PSN.Ret is set when the
+// target project has one.
+func draft(ctx context.Context, ps Projects, r Request, now time.Time) (c Claims, end time.Time, err error) {
+	p, err := ps.Project(ctx, r.Project)
+	if err = stateOf(p, err, r.Org, now); err != nil {
+		return c, end, err
+	}
+	if r.Op == "" {
+		r.Op = "pseudonymise"
+	}
+	if r.Format == "" {
+		r.Format = p.Format
+	}
+	if r.Err == "" {
+		r.Err = ErrStrict
+	}
+	c.PSN = PSN{V: 1, Op: r.Op, Dom: Domain{Prj: r.Project, Org: r.Org}, Method: p.Method, Policy: p.Policy,
+		Fmt: r.Format, Tag: p.Tag, Gen: r.Gen, Norm: r.Norm, Err: r.Err, Lim: r.Limits}
+	if c.PSN.Policy == "" {
+		c.PSN.Policy = "same"
+	}
+	if c.PSN.Fmt == "" {
+		c.PSN.Fmt = "pair62"
+	}
+	if r.Op == "reverse" && p.Method != "reversible" {
+		return c, end, refuse(ForbiddenOperation, "an irreversible project cannot be reversed")
+	}
+	end = p.Retention
+	if p.Method == "reversible" && !end.IsZero() {
+		c.PSN.Ret = end.Unix()
+	}
+	if r.Op == "secondary" {
+		if r.Source == "" {
+			return c, end, errors.New("token: secondary needs the project that made the pseudonyms")
+		}
+		src, err := ps.Project(ctx, r.Source)
+		if err = stateOf(src, err, r.SourceOrg, now); err != nil {
+			return c, end, err
+		}
+		if src.Method != "reversible" {
+			return c, end, refuse(ForbiddenOperation, "the source project is irreversible")
+		}
+		c.PSN.Src = &Domain{Prj: r.Source, Org: r.SourceOrg}
+		if !src.Retention.IsZero() && (end.IsZero() || src.Retention.Before(end)) {
+			end = src.Retention
+		}
+	} else if r.Source != "" || r.SourceOrg != "" {
+		return c, end, errors.New("token: a source project goes with secondary only")
+	}
+	if _, _, refused := c.PSN.spec(); refused != nil {
+		return c, end, fmt.Errorf("token: %s", refused.Detail)
+	}
+	return c, end, nil
+}
+
+// stateOf judges a project as the store gave it: err is the store's answer.
+func stateOf(p keys.Project, err error, org string, now time.Time) error {
+	switch {
+	case errors.Is(err, keys.ErrNotFound):
+		return refuse(UnknownDomain, "no such project here")
+	case errors.Is(err, keys.ErrSevered), errors.Is(err, keys.ErrRetentionOver):
+		return refuse(RetentionExpired, "the project's retention is over")
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case p.Severed, !p.Retention.IsZero() && !now.Before(p.Retention):
+		return refuse(RetentionExpired, "the project's retention is over")
+	case !slices.Contains(p.Orgs, org):
+		return refuse(UnknownDomain, "the project does not list this organisation")
+	}
+	return nil
+}
+
+// signed is a payload that is serialised already.
+type signed struct {
+	jwt.Claims
+	payload []byte
+}
+
+func (s signed) MarshalJSON() ([]byte, error) { return s.payload, nil }

@@ -1,0 +1,739 @@
+package token
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/MicahParks/jwkset"
+	"github.com/MicahParks/keyfunc/v3"
+	"github.com/dgraph-io/ristretto/v2"
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/suite"
+)
+
+// Ops is a set of operations: what an endpoint serves.
+type Ops uint8
+
+// The sets of the two endpoints, and all operations.
+const (
+	OpsForward = Ops(1<<suite.Pseudonymise | 1<<suite.Secondary)
+	OpsReverse = Ops(1 << suite.Reverse)
+	OpsAny     = OpsForward | OpsReverse
+)
+
+func (o Ops) has(op suite.Op) bool { return o>>op&1 == 1 }
+
+// Keystore is what verification needs of *keys.Keystore.
+type Keystore interface {
+	Projects
+	Secrets(ctx context.Context, d keys.Domain) ([]keys.Generation, error)
+	Change(ctx context.Context) (uint64, error)
+	Revocations(ctx context.Context) (map[string]struct{}, error)
+	LeaseUntil(ctx context.Context, jti string, exp time.Time, max, want int64) (int64, error)
+}
+
+// Config describes a Verifier.
+type Config struct {
+	Keystore Keystore
+	Issuer   *Issuer         // the built-in issuer; nil: its tokens are refused
+	Trusted  []TrustedIssuer // external issuers, of other names
+	Audience string          // aud of tokens for this service; default: the built-in issuer's
+
+	CacheSize int              // verified tokens that are kept; default 4096
+	Skew      time.Duration    // tolerated on exp, nbf and iat; default 30 s, which is also the most; < 0: none
+	Now       func() time.Time // default time.Now
+	Log       *slog.Logger     // trouble with issuer keys and the keystore; default: none
+}
+
+const (
+	maxSkew      = 30 * time.Second
+	defaultCache = 4096
+	pollEvery    = 200 * time.Millisecond // pause between looks at the change counter
+	maxStale     = time.Second            // after which cached tokens no longer count
+	pollTimeout  = time.Second
+	sweepEvery   = time.Minute // pause between sweeps of idle ledgers
+)
+
+// Verifier verifies tokens. It is safe for concurrent use. Close it after the
+// last use; its grants outlive it until they are released.
+type Verifier struct {
+	ks      Keystore
+	now     func() time.Time
+	start   time.Time // origin of the times in fresh
+	skew    time.Duration
+	issuers map[string]*trusted
+	sources []*keySource
+	builtin string // name of the built-in issuer, "" when there is none
+	log     *slog.Logger
+
+	gate   sync.RWMutex // held for reading around uses of the cache, for writing to empty or close it
+	cache  *ristretto.Cache[uint64, *Grant]
+	closed bool // under gate
+
+	heads   atomic.Pointer[[]knownHead]
+	refused negatives
+	ring    keyring
+	books   books
+
+	epoch   atomic.Uint64 // raised by every change that could turn a verdict
+	fresh   atomic.Int64  // until when the state below is trusted, in ns since start
+	revoked atomic.Pointer[map[string]struct{}]
+	change  uint64 // the store's counter, of the poll goroutine
+
+	hits, misses, known, bad, alarms atomic.Uint64
+
+	waveMu  sync.Mutex
+	wave    *wave // the next poll to begin
+	kick    chan struct{}
+	ctx     context.Context
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// NewVerifier returns a Verifier. It reads the store's changes once and the
+// files of issuer keys; an issuer that is to be asked over the network may be
+// down, and is asked again.
+func NewVerifier(c Config) (*Verifier, error) {
+	if c.Keystore == nil {
+		return nil, errors.New("token: a verifier needs a keystore")
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if c.CacheSize <= 0 {
+		c.CacheSize = defaultCache
+	}
+	switch {
+	case c.Skew == 0 || c.Skew > maxSkew:
+		c.Skew = maxSkew
+	case c.Skew < 0:
+		c.Skew = 0
+	}
+	if c.Audience == "" && c.Issuer != nil {
+		c.Audience = c.Issuer.aud
+	}
+	v := &Verifier{ks: c.Keystore, now: c.Now, start: c.Now(), skew: c.Skew, log: c.Log,
+		issuers: map[string]*trusted{}, wave: newWave(), kick: make(chan struct{}, 1)}
+	v.ring.m = map[keys.Domain]*domainKeys{}
+	v.books.m = map[[32]byte]*ledger{}
+	v.heads.Store(&[]knownHead{})
+	v.ctx, v.stop = context.WithCancel(context.Background())
+	var err error
+	v.cache, err = ristretto.NewCache(&ristretto.Config[uint64, *Grant]{
+		NumCounters: 10 * int64(c.CacheSize),
+		MaxCost:     int64(c.CacheSize),
+		BufferItems: 64,
+		// Keys are the first 64 bits of a SHA-256 and need no more hashing.
+		KeyToHash:          func(k uint64) (uint64, uint64) { return k, 0 },
+		IgnoreInternalCost: true,
+		OnExit: func(g *Grant) {
+			if g != nil {
+				g.Release()
+			}
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("token: cache: %w", err)
+	}
+	fail := func(err error) (*Verifier, error) {
+		v.Close()
+		return nil, err
+	}
+	if c.Issuer != nil {
+		if c.Audience == "" {
+			return fail(errors.New("token: a verifier needs an audience"))
+		}
+		v.builtin = c.Issuer.iss
+		if err := v.trustBuiltin(c.Issuer, c.Audience); err != nil {
+			return fail(err)
+		}
+	}
+	for _, t := range c.Trusted {
+		if err := v.trust(t, c.Audience); err != nil {
+			return fail(err)
+		}
+	}
+	if len(v.issuers) == 0 {
+		return fail(errors.New("token: a verifier needs an issuer to trust"))
+	}
+	ctx, cancel := context.WithTimeout(v.ctx, 10*time.Second)
+	err = v.poll(ctx)
+	cancel()
+	if err != nil {
+		return fail(err)
+	}
+	v.running.Add(1)
+	go v.watch()
+	return v, nil
+}
+
+func (v *Verifier) newParser(t *trusted) *jwt.Parser {
+	return jwt.NewParser(
+		jwt.WithValidMethods(t.algs),
+		jwt.WithExpirationRequired(),
+		jwt.WithIssuedAt(),
+		jwt.WithIssuer(t.name),
+		jwt.WithAudience(t.audience),
+		jwt.WithStrictDecoding(),
+		jwt.WithLeeway(v.skew),
+		jwt.WithTimeFunc(v.now),
+	)
+}
+
+func (v *Verifier) trustBuiltin(i *Issuer, audience string) error {
+	t := &trusted{name: i.iss, audience: audience, algs: []string{algEdDSA}}
+	t.keys = v.newSource()
+	set, err := parseJWKS(i.JWKS())
+	if err == nil {
+		err = t.keys.KeyReplaceAll(v.ctx, set)
+	}
+	if err == nil {
+		t.keyfunc, err = keyfunc.New(keyfunc.Options{Ctx: v.ctx, Storage: t.keys})
+	}
+	if err != nil {
+		return fmt.Errorf("token: the built-in issuer's key: %w", err)
+	}
+	t.parser = v.newParser(t)
+	v.issuers[t.name] = t
+	return nil
+}
+
+func (v *Verifier) newSource() *keySource {
+	return &keySource{MemoryJWKSet: jwkset.NewMemoryStorage(), now: v.now, changed: v.bump, log: v.log, ctx: v.ctx}
+}
+
+func (v *Verifier) trust(c TrustedIssuer, audience string) error {
+	t := &trusted{name: c.Name, audience: c.Audience, algs: slices.Clone(c.Algorithms)}
+	if t.audience == "" {
+		t.audience = audience
+	}
+	switch {
+	case t.name == "" || t.audience == "":
+		return errors.New("token: a trusted issuer needs a name and an audience")
+	case v.issuers[t.name] != nil:
+		return fmt.Errorf("token: the issuer %q is trusted twice; give each its own name", t.name)
+	case c.JWKSFile != "" && c.JWKSURL != "":
+		return fmt.Errorf("token: the issuer %q has a JWKS file and a JWKS URL; give one", t.name)
+	case c.JWKSFile == "" && c.JWKSURL == "" && len(c.Secret) == 0:
+		return fmt.Errorf("token: the issuer %q has no keys; give a JWKS file, a JWKS URL or a secret", t.name)
+	case len(c.Secret) > 0 && len(c.Secret) < minSecret:
+		return fmt.Errorf("token: the secret of issuer %q is too short; HS256 needs %d bytes or more", t.name, minSecret)
+	}
+	var can []string
+	if c.JWKSFile != "" || c.JWKSURL != "" {
+		can = append(can, algEdDSA, algES256, algPS256, algRS256)
+	}
+	if len(c.Secret) > 0 {
+		can = append(can, algHS256)
+		t.secret = bytes.Clone(c.Secret)
+	}
+	if len(t.algs) == 0 {
+		t.algs = can
+	}
+	for _, a := range t.algs {
+		if !slices.Contains(can, a) {
+			return fmt.Errorf("token: the issuer %q has no key for the algorithm %q", t.name, a)
+		}
+	}
+	if c.JWKSFile != "" || c.JWKSURL != "" {
+		t.keys = v.newSource()
+		kf, err := keyfunc.New(keyfunc.Options{Ctx: v.ctx, Storage: t.keys})
+		if err != nil {
+			return fmt.Errorf("token: issuer keys: %w", err)
+		}
+		t.keyfunc = kf
+	}
+	t.parser = v.newParser(t)
+	switch {
+	case c.JWKSFile != "":
+		t.keys.file = c.JWKSFile
+		if err := t.keys.load(); err != nil {
+			return err
+		}
+		v.sources = append(v.sources, t.keys)
+	case c.JWKSURL != "":
+		if err := keyURL(c.JWKSURL); err != nil {
+			return err
+		}
+		t.keys.url, t.keys.refresh, t.keys.client = c.JWKSURL, c.Refresh, c.Client
+		if t.keys.refresh <= 0 {
+			t.keys.refresh = defaultRefresh
+		}
+		if t.keys.client == nil {
+			t.keys.client = keyClient()
+		}
+		v.sources = append(v.sources, t.keys)
+		t.keys.running.Add(1)
+		go t.keys.run()
+	}
+	v.issuers[t.name] = t
+	return nil
+}
+
+// Reload reads the files of issuer keys again. A file that cannot be used is an
+// error, and the keys before it stay in use.
+func (v *Verifier) Reload() error {
+	var errs []error
+	for _, s := range v.sources {
+		if s.file != "" {
+			errs = append(errs, s.load())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Close stops the work in the background and empties the cache, which wipes the
+// keys that no grant holds. Calls after it fail with ErrClosed.
+func (v *Verifier) Close() {
+	v.stop()
+	v.gate.Lock()
+	if !v.closed {
+		v.closed = true
+		v.cache.Close()
+	}
+	v.gate.Unlock()
+	v.running.Wait()
+	for _, s := range v.sources {
+		s.running.Wait()
+	}
+	for _, t := range v.issuers {
+		clear(t.secret)
+	}
+}
+
+// Stats counts what a Verifier did since it was made.
+type Stats struct {
+	Hits     uint64 // verified tokens found in the cache
+	Misses   uint64 // tokens that were verified in full, whatever came of it
+	Negative uint64 // refused again from the negative cache
+	Refused  uint64 // refusals by Verify, cached or not
+	Walks    uint64 // tokens seen walking a numeric range, each run once; see Grant.Watch
+}
+
+// Stats returns the counts up to now.
+func (v *Verifier) Stats() Stats {
+	return Stats{Hits: v.hits.Load(), Misses: v.misses.Load(), Negative: v.known.Load(),
+		Refused: v.bad.Load(), Walks: v.alarms.Load()}
+}
+
+// Healthy reports whether the store's changes were read within the last second.
+func (v *Verifier) Healthy() error {
+	if v.ctx.Err() != nil {
+		return ErrClosed
+	}
+	if !v.isFresh(v.now()) {
+		return ErrUnavailable
+	}
+	return nil
+}
+
+// Verify says whether the token raw is valid here and now for one of ops, and
+// returns what it grants. The caller must Release the grant once. raw is not
+// kept. A refusal is an *Error; any other error (ErrUnavailable, ErrClosed, an
+// ended context) is no verdict.
+//
+// A token seen before costs a SHA-256 and a look-up, and no allocation but what
+// the cache needs for its own books (512 bytes every 64 calls). The budget is
+// not touched: see [Grant.Spend].
+func (v *Verifier) Verify(ctx context.Context, raw []byte, ops Ops) (*Grant, error) {
+	if len(raw) == 0 {
+		return nil, v.count(refuse(MissingToken, "no token was given"))
+	}
+	if len(raw) > MaxSize {
+		return nil, v.count(invalid(tooLong))
+	}
+	h := v.head(raw)
+	if h == nil {
+		head, _, ok := bytes.Cut(raw, []byte{'.'})
+		if !ok {
+			return nil, v.count(invalid("not three parts with points between"))
+		}
+		parsed, refused := parseHeader(head)
+		if refused != nil {
+			return nil, v.count(refused)
+		}
+		h = &parsed
+	}
+	now := v.now()
+	sum := sha256.Sum256(raw)
+	g, err := v.lookup(&sum, now)
+	if err != nil {
+		return nil, err
+	}
+	if g != nil {
+		v.hits.Add(1)
+		if !ops.has(g.Op) {
+			g.Release()
+			return nil, v.count(refuse(ForbiddenOperation, wrongEndpoint))
+		}
+		return g, nil
+	}
+	epoch := v.epoch.Load()
+	if v.isFresh(now) {
+		if refused := v.refused.get(&sum, epoch, ops, now); refused != nil {
+			v.known.Add(1)
+			return nil, v.count(refused)
+		}
+	}
+	v.misses.Add(1)
+	g, err = v.verify(ctx, raw, &sum, h, ops, epoch, now)
+	if err != nil {
+		return nil, v.count(err)
+	}
+	return g, nil
+}
+
+const wrongEndpoint = "the token is for another operation than this endpoint's"
+
+// count counts a refusal, and returns it.
+func (v *Verifier) count(err error) error {
+	var refused *Error
+	if errors.As(err, &refused) {
+		v.bad.Add(1)
+	}
+	return err
+}
+
+// knownHead is the first segment of a token that was verified. Tokens of an
+// issuer share theirs, so that the allow-list need not be gone through again.
+type knownHead struct {
+	segment []byte // with the point behind it
+	h       header
+}
+
+// head returns the header of raw when its first segment is known.
+func (v *Verifier) head(raw []byte) *header {
+	heads := *v.heads.Load()
+	for i := range heads {
+		if bytes.HasPrefix(raw, heads[i].segment) {
+			return &heads[i].h
+		}
+	}
+	return nil
+}
+
+// learn remembers the first segment of a verified token; a few are enough.
+func (v *Verifier) learn(raw []byte, h header) {
+	old := v.heads.Load()
+	if len(*old) >= 8 || v.head(raw) != nil {
+		return
+	}
+	segment := bytes.Clone(raw[:bytes.IndexByte(raw, '.')+1])
+	list := append(slices.Clone(*old), knownHead{segment, h})
+	v.heads.CompareAndSwap(old, &list) // whoever loses learns it the next time
+}
+
+// lookup returns the grant of a verified token, or nil.
+func (v *Verifier) lookup(sum *[32]byte, now time.Time) (*Grant, error) {
+	v.gate.RLock()
+	defer v.gate.RUnlock()
+	if v.closed {
+		return nil, ErrClosed
+	}
+	g, ok := v.cache.Get(cacheKey(sum))
+	if ok && g.sum == *sum && g.epoch == v.epoch.Load() && now.UnixNano() < g.deadline && v.isFresh(now) && g.retain() {
+		return g, nil
+	}
+	return nil, nil
+}
+
+// verify is the long way.
+func (v *Verifier) verify(ctx context.Context, raw []byte, sum *[32]byte, h *header, ops Ops, epoch uint64, now time.Time) (*Grant, error) {
+	c, keysUntil, refused, final := v.signature(ctx, raw, h)
+	if refused != nil {
+		if final {
+			v.refused.put(sum, epoch, OpsAny, now, refused)
+		}
+		if err := ctx.Err(); err != nil && !final {
+			return nil, err
+		}
+		return nil, refused
+	}
+	v.learn(raw, *h)
+	op, spec, refused := c.PSN.spec()
+	if refused != nil { // psnOf has passed the same claims
+		return nil, refused
+	}
+	if !ops.has(op) {
+		refused = refuse(ForbiddenOperation, wrongEndpoint)
+		v.refused.put(sum, epoch, ops, now, refused)
+		return nil, refused
+	}
+	if err := v.sync(ctx); err != nil {
+		return nil, err
+	}
+	g, err := v.grant(ctx, c, op, spec, epoch, now)
+	if err == nil && v.isRevoked(c.ID) {
+		g.Release()
+		err = refuse(RevokedToken, "the token was revoked")
+	}
+	if err != nil {
+		if errors.As(err, &refused) {
+			v.refused.put(sum, epoch, OpsAny, now, refused)
+		}
+		return nil, err
+	}
+	g.sum = *sum
+	g.deadline = min(g.end, keysUntil)
+	g.book = v.books.open(v, c)
+	v.store(g)
+	return g, nil
+}
+
+// signature verifies the signature and all that follows from the claims alone.
+// final says that the same bytes will be refused again for a while. keysUntil
+// is when the issuer's keys are to be looked at again, in Unix nanoseconds.
+func (v *Verifier) signature(ctx context.Context, raw []byte, h *header) (c *Claims, keysUntil int64, refused *Error, final bool) {
+	_, segment, _, ok := segments(raw)
+	if !ok {
+		return nil, 0, invalid("not three parts of base64url with points between"), true
+	}
+	payload, err := strictBase64.AppendDecode(nil, segment)
+	if err != nil {
+		return nil, 0, invalid("the claims are not base64url in its one spelling"), true
+	}
+	n, err := parseJSON(payload)
+	if err != nil {
+		return nil, 0, invalid("the claims cannot be read: " + err.Error()), true
+	}
+	read, audiences, refused := claimsOf(&n)
+	if refused != nil {
+		return nil, 0, refused, true
+	}
+	t := v.issuers[read.Issuer]
+	if t == nil {
+		return nil, 0, invalid("the issuer is not trusted here"), true
+	}
+	if !t.allows(h.alg) {
+		return nil, 0, invalid("the alg is not one that the issuer may sign with"), true
+	}
+	if err := v.parse(ctx, t, raw, &registered{c: &read, audiences: audiences}, h); err != nil {
+		switch {
+		case errors.Is(err, errNoKey):
+			return nil, 0, invalid("the issuer has no such key"), false
+		case errors.Is(err, jwt.ErrTokenUnverifiable):
+			return nil, 0, invalid("the issuer's key is not for this alg"), true
+		case errors.Is(err, jwt.ErrTokenSignatureInvalid):
+			return nil, 0, invalid("the signature does not verify"), true
+		case errors.Is(err, jwt.ErrTokenInvalidIssuer), errors.Is(err, jwt.ErrTokenInvalidAudience):
+			return nil, 0, invalid("the token is for another audience"), true
+		case errors.Is(err, jwt.ErrTokenExpired):
+			return nil, 0, refuse(ExpiredToken, "the token has expired"), true
+		case errors.Is(err, jwt.ErrTokenNotValidYet), errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
+			return nil, 0, invalid("the token is not valid yet"), false
+		}
+		return nil, 0, invalid("the token cannot be read"), true
+	}
+	read.Audience = t.audience
+	if read.PSN, refused = psnOf(&n); refused != nil {
+		return nil, 0, refused, true
+	}
+	keysUntil = math.MaxInt64
+	if t.keys != nil && t.keys.url != "" {
+		keysUntil = v.now().Add(t.keys.refresh).UnixNano()
+	}
+	return &read, keysUntil, nil, false
+}
+
+func (v *Verifier) parse(ctx context.Context, t *trusted, raw []byte, r *registered, h *header) error {
+	_, err := t.parser.ParseWithClaims(string(raw), r, func(tok *jwt.Token) (any, error) {
+		return t.key(ctx, tok, *h)
+	})
+	return err
+}
+
+// registered hands claims that were read already to package jwt, which checks
+// their signature and their values.
+type registered struct {
+	c         *Claims
+	audiences []string
+}
+
+// UnmarshalJSON does nothing: the claims were read from the same bytes.
+func (r *registered) UnmarshalJSON([]byte) error { return nil }
+
+func (r *registered) GetExpirationTime() (*jwt.NumericDate, error) {
+	return &jwt.NumericDate{Time: r.c.Expires}, nil
+}
+func (r *registered) GetIssuedAt() (*jwt.NumericDate, error) {
+	return &jwt.NumericDate{Time: r.c.IssuedAt}, nil
+}
+func (r *registered) GetNotBefore() (*jwt.NumericDate, error) {
+	if r.c.NotBefore.IsZero() {
+		return nil, nil
+	}
+	return &jwt.NumericDate{Time: r.c.NotBefore}, nil
+}
+func (r *registered) GetIssuer() (string, error)             { return r.c.Issuer, nil }
+func (r *registered) GetSubject() (string, error)            { return "", nil }
+func (r *registered) GetAudience() (jwt.ClaimStrings, error) { return r.audiences, nil }
+
+// grant judges claims against the stored project and expands the keys. The
+// grant has one holder.
+func (v *Verifier) grant(ctx context.Context, c *Claims, op suite.Op, spec suite.Spec, epoch uint64, now time.Time) (*Grant, error) {
+	p, err := v.ks.Project(ctx, c.PSN.Dom.Prj)
+	if err = stateOf(p, err, c.PSN.Dom.Org, now); err != nil {
+		return nil, err
+	}
+	if refused := agrees(p, &c.PSN, op, now); refused != nil {
+		return nil, refused
+	}
+	g := &Grant{Claims: c, Op: op, v: v, epoch: epoch}
+	g.seen.Store(epoch)
+	g.refs.Store(1)
+	end := p.Retention
+	sooner := func(t time.Time) {
+		if !t.IsZero() && (end.IsZero() || t.Before(end)) {
+			end = t
+		}
+	}
+	if c.PSN.Ret != 0 {
+		sooner(time.Unix(c.PSN.Ret, 0))
+	}
+	target, err := v.ring.acquire(ctx, v.ks, keys.Domain{Prj: c.PSN.Dom.Prj, Org: c.PSN.Dom.Org}, epoch)
+	if err != nil {
+		return nil, err
+	}
+	g.held[0] = target
+	if refused := target.allows(c.PSN.Gen, op); refused != nil {
+		g.Release()
+		return nil, refused
+	}
+	if op != suite.Secondary {
+		g.Plan, err = suite.NewPlan(op, spec, target.keys)
+	} else {
+		var src suite.Spec
+		var srcEnd time.Time
+		if src, srcEnd, err = v.source(ctx, c.PSN.Src, now); err == nil {
+			sooner(srcEnd)
+			g.held[1], err = v.ring.acquire(ctx, v.ks, keys.Domain{Prj: c.PSN.Src.Prj, Org: c.PSN.Src.Org}, epoch)
+		}
+		if err == nil {
+			g.Plan, err = suite.NewSecondary(src, g.held[1].keys, spec, target.keys)
+		}
+	}
+	if err != nil {
+		g.Release()
+		return nil, err
+	}
+	g.end = math.MaxInt64
+	if !c.Expires.IsZero() {
+		g.end = nanos(c.Expires.Add(v.skew))
+	}
+	if !end.IsZero() {
+		g.end = min(g.end, nanos(end))
+	}
+	return g, nil
+}
+
+// nanos is t.UnixNano without its overflow in the year 2262.
+func nanos(t time.Time) int64 {
+	if t.Unix() >= math.MaxInt64/int64(time.Second) {
+		return math.MaxInt64
+	}
+	return t.UnixNano()
+}
+
+// agrees compares what a token asks for with the stored project, which wins.
+func agrees(p keys.Project, c *PSN, op suite.Op, now time.Time) *Error {
+	policy := p.Policy
+	if policy == "" {
+		policy = "same"
+	}
+	switch {
+	case op == suite.Reverse && (p.Method != "reversible" || c.Method != "reversible"):
+		return refuse(ForbiddenOperation, "an irreversible project cannot be reversed")
+	case c.Method != p.Method:
+		return refuse(ForbiddenOperation, "psn.method is not the project's")
+	case c.Policy != policy:
+		return refuse(ForbiddenOperation, "psn.policy is not the project's")
+	case c.Tag != p.Tag:
+		return refuse(ForbiddenOperation, "psn.tag is not the project's")
+	case c.Ret != 0 && !p.Retention.IsZero() && c.Ret > p.Retention.Unix():
+		return refuse(ForbiddenOperation, "psn.ret is beyond the project's retention")
+	case c.Ret != 0 && now.Unix() >= c.Ret:
+		return refuse(RetentionExpired, "the token's retention is over")
+	}
+	return nil
+}
+
+// source describes how the input of a secondary pseudonymisation was made, and
+// until when it can be reversed.
+func (v *Verifier) source(ctx context.Context, d *Domain, now time.Time) (suite.Spec, time.Time, error) {
+	var s suite.Spec
+	p, err := v.ks.Project(ctx, d.Prj)
+	if err = stateOf(p, err, d.Org, now); err != nil {
+		return s, time.Time{}, err
+	}
+	if p.Method != "reversible" {
+		return s, time.Time{}, refuse(ForbiddenOperation, "the source project is irreversible")
+	}
+	stored := PSN{Op: "secondary", Method: p.Method, Policy: p.Policy, Fmt: p.Format, Tag: p.Tag}
+	if stored.Policy == "" {
+		stored.Policy = "same"
+	}
+	if stored.Fmt == "" {
+		stored.Fmt = "pair62"
+	}
+	_, s, refused := stored.spec()
+	if refused != nil {
+		return s, time.Time{}, fmt.Errorf("token: the source project is stored with a policy that cannot be read: %s", refused.Detail)
+	}
+	return s, p.Retention, nil
+}
+
+// LocalRequest describes what the operator's own process wants to do in a
+// project, without a token.
+type LocalRequest struct {
+	Project, Org      string
+	Op                string // default pseudonymise
+	Source, SourceOrg string // secondary only
+	Format            string // default: the project's
+	Norm              []string
+	Err               string // default strict
+	Gen               *int
+}
+
+// Local returns the grant that a token of the project would give, with the same
+// policy and checks, and no budget. Its jti begins with "local:".
+func (v *Verifier) Local(ctx context.Context, r LocalRequest) (*Grant, error) {
+	now := v.now()
+	epoch := v.epoch.Load()
+	if err := v.sync(ctx); err != nil {
+		return nil, err
+	}
+	c, _, err := draft(ctx, v.ks, Request{Project: r.Project, Org: r.Org, Op: r.Op, Source: r.Source,
+		SourceOrg: r.SourceOrg, Format: r.Format, Norm: r.Norm, Err: r.Err, Gen: r.Gen}, now)
+	if err != nil {
+		return nil, err
+	}
+	if c.PSN.Err != ErrStrict && c.PSN.Err != ErrItem {
+		return nil, errors.New("token: errors are answered strict or item")
+	}
+	c.Issuer, c.Audience, c.ID, c.IssuedAt = "local", "local", "local:"+NewID(), now.UTC().Truncate(time.Second)
+	op, spec, refused := c.PSN.spec()
+	if refused != nil {
+		return nil, refused
+	}
+	g, err := v.grant(ctx, &c, op, spec, epoch, now)
+	if err != nil {
+		return nil, err
+	}
+	g.deadline = g.end
+	return g, nil
+}

@@ -1,0 +1,713 @@
+package token
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/velonym/velonym/engine/keys"
+)
+
+func TestVerifyAccepts(t *testing.T) {
+	r := newRig(t)
+	for name, change := range map[string]func(o object){
+		"as it is":           func(object) {},
+		"nbf":                func(o object) { o["nbf"] = epoch0.Unix() },
+		"several audiences":  func(o object) { o["aud"] = []string{"other", "velonym"} },
+		"foreign claims":     func(o object) { o["sub"], o["azp"] = "someone", []int{1} },
+		"other organisation": func(o object) { o.psn()["dom"] = object{"prj": "study", "org": "lab"} },
+		"all defaults spelt": func(o object) {
+			o.psn()["policy"], o.psn()["fmt"], o.psn()["tag"], o.psn()["err"] = "same", "pair62", 0, "strict"
+		},
+		"generation": func(o object) { o.psn()["gen"] = 0 },
+		"norm":       func(o object) { o.psn()["norm"] = []string{"trim", "nfc", "upper"} },
+		"limits":     func(o object) { o.psn()["lim"] = object{"max": 10, "rate": 5, "req": 2} },
+		"other form": func(o object) { o.psn()["fmt"] = "b32" },
+		"alphabet":   func(o object) { o.psn()["fmt"] = "fpe:abcdef0123456789" },
+		"within skew": func(o object) {
+			o["iat"], o["nbf"] = epoch0.Add(29*time.Second).Unix(), epoch0.Add(29*time.Second).Unix()
+		},
+		"just expired":      func(o object) { o["exp"] = epoch0.Add(-29 * time.Second).Unix() },
+		"retention exactly": func(o object) { o.psn()["ret"] = epoch0.AddDate(1, 0, 0).Unix() },
+		"tag":               func(o object) { o.psn()["dom"], o.psn()["tag"] = object{"prj": "tagged", "org": ""}, 128 },
+		"irreversible": func(o object) {
+			o.psn()["dom"], o.psn()["method"] = object{"prj": "oneway", "org": ""}, "irreversible"
+			delete(o.psn(), "ret")
+		},
+		"secondary": func(o object) {
+			o.psn()["op"], o.psn()["src"] = "secondary", object{"prj": "tagged", "org": ""}
+		},
+	} {
+		o := goodClaims()
+		change(o)
+		for _, h := range []string{goodHeader, `{"typ":"JWT","alg":"EdDSA","kid":"` + r.issuer.KeyID() + `"}`} {
+			if err := r.try(compact(h, o.String()), OpsForward); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	o := goodClaims()
+	o.psn()["op"] = "reverse"
+	if err := r.try(compact(goodHeader, o.String()), OpsReverse); err != nil {
+		t.Errorf("reverse: %v", err)
+	}
+}
+
+// Every refusal of the contract that shows in the claims, on tokens that are
+// signed well and made by hand.
+func TestVerifyRefusesClaims(t *testing.T) {
+	r := newRig(t)
+	set := func(name string, v any) func(object) { return func(o object) { o[name] = v } }
+	drop := func(name string) func(object) { return func(o object) { delete(o, name) } }
+	psn := func(name string, v any) func(object) { return func(o object) { o.psn()[name] = v } }
+	psnDrop := func(name string) func(object) { return func(o object) { delete(o.psn(), name) } }
+	dom := func(prj, org string) func(object) { return psn("dom", object{"prj": prj, "org": org}) }
+	both := func(fs ...func(object)) func(object) {
+		return func(o object) {
+			for _, f := range fs {
+				f(o)
+			}
+		}
+	}
+	exp := epoch0.Add(time.Hour).Unix()
+	for _, c := range []struct {
+		name   string
+		change func(object)
+		ops    Ops
+		want   string
+	}{
+		{"expired", set("exp", epoch0.Add(-31*time.Second).Unix()), OpsForward, ExpiredToken},
+		{"not yet valid", set("nbf", epoch0.Add(31*time.Second).Unix()), OpsForward, InvalidToken},
+		{"issued in the future", set("iat", epoch0.Add(31*time.Second).Unix()), OpsForward, InvalidToken},
+		{"wrong audience", set("aud", "elsewhere"), OpsForward, InvalidToken},
+		{"wrong audiences", set("aud", []string{"a", "b"}), OpsForward, InvalidToken},
+		{"no audiences", set("aud", []string{}), OpsForward, InvalidToken},
+		{"audience is a number", set("aud", 1), OpsForward, InvalidToken},
+		{"audience holds a number", set("aud", []any{"velonym", 1}), OpsForward, InvalidToken},
+		{"wrong issuer", set("iss", "someone"), OpsForward, InvalidToken},
+		{"issuer is empty", set("iss", ""), OpsForward, InvalidToken},
+		{"issuer is a list", set("iss", []string{"velonym"}), OpsForward, InvalidToken},
+		{"no iss", drop("iss"), OpsForward, InvalidToken},
+		{"no aud", drop("aud"), OpsForward, InvalidToken},
+		{"no jti", drop("jti"), OpsForward, InvalidToken},
+		{"no iat", drop("iat"), OpsForward, InvalidToken},
+		{"no exp", drop("exp"), OpsForward, InvalidToken},
+		{"no psn", drop("psn"), OpsForward, InvalidToken},
+		{"psn is a list", set("psn", []int{}), OpsForward, InvalidToken},
+		{"jti is empty", set("jti", ""), OpsForward, InvalidToken},
+		{"jti is a number", set("jti", 7), OpsForward, InvalidToken},
+		{"jti too long", set("jti", strings.Repeat("j", 257)), OpsForward, InvalidToken},
+		{"exp is a text", set("exp", fmt.Sprint(exp)), OpsForward, InvalidToken},
+		{"exp is null", set("exp", nil), OpsForward, InvalidToken},
+		{"exp has a fraction", set("exp", json.Number(fmt.Sprint(exp)+".5")), OpsForward, InvalidToken},
+		{"exp has an exponent", set("exp", json.Number("4e9")), OpsForward, InvalidToken},
+		{"exp beyond all dates", set("exp", json.Number("999999999999")), OpsForward, InvalidToken},
+		{"exp overflows", set("exp", json.Number("99999999999999999999")), OpsForward, InvalidToken},
+		{"exp is negative", set("exp", -1), OpsForward, InvalidToken},
+		{"iat is a text", set("iat", "now"), OpsForward, InvalidToken},
+		{"iat has a fraction", set("iat", 1.5), OpsForward, InvalidToken},
+		{"nbf is a text", set("nbf", "now"), OpsForward, InvalidToken},
+		{"nbf is null", set("nbf", nil), OpsForward, InvalidToken},
+
+		{"no v", psnDrop("v"), OpsForward, InvalidToken},
+		{"v 2", psn("v", 2), OpsForward, InvalidToken},
+		{"v 1.0", psn("v", json.Number("1.0")), OpsForward, InvalidToken},
+		{"v is a text", psn("v", "1"), OpsForward, InvalidToken},
+		{"unknown member of psn", psn("x", 1), OpsForward, InvalidToken},
+		{"member of psn in capitals", psn("Op", "pseudonymise"), OpsForward, InvalidToken},
+		{"no op", psnDrop("op"), OpsForward, InvalidToken},
+		{"unknown op", psn("op", "destroy"), OpsForward, InvalidToken},
+		{"op in capitals", psn("op", "PSEUDONYMISE"), OpsForward, InvalidToken},
+		{"several ops", psn("op", []string{"pseudonymise", "reverse"}), OpsForward, InvalidToken},
+		{"no method", psnDrop("method"), OpsForward, InvalidToken},
+		{"unknown method", psn("method", "maybe"), OpsForward, InvalidToken},
+		{"unknown policy", psn("policy", "random"), OpsForward, InvalidToken},
+		{"empty policy", psn("policy", ""), OpsForward, InvalidToken},
+		{"null policy", psn("policy", nil), OpsForward, InvalidToken},
+		{"unknown fmt", psn("fmt", "base58"), OpsForward, InvalidToken},
+		{"alphabet of one", psn("fmt", "fpe:a"), OpsForward, InvalidToken},
+		{"tag 32", psn("tag", 32), OpsForward, InvalidToken},
+		{"tag is a text", psn("tag", "64"), OpsForward, InvalidToken},
+		{"gen 12", psn("gen", 12), OpsForward, InvalidToken},
+		{"gen -1", psn("gen", -1), OpsForward, InvalidToken},
+		{"ret is a text", psn("ret", "2030"), OpsForward, InvalidToken},
+		{"ret is 0", psn("ret", 0), OpsForward, InvalidToken},
+		{"no ret", psnDrop("ret"), OpsForward, InvalidToken},
+		{"unknown norm", psn("norm", []string{"trim", "rot13"}), OpsForward, InvalidToken},
+		{"norm is a text", psn("norm", "trim"), OpsForward, InvalidToken},
+		{"unknown err", psn("err", "ignore"), OpsForward, InvalidToken},
+		{"lim is a number", psn("lim", 5), OpsForward, InvalidToken},
+		{"unknown limit", psn("lim", object{"day": 5}), OpsForward, InvalidToken},
+		{"limit of nothing", psn("lim", object{"max": 0}), OpsForward, InvalidToken},
+		{"negative limit", psn("lim", object{"rate": -1}), OpsForward, InvalidToken},
+		{"limit with a fraction", psn("lim", object{"req": 1.5}), OpsForward, InvalidToken},
+		{"no dom", psnDrop("dom"), OpsForward, InvalidToken},
+		{"dom is a text", psn("dom", "study"), OpsForward, InvalidToken},
+		{"dom without prj", psn("dom", object{"org": "clinic"}), OpsForward, InvalidToken},
+		{"dom with more", psn("dom", object{"prj": "study", "org": "clinic", "gen": 1}), OpsForward, InvalidToken},
+		{"src without secondary", psn("src", object{"prj": "tagged", "org": ""}), OpsForward, InvalidToken},
+		{"secondary without src", psn("op", "secondary"), OpsForward, InvalidToken},
+		{"tag of an irreversible method", both(dom("oneway", ""), psn("method", "irreversible"), psn("tag", 64)), OpsForward, InvalidToken},
+		{"uuid with a tag", both(dom("tagged", ""), psn("tag", 128), psn("fmt", "uuid")), OpsForward, InvalidToken},
+		{"uuid with randomness", both(dom("random", ""), psn("policy", "different"), psn("fmt", "uuid")), OpsForward, InvalidToken},
+		{"digits with randomness", both(dom("random", ""), psn("policy", "different"), psn("fmt", "digits")), OpsForward, InvalidToken},
+
+		{"forward token, reverse endpoint", func(object) {}, OpsReverse, ForbiddenOperation},
+		{"reverse token, forward endpoint", psn("op", "reverse"), OpsForward, ForbiddenOperation},
+		{"secondary token, reverse endpoint", both(psn("op", "secondary"), psn("src", object{"prj": "tagged", "org": ""})), OpsReverse, ForbiddenOperation},
+
+		{"unknown project", dom("nothing", ""), OpsForward, UnknownDomain},
+		{"unknown organisation", dom("study", "bakery"), OpsForward, UnknownDomain},
+		{"no organisation where there are some", dom("study", ""), OpsForward, UnknownDomain},
+		{"generation that is not there", psn("gen", 3), OpsForward, UnknownDomain},
+		{"method of another kind", both(psn("method", "irreversible"), psnDrop("ret")), OpsForward, ForbiddenOperation},
+		{"reversible in an irreversible project", dom("oneway", ""), OpsForward, ForbiddenOperation},
+		{"policy of another kind", psn("policy", "different"), OpsForward, ForbiddenOperation},
+		{"default policy in a random project", dom("random", ""), OpsForward, ForbiddenOperation},
+		{"tag the project has not", psn("tag", 64), OpsForward, ForbiddenOperation},
+		{"no tag where the project has one", dom("tagged", ""), OpsForward, ForbiddenOperation},
+		{"retention beyond the project's", psn("ret", epoch0.AddDate(1, 0, 0).Unix()+1), OpsForward, ForbiddenOperation},
+		{"retention over", psn("ret", epoch0.Unix()), OpsForward, RetentionExpired},
+		{"reverse of an irreversible project", both(psn("op", "reverse"), dom("oneway", "")), OpsReverse, ForbiddenOperation},
+		{"reverse with an irreversible method", both(psn("op", "reverse"), dom("oneway", ""), psn("method", "irreversible"), psnDrop("ret")), OpsReverse, ForbiddenOperation},
+		{"secondary from an irreversible project", both(psn("op", "secondary"), psn("src", object{"prj": "oneway", "org": ""})), OpsForward, ForbiddenOperation},
+		{"secondary from an unknown project", both(psn("op", "secondary"), psn("src", object{"prj": "nothing", "org": ""})), OpsForward, UnknownDomain},
+		{"secondary from an unknown organisation", both(psn("op", "secondary"), psn("src", object{"prj": "tagged", "org": "x"})), OpsForward, UnknownDomain},
+	} {
+		o := goodClaims()
+		c.change(o)
+		raw := compact(goodHeader, o.String())
+		for i := range 2 { // the second time, what was refused may be remembered
+			err := r.try(raw, c.ops)
+			if got := code(err); got != c.want {
+				t.Errorf("%s, call %d: got %q, want %s", c.name, i+1, got, c.want)
+			}
+			if err != nil && strings.Contains(err.Error(), raw) {
+				t.Errorf("%s: the token is in the error", c.name)
+			}
+		}
+	}
+}
+
+// What cannot be written through a map: duplicate members, odd JSON.
+func TestVerifyRefusesText(t *testing.T) {
+	r := newRig(t)
+	good := goodClaims().String()
+	if err := r.try(compact(goodHeader, " "+good+"\n"), OpsForward); err != nil {
+		t.Fatalf("white space around the claims: %v", err)
+	}
+	for name, claims := range map[string]string{
+		"duplicate claim":             strings.Replace(good, `"iss":`, `"iss":"velonym","iss":`, 1),
+		"duplicate foreign claim":     strings.Replace(good, `"iss":`, `"x":1,"x":1,"iss":`, 1),
+		"duplicate in psn":            strings.Replace(good, `"v":1`, `"v":1,"v":1`, 1),
+		"duplicate in dom":            strings.Replace(good, `"prj":"study"`, `"prj":"study","prj":"study"`, 1),
+		"duplicate deep in a list":    strings.Replace(good, `"iss":`, `"x":[[{"a":{"b":1,"b":1}}]],"iss":`, 1),
+		"duplicate by an escape":      strings.Replace(good, `"iss":`, `"\u0069ss":"velonym","iss":`, 1),
+		"many members, one twice":     strings.Replace(good, `"iss":`, manyMembers(40)+`"m7":0,"iss":`, 1),
+		"trailing data":               good + "{}",
+		"trailing comma":              strings.Replace(good, `"v":1`, `"v":1,`, 1) + "",
+		"two documents":               good + good,
+		"truncated":                   good[:len(good)-1],
+		"comment":                     "/**/" + good,
+		"byte order mark":             "\ufeff" + good,
+		"single quotes":               strings.ReplaceAll(good, `"`, `'`),
+		"leading zero":                strings.Replace(good, `"v":1`, `"v":01`, 1),
+		"plus sign":                   strings.Replace(good, `"v":1`, `"v":+1`, 1),
+		"minus zero":                  strings.Replace(good, `"v":1`, `"v":1,"tag":-0`, 1),
+		"NaN":                         strings.Replace(good, `"v":1`, `"v":NaN`, 1),
+		"control character in text":   strings.Replace(good, `"study"`, "\"stu\ndy\"", 1),
+		"broken UTF-8 in text":        strings.Replace(good, `"iss":`, "\"x\":\"\xff\",\"iss\":", 1),
+		"lone surrogate":              strings.Replace(good, `"iss":`, `"x":"\ud800","iss":`, 1),
+		"surrogates the wrong way":    strings.Replace(good, `"iss":`, `"x":"\udc00\ud800","iss":`, 1),
+		"unknown escape":              strings.Replace(good, `"iss":`, `"x":"\x41","iss":`, 1),
+		"nested too deep":             strings.Replace(good, `"iss":`, `"x":`+strings.Repeat("[", 40)+strings.Repeat("]", 40)+`,"iss":`, 1),
+		"a list":                      "[" + good + "]",
+		"a text":                      `"x"`,
+		"nothing":                     "",
+		"null":                        "null",
+		"name without quotes":         `{iss:"velonym"}`,
+		"missing colon":               `{"iss" "velonym"}`,
+		"claim in other capitals":     strings.Replace(good, `"jti"`, `"JTI"`, 1),
+		"unknown member by an escape": strings.Replace(good, `"v":1`, `"v":1,"\u006Fq":"x"`, 1),
+	} {
+		if got := code(r.try(compact(goodHeader, claims), OpsForward)); got != InvalidToken {
+			t.Errorf("%s: got %q", name, got)
+		}
+	}
+	if err := r.try(compact(goodHeader, strings.Replace(good, `"iss":`, manyMembers(40)+`"iss":`, 1)), OpsForward); err != nil {
+		t.Errorf("many members, none twice: %v", err)
+	}
+	if err := r.try(compact(goodHeader, strings.Replace(good, `"study"`, `"\u0073tud\u0079"`, 1)), OpsForward); err != nil {
+		t.Errorf("escapes in a text: %v", err)
+	}
+}
+
+func manyMembers(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `"m%d":%d,`, i, i)
+	}
+	return b.String()
+}
+
+func TestVerifyRefusesHeader(t *testing.T) {
+	r := newRig(t)
+	claims := goodClaims().String()
+	jwk := `{"kty":"OKP","crv":"Ed25519","x":"` + b64(ed25519.NewKeyFromSeed(seed).Public().(ed25519.PublicKey)) + `"}`
+	for name, header := range map[string]string{
+		"alg none":            `{"alg":"none","typ":"JWT"}`,
+		"alg None":            `{"alg":"None","typ":"JWT"}`,
+		"no alg":              `{"typ":"JWT"}`,
+		"alg is null":         `{"alg":null,"typ":"JWT"}`,
+		"alg is a list":       `{"alg":["EdDSA"],"typ":"JWT"}`,
+		"alg ES384":           `{"alg":"ES384","typ":"JWT"}`,
+		"alg RS512":           `{"alg":"RS512","typ":"JWT"}`,
+		"alg HS256":           `{"alg":"HS256","typ":"JWT"}`,
+		"alg eddsa":           `{"alg":"eddsa","typ":"JWT"}`,
+		"alg of another key":  `{"alg":"ES256","typ":"JWT"}`,
+		"no typ":              `{"alg":"EdDSA"}`,
+		"unknown typ":         `{"alg":"EdDSA","typ":"at+jwt"}`,
+		"unknown kid":         `{"alg":"EdDSA","typ":"JWT","kid":"another"}`,
+		"empty kid":           `{"alg":"EdDSA","typ":"JWT","kid":""}`,
+		"kid is a number":     `{"alg":"EdDSA","typ":"JWT","kid":1}`,
+		"jku":                 `{"alg":"EdDSA","typ":"JWT","jku":"https://keys.example/jwks"}`,
+		"x5u":                 `{"alg":"EdDSA","typ":"JWT","x5u":"https://keys.example/cert"}`,
+		"x5c":                 `{"alg":"EdDSA","typ":"JWT","x5c":["AAAA"]}`,
+		"embedded jwk":        `{"alg":"EdDSA","typ":"JWT","jwk":` + jwk + `}`,
+		"unknown crit":        `{"alg":"EdDSA","typ":"JWT","crit":["exp2"],"exp2":1}`,
+		"known crit":          `{"alg":"EdDSA","typ":"JWT","crit":["b64"],"b64":true}`,
+		"empty crit":          `{"alg":"EdDSA","typ":"JWT","crit":[]}`,
+		"b64":                 `{"alg":"EdDSA","typ":"JWT","b64":false}`,
+		"zip":                 `{"alg":"EdDSA","typ":"JWT","zip":"DEF"}`,
+		"cty":                 `{"alg":"EdDSA","typ":"JWT","cty":"JWT"}`,
+		"duplicate alg":       `{"alg":"none","alg":"EdDSA","typ":"JWT"}`,
+		"duplicate kid":       `{"alg":"EdDSA","typ":"JWT","kid":"a","kid":"` + r.issuer.KeyID() + `"}`,
+		"Alg in capitals":     `{"Alg":"EdDSA","typ":"JWT"}`,
+		"trailing data":       goodHeader + "{}",
+		"a list":              "[]",
+		"nothing":             "",
+		"not JSON":            "alg",
+		"duplicate by escape": `{"alg":"EdDSA","\u0061lg":"EdDSA","typ":"JWT"}`,
+	} {
+		if got := code(r.try(compact(header, claims), OpsForward)); got != InvalidToken {
+			t.Errorf("%s: got %q", name, got)
+		}
+	}
+}
+
+func TestVerifyRefusesShape(t *testing.T) {
+	r := newRig(t)
+	good := compact(goodHeader, goodClaims().String())
+	part := strings.Split(good, ".")
+	// A text segment of 2 or 3 characters more than a multiple of 4 has spare
+	// bits, which must be zero.
+	loose := ""
+	for pad := 0; loose == ""; pad++ {
+		claims := goodClaims().String() + strings.Repeat(" ", pad)
+		if enc := b64([]byte(claims)); len(enc)%4 == 2 {
+			last := enc[len(enc)-1]
+			input := b64([]byte(goodHeader)) + "." + enc[:len(enc)-1] + string(rune(last+1))
+			loose = input + "." + b64(ed25519.Sign(ed25519.NewKeyFromSeed(seed), []byte(input)))
+		}
+	}
+	// The signature has 64 bytes, 86 characters, and so 4 spare bits too.
+	tail := good[len(good)-1]
+	for name, raw := range map[string]string{
+		"unsigned":                      part[0] + "." + part[1] + ".",
+		"alg none, unsigned":            b64([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + part[1] + ".",
+		"two parts":                     part[0] + "." + part[1],
+		"four parts":                    good + "." + part[2],
+		"five parts":                    good + ".." + part[2],
+		"one part":                      part[0],
+		"point alone":                   ".",
+		"two points":                    "..",
+		"empty header":                  "." + part[1] + "." + part[2],
+		"empty claims":                  part[0] + ".." + part[2],
+		"padding":                       part[0] + "." + part[1] + "." + part[2] + "==",
+		"line end in the header":        part[0][:4] + "\n" + part[0][4:] + "." + part[1] + "." + part[2],
+		"line end in the claims":        part[0] + "." + part[1][:4] + "\r\n" + part[1][4:] + "." + part[2],
+		"line end in the signature":     part[0] + "." + part[1] + "." + part[2][:4] + "\n" + part[2][4:],
+		"line end behind":               good + "\n",
+		"space before":                  " " + good,
+		"spare bits in the claims":      loose,
+		"spare bits behind":             good[:len(good)-1] + string(rune(tail+1)),
+		"standard base64":               strings.Replace(good, "_", "/", 1) + "+",
+		"another signature":             part[0] + "." + part[1] + "." + b64(make([]byte, 64)),
+		"short signature":               part[0] + "." + part[1] + "." + part[2][:40],
+		"claims of another token":       part[0] + "." + b64([]byte(strings.Replace(goodClaims().String(), "clinic", "lab", 1))) + "." + part[2],
+		"oversize":                      good + strings.Repeat("A", MaxSize),
+		"oversize and signed":           compact(goodHeader, goodClaims().String()+strings.Repeat(" ", MaxSize)),
+		"NUL":                           "\x00",
+		"JSON serialisation (RFC 7515)": `{"payload":"` + part[1] + `","signature":"` + part[2] + `"}`,
+	} {
+		if got := code(r.try(raw, OpsForward)); got != InvalidToken {
+			t.Errorf("%s: got %q", name, got)
+		}
+	}
+	if got := code(r.try("", OpsForward)); got != MissingToken {
+		t.Errorf("no token: got %q", got)
+	}
+	if err := r.try(good, OpsForward); err != nil {
+		t.Errorf("the good one: %v", err)
+	}
+}
+
+// A foreign issuer's keys, made without our issuer.
+type foreign struct {
+	ed  ed25519.PrivateKey
+	ec  *ecdsa.PrivateKey
+	rsa *rsa.PrivateKey
+}
+
+var foreignKeys = sync.OnceValue(func() *foreign {
+	f := &foreign{ed: ed25519.NewKeyFromSeed([]byte("another seed of thirty-two bytes"))}
+	f.ec, _ = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	f.rsa, _ = rsa.GenerateKey(rand.Reader, 2048)
+	return f
+})
+
+// rsaJWK and the like write public keys as RFC 7518 and RFC 8037 say.
+func rsaJWK(kid, more string, k *rsa.PublicKey) string {
+	return fmt.Sprintf(`{"kty":"RSA","kid":%q,"n":%q,"e":"AQAB"%s}`, kid, b64(k.N.Bytes()), more)
+}
+
+func ecJWK(kid, crv string, k *ecdsa.PublicKey) string {
+	point, err := k.Bytes() // 4 ‖ x ‖ y
+	if err != nil {
+		panic(err)
+	}
+	size := (len(point) - 1) / 2
+	return fmt.Sprintf(`{"kty":"EC","crv":%q,"kid":%q,"x":%q,"y":%q}`, crv, kid, b64(point[1:1+size]), b64(point[1+size:]))
+}
+
+func edJWK(kid string, k ed25519.PublicKey) string {
+	return fmt.Sprintf(`{"kty":"OKP","crv":"Ed25519","kid":%q,"x":%q,"alg":"EdDSA","use":"sig"}`, kid, b64(k))
+}
+
+func jwks(keys ...string) string { return `{"keys":[` + strings.Join(keys, ",") + `]}` }
+
+func (f *foreign) jwks() string {
+	return jwks(edJWK("ed", f.ed.Public().(ed25519.PublicKey)), ecJWK("ec", "P-256", &f.ec.PublicKey), rsaJWK("rsa", "", &f.rsa.PublicKey))
+}
+
+// sign makes a token of the foreign issuer by nothing but the standard library.
+func (f *foreign) sign(alg, kid string, claims object) string {
+	header := object{"alg": alg, "typ": "JWT"}
+	if kid != "" {
+		header["kid"] = kid
+	}
+	input := b64([]byte(header.String())) + "." + b64([]byte(claims.String()))
+	sum := sha256.Sum256([]byte(input))
+	var sig []byte
+	var err error
+	switch alg {
+	case "EdDSA":
+		sig = ed25519.Sign(f.ed, []byte(input))
+	case "ES256":
+		r, s, e := ecdsa.Sign(rand.Reader, f.ec, sum[:])
+		sig, err = append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...), e
+	case "PS256":
+		sig, err = rsa.SignPSS(rand.Reader, f.rsa, crypto.SHA256, sum[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+	case "RS256":
+		sig, err = rsa.SignPKCS1v15(rand.Reader, f.rsa, crypto.SHA256, sum[:])
+	}
+	if err != nil {
+		panic(err)
+	}
+	return input + "." + b64(sig)
+}
+
+func hs256(secret []byte, claims object) string {
+	input := b64([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + b64([]byte(claims.String()))
+	m := hmac.New(sha256.New, secret)
+	m.Write([]byte(input))
+	return input + "." + b64(m.Sum(nil))
+}
+
+func writeFile(t testing.TB, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func foreignClaims() object {
+	o := goodClaims()
+	o["iss"] = "https://issuer.example"
+	return o
+}
+
+func TestForeignIssuers(t *testing.T) {
+	f := foreignKeys()
+	secret := []byte("a shared secret of at least 32 bytes")
+	file := writeFile(t, "jwks.json", f.jwks())
+	r := newRig(t, func(c *Config) {
+		c.Trusted = []TrustedIssuer{
+			{Name: "https://issuer.example", JWKSFile: file},
+			{Name: "shared", Audience: "ours", Secret: secret},
+			{Name: "narrow", JWKSFile: file, Algorithms: []string{"ES256"}},
+		}
+	})
+	pem := foreignKeys().rsa.PublicKey.N.Bytes()
+	shared := func() object { o := goodClaims(); o["iss"], o["aud"] = "shared", "ours"; return o }
+	other := func(iss string) object { o := goodClaims(); o["iss"] = iss; return o }
+	aud := shared()
+	aud["aud"] = "velonym"
+	for _, c := range []struct{ name, raw, want string }{
+		{"EdDSA", f.sign("EdDSA", "ed", foreignClaims()), ""},
+		{"ES256", f.sign("ES256", "ec", foreignClaims()), ""},
+		{"PS256", f.sign("PS256", "rsa", foreignClaims()), ""},
+		{"RS256", f.sign("RS256", "rsa", foreignClaims()), ""},
+		{"EdDSA without kid", f.sign("EdDSA", "", foreignClaims()), ""},
+		{"ES256 without kid", f.sign("ES256", "", foreignClaims()), ""},
+		{"HS256", hs256(secret, shared()), ""},
+		{"narrow", f.sign("ES256", "ec", other("narrow")), ""},
+		{"narrow, other alg", f.sign("RS256", "rsa", other("narrow")), InvalidToken},
+		{"HS256 with the wrong secret", hs256([]byte("another secret of at least 32 bytes!"), shared()), InvalidToken},
+		{"HS256 with the RSA key as the secret", hs256(pem, foreignClaims()), InvalidToken},
+		{"HS256 with an empty secret", hs256(nil, foreignClaims()), InvalidToken},
+		{"HS256 from the built-in issuer", hs256([]byte(f.ed.Public().(ed25519.PublicKey)), goodClaims()), InvalidToken},
+		{"EdDSA from an issuer with a secret", f.sign("EdDSA", "ed", shared()), InvalidToken},
+		{"another issuer's audience", hs256(secret, aud), InvalidToken},
+		{"kid of a key for another alg", f.sign("ES256", "rsa", foreignClaims()), InvalidToken},
+		{"kid of another key", f.sign("EdDSA", "ec", foreignClaims()), InvalidToken},
+		{"unknown kid", f.sign("EdDSA", "new", foreignClaims()), InvalidToken},
+		{"foreign key, built-in issuer's name", f.sign("EdDSA", "ed", goodClaims()), InvalidToken},
+		{"built-in key, foreign issuer's name", compact(goodHeader, foreignClaims().String()), InvalidToken},
+		{"untrusted issuer", f.sign("EdDSA", "ed", other("https://else.example")), InvalidToken},
+	} {
+		if got := code(r.try(c.raw, OpsForward)); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// Keys that are not for this are passed over, whatever signs with them.
+func TestForeignKeysOfNoUse(t *testing.T) {
+	f := foreignKeys()
+	weak, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ed := edJWK("ed", f.ed.Public().(ed25519.PublicKey))
+	set := func(keys ...string) *rig {
+		file := writeFile(t, "jwks.json", jwks(append(keys, ed)...))
+		return newRig(t, func(c *Config) { c.Trusted = []TrustedIssuer{{Name: "https://issuer.example", JWKSFile: file}} })
+	}
+	for _, c := range []struct{ name, jwk, alg string }{
+		{"for encryption", rsaJWK("rsa", `,"use":"enc"`, &f.rsa.PublicKey), "RS256"},
+		{"for signing only", rsaJWK("rsa", `,"key_ops":["sign"]`, &f.rsa.PublicKey), "RS256"},
+		{"for RS512", rsaJWK("rsa", `,"alg":"RS512"`, &f.rsa.PublicKey), "RS256"},
+		{"for PS256", rsaJWK("rsa", `,"alg":"PS256"`, &f.rsa.PublicKey), "RS256"},
+		{"of 1024 bits", rsaJWK("rsa", "", &weak.PublicKey), "weak"},
+		{"on P-384", ecJWK("ec", "P-384", &p384.PublicKey), "P-384"},
+		{"broken", `{"kty":"RSA","kid":"rsa","n":"AQ"}`, "RS256"},
+	} {
+		r := set(c.jwk)
+		if err := r.try(f.sign("EdDSA", "ed", foreignClaims()), OpsForward); err != nil {
+			t.Fatalf("%s: the good key beside it: %v", c.name, err)
+		}
+		signer, alg, kid := *f, c.alg, "rsa"
+		switch c.alg {
+		case "weak":
+			signer.rsa, alg = weak, "RS256"
+		case "P-384":
+			kid, alg = "ec", "EdDSA"
+		}
+		for _, kid := range []string{kid, ""} {
+			raw := signer.sign(alg, kid, foreignClaims())
+			if c.alg == "P-384" {
+				raw = es256With(p384, kid, foreignClaims())
+			}
+			if got := code(r.try(raw, OpsForward)); got != InvalidToken {
+				t.Errorf("%s, kid %q: got %q", c.name, kid, got)
+			}
+		}
+	}
+}
+
+func es256With(k *ecdsa.PrivateKey, kid string, claims object) string {
+	header := object{"alg": "ES256", "typ": "JWT"}
+	if kid != "" {
+		header["kid"] = kid
+	}
+	input := b64([]byte(header.String())) + "." + b64([]byte(claims.String()))
+	sum := sha256.Sum256([]byte(input))
+	r, s, err := ecdsa.Sign(rand.Reader, k, sum[:])
+	if err != nil {
+		panic(err)
+	}
+	half := (k.Curve.Params().BitSize + 7) / 8
+	return input + "." + b64(append(r.FillBytes(make([]byte, half)), s.FillBytes(make([]byte, half))...))
+}
+
+func TestRevocation(t *testing.T) {
+	r := newRig(t)
+	raw := compact(goodHeader, goodClaims().String())
+	ctx := context.Background()
+	g, err := r.Verify(ctx, []byte(raw), OpsForward)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Release()
+	r.settle()
+	r.store.alter(func() { r.store.revoked[goodClaims()["jti"].(string)] = struct{}{} })
+	if err := r.Sync(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := code(r.try(raw, OpsForward)); got != RevokedToken {
+		t.Errorf("revoked token: got %q", got)
+	}
+	if got := code(g.Spend(ctx, 1)); got != RevokedToken {
+		t.Errorf("a grant held from before: got %q", got)
+	}
+	if got := forward(g.Plan, "1"); len(got) != 32 {
+		t.Errorf("the plan of a grant in flight has ended: %q", got)
+	}
+}
+
+func TestSevering(t *testing.T) {
+	r := newRig(t)
+	raw := compact(goodHeader, goodClaims().String())
+	ctx := context.Background()
+	g, err := r.Verify(ctx, []byte(raw), OpsForward)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Release()
+	r.settle()
+	r.store.alter(func() {
+		p := r.store.projects["study"]
+		p.Severed = true
+		r.store.projects["study"] = p
+	})
+	if err := r.Sync(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := code(r.try(raw, OpsForward)); got != RetentionExpired {
+		t.Errorf("got %q", got)
+	}
+	if got := code(g.Spend(ctx, 1)); got != RetentionExpired {
+		t.Errorf("a grant held from before: got %q", got)
+	}
+	// A source that is severed stops a secondary pseudonymisation too.
+	o := goodClaims()
+	o.psn()["op"], o.psn()["src"], o.psn()["dom"], o.psn()["tag"] = "secondary", object{"prj": "study", "org": "lab"}, object{"prj": "tagged", "org": ""}, 128
+	if got := code(r.try(compact(goodHeader, o.String()), OpsForward)); got != RetentionExpired {
+		t.Errorf("secondary: got %q", got)
+	}
+}
+
+// After a rotation the same token makes pseudonyms of the new generation.
+func TestRotation(t *testing.T) {
+	r := newRig(t)
+	o := goodClaims()
+	raw := compact(goodHeader, o.String())
+	o.psn()["gen"] = 0
+	pinned := compact(goodHeader, o.String())
+	o.psn()["op"] = "reverse"
+	back := compact(goodHeader, o.String())
+	ctx := context.Background()
+	one := func(raw string) string {
+		g, err := r.Verify(ctx, []byte(raw), OpsAny)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.Release()
+		return forward(g.Plan, "1979010112345")
+	}
+	before := one(raw)
+	if one(pinned) != before {
+		t.Fatal("generation 0 is not the active one of a new project")
+	}
+	r.settle()
+	d := keys.Domain{Prj: "study", Org: "clinic"}
+	r.store.alter(func() {
+		old := r.store.gens[d][0]
+		old.State = keys.Deactivated
+		r.store.gens[d] = []keys.Generation{old, {Gen: 1, State: keys.Active, Secret: [32]byte{9}}}
+	})
+	if err := r.Sync(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if one(raw) == before {
+		t.Error("the old generation still makes pseudonyms")
+	}
+	if got := code(r.try(pinned, OpsForward)); got != ForbiddenOperation {
+		t.Errorf("new pseudonyms of a deactivated generation: got %q", got)
+	}
+	g, err := r.Verify(ctx, []byte(back), OpsReverse)
+	if err != nil {
+		t.Fatalf("reverse with the deactivated generation: %v", err)
+	}
+	defer g.Release()
+	if got := forward(g.Plan, before); got != "1979010112345" {
+		t.Errorf("reverse with the deactivated generation: %q", got)
+	}
+}
+
+func TestErrorsAreBearerErrors(t *testing.T) {
+	for code, want := range map[string]string{
+		MissingToken: "", InvalidToken: "invalid_token", ExpiredToken: "invalid_token", RevokedToken: "invalid_token",
+		ForbiddenOperation: "insufficient_scope", UnknownDomain: "insufficient_scope", QuotaExceeded: "",
+	} {
+		if got := (&Error{Code: code}).Bearer(); got != want {
+			t.Errorf("%s: %q, want %q", code, got, want)
+		}
+	}
+}
+
+func TestVerifierConfig(t *testing.T) {
+	issuer, err := NewIssuer(seed, "velonym", "velonym")
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := newMemory(time.Now)
+	file := writeFile(t, "jwks.json", foreignKeys().jwks())
+	for name, c := range map[string]Config{
+		"no keystore":       {Issuer: issuer},
+		"no issuer":         {Keystore: store, Audience: "a"},
+		"no audience":       {Keystore: store, Trusted: []TrustedIssuer{{Name: "x", JWKSFile: file}}},
+		"no keys":           {Keystore: store, Audience: "a", Trusted: []TrustedIssuer{{Name: "x"}}},
+		"two sources":       {Keystore: store, Audience: "a", Trusted: []TrustedIssuer{{Name: "x", JWKSFile: file, JWKSURL: "https://x.example"}}},
+		"short secret":      {Keystore: store, Audience: "a", Trusted: []TrustedIssuer{{Name: "x", Secret: make([]byte, 31)}}},
+		"HS256 of a JWKS":   {Keystore: store, Audience: "a", Trusted: []TrustedIssuer{{Name: "x", JWKSFile: file, Algorithms: []string{"HS256"}}}},
+		"alg none":          {Keystore: store, Audience: "a", Trusted: []TrustedIssuer{{Name: "x", JWKSFile: file, Algorithms: []string{"none"}}}},
+		"missing file":      {Keystore: store, Audience: "a", Trusted: []TrustedIssuer{{Name: "x", JWKSFile: file + ".gone"}}},
+		"plain http":        {Keystore: store, Audience: "a", Trusted: []TrustedIssuer{{Name: "x", JWKSURL: "http://issuer.example/jwks"}}},
+		"name given twice":  {Keystore: store, Issuer: issuer, Trusted: []TrustedIssuer{{Name: "velonym", JWKSFile: file}}},
+		"file without keys": {Keystore: store, Audience: "a", Trusted: []TrustedIssuer{{Name: "x", JWKSFile: writeFile(t, "k", `{"keys":[]}`)}}},
+		"file of a secret":  {Keystore: store, Audience: "a", Trusted: []TrustedIssuer{{Name: "x", JWKSFile: writeFile(t, "k", `{"keys":[{"kty":"oct","k":"`+b64(make([]byte, 64))+`"}]}`)}}},
+		"broken keystore":   {Keystore: func() *memory { m := newMemory(time.Now); m.broken = errBroken; return m }(), Issuer: issuer},
+	} {
+		v, err := NewVerifier(c)
+		if err == nil {
+			v.Close()
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	if _, err := NewVerifier(Config{Keystore: func() *memory { m := newMemory(time.Now); m.broken = errBroken; return m }(), Issuer: issuer}); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("broken keystore: %v", err)
+	}
+}

@@ -1,0 +1,120 @@
+package token
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// wave is one look at the store's change counter and those who wait for it.
+type wave struct {
+	done chan struct{}
+	err  error // set before done is closed
+}
+
+func newWave() *wave { return &wave{done: make(chan struct{})} }
+
+func (v *Verifier) isFresh(now time.Time) bool {
+	return int64(now.Sub(v.start)) < v.fresh.Load()
+}
+
+func (v *Verifier) isRevoked(jti string) bool {
+	_, ok := (*v.revoked.Load())[jti]
+	return ok
+}
+
+// bump makes all that was cached invalid, and lets go of it.
+func (v *Verifier) bump() {
+	v.epoch.Add(1)
+	v.gate.Lock()
+	defer v.gate.Unlock()
+	if !v.closed {
+		v.cache.Clear()
+	}
+}
+
+// poll reads the store's change counter, and what it stands for when it has
+// changed. One at a time: NewVerifier's, then those of watch. The order matters:
+// whoever sees the new epoch finds the new revocations.
+func (v *Verifier) poll(ctx context.Context) error {
+	began := v.now().Sub(v.start)
+	n, err := v.ks.Change(ctx)
+	if err == nil && (v.revoked.Load() == nil || n != v.change) {
+		revoked, e := v.ks.Revocations(ctx)
+		if err = e; err == nil {
+			v.revoked.Store(&revoked)
+			v.change = n
+			v.bump()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	v.fresh.Store(int64(began + maxStale))
+	return nil
+}
+
+// watch polls until Close.
+func (v *Verifier) watch() {
+	defer v.running.Done()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	healthy, swept := true, v.now()
+	for {
+		select {
+		case <-v.ctx.Done():
+			return
+		case <-tick.C:
+		case <-v.kick:
+		}
+		v.waveMu.Lock()
+		w := v.wave
+		v.wave = newWave()
+		v.waveMu.Unlock()
+		ctx, cancel := context.WithTimeout(v.ctx, pollTimeout)
+		w.err = v.poll(ctx)
+		cancel()
+		close(w.done)
+		if ok := w.err == nil; ok != healthy && v.ctx.Err() == nil {
+			healthy = ok
+			if ok {
+				v.log.Info("the keystore answers again")
+			} else {
+				v.log.Error("the keystore does not answer; tokens are refused until it does", "error", w.err)
+			}
+		}
+		if now := v.now(); now.Sub(swept) >= sweepEvery {
+			swept = now
+			v.books.sweep(now)
+		}
+	}
+}
+
+// Sync returns when the store's changes up to the call are in force here: what
+// another process revoked, rotated or severed before it is noticed. Without it
+// that takes a second at most.
+func (v *Verifier) Sync(ctx context.Context) error {
+	v.waveMu.Lock()
+	w := v.wave
+	v.waveMu.Unlock()
+	select {
+	case v.kick <- struct{}{}:
+	default: // a poll that has not begun yet is on its way
+	}
+	select {
+	case <-w.done:
+		return w.err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-v.ctx.Done():
+		return ErrClosed
+	}
+}
+
+// sync waits for a look at the store unless the last one is recent.
+func (v *Verifier) sync(ctx context.Context) error {
+	if v.isFresh(v.now()) {
+		return nil
+	}
+	return v.Sync(ctx)
+}
