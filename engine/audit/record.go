@@ -1,0 +1,231 @@
+// Package audit keeps the record of what was done with identifiers: one line of
+// JSON for every request or run, each holding the digest of the one before, so
+// that nothing can be changed, removed or moved without breaking the chain.
+// Records hold counts and identifiers of tokens, projects and requests; no
+// field can hold a value.
+//
+// # The file
+//
+// Every line is one record, as
+//
+//	{"seq":7,"prev":"…","time":"2026-11-23T20:18:00.123456789Z","kind":"request",…,"sum":"…"}
+//
+// seq counts up by one through all files of a log. prev is the SHA-256, in
+// lower-case hexadecimal, of the bytes of the line before without its line end;
+// 64 zeros in record 1. sum is the SHA-256 of the line's own bytes up to the
+// comma before "sum", so that a damaged last record shows too. A chain proves
+// that the record is whole up to its end; that nothing was cut off at the end
+// can be told only by who noted an earlier [Report.Seq] and [Report.Head].
+//
+// Besides the callers' records there are three kinds of the log's own:
+// "rotated" opens a file that continues another, "recovered" closes off a line
+// that a crash left torn, giving its length and digest, and "gap" says how many
+// records could not be written before it.
+//
+// A log is open to its owner alone (0600), and several processes may append to
+// it at the same time: each append holds an advisory lock (flock) on the file.
+package audit
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Errors of writing a log.
+var (
+	// ErrRecord is returned for a record whose kind, operation, outcome or
+	// counts no caller should send. Nothing is written.
+	ErrRecord = errors.New("audit: invalid record")
+
+	// ErrBroken is returned by Open and Append when the end of the file is
+	// not the end of a chain and not a line torn by a crash either. Nothing
+	// is written to such a file.
+	ErrBroken = errors.New("audit: log is broken")
+
+	// ErrClosed is returned after Close.
+	ErrClosed = errors.New("audit: log is closed")
+)
+
+// Record says what one request or run did.
+type Record struct {
+	Time    time.Time // now when zero
+	Kind    string    // what made the record, as "request" or "run": a to z and '-', 1 to 32 bytes
+	Request string    // request or run identifier
+	JTI     string    // identifier of the token; leave it out when the token did not verify
+	Project string    // target domain
+	Org     string
+	Source  string // source domain of a secondary operation
+	SrcOrg  string
+	Op      string // a to z and '-', up to 32 bytes
+	Outcome string // "OK" or an error code: A to Z, 0 to 9 and '_', 1 to 64 bytes
+
+	Values int64 // how many were given, empty ones included
+	Empty  int64 // how many of them were empty
+	Bad    int64 // how many could not be transformed
+
+	// Sync has Append return only when the record is on disk. It is not
+	// part of the record.
+	Sync bool
+}
+
+// Identifiers longer than these many bytes are cut, and end in "…".
+const (
+	maxRequest = 128
+	maxJTI     = 1024
+	maxName    = 255
+)
+
+// maxLine bounds a line that is read. The longest that is written has under
+// 6 KiB: the identifiers, every byte escaped, and 400 bytes around them.
+const maxLine = 1 << 20
+
+func (r *Record) check() error {
+	switch {
+	case !isWord(r.Kind, 1, 32, false):
+		return fmt.Errorf("%w: kind must be 1 to 32 of a-z and '-'", ErrRecord)
+	case !isWord(r.Op, 0, 32, false):
+		return fmt.Errorf("%w: op must be up to 32 of a-z and '-'", ErrRecord)
+	case !isWord(r.Outcome, 1, 64, true):
+		return fmt.Errorf("%w: outcome must be 1 to 64 of A-Z, 0-9 and '_'", ErrRecord)
+	case r.Values < 0 || r.Empty < 0 || r.Bad < 0:
+		return fmt.Errorf("%w: a count is negative", ErrRecord)
+	case r.Kind == kindRotated || r.Kind == kindRecovered || r.Kind == kindGap:
+		return fmt.Errorf("%w: kind %q is the log's own", ErrRecord, r.Kind)
+	}
+	return nil
+}
+
+func isWord(s string, low, high int, upper bool) bool {
+	if len(s) < low || len(s) > high {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if upper {
+			if !(c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_') {
+				return false
+			}
+		} else if !(c >= 'a' && c <= 'z' || c == '-') {
+			return false
+		}
+	}
+	return true
+}
+
+const (
+	kindRotated   = "rotated"
+	kindRecovered = "recovered"
+	kindGap       = "gap"
+)
+
+const timeFormat = "2006-01-02T15:04:05.000000000Z07:00"
+
+// appendBody appends the members of a record between prev and sum.
+func (r *Record) appendBody(b []byte, now time.Time) []byte {
+	t := r.Time
+	if t.IsZero() {
+		t = now
+	}
+	b = append(b, `"time":"`...)
+	b = t.UTC().AppendFormat(b, timeFormat)
+	b = append(b, `","kind":"`...)
+	b = append(b, r.Kind...)
+	b = append(b, '"')
+	b = appendText(b, `,"request":"`, r.Request, maxRequest)
+	b = appendText(b, `,"jti":"`, r.JTI, maxJTI)
+	b = appendText(b, `,"prj":"`, r.Project, maxName)
+	b = appendText(b, `,"org":"`, r.Org, maxName)
+	b = appendText(b, `,"src_prj":"`, r.Source, maxName)
+	b = appendText(b, `,"src_org":"`, r.SrcOrg, maxName)
+	b = appendText(b, `,"op":"`, r.Op, maxName)
+	b = append(b, `,"values":`...)
+	b = strconv.AppendInt(b, r.Values, 10)
+	b = append(b, `,"empty":`...)
+	b = strconv.AppendInt(b, r.Empty, 10)
+	b = append(b, `,"bad":`...)
+	b = strconv.AppendInt(b, r.Bad, 10)
+	b = append(b, `,"outcome":"`...)
+	b = append(b, r.Outcome...)
+	return append(b, '"')
+}
+
+// appendText appends a member that is left out when empty. What the text of an
+// identifier holds must never be a reason to lose a record: control characters
+// and invalid UTF-8 become U+FFFD, and what is too long is cut.
+func appendText(b []byte, member, s string, limit int) []byte {
+	if s == "" {
+		return b
+	}
+	b = append(b, member...)
+	cut := false
+	if len(s) > limit {
+		for limit > 0 && !utf8.RuneStart(s[limit]) {
+			limit--
+		}
+		s, cut = s[:limit], true
+	}
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c < utf8.RuneSelf {
+			switch {
+			case c == '"' || c == '\\':
+				b = append(b, '\\', c)
+			case c < 0x20 || c == 0x7f:
+				b = append(b, "\ufffd"...)
+			default:
+				b = append(b, c)
+			}
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRuneInString(s[i:])
+		if unicode.IsControl(r) {
+			r = utf8.RuneError
+		}
+		b = utf8.AppendRune(b, r)
+		i += n
+	}
+	if cut {
+		b = append(b, "…"...)
+	}
+	return append(b, '"')
+}
+
+// digest is a SHA-256.
+type digest [sha256.Size]byte
+
+// head is the end of a chain. The zero head is that of an empty log.
+type head struct {
+	seq uint64
+	sum digest // of the bytes of the last line
+}
+
+// appendLine appends the record that follows h, with its line end, and moves h.
+func (h *head) appendLine(b, body []byte) []byte {
+	start := len(b)
+	h.seq++
+	b = append(b, `{"seq":`...)
+	b = strconv.AppendUint(b, h.seq, 10)
+	b = append(b, `,"prev":"`...)
+	b = hex.AppendEncode(b, h.sum[:])
+	b = append(b, `",`...)
+	b = append(b, body...)
+	own := sha256.Sum256(b[start:])
+	b = append(b, sumStart...)
+	b = hex.AppendEncode(b, own[:])
+	b = append(b, sumEnd...)
+	h.sum = sha256.Sum256(b[start:])
+	return append(b, '\n')
+}
+
+const (
+	sumStart = `,"sum":"`
+	sumEnd   = `"}`
+	sumTail  = len(sumStart) + 2*sha256.Size + len(sumEnd)
+)
