@@ -172,7 +172,7 @@ func hex4(buf []byte, i int) int {
 		if d == 0 {
 			return -1
 		}
-		u = u<<4 | d - 1
+		u = u<<4 | (d - 1)
 	}
 	return u
 }
