@@ -1,0 +1,210 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/velonym/velonym/engine/keys"
+)
+
+type tx struct {
+	s   *Store
+	t   pgx.Tx
+	ctx context.Context
+}
+
+// never stands for no expiry.
+const never = math.MaxInt64
+
+func expiry(t time.Time) int64 {
+	if t.IsZero() {
+		return never
+	}
+	return t.UnixMicro()
+}
+
+func nullTime(t time.Time) *int64 {
+	if t.IsZero() {
+		return nil
+	}
+	us := t.UnixMicro()
+	return &us
+}
+
+func fromNull(us *int64) time.Time {
+	if us == nil {
+		return time.Time{}
+	}
+	return time.UnixMicro(*us).UTC()
+}
+
+func (t *tx) exec(query string, args ...any) error {
+	_, err := t.t.Exec(t.ctx, query, args...)
+	return t.s.fault(err)
+}
+
+// one is exec of a statement that must change exactly one row.
+func (t *tx) one(query string, args ...any) error {
+	r, err := t.t.Exec(t.ctx, query, args...)
+	if err != nil {
+		return t.s.fault(err)
+	}
+	if r.RowsAffected() != 1 {
+		return keys.ErrNotFound
+	}
+	return nil
+}
+
+// list collects the rows of a query.
+func list[T any](t *tx, scan pgx.RowToFunc[T], query string, args ...any) ([]T, error) {
+	rows, err := t.t.Query(t.ctx, query, args...)
+	if err != nil {
+		return nil, t.s.fault(err)
+	}
+	out, err := pgx.CollectRows(rows, scan)
+	return out, t.s.fault(err)
+}
+
+func (t *tx) Meta(name string) ([]byte, error) {
+	var v []byte
+	err := t.t.QueryRow(t.ctx, "SELECT value FROM velonym.meta WHERE name = $1", name).Scan(&v)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	return v, t.s.fault(err)
+}
+
+func (t *tx) SetMeta(name string, value []byte) error {
+	if value == nil {
+		return t.exec("DELETE FROM velonym.meta WHERE name = $1", name)
+	}
+	return t.exec("INSERT INTO velonym.meta VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value)
+}
+
+const projectColumns = "name, method, policy, format, tag, orgs, retention, imported, created, severed_at, reason"
+
+func scanProject(row pgx.CollectableRow) (keys.ProjectRow, error) {
+	var p keys.ProjectRow
+	var retention, severed *int64
+	var created int64
+	err := row.Scan(&p.Name, &p.Method, &p.Policy, &p.Format, &p.Tag, &p.Orgs, &retention, &p.Imported, &created, &severed, &p.Reason)
+	p.Retention = fromNull(retention)
+	p.Created = time.UnixMicro(created).UTC()
+	p.SeveredAt = fromNull(severed)
+	p.Severed = severed != nil
+	return p, err
+}
+
+func (t *tx) Project(name string) (keys.ProjectRow, error) {
+	rows, err := list(t, scanProject, "SELECT "+projectColumns+" FROM velonym.project WHERE name = $1", name)
+	if err != nil {
+		return keys.ProjectRow{}, err
+	}
+	if len(rows) == 0 {
+		return keys.ProjectRow{}, keys.ErrNotFound
+	}
+	return rows[0], nil
+}
+
+func (t *tx) Projects() ([]keys.ProjectRow, error) {
+	return list(t, scanProject, "SELECT "+projectColumns+" FROM velonym.project ORDER BY name")
+}
+
+func (t *tx) AddProject(p keys.ProjectRow) error {
+	r, err := t.t.Exec(t.ctx, "INSERT INTO velonym.project ("+projectColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
+		p.Name, p.Method, p.Policy, p.Format, p.Tag, p.Orgs, nullTime(p.Retention), p.Imported, p.Created.UnixMicro(), nullTime(p.SeveredAt), p.Reason)
+	if err == nil && r.RowsAffected() == 0 {
+		return keys.ErrExists
+	}
+	return t.s.fault(err)
+}
+
+func (t *tx) SetRetention(name string, until time.Time) error {
+	return t.one("UPDATE velonym.project SET retention = $1 WHERE name = $2", until.UnixMicro(), name)
+}
+
+func (t *tx) SetSevered(name string, at time.Time, reason string) error {
+	return t.one("UPDATE velonym.project SET severed_at = $1, reason = $2 WHERE name = $3", at.UnixMicro(), reason, name)
+}
+
+const keyColumns = "prj, org, gen, state, imported, created, destroyed, wrapped"
+
+func scanKey(row pgx.CollectableRow) (keys.KeyRow, error) {
+	var k keys.KeyRow
+	var created int64
+	var destroyed *int64
+	err := row.Scan(&k.Prj, &k.Org, &k.Gen, &k.State, &k.Imported, &created, &destroyed, &k.Wrapped)
+	k.Created = time.UnixMicro(created).UTC()
+	k.Destroyed = fromNull(destroyed)
+	return k, err
+}
+
+func (t *tx) Keys(prj string) ([]keys.KeyRow, error) {
+	return list(t, scanKey, "SELECT "+keyColumns+" FROM velonym.generation WHERE prj = $1 ORDER BY org, gen", prj)
+}
+
+func (t *tx) DomainKeys(d keys.Domain) ([]keys.KeyRow, error) {
+	return list(t, scanKey, "SELECT "+keyColumns+" FROM velonym.generation WHERE prj = $1 AND org = $2 ORDER BY gen", d.Prj, d.Org)
+}
+
+func (t *tx) AddKey(k keys.KeyRow) error {
+	return t.exec("INSERT INTO velonym.generation ("+keyColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+		k.Prj, k.Org, k.Gen, string(k.State), k.Imported, k.Created.UnixMicro(), nullTime(k.Destroyed), k.Wrapped)
+}
+
+func (t *tx) Deactivate(d keys.Domain, gen int) error {
+	return t.one("UPDATE velonym.generation SET state = 'deactivated' WHERE prj = $1 AND org = $2 AND gen = $3", d.Prj, d.Org, gen)
+}
+
+// EraseKeys cannot overwrite: an update makes a new row here. The old ones go
+// with [Store.Scrub].
+func (t *tx) EraseKeys(prj string, at time.Time) error {
+	return t.exec("UPDATE velonym.generation SET wrapped = NULL, state = 'destroyed', destroyed = $2 WHERE prj = $1 AND state <> 'destroyed'", prj, at.UnixMicro())
+}
+
+func (t *tx) AddReceipt(project string, doc []byte) error {
+	return t.exec("INSERT INTO velonym.receipt (project, doc) VALUES ($1, $2)", project, doc)
+}
+
+func (t *tx) Receipts(project string) ([][]byte, error) {
+	return list(t, pgx.RowTo[[]byte], "SELECT doc FROM velonym.receipt WHERE $1 = '' OR project = $1 ORDER BY id", project)
+}
+
+func (t *tx) Revoke(jti string, exp time.Time) error {
+	return t.exec("INSERT INTO velonym.revocation AS r VALUES ($1, $2) ON CONFLICT (jti) DO UPDATE SET expires = greatest(r.expires, excluded.expires)", []byte(jti), expiry(exp))
+}
+
+func (t *tx) Revocations() ([]string, error) {
+	scan := func(row pgx.CollectableRow) (string, error) {
+		var jti []byte
+		err := row.Scan(&jti)
+		return string(jti), err
+	}
+	return list(t, scan, "SELECT jti FROM velonym.revocation ORDER BY jti")
+}
+
+func (t *tx) Spent(jti string) (int64, error) {
+	var n int64
+	err := t.t.QueryRow(t.ctx, "SELECT spent FROM velonym.budget WHERE jti = $1", []byte(jti)).Scan(&n)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil
+	}
+	return n, t.s.fault(err)
+}
+
+func (t *tx) SetSpent(jti string, spent int64, exp time.Time) error {
+	return t.exec("INSERT INTO velonym.budget AS b VALUES ($1, $2, $3) ON CONFLICT (jti) DO UPDATE SET spent = excluded.spent, expires = greatest(b.expires, excluded.expires)", []byte(jti), spent, expiry(exp))
+}
+
+func (t *tx) DropExpired(before time.Time) (int64, error) {
+	if err := t.exec("DELETE FROM velonym.budget WHERE expires < $1", before.UnixMicro()); err != nil {
+		return 0, err
+	}
+	r, err := t.t.Exec(t.ctx, "DELETE FROM velonym.revocation WHERE expires < $1", before.UnixMicro())
+	return r.RowsAffected(), t.s.fault(err)
+}
+
+func (t *tx) Bump() error { return t.one("UPDATE velonym.change SET n = n + 1") }
