@@ -143,10 +143,10 @@ func (l *ledger) spend(ctx context.Context, v *Verifier, n int64) error {
 
 // draw sees to it that n values are leased; l.mu is held.
 func (l *ledger) draw(ctx context.Context, v *Verifier, n int64) error {
-	over := refuse(QuotaExceeded, "the token's budget psn.lim.max is spent")
 	if l.left >= n {
 		return nil
 	}
+	over := refuse(QuotaExceeded, "the token's budget psn.lim.max is spent")
 	if l.dry || n > l.lim.Max-l.spent {
 		return over
 	}

@@ -1,0 +1,342 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// limited returns the grant of a token with a budget.
+func (r *rig) limited(t testing.TB, jti string, lim object) *Grant {
+	t.Helper()
+	o := goodClaims()
+	o["jti"] = jti
+	o.psn()["lim"] = lim
+	g, err := r.Verify(context.Background(), []byte(compact(goodHeader, o.String())), OpsForward)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(g.Release)
+	return g
+}
+
+func retryAfter(err error) time.Duration {
+	var refused *Error
+	if errors.As(err, &refused) {
+		return refused.RetryAfter
+	}
+	return -1
+}
+
+func TestSpendRequest(t *testing.T) {
+	r := newRig(t)
+	g := r.limited(t, "req", object{"req": 100})
+	ctx := context.Background()
+	for range 50 {
+		if err := g.Spend(ctx, 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := g.Spend(ctx, 101)
+	if code(err) != QuotaExceeded || retryAfter(err) != 0 {
+		t.Errorf("101 values where 100 are allowed: %v, retry after %v", err, retryAfter(err))
+	}
+}
+
+func TestSpendRate(t *testing.T) {
+	r := newRig(t)
+	g := r.limited(t, "rate", object{"rate": 100})
+	ctx := context.Background()
+	for range 10 {
+		if err := g.Spend(ctx, 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := g.Spend(ctx, 10)
+	if code(err) != QuotaExceeded || retryAfter(err) != 100*time.Millisecond {
+		t.Fatalf("the second's worth is spent: %v, retry after %v", err, retryAfter(err))
+	}
+	r.clock.Advance(retryAfter(err))
+	if err := g.Spend(ctx, 10); err != nil {
+		t.Errorf("after the wait that was asked for: %v", err)
+	}
+	// A request of ten seconds' worth passes when the bucket is full, and is
+	// waited off.
+	r.clock.Advance(900 * time.Millisecond)
+	if code(g.Spend(ctx, 1000)) != QuotaExceeded {
+		t.Error("a large request passes a bucket that is not full")
+	}
+	r.clock.Advance(100 * time.Millisecond)
+	if err := g.Spend(ctx, 1000); err != nil {
+		t.Errorf("a large request and a full bucket: %v", err)
+	}
+	err = g.Spend(ctx, 1)
+	if code(err) != QuotaExceeded || retryAfter(err) != 9010*time.Millisecond {
+		t.Errorf("after a large request: %v, retry after %v", err, retryAfter(err))
+	}
+	r.clock.Advance(9010 * time.Millisecond)
+	if err := g.Spend(ctx, 1); err != nil {
+		t.Errorf("after its time: %v", err)
+	}
+}
+
+// The bucket belongs to the token, not to what the cache holds of it.
+func TestRateOutlivesTheCache(t *testing.T) {
+	r := newRig(t)
+	ctx := context.Background()
+	o := goodClaims()
+	o.psn()["lim"] = object{"rate": 10}
+	raw := []byte(compact(goodHeader, o.String()))
+	spend := func() error {
+		g, err := r.Verify(ctx, raw, OpsForward)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.Release()
+		return g.Spend(ctx, 10)
+	}
+	if err := spend(); err != nil {
+		t.Fatal(err)
+	}
+	r.bump()
+	r.books.sweep(r.clock.Now())
+	if code(spend()) != QuotaExceeded {
+		t.Error("a token dropped by the cache has a new bucket")
+	}
+	r.bump()
+	r.books.sweep(r.clock.Now())
+	r.clock.Advance(ledgerRest)
+	r.books.sweep(r.clock.Now())
+	if n := len(r.books.m); n != 0 {
+		t.Errorf("%d ledgers of tokens that rest", n)
+	}
+}
+
+func TestSpendMax(t *testing.T) {
+	r := newRig(t)
+	g := r.limited(t, "max", object{"max": 1000})
+	ctx := context.Background()
+	if left, ok := g.Left(); !ok || left != 1000 {
+		t.Errorf("left %d, %v", left, ok)
+	}
+	for i := range 1000 {
+		if err := g.Spend(ctx, 1); err != nil {
+			t.Fatalf("value %d of 1000: %v", i+1, err)
+		}
+	}
+	err := g.Spend(ctx, 1)
+	if code(err) != QuotaExceeded || retryAfter(err) != 0 {
+		t.Errorf("value 1001: %v, retry after %v", err, retryAfter(err))
+	}
+	if r.store.leases > 101 {
+		t.Errorf("%d writes for 1000 requests", r.store.leases)
+	}
+	leases := r.store.leases
+	for range 10 {
+		_ = g.Spend(ctx, 1)
+	}
+	if r.store.leases != leases {
+		t.Error("the store is asked again and again for a spent budget")
+	}
+	if left, ok := g.Left(); !ok || left != 0 {
+		t.Errorf("left %d, %v", left, ok)
+	}
+	if err := g.Spend(ctx, 0); err != nil {
+		t.Errorf("nothing is still for free: %v", err)
+	}
+	// A request that is too large takes nothing away from smaller ones.
+	g = r.limited(t, "max2", object{"max": 10})
+	if code(g.Spend(ctx, 11)) != QuotaExceeded {
+		t.Error("11 of 10")
+	}
+	if err := g.Spend(ctx, 10); err != nil {
+		t.Errorf("10 of 10: %v", err)
+	}
+}
+
+// Several processes, some of which die: never more than max.
+func TestSpendMaxAcrossProcesses(t *testing.T) {
+	store := newMemory(func() time.Time { return epoch0 })
+	const most = 5000
+	var spent atomic.Int64
+	for round := range 3 {
+		var wg sync.WaitGroup
+		for range 3 {
+			r := newRig(t, func(c *Config) { c.Keystore = store })
+			g := r.limited(t, "shared", object{"max": most})
+			for w := range 2 {
+				wg.Add(1)
+				go func() {
+					defer wg.Done()
+					for i := range 200 {
+						n := 1 + (i*7+w)%5
+						if round == 2 {
+							n = 1
+						}
+						switch err := g.Spend(context.Background(), n); code(err) {
+						case "":
+							spent.Add(int64(n))
+						case QuotaExceeded:
+						default:
+							t.Errorf("spend: %v", err)
+						}
+					}
+				}()
+			}
+			// The process ends here, with what it has leased.
+		}
+		wg.Wait()
+	}
+	if got := spent.Load(); got > most || got < most/2 {
+		t.Errorf("%d values spent of %d", got, most)
+	}
+	if store.spent["shared"] > most {
+		t.Errorf("%d leased of %d", store.spent["shared"], most)
+	}
+}
+
+func TestSpendWhenTheStoreFails(t *testing.T) {
+	r := newRig(t)
+	g := r.limited(t, "max", object{"max": 1000})
+	ctx := context.Background()
+	r.store.breakDown(errBroken)
+	if err := g.Spend(ctx, 1); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("no lease, and still: %v", err)
+	}
+	r.store.breakDown(nil)
+	for range 1000 {
+		if err := g.Spend(ctx, 1); err != nil {
+			t.Fatalf("the failure has cost something: %v", err)
+		}
+	}
+}
+
+// Issuers know nothing of each other's jti.
+func TestBudgetsOfIssuersAreApart(t *testing.T) {
+	f := foreignKeys()
+	file := writeFile(t, "jwks.json", f.jwks())
+	r := newRig(t, func(c *Config) { c.Trusted = []TrustedIssuer{{Name: "https://issuer.example", JWKSFile: file}} })
+	ctx := context.Background()
+	own := r.limited(t, "same", object{"max": 10})
+	o := foreignClaims()
+	o["jti"] = "same"
+	o.psn()["lim"] = object{"max": 10}
+	g, err := r.Verify(ctx, []byte(f.sign("EdDSA", "ed", o)), OpsForward)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Release()
+	for i, g := range []*Grant{own, g} {
+		if err := g.Spend(ctx, 10); err != nil {
+			t.Errorf("issuer %d: %v", i, err)
+		}
+	}
+}
+
+func TestSpendWithoutLimits(t *testing.T) {
+	r := newRig(t)
+	g, err := r.Verify(context.Background(), []byte(compact(goodHeader, goodClaims().String())), OpsForward)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Release()
+	if err := g.Spend(context.Background(), 1<<40); err != nil {
+		t.Error(err)
+	}
+	if _, ok := g.Left(); ok {
+		t.Error("a token without max has something left of it")
+	}
+}
+
+// batch lays values out as a request's.
+func batch(values ...string) (arena []byte, spans []uint32) {
+	for _, v := range values {
+		spans = append(spans, uint32(len(arena)), uint32(len(v)))
+		arena = append(arena, v...)
+	}
+	return arena, spans
+}
+
+func TestWatch(t *testing.T) {
+	numbers := func(from, n, step int) []string {
+		var out []string
+		for i := range n {
+			out = append(out, strconv.Itoa(from+i*step))
+		}
+		return out
+	}
+	shuffled := numbers(5_000_000, 3000, 1)
+	for i := range shuffled {
+		j := (i * 7919) % len(shuffled)
+		shuffled[i], shuffled[j] = shuffled[j], shuffled[i]
+	}
+	for _, c := range []struct {
+		name   string
+		values []string
+		per    int // values a request
+		want   uint64
+	}{
+		{"one by one", numbers(1_000_000, 1500, 1), 1, 1},
+		{"in tens", numbers(1_000_000, 1500, 1), 10, 1},
+		{"in one request", numbers(1_000_000, 10_000, 1), 10_000, 1},
+		{"in hundreds", numbers(1_000_000, 10_000, 1), 100, 1},
+		{"downwards", numbers(9_000_000, 1500, -1), 1, 1},
+		{"by hundreds", numbers(1_000_000, 1500, 100), 50, 1},
+		{"too short", numbers(1_000_000, 999, 1), 1, 0},
+		{"too wide", numbers(1_000_000, 3000, 100_000), 100, 0},
+		{"shuffled", shuffled, 100, 0},
+		{"the same again and again", numbers(5, 3000, 0), 100, 0},
+		{"texts", []string{"a", "b", "c"}, 1, 0},
+		{"nothing", nil, 1, 0},
+		{"two runs", append(numbers(1000, 2000, 1), numbers(9_000_000, 2000, 1)...), 20, 2},
+		{"empty values", []string{"", "", ""}, 3, 0},
+	} {
+		r := newRig(t)
+		g, err := r.Verify(context.Background(), []byte(compact(goodHeader, goodClaims().String())), OpsForward)
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := uint64(0)
+		for rest := c.values; len(rest) > 0; {
+			n := min(c.per, len(rest))
+			arena, spans := batch(rest[:n]...)
+			if g.Watch(arena, spans) {
+				told++
+			}
+			rest = rest[n:]
+		}
+		if got := r.Stats().Walks; got != c.want || told != c.want {
+			t.Errorf("%s: %d alarms, %d told; want %d", c.name, got, told, c.want)
+		}
+		g.Release()
+	}
+}
+
+func TestWatchAllocatesNothing(t *testing.T) {
+	r := newRig(t)
+	g, err := r.Local(context.Background(), LocalRequest{Project: "study", Org: "lab"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	arena, spans := batch("1", "2", "3")
+	if g.Watch(arena, spans) {
+		t.Error("the operator's own run is watched")
+	}
+	g.Release()
+	g = r.limited(t, "w", object{"max": 1 << 50, "rate": 1 << 50})
+	if err := g.Spend(context.Background(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(200, func() {
+		g.Watch(arena, spans)
+		if err := g.Spend(context.Background(), 3); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

@@ -1,0 +1,133 @@
+package token
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/keys/sqlite"
+)
+
+// process opens the keystore of dir as a process of its own would, and verifies
+// by the clock on the wall.
+func process(t *testing.T, dir string) (*keys.Keystore, *Verifier, *Issuer) {
+	t.Helper()
+	ctx := context.Background()
+	mk, err := keys.LoadMasterKey(ctx, filepath.Join(dir, "master.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := sqlite.Open(filepath.Join(dir, "keys.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ks, err := keys.New(ctx, store, mk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ks.Close() })
+	seed, err := ks.IssuerSeed(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuer, err := NewIssuer(seed, DefaultIssuer, DefaultAudience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := NewVerifier(Config{Keystore: ks, Issuer: issuer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(v.Close)
+	return ks, v, issuer
+}
+
+// Two processes on one keystore file: what one of them changes, the other obeys
+// by itself, and a budget is one budget.
+func TestProcesses(t *testing.T) {
+	dir := t.TempDir()
+	ctx := context.Background()
+	if err := keys.NewMasterKeyFile(filepath.Join(dir, "master.key")); err != nil {
+		t.Fatal(err)
+	}
+	store, err := sqlite.Create(filepath.Join(dir, "keys.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	admin, _, issuer := process(t, dir)
+	_, server, _ := process(t, dir)
+	for _, name := range []string{"a", "b"} {
+		if err := admin.CreateProject(ctx, keys.Project{Name: name, Method: "reversible", Policy: "same", Format: "pair62",
+			Retention: time.Now().Add(24 * time.Hour)}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	token := func(r Request) ([]byte, *Claims) {
+		raw, c, err := issuer.Create(ctx, admin, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []byte(raw), c
+	}
+	one := func(raw []byte) (string, string) {
+		g, err := server.Verify(ctx, raw, OpsAny)
+		if err != nil {
+			return "", code(err)
+		}
+		defer g.Release()
+		return forward(g.Plan, "1979010112345"), code(g.Spend(ctx, 1))
+	}
+	first, c := token(Request{Project: "a"})
+	other, _ := token(Request{Project: "b"})
+	before, got := one(first)
+	if got != "" {
+		t.Fatalf("got %q", got)
+	}
+	if _, got := one(other); got != "" {
+		t.Fatalf("got %q", got)
+	}
+
+	if err := admin.Rotate(ctx, "a"); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the new generation", func() bool { now, _ := one(first); return now != before })
+
+	if err := admin.Revoke(ctx, c.ID, c.Expires); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the revocation", func() bool { _, got := one(first); return got == RevokedToken })
+
+	if _, err := admin.Sever(ctx, "b"); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the severing", func() bool { _, got := one(other); return got == RetentionExpired })
+	if _, got := one(first); got != RevokedToken {
+		t.Errorf("the revoked token: %q", got)
+	}
+
+	limited, _ := token(Request{Project: "a", Limits: Limits{Max: 500}})
+	_, third, _ := process(t, dir)
+	spent := 0
+	for _, v := range []*Verifier{server, third} {
+		g, err := v.Verify(ctx, limited, OpsAny)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 300 {
+			if err := g.Spend(ctx, 1); err == nil {
+				spent++
+			} else if code(err) != QuotaExceeded {
+				t.Fatal(err)
+			}
+		}
+		g.Release()
+	}
+	if spent > 500 || spent < 490 {
+		t.Errorf("%d values spent of 500", spent)
+	}
+}
