@@ -7,8 +7,8 @@
 GO          ?= go
 PKG         := github.com/velonym/velonym
 FUZZTIME    ?= 3s
-STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
-VULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.1.4
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+VULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 RACEPKGS    ?= ./csvfast/... ./engine/... ./server/... ./cmd/...
 
 .PHONY: build install demo test fmt vet lint unit race fuzz imports generated test-arm64 portable asm asm-check bench testdata vuln clean
@@ -20,7 +20,7 @@ install:
 	$(GO) install -buildvcs=auto -trimpath ./cmd/velonym
 
 demo: build
-	VELONYM=bin/velonym bash testdata/demo.sh
+	$(GO) run ./testdata/demo
 
 test: fmt vet lint imports generated unit race fuzz
 

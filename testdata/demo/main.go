@@ -1,0 +1,250 @@
+// Command demo does the whole job once, in a temporary folder, and says what it
+// does as it goes, so that a newcomer learns the commands:
+//
+//	make demo
+//
+// It needs nothing but the velonym binary, testdata/patients.csv and a free
+// loopback port. It leaves nothing behind and exits 1 when anything is not as
+// it says.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+)
+
+func main() {
+	binary := flag.String("velonym", "bin/velonym", "the binary to show")
+	input := flag.String("input", "testdata/patients.csv", "the register to pseudonymise")
+	flag.Parse()
+	if err := demo(*binary, *input); err != nil {
+		fmt.Fprintf(os.Stderr, "demo: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// stage is where the demo plays: a temporary folder that holds a keystore.
+type stage struct {
+	binary, dir string
+}
+
+func demo(binary, input string) (err error) {
+	binary, err = filepath.Abs(binary)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "velonym-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	s := stage{binary, dir}
+	original, err := os.ReadFile(input)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(s.path("patients.csv"), original, 0o600); err != nil {
+		return err
+	}
+
+	say("1. A keystore, its master key and an issuer's key, in a folder of their own")
+	if err := s.sh("init"); err != nil {
+		return err
+	}
+	say("2. A project: reversible pseudonyms, and the day on which its keys are destroyed")
+	if err := s.sh("project", "create", "demo", "--retention", "5y"); err != nil {
+		return err
+	}
+	say("3. Tokens: what may be done, signed. One to pseudonymise, one to reverse")
+	for op, file := range map[string]string{"pseudonymise": "token", "reverse": "token-rev"} {
+		if err := s.shTo(file, "token", "create", "--project", "demo", "--op", op, "--ttl", "1h"); err != nil {
+			return err
+		}
+	}
+	if err := s.sh("token", "inspect", "token"); err != nil {
+		return err
+	}
+	say("4. Pseudonymise two columns of a register; every other byte stays as it is")
+	if err := s.sh("run", "--token-file", "token", "--column", "national_id", "--column", "referrer_id", "-o", "pseudonyms.csv", "patients.csv"); err != nil {
+		return err
+	}
+	if err := s.show("patients.csv", "pseudonyms.csv"); err != nil {
+		return err
+	}
+	say("5. Reverse it, and compare byte for byte with the original")
+	if err := s.sh("run", "--token-file", "token-rev", "--column", "national_id", "--column", "referrer_id", "-o", "back.csv", "pseudonyms.csv"); err != nil {
+		return err
+	}
+	back, err := os.ReadFile(s.path("back.csv"))
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(back, original) {
+		return errors.New("the reversed file is not the original")
+	}
+	fmt.Printf("identical: %d bytes\n", len(back))
+	say("6. The same over HTTP, with the documented calls")
+	if err := s.http(); err != nil {
+		return err
+	}
+	say("Done. The temporary folder and its keys are gone.")
+	return nil
+}
+
+func say(line string) { fmt.Printf("\n== %s\n", line) }
+
+func (s stage) path(name string) string { return filepath.Join(s.dir, name) }
+
+// command makes one call of the binary that runs in the demo's folder.
+func (s stage) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(s.binary, args...)
+	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), "VELONYM_DIR="+s.path("keys"))
+	return cmd
+}
+
+// sh prints a command as one would type it, then runs it.
+func (s stage) sh(args ...string) error {
+	fmt.Printf("$ velonym %s\n", strings.Join(args, " "))
+	cmd := s.command(args...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("velonym %s: %w", args[0], err)
+	}
+	return nil
+}
+
+// shTo is sh with standard output sent to a file.
+func (s stage) shTo(file string, args ...string) error {
+	fmt.Printf("$ velonym %s > %s\n", strings.Join(args, " "), file)
+	f, err := os.OpenFile(s.path(file), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	cmd := s.command(args...)
+	cmd.Stdout, cmd.Stderr = f, os.Stdout
+	return errors.Join(cmd.Run(), f.Close())
+}
+
+// show prints the same few rows of two tables, the two columns of interest first.
+func (s stage) show(before, after string) error {
+	var tables [2][][]string
+	for i, name := range []string{before, after} {
+		f, err := os.Open(s.path(name))
+		if err != nil {
+			return err
+		}
+		tables[i], err = csv.NewReader(f).ReadAll()
+		if err = errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("%-14s %-16s    %s\n", tables[0][0][1], tables[0][0][2], "pseudonym")
+	for row := 1; row <= 4; row++ {
+		fmt.Printf("%-14s %-16s -> %s\n", tables[0][row][1], tables[0][row][2], tables[1][row][1])
+	}
+	return nil
+}
+
+// listening finds the address in the server's log.
+var listening = regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+`)
+
+// http starts a server on a free loopback port, makes the documented calls and
+// stops it as an operator would.
+func (s stage) http() (err error) {
+	fmt.Println("$ velonym serve --listen 127.0.0.1:0 &")
+	server := s.command("serve", "--listen", "127.0.0.1:0")
+	stderr, err := server.StderrPipe()
+	if err != nil {
+		return err
+	}
+	if err := server.Start(); err != nil {
+		return err
+	}
+	defer func() {
+		fmt.Println("$ kill -TERM %1")
+		err = errors.Join(err, server.Process.Signal(os.Interrupt), server.Wait())
+	}()
+	lines := bufio.NewScanner(stderr)
+	url := ""
+	for url == "" && lines.Scan() {
+		url = listening.FindString(lines.Text())
+	}
+	if url == "" {
+		return errors.New("the server did not say where it listens")
+	}
+	go func() { _, _ = io.Copy(io.Discard, stderr) }()
+
+	in := []string{"Example PID 1", "Example PID 2"}
+	out, err := s.call(url+"/api/request-psn", "token", "text/csv", strings.Join(in, ","))
+	if err != nil {
+		return err
+	}
+	again, err := s.call(url+"/api/request-psn", "token", "application/json", data(in))
+	if err != nil {
+		return err
+	}
+	back, err := s.call(url+"/api/request-psn-rev", "token-rev", "application/json", data(out))
+	if err != nil {
+		return err
+	}
+	if strings.Join(out, ",") != strings.Join(again, ",") || strings.Join(in, ",") != strings.Join(back, ",") {
+		return errors.New("the answers do not belong together")
+	}
+	return nil
+}
+
+// data makes the documented JSON body.
+func data(values []string) string {
+	b, err := json.Marshal(map[string][]string{"data": values})
+	if err != nil {
+		panic(err) // strings always marshal
+	}
+	return string(b)
+}
+
+// call makes one HTTP call and prints it as a curl command.
+func (s stage) call(url, tokenFile, contentType, body string) ([]string, error) {
+	token, err := os.ReadFile(s.path(tokenFile))
+	if err != nil {
+		return nil, err
+	}
+	fmt.Printf("$ curl %s -H \"Authorization: Bearer $(cat %s)\" -H 'Content-Type: %s' --data '%s'\n", url, tokenFile, contentType, body)
+	req, err := http.NewRequest(http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	req.Header.Set("Content-Type", contentType)
+	client := http.Client{Timeout: 10 * time.Second}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := io.ReadAll(resp.Body)
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		return nil, err
+	}
+	fmt.Println(strings.TrimSpace(string(answer)))
+	var values struct {
+		Data []string `json:"data"`
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the server answered %s", resp.Status)
+	}
+	err = json.Unmarshal(answer, &values)
+	return values.Data, err
+}
