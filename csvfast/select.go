@@ -1,9 +1,11 @@
 package csvfast
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 var errTooLong = errors.New("csv: buffer of 4 GiB or more; scan it in parts that end at row ends")
@@ -26,8 +28,22 @@ type Selector struct {
 
 	d       Dialect
 	columns []int // nil: every field
-	fields  int   // fields of a row; 0 not known yet, -1 any
+	fields  int   // fields that every row must have; 0 not known yet, -1 any
+	guess   int   // fields of the last row looked at closely; what the next are tried with
 	row     []span
+
+	index indexer
+	open  openRow
+}
+
+// openRow is what is known of the row that the windows so far have not ended.
+type openRow struct {
+	at      int // offset of the row
+	fieldAt int // offset of its first field that is not ended
+	fields  int // fields that are ended
+	next    int // index in columns of the next column to find
+	spans   int // len(Spans) at the row's start
+	doubled int // len(Doubled) there
 }
 
 // NewSelector makes a selector of the given columns: numbers from 0, ascending,
@@ -71,7 +87,331 @@ func (s *Selector) Scan(buf []byte) error {
 	if len(buf) > math.MaxUint32 {
 		return errTooLong
 	}
-	return s.scanSlow(buf, cursor{0, 1})
+	if len(buf) == 0 {
+		return nil
+	}
+	x := &s.index
+	x.reset(s.d)
+	s.open = openRow{}
+	for w := 0; w < len(buf); {
+		rows := int(x.state.rows)
+		doubles := x.state.doubles
+		x.state.doubles = 0
+		n, next := x.window(buf, w, true)
+		if x.state.bad != 0 {
+			return s.fault(buf)
+		}
+		rows = int(x.state.rows) - rows
+		if !s.takeEven(buf, w, n, rows) && !s.take(buf, w, n) {
+			return s.fault(buf)
+		}
+		x.state.doubles |= doubles
+		w = next
+	}
+	if !x.over() {
+		return s.fault(buf)
+	}
+	s.Lines = int(x.state.lines)
+	if buf[len(buf)-1] != '\n' {
+		s.Lines-- // the one that window put there
+	}
+	return nil
+}
+
+// fault scans on from the open row byte by byte, up to the error that the index
+// or the rows' lengths have shown to be there.
+func (s *Selector) fault(buf []byte) error {
+	s.Spans, s.Doubled = s.Spans[:s.open.spans], s.Doubled[:s.open.doubled]
+	at := s.open.at
+	return s.scanSlow(buf, cursor{at, 1 + bytes.Count(buf[:at], lf)})
+}
+
+// take takes the n entries of the window at w row by row. It returns false at a
+// row of a wrong length, which is then the open one.
+func (s *Selector) take(buf []byte, w, n int) bool {
+	ents := s.index.entries[1 : 1+n]
+	for len(ents) > 0 {
+		k := 0
+		for k < len(ents) && int32(ents[k]) >= 0 {
+			k++
+		}
+		if k == len(ents) {
+			s.part(buf, w, ents)
+			return true
+		}
+		fields := s.open.fields + k + 1
+		if fields == 1 && emptyField(buf[s.open.fieldAt:w+int(ents[0]&entryPos)]) {
+			s.skipLine(w, ents[0])
+			ents = ents[1:]
+			continue
+		}
+		if s.fields == 0 {
+			s.fields = fields
+		}
+		if s.wrong(fields) != nil {
+			return false
+		}
+		s.guess = fields
+		s.part(buf, w, ents[:k+1])
+		s.endRow()
+		ents = ents[k+1:]
+	}
+	return true
+}
+
+// emptyField reports whether a line that consists of f holds nothing.
+func emptyField(f []byte) bool {
+	return len(f) == 0 || len(f) == 1 && f[0] == '\r'
+}
+
+// skipLine passes the empty line that v ends.
+func (s *Selector) skipLine(w int, v uint32) {
+	s.open.at = w + int(v&entryPos) + 1
+	s.open.fieldAt = s.open.at
+}
+
+// part takes entries of the open row, at least one, finding what was chosen.
+func (s *Selector) part(buf []byte, w int, ents []uint32) {
+	o := &s.open
+	if s.columns == nil {
+		from := o.fieldAt
+		for _, v := range ents {
+			s.find(buf, from, w, v)
+			from = w + int(v&entryPos) + 1
+		}
+	} else {
+		for ; o.next < len(s.columns); o.next++ {
+			k := s.columns[o.next] - o.fields
+			if k >= len(ents) {
+				break
+			}
+			from := o.fieldAt
+			if k > 0 {
+				from = w + int(ents[k-1]&entryPos) + 1
+			}
+			s.find(buf, from, w, ents[k])
+		}
+	}
+	o.fields += len(ents)
+	o.fieldAt = w + int(ents[len(ents)-1]&entryPos) + 1
+}
+
+// endRow closes the open row.
+func (s *Selector) endRow() {
+	s.Rows++
+	if s.columns == nil && s.fields < 0 {
+		s.RowEnds = append(s.RowEnds, uint32(len(s.Spans)/2))
+	}
+	s.open = openRow{at: s.open.fieldAt, fieldAt: s.open.fieldAt, spans: len(s.Spans), doubled: len(s.Doubled)}
+}
+
+// find appends the field that starts at from and that v, of the window at w, ends.
+func (s *Selector) find(buf []byte, from, w int, v uint32) {
+	end := w + int(v&entryPos)
+	if int32(v) < 0 && end > from && buf[end-1] == '\r' {
+		end--
+	}
+	if v&entryQuoted != 0 {
+		from++
+		end--
+		if v&entryDoubled != 0 {
+			s.Doubled = append(s.Doubled, uint32(len(s.Spans)/2))
+		}
+	}
+	s.Spans = append(s.Spans, uint32(from), uint32(end-from))
+}
+
+// takeEven takes the entries of a window if all of its rows, of which it ends
+// the given number, are as long as the last row that take took. It then never
+// looks at entries that it needs not: when a row end stands every so many
+// entries, and there are as many as the index has counted, there is no other. If
+// it is not so, it returns false and has changed nothing.
+func (s *Selector) takeEven(buf []byte, w, n, rows int) bool {
+	fields := s.guess
+	switch {
+	case fields == 0 || n == 0 || rows == 0:
+		return false
+	case fields == 1:
+		return s.takeSingles(buf, w, n, rows)
+	}
+	ents := s.index.entries[1 : 1+n]
+	head := fields - s.open.fields // entries of the open row
+	if head < 1 || head+(rows-1)*fields > n || head+rows*fields <= n {
+		return false
+	}
+	for i := head - 1; i < n; i += fields {
+		if int32(ents[i]) >= 0 {
+			return false
+		}
+	}
+	if s.columns == nil {
+		s.takeAll(buf, w, n, head, rows)
+		return true
+	}
+	s.part(buf, w, ents[:head])
+	s.endRow()
+	body := ents[head-1 : head+(rows-1)*fields] // from the separator before the first whole row
+	if len(body) > 1 {
+		s.takeColumns(buf, w, body, rows-1)
+	}
+	if tail := ents[head+(rows-1)*fields:]; len(tail) > 0 {
+		s.part(buf, w, tail)
+	}
+	return true
+}
+
+// takeColumns takes whole rows of an even length. ents holds the separator
+// before them and theirs.
+func (s *Selector) takeColumns(buf []byte, w int, ents []uint32, rows int) {
+	fields := s.guess
+	at := len(s.Spans)
+	s.Spans = slices.Grow(s.Spans, 2*rows*len(s.columns))
+	out := s.Spans[at : at+2*rows*len(s.columns)]
+	var seen uint32 // flags of all chosen fields
+	k := 0
+	last := ents[:1]
+	for row := ents[1:]; len(row) >= fields; row = row[fields:] {
+		for _, c := range s.columns {
+			p := last[0]
+			if c > 0 {
+				p = row[c-1]
+			}
+			v := row[c]
+			seen |= v
+			q := v >> 30 & 1
+			from := p&entryPos + 1 + q
+			out[k] = uint32(w) + from
+			out[k+1] = v&entryPos - from - q
+			k += 2
+		}
+		last = row[fields-1:]
+	}
+	s.Spans = s.Spans[:at+k]
+	if int32(seen) < 0 { // the last column is chosen: it may have a CR behind it
+		for i := 2*len(s.columns) - 2; i < k; i += 2 * len(s.columns) {
+			s.trimCR(buf, w, out[i:i+2], ents[1+(i/(2*len(s.columns))+1)*fields-1])
+		}
+	}
+	if seen&entryDoubled != 0 {
+		j := at / 2
+		for row := ents[1:]; len(row) >= fields; row = row[fields:] {
+			for _, c := range s.columns {
+				if row[c]&entryDoubled != 0 {
+					s.Doubled = append(s.Doubled, uint32(j))
+				}
+				j++
+			}
+		}
+	}
+	s.Rows += rows
+	end := w + int(ents[len(ents)-1]&entryPos) + 1
+	s.open = openRow{at: end, fieldAt: end, spans: len(s.Spans), doubled: len(s.Doubled)}
+}
+
+// trimCR shortens the span of a row's last field, ended by v, by the CR that the
+// row end starts with.
+func (s *Selector) trimCR(buf []byte, w int, span []uint32, v uint32) {
+	end := w + int(v&entryPos)
+	if (span[1] > 0 || v&entryQuoted != 0) && buf[end-1] == '\r' {
+		span[1]--
+	}
+}
+
+// takeAll takes every field of a window of even rows; the first of them ends
+// with the head-th entry.
+func (s *Selector) takeAll(buf []byte, w, n, head, rows int) {
+	fields := s.guess
+	ents := s.index.entries[:1+n]
+	at := len(s.Spans)
+	s.Spans = slices.Grow(s.Spans, 2*n+slack)
+	out := s.Spans[at : at+2*n+slack]
+	spans(ents, uint32(w), out)
+	// the first field may have started before the window
+	v := ents[1]
+	q := v >> 30 & 1
+	out[0] = uint32(s.open.fieldAt) + q
+	out[1] = uint32(w) + v&entryPos - out[0] - q
+	s.Spans = s.Spans[:at+2*n]
+
+	if s.index.state.doubles != 0 {
+		for i, v := range ents[1:] {
+			if v&entryDoubled != 0 {
+				s.Doubled = append(s.Doubled, uint32(at/2+i))
+			}
+		}
+	}
+	for i := head - 1; i < n; i += fields {
+		s.trimCR(buf, w, out[2*i:2*i+2], ents[1+i])
+		if s.fields < 0 {
+			s.RowEnds = append(s.RowEnds, uint32(at/2+i+1))
+		}
+	}
+	s.Rows += rows
+	o := &s.open
+	if rest := n - head - (rows-1)*fields; rest > 0 {
+		o.fields = rest
+	} else {
+		o.fields = 0
+	}
+	o.fieldAt = w + int(ents[n]&entryPos) + 1
+	o.at = w + int(ents[n-o.fields]&entryPos) + 1
+	o.spans = at + 2*(n-o.fields)
+	o.doubled = len(s.Doubled)
+	for o.doubled > 0 && int(s.Doubled[o.doubled-1]) >= o.spans/2 {
+		o.doubled--
+	}
+}
+
+// spansGeneric turns entries into spans: for each of ents[1:], the offset and
+// length of the field between it and the entry before, outer quotes left out, a
+// CR before the row end not. out has slack elements more than it needs.
+func spansGeneric(ents []uint32, base uint32, out []uint32) {
+	p := ents[0]
+	for i, v := range ents[1:] {
+		q := v >> 30 & 1
+		from := p&entryPos + 1 + q
+		out[2*i] = base + from
+		out[2*i+1] = v&entryPos - from - q
+		p = v
+	}
+}
+
+// takeSingles is takeEven for rows of one field, where a line without one is no row.
+func (s *Selector) takeSingles(buf []byte, w, n, rows int) bool {
+	if rows != n {
+		return false
+	}
+	at := len(s.Spans)
+	s.Spans = slices.Grow(s.Spans, 2*n)
+	out := s.Spans[at : at+2*n]
+	k := 0
+	from := s.open.fieldAt
+	for _, v := range s.index.entries[1 : 1+n] {
+		end := w + int(v&entryPos)
+		off, to := from, end
+		from = end + 1
+		if to > off && buf[to-1] == '\r' {
+			to--
+		}
+		if v&entryQuoted != 0 {
+			off++
+			to--
+			if v&entryDoubled != 0 {
+				s.Doubled = append(s.Doubled, uint32((at+k)/2))
+			}
+		} else if to == off {
+			continue
+		}
+		out[k], out[k+1] = uint32(off), uint32(to-off)
+		k += 2
+		if s.columns == nil && s.fields < 0 {
+			s.RowEnds = append(s.RowEnds, uint32((at+k)/2))
+		}
+	}
+	s.Spans = s.Spans[:at+k]
+	s.Rows += k / 2
+	s.open = openRow{at: from, fieldAt: from, spans: len(s.Spans), doubled: len(s.Doubled)}
+	return true
 }
 
 // scanSlow scans the rows from c on one by one.

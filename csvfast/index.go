@@ -1,0 +1,124 @@
+package csvfast
+
+// The structural index.
+//
+// A window of at most 8 KiB is indexed at a time, so that the index stays in the
+// first-level cache until it is used. For every separator outside quotes (a
+// delimiter or an LF; each ends a field) there is one entry, in order:
+//
+//	bits 0–28  its offset, counted from the window's start
+//	bit 29     the field that ends here holds doubled quotes
+//	bit 30     the field holds quotes: it starts and ends with one
+//	bit 31     the separator ends a row
+//
+// Quotes are checked in the same pass. Masks have a bit for each of the 64 bytes
+// of a block; what crosses a block border is carried in indexState:
+//
+//	q, all, nl  = quotes; delimiters and LFs; LFs
+//	in          = prefix-XOR of q, inverted when the block starts inside quotes:
+//	              set from an opening quote to before its closing quote
+//	sep         = all &^ in
+//	open, close = q & in, q &^ in     (a doubled quote closes and opens again)
+//	behind      = close << 1          (the bytes behind closing quotes)
+//	bad        |= open &^ ((sep | close) << 1)       an opening quote stands at a
+//	                                                 field's start or doubles
+//	bad        |= behind &^ (sep | open | CR before LF)
+//	quoted      = (^sep + q) & sep            the addition's carry runs from a quote
+//	doubled     = (^sep + open & behind) & sep   through its field to the separator
+//
+// A window without a quote needs none of that: a second loop takes it until the
+// first quote.
+
+const (
+	window = 8 << 10 // bytes indexed at a time
+	slack  = 64      // entries that a kernel may write behind the last one
+
+	entryPos     = 1<<29 - 1
+	entryDoubled = 1 << 29
+	entryQuoted  = 1 << 30
+	entryRow     = 1 << 31
+)
+
+// indexState is what one block hands to the next, and what a call reports. The
+// kernels know the offsets of its fields.
+type indexState struct {
+	inside   uint64 // 0: +0   all ones inside quotes, else 0
+	quoted   uint64 // 1: +8   all ones when the open field holds a quote, else 0
+	doubled  uint64 // 2: +16  all ones when it holds a doubled quote, else 0
+	mayOpen  uint64 // 3: +24  1 when the byte before is a separator, a closing quote or none, else 0
+	closed   uint64 // 4: +32  1 when the byte before is a closing quote, else 0
+	closedCR uint64 // 5: +40  1 when the byte before is a CR behind a closing quote, else 0
+	bad      uint64 // 6: +48  not 0 once a quote stood where it must not
+	quotes   uint64 // 7: +56  not 0 once there was a quote
+	doubles  uint64 // 8: +64  not 0 once a field with doubled quotes ended
+	rows     uint64 // 9: +72  row ends so far
+	lines    uint64 // 10: +80 LFs so far
+	blocks   uint64 // 11: +88 blocks that the last call of a plain kernel took
+	comma    uint64 // 12: +96 the dialect, bytes
+	quote    uint64 // 13: +104
+}
+
+// indexer indexes a buffer window by window.
+type indexer struct {
+	state   indexState
+	quoted  bool // the last window held quotes
+	dense   bool // the last window held 10 entries a block or more
+	tail    [64]byte
+	entries [1 + window + 64 + slack]uint32 // the first is for the user: what ended before
+}
+
+// reset prepares for a buffer that starts at a row start. d is normal.
+func (x *indexer) reset(d Dialect) {
+	x.state = indexState{mayOpen: 1, comma: uint64(d.Comma), quote: uint64(d.Quote)}
+}
+
+// window indexes the window of buf that starts at w, a multiple of 64 bytes from
+// where the last one ended, and returns the number of entries from entries[1]
+// on, with offsets from w, and where the next window starts. With final, the end
+// of buf is the end of the input: the bytes after the last whole block are
+// indexed too, and an LF is put behind them when the last row has none, as an
+// entry at len(buf). Without final they are left. lines and rows count that LF.
+func (x *indexer) window(buf []byte, w int, final bool) (n, next int) {
+	before := x.state.quotes
+	x.state.quotes = 0
+	end := min(w+window, len(buf))
+	whole := w + (end-w)&^63
+	n = x.blocks(buf[w:whole], 0, 0)
+	next = whole
+	if end == len(buf) && final {
+		rest := copy(x.tail[:], buf[whole:])
+		if buf[len(buf)-1] != '\n' {
+			x.tail[rest] = '\n' // rest is at most 63
+			rest++
+		}
+		if rest > 0 {
+			clear(x.tail[rest:]) // NUL is nothing in any dialect
+			n = x.blocks(x.tail[:], uint32(whole-w), n)
+		}
+		next = end
+	}
+	x.quoted = x.state.quotes != 0
+	x.dense = n >= (end-w)/64*10
+	x.state.quotes |= before
+	return n, next
+}
+
+// blocks indexes whole blocks and appends to n entries.
+func (x *indexer) blocks(p []byte, base uint32, n int) int {
+	st := &x.state
+	if !x.quoted && st.inside|st.closed|st.closedCR == 0 && len(p) > 0 {
+		n += st.plain(p, base, x.entries[1+n:], x.dense)
+		done := st.blocks * 64
+		p, base = p[done:], base+uint32(done)
+		x.quoted = len(p) > 0
+	}
+	if len(p) > 0 {
+		n += st.strict(p, base, x.entries[1+n:], x.dense)
+	}
+	return n
+}
+
+// over reports whether the last row of the input was complete and valid.
+func (x *indexer) over() bool {
+	return x.state.bad == 0 && x.state.inside == 0
+}

@@ -1,0 +1,13 @@
+//go:build !purego
+
+package csvfast
+
+func (st *indexState) plain(p []byte, base uint32, out []uint32, dense bool) int {
+	return st.plainGeneric(p, base, out)
+}
+
+func (st *indexState) strict(p []byte, base uint32, out []uint32, dense bool) int {
+	return st.strictGeneric(p, base, out)
+}
+
+func spans(ents []uint32, base uint32, out []uint32) { spansGeneric(ents, base, out) }

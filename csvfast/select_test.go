@@ -1,0 +1,320 @@
+package csvfast
+
+import (
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// reference is what encoding/csv makes of an input: rows up to the first error.
+type reference struct {
+	rows [][]string
+	err  *csv.ParseError
+}
+
+func refer(t *testing.T, d Dialect, in []byte, fields int) (r reference) {
+	t.Helper()
+	d = d.normal()
+	if d.Quote != '"' || d.Comma >= 0x80 {
+		swap := map[byte]byte{d.Quote: '"', '"': d.Quote}
+		in = bytes.Clone(in)
+		for i, c := range in {
+			if s, ok := swap[c]; ok {
+				in[i] = s
+			}
+		}
+	}
+	rd := csv.NewReader(bytes.NewReader(in))
+	rd.Comma = rune(d.Comma)
+	rd.FieldsPerRecord = fields
+	for {
+		row, err := rd.Read()
+		if err == io.EOF {
+			return r
+		}
+		if err != nil {
+			if !errors.As(err, &r.err) {
+				t.Fatalf("encoding/csv on %q: %v", in, err)
+			}
+			return r
+		}
+		if d.Quote != '"' {
+			for i, f := range row {
+				row[i] = strings.Map(func(c rune) rune {
+					switch c {
+					case '"':
+						return rune(d.Quote)
+					case rune(d.Quote):
+						return '"'
+					}
+					return c
+				}, f)
+			}
+		}
+		r.rows = append(r.rows, row)
+	}
+}
+
+// halve is Unquote in the plainest form.
+func halve(d Dialect, raw []byte) string {
+	q := string(d.normal().Quote)
+	return strings.ReplaceAll(string(raw), q+q, q)
+}
+
+// lfOnly does to a value what encoding/csv does to the CRLFs inside quotes.
+func lfOnly(s string) string { return strings.ReplaceAll(s, "\r\n", "\n") }
+
+// selected returns the values of the last scan in rows of the given lengths.
+func selected(t *testing.T, s *Selector, buf []byte) []string {
+	t.Helper()
+	var values []string
+	j := 0
+	for i := 0; i < len(s.Spans); i += 2 {
+		raw := buf[s.Spans[i]:][:s.Spans[i+1]]
+		if j < len(s.Doubled) && int(s.Doubled[j]) == i/2 {
+			j++
+			text := halve(s.d, raw)
+			if len(text) == len(raw) {
+				t.Errorf("value %d is said to hold doubled quotes, but does not: %q", i/2, buf)
+			}
+			values = append(values, text)
+			continue
+		}
+		values = append(values, string(raw))
+	}
+	if j != len(s.Doubled) {
+		t.Errorf("Doubled %v names values that are not there: %q", s.Doubled, buf)
+	}
+	return values
+}
+
+// checkScan compares one scan with encoding/csv.
+func checkScan(t *testing.T, s *Selector, buf []byte, columns []int, fields int) {
+	t.Helper()
+	ref := refer(t, s.d, buf, max(fields, -1))
+	err := s.Scan(buf)
+	want := []string{}
+	ends := []uint32{}
+	rows := 0
+	for i, row := range ref.rows {
+		if columns == nil {
+			want = append(want, row...)
+			ends = append(ends, uint32(len(want)))
+			rows++
+			continue
+		}
+		if last := columns[len(columns)-1]; last >= len(row) {
+			var pe *ParseError
+			if !errors.As(err, &pe) || !errors.Is(err, ErrColumn) {
+				t.Fatalf("%q: row %d has no column %d, but Scan says %v", buf, i, last, err)
+			}
+			ref.err = nil
+			err = nil
+			break
+		}
+		for _, c := range columns {
+			want = append(want, row[c])
+		}
+		rows++
+	}
+	switch {
+	case ref.err != nil:
+		var pe *ParseError
+		if !errors.As(err, &pe) {
+			t.Fatalf("%q: error %v, encoding/csv says %v", buf, err, ref.err)
+		}
+		if pe.StartLine != ref.err.StartLine || pe.Line != ref.err.Line || pe.Column != ref.err.Column || pe.Err != ref.err.Err {
+			t.Fatalf("%q: error %+v, encoding/csv says %+v", buf, *pe, *ref.err)
+		}
+	case err != nil:
+		t.Fatalf("%q: error %v, encoding/csv has none", buf, err)
+	default:
+		if rows == len(ref.rows) && s.Lines != bytes.Count(buf, lf) {
+			t.Fatalf("%q: %d lines, want %d", buf, s.Lines, bytes.Count(buf, lf))
+		}
+	}
+	got := selected(t, s, buf)
+	for i := range got {
+		got[i] = lfOnly(got[i])
+	}
+	if s.Rows != rows || !slices.Equal(got, want) {
+		t.Fatalf("%q columns %v: %d rows, %d values %q\nwant %d rows, %d values %q", buf, columns, s.Rows, len(got), got, rows, len(want), want)
+	}
+	if columns == nil && fields < 0 && !slices.Equal(s.RowEnds, ends) {
+		t.Fatalf("%q: row ends %v, want %v", buf, s.RowEnds, ends)
+	}
+}
+
+var (
+	wild  = []string{"\r", "a", "b", ",", "\"", "\n", "\"\"", "\r\n", "\",\"", "xyz", ",\"", "\",", "\"\n", "é"}
+	clean = []string{"a,", "bcd,", ",", "\n", "e\r\n", "long field of many bytes,", "x\n", "\"q\",", "\"q\"\"r\",", "\"\",", "\"\n\",", "\"a,b\"\n", "\"c\"\r\n", "\"\r\n\",", "\"\"\"\"\n"}
+)
+
+// randomCSV makes an input of about n pieces: mostly broken, or mostly valid.
+func randomCSV(r *rand.Rand, n int) []byte {
+	var in []byte
+	pieces := clean
+	if r.IntN(2) == 0 {
+		pieces = wild
+		n = min(n, 14)
+	}
+	for range r.IntN(n + 1) {
+		in = append(in, pieces[r.IntN(len(pieces))]...)
+	}
+	switch r.IntN(8) {
+	case 0:
+		in = append(in, '\r')
+	case 1:
+		in = append(in, wild[r.IntN(len(wild))]...)
+	case 2: // damage
+		if len(in) > 0 {
+			in[r.IntN(len(in))] = ",\"\r\nx"[r.IntN(5)]
+		}
+	}
+	return in
+}
+
+// evenCSV makes a file whose rows are all of the same length, nearly.
+func evenCSV(r *rand.Rand, bytes int) []byte {
+	fields := 1 + r.IntN(9)
+	eol := []string{"\n", "\r\n"}[r.IntN(2)]
+	quoted := r.IntN(3) * 20
+	var in []byte
+	for len(in) < bytes {
+		for f := range fields {
+			if f > 0 {
+				in = append(in, ',')
+			}
+			body := "value of some length, \"\"or\"\"\n\r\n not"[:r.IntN(33)]
+			switch {
+			case r.IntN(100) < quoted:
+				in = append(in, '"')
+				if strings.Count(body, `"`)&1 == 1 {
+					body += `"`
+				}
+				in = append(in, body...)
+				in = append(in, '"')
+			default:
+				in = append(in, body[:min(len(body), 20)]...)
+			}
+		}
+		in = append(in, eol...)
+		if r.IntN(400) == 0 {
+			in = append(in, eol...)
+		}
+	}
+	if r.IntN(4) == 0 {
+		in = in[:len(in)-r.IntN(10)]
+	}
+	if r.IntN(8) == 0 {
+		in[r.IntN(len(in))] = ",\"\r\nx"[r.IntN(5)]
+	}
+	return in
+}
+
+// rounds is the number of random inputs for each kernel.
+func rounds() int {
+	if testing.Short() {
+		return 20000
+	}
+	return 400000
+}
+
+func TestSelectorRandom(t *testing.T) {
+	eachKernel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(1, 2))
+		s := map[string]*Selector{}
+		for range rounds() {
+			in := randomCSV(r, 1<<(2+r.IntN(5)))
+			scanWith(t, s, in, r)
+		}
+	})
+}
+
+func TestSelectorEven(t *testing.T) {
+	eachKernel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(3, 4))
+		s := map[string]*Selector{}
+		for range rounds() / 200 {
+			in := evenCSV(r, 1+r.IntN(5*window))
+			scanWith(t, s, in, r)
+		}
+	})
+}
+
+// scanWith checks in with a random choice of columns, by selectors that are kept.
+func scanWith(t *testing.T, kept map[string]*Selector, in []byte, r *rand.Rand) {
+	t.Helper()
+	var columns []int
+	if r.IntN(2) == 0 {
+		for c := range 5 {
+			if r.IntN(3) == 0 {
+				columns = append(columns, c)
+			}
+		}
+	}
+	fields := r.IntN(9) - 1
+	if len(columns) > 0 && fields > 0 {
+		fields = max(fields, columns[len(columns)-1]+1)
+	}
+	key := fmt.Sprint(columns, fields)
+	s := kept[key]
+	if s == nil || fields == 0 {
+		var err error
+		if s, err = NewSelector(Dialect{}, columns, fields); err != nil {
+			t.Fatal(err)
+		}
+		kept[key] = s
+	}
+	checkScan(t, s, in, columns, fields)
+}
+
+func TestSelectorRefuses(t *testing.T) {
+	for _, c := range []struct {
+		d       Dialect
+		columns []int
+		fields  int
+	}{
+		{Dialect{Comma: '"'}, nil, 0},
+		{Dialect{Comma: '\n'}, nil, 0},
+		{Dialect{Quote: '\r'}, nil, 0},
+		{Dialect{}, []int{}, 0},
+		{Dialect{}, []int{1, 1}, 0},
+		{Dialect{}, []int{2, 1}, 0},
+		{Dialect{}, []int{-1}, 0},
+		{Dialect{}, []int{3}, 3},
+		{Dialect{}, nil, -2},
+	} {
+		if s, err := NewSelector(c.d, c.columns, c.fields); err == nil {
+			t.Errorf("%v: made %v", c, s.columns)
+		}
+	}
+	if _, err := NewSelector(Dialect{}, []int{3}, 3); !errors.Is(err, ErrColumn) {
+		t.Errorf("column behind the last: %v", err)
+	}
+}
+
+func TestParseErrorText(t *testing.T) {
+	for in, want := range map[string]string{
+		"a,b\nc,d\"x":    "csv: line 2, column 4: quote in a field that is not quoted; quote the field and double the quote",
+		"a\n\"b\nc\"d":   "csv: line 3, column 2: text after a closing quote; double the quotes inside a quoted field",
+		"a\n\"b\nc":      "csv: line 3, column 2: quote not closed in the row that starts on line 2",
+		"a,b\n\n1,2,3\n": "csv: line 3: wrong number of fields",
+	} {
+		s, _ := NewSelector(Dialect{}, nil, 0)
+		err := s.Scan([]byte(in))
+		if err == nil || err.Error() != want {
+			t.Errorf("%q: %v\nwant %s", in, err, want)
+		}
+		var pe *csv.ParseError
+		if !errors.As(err, &pe) {
+			t.Errorf("%q: errors.As finds no *csv.ParseError in %v", in, err)
+		}
+	}
+}
