@@ -1,0 +1,205 @@
+package kernel
+
+import (
+	"fmt"
+	"math/big"
+	"sync"
+)
+
+// FF1 is the format-preserving cipher FF1 of NIST SP 800-38G with AES, for
+// values written in one alphabet: the numeral of a character is its place, the
+// tweak is the alphabet's own bytes. A value of n characters becomes n
+// characters. Its pseudo code, with X = NUM_radix of a half and T the tweak:
+//
+//	u, v = ⌊n/2⌋, n - ⌊n/2⌋;  A, B = the first u numerals, the other v
+//	b = ⌈⌈v·log2 radix⌉ / 8⌉;  d = 4·⌈b/4⌉ + 4
+//	P = 1 ‖ 2 ‖ 1 ‖ radix (3 bytes) ‖ 10 ‖ u mod 256 ‖ n (4) ‖ len T (4)
+//	for i in 0 … 9:
+//		Q = T ‖ 0^((-len T - b - 1) mod 16) ‖ i ‖ B (b bytes)
+//		R = CBC-MAC(P ‖ Q)
+//		S = the first d bytes of R ‖ AES(R ⊕ 1) ‖ AES(R ⊕ 2) …
+//		A, B = B, (A + S) mod radix^(u if i is even, else v)
+//
+// Everything but the last blocks of Q is the same for all values of a length:
+// the state of the CBC-MAC before them is worked out once a length and key.
+//
+// Safe for concurrent use but for Release.
+type FF1 struct {
+	text  ff1Text
+	r     *ff1Radix
+	tweak []byte
+	block keyCipher
+	k     *ff1Key
+}
+
+// ff1Chained is the longest value whose CBC-MAC state is kept.
+const ff1Chained = 64
+
+// ff1Key is what key memory holds of an FF1 key beside the cipher of the twin.
+type ff1Key struct {
+	rounds  [15 * 16]byte            // AES round keys for the kernels, as many as the key length asks for
+	lastKey int                      // the number of the last of them: 10, 12 or 14
+	chain   [ff1Chained + 1][16]byte // by length: CBC-MAC state before the last blocks, with their constant bytes
+}
+
+// FF1Code says why FF1 cannot take a value.
+type FF1Code uint8
+
+const (
+	FF1Character FF1Code = 1 + iota // a character is not in the alphabet
+	FF1Length                       // fewer than two characters, or more than 256, or radix^n is below 1,000,000
+)
+
+// FF1Error is a value that FF1 cannot take, by its place among the spans.
+type FF1Error struct {
+	Index int
+	Code  FF1Code
+}
+
+const (
+	ff1MaxLen  = 256     // characters of a value
+	ff1MaxHalf = 128     // numerals of a half
+	ff1Domain  = 1000000 // least radix^n, SP 800-38G revision 1
+)
+
+// NewFF1 expands a key for values in the given alphabet: 2 to 94 different
+// printable ASCII characters, space not among them. It keeps nothing of key,
+// which the caller wipes. The caller calls Release when done.
+func NewFF1(key *[32]byte, alphabet string) (*FF1, error) {
+	return newFF1(key[:], alphabet, []byte(alphabet))
+}
+
+// newFF1 takes AES keys of 16, 24 and 32 bytes and any tweak, as the published
+// vectors need.
+func newFF1(key []byte, alphabet string, tweak []byte) (*FF1, error) {
+	if len(alphabet) < 2 || len(alphabet) > 94 {
+		return nil, fmt.Errorf("kernel: alphabet of %d characters: give 2 to 94", len(alphabet))
+	}
+	var seen [256]bool
+	for i := range len(alphabet) {
+		switch c := alphabet[i]; {
+		case c <= ' ' || c > '~':
+			return nil, fmt.Errorf("kernel: alphabet, place %d: not a printable ASCII character", i+1)
+		case seen[c]:
+			return nil, fmt.Errorf("kernel: alphabet, place %d: %q stands there twice", i+1, c)
+		default:
+			seen[c] = true
+		}
+	}
+	f := &FF1{text: newFF1Text(alphabet), r: ff1RadixOf(len(alphabet)), tweak: tweak}
+	var err error
+	if f.block, err = newKeyCipher(key); err != nil {
+		return nil, err
+	}
+	if f.k, err = keyNew[ff1Key](); err != nil {
+		f.block.release()
+		return nil, err
+	}
+	f.k.lastKey = len(key)/4 + 6
+	expandAES(f.k.rounds[:16*(f.k.lastKey+1)], key)
+	for n := f.r.min; n <= ff1Chained; n++ {
+		f.makeChain(&f.k.chain[n], n)
+	}
+	return f, nil
+}
+
+// Release wipes the key. The FF1 must not be used again.
+func (f *FF1) Release() {
+	if f.k != nil {
+		f.block.release()
+		keyDelete(f.k)
+		f.k = nil
+	}
+}
+
+// Takes says whether values of n characters can be transformed.
+func (f *FF1) Takes(n int) bool { return n >= f.r.min && n <= ff1MaxLen }
+
+// Encrypt writes the ciphertext of value i to dst[at[i]:], as many bytes as the
+// value has; at nil stands for the offsets in spans. Results must not overlap
+// each other. dst may be base if every result goes to the place of its value;
+// otherwise they must not overlap. Values that cannot be taken are appended to
+// bad in ascending order, a foreign character before a wrong length, and their
+// place in dst is left as it is. Empty values stay empty and are not bad. No
+// allocation but for the growth of bad. It panics if base, dst or at is too
+// short.
+func (f *FF1) Encrypt(dst []byte, at []uint32, base []byte, spans []uint32, bad []FF1Error) []FF1Error {
+	return f.transform(dst, at, base, spans, bad, false)
+}
+
+// Decrypt is the inverse of Encrypt, under the same contract. Every string that
+// Encrypt could take decrypts to something: FF1 cannot tell a foreign one.
+func (f *FF1) Decrypt(dst []byte, at []uint32, base []byte, spans []uint32, bad []FF1Error) []FF1Error {
+	return f.transform(dst, at, base, spans, bad, true)
+}
+
+func (f *FF1) transform(dst []byte, at []uint32, base []byte, spans []uint32, bad []FF1Error, dec bool) []FF1Error {
+	n := len(spans) / 2
+	if at != nil && len(at) < n {
+		panic(fmt.Sprintf("kernel: FF1 of %d values: places for %d", n, len(at)))
+	}
+	for i := range n {
+		off, l := spans[2*i], spans[2*i+1]
+		_ = base[off:][:l]
+		if at != nil {
+			off = at[i]
+		}
+		_ = dst[off:][:l]
+	}
+	return f.run(dst, at, base, spans, bad, dec)
+}
+
+// ff1Radix holds what depends on the radix alone; none of it is secret.
+type ff1Radix struct {
+	radix  uint64
+	min    int                    // least length
+	limb   int                    // numerals of a limb: radix^limb < 2^63
+	pow    [63]divisor            // radix^k, k ≤ limb
+	small  int                    // radix^small ≤ 2^32
+	recip  uint64                 // ⌊2^64/radix⌋ + 1: ⌊x/radix⌋ is its product's upper word for x < 2^32·radix^0.9
+	length [ff1MaxHalf + 1]uint16 // b by v
+}
+
+var ff1Radices struct {
+	sync.Mutex
+	of [95]*ff1Radix
+}
+
+// ff1RadixOf returns the constants of a radix of 2 to 94.
+func ff1RadixOf(radix int) *ff1Radix {
+	ff1Radices.Lock()
+	defer ff1Radices.Unlock()
+	if r := ff1Radices.of[radix]; r != nil {
+		return r
+	}
+	r := &ff1Radix{radix: uint64(radix), recip: ^uint64(0)/uint64(radix) + 1}
+	p := uint64(1)
+	for k := 0; ; k++ {
+		r.pow[k] = newDivisor(p)
+		r.limb = k
+		if p <= 1<<32 {
+			r.small = k
+		}
+		if p < ff1Domain {
+			r.min = k + 1
+		}
+		if p > (1<<63-1)/uint64(radix) {
+			break
+		}
+		p *= uint64(radix)
+	}
+	power, base := big.NewInt(1), big.NewInt(int64(radix))
+	for v := 1; v <= ff1MaxHalf; v++ {
+		power.Mul(power, base)
+		// ⌈v·log2 radix⌉ is the bit length of radix^v - 1.
+		r.length[v] = uint16((new(big.Int).Sub(power, big.NewInt(1)).BitLen() + 7) / 8)
+	}
+	ff1Radices.of[radix] = r
+	return r
+}
+
+// widthOf returns b and d for a value of n characters.
+func (r *ff1Radix) widthOf(n int) (b, d int) {
+	b = int(r.length[n-n/2])
+	return b, (b+3)/4*4 + 4
+}

@@ -1,0 +1,5 @@
+package kernel
+
+func (f *FF1) run(dst []byte, at []uint32, base []byte, spans []uint32, bad []FF1Error, dec bool) []FF1Error {
+	return f.generic(dst, at, base, spans, bad, dec)
+}

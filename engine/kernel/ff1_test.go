@@ -1,0 +1,624 @@
+package kernel
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/aes"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	base36 = "0123456789abcdefghijklmnopqrstuvwxyz"
+	base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+)
+
+// graphic is all of printable ASCII in an order without neighbours: the worst
+// case for anything that looks for runs.
+var graphic = func() string {
+	var b []byte
+	for i := range 94 {
+		b = append(b, byte('!'+i*37%94))
+	}
+	return string(b)
+}()
+
+// ff1Oracle follows SP 800-38G step by step with big integers.
+func ff1Oracle(t testing.TB, key []byte, alphabet string, tweak, v []byte, dec bool) []byte {
+	t.Helper()
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	radix, n := len(alphabet), len(v)
+	u := n / 2
+	w := n - u
+	num := func(s []byte) *big.Int {
+		x := new(big.Int)
+		for _, c := range s {
+			x.Mul(x, big.NewInt(int64(radix)))
+			x.Add(x, big.NewInt(int64(strings.IndexByte(alphabet, c))))
+		}
+		return x
+	}
+	str := func(x *big.Int, m int) []byte {
+		s := make([]byte, m)
+		x = new(big.Int).Set(x)
+		for i := m - 1; i >= 0; i-- {
+			var d big.Int
+			x.DivMod(x, big.NewInt(int64(radix)), &d)
+			s[i] = alphabet[d.Int64()]
+		}
+		return s
+	}
+	most := new(big.Int).Exp(big.NewInt(int64(radix)), big.NewInt(int64(w)), nil)
+	b := (new(big.Int).Sub(most, big.NewInt(1)).BitLen() + 7) / 8
+	d := 4*((b+3)/4) + 4
+	P := []byte{1, 2, 1, 0, 0, byte(radix), 10, byte(u)}
+	P = binary.BigEndian.AppendUint32(P, uint32(n))
+	P = binary.BigEndian.AppendUint32(P, uint32(len(tweak)))
+	A, B := v[:u], v[u:]
+	for k := range 10 {
+		i := k
+		from := B
+		if dec {
+			i = 9 - k
+			from = A
+		}
+		Q := append([]byte{}, tweak...)
+		for (len(Q)+1+b)%16 != 0 {
+			Q = append(Q, 0)
+		}
+		Q = append(Q, byte(i))
+		Q = append(Q, num(from).FillBytes(make([]byte, b))...)
+		var R [16]byte
+		for _, x := range slices.Collect(slices.Chunk(append(append([]byte{}, P...), Q...), 16)) {
+			for j := range R {
+				R[j] ^= x[j]
+			}
+			block.Encrypt(R[:], R[:])
+		}
+		S := append([]byte{}, R[:]...)
+		for j := 1; len(S) < d; j++ {
+			x := R
+			x[15] ^= byte(j)
+			block.Encrypt(x[:], x[:])
+			S = append(S, x[:]...)
+		}
+		y := new(big.Int).SetBytes(S[:d])
+		m := u
+		if i%2 == 1 {
+			m = w
+		}
+		mod := new(big.Int).Exp(big.NewInt(int64(radix)), big.NewInt(int64(m)), nil)
+		if dec {
+			C := str(y.Mod(y.Sub(num(B), y), mod), m)
+			B, A = A, C
+		} else {
+			C := str(y.Mod(y.Add(num(A), y), mod), m)
+			A, B = B, C
+		}
+	}
+	return append(append([]byte{}, A...), B...)
+}
+
+// ff1One runs one value through a batch that is large enough for the widest
+// kernel, and alone, and checks that all give the same.
+func ff1One(t *testing.T, f *FF1, v []byte, dec bool) ([]byte, FF1Code) {
+	t.Helper()
+	const n = 45
+	call := f.Encrypt
+	if dec {
+		call = f.Decrypt
+	}
+	one := make([]byte, len(v))
+	bad := call(one, []uint32{0}, v, []uint32{0, uint32(len(v))}, nil)
+	var spans, at []uint32
+	for i := range n {
+		spans = append(spans, 0, uint32(len(v)))
+		at = append(at, uint32(i*len(v)))
+	}
+	dst := make([]byte, n*len(v))
+	many := call(dst, at, v, spans, nil)
+	if len(bad) == 0 && len(many) == 0 {
+		if !bytes.Equal(dst, bytes.Repeat(one, n)) {
+			t.Fatalf("%d characters: alone a value gives another result than in a batch", len(v))
+		}
+		return one, 0
+	}
+	if len(bad) != 1 || len(many) != n {
+		t.Fatalf("%d characters: %d bad alone, %d of %d in a batch", len(v), len(bad), len(many), n)
+	}
+	for i, e := range many {
+		if e.Index != i || e.Code != bad[0].Code {
+			t.Fatalf("%d characters: bad value %+v at place %d, alone %+v", len(v), e, i, bad[0])
+		}
+	}
+	return nil, bad[0].Code
+}
+
+func TestFF1Oracle(t *testing.T) { // checked by eye against sample 8 of SP 800-38G
+	key, _ := hex.DecodeString("2B7E151628AED2A6ABF7158809CF4F3CEF4359D8D580AA4F7F036D6F04FC6A94")
+	tweak, _ := hex.DecodeString("39383736353433323130")
+	if got := string(ff1Oracle(t, key, "0123456789", tweak, []byte("0123456789"), false)); got != "1001623463" {
+		t.Fatal(got)
+	}
+	if got := string(ff1Oracle(t, key, "0123456789", tweak, []byte("1001623463"), true)); got != "0123456789" {
+		t.Fatal(got)
+	}
+}
+
+// TestFF1NIST runs samples 1 to 9 of SP 800-38G.
+func TestFF1NIST(t *testing.T) {
+	raw, err := os.ReadFile("testdata/nist_ff1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Samples []struct {
+			Sample, Radix      int
+			Key, Tweak, Pt, Ct string
+		}
+	}
+	if err := json.Unmarshal(raw, &file); err != nil || len(file.Samples) != 9 {
+		t.Fatal(len(file.Samples), err)
+	}
+	eachKernel(t, func(t *testing.T) {
+		for _, c := range file.Samples {
+			key, _ := hex.DecodeString(c.Key)
+			tweak, _ := hex.DecodeString(c.Tweak)
+			f, err := newFF1(key, base36[:c.Radix], tweak)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, code := ff1One(t, f, []byte(c.Pt), false); string(got) != c.Ct {
+				t.Errorf("sample %d: %s (%d), want %s", c.Sample, got, code, c.Ct)
+			}
+			if got, code := ff1One(t, f, []byte(c.Ct), true); string(got) != c.Pt {
+				t.Errorf("sample %d back: %s (%d), want %s", c.Sample, got, code, c.Pt)
+			}
+			f.Release()
+		}
+	})
+}
+
+// TestFF1Wycheproof runs the Wycheproof vectors, keys of all three lengths. What
+// lies outside our limits must be refused, whatever the file says of it.
+func TestFF1Wycheproof(t *testing.T) {
+	for _, name := range []string{"base10", "base36", "base62"} {
+		t.Run(name, func(t *testing.T) {
+			raw, err := os.Open("testdata/wycheproof_ff1_" + name + ".json.gz")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer raw.Close()
+			z, err := gzip.NewReader(raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var file struct {
+				TestGroups []struct {
+					Alphabet string
+					Tests    []struct {
+						TcID                        int
+						Key, Tweak, Msg, Ct, Result string
+					}
+				}
+			}
+			if err := json.NewDecoder(z).Decode(&file); err != nil {
+				t.Fatal(err)
+			}
+			eachKernel(t, func(t *testing.T) {
+				run, refused := 0, 0
+				for _, g := range file.TestGroups {
+					for _, c := range g.Tests {
+						key, _ := hex.DecodeString(c.Key)
+						tweak, _ := hex.DecodeString(c.Tweak)
+						f, err := newFF1(key, g.Alphabet, tweak)
+						if err != nil {
+							if c.Result == "valid" {
+								t.Fatalf("vector %d: %v", c.TcID, err)
+							}
+							refused++
+							continue
+						}
+						ct, code := ff1One(t, f, []byte(c.Msg), false)
+						size := new(big.Int).Exp(big.NewInt(int64(len(g.Alphabet))), big.NewInt(int64(len(c.Msg))), nil)
+						switch {
+						case c.Msg == "":
+							refused++
+						case len(c.Msg) > 256 || size.Cmp(big.NewInt(1000000)) < 0:
+							if code == 0 {
+								t.Errorf("vector %d: %d characters were taken", c.TcID, len(c.Msg))
+							}
+							refused++
+						case c.Result == "invalid":
+							if code != FF1Character {
+								t.Errorf("vector %d is invalid and gave %d", c.TcID, code)
+							}
+							refused++
+						default:
+							run++
+							if string(ct) != c.Ct {
+								t.Errorf("vector %d: another ciphertext (%d)", c.TcID, code)
+							}
+							if back, _ := ff1One(t, f, []byte(c.Ct), true); string(back) != c.Msg {
+								t.Errorf("vector %d: another plaintext", c.TcID)
+							}
+						}
+						f.Release()
+					}
+				}
+				if run < 1000 || refused < 20 {
+					t.Fatalf("only %d vectors run, %d refused", run, refused)
+				}
+			})
+		})
+	}
+}
+
+// ff1Batch is a batch with gaps, and what must come out of it.
+type ff1Batch struct {
+	base, want []byte
+	spans, at  []uint32
+	bad        []FF1Error
+}
+
+// newFF1Batch makes n values of the lengths that length gives, some of them bad
+// if dirty is not zero: one in dirty.
+func newFF1Batch(t testing.TB, r *rand.Rand, f *FF1, key []byte, alphabet string, n, dirty int, dec bool, length func() int) *ff1Batch {
+	b := &ff1Batch{}
+	for i := range n {
+		for range r.IntN(3) {
+			b.base = append(b.base, '#')
+			b.want = append(b.want, 0x5A)
+		}
+		l := length()
+		v := make([]byte, l)
+		for j := range v {
+			v[j] = alphabet[r.IntN(len(alphabet))]
+		}
+		switch r.IntN(8) { // the ends of the range
+		case 0:
+			v = bytes.Repeat([]byte{alphabet[0]}, l)
+		case 1:
+			v = bytes.Repeat([]byte{alphabet[len(alphabet)-1]}, l)
+		}
+		var code FF1Code
+		if l > 0 && !f.Takes(l) {
+			code = FF1Length
+		}
+		if dirty > 0 && l > 0 && r.IntN(dirty) == 0 {
+			foreign := []byte{0, ' ', 0x7F, 0x80, 0xB0, 0xFF, '~' + 1}
+			for c := byte('!'); c <= '~'; c++ {
+				if strings.IndexByte(alphabet, c) < 0 {
+					foreign = append(foreign, c, c|0x80)
+				}
+			}
+			v[r.IntN(l)] = foreign[r.IntN(len(foreign))]
+			code = FF1Character
+		}
+		b.spans = append(b.spans, uint32(len(b.base)), uint32(l))
+		b.at = append(b.at, uint32(len(b.want)))
+		b.base = append(b.base, v...)
+		switch {
+		case code != 0:
+			b.bad = append(b.bad, FF1Error{i, code})
+			b.want = append(b.want, bytes.Repeat([]byte{0x5A}, l)...)
+		case l > 0:
+			b.want = append(b.want, ff1Oracle(t, key, alphabet, []byte(alphabet), v, dec)...)
+		}
+	}
+	return b
+}
+
+// check runs the batch to another place, and in place.
+func (b *ff1Batch) check(t *testing.T, f *FF1, dec bool, kernel string) {
+	t.Helper()
+	call := f.Encrypt
+	if dec {
+		call = f.Decrypt
+	}
+	base := bytes.Clone(b.base)
+	out := bytes.Repeat([]byte{0x5A}, 64+len(b.want)+64)
+	dst := out[64 : 64+len(b.want) : 64+len(b.want)]
+	bad := call(dst, b.at, base, b.spans, nil)
+	if !bytes.Equal(base, b.base) {
+		t.Fatal(kernel, "the values were changed")
+	}
+	for i := range 64 {
+		if out[i] != 0x5A || out[len(out)-1-i] != 0x5A {
+			t.Fatal(kernel, "wrote outside dst")
+		}
+	}
+	if !slices.Equal(bad, b.bad) {
+		t.Fatalf("%s: bad values %v, want %v", kernel, bad, b.bad)
+	}
+	if !bytes.Equal(dst, b.want) {
+		for i := 0; i < len(b.at); i++ {
+			l := b.spans[2*i+1]
+			if got, want := dst[b.at[i]:][:l], b.want[b.at[i]:][:l]; !bytes.Equal(got, want) {
+				t.Fatalf("%s: radix %d, value %d of %d, %d characters: %q, want %q", kernel, f.r.radix, i, len(b.at), l, got, want)
+			}
+		}
+		t.Fatal(kernel, "wrote between the results")
+	}
+	bad = call(base, nil, base, b.spans, bad[:0])
+	if !slices.Equal(bad, b.bad) {
+		t.Fatalf("%s in place: bad values %v, want %v", kernel, bad, b.bad)
+	}
+	j := 0
+	for i := range b.at {
+		off, l := b.spans[2*i], b.spans[2*i+1]
+		want := b.want[b.at[i]:][:l]
+		if j < len(bad) && bad[j].Index == i {
+			want = b.base[off:][:l]
+			j++
+		}
+		if !bytes.Equal(base[off:][:l], want) {
+			t.Fatalf("%s in place: value %d of %d characters differs", kernel, i, l)
+		}
+	}
+}
+
+// TestFF1Batches holds every kernel against the oracle: every length of several
+// radices, mixed lengths, bad values at all rates, counts up to 200 and more.
+func TestFF1Batches(t *testing.T) {
+	key := bytes.Repeat([]byte{1, 2, 3, 250}, 8)
+	for _, alphabet := range []string{"0123456789", "01", "210", "ABCDEFGHJKLMNPQRSTUVWXYZ23456789", base36, base62, graphic} {
+		f, err := NewFF1((*[32]byte)(key), alphabet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Release()
+		t.Run(fmt.Sprint("radix", len(alphabet)), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(7, uint64(len(alphabet))))
+			run := func(n, dirty int, dec bool, length func() int) {
+				b := newFF1Batch(t, r, f, key, alphabet, n, dirty, dec, length)
+				defer SetKernel("auto")
+				for _, name := range Kernels() {
+					if err := SetKernel(name); err != nil {
+						t.Fatal(err)
+					}
+					b.check(t, f, dec, name)
+				}
+			}
+			for n := range 201 {
+				low, high := f.r.min-2, max(f.r.min+10, 34)
+				if n%8 == 7 {
+					high = 258
+				}
+				if n%4 == 0 {
+					low = min(16, f.r.min+n%13)
+					high = low
+				}
+				dirty := []int{0, 40, 0, 3}[n%4]
+				if n%16 == 1 {
+					dirty = 1
+				}
+				if high == 258 && n > 40 {
+					continue
+				}
+				run(n, dirty, n%2 == 1, func() int { return max(0, low+r.IntN(high-low+1)) })
+			}
+			for l := 1; l <= 257; l += 1 + l/48*7 {
+				n := 33
+				if l > 40 {
+					n = 9
+				}
+				run(n, 0, l%2 == 0, func() int { return l })
+			}
+			run(1500, 100, false, func() int { return f.r.min + r.IntN(10) })
+		})
+	}
+}
+
+// TestFF1Characters offers every byte at every place of a value.
+func TestFF1Characters(t *testing.T) {
+	for _, alphabet := range []string{"0123456789", base62, graphic} {
+		f, err := NewFF1(&[32]byte{9}, alphabet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Release()
+		eachKernel(t, func(t *testing.T) {
+			for _, l := range []int{7, 16, 21, 40} {
+				for p := range l {
+					for c := range 256 {
+						v := bytes.Repeat([]byte(alphabet[:1]), l)
+						v[p] = byte(c)
+						_, code := FF1Code(0), FF1Code(0)
+						bad := f.Encrypt(make([]byte, l), []uint32{0}, v, []uint32{0, uint32(l)}, nil)
+						if len(bad) > 0 {
+							code = bad[0].Code
+						}
+						if (strings.IndexByte(alphabet, byte(c)) < 0) != (code == FF1Character) {
+							t.Fatalf("byte %#x at place %d of %d: %d", c, p, l, code)
+						}
+					}
+				}
+			}
+			long := append(bytes.Repeat([]byte(alphabet[:1]), 1000), ' ')
+			if _, code := ff1One(t, f, long, false); code != FF1Character {
+				t.Fatalf("a foreign character behind 1000: %d", code)
+			}
+			if _, code := ff1One(t, f, long[:1000], false); code != FF1Length {
+				t.Fatalf("1000 characters: %d", code)
+			}
+		})
+	}
+}
+
+func TestFF1Alphabets(t *testing.T) {
+	for _, alphabet := range []string{"", "a", "aa", "abca", "a b", "a\x7f", "aé", graphic + "!", "ab\n"} {
+		if f, err := NewFF1(&[32]byte{}, alphabet); err == nil {
+			f.Release()
+			t.Errorf("alphabet of %d characters was taken", len(alphabet))
+		}
+	}
+	for radix := 2; radix <= 94; radix++ {
+		f, err := NewFF1(&[32]byte{}, graphic[:radix])
+		if err != nil {
+			t.Fatal(err)
+		}
+		least := 0
+		for p := 1; p < 1000000; p *= radix {
+			least++
+		}
+		for n := range 260 {
+			if f.Takes(n) != (n >= least && n <= 256) {
+				t.Errorf("radix %d takes %d characters: %v", radix, n, f.Takes(n))
+			}
+		}
+		f.Release()
+	}
+}
+
+// TestFF1Release finds the key gone.
+func TestFF1Release(t *testing.T) {
+	hold, err := keyNew[ff1Key]() // keeps the chunk mapped
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keyDelete(hold)
+	f, err := NewFF1(&[32]byte{1}, "0123456789")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := f.k
+	if *k == (ff1Key{}) {
+		t.Fatal("no key")
+	}
+	f.Release()
+	if *k != (ff1Key{}) {
+		t.Fatal("key stays after Release")
+	}
+	f.Release() // harmless
+}
+
+// TestExpandAES encrypts with the schedule by hand in the last round only: it
+// holds the round keys against crypto/aes through a cipher of one block.
+func TestExpandAES(t *testing.T) {
+	// FIPS 197, appendix A: the last round keys of the three examples.
+	for key, want := range map[string]string{
+		"2b7e151628aed2a6abf7158809cf4f3c":                                 "d014f9a8c9ee2589e13f0cc8b6630ca6",
+		"8e73b0f7da0e6452c810f32b809079e562f8ead2522c6b7b":                 "e98ba06f448c773c8ecc720401002202",
+		"603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4": "fe4890d1e6188d0b046df344706c631e",
+	} {
+		k, _ := hex.DecodeString(key)
+		out := make([]byte, 16*(len(k)/4+7))
+		expandAES(out, k)
+		if got := hex.EncodeToString(out[len(out)-16:]); got != want {
+			t.Errorf("key of %d bytes: last round key %s, want %s", len(k), got, want)
+		}
+	}
+}
+
+func TestDivisor(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for range 200000 {
+		d := r.Uint64()>>(1+r.IntN(62)) | 1
+		if d < 2 {
+			d = 2
+		}
+		x, y := r.Uint64()>>r.IntN(64), r.Uint64()>>r.IntN(64)
+		v := newDivisor(d)
+		if q, m := v.divide(x); q != x/d || m != x%d {
+			t.Fatalf("%d / %d = %d, %d", x, d, q, m)
+		}
+		if v.modWord(x) != x%d {
+			t.Fatalf("%d mod %d", x, d)
+		}
+		var z big.Int
+		z.SetUint64(x).Lsh(&z, 64).Or(&z, new(big.Int).SetUint64(y))
+		if got := v.mod(x, y); got != z.Mod(&z, new(big.Int).SetUint64(d)).Uint64() {
+			t.Fatalf("%d, %d mod %d = %d", x, y, d, got)
+		}
+	}
+}
+
+func TestFF1AllocatesNothing(t *testing.T) {
+	key := [32]byte{3}
+	f, err := NewFF1(&key, base36)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Release()
+	r := rand.New(rand.NewPCG(8, 8))
+	b := newFF1Batch(t, r, f, key[:], base36, 300, 0, false, func() int { return 4 + r.IntN(60) })
+	eachKernel(t, func(t *testing.T) {
+		if n := testing.AllocsPerRun(20, func() { f.Encrypt(b.want, b.at, b.base, b.spans, nil) }); n >= 1 {
+			t.Fatalf("%v allocations", n)
+		}
+	})
+}
+
+func FuzzFF1(f *testing.F) {
+	f.Add([]byte("key"), uint8(10), uint64(1), uint16(70), uint8(14), false)
+	f.Add([]byte("key"), uint8(62), uint64(9), uint16(33), uint8(9), true)
+	f.Add([]byte("key"), uint8(2), uint64(2), uint16(40), uint8(255), true)
+	f.Fuzz(func(t *testing.T, key []byte, radix uint8, seed uint64, n uint16, length uint8, dec bool) {
+		k := make([]byte, 32)
+		copy(k, key)
+		r := rand.New(rand.NewPCG(seed, 2))
+		letters := []byte(graphic)
+		r.Shuffle(len(letters), func(i, j int) { letters[i], letters[j] = letters[j], letters[i] })
+		alphabet := string(letters[:2+int(radix)%93])
+		c, err := NewFF1((*[32]byte)(k), alphabet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Release()
+		defer SetKernel("auto")
+		b := newFF1Batch(t, r, c, k, alphabet, int(n%300), 20, dec, func() int {
+			if r.IntN(4) == 0 {
+				return r.IntN(int(length) + 4)
+			}
+			return int(length)
+		})
+		for _, name := range Kernels() {
+			if err := SetKernel(name); err != nil {
+				t.Fatal(err)
+			}
+			b.check(t, c, dec, name)
+		}
+	})
+}
+
+func BenchmarkFF1(b *testing.B) {
+	defer SetKernel("auto")
+	for _, c := range []struct {
+		alphabet string
+		length   int
+	}{{"0123456789", 10}, {"0123456789", 11}, {"0123456789", 16}, {"0123456789", 20}, {"0123456789", 36}, {"0123456789", 60}, {base36, 12}, {base62, 16}, {base62, 22}} {
+		key := [32]byte{1}
+		f, err := NewFF1(&key, c.alphabet)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer f.Release()
+		r := rand.New(rand.NewPCG(1, 2))
+		batch := newFF1Batch(b, r, f, key[:], c.alphabet, 1024, 0, false, func() int { return c.length })
+		dst := make([]byte, len(batch.want))
+		for _, name := range Kernels() {
+			b.Run(fmt.Sprintf("%s/radix%d/%d", name, len(c.alphabet), c.length), func(b *testing.B) {
+				if err := SetKernel(name); err != nil {
+					b.Fatal(err)
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					f.Encrypt(dst, batch.at, batch.base, batch.spans, nil)
+				}
+				b.ReportMetric(1024*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mvalues/s")
+			})
+		}
+	}
+}
