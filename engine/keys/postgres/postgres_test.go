@@ -1,0 +1,273 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/keys/storetest"
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	defer func() {
+		if shared.stop != nil {
+			shared.stop()
+		}
+	}()
+	return storetest.Main(m, Open)
+}
+
+// shared is the server of all tests, started by the first one.
+var shared struct {
+	once sync.Once
+	url  string // of a database from which others can be made
+	data string // its folder; "" for a server that is not ours
+	stop func()
+	err  error
+}
+
+// server returns the address of a server: the one that VELONYM_TEST_POSTGRES
+// names, or a private one on a socket in a temporary folder. Where there is
+// none, and VELONYM_TEST_REQUIRE does not name postgres, the test is left out.
+func server(t *testing.T) string {
+	t.Helper()
+	shared.once.Do(func() {
+		if shared.url = os.Getenv("VELONYM_TEST_POSTGRES"); shared.url == "" {
+			shared.url, shared.data, shared.stop, shared.err = startServer()
+		}
+	})
+	if errors.Is(shared.err, errNoServer) && !strings.Contains(os.Getenv("VELONYM_TEST_REQUIRE"), "postgres") {
+		t.Skipf("NOT TESTED: %v; install PostgreSQL or set VELONYM_TEST_POSTGRES", shared.err)
+	}
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.url
+}
+
+var databases atomic.Int64
+
+type place struct {
+	url string
+}
+
+// newPlace makes a database of its own.
+func newPlace(t *testing.T, options string) place {
+	t.Helper()
+	base := server(t)
+	c, err := pgx.Connect(t.Context(), base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.Background())
+	name := fmt.Sprintf("velonym_test_%d_%d", os.Getpid(), databases.Add(1))
+	if _, err := c.Exec(t.Context(), "CREATE DATABASE "+name+" TEMPLATE template0 "+options); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		c, err := pgx.Connect(context.Background(), base)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close(context.Background())
+		if _, err := c.Exec(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+			t.Error(err)
+		}
+	})
+	u, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + name
+	return place{u.String()}
+}
+
+func (p place) Create() (keys.Store, error) { return Create(context.Background(), p.url) }
+func (p place) Open() (keys.Store, error)   { return Open(context.Background(), p.url) }
+func (p place) Address() string             { return p.url }
+
+// OnDisk looks at every file of the tables, raw. The write-ahead log is not
+// among them: the package says so.
+func (p place) OnDisk(needle []byte) (bool, error) {
+	ctx := context.Background()
+	c, err := pgx.Connect(ctx, p.url)
+	if err != nil {
+		return false, err
+	}
+	defer c.Close(ctx)
+	if shared.data == "" {
+		// Not on this machine: at least no row has it.
+		var n int
+		err := c.QueryRow(ctx, "SELECT count(*) FROM velonym.generation WHERE position($1 IN wrapped) > 0", needle).Scan(&n)
+		return n > 0, err
+	}
+	if _, err := c.Exec(ctx, "CHECKPOINT"); err != nil {
+		return false, err
+	}
+	var oid uint32
+	if err := c.QueryRow(ctx, "SELECT oid FROM pg_database WHERE datname = current_database()").Scan(&oid); err != nil {
+		return false, err
+	}
+	found := false
+	err = filepath.WalkDir(filepath.Join(shared.data, "base", fmt.Sprint(oid)), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || found {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		found = found || bytes.Contains(b, needle)
+		return err
+	})
+	return found, err
+}
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Place { return newPlace(t, "ENCODING 'UTF8'") })
+}
+
+func execute(t *testing.T, url, statements string) {
+	t.Helper()
+	c, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.Background())
+	if _, err := c.Exec(t.Context(), statements); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	ctx := t.Context()
+	p := newPlace(t, "ENCODING 'UTF8'")
+	expect := func(err, want error, remedy string) {
+		t.Helper()
+		if !errors.Is(err, want) || !strings.Contains(err.Error(), remedy) {
+			t.Errorf("got %v, want %v with %q", err, want, remedy)
+		}
+	}
+	_, err := Open(ctx, p.url)
+	expect(err, keys.ErrNoKeystore, "velonym init")
+	execute(t, p.url, "CREATE SCHEMA velonym")
+	_, err = Open(ctx, p.url)
+	expect(err, keys.ErrForeign, "name the right database")
+	_, err = Create(ctx, p.url)
+	expect(err, keys.ErrKeystoreExists, "another database")
+	execute(t, p.url, "DROP SCHEMA velonym")
+	s, err := Create(ctx, p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	execute(t, p.url, "UPDATE velonym.schema_version SET version = 2")
+	_, err = Open(ctx, p.url)
+	expect(err, keys.ErrSchema, "newer version")
+	execute(t, p.url, "DELETE FROM velonym.schema_version")
+	_, err = Open(ctx, p.url)
+	expect(err, keys.ErrCorrupt, "restore it from a backup")
+}
+
+func TestNoConnection(t *testing.T) {
+	server(t)
+	const password = "hunter2secret"
+	for _, address := range []string{
+		"postgres://u:" + password + "@127.0.0.1:1/db",
+		"postgres://u:" + password + "@127.0.0.1:notaport/db",
+		"postgres://u:" + password + "@[::1/db",
+		"postgres://u:" + password + "%zz@h/db",
+		"host=/nonexistent user=u password=" + password,
+	} {
+		_, err := Open(t.Context(), address)
+		if !errors.Is(err, keys.ErrUnreadable) || strings.Contains(err.Error(), password) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+func TestEncoding(t *testing.T) {
+	p := newPlace(t, "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'")
+	if _, err := p.Create(); err == nil || !strings.Contains(err.Error(), "UTF8") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestCreateOnce(t *testing.T) {
+	p := newPlace(t, "ENCODING 'UTF8'")
+	var wg sync.WaitGroup
+	var made atomic.Int64
+	for range 6 {
+		wg.Go(func() {
+			s, err := p.Create()
+			if err == nil {
+				made.Add(1)
+				s.Close()
+			} else if !errors.Is(err, keys.ErrKeystoreExists) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if made.Load() != 1 {
+		t.Errorf("made %d times", made.Load())
+	}
+}
+
+// TestScrubDespiteOldSnapshot has a session with a snapshot from before the
+// secrets were destroyed: VACUUM would keep the rows for it.
+func TestScrubDespiteOldSnapshot(t *testing.T) {
+	ctx := t.Context()
+	p := newPlace(t, "ENCODING 'UTF8'")
+	s, err := p.Create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	blob := bytes.Repeat([]byte("wrapped!"), 8)
+	d := keys.Domain{Prj: "p"}
+	err = s.Update(ctx, func(tx keys.Tx) error {
+		return errors.Join(
+			tx.AddProject(keys.ProjectRow{Project: keys.Project{Name: "p", Orgs: []string{""}}}),
+			tx.AddKey(keys.KeyRow{Domain: d, State: keys.Active, Wrapped: blob}),
+		)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := pgx.Connect(ctx, p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.Background())
+	if _, err := c.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT n FROM velonym.change"); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := p.OnDisk(blob); err != nil || !found {
+		t.Fatal("the search does not find what is there", err)
+	}
+	if err := s.Update(ctx, func(tx keys.Tx) error { return tx.EraseKeys("p", time.Now()) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Scrub(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := p.OnDisk(blob); err != nil || found {
+		t.Error("still on disk", err)
+	}
+}

@@ -1,0 +1,365 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/keys/storetest"
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(storetest.Main(m, func(_ context.Context, address string) (keys.Store, error) { return Open(address) }))
+}
+
+type place struct{ path string }
+
+func (p place) Create() (keys.Store, error) { return Create(p.path) }
+func (p place) Open() (keys.Store, error)   { return Open(p.path) }
+func (p place) Address() string             { return p.path }
+
+// OnDisk looks at every file of the folder, raw.
+func (p place) OnDisk(needle []byte) (bool, error) {
+	names, err := filepath.Glob(filepath.Dir(p.path) + "/*")
+	if err != nil || len(names) == 0 {
+		return false, fmt.Errorf("no files: %w", err)
+	}
+	for _, n := range names {
+		b, err := os.ReadFile(n)
+		if err != nil {
+			return false, err
+		}
+		if bytes.Contains(b, needle) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func newPlace(t *testing.T) place {
+	return place{filepath.Join(t.TempDir(), "key store?#%41&x=y.db")}
+}
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Place { return newPlace(t) })
+}
+
+func create(t *testing.T) (string, *Store) {
+	t.Helper()
+	p := newPlace(t)
+	s, err := p.Create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return p.path, s.(*Store)
+}
+
+func TestFilesArePrivate(t *testing.T) {
+	path, s := create(t)
+	if err := s.Update(t.Context(), func(tx keys.Tx) error { return tx.Bump() }); err != nil {
+		t.Fatal(err)
+	}
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		st, err := os.Stat(path + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st.Mode().Perm() != 0o600 {
+			t.Errorf("%q has mode %v", suffix, st.Mode())
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path + "-wal"); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("the write-ahead log is left after the last close")
+	}
+}
+
+// refused checks that Open gives this error with a remedy in it, and that it
+// leaves the folder exactly as it was.
+func refused(t *testing.T, path string, want error, remedy string) {
+	t.Helper()
+	before := snapshot(t, path)
+	s, err := Open(path)
+	if err == nil {
+		s.Close()
+		t.Fatal("opened")
+	}
+	if !errors.Is(err, want) || !strings.Contains(err.Error(), remedy) || !strings.Contains(err.Error(), path) {
+		t.Errorf("got %q, want %q with path and %q", err, want, remedy)
+	}
+	if after := snapshot(t, path); after != before {
+		t.Error("the file was changed")
+	}
+	if before == "" {
+		return
+	}
+	if _, err := Create(path); !errors.Is(err, keys.ErrKeystoreExists) {
+		t.Errorf("Create over it: %v", err)
+	}
+	if after := snapshot(t, path); after != before {
+		t.Error("Create changed the file")
+	}
+}
+
+func snapshot(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestOpenRefuses(t *testing.T) {
+	t.Run("missing", func(t *testing.T) {
+		path := newPlace(t).path
+		refused(t, path, keys.ErrNoKeystore, "velonym init")
+		if names, _ := filepath.Glob(filepath.Dir(path) + "/*"); len(names) > 0 {
+			t.Errorf("Open made %q", names)
+		}
+	})
+	for name, content := range map[string]string{
+		"empty":        "",
+		"short":        "SQLite format 3\x00",
+		"text":         strings.Repeat("national number,name\n", 100),
+		"binary":       strings.Repeat("\x00\xff", 5000),
+		"header alone": "SQLite format 3\x00" + strings.Repeat("\x00", 84),
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := newPlace(t).path
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s, err := Open(path)
+			if !errors.Is(err, keys.ErrForeign) {
+				t.Fatal(s, err)
+			}
+			if content != "" {
+				refused(t, path, keys.ErrForeign, "")
+			} else if _, err := Create(path); !errors.Is(err, keys.ErrKeystoreExists) {
+				t.Errorf("Create over an empty file: %v", err)
+			}
+		})
+	}
+	t.Run("directory", func(t *testing.T) {
+		if _, err := Open(t.TempDir()); !errors.Is(err, keys.ErrForeign) {
+			t.Error(err)
+		}
+	})
+	t.Run("other database", func(t *testing.T) {
+		path := newPlace(t).path
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		db, err := sql.Open("sqlite", dsn(path, false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Exec("CREATE TABLE schema_version (version INTEGER); INSERT INTO schema_version VALUES (1)"); err != nil {
+			t.Fatal(err)
+		}
+		db.Close()
+		refused(t, path, keys.ErrForeign, "name the right one")
+	})
+	t.Run("newer schema", func(t *testing.T) {
+		path, s := create(t)
+		if _, err := s.db.Exec("UPDATE schema_version SET version = 2"); err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		refused(t, path, keys.ErrSchema, "newer version")
+	})
+	t.Run("truncated", func(t *testing.T) {
+		path, s := create(t)
+		s.Close()
+		st, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, size := range []int64{st.Size() / 2, 4096, 1000} {
+			if err := os.Truncate(path, size); err != nil {
+				t.Fatal(err)
+			}
+			refused(t, path, keys.ErrCorrupt, "restore it from a backup")
+		}
+	})
+	t.Run("lost table", func(t *testing.T) {
+		path, s := create(t)
+		if _, err := s.db.Exec("DROP TABLE schema_version"); err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		refused(t, path, keys.ErrCorrupt, "restore it from a backup")
+	})
+	t.Run("overwritten pages", func(t *testing.T) {
+		path, s := create(t)
+		s.Close()
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 4096; i < len(b); i++ {
+			b[i] = byte(i * 7)
+		}
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, path, keys.ErrCorrupt, "restore it from a backup")
+	})
+}
+
+func TestCreateBesideALeftOverJournal(t *testing.T) {
+	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
+		path := newPlace(t).path
+		if err := os.WriteFile(path+suffix, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Create(path); !errors.Is(err, keys.ErrKeystoreExists) {
+			t.Errorf("%s: %v", suffix, err)
+		}
+		if _, err := os.Stat(path); err == nil {
+			t.Errorf("%s: made all the same", suffix)
+		}
+	}
+}
+
+func TestCreateOnce(t *testing.T) {
+	path := newPlace(t).path
+	var wg sync.WaitGroup
+	made := make(chan keys.Store, 8)
+	for range 8 {
+		wg.Go(func() {
+			s, err := Create(path)
+			if err == nil {
+				made <- s
+			} else if !errors.Is(err, keys.ErrKeystoreExists) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	close(made)
+	n := 0
+	for s := range made {
+		n++
+		s.Close()
+	}
+	if n != 1 {
+		t.Errorf("made %d times", n)
+	}
+}
+
+// TestFirstOpensTogether opens a keystore that is not in WAL mode yet from many
+// handles at once.
+func TestFirstOpensTogether(t *testing.T) {
+	for range 5 {
+		path := newPlace(t).path
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := fill(path); err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				s, err := Open(path)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := s.Update(t.Context(), func(tx keys.Tx) error { return tx.Bump() }); err != nil {
+					t.Error(err)
+				}
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
+func TestEveryConnectionHasThePragmas(t *testing.T) {
+	_, s := create(t)
+	var conns []*sql.Conn
+	for range 4 {
+		c, err := s.db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, c)
+		for pragma, want := range map[string]string{
+			"journal_mode": "wal", "synchronous": "2", "secure_delete": "1", "foreign_keys": "1", "busy_timeout": "10000", "temp_store": "2",
+		} {
+			var got string
+			if err := c.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got); err != nil || got != want {
+				t.Errorf("%s is %q, want %q (%v)", pragma, got, want, err)
+			}
+		}
+	}
+	for _, c := range conns {
+		c.Close()
+	}
+}
+
+func TestSQLiteVersion(t *testing.T) {
+	_, s := create(t)
+	var v string
+	if err := s.db.QueryRow("SELECT sqlite_version()").Scan(&v); err != nil {
+		t.Fatal(err)
+	}
+	if !atLeast(v, minVersion) {
+		t.Errorf("SQLite %s can lose committed writes", v)
+	}
+	for _, c := range []struct {
+		have string
+		ok   bool
+	}{{"3.51.3", true}, {"3.51.2", false}, {"3.51.10", true}, {"3.52.0", true}, {"4.0.0", true}, {"3.9.9", false}, {"3.51", false}, {"", false}, {"x.y.z", false}} {
+		if atLeast(c.have, "3.51.3") != c.ok {
+			t.Errorf("version %q", c.have)
+		}
+	}
+}
+
+// TestScrubSaysWhenItCannot holds a view open, whose pages the log must keep.
+func TestScrubSaysWhenItCannot(t *testing.T) {
+	path, s := create(t)
+	other, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	err = other.View(t.Context(), func(tx keys.Tx) error {
+		if _, err := tx.Projects(); err != nil {
+			return err
+		}
+		// One connection, which does not wait for long.
+		s.db.SetMaxOpenConns(1)
+		if _, err := s.db.Exec("PRAGMA busy_timeout = 10; UPDATE change SET n = n + 1"); err != nil {
+			return err
+		}
+		if err := s.Scrub(t.Context()); err == nil {
+			t.Error("says that nothing is left")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Scrub(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
