@@ -141,7 +141,7 @@ type Request struct {
 	Source    string // secondary only: the project that made the input
 	SourceOrg string
 
-	// TTL is how long the token lives; 0 lets it expire with the retention of
+	// TTL is how long the token lives, in whole seconds; 0 lets it expire with the retention of
 	// the project (of both projects, for secondary), or after 90 days when
 	// there is none. It never outlives the retention.
 	TTL time.Duration
@@ -179,7 +179,7 @@ func (i *Issuer) Create(ctx context.Context, ps Projects, r Request) (string, *C
 	case r.TTL < 0:
 		return "", nil, errors.New("token: the time to live must not be negative")
 	case r.TTL > 0:
-		c.Expires = now.Add(r.TTL)
+		c.Expires = now.Add(r.TTL.Round(time.Second))
 	case !end.IsZero():
 		c.Expires = end
 	default:

@@ -47,9 +47,9 @@ type Keystore interface {
 // Config describes a Verifier.
 type Config struct {
 	Keystore Keystore
-	Issuer   *Issuer         // the built-in issuer; nil: its tokens are refused
+	Issuer   *Issuer         // the built-in issuer, with its own audience; nil: its tokens are refused
 	Trusted  []TrustedIssuer // external issuers, of other names
-	Audience string          // aud of tokens for this service; default: the built-in issuer's
+	Audience string          // aud that tokens of Trusted must name; default: the built-in issuer's
 
 	CacheSize int              // verified tokens that are kept; default 4096
 	Skew      time.Duration    // tolerated on exp, nbf and iat; default 30 s, which is also the most; < 0: none
@@ -155,11 +155,8 @@ func NewVerifier(c Config) (*Verifier, error) {
 		return nil, err
 	}
 	if c.Issuer != nil {
-		if c.Audience == "" {
-			return fail(errors.New("token: a verifier needs an audience"))
-		}
 		v.builtin = c.Issuer.iss
-		if err := v.trustBuiltin(c.Issuer, c.Audience); err != nil {
+		if err := v.trustBuiltin(c.Issuer); err != nil {
 			return fail(err)
 		}
 	}
@@ -195,8 +192,8 @@ func (v *Verifier) newParser(t *trusted) *jwt.Parser {
 	)
 }
 
-func (v *Verifier) trustBuiltin(i *Issuer, audience string) error {
-	t := &trusted{name: i.iss, audience: audience, algs: []string{algEdDSA}}
+func (v *Verifier) trustBuiltin(i *Issuer) error {
+	t := &trusted{name: i.iss, audience: i.aud, algs: []string{algEdDSA}}
 	t.keys = v.newSource()
 	set, err := parseJWKS(i.JWKS())
 	if err == nil {

@@ -460,16 +460,20 @@ func TestForeignIssuers(t *testing.T) {
 	file := writeFile(t, "jwks.json", f.jwks())
 	r := newRig(t, func(c *Config) {
 		c.Trusted = []TrustedIssuer{
-			{Name: "https://issuer.example", JWKSFile: file},
+			{Name: "https://issuer.example", Audience: "velonym", JWKSFile: file},
 			{Name: "shared", Audience: "ours", Secret: secret},
-			{Name: "narrow", JWKSFile: file, Algorithms: []string{"ES256"}},
+			{Name: "narrow", Audience: "velonym", JWKSFile: file, Algorithms: []string{"ES256"}},
+			{Name: "elsewhere", JWKSFile: file},
 		}
+		c.Audience = "https://service.example" // of the external issuers, where they name none
 	})
 	pem := foreignKeys().rsa.PublicKey.N.Bytes()
 	shared := func() object { o := goodClaims(); o["iss"], o["aud"] = "shared", "ours"; return o }
 	other := func(iss string) object { o := goodClaims(); o["iss"] = iss; return o }
 	aud := shared()
 	aud["aud"] = "velonym"
+	service := other("elsewhere")
+	service["aud"] = "https://service.example"
 	for _, c := range []struct{ name, raw, want string }{
 		{"EdDSA", f.sign("EdDSA", "ed", foreignClaims()), ""},
 		{"ES256", f.sign("ES256", "ec", foreignClaims()), ""},
@@ -479,6 +483,9 @@ func TestForeignIssuers(t *testing.T) {
 		{"ES256 without kid", f.sign("ES256", "", foreignClaims()), ""},
 		{"HS256", hs256(secret, shared()), ""},
 		{"narrow", f.sign("ES256", "ec", other("narrow")), ""},
+		{"built-in", compact(goodHeader, goodClaims().String()), ""},
+		{"the service's audience", f.sign("EdDSA", "ed", service), ""},
+		{"not the service's audience", f.sign("EdDSA", "ed", other("elsewhere")), InvalidToken},
 		{"narrow, other alg", f.sign("RS256", "rsa", other("narrow")), InvalidToken},
 		{"HS256 with the wrong secret", hs256([]byte("another secret of at least 32 bytes!"), shared()), InvalidToken},
 		{"HS256 with the RSA key as the secret", hs256(pem, foreignClaims()), InvalidToken},

@@ -1,0 +1,91 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/velonym/velonym/engine"
+	"github.com/velonym/velonym/engine/keys/sqlite"
+)
+
+// A store is opened, a token planned, a batch transformed and reversed.
+func Example() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "velonym")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+
+	// Once: a master key, a store and a project.
+	if err := engine.NewMasterKeyFile(filepath.Join(dir, "master.key")); err != nil {
+		log.Fatal(err)
+	}
+	store, err := sqlite.Create(filepath.Join(dir, "keystore.db"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	e, err := engine.Open(ctx, engine.Config{Store: store, MasterKey: filepath.Join(dir, "master.key")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer e.Close()
+	err = e.CreateProject(ctx, engine.Project{
+		Name: "heart-study", Method: "reversible", Policy: "same", Format: "pair62",
+		Retention: time.Now().AddDate(5, 0, 0),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// Whoever may pseudonymise gets a token that says so.
+	token, _, err := e.CreateToken(ctx, engine.TokenRequest{Project: "heart-study", TTL: 24 * time.Hour})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// For every request: what does the token grant, and is it within its budget?
+	grant, err := e.Verify(ctx, token, engine.OpsForward)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer grant.Release()
+
+	// Three values in one arena; the last two are of the same person.
+	arena := "Example PID 1" + "Example PID 2" + "Example PID 2"
+	batch := engine.Batch{Src: []byte(arena), Spans: []uint32{0, 13, 13, 13, 26, 13}}
+	if err := grant.Spend(ctx, len(batch.Spans)/2); err != nil {
+		log.Fatal(err)
+	}
+	grant.Plan.Transform(&batch)
+
+	pseudonym := func(i int) string { return string(batch.Dst[batch.Out[2*i]:][:batch.Out[2*i+1]]) }
+	fmt.Println("characters:", len(pseudonym(0)))
+	fmt.Println("different people differ:", pseudonym(0) != pseudonym(1))
+	fmt.Println("the same person does not:", pseudonym(1) == pseudonym(2))
+
+	// The operator's own process may reverse without a token.
+	back, err := e.Local(ctx, engine.LocalRequest{Project: "heart-study", Op: "reverse"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer back.Release()
+	reversed := engine.Batch{Src: batch.Dst, Spans: batch.Out}
+	back.Plan.Transform(&reversed)
+	fmt.Println("reversed:", string(reversed.Dst))
+
+	// The token does not reverse.
+	_, err = e.Verify(ctx, token, engine.OpsReverse)
+	fmt.Println(err)
+
+	// Output:
+	// characters: 32
+	// different people differ: true
+	// the same person does not: true
+	// reversed: Example PID 1Example PID 2Example PID 2
+	// token: the token is for another operation than this endpoint's
+}
