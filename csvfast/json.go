@@ -90,6 +90,8 @@ type DataArray struct {
 	// NotString holds the indexes of the items that are valid JSON but no
 	// strings, ascending.
 	NotString []uint32
+
+	notes [arrayBlocks]arrayNote
 }
 
 // Scan reads one JSON text, RFC 8259 strict: an object that has the member
@@ -206,33 +208,6 @@ func isName(raw []byte, escaped bool, want string) bool {
 	return string(UnescapeJSON(scratch[:0], raw)) == want
 }
 
-// items reads the items of the data array from i, just past its '[', and
-// returns the position past its ']'.
-func (a *DataArray) items(buf []byte, i int) (int, string) {
-	i = skipSpace(buf, i)
-	if i < len(buf) && buf[i] == ']' {
-		return i + 1, ""
-	}
-	for {
-		var reason string
-		if i, reason = a.item(buf, i); reason != "" {
-			return i, reason
-		}
-		i = skipSpace(buf, i)
-		if i == len(buf) {
-			return i, reasonEnd
-		}
-		switch buf[i] {
-		case ',':
-			i = skipSpace(buf, i+1)
-		case ']':
-			return i + 1, ""
-		default:
-			return i, reasonComma
-		}
-	}
-}
-
 // item reads one item at i and returns the position past it.
 func (a *DataArray) item(buf []byte, i int) (int, string) {
 	if i == len(buf) {
@@ -251,7 +226,8 @@ func (a *DataArray) item(buf []byte, i int) (int, string) {
 	if reason != "" {
 		return end, reason
 	}
-	if escaped {
+	// A kernel may have got into this string before and have seen its escape.
+	if escaped && (len(a.Escaped) == 0 || a.Escaped[len(a.Escaped)-1] != n) {
 		a.Escaped = append(a.Escaped, n)
 	}
 	a.Spans = append(a.Spans, uint32(i+1), uint32(end-i-1))
