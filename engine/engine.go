@@ -157,10 +157,11 @@ func open(ctx context.Context, c Config) (*Engine, error) {
 	return &Engine{Keystore: ks, Issuer: issuer, Verifier: v}, nil
 }
 
-// Close closes the verifier and the store. Grants that are still held keep
-// their plans until they are released.
+// Close closes the verifier and the store and wipes the issuer's key. Grants
+// that are still held keep their plans until they are released.
 func (e *Engine) Close() error {
 	e.Verifier.Close()
+	e.Issuer.Close()
 	return e.Keystore.Close()
 }
 

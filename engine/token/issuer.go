@@ -33,6 +33,7 @@ const defaultTTL = 90 * 24 * time.Hour
 type Issuer struct {
 	iss, aud string
 	key      ed25519.PrivateKey
+	public   ed25519.PublicKey
 	kid      string
 }
 
@@ -47,11 +48,10 @@ func NewIssuer(seed []byte, iss, aud string) (*Issuer, error) {
 		return nil, errors.New("token: an issuer needs a name and an audience")
 	}
 	i := &Issuer{iss: iss, aud: aud, key: ed25519.NewKeyFromSeed(seed)}
-	i.kid = thumbprint(i.public())
+	i.public = i.key.Public().(ed25519.PublicKey)
+	i.kid = thumbprint(i.public)
 	return i, nil
 }
-
-func (i *Issuer) public() ed25519.PublicKey { return i.key.Public().(ed25519.PublicKey) }
 
 // thumbprint is the JWK thumbprint of RFC 7638 (with RFC 8037 §2) of an
 // Ed25519 key.
@@ -59,6 +59,9 @@ func thumbprint(pub ed25519.PublicKey) string {
 	sum := sha256.Sum256([]byte(`{"crv":"Ed25519","kty":"OKP","x":"` + base64.RawURLEncoding.EncodeToString(pub) + `"}`))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
+
+// Close wipes the private key; Issue must not be called after it.
+func (i *Issuer) Close() { clear(i.key) }
 
 // Name returns the issuer's name, the iss of its tokens.
 func (i *Issuer) Name() string { return i.iss }
@@ -73,7 +76,7 @@ func (i *Issuer) KeyID() string { return i.kid }
 // are to trust this issuer.
 func (i *Issuer) JWKS() []byte {
 	return fmt.Appendf(nil, `{"keys":[{"kty":"OKP","crv":"Ed25519","x":%q,"kid":%q,"alg":"EdDSA","use":"sig"}]}`,
-		base64.RawURLEncoding.EncodeToString(i.public()), i.kid)
+		base64.RawURLEncoding.EncodeToString(i.public), i.kid)
 }
 
 // NewID returns a jti: 128 random bits as 32 hex digits.

@@ -165,6 +165,7 @@ func parseJWKS(b []byte) ([]jwkset.JWK, error) {
 // that fails leaves the last good set in place.
 type keySource struct {
 	*jwkset.MemoryJWKSet
+	issuer  string // for messages
 	file    string
 	url     string
 	client  *http.Client
@@ -221,7 +222,7 @@ func (s *keySource) start() chan struct{} {
 			err = s.install(b)
 		}
 		if err != nil && s.ctx.Err() == nil {
-			s.log.Warn("issuer keys not refreshed; the last good set stays", "url", s.url, "error", err)
+			s.log.Warn("issuer keys not refreshed; the last good set stays", "issuer", s.issuer, "error", err)
 		}
 		s.mu.Lock()
 		s.flight = nil

@@ -194,7 +194,7 @@ func (v *Verifier) newParser(t *trusted) *jwt.Parser {
 
 func (v *Verifier) trustBuiltin(i *Issuer) error {
 	t := &trusted{name: i.iss, audience: i.aud, algs: []string{algEdDSA}}
-	t.keys = v.newSource()
+	t.keys = v.newSource(t.name)
 	set, err := parseJWKS(i.JWKS())
 	if err == nil {
 		err = t.keys.KeyReplaceAll(v.ctx, set)
@@ -210,8 +210,8 @@ func (v *Verifier) trustBuiltin(i *Issuer) error {
 	return nil
 }
 
-func (v *Verifier) newSource() *keySource {
-	return &keySource{MemoryJWKSet: jwkset.NewMemoryStorage(), now: v.now, changed: v.bump, log: v.log, ctx: v.ctx}
+func (v *Verifier) newSource(issuer string) *keySource {
+	return &keySource{MemoryJWKSet: jwkset.NewMemoryStorage(), issuer: issuer, now: v.now, changed: v.bump, log: v.log, ctx: v.ctx}
 }
 
 func (v *Verifier) trust(c TrustedIssuer, audience string) error {
@@ -248,7 +248,7 @@ func (v *Verifier) trust(c TrustedIssuer, audience string) error {
 		}
 	}
 	if c.JWKSFile != "" || c.JWKSURL != "" {
-		t.keys = v.newSource()
+		t.keys = v.newSource(t.name)
 		kf, err := keyfunc.New(keyfunc.Options{Ctx: v.ctx, Storage: t.keys})
 		if err != nil {
 			return fmt.Errorf("token: issuer keys: %w", err)
@@ -460,6 +460,9 @@ func (v *Verifier) verify(ctx context.Context, raw []byte, sum *[32]byte, h *hea
 			return nil, err
 		}
 		return nil, refused
+	}
+	if v.ctx.Err() != nil { // Close wipes secrets, and nothing was verified with a wiped one
+		return nil, ErrClosed
 	}
 	v.learn(raw, *h)
 	op, spec, refused := c.PSN.spec()

@@ -204,6 +204,25 @@ func TestVerifyRefusesClaims(t *testing.T) {
 	}
 }
 
+// The skew is 30 seconds at most, and none when that is asked for.
+func TestSkew(t *testing.T) {
+	for _, c := range []struct{ given, want time.Duration }{
+		{0, 30 * time.Second}, {time.Hour, 30 * time.Second}, {5 * time.Second, 5 * time.Second}, {-1, 0},
+	} {
+		r := newRig(t, func(cfg *Config) { cfg.Skew = c.given })
+		for _, step := range []struct {
+			past time.Duration // of exp
+			want string
+		}{{c.want - time.Second, ""}, {c.want, ExpiredToken}} {
+			o := goodClaims()
+			o["exp"] = epoch0.Add(-step.past).Unix()
+			if got := code(r.try(compact(goodHeader, o.String()), OpsForward)); got != step.want {
+				t.Errorf("skew %v: %v after exp: got %q, want %q", c.given, step.past, got, step.want)
+			}
+		}
+	}
+}
+
 // What cannot be written through a map: duplicate members, odd JSON.
 func TestVerifyRefusesText(t *testing.T) {
 	r := newRig(t)
