@@ -251,7 +251,11 @@ func (ks *Keystore) Secrets(ctx context.Context, d Domain) ([]Generation, error)
 		return nil, err
 	}
 	out := make([]Generation, 0, len(rows))
+	active := 0
 	for i := range rows {
+		if rows[i].State == Active {
+			active++
+		}
 		if rows[i].State == Destroyed {
 			continue
 		}
@@ -264,6 +268,10 @@ func (ks *Keystore) Secrets(ctx context.Context, d Domain) ([]Generation, error)
 			WipeSecrets(out)
 			return nil, fmt.Errorf("%w: generation %d of project %q does not open under the master key: restore %s from a backup", ErrCorrupt, g.Gen, d.Prj, ks.store.Name())
 		}
+	}
+	if active != 1 {
+		WipeSecrets(out)
+		return nil, fmt.Errorf("%w: project %q has %d active generations in a domain instead of one: restore %s from a backup", ErrCorrupt, d.Prj, active, ks.store.Name())
 	}
 	return out, nil
 }

@@ -210,9 +210,13 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// View implements [keys.Store].
+// View implements [keys.Store]. The table is locked, against Scrub alone, before
+// the first statement takes the snapshot: to a snapshot from before a TRUNCATE,
+// the table is empty.
 func (s *Store) View(ctx context.Context, f func(keys.Tx) error) error {
-	t, err := s.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	t, err := s.pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: `
+		BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+		LOCK TABLE velonym.generation IN ACCESS SHARE MODE`})
 	if err != nil {
 		return s.fault(err)
 	}

@@ -103,39 +103,44 @@ func (p place) Address() string             { return p.url }
 
 // OnDisk looks at every file of the tables, raw. The write-ahead log is not
 // among them: the package says so.
-func (p place) OnDisk(needle []byte) (bool, error) {
+func (p place) OnDisk(needles ...[]byte) ([]bool, error) {
 	ctx := context.Background()
 	c, err := pgx.Connect(ctx, p.url)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer c.Close(ctx)
+	found := make([]bool, len(needles))
 	if shared.data == "" {
 		// Not on this machine: at least no row has it.
-		var n int
-		err := c.QueryRow(ctx, "SELECT count(*) FROM velonym.generation WHERE position($1 IN wrapped) > 0", needle).Scan(&n)
-		return n > 0, err
+		for i := range needles {
+			err := c.QueryRow(ctx, "SELECT EXISTS (SELECT FROM velonym.generation WHERE position($1 IN wrapped) > 0)", needles[i]).Scan(&found[i])
+			if err != nil {
+				return nil, err
+			}
+		}
+		return found, nil
 	}
 	if _, err := c.Exec(ctx, "CHECKPOINT"); err != nil {
-		return false, err
+		return nil, err
 	}
 	var oid uint32
 	if err := c.QueryRow(ctx, "SELECT oid FROM pg_database WHERE datname = current_database()").Scan(&oid); err != nil {
-		return false, err
+		return nil, err
 	}
-	found := false
-	err = filepath.WalkDir(filepath.Join(shared.data, "base", fmt.Sprint(oid)), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || found {
+	return found, filepath.WalkDir(filepath.Join(shared.data, "base", fmt.Sprint(oid)), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
 			return err
 		}
 		b, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		found = found || bytes.Contains(b, needle)
+		for i := range needles {
+			found[i] = found[i] || bytes.Contains(b, needles[i])
+		}
 		return err
 	})
-	return found, err
 }
 
 func TestStore(t *testing.T) {
@@ -258,7 +263,7 @@ func TestScrubDespiteOldSnapshot(t *testing.T) {
 	if _, err := c.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT n FROM velonym.change"); err != nil {
 		t.Fatal(err)
 	}
-	if found, err := p.OnDisk(blob); err != nil || !found {
+	if found, err := p.OnDisk(blob); err != nil || !found[0] {
 		t.Fatal("the search does not find what is there", err)
 	}
 	if err := s.Update(ctx, func(tx keys.Tx) error { return tx.EraseKeys("p", time.Now()) }); err != nil {
@@ -267,7 +272,10 @@ func TestScrubDespiteOldSnapshot(t *testing.T) {
 	if err := s.Scrub(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if found, err := p.OnDisk(blob); err != nil || found {
+	if shared.data == "" {
+		return
+	}
+	if found, err := p.OnDisk(blob); err != nil || found[0] {
 		t.Error("still on disk", err)
 	}
 }

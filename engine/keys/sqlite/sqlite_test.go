@@ -28,21 +28,22 @@ func (p place) Open() (keys.Store, error)   { return Open(p.path) }
 func (p place) Address() string             { return p.path }
 
 // OnDisk looks at every file of the folder, raw.
-func (p place) OnDisk(needle []byte) (bool, error) {
+func (p place) OnDisk(needles ...[]byte) ([]bool, error) {
 	names, err := filepath.Glob(filepath.Dir(p.path) + "/*")
 	if err != nil || len(names) == 0 {
-		return false, fmt.Errorf("no files: %w", err)
+		return nil, fmt.Errorf("no files: %w", err)
 	}
+	found := make([]bool, len(needles))
 	for _, n := range names {
 		b, err := os.ReadFile(n)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
-		if bytes.Contains(b, needle) {
-			return true, nil
+		for i := range needles {
+			found[i] = found[i] || bytes.Contains(b, needles[i])
 		}
 	}
-	return false, nil
+	return found, nil
 }
 
 func newPlace(t *testing.T) place {

@@ -27,9 +27,9 @@ type Place interface {
 	Open() (keys.Store, error)
 	// Address is what a child process opens the same keystore by: see Main.
 	Address() string
-	// OnDisk says whether these bytes stand anywhere in what the store
-	// promises to clean.
-	OnDisk(needle []byte) (bool, error)
+	// OnDisk says of each needle whether it stands anywhere in what the
+	// store promises to clean.
+	OnDisk(needles ...[]byte) ([]bool, error)
 }
 
 // Run runs all tests, each in a new place.
@@ -63,6 +63,7 @@ func Run(t *testing.T, place func(t *testing.T) Place) {
 		{"LeaseProcesses", testLeaseProcesses},
 		{"LeaseCrash", testLeaseCrash},
 		{"Concurrent", testConcurrent},
+		{"ScrubBesideReaders", testScrubBesideReaders},
 		{"CreateRefuses", testCreateRefuses},
 		{"Rollback", testRollback},
 		{"Cancelled", testCancelled},
@@ -188,11 +189,11 @@ func (e *env) blobs(prj string) [][]byte {
 	return out
 }
 
-func (e *env) onDisk(needle []byte) bool {
+func (e *env) onDisk(needles ...[]byte) (any bool, all bool) {
 	e.Helper()
-	found, err := e.place.OnDisk(needle)
+	found, err := e.place.OnDisk(needles...)
 	e.must(err)
-	return found
+	return slices.Contains(found, true), !slices.Contains(found, false)
 }
 
 func testProject(e *env) {
@@ -605,7 +606,7 @@ func testNoTraces(e *env) {
 			living = append(living, e.blobs(name)...)
 		}
 	}
-	if !e.onDisk(doomed[0]) {
+	if _, all := e.onDisk(doomed...); !all {
 		e.Fatal("the search does not find what is there")
 	}
 	for i := 0; i < 40; i += 2 {
@@ -617,19 +618,15 @@ func testNoTraces(e *env) {
 		_, err := e.ks.Sever(e.ctx, name)
 		e.must(err)
 	}
-	for i, b := range doomed {
-		if e.onDisk(b) {
-			e.Fatalf("wrapped secret %d of %d is still on disk", i, len(doomed))
-		}
-		// Nor the half of it that a split page might hold.
-		if e.onDisk(b[:30]) || e.onDisk(b[30:]) {
-			e.Fatalf("half of wrapped secret %d of %d is still on disk", i, len(doomed))
-		}
+	// Nor the half of one that a split page might hold.
+	for _, b := range slices.Clone(doomed) {
+		doomed = append(doomed, b[:30], b[30:])
 	}
-	for _, b := range living {
-		if !e.onDisk(b) {
-			e.Fatal("a living secret is gone")
-		}
+	if any, _ := e.onDisk(doomed...); any {
+		e.Error("a wrapped secret, or half of one, is still on disk")
+	}
+	if _, all := e.onDisk(living...); !all {
+		e.Error("a living secret is gone")
 	}
 	if g := e.secrets(reader, "project 01", "c"); len(g) != 1 {
 		e.Fatal("a living project lost its secret")
@@ -688,7 +685,7 @@ func testTracesTriedAgain(e *env) {
 	// By whichever process sweeps next.
 	_, err = e.second().Sweep(e.ctx, e.now())
 	e.must(err)
-	if e.onDisk(blob) {
+	if any, _ := e.onDisk(blob); any {
 		e.Error("the traces are still there")
 	}
 	h.scrub = func() error { return errors.New("called though there is nothing to do") }
@@ -705,10 +702,8 @@ func testNothingInClear(e *env) {
 	seed, err := e.ks.IssuerSeed(e.ctx)
 	e.must(err)
 	for what, secret := range map[string][]byte{"imported": s[0][:], "own": own[:], "issuer": seed} {
-		for _, form := range [][]byte{secret, secret[:16], []byte(hex.EncodeToString(secret))} {
-			if e.onDisk(form) {
-				e.Errorf("the %s secret stands in clear in the store", what)
-			}
+		if any, _ := e.onDisk(secret, secret[:16], []byte(hex.EncodeToString(secret))); any {
+			e.Errorf("the %s secret stands in clear in the store", what)
 		}
 	}
 }
@@ -781,6 +776,8 @@ func testMovedSecrets(e *env) {
 		"one bit":           func(r []keys.KeyRow) []keys.KeyRow { r[1].Wrapped[40] ^= 1; return r },
 		"cut":               func(r []keys.KeyRow) []keys.KeyRow { r[1].Wrapped = r[1].Wrapped[:59]; return r },
 		"shorter than head": func(r []keys.KeyRow) []keys.KeyRow { r[1].Wrapped = r[1].Wrapped[:5]; return r },
+		"lost row":          func(r []keys.KeyRow) []keys.KeyRow { return r[:1] },
+		"no row":            func(r []keys.KeyRow) []keys.KeyRow { return nil },
 		"missing":           func(r []keys.KeyRow) []keys.KeyRow { r[0].Wrapped = nil; return r },
 	} {
 		h.rows = rows
@@ -958,7 +955,7 @@ func testConcurrent(e *env) {
 					e.Error(err)
 				}
 				g, err := ks.Secrets(e.ctx, keys.Domain{Prj: "shared", Org: "x"})
-				if err != nil || g[len(g)-1].State != keys.Active || g[len(g)-1].Gen != len(g)-1 {
+				if err != nil || len(g) == 0 || g[len(g)-1].State != keys.Active || g[len(g)-1].Gen != len(g)-1 {
 					e.Errorf("%d generations, error %v", len(g), err)
 				}
 			}
@@ -976,6 +973,41 @@ func testConcurrent(e *env) {
 	if len(rs) != 4 {
 		e.Errorf("%d receipts, want 4", len(rs))
 	}
+}
+
+// testScrubBesideReaders has a project read, over and over, while others are
+// severed: no reader may find it without its secrets.
+func testScrubBesideReaders(e *env) {
+	e.create("p")
+	secret := e.secrets(e.ks, "p", "")[0].Secret
+	reader := e.second()
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				g, err := reader.Secrets(e.ctx, keys.Domain{Prj: "p"})
+				if err != nil || len(g) != 1 || g[0].Secret != secret {
+					e.Errorf("%d generations, error %v", len(g), err)
+					return
+				}
+			}
+		})
+	}
+	for i := range 8 {
+		name := fmt.Sprint(i)
+		e.create(name)
+		if _, err := e.ks.Sever(e.ctx, name); err != nil && !errors.Is(err, keys.ErrTraces) {
+			e.Error(err)
+		}
+	}
+	close(done)
+	wg.Wait()
 }
 
 func testCreateRefuses(e *env) {
