@@ -16,9 +16,10 @@ type HMAC struct {
 }
 
 // hmacKey is what key memory holds of an HMAC key: the midstates as words for
-// the kernels, and as crypto/sha256 marshals them for the twin.
+// the kernels, in their own order and in that of SHA-NI, and as crypto/sha256
+// marshals them for the twin.
 type hmacKey struct {
-	inner, outer           [8]uint32
+	words, fours           [2][8]uint32 // inner, outer: A … H, and F E B A H G D C
 	innerSaved, outerSaved [sha256Saved]byte
 }
 

@@ -47,18 +47,18 @@ func (k *hmacKey) expand(key []byte) error {
 	for i := range pad {
 		pad[i] ^= 0x36
 	}
-	if err := saveState(d, pad, &k.innerSaved, &k.inner); err != nil {
+	if err := saveState(d, pad, &k.innerSaved, &k.words[0], &k.fours[0]); err != nil {
 		return err
 	}
 	d.Reset()
 	for i := range pad {
 		pad[i] ^= 0x36 ^ 0x5c
 	}
-	return saveState(d, pad, &k.outerSaved, &k.outer)
+	return saveState(d, pad, &k.outerSaved, &k.words[1], &k.fours[1])
 }
 
-// saveState writes SHA-256 after one block to saved and words.
-func saveState(d stdhash.Hash, block []byte, saved *[sha256Saved]byte, words *[8]uint32) error {
+// saveState writes SHA-256 after one block to saved, words and fours.
+func saveState(d stdhash.Hash, block []byte, saved *[sha256Saved]byte, words, fours *[8]uint32) error {
 	d.Write(block) // a whole block is hashed from where it lies, not copied
 	m, ok := d.(encoding.BinaryAppender)
 	if !ok {
@@ -74,6 +74,7 @@ func saveState(d stdhash.Hash, block []byte, saved *[sha256Saved]byte, words *[8
 	for i := range words {
 		words[i] = binary.BigEndian.Uint32(saved[4+4*i:])
 	}
+	*fours = [8]uint32{words[5], words[4], words[1], words[0], words[7], words[6], words[3], words[2]}
 	return nil
 }
 

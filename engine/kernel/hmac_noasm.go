@@ -1,3 +1,5 @@
+//go:build purego || !(amd64 || arm64)
+
 package kernel
 
 func (h *HMAC) sum(dst, base []byte, spans []uint32, counters []uint64) {

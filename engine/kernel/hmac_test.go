@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"testing"
+	"unsafe"
 )
 
 // hmacOracle is the primitive as the standard library has it.
@@ -356,5 +357,56 @@ func BenchmarkHMAC(b *testing.B) {
 			m.Sum(sum[:0])
 		}
 		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds()/1e6, "Mvalues/s")
+	})
+}
+
+// pageEnd returns n bytes that end where a page ends behind which any access
+// faults, and another n that begin where such a page ended.
+func pageEnd(t *testing.T, n int) (end, begin []byte) {
+	t.Helper()
+	mem, _, err := mapPages((n + pageSize) / pageSize * pageSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unmapPages(mem) })
+	return mem[len(mem)-n : len(mem) : len(mem)], mem[:n:n]
+}
+
+// TestHMACPageEnds puts values, spans, counters and results against pages that
+// fault.
+func TestHMACPageEnds(t *testing.T) {
+	key := bytes.Repeat([]byte{5}, 32)
+	h, err := NewHMAC((*[32]byte)(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Release()
+	eachKernel(t, func(t *testing.T) {
+		for _, l := range []int{0, 1, 7, 15, 16, 40, 55, 56, 64, 119, 120, 200, 300} {
+			for _, n := range []int{1, 3, 16, 17, 32, 50} {
+				for _, counted := range []bool{false, true} {
+					end, begin := pageEnd(t, max(1, l))
+					for _, base := range [][]byte{end[len(end)-l:], begin[:l]} {
+						dst, _ := pageEnd(t, 16*n)
+						raw, _ := pageEnd(t, 8*n)
+						spans := unsafe.Slice((*uint32)(unsafe.Pointer(&raw[0])), 2*n)
+						for i := range n {
+							spans[2*i], spans[2*i+1] = 0, uint32(l)
+						}
+						var counters []uint64
+						var c []byte
+						if counted {
+							raw, _ := pageEnd(t, 8*n)
+							counters = unsafe.Slice((*uint64)(unsafe.Pointer(&raw[0])), n)
+							c = make([]byte, 8)
+						}
+						h.Sum(dst, base, spans, counters)
+						if !bytes.Equal(dst, bytes.Repeat(hmacOracle(key, c, base), n)) {
+							t.Fatalf("%d values of %d bytes: wrong", n, l)
+						}
+					}
+				}
+			}
+		}
 	})
 }
