@@ -143,6 +143,28 @@ func TestStoreGone(t *testing.T) {
 	}
 }
 
+// A store that hangs holds nobody for good.
+func TestStoreHangs(t *testing.T) {
+	r := newRig(t)
+	raw := compact(goodHeader, goodClaims().String())
+	if err := r.try(raw, OpsForward); err != nil {
+		t.Fatal(err)
+	}
+	r.settle()
+	r.store.alter(func() { r.store.hang = true })
+	r.clock.Advance(maxStale)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := r.Verify(ctx, []byte(raw), OpsForward); !errors.Is(err, context.Canceled) {
+		t.Errorf("a call whose context has ended: %v", err)
+	}
+	if err := r.try(raw, OpsForward); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("a call that waits: %v", err)
+	}
+	r.store.alter(func() { r.store.hang = false })
+	await(t, "the store's recovery", func() bool { return r.try(raw, OpsForward) == nil })
+}
+
 func TestNegativeCache(t *testing.T) {
 	r := newRig(t)
 	good := compact(goodHeader, goodClaims().String())

@@ -91,7 +91,7 @@ func (g *Grant) alive(ctx context.Context) error {
 		return refuse(RevokedToken, "the token was revoked")
 	}
 	psn := &g.Claims.PSN
-	p, err := v.ks.Project(ctx, psn.Dom.Prj)
+	p, err := v.project(ctx, psn.Dom.Prj, epoch)
 	if err = stateOf(p, err, psn.Dom.Org, now); err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (g *Grant) alive(ctx context.Context) error {
 		return refused
 	}
 	if psn.Src != nil {
-		if _, _, err := v.source(ctx, psn.Src, now); err != nil {
+		if _, _, err := v.source(ctx, psn.Src, epoch, now); err != nil {
 			return err
 		}
 	}
@@ -208,6 +208,42 @@ func (r *keyring) release(k *domainKeys) {
 		delete(r.m, k.domain)
 	}
 	k.keys.Release()
+}
+
+// projects remembers what the store said of projects until something changes
+// there, so that a token that was not seen before need not read it.
+type projects struct {
+	mu    sync.Mutex
+	epoch uint64
+	m     map[string]keys.Project
+}
+
+const maxProjects = 4096
+
+// project returns a stored project as it is at epoch or later.
+func (v *Verifier) project(ctx context.Context, name string, epoch uint64) (keys.Project, error) {
+	c := &v.projects
+	c.mu.Lock()
+	p, ok := c.m[name]
+	ok = ok && c.epoch >= epoch
+	c.mu.Unlock()
+	if ok {
+		return p, nil
+	}
+	p, err := v.ks.Project(ctx, name)
+	if err != nil {
+		return p, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.epoch < epoch || c.m == nil {
+		c.epoch, c.m = epoch, map[string]keys.Project{}
+	}
+	// What was read at an older epoch may be older than what is there.
+	if c.epoch == epoch && len(c.m) < maxProjects {
+		c.m[name] = p
+	}
+	return p, nil
 }
 
 func cacheKey(sum *[32]byte) uint64 { return binary.LittleEndian.Uint64(sum[:]) }

@@ -35,6 +35,18 @@ func TestThumbprint(t *testing.T) {
 			t.Errorf("a seed of %d bytes", len(bad))
 		}
 	}
+	if i.Name() != "velonym" || i.Audience() != "velonym" {
+		t.Errorf("issuer %q for %q", i.Name(), i.Audience())
+	}
+	i.Close()
+	for _, b := range i.key {
+		if b != 0 {
+			t.Fatal("the private key is still there after Close")
+		}
+	}
+	if d[0] == 0 {
+		t.Error("Close has wiped the caller's seed")
+	}
 	if _, err := NewIssuer(d, "", "b"); err == nil {
 		t.Error("an issuer without a name")
 	}

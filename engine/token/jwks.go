@@ -194,16 +194,16 @@ func (s *keySource) KeyRead(ctx context.Context, kid string) (jwkset.JWK, error)
 		flight = s.start()
 	}
 	s.mu.Unlock()
-	if flight == nil {
-		return k, err
+	if flight != nil {
+		t := time.NewTimer(fetchWait)
+		defer t.Stop()
+		select {
+		case <-flight:
+		case <-ctx.Done():
+		case <-t.C:
+		}
 	}
-	t := time.NewTimer(fetchWait)
-	defer t.Stop()
-	select {
-	case <-flight:
-	case <-ctx.Done():
-	case <-t.C:
-	}
+	// Without a flight too: one may have ended since the look above.
 	return s.MemoryJWKSet.KeyRead(ctx, kid)
 }
 

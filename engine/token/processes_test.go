@@ -12,7 +12,7 @@ import (
 
 // process opens the keystore of dir as a process of its own would, and verifies
 // by the clock on the wall.
-func process(t *testing.T, dir string) (*keys.Keystore, *Verifier, *Issuer) {
+func process(t testing.TB, dir string, change ...func(*Config)) (*keys.Keystore, *Verifier, *Issuer) {
 	t.Helper()
 	ctx := context.Background()
 	mk, err := keys.LoadMasterKey(ctx, filepath.Join(dir, "master.key"))
@@ -36,7 +36,11 @@ func process(t *testing.T, dir string) (*keys.Keystore, *Verifier, *Issuer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := NewVerifier(Config{Keystore: ks, Issuer: issuer})
+	c := Config{Keystore: ks, Issuer: issuer}
+	for _, f := range change {
+		f(&c)
+	}
+	v, err := NewVerifier(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,11 +48,9 @@ func process(t *testing.T, dir string) (*keys.Keystore, *Verifier, *Issuer) {
 	return ks, v, issuer
 }
 
-// Two processes on one keystore file: what one of them changes, the other obeys
-// by itself, and a budget is one budget.
-func TestProcesses(t *testing.T) {
-	dir := t.TempDir()
-	ctx := context.Background()
+// newKeystore makes a keystore in an empty folder.
+func newKeystore(t testing.TB, dir string) {
+	t.Helper()
 	if err := keys.NewMasterKeyFile(filepath.Join(dir, "master.key")); err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +61,48 @@ func TestProcesses(t *testing.T) {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// BenchmarkVerifyNew verifies tokens of one project that were not seen before,
+// on a keystore file.
+func BenchmarkVerifyNew(b *testing.B) {
+	dir := b.TempDir()
+	ctx := context.Background()
+	newKeystore(b, dir)
+	ks, v, issuer := process(b, dir, func(c *Config) { c.CacheSize = 1 })
+	if err := ks.CreateProject(ctx, keys.Project{Name: "a", Method: "reversible", Policy: "same", Format: "pair62",
+		Retention: time.Now().Add(24 * time.Hour)}, nil); err != nil {
+		b.Fatal(err)
+	}
+	raws := make([][]byte, 1000)
+	for i := range raws {
+		raw, _, err := issuer.Create(ctx, ks, Request{Project: "a"})
+		if err != nil {
+			b.Fatal(err)
+		}
+		raws[i] = []byte(raw)
+	}
+	if err := v.Sync(ctx); err != nil {
+		b.Fatal(err)
+	}
+	i := 0
+	for b.Loop() {
+		g, err := v.Verify(ctx, raws[i%len(raws)], OpsForward)
+		if err != nil {
+			b.Fatal(err)
+		}
+		g.Release()
+		i++
+	}
+	b.ReportMetric(100*float64(v.Stats().Hits)/float64(i), "%hits")
+}
+
+// Two processes on one keystore file: what one of them changes, the other obeys
+// by itself, and a budget is one budget.
+func TestProcesses(t *testing.T) {
+	dir := t.TempDir()
+	ctx := context.Background()
+	newKeystore(t, dir)
 	admin, _, issuer := process(t, dir)
 	_, server, _ := process(t, dir)
 	for _, name := range []string{"a", "b"} {

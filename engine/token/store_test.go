@@ -43,7 +43,8 @@ type memory struct {
 	spent    map[string]int64
 	change   uint64
 	broken   error
-	reads    int // calls of Project and Secrets
+	hang     bool // Change does not answer
+	reads    int  // calls of Project and Secrets
 	leases   int
 }
 
@@ -124,8 +125,13 @@ func (m *memory) Secrets(_ context.Context, d keys.Domain) ([]keys.Generation, e
 	return append([]keys.Generation(nil), m.gens[d]...), nil
 }
 
-func (m *memory) Change(context.Context) (uint64, error) {
+func (m *memory) Change(ctx context.Context) (uint64, error) {
 	m.mu.Lock()
+	if m.hang {
+		m.mu.Unlock()
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
 	defer m.mu.Unlock()
 	return m.change, m.broken
 }

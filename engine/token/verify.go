@@ -82,10 +82,11 @@ type Verifier struct {
 	cache  *ristretto.Cache[uint64, *Grant]
 	closed bool // under gate
 
-	heads   atomic.Pointer[[]knownHead]
-	refused negatives
-	ring    keyring
-	books   books
+	heads    atomic.Pointer[[]knownHead]
+	refused  negatives
+	projects projects
+	ring     keyring
+	books    books
 
 	epoch   atomic.Uint64 // raised by every change that could turn a verdict
 	fresh   atomic.Int64  // until when the state below is trusted, in ns since start
@@ -586,7 +587,7 @@ func (r *registered) GetAudience() (jwt.ClaimStrings, error) { return r.audience
 // grant judges claims against the stored project and expands the keys. The
 // grant has one holder.
 func (v *Verifier) grant(ctx context.Context, c *Claims, op suite.Op, spec suite.Spec, epoch uint64, now time.Time) (*Grant, error) {
-	p, err := v.ks.Project(ctx, c.PSN.Dom.Prj)
+	p, err := v.project(ctx, c.PSN.Dom.Prj, epoch)
 	if err = stateOf(p, err, c.PSN.Dom.Org, now); err != nil {
 		return nil, err
 	}
@@ -619,7 +620,7 @@ func (v *Verifier) grant(ctx context.Context, c *Claims, op suite.Op, spec suite
 	} else {
 		var src suite.Spec
 		var srcEnd time.Time
-		if src, srcEnd, err = v.source(ctx, c.PSN.Src, now); err == nil {
+		if src, srcEnd, err = v.source(ctx, c.PSN.Src, epoch, now); err == nil {
 			sooner(srcEnd)
 			g.held[1], err = v.ring.acquire(ctx, v.ks, keys.Domain{Prj: c.PSN.Src.Prj, Org: c.PSN.Src.Org}, epoch)
 		}
@@ -674,9 +675,9 @@ func agrees(p keys.Project, c *PSN, op suite.Op, now time.Time) *Error {
 
 // source describes how the input of a secondary pseudonymisation was made, and
 // until when it can be reversed.
-func (v *Verifier) source(ctx context.Context, d *Domain, now time.Time) (suite.Spec, time.Time, error) {
+func (v *Verifier) source(ctx context.Context, d *Domain, epoch uint64, now time.Time) (suite.Spec, time.Time, error) {
 	var s suite.Spec
-	p, err := v.ks.Project(ctx, d.Prj)
+	p, err := v.project(ctx, d.Prj, epoch)
 	if err = stateOf(p, err, d.Org, now); err != nil {
 		return s, time.Time{}, err
 	}

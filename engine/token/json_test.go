@@ -1,0 +1,87 @@
+package token
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"testing"
+)
+
+// plain turns a node into what encoding/json makes of the same text.
+func plain(n node) any {
+	switch n.kind {
+	case kindNull:
+		return nil
+	case kindBool:
+		return n.text == "true"
+	case kindNumber:
+		return json.Number(n.text)
+	case kindText:
+		return n.text
+	case kindArray:
+		out := []any{}
+		for _, v := range n.items {
+			out = append(out, plain(v))
+		}
+		return out
+	}
+	out := map[string]any{}
+	for i, name := range n.names {
+		out[name] = plain(n.items[i])
+	}
+	return out
+}
+
+// agree compares the strict reader with encoding/json on one text.
+func agree(t *testing.T, text []byte) {
+	t.Helper()
+	n, err := parseJSON(text)
+	if err != nil {
+		if errors.Is(err, errSyntax) && json.Valid(text) {
+			t.Fatalf("%q: refused as no JSON", text)
+		}
+		return
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber()
+	var want any
+	if err := dec.Decode(&want); err != nil || !json.Valid(text) {
+		t.Fatalf("%q: accepted, and is no JSON", text)
+	}
+	if got := plain(n); !reflect.DeepEqual(got, want) {
+		t.Fatalf("%q: read as %#v, want %#v", text, got, want)
+	}
+}
+
+var jsonTexts = []string{
+	`{}`, `[]`, ` [ ] `, `{"a":1}`, `{"a":{"b":[1,2,{"c":null}]},"d":true,"e":false}`, `"x"`, `""`, `null`, `-0`, `0`, `-1.5e+10`, `1E-2`, `0.0`,
+	`"\"\\\/\b\f\n\r\t\u0041\u00e9\u20ac\ud83d\ude00\uFFFD\u0000"`, `"é€😀"`, "[1\t,\n2\r]",
+	``, ` `, `{`, `}`, `[`, `[1,]`, `[,1]`, `[1 2]`, `{"a"}`, `{"a":}`, `{"a":1,}`, `{,}`, `{1:2}`, `{"a":1 "b":2}`, `nul`, `nullx`, `TRUE`, `01`, `-`, `1.`, `.1`, `1e`, `1e+`, `+1`, `0x1`,
+	`"`, `"\`, `"\x"`, `"\u12"`, `"\u12g4"`, `"\ud800"`, `"\ud800\n"`, `"\ud800\u0041"`, `"\ud800\u12"`, `"\udc00"`, "\"\n\"", "\"\x00\"", "\"\xff\"", "\"\xed\xa0\x80\"", `1 1`, `[]]`, "\ufeff1", `'a'`,
+	`{"a":1,"a":1}`, `{"a":1,"\u0061":1}`,
+}
+
+func TestJSON(t *testing.T) {
+	for _, s := range jsonTexts {
+		agree(t, []byte(s))
+	}
+	for s, want := range map[string]error{
+		`{"a":1,"b":{"a":1}}`: nil, `[{"a":1},{"a":1}]`: nil, `"\u0000"`: nil,
+		`{"a":1,"a":1}`: errDuplicate, `{"a":1,"\u0061":1}`: errDuplicate, `{"":1,"":1}`: errDuplicate,
+		"\"\xff\"": errText, "\"\xed\xa0\x80\"": errText, `"\ud800"`: errText, `"\ud800x"`: errText, `"\ud800\ud800"`: errText, `{"\udc00":1}`: errText,
+		"[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]": errDepth,
+		`{"a":1}x`:                              errSyntax,
+	} {
+		if _, err := parseJSON([]byte(s)); !errors.Is(err, want) {
+			t.Errorf("%q: %v, want %v", s, err, want)
+		}
+	}
+}
+
+func FuzzJSON(f *testing.F) {
+	for _, s := range jsonTexts {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(agree)
+}
