@@ -71,6 +71,17 @@ func await(t *testing.T, what string, ok func() bool) {
 
 func (r *rig) source() *keySource { return r.sources[0] }
 
+// firstKeys waits for the fetch at the start.
+func (r *rig) firstKeys(t *testing.T) {
+	t.Helper()
+	await(t, "the first keys", func() bool {
+		s := r.source()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.flight == nil && r.keyCount() > 0
+	})
+}
+
 func (r *rig) keyCount() int {
 	all, err := r.source().KeyReadAll(context.Background())
 	if err != nil {
@@ -85,7 +96,7 @@ func TestKeysFromURL(t *testing.T) {
 	ec := ecJWK("ec", "P-256", &f.ec.PublicKey)
 	s := newKeyServer(t, jwks(ed))
 	r := newRig(t, s.trust)
-	await(t, "the first keys", func() bool { return r.keyCount() == 1 })
+	r.firstKeys(t)
 	if err := r.try(f.sign("EdDSA", "ed", foreignClaims()), OpsForward); err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +151,12 @@ func TestIssuerDownAtTheStart(t *testing.T) {
 	s := newKeyServer(t, f.jwks())
 	s.change(func() { s.down = true })
 	r := newRig(t, s.trust)
-	await(t, "the first attempt", func() bool { return s.asked.Load() == 1 })
+	await(t, "the end of the first attempt", func() bool {
+		source := r.source()
+		source.mu.Lock()
+		defer source.mu.Unlock()
+		return source.flight == nil && s.asked.Load() == 1
+	})
 	raw := f.sign("EdDSA", "ed", foreignClaims())
 	if got := code(r.try(raw, OpsForward)); got != InvalidToken {
 		t.Fatalf("got %q", got)
@@ -158,7 +174,7 @@ func TestSlowIssuer(t *testing.T) {
 	f := foreignKeys()
 	s := newKeyServer(t, jwks(edJWK("ed", f.ed.Public().(ed25519.PublicKey))))
 	r := newRig(t, s.trust)
-	await(t, "the first keys", func() bool { return r.keyCount() == 1 })
+	r.firstKeys(t)
 	hold := make(chan struct{})
 	s.change(func() { s.hold, s.set = hold, f.jwks() })
 	r.clock.Advance(fetchPause)
@@ -170,8 +186,10 @@ func TestSlowIssuer(t *testing.T) {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			if r.try(raw, OpsForward) == nil {
+			if err := r.try(raw, OpsForward); err == nil {
 				good.Add(1)
+			} else {
+				t.Errorf("a waiting call: %v", err)
 			}
 		}()
 	}
@@ -202,7 +220,7 @@ func TestWithdrawnKey(t *testing.T) {
 	ed := edJWK("ed", f.ed.Public().(ed25519.PublicKey))
 	s := newKeyServer(t, jwks(ed))
 	r := newRig(t, s.trust)
-	await(t, "the first keys", func() bool { return r.keyCount() == 1 })
+	r.firstKeys(t)
 	o := foreignClaims()
 	o["exp"] = epoch0.Add(100 * time.Hour).Unix()
 	o.psn()["ret"] = epoch0.Add(100 * time.Hour).Unix()
