@@ -480,6 +480,14 @@ func randomValue(r *rand.Rand, b []byte, depth int, loose bool) []byte {
 	return b
 }
 
+// randomScalar writes a string, or now and then a word or a number.
+func randomScalar(r *rand.Rand, b []byte) []byte {
+	if r.IntN(6) > 0 {
+		return randomString(r, b)
+	}
+	return append(b, [...]string{"true", "false", "null", "0", "-0.5e-7", "12345678901234567890.5", "-10"}[r.IntN(7)]...)
+}
+
 // randomString writes a valid string.
 func randomString(r *rand.Rand, b []byte) []byte {
 	b = append(b, '"')
@@ -591,12 +599,20 @@ func TestPathFinderAgainstEncodingJSON(t *testing.T) {
 				b = mutate(r, b)
 			default: // lines of one shape, the last one changed
 				shape := r.Uint64()
-				for k := r.IntN(6); k >= 0; k-- {
+				for k := r.IntN(9); k >= 0; k-- {
 					b = append(shapedLine(r, rand.New(rand.NewPCG(shape, 0)), b), '\n')
 				}
-				if r.IntN(2) == 0 {
+				switch r.IntN(3) {
+				case 0:
 					n := len(b) - r.IntN(min(len(b), 80))
 					b = append(b[:n:n], mutate(r, bytes.Clone(b[n:]))...)
+				case 1: // structure swapped for structure, where lines are already known
+					for n := 0; n < 1000; n++ {
+						if k := r.IntN(len(b)); bytes.IndexByte([]byte(`"{}[]:,\-.0123456789eE+ tfn`), b[k]) >= 0 {
+							b[k] = `"{}[]:,\-.05eE+ tfn`[r.IntN(19)]
+							break
+						}
+					}
 				}
 			}
 			checkLinesWith(t, f, paths, b)
@@ -625,6 +641,15 @@ func shapedLine(r, shape *rand.Rand, b []byte) []byte {
 			case kind == 0 && depth < 3:
 				object(depth + 1)
 			case kind == 1:
+				if shape.IntN(3) == 0 { // items of several kinds
+					b = append(b, `[{"id":1`...)
+					for _, sep := range [...]string{"},", ",[", "],", ",{},", ","} {
+						b = append(b, sep...)
+						b = append(randomScalar(r, b), ' ')
+					}
+					b = append(b, ']')
+					break
+				}
 				b = append(b, '[')
 				for n := r.IntN(5); n > 0; n-- {
 					b = append(randomString(r, b), comma[:min(len(comma), n-1)]...)
@@ -634,10 +659,8 @@ func shapedLine(r, shape *rand.Rand, b []byte) []byte {
 				b = strconv.AppendInt(b, r.Int64()>>r.IntN(64), 10)
 			case kind == 3:
 				b = strconv.AppendFloat(b, r.NormFloat64(), 'f', 3, 64)
-			case kind == 4:
-				b = append(b, [...]string{"true", "false", "null"}[r.IntN(3)]...)
 			default:
-				b = randomString(r, b)
+				b = randomScalar(r, b)
 			}
 			if k > 1 {
 				b = append(b, comma...)

@@ -34,9 +34,10 @@ type PathFinder struct {
 	// Rows counts the lines that hold a value, Lines the '\n' of the buffer.
 	Rows, Lines int
 
-	nodes []pathNode
-	stack []uint16 // pathNode of every open array or object; the top bit says object
-	name  []byte   // scratch: a member name with its escapes undone
+	nodes  []pathNode
+	stack  []uint16 // pathNode of every open array or object; the top bit says object
+	name   []byte   // scratch: a member name with its escapes undone
+	shapes shapes   // of the lines up to here; they change nothing but the speed
 }
 
 // pathNode is a place in the tree of the paths' member names. Node 0 is the
@@ -171,16 +172,31 @@ func (f *PathFinder) scan(buf []byte) (int, string) {
 		return at, reason
 	}
 	i := 0
+	plain := 0 // up to here line by line
 	for i < len(buf) {
+		if i >= plain {
+			next := f.read(buf, i)
+			if next < 0 { // there is an error; find it in the order of the text
+				plain = len(buf)
+				continue
+			}
+			if i = next; i == len(buf) {
+				break
+			}
+		}
 		end := bytes.IndexByte(buf[i:], '\n')
 		if end < 0 {
-			end = len(buf)
-		} else {
-			end += i
-			f.Lines++
+			return f.line(buf, i)
 		}
+		end += i
+		f.Lines++
+		f.shapes.seen, f.shapes.odd = f.shapes.seen[:0], false
+		rows := f.Rows
 		if at, reason := f.line(buf[:end], i); reason != "" {
 			return at, reason
+		}
+		if f.Rows > rows {
+			f.shapes.learn(buf, i, end+1)
 		}
 		i = end + 1
 	}

@@ -24,6 +24,7 @@ func (f *PathFinder) line(buf []byte, i int) (int, string) {
 			if node != noNode && f.nodes[node].leaf >= 0 {
 				f.found(i+1, end, node, escaped)
 			}
+			f.sawScalar(i, end+1, node)
 			i = end + 1
 		case '{', '[':
 			if depth == maxDepth {
@@ -31,6 +32,7 @@ func (f *PathFinder) line(buf []byte, i int) (int, string) {
 			}
 			if c == '{' && node != noNode && f.nodes[node].leaf >= 0 {
 				f.foundOther(i, node, '{')
+				f.shapes.odd = true
 			}
 			i = skipSpace(buf, i+1)
 			if i < len(buf) && buf[i] == c+2 { // '}' and ']' stand two after their openings
@@ -55,6 +57,7 @@ func (f *PathFinder) line(buf []byte, i int) (int, string) {
 			if node != noNode && f.nodes[node].leaf >= 0 {
 				f.foundOther(begin, node, scalarKind(c))
 			}
+			f.sawScalar(begin, i, node)
 		}
 		for {
 			i = skipSpace(buf, i)
@@ -128,4 +131,18 @@ func scalarKind(c byte) byte {
 		return '0'
 	}
 	return c
+}
+
+// sawScalar notes a scalar for the shape of the line.
+func (f *PathFinder) sawScalar(begin, end int, node uint16) {
+	s := &f.shapes
+	if len(s.seen) == shapeNodes {
+		s.odd = true
+		return
+	}
+	path := uint32(0)
+	if node != noNode {
+		path = uint32(f.nodes[node].leaf + 1)
+	}
+	s.seen = append(s.seen, seenValue{uint32(begin), uint32(end), path})
 }
