@@ -10,7 +10,10 @@ type Dialect struct {
 	Quote byte // 0: '"'
 }
 
-var errDialect = errors.New("csv: delimiter and quote must be two different bytes, neither CR nor LF")
+var (
+	errDialect = errors.New("csv: delimiter and quote must be two different bytes, neither CR nor LF")
+	errRune    = errors.New("csv: delimiter and quote must be characters of one byte, below 0x80")
+)
 
 // normal fills in the defaults.
 func (d Dialect) normal() Dialect {

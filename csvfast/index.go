@@ -1,5 +1,7 @@
 package csvfast
 
+import "bytes"
+
 // The structural index.
 //
 // A window of at most 8 KiB is indexed at a time, so that the index stays in the
@@ -32,12 +34,101 @@ package csvfast
 const (
 	window = 8 << 10 // bytes indexed at a time
 	slack  = 64      // entries that a kernel may write behind the last one
-
-	entryPos     = 1<<29 - 1
-	entryDoubled = 1 << 29
-	entryQuoted  = 1 << 30
-	entryRow     = 1 << 31
 )
+
+// Parts of an entry of an [Index].
+const (
+	EntryPos     = 1<<29 - 1 // where the field ends, from the window's start
+	EntryDoubled = 1 << 29   // the field holds doubled quotes
+	EntryQuoted  = 1 << 30   // the field starts and ends with a quote
+	EntryRow     = 1 << 31   // the field is the last of its row
+)
+
+const (
+	entryPos     = EntryPos
+	entryDoubled = EntryDoubled
+	entryQuoted  = EntryQuoted
+)
+
+// Index walks a buffer of whole rows window by window and shows where its fields
+// end: what [Selector] and [Reader] are built on. One goroutine at a time; it
+// allocates nothing.
+//
+//	x.Reset(buf)
+//	for x.Next() {
+//		for _, e := range x.Entries {
+//			end := x.Base + int(e&csvfast.EntryPos)
+//			…
+//		}
+//	}
+//	err := x.Err()
+//
+// A field reaches from behind the entry before it (or the start of the buffer)
+// to its own; a CR that a row end starts with is part of the last field. Empty
+// lines have an entry too.
+type Index struct {
+	Entries []uint32 // of the current window, in order
+	Base    int      // the window's offset
+
+	d    Dialect
+	buf  []byte
+	next int
+	err  error
+	x    indexer
+}
+
+// NewIndex makes an index for files of dialect d.
+func NewIndex(d Dialect) (*Index, error) {
+	d = d.normal()
+	if err := d.check(); err != nil {
+		return nil, err
+	}
+	return &Index{d: d}, nil
+}
+
+// Reset starts with a new buffer, which starts at a row start and ends at a row
+// end or at the end of the input. It must not change until Next returns false.
+func (x *Index) Reset(buf []byte) {
+	x.buf, x.next, x.err, x.Entries, x.Base = buf, 0, nil, nil, 0
+	x.x.reset(x.d)
+}
+
+// Next indexes the next window. It returns false at the end and at an error; the
+// entries of a window with an error are never shown.
+func (x *Index) Next() bool {
+	x.Entries = nil
+	if x.next == len(x.buf) {
+		return false
+	}
+	x.Base = x.next
+	n, next := x.x.window(x.buf, x.next, true)
+	if x.x.state.bad != 0 || next == len(x.buf) && !x.x.over() {
+		x.next = len(x.buf)
+		x.err = x.fault(x.Base)
+		return false
+	}
+	x.next = next
+	x.Entries = x.x.entries[1 : 1+n]
+	return true
+}
+
+// Err returns the *ParseError that Next has stopped at, or nil. Its lines and
+// offset are relative to the buffer.
+func (x *Index) Err() error { return x.err }
+
+// fault finds the error that the index has seen in the window at w or later.
+func (x *Index) fault(w int) error {
+	at := max(x.d.LastRowEnd(x.buf[:w], false), 0)
+	c := cursor{at, 1 + bytes.Count(x.buf[:at], lf)}
+	var row []span
+	for c.at < len(x.buf) {
+		var err *ParseError
+		if row, _, c, err = x.d.walk(row[:0], x.buf, c); err != nil {
+			return err
+		}
+	}
+	panic("csvfast: the index refuses what the walk accepts")
+}
 
 // indexState is what one block hands to the next, and what a call reports. The
 // kernels know the offsets of its fields.

@@ -87,35 +87,58 @@ func (s *Selector) Scan(buf []byte) error {
 	if len(buf) > math.MaxUint32 {
 		return errTooLong
 	}
-	if len(buf) == 0 {
-		return nil
+	_, err := s.scan(buf, true)
+	return err
+}
+
+// ScanPart is Scan for input that goes on behind buf: it takes the whole rows
+// that buf starts with and returns where the first one starts that may not be
+// whole, which is where the next buffer has to start. It costs no more than
+// Scan. 0 without an error means that the first row is longer than buf; up to 63
+// bytes at the end may not be looked at.
+func (s *Selector) ScanPart(buf []byte) (n int, err error) {
+	s.Spans, s.Doubled, s.RowEnds, s.Rows, s.Lines = s.Spans[:0], s.Doubled[:0], s.RowEnds[:0], 0, 0
+	if len(buf) > math.MaxUint32 {
+		return 0, errTooLong
 	}
+	return s.scan(buf, false)
+}
+
+// scan scans buf; with final its end is the end of the input.
+func (s *Selector) scan(buf []byte, final bool) (int, error) {
 	x := &s.index
 	x.reset(s.d)
 	s.open = openRow{}
-	for w := 0; w < len(buf); {
+	w := 0
+	for w < len(buf) {
 		rows := int(x.state.rows)
-		doubles := x.state.doubles
 		x.state.doubles = 0
-		n, next := x.window(buf, w, true)
+		n, next := x.window(buf, w, final)
 		if x.state.bad != 0 {
-			return s.fault(buf)
+			return 0, s.fault(buf)
 		}
 		rows = int(x.state.rows) - rows
 		if !s.takeEven(buf, w, n, rows) && !s.take(buf, w, n) {
-			return s.fault(buf)
+			return 0, s.fault(buf)
 		}
-		x.state.doubles |= doubles
+		if next == w {
+			break
+		}
 		w = next
 	}
+	if !final {
+		s.Spans, s.Doubled = s.Spans[:s.open.spans], s.Doubled[:s.open.doubled]
+		s.Lines = int(x.state.lines) - bytes.Count(buf[s.open.at:w], lf)
+		return s.open.at, nil
+	}
 	if !x.over() {
-		return s.fault(buf)
+		return 0, s.fault(buf)
 	}
 	s.Lines = int(x.state.lines)
-	if buf[len(buf)-1] != '\n' {
+	if len(buf) > 0 && buf[len(buf)-1] != '\n' {
 		s.Lines-- // the one that window put there
 	}
-	return nil
+	return len(buf), nil
 }
 
 // fault scans on from the open row byte by byte, up to the error that the index
