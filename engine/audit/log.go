@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -63,6 +64,7 @@ type Log struct {
 	size int64 // of f at the end of our last write; -1: unknown
 	head head
 	line []byte
+	sha  hash.Hash
 
 	syncing sync.Mutex
 	synced  uint64 // number of the last batch that a sync covered
@@ -124,7 +126,7 @@ func Open(path string, opt Options) (*Log, error) {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	l := &Log{path: abs, opt: opt, size: -1}
+	l := &Log{path: abs, opt: opt, size: -1, sha: sha256.New()}
 	if err := l.acquire(0); err != nil {
 		return nil, err
 	}
@@ -147,7 +149,7 @@ func Open(path string, opt Options) (*Log, error) {
 // Many concurrent calls share one write and one sync. When it returns an error
 // other than ErrRecord, the record is counted in a gap record as soon as the
 // log can be written again; after a failed sync it may stand in the log all the
-// same. It does not allocate in steady state.
+// same. Memory is allocated for writes, not for records.
 func (l *Log) Append(r Record) error {
 	if err := r.check(); err != nil {
 		return err
@@ -345,11 +347,11 @@ func (l *Log) write(bodies []byte, ends []int, lost int64) error {
 	h := l.head
 	b := l.line[:0]
 	if lost > 0 {
-		b = h.appendLine(b, l.note(kindGap, `,"lost":`+strconv.FormatInt(lost, 10)))
+		b = h.appendLine(b, l.note(kindGap, `,"lost":`+strconv.FormatInt(lost, 10)), l.sha)
 	}
 	start := 0
 	for _, end := range ends {
-		b = h.appendLine(b, bodies[start:end])
+		b = h.appendLine(b, bodies[start:end], l.sha)
 		start = end
 	}
 	if cap(b) <= 8*maxWaiting {
@@ -498,12 +500,12 @@ func (l *Log) begin() (head, int64, error) {
 	if newest.seq == 0 {
 		return newest, 0, nil
 	}
-	b := newest.appendLine(nil, l.note(kindRotated, ""))
+	b := newest.appendLine(nil, l.note(kindRotated, ""), l.sha)
 	return newest, int64(len(b)), l.put(l.f, b, 0)
 }
 
-// endOf is end for a rotated file. It writes to it only if its last record is
-// after the number given and it is torn.
+// endOf is end for a rotated file. It writes to it only if it is torn and its
+// last record does not come before the number given.
 func (l *Log) endOf(name string, after uint64) (head, error) {
 	flag := os.O_RDONLY
 	for {
@@ -513,7 +515,7 @@ func (l *Log) endOf(name string, after uint64) (head, error) {
 		}
 		h, torn, err := l.lockedEnd(name, f, flag != os.O_RDONLY)
 		f.Close()
-		if err != nil || !torn || h.seq <= after {
+		if err != nil || !torn || h.seq < after {
 			return h, err
 		}
 		flag = os.O_RDWR | os.O_APPEND
@@ -544,9 +546,16 @@ func (l *Log) end(name string, f file, size int64) (head, int64, error) {
 	if err != nil || len(torn) == 0 {
 		return h, size, err
 	}
-	sum := sha256.Sum256(torn)
 	b := []byte{'\n'}
-	b = h.appendLine(b, l.note(kindRecovered, `,"torn":`+strconv.Itoa(len(torn))+`,"torn_sum":"`+hex.EncodeToString(sum[:])+`"`))
+	if p, err := parseLine(torn); err == nil && p.Seq == h.seq+1 && p.Prev == hex.EncodeToString(h.sum[:]) {
+		// Only the line end is missing.
+		if err := l.put(f, b, size); err != nil {
+			return head{}, 0, err
+		}
+		return head{seq: p.Seq, sum: sha256.Sum256(torn)}, size + 1, nil
+	}
+	sum := sha256.Sum256(torn)
+	b = h.appendLine(b, l.note(kindRecovered, `,"torn":`+strconv.Itoa(len(torn))+`,"torn_sum":"`+hex.EncodeToString(sum[:])+`"`), l.sha)
 	if err := l.put(f, b, size); err != nil {
 		return head{}, 0, err
 	}

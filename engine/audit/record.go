@@ -31,6 +31,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"strconv"
 	"time"
 	"unicode"
@@ -207,7 +208,9 @@ type head struct {
 }
 
 // appendLine appends the record that follows h, with its line end, and moves h.
-func (h *head) appendLine(b, body []byte) []byte {
+// The digest of the line goes on from where its own sum was taken, so that its
+// bytes are hashed once; d is any SHA-256.
+func (h *head) appendLine(b, body []byte, d hash.Hash) []byte {
 	start := len(b)
 	h.seq++
 	b = append(b, `{"seq":`...)
@@ -216,11 +219,15 @@ func (h *head) appendLine(b, body []byte) []byte {
 	b = hex.AppendEncode(b, h.sum[:])
 	b = append(b, `",`...)
 	b = append(b, body...)
-	own := sha256.Sum256(b[start:])
+	end := len(b)
+	d.Reset()
+	d.Write(b[start:])
+	d.Sum(h.sum[:0])
 	b = append(b, sumStart...)
-	b = hex.AppendEncode(b, own[:])
+	b = hex.AppendEncode(b, h.sum[:])
 	b = append(b, sumEnd...)
-	h.sum = sha256.Sum256(b[start:])
+	d.Write(b[end:])
+	d.Sum(h.sum[:0])
 	return append(b, '\n')
 }
 
