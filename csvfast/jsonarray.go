@@ -3,7 +3,6 @@ package csvfast
 import (
 	"math/bits"
 	"slices"
-	"unicode/utf8"
 )
 
 // How the strings of an array are found 64 bytes at a time. Per block, as masks
@@ -161,14 +160,8 @@ func (a *DataArray) run(buf []byte, i int) (next int, between, ok bool) {
 			if unchecked < 0 {
 				unchecked = i
 			}
-			cut := end
-			for cut > unchecked && end-cut < utf8.UTFMax && !utf8.RuneStart(buf[cut-1]) {
-				cut--
-			}
-			if cut > unchecked && buf[cut-1] >= utf8.RuneSelf {
-				cut--
-			}
-			if end-cut >= utf8.UTFMax || !validUTF8(buf[unchecked:cut]) {
+			cut := unchecked + wholeRunes(buf[unchecked:end])
+			if !validUTF8(buf[unchecked:cut]) {
 				return i, false, false
 			}
 			unchecked = cut

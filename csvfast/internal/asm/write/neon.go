@@ -1,0 +1,3 @@
+package main
+
+func neon(file string) error { return nil }

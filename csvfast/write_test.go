@@ -1,0 +1,147 @@
+package csvfast
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"math/rand/v2"
+	"os"
+	"testing"
+)
+
+// specials are values of every length up to 256 whose bytes are mostly plain.
+func specials(r *rand.Rand, n int) []byte {
+	v := make([]byte, n)
+	for i := range v {
+		v[i] = "abcdefgh0123456789 \xc3\xa9\x7f\x80\xff"[r.IntN(24)]
+	}
+	if n > 0 && r.IntN(4) > 0 {
+		v[r.IntN(n)] = "\"\\\x00\x1f\x20\x21\n\r,;'\x22\x5c\x1f"[r.IntN(14)]
+	}
+	return v
+}
+
+func TestSpecialKernels(t *testing.T) {
+	underEachKernel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(5, 1))
+		page, free := guarded(t, 8192)
+		defer free()
+		for n := 0; n <= 256; n++ {
+			for round := range 200 {
+				v := specials(r, n)
+				at := len(page) - n - round%65 // every alignment, and up to the page's end
+				p := page[at : at+n]
+				copy(p, v)
+				if at > 0 {
+					page[at-1] = '"'
+				}
+				if at+n < len(page) {
+					page[at+n] = '"'
+				}
+				want := n
+				for i, c := range v {
+					if c < 0x20 || c == '"' || c == '\\' {
+						want = i
+						break
+					}
+				}
+				if got := jsonSpecial(p); got != want {
+					t.Fatalf("%q: JSON %d, want %d", v, got, want)
+				}
+				for _, d := range [][2]byte{{',', '"'}, {';', '\''}, {0x80, 0xff}} {
+					want := n
+					for i, c := range v {
+						if c == d[0] || c == d[1] || c == '\n' || c == '\r' {
+							want = i
+							break
+						}
+					}
+					if got := csvSpecial(p, d[0], d[1]); got != want {
+						t.Fatalf("%q: CSV %d, want %d", v, got, want)
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestFieldsAgainstEncodingCSV(t *testing.T) {
+	text, err := os.ReadFile("../testdata/corpora/naughty-strings/blns.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	if err := json.Unmarshal(text, &list); err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(5, 2))
+	for range 5000 {
+		v := make([]byte, r.IntN(100))
+		for i := range v {
+			v[i] = "abc,\"\n; x\tyé"[r.IntN(13)]
+		}
+		list = append(list, string(v))
+	}
+	underEachKernel(t, func(t *testing.T) {
+		for _, d := range []Dialect{{}, {Comma: ';'}, {Comma: '\t', Quote: '"'}} {
+			for k, s := range list {
+				row := d.AppendField(nil, []byte(s), k%5 == 0)
+				if quoted := row[:min(1, len(row))]; string(quoted) == `"` && k%5 != 0 && !d.NeedsQuotes([]byte(s)) {
+					t.Errorf("%q: quoted without need", s)
+				}
+				row = append(row, d.normal().Comma)
+				row = append(d.AppendField(row, []byte("x"), false), '\n')
+				c := csv.NewReader(bytes.NewReader(row))
+				c.Comma = rune(d.normal().Comma)
+				got, err := c.Read()
+				want := string(bytes.ReplaceAll([]byte(s), []byte("\r\n"), []byte("\n"))) // what encoding/csv makes of it
+				if err != nil || len(got) != 2 || got[0] != want {
+					t.Errorf("%q came back as %q, %v", s, got, err)
+				}
+				doubled := d.AppendDoubled([]byte("x"), []byte(s))
+				if got := d.Unquote(nil, doubled[1:]); string(got) != s {
+					t.Errorf("%q unquoted as %q", s, got)
+				}
+				if got := d.Unquote(doubled[1:1], doubled[1:]); string(got) != s {
+					t.Errorf("%q unquoted in place as %q", s, got)
+				}
+			}
+		}
+		d := Dialect{Comma: 0x80, Quote: 0xff}
+		if got := d.AppendField(nil, []byte("a\xffb"), false); string(got) != "\xffa\xff\xffb\xff" {
+			t.Errorf("%q", got)
+		}
+		if got := (Dialect{}).AppendField(nil, nil, true); string(got) != `""` {
+			t.Errorf("%q", got)
+		}
+		room := make([]byte, 0, 64)
+		if n := testing.AllocsPerRun(10, func() {
+			room = d.AppendField(room[:0], []byte("a\xffb\x80"), false)
+			room = d.Unquote(room[:0], room[1:len(room)-1])
+		}); n != 0 || string(room) != "a\xffb\x80" {
+			t.Errorf("%v allocations, %q", n, room)
+		}
+	})
+}
+
+func TestEscapesAgainstEncodingJSON(t *testing.T) {
+	underEachKernel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(5, 3))
+		for range 20_000 {
+			v := specials(r, r.IntN(150))
+			v = bytes.ToValidUTF8(v, []byte("é"))
+			e := AppendJSONEscaped([]byte{'"'}, v)
+			e = append(e, '"')
+			var back string
+			if err := json.Unmarshal(e, &back); err != nil || back != string(v) {
+				t.Fatalf("%q escaped as %q: %v", v, e, err)
+			}
+			if got := UnescapeJSON(nil, e[1:len(e)-1]); !bytes.Equal(got, v) {
+				t.Fatalf("%q came back as %q", v, got)
+			}
+			if got := UnescapeJSON(e[1:1], e[1:len(e)-1]); !bytes.Equal(got, v) {
+				t.Fatalf("%q came back in place as %q", v, got)
+			}
+		}
+	})
+}
