@@ -51,7 +51,3 @@ func (d Dialect) FirstRowEnd(buf []byte, inQuotes bool) int {
 		}
 	}
 }
-
-func parity(buf []byte, quote byte) bool {
-	return bytes.Count(buf, []byte{quote})&1 == 1
-}

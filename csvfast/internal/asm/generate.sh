@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Writes all generated assembly of csvfast; the result must be what is committed.
-# Every generator is a main package here; one run writes one file.
+# Writes all generated assembly of csvfast and bench; the result must be what is
+# committed. Every generator is a main package here; one run writes one file.
 set -euo pipefail
 cd "$(dirname "$0")"
 gen() { # package, tier, file
@@ -8,3 +8,11 @@ gen() { # package, tier, file
 	mv "../../$3.new" "../../$3"
 }
 gen index avx512 index_avx512_amd64.s
+gen parity avx512 parity_avx512_amd64.s
+gen parity avx2 parity_avx2_amd64.s
+gen readpass avx2 ../bench/readpass_amd64.s
+if [ -d jsonarray ]; then
+	for tier in avx512 avx2; do
+		go run ./jsonarray -tier "$tier" -out "../../jsonarray_${tier}_amd64.s"
+	done
+fi

@@ -1,0 +1,33 @@
+//go:build !purego
+
+package csvfast
+
+// parityAVX512 returns 1 if an odd number of the pieces*256 bytes at p equal
+// quote, else 0. It reads those bytes alone. AVX-512 F, BW; POPCNT.
+//
+//go:noescape
+func parityAVX512(p *byte, pieces int, quote byte) uint64
+
+// parityAVX2 is the same with AVX2 and POPCNT.
+//
+//go:noescape
+func parityAVX2(p *byte, pieces int, quote byte) uint64
+
+// parity tells whether quote stands an odd number of times in buf. Below a piece
+// the kernels have nothing to do.
+func parity(buf []byte, quote byte) bool {
+	pieces := len(buf) / 256
+	odd := uint64(0)
+	if pieces > 0 {
+		switch active {
+		case tierAVX512:
+			odd = parityAVX512(&buf[0], pieces, quote)
+		case tierAVX2:
+			odd = parityAVX2(&buf[0], pieces, quote)
+		default:
+			return parityGeneric(buf, quote)
+		}
+		buf = buf[pieces*256:]
+	}
+	return parityGeneric(buf, quote) != (odd == 1)
+}

@@ -1,0 +1,5 @@
+//go:build purego || !amd64
+
+package csvfast
+
+func parity(buf []byte, quote byte) bool { return parityGeneric(buf, quote) }
