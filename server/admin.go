@@ -1,0 +1,77 @@
+package server
+
+import (
+	_ "embed"
+	"net/http"
+	"net/http/pprof"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// openAPI is the description of the contract, OpenAPI 3.0.3.
+//
+//go:embed openapi.json
+var openAPI []byte
+
+const (
+	mimeText = "text/plain; charset=utf-8"
+	mimeProm = "text/plain; version=0.0.4; charset=utf-8"
+)
+
+// allPages are the paths of the data listener besides the two endpoints.
+func (s *Server) allPages() map[string]func() (int, string, []byte) {
+	pages := map[string]func() (int, string, []byte){
+		"/healthz":      func() (int, string, []byte) { return http.StatusOK, mimeText, []byte("ok\n") },
+		"/readyz":       s.readyPage,
+		"/openapi.json": func() (int, string, []byte) { return http.StatusOK, "application/json", openAPI },
+	}
+	if s.cfg.Metrics {
+		pages["/metrics"] = func() (int, string, []byte) {
+			b, err := s.metrics.text()
+			if err != nil {
+				return http.StatusInternalServerError, mimeText, []byte("the metrics cannot be gathered\n")
+			}
+			return http.StatusOK, mimeProm, b
+		}
+	}
+	return pages
+}
+
+func (s *Server) page(path string) func() (int, string, []byte) { return s.pages[path] }
+
+func (s *Server) readyPage() (int, string, []byte) {
+	if err := s.Ready(); err != nil {
+		return http.StatusServiceUnavailable, mimeText, []byte(err.Error() + "\n")
+	}
+	return http.StatusOK, mimeText, []byte("ready\n")
+}
+
+// Admin is the handler of the admin listener: /healthz, /readyz, /metrics,
+// /openapi.json, and with Config.Pprof the profiles under /debug/pprof/. It is
+// for operators: bind it where clients do not come.
+func (s *Server) Admin() http.Handler {
+	mux := http.NewServeMux()
+	for path, page := range s.pages {
+		if path == "/metrics" {
+			continue
+		}
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
+			status, mime, body := page()
+			h := w.Header()
+			h.Set("Content-Type", mime)
+			h.Set("Cache-Control", "no-store")
+			h.Set("X-Content-Type-Options", "nosniff")
+			w.WriteHeader(status)
+			_, _ = w.Write(body)
+		})
+	}
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.reg, promhttp.HandlerOpts{}))
+	if s.cfg.Pprof {
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
+	return mux
+}

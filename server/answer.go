@@ -1,0 +1,449 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/velonym/velonym/csvfast"
+	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/engine/token"
+)
+
+// answer makes the body of a successful call in c.out.
+type answer struct {
+	c       *call
+	grant   *token.Grant
+	spans   []uint32 // of the values in c.in
+	in, out form
+
+	item        bool // psn.err = "item": bad values become null
+	plain       bool // results need no escape in JSON
+	base, slope int  // no n bytes of value become more than base + slope·n of JSON
+	notString   []uint32
+
+	// CSV to CSV: the place up to which the input has been copied, and what is
+	// left of the fields that were shortened in place.
+	at      int
+	doubled []uint32
+	long    []uint32
+}
+
+// chunk is the number of values that are transformed at a time by one worker:
+// few enough for the caches, many enough to keep lanes full.
+const chunk = 16 << 10
+
+// make transforms all values and writes the body, or says why there is none.
+func (a *answer) make() *problem {
+	c, s := a.c, a.c.s
+	psn := &a.grant.Claims.PSN
+	a.item = psn.Err == token.ErrItem
+	a.estimate()
+	c.errs, c.errCount = c.errs[:0], 0
+	if a.in == formJSON {
+		a.notString = c.json.NotString
+	} else {
+		a.doubled, a.long = c.csv.Doubled, c.long
+	}
+	n := len(a.spans) / 2
+	if psn.Policy == "document" {
+		// The counters keep every different value once.
+		if need := int64(len(c.in)) + 96*int64(n); !c.charge(need) {
+			return s.overloaded(need)
+		}
+	}
+	b := &c.batch
+	b.Src, b.Doc = c.in, a.grant.Plan.NewDocument()
+
+	step := chunk * s.cfg.Workers
+	first := min(n, step)
+	var ok bool
+	if c.out, ok = s.mem.bytes.get(a.expect(n, first)); !ok {
+		return s.overloaded(int64(cap(c.out)) + int64(a.expect(n, first)))
+	}
+	if 2*first > cap(b.Out) {
+		s.mem.words.put(b.Out)
+		if b.Out, ok = s.mem.words.get(2 * first); !ok {
+			return s.overloaded(8 * int64(first))
+		}
+	}
+	if a.out == formJSON {
+		c.ctx.Response.Header.SetContentTypeBytes(mimeJSON)
+		c.out = append(c.out, `{"data":[`...)
+	} else {
+		c.ctx.Response.Header.SetContentTypeBytes(mimeCSV)
+	}
+	for from := 0; from < n; from += step {
+		to := min(n, from+step)
+		var p *problem
+		if a.out == formJSON {
+			p = a.jsonChunk(from, to)
+		} else {
+			p = a.csvChunk(from, to)
+		}
+		if p != nil {
+			return p
+		}
+	}
+	// Texts that JSON cannot carry are found after a chunk's other bad values.
+	slices.SortFunc(c.errs, func(a, b valueError) int { return a.index - b.index })
+	if c.errCount > 0 && !a.item {
+		return &problem{code: codeUnprocessableValues, detail: "nothing is returned; errors names the first bad values by their index",
+			errors: c.errs, errorCount: c.errCount}
+	}
+	return a.end(n)
+}
+
+// estimate sets plain, base and slope.
+func (a *answer) estimate() {
+	psn := &a.grant.Claims.PSN
+	forward := a.grant.Op != suite.Reverse
+	a.plain = forward && !strings.ContainsAny(psn.Fmt, `"\`)
+	const framing = 3
+	one := a.grant.Plan.OutLen(1)
+	switch {
+	case !forward:
+		a.base, a.slope = framing, 1 // every form is longer than its value
+	case len(psn.Norm) > 0:
+		a.base, a.slope = framing+96, 6 // normal forms have up to three times the length
+	case a.grant.Op == suite.Pseudonymise && one > 0:
+		a.base, a.slope = framing+one, 2
+	default:
+		a.base, a.slope = framing+96, 2
+	}
+}
+
+// bound is the most JSON that the values from … to can become, escapes apart.
+func (a *answer) bound(from, to int) int {
+	if from == to {
+		return 0
+	}
+	extent := len(a.c.in)
+	if len(a.c.json.NotString) == 0 { // else some positions are 0
+		extent = int(a.spans[2*to-2]+a.spans[2*to-1]) - int(a.spans[2*from])
+	}
+	return (to-from)*a.base + a.slope*extent
+}
+
+// expect is the room to begin with: what the first values need at most, and
+// what the others are likely to need.
+func (a *answer) expect(n, first int) int {
+	room := 64 + a.bound(0, first)
+	if n > first {
+		mean := len(a.c.in)/n + 1
+		each := a.grant.Plan.OutLen(mean)
+		if each <= 0 {
+			each = a.base + a.slope*mean/2
+		}
+		room = max(room, n*(each+4)+a.bound(0, min(first, chunk))/2)
+	}
+	return room
+}
+
+// room makes room for n more bytes of answer.
+func (a *answer) room(n int) *problem {
+	c, s := a.c, a.c.s
+	need := len(c.out) + n
+	if need <= cap(c.out) {
+		return nil
+	}
+	if need > math.MaxUint32 {
+		return fail(codeTooLarge, "the answer would be over 4 GiB; send the values in parts")
+	}
+	var ok bool
+	if c.out, ok = s.mem.bytes.grow(c.out, max(need, min(cap(c.out)*3/2, math.MaxUint32))); !ok {
+		return s.overloaded(int64(cap(c.out)) + int64(need))
+	}
+	return nil
+}
+
+// run transforms the values from … to, appending results to dst with the given
+// framing, and lists what is wrong with them. bad says that some are.
+func (a *answer) run(dst []byte, from, to int, pre, post string) (res []byte, bad bool) {
+	c := a.c
+	b := &c.batch
+	b.Spans, b.Dst, b.Pre, b.Post = a.spans[2*from:2*to], dst, pre, post
+	room := b.Out
+	a.grant.Plan.TransformParallel(b, c.s.cfg.Workers)
+	if cap(b.Out) != cap(room) { // grown by the engine: the account has to follow
+		c.s.mem.words.put(room)
+		c.charge(4 * int64(cap(b.Out)))
+	}
+	a.mergeNotString(from, to)
+	if len(b.Bad) == 0 {
+		return b.Dst, false
+	}
+	for _, e := range b.Bad {
+		c.addError(from+e.Index, e.Code)
+	}
+	return b.Dst, true
+}
+
+// mergeNotString adds the items of the array that are no strings, which the
+// engine has seen as empty values, to its bad values.
+func (a *answer) mergeNotString(from, to int) {
+	b := &a.c.batch
+	k := 0
+	for k < len(a.notString) && int(a.notString[k]) < to {
+		k++
+	}
+	if k == 0 {
+		return
+	}
+	mine := a.notString[:k]
+	a.notString = a.notString[k:]
+	i, j := len(b.Bad)-1, k-1
+	for range mine {
+		b.Bad = append(b.Bad, suite.ValueError{})
+	}
+	for at := len(b.Bad) - 1; j >= 0; at-- {
+		if index := int(mine[j]) - from; i < 0 || b.Bad[i].Index < index {
+			b.Bad[at] = suite.ValueError{Index: index, Code: suite.NotAString}
+			j--
+		} else {
+			b.Bad[at] = b.Bad[i]
+			i--
+		}
+	}
+}
+
+func (c *call) addError(index int, code suite.Code) {
+	c.errCount++
+	if len(c.errs) < maxErrors {
+		c.errs = append(c.errs, valueError{index, code})
+	}
+}
+
+// jsonChunk appends the values from … to as items, each with a comma behind.
+func (a *answer) jsonChunk(from, to int) *problem {
+	c := a.c
+	if p := a.room(a.bound(from, to) + 8); p != nil {
+		return p
+	}
+	start, room := len(c.out), c.out
+	out, bad := a.run(c.out, from, to, `"`, `",`)
+	var ok bool
+	if c.out, ok = c.s.mem.bytes.swap(room, out); !ok {
+		return c.s.overloaded(int64(len(out)))
+	}
+	switch {
+	case !bad && (a.plain || clean(c.out[start:], to-from)):
+		return nil
+	case bad && !a.item:
+		c.out = c.out[:start]
+		return nil
+	}
+	return a.rewrite(from, start)
+}
+
+// clean says whether n framed results stand as valid JSON strings as they are:
+// nothing to escape, and UTF-8.
+func clean(b []byte, n int) bool {
+	if bytes.Count(b, []byte{'"'}) != 2*n || bytes.IndexByte(b, '\\') >= 0 {
+		return false
+	}
+	for _, c := range b {
+		if c < 0x20 {
+			return false
+		}
+	}
+	return utf8.Valid(b)
+}
+
+// rewrite goes over a chunk again, value by value: null for bad ones, escapes
+// for others.
+func (a *answer) rewrite(from, start int) *problem {
+	c, b := a.c, &a.c.batch
+	copied, ok := c.s.mem.bytes.get(len(c.out) - start)
+	if !ok {
+		return c.s.overloaded(int64(len(c.out) - start))
+	}
+	defer c.s.mem.bytes.put(copied)
+	copied = append(copied, c.out[start:]...)
+	c.out = c.out[:start]
+	wrong := b.Bad
+	for i := 0; i < len(b.Out)/2; i++ {
+		v := copied[int(b.Out[2*i])-start:][:b.Out[2*i+1]]
+		if p := a.room(6*len(v) + 8); p != nil {
+			return p
+		}
+		switch {
+		case len(wrong) > 0 && wrong[0].Index == i:
+			wrong = wrong[1:]
+			c.out = append(c.out, `null,`...)
+		case !utf8.Valid(v):
+			// With tag 64 or 128 a value may be any bytes; JSON carries text only.
+			c.addError(from+i, suite.ValueNotText)
+			c.out = append(c.out, `null,`...)
+		default:
+			c.out = append(c.out, '"')
+			c.out = csvfast.AppendJSONEscaped(c.out, v)
+			c.out = append(c.out, '"', ',')
+		}
+	}
+	return nil
+}
+
+// csvChunk appends the values from … to in the shape that came in: one a line
+// for an array; in the place of the fields for CSV, everything around them as
+// it was.
+func (a *answer) csvChunk(from, to int) *problem {
+	c, b := a.c, &a.c.batch
+	scratch, ok := c.s.mem.bytes.get(a.bound(from, to) + 8)
+	if !ok {
+		return c.s.overloaded(int64(a.bound(from, to)))
+	}
+	res, bad := a.run(scratch, from, to, "", "")
+	if scratch, ok = c.s.mem.bytes.swap(scratch, res); !ok {
+		return c.s.overloaded(int64(len(res)))
+	}
+	defer func() { c.s.mem.bytes.put(scratch) }()
+	if bad && !a.item {
+		return nil
+	}
+	d := csvfast.Dialect{}
+	wrong := b.Bad
+	for i := from; i < to; i++ {
+		k := i - from
+		v := scratch[b.Out[2*k]:][:b.Out[2*k+1]]
+		isBad := len(wrong) > 0 && wrong[0].Index == k
+		if isBad {
+			wrong = wrong[1:]
+		}
+		off, end := int(a.spans[2*i]), int(a.spans[2*i]+a.spans[2*i+1])
+		quoted := false
+		if a.in == formCSV {
+			if len(a.doubled) > 0 && int(a.doubled[0]) == i {
+				end = off + int(a.long[0])
+				a.doubled, a.long = a.doubled[1:], a.long[1:]
+			}
+			quoted = off > a.at && c.in[off-1] == '"'
+			if quoted {
+				off, end = off-1, end+1
+			}
+		} else {
+			off, end = a.at, a.at
+		}
+		if p := a.room(off - a.at + 2*len(v) + 8); p != nil {
+			return p
+		}
+		c.out = append(c.out, c.in[a.at:off]...)
+		a.at = end
+		switch {
+		case isBad, a.in == formJSON && len(v) == 0:
+			// An empty line would be no value at all to a reader.
+			c.out = append(c.out, `""`...)
+		default:
+			c.out = d.AppendField(c.out, v, quoted)
+		}
+		if a.in == formJSON {
+			c.out = append(c.out, '\n')
+		}
+	}
+	return nil
+}
+
+// end closes the body.
+func (a *answer) end(n int) *problem {
+	c := a.c
+	if a.out == formCSV {
+		if a.in == formCSV {
+			if p := a.room(len(c.in) - a.at); p != nil {
+				return p
+			}
+			c.out = append(c.out, c.in[a.at:]...)
+		}
+		if c.errCount > 0 {
+			c.ctx.Response.Header.Set("X-Error-Count", fmt.Sprint(c.errCount))
+		}
+		return nil
+	}
+	if p := a.room(64 + 64*len(c.errs)); p != nil {
+		return p
+	}
+	if n > 0 {
+		c.out = c.out[:len(c.out)-1]
+	}
+	c.out = append(c.out, ']')
+	if c.errCount > 0 {
+		c.out = append(c.out, ',')
+		c.out = appendErrors(c.out, c.errs, c.errCount)
+	}
+	c.out = append(c.out, '}')
+	return nil
+}
+
+// compressFrom is the size from which an answer is worth compressing.
+const compressFrom = 1 << 10
+
+var gzipWriters sync.Pool
+
+// compress codes the answer as the client asked.
+func (c *call) compress(enc coding) *problem {
+	if enc == codingIdentity || len(c.out) < compressFrom {
+		return nil
+	}
+	m := c.s.mem
+	most := len(c.out) + len(c.out)>>7 + 1<<10
+	if !m.take(encoderMemory) {
+		return c.s.overloaded(encoderMemory)
+	}
+	defer m.give(encoderMemory)
+	room, ok := m.bytes.get(most)
+	if !ok {
+		return c.s.overloaded(int64(most))
+	}
+	var coded []byte
+	if enc == codingZstd {
+		coded = c.s.encoder().EncodeAll(c.out, room)
+	} else {
+		w := appender{room}
+		z, _ := gzipWriters.Get().(*gzip.Writer)
+		if z == nil {
+			z, _ = gzip.NewWriterLevel(&w, gzip.BestSpeed)
+		} else {
+			z.Reset(&w)
+		}
+		_, _ = z.Write(c.out) // an appender does not fail
+		_ = z.Close()
+		z.Reset(nil)
+		gzipWriters.Put(z)
+		coded = w.b
+	}
+	if coded, ok = m.bytes.swap(room, coded); !ok {
+		return c.s.overloaded(int64(most))
+	}
+	m.bytes.put(c.out)
+	c.out = coded
+	c.ctx.Response.Header.Set("Content-Encoding", enc.String())
+	return nil
+}
+
+// encoderMemory is charged for an encoder at work.
+const encoderMemory = 8 << 20
+
+type appender struct{ b []byte }
+
+func (a *appender) Write(p []byte) (int, error) {
+	a.b = append(a.b, p...)
+	return len(p), nil
+}
+
+// encoder returns the zstd encoder, made at the first use.
+func (s *Server) encoder() *zstd.Encoder {
+	s.zstdOnce.Do(func() {
+		z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(s.cfg.Workers), zstd.WithLowerEncoderMem(true))
+		if err != nil {
+			panic("server: " + err.Error())
+		}
+		s.zstd = z
+	})
+	return s.zstd
+}

@@ -1,0 +1,264 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// firstBuffer is how much memory a body gets on the word of its Content-Length;
+// beyond it memory follows the bytes that really came.
+const firstBuffer = 4 << 20
+
+// slack stands behind a body so that kernels may read whole registers.
+const slack = 64
+
+// paced reads a body from a connection and sees to it that it keeps coming:
+// every read pushes the read deadline on, but only as far as the mean rate
+// allows. It also counts, and refuses bodies above the limit as they were sent.
+type paced struct {
+	r     io.Reader
+	conn  net.Conn
+	s     *Server
+	start time.Time
+	set   time.Time // when the deadline was last moved
+	n     int64     // bytes read
+	limit int64
+	eof   bool
+}
+
+var errBodyTooLarge = errors.New("server: body over the limit")
+
+func (p *paced) Read(b []byte) (int, error) {
+	if p.conn != nil {
+		if now := time.Now(); now.Sub(p.set) > p.s.cfg.StallTimeout/16 {
+			p.set = now
+			if err := p.conn.SetReadDeadline(p.s.deadline(p.start, now, p.n)); err != nil {
+				return 0, err
+			}
+		}
+	}
+	n, err := p.r.Read(b)
+	p.n += int64(n)
+	if err == io.EOF {
+		p.eof = true
+	}
+	if p.n > p.limit {
+		return n, errBodyTooLarge
+	}
+	return n, err
+}
+
+// deadline is when a transfer that began at start and moved n bytes by now
+// counts as too slow: after a pause of StallTimeout, or when the mean rate has
+// been below MinRate for that long.
+func (s *Server) deadline(start, now time.Time, n int64) time.Time {
+	d := start.Add(s.cfg.StallTimeout + time.Duration(float64(n)/float64(s.cfg.MinRate)*float64(time.Second)))
+	if stall := now.Add(s.cfg.StallTimeout); stall.Before(d) {
+		d = stall
+	}
+	return d
+}
+
+// readBody reads the whole body into c.in, undoing its coding. Memory grows
+// with what has come in, never with what was announced.
+func (c *call) readBody(enc coding) *problem {
+	s := c.s
+	length := c.ctx.Request.Header.ContentLength()
+	if int64(length) > s.cfg.MaxBody {
+		return s.tooLarge()
+	}
+	stream := c.ctx.RequestBodyStream()
+	if stream == nil {
+		c.bodyRead = true
+		return nil
+	}
+	c.reading = true
+	p := &c.paced
+	*p = paced{r: stream, s: s, limit: s.cfg.MaxBody}
+	// Up to 8 KiB of a body of known length are here before the handler runs.
+	if length < 0 || length > 8<<10 {
+		p.conn, p.start = c.ctx.Conn(), c.start
+	}
+	var pr *problem
+	switch enc {
+	case codingGzip:
+		pr = c.readGzip(p)
+	case codingZstd:
+		pr = c.readZstd(p)
+	default:
+		first := int64(length)
+		if first < 0 {
+			first = 64 << 10
+		}
+		pr = c.fill(p, min(first, firstBuffer))
+	}
+	if pr == nil && length >= 0 && p.n < int64(length) {
+		pr = fail(codeBadRequest, truncated)
+	}
+	c.bodyRead = p.eof && pr == nil
+	*p = paced{}
+	return pr
+}
+
+const truncated = "the body ended before all of it had come"
+
+// fill reads r to its end into c.in, whose first room is for first bytes.
+func (c *call) fill(r io.Reader, first int64) *problem {
+	s := c.s
+	var ok bool
+	if c.in, ok = s.mem.bytes.get(int(first) + slack); !ok {
+		return s.overloaded(int64(cap(c.in)) + first)
+	}
+	n := 0
+	for {
+		room := cap(c.in) - slack
+		if n == room {
+			// Full: one more byte says whether there is more to come.
+			var one [1]byte
+			k, err := r.Read(one[:])
+			if k > 0 {
+				want := min(2*int64(room), s.cfg.MaxBody+1)
+				if c.in, ok = s.mem.bytes.grow(c.in, int(max(want, int64(n)+1))+slack); !ok {
+					return s.overloaded(want)
+				}
+				c.in = append(c.in[:n], one[0])
+				n++
+			}
+			if err != nil {
+				return c.ended(n, err)
+			}
+		} else {
+			k, err := r.Read(c.in[n:room])
+			n += k
+			c.in = c.in[:n]
+			if err != nil {
+				return c.ended(n, err)
+			}
+		}
+		if int64(n) > s.cfg.MaxBody {
+			return s.tooLarge()
+		}
+	}
+}
+
+// ended says what the end of reading means.
+func (c *call) ended(n int, err error) *problem {
+	var timeout net.Error
+	switch {
+	case int64(n) > c.s.cfg.MaxBody, errors.Is(err, errBodyTooLarge):
+		return c.s.tooLarge()
+	case err == io.EOF:
+		return nil
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return fail(codeRequestTimeout, "the body came in too slowly")
+	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		return fail(codeBadRequest, "the compressed body needs a window over 8 MiB")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fail(codeBadRequest, truncated)
+	case c.decoding:
+		return fail(codeBadRequest, "the compressed body is damaged")
+	}
+	return fail(codeBadRequest, "the body cannot be read: broken chunks, or the connection was lost")
+}
+
+// What a decoder holds while it works, charged to the memory in flight.
+const (
+	gzipMemory = 64 << 10
+	zstdMemory = 20 << 20
+	zstdWindow = 8 << 20 // RFC 8878 §3.1.1.1.2 asks for at least this much
+)
+
+var (
+	gzipReaders sync.Pool
+	zstdReaders sync.Pool
+)
+
+func (c *call) readGzip(p *paced) *problem {
+	if !c.s.mem.take(gzipMemory) {
+		return c.s.overloaded(gzipMemory)
+	}
+	defer c.s.mem.give(gzipMemory)
+	c.decoding = true
+	z, _ := gzipReaders.Get().(*gzip.Reader)
+	var err error
+	if z == nil {
+		z, err = gzip.NewReader(p)
+	} else {
+		err = z.Reset(p)
+	}
+	if err != nil {
+		if err == io.EOF { // nothing at all is no gzip
+			err = io.ErrUnexpectedEOF
+		}
+		return c.ended(0, err)
+	}
+	pr := c.fill(z, 64<<10)
+	if pr == nil {
+		gzipReaders.Put(z)
+	}
+	return pr
+}
+
+func (c *call) readZstd(p *paced) *problem {
+	if !c.s.mem.take(zstdMemory) {
+		return c.s.overloaded(zstdMemory)
+	}
+	defer c.s.mem.give(zstdMemory)
+	c.decoding = true
+	z, _ := zstdReaders.Get().(*zstd.Decoder)
+	var err error
+	if z == nil {
+		z, err = zstd.NewReader(p, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(zstdWindow))
+	} else {
+		err = z.Reset(p)
+	}
+	if err != nil {
+		return c.ended(0, err)
+	}
+	pr := c.fill(z, 64<<10)
+	if pr == nil && p.n == 0 {
+		pr = fail(codeBadRequest, truncated)
+	}
+	if pr == nil && z.Reset(nil) == nil { // lets go of the connection
+		zstdReaders.Put(z)
+	} else {
+		z.Close()
+	}
+	return pr
+}
+
+// linger reads and drops what a client is still sending after its answer went
+// out, so that the answer is not lost to a reset connection: closing a socket
+// with unread bytes resets it. Bounded in time.
+func (s *Server) linger(conn net.Conn) {
+	end := time.Now().Add(s.cfg.LingerTimeout)
+	if conn.SetDeadline(end) != nil {
+		return
+	}
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		if half.CloseWrite() != nil {
+			return
+		}
+	}
+	s.lingering.add(conn)
+	defer s.lingering.remove(conn)
+	buf, ok := s.mem.bytes.get(64 << 10)
+	if !ok {
+		buf = make([]byte, 0, minClass)
+	} else {
+		defer s.mem.bytes.put(buf)
+	}
+	for left := s.cfg.MaxBody; left > 0; {
+		n, err := conn.Read(buf[:cap(buf)])
+		left -= int64(n)
+		if err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,167 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/velonym/velonym/engine/audit"
+	"github.com/velonym/velonym/engine/token"
+)
+
+// Verifier says what a token allows; *token.Verifier is one.
+type Verifier interface {
+	Verify(ctx context.Context, raw []byte, ops token.Ops) (*token.Grant, error)
+}
+
+// Keystore is asked whether keys can be read; *keys.Keystore is one.
+type Keystore interface {
+	Change(ctx context.Context) (uint64, error)
+}
+
+// Audit takes the records; *audit.Log is one. Give it a delay (audit.Options)
+// so that forward calls do not each wait for a write; a record of a reversing
+// call has Sync set and is on disk before the answer is sent.
+type Audit interface {
+	Append(r audit.Record) error
+	Check() error // nil when records can be written; tries again after a failure
+}
+
+// Config says how to serve. Verifier is required; the zero value of everything
+// else is a sound default.
+type Config struct {
+	Verifier Verifier
+	Keystore Keystore // looked at once a second for readiness; nil: not looked at
+	Audit    Audit    // nil: nothing is recorded
+
+	// AuditContinue goes on answering when a record cannot be written (a full
+	// disk). Without it such requests are refused with 503 UNAVAILABLE, and the
+	// server is not ready until a record can be written again.
+	AuditContinue bool
+
+	// MaxBody is the largest body in bytes, after decompression; 0: 256 MiB. It
+	// is at most 1 GiB.
+	MaxBody int64
+	// MaxInFlight bounds the memory of requests in bytes: their bodies, the
+	// positions of their values, their answers until they are written, and
+	// buffers kept for reuse. Requests beyond it are refused with 503
+	// OVERLOADED; one that could not be served by an idle server either is
+	// refused with 413. 0: 2 GiB. With MaxConns connections the process needs at
+	// most MaxInFlight + 40 KiB × MaxConns + 64 MiB, and what the garbage
+	// collector leaves uncollected on top, which GOMEMLIMIT bounds.
+	MaxInFlight int64
+	// MaxConns is the number of open connections; 0: 4096. More are answered
+	// with 503 OVERLOADED and closed.
+	MaxConns int
+	// Workers is the number of goroutines that share the values of one large
+	// request; 0: one a core.
+	Workers int
+
+	// HeaderTimeout is how long a request's header may take, from the first
+	// byte on, or from the connection's start; 0: 10 s.
+	HeaderTimeout time.Duration
+	// IdleTimeout is how long a connection may be kept without a request; 0: 2 min.
+	IdleTimeout time.Duration
+	// StallTimeout is how long a body, or the reading of an answer, may pause; 0: 30 s.
+	StallTimeout time.Duration
+	// MinRate is the least mean rate at which a body must come in and an answer
+	// must be taken, in bytes a second, counted after StallTimeout; 0: 16 KiB/s.
+	MinRate int64
+	// LingerTimeout is how long the rest of a refused body is read and dropped
+	// after the answer, so that the client sees the answer and no reset
+	// connection; 0: 5 s.
+	LingerTimeout time.Duration
+
+	// DrainDelay is the time between the end of readiness and the end of
+	// listening when the server is shut down: balancers notice, and busy
+	// clients are told to close; 0: 1 s, negative: none.
+	DrainDelay time.Duration
+
+	// TLS serves HTTPS; nil: plain HTTP. See [LoadTLS].
+	TLS *TLS
+
+	// CORS lists the origins that browsers may call from; "*" stands for all.
+	// nil: none, no CORS header is ever sent.
+	CORS []string
+
+	// Metrics serves /metrics on the data listener too. Set it only where there
+	// is no admin listener.
+	Metrics bool
+	// Pprof adds /debug/pprof to the admin handler.
+	Pprof bool
+	// Version, Commit and Kernel are the labels of the metric velonym_build_info.
+	Version, Commit, Kernel string
+
+	// AccessLog logs every request, not only refused ones.
+	AccessLog bool
+	// Log takes the server's log; nil: nothing is logged. No value, token or
+	// key is ever logged.
+	Log *slog.Logger
+
+	// OnReload are called by [Server.Reload], each under its name in the log:
+	// reopening of log and audit files, issuer keys.
+	OnReload []ReloadHook
+}
+
+// ReloadHook is something to read again on SIGHUP.
+type ReloadHook struct {
+	Name string
+	Func func() error
+}
+
+// maxMaxBody keeps the positions of a body within 32 bits with room to spare.
+const maxMaxBody = 1 << 30
+
+// readBuffer is the read buffer of a connection, which bounds the header: a
+// token has up to 8 KiB.
+const readBuffer = 16 << 10
+
+func (c Config) withDefaults() (Config, error) {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	if c.Verifier == nil {
+		return c, errors.New("server: a verifier is needed")
+	}
+	if c.MaxBody == 0 {
+		c.MaxBody = 256 << 20
+	}
+	if c.MaxBody < 1 || c.MaxBody > maxMaxBody {
+		return c, errors.New("server: the largest body must be between 1 byte and 1 GiB")
+	}
+	if c.MaxInFlight == 0 {
+		c.MaxInFlight = 2 << 30
+	}
+	if c.MaxInFlight < 1<<20 {
+		return c, errors.New("server: less than 1 MiB in flight serves nobody")
+	}
+	if c.MaxConns == 0 {
+		c.MaxConns = 4096
+	}
+	if c.Workers == 0 {
+		c.Workers = runtime.GOMAXPROCS(0)
+	}
+	if c.MinRate == 0 {
+		c.MinRate = 16 << 10
+	}
+	if c.MaxConns < 1 || c.Workers < 1 || c.MinRate < 1 {
+		return c, errors.New("server: connections, workers and the least rate must be positive")
+	}
+	def(&c.HeaderTimeout, 10*time.Second)
+	def(&c.IdleTimeout, 2*time.Minute)
+	def(&c.StallTimeout, 30*time.Second)
+	def(&c.LingerTimeout, 5*time.Second)
+	def(&c.DrainDelay, time.Second)
+	if c.HeaderTimeout < 0 || c.IdleTimeout < 0 || c.StallTimeout < 0 || c.LingerTimeout < 0 {
+		return c, errors.New("server: timeouts must be positive")
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	return c, nil
+}

@@ -1,0 +1,467 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/token"
+)
+
+func TestDocumentedCall(t *testing.T) {
+	r := newRig(t, nil)
+	tok := r.token("pseudonymise", nil)
+	// The values of curl --data "Example PID 1,Example PID 2".
+	got := r.post(forwardPath, tok, csvType, "Example PID 1,Example PID 2").strings(t)
+	if len(got) != 2 || len(got[0]) != 32 || len(got[1]) != 32 || got[0] == got[1] {
+		t.Fatalf("two values became %q", got)
+	}
+	same := r.post(forwardPath, tok, jsonType, jsonOf("Example PID 1", "Example PID 2")).strings(t)
+	if !slices.Equal(got, same) {
+		t.Errorf("CSV gives %q, JSON gives %q", got, same)
+	}
+	back := r.post(reversePath, r.token("reverse", nil), csvType, strings.Join(got, ",")).strings(t)
+	if !slices.Equal(back, []string{"Example PID 1", "Example PID 2"}) {
+		t.Errorf("reversed to %q", back)
+	}
+}
+
+// TestShapes sends values in every shape and takes them back.
+func TestShapes(t *testing.T) {
+	r := newRig(t, nil)
+	fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
+	for _, c := range []struct {
+		name, contentType, body string
+		want                    []string
+	}{
+		{"no items", jsonType, `{"data":[]}`, []string{}},
+		{"parameters", "Application/JSON; charset=utf-8", jsonOf("a"), []string{"a"}},
+		{"other members", jsonType, `{"x":{"data":[1]},"data":["a"],"y":null}`, []string{"a"}},
+		{"spaces", jsonType, " {\n\t\"data\" : [ \"a\" , \"b\" ] }\r\n", []string{"a", "b"}},
+		{"escapes", jsonType, `{"data":["a\"b\\c","\u00e9\ud83d\ude00","\/"]}`, []string{`a"b\c`, "é😀", "/"}},
+		{"empty stays empty", jsonType, jsonOf("", "a", ""), []string{"", "a", ""}},
+		{"long", jsonType, jsonOf(strings.Repeat("long value ", 30)), []string{strings.Repeat("long value ", 30)}},
+		{"no CSV", csvType, "", []string{}},
+		{"a line end adds nothing", csvType, "a,b\n", []string{"a", "b"}},
+		{"row by row", csvType, "a,b\r\nc,d\r\ne\r\n", []string{"a", "b", "c", "d", "e"}},
+		{"quotes", "text/csv; header=absent", "\"a,b\",\"c\"\"d\"\n\"\",e", []string{"a,b", `c"d`, "", "e"}},
+		{"byte order mark", csvType, "\ufeffa,b", []string{"a", "b"}},
+		{"empty fields", csvType, ",a,\n", []string{"", "a", ""}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			psn := r.post(forwardPath, fwd, c.contentType, c.body).strings(t)
+			if len(psn) != len(c.want) {
+				t.Fatalf("%d values became %d", len(c.want), len(psn))
+			}
+			for i, p := range psn {
+				if (p == "") != (c.want[i] == "") || p != "" && p == c.want[i] {
+					t.Errorf("value %d became %q", i, p)
+				}
+			}
+			back := r.post(reversePath, rev, jsonType, jsonOf(psn...)).strings(t)
+			if !slices.Equal(back, c.want) {
+				t.Errorf("came back as %q, want %q", back, c.want)
+			}
+		})
+	}
+}
+
+func TestAcceptCSV(t *testing.T) {
+	r := newRig(t, nil)
+	fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
+	for _, c := range []struct{ name, contentType, body, back string }{
+		{"as it came", csvType, "a,b\r\n\"c,d\",\"e\"\"f\"\r\n\r\n\"\",\r\n", "a,b\r\n\"c,d\",\"e\"\"f\"\r\n\r\n\"\",\r\n"},
+		{"no line end", csvType, "a,b", "a,b"},
+		{"byte order mark", csvType, "\ufeff\"a\",b\n", "\"a\",b\n"},
+		{"an array, one a line", jsonType, jsonOf("a", "", "b,c", `d"e`), "a\n\"\"\n\"b,c\"\n\"d\"\"e\"\n"},
+		{"nothing", csvType, "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := r.post(forwardPath, fwd, c.contentType, c.body, "Accept", "text/csv")
+			if a.status != 200 || !strings.HasPrefix(a.header.Get("Content-Type"), "text/csv") {
+				t.Fatalf("status %d, type %q: %s", a.status, a.header.Get("Content-Type"), a.body)
+			}
+			if strings.Count(string(a.body), "\n") != strings.Count(c.back, "\n") || strings.Count(string(a.body), "\r") != strings.Count(c.back, "\r") {
+				t.Errorf("lines of %q are lost in %q", c.back, a.body)
+			}
+			b := r.post(reversePath, rev, csvType, string(a.body), "Accept", "text/csv;q=0.9, application/json;q=0.1")
+			if string(b.body) != c.back {
+				t.Errorf("came back as %q, want %q", b.body, c.back)
+			}
+		})
+	}
+	if a := r.post(forwardPath, fwd, csvType, "a", "Accept", "application/json, text/csv;q=0.5"); a.header.Get("Content-Type") != jsonType {
+		t.Errorf("JSON was preferred, and the answer is %q", a.header.Get("Content-Type"))
+	}
+}
+
+// TestErrorTable has a case for every row of the table of errors.
+func TestErrorTable(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MaxBody = 100_000; c.MaxInFlight = 8 << 20 })
+	r.project("oneway", func(p *keys.Project) { p.Method = "irreversible"; p.Retention = time.Time{} })
+	r.project("gone", nil)
+	r.project("brief", func(p *keys.Project) { p.Retention = time.Now().Add(30 * time.Minute).UTC().Truncate(time.Second) })
+	r.project("teams", func(p *keys.Project) { p.Orgs = []string{"north"} })
+	r.project("numbers", func(p *keys.Project) { p.Format = "digits" })
+	fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
+	brief := r.token("pseudonymise", func(q *token.Request) { q.Project = "brief" })
+	gone := r.token("pseudonymise", func(q *token.Request) { q.Project = "gone" })
+	if _, err := r.ks.Sever(context.Background(), "gone"); err != nil {
+		t.Fatal(err)
+	}
+	revoked, claims, err := r.issuer.Create(context.Background(), r.ks, token.Request{Project: "study", TTL: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.ks.Revoke(context.Background(), claims.ID, claims.Expires); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.verifier.Sync(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	bearerOf := func(code string) string {
+		return fmt.Sprintf(`Bearer realm="velonym", error=%q`, code)
+	}
+	item := r.token("pseudonymise", func(q *token.Request) { q.Err = "item" })
+	for _, c := range []struct {
+		name, method, path, tok, contentType, body string
+		status                                     int
+		code                                       string
+		challenge                                  string // prefix of WWW-Authenticate
+		detail                                     string // part of detail
+	}{
+		{"malformed JSON", "POST", forwardPath, fwd, jsonType, `{"data":["a",}`, 400, "BAD_REQUEST", "", "byte 13"},
+		{"malformed JSON, item mode", "POST", forwardPath, item, jsonType, `{"data":["a",}`, 400, "BAD_REQUEST", "", "byte 13"},
+		{"empty JSON", "POST", forwardPath, fwd, jsonType, ``, 400, "BAD_REQUEST", "", "byte 0"},
+		{"data twice", "POST", forwardPath, fwd, jsonType, `{"data":["a"],"data":["b"]}`, 400, "BAD_REQUEST", "", "twice"},
+		{"no data", "POST", forwardPath, fwd, jsonType, `{"date":["a"]}`, 400, "BAD_REQUEST", "", "data"},
+		{"invalid UTF-8", "POST", forwardPath, fwd, jsonType, "{\"data\":[\"\xff\"]}", 400, "BAD_REQUEST", "", "byte 10"},
+		{"malformed CSV", "POST", forwardPath, fwd, csvType, "a,b\nc,d\"e\n", 400, "BAD_REQUEST", "", "line 2"},
+		{"open quote", "POST", forwardPath, fwd, csvType, "a,b\n\"c", 400, "BAD_REQUEST", "", "line 2"},
+		{"no token", "POST", forwardPath, "", jsonType, jsonOf("a"), 401, "MISSING_TOKEN", `Bearer realm="velonym"`, ""},
+		{"no token at all", "POST", forwardPath, "junk", jsonType, jsonOf("a"), 401, "INVALID_TOKEN", bearerOf("invalid_token"), ""},
+		{"a changed token", "POST", forwardPath, fwd[:len(fwd)-4] + "AAAA", jsonType, jsonOf("a"), 401, "INVALID_TOKEN", bearerOf("invalid_token"), ""},
+		{"a huge token", "POST", forwardPath, strings.Repeat("a", 9000), jsonType, jsonOf("a"), 401, "INVALID_TOKEN", bearerOf("invalid_token"), ""},
+		{"a revoked token", "POST", forwardPath, revoked, jsonType, jsonOf("a"), 401, "REVOKED_TOKEN", bearerOf("invalid_token"), ""},
+		{"reverse token, forward call", "POST", forwardPath, rev, jsonType, jsonOf("a"), 403, "FORBIDDEN_OPERATION", bearerOf("insufficient_scope"), ""},
+		{"forward token, reverse call", "POST", reversePath, fwd, jsonType, jsonOf("a"), 403, "FORBIDDEN_OPERATION", bearerOf("insufficient_scope"), ""},
+		{"no such organisation", "POST", forwardPath, r.foreign(t, "teams", "south", "pseudonymise", "reversible"), jsonType, jsonOf("a"), 403, "UNKNOWN_DOMAIN", bearerOf("insufficient_scope"), ""},
+		{"no such project", "POST", forwardPath, r.foreign(t, "nowhere", "", "pseudonymise", "reversible"), jsonType, jsonOf("a"), 403, "UNKNOWN_DOMAIN", bearerOf("insufficient_scope"), ""},
+		{"irreversible, reversed", "POST", reversePath, r.foreign(t, "oneway", "", "reverse", "reversible"), jsonType, jsonOf("a"), 403, "FORBIDDEN_OPERATION", bearerOf("insufficient_scope"), ""},
+		{"severed", "POST", forwardPath, gone, jsonType, jsonOf("a"), 403, "RETENTION_EXPIRED", bearerOf("insufficient_scope"), ""},
+		{"no such path", "GET", "/api", "", jsonType, "", 404, "NOT_FOUND", "", ""},
+		{"GET", "GET", forwardPath, fwd, "", "", 405, "METHOD_NOT_ALLOWED", "", "POST"},
+		{"PUT", "PUT", reversePath, rev, jsonType, jsonOf("a"), 405, "METHOD_NOT_ALLOWED", "", "POST"},
+		{"POST to health", "POST", "/healthz", "", "", "", 405, "METHOD_NOT_ALLOWED", "", "GET"},
+		{"OPTIONS without CORS", "OPTIONS", forwardPath, "", "", "", 405, "METHOD_NOT_ALLOWED", "", ""},
+		{"too large", "POST", forwardPath, fwd, jsonType, jsonOf(strings.Repeat("a", 100_001)), 413, "TOO_LARGE", "", "100000 bytes"},
+		{"no content type", "POST", forwardPath, fwd, "", jsonOf("a"), 415, "UNSUPPORTED_MEDIA_TYPE", "", "application/json"},
+		{"a form", "POST", forwardPath, fwd, "application/x-www-form-urlencoded", "a,b", 415, "UNSUPPORTED_MEDIA_TYPE", "", "text/csv"},
+		{"a foreign pseudonym", "POST", reversePath, rev, jsonType, jsonOf("abc"), 422, "UNPROCESSABLE_VALUES", "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := []string{}
+			if c.contentType != "" {
+				h = append(h, "Content-Type", c.contentType)
+			}
+			if c.tok != "" {
+				h = append(h, "Authorization", "Bearer "+c.tok)
+			}
+			a := r.send(c.method, c.path, strings.NewReader(c.body), h...)
+			p := a.problem(t, c.status, c.code)
+			if !strings.Contains(p.Detail, c.detail) {
+				t.Errorf("detail %q does not say %q", p.Detail, c.detail)
+			}
+			if got := a.header.Get("WWW-Authenticate"); !strings.HasPrefix(got, c.challenge) || (got == "") != (c.challenge == "") || c.status == 401 && got == "" {
+				t.Errorf("WWW-Authenticate: %q, want %q…", got, c.challenge)
+			}
+			if c.name == "no token" && strings.Contains(a.header.Get("WWW-Authenticate"), "error") {
+				t.Error("a request without a token is told an error code")
+			}
+			if c.status == 405 && !strings.Contains(a.header.Get("Allow"), map[bool]string{true: "GET", false: "POST"}[strings.HasPrefix(c.path, "/h")]) {
+				t.Errorf("Allow: %q", a.header.Get("Allow"))
+			}
+		})
+	}
+	t.Run("expired and over", func(t *testing.T) {
+		r.now.move(2 * time.Hour)
+		defer r.now.move(-2 * time.Hour)
+		r.post(forwardPath, fwd, jsonType, jsonOf("a")).problem(t, 401, "EXPIRED_TOKEN")
+		r.post(forwardPath, brief, jsonType, jsonOf("a")).problem(t, 401, "EXPIRED_TOKEN")
+	})
+	t.Run("retention over", func(t *testing.T) {
+		r.project("ending", nil)
+		tok := r.token("pseudonymise", func(q *token.Request) { q.Project = "ending" })
+		if a := r.post(forwardPath, tok, jsonType, jsonOf("a")); a.status != 200 {
+			t.Fatalf("before: %s", a.body)
+		}
+		if err := r.ks.Shorten(context.Background(), "ending", r.now.Now().Add(10*time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		r.now.move(15 * time.Minute)
+		defer r.now.move(-15 * time.Minute)
+		r.post(forwardPath, tok, jsonType, jsonOf("a")).problem(t, 403, "RETENTION_EXPIRED")
+	})
+	t.Run("value codes", func(t *testing.T) {
+		digits := r.token("pseudonymise", func(q *token.Request) { q.Project = "numbers" })
+		for _, c := range []struct{ tok, path, body, code string }{
+			{rev, reversePath, jsonOf("Ab"), "NOT_A_PSEUDONYM"},
+			{fwd, forwardPath, jsonOf("a\nb"), "VALUE_NOT_TEXT"},
+			{fwd, forwardPath, jsonOf(strings.Repeat("x", 65536)), "VALUE_TOO_LONG"},
+			{digits, forwardPath, jsonOf("12345678901a"), "VALUE_NOT_IN_ALPHABET"},
+			{digits, forwardPath, jsonOf("12"), "VALUE_LENGTH"},
+			{fwd, forwardPath, `{"data":[7]}`, "NOT_A_STRING"},
+		} {
+			p := r.post(c.path, c.tok, jsonType, c.body).problem(t, 422, "UNPROCESSABLE_VALUES")
+			if len(p.Errors) != 1 || p.Errors[0].Index != 0 || p.Errors[0].Code != c.code || p.ErrorCount != 1 {
+				t.Errorf("%s: %+v", c.code, p)
+			}
+		}
+	})
+	t.Run("quota", func(t *testing.T) {
+		limited := r.token("pseudonymise", func(q *token.Request) { q.Limits = token.Limits{Req: 2} })
+		if p := r.post(forwardPath, limited, jsonType, jsonOf("a", "b", "c")); p.header.Get("Retry-After") != "" {
+			t.Error("waiting does not make a request smaller, but Retry-After is sent")
+		} else {
+			p.problem(t, 429, "QUOTA_EXCEEDED")
+		}
+		r.post(forwardPath, limited, jsonType, jsonOf("a", "", "c")).strings(t)
+		rated := r.token("pseudonymise", func(q *token.Request) { q.Limits = token.Limits{Rate: 10} })
+		r.post(forwardPath, rated, jsonType, jsonOf(slices.Repeat([]string{"v"}, 10)...)).strings(t)
+		p := r.post(forwardPath, rated, jsonType, jsonOf(slices.Repeat([]string{"v"}, 10)...))
+		p.problem(t, 429, "QUOTA_EXCEEDED")
+		if n, err := strconv.Atoi(p.header.Get("Retry-After")); err != nil || n < 1 || n > 2 {
+			t.Errorf("Retry-After: %q", p.header.Get("Retry-After"))
+		}
+	})
+	t.Run("overloaded", func(t *testing.T) {
+		if !r.srv.mem.take(r.srv.cfg.MaxInFlight - r.srv.mem.used.Load()) {
+			t.Fatal("the memory cannot be filled")
+		}
+		a := r.post(forwardPath, fwd, jsonType, jsonOf("a"))
+		r.srv.mem.give(r.srv.mem.used.Load())
+		a.problem(t, 503, "OVERLOADED")
+		if a.header.Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+		r.post(forwardPath, fwd, jsonType, jsonOf("a")).strings(t)
+	})
+}
+
+// foreign signs claims that the issuer's own door would not: for what is not
+// stored here.
+func (r *rig) foreign(t testing.TB, prj, org, op, method string) string {
+	t.Helper()
+	now := r.now.Now().UTC().Truncate(time.Second)
+	s, err := r.issuer.Issue(token.Claims{Issuer: "velonym", Audience: "velonym", ID: token.NewID(), IssuedAt: now, Expires: now.Add(time.Hour),
+		PSN: token.PSN{V: 1, Op: op, Dom: token.Domain{Prj: prj, Org: org}, Method: method, Ret: now.Add(time.Hour).Unix()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestItemMode(t *testing.T) {
+	r := newRig(t, nil)
+	rev := r.token("reverse", func(q *token.Request) { q.Err = "item" })
+	psn := r.post(forwardPath, r.token("pseudonymise", nil), jsonType, jsonOf("a\"b", "c")).strings(t)
+	body := fmt.Sprintf(`{"data":["nonsense",%q,17,"",%q,null]}`, psn[0], psn[1])
+	a := r.post(reversePath, rev, jsonType, body)
+	got := a.data(t)
+	show := func(s *string) string {
+		if s == nil {
+			return "null"
+		}
+		return strconv.Quote(*s)
+	}
+	var all []string
+	for _, s := range got {
+		all = append(all, show(s))
+	}
+	if want := []string{"null", `"a\"b"`, "null", `""`, `"c"`, "null"}; !slices.Equal(all, want) {
+		t.Errorf("items %v, want %v", all, want)
+	}
+	var e problemOf
+	if err := json.Unmarshal(a.body, &e); err != nil || e.ErrorCount != 3 || len(e.Errors) != 3 ||
+		e.Errors[0].Index != 0 || e.Errors[1].Index != 2 || e.Errors[2].Index != 5 ||
+		e.Errors[0].Code != "NOT_A_PSEUDONYM" || e.Errors[1].Code != "NOT_A_STRING" || e.Errors[2].Code != "NOT_A_STRING" {
+		t.Errorf("errors of %s", a.body)
+	}
+	a = r.post(reversePath, rev, csvType, "nonsense,"+psn[1]+"\nx\n", "Accept", "text/csv")
+	if string(a.body) != "\"\",c\n\"\"\n" || a.header.Get("X-Error-Count") != "2" {
+		t.Errorf("CSV: %q, %s errors", a.body, a.header.Get("X-Error-Count"))
+	}
+	r.post(reversePath, rev, jsonType, `{"data":["nonsense"`).problem(t, 400, "BAD_REQUEST")
+}
+
+// TestManyErrors checks that the list is cut at 100 and the count is not, over
+// several chunks and in order.
+func TestManyErrors(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Workers = 1 })
+	values := make([]string, 3*chunk+5)
+	for i := range values {
+		values[i] = "ok"
+		if i%1000 == 7 {
+			values[i] = "not\ttext"
+		}
+	}
+	want := (len(values) + 992) / 1000
+	p := r.post(forwardPath, r.token("pseudonymise", nil), jsonType, jsonOf(values...)).problem(t, 422, "UNPROCESSABLE_VALUES")
+	if p.ErrorCount != want || len(p.Errors) != min(want, 100) {
+		t.Errorf("%d errors, %d listed, want %d", p.ErrorCount, len(p.Errors), want)
+	}
+	for i, e := range p.Errors {
+		if e.Index != 1000*i+7 {
+			t.Fatalf("error %d is of value %d", i, e.Index)
+		}
+	}
+	data := r.post(forwardPath, r.token("pseudonymise", func(q *token.Request) { q.Err = "item" }), jsonType, jsonOf(values...)).data(t)
+	if len(data) != len(values) {
+		t.Fatalf("%d values became %d", len(values), len(data))
+	}
+	for i, d := range data {
+		if (d == nil) != (i%1000 == 7) {
+			t.Fatalf("value %d", i)
+		}
+	}
+}
+
+// TestTaggedBytes reverses values that JSON cannot carry.
+func TestTaggedBytes(t *testing.T) {
+	r := newRig(t, nil)
+	r.project("tagged", func(p *keys.Project) { p.Tag = 128; p.Policy = "different" })
+	of := func(q *token.Request) { q.Project = "tagged" }
+	a := r.post(forwardPath, r.token("pseudonymise", of), csvType, "caf\xe9,\"tab\there\",plain", "Accept", "text/csv")
+	if a.status != 200 {
+		t.Fatalf("%s", a.body)
+	}
+	b := r.post(reversePath, r.token("reverse", of), csvType, string(a.body), "Accept", "text/csv")
+	if string(b.body) != "caf\xe9,\"tab\there\",plain" {
+		t.Errorf("came back as %q", b.body)
+	}
+	p := r.post(reversePath, r.token("reverse", of), csvType, string(a.body)).problem(t, 422, "UNPROCESSABLE_VALUES")
+	if p.ErrorCount != 1 || p.Errors[0].Index != 0 || p.Errors[0].Code != "VALUE_NOT_TEXT" {
+		t.Errorf("%+v", p)
+	}
+	got := r.post(reversePath, r.token("reverse", func(q *token.Request) { q.Project = "tagged"; q.Err = "item" }), csvType, string(a.body)).data(t)
+	if got[0] != nil || *got[1] != "tab\there" || *got[2] != "plain" {
+		t.Errorf("items %v", got)
+	}
+}
+
+// TestAlphabetWithQuotes has results that need escapes.
+func TestAlphabetWithQuotes(t *testing.T) {
+	r := newRig(t, nil)
+	r.project("odd", func(p *keys.Project) { p.Format = `fpe:"\,;` })
+	of := func(q *token.Request) { q.Project = "odd" }
+	in := []string{`"\,;"\,;"\`, `;;;;;;;;;;;;`, `,,,,,,,,,,`}
+	psn := r.post(forwardPath, r.token("pseudonymise", of), jsonType, jsonOf(in...)).strings(t)
+	back := r.post(reversePath, r.token("reverse", of), jsonType, jsonOf(psn...)).strings(t)
+	if !slices.Equal(back, in) || slices.Equal(psn, in) {
+		t.Errorf("%q became %q and came back as %q", in, psn, back)
+	}
+}
+
+func TestSecondaryAndDocument(t *testing.T) {
+	r := newRig(t, nil)
+	r.project("target", func(p *keys.Project) { p.Format = "hex" })
+	r.project("paper", func(p *keys.Project) { p.Policy = "document" })
+	in := []string{"a", "b", "a", ""}
+	psn := r.post(forwardPath, r.token("pseudonymise", nil), jsonType, jsonOf(in...)).strings(t)
+	moved := r.post(forwardPath, r.token("secondary", func(q *token.Request) { q.Project, q.Source = "target", "study" }), jsonType, jsonOf(psn...)).strings(t)
+	direct := r.post(forwardPath, r.token("pseudonymise", func(q *token.Request) { q.Project = "target" }), jsonType, jsonOf(in...)).strings(t)
+	if !slices.Equal(moved, direct) {
+		t.Errorf("moved %q, made %q", moved, direct)
+	}
+	paper := r.token("pseudonymise", func(q *token.Request) { q.Project = "paper" })
+	one := r.post(forwardPath, paper, jsonType, jsonOf(in...)).strings(t)
+	two := r.post(forwardPath, paper, jsonType, jsonOf(in...)).strings(t)
+	if !slices.Equal(one, two) || one[0] == one[2] {
+		t.Errorf("two documents: %q, %q", one, two)
+	}
+}
+
+func TestRequestID(t *testing.T) {
+	r := newRig(t, nil)
+	tok := r.token("pseudonymise", nil)
+	seen := map[string]bool{}
+	for _, sent := range []string{"", "abc-123_X.y:z", "with space", strings.Repeat("a", 129), "<script>", "é"} {
+		a := r.post(forwardPath, tok, csvType, "a", "X-Request-Id", sent)
+		got := a.header.Get("X-Request-Id")
+		if sane := sent == "abc-123_X.y:z"; (got == sent) != sane {
+			t.Errorf("sent %q, got %q", sent, got)
+		}
+		if seen[got] {
+			t.Errorf("%q was given before", got)
+		}
+		seen[got] = true
+		if !strings.Contains(r.records(), strconv.Quote(got)) {
+			t.Errorf("the audit log does not name request %q", got)
+		}
+	}
+	a := r.send("GET", "/nowhere", nil, "X-Request-Id", "my-id")
+	if a.header.Get("X-Request-Id") != "my-id" {
+		t.Error("not echoed with an error")
+	}
+	r.post(forwardPath, "junk", csvType, "a", "X-Request-Id", "logged-id").problem(t, 401, "INVALID_TOKEN")
+	if !strings.Contains(r.log.String(), `"request":"logged-id"`) || !strings.Contains(r.log.String(), `"code":"INVALID_TOKEN"`) {
+		t.Errorf("log: %s", r.log.String())
+	}
+}
+
+func TestAuthorizationForms(t *testing.T) {
+	r := newRig(t, nil)
+	tok := r.token("pseudonymise", nil)
+	for _, c := range []struct {
+		value string
+		want  int
+	}{
+		{"Bearer " + tok, 200}, {"bearer " + tok, 200}, {"BEARER   " + tok, 200},
+		{"Basic " + tok, 401}, {tok, 401}, {"Bearer", 401}, {"Bearer ", 401}, {"Bearer" + tok, 401}, {"Bearer " + tok + " x", 401},
+	} {
+		if a := r.send("POST", forwardPath, strings.NewReader("a"), "Content-Type", csvType, "Authorization", c.value); a.status != c.want {
+			t.Errorf("%.12q…: status %d, want %d", c.value, a.status, c.want)
+		}
+	}
+	a := r.send("POST", forwardPath, strings.NewReader("a"), "Content-Type", csvType, "Authorization", "Bearer "+tok, "Authorization", "Bearer "+tok)
+	a.problem(t, 400, "BAD_REQUEST")
+}
+
+func TestPages(t *testing.T) {
+	r := newRig(t, nil)
+	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ready", "/metrics": "velonym_build_info{", "/openapi.json": `"openapi": "3.0.3"`} {
+		if a := r.send("GET", path, nil); a.status != 200 || !strings.Contains(string(a.body), want) {
+			t.Errorf("%s: %d %.80s", path, a.status, a.body)
+		}
+		if a := r.send("HEAD", path, nil); a.status != 200 || len(a.body) != 0 {
+			t.Errorf("HEAD %s: %d, %d bytes", path, a.status, len(a.body))
+		}
+	}
+}
+
+func TestCORS(t *testing.T) {
+	off := newRig(t, nil)
+	tok := off.token("pseudonymise", nil)
+	if a := off.post(forwardPath, tok, csvType, "a", "Origin", "https://app.example"); a.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Error("CORS is on without being asked for")
+	}
+	r := newRig(t, func(c *Config) { c.CORS = []string{"https://app.example"} })
+	tok = r.token("pseudonymise", nil)
+	if a := r.post(forwardPath, tok, csvType, "a", "Origin", "https://app.example"); a.header.Get("Access-Control-Allow-Origin") != "https://app.example" {
+		t.Errorf("a configured origin is refused: %v", a.header)
+	}
+	if a := r.post(forwardPath, tok, csvType, "a", "Origin", "https://evil.example"); a.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Error("another origin is allowed")
+	}
+	a := r.send("OPTIONS", forwardPath, nil, "Origin", "https://app.example", "Access-Control-Request-Method", "POST")
+	if a.status != http.StatusNoContent || a.header.Get("Access-Control-Allow-Methods") != "POST" {
+		t.Errorf("preflight: %d %v", a.status, a.header)
+	}
+}

@@ -1,0 +1,210 @@
+package server
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+)
+
+// form is the shape of a body.
+type form uint8
+
+const (
+	formUnknown form = iota
+	formJSON
+	formCSV
+)
+
+// coding is a content coding.
+type coding uint8
+
+const (
+	codingUnknown coding = iota
+	codingIdentity
+	codingGzip
+	codingZstd
+)
+
+func (c coding) String() string {
+	switch c {
+	case codingGzip:
+		return "gzip"
+	case codingZstd:
+		return "zstd"
+	}
+	return "identity"
+}
+
+// bearer returns the token of an Authorization header (RFC 6750 §2.1), or nil
+// when the header is absent, has another scheme or names no token. The scheme
+// is compared without regard to case.
+func bearer(h []byte) []byte {
+	const scheme = "bearer"
+	if len(h) <= len(scheme) || !equalFold(h[:len(scheme)], scheme) || h[len(scheme)] != ' ' {
+		return nil
+	}
+	return bytes.Trim(h[len(scheme):], " \t")
+}
+
+// mediaType reads a Content-Type. Parameters are allowed and ignored, as the
+// contract says: JSON is UTF-8 whatever charset claims, and the fields of a
+// CSV are bytes.
+func mediaType(h []byte) form {
+	if i := bytes.IndexByte(h, ';'); i >= 0 {
+		h = h[:i]
+	}
+	switch h = bytes.Trim(h, " \t"); {
+	case equalFold(h, "application/json"):
+		return formJSON
+	case equalFold(h, "text/csv"):
+		return formCSV
+	}
+	return formUnknown
+}
+
+// contentCoding reads a Content-Encoding. One coding is understood at a time.
+func contentCoding(h []byte) coding {
+	switch h = bytes.Trim(h, " \t"); {
+	case len(h) == 0, equalFold(h, "identity"):
+		return codingIdentity
+	case equalFold(h, "gzip"), equalFold(h, "x-gzip"):
+		return codingGzip
+	case equalFold(h, "zstd"):
+		return codingZstd
+	}
+	return codingUnknown
+}
+
+// wantsCSV reads an Accept header: true when it names text/csv with a weight
+// that is not below the one it gives JSON. JSON is the answer to everything
+// else, so that nobody is refused for a careless Accept.
+func wantsCSV(h []byte) bool {
+	if len(h) == 0 {
+		return false
+	}
+	csv, json, csvFirst := -1, -1, false
+	eachItem(h, func(name []byte, q int) {
+		switch {
+		case equalFold(name, "text/csv"):
+			csvFirst = json < 0
+			csv = max(csv, q)
+		case equalFold(name, "application/json"):
+			json = max(json, q)
+		}
+	})
+	return csv > 0 && (csv > json || csv == json && csvFirst)
+}
+
+// acceptCoding reads an Accept-Encoding header and picks the coding of the
+// answer: the one with the greatest weight, zstd before gzip before none when
+// weights are equal.
+func acceptCoding(h []byte) coding {
+	if len(h) == 0 {
+		return codingIdentity
+	}
+	gzip, zstd, plain, any := -1, -1, -1, -1
+	eachItem(h, func(name []byte, q int) {
+		switch {
+		case equalFold(name, "gzip"), equalFold(name, "x-gzip"):
+			gzip = q
+		case equalFold(name, "zstd"):
+			zstd = q
+		case equalFold(name, "identity"):
+			plain = q
+		case len(name) == 1 && name[0] == '*':
+			any = q
+		}
+	})
+	if gzip < 0 {
+		gzip = any
+	}
+	// A star alone does not ask for zstd: few clients that send one know it.
+	switch {
+	case zstd > 0 && zstd >= gzip && zstd >= plain:
+		return codingZstd
+	case gzip > 0 && gzip >= plain:
+		return codingGzip
+	}
+	return codingIdentity
+}
+
+// eachItem calls f for every element of a list header with its weight in
+// thousandths (RFC 9110 §12.4.2). An unreadable weight counts as 0.
+func eachItem(h []byte, f func(name []byte, q int)) {
+	for len(h) > 0 {
+		item := h
+		if i := bytes.IndexByte(h, ','); i >= 0 {
+			item, h = h[:i], h[i+1:]
+		} else {
+			h = nil
+		}
+		name, params := item, []byte(nil)
+		if i := bytes.IndexByte(item, ';'); i >= 0 {
+			name, params = item[:i], item[i+1:]
+		}
+		if name = bytes.Trim(name, " \t"); len(name) == 0 {
+			continue
+		}
+		f(name, weight(params))
+	}
+}
+
+// weight reads q out of parameters, in thousandths; 1000 without one.
+func weight(params []byte) int {
+	for len(params) > 0 {
+		p := params
+		if i := bytes.IndexByte(params, ';'); i >= 0 {
+			p, params = params[:i], params[i+1:]
+		} else {
+			params = nil
+		}
+		p = bytes.Trim(p, " \t")
+		if len(p) < 2 || p[0]|0x20 != 'q' || p[1] != '=' {
+			continue
+		}
+		v, err := strconv.ParseFloat(string(p[2:]), 64)
+		if err != nil || !(v >= 0 && v <= 1) {
+			return 0
+		}
+		return int(v * 1000)
+	}
+	return 1000
+}
+
+// maxRequestID bounds the request ids that are taken over from a caller.
+const maxRequestID = 128
+
+// saneRequestID says whether a caller's id may be echoed and logged: 1 to 128
+// of the characters that ids are made of, none that a log or a header could
+// take for anything else.
+func saneRequestID(id []byte) bool {
+	if len(id) == 0 || len(id) > maxRequestID {
+		return false
+	}
+	for _, c := range id {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		case strings.IndexByte("-_.:/+=~", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// equalFold compares ASCII without regard to case; lower is in lower case.
+func equalFold(b []byte, lower string) bool {
+	if len(b) != len(lower) {
+		return false
+	}
+	for i := range b {
+		c := b[i]
+		if c >= 'A' && c <= 'Z' {
+			c |= 0x20
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,190 @@
+package server
+
+import (
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/velonym/velonym/csvfast"
+	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/engine/token"
+)
+
+// code says what became of a request. Its order is that of problems.
+type code uint8
+
+const (
+	codeOK code = iota
+	codeBadRequest
+	codeMissingToken
+	codeInvalidToken
+	codeExpiredToken
+	codeRevokedToken
+	codeForbiddenOperation
+	codeUnknownDomain
+	codeRetentionExpired
+	codeNotFound
+	codeMethodNotAllowed
+	codeRequestTimeout
+	codeTooLarge
+	codeUnsupportedMediaType
+	codeUnprocessableValues
+	codeQuotaExceeded
+	codeHeadersTooLarge
+	codeInternal
+	codeOverloaded
+	codeUnavailable
+	numCodes
+)
+
+// problems is the one table from what went wrong to what the client sees.
+var problems = [numCodes]struct {
+	status int
+	name   string // the member code, and the label of the metric
+	title  string
+}{
+	codeOK:                   {200, "OK", ""},
+	codeBadRequest:           {400, "BAD_REQUEST", "The request cannot be read"},
+	codeMissingToken:         {401, token.MissingToken, "A token is needed"},
+	codeInvalidToken:         {401, token.InvalidToken, "The token is not valid here"},
+	codeExpiredToken:         {401, token.ExpiredToken, "The token has expired"},
+	codeRevokedToken:         {401, token.RevokedToken, "The token was revoked"},
+	codeForbiddenOperation:   {403, token.ForbiddenOperation, "The token does not allow this"},
+	codeUnknownDomain:        {403, token.UnknownDomain, "No such project or organisation here"},
+	codeRetentionExpired:     {403, token.RetentionExpired, "The project's retention is over"},
+	codeNotFound:             {404, "NOT_FOUND", "No such resource"},
+	codeMethodNotAllowed:     {405, "METHOD_NOT_ALLOWED", "Method not allowed"},
+	codeRequestTimeout:       {408, "REQUEST_TIMEOUT", "The request came in too slowly"},
+	codeTooLarge:             {413, "TOO_LARGE", "The request is too large"},
+	codeUnsupportedMediaType: {415, "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type"},
+	codeUnprocessableValues:  {422, "UNPROCESSABLE_VALUES", "Some values cannot be transformed"},
+	codeQuotaExceeded:        {429, token.QuotaExceeded, "The token's budget or rate is spent"},
+	codeHeadersTooLarge:      {431, "HEADERS_TOO_LARGE", "The request header is too large"},
+	codeInternal:             {500, "INTERNAL", "The server failed"},
+	codeOverloaded:           {503, "OVERLOADED", "More work in flight than the server takes"},
+	codeUnavailable:          {503, "UNAVAILABLE", "The server cannot answer at the moment"},
+}
+
+func (c code) String() string { return problems[c].name }
+
+// problem is a refusal on its way to the client.
+type problem struct {
+	code       code
+	detail     string        // a sentence fragment; never holds a value, a token or a key
+	retryAfter time.Duration // when the same request may pass; 0: waiting does not help
+	bearer     string        // error code of RFC 6750 for WWW-Authenticate, "" for none
+	errors     []valueError  // the first of the bad values
+	errorCount int           // all of them
+}
+
+// valueError is one bad value.
+type valueError struct {
+	index int
+	code  suite.Code
+}
+
+// maxErrors is how many bad values are listed; error_count tells all of them.
+const maxErrors = 100
+
+func fail(c code, detail string) *problem { return &problem{code: c, detail: detail} }
+
+// busy is the advice to come back: long enough for requests in flight to end.
+func busy(c code, detail string) *problem {
+	return &problem{code: c, detail: detail, retryAfter: time.Second}
+}
+
+// ofToken translates what the verifier says. A refusal has a row of its own;
+// anything else is a fault on our side, and err is for the log alone.
+func ofToken(err error) (p *problem, fault error) {
+	var refused *token.Error
+	if !errors.As(err, &refused) {
+		return busy(codeUnavailable, "the keys cannot be read at the moment"), err
+	}
+	p = &problem{code: codeInvalidToken, detail: refused.Detail, retryAfter: refused.RetryAfter, bearer: refused.Bearer()}
+	for c := codeMissingToken; c < numCodes; c++ {
+		if problems[c].name == refused.Code {
+			p.code = c
+			break
+		}
+	}
+	return p, nil
+}
+
+// ofSyntax translates an error of csvfast's scanners, whose texts name the
+// place and never hold a byte of the input.
+func ofSyntax(err error) *problem {
+	var (
+		j *csvfast.SyntaxError
+		c *csvfast.ParseError
+	)
+	if errors.As(err, &j) || errors.As(err, &c) {
+		return fail(codeBadRequest, err.Error())
+	}
+	return fail(codeBadRequest, "the body cannot be read")
+}
+
+// appendJSON appends the problem as RFC 9457 has it.
+func (p *problem) appendJSON(b []byte) []byte {
+	row := &problems[p.code]
+	b = append(b, `{"type":"urn:velonym:problem:`...)
+	b = append(b, row.name...)
+	b = append(b, `","title":"`...)
+	b = append(b, row.title...)
+	b = append(b, `","status":`...)
+	b = strconv.AppendInt(b, int64(row.status), 10)
+	b = append(b, `,"code":"`...)
+	b = append(b, row.name...)
+	b = append(b, '"')
+	if p.detail != "" {
+		b = append(b, `,"detail":"`...)
+		b = csvfast.AppendJSONEscaped(b, []byte(p.detail))
+		b = append(b, '"')
+	}
+	if p.errorCount > 0 {
+		b = append(b, ',')
+		b = appendErrors(b, p.errors, p.errorCount)
+	}
+	return append(b, '}', '\n')
+}
+
+// appendErrors appends the members errors and error_count.
+func appendErrors(b []byte, list []valueError, count int) []byte {
+	b = append(b, `"errors":[`...)
+	for i, e := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, `{"index":`...)
+		b = strconv.AppendInt(b, int64(e.index), 10)
+		b = append(b, `,"code":"`...)
+		b = append(b, e.code.String()...)
+		b = append(b, `"}`...)
+	}
+	b = append(b, `],"error_count":`...)
+	return strconv.AppendInt(b, int64(count), 10)
+}
+
+// challenge returns the WWW-Authenticate header of RFC 6750 §3, or "" when the
+// answer takes none.
+func (p *problem) challenge() string {
+	const realm = `Bearer realm="velonym"`
+	switch {
+	case p.bearer != "":
+		return realm + `, error="` + p.bearer + `", error_description="` + quotable(p.detail) + `"`
+	case p.code == codeMissingToken:
+		return realm // RFC 6750 §3.1: no error code for a request without a token
+	}
+	return ""
+}
+
+// quotable keeps what error_description may hold (RFC 6750 §3): printable
+// ASCII without quotes and backslashes.
+func quotable(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c < 0x20 || c > 0x7e || c == '"' || c == '\\' {
+			b[i] = ' '
+		}
+	}
+	return string(b)
+}

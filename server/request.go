@@ -1,0 +1,588 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"net"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/velonym/velonym/csvfast"
+	"github.com/velonym/velonym/engine/audit"
+	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/engine/token"
+)
+
+// The header names and values of every answer, in the spelling that fasthttp
+// would bring them into.
+var (
+	hdrAccept          = []byte("Accept")
+	hdrAcceptEncoding  = []byte("Accept-Encoding")
+	hdrAuthorization   = []byte("Authorization")
+	hdrCacheControl    = []byte("Cache-Control")
+	hdrContentOptions  = []byte("X-Content-Type-Options")
+	hdrContentEncoding = []byte("Content-Encoding")
+	hdrRequestID       = []byte("X-Request-Id")
+	hdrRetryAfter      = []byte("Retry-After")
+	hdrSecurityPolicy  = []byte("Content-Security-Policy")
+	hdrTransport       = []byte("Strict-Transport-Security")
+
+	valNoStore   = []byte("no-store")
+	valNoSniff   = []byte("nosniff")
+	valPolicy    = []byte("default-src 'none'; frame-ancestors 'none'")
+	valTransport = []byte("max-age=31536000")
+
+	mimeJSON    = []byte("application/json")
+	mimeCSV     = []byte("text/csv; charset=utf-8")
+	mimeProblem = []byte("application/problem+json")
+)
+
+// endpoint is a place that tokens are good for.
+type endpoint struct {
+	path string
+	op   string // for the record of a call whose token says nothing: a to z and '-'
+	ops  token.Ops
+	rev  bool
+}
+
+var (
+	endpointForward = endpoint{"/api/request-psn", "pseudonymise", token.OpsForward, false}
+	endpointReverse = endpoint{"/api/request-psn-rev", "reverse", token.OpsReverse, true}
+)
+
+// call is one request at work. Calls are reused; the buffers belong to the
+// server's memory and go back as soon as they are done with: the body and the
+// positions when the answer is made, the answer when it is written, which
+// fasthttp tells by closing the user values of the request (see Close).
+type call struct {
+	s     *Server
+	ctx   *fasthttp.RequestCtx
+	start time.Time
+
+	idBuf [maxRequestID]byte
+	id    []byte
+
+	in, out  []byte
+	charged  int64 // memory that is in no pooled buffer
+	paced    paced
+	reading  bool // of the body has begun
+	bodyRead bool // to its end: the connection can go on
+	decoding bool
+	turned   net.Conn // to linger on when the answer is out
+
+	json  csvfast.DataArray
+	csv   *csvfast.Selector
+	long  []uint32 // lengths of the CSV fields with doubled quotes, as they came
+	batch suite.Batch
+
+	values, empty int64
+	errs          []valueError
+	errCount      int
+}
+
+// handle answers one request.
+func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	c := s.calls.Get().(*call)
+	c.s, c.ctx, c.start = s, ctx, time.Now()
+	if id := ctx.Request.Header.PeekCanonical(hdrRequestID); saneRequestID(id) {
+		c.id = append(c.idBuf[:0], id...)
+	} else {
+		c.id = s.ids.next(c.idBuf[:0])
+	}
+	ctx.SetUserValue(callKey, c)
+	defer c.recovered()
+
+	h := &ctx.Response.Header
+	h.SetCanonical(hdrRequestID, c.id)
+	h.SetCanonical(hdrContentOptions, valNoSniff)
+	h.SetCanonical(hdrCacheControl, valNoStore)
+	h.SetCanonical(hdrSecurityPolicy, valPolicy)
+	if s.cfg.TLS != nil {
+		h.SetCanonical(hdrTransport, valTransport)
+	}
+	if s.draining.Load() {
+		ctx.SetConnectionClose()
+	}
+	if len(s.cfg.CORS) > 0 {
+		s.allowOrigin(ctx)
+	}
+	switch string(ctx.Path()) {
+	case endpointForward.path:
+		c.transform(&endpointForward)
+	case endpointReverse.path:
+		c.transform(&endpointReverse)
+	default:
+		c.other()
+	}
+}
+
+// callKey is the name of the call among the user values of a request.
+const callKey = "velonym.call"
+
+// recovered answers 500 after a panic. The log gets the stack, whose arguments
+// are addresses, and the panic's value only if it is an error of the runtime
+// or a message of ours: both name indexes and lengths, never bytes.
+func (c *call) recovered() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	what := fmt.Sprintf("%T", v)
+	switch v := v.(type) {
+	case error:
+		if _, ok := v.(interface{ RuntimeError() }); ok {
+			what = v.Error()
+		}
+	case string:
+		what = v
+	}
+	c.s.log.Error("request failed", "request", string(c.id), "panic", what, "stack", string(debug.Stack()))
+	c.dropInputs()
+	c.refuse(fail(codeInternal, ""))
+	c.ctx.SetConnectionClose()
+	c.s.metrics.requests(routeOther, codeInternal)
+}
+
+// Close is called by fasthttp when the answer has been written, or the
+// connection is lost.
+func (c *call) Close() error {
+	s := c.s
+	c.dropInputs()
+	s.mem.bytes.put(c.out)
+	turned := c.turned
+	json, csv, batch, errs, long := c.json, c.csv, c.batch, c.errs[:0], c.long[:0]
+	*c = call{json: json, csv: csv, batch: batch, errs: errs, long: long}
+	s.calls.Put(c)
+	if turned != nil {
+		s.linger(turned)
+	}
+	return nil
+}
+
+// keepSmall is the size up to which lists of unusual values stay with a call.
+const keepSmall = 16 << 10
+
+// dropInputs gives back everything but the answer.
+func (c *call) dropInputs() {
+	m := c.s.mem
+	m.bytes.put(c.in)
+	c.in = nil
+	m.words.put(c.json.Spans)
+	c.json.Spans = nil
+	m.words.put(c.batch.Out)
+	c.batch.Out, c.batch.Spans, c.batch.Src, c.batch.Dst, c.batch.Doc = nil, nil, nil, nil, nil
+	if c.csv != nil {
+		m.words.put(c.csv.Spans)
+		c.csv.Spans = nil
+		m.words.put(c.csv.RowEnds)
+		c.csv.RowEnds = nil
+		if cap(c.csv.Doubled) > keepSmall {
+			c.csv.Doubled = nil
+		}
+	}
+	if cap(c.json.Escaped) > keepSmall {
+		c.json.Escaped = nil
+	}
+	if cap(c.json.NotString) > keepSmall {
+		c.json.NotString = nil
+	}
+	if cap(c.long) > keepSmall {
+		c.long = nil
+	}
+	if cap(c.batch.Bad) > keepSmall {
+		c.batch.Bad = nil
+	}
+	m.give(c.charged)
+	c.charged = 0
+}
+
+// charge counts memory that is in no pooled buffer.
+func (c *call) charge(n int64) bool {
+	if !c.s.mem.take(n) {
+		return false
+	}
+	c.charged += n
+	return true
+}
+
+// transform serves one of the two endpoints.
+func (c *call) transform(e *endpoint) {
+	s, ctx := c.s, c.ctx
+	if !ctx.IsPost() {
+		if ctx.IsOptions() && len(s.cfg.CORS) > 0 {
+			c.preflight("POST")
+			return
+		}
+		ctx.Response.Header.Set("Allow", "POST")
+		c.done(e, nil, fail(codeMethodNotAllowed, "use POST"), nil)
+		return
+	}
+	auth := ctx.Request.Header.PeekAll("Authorization")
+	if len(auth) > 1 {
+		c.done(e, nil, fail(codeBadRequest, "more than one Authorization header"), nil)
+		return
+	}
+	var raw []byte
+	if len(auth) == 1 {
+		raw = bearer(auth[0])
+	}
+	if len(raw) == 0 {
+		c.done(e, nil, fail(codeMissingToken, "send the header Authorization: Bearer TOKEN"), nil)
+		return
+	}
+	grant, err := s.cfg.Verifier.Verify(s.base, raw, e.ops)
+	if err != nil {
+		p, fault := ofToken(err)
+		c.done(e, nil, p, fault)
+		return
+	}
+	p, fault := c.work(grant)
+	c.done(e, grant, p, fault)
+	grant.Release()
+}
+
+// work reads, transforms and makes the answer in c.out. A problem means that
+// nothing is to be returned; fault is its cause where that is on our side, for
+// the log alone.
+func (c *call) work(grant *token.Grant) (p *problem, fault error) {
+	h := &c.ctx.Request.Header
+	shape := mediaType(h.ContentType())
+	if shape == formUnknown {
+		return fail(codeUnsupportedMediaType, "send application/json or text/csv"), nil
+	}
+	enc := contentCoding(h.ContentEncoding())
+	if enc == codingUnknown {
+		c.ctx.Response.Header.Set("Accept-Encoding", "gzip, zstd")
+		return fail(codeUnsupportedMediaType, "send the body as it is, or with one coding of gzip and zstd"), nil
+	}
+	if p := c.readBody(enc); p != nil {
+		return p, nil
+	}
+	var spans []uint32
+	if shape == formJSON {
+		spans, p = c.scanJSON()
+	} else {
+		spans, p = c.scanCSV()
+	}
+	if p != nil {
+		return p, nil
+	}
+	c.values = int64(len(spans) / 2)
+	c.empty = countEmpty(spans)
+	if err := grant.Spend(c.s.base, int(c.values-c.empty)); err != nil {
+		return ofToken(err)
+	}
+	if grant.Op == suite.Pseudonymise && grant.Watch(c.in, spans) {
+		c.s.log.Warn("a token walks through consecutive numbers", "request", string(c.id), "jti", grant.Claims.ID)
+	}
+	if left, ok := grant.Left(); ok {
+		c.s.metrics.budget(left, grant.Claims.PSN.Lim.Max)
+	}
+	a := answer{c: c, grant: grant, spans: spans, in: shape, out: formJSON}
+	if wantsCSV(h.PeekCanonical(hdrAccept)) {
+		a.out = formCSV
+	}
+	if p := a.make(); p != nil {
+		return p, nil
+	}
+	c.dropInputs()
+	return c.compress(acceptCoding(h.PeekCanonical(hdrAcceptEncoding))), nil
+}
+
+// countLarge is the body size from which values are counted before room for
+// their positions is taken; below it the worst case is small enough.
+const countLarge = 256 << 10
+
+// spansRoom is the room, in words, that scanners may use beyond what they need.
+const spansRoom = 64
+
+// scanJSON finds the items of {"data": […]} and undoes escapes in place.
+func (c *call) scanJSON() ([]uint32, *problem) {
+	m := c.s.mem
+	in := c.in
+	most := len(in)/2 + 1 // the shortest items are numbers of one digit
+	if len(in) > countLarge {
+		most = min(most, bytes.Count(in, []byte{','})+1)
+	}
+	room, ok := m.words.get(2*most + spansRoom)
+	if !ok {
+		return nil, c.s.overloaded(8 * int64(most))
+	}
+	c.json.Spans = room
+	err := c.json.Scan(in)
+	if c.json.Spans, ok = m.words.swap(room, c.json.Spans); !ok {
+		return nil, c.s.overloaded(8 * int64(most))
+	}
+	if err != nil {
+		return nil, ofSyntax(err)
+	}
+	if extra := cap(c.json.Escaped) + cap(c.json.NotString); extra > keepSmall && !c.charge(4*int64(extra)) {
+		return nil, c.s.overloaded(4 * int64(extra))
+	}
+	spans := c.json.Spans
+	for _, i := range c.json.Escaped {
+		raw := in[spans[2*i]:][:spans[2*i+1]]
+		spans[2*i+1] = uint32(len(csvfast.UnescapeJSON(raw[:0], raw)))
+	}
+	return spans, nil
+}
+
+var byteOrderMark = []byte("\ufeff")
+
+// scanCSV finds every field of every line and undoes doubled quotes in place.
+func (c *call) scanCSV() ([]uint32, *problem) {
+	m := c.s.mem
+	c.in = c.in[:copy(c.in, bytes.TrimPrefix(c.in, byteOrderMark))]
+	in := c.in
+	most, rows := len(in)+1, len(in)+1
+	if len(in) > countLarge {
+		rows = bytes.Count(in, []byte{'\n'}) + 1
+		most = bytes.Count(in, []byte{','}) + rows
+	}
+	if c.csv == nil {
+		sel, err := csvfast.NewSelector(csvfast.Dialect{}, nil, -1)
+		if err != nil {
+			panic("server: " + err.Error())
+		}
+		c.csv = sel
+	}
+	room, ok := m.words.get(2*most + spansRoom)
+	if !ok {
+		return nil, c.s.overloaded(8 * int64(most))
+	}
+	c.csv.Spans = room
+	ends, ok := m.words.get(rows + spansRoom)
+	if !ok {
+		return nil, c.s.overloaded(12 * int64(most))
+	}
+	c.csv.RowEnds = ends
+	err := c.csv.Scan(in)
+	spansOK, endsOK := false, false
+	c.csv.Spans, spansOK = m.words.swap(room, c.csv.Spans)
+	c.csv.RowEnds, endsOK = m.words.swap(ends, c.csv.RowEnds)
+	if !spansOK || !endsOK {
+		return nil, c.s.overloaded(12 * int64(most))
+	}
+	if err != nil {
+		return nil, ofSyntax(err)
+	}
+	if extra := 2 * cap(c.csv.Doubled); extra > keepSmall && !c.charge(4*int64(extra)) {
+		return nil, c.s.overloaded(4 * int64(extra))
+	}
+	spans := c.csv.Spans
+	c.long = c.long[:0]
+	for _, i := range c.csv.Doubled {
+		raw := in[spans[2*i]:][:spans[2*i+1]]
+		c.long = append(c.long, spans[2*i+1])
+		spans[2*i+1] = uint32(len(csvfast.Dialect{}.Unquote(raw[:0], raw)))
+	}
+	return spans, nil
+}
+
+// countEmpty counts the values of length 0.
+func countEmpty(spans []uint32) int64 {
+	var n int64
+	for i := 1; i < len(spans); i += 2 {
+		if spans[i] == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// done records and answers: what the client gets is decided before.
+func (c *call) done(e *endpoint, grant *token.Grant, p *problem, fault error) {
+	s := c.s
+	outcome := codeOK
+	if p != nil {
+		outcome = p.code
+	}
+	if fault != nil {
+		s.log.Error("a request could not be served", "request", string(c.id), "code", outcome.String(), "error", fault.Error())
+	}
+	if s.cfg.Audit != nil {
+		if err := s.cfg.Audit.Append(c.record(e, grant, outcome)); err != nil {
+			s.auditFailed(err)
+			if p == nil && !s.cfg.AuditContinue {
+				p = busy(codeUnavailable, "calls cannot be recorded at the moment")
+				outcome = p.code
+			}
+		}
+	}
+	r := &c.ctx.Response
+	if p != nil {
+		c.dropInputs()
+		c.refuse(p)
+	} else {
+		r.SetBodyRaw(c.out)
+		s.paceAnswer(c.ctx, len(c.out))
+	}
+	c.settleBody()
+	route := routeForward
+	if e.rev {
+		route = routeReverse
+	}
+	took := time.Since(c.start)
+	s.metrics.served(route, outcome, took, c.values)
+	if p != nil && outcome != codeInternal || s.cfg.AccessLog {
+		s.logRequest(c, e.path, outcome, took)
+	}
+}
+
+// record is the audit record of the call.
+func (c *call) record(e *endpoint, grant *token.Grant, outcome code) audit.Record {
+	r := audit.Record{Kind: "request", Request: string(c.id), Op: e.op, Outcome: outcome.String(),
+		Values: c.values, Empty: c.empty, Bad: int64(c.errCount)}
+	if grant != nil {
+		psn := &grant.Claims.PSN
+		r.JTI, r.Op, r.Project, r.Org = grant.Claims.ID, psn.Op, psn.Dom.Prj, psn.Dom.Org
+		if psn.Src != nil {
+			r.Source, r.SrcOrg = psn.Src.Prj, psn.Src.Org
+		}
+		// A reversal leads back to persons: its record outlives a power cut.
+		r.Sync = e.rev && outcome == codeOK
+	}
+	return r
+}
+
+// refuse makes the answer of a problem.
+func (c *call) refuse(p *problem) {
+	r := &c.ctx.Response
+	r.SetStatusCode(problems[p.code].status)
+	r.Header.SetContentTypeBytes(mimeProblem)
+	if w := p.challenge(); w != "" {
+		r.Header.Set("WWW-Authenticate", w)
+	}
+	if p.retryAfter > 0 {
+		seconds := int(math.Ceil(p.retryAfter.Seconds()))
+		r.Header.SetCanonical(hdrRetryAfter, appendInt(nil, seconds))
+	}
+	r.Header.Del("Content-Encoding")
+	r.SetBody(p.appendJSON(nil))
+}
+
+// keepUnread is how much of an unread body is waited for to keep a connection.
+const keepUnread = 64 << 10
+
+// settleBody sees to what was not read of the request: a small rest is left to
+// fasthttp, which drops it and goes on; with a large one the connection ends,
+// but only after the client could take the answer.
+func (c *call) settleBody() {
+	if c.bodyRead || c.ctx.RequestBodyStream() == nil {
+		return
+	}
+	if n := c.ctx.Request.Header.ContentLength(); n >= 0 && n <= keepUnread && !c.reading {
+		return
+	}
+	c.ctx.SetConnectionClose()
+	c.turned = c.ctx.Conn()
+}
+
+// paceAnswer gives a large answer the time that the least rate allows.
+func (s *Server) paceAnswer(ctx *fasthttp.RequestCtx, n int) {
+	if extra := int64(n) / s.cfg.MinRate; extra > 0 && n > 1<<20 {
+		_ = ctx.SetWriteDeadline(time.Now().Add(s.cfg.StallTimeout + time.Duration(extra)*time.Second))
+	}
+}
+
+func (s *Server) tooLarge() *problem {
+	return fail(codeTooLarge, fmt.Sprintf("the body is over the limit of %d bytes; send it in parts", s.cfg.MaxBody))
+}
+
+// overloaded refuses for want of memory: for now, or for good when need is more
+// than the server ever has.
+func (s *Server) overloaded(need int64) *problem {
+	if need > s.cfg.MaxInFlight {
+		return fail(codeTooLarge, fmt.Sprintf("the request needs more memory than the %d bytes that all requests have; send it in parts", s.cfg.MaxInFlight))
+	}
+	return busy(codeOverloaded, "too much work in flight")
+}
+
+// allowOrigin adds the CORS header when the caller's origin is configured.
+func (s *Server) allowOrigin(ctx *fasthttp.RequestCtx) {
+	origin := ctx.Request.Header.Peek("Origin")
+	if len(origin) == 0 {
+		return
+	}
+	h := &ctx.Response.Header
+	for _, o := range s.cfg.CORS {
+		if o == "*" || o == string(origin) {
+			if o != "*" {
+				h.Set("Vary", "Origin")
+			}
+			h.Set("Access-Control-Allow-Origin", o)
+			h.Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After, X-Error-Count")
+			return
+		}
+	}
+}
+
+// preflight answers the question of a browser.
+func (c *call) preflight(methods string) {
+	h := &c.ctx.Response.Header
+	if len(h.Peek("Access-Control-Allow-Origin")) > 0 {
+		h.Set("Access-Control-Allow-Methods", methods)
+		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Content-Encoding, X-Request-Id")
+		h.Set("Access-Control-Max-Age", "600")
+	}
+	c.ctx.SetStatusCode(fasthttp.StatusNoContent)
+	c.s.metrics.requests(routeOther, codeOK)
+}
+
+// other serves everything that is not an endpoint for tokens.
+func (c *call) other() {
+	s, ctx := c.s, c.ctx
+	path := string(ctx.Path())
+	page := s.page(path)
+	var p *problem
+	switch {
+	case page == nil:
+		p = fail(codeNotFound, "there is nothing here; the endpoints are "+endpointForward.path+" and "+endpointReverse.path)
+	case !ctx.IsGet() && !ctx.IsHead():
+		ctx.Response.Header.Set("Allow", "GET, HEAD")
+		p = fail(codeMethodNotAllowed, "use GET")
+	default:
+		status, mime, body := page()
+		ctx.SetStatusCode(status)
+		ctx.SetContentType(mime)
+		ctx.Response.SetBody(body)
+	}
+	outcome := codeOK
+	if p != nil {
+		outcome = p.code
+		c.refuse(p)
+	}
+	c.settleBody()
+	s.metrics.requests(routeOther, outcome)
+}
+
+// broken answers a request that could not be read at all.
+func (s *Server) broken(ctx *fasthttp.RequestCtx, err error) {
+	c := s.calls.Get().(*call)
+	c.s, c.ctx, c.start = s, ctx, time.Now()
+	c.id = s.ids.next(c.idBuf[:0])
+	ctx.SetUserValue(callKey, c)
+	h := &ctx.Response.Header
+	h.SetCanonical(hdrRequestID, c.id)
+	h.SetCanonical(hdrContentOptions, valNoSniff)
+	h.SetCanonical(hdrCacheControl, valNoStore)
+	var small *fasthttp.ErrSmallBuffer
+	var p *problem
+	switch {
+	case asError(err, &small):
+		p = fail(codeHeadersTooLarge, fmt.Sprintf("the header is over the limit of %d bytes", readBuffer))
+	case isTimeout(err):
+		p = fail(codeRequestTimeout, "the request came in too slowly")
+	case strings.Contains(err.Error(), "unexpected EOF"):
+		p = fail(codeBadRequest, "the request ended before all of it had come")
+	default:
+		p = fail(codeBadRequest, "the request is not HTTP/1.1 as RFC 9112 has it")
+	}
+	c.refuse(p)
+	c.turned = ctx.Conn()
+	s.metrics.requests(routeOther, p.code)
+}

@@ -1,0 +1,246 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/valyala/fasthttp"
+)
+
+// Server answers the two endpoints, and says of itself whether it is alive and
+// ready. Make one with New; it is safe for concurrent use.
+type Server struct {
+	cfg     Config
+	log     *limitedLog
+	http    *fasthttp.Server
+	mem     *memory
+	metrics *metrics
+	calls   sync.Pool
+	ids     requestIDs
+	pages   map[string]func() (status int, mime string, body []byte)
+
+	// base is the context of calls to the rooms below. It does not end with the
+	// beginning of a shutdown: requests in flight are to be answered.
+	base context.Context
+	stop context.CancelFunc
+	bg   sync.WaitGroup
+
+	conns      atomic.Int64
+	turnedAway atomic.Int64
+	lingering  connSet
+	draining   atomic.Bool
+	closing    sync.Mutex // held by the one Shutdown that does the work
+	closed     bool
+	keysFault  atomic.Pointer[string]
+	auditFault atomic.Pointer[string]
+
+	zstdOnce sync.Once
+	zstd     *zstd.Encoder
+}
+
+// New makes a server. It starts to watch the keystore, and listens to nothing
+// before Serve.
+func New(cfg Config) (*Server, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, log: newLimitedLog(cfg.Log), mem: newMemory(cfg.MaxInFlight)}
+	if _, err := io.ReadFull(rand.Reader, s.ids.prefix[:]); err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	s.calls.New = func() any { return new(call) }
+	s.metrics = newMetrics(s)
+	s.base, s.stop = context.WithCancel(context.Background())
+	s.pages = s.allPages()
+	s.http = &fasthttp.Server{
+		Handler:            s.handle,
+		ErrorHandler:       s.broken,
+		StreamRequestBody:  true,
+		MaxRequestBodySize: maxMaxBody + 1, // ours is checked in readBody
+		ReadBufferSize:     readBuffer,
+		ReadTimeout:        cfg.HeaderTimeout,
+		IdleTimeout:        cfg.IdleTimeout,
+		WriteTimeout:       cfg.StallTimeout,
+		// The cap on connections is ours; this one must never be met.
+		Concurrency:                  cfg.MaxConns + maxTurnedAway,
+		NoDefaultServerHeader:        true,
+		NoDefaultContentType:         true,
+		LazyRequestTime:              true,
+		CloseOnShutdown:              true,
+		DisablePreParseMultipartForm: true,
+		SecureErrorLogMessage:        true,
+		Logger:                       log.New(io.Discard, "", 0), // its messages may hold parts of a request
+		ConnState: func(_ net.Conn, state fasthttp.ConnState) {
+			if state == fasthttp.StateClosed || state == fasthttp.StateHijacked {
+				s.conns.Add(-1)
+			}
+		},
+	}
+	s.look(s.base)
+	s.bg.Add(1)
+	go s.watch()
+	return s, nil
+}
+
+// watchEvery is how often the state behind readiness is looked at.
+const watchEvery = time.Second
+
+// watch keeps readiness and the idle memory up to date.
+func (s *Server) watch() {
+	defer s.bg.Done()
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for n := 1; ; n++ {
+		select {
+		case <-s.base.Done():
+			return
+		case <-tick.C:
+		}
+		s.look(s.base)
+		if n%30 == 0 {
+			s.mem.trim()
+		}
+	}
+}
+
+// look asks the keystore and the audit log whether they work.
+func (s *Server) look(ctx context.Context) {
+	if s.cfg.Keystore != nil {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		_, err := s.cfg.Keystore.Change(ctx)
+		cancel()
+		if ctx.Err() == nil || err == nil || !errors.Is(err, context.Canceled) {
+			s.fault(&s.keysFault, "the keystore cannot be read", err)
+		}
+	}
+	if s.cfg.Audit != nil {
+		s.fault(&s.auditFault, "the audit log cannot be written", s.cfg.Audit.Check())
+	}
+}
+
+// fault notes and logs a change of something that readiness rests on.
+func (s *Server) fault(at *atomic.Pointer[string], what string, err error) {
+	if err == nil {
+		if at.Swap(nil) != nil {
+			s.cfg.Log.Info("recovered", "was", what)
+		}
+		return
+	}
+	if at.Swap(&what) == nil {
+		s.cfg.Log.Error(what, "error", err.Error())
+	}
+}
+
+// auditFailed notes that a record could not be written.
+func (s *Server) auditFailed(err error) {
+	s.metrics.auditFailures.Inc()
+	s.fault(&s.auditFault, "the audit log cannot be written", err)
+}
+
+// Ready returns nil when the server should be given requests, and otherwise
+// what is in the way.
+func (s *Server) Ready() error {
+	if s.draining.Load() {
+		return errors.New("server: shutting down")
+	}
+	if f := s.keysFault.Load(); f != nil {
+		return errors.New("server: " + *f)
+	}
+	if f := s.auditFault.Load(); f != nil && !s.cfg.AuditContinue {
+		return errors.New("server: " + *f)
+	}
+	return nil
+}
+
+// Serve answers the connections of ln until Shutdown, and then returns nil. It
+// may be called for several listeners.
+func (s *Server) Serve(ln net.Listener) error {
+	if s.draining.Load() {
+		ln.Close()
+		return nil
+	}
+	var use net.Listener = &capped{Listener: ln, s: s, secure: s.cfg.TLS != nil}
+	if s.cfg.TLS != nil {
+		use = s.cfg.TLS.listener(use)
+	}
+	s.cfg.Log.Info("listening", "network", ln.Addr().Network(), "address", ln.Addr().String(), "tls", s.cfg.TLS != nil)
+	err := s.http.Serve(use)
+	if s.draining.Load() {
+		return nil
+	}
+	return err
+}
+
+// Shutdown ends the server without losing an answer. It says each step in the
+// log: readiness goes down and every answer asks its connection to close; after
+// DrainDelay the listeners close; requests in flight are answered and idle
+// connections closed; when ctx ends before that, what is left is cut off and
+// its error returned. Later calls wait for the first and return nil.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.draining.Store(true)
+	s.closing.Lock()
+	defer s.closing.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	s.cfg.Log.Info("shutdown: not ready any more", "listening_for", max(0, s.cfg.DrainDelay).String())
+	if s.cfg.DrainDelay > 0 {
+		t := time.NewTimer(s.cfg.DrainDelay)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+		}
+	}
+	s.cfg.Log.Info("shutdown: closing the listeners, finishing requests", "connections", s.conns.Load(), "bytes_in_flight", s.mem.used.Load())
+	s.lingering.hurry()
+	err := s.http.ShutdownWithContext(ctx)
+	s.stop()
+	s.bg.Wait()
+	if err != nil {
+		s.cfg.Log.Error("shutdown: gave up on requests in flight", "connections", s.conns.Load())
+		return fmt.Errorf("server: shutdown: %d connections cut off: %w", s.conns.Load(), err)
+	}
+	s.cfg.Log.Info("shutdown: every request is answered")
+	return nil
+}
+
+// Reload reads again what may have changed outside: the certificate, and what
+// OnReload names. All of it is tried; what fails stays as it was.
+func (s *Server) Reload() error {
+	var errs []error
+	hooks := s.cfg.OnReload
+	if s.cfg.TLS != nil {
+		hooks = append([]ReloadHook{{"certificate", s.cfg.TLS.Reload}}, hooks...)
+	}
+	for _, h := range hooks {
+		if err := h.Func(); err != nil {
+			s.cfg.Log.Error("reload: failed, and the old one stays in use", "what", h.Name, "error", err.Error())
+			errs = append(errs, fmt.Errorf("server: reload of %s: %w", h.Name, err))
+			continue
+		}
+		s.cfg.Log.Info("reload: done", "what", h.Name)
+	}
+	return errors.Join(errs...)
+}
+
+func appendInt(b []byte, n int) []byte { return strconv.AppendInt(b, int64(n), 10) }
+
+func asError[T error](err error, target *T) bool { return errors.As(err, target) }
+
+func isTimeout(err error) bool {
+	var t net.Error
+	return errors.As(err, &t) && t.Timeout()
+}
