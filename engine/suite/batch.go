@@ -147,7 +147,7 @@ func (p *Plan) pseudonymise(b *Batch, dst, v []byte) ([]byte, Code) {
 		return dst, ValueTooLong
 	case f.fpe != nil:
 		return f.fpe.append(dst, v, false)
-	case f.spec.Method == Reversible && f.spec.Tag == 0 && !isText(v):
+	case f.spec.Method == Reversible && f.spec.Tag == 0 && !kernel.IsText(v):
 		return dst, ValueNotText
 	case f.form == kernel.UUID && f.spec.Method == Reversible && f.prefix+(len(v)+16)&^15 != 16:
 		return dst, ValueTooLong

@@ -2,6 +2,7 @@ package suite
 
 import (
 	"bytes"
+	"encoding/binary"
 	"unicode"
 	"unicode/utf8"
 
@@ -111,4 +112,18 @@ func mapASCII(b []byte, upper bool) {
 			b[i] = c ^ 0x20
 		}
 	}
+}
+
+func isASCII(v []byte) bool {
+	for len(v) >= 8 {
+		if binary.LittleEndian.Uint64(v)&0x8080808080808080 != 0 {
+			return false
+		}
+		v = v[8:]
+	}
+	var or byte
+	for _, b := range v {
+		or |= b
+	}
+	return or < 0x80
 }

@@ -322,9 +322,9 @@ func (r *backward) open(m []byte) (n int, ok bool) {
 		in := less(uint32(15-i), pad) // 1: the byte is padding
 		bad |= in & (1 ^ within(uint32(b), pad, pad))
 	}
-	bad |= less(0, uint32(zeros))
+	bad |= kernel.Less(0, uint32(zeros))
 	n = len(v) - int(pad&^(-bad)|16&(-bad))
-	if r.spec.Tag == 0 && !isText(v[:n]) {
+	if r.spec.Tag == 0 && !kernel.IsText(v[:n]) {
 		bad = 1
 	}
 	return n, bad == 0

@@ -1,11 +1,11 @@
-package suite
+package kernel
 
 import "encoding/binary"
 
-// isText says whether v is valid UTF-8 without U+0000–001F and U+007F–009F: what goes
+// IsText says whether v is valid UTF-8 without U+0000–001F and U+007F–009F: what goes
 // in with tag 0 and what may come out. Its time depends on the length of v and on
 // whether v holds a byte over 0x7F, not on where or why v fails.
-func isText(v []byte) bool {
+func IsText(v []byte) bool {
 	var high, ctl uint64
 	n := len(v)
 	if n >= 8 {
@@ -37,7 +37,7 @@ func asciiWord(w uint64) (high, ctl uint64) {
 	return w & msb, (below | del) & msb &^ w
 }
 
-// isTextUTF8 is isText for any v, without branches on its bytes: the table of well-formed
+// isTextUTF8 is IsText for any v, without branches on its bytes: the table of well-formed
 // sequences (Unicode 3.9, table 3-7) in arithmetic.
 func isTextUTF8(v []byte) bool {
 	var bad, need uint32 // need: continuation bytes still to come
@@ -65,17 +65,3 @@ func isTextUTF8(v []byte) bool {
 func less(a, b uint32) uint32 { return (a - b) >> 31 }
 
 func within(b, lo, hi uint32) uint32 { return 1 ^ (less(b, lo) | less(hi, b)) }
-
-func isASCII(v []byte) bool {
-	for len(v) >= 8 {
-		if binary.LittleEndian.Uint64(v)&0x8080808080808080 != 0 {
-			return false
-		}
-		v = v[8:]
-	}
-	var or byte
-	for _, b := range v {
-		or |= b
-	}
-	return or < 0x80
-}

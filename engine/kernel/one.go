@@ -1,0 +1,394 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// One-block values: 1 to 15 bytes of text, padded to a block (PKCS #7), enciphered
+// under a one-block Cipher and written in a text form, many a call. The kernels know
+// two shapes of output, rows and places:
+//
+//	rows    pre ‖ text ‖ post, one after the other
+//	places  text alone, each where the caller says
+//
+// All functions here work on the leading values that are theirs to do, and say how
+// many those were; the caller does the next one in its own way and comes back.
+
+// Framing is at most maxFraming bytes, pre and post together, for kernels to write it.
+const maxFraming = 4
+
+// Writer is how blocks become text: form, generation mark and framing. It holds
+// nothing secret, is immutable, and safe for concurrent use.
+type Writer struct {
+	form      Form
+	gen       int
+	pre, post string
+	chars     int // characters of a block
+	stride    int // of a row
+	tab       *encTables
+}
+
+// encTables is what kernels read; one size class of the heap, so that it is aligned.
+type encTables struct {
+	prefix [2][64]byte // 0: pairs: first character by byte / 2; bits: permutations
+	suffix [4][64]byte // 128: pairs: second character by byte; bits: shifts, alphabet
+	row    [3][64]byte // 384: bytes of four rows: index into the halves, or framing
+	mark   [64]byte    // 576: first character by the first character of generation 0, mod 64
+	length [64]byte    // 640: where the length of a lane's span stands among four spans
+	lane   [64]byte    // 704: place in the lane
+	c16    [64]byte    // 768
+	c20    [64]byte    // 832: 0x20
+	pair   [2][64]byte // 896: like row, for two values of 32 characters and no framing
+	one    [16]uint32  // 1024: 0, 1 alternating
+	rowK   [3]uint64   // 1088: bit i set: byte i of row is an index
+	markK  uint64      // 1112: first byte of every lane, where there is a mark
+	bitsK  [2]uint64   // 1120: bits: which bytes of the permutations stand for a byte
+	_      [912]byte
+}
+
+// NewWriter prepares rows of one block in form f, with the mark of generation gen,
+// between pre and post.
+func NewWriter(f Form, gen int, pre, post string) *Writer {
+	w := &Writer{form: f, gen: gen, pre: pre, post: post, chars: f.EncodedLen(16), tab: new(encTables)}
+	w.stride = len(pre) + w.chars + len(post)
+	t := w.tab
+	for i := range 64 {
+		t.length[i] = byte(8*(i/16) + 4)
+		t.lane[i], t.c16[i], t.c20[i] = byte(i%16), 16, 0x20
+		t.mark[i] = byte(i)
+	}
+	for i := range t.one {
+		t.one[i] = uint32(i % 2)
+	}
+	var place func(id, k int) byte // where character k of value id stands in the two halves
+	switch f {
+	case Pair62, Hex, UUID:
+		pairs := &pairs16
+		if f == Pair62 {
+			pairs = &pairs62
+		}
+		for b := range 256 {
+			t.prefix[b/128][b/2%64] = pairs[b][0]
+			t.suffix[b/64][b%64] = pairs[b][1]
+		}
+		if f == Pair62 {
+			for d := range 5 {
+				t.mark[('a'+d)%64] = alphabet62[5*gen+d]
+			}
+			t.markK = 0x0001000100010001
+		}
+		place = func(id, k int) byte { return byte(k&1*64 + id*16 + k/2) }
+		for i := range 128 {
+			t.pair[i/64][i%64] = place(i/32, i%32)
+		}
+	case B64u, B32:
+		// Groups of 8 characters come from 6 or 5 bytes of a lane, put into a quad
+		// word most significant first; a shift for every character brings its bits low.
+		group, width, alphabet := 6, 6, alphabet64
+		if f == B32 {
+			group, width, alphabet = 5, 5, alphabet32
+		}
+		per := (w.chars + 7) / 8 // groups a value
+		for q := range 4 * per {
+			for j := range 8 {
+				// Byte 7 - j of the quad word is byte j of the group; what is past the
+				// block reads as zero.
+				id, b := q/per, q%per*group+j
+				if j < group && b < 16 {
+					t.prefix[q/8][q%8*8+7-j] = byte(id*16 + b)
+					t.bitsK[q/8] |= 1 << (q%8*8 + 7 - j)
+				}
+			}
+		}
+		for i := range 64 {
+			t.suffix[0][i] = byte(64 - width*(i%8+1))
+			t.suffix[1][i] = alphabet[i%len(alphabet)]
+		}
+		place = func(id, k int) byte { return byte((id*per+k/8)*8 + k%8) }
+	}
+	for i := range min(4*w.stride, 160) {
+		id, k := i/w.stride, i%w.stride-len(pre)
+		dash := false
+		if f == UUID && k >= 0 {
+			dash = k == 8 || k == 13 || k == 18 || k == 23
+			for _, d := range []int{23, 18, 13, 8} {
+				if k > d {
+					k--
+				}
+			}
+		}
+		switch {
+		case k < 0:
+			t.row[i/64][i%64] = pre[k+len(pre)]
+		case dash:
+			t.row[i/64][i%64] = '-'
+		case i%w.stride >= len(pre)+w.chars:
+			t.row[i/64][i%64] = post[i%w.stride-len(pre)-w.chars]
+		default:
+			t.row[i/64][i%64] = place(id, k)
+			t.rowK[i/64] |= 1 << (i % 64)
+		}
+	}
+	return w
+}
+
+// Is says whether NewWriter with these arguments would make an equal Writer.
+func (w *Writer) Is(f Form, gen int, pre, post string) bool {
+	return w.form == f && w.gen == gen && w.pre == pre && w.post == post
+}
+
+// Stride returns the length of a row.
+func (w *Writer) Stride() int { return w.stride }
+
+// append writes the row of a block.
+func (w *Writer) append(dst []byte, block *[16]byte) []byte {
+	dst = append(dst, w.pre...)
+	n := len(dst)
+	dst = dst[:n+w.chars]
+	w.form.Encode(dst[n:], block[:], w.gen)
+	return append(dst, w.post...)
+}
+
+// Reader is how texts of one block are read: form and generation. It holds nothing
+// secret, is immutable, and safe for concurrent use.
+type Reader struct {
+	form  Form
+	gen   int
+	chars int
+	tab   *decTables
+}
+
+// decTables is what kernels read; one size class of the heap, so that it is aligned.
+type decTables struct {
+	digit  [128]byte  // 0: digit by character, 0x80: none
+	mark   [64]byte   // 128: what the mark adds to the first digit of a value
+	weight [64]byte   // 192: weights of the two digits of a byte
+	pack   [64]byte   // 256: low bytes of words
+	last   [64]byte   // 320: 15
+	c16    [64]byte   // 384
+	c1     [64]byte   // 448
+	c15    [64]byte   // 512
+	lane   [64]byte   // 576
+	c20    [64]byte   // 640: 0x20
+	high   [64]byte   // 704: high bytes of words
+	c32    [16]uint32 // 768: 0, 32 alternating
+	c14    [64]byte   // 832
+	_      [128]byte
+}
+
+// NewReader prepares to read texts of one block in form f, which a marked form must
+// mark with generation gen.
+func NewReader(f Form, gen int) *Reader {
+	r := &Reader{form: f, gen: gen, chars: f.EncodedLen(16), tab: new(decTables)}
+	t := r.tab
+	digits, weight := &hexs, byte(16)
+	if f == Pair62 {
+		digits, weight = &digits62, 62
+		t.mark[0], t.mark[32] = byte(5*gen), byte(5*gen)
+	}
+	for c := range 128 {
+		t.digit[c] = digits[c] | digits[c]&0x80
+		if digits[c] == noDigit {
+			t.digit[c] = 0x80
+		}
+	}
+	for i := range 64 {
+		t.weight[i] = weight
+		if i%2 == 1 {
+			t.weight[i], t.high[i] = 1, 0xff
+		}
+		t.pack[i] = byte(2 * i)
+		t.last[i], t.c16[i], t.c1[i], t.c15[i], t.c14[i] = 15, 16, 1, 15, 14
+		t.lane[i], t.c20[i] = byte(i%16), 0x20
+	}
+	for i := range t.c32 {
+		t.c32[i] = uint32(i % 2 * 32)
+	}
+	return r
+}
+
+// SealRows enciphers the leading values that are 1 to 15 bytes of text, appends their
+// rows to dst, and writes off, len in dst of each text to out, which has room for all
+// values. It returns dst, grown where it had to be, and how many values it did. Bytes
+// of dst behind its length, within its capacity, may hold anything after.
+func (c *Cipher) SealRows(w *Writer, dst, arena []byte, spans, out []uint32) ([]byte, int) {
+	n := len(spans) / 2
+	if len(out) < 2*n {
+		panic(fmt.Sprintf("kernel: %d values, room for %d results", n, len(out)/2))
+	}
+	dst = room(dst, n*w.stride)
+	return c.sealRows(w, dst, arena, spans, out)
+}
+
+// rowSlack is how far kernels may write behind the last row.
+const rowSlack = 96
+
+func (c *Cipher) sealRowsGeneric(w *Writer, dst, arena []byte, spans, out []uint32) ([]byte, int) {
+	n := len(spans) / 2
+	for i := range n {
+		block, ok := c.seal(arena[spans[2*i]:][:spans[2*i+1]])
+		if !ok {
+			return dst, i
+		}
+		out[2*i], out[2*i+1] = uint32(len(dst)+len(w.pre)), uint32(w.chars)
+		dst = w.append(dst, &block)
+	}
+	return dst, n
+}
+
+// seal pads and enciphers v if it is 1 to 15 bytes of text.
+func (c *Cipher) seal(v []byte) (b [16]byte, ok bool) {
+	if len(v)-1 > 14 || len(v) == 0 || !IsText(v) {
+		return b, false
+	}
+	pad := byte(16 - len(v))
+	for i := copy(b[:], v); i < 16; i++ {
+		b[i] = pad
+	}
+	c.encryptOne(&b)
+	return b, true
+}
+
+// encryptOne is Encrypt of one block.
+func (c *Cipher) encryptOne(b *[16]byte) {
+	x0, x1 := binary.LittleEndian.Uint64(c.s.even[:]), binary.LittleEndian.Uint64(c.s.even[8:])
+	binary.LittleEndian.PutUint64(b[:], binary.LittleEndian.Uint64(b[:])^x0)
+	binary.LittleEndian.PutUint64(b[8:], binary.LittleEndian.Uint64(b[8:])^x1)
+	c.aes.Encrypt(b[:], b[:])
+	binary.LittleEndian.PutUint64(b[:], binary.LittleEndian.Uint64(b[:])^x0)
+	binary.LittleEndian.PutUint64(b[8:], binary.LittleEndian.Uint64(b[8:])^x1)
+}
+
+func (c *Cipher) decryptOne(b *[16]byte) {
+	x0, x1 := binary.LittleEndian.Uint64(c.s.even[:]), binary.LittleEndian.Uint64(c.s.even[8:])
+	binary.LittleEndian.PutUint64(b[:], binary.LittleEndian.Uint64(b[:])^x0)
+	binary.LittleEndian.PutUint64(b[8:], binary.LittleEndian.Uint64(b[8:])^x1)
+	c.aes.Decrypt(b[:], b[:])
+	binary.LittleEndian.PutUint64(b[:], binary.LittleEndian.Uint64(b[:])^x0)
+	binary.LittleEndian.PutUint64(b[8:], binary.LittleEndian.Uint64(b[8:])^x1)
+}
+
+// SealAt is SealRows with the text of value i written to dst[at[i]:] and nothing else
+// touched.
+func (c *Cipher) SealAt(w *Writer, dst []byte, at []uint32, arena []byte, spans []uint32) int {
+	n := len(spans) / 2
+	for i, o := range at[:n] {
+		if int(o)+w.chars > len(dst) && spans[2*i+1] != 0 {
+			panic(fmt.Sprintf("kernel: value %d has no room at its place", i))
+		}
+	}
+	return c.sealAt(w, dst, at, arena, spans)
+}
+
+func (c *Cipher) sealAtGeneric(w *Writer, dst []byte, at []uint32, arena []byte, spans []uint32) int {
+	n := len(spans) / 2
+	for i := range n {
+		block, ok := c.seal(arena[spans[2*i]:][:spans[2*i+1]])
+		if !ok {
+			return i
+		}
+		w.form.Encode(dst[at[i]:][:w.chars], block[:], w.gen)
+	}
+	return n
+}
+
+// OpenRows deciphers the leading values that are texts of one block, of the Reader's
+// generation, whose blocks are padded text. It appends pre, the value and post of each
+// to dst and otherwise is as SealRows.
+func (c *Cipher) OpenRows(r *Reader, pre, post string, dst, arena []byte, spans, out []uint32) ([]byte, int) {
+	n := len(spans) / 2
+	if len(out) < 2*n {
+		panic(fmt.Sprintf("kernel: %d values, room for %d results", n, len(out)/2))
+	}
+	dst = room(dst, n*(15+len(pre)+len(post)))
+	return c.openRows(r, pre, post, dst, arena, spans, out)
+}
+
+func (c *Cipher) openRowsGeneric(r *Reader, pre, post string, dst, arena []byte, spans, out []uint32) ([]byte, int) {
+	n := len(spans) / 2
+	for i := range n {
+		var b [16]byte
+		l, ok := c.open(r, &b, arena[spans[2*i]:][:spans[2*i+1]])
+		if !ok {
+			return dst, i
+		}
+		dst = append(dst, pre...)
+		out[2*i], out[2*i+1] = uint32(len(dst)), uint32(l)
+		dst = append(append(dst, b[:l]...), post...)
+	}
+	return dst, n
+}
+
+// open decodes and deciphers the text x and returns the length of the value in b.
+func (c *Cipher) open(r *Reader, b *[16]byte, x []byte) (n int, ok bool) {
+	if len(x) != r.chars {
+		return 0, false
+	}
+	gen, ok := r.form.Decode(b[:], x)
+	if !ok || r.form.Marked() && gen != r.gen {
+		return 0, false
+	}
+	c.decryptOne(b)
+	n, ok = Unpad(b[:])
+	// The text is looked at whatever the padding was.
+	return n, IsText(b[:n]) && ok
+}
+
+// Unpad returns the length of the value in m, whole blocks, without its padding
+// (PKCS #7: n bytes of value n, 1 to 16), and whether that was well formed; if not, n
+// leaves out the last block. Its time depends on the length of m alone.
+func Unpad(m []byte) (n int, ok bool) {
+	last := m[len(m)-16:]
+	pad := uint32(last[15])
+	bad := less(pad, 1) | less(16, pad)
+	for i, b := range last {
+		in := less(uint32(15-i), pad) // 1: the byte is padding
+		bad |= in & (1 ^ within(uint32(b), pad, pad))
+	}
+	return len(m) - int(pad&^(-bad)|16&(-bad)), bad == 0
+}
+
+// TranslateRows is OpenRows under c followed by SealRows under to, the values in
+// registers only. Besides what OpenRows leaves to the caller it leaves empty values.
+func (c *Cipher) TranslateRows(r *Reader, to *Cipher, w *Writer, dst, arena []byte, spans, out []uint32) ([]byte, int) {
+	n := len(spans) / 2
+	if len(out) < 2*n {
+		panic(fmt.Sprintf("kernel: %d values, room for %d results", n, len(out)/2))
+	}
+	dst = room(dst, n*w.stride)
+	return c.translateRows(r, to, w, dst, arena, spans, out)
+}
+
+func (c *Cipher) translateRowsGeneric(r *Reader, to *Cipher, w *Writer, dst, arena []byte, spans, out []uint32) ([]byte, int) {
+	n := len(spans) / 2
+	for i := range n {
+		var b [16]byte
+		l, ok := c.open(r, &b, arena[spans[2*i]:][:spans[2*i+1]])
+		if !ok || l == 0 {
+			return dst, i
+		}
+		to.encryptOne(&b)
+		out[2*i], out[2*i+1] = uint32(len(dst)+len(w.pre)), uint32(w.chars)
+		dst = w.append(dst, &b)
+	}
+	return dst, n
+}
+
+// room returns b with room for n more bytes; what must move gets slack for kernels.
+func room(b []byte, n int) []byte {
+	if cap(b)-len(b) >= n {
+		return b
+	}
+	return grow(b, n+rowSlack)
+}
+
+// grow returns b with room for n more bytes, at least doubling when it must move.
+func grow(b []byte, n int) []byte {
+	if cap(b)-len(b) >= n {
+		return b
+	}
+	g := make([]byte, len(b), max(2*cap(b), len(b)+n))
+	copy(g, b)
+	return g
+}
