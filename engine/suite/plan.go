@@ -315,17 +315,10 @@ func (r *backward) open(m []byte) (n int, ok bool) {
 		zeros |= b
 	}
 	v := m[r.prefix:]
-	last := v[len(v)-16:]
-	pad := uint32(last[15])
-	bad := less(pad, 1) | less(16, pad)
-	for i, b := range last {
-		in := less(uint32(15-i), pad) // 1: the byte is padding
-		bad |= in & (1 ^ within(uint32(b), pad, pad))
-	}
-	bad |= kernel.Less(0, uint32(zeros))
-	n = len(v) - int(pad&^(-bad)|16&(-bad))
+	n, ok = kernel.Unpad(v)
+	ok = zeros == 0 && ok
 	if r.spec.Tag == 0 && !kernel.IsText(v[:n]) {
-		bad = 1
+		ok = false
 	}
-	return n, bad == 0
+	return n, ok
 }
