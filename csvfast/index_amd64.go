@@ -35,6 +35,16 @@ func indexStrictDenseAVX512(p *byte, blocks int, base uint32, out *uint32, st *i
 //go:noescape
 func spansAVX512(ents *uint32, n int, base uint32, out *uint32)
 
+// The AVX2 kernels have no form for dense input: they write 8 entries for every 8
+// bytes, whatever is in them, and never more than 7 behind the last one. AVX2,
+// PCLMULQDQ, BMI1, POPCNT.
+//
+//go:noescape
+func indexPlainAVX2(p *byte, blocks int, base uint32, out *uint32, st *indexState) int
+
+//go:noescape
+func indexStrictAVX2(p *byte, blocks int, base uint32, out *uint32, st *indexState) int
+
 func (st *indexState) plain(p []byte, base uint32, out []uint32, dense bool) int {
 	switch active {
 	case tierAVX512:
@@ -42,6 +52,8 @@ func (st *indexState) plain(p []byte, base uint32, out []uint32, dense bool) int
 			return indexPlainDenseAVX512(&p[0], len(p)/64, base, &out[0], st)
 		}
 		return indexPlainAVX512(&p[0], len(p)/64, base, &out[0], st)
+	case tierAVX2:
+		return indexPlainAVX2(&p[0], len(p)/64, base, &out[0], st)
 	}
 	return st.plainGeneric(p, base, out)
 }
@@ -53,6 +65,8 @@ func (st *indexState) strict(p []byte, base uint32, out []uint32, dense bool) in
 			return indexStrictDenseAVX512(&p[0], len(p)/64, base, &out[0], st)
 		}
 		return indexStrictAVX512(&p[0], len(p)/64, base, &out[0], st)
+	case tierAVX2:
+		return indexStrictAVX2(&p[0], len(p)/64, base, &out[0], st)
 	}
 	return st.strictGeneric(p, base, out)
 }

@@ -287,32 +287,27 @@ func (s *Selector) takeEven(buf []byte, w, n, rows int) bool {
 // before them and theirs.
 func (s *Selector) takeColumns(buf []byte, w int, ents []uint32, rows int) {
 	fields := s.guess
-	at := len(s.Spans)
-	s.Spans = slices.Grow(s.Spans, 2*rows*len(s.columns))
-	out := s.Spans[at : at+2*rows*len(s.columns)]
+	at, width := len(s.Spans), 2*len(s.columns)
+	s.Spans = slices.Grow(s.Spans, rows*width)[:at+rows*width]
+	out := s.Spans[at:]
 	var seen uint32 // flags of all chosen fields
-	k := 0
-	last := ents[:1]
-	for row := ents[1:]; len(row) >= fields; row = row[fields:] {
-		for _, c := range s.columns {
-			p := last[0]
-			if c > 0 {
-				p = row[c-1]
-			}
-			v := row[c]
+	for j, c := range s.columns {
+		to := out[2*j:]
+		for i := c; i+1 < len(ents); i += fields {
+			p, v := ents[i], ents[i+1]
 			seen |= v
 			q := v >> 30 & 1
 			from := p&entryPos + 1 + q
-			out[k] = uint32(w) + from
-			out[k+1] = v&entryPos - from - q
-			k += 2
+			to[0], to[1] = uint32(w)+from, v&entryPos-from-q
+			if len(to) <= width {
+				break
+			}
+			to = to[width:]
 		}
-		last = row[fields-1:]
 	}
-	s.Spans = s.Spans[:at+k]
 	if int32(seen) < 0 { // the last column is chosen: it may have a CR behind it
-		for i := 2*len(s.columns) - 2; i < k; i += 2 * len(s.columns) {
-			s.trimCR(buf, w, out[i:i+2], ents[1+(i/(2*len(s.columns))+1)*fields-1])
+		for i, r := width-2, fields; i < len(out); i, r = i+width, r+fields {
+			s.trimCR(buf, w, out[i:i+2], ents[r])
 		}
 	}
 	if seen&entryDoubled != 0 {

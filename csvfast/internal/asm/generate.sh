@@ -8,6 +8,7 @@ gen() { # package, tier, file
 	mv "../../$3.new" "../../$3"
 }
 gen index avx512 index_avx512_amd64.s
+gen index avx2 index_avx2_amd64.s
 gen parity avx512 parity_avx512_amd64.s
 gen parity avx2 parity_avx2_amd64.s
 gen readpass avx2 ../bench/readpass_amd64.s
