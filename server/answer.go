@@ -56,7 +56,7 @@ func (a *answer) make() *problem {
 	if psn.Policy == "document" {
 		// The counters keep every different value once.
 		if need := int64(len(c.in)) + 96*int64(n); !c.charge(need) {
-			return s.overloaded(need)
+			return c.overloaded(need)
 		}
 	}
 	b := &c.batch
@@ -66,12 +66,12 @@ func (a *answer) make() *problem {
 	first := min(n, step)
 	var ok bool
 	if c.out, ok = s.mem.bytes.get(a.expect(n, first)); !ok {
-		return s.overloaded(int64(cap(c.out)) + int64(a.expect(n, first)))
+		return c.overloaded(int64(a.expect(n, first)))
 	}
 	if 2*first > cap(b.Out) {
 		s.mem.words.put(b.Out)
 		if b.Out, ok = s.mem.words.get(2 * first); !ok {
-			return s.overloaded(8 * int64(first))
+			return c.overloaded(8 * int64(first))
 		}
 	}
 	if a.out == formJSON {
@@ -159,7 +159,7 @@ func (a *answer) room(n int) *problem {
 	}
 	var ok bool
 	if c.out, ok = s.mem.bytes.grow(c.out, max(need, min(cap(c.out)*3/2, math.MaxUint32))); !ok {
-		return s.overloaded(int64(cap(c.out)) + int64(need))
+		return c.overloaded(int64(need))
 	}
 	return nil
 }
@@ -231,7 +231,7 @@ func (a *answer) jsonChunk(from, to int) *problem {
 	out, bad := a.run(c.out, from, to, `"`, `",`)
 	var ok bool
 	if c.out, ok = c.s.mem.bytes.swap(room, out); !ok {
-		return c.s.overloaded(int64(len(out)))
+		return c.overloaded(int64(len(out)))
 	}
 	switch {
 	case !bad && (a.plain || clean(c.out[start:], to-from)):
@@ -263,7 +263,7 @@ func (a *answer) rewrite(from, start int) *problem {
 	c, b := a.c, &a.c.batch
 	copied, ok := c.s.mem.bytes.get(len(c.out) - start)
 	if !ok {
-		return c.s.overloaded(int64(len(c.out) - start))
+		return c.overloaded(int64(len(c.out) - start))
 	}
 	defer c.s.mem.bytes.put(copied)
 	copied = append(copied, c.out[start:]...)
@@ -298,11 +298,11 @@ func (a *answer) csvChunk(from, to int) *problem {
 	c, b := a.c, &a.c.batch
 	scratch, ok := c.s.mem.bytes.get(a.bound(from, to) + 8)
 	if !ok {
-		return c.s.overloaded(int64(a.bound(from, to)))
+		return c.overloaded(int64(a.bound(from, to)))
 	}
 	res, bad := a.run(scratch, from, to, "", "")
 	if scratch, ok = c.s.mem.bytes.swap(scratch, res); !ok {
-		return c.s.overloaded(int64(len(res)))
+		return c.overloaded(int64(len(res)))
 	}
 	defer func() { c.s.mem.bytes.put(scratch) }()
 	if bad && !a.item {
@@ -393,12 +393,12 @@ func (c *call) compress(enc coding) *problem {
 	m := c.s.mem
 	most := len(c.out) + len(c.out)>>7 + 1<<10
 	if !m.take(encoderMemory) {
-		return c.s.overloaded(encoderMemory)
+		return c.overloaded(encoderMemory)
 	}
 	defer m.give(encoderMemory)
 	room, ok := m.bytes.get(most)
 	if !ok {
-		return c.s.overloaded(int64(most))
+		return c.overloaded(int64(most))
 	}
 	var coded []byte
 	if enc == codingZstd {
@@ -418,7 +418,7 @@ func (c *call) compress(enc coding) *problem {
 		coded = w.b
 	}
 	if coded, ok = m.bytes.swap(room, coded); !ok {
-		return c.s.overloaded(int64(most))
+		return c.overloaded(int64(most))
 	}
 	m.bytes.put(c.out)
 	c.out = coded
@@ -439,7 +439,8 @@ func (a *appender) Write(p []byte) (int, error) {
 // encoder returns the zstd encoder, made at the first use.
 func (s *Server) encoder() *zstd.Encoder {
 	s.zstdOnce.Do(func() {
-		z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(s.cfg.Workers), zstd.WithLowerEncoderMem(true))
+		z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(s.cfg.Workers), zstd.WithLowerEncoderMem(true),
+			zstd.WithAllLitEntropyCompression(true)) // pseudonyms repeat nothing; their alphabet is what can be saved
 		if err != nil {
 			panic("server: " + err.Error())
 		}

@@ -113,7 +113,7 @@ func (c *call) fill(r io.Reader, first int64) *problem {
 	s := c.s
 	var ok bool
 	if c.in, ok = s.mem.bytes.get(int(first) + slack); !ok {
-		return s.overloaded(int64(cap(c.in)) + first)
+		return c.overloaded(first)
 	}
 	n := 0
 	for {
@@ -125,7 +125,7 @@ func (c *call) fill(r io.Reader, first int64) *problem {
 			if k > 0 {
 				want := min(2*int64(room), s.cfg.MaxBody+1)
 				if c.in, ok = s.mem.bytes.grow(c.in, int(max(want, int64(n)+1))+slack); !ok {
-					return s.overloaded(want)
+					return c.overloaded(want)
 				}
 				c.in = append(c.in[:n], one[0])
 				n++
@@ -181,7 +181,7 @@ var (
 
 func (c *call) readGzip(p *paced) *problem {
 	if !c.s.mem.take(gzipMemory) {
-		return c.s.overloaded(gzipMemory)
+		return c.overloaded(gzipMemory)
 	}
 	defer c.s.mem.give(gzipMemory)
 	c.decoding = true
@@ -207,7 +207,7 @@ func (c *call) readGzip(p *paced) *problem {
 
 func (c *call) readZstd(p *paced) *problem {
 	if !c.s.mem.take(zstdMemory) {
-		return c.s.overloaded(zstdMemory)
+		return c.overloaded(zstdMemory)
 	}
 	defer c.s.mem.give(zstdMemory)
 	c.decoding = true
@@ -235,7 +235,7 @@ func (c *call) readZstd(p *paced) *problem {
 
 // linger reads and drops what a client is still sending after its answer went
 // out, so that the answer is not lost to a reset connection: closing a socket
-// with unread bytes resets it. Bounded in time.
+// with unread bytes resets it. Bounded in time and bytes.
 func (s *Server) linger(conn net.Conn) {
 	end := time.Now().Add(s.cfg.LingerTimeout)
 	if conn.SetDeadline(end) != nil {
@@ -254,7 +254,7 @@ func (s *Server) linger(conn net.Conn) {
 	} else {
 		defer s.mem.bytes.put(buf)
 	}
-	for left := s.cfg.MaxBody; left > 0; {
+	for left := s.cfg.MaxDrain; left > 0; {
 		n, err := conn.Read(buf[:cap(buf)])
 		left -= int64(n)
 		if err != nil {

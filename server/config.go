@@ -74,6 +74,8 @@ type Config struct {
 	// after the answer, so that the client sees the answer and no reset
 	// connection; 0: 5 s.
 	LingerTimeout time.Duration
+	// MaxDrain is how many bytes of it are read at most; 0: 1 GiB.
+	MaxDrain int64
 
 	// DrainDelay is the time between the end of readiness and the end of
 	// listening when the server is shut down: balancers notice, and busy
@@ -148,6 +150,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.MinRate == 0 {
 		c.MinRate = 16 << 10
+	}
+	if c.MaxDrain == 0 {
+		c.MaxDrain = 1 << 30
 	}
 	if c.MaxConns < 1 || c.Workers < 1 || c.MinRate < 1 {
 		return c, errors.New("server: connections, workers and the least rate must be positive")

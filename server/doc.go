@@ -28,5 +28,5 @@
 // A connection that is closed while the client is still sending is reset, and
 // the client may lose the answer that it had. When a body is refused early, the
 // answer goes out at once, the connection's write side is closed, and the rest
-// is read and dropped within Config.LingerTimeout and MaxBody bytes.
+// is read and dropped within Config.LingerTimeout and Config.MaxDrain.
 package server

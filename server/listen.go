@@ -87,9 +87,26 @@ func activated(name string) (net.Listener, error) {
 		if u, ok := ln.(*net.UnixListener); ok {
 			u.SetUnlinkOnClose(false) // it is systemd's
 		}
-		return ln, nil
+		return handedOver{ln}, nil
 	}
 	return nil, none
+}
+
+// handedOver is a listener that stays open elsewhere: what waits in its queue is
+// for the process that comes after this one.
+type handedOver struct{ net.Listener }
+
+// closeDoor keeps new connections from coming into the queue of ln, and says
+// whether it could.
+func closeDoor(ln net.Listener) bool {
+	switch ln := ln.(type) {
+	case *net.TCPListener:
+		return dropNewcomers(ln)
+	case *net.UnixListener:
+		// Without a name nobody finds it.
+		return os.Remove(ln.Addr().String()) == nil
+	}
+	return false
 }
 
 // Notify tells systemd about the service (sd_notify(3)), as "READY=1" or

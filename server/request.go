@@ -310,18 +310,18 @@ func (c *call) scanJSON() ([]uint32, *problem) {
 	}
 	room, ok := m.words.get(2*most + spansRoom)
 	if !ok {
-		return nil, c.s.overloaded(8 * int64(most))
+		return nil, c.overloaded(8 * int64(most))
 	}
 	c.json.Spans = room
 	err := c.json.Scan(in)
 	if c.json.Spans, ok = m.words.swap(room, c.json.Spans); !ok {
-		return nil, c.s.overloaded(8 * int64(most))
+		return nil, c.overloaded(8 * int64(most))
 	}
 	if err != nil {
 		return nil, ofSyntax(err)
 	}
 	if extra := cap(c.json.Escaped) + cap(c.json.NotString); extra > keepSmall && !c.charge(4*int64(extra)) {
-		return nil, c.s.overloaded(4 * int64(extra))
+		return nil, c.overloaded(4 * int64(extra))
 	}
 	spans := c.json.Spans
 	for _, i := range c.json.Escaped {
@@ -352,12 +352,12 @@ func (c *call) scanCSV() ([]uint32, *problem) {
 	}
 	room, ok := m.words.get(2*most + spansRoom)
 	if !ok {
-		return nil, c.s.overloaded(8 * int64(most))
+		return nil, c.overloaded(8 * int64(most))
 	}
 	c.csv.Spans = room
 	ends, ok := m.words.get(rows + spansRoom)
 	if !ok {
-		return nil, c.s.overloaded(12 * int64(most))
+		return nil, c.overloaded(12 * int64(most))
 	}
 	c.csv.RowEnds = ends
 	err := c.csv.Scan(in)
@@ -365,13 +365,13 @@ func (c *call) scanCSV() ([]uint32, *problem) {
 	c.csv.Spans, spansOK = m.words.swap(room, c.csv.Spans)
 	c.csv.RowEnds, endsOK = m.words.swap(ends, c.csv.RowEnds)
 	if !spansOK || !endsOK {
-		return nil, c.s.overloaded(12 * int64(most))
+		return nil, c.overloaded(12 * int64(most))
 	}
 	if err != nil {
 		return nil, ofSyntax(err)
 	}
 	if extra := 2 * cap(c.csv.Doubled); extra > keepSmall && !c.charge(4*int64(extra)) {
-		return nil, c.s.overloaded(4 * int64(extra))
+		return nil, c.overloaded(4 * int64(extra))
 	}
 	spans := c.csv.Spans
 	c.long = c.long[:0]
@@ -493,10 +493,15 @@ func (s *Server) tooLarge() *problem {
 	return fail(codeTooLarge, fmt.Sprintf("the body is over the limit of %d bytes; send it in parts", s.cfg.MaxBody))
 }
 
-// overloaded refuses for want of memory: for now, or for good when need is more
-// than the server ever has.
-func (s *Server) overloaded(need int64) *problem {
-	if need > s.cfg.MaxInFlight {
+// overloaded refuses for want of n more bytes: for now, or for good when they
+// and what the call has already are more than the server ever has.
+func (c *call) overloaded(n int64) *problem {
+	s := c.s
+	held := int64(cap(c.in)+cap(c.out)) + 4*int64(cap(c.json.Spans)+cap(c.batch.Out)) + c.charged
+	if c.csv != nil {
+		held += 4 * int64(cap(c.csv.Spans)+cap(c.csv.RowEnds))
+	}
+	if _, size := class(int(n)); held+int64(size) > s.cfg.MaxInFlight {
 		return fail(codeTooLarge, fmt.Sprintf("the request needs more memory than the %d bytes that all requests have; send it in parts", s.cfg.MaxInFlight))
 	}
 	return busy(codeOverloaded, "too much work in flight")

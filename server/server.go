@@ -41,6 +41,8 @@ type Server struct {
 	draining   atomic.Bool
 	closing    sync.Mutex // held by the one Shutdown that does the work
 	closed     bool
+	lnMu       sync.Mutex
+	listeners  []net.Listener
 	keysFault  atomic.Pointer[string]
 	auditFault atomic.Pointer[string]
 
@@ -170,6 +172,9 @@ func (s *Server) Serve(ln net.Listener) error {
 		ln.Close()
 		return nil
 	}
+	s.lnMu.Lock()
+	s.listeners = append(s.listeners, ln)
+	s.lnMu.Unlock()
 	var use net.Listener = &capped{Listener: ln, s: s, secure: s.cfg.TLS != nil}
 	if s.cfg.TLS != nil {
 		use = s.cfg.TLS.listener(use)
@@ -205,6 +210,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		}
 	}
 	s.cfg.Log.Info("shutdown: closing the listeners, finishing requests", "connections", s.conns.Load(), "bytes_in_flight", s.mem.used.Load())
+	s.turnNewcomersAway(ctx)
 	s.lingering.hurry()
 	err := s.http.ShutdownWithContext(ctx)
 	s.stop()
@@ -215,6 +221,30 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.cfg.Log.Info("shutdown: every request is answered")
 	return nil
+}
+
+// newcomers is how long connections that are being made are still waited for.
+const newcomers = 200 * time.Millisecond
+
+// turnNewcomersAway lets nobody else in before the listeners close. Closing one
+// resets the connections that wait in its queue, requests already sent on them
+// included; so the queue is emptied first, where the system has a way to.
+func (s *Server) turnNewcomersAway(ctx context.Context) {
+	s.lnMu.Lock()
+	defer s.lnMu.Unlock()
+	some := false
+	for _, ln := range s.listeners {
+		some = closeDoor(ln) || some
+	}
+	if !some {
+		return
+	}
+	t := time.NewTimer(newcomers)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
 }
 
 // Reload reads again what may have changed outside: the certificate, and what
