@@ -64,7 +64,7 @@ func (st *indexState) strictGeneric(p []byte, base uint32, out []uint32) int {
 	for i := 0; i < len(p); i += 64 {
 		b := (*[64]byte)(p[i:])
 		all, nl, q := masks(b, comma, quote)
-		n = st.strictBlock(b, all, nl, q, base+uint32(i), out, n)
+		n = st.strictBlock(b, all, nl, q, prefixXOR(q), base+uint32(i), out, n)
 	}
 	return n
 }
@@ -86,14 +86,18 @@ func (st *indexState) plainBlock(all, nl uint64, base uint32, out []uint32, n in
 	return n + k
 }
 
-// strictBlock takes any block.
-func (st *indexState) strictBlock(p *[64]byte, all, nl, q uint64, base uint32, out []uint32, n int) int {
-	in := q ^ q<<1
-	in ^= in << 2
-	in ^= in << 4
-	in ^= in << 8
-	in ^= in << 16
-	in ^= in << 32
+// prefixXOR returns a mask with bit i set when an odd number of the bits 0…i of q are.
+func prefixXOR(q uint64) uint64 {
+	q ^= q << 1
+	q ^= q << 2
+	q ^= q << 4
+	q ^= q << 8
+	q ^= q << 16
+	return q ^ q<<32
+}
+
+// strictBlock takes any block. in is prefixXOR(q).
+func (st *indexState) strictBlock(p *[64]byte, all, nl, q, in uint64, base uint32, out []uint32, n int) int {
 	in ^= st.inside
 	st.inside = uint64(int64(in) >> 63)
 

@@ -9,8 +9,10 @@ gen() { # package, tier, file
 }
 gen index avx512 index_avx512_amd64.s
 gen index avx2 index_avx2_amd64.s
+gen index neon index_neon_arm64.s
 gen parity avx512 parity_avx512_amd64.s
 gen parity avx2 parity_avx2_amd64.s
+gen parity neon parity_neon_arm64.s
 gen readpass avx2 ../bench/readpass_amd64.s
 if [ -d jsonarray ]; then
 	for tier in avx512 avx2; do

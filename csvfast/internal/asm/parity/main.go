@@ -20,17 +20,21 @@ func main() {
 	if len(os.Args) == 2 {
 		tier = os.Args[1]
 	}
-	ConstraintExpr("!purego")
 	switch tier {
 	case "avx512":
+		ConstraintExpr("!purego")
 		avx512()
+		Generate()
 	case "avx2":
+		ConstraintExpr("!purego")
 		avx2()
+		Generate()
+	case "neon":
+		neon()
 	default:
-		fmt.Fprintln(os.Stderr, "usage: parity avx512|avx2")
+		fmt.Fprintln(os.Stderr, "usage: parity avx512|avx2|neon")
 		os.Exit(2)
 	}
-	Generate()
 }
 
 // each wraps body, which takes one piece at p, in a loop.

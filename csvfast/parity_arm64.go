@@ -1,0 +1,19 @@
+//go:build !purego
+
+package csvfast
+
+// parityNEON returns 1 if an odd number of the pieces*256 bytes at p equal quote,
+// else 0. It reads those bytes alone. NEON.
+//
+//go:noescape
+func parityNEON(p *byte, pieces int, quote byte) uint64
+
+// parity tells whether quote stands an odd number of times in buf.
+func parity(buf []byte, quote byte) bool {
+	pieces := len(buf) / 256
+	if active != tierARM64 || pieces == 0 {
+		return parityGeneric(buf, quote)
+	}
+	odd := parityNEON(&buf[0], pieces, quote) == 1
+	return parityGeneric(buf[pieces*256:], quote) != odd
+}
