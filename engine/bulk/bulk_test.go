@@ -1,0 +1,444 @@
+package bulk
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/velonym/velonym/engine/suite"
+)
+
+// plan makes a plan of a fixed key.
+func plan(t testing.TB, op suite.Op, spec suite.Spec) *suite.Plan {
+	t.Helper()
+	s := suite.Secret{Active: true}
+	for i := range s.S {
+		s.S[i] = byte(i * 7)
+	}
+	k, err := suite.NewKeys("cohort", "", []suite.Secret{s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Release()
+	spec.Gen = -1
+	p, err := suite.NewPlan(op, spec, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+var plain = suite.Spec{Method: suite.Reversible, Policy: suite.Same, Format: suite.Pair62}
+
+// one transforms a single value.
+func one(p *suite.Plan, v string) string {
+	b := suite.Batch{Src: []byte(v), Spans: []uint32{0, uint32(len(v))}}
+	p.Transform(&b)
+	if len(b.Bad) > 0 {
+		return "!" + b.Bad[0].Code.String()
+	}
+	return string(b.Dst)
+}
+
+// runBytes runs job over in, through pipes or files, and returns the output.
+func runBytes(t testing.TB, job Job, in []byte, pipe bool) ([]byte, Summary, error) {
+	t.Helper()
+	if pipe {
+		var out bytes.Buffer
+		job.Stdin, job.Stdout = bytes.NewReader(in), &out
+		sum, err := Run(context.Background(), job)
+		return out.Bytes(), sum, err
+	}
+	dir := t.TempDir()
+	name := "in.csv"
+	if job.Format == NDJSON {
+		name = "in.ndjson"
+	}
+	path, out := filepath.Join(dir, name), filepath.Join(dir, "out")
+	if err := os.WriteFile(path, in, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	job.Inputs, job.Output = []string{path}, out
+	sum, err := Run(context.Background(), job)
+	if err != nil {
+		left, _ := os.ReadDir(dir)
+		if len(left) != 1 {
+			t.Fatalf("a failed run left %v", left)
+		}
+		return nil, sum, err
+	}
+	b, err2 := os.ReadFile(out)
+	if err2 != nil {
+		t.Fatal(err2)
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 2 {
+		t.Fatalf("a run left %v", left)
+	}
+	return b, sum, err
+}
+
+// table is a random CSV file whose every field is known.
+type table struct {
+	raw    [][]field // the first is the header
+	ends   []string  // line end of each row
+	before []string  // empty lines before each row
+	bom    string
+	comma  byte
+}
+
+type field struct {
+	value  string
+	quoted bool
+}
+
+func randomTable(rng *rand.Rand, rows, cols int) *table {
+	tb := &table{comma: []byte(",;\t|")[rng.IntN(4)]}
+	if rng.IntN(3) == 0 {
+		tb.bom = "\xef\xbb\xbf"
+	}
+	pieces := []string{"a", "Ünï", "高", "1973080520045", `"`, `""`, string(tb.comma), "\n", "\r\n", " ", "x", "0", "long long long value "}
+	if rng.IntN(3) == 0 { // nothing odd: the fast ways
+		pieces = pieces[:4]
+	}
+	ends := []string{"\n", "\r\n"}
+	fixed := rng.IntN(3)
+	for r := 0; r <= rows; r++ {
+		var row []field
+		for c := range cols {
+			f := field{}
+			if r == 0 {
+				f.value = fmt.Sprintf("c%d", c)
+			} else {
+				for range rng.IntN(4) {
+					f.value += pieces[rng.IntN(len(pieces))]
+				}
+			}
+			f.quoted = strings.ContainsAny(f.value, "\"\r\n"+string(tb.comma)) || rng.IntN(4) == 0
+			row = append(row, f)
+		}
+		if len(row) == 1 && row[0].value == "" {
+			row[0].quoted = true
+		}
+		tb.raw = append(tb.raw, row)
+		end := ends[rng.IntN(2)]
+		if fixed < 2 {
+			end = ends[fixed]
+		}
+		if r == rows && rng.IntN(2) == 0 {
+			end = ""
+		}
+		tb.ends = append(tb.ends, end)
+		empty := ""
+		if rng.IntN(12) == 0 {
+			empty = strings.Repeat(ends[rng.IntN(2)], 1+rng.IntN(2))
+		}
+		tb.before = append(tb.before, empty)
+	}
+	return tb
+}
+
+// bytes writes the table, with replace applied to the values of the data rows.
+func (tb *table) bytes(replace func(row, col int, v string) (string, bool)) []byte {
+	var b bytes.Buffer
+	b.WriteString(tb.bom)
+	for r, row := range tb.raw {
+		b.WriteString(tb.before[r])
+		for c, f := range row {
+			if c > 0 {
+				b.WriteByte(tb.comma)
+			}
+			v, quoted := f.value, f.quoted
+			if r > 0 && replace != nil {
+				w, changed := replace(r, c, v)
+				if changed {
+					v = w
+					quoted = quoted || strings.ContainsAny(v, "\"\r\n"+string(tb.comma)) || v == "" && len(row) == 1
+				}
+			}
+			if quoted {
+				b.WriteString(`"` + strings.ReplaceAll(v, `"`, `""`) + `"`)
+			} else {
+				b.WriteString(v)
+			}
+		}
+		b.WriteString(tb.ends[r])
+	}
+	return b.Bytes()
+}
+
+// TestCSVAgainstModel compares whole outputs with what the table's own fields and
+// one call a value give, for random tables, chunks down to a few bytes, files and
+// pipes, one and several workers, one and several columns and plans.
+func TestCSVAgainstModel(t *testing.T) {
+	tag := plain
+	tag.Tag = 64
+	irr := suite.Spec{Method: suite.Irreversible, Policy: suite.Same, Format: suite.Hex}
+	norm := tag
+	norm.Norm = suite.Norm{suite.Trim}
+	plans := []*suite.Plan{plan(t, suite.Pseudonymise, tag), plan(t, suite.Pseudonymise, irr), plan(t, suite.Pseudonymise, norm)}
+	back := plan(t, suite.Reverse, tag)
+	rounds := 400
+	if testing.Short() {
+		rounds = 60
+	}
+	for i := range rounds {
+		rng := rand.New(rand.NewPCG(uint64(i), 1))
+		tb := randomTable(rng, rng.IntN(40), 1+rng.IntN(5))
+		cols := len(tb.raw[0])
+		chosen := map[int]*suite.Plan{}
+		var columns []Column
+		for c := range cols {
+			if rng.IntN(3) == 0 || c == cols-1 && len(columns) == 0 {
+				p := plans[rng.IntN(1+rng.IntN(3))]
+				chosen[c] = p
+				col := Column{Name: fmt.Sprintf("c%d", c), Plan: p}
+				if rng.IntN(3) == 0 {
+					col = Column{Number: c + 1, Plan: p}
+				}
+				columns = append(columns, col)
+			}
+		}
+		rng.Shuffle(len(columns), func(a, b int) { columns[a], columns[b] = columns[b], columns[a] })
+		in := tb.bytes(nil)
+		values := int64(0)
+		want := tb.bytes(func(_, c int, v string) (string, bool) {
+			p := chosen[c]
+			if p == nil || v == "" {
+				return v, false
+			}
+			values++
+			return one(p, v), true
+		})
+		job := Job{Columns: columns, Comma: tb.comma, Workers: 1 + rng.IntN(3), chunk: 1 + rng.IntN(1<<(1+rng.IntN(9)))}
+		got, sum, err := runBytes(t, job, in, rng.IntN(2) == 0)
+		if err != nil {
+			t.Fatalf("round %d: %v\n%q", i, err, in)
+		}
+		if !bytes.Equal(got, want) {
+			t.Fatalf("round %d: chunk %d\n in %q\ngot %q\nwant %q", i, job.chunk, in, got, want)
+		}
+		if sum.Values != values || sum.Rows != int64(len(tb.raw)-1) || sum.BytesOut != int64(len(want)) {
+			t.Fatalf("round %d: summary %+v, want %d values, %d rows, %d bytes", i, sum, values, len(tb.raw)-1, len(want))
+		}
+		// And back, where all were made with the plan that reverses.
+		for c, p := range chosen {
+			if p != plans[0] {
+				delete(chosen, c)
+			}
+		}
+		if len(chosen) != len(columns) {
+			continue
+		}
+		for k := range columns {
+			columns[k].Plan = back
+		}
+		got, _, err = runBytes(t, job, got, rng.IntN(2) == 0)
+		if err != nil {
+			t.Fatalf("round %d: reverse: %v", i, err)
+		}
+		if !bytes.Equal(got, in) {
+			t.Fatalf("round %d: reverse\ngot %q\nwant %q", i, got, in)
+		}
+	}
+}
+
+// TestAgainstEncodingCSV reads input and output with the standard library.
+func TestAgainstEncodingCSV(t *testing.T) {
+	in, err := os.ReadFile(filepath.Join("..", "..", "testdata", "patients.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := plan(t, suite.Pseudonymise, plain)
+	out, _, err := runBytes(t, Job{Columns: []Column{{Name: "national_id", Plan: p}}, chunk: 1000, Workers: 3}, in, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := csv.NewReader(bytes.NewReader(in)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := csv.NewReader(bytes.NewReader(out)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(a) != len(b) || len(a) < 1000 {
+		t.Fatalf("%d rows became %d", len(a), len(b))
+	}
+	for i := range a {
+		if i > 0 {
+			a[i][1] = one(p, a[i][1])
+		}
+		if strings.Join(a[i], "\x00") != strings.Join(b[i], "\x00") {
+			t.Fatalf("record %d differs", i)
+		}
+	}
+	_, _, err = runBytes(t, Job{Columns: []Column{{Name: "national", Plan: p}}}, in, false)
+	if err == nil || !strings.Contains(err.Error(), `no column "national"; there are "record", "national_id",`) {
+		t.Fatalf("unknown column: %v", err)
+	}
+}
+
+// TestBadInput: what is said of every kind of bad input, and that nothing is left.
+func TestBadInput(t *testing.T) {
+	p := plan(t, suite.Pseudonymise, plain)
+	rev := plan(t, suite.Reverse, plain)
+	for _, c := range []struct {
+		name, in string
+		job      Job
+		want     string // end of the message; "" for success
+		out      string
+	}{
+		{name: "open quote", in: "id,x\na,b\n\"c,d\ne,f\n", want: `: line 3: a quote opened in the row that starts here is never closed: extraneous or missing " in quoted-field`},
+		{name: "bare quote", in: "id,x\na,b\nc\"d,e\n\nf,g\n", want: `: line 3: byte 2 of the line is a quote in a field that is not quoted; quote the field and double the quote: bare " in non-quoted-field`},
+		{name: "text behind quote", in: "id,x\n\"a\"b,c\n", want: `extraneous or missing " in quoted-field`},
+		{name: "ragged row", in: "id,x\na,b\nc\n", want: ": line 3: another number of fields than the first row has; --ragged lets such rows pass: wrong number of fields"},
+		{name: "ragged row let pass", in: "id,x\na\nb,c,d\n", job: Job{Ragged: true}, out: "id,x\nA\nB,c,d\n"},
+		{name: "ragged row without the column", in: "y,id\na,b\nc\n", job: Job{Ragged: true}, want: ": line 3: too few fields to hold the column: row does not hold the chosen column"},
+		{name: "unknown column", in: "x,y\na,b\n", want: `: no column "id"; there are "x", "y"`},
+		{name: "column twice", in: "id,id\na,b\n", want: `: column "id" stands in the header twice; give its number`},
+		{name: "empty file", in: "", want: ": is empty: there is no header to find the columns in"},
+		{name: "only empty lines", in: "\n\r\n", want: ": is empty: there is no header to find the columns in"},
+		{name: "header alone", in: "id,x\n", out: "id,x\n"},
+		{name: "header alone, no line end", in: "\xef\xbb\xbfid,x", out: "\xef\xbb\xbfid,x"},
+		{name: "NUL elsewhere", in: "id,x\na,\x00b\n", out: "id,x\nA,\x00b\n"},
+		{name: "NUL in the column", in: "id,x\na,b\n\x00,c\n", want: `: line 3, column "id": VALUE_NOT_TEXT: not UTF-8 text, or it holds control characters; a project with tag 64 or 128 takes any bytes`},
+		{name: "Latin-1 elsewhere", in: "id,x\na,\xe9\n", out: "id,x\nA,\xe9\n"},
+		{name: "Latin-1 in the column", in: "x,\"id\"\na,\"\xe9\"\n", want: `: line 2, column "id": VALUE_NOT_TEXT: not UTF-8 text, or it holds control characters; a project with tag 64 or 128 takes any bytes`},
+		{name: "line of a value behind line ends in quotes", in: "x,id\n\"a\n\n\",b\nc,\xff\n", want: `: line 5, column "id": VALUE_NOT_TEXT: not UTF-8 text, or it holds control characters; a project with tag 64 or 128 takes any bytes`},
+		{name: "a value before a bare quote", in: "id\n\xff\na\"\n", want: `: line 2, column "id": VALUE_NOT_TEXT: not UTF-8 text, or it holds control characters; a project with tag 64 or 128 takes any bytes`},
+		{name: "not a pseudonym", in: "id\nabc\n", job: Job{Columns: []Column{{Name: "id", Plan: rev}}}, want: `: line 2, column "id": NOT_A_PSEUDONYM: not a pseudonym of this project, or damaged`},
+		{name: "no header", in: "a,b\nc,d\n", job: Job{NoHeader: true, Columns: []Column{{Name: "2", Plan: p}}}, out: "a,B\nc,D\n"},
+		{name: "no header, by name", in: "a,b\n", job: Job{NoHeader: true}, want: `column "id": without a header columns go by number, from 1`},
+		{name: "no header, empty", in: "", job: Job{NoHeader: true, Columns: []Column{{Number: 1, Plan: p}}}, out: ""},
+		{name: "number too high", in: "a,b\n", job: Job{Columns: []Column{{Number: 3, Plan: p}}}, want: ": no column 3; rows have 2 fields"},
+		{name: "UTF-16", in: "\xff\xfei\x00d\x00\n\x00", want: ": is UTF-16, not UTF-8; convert it first: iconv -f UTF-16 -t UTF-8 <IN >OUT"},
+		{name: "UTF-16 without a mark", in: "i\x00d\x00,\x00x\x00\n\x00a\x00a\x00b\x00,\x00c\x00\n\x00", want: ": is UTF-16LE, not UTF-8; convert it first: iconv -f UTF-16LE -t UTF-8 <IN >OUT"},
+		{name: "row over the limit", in: "id,x\na,b\n\"c" + strings.Repeat("\n", 3<<20) + "\",x\n", job: Job{MaxRow: 1 << 20}, want: ": line 3: a row is longer than 1 MiB: is a quote not closed? --max-row raises the limit"},
+		{name: "bare quote long before the limit", in: "id,x\na,b\nc\"c,d\n" + strings.Repeat("e,f\n", 1<<20), job: Job{MaxRow: 1 << 20}, want: `bare " in non-quoted-field`},
+		{name: "null", in: "id,x\na,b\n\xff,c\n\"\xff\",d\n", job: Job{OnError: Null}, out: "id,x\nA,b\n,c\n\"\",d\n"},
+		{name: "null in a file of one column", in: "id\na\n\xff\n", job: Job{OnError: Null}, out: "id\nA\n\"\"\n"},
+		{name: "keep", in: "id,x\n\xff,a\na,b\n\n\xff,\"c\nd\"\r\nb,e\n\xff,f", job: Job{OnError: Keep}, out: "id,x\nA,b\n\nB,e\n"},
+		{name: "placeholders", in: "id,x\nNA,b\n\"NULL\",c\na,NA\n", job: Job{Null: []string{"NA", "NULL"}}, out: "id,x\nNA,b\n\"NULL\",c\nA,NA\n"},
+	} {
+		for _, chunk := range []int{3, 64, 0} {
+			for _, pipe := range []bool{false, true} {
+				job := c.job
+				if job.Columns == nil {
+					job.Columns = []Column{{Name: "id", Plan: p}}
+				}
+				job.chunk, job.Workers = chunk, 2
+				if chunk == 3 && len(c.in) > 1<<20 {
+					job.chunk = 1000
+				}
+				got, _, err := runBytes(t, job, []byte(c.in), pipe)
+				if c.want != "" {
+					if err == nil || !strings.HasSuffix(err.Error(), c.want) {
+						t.Errorf("%s, chunk %d, pipe %v: %v, want %s", c.name, chunk, pipe, err, c.want)
+					}
+					continue
+				}
+				want := strings.NewReplacer("A", one(p, "a"), "B", one(p, "b"), "D", one(p, "d")).Replace(strings.ReplaceAll(strings.ReplaceAll(c.out, "NA", "\x01"), "NULL", "\x02"))
+				want = strings.ReplaceAll(strings.ReplaceAll(want, "\x01", "NA"), "\x02", "NULL")
+				if err != nil || string(got) != want {
+					t.Errorf("%s, chunk %d, pipe %v: %q, %v, want %q", c.name, chunk, pipe, got, err, want)
+				}
+			}
+		}
+	}
+}
+
+// TestErrorsHoldNoValue looks for the values of bad input in the messages.
+func TestErrorsHoldNoValue(t *testing.T) {
+	rev := plan(t, suite.Reverse, plain)
+	for _, in := range []string{"id\nSECRET\n", "id\n\"SECRET", "id\nSEC\"RET\n", "id\nSECRET,SECRET\n"} {
+		_, _, err := runBytes(t, Job{Columns: []Column{{Name: "id", Plan: rev}}}, []byte(in), false)
+		if err == nil || strings.Contains(err.Error(), "SEC") {
+			t.Errorf("%q: %v", in, err)
+		}
+		var e *Error
+		if !errors.As(err, &e) || e.Line != 2 {
+			t.Errorf("%q: no place in %v", in, err)
+		}
+	}
+}
+
+// TestOutputIsSafe: permissions, what is refused, what is kept.
+func TestOutputIsSafe(t *testing.T) {
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, "in.csv"), filepath.Join(dir, "out.csv")
+	write := func(path, s string, mode os.FileMode) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(s), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(in, "id\na\n", 0o640)
+	p := plan(t, suite.Pseudonymise, plain)
+	job := Job{Inputs: []string{in}, Output: out, Columns: []Column{{Name: "id", Plan: p}}}
+	if _, err := Run(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	st, err := os.Stat(out)
+	if err != nil || st.Mode().Perm() != 0o640 {
+		t.Fatalf("mode %v, %v; want that of the input", st.Mode(), err)
+	}
+	if _, err := Run(t.Context(), job); !errors.Is(err, os.ErrExist) {
+		t.Fatalf("an output that exists: %v", err)
+	}
+	job.Force = true
+	if err := os.Chmod(in, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	if st, err = os.Stat(out); err != nil || st.Mode().Perm() != 0o600 {
+		t.Fatalf("mode %v, %v; want that of the input", st.Mode(), err)
+	}
+	link := filepath.Join(dir, "link.csv")
+	if err := os.Link(in, link); err != nil {
+		t.Fatal(err)
+	}
+	job.Output = link
+	if _, err := Run(t.Context(), job); !errors.Is(err, ErrUsage) {
+		t.Fatalf("the input by another name: %v", err)
+	}
+	if b, _ := os.ReadFile(in); string(b) != "id\na\n" {
+		t.Fatal("the input was written over")
+	}
+	job.Output = filepath.Join(dir, "none", "out.csv")
+	if _, err := Run(t.Context(), job); !errors.Is(err, os.ErrNotExist) {
+		t.Fatalf("no such folder: %v", err)
+	}
+
+	// Several inputs: all or nothing.
+	folder := filepath.Join(dir, "folder")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	second := filepath.Join(dir, "second.csv")
+	write(second, "id\n\xff\n", 0o600)
+	job.Inputs, job.Output = []string{in, second}, folder
+	if _, err := Run(t.Context(), job); err == nil {
+		t.Fatal("a bad second file passed")
+	}
+	if left, _ := os.ReadDir(folder); len(left) != 0 {
+		t.Fatalf("left %v", left)
+	}
+	write(second, "x,id\nb,b\n", 0o600)
+	sum, err := Run(t.Context(), job)
+	if err != nil || sum.Rows != 2 {
+		t.Fatal(sum, err)
+	}
+	if b, _ := os.ReadFile(filepath.Join(folder, "second.csv")); string(b) != "x,id\nb,"+one(p, "b")+"\n" {
+		t.Fatalf("second output %q", b)
+	}
+}

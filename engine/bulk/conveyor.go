@@ -1,0 +1,456 @@
+package bulk
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	defaultChunk  = 256 << 10
+	defaultMaxRow = 16 << 20
+	overlap       = 4 << 10 // read beyond a chunk, where its last row most likely ends
+	slack         = 128     // capacity behind a chunk, for kernels that read ahead
+)
+
+// cutter tells where rows end. csvfast.Dialect is one.
+type cutter interface {
+	Parity(buf []byte) bool
+	FirstRowEnd(buf []byte, inQuotes bool) int
+	LastRowEnd(buf []byte, inQuotes bool) int
+}
+
+// chunk is whole rows on their way through a lane. Its slices belong to the
+// lane and are reused for the lane's next chunk.
+type chunk struct {
+	buf        []byte
+	start, end int // the rows are buf[start:end]
+	last       bool
+
+	// Set by the lane's worker.
+	out     []byte // what to write: rows with results
+	over    *overlong
+	rejects []byte // rows kept out
+	pairs   []byte // rows of the mapping file
+	tally   tally
+	faults  []fault // values that could not be transformed, the first ones; lines count from 1 at the chunk's start
+	err     *Error  // ends the run; Line counts from 1 at the chunk's start
+	fail    error   // ends the run too, and has no place
+}
+
+func (c *chunk) rows() []byte { return c.buf[c.start:c.end] }
+
+// tally is what a chunk, or a run so far, holds.
+type tally struct {
+	Rows, Lines, Values, Empty, Errors, Rejected int64
+}
+
+func (t *tally) add(u tally) {
+	t.Rows += u.Rows
+	t.Lines += u.Lines
+	t.Values += u.Values
+	t.Empty += u.Empty
+	t.Errors += u.Errors
+	t.Rejected += u.Rejected
+}
+
+// fault is a value that could not be transformed.
+type fault struct {
+	line   int64
+	column string
+	code   string
+}
+
+// worker turns the rows of a chunk into its output. One goroutine at a time.
+type worker interface {
+	work(ctx context.Context, c *chunk)
+}
+
+// ordered is a worker with a part that must be done chunk by chunk, in order.
+type ordered interface {
+	inOrder(c *chunk)
+}
+
+// mark is a place between two chunks from which a run can go on.
+type mark struct {
+	Chunk  int   `json:"chunk"` // the next one
+	Inside bool  `json:"inside"`
+	In     int64 `json:"in"`  // offset in the (unpacked) input at which its rows start
+	Out    int64 `json:"out"` // bytes of output so far
+	Reject int64 `json:"reject"`
+	Tally  tally `json:"tally"`
+}
+
+// conveyor runs the chunks of one input through lanes.
+type conveyor struct {
+	src  *source
+	cut  cutter
+	size int // of a chunk
+	max  int64
+
+	// Regular files: the share is [lo, hi) of the file; rows belong to the share
+	// in which the byte before their first stands (the first of all: lo).
+	lo, hi int64
+	midRow bool // lo is no row start
+	// Streams: what was read already, and whether that was all.
+	head    []byte
+	headAt  int64 // its offset in the input
+	headEOF bool
+	eager   bool // hand on what a read gave, for the sake of latency
+
+	begin mark // where to start
+
+	lanes   int
+	workers int
+	make    func() worker
+
+	// sink takes the chunks in order. It returns a function to be called outside
+	// the turn, or nil: a write at an offset that is known now.
+	sink func(c *chunk, at mark) (write func() error, err error)
+	// reached, if set, is told of each mark up to which everything is written, in order.
+	reached func(mark) error
+	read    atomic.Int64 // bytes of input read, for the progress
+
+	// state of the run
+	ticket   atomic.Int64
+	cutting  *turn
+	placing  *turn
+	inside   bool   // cutting: the next chunk starts inside quotes
+	carry    []byte // cutting, streams: the start of a row
+	offset   int64  // cutting, streams: of carry in the input
+	ended    bool   // cutting, streams
+	count    int    // chunks of a regular file
+	at       mark   // placing
+	errOnce  sync.Mutex
+	err      error
+	marks    map[int]mark // written, but not everything before
+	frontier int
+}
+
+// errStop ends a lane without being an error of its own.
+var errStop = errors.New("stop")
+
+// overlong is the error of a row over the limit. The rows are worked on all the
+// same: most often a misplaced quote before it is the cause, and the better error.
+type overlong struct {
+	line int64 // from 1 at the chunk's start
+	max  int64
+}
+
+func (o *overlong) Error() string {
+	return fmt.Sprintf("a row is longer than %d MiB: is a quote not closed? --max-row raises the limit", o.max>>20)
+}
+
+// run moves everything. The error is the first in the order of the input.
+func (v *conveyor) run(ctx context.Context) (mark, error) {
+	v.at = v.begin
+	v.inside = v.begin.Inside
+	v.ticket.Store(int64(v.begin.Chunk))
+	v.cutting, v.placing = newTurn(v.begin.Chunk), newTurn(v.begin.Chunk)
+	v.frontier = v.begin.Chunk
+	v.marks = map[int]mark{}
+	if v.src.at != nil {
+		v.count = int((v.hi - v.lo + int64(v.size) - 1) / int64(v.size))
+	} else {
+		v.carry, v.offset, v.ended = v.head, v.begin.In, v.headEOF
+	}
+	stop := context.AfterFunc(ctx, func() { v.halt(ErrInterrupted) })
+	defer stop()
+	busy := make(chan struct{}, v.workers)
+	var wg sync.WaitGroup
+	for range v.lanes {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			v.lane(ctx, v.make(), busy)
+		}()
+	}
+	wg.Wait()
+	if v.err == nil && ctx.Err() != nil {
+		v.err = ErrInterrupted
+	}
+	return v.at, v.err
+}
+
+// halt records the first error and stops the lanes.
+func (v *conveyor) halt(err error) {
+	v.errOnce.Lock()
+	if v.err == nil {
+		v.err = err
+	}
+	v.errOnce.Unlock()
+	v.cutting.halt()
+	v.placing.halt()
+}
+
+// bytesIn returns how much of the input was read.
+func (v *conveyor) bytesIn() int64 {
+	return v.read.Load()
+}
+
+// lane carries chunks one after the other: read, work, write.
+func (v *conveyor) lane(ctx context.Context, w worker, busy chan struct{}) {
+	c := &chunk{}
+	for {
+		n := int(v.ticket.Add(1) - 1)
+		var next mark // In, Inside and Chunk behind this chunk
+		var err error
+		if v.src.at != nil {
+			if n >= v.count {
+				return
+			}
+			next, err = v.readAt(n, c)
+		} else {
+			next, err = v.readNext(n, c)
+		}
+		if err == errStop {
+			return
+		}
+		c.out, c.rejects, c.pairs, c.faults = c.out[:0], c.rejects[:0], c.pairs[:0], c.faults[:0]
+		c.tally, c.err, c.fail, c.over = tally{}, nil, nil, nil
+		if !errors.As(err, &c.over) {
+			c.fail = err
+		}
+		if c.fail == nil && c.end > c.start {
+			busy <- struct{}{}
+			w.work(ctx, c)
+			<-busy
+		}
+		if !v.placing.wait(n) {
+			return
+		}
+		if o, ok := w.(ordered); ok && c.fail == nil && c.err == nil && c.end > c.start {
+			o.inOrder(c)
+		}
+		if err := v.placeError(c); err != nil {
+			v.halt(err)
+			return
+		}
+		write, err := v.sink(c, v.at)
+		if err != nil {
+			v.halt(err)
+			return
+		}
+		v.at.Tally.add(c.tally)
+		v.at.Out += int64(len(c.out))
+		v.at.Reject += int64(len(c.rejects))
+		v.at.Chunk, v.at.Inside = next.Chunk, next.Inside
+		if next.In >= 0 {
+			v.at.In = next.In
+		}
+		done := v.at
+		v.placing.pass()
+		if write != nil {
+			if err := write(); err != nil {
+				v.halt(err)
+				return
+			}
+		}
+		if v.reached != nil {
+			if err := v.written(n, done); err != nil {
+				v.halt(err)
+				return
+			}
+		}
+	}
+}
+
+// placeError returns the chunk's error with its place in the whole input.
+func (v *conveyor) placeError(c *chunk) error {
+	if c.fail != nil {
+		return c.fail
+	}
+	if c.over != nil && (c.err == nil || c.err.open) {
+		c.err = &Error{Line: c.over.line, Err: c.over}
+	}
+	if c.err != nil {
+		e := *c.err
+		e.File = v.src.name
+		e.Line += v.at.Tally.Lines
+		return &e
+	}
+	return nil
+}
+
+// written notes that chunk n is written and advances over all that are.
+func (v *conveyor) written(n int, m mark) error {
+	v.errOnce.Lock()
+	defer v.errOnce.Unlock()
+	v.marks[n] = m
+	for {
+		m, ok := v.marks[v.frontier]
+		if !ok {
+			return nil
+		}
+		delete(v.marks, v.frontier)
+		v.frontier++
+		if err := v.reached(m); err != nil {
+			return err
+		}
+	}
+}
+
+// room returns b with at least n bytes of length and slack behind them.
+func room(b []byte, n int) []byte {
+	if cap(b) >= n+slack {
+		return b[:n]
+	}
+	g := make([]byte, n, n+slack)
+	copy(g, b)
+	return g
+}
+
+// readAt reads chunk n of a regular file and finds the rows that belong to it:
+// those that start behind the first row end after the chunk's offset, up to the
+// first row end after the next chunk's. The lanes read at the same time; only
+// the parity is handed from chunk to chunk.
+func (v *conveyor) readAt(n int, c *chunk) (next mark, err error) {
+	off := v.lo + int64(n)*int64(v.size)
+	end := min(off+int64(v.size), v.hi)
+	size := int(end - off)
+	c.buf = room(c.buf, size+overlap)
+	got, err := v.pread(c.buf, off)
+	if err == nil && got < size {
+		err = fmt.Errorf("%s: %w: it became shorter while it was read", v.src.name, ErrChanged)
+	}
+	parity := false
+	if err == nil {
+		parity = v.cut.Parity(c.buf[:size])
+	}
+	if !v.cutting.wait(n) {
+		return next, errStop
+	}
+	inside := v.inside
+	v.inside = inside != parity
+	next.Inside = v.inside
+	v.cutting.pass()
+	next.Chunk = n + 1
+	if err != nil {
+		return next, err
+	}
+	v.read.Add(int64(size))
+	c.buf = c.buf[:got]
+	c.start = 0
+	if n > 0 || v.midRow {
+		c.start = v.cut.FirstRowEnd(c.buf[:size], inside)
+		if c.start < 0 {
+			// The chunk lies within a row that started before it.
+			c.start, c.end = 0, 0
+			next.In = -1
+			return next, nil
+		}
+	}
+	// The end: the first row end behind the chunk.
+	at, in := size, next.Inside
+	for {
+		if e := v.cut.FirstRowEnd(c.buf[at:], in); e >= 0 {
+			c.end = at + e
+			break
+		}
+		if off+int64(len(c.buf)) >= v.src.size {
+			c.end = len(c.buf)
+			break
+		}
+		if int64(len(c.buf)-c.start) > v.max {
+			rows := max(v.cut.LastRowEnd(c.buf[c.start:size], false), 0)
+			c.end = len(c.buf)
+			return next, &overlong{1 + int64(bytes.Count(c.buf[c.start:c.start+rows], lf)), v.max}
+		}
+		in = in != v.cut.Parity(c.buf[at:])
+		at = len(c.buf)
+		c.buf = room(c.buf, 2*at)
+		got, err := v.pread(c.buf[at:], off+int64(at))
+		if err != nil {
+			return next, err
+		}
+		if got == 0 {
+			return next, fmt.Errorf("%s: %w: it became shorter while it was read", v.src.name, ErrChanged)
+		}
+		c.buf = c.buf[:at+got]
+	}
+	next.In = off + int64(c.end)
+	return next, nil
+}
+
+// pread fills buf from offset off as far as the file goes.
+func (v *conveyor) pread(buf []byte, off int64) (int, error) {
+	if rest := v.src.size - off; int64(len(buf)) > rest {
+		buf = buf[:max(rest, 0)]
+	}
+	n, err := v.src.at.ReadAt(buf, off)
+	if err != nil && err != io.EOF {
+		return n, fmt.Errorf("%s: %w", v.src.name, bareErr(err))
+	}
+	return n, nil
+}
+
+// readNext reads the next chunk of a stream, under the turn.
+func (v *conveyor) readNext(n int, c *chunk) (next mark, err error) {
+	if !v.cutting.wait(n) {
+		return next, errStop
+	}
+	if v.ended && len(v.carry) == 0 {
+		v.cutting.halt()
+		return next, errStop
+	}
+	c.buf = room(c.buf, max(v.size, len(v.carry)))
+	have := copy(c.buf, v.carry)
+	c.start = 0
+	seen := 0 // no row ends before here but inside quotes
+	in := false
+	for {
+		for !v.ended && have < len(c.buf) {
+			if v.eager && n == v.begin.Chunk && have > seen {
+				break // the head may hold rows
+			}
+			k, err := v.src.stream.Read(c.buf[have:])
+			have += k
+			v.read.Store(v.src.raw.n.Load())
+			if err == io.EOF {
+				v.ended = true
+			} else if err != nil {
+				v.cutting.pass()
+				if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+					return next, ErrInterrupted
+				}
+				if v.src.packed != None {
+					return next, v.src.unpackError(err)
+				}
+				return next, fmt.Errorf("%s: %w", v.src.name, bareErr(err))
+			}
+			if v.eager && k > 0 {
+				break
+			}
+		}
+		if v.ended {
+			c.end = have
+			break
+		}
+		if e := v.cut.LastRowEnd(c.buf[seen:have], in); e >= 0 {
+			c.end = seen + e
+			break
+		}
+		if int64(have) > v.max {
+			v.cutting.pass()
+			c.buf, c.end = c.buf[:have], have
+			return next, &overlong{1, v.max}
+		}
+		in = in != v.cut.Parity(c.buf[seen:have])
+		seen = have
+		if have == len(c.buf) {
+			c.buf = room(c.buf, 2*have)
+		}
+	}
+	c.buf = c.buf[:have]
+	v.carry = append(v.carry[:0], c.buf[c.end:]...)
+	v.offset += int64(c.end)
+	next = mark{Chunk: n + 1, In: v.offset}
+	v.cutting.pass()
+	return next, nil
+}
+
+var lf = []byte{'\n'}

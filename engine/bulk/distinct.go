@@ -1,0 +1,76 @@
+package bulk
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"math"
+	"math/bits"
+)
+
+// distinct estimates the number of different values (HyperLogLog: Flajolet,
+// Fusy, Gandouet, Meunier 2007) with 4,096 registers: a standard error of 1.6 %.
+// One goroutine at a time; the lanes' own are merged at the end.
+type distinct struct {
+	seed0, seed1 uint64
+	reg          [4096]uint8
+}
+
+// newDistinct starts an estimate; those that are to be merged share seed.
+func newDistinct(seed maphash.Seed) *distinct {
+	return &distinct{seed0: maphash.String(seed, "0"), seed1: maphash.String(seed, "1")}
+}
+
+// add counts the values, empty ones left out.
+func (d *distinct) add(src []byte, spans []uint32) {
+	for i := 0; i+1 < len(spans); i += 2 {
+		off, n := int(spans[i]), int(spans[i+1])
+		if n == 0 {
+			continue
+		}
+		v := src[off : off+n]
+		var a, b uint64
+		switch {
+		case n >= 8:
+			a, b = binary.LittleEndian.Uint64(v), binary.LittleEndian.Uint64(v[n-8:])
+			for len(v) > 16 {
+				hi, lo := bits.Mul64(a^d.seed1, binary.LittleEndian.Uint64(v[8:])^d.seed0)
+				a, v = hi^lo, v[8:]
+			}
+		case n >= 4:
+			a, b = uint64(binary.LittleEndian.Uint32(v)), uint64(binary.LittleEndian.Uint32(v[n-4:]))
+		default:
+			a = uint64(v[0]) | uint64(v[n/2])<<8 | uint64(v[n-1])<<16
+		}
+		hi, lo := bits.Mul64(a^d.seed0, b^d.seed1^uint64(n))
+		hi, lo = bits.Mul64(hi^lo^d.seed1, 0x9e3779b97f4a7c15)
+		h := hi ^ lo
+		r := uint8(bits.LeadingZeros64(h<<12|1<<11) + 1)
+		if p := &d.reg[h>>52]; *p < r {
+			*p = r
+		}
+	}
+}
+
+// merge takes in what e has seen.
+func (d *distinct) merge(e *distinct) {
+	for i, r := range e.reg {
+		d.reg[i] = max(d.reg[i], r)
+	}
+}
+
+// estimate returns the number of different values.
+func (d *distinct) estimate() int64 {
+	const m = float64(len(d.reg))
+	sum, zeros := 0.0, 0
+	for _, r := range d.reg {
+		sum += math.Ldexp(1, -int(r))
+		if r == 0 {
+			zeros++
+		}
+	}
+	e := 0.7213 / (1 + 1.079/m) * m * m / sum
+	if e <= 2.5*m && zeros > 0 {
+		e = m * math.Log(m/float64(zeros))
+	}
+	return int64(math.Round(e))
+}

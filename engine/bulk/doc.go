@@ -1,0 +1,26 @@
+// Package bulk replaces the values of chosen columns in files and streams: CSV,
+// TSV, NDJSON and Parquet, plain or compressed, of any size in bounded memory.
+//
+// [Run] takes a [Job] and gives a [Summary]. A run cuts its input at row ends
+// into chunks, finds the chosen values of a chunk, hands them to the column's
+// plan in one call, and writes the chunk with the results in place; every other
+// byte of a CSV or NDJSON file is written as it was read. Chunks are worked on in
+// parallel and come out in order.
+//
+// A regular file is read with pread and written with pwrite by all workers at
+// once: where a chunk's rows start follows from the parity of the quotes before
+// it, and where its output goes from the sizes of the outputs before it. A pipe
+// has one reader and one writer at a time.
+//
+// The output appears under its name only when it is complete: it is written to
+// a temporary name in the same folder, synced and renamed. An error in the data
+// leaves nothing behind; an interrupted run leaves the temporary file and a
+// journal from which Job.Resume goes on.
+//
+// A value is the text between the outer quotes of its field, doubled quotes
+// halved; a CRLF inside quotes is a CRLF. A result is written quoted if its field
+// was, or if it must be.
+//
+// The package knows nothing of tokens and keystores: plans come from the caller,
+// and so do the words that describe them in a manifest.
+package bulk

@@ -1,0 +1,287 @@
+package bulk
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// Compression is how a file is packed.
+type Compression string
+
+// The compressions. AutoCompression goes by the output's suffix.
+const (
+	AutoCompression Compression = ""
+	None            Compression = "none"
+	Gzip            Compression = "gzip"
+	Zstd            Compression = "zstd"
+)
+
+// ParseCompression reads "none", "gzip" or "zstd"; "" and "auto" are AutoCompression.
+func ParseCompression(s string) (Compression, error) {
+	switch c := Compression(s); c {
+	case AutoCompression, None, Gzip, Zstd:
+		return c, nil
+	case "auto":
+		return AutoCompression, nil
+	}
+	return "", fmt.Errorf("bulk: unknown compression %q: use one of none, gzip, zstd", s)
+}
+
+// suffix is what the names of such files end in.
+func (c Compression) suffix() string {
+	switch c {
+	case Gzip:
+		return ".gz"
+	case Zstd:
+		return ".zst"
+	}
+	return ""
+}
+
+// bySuffix returns the compression that a name asks for, or None.
+func bySuffix(name string) Compression {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".gz", ".gzip":
+		return Gzip
+	case ".zst", ".zstd":
+		return Zstd
+	}
+	return None
+}
+
+// byName returns the format that a name asks for.
+func byName(name string) Format {
+	if bySuffix(name) != None {
+		name = strings.TrimSuffix(name, filepath.Ext(name))
+	}
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".tsv", ".tab":
+		return TSV
+	case ".ndjson", ".jsonl":
+		return NDJSON
+	case ".parquet", ".pq":
+		return Parquet
+	}
+	return CSV
+}
+
+// source is an opened input. A regular file that is not compressed is read at
+// offsets (at is set), anything else from front to back through stream.
+type source struct {
+	name   string // as the user wrote it; "standard input" for Stdin
+	file   *os.File
+	info   os.FileInfo // nil for a Stdin that is no file
+	at     io.ReaderAt
+	size   int64 // of the file; 0 if not known
+	packed Compression
+	stream io.Reader
+	raw    *countingReader // under stream: bytes read of the file
+	done   func()
+}
+
+// countingReader counts.
+type countingReader struct {
+	r io.Reader
+	n atomic.Int64
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+const stdinName = "standard input"
+
+// openSource opens path, or Stdin for "-", and looks at its first bytes.
+func (j *Job) openSource(ctx context.Context, path string) (*source, error) {
+	s := &source{name: path, done: func() {}}
+	var r io.Reader
+	if path == "-" {
+		s.name = stdinName
+		r = j.Stdin
+		if r == nil {
+			r = os.Stdin
+		}
+		if f, ok := r.(*os.File); ok {
+			s.file = f
+		}
+	} else {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, plainPathError(err)
+		}
+		s.file, r = f, f
+		s.done = func() { f.Close() }
+	}
+	if s.file != nil {
+		info, err := s.file.Stat()
+		if err != nil {
+			s.done()
+			return nil, plainPathError(err)
+		}
+		s.info = info
+		if info.IsDir() {
+			s.done()
+			return nil, fmt.Errorf("%s: is a folder; name files", s.name)
+		}
+	}
+	if s.info != nil && s.info.Mode().IsRegular() {
+		// Standard input may have been read from before.
+		pos, err := s.file.Seek(0, io.SeekCurrent)
+		if err == nil && pos == 0 {
+			s.at, s.size = s.file, s.info.Size()
+		}
+	}
+	if s.at == nil {
+		r = &cancelReader{ctx: ctx, r: r}
+	}
+	s.raw = &countingReader{r: r}
+	br := bufio.NewReaderSize(s.raw, 256<<10)
+	head, err := br.Peek(4)
+	if err != nil && err != io.EOF {
+		s.done()
+		return nil, fmt.Errorf("%s: %w", s.name, bareErr(err))
+	}
+	switch {
+	case len(head) >= 2 && head[0] == 0x1f && head[1] == 0x8b:
+		s.packed = Gzip
+		z, err := gzip.NewReader(br)
+		if err != nil {
+			s.done()
+			return nil, s.unpackError(err)
+		}
+		s.at, s.stream = nil, z
+	case len(head) == 4 && head[0] == 0x28 && head[1] == 0xb5 && head[2] == 0x2f && head[3] == 0xfd:
+		s.packed = Zstd
+		z, err := zstd.NewReader(br, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxWindow(128<<20), zstd.WithDecoderLowmem(true))
+		if err != nil {
+			s.done()
+			return nil, s.unpackError(err)
+		}
+		closeFile := s.done
+		s.done = func() { z.Close(); closeFile() }
+		s.at, s.stream = nil, z
+	default:
+		s.packed = None
+		if s.at == nil {
+			s.stream = br
+		}
+	}
+	return s, nil
+}
+
+// unpackError words an error of a decompressor, which may be the file's own.
+func (s *source) unpackError(err error) error {
+	var pe *os.PathError
+	switch {
+	case errors.As(err, &pe), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%s: %w", s.name, bareErr(err))
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return fmt.Errorf("%s: the %s stream is cut short: %w", s.name, s.packed, io.ErrUnexpectedEOF)
+	}
+	return fmt.Errorf("%s: the %s stream is damaged: %w", s.name, s.packed, err)
+}
+
+// plainPathError drops the system call's name: "x.csv: no such file or directory".
+func plainPathError(err error) error {
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		return fmt.Errorf("%s: %w", pe.Path, pe.Err)
+	}
+	return err
+}
+
+// bareErr drops the path too, where the caller has named the file.
+func bareErr(err error) error {
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+// cancelReader gives up waiting for a pipe when its context ends; the read in
+// flight then ends by itself, into a buffer that nobody looks at any more.
+type cancelReader struct {
+	ctx  context.Context
+	r    io.Reader
+	buf  []byte
+	rest []byte
+	err  error
+	got  chan readResult
+}
+
+type readResult struct {
+	n   int
+	err error
+}
+
+func (c *cancelReader) Read(p []byte) (int, error) {
+	if len(c.rest) == 0 && c.err == nil {
+		if c.buf == nil {
+			c.buf, c.got = make([]byte, 256<<10), make(chan readResult, 1)
+		}
+		go func(buf []byte) {
+			n, err := c.r.Read(buf)
+			c.got <- readResult{n, err}
+		}(c.buf)
+		select {
+		case r := <-c.got:
+			c.rest, c.err = c.buf[:r.n], r.err
+		case <-c.ctx.Done():
+			c.err = c.ctx.Err()
+		}
+	}
+	n := copy(p, c.rest)
+	c.rest = c.rest[n:]
+	if n > 0 {
+		return n, nil
+	}
+	err := c.err
+	return 0, err
+}
+
+// refuseUTF16 names an input that is UTF-16: no CSV reader would find a
+// separator in it, or would find it in the middle of a character.
+func refuseUTF16(name string, head []byte) error {
+	enc := ""
+	switch {
+	case bytes.HasPrefix(head, []byte{0xff, 0xfe}), bytes.HasPrefix(head, []byte{0xfe, 0xff}):
+		enc = "UTF-16"
+	default:
+		// Without a mark: text of Western languages has a NUL in every second byte.
+		head = head[:min(len(head), 512)&^1]
+		var nul [2]int
+		for i, b := range head {
+			if b == 0 {
+				nul[i&1]++
+			}
+		}
+		half := len(head) / 2
+		switch {
+		case half < 8:
+		case nul[0] == 0 && nul[1] >= half*3/4:
+			enc = "UTF-16LE"
+		case nul[1] == 0 && nul[0] >= half*3/4:
+			enc = "UTF-16BE"
+		}
+	}
+	if enc == "" {
+		return nil
+	}
+	return fmt.Errorf("%s: is %s, not UTF-8; convert it first: iconv -f %s -t UTF-8 <IN >OUT", name, enc, enc)
+}
+
+var bom = []byte("\xef\xbb\xbf")

@@ -1,0 +1,268 @@
+package bulk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/velonym/velonym/engine/suite"
+)
+
+// Format is the shape of the input and of the output.
+type Format string
+
+// The formats. Auto goes by the name of the input, any compression suffix
+// aside: .csv, .tsv and .tab, .ndjson and .jsonl, .parquet and .pq; CSV for
+// other names and for standard input.
+const (
+	Auto    Format = ""
+	CSV     Format = "csv"
+	TSV     Format = "tsv" // CSV with tabs, quoted as CSV is
+	NDJSON  Format = "ndjson"
+	Parquet Format = "parquet"
+)
+
+// ParseFormat reads "csv", "tsv", "ndjson" or "parquet"; "" and "auto" are Auto.
+func ParseFormat(s string) (Format, error) {
+	switch f := Format(s); f {
+	case Auto, CSV, TSV, NDJSON, Parquet:
+		return f, nil
+	case "auto":
+		return Auto, nil
+	}
+	return "", fmt.Errorf("bulk: unknown format %q: use one of csv, tsv, ndjson, parquet", s)
+}
+
+// OnError says what becomes of a value that cannot be transformed.
+type OnError string
+
+// What becomes of it: the run stops, the value becomes empty (null in NDJSON and
+// Parquet), or its row is kept out of the output (and written to Job.Rejects).
+const (
+	Fail OnError = "fail" // the zero value means Fail too
+	Null OnError = "null"
+	Keep OnError = "keep"
+)
+
+// ParseOnError reads "fail", "null" or "keep"; "" is Fail.
+func ParseOnError(s string) (OnError, error) {
+	switch o := OnError(s); o {
+	case Fail, Null, Keep:
+		return o, nil
+	case "":
+		return Fail, nil
+	}
+	return "", fmt.Errorf("bulk: unknown --on-error %q: use one of fail, null, keep", s)
+}
+
+// Column is a column to replace and how. Exactly one of Plan and Remote is set.
+// Columns that share a plan (the same pointer) are transformed together: for
+// policy document they are one document, counted row by row.
+type Column struct {
+	// Name is the column's name in the header; for NDJSON a path of member names
+	// ("patient.id", as csvfast.NewPathFinder reads it), for Parquet the dotted name
+	// of a leaf. A CSV name that no column has and that is a decimal number is the
+	// number of a column, counted from 1; without a header it has to be one.
+	Name string
+	// Number is the column's number from 1, if not 0; Name is then a label only.
+	Number int
+
+	Plan   *suite.Plan
+	Remote *Remote
+
+	// Describe is what a manifest says of the column: operation, project, token id
+	// and the like. It must not hold a secret. A journal is bound to it.
+	Describe map[string]string
+}
+
+// Job is one run. Only Columns is required; the zero value of the rest reads CSV
+// from standard input and writes it to standard output.
+type Job struct {
+	// Inputs are paths; "-" is Stdin, and so is no input at all. With several
+	// inputs Output must be a folder: each goes to a file of its own name there,
+	// and the outputs get their names together, when all are complete.
+	Inputs []string
+	// Output is a path, "-" or "" for Stdout, or an existing folder, in which each
+	// output gets the name of its input.
+	Output string
+
+	Stdin  io.Reader // nil: os.Stdin
+	Stdout io.Writer // nil: os.Stdout
+
+	Format   Format
+	Compress Compression // of the output; AutoCompression: by the suffix of its name (.gz, .zst), standard output plain
+	NoHeader bool        // CSV: the first row is data; columns go by number
+	Comma    byte        // CSV: field delimiter; 0: ',' (tab for TSV)
+	Ragged   bool        // CSV: rows of other lengths pass as long as they hold the columns
+	Columns  []Column
+
+	OnError OnError
+	Rejects string   // with Keep: path for the rows kept out; "": they are dropped
+	Null    []string // values that stand for none and pass through
+	Force   bool     // overwrite an existing output
+	Resume  bool     // go on from the journal of an interrupted run, if there is one
+	DryRun  bool     // transform and count, write nothing; faults are counted and their places listed in Summary.Failures
+
+	// Part and Parts, if Parts is not 0, do the Part-th (from 1) of Parts shares of
+	// each input. The outputs of all shares, one behind the other, are the output
+	// of the whole.
+	Part, Parts int
+
+	Workers   int   // 0: runtime.GOMAXPROCS
+	MaxRow    int64 // longest row, in bytes; 0: 16 MiB
+	MaxMemory int64 // policy document: bytes for its counters; 0: 1 GiB
+
+	Mapping    string          // path for a file of identifier, pseudonym pairs, sealed to Recipients
+	Recipients []age.Recipient // required with Mapping
+
+	Manifest bool   // write ManifestName(Output) when done
+	Version  string // of the program, for manifest and journal
+	// Fingerprint binds a journal to the tokens or projects of the run: a run with
+	// another one does not resume from it. It must not hold a secret.
+	Fingerprint string
+
+	// Progress, if set, is called a few times a second and at the end of each input,
+	// by one goroutine at a time.
+	Progress func(Progress)
+	// Warn, if set, is told what a user should know: one line, no value.
+	Warn func(string)
+
+	chunk      int                   // bytes read at a time; tests make it tiny
+	checkpoint time.Duration         // between journal entries
+	wrapOut    func(outFile) outFile // failing file layer of tests
+}
+
+// Progress is how far a run is.
+type Progress struct {
+	File    string // input being read
+	Bytes   int64  // of that input or share read so far (compressed bytes if it is compressed)
+	Total   int64  // size of that input or share; 0 if not known
+	Rows    int64  // of all inputs so far
+	Elapsed time.Duration
+}
+
+// Summary is what a run did. Of a failed run it says what was done before the
+// error.
+type Summary struct {
+	Inputs   []string `json:"inputs"`
+	Outputs  []string `json:"outputs"`
+	Rows     int64    `json:"rows"`
+	Values   int64    `json:"values"`    // transformed; empty ones and placeholders are not counted
+	Empty    int64    `json:"empty"`     // empty values and placeholders, passed through
+	Distinct int64    `json:"distinct"`  // estimate of the different values, ± 2 %; of a resumed run, since it was resumed
+	Errors   int64    `json:"errors"`    // values that could not be transformed (Null, Keep, DryRun)
+	Rejected int64    `json:"rejected"`  // rows kept out of the output
+	Resumed  bool     `json:"resumed"`   // the run went on from a journal; counts are those of the whole
+	BytesIn  int64    `json:"bytes_in"`  // read, compressed if compressed
+	BytesOut int64    `json:"bytes_out"` // of the outputs
+	Seconds  float64  `json:"seconds"`
+	Workers  int      `json:"workers"`
+
+	// Failures are the first 100 values that could not be transformed.
+	Failures []Failure `json:"failures,omitempty"`
+}
+
+// Failure is the place of a value that cannot be transformed, and why.
+type Failure struct {
+	File   string `json:"file"`
+	Line   int64  `json:"line"` // in Parquet: the row
+	Column string `json:"column"`
+	Code   string `json:"code"`
+}
+
+// maxFailures bounds Summary.Failures.
+const maxFailures = 100
+
+// Error is a fault of the input at a place. It never holds a value.
+type Error struct {
+	File   string
+	Line   int64      // from 1; 0 where lines mean nothing
+	Row    int64      // Parquet: from 1; else 0
+	Column string     // name or number of the column; "" if the fault is the row's
+	Code   suite.Code // 0 unless a value could not be transformed
+	Err    error
+
+	open bool // a quote that never closes
+}
+
+// Error reads `register.csv: line 12, column "id": VALUE_NOT_TEXT: …`.
+func (e *Error) Error() string {
+	s := e.File
+	sep := ": "
+	if e.Line > 0 {
+		s += fmt.Sprintf("%sline %d", sep, e.Line)
+		sep = ", "
+	}
+	if e.Row > 0 {
+		s += fmt.Sprintf("%srow %d", sep, e.Row)
+		sep = ", "
+	}
+	if e.Column != "" {
+		s += sep + "column " + quoteName(e.Column)
+	}
+	if e.Code != 0 {
+		return s + ": " + e.Code.String() + ": " + explain(e.Code)
+	}
+	return s + ": " + e.Err.Error()
+}
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Sentinels of Run, found with errors.Is.
+var (
+	// ErrUsage: the job asks for what cannot be done. Commands exit with status 2.
+	ErrUsage = errors.New("bulk: cannot be asked for")
+	// ErrInterrupted: the context was cancelled. With a journal, a run with
+	// Job.Resume goes on from there.
+	ErrInterrupted = errors.New("interrupted")
+	// ErrChanged: the input is not, or no longer, the one that the run or the
+	// journal began with.
+	ErrChanged = errors.New("input has changed")
+)
+
+// usageError is an ErrUsage with its own words.
+type usageError struct{ msg string }
+
+func (e *usageError) Error() string        { return e.msg }
+func (e *usageError) Is(target error) bool { return target == ErrUsage }
+
+func usagef(format string, args ...any) error {
+	return &usageError{fmt.Sprintf("run: "+format, args...)}
+}
+
+// explain says in a few words what a code means for a file.
+func explain(c suite.Code) string {
+	switch c {
+	case suite.NotAPseudonym:
+		return "not a pseudonym of this project, or damaged"
+	case suite.ValueNotText:
+		return "not UTF-8 text, or it holds control characters; a project with tag 64 or 128 takes any bytes"
+	case suite.ValueTooLong:
+		return "longer than a pseudonym of this format can hold"
+	case suite.ValueNotInAlphabet:
+		return "holds a character outside the format's alphabet"
+	case suite.ValueLength:
+		return "too short or too long for a format-preserving pseudonym"
+	case suite.NotAString:
+		return "not a string"
+	}
+	return "cannot be transformed"
+}
+
+// quoteName writes a column's name so that odd ones stay on one line.
+func quoteName(s string) string {
+	if len(s) > 80 {
+		s = s[:80] + "…"
+	}
+	return fmt.Sprintf("%q", s)
+}
+
+func (j *Job) warn(format string, args ...any) {
+	if j.Warn != nil {
+		j.Warn(fmt.Sprintf(format, args...))
+	}
+}

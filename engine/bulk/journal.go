@@ -1,0 +1,367 @@
+package bulk
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/velonym/velonym/engine/suite"
+)
+
+// journal lets an interrupted run go on. It is a small file beside the temporary
+// output, replaced about once a second by one that says how far everything is
+// written and synced.
+type journal struct {
+	path   string
+	t      *target
+	reject *target
+	every  time.Duration
+
+	state   journalState
+	found   bool // state comes from an earlier run
+	written bool // there is a file
+
+	mu      sync.Mutex
+	latest  mark
+	lastAt  time.Time
+	saving  bool
+	saved   sync.Cond
+	saveErr error
+}
+
+// journalState is what the file holds: no value, no key, no token.
+type journalState struct {
+	Journal     int    `json:"velonym_journal"` // version of this form: 1
+	Version     string `json:"version"`
+	Input       input  `json:"input"`
+	Job         string `json:"job"`         // digest of columns and options
+	Fingerprint string `json:"fingerprint"` // digest of the caller's, and of the keys
+	Mark        mark   `json:"mark"`
+	Tail        string `json:"tail"` // digest of the output's last bytes before the mark
+	Done        bool   `json:"done"` // complete, and waits for the other outputs
+}
+
+// input tells one file from another, and from itself when changed.
+type input struct {
+	Size   int64  `json:"size"`
+	MTime  int64  `json:"mtime"`  // ns
+	Digest string `json:"digest"` // of its first and its last 64 KiB
+}
+
+const journalSpan = 64 << 10
+
+// journalName is the name of the journal of an output.
+func journalName(path string) string {
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".velonym-journal")
+}
+
+// openJournal prepares the journal of an output, and with Job.Resume reads what
+// an interrupted run left. It returns nil where a run cannot go on: from or to a
+// pipe, with counters of policy document, with a mapping file, whose sealed
+// stream cannot be taken up again.
+func (r *run) openJournal(src *source, t *target, v *conveyor, format Format, pack Compression) (*journal, error) {
+	why := ""
+	switch {
+	case t.f == nil:
+		why = "standard output"
+	case src.info == nil || !src.info.Mode().IsRegular():
+		why = "a pipe"
+	case r.documents():
+		why = "policy document, whose counters are in memory,"
+	case r.mapping != nil:
+		why = "a sealed mapping file"
+	}
+	if why != "" {
+		if r.Resume {
+			r.warn("a run with %s cannot be resumed: starting from the beginning", why)
+		}
+		if t.f != nil {
+			os.Remove(journalName(t.path))
+		}
+		return nil, nil
+	}
+	j := &journal{path: journalName(t.path), t: t, reject: r.rejects, every: r.checkpoint}
+	j.saved.L = &j.mu
+	if j.every == 0 {
+		j.every = time.Second
+	}
+	id, err := identify(src)
+	if err != nil {
+		return nil, err
+	}
+	now := journalState{Journal: 1, Version: r.Version, Input: id, Job: r.jobDigest(v, format, pack), Fingerprint: r.keyDigest()}
+	b, err := os.ReadFile(j.path)
+	switch {
+	case err != nil && !errors.Is(err, os.ErrNotExist):
+		return nil, plainPathError(err)
+	case err == nil && !r.Resume:
+		if err := os.Remove(j.path); err != nil {
+			return nil, plainPathError(err)
+		}
+	case err == nil:
+		if err := json.Unmarshal(b, &j.state); err != nil || j.state.Journal != now.Journal {
+			return nil, fmt.Errorf("%s is no journal that this version reads; remove it to start from the beginning", j.path)
+		}
+		differ := ""
+		switch s := &j.state; {
+		case s.Input != now.Input:
+			return nil, fmt.Errorf("%s: %w since the interrupted run; without --resume the run starts from the beginning", src.name, ErrChanged)
+		case s.Version != now.Version:
+			differ = "another version of the program"
+		case s.Fingerprint != now.Fingerprint:
+			differ = "another token or other keys"
+		case s.Job != now.Job:
+			differ = "other columns or options"
+		}
+		if differ != "" {
+			return nil, usagef("the interrupted run had %s; without --resume the run starts from the beginning", differ)
+		}
+		tail, err := j.tail(j.state.Mark.Out)
+		if err != nil || tail != j.state.Tail {
+			return nil, fmt.Errorf("%s is not what the interrupted run left; without --resume the run starts from the beginning", t.temp)
+		}
+		j.found, j.written = true, true
+		if r.varies() {
+			r.warn("policy different: what is written from here on would not be the same in a run that was not interrupted")
+		}
+	case r.Resume:
+		r.warn("no journal of an interrupted run: starting from the beginning")
+	}
+	if !j.found {
+		j.state = now
+	}
+	j.lastAt = time.Now()
+	r.jots = append(r.jots, j)
+	return j, nil
+}
+
+// resumes says whether there is something to go on from.
+func (j *journal) resumes() bool { return j != nil && j.found }
+
+// identify describes a regular input.
+func identify(src *source) (input, error) {
+	h := sha256.New()
+	size := src.info.Size()
+	for _, at := range []int64{0, max(0, size-journalSpan)} {
+		if _, err := io.Copy(h, io.NewSectionReader(src.file, at, journalSpan)); err != nil {
+			return input{}, fmt.Errorf("%s: %w", src.name, bareErr(err))
+		}
+	}
+	return input{size, src.info.ModTime().UnixNano(), hex.EncodeToString(h.Sum(nil))}, nil
+}
+
+// jobDigest binds a journal to everything that shapes the output, keys aside.
+func (r *run) jobDigest(v *conveyor, format Format, pack Compression) string {
+	type column struct {
+		Name     string
+		Number   int
+		Group    int
+		Describe map[string]string
+	}
+	var columns []column
+	for _, c := range r.Columns {
+		var key any = c.Plan
+		if c.Remote != nil {
+			key = c.Remote
+		}
+		columns = append(columns, column{c.Name, c.Number, r.groups[key], c.Describe})
+	}
+	return digestJSON([]any{columns, format, pack, r.NoHeader, r.Comma, r.Ragged, r.OnError, r.Rejects != "",
+		r.Null, r.Part, r.Parts, v.size, v.max, v.lo, v.hi})
+}
+
+func digestJSON(x any) string {
+	b, err := json.Marshal(x)
+	if err != nil {
+		panic("bulk: " + err.Error())
+	}
+	s := sha256.Sum256(b)
+	return hex.EncodeToString(s[:])
+}
+
+// keyDigest binds a journal to the caller's tokens, and to the keys as far as the
+// pseudonym of a fixed value shows them.
+func (r *run) keyDigest() string {
+	parts := []string{r.Fingerprint}
+	for _, c := range r.Columns {
+		if c.Plan == nil {
+			parts = append(parts, c.Remote.identity())
+			continue
+		}
+		one, two := probe(c.Plan), probe(c.Plan)
+		if one != two {
+			one = ""
+		}
+		parts = append(parts, one)
+	}
+	return digestJSON(parts)
+}
+
+// varies says whether a plan gives equal values different results.
+func (r *run) varies() bool {
+	for _, c := range r.Columns {
+		if c.Plan != nil && probe(c.Plan) != probe(c.Plan) {
+			return true
+		}
+	}
+	return false
+}
+
+// probe returns what a plan makes of a fixed value; nothing for those that
+// reverse.
+func probe(p *suite.Plan) string {
+	b := suite.Batch{Src: []byte("00000000000000"), Spans: []uint32{0, 14}, Doc: p.NewDocument()}
+	p.Transform(&b)
+	return string(b.Dst)
+}
+
+// tail digests the output before n.
+func (j *journal) tail(n int64) (string, error) {
+	b := make([]byte, min(n, journalSpan))
+	if _, err := j.t.lock.ReadAt(b, n-int64(len(b))); err != nil {
+		return "", err
+	}
+	s := sha256.Sum256(b)
+	return hex.EncodeToString(s[:]), nil
+}
+
+// goOn sets v to continue at the journal's mark.
+func (r *run) goOn(ctx context.Context, j *journal, t *target, v *conveyor, src *source) error {
+	m := j.state.Mark
+	v.begin = m
+	if err := t.f.Truncate(m.Out); err != nil {
+		return t.writeError(err)
+	}
+	if r.rejects != nil {
+		if err := r.rejects.f.Truncate(m.Reject); err != nil {
+			return r.rejects.writeError(err)
+		}
+	}
+	if src.at != nil {
+		v.read.Store(min(m.In, v.hi) - v.lo)
+		return nil
+	}
+	skip := m.In - v.headAt
+	if skip <= int64(len(v.head)) {
+		v.head = v.head[skip:]
+		return nil
+	}
+	skip -= int64(len(v.head))
+	v.head = nil
+	for skip > 0 {
+		n, err := io.CopyN(io.Discard, src.stream, min(skip, 16<<20))
+		skip -= n
+		if ctx.Err() != nil {
+			return ErrInterrupted
+		}
+		if err != nil {
+			return src.unpackError(err)
+		}
+	}
+	return nil
+}
+
+// reached notes that everything up to m is written, and saves that about once a
+// second, in the background.
+func (j *journal) reached(m mark) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.latest = m
+	if j.saveErr != nil {
+		return j.saveErr
+	}
+	if j.saving || time.Since(j.lastAt) < j.every {
+		return nil
+	}
+	j.saving = true
+	go func() {
+		err := j.save(m, false)
+		j.mu.Lock()
+		j.saving, j.saveErr, j.lastAt = false, err, time.Now()
+		j.saved.Broadcast()
+		j.mu.Unlock()
+	}()
+	return nil
+}
+
+// end saves where the run ended, if it did not start before the first save was
+// due and is complete. A run that failed saves what it can: the error is its own.
+func (j *journal) end(done bool, m mark, several bool) {
+	j.mu.Lock()
+	for j.saving {
+		j.saved.Wait()
+	}
+	latest := j.latest
+	j.mu.Unlock()
+	switch {
+	case done && several:
+		_ = j.save(m, true) // without it the input would be done again
+	case !done && latest.Chunk > 0:
+		_ = j.save(latest, false) // the one before still holds
+	}
+}
+
+// save makes the output durable up to m and then says so.
+func (j *journal) save(m mark, done bool) error {
+	if err := j.t.f.Sync(); err != nil {
+		return j.t.writeError(err)
+	}
+	if j.reject != nil {
+		if err := j.reject.f.Sync(); err != nil {
+			return j.reject.writeError(err)
+		}
+	}
+	s := j.state
+	s.Mark, s.Done = m, done
+	var err error
+	if s.Tail, err = j.tail(m.Out); err != nil {
+		return j.t.writeError(err)
+	}
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic("bulk: " + err.Error())
+	}
+	if err := replaceFile(j.path, append(b, '\n')); err != nil {
+		return fmt.Errorf("cannot write %s: %w", j.path, bareErr(err))
+	}
+	j.written = true
+	return nil
+}
+
+// replaceFile writes a small file whole or not at all.
+func replaceFile(path string, b []byte) error {
+	temp := path + "-new"
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|nofollow, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err != nil {
+		os.Remove(temp)
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// remove removes the journal.
+func (j *journal) remove() {
+	os.Remove(j.path)
+	os.Remove(j.path + "-new")
+}

@@ -1,0 +1,50 @@
+package bulk
+
+import (
+	"fmt"
+	"io"
+
+	"filippo.io/age"
+)
+
+// mappingFile is the sealed file of identifier, pseudonym pairs. What reaches
+// the disk is sealed already.
+type mappingFile struct {
+	t *target
+	w io.WriteCloser
+}
+
+// openMapping begins the file of Job.Mapping with a CSV header.
+func (r *run) openMapping() (*mappingFile, error) {
+	t, err := r.openTarget(r.Mapping, nil, false)
+	if err != nil {
+		return nil, err
+	}
+	w, err := age.Encrypt(t.f, r.Recipients...)
+	if err == nil {
+		_, err = io.WriteString(w, "input,output\n")
+	}
+	if err != nil {
+		t.discard()
+		return nil, fmt.Errorf("cannot seal %s: %w", r.Mapping, err)
+	}
+	return &mappingFile{t, w}, nil
+}
+
+func (m *mappingFile) write(rows []byte) error {
+	if _, err := m.w.Write(rows); err != nil {
+		return m.t.writeError(err)
+	}
+	return nil
+}
+
+func (m *mappingFile) finish() error {
+	if err := m.w.Close(); err != nil {
+		return m.t.writeError(err)
+	}
+	return m.t.finish()
+}
+
+func (m *mappingFile) commit(force bool) error { return m.t.commit(force) }
+
+func (m *mappingFile) discard() { m.t.discard() }

@@ -1,0 +1,243 @@
+package bulk
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/velonym/velonym/csvfast"
+	"github.com/velonym/velonym/engine/suite"
+)
+
+// lineCutter cuts where every LF is a row end.
+type lineCutter struct{}
+
+func (lineCutter) Parity([]byte) bool { return false }
+
+func (lineCutter) FirstRowEnd(buf []byte, _ bool) int {
+	if i := bytes.IndexByte(buf, '\n'); i >= 0 {
+		return i + 1
+	}
+	return -1
+}
+
+func (lineCutter) LastRowEnd(buf []byte, _ bool) int {
+	if i := bytes.LastIndexByte(buf, '\n'); i >= 0 {
+		return i + 1
+	}
+	return -1
+}
+
+// jsonText writes values as the inside of JSON strings.
+type jsonText struct{}
+
+func (jsonText) decode(dst, raw []byte) []byte { return csvfast.UnescapeJSON(dst, raw) }
+
+// plain: results are valid UTF-8 unless a project with a tag holds other bytes.
+func (jsonText) plain(v []byte) bool {
+	for _, b := range v {
+		if b < 0x20 || b == '"' || b == '\\' || b >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+func (jsonText) appendValue(dst, v, _ []byte, _, _ int) []byte {
+	return csvfast.AppendJSONEscaped(dst, v)
+}
+
+func (jsonText) appendNull(dst, data []byte, off, _ int) ([]byte, int) {
+	if data[off-1] != '"' { // no string: see ndjsonWorker.strange
+		return append(dst, "null"...), 0
+	}
+	return append(dst[:len(dst)-1], "null"...), 1 // the quotes go too
+}
+
+func (jsonText) records(dst []int, data []byte, numbers []int) []int {
+	at, line := 0, 0
+	for _, want := range numbers {
+		for {
+			end := lineCutter{}.FirstRowEnd(data[at:], false)
+			if end < 0 {
+				end = len(data) - at
+			}
+			start := at
+			at += end
+			line++
+			if line-1 == want {
+				dst = append(dst, start, at)
+				break
+			}
+		}
+	}
+	return dst
+}
+
+// ndjsonWorker finds the strings at the paths and replaces them.
+type ndjsonWorker struct {
+	splicer
+	finder *csvfast.PathFinder
+	lines  []uint32
+	own    ndjsonOwn
+}
+
+func (w *ndjsonWorker) work(ctx context.Context, c *chunk) {
+	if w.find(c) {
+		w.splice(ctx, c)
+	}
+}
+
+func (w *ndjsonWorker) find(c *chunk) bool {
+	w.data = c.rows()
+	f := w.finder
+	if err := f.Scan(w.data); err != nil {
+		c.err = jsonError(err)
+		return false
+	}
+	c.tally.Rows, c.tally.Lines = int64(f.Rows), int64(f.Lines)
+	w.spans, w.encoded, w.path, w.record = f.Spans, f.Escaped, f.Path, nil
+	if !w.strange(c) {
+		return false
+	}
+	if len(w.spans) == 0 {
+		c.out = append(c.out[:0], w.data...)
+		if w.dry {
+			c.out = c.out[:0]
+		}
+		return false
+	}
+	if w.onError == Keep {
+		w.lines = w.lines[:0]
+		line, at := uint32(0), uint32(0)
+		for i := 0; i < len(w.spans); i += 2 {
+			line += uint32(bytes.Count(w.data[at:w.spans[i]], lf))
+			at = w.spans[i]
+			w.lines = append(w.lines, line)
+		}
+		w.record = w.lines
+	}
+	w.gather()
+	return true
+}
+
+// ndjsonOwn is what the finder found and what stands at the paths without being
+// a string, in one list.
+type ndjsonOwn struct {
+	spans, encoded []uint32
+	path           []uint8
+}
+
+// strange deals with what stands at a path and is no string: null passes, the
+// rest are values that cannot be transformed. It returns false when one ends the
+// run.
+func (w *ndjsonWorker) strange(c *chunk) bool {
+	f := w.finder
+	w.forced = w.forced[:0]
+	clear := 0 // those that are not null
+	for _, ns := range f.NotString {
+		if ns.Kind == 'n' {
+			c.tally.Empty++
+			continue
+		}
+		if clear++; w.onError == Fail && !w.dry {
+			c.err = &Error{Line: 1 + int64(bytes.Count(w.data[:ns.Offset], lf)), Column: w.names[ns.Path], Code: suite.NotAString}
+			break // a string before it may be at fault too, and is then the first
+		}
+	}
+	if clear == 0 || c.err != nil {
+		return c.err == nil || len(w.spans) > 0
+	}
+	o := &w.own
+	o.spans, o.encoded, o.path = o.spans[:0], o.encoded[:0], o.path[:0]
+	odd, enc := f.NotString, f.Escaped
+	for i := 0; i <= len(f.Path); i++ {
+		for len(odd) > 0 && (i == len(f.Path) || odd[0].Offset < f.Spans[2*i]) {
+			if odd[0].Kind != 'n' {
+				w.forced = append(w.forced, len(o.path))
+				off := odd[0].Offset
+				o.spans = append(o.spans, off, uint32(jsonEnd(w.data[off:])))
+				o.path = append(o.path, odd[0].Path)
+			}
+			odd = odd[1:]
+		}
+		if i == len(f.Path) {
+			break
+		}
+		if len(enc) > 0 && enc[0] == uint32(i) {
+			o.encoded = append(o.encoded, uint32(len(o.path)))
+			enc = enc[1:]
+		}
+		o.spans = append(o.spans, f.Spans[2*i], f.Spans[2*i+1])
+		o.path = append(o.path, f.Path[i])
+	}
+	w.spans, w.encoded, w.path = o.spans, o.encoded, o.path
+	return true
+}
+
+// jsonEnd returns the length of the number, true, false or object that the valid
+// JSON text b starts with.
+func jsonEnd(b []byte) int {
+	depth := 0
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case c == '"':
+			for i++; b[i] != '"'; i++ {
+				if b[i] == '\\' {
+					i++
+				}
+			}
+		case c == '{' || c == '[':
+			depth++
+		case (c == '}' || c == ']') && depth > 0:
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		case depth == 0 && (c == ',' || c == '}' || c == ']' || c <= ' '):
+			return i
+		}
+	}
+	return len(b)
+}
+
+func jsonError(err error) *Error {
+	var se *csvfast.SyntaxError
+	if !errors.As(err, &se) {
+		return &Error{Err: err}
+	}
+	return &Error{Line: int64(se.Line), Err: fmt.Errorf("not JSON: %s", se.Reason)}
+}
+
+// ndjsonShape resolves the paths; lines of JSON have no header.
+func (r *run) ndjsonShape(name string, head []byte, all bool) (*shape, error) {
+	if !all && len(head) < 512 {
+		return nil, errMore
+	}
+	if err := refuseUTF16(name, head); err != nil {
+		return nil, err
+	}
+	sh := &shape{cut: lineCutter{}, data: true}
+	if bytes.HasPrefix(head, bom) {
+		sh.prefix = len(bom)
+	}
+	for i, c := range r.Columns {
+		if c.Name == "" {
+			return nil, usagef("NDJSON has no column numbers; name a path, as patient.id")
+		}
+		sh.order = append(sh.order, i)
+		sh.names = append(sh.names, c.Name)
+	}
+	if _, err := csvfast.NewPathFinder(sh.names); err != nil {
+		return nil, usagef("%v", err)
+	}
+	sh.worker = func(s splicer) (finder, error) {
+		f, err := csvfast.NewPathFinder(sh.names)
+		if err != nil {
+			return nil, err
+		}
+		s.text = jsonText{}
+		return &ndjsonWorker{splicer: s, finder: f}, nil
+	}
+	return sh, nil
+}

@@ -1,0 +1,774 @@
+package bulk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/velonym/velonym/csvfast"
+	"github.com/velonym/velonym/engine/suite"
+)
+
+// run is a Job under way.
+type run struct {
+	*Job
+	sum     Summary
+	started time.Time
+	workers int
+
+	groups   map[any]int // Plan or Remote → index of docs
+	docs     []*suite.Document
+	seed     maphash.Seed
+	distMu   sync.Mutex
+	dist     *distinct
+	lastTo   time.Time // of the last progress
+	rejected int64     // bytes of the file of rejected rows
+	targets  []*target // complete, waiting for their names
+	rejects  *target
+	mapping  *mappingFile
+	jots     []*journal
+}
+
+// Run does job and says what it did. On an error the Summary says how far it
+// came; no output is left under its final name, except where the run had several
+// and the error came while they were being named.
+//
+// A fault of the data is an *Error; ErrUsage, ErrInterrupted and ErrChanged are
+// found with errors.Is. Cancelling ctx ends the run within a chunk's time.
+func Run(ctx context.Context, job Job) (Summary, error) {
+	r := &run{Job: &job, started: time.Now(), seed: maphash.MakeSeed()}
+	r.dist = newDistinct(r.seed)
+	err := r.prepare()
+	if err == nil {
+		err = r.all(ctx)
+	}
+	r.sum.Seconds = time.Since(r.started).Seconds()
+	r.sum.Workers = r.workers
+	r.sum.Distinct = r.dist.estimate()
+	return r.sum, err
+}
+
+// prepare checks the job and fills in defaults.
+func (r *run) prepare() error {
+	j := r.Job
+	if j.Workers < 0 || j.MaxRow < 0 || j.MaxMemory < 0 {
+		return usagef("workers, row and memory limits must not be negative")
+	}
+	r.workers = j.Workers
+	if r.workers == 0 {
+		r.workers = runtime.GOMAXPROCS(0)
+	}
+	if j.MaxRow == 0 {
+		j.MaxRow = defaultMaxRow
+	}
+	if j.MaxRow > 1<<30 {
+		return usagef("rows of more than 1 GiB are not read")
+	}
+	if j.MaxMemory == 0 {
+		j.MaxMemory = 1 << 30
+	}
+	if j.chunk == 0 {
+		j.chunk = defaultChunk
+	}
+	if j.OnError == "" {
+		j.OnError = Fail
+	}
+	if j.Rejects != "" && j.OnError != Keep {
+		return usagef("a file of rejected rows needs --on-error keep")
+	}
+	if len(j.Columns) == 0 {
+		return usagef("no column named")
+	}
+	if len(j.Inputs) == 0 {
+		j.Inputs = []string{"-"}
+	}
+	if j.Output == "" {
+		j.Output = "-"
+	}
+	if len(j.Columns) > 256 {
+		return usagef("more than 256 columns")
+	}
+	r.groups = map[any]int{}
+	for _, c := range j.Columns {
+		var key any = c.Plan
+		switch {
+		case (c.Plan == nil) == (c.Remote == nil):
+			return usagef("column %s needs a plan, or a server, and not both", quoteName(c.Name))
+		case c.Name == "" && c.Number <= 0:
+			return usagef("a column needs a name or a number from 1")
+		case c.Remote != nil:
+			key = c.Remote
+			if err := c.Remote.prepare(); err != nil {
+				return err
+			}
+		}
+		if _, ok := r.groups[key]; ok {
+			continue
+		}
+		r.groups[key] = len(r.docs)
+		var doc *suite.Document
+		if c.Plan != nil {
+			doc = c.Plan.NewDocument()
+		}
+		if doc != nil && j.Parts != 0 {
+			return usagef("policy document counts over the whole file and cannot be done in parts")
+		}
+		r.docs = append(r.docs, doc)
+	}
+	if j.Parts != 0 && (j.Parts < 1 || j.Part < 1 || j.Part > j.Parts) {
+		return usagef("part %d of %d: parts count from 1 to their number", j.Part, j.Parts)
+	}
+	if j.Mapping != "" && len(j.Recipients) == 0 {
+		return usagef("a mapping file needs a recipient to be sealed to")
+	}
+	if j.DryRun && (j.Mapping != "" || j.Manifest) {
+		return usagef("a dry run writes no mapping file and no manifest")
+	}
+	if j.Manifest && (len(j.Inputs) != 1 || j.Inputs[0] == "-" || j.Output == "-") {
+		return usagef("a manifest is written beside one output file of one input file")
+	}
+	stdin := 0
+	for _, in := range j.Inputs {
+		if in == "-" {
+			stdin++
+		}
+	}
+	if stdin > 1 {
+		return usagef("standard input is given twice")
+	}
+	return nil
+}
+
+// documents says whether a plan counts occurrences.
+func (r *run) documents() bool {
+	for _, d := range r.docs {
+		if d != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// outputs names the output of each input.
+func (r *run) outputs() ([]string, error) {
+	if r.Output != "-" {
+		if st, err := os.Stat(r.Output); err == nil && st.IsDir() {
+			var out []string
+			taken := map[string]bool{}
+			for _, in := range r.Inputs {
+				if in == "-" {
+					return nil, usagef("standard input has no name to give its output in folder %s; name a file", r.Output)
+				}
+				name := filepath.Base(in)
+				if r.Compress != AutoCompression {
+					if c := bySuffix(name); c != None {
+						name = name[:len(name)-len(filepath.Ext(name))]
+					}
+					name += r.Compress.suffix()
+				}
+				if taken[name] {
+					return nil, usagef("two inputs are named %s; their outputs would be one", name)
+				}
+				taken[name] = true
+				out = append(out, filepath.Join(r.Output, name))
+			}
+			return out, nil
+		}
+	}
+	if len(r.Inputs) > 1 && !r.DryRun {
+		return nil, usagef("several inputs need an existing folder as output (-o FOLDER)")
+	}
+	out := make([]string, len(r.Inputs))
+	for i := range out {
+		out[i] = r.Output
+	}
+	return out, nil
+}
+
+// all runs every input and then gives the outputs their names.
+func (r *run) all(ctx context.Context) (err error) {
+	outs, err := r.outputs()
+	if err != nil {
+		return err
+	}
+	keep := false // what was written, for a resume
+	defer func() {
+		for _, t := range r.targets {
+			if keep {
+				t.release()
+			} else {
+				t.discard()
+			}
+		}
+		if r.rejects != nil {
+			if keep {
+				r.rejects.release()
+			} else {
+				r.rejects.discard()
+			}
+		}
+		if r.mapping != nil {
+			r.mapping.discard()
+		}
+		for _, j := range r.jots {
+			if !keep {
+				j.remove()
+			}
+		}
+	}()
+	if err := r.openSides(); err != nil {
+		return err
+	}
+	for i, in := range r.Inputs {
+		if err := r.one(ctx, in, outs[i]); err != nil {
+			keep = r.resumable(err)
+			if keep {
+				err = fmt.Errorf("%w; --resume goes on from here", err)
+			}
+			return err
+		}
+	}
+	if r.mapping != nil {
+		if err := r.mapping.finish(); err != nil {
+			return err
+		}
+	}
+	if r.rejects != nil {
+		if err := r.rejects.finish(); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		keep = r.resumable(ErrInterrupted)
+		return ErrInterrupted
+	}
+	var man *manifest
+	if r.Manifest {
+		if err := checkFree(ManifestName(outs[0]), r.Force); err != nil {
+			return err
+		}
+		if man, err = r.makeManifest(ctx); err != nil {
+			return err
+		}
+	}
+	// Sides first: who finds the output finds them too.
+	if r.mapping != nil {
+		if err := r.mapping.commit(r.Force); err != nil {
+			return err
+		}
+	}
+	if r.rejects != nil {
+		if err := r.rejects.commit(r.Force); err != nil {
+			return err
+		}
+	}
+	for _, t := range r.targets {
+		if err := t.commit(r.Force); err != nil {
+			return err
+		}
+	}
+	if man != nil {
+		if err := man.write(ManifestName(outs[0])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resumable says whether the run can go on later after err: it was not the
+// data's fault, and there is a journal.
+func (r *run) resumable(err error) bool {
+	var e *Error
+	if errors.As(err, &e) || errors.Is(err, ErrChanged) || errors.Is(err, ErrUsage) {
+		return false
+	}
+	for _, j := range r.jots {
+		if j.written {
+			return true
+		}
+	}
+	return false
+}
+
+// openSides opens the files beside the outputs.
+func (r *run) openSides() (err error) {
+	if r.Mapping != "" {
+		if err := r.checkSame(r.Mapping); err != nil {
+			return err
+		}
+		if r.mapping, err = r.openMapping(); err != nil {
+			return err
+		}
+	}
+	if r.Rejects != "" && !r.DryRun {
+		if err := r.checkSame(r.Rejects); err != nil {
+			return err
+		}
+		var info os.FileInfo
+		if st, err := os.Stat(r.Inputs[0]); err == nil {
+			info = st
+		}
+		if r.rejects, err = r.openTarget(r.Rejects, info, r.Resume); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkSame refuses to write over an input, by whatever name.
+func (r *run) checkSame(path string) error {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil // not there, or openTarget will say
+	}
+	return r.checkSameInfo(path, st)
+}
+
+func (r *run) checkSameInfo(path string, st os.FileInfo) error {
+	for _, in := range r.Inputs {
+		var info os.FileInfo
+		var err error
+		if in == "-" {
+			f, ok := r.Stdin.(*os.File)
+			if r.Stdin == nil {
+				f, ok = os.Stdin, true
+			}
+			if !ok {
+				continue
+			}
+			info, err = f.Stat()
+		} else {
+			info, err = os.Stat(in)
+		}
+		if err == nil && info.Mode().IsRegular() && os.SameFile(info, st) {
+			return usagef("%s is an input too; write to another file", path)
+		}
+	}
+	return nil
+}
+
+// shape is what a run needs of a format of rows.
+type shape struct {
+	cut     cutter
+	prefix  int   // bytes before the rows, passed through
+	lines   int64 // in them
+	data    bool  // there may be rows behind the prefix
+	special []byte
+	worker  func(s splicer) (finder, error)
+	order   []int    // index of Job.Columns of each column found
+	names   []string // of each
+	one     bool
+}
+
+// one runs one input into one output.
+func (r *run) one(ctx context.Context, in, out string) error {
+	src, err := r.openSource(ctx, in)
+	if err != nil {
+		return err
+	}
+	defer src.done()
+	r.sum.Inputs = append(r.sum.Inputs, src.name)
+	if out == "-" {
+		if f, ok := r.Stdout.(*os.File); ok || r.Stdout == nil {
+			if f == nil {
+				f = os.Stdout
+			}
+			if st, err := f.Stat(); err == nil && st.Mode().IsRegular() {
+				if err := r.checkSameInfo(stdoutName, st); err != nil {
+					return err
+				}
+			}
+		}
+	} else if err := r.checkSame(out); err != nil {
+		return err
+	}
+	if r.Rejects != "" && filepath.Clean(r.Rejects) == filepath.Clean(out) {
+		return usagef("output and rejects are the same file")
+	}
+	format := r.Format
+	if format == Auto {
+		format = byName(in)
+	}
+	if format == Parquet {
+		return r.parquet(ctx, src, out)
+	}
+	head, all, sh, err := r.readHead(src, format)
+	if err != nil {
+		return err
+	}
+	return r.rows(ctx, src, out, head, all, sh, format)
+}
+
+// readHead reads as much of the source as the format's first row needs.
+func (r *run) readHead(src *source, format Format) (head []byte, all bool, sh *shape, err error) {
+	size := 64 << 10
+	for {
+		if src.at != nil {
+			n := min(int64(size), src.size)
+			head = make([]byte, n)
+			k, err := src.at.ReadAt(head, 0)
+			if err != nil && err != io.EOF {
+				return nil, false, nil, fmt.Errorf("%s: %w", src.name, bareErr(err))
+			}
+			head = head[:k]
+			all = int64(k) == src.size
+		} else {
+			if len(head) == cap(head) {
+				head = append(make([]byte, 0, size), head...)
+			}
+			n, err := src.stream.Read(head[len(head):cap(head)])
+			head = head[:len(head)+n]
+			switch {
+			case err == io.EOF:
+				all = true
+			case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+				return nil, false, nil, ErrInterrupted
+			case err != nil && src.packed != None:
+				return nil, false, nil, src.unpackError(err)
+			case err != nil:
+				return nil, false, nil, fmt.Errorf("%s: %w", src.name, bareErr(err))
+			}
+		}
+		sh, err = r.shapeOf(src.name, format, head, all)
+		if err != errMore {
+			return head, all, sh, err
+		}
+		if int64(len(head)) > r.MaxRow {
+			return nil, false, nil, &Error{File: src.name, Line: 1, Err: &overlong{max: r.MaxRow}}
+		}
+		if src.at != nil || len(head) == cap(head) {
+			size *= 2
+		}
+	}
+}
+
+// shapeOf reads the head of an input; errMore asks for more of it.
+func (r *run) shapeOf(name string, format Format, head []byte, all bool) (*shape, error) {
+	if format == NDJSON {
+		return r.ndjsonShape(name, head, all)
+	}
+	d := csvfast.Dialect{Comma: r.Comma, Quote: '"'}
+	if d.Comma == 0 {
+		d.Comma = ','
+		if format == TSV {
+			d.Comma = '\t'
+		}
+	}
+	h, err := r.readCSVHead(name, head, all, d)
+	if err != nil {
+		return nil, err
+	}
+	sh := &shape{cut: d, prefix: h.prefix, lines: h.lines, special: []byte{d.Comma, d.Quote},
+		order: h.order, names: h.names, data: len(h.columns) > 0, one: h.fields == 1}
+	fields := h.fields
+	if r.Ragged {
+		fields, sh.one = -1, false
+	}
+	sh.worker = func(s splicer) (finder, error) {
+		sel, err := csvfast.NewSelector(d, h.columns, fields)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		s.text = csvText{d: d, quote: d.Quote, only: h.fields == 1}
+		return &csvWorker{splicer: s, sel: sel}, nil
+	}
+	return sh, nil
+}
+
+// splicer makes the format-independent part of a worker.
+func (r *run) splicer(sh *shape, seen *distinct) splicer {
+	s := splicer{names: sh.names, onError: r.OnError, dry: r.DryRun, mapping: r.mapping != nil, one: sh.one, seen: seen}
+	index := map[int]int{} // group of the run → of this input
+	for _, c := range sh.order {
+		col := r.Columns[c]
+		var key any = col.Plan
+		if col.Remote != nil {
+			key = col.Remote
+		}
+		g := r.groups[key]
+		if _, ok := index[g]; !ok {
+			index[g] = len(s.groups)
+			s.groups = append(s.groups, newGroup(col, r.docs[g], sh.special))
+		}
+		s.owner = append(s.owner, index[g])
+	}
+	if len(r.Null) > 0 {
+		s.null = map[string]struct{}{}
+		for _, n := range r.Null {
+			s.null[n] = struct{}{}
+		}
+	}
+	return s
+}
+
+// rows runs an input of rows.
+func (r *run) rows(ctx context.Context, src *source, out string, head []byte, all bool, sh *shape, format Format) (err error) {
+	pack := r.packing(out)
+	v := &conveyor{src: src, cut: sh.cut, size: r.chunk, max: r.MaxRow, workers: r.workers}
+	if pack != None && r.chunk == defaultChunk {
+		v.size = 1 << 20 // larger frames pack better
+	}
+	v.begin = mark{In: int64(sh.prefix), Tally: tally{Lines: sh.lines}}
+	v.lanes = r.workers + 1
+	if src.at != nil {
+		v.lo, v.hi = int64(sh.prefix), src.size
+		if r.workers == 1 {
+			v.lanes = 1 // the kernel reads ahead and writes behind
+		}
+	} else {
+		v.head, v.headAt, v.headEOF = head[sh.prefix:], int64(sh.prefix), all
+		v.eager = pack == None && src.packed == None
+		v.lanes++
+	}
+	remote := false
+	for _, c := range r.Columns {
+		if c.Remote != nil {
+			remote = true
+			v.workers, v.lanes = max(v.workers, c.Remote.Concurrency), max(v.lanes, c.Remote.Concurrency)
+		}
+	}
+	if remote {
+		v.eager = false
+	}
+	prefix := head[:sh.prefix]
+	if r.Parts > 0 {
+		if src.at == nil {
+			return usagef("%s: only a regular file that is not compressed can be done in parts", src.name)
+		}
+		if r.Part > 1 {
+			prefix = nil
+		}
+		if err := v.share(ctx, r.Part, r.Parts, r.workers); err != nil {
+			return err
+		}
+	}
+	t := &target{name: "nothing", w: io.Discard}
+	var jot *journal
+	var lead []byte
+	if !r.DryRun {
+		if t, err = r.openTarget(out, src.info, r.Resume); err != nil {
+			return err
+		}
+		if jot, err = r.openJournal(src, t, v, format, pack); err != nil {
+			t.release()
+			return err
+		}
+		r.targets = append(r.targets, t)
+		r.sum.Outputs = append(r.sum.Outputs, t.name)
+		if lead, err = pack.frame(prefix); err != nil {
+			return err
+		}
+	}
+	if jot.resumes() {
+		r.sum.Resumed = true
+		if jot.state.Done {
+			r.sum.add(jot.state.Mark.Tally, jot.state.Mark.Out)
+			r.rejected = jot.state.Mark.Reject
+			return nil
+		}
+		if err := r.goOn(ctx, jot, t, v, src); err != nil {
+			return err
+		}
+	} else {
+		if t.f != nil {
+			if err := t.f.Truncate(0); err != nil {
+				return t.writeError(err)
+			}
+		}
+		if len(lead) > 0 {
+			if _, err := t.w.Write(lead); err != nil {
+				return t.writeError(err)
+			}
+		}
+		v.begin.Out = int64(len(lead))
+		if err := r.rejectsStart(v, head[:sh.prefix]); err != nil {
+			return err
+		}
+	}
+	before := v.begin
+	if !jot.resumes() {
+		before = mark{Tally: tally{Lines: sh.lines}}
+	}
+	v.sink = func(c *chunk, at mark) (func() error, error) { return r.place(c, at, t, v) }
+	if jot != nil {
+		v.reached = jot.reached
+	}
+	var lanes []*distinct
+	var laneErr error
+	v.make = func() worker {
+		r.distMu.Lock()
+		defer r.distMu.Unlock()
+		d := newDistinct(r.seed)
+		lanes = append(lanes, d)
+		f, err := sh.worker(r.splicer(sh, d))
+		if err != nil {
+			laneErr = err
+			return failing{err}
+		}
+		var w worker = f.(worker)
+		if r.documents() {
+			w = &documentWorker{finder: f, memory: r.memory}
+		}
+		return pack.wrap(w)
+	}
+	end := v.begin
+	if sh.data {
+		end, err = v.run(ctx)
+	}
+	for _, d := range lanes {
+		r.dist.merge(d)
+	}
+	r.sum.add(end.Tally, end.Out)
+	r.sum.BytesIn += v.bytesIn()
+	r.rejected = end.Reject
+	if err == nil {
+		err = laneErr
+	}
+	if err == nil && end.Out == 0 && pack != None && !r.DryRun {
+		// A compressed file of nothing is not an empty file.
+		var empty []byte
+		if empty, err = pack.always(nil); err == nil {
+			_, err = t.w.Write(empty)
+		}
+	}
+	if err == nil {
+		err = src.unchanged()
+	}
+	if err == nil && !r.DryRun {
+		err = t.finish()
+	}
+	r.progress(v, before, true)
+	if jot != nil {
+		jot.end(err == nil, end, len(r.Inputs) > 1)
+	}
+	return err
+}
+
+// failing is a worker that could not be made.
+type failing struct{ err error }
+
+func (f failing) work(_ context.Context, c *chunk) { c.fail = f.err }
+
+// add adds what was done to one input. Tallies of a resumed run hold what the
+// run before did.
+func (s *Summary) add(t tally, out int64) {
+	s.Rows += t.Rows
+	s.Values += t.Values
+	s.Empty += t.Empty
+	s.Errors += t.Errors
+	s.Rejected += t.Rejected
+	s.BytesOut += out
+}
+
+// place takes a chunk in its turn. What must be written in order is written here;
+// a regular file is written outside the turn.
+func (r *run) place(c *chunk, at mark, t *target, v *conveyor) (func() error, error) {
+	for _, f := range c.faults {
+		if len(r.sum.Failures) < maxFailures {
+			r.sum.Failures = append(r.sum.Failures, Failure{v.src.name, at.Tally.Lines + f.line, f.column, f.code})
+		}
+	}
+	r.progress(v, at, false)
+	if len(c.rejects) > 0 && r.rejects != nil {
+		if _, err := r.rejects.f.WriteAt(c.rejects, at.Reject); err != nil {
+			return nil, r.rejects.writeError(err)
+		}
+	}
+	if len(c.pairs) > 0 {
+		if err := r.mapping.write(c.pairs); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case len(c.out) == 0:
+		return nil, nil
+	case t.f != nil:
+		return func() error {
+			if _, err := t.f.WriteAt(c.out, at.Out); err != nil {
+				return t.writeError(err)
+			}
+			return nil
+		}, nil
+	}
+	if _, err := t.w.Write(c.out); err != nil {
+		return nil, t.writeError(err)
+	}
+	return nil, nil
+}
+
+// progress tells how far the run is, a few times a second.
+func (r *run) progress(v *conveyor, at mark, last bool) {
+	if r.Progress == nil {
+		return
+	}
+	now := time.Now()
+	if !last && now.Sub(r.lastTo) < 100*time.Millisecond {
+		return
+	}
+	r.lastTo = now
+	rows := r.sum.Rows
+	if !last { // a finished input is in the sum already
+		rows += at.Tally.Rows
+	}
+	total := v.src.size
+	if v.src.at != nil {
+		total = v.hi - v.lo
+	} else if v.src.info != nil && v.src.info.Mode().IsRegular() {
+		total = v.src.info.Size()
+	}
+	r.Progress(Progress{File: v.src.name, Bytes: v.bytesIn(), Total: total, Rows: rows, Elapsed: now.Sub(r.started)})
+}
+
+// rejectsStart begins the file of rejected rows with the first input's header.
+func (r *run) rejectsStart(v *conveyor, prefix []byte) error {
+	if r.rejects == nil {
+		return nil
+	}
+	if r.rejected == 0 {
+		if err := r.rejects.f.Truncate(0); err != nil {
+			return r.rejects.writeError(err)
+		}
+		if _, err := r.rejects.f.WriteAt(prefix, 0); err != nil {
+			return r.rejects.writeError(err)
+		}
+		r.rejected = int64(len(prefix))
+	}
+	v.begin.Reject = r.rejected
+	return nil
+}
+
+// memory checks what the counters of policy document hold.
+func (r *run) memory() error {
+	var sum int64
+	for _, d := range r.docs {
+		if d, ok := any(d).(interface{ Size() int64 }); ok && d != nil {
+			sum += d.Size()
+		}
+	}
+	if sum > r.MaxMemory {
+		return fmt.Errorf("policy document: the counters of different values need more than %d MiB; raise --max-memory, or make a document of less rows", r.MaxMemory>>20)
+	}
+	return nil
+}
+
+// unchanged says whether a regular input is still the file that was opened.
+func (s *source) unchanged() error {
+	if s.info == nil || !s.info.Mode().IsRegular() {
+		return nil
+	}
+	now, err := s.file.Stat()
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.name, bareErr(err))
+	}
+	if now.Size() != s.info.Size() || !now.ModTime().Equal(s.info.ModTime()) {
+		return fmt.Errorf("%s: %w: it was written to while it was read", s.name, ErrChanged)
+	}
+	return nil
+}
