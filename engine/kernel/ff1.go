@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"math/big"
+	"math/bits"
 	"sync"
 )
 
@@ -26,6 +27,7 @@ import (
 // Safe for concurrent use but for Release.
 type FF1 struct {
 	text  ff1Text
+	table [256]byte // numeral by character, 255 for none; then character by numeral: for register shuffles
 	r     *ff1Radix
 	tweak []byte
 	block keyCipher
@@ -87,6 +89,12 @@ func newFF1(key []byte, alphabet string, tweak []byte) (*FF1, error) {
 		}
 	}
 	f := &FF1{text: newFF1Text(alphabet), r: ff1RadixOf(len(alphabet)), tweak: tweak}
+	for i := range 128 {
+		f.table[i] = 255
+	}
+	for i := range len(alphabet) {
+		f.table[alphabet[i]], f.table[128+i] = byte(i), alphabet[i]
+	}
 	var err error
 	if f.block, err = newKeyCipher(key); err != nil {
 		return nil, err
@@ -158,6 +166,7 @@ type ff1Radix struct {
 	small  int                    // radix^small ≤ 2^32
 	recip  uint64                 // ⌊2^64/radix⌋ + 1: ⌊x/radix⌋ is its product's upper word for x < 2^32·radix^0.9
 	length [ff1MaxHalf + 1]uint16 // b by v
+	shapes [33]*ff1Shape          // by length, for kernels that take whole values; nil where they do not
 }
 
 var ff1Radices struct {
@@ -194,6 +203,9 @@ func ff1RadixOf(radix int) *ff1Radix {
 		// ⌈v·log2 radix⌉ is the bit length of radix^v - 1.
 		r.length[v] = uint16((new(big.Int).Sub(power, big.NewInt(1)).BitLen() + 7) / 8)
 	}
+	for n := r.min; n < len(r.shapes); n++ {
+		r.shapes[n] = newFF1Shape(r, n)
+	}
 	ff1Radices.of[radix] = r
 	return r
 }
@@ -202,4 +214,93 @@ func ff1RadixOf(radix int) *ff1Radix {
 func (r *ff1Radix) widthOf(n int) (b, d int) {
 	b = int(r.length[n-n/2])
 	return b, (b+3)/4*4 + 4
+}
+
+// ff1Shape holds the constants of a length for the kernels that take whole
+// values: halves of up to 16 numerals below 2^62, one register lane each, or for
+// lengths of up to 16 one lane for both. The kernels read it by offset. Nothing
+// of it is secret.
+type ff1Shape struct {
+	place          [16]byte // shuffle: the halves to the ends of 8 bytes each
+	pack           [16]byte // shuffle: back
+	maskN          uint64   // the value's bytes of a lane, for four lanes
+	maskA, maskB   uint64   // a half's bytes at the end of a lane
+	beginA, beginB int64    // where such a lane begins, counted from the value
+	pairs, fours   uint32   // weights of numerals (bytes), and of pairs of them (words)
+	r4, r8         uint64   // radix^4, radix^8
+	invR4, invR8   float64  // a little less than their reciprocals
+	mul2, shift2   uint64   // ⌊x/radix^2⌋ = x·mul2 >> shift2 for x < radix^4
+	r2             uint64   // radix^2 in both halves
+	mul1, shift1   uint64   // ⌊x/radix⌋ = x·mul1 >> 16 >> shift1 for x < radix^2; mul1 in all quarters
+	r1             uint64   // radix in all quarters
+	half           [2]ff1Modulus
+	wide           uint64 // 1 if d = 12
+	fold           uint64 // 1 if a modulus is below 2^15
+	rounds         [10][16]byte
+	long           bool
+}
+
+// ff1Modulus is radix^u or radix^v.
+type ff1Modulus struct {
+	m    uint64
+	inv  float64 // a little less than 1/m
+	fold uint64  // 2^32 mod m
+	_    uint64
+}
+
+// newFF1Shape returns the shape of length n, nil if it has none. Reciprocals are
+// made smaller by 2^-50 of themselves, more than all roundings of a product
+// come to, so that a quotient by them is right or one too small.
+func newFF1Shape(r *ff1Radix, n int) *ff1Shape {
+	u, v := n/2, n-n/2
+	if v > 16 || v > r.limb || r.pow[v].d > 1<<62 {
+		return nil
+	}
+	b, d := r.widthOf(n)
+	if b > 8 {
+		return nil
+	}
+	s := &ff1Shape{long: n > 16}
+	below := func(x uint64) float64 { return 1 / float64(x) * (1 - 1.0/(1<<50)) }
+	const lanes, words, doubles = 0x0001000100010001, 0x0001000100010001, 0x0000000100000001
+	if n <= 16 {
+		for i := range 16 {
+			s.place[i], s.pack[i] = 0x80, 0x80
+		}
+		for i := range u {
+			s.place[8-u+i], s.pack[i] = byte(i), byte(8-u+i)
+		}
+		for i := range v {
+			s.place[16-v+i], s.pack[u+i] = byte(u+i), byte(16-v+i)
+		}
+		s.maskN = (1<<n - 1) * lanes
+	}
+	s.maskA, s.maskB = uint64(0xFFFF<<(16-u)&0xFFFF)*lanes, uint64(0xFFFF<<(16-v)&0xFFFF)*lanes
+	s.beginA, s.beginB = int64(u-16), int64(n-16)
+	x := r.radix
+	s.pairs, s.fours = uint32(x)|1<<8, uint32(x*x)|1<<16
+	s.pairs |= s.pairs << 16
+	s.r4, s.r8 = x*x*x*x, x*x*x*x*x*x*x*x
+	s.invR4, s.invR8 = below(s.r4), below(s.r8)
+	up := func(x uint64) uint64 { return uint64(bits.Len64(x*x*x - 1)) } // x^3 ≤ 2^up
+	s.shift2 = up(x * x)
+	s.mul2 = (1<<s.shift2 + x*x - 1) / (x * x)
+	s.r2 = x * x * doubles
+	s.shift1 = max(16, up(x)) - 16
+	s.mul1 = (1<<(s.shift1+16) + x - 1) / x * words
+	s.r1 = x * words
+	for i, k := range []int{u, v} {
+		m := r.pow[k].d
+		s.half[i] = ff1Modulus{m: m, inv: below(m), fold: 1 << 32 % m}
+		if m < 1<<15 {
+			s.fold = 1
+		}
+	}
+	if d == 12 {
+		s.wide, s.fold = 1, 0
+	}
+	for i := range s.rounds {
+		s.rounds[i][15-b] = byte(i)
+	}
+	return s
 }

@@ -1,3 +1,5 @@
+//go:build purego || !(amd64 || arm64)
+
 package kernel
 
 func (f *FF1) run(dst []byte, at []uint32, base []byte, spans []uint32, bad []FF1Error, dec bool) []FF1Error {

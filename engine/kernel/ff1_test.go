@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unsafe"
 )
 
 const (
@@ -619,6 +620,94 @@ func BenchmarkFF1(b *testing.B) {
 				}
 				b.ReportMetric(1024*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mvalues/s")
 			})
+		}
+	}
+}
+
+// TestFF1PageEnds puts values and results against pages that fault.
+func TestFF1PageEnds(t *testing.T) {
+	key := bytes.Repeat([]byte{6}, 32)
+	for _, alphabet := range []string{"0123456789", base62} {
+		f, err := NewFF1((*[32]byte)(key), alphabet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Release()
+		eachKernel(t, func(t *testing.T) {
+			for _, l := range []int{6, 7, 10, 15, 16, 17, 20, 31, 32, 33, 70} {
+				v := make([]byte, l)
+				for i := range v {
+					v[i] = alphabet[(i*i+l)%len(alphabet)]
+				}
+				want := ff1Oracle(t, key, alphabet, []byte(alphabet), v, false)
+				for _, n := range []int{1, 12, 32, 45} {
+					end, begin := pageEnd(t, l)
+					for _, base := range [][]byte{end, begin} {
+						copy(base, v)
+						outEnd, outBegin := pageEnd(t, n*l)
+						for _, dst := range [][]byte{outEnd, outBegin} {
+							clear(dst)
+							var spans, at []uint32
+							for i := range n {
+								spans, at = append(spans, 0, uint32(l)), append(at, uint32(i*l))
+							}
+							if bad := f.Encrypt(dst, at, base, spans, nil); len(bad) > 0 || !bytes.Equal(dst, bytes.Repeat(want, n)) {
+								t.Fatalf("%d values of %d characters: wrong, %d bad", n, l, len(bad))
+							}
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestFF1Shape checks the offsets that the generator of the kernels has.
+func TestFF1Shape(t *testing.T) {
+	var s ff1Shape
+	for name, x := range map[string][2]uintptr{
+		"place": {unsafe.Offsetof(s.place), 0}, "pack": {unsafe.Offsetof(s.pack), 16},
+		"maskN": {unsafe.Offsetof(s.maskN), 32}, "maskA": {unsafe.Offsetof(s.maskA), 40}, "maskB": {unsafe.Offsetof(s.maskB), 48},
+		"beginA": {unsafe.Offsetof(s.beginA), 56}, "beginB": {unsafe.Offsetof(s.beginB), 64},
+		"pairs": {unsafe.Offsetof(s.pairs), 72}, "fours": {unsafe.Offsetof(s.fours), 76},
+		"r4": {unsafe.Offsetof(s.r4), 80}, "r8": {unsafe.Offsetof(s.r8), 88},
+		"invR4": {unsafe.Offsetof(s.invR4), 96}, "invR8": {unsafe.Offsetof(s.invR8), 104},
+		"mul2": {unsafe.Offsetof(s.mul2), 112}, "shift2": {unsafe.Offsetof(s.shift2), 120}, "r2": {unsafe.Offsetof(s.r2), 128},
+		"mul1": {unsafe.Offsetof(s.mul1), 136}, "shift1": {unsafe.Offsetof(s.shift1), 144}, "r1": {unsafe.Offsetof(s.r1), 152},
+		"half": {unsafe.Offsetof(s.half), 160}, "halves": {unsafe.Sizeof(s.half[0]), 32},
+		"inv": {unsafe.Offsetof(s.half[0].inv), 8}, "fold of half": {unsafe.Offsetof(s.half[0].fold), 16},
+		"wide": {unsafe.Offsetof(s.wide), 224}, "fold": {unsafe.Offsetof(s.fold), 232}, "rounds": {unsafe.Offsetof(s.rounds), 240},
+	} {
+		if x[0] != x[1] {
+			t.Errorf("%s lies at %d, the kernels look at %d", name, x[0], x[1])
+		}
+	}
+}
+
+// TestFF1Reciprocals tries the divisions by multiplication on all numbers, or on
+// both sides of every multiple.
+func TestFF1Reciprocals(t *testing.T) {
+	for radix := 2; radix <= 94; radix++ {
+		r := ff1RadixOf(radix)
+		s := r.shapes[r.min]
+		if s == nil {
+			t.Fatalf("radix %d: no shape for %d characters", radix, r.min)
+		}
+		x := uint64(radix)
+		for y := range x * x {
+			if q := y * (s.mul1 & 0xFFFF) >> 16 >> s.shift1; q != y/x {
+				t.Fatalf("%d / %d = %d", y, x, q)
+			}
+		}
+		for k := range x*x + 1 {
+			for _, y := range []uint64{k*x*x - 1, k * x * x} {
+				if y >= x*x*x*x {
+					continue
+				}
+				if q := y * s.mul2 >> s.shift2; q != y/(x*x) {
+					t.Fatalf("%d / %d = %d", y, x*x, q)
+				}
+			}
 		}
 	}
 }

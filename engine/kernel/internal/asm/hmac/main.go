@@ -1,5 +1,6 @@
-// Command hmac writes the HMAC-SHA-256 kernels for amd64: sixteen lanes in
-// AVX-512 (-tier avx512) and two streams of SHA-NI (-tier avx2).
+// Command hmac writes the HMAC-SHA-256 kernels: sixteen lanes in AVX-512 (-tier
+// avx512), two streams of SHA-NI (-tier avx2), two streams of the instructions
+// of ARMv8 (-tier arm64).
 package main
 
 import (
@@ -24,8 +25,12 @@ var roundConstants = [64]uint32{
 }
 
 func main() {
-	tier := flag.String("tier", "", "avx512 or avx2")
+	tier := flag.String("tier", "", "avx512, avx2 or arm64")
 	flag.Parse()
+	if *tier == "arm64" {
+		neon(flag.Lookup("out").Value.String())
+		return
+	}
 	ConstraintExpr("!purego")
 	switch *tier {
 	case "avx512":
