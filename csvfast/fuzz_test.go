@@ -1,0 +1,90 @@
+package csvfast
+
+import (
+	"bytes"
+	"testing"
+	"testing/iotest"
+)
+
+var fuzzSeeds = []string{
+	"", "\r", "\n", "\r\n", "a", "a,b\nc,d\n", "a,b\r\nc,d\r\n", "\"a\",\"b\"\r\n", "\"a\"\"b\",c\n", "\"a\nb\"\n", "\"a\r\nb\",\r\n",
+	"a\"b\n", "\"a\"b\n", "\"a", "\"a\n\r", "\"\"", "\"\"\"\"", "\"\"\"", "a,\r", "\"a\"\r", "\"a\"\r\r\n", "\r\r\n", "\n\na,b\n\n\"\"\n",
+	"a,b\nc\n", "a\nb,c\n", ",\n,\n", "1,2,3\n\"4\n5\",6,7\n8,9,\"1\"\"0\"\r\n",
+}
+
+func FuzzIndex(f *testing.F) {
+	for _, s := range fuzzSeeds {
+		f.Add([]byte(s), byte(','), byte('"'), uint8(0), int8(0))
+		f.Add(bytes.Repeat([]byte(s), 70), byte(';'), byte('\''), uint8(5), int8(-1))
+	}
+	f.Fuzz(func(t *testing.T, in []byte, comma, quote byte, choice uint8, fields int8) {
+		d := Dialect{Comma: comma, Quote: quote}
+		var columns []int
+		for c := range 8 {
+			if choice>>c&1 == 1 {
+				columns = append(columns, c)
+			}
+		}
+		if _, err := NewSelector(d, columns, int(fields)); err != nil {
+			return
+		}
+		defer func(was tier) { active = was }(active)
+		for _, k := range available() {
+			active = k
+			same(t, d, columns, int(fields), in)
+		}
+	})
+}
+
+func FuzzReader(f *testing.F) {
+	for _, s := range fuzzSeeds {
+		f.Add([]byte(s), int8(0), false)
+		f.Add(bytes.Repeat([]byte(s), 70), int8(-1), true)
+	}
+	f.Fuzz(func(t *testing.T, in []byte, fields int8, slowly bool) {
+		defer func(was tier) { active = was }(active)
+		for _, k := range available() {
+			active = k
+			if slowly {
+				checkReader(t, in, iotest.OneByteReader(bytes.NewReader(in)), int(fields))
+			} else {
+				checkReader(t, in, bytes.NewReader(in), int(fields))
+			}
+			s, err := NewSelector(Dialect{}, nil, -1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkScan(t, s, in, nil, -1)
+		}
+	})
+}
+
+func FuzzSplit(f *testing.F) {
+	for _, s := range fuzzSeeds {
+		f.Add([]byte(s), byte('"'), uint16(3), false)
+		f.Add(bytes.Repeat([]byte(s), 70), byte('\''), uint16(300), true)
+	}
+	f.Fuzz(func(t *testing.T, in []byte, quote byte, cut uint16, inside bool) {
+		d := Dialect{Quote: quote}
+		if quote == '\n' {
+			return // no dialect
+		}
+		defer func(was tier) { active = was }(active)
+		for _, k := range available() {
+			active = k
+			ends, end := rowEnds(d, in, inside)
+			first, last := -1, -1
+			if len(ends) > 0 {
+				first, last = ends[0], ends[len(ends)-1]
+			}
+			if d.Parity(in) != (end != inside) || d.FirstRowEnd(in, inside) != first || d.LastRowEnd(in, inside) != last {
+				t.Fatalf("kernel %s: parity %v, first %d, last %d; want %v, %d, %d", tierNames[k],
+					d.Parity(in), d.FirstRowEnd(in, inside), d.LastRowEnd(in, inside), end != inside, first, last)
+			}
+			at := min(int(cut), len(in))
+			if (d.Parity(in[:at]) != d.Parity(in[at:])) != d.Parity(in) {
+				t.Fatalf("kernel %s: parities of parts do not make the whole's", tierNames[k])
+			}
+		}
+	})
+}

@@ -1,0 +1,38 @@
+//go:build linux || darwin
+
+package csvfast
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+// TestScanPageEnds scans buffers that end where memory ends, and that start where
+// it starts: a kernel that reads outside faults.
+func TestScanPageEnds(t *testing.T) {
+	eachKernel(t, func(t *testing.T) {
+		page, free := guarded(t, 3*window)
+		defer free()
+		r := rand.New(rand.NewPCG(23, 24))
+		s, err := NewSelector(Dialect{}, nil, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range 3 * window {
+			if n > 600 && n%97 > 1 && n%64 > 1 {
+				continue
+			}
+			for _, p := range [][]byte{page[:n], page[len(page)-n:]} {
+				soup(r, p, Dialect{}.normal(), 20, r.IntN(2)*30)
+				_ = s.Scan(p) // right or wrong, it must not fault
+				if _, err := s.ScanPart(p); err == nil {
+					var d Dialect
+					in := d.Parity(p)
+					if d.LastRowEnd(p, false) > n || d.FirstRowEnd(p, in) > n {
+						t.Fatalf("%d bytes: row end outside", n)
+					}
+				}
+			}
+		}
+	})
+}
