@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -23,7 +24,9 @@ func Listen(address string) (net.Listener, error) {
 		_, name, _ := strings.Cut(address, ":")
 		return activated(name)
 	}
-	ln, err := net.Listen("tcp", address)
+	var lc net.ListenConfig
+	lc.SetMultipathTCP(false) // its sockets take no filter, which Shutdown wants
+	ln, err := lc.Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -115,7 +114,7 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 	}
 	r.srv, err = New(cfg)
 	must(err)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := Listen("127.0.0.1:0")
 	must(err)
 	served := make(chan error, 1)
 	go func() { served <- r.srv.Serve(ln) }()
