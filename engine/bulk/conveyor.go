@@ -29,7 +29,6 @@ type cutter interface {
 type chunk struct {
 	buf        []byte
 	start, end int // the rows are buf[start:end]
-	last       bool
 
 	// Set by the lane's worker.
 	out     []byte // what to write: rows with results
@@ -95,7 +94,8 @@ type conveyor struct {
 	// Regular files: the share is [lo, hi) of the file; rows belong to the share
 	// in which the byte before their first stands (the first of all: lo).
 	lo, hi int64
-	midRow bool // lo is no row start
+	midRow bool  // lo is no row start
+	from   int64 // where the share starts, its header included
 	// Streams: what was read already, and whether that was all.
 	head    []byte
 	headAt  int64 // its offset in the input

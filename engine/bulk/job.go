@@ -152,7 +152,7 @@ type Summary struct {
 	Rows     int64    `json:"rows"`
 	Values   int64    `json:"values"`    // transformed; empty ones and placeholders are not counted
 	Empty    int64    `json:"empty"`     // empty values and placeholders, passed through
-	Distinct int64    `json:"distinct"`  // estimate of the different values, ± 2 %; of a resumed run, since it was resumed
+	Distinct int64    `json:"distinct"`  // estimate of the different values, faulty ones included, ± 2 %; of a resumed run, since it was resumed
 	Errors   int64    `json:"errors"`    // values that could not be transformed (Null, Keep, DryRun)
 	Rejected int64    `json:"rejected"`  // rows kept out of the output
 	Resumed  bool     `json:"resumed"`   // the run went on from a journal; counts are those of the whole

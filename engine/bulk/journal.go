@@ -208,7 +208,10 @@ func (r *run) keyDigest() string {
 // varies says whether a plan gives equal values different results.
 func (r *run) varies() bool {
 	for _, c := range r.Columns {
-		if c.Plan != nil && probe(c.Plan) != probe(c.Plan) {
+		if c.Plan == nil {
+			continue
+		}
+		if one, two := probe(c.Plan), probe(c.Plan); one != two {
 			return true
 		}
 	}
@@ -246,7 +249,7 @@ func (r *run) goOn(ctx context.Context, j *journal, t *target, v *conveyor, src 
 		}
 	}
 	if src.at != nil {
-		v.read.Store(min(m.In, v.hi) - v.lo)
+		v.read.Store(min(m.In, v.hi) - v.from)
 		return nil
 	}
 	skip := m.In - v.headAt

@@ -13,5 +13,3 @@ func lockFile(*os.File) error { return nil }
 func narrow(f *os.File, mode os.FileMode, _ os.FileInfo) error { return f.Chmod(mode | 0o200) }
 
 func isInvalid(error) bool { return true }
-
-func isPipe(error) bool { return false }

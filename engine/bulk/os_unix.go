@@ -38,6 +38,3 @@ func narrow(f *os.File, mode os.FileMode, input os.FileInfo) error {
 func isInvalid(err error) bool {
 	return errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP)
 }
-
-// isPipe says that nobody reads the output any more.
-func isPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }

@@ -519,6 +519,7 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 	v.lanes = r.workers + 1
 	if src.at != nil {
 		v.lo, v.hi = int64(sh.prefix), src.size
+		v.read.Store(v.lo)
 		if r.workers == 1 {
 			v.lanes = 1 // the kernel reads ahead and writes behind
 		}
@@ -719,7 +720,7 @@ func (r *run) progress(v *conveyor, at mark, last bool) {
 	}
 	total := v.src.size
 	if v.src.at != nil {
-		total = v.hi - v.lo
+		total = v.hi - v.from
 	} else if v.src.info != nil && v.src.info.Mode().IsRegular() {
 		total = v.src.info.Size()
 	}

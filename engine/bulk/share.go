@@ -22,6 +22,8 @@ func (v *conveyor) share(ctx context.Context, i, n, workers int) error {
 	if i == 1 {
 		return nil
 	}
+	v.from = v.lo
+	v.read.Store(0)
 	v.midRow = true
 	inside, lines, err := v.survey(ctx, lo, v.lo, workers)
 	if err != nil {
