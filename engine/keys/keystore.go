@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -15,7 +16,7 @@ const (
 	metaCheck   = "check"   // a known text under the master key
 	metaIssuer  = "issuer"  // seed of the built-in issuer, wrapped
 	metaReceipt = "receipt" // seed of the receipt key, wrapped
-	metaScrub   = "scrub"   // present while deleted secrets may linger in old pages
+	metaScrub   = "scrub"   // present while deleted secrets may linger in old pages; new at each destruction
 )
 
 const checkText = "velonym master key check"
@@ -525,15 +526,34 @@ func (ks *Keystore) destroy(tx Tx, p ProjectRow, now time.Time, reason string) (
 	if err := tx.AddReceipt(p.Name, doc); err != nil {
 		return Receipt{}, err
 	}
-	return r, tx.SetMeta(metaScrub, []byte{1})
+	return r, tx.SetMeta(metaScrub, []byte(rand.Text()))
 }
 
-// scrub has the store rewrite its files, and notes that it did.
+// scrub has the store rewrite its files, and notes that it did, unless another
+// process destroyed something meanwhile: the mark is then a new one, and stays
+// until that one is done with it, or the next sweep.
 func (ks *Keystore) scrub(ctx context.Context) error {
-	if err := ks.store.Scrub(ctx); err != nil {
+	var mark []byte
+	err := ks.store.View(ctx, func(tx Tx) (err error) {
+		mark, err = tx.Meta(metaScrub)
+		return err
+	})
+	if err == nil {
+		err = ks.store.Scrub(ctx)
+	}
+	if err == nil {
+		err = ks.store.Update(ctx, func(tx Tx) error {
+			now, err := tx.Meta(metaScrub)
+			if err != nil || !bytes.Equal(now, mark) {
+				return err
+			}
+			return tx.SetMeta(metaScrub, nil)
+		})
+	}
+	if err != nil {
 		return fmt.Errorf("%w: the next sweep tries again: %w", ErrTraces, err)
 	}
-	return ks.store.Update(ctx, func(tx Tx) error { return tx.SetMeta(metaScrub, nil) })
+	return nil
 }
 
 // Receipts returns the destruction receipts of a project, or of all projects

@@ -688,6 +688,27 @@ func testTracesTriedAgain(e *env) {
 	if any, _ := e.onDisk(blob); any {
 		e.Error("the traces are still there")
 	}
+	// What is destroyed while another scrubs, by a process that dies before it
+	// does so itself, is not forgotten.
+	e.create("q")
+	e.create("r")
+	blob = e.blobs("r")[0]
+	h.scrub = func() error {
+		h.scrub = func() error { return broken }
+		_, err := ks.Sever(e.ctx, "r")
+		e.is(err, keys.ErrTraces)
+		h.scrub = nil
+		return nil
+	}
+	_, err = ks.Sever(e.ctx, "q")
+	e.must(err)
+	scrubs := 0
+	h.scrub = func() error { scrubs++; return nil }
+	_, err = ks.Sweep(e.ctx, e.now())
+	e.must(err)
+	if any, _ := e.onDisk(blob); any || scrubs != 1 {
+		e.Errorf("%d scrubs, or traces are left", scrubs)
+	}
 	h.scrub = func() error { return errors.New("called though there is nothing to do") }
 	_, err = ks.Sweep(e.ctx, e.now())
 	e.must(err)
