@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"encoding/binary"
+	"sync"
 	"unsafe"
 )
 
@@ -121,6 +122,12 @@ func (c *Cipher) Encrypt(dst, src []byte) { c.crypt(dst, src, false) }
 func (c *Cipher) Decrypt(dst, src []byte) { c.crypt(dst, src, true) }
 
 func (c *Cipher) crypt(dst, src []byte, decrypt bool) {
+	t := getScratch()
+	defer t.put()
+	c.cryptWith(t, dst, src, decrypt)
+}
+
+func (c *Cipher) cryptWith(t *scratch, dst, src []byte, decrypt bool) {
 	if len(src) < 16 {
 		panic("kernel: HCTR2 of less than a block")
 	}
@@ -131,17 +138,16 @@ func (c *Cipher) crypt(dst, src []byte, decrypt bool) {
 		x = loadFE(s.odd[:])
 	}
 	mm := loadFE(src).xor(hash(x, h, src[16:]))
-	var b [16]byte
-	mm.store(b[:])
+	mm.store(t.b[:])
 	if decrypt {
-		c.aes.Decrypt(b[:], b[:])
+		c.aes.Decrypt(t.b[:], t.b[:])
 	} else {
-		c.aes.Encrypt(b[:], b[:])
+		c.aes.Encrypt(t.b[:], t.b[:])
 	}
-	uu := loadFE(b[:])
+	uu := loadFE(t.b[:])
 	// The head is written last: src may be dst, and is no longer needed.
 	tail := dst[16:]
-	c.xctr(tail, src[16:], mm.xor(uu).xor(loadFE(s.l[:])))
+	c.xctr(t, tail, src[16:], mm.xor(uu).xor(loadFE(s.l[:])))
 	if decrypt {
 		// Hash of the plain tail, which now is in dst.
 		uu.xor(hash(x, h, tail)).store(dst)
@@ -150,29 +156,35 @@ func (c *Cipher) crypt(dst, src []byte, decrypt bool) {
 	uu.xor(hash(x, h, tail)).store(dst)
 }
 
+// scratch is where portable code works on blocks: behind the interface of crypto/aes
+// they would escape to the heap one by one.
+type scratch struct {
+	b, k [16]byte
+	msg  [16 * maxBlocks]byte
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+func getScratch() *scratch { return scratches.Get().(*scratch) }
+
+func (t *scratch) put() {
+	t.b, t.k = [16]byte{}, [16]byte{}
+	scratches.Put(t)
+}
+
 // xctr adds the key stream AES(s ⊕ 1), AES(s ⊕ 2), … to src.
-func (c *Cipher) xctr(dst, src []byte, s fe) {
-	var b [16]byte
-	for i := uint64(1); len(src) >= 16; i++ {
-		fe{s.lo ^ i, s.hi}.store(b[:])
-		c.aes.Encrypt(b[:], b[:])
-		loadFE(src).xor(loadFE(b[:])).store(dst)
-		src, dst = src[16:], dst[16:]
-		if len(src) > 0 && len(src) < 16 {
-			fe{s.lo ^ (i + 1), s.hi}.store(b[:])
-			c.aes.Encrypt(b[:], b[:])
+func (c *Cipher) xctr(t *scratch, dst, src []byte, s fe) {
+	for i := uint64(1); len(src) > 0; i++ {
+		fe{s.lo ^ i, s.hi}.store(t.k[:])
+		c.aes.Encrypt(t.k[:], t.k[:])
+		if len(src) < 16 {
 			for j, v := range src {
-				dst[j] = v ^ b[j]
+				dst[j] = v ^ t.k[j]
 			}
 			return
 		}
-	}
-	if len(src) > 0 {
-		fe{s.lo ^ 1, s.hi}.store(b[:])
-		c.aes.Encrypt(b[:], b[:])
-		for j, v := range src {
-			dst[j] = v ^ b[j]
-		}
+		loadFE(src).xor(loadFE(t.k[:])).store(dst)
+		src, dst = src[16:], dst[16:]
 	}
 }
 

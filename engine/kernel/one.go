@@ -3,6 +3,8 @@ package kernel
 import (
 	"encoding/binary"
 	"fmt"
+	"sync"
+	"sync/atomic"
 )
 
 // One-block values: 1 to 15 bytes of text, padded to a block (PKCS #7), enciphered
@@ -133,6 +135,28 @@ func NewWriter(f Form, gen int, pre, post string) *Writer {
 	return w
 }
 
+var writers sync.Map // writerKey → *Writer, for framings in common use
+
+type writerKey struct {
+	form      Form
+	gen       int
+	pre, post string
+}
+
+// WriterFor is NewWriter that remembers: equal arguments give one Writer. Framings too
+// long for kernels are not remembered, so that what callers invent cannot fill memory.
+func WriterFor(f Form, gen int, pre, post string) *Writer {
+	if len(pre)+len(post) > maxFraming {
+		return NewWriter(f, gen, pre, post)
+	}
+	key := writerKey{f, gen, pre, post}
+	if w, ok := writers.Load(key); ok {
+		return w.(*Writer)
+	}
+	w, _ := writers.LoadOrStore(key, NewWriter(f, gen, pre, post))
+	return w.(*Writer)
+}
+
 // Is says whether NewWriter with these arguments would make an equal Writer.
 func (w *Writer) Is(f Form, gen int, pre, post string) bool {
 	return w.form == f && w.gen == gen && w.pre == pre && w.post == post
@@ -208,6 +232,19 @@ func NewReader(f Form, gen int) *Reader {
 	return r
 }
 
+var readers [UUID + 1][maxGen]atomic.Pointer[Reader]
+
+// ReaderFor is NewReader that remembers.
+func ReaderFor(f Form, gen int) *Reader {
+	p := &readers[f][gen]
+	r := p.Load()
+	if r == nil {
+		r = NewReader(f, gen)
+		p.Store(r)
+	}
+	return r
+}
+
 // SealRows enciphers the leading values that are 1 to 15 bytes of text, appends their
 // rows to dst, and writes off, len in dst of each text to out, which has room for all
 // values. It returns dst, grown where it had to be, and how many values it did. Bytes
@@ -226,28 +263,31 @@ const rowSlack = 96
 
 func (c *Cipher) sealRowsGeneric(w *Writer, dst, arena []byte, spans, out []uint32) ([]byte, int) {
 	n := len(spans) / 2
+	t := getScratch()
+	defer t.put()
 	for i := range n {
-		block, ok := c.seal(arena[spans[2*i]:][:spans[2*i+1]])
-		if !ok {
+		if !c.seal(&t.b, arena[spans[2*i]:][:spans[2*i+1]]) {
 			return dst, i
 		}
 		out[2*i], out[2*i+1] = uint32(len(dst)+len(w.pre)), uint32(w.chars)
-		dst = w.append(dst, &block)
+		dst = w.append(dst, &t.b)
 	}
 	return dst, n
 }
 
-// seal pads and enciphers v if it is 1 to 15 bytes of text.
-func (c *Cipher) seal(v []byte) (b [16]byte, ok bool) {
-	if len(v)-1 > 14 || len(v) == 0 || !IsText(v) {
-		return b, false
+// seal pads and enciphers v into b if it is 1 to 15 bytes of text. b is on the heap, or
+// goes there.
+func (c *Cipher) seal(b *[16]byte, v []byte) bool {
+	n := len(v)
+	if uint(n-1) > 14 || !IsText(v) {
+		return false
 	}
-	pad := byte(16 - len(v))
-	for i := copy(b[:], v); i < 16; i++ {
-		b[i] = pad
-	}
-	c.encryptOne(&b)
-	return b, true
+	pad := uint64(16-n) * 0x0101010101010101
+	binary.LittleEndian.PutUint64(b[:], pad)
+	binary.LittleEndian.PutUint64(b[8:], pad)
+	copy(b[:], v)
+	c.encryptOne(b)
+	return true
 }
 
 // encryptOne is Encrypt of one block.
@@ -274,7 +314,7 @@ func (c *Cipher) decryptOne(b *[16]byte) {
 func (c *Cipher) SealAt(w *Writer, dst []byte, at []uint32, arena []byte, spans []uint32) int {
 	n := len(spans) / 2
 	for i, o := range at[:n] {
-		if int(o)+w.chars > len(dst) && spans[2*i+1] != 0 {
+		if int(o)+w.chars > len(dst) && spans[2*i+1]-1 <= 14 {
 			panic(fmt.Sprintf("kernel: value %d has no room at its place", i))
 		}
 	}
@@ -283,12 +323,13 @@ func (c *Cipher) SealAt(w *Writer, dst []byte, at []uint32, arena []byte, spans 
 
 func (c *Cipher) sealAtGeneric(w *Writer, dst []byte, at []uint32, arena []byte, spans []uint32) int {
 	n := len(spans) / 2
+	t := getScratch()
+	defer t.put()
 	for i := range n {
-		block, ok := c.seal(arena[spans[2*i]:][:spans[2*i+1]])
-		if !ok {
+		if !c.seal(&t.b, arena[spans[2*i]:][:spans[2*i+1]]) {
 			return i
 		}
-		w.form.Encode(dst[at[i]:][:w.chars], block[:], w.gen)
+		w.form.Encode(dst[at[i]:][:w.chars], t.b[:], w.gen)
 	}
 	return n
 }
@@ -307,15 +348,16 @@ func (c *Cipher) OpenRows(r *Reader, pre, post string, dst, arena []byte, spans,
 
 func (c *Cipher) openRowsGeneric(r *Reader, pre, post string, dst, arena []byte, spans, out []uint32) ([]byte, int) {
 	n := len(spans) / 2
+	t := getScratch()
+	defer t.put()
 	for i := range n {
-		var b [16]byte
-		l, ok := c.open(r, &b, arena[spans[2*i]:][:spans[2*i+1]])
+		l, ok := c.open(r, &t.b, arena[spans[2*i]:][:spans[2*i+1]])
 		if !ok {
 			return dst, i
 		}
 		dst = append(dst, pre...)
 		out[2*i], out[2*i+1] = uint32(len(dst)), uint32(l)
-		dst = append(append(dst, b[:l]...), post...)
+		dst = append(append(dst, t.b[:l]...), post...)
 	}
 	return dst, n
 }
@@ -362,15 +404,16 @@ func (c *Cipher) TranslateRows(r *Reader, to *Cipher, w *Writer, dst, arena []by
 
 func (c *Cipher) translateRowsGeneric(r *Reader, to *Cipher, w *Writer, dst, arena []byte, spans, out []uint32) ([]byte, int) {
 	n := len(spans) / 2
+	t := getScratch()
+	defer t.put()
 	for i := range n {
-		var b [16]byte
-		l, ok := c.open(r, &b, arena[spans[2*i]:][:spans[2*i+1]])
+		l, ok := c.open(r, &t.b, arena[spans[2*i]:][:spans[2*i+1]])
 		if !ok || l == 0 {
 			return dst, i
 		}
-		to.encryptOne(&b)
+		to.encryptOne(&t.b)
 		out[2*i], out[2*i+1] = uint32(len(dst)+len(w.pre)), uint32(w.chars)
-		dst = w.append(dst, &b)
+		dst = w.append(dst, &t.b)
 	}
 	return dst, n
 }

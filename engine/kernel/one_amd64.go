@@ -2,7 +2,10 @@
 
 package kernel
 
-import "unsafe"
+import (
+	"sync"
+	"unsafe"
+)
 
 // oneArgs is what the kernels of one-block values read; assembly knows the offsets.
 type oneArgs struct {
@@ -132,24 +135,52 @@ func (g *staged) stage(arena []byte, spans []uint32) {
 	}
 }
 
+// group is what a kernel's run of one group needs beside its arguments.
+type group struct {
+	staged
+	out  [32]uint32
+	rows [16*(36+maxFraming) + rowSlack]byte
+}
+
+var groups = sync.Pool{New: func() any { return new(group) }}
+
+// run stages up to 16 leading values and writes their rows to g.rows.
+func (g *group) run(c *Cipher, w *Writer, arena []byte, spans []uint32) {
+	if g.stage(arena, spans); g.n == 0 {
+		return
+	}
+	var a oneArgs
+	a.set(g.arena[:], g.spans[:], 16, 14, anyText)
+	a.rows(w, g.rows[:0], g.out[:])
+	a.sched = unsafe.Pointer(c.s)
+	runRows(w, &a)
+}
+
+func (g *group) put() {
+	clear(g.arena[:])
+	groups.Put(g)
+}
+
 // sealGroup is sealRows for up to 16 values that the kernel did not take where they
 // are: the last ones, near the end of the arena or of dst, not ASCII.
 func (c *Cipher) sealGroup(w *Writer, dst, arena []byte, spans, out []uint32) ([]byte, int) {
-	var g staged
-	if g.stage(arena, spans); g.n == 0 {
-		return dst, 0
-	}
-	var a oneArgs
-	var o [32]uint32
-	var rows [16*40 + rowSlack]byte
-	a.set(g.arena[:], g.spans[:], 16, 14, anyText)
-	a.rows(w, rows[:0], o[:])
-	a.sched = unsafe.Pointer(c.s)
-	runRows(w, &a)
+	g := groups.Get().(*group)
+	defer g.put()
+	g.run(c, w, arena, spans)
 	for i := range g.n {
 		out[2*i], out[2*i+1] = uint32(len(dst)+i*w.stride+len(w.pre)), uint32(w.chars)
 	}
-	return append(dst, rows[:g.n*w.stride]...), g.n
+	return append(dst, g.rows[:g.n*w.stride]...), g.n
+}
+
+func (c *Cipher) sealGroupAt(w *Writer, dst []byte, at []uint32, arena []byte, spans []uint32) int {
+	g := groups.Get().(*group)
+	defer g.put()
+	g.run(c, w, arena, spans)
+	for i := range g.n {
+		copy(dst[at[i]:], g.rows[g.out[2*i]:][:w.chars])
+	}
+	return g.n
 }
 
 func (c *Cipher) sealAt(w *Writer, dst []byte, at []uint32, arena []byte, spans []uint32) int {
@@ -170,12 +201,7 @@ func (c *Cipher) sealAt(w *Writer, dst []byte, at []uint32, arena []byte, spans 
 				break
 			}
 		}
-		var rows [16*40 + rowSlack]byte
-		var o [32]uint32
-		r, k := c.sealGroup(w, rows[:0], arena, spans[2*done:], o[:])
-		for i := range k {
-			copy(dst[at[done+i]:], r[o[2*i]:][:o[2*i+1]])
-		}
+		k := c.sealGroupAt(w, dst, at[done:], arena, spans[2*done:])
 		done += k
 		if k < 16 {
 			break

@@ -1,6 +1,8 @@
 package suite
 
 import (
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/velonym/velonym/engine/kernel"
 )
 
@@ -55,6 +57,8 @@ type Batch struct {
 type work struct {
 	value, tmp, msg, c []byte
 	random             []byte
+	stage              stage
+	nfc                norm.Iter
 	span               [2]uint32
 	count              [1]uint64
 }
@@ -69,7 +73,7 @@ func (p *Plan) Transform(b *Batch) {
 	n := len(b.Spans) / 2
 	b.Bad = b.Bad[:0]
 	b.Out = grow(b.Out[:0], 2*n)[:2*n]
-	p.portable(b, 0, n)
+	p.run(b, 0, n)
 	if p.op == Secondary {
 		b.work.clean()
 	}
@@ -133,7 +137,7 @@ func (p *Plan) pseudonymise(b *Batch, dst, v []byte) ([]byte, Code) {
 	f, w := &p.forward, &b.work
 	if len(f.spec.Norm) > 0 {
 		var ok bool
-		w.msg, w.tmp, ok = f.spec.Norm.normalise(w.msg[:0], w.tmp, v)
+		w.msg, w.tmp, ok = f.spec.Norm.normalise(&w.nfc, w.msg[:0], w.tmp, v)
 		if !ok {
 			return dst, ValueNotText
 		}
@@ -146,7 +150,7 @@ func (p *Plan) pseudonymise(b *Batch, dst, v []byte) ([]byte, Code) {
 	case len(v) > maxValue:
 		return dst, ValueTooLong
 	case f.fpe != nil:
-		return f.fpe.append(dst, v, false)
+		return f.fpe.append(w, dst, v, false)
 	case f.spec.Method == Reversible && f.spec.Tag == 0 && !kernel.IsText(v):
 		return dst, ValueNotText
 	case f.form == kernel.UUID && f.spec.Method == Reversible && f.prefix+(len(v)+16)&^15 != 16:
@@ -186,7 +190,7 @@ func (p *Plan) pseudonymise(b *Batch, dst, v []byte) ([]byte, Code) {
 // append reverses the pseudonym x and appends its value.
 func (r *backward) append(w *work, dst, x []byte) ([]byte, Code) {
 	if r.fpe != nil {
-		return r.fpe.append(dst, x, true)
+		return r.fpe.append(w, dst, x, true)
 	}
 	n := r.form.DecodedLen(len(x))
 	if !r.lengthOK(n) {
@@ -228,7 +232,7 @@ func grow[T byte | uint32](b []T, n int) []T {
 }
 
 func (w *work) clean() {
-	for _, s := range [][]byte{w.value, w.tmp, w.msg, w.c} {
+	for _, s := range [][]byte{w.value, w.tmp, w.msg, w.c, w.stage.arena} {
 		kernel.Wipe(s[:cap(s)])
 	}
 }

@@ -42,7 +42,7 @@ type Keys struct {
 	mu      sync.Mutex
 	ciphers map[cipherID]*kernel.Cipher
 	macs    map[macID]*kernel.HMAC
-	fpes    map[fpeID]*ff1Key
+	fpes    map[fpeID]*kernel.FF1
 }
 
 type cipherID struct {
@@ -71,7 +71,7 @@ func NewKeys(prj, org string, secrets []Secret) (*Keys, error) {
 		active:  -1,
 		ciphers: map[cipherID]*kernel.Cipher{},
 		macs:    map[macID]*kernel.HMAC{},
-		fpes:    map[fpeID]*ff1Key{},
+		fpes:    map[fpeID]*kernel.FF1{},
 	}
 	for _, s := range secrets {
 		switch {
@@ -163,7 +163,7 @@ func (k *Keys) Release() {
 		m.Release()
 	}
 	for _, f := range k.fpes {
-		f.Close()
+		f.Release()
 	}
 	kernel.FreeSecret(k.mem)
 	k.ciphers, k.macs, k.fpes, k.mem = nil, nil, nil, nil
@@ -201,14 +201,14 @@ func (k *Keys) mac(gen, purpose int) (*kernel.HMAC, error) {
 	return m, nil
 }
 
-func (k *Keys) fpe(gen int, alphabet string) (*ff1Key, error) {
+func (k *Keys) fpe(gen int, alphabet string) (*kernel.FF1, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	id := fpeID{gen, alphabet}
 	if f := k.fpes[id]; f != nil {
 		return f, nil
 	}
-	f, err := newFF1(k.key(gen, purposeFPE), len(alphabet), []byte(alphabet))
+	f, err := kernel.NewFF1(k.key(gen, purposeFPE), alphabet)
 	if err != nil {
 		return nil, err
 	}

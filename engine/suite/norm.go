@@ -49,8 +49,8 @@ func ParseNorm(names []string) (Norm, error) {
 const UnicodeVersion = norm.Version
 
 // normalise appends the normal form of v to dst and returns it, and whether v was
-// good for every step. tmp is scratch of the same kind; both may have grown.
-func (n Norm) normalise(dst, tmp, v []byte) (d, t []byte, ok bool) {
+// good for every step. tmp is scratch of the same kind; both may have grown. it is scratch too.
+func (n Norm) normalise(it *norm.Iter, dst, tmp, v []byte) (d, t []byte, ok bool) {
 	start := len(dst)
 	dst = append(dst, v...)
 	for _, s := range n {
@@ -75,11 +75,14 @@ func (n Norm) normalise(dst, tmp, v []byte) (d, t []byte, ok bool) {
 			c := bytes.TrimFunc(cur, unicode.IsSpace)
 			dst = dst[:start+copy(cur, c)]
 		case NFC:
-			if ascii || norm.NFC.IsNormal(cur) {
+			if ascii || norm.NFC.QuickSpan(cur) == len(cur) {
 				continue
 			}
 			tmp = append(tmp[:0], cur...)
-			dst = norm.NFC.Append(dst[:start], tmp...)
+			dst = dst[:start]
+			for it.Init(norm.NFC, tmp); !it.Done(); {
+				dst = append(dst, it.Next()...)
+			}
 		case Upper, Lower:
 			if ascii {
 				mapASCII(cur, s == Upper)

@@ -3,6 +3,7 @@ package suite
 import (
 	"encoding/binary"
 	"errors"
+	"sync/atomic"
 
 	"github.com/velonym/velonym/engine/kernel"
 )
@@ -14,7 +15,8 @@ type Plan struct {
 	forward forward  // Pseudonymise, Secondary
 	reverse backward // Reverse, Secondary
 	keys    []*Keys
-	random  func([]byte) // fills with random bytes: policy different; replaced by tests
+	writer  atomic.Pointer[kernel.Writer] // the last one used
+	random  func([]byte)                  // fills with random bytes: policy different; replaced by tests
 }
 
 // forward is what makes pseudonyms.
@@ -104,7 +106,7 @@ func (p *Plan) Close() {
 	for _, k := range p.keys {
 		k.Release()
 	}
-	*p = Plan{}
+	p.keys = nil
 }
 
 func prefixLen(s Spec) int {
@@ -202,7 +204,7 @@ func (p *Plan) OutLen(n int) int {
 	}
 	switch {
 	case f.fpe != nil:
-		if !f.fpe.lengthOK(n) {
+		if !f.fpe.key.Takes(n) {
 			return 0
 		}
 		return n
@@ -223,12 +225,10 @@ func (p *Plan) NewDocument() *Document {
 	return newDocument()
 }
 
-// fpe is FF1 between characters of an alphabet.
+// fpe is FF1 over an alphabet.
 type fpe struct {
-	key      *ff1Key
-	alphabet string
-	numeral  [256]byte // place in the alphabet; 0xFF: not in it
-	min      int       // shortest length: radix^min ≥ 1,000,000
+	key    *kernel.FF1
+	inside [256]bool
 }
 
 func newFPE(k *Keys, gen int, alphabet string) (*fpe, error) {
@@ -236,40 +236,40 @@ func newFPE(k *Keys, gen int, alphabet string) (*fpe, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fpe{key: key, alphabet: alphabet}
-	for i := range f.numeral {
-		f.numeral[i] = 0xff
-	}
+	f := &fpe{key: key}
 	for i := range len(alphabet) {
-		f.numeral[alphabet[i]] = byte(i)
-	}
-	for n := 1; n < 1_000_000; n *= len(alphabet) {
-		f.min++
+		f.inside[alphabet[i]] = true
 	}
 	return f, nil
 }
 
-func (f *fpe) lengthOK(n int) bool { return n >= f.min && n <= maxFPE }
+// refuses says why v cannot be transformed, 0 if it can: a foreign character before a
+// wrong length.
+func (f *fpe) refuses(v []byte) Code {
+	outside := false
+	for _, c := range v {
+		outside = outside || !f.inside[c]
+	}
+	switch {
+	case outside:
+		return ValueNotInAlphabet
+	case !f.key.Takes(len(v)):
+		return ValueLength
+	}
+	return 0
+}
 
 // append transforms v and appends the result.
-func (f *fpe) append(dst, v []byte, decrypt bool) ([]byte, Code) {
-	if !f.lengthOK(len(v)) {
-		return dst, ValueLength
+func (f *fpe) append(w *work, dst, v []byte, decrypt bool) ([]byte, Code) {
+	if code := f.refuses(v); code != 0 {
+		return dst, code
 	}
 	start := len(dst)
-	var bad byte
-	for _, c := range v {
-		d := f.numeral[c]
-		bad |= d
-		dst = append(dst, d)
-	}
-	if bad >= 0x80 {
-		return dst[:start], ValueNotInAlphabet
-	}
-	x := dst[start:]
-	f.key.crypt(x, decrypt)
-	for i, d := range x {
-		x[i] = f.alphabet[d]
+	dst = append(dst, v...)
+	if decrypt {
+		f.key.Decrypt(dst[start:], nil, dst[start:], w.spanOf(v), nil)
+	} else {
+		f.key.Encrypt(dst[start:], nil, dst[start:], w.spanOf(v), nil)
 	}
 	return dst, 0
 }

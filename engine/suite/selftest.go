@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/velonym/velonym/engine/kernel"
 )
 
@@ -236,7 +238,7 @@ func (v *vector) doc(p *Plan, in []byte) *Document {
 	if d == nil {
 		return nil
 	}
-	val, _, _ := p.forward.spec.Norm.normalise(nil, nil, in)
+	val, _, _ := p.forward.spec.Norm.normalise(new(norm.Iter), nil, nil, in)
 	for range v.K {
 		d.next(val)
 	}

@@ -1,0 +1,9 @@
+package kernel
+
+func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32) {
+	c.sealBlocksAtGeneric(w, m, dst, at, arena, spans)
+}
+
+func (c *Cipher) cryptBlocks(m int, msgs []byte, decrypt bool) {
+	c.cryptBlocksGeneric(m, msgs, decrypt)
+}

@@ -1,0 +1,530 @@
+package suite
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/velonym/velonym/engine/kernel"
+)
+
+func eachKernel(t *testing.T, f func(t *testing.T)) {
+	for _, name := range kernel.Kernels() {
+		t.Run(name, func(t *testing.T) {
+			if err := kernel.SetKernel(name); err != nil {
+				t.Fatal(err)
+			}
+			defer kernel.SetKernel("auto")
+			f(t)
+		})
+	}
+}
+
+// testKeys has generations 3, 7 and 9, the last active.
+func testKeys(t testing.TB) *Keys {
+	t.Helper()
+	var s []Secret
+	for _, g := range []int{7, 3, 9} {
+		x := Secret{Gen: g, Active: g == 9}
+		for i := range x.S {
+			x.S[i] = byte(g*31 + i)
+		}
+		s = append(s, x)
+	}
+	k, err := NewKeys("register", "clinic", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Release)
+	return k
+}
+
+func allSpecs() []Spec {
+	var all []Spec
+	hexAlphabet, err := ParseFormat("fpe:0123456789abcdef")
+	if err != nil {
+		panic(err)
+	}
+	norms := []Norm{nil, {Trim, NFC, Upper}, {DigitsOnly}}
+	for _, m := range []Method{Reversible, Irreversible} {
+		for _, p := range []Policy{Same, Different, PerDocument} {
+			for _, tag := range []int{0, 64, 128} {
+				for _, f := range []Format{Pair62, Hex, B64u, B32, UUID, Digits, hexAlphabet} {
+					for _, n := range norms {
+						s := Spec{Method: m, Policy: p, Format: f, Tag: tag, Norm: n, Gen: -1}
+						if s.Validate() == nil {
+							all = append(all, s)
+						}
+					}
+				}
+			}
+		}
+	}
+	return all
+}
+
+func (s Spec) name() string {
+	return fmt.Sprintf("%s/%s/%s/%d/%v", s.Method, s.Policy, s.Format, s.Tag, s.Norm)
+}
+
+func plan(t testing.TB, op Op, s Spec, k *Keys) *Plan {
+	t.Helper()
+	p, err := NewPlan(op, s, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	p.random = func(b []byte) { // so that two ways can be compared
+		for i := range b {
+			b[i] = 7
+		}
+	}
+	return p
+}
+
+var samples = []string{"", "", "Zoë Ångström", "日本語の名前", "line\nbreak", "\xff", "\u0085", "x", "0123456789", "0123456789012345", "   padded  ", "\u2003wide\u2003", "e\u0301", "NUL\x00"}
+
+func value(r *rand.Rand) []byte {
+	switch r.IntN(12) {
+	case 0:
+		return []byte(samples[r.IntN(len(samples))])
+	case 1:
+		v := make([]byte, r.IntN(300))
+		for i := range v {
+			v[i] = byte(r.Uint32())
+		}
+		return v
+	case 2, 3, 4:
+		v := make([]byte, r.IntN(300))
+		for i := range v {
+			v[i] = byte(' ' + r.IntN(95))
+		}
+		return v
+	case 5, 6:
+		v := make([]byte, r.IntN(30))
+		for i := range v {
+			v[i] = byte('0' + r.IntN(10))
+		}
+		return v
+	}
+	v := make([]byte, 1+r.IntN(15))
+	for i := range v {
+		v[i] = byte('0' + r.IntN(10))
+	}
+	return v
+}
+
+func batchOf(values [][]byte) *Batch {
+	b := &Batch{}
+	for _, v := range values {
+		b.Spans = append(b.Spans, uint32(len(b.Src)), uint32(len(v)))
+		b.Src = append(b.Src, v...)
+		b.Src = append(b.Src, ',')
+	}
+	return b
+}
+
+func (b *Batch) result(i int) []byte { return b.Dst[b.Out[2*i]:][:b.Out[2*i+1]] }
+
+func (b *Batch) bad(i int) Code {
+	for _, e := range b.Bad {
+		if e.Index == i {
+			return e.Code
+		}
+	}
+	return 0
+}
+
+// TestTransformIsPortable holds every way through a batch against values taken one by
+// one, for every spec, forwards, backwards, and scattered.
+func TestTransformIsPortable(t *testing.T) {
+	k := testKeys(t)
+	eachKernel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(11, 12))
+		for _, s := range allSpecs() {
+			for _, n := range []int{0, 1, 2, 17, 40, 200, 1100} {
+				if n == 1100 && r.IntN(6) > 0 {
+					continue
+				}
+				values := make([][]byte, n)
+				for i := range values {
+					values[i] = value(r)
+					if i > 0 && r.IntN(5) == 0 {
+						values[i] = values[r.IntN(i)]
+					}
+				}
+				p := plan(t, Pseudonymise, s, k)
+				a, b := batchOf(values), batchOf(values)
+				a.Pre, a.Post = `"`, `",`
+				b.Pre, b.Post = `"`, `",`
+				a.Doc, b.Doc = p.NewDocument(), p.NewDocument()
+				p.Transform(a)
+				b.Out = make([]uint32, 2*n)
+				p.portable(b, 0, n)
+				same(t, s.name(), a, b)
+
+				if at := scatter(r, p, values); at != nil {
+					at.Doc = p.NewDocument()
+					p.Transform(at)
+					for i := range n {
+						if !bytes.Equal(at.result(i), b.result(i)) {
+							t.Fatalf("%s: value %d scattered is %q, want %q", s.name(), i, at.result(i), b.result(i))
+						}
+					}
+					if !slices.Equal(at.Bad, b.Bad) {
+						t.Fatalf("%s: scattered: bad %v, want %v", s.name(), at.Bad, b.Bad)
+					}
+				}
+				if s.Method != Reversible {
+					continue
+				}
+				q := plan(t, Reverse, s, k)
+				x := make([][]byte, n)
+				for i := range x {
+					x[i] = bytes.Clone(b.result(i))
+					if len(x[i]) > 0 && r.IntN(20) == 0 {
+						x[i][r.IntN(len(x[i]))] ^= 1 << r.IntN(8)
+					}
+					if r.IntN(50) == 0 {
+						x[i] = value(r)
+					}
+				}
+				c, d := batchOf(x), batchOf(x)
+				c.Post, d.Post = "\n", "\n"
+				q.Transform(c)
+				d.Out = make([]uint32, 2*n)
+				q.portable(d, 0, n)
+				same(t, s.name()+" reverse", c, d)
+			}
+		}
+	})
+}
+
+func same(t *testing.T, name string, a, b *Batch) {
+	t.Helper()
+	if !slices.Equal(a.Bad, b.Bad) {
+		t.Fatalf("%s: bad %v, want %v", name, a.Bad, b.Bad)
+	}
+	if !bytes.Equal(a.Dst, b.Dst) {
+		t.Fatalf("%s: %d values: another output", name, len(a.Spans)/2)
+	}
+	if !slices.Equal(a.Out, b.Out) {
+		t.Fatalf("%s: other places", name)
+	}
+}
+
+// scatter is a batch of the values with places in random order, nil if p cannot.
+func scatter(r *rand.Rand, p *Plan, values [][]byte) *Batch {
+	b := batchOf(values)
+	b.At = make([]uint32, len(values))
+	size := 5
+	for _, i := range r.Perm(len(values)) {
+		n := p.OutLen(len(values[i]))
+		if n < 0 {
+			return nil
+		}
+		b.At[i] = uint32(size)
+		size += n + r.IntN(3)
+	}
+	b.Dst = make([]byte, size)
+	return b
+}
+
+// TestRoundTrip reverses what was pseudonymised, for values of 0 to 300 bytes.
+func TestRoundTrip(t *testing.T) {
+	k := testKeys(t)
+	r := rand.New(rand.NewPCG(5, 6))
+	for _, s := range allSpecs() {
+		if s.Method != Reversible || s.Norm != nil {
+			continue
+		}
+		var values [][]byte
+		for n := range 301 {
+			v := make([]byte, n)
+			for i := range v {
+				v[i] = byte('0' + r.IntN(10))
+				if s.Tag > 0 {
+					v[i] = byte(r.Uint32())
+				}
+			}
+			values = append(values, v)
+		}
+		p, q := plan(t, Pseudonymise, s, k), plan(t, Reverse, s, k)
+		a := batchOf(values)
+		a.Doc = p.NewDocument()
+		p.Transform(a)
+		x := make([][]byte, len(values))
+		for i := range x {
+			x[i] = a.result(i)
+			if len(x[i]) != p.OutLen(i) && a.bad(i) == 0 {
+				t.Fatalf("%s: OutLen(%d) is %d, got %d", s.name(), i, p.OutLen(i), len(x[i]))
+			}
+		}
+		b := batchOf(x)
+		q.Transform(b)
+		for i, v := range values {
+			if a.bad(i) != 0 {
+				continue // uuid and fpe do not take every length
+			}
+			if !bytes.Equal(b.result(i), v) || b.bad(i) != 0 {
+				t.Fatalf("%s: %d bytes come back as %q, %v", s.name(), i, b.result(i), b.bad(i))
+			}
+		}
+		good := len(values) - len(a.Bad)
+		if good < 15 {
+			t.Fatalf("%s: only %d values taken", s.name(), good)
+		}
+	}
+}
+
+// TestPoliciesDiffer makes pseudonyms of one value under every policy, tag and
+// generation-less form: no two are equal, and different never repeats.
+func TestPoliciesDiffer(t *testing.T) {
+	k := testKeys(t)
+	seen := map[string]string{}
+	for _, s := range allSpecs() {
+		if s.Norm != nil || s.Format != Hex {
+			continue
+		}
+		p, err := NewPlan(Pseudonymise, s, k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := batchOf([][]byte{[]byte("1234567890123"), []byte("1234567890123")})
+		b.Doc = p.NewDocument()
+		p.Transform(b)
+		for i := range 2 {
+			x := string(b.result(i))
+			if s.Policy == Same && i == 1 {
+				if x != string(b.result(0)) {
+					t.Errorf("%s: two pseudonyms of one value", s.name())
+				}
+				continue
+			}
+			if other, ok := seen[x]; ok {
+				t.Errorf("%s gives what %s gave", s.name(), other)
+			}
+			seen[x] = s.name()
+		}
+		p.Close()
+	}
+	if len(seen) < 12 {
+		t.Fatalf("%d pseudonyms", len(seen))
+	}
+}
+
+// TestTagRefusesEveryFlip changes each bit of a pseudonym's C: with tag 128 all are
+// refused, with tag 0 none comes back as the value.
+func TestTagRefusesEveryFlip(t *testing.T) {
+	k := testKeys(t)
+	for _, tag := range []int{128, 64, 0} {
+		for _, policy := range []Policy{Same, Different, PerDocument} {
+			s := Spec{Method: Reversible, Policy: policy, Format: Hex, Tag: tag, Gen: -1}
+			p, q := plan(t, Pseudonymise, s, k), plan(t, Reverse, s, k)
+			a := batchOf([][]byte{[]byte("Zoë Ångström, 12")})
+			a.Doc = p.NewDocument()
+			p.Transform(a)
+			c := make([]byte, len(a.result(0))/2)
+			if _, ok := kernel.Hex.Decode(c, a.result(0)); !ok {
+				t.Fatal("not hex")
+			}
+			var flipped [][]byte
+			for bit := range 8 * len(c) {
+				c[bit/8] ^= 1 << (bit % 8)
+				x := make([]byte, 2*len(c))
+				kernel.Hex.Encode(x, c, 0)
+				flipped = append(flipped, x)
+				c[bit/8] ^= 1 << (bit % 8)
+			}
+			b := batchOf(flipped)
+			q.Transform(b)
+			if len(b.Bad) != len(flipped) {
+				t.Errorf("tag %d, policy %s: %d of %d changed bits refused", tag, policy, len(b.Bad), len(flipped))
+			}
+		}
+	}
+}
+
+// TestGenerations reads pseudonyms of older generations.
+func TestGenerations(t *testing.T) {
+	secret := func(g int, active bool) Secret {
+		s := Secret{Gen: g, Active: active}
+		s.S[0] = byte(g)
+		return s
+	}
+	keys := func(s ...Secret) *Keys {
+		k, err := NewKeys("p", "", s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(k.Release)
+		return k
+	}
+	before := keys(secret(0, true))
+	after := keys(secret(0, false), secret(1, false), secret(2, true))
+	gone := keys(secret(1, false), secret(2, true))
+	value := []byte("1234567890123")
+	for _, c := range []struct {
+		spec        Spec
+		gen         int // asked for on reverse
+		after, gone bool
+	}{
+		{Spec{Format: Pair62}, -1, true, false},
+		{Spec{Format: Pair62}, 2, true, false}, // the mark says more than the token
+		{Spec{Format: Hex}, -1, false, false},
+		{Spec{Format: Hex}, 0, true, false},
+		{Spec{Format: Hex, Tag: 128}, -1, true, false},
+		{Spec{Format: B32, Tag: 64}, -1, true, false},
+	} {
+		s := c.spec
+		s.Method, s.Policy, s.Gen = Reversible, Same, -1
+		p := plan(t, Pseudonymise, s, before)
+		a := batchOf(slices.Repeat([][]byte{value}, 20))
+		p.Transform(a)
+		s.Gen = c.gen
+		for i, k := range []*Keys{after, gone} {
+			want := []bool{c.after, c.gone}[i]
+			q, err := NewPlan(Reverse, s, k)
+			if err != nil {
+				if want {
+					t.Errorf("%s gen %d: %v", s.name(), c.gen, err)
+				}
+				continue
+			}
+			b := batchOf(slices.Repeat([][]byte{a.result(0)}, 20))
+			q.Transform(b)
+			for j := range 20 {
+				if got := bytes.Equal(b.result(j), value); got != want || (b.bad(j) == NotAPseudonym) == want {
+					t.Errorf("%s gen %d: reads an older generation: %v, want %v", s.name(), c.gen, got, want)
+					break
+				}
+			}
+			q.Close()
+		}
+	}
+	s := Spec{Method: Reversible, Policy: Same, Format: Pair62, Gen: 0}
+	if _, err := NewPlan(Pseudonymise, s, after); err == nil {
+		t.Error("a deactivated generation makes pseudonyms")
+	}
+	s.Gen = -1
+	if _, err := NewPlan(Pseudonymise, s, keys(secret(1, false))); err == nil {
+		t.Error("a domain without an active generation makes pseudonyms")
+	}
+}
+
+// TestSecondary goes from one domain to another and compares with the two steps.
+func TestSecondary(t *testing.T) {
+	from := testKeys(t)
+	to, err := NewKeys("other", "", []Secret{{Gen: 0, Active: true, S: [32]byte{1}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Release()
+	eachKernel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(1, 9))
+		specs := allSpecs()
+		for range 400 {
+			src, dst := specs[r.IntN(len(specs))], specs[r.IntN(len(specs))]
+			if src.Method != Reversible {
+				if _, err := NewSecondary(src, from, dst, to); err == nil {
+					t.Fatal("an irreversible source is taken")
+				}
+				continue
+			}
+			src.Norm = nil
+			p, err := NewSecondary(src, from, dst, to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, second := plan(t, Pseudonymise, src, from), plan(t, Pseudonymise, dst, to)
+			p.random = second.random
+			n := r.IntN(120)
+			values := make([][]byte, n)
+			for i := range values {
+				values[i] = value(r)
+			}
+			a := batchOf(values)
+			a.Doc = first.NewDocument()
+			first.Transform(a)
+			x := make([][]byte, n)
+			kept := make([][]byte, n)
+			for i := range x {
+				x[i], kept[i] = a.result(i), values[i]
+				if a.bad(i) != 0 || len(x[i]) == 0 {
+					x[i], kept[i] = nil, nil
+				}
+				if n > 3 && i == n/2 {
+					x[i], kept[i] = []byte("no pseudonym"), nil
+				}
+			}
+			b, want := batchOf(x), batchOf(kept)
+			b.Pre, b.Post, want.Pre, want.Post = "[", "]", "[", "]"
+			b.Doc, want.Doc = p.NewDocument(), second.NewDocument()
+			p.Transform(b)
+			second.Transform(want)
+			if !bytes.Equal(b.Dst, want.Dst) {
+				t.Fatalf("%s to %s: not the two steps", src.name(), dst.name())
+			}
+			for i := range x {
+				code := want.bad(i)
+				if n > 3 && i == n/2 {
+					code = NotAPseudonym
+				}
+				if b.bad(i) != code {
+					t.Fatalf("%s to %s: value %d: %s, want %s", src.name(), dst.name(), i, b.bad(i), code)
+				}
+				if l := p.OutLen(len(x[i])); l >= 0 && b.bad(i) == 0 && int(b.Out[2*i+1]) != l {
+					t.Fatalf("%s to %s: OutLen %d, result of %d", src.name(), dst.name(), l, b.Out[2*i+1])
+				}
+			}
+			p.Close()
+		}
+	})
+}
+
+// TestNoAllocations transforms a batch again and again.
+func TestNoAllocations(t *testing.T) {
+	k := testKeys(t)
+	eachKernel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(1, 9))
+		for _, s := range allSpecs() {
+			p, err := NewPlan(Pseudonymise, s, k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			values := make([][]byte, 600)
+			for i := range values {
+				values[i] = value(r)
+			}
+			b := batchOf(values)
+			b.Doc = p.NewDocument()
+			run := func(p *Plan, b *Batch) {
+				b.Dst = b.Dst[:0]
+				p.Transform(b)
+			}
+			run(p, b)
+			if n := testing.AllocsPerRun(5, func() { run(p, b) }); n > 0 {
+				t.Errorf("%s: %v allocations", s.name(), n)
+			}
+			if s.Method == Reversible {
+				q, err := NewPlan(Reverse, s, k)
+				if err != nil {
+					t.Fatal(err)
+				}
+				x := make([][]byte, len(values))
+				for i := range x {
+					x[i] = b.result(i)
+				}
+				c := batchOf(x)
+				run(q, c)
+				if n := testing.AllocsPerRun(5, func() { run(q, c) }); n > 0 {
+					t.Errorf("%s reverse: %v allocations", s.name(), n)
+				}
+				q.Close()
+			}
+			p.Close()
+		}
+	})
+}
