@@ -146,13 +146,22 @@ func (f *FF1) transform(dst []byte, at []uint32, base []byte, spans []uint32, ba
 	if at != nil && len(at) < n {
 		panic(fmt.Sprintf("kernel: FF1 of %d values: places for %d", n, len(at)))
 	}
+	if n == 0 {
+		return bad
+	}
+	var read, written uint64 // ends
 	for i := range n {
-		off, l := spans[2*i], spans[2*i+1]
-		_ = base[off:][:l]
+		off, l := uint64(spans[2*i]), uint64(spans[2*i+1])
+		read = max(read, off+l)
 		if at != nil {
-			off = at[i]
+			written = max(written, uint64(at[i])+l)
 		}
-		_ = dst[off:][:l]
+	}
+	if at == nil {
+		written = read
+	}
+	if read > uint64(len(base)) || written > uint64(len(dst)) {
+		panic(fmt.Sprintf("kernel: FF1 of %d values: %d bytes of %d, results in %d of %d", n, read, len(base), written, len(dst)))
 	}
 	return f.run(dst, at, base, spans, bad, dec)
 }

@@ -6,68 +6,70 @@ package kernel
 // at once is worth it: it takes as long for one as for all.
 const ff1Few = 9
 
-// bucket transforms the first count values of s, all of n characters, which
-// halves of one word take.
-func (f *FF1) bucket(s *ff1Sort, one *ff1Scratch, dst, base []byte, count, n int, dec bool) {
-	whole := 0
-	if active == tierAVX512 && n < len(f.r.shapes) && f.r.shapes[n] != nil {
-		whole = count / ff1Lanes * ff1Lanes
-		if count-whole >= ff1Few {
-			whole = count
+// words transforms the values of b, whose halves are words.
+func (f *FF1) words(b *ff1Bucket) (wrong FF1Code) {
+	done := 0
+	if active == tierAVX512 && b.n < len(f.r.shapes) && f.r.shapes[b.n] != nil {
+		shape := f.r.shapes[b.n]
+		for len(b.who)-done >= ff1Lanes {
+			groups := (len(b.who) - done) / ff1Lanes
+			left := f.whole(shape, b, b.spans[2*done:], b.to[done:], groups)
+			done += (groups - left) * ff1Lanes
+			if left > 0 { // the next group has a foreign character
+				wrong |= f.mixed(shape, b, done, ff1Lanes)
+				done += ff1Lanes
+			}
 		}
-		f.whole(s, one, dst, base, whole, n, dec)
+		if left := len(b.who) - done; left >= ff1Few {
+			wrong |= f.mixed(shape, b, done, left)
+			return wrong
+		}
 	}
-	if whole < count {
-		f.rounds(s, one, dst, base, s.from[whole:count], s.to[whole:count], s.who[whole:count], n, dec)
+	if done < len(b.who) {
+		wrong |= f.rounds(b, done)
 	}
+	return wrong
 }
 
-// whole sends values through the kernels that take them from text to text.
-func (f *FF1) whole(s *ff1Sort, one *ff1Scratch, dst, base []byte, count, n int, dec bool) {
-	for i := count; i%ff1Lanes != 0; i++ { // lanes without a value repeat the last one
-		s.from[i], s.to[i], s.who[i] = s.from[i-1], s.to[i-1], s.who[i-1]
+// whole calls the kernel that takes values of this shape from text to text.
+func (f *FF1) whole(shape *ff1Shape, b *ff1Bucket, spans, to []uint32, groups int) (left int) {
+	dec := 0
+	if b.dec {
+		dec = 1
 	}
-	shape := f.r.shapes[n]
-	groups := (count + ff1Lanes - 1) / ff1Lanes
-	way := 0
-	if dec {
-		way = 1
+	if shape.long {
+		return ff1LongAVX512(&shape.place[0], &f.table[0], &f.k.rounds[0], f.k.lastKey, &f.k.chain[b.n][0],
+			&b.base[0], &b.dst[0], &spans[0], &to[0], groups, dec)
 	}
-	for first := 0; first < groups; {
-		left := 0
-		i := first * ff1Lanes
-		if shape.long {
-			left = ff1LongAVX512(&shape.place[0], &f.table[0], &f.k.rounds[0], f.k.lastKey, &f.k.chain[n][0],
-				&base[0], &dst[0], &s.from[i], &s.to[i], groups-first, way)
+	return ff1ShortAVX512(&shape.place[0], &f.table[0], &f.k.rounds[0], f.k.lastKey, &f.k.chain[b.n][0],
+		&b.base[0], &b.dst[0], &spans[0], &to[0], groups, dec)
+}
+
+// mixed transforms one group of up to ff1Lanes values, some of which may have
+// foreign characters. Good values fill the lanes of bad and of missing ones.
+func (f *FF1) mixed(shape *ff1Shape, b *ff1Bucket, first, count int) (wrong FF1Code) {
+	var spans [2 * ff1Lanes]uint32
+	var to [ff1Lanes]uint32
+	n := 0
+	for j := first; j < first+count; j++ {
+		if f.text.numerals(b.one.num[:], b.base[b.spans[2*j]:][:b.n]) {
+			spans[2*n], to[n] = b.spans[2*j], b.to[j]
+			n++
 		} else {
-			left = ff1ShortAVX512(&shape.place[0], &f.table[0], &f.k.rounds[0], f.k.lastKey, &f.k.chain[n][0],
-				&base[0], &dst[0], &s.from[i], &s.to[i], groups-first, way)
-		}
-		first = groups - left
-		if left == 0 {
-			return
-		}
-		// A value of this group has a foreign character: good ones take the
-		// places of bad ones, and it goes again.
-		i = first * ff1Lanes
-		good := -1
-		for j := i; j < i+ff1Lanes; j++ {
-			if f.text.numerals(one.num[:], base[s.from[j]:][:n]) {
-				good = j
-			} else {
-				s.codes[s.who[j]] = FF1Character
-			}
-		}
-		if good < 0 {
-			first++
-			continue
-		}
-		for j := i; j < i+ff1Lanes; j++ {
-			if s.codes[s.who[j]] != 0 {
-				s.from[j], s.to[j] = s.from[good], s.to[good]
-			}
+			b.codes[b.who[j]] = FF1Character
+			wrong = FF1Character
 		}
 	}
+	if n == 0 {
+		return wrong
+	}
+	for ; n < ff1Lanes; n++ {
+		spans[2*n], to[n] = spans[0], to[0]
+	}
+	if f.whole(shape, b, spans[:], to[:], 1) != 0 {
+		panic("kernel: FF1's kernel refuses what the twin takes")
+	}
+	return wrong
 }
 
 // aesBlocks encrypts n blocks in place. It may work on blocks behind them, up
@@ -77,8 +79,8 @@ func aesBlocks(keys *byte, lastKey int, blocks *byte, n int) {
 }
 
 // ff1ShortAVX512 transforms 32·groups values, all of the length of shape, which
-// is at most 16: dec 0 encrypts, 1 decrypts. Value i is at base[from[i]:], its
-// result goes to dst[to[i]:]. It stops before a group that holds a character
+// is at most 16: dec 0 encrypts, 1 decrypts. Value i is at base[spans[2*i]:],
+// its result goes to dst[to[i]:]. It stops before a group that holds a character
 // without a numeral and returns how many groups are left; of such a group
 // nothing is written. text is ff1's table, keys are lastKey + 1 round keys,
 // chain is the CBC-MAC state. It reads a group's values before it writes their
@@ -89,12 +91,12 @@ func aesBlocks(keys *byte, lastKey int, blocks *byte, n int) {
 // DQ, VL, VBMI and VAES, and groups ≥ 1.
 //
 //go:noescape
-func ff1ShortAVX512(shape, text, keys *byte, lastKey int, chain *byte, base, dst *byte, from, to *uint32, groups, dec int) int
+func ff1ShortAVX512(shape, text, keys *byte, lastKey int, chain *byte, base, dst *byte, spans, to *uint32, groups, dec int) int
 
 // ff1LongAVX512 is ff1ShortAVX512 for lengths from 17 to 32.
 //
 //go:noescape
-func ff1LongAVX512(shape, text, keys *byte, lastKey int, chain *byte, base, dst *byte, from, to *uint32, groups, dec int) int
+func ff1LongAVX512(shape, text, keys *byte, lastKey int, chain *byte, base, dst *byte, spans, to *uint32, groups, dec int) int
 
 // aesBlocksAVX2 encrypts 8·eights blocks in place with lastKey + 1 round keys.
 // No branch or address depends on keys or blocks. It needs AES and AVX, and

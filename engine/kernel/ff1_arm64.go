@@ -2,11 +2,8 @@
 
 package kernel
 
-// bucket transforms the first count values of s, all of n characters, which
-// halves of one word take.
-func (f *FF1) bucket(s *ff1Sort, one *ff1Scratch, dst, base []byte, count, n int, dec bool) {
-	f.rounds(s, one, dst, base, s.from[:count], s.to[:count], s.who[:count], n, dec)
-}
+// words transforms the values of b, whose halves are words.
+func (f *FF1) words(b *ff1Bucket) (wrong FF1Code) { return f.rounds(b, 0) }
 
 // aesBlocks encrypts n blocks in place. It may work on blocks behind them, up
 // to a multiple of eight.

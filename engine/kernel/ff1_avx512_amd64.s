@@ -22,7 +22,7 @@ GLOBL ff1Two32<>(SB), RODATA|NOPTR, $8
 DATA ff1One<>+0(SB)/8, $0x0000000000000001
 GLOBL ff1One<>(SB), RODATA|NOPTR, $8
 
-// func ff1ShortAVX512(shape *byte, text *byte, keys *byte, lastKey int, chain *byte, base *byte, dst *byte, from *uint32, to *uint32, groups int, dec int) int
+// func ff1ShortAVX512(shape *byte, text *byte, keys *byte, lastKey int, chain *byte, base *byte, dst *byte, spans *uint32, to *uint32, groups int, dec int) int
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512VBMI, AVX512VL
 TEXT ·ff1ShortAVX512(SB), NOSPLIT, $0-96
 	MOVQ            shape+0(FP), AX
@@ -37,7 +37,7 @@ group:
 	VPXORQ          Z2, Z2, Z2
 	MOVQ            text+8(FP), CX
 	MOVQ            base+40(FP), DX
-	MOVQ            from+56(FP), BX
+	MOVQ            spans+56(FP), BX
 	VMOVDQU64       (CX), Z8
 	VMOVDQU64       64(CX), Z11
 	VPBROADCASTD    72(AX), Z12
@@ -47,13 +47,13 @@ group:
 	MOVQ            DX, CX
 	MOVL            (BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X4
-	MOVL            4(BX), SI
-	VMOVDQU8.Z      (CX)(SI*1), K1, X3
-	VINSERTI32X4    $0x01, X3, Z4, Z4
 	MOVL            8(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X3
+	VINSERTI32X4    $0x01, X3, Z4, Z4
+	MOVL            16(BX), SI
+	VMOVDQU8.Z      (CX)(SI*1), K1, X3
 	VINSERTI32X4    $0x02, X3, Z4, Z4
-	MOVL            12(BX), SI
+	MOVL            24(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X3
 	VINSERTI32X4    $0x03, X3, Z4, Z4
 	VMOVDQA64       Z4, Z3
@@ -61,15 +61,15 @@ group:
 	VPTERNLOGQ      $0xfe, Z3, Z4, Z2
 	KMOVQ           32(AX), K1
 	MOVQ            DX, CX
-	MOVL            16(BX), SI
+	MOVL            32(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X5
-	MOVL            20(BX), SI
+	MOVL            40(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X4
 	VINSERTI32X4    $0x01, X4, Z5, Z5
-	MOVL            24(BX), SI
+	MOVL            48(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X4
 	VINSERTI32X4    $0x02, X4, Z5, Z5
-	MOVL            28(BX), SI
+	MOVL            56(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X4
 	VINSERTI32X4    $0x03, X4, Z5, Z5
 	VMOVDQA64       Z5, Z4
@@ -92,15 +92,15 @@ group:
 	VBROADCASTI32X4 (AX), Z4
 	KMOVQ           32(AX), K1
 	MOVQ            DX, CX
-	MOVL            32(BX), SI
+	MOVL            64(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X6
-	MOVL            36(BX), SI
+	MOVL            72(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X5
 	VINSERTI32X4    $0x01, X5, Z6, Z6
-	MOVL            40(BX), SI
+	MOVL            80(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X5
 	VINSERTI32X4    $0x02, X5, Z6, Z6
-	MOVL            44(BX), SI
+	MOVL            88(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X5
 	VINSERTI32X4    $0x03, X5, Z6, Z6
 	VMOVDQA64       Z6, Z5
@@ -108,15 +108,15 @@ group:
 	VPTERNLOGQ      $0xfe, Z5, Z6, Z2
 	KMOVQ           32(AX), K1
 	MOVQ            DX, CX
-	MOVL            48(BX), SI
+	MOVL            96(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X7
-	MOVL            52(BX), SI
+	MOVL            104(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X6
 	VINSERTI32X4    $0x01, X6, Z7, Z7
-	MOVL            56(BX), SI
+	MOVL            112(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X6
 	VINSERTI32X4    $0x02, X6, Z7, Z7
-	MOVL            60(BX), SI
+	MOVL            120(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X6
 	VINSERTI32X4    $0x03, X6, Z7, Z7
 	VMOVDQA64       Z7, Z6
@@ -139,15 +139,15 @@ group:
 	VBROADCASTI32X4 (AX), Z6
 	KMOVQ           32(AX), K1
 	MOVQ            DX, CX
-	MOVL            64(BX), SI
+	MOVL            128(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X9
-	MOVL            68(BX), SI
+	MOVL            136(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X7
 	VINSERTI32X4    $0x01, X7, Z9, Z9
-	MOVL            72(BX), SI
+	MOVL            144(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X7
 	VINSERTI32X4    $0x02, X7, Z9, Z9
-	MOVL            76(BX), SI
+	MOVL            152(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X7
 	VINSERTI32X4    $0x03, X7, Z9, Z9
 	VMOVDQA64       Z9, Z7
@@ -155,15 +155,15 @@ group:
 	VPTERNLOGQ      $0xfe, Z7, Z9, Z2
 	KMOVQ           32(AX), K1
 	MOVQ            DX, CX
-	MOVL            80(BX), SI
+	MOVL            160(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X10
-	MOVL            84(BX), SI
+	MOVL            168(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X9
 	VINSERTI32X4    $0x01, X9, Z10, Z10
-	MOVL            88(BX), SI
+	MOVL            176(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X9
 	VINSERTI32X4    $0x02, X9, Z10, Z10
-	MOVL            92(BX), SI
+	MOVL            184(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X9
 	VINSERTI32X4    $0x03, X9, Z10, Z10
 	VMOVDQA64       Z10, Z9
@@ -186,15 +186,15 @@ group:
 	VBROADCASTI32X4 (AX), Z14
 	KMOVQ           32(AX), K1
 	MOVQ            DX, CX
-	MOVL            96(BX), SI
+	MOVL            192(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X10
-	MOVL            100(BX), SI
+	MOVL            200(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X9
 	VINSERTI32X4    $0x01, X9, Z10, Z10
-	MOVL            104(BX), SI
+	MOVL            208(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X9
 	VINSERTI32X4    $0x02, X9, Z10, Z10
-	MOVL            108(BX), SI
+	MOVL            216(BX), SI
 	VMOVDQU8.Z      (CX)(SI*1), K1, X9
 	VINSERTI32X4    $0x03, X9, Z10, Z10
 	VMOVDQA64       Z10, Z9
@@ -202,15 +202,15 @@ group:
 	VPTERNLOGQ      $0xfe, Z9, Z10, Z2
 	KMOVQ           32(AX), K1
 	MOVQ            DX, CX
-	MOVL            112(BX), DX
+	MOVL            224(BX), DX
 	VMOVDQU8.Z      (CX)(DX*1), K1, X15
-	MOVL            116(BX), DX
+	MOVL            232(BX), DX
 	VMOVDQU8.Z      (CX)(DX*1), K1, X10
 	VINSERTI32X4    $0x01, X10, Z15, Z15
-	MOVL            120(BX), DX
+	MOVL            240(BX), DX
 	VMOVDQU8.Z      (CX)(DX*1), K1, X10
 	VINSERTI32X4    $0x02, X10, Z15, Z15
-	MOVL            124(BX), DX
+	MOVL            248(BX), DX
 	VMOVDQU8.Z      (CX)(DX*1), K1, X10
 	VINSERTI32X4    $0x03, X10, Z15, Z15
 	VMOVDQA64       Z15, Z10
@@ -895,7 +895,7 @@ format:
 	MOVL            124(BX), DX
 	VEXTRACTI32X4   $0x03, Z4, X1
 	VMOVDQU8        X1, K1, (CX)(DX*1)
-	ADDQ            $0x00000080, from+56(FP)
+	ADDQ            $0x00000100, spans+56(FP)
 	ADDQ            $0x00000080, to+64(FP)
 	DECQ            groups+72(FP)
 	JNE             group
@@ -906,7 +906,7 @@ end:
 	VZEROUPPER
 	RET
 
-// func ff1LongAVX512(shape *byte, text *byte, keys *byte, lastKey int, chain *byte, base *byte, dst *byte, from *uint32, to *uint32, groups int, dec int) int
+// func ff1LongAVX512(shape *byte, text *byte, keys *byte, lastKey int, chain *byte, base *byte, dst *byte, spans *uint32, to *uint32, groups int, dec int) int
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512VBMI, AVX512VL
 TEXT ·ff1LongAVX512(SB), NOSPLIT, $0-96
 	MOVQ            shape+0(FP), AX
@@ -921,7 +921,7 @@ group:
 	VPXORQ        Z2, Z2, Z2
 	MOVQ          text+8(FP), CX
 	MOVQ          base+40(FP), DX
-	MOVQ          from+56(FP), BX
+	MOVQ          spans+56(FP), BX
 	VMOVDQU64     (CX), Z9
 	VMOVDQU64     64(CX), Z12
 	VPBROADCASTD  72(AX), Z13
@@ -931,13 +931,13 @@ group:
 	ADDQ          56(AX), CX
 	MOVL          (BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X1
-	MOVL          4(BX), SI
-	VMOVDQU8.Z    (CX)(SI*1), K1, X3
-	VINSERTI32X4  $0x01, X3, Z1, Z1
 	MOVL          8(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X3
+	VINSERTI32X4  $0x01, X3, Z1, Z1
+	MOVL          16(BX), SI
+	VMOVDQU8.Z    (CX)(SI*1), K1, X3
 	VINSERTI32X4  $0x02, X3, Z1, Z1
-	MOVL          12(BX), SI
+	MOVL          24(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X3
 	VINSERTI32X4  $0x03, X3, Z1, Z1
 	VMOVDQA64     Z1, Z3
@@ -946,15 +946,15 @@ group:
 	KMOVQ         40(AX), K1
 	MOVQ          DX, CX
 	ADDQ          56(AX), CX
-	MOVL          16(BX), SI
+	MOVL          32(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X1
-	MOVL          20(BX), SI
+	MOVL          40(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X4
 	VINSERTI32X4  $0x01, X4, Z1, Z1
-	MOVL          24(BX), SI
+	MOVL          48(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X4
 	VINSERTI32X4  $0x02, X4, Z1, Z1
-	MOVL          28(BX), SI
+	MOVL          56(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X4
 	VINSERTI32X4  $0x03, X4, Z1, Z1
 	VMOVDQA64     Z1, Z4
@@ -979,13 +979,13 @@ group:
 	ADDQ          64(AX), CX
 	MOVL          (BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X3
-	MOVL          4(BX), SI
-	VMOVDQU8.Z    (CX)(SI*1), K1, X4
-	VINSERTI32X4  $0x01, X4, Z3, Z3
 	MOVL          8(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X4
+	VINSERTI32X4  $0x01, X4, Z3, Z3
+	MOVL          16(BX), SI
+	VMOVDQU8.Z    (CX)(SI*1), K1, X4
 	VINSERTI32X4  $0x02, X4, Z3, Z3
-	MOVL          12(BX), SI
+	MOVL          24(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X4
 	VINSERTI32X4  $0x03, X4, Z3, Z3
 	VMOVDQA64     Z3, Z4
@@ -994,15 +994,15 @@ group:
 	KMOVQ         48(AX), K1
 	MOVQ          DX, CX
 	ADDQ          64(AX), CX
-	MOVL          16(BX), SI
+	MOVL          32(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X3
-	MOVL          20(BX), SI
+	MOVL          40(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X5
 	VINSERTI32X4  $0x01, X5, Z3, Z3
-	MOVL          24(BX), SI
+	MOVL          48(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X5
 	VINSERTI32X4  $0x02, X5, Z3, Z3
-	MOVL          28(BX), SI
+	MOVL          56(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X5
 	VINSERTI32X4  $0x03, X5, Z3, Z3
 	VMOVDQA64     Z3, Z5
@@ -1025,15 +1025,15 @@ group:
 	KMOVQ         40(AX), K1
 	MOVQ          DX, CX
 	ADDQ          56(AX), CX
-	MOVL          32(BX), SI
+	MOVL          64(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X4
-	MOVL          36(BX), SI
+	MOVL          72(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X5
 	VINSERTI32X4  $0x01, X5, Z4, Z4
-	MOVL          40(BX), SI
+	MOVL          80(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X5
 	VINSERTI32X4  $0x02, X5, Z4, Z4
-	MOVL          44(BX), SI
+	MOVL          88(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X5
 	VINSERTI32X4  $0x03, X5, Z4, Z4
 	VMOVDQA64     Z4, Z5
@@ -1042,15 +1042,15 @@ group:
 	KMOVQ         40(AX), K1
 	MOVQ          DX, CX
 	ADDQ          56(AX), CX
-	MOVL          48(BX), SI
+	MOVL          96(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X4
-	MOVL          52(BX), SI
+	MOVL          104(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X6
 	VINSERTI32X4  $0x01, X6, Z4, Z4
-	MOVL          56(BX), SI
+	MOVL          112(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X6
 	VINSERTI32X4  $0x02, X6, Z4, Z4
-	MOVL          60(BX), SI
+	MOVL          120(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X6
 	VINSERTI32X4  $0x03, X6, Z4, Z4
 	VMOVDQA64     Z4, Z6
@@ -1073,15 +1073,15 @@ group:
 	KMOVQ         48(AX), K1
 	MOVQ          DX, CX
 	ADDQ          64(AX), CX
-	MOVL          32(BX), SI
+	MOVL          64(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X5
-	MOVL          36(BX), SI
+	MOVL          72(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X6
 	VINSERTI32X4  $0x01, X6, Z5, Z5
-	MOVL          40(BX), SI
+	MOVL          80(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X6
 	VINSERTI32X4  $0x02, X6, Z5, Z5
-	MOVL          44(BX), SI
+	MOVL          88(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X6
 	VINSERTI32X4  $0x03, X6, Z5, Z5
 	VMOVDQA64     Z5, Z6
@@ -1090,15 +1090,15 @@ group:
 	KMOVQ         48(AX), K1
 	MOVQ          DX, CX
 	ADDQ          64(AX), CX
-	MOVL          48(BX), SI
+	MOVL          96(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X5
-	MOVL          52(BX), SI
+	MOVL          104(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X7
 	VINSERTI32X4  $0x01, X7, Z5, Z5
-	MOVL          56(BX), SI
+	MOVL          112(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X7
 	VINSERTI32X4  $0x02, X7, Z5, Z5
-	MOVL          60(BX), SI
+	MOVL          120(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X7
 	VINSERTI32X4  $0x03, X7, Z5, Z5
 	VMOVDQA64     Z5, Z7
@@ -1121,15 +1121,15 @@ group:
 	KMOVQ         40(AX), K1
 	MOVQ          DX, CX
 	ADDQ          56(AX), CX
-	MOVL          64(BX), SI
+	MOVL          128(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X6
-	MOVL          68(BX), SI
+	MOVL          136(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X7
 	VINSERTI32X4  $0x01, X7, Z6, Z6
-	MOVL          72(BX), SI
+	MOVL          144(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X7
 	VINSERTI32X4  $0x02, X7, Z6, Z6
-	MOVL          76(BX), SI
+	MOVL          152(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X7
 	VINSERTI32X4  $0x03, X7, Z6, Z6
 	VMOVDQA64     Z6, Z7
@@ -1138,15 +1138,15 @@ group:
 	KMOVQ         40(AX), K1
 	MOVQ          DX, CX
 	ADDQ          56(AX), CX
-	MOVL          80(BX), SI
+	MOVL          160(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X6
-	MOVL          84(BX), SI
+	MOVL          168(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X8
 	VINSERTI32X4  $0x01, X8, Z6, Z6
-	MOVL          88(BX), SI
+	MOVL          176(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X8
 	VINSERTI32X4  $0x02, X8, Z6, Z6
-	MOVL          92(BX), SI
+	MOVL          184(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X8
 	VINSERTI32X4  $0x03, X8, Z6, Z6
 	VMOVDQA64     Z6, Z8
@@ -1169,15 +1169,15 @@ group:
 	KMOVQ         48(AX), K1
 	MOVQ          DX, CX
 	ADDQ          64(AX), CX
-	MOVL          64(BX), SI
+	MOVL          128(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X7
-	MOVL          68(BX), SI
+	MOVL          136(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X8
 	VINSERTI32X4  $0x01, X8, Z7, Z7
-	MOVL          72(BX), SI
+	MOVL          144(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X8
 	VINSERTI32X4  $0x02, X8, Z7, Z7
-	MOVL          76(BX), SI
+	MOVL          152(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X8
 	VINSERTI32X4  $0x03, X8, Z7, Z7
 	VMOVDQA64     Z7, Z8
@@ -1186,15 +1186,15 @@ group:
 	KMOVQ         48(AX), K1
 	MOVQ          DX, CX
 	ADDQ          64(AX), CX
-	MOVL          80(BX), SI
+	MOVL          160(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X7
-	MOVL          84(BX), SI
+	MOVL          168(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X10
 	VINSERTI32X4  $0x01, X10, Z7, Z7
-	MOVL          88(BX), SI
+	MOVL          176(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X10
 	VINSERTI32X4  $0x02, X10, Z7, Z7
-	MOVL          92(BX), SI
+	MOVL          184(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X10
 	VINSERTI32X4  $0x03, X10, Z7, Z7
 	VMOVDQA64     Z7, Z10
@@ -1217,15 +1217,15 @@ group:
 	KMOVQ         40(AX), K1
 	MOVQ          DX, CX
 	ADDQ          56(AX), CX
-	MOVL          96(BX), SI
+	MOVL          192(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X8
-	MOVL          100(BX), SI
+	MOVL          200(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X10
 	VINSERTI32X4  $0x01, X10, Z8, Z8
-	MOVL          104(BX), SI
+	MOVL          208(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X10
 	VINSERTI32X4  $0x02, X10, Z8, Z8
-	MOVL          108(BX), SI
+	MOVL          216(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X10
 	VINSERTI32X4  $0x03, X10, Z8, Z8
 	VMOVDQA64     Z8, Z10
@@ -1234,15 +1234,15 @@ group:
 	KMOVQ         40(AX), K1
 	MOVQ          DX, CX
 	ADDQ          56(AX), CX
-	MOVL          112(BX), SI
+	MOVL          224(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X8
-	MOVL          116(BX), SI
+	MOVL          232(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X11
 	VINSERTI32X4  $0x01, X11, Z8, Z8
-	MOVL          120(BX), SI
+	MOVL          240(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X11
 	VINSERTI32X4  $0x02, X11, Z8, Z8
-	MOVL          124(BX), SI
+	MOVL          248(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X11
 	VINSERTI32X4  $0x03, X11, Z8, Z8
 	VMOVDQA64     Z8, Z11
@@ -1265,15 +1265,15 @@ group:
 	KMOVQ         48(AX), K1
 	MOVQ          DX, CX
 	ADDQ          64(AX), CX
-	MOVL          96(BX), SI
+	MOVL          192(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X11
-	MOVL          100(BX), SI
+	MOVL          200(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X10
 	VINSERTI32X4  $0x01, X10, Z11, Z11
-	MOVL          104(BX), SI
+	MOVL          208(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X10
 	VINSERTI32X4  $0x02, X10, Z11, Z11
-	MOVL          108(BX), SI
+	MOVL          216(BX), SI
 	VMOVDQU8.Z    (CX)(SI*1), K1, X10
 	VINSERTI32X4  $0x03, X10, Z11, Z11
 	VMOVDQA64     Z11, Z10
@@ -1282,15 +1282,15 @@ group:
 	KMOVQ         48(AX), K1
 	MOVQ          DX, CX
 	ADDQ          64(AX), CX
-	MOVL          112(BX), DX
+	MOVL          224(BX), DX
 	VMOVDQU8.Z    (CX)(DX*1), K1, X15
-	MOVL          116(BX), DX
+	MOVL          232(BX), DX
 	VMOVDQU8.Z    (CX)(DX*1), K1, X11
 	VINSERTI32X4  $0x01, X11, Z15, Z15
-	MOVL          120(BX), DX
+	MOVL          240(BX), DX
 	VMOVDQU8.Z    (CX)(DX*1), K1, X11
 	VINSERTI32X4  $0x02, X11, Z15, Z15
-	MOVL          124(BX), DX
+	MOVL          248(BX), DX
 	VMOVDQU8.Z    (CX)(DX*1), K1, X11
 	VINSERTI32X4  $0x03, X11, Z15, Z15
 	VMOVDQA64     Z15, Z11
@@ -2435,7 +2435,7 @@ format:
 	MOVL          124(BX), DX
 	VEXTRACTI32X4 $0x03, Z1, X1
 	VMOVDQU8      X1, K1, (CX)(DX*1)
-	ADDQ          $0x00000080, from+56(FP)
+	ADDQ          $0x00000100, spans+56(FP)
 	ADDQ          $0x00000080, to+64(FP)
 	DECQ          groups+72(FP)
 	JNE           group

@@ -18,16 +18,36 @@ const (
 
 // ff1Sort is the working memory of a call.
 type ff1Sort struct {
-	order    [ff1Chunk]uint16  // places of values in the chunk, by length
-	codes    [ff1Chunk]FF1Code // what is wrong with them
-	starts   [ff1MaxLen + 2]int
-	from, to [ff1Chunk]uint32 // offsets of values and results
-	who      [ff1Chunk]uint16 // and whose they are
-	a, c     [ff1Lanes]uint64 // halves
-	blocks   [ff1Lanes][16]byte
+	order  [ff1Chunk]uint16  // places of values in the chunk, by length
+	codes  [ff1Chunk]FF1Code // what is wrong with them
+	starts [ff1MaxLen + 2]int
+	spans  [2 * ff1Chunk]uint32 // of values of one length
+	to     [ff1Chunk]uint32     // offsets of their results
+	a, c   [ff1Lanes]uint64     // halves
+	blocks [ff1Lanes][16]byte
 }
 
 var ff1Sorts = sync.Pool{New: func() any { return new(ff1Sort) }}
+
+// ff1InOrder is the order of values that need no sorting.
+var ff1InOrder = func() (order [ff1Chunk]uint16) {
+	for i := range order {
+		order[i] = uint16(i)
+	}
+	return order
+}()
+
+// ff1Bucket is values of one length. Value j is the chunk's who[j].
+type ff1Bucket struct {
+	*ff1Sort
+	one       *ff1Scratch
+	dst, base []byte
+	spans     []uint32
+	to        []uint32
+	who       []uint16
+	n         int // length
+	dec       bool
+}
 
 func (f *FF1) run(dst []byte, at []uint32, base []byte, spans []uint32, bad []FF1Error, dec bool) []FF1Error {
 	if active == tierGeneric {
@@ -41,38 +61,44 @@ func (f *FF1) run(dst []byte, at []uint32, base []byte, spans []uint32, bad []FF
 		if at != nil {
 			places = at[first : first+n]
 		}
-		clear(s.codes[:n])
-		s.sort(part)
-		for l := 1; l <= ff1MaxLen+1; l++ {
-			values := s.order[s.starts[l-1]:s.starts[l]]
-			if len(values) == 0 {
-				continue
-			}
-			for j, i := range values {
-				s.from[j], s.who[j] = part[2*i], i
-				s.to[j] = s.from[j]
-				if places != nil {
-					s.to[j] = places[i]
+		b := ff1Bucket{ff1Sort: s, one: one, dst: dst, base: base, dec: dec}
+		wrong := FF1Code(0)
+		if ff1Alike(part) {
+			b.spans, b.to, b.who, b.n = part, places, ff1InOrder[:n], int(part[1])
+			if places == nil {
+				b.to = s.to[:n]
+				for i := range b.to {
+					b.to[i] = part[2*i]
 				}
 			}
-			if !f.Takes(l) || l-l/2 > f.r.limb {
-				for _, i := range values {
-					off, n := part[2*i], part[2*i+1]
-					to := off
+			wrong |= f.bucket(&b)
+		} else {
+			s.sort(part)
+			for l := 1; l <= ff1MaxLen+1; l++ {
+				b.who = s.order[s.starts[l-1]:s.starts[l]]
+				if len(b.who) == 0 {
+					continue
+				}
+				b.spans, b.to, b.n = s.spans[:2*len(b.who)], s.to[:len(b.who)], l
+				for j, i := range b.who {
+					b.spans[2*j], b.spans[2*j+1] = part[2*i], part[2*i+1]
+					b.to[j] = part[2*i]
 					if places != nil {
-						to = places[i]
+						b.to[j] = places[i]
 					}
-					s.codes[i] = f.one(one, dst[to:to+n], base[off:off+n], dec)
 				}
-				continue
+				wrong |= f.bucket(&b)
 			}
-			f.bucket(s, one, dst, base, len(values), l, dec)
+		}
+		if wrong == 0 {
+			continue
 		}
 		for i, code := range s.codes[:n] {
 			if code != 0 {
 				bad = append(bad, FF1Error{first + i, code})
 			}
 		}
+		clear(s.codes[:])
 	}
 	clear(s.a[:])
 	clear(s.c[:])
@@ -82,27 +108,36 @@ func (f *FF1) run(dst []byte, at []uint32, base []byte, spans []uint32, bad []FF
 	return bad
 }
 
+// ff1Alike says whether all values have one length.
+func ff1Alike(spans []uint32) bool {
+	var differ uint32
+	for i := 1; i < len(spans); i += 2 {
+		differ |= spans[i] ^ spans[1]
+	}
+	return differ == 0
+}
+
+// bucket transforms the values of b. The result is zero if all were taken;
+// s.codes tells those that were not.
+func (f *FF1) bucket(b *ff1Bucket) (wrong FF1Code) {
+	if b.n == 0 {
+		return 0
+	}
+	if f.Takes(b.n) && b.n-b.n/2 <= f.r.limb {
+		return f.words(b)
+	}
+	for j, i := range b.who {
+		off, l := b.spans[2*j], b.spans[2*j+1]
+		b.codes[i] = f.one(b.one, b.dst[b.to[j]:][:l], b.base[off:][:l], b.dec)
+		wrong |= b.codes[i]
+	}
+	return wrong
+}
+
 // sort fills order and starts: values of l bytes are order[starts[l-1]:starts[l]],
 // those of more than ff1MaxLen come last and those without a byte first.
 func (s *ff1Sort) sort(spans []uint32) {
 	n := len(spans) / 2
-	differ := uint32(0)
-	for i := 1; i < n && differ == 0; i++ {
-		differ = spans[2*i+1] ^ spans[1]
-	}
-	if differ == 0 {
-		l := min(int(spans[1]), ff1MaxLen+1)
-		for i := range s.starts {
-			s.starts[i] = 0
-			if i >= l {
-				s.starts[i] = n
-			}
-		}
-		for i := range n {
-			s.order[i] = uint16(i)
-		}
-		return
-	}
 	var next [ff1MaxLen + 3]int
 	for i := range n {
 		next[min(int(spans[2*i+1]), ff1MaxLen+1)+1]++
@@ -118,10 +153,11 @@ func (s *ff1Sort) sort(spans []uint32) {
 	}
 }
 
-// rounds transforms values of one length whose halves are words: s.from, s.to
-// and s.who say where and whose.
-func (f *FF1) rounds(s *ff1Sort, one *ff1Scratch, dst, base []byte, from, to []uint32, who []uint16, n int, dec bool) {
-	r := f.r
+// rounds transforms the values of b from the first-th on, whose halves are
+// words.
+func (f *FF1) rounds(s *ff1Bucket, first int) (wrong FF1Code) {
+	r, one, n, dec := f.r, s.one, s.n, s.dec
+	from, to, who := s.spans[2*first:], s.to[first:], s.who[first:]
 	u, v := n/2, n-n/2
 	b, d := r.widthOf(n)
 	if n <= ff1Chained {
@@ -136,16 +172,17 @@ func (f *FF1) rounds(s *ff1Sort, one *ff1Scratch, dst, base []byte, from, to []u
 		lanes, taken := 0, 0
 		var places [ff1Lanes]uint32
 		for lanes < ff1Lanes && taken < len(who) {
-			if f.text.numerals(one.num[:], base[from[taken]:][:n]) {
+			if f.text.numerals(one.num[:], s.base[from[2*taken]:][:n]) {
 				s.a[lanes], s.c[lanes] = r.join(one.num[:u]), r.join(one.num[u:n])
 				places[lanes] = to[taken]
 				lanes++
 			} else {
 				s.codes[who[taken]] = FF1Character
+				wrong = FF1Character
 			}
 			taken++
 		}
-		from, to, who = from[taken:], to[taken:], who[taken:]
+		from, to, who = from[2*taken:], to[taken:], who[taken:]
 		if lanes == 0 {
 			continue
 		}
@@ -188,7 +225,8 @@ func (f *FF1) rounds(s *ff1Sort, one *ff1Scratch, dst, base []byte, from, to []u
 		for j := range lanes {
 			r.split(one.num[:u], a[j])
 			r.split(one.num[u:n], c[j])
-			f.text.characters(dst[places[j]:][:n], one.num[:])
+			f.text.characters(s.dst[places[j]:][:n], one.num[:])
 		}
 	}
+	return wrong
 }

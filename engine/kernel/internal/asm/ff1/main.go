@@ -125,7 +125,7 @@ func first16(m Mem, k reg.OpmaskVirtual, z reg.VecVirtual) {
 // up to 16 characters, so that one register lane holds a value; long ones have
 // halves of up to 16.
 func whole(name string, long bool) {
-	TEXT(name, NOSPLIT, "func(shape, text, keys *byte, lastKey int, chain *byte, base, dst *byte, from, to *uint32, groups, dec int) int")
+	TEXT(name, NOSPLIT, "func(shape, text, keys *byte, lastKey int, chain *byte, base, dst *byte, spans, to *uint32, groups, dec int) int")
 	shape := argument("shape", 0)
 	at := func(disp int) Mem { return Mem{Base: shape, Disp: disp} }
 
@@ -146,7 +146,7 @@ func whole(name string, long bool) {
 	bad := ZMM()
 	VPXORQ(bad, bad, bad)
 	{
-		text, base, from := argument("text", 8), argument("base", 40), argument("from", 56)
+		text, base, spans := argument("text", 8), argument("base", 40), argument("spans", 56)
 		t0, t1 := ZMM(), ZMM()
 		VMOVDQU64(Mem{Base: text}, t0)
 		VMOVDQU64(Mem{Base: text, Disp: 64}, t1)
@@ -165,7 +165,7 @@ func whole(name string, long bool) {
 			var z reg.VecVirtual
 			for lane := range 4 {
 				off := GP64()
-				MOVL(Mem{Base: from, Disp: 4 * (first + lane)}, off.As32())
+				MOVL(Mem{Base: spans, Disp: 8 * (first + lane)}, off.As32())
 				if lane == 0 {
 					z = ZMM()
 					first16(Mem{Base: p, Index: off, Scale: 1}, k, z)
@@ -464,7 +464,7 @@ func whole(name string, long bool) {
 			}
 		}
 	}
-	ADDQ(U32(128), NewParamAddr("from", 56))
+	ADDQ(U32(256), NewParamAddr("spans", 56))
 	ADDQ(U32(128), NewParamAddr("to", 64))
 	DECQ(NewParamAddr("groups", 72))
 	JNE(LabelRef("group"))
