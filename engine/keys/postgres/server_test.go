@@ -71,8 +71,9 @@ func startServer() (address, data string, stop func(), err error) {
 		return "", "", nil, err
 	}
 	defer log.Close()
-	// The shell ends the server when its standard input does, which is ours.
-	srv := exec.Command("/bin/sh", "-c", `"$0" -D "$1" -k "$2" -c listen_addresses= -c fsync=off -c max_connections=90 </dev/null & pid=$!; cat >/dev/null; kill -INT $pid; wait $pid`,
+	// The shell ends the server, and removes what it had, when its standard
+	// input ends, which is ours.
+	srv := exec.Command("/bin/sh", "-c", `"$0" -D "$1" -k "$2" -c listen_addresses= -c fsync=off -c max_connections=90 </dev/null & pid=$!; cat >/dev/null; kill -INT $pid; wait $pid; rm -rf "$2"`,
 		filepath.Join(bin, "postgres"), data, dir)
 	srv.SysProcAttr = as
 	srv.Dir = dir
