@@ -1,0 +1,323 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// httpGoals are the floors and aims at each number of values a call: against
+// the plain service, and as a share of the echo.
+var httpGoals = []struct {
+	values      int
+	conns       int
+	plain, echo [2]float64
+}{
+	{1, 16, [2]float64{1.2, 1.4}, [2]float64{0.8, 0.95}},
+	{100, 16, [2]float64{2.8, 3.8}, [2]float64{0.65, 0.85}},
+	{10_000, 4, [2]float64{9, 16}, [2]float64{0.3, 0.5}},
+	{100_000, 2, [2]float64{9, 16}, [2]float64{0.3, 0.5}},
+}
+
+// HTTP measures the server against a plain fasthttp service and a fasthttp echo
+// of the same requests, in values a second of the server's CPU time. Server and
+// client are processes of their own, each on one core where the system can pin
+// them; the running program is executed again for both, so its main must call
+// [Child] first.
+func HTTP(ctx context.Context, o Options) (*Section, error) {
+	s := &Section{Name: "http", Title: "Server on one core, client on another", Command: "velonym bench http"}
+	names := []string{"velonym", "plain", "echo"}
+	servers := map[string]*child{}
+	var client *child
+	stop := func() {
+		for _, c := range servers {
+			c.stop()
+		}
+		if client != nil {
+			client.stop()
+		}
+	}
+	defer stop()
+	for _, n := range names {
+		c, err := startChild(ctx, n, 0)
+		if err != nil {
+			return nil, err
+		}
+		servers[n] = c
+	}
+	var err error
+	if client, err = startChild(ctx, "client", 1); err != nil {
+		return nil, err
+	}
+	turn := 300 * time.Millisecond
+	if o.Quick {
+		turn = 60 * time.Millisecond
+	}
+	for _, g := range httpGoals {
+		o.logf("http: %d values a call", g.values)
+		for _, n := range names {
+			if err := servers[n].check(g.values); err != nil {
+				return nil, fmt.Errorf("bench: http: %s, %d values: %w", n, g.values, err)
+			}
+		}
+		rates := map[string][]float64{}
+		for r := -1; r < o.rounds(); r++ {
+			for _, n := range names {
+				if err := ctx.Err(); err != nil {
+					return nil, err
+				}
+				rate, _, err := load(client, servers[n], job{Values: g.values, Conns: g.conns, Millis: int(turn.Milliseconds())})
+				if err != nil {
+					return nil, fmt.Errorf("bench: http: %s, %d values: %w", n, g.values, err)
+				}
+				if r >= 0 {
+					rates[n] = append(rates[n], rate)
+				}
+			}
+		}
+		of := func(n string) Stat { return statOf(fmt.Sprintf("%s, %d a call", n, g.values), rates[n]) }
+		v, p, e := of("velonym"), of("plain"), of("echo")
+		const unit, scale = "M values/CPU-s", 1e6
+		s.Rows = append(s.Rows, Against(v, p, unit, scale, g.plain[0], g.plain[1]), Against(v, e, unit, scale, g.echo[0], g.echo[1]),
+			Plain(p, unit, scale), Plain(e, unit, scale))
+	}
+	rows, err := httpLatency(ctx, o, client, servers["velonym"], turn)
+	if err != nil {
+		return nil, err
+	}
+	s.Rows = append(s.Rows, rows...)
+	s.Notes = []string{
+		"Rates are per second of the server's CPU time, user and system, as the kernel counts it; the client's is not counted. JSON, 13-digit values, keep-alive connections. " +
+			"velonym runs as shipped: token from the cache, limits and timeouts, an audit record a request, metrics. " +
+			"plain is the same contract written as one would: fasthttp, encoding/json, one AES call a value, hex, the token looked up in a map. echo returns the request's body.",
+	}
+	if !canPin {
+		s.Notes = append(s.Notes, "This system does not pin processes to cores: rates include moving between them.")
+	}
+	return s, nil
+}
+
+// httpLatency measures latencies at half of the rate that one core can do.
+func httpLatency(ctx context.Context, o Options, client, server *child, turn time.Duration) ([]Row, error) {
+	const values, conns = 100, 16
+	rate, _, err := load(client, server, job{Values: values, Conns: conns, Millis: int(turn.Milliseconds())})
+	if err != nil {
+		return nil, err
+	}
+	var p50, p99 []float64
+	for range o.rounds() {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		_, res, err := load(client, server, job{Values: values, Conns: conns, Millis: int(4 * turn.Milliseconds()), Rate: rate / values / 2})
+		if err != nil {
+			return nil, err
+		}
+		p50, p99 = append(p50, res.P50), append(p99, res.P99)
+	}
+	a, b := statOf("p99 at half load, 100 a call", p99), statOf("p50 at half load, 100 a call", p50)
+	top := Against(a, b, "µs", 1, 0, 0)
+	top.Note = "at most 3 is wanted; open loop, from when a call was due"
+	return []Row{top, Plain(b, "µs", 1)}, nil
+}
+
+// statOf makes a Stat of rates that were measured elsewhere.
+func statOf(name string, rates []float64) Stat {
+	sorted := append([]float64(nil), rates...)
+	sortFloats(sorted)
+	return Stat{Name: name, Rates: rates, Median: median(sorted), Min: sorted[0], Max: sorted[len(sorted)-1]}
+}
+
+// job is what a client is told to do.
+type job struct {
+	Addr, Path, Token string
+	Values, Conns     int
+	Millis            int
+	Rate              float64 // calls a second, open loop; 0: as fast as answers come
+}
+
+// result is what a client has done.
+type result struct {
+	Calls    int64
+	P50, P99 float64 // microseconds
+	Error    string
+}
+
+// load runs one job and returns values a CPU second of the server.
+func load(client, server *child, j job) (float64, result, error) {
+	j.Addr, j.Path, j.Token = server.hello.Addr, forwardPath, server.hello.Forward
+	var before, after usage
+	var res result
+	if err := server.ask("cpu", &before); err != nil {
+		return 0, res, err
+	}
+	line, err := json.Marshal(j)
+	if err != nil {
+		return 0, res, err
+	}
+	if err := client.ask(string(line), &res); err != nil {
+		return 0, res, err
+	}
+	if res.Error != "" {
+		return 0, res, errors.New(res.Error)
+	}
+	if err := server.ask("cpu", &after); err != nil {
+		return 0, res, err
+	}
+	used := after.CPU - before.CPU
+	if res.Calls == 0 || used <= 0 {
+		return 0, res, errors.New("no calls were answered")
+	}
+	return float64(res.Calls) * float64(j.Values) / (float64(used) / 1e9), res, nil
+}
+
+// hello is the first line that a child says.
+type hello struct {
+	Role, Addr       string
+	Forward, Reverse string // tokens
+	Error            string
+}
+
+// usage is the CPU time of a process in nanoseconds.
+type usage struct{ CPU int64 }
+
+// child is a process of this benchmark.
+type child struct {
+	cmd   *exec.Cmd
+	in    io.WriteCloser
+	out   *bufio.Reader
+	hello hello
+}
+
+// childEnv tells the program that it is one.
+const childEnv = "VELONYM_BENCH_CHILD"
+
+// startChild executes this program again in a role, on one core.
+func startChild(ctx context.Context, role string, core int) (*child, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("bench: http: %w", err)
+	}
+	c := &child{cmd: exec.CommandContext(ctx, self)}
+	c.cmd.Env = append(os.Environ(), childEnv+"="+role, "GOMAXPROCS=1")
+	c.cmd.Stderr = os.Stderr
+	if c.in, err = c.cmd.StdinPipe(); err != nil {
+		return nil, fmt.Errorf("bench: http: %w", err)
+	}
+	out, err := c.cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("bench: http: %w", err)
+	}
+	c.out = bufio.NewReaderSize(out, 1<<20)
+	if err := startOn(c.cmd, core%runtime.NumCPU()); err != nil {
+		return nil, fmt.Errorf("bench: http: %w", err)
+	}
+	if err := c.read(&c.hello); err != nil || c.hello.Role != role {
+		c.stop()
+		return nil, fmt.Errorf("bench: http: the program does not start as its own %s: its main must call bench.Child first", role)
+	}
+	if c.hello.Error != "" {
+		c.stop()
+		return nil, fmt.Errorf("bench: http: %s: %s", role, c.hello.Error)
+	}
+	return c, nil
+}
+
+func (c *child) read(v any) error {
+	line, err := c.out.ReadBytes('\n')
+	if err != nil {
+		return fmt.Errorf("child process: %w", err)
+	}
+	return json.Unmarshal(line, v)
+}
+
+func (c *child) ask(line string, v any) error {
+	if _, err := io.WriteString(c.in, line+"\n"); err != nil {
+		return fmt.Errorf("child process: %w", err)
+	}
+	return c.read(v)
+}
+
+// stop ends the child: it stops when nobody can ask it any more.
+func (c *child) stop() {
+	c.in.Close()
+	done := make(chan struct{})
+	go func() {
+		_ = c.cmd.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		_ = c.cmd.Process.Kill()
+		<-done
+	}
+}
+
+// check calls the server once and looks at the answer.
+func (c *child) check(values int) error {
+	body := httpBody(values)
+	got, err := callOnce(c.hello.Addr, forwardPath, c.hello.Forward, body)
+	if err != nil {
+		return err
+	}
+	if c.hello.Role == "echo" {
+		if string(got) != string(body) {
+			return errors.New("the echo is another")
+		}
+		return nil
+	}
+	var sent, psn, back struct{ Data []string }
+	if err := errors.Join(json.Unmarshal(body, &sent), json.Unmarshal(got, &psn)); err != nil {
+		return err
+	}
+	if len(psn.Data) != values {
+		return fmt.Errorf("%d values became %d", values, len(psn.Data))
+	}
+	seen := map[string]bool{}
+	for i, p := range psn.Data {
+		if len(p) != 32 || seen[p] || strings.Contains(p, sent.Data[i]) {
+			return errors.New("an answer holds something that is no pseudonym")
+		}
+		seen[p] = true
+	}
+	if c.hello.Reverse == "" {
+		return nil
+	}
+	if got, err = callOnce(c.hello.Addr, forwardPath+"-rev", c.hello.Reverse, got); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(got, &back); err != nil {
+		return err
+	}
+	for i, v := range back.Data {
+		if v != sent.Data[i] {
+			return errors.New("a pseudonym is not reversed")
+		}
+	}
+	return nil
+}
+
+// forwardPath is the documented endpoint.
+const forwardPath = "/api/request-psn"
+
+// httpBody is a request of different 13-digit values.
+func httpBody(values int) []byte {
+	b := make([]byte, 0, 16*values+16)
+	b = append(b, `{"data":[`...)
+	for i := range values {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = fmt.Appendf(b, `"%013d"`, (uint64(i)*2654435761+1_893_120_105_732)%10_000_000_000_000)
+	}
+	return append(b, `]}`...)
+}

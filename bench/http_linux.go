@@ -1,0 +1,46 @@
+package bench
+
+import (
+	"os/exec"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// canPin says whether startOn really pins.
+const canPin = true
+
+// startOn starts a command on one core: a process inherits the affinity of the
+// thread that makes it.
+func startOn(cmd *exec.Cmd, core int) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var was, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &was); err != nil {
+		return cmd.Start()
+	}
+	n := 0
+	for cpu := range 1024 { // the core-th of those that we may use
+		if was.IsSet(cpu) {
+			if n == core%was.Count() {
+				one.Set(cpu)
+				break
+			}
+			n++
+		}
+	}
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		return cmd.Start()
+	}
+	defer func() { _ = unix.SchedSetaffinity(0, &was) }()
+	return cmd.Start()
+}
+
+// cpuTime is the CPU time of this process so far, in nanoseconds.
+func cpuTime() int64 {
+	var r unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &r) != nil {
+		return 0
+	}
+	return r.Utime.Nano() + r.Stime.Nano()
+}

@@ -1,0 +1,32 @@
+package bench
+
+import (
+	"context"
+	"os"
+	"testing"
+)
+
+// TestMain lets the benchmark of the server start this test program again as
+// its servers and its client.
+func TestMain(m *testing.M) {
+	if Child() {
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// TestHTTP runs the whole benchmark once, short. It checks every answer.
+func TestHTTP(t *testing.T) {
+	s, err := HTTP(context.Background(), Options{Quick: true, Rounds: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Rows) != 4*len(httpGoals)+2 {
+		t.Errorf("%d rows", len(s.Rows))
+	}
+	for _, r := range s.Rows {
+		if !(r.Median > 0) || r.Against != "" && !(r.Ratio > 0) {
+			t.Errorf("%s: %+v", r.Name, r)
+		}
+	}
+}
