@@ -20,7 +20,7 @@ var tokenizerGoals = map[string]struct{ index, all, two, generic, reader [2]floa
 }
 
 // tokenizerPiece is how much a Selector scans at a time, as a streaming caller would.
-const tokenizerPiece = 256 << 10
+const tokenizerPiece = 64 << 10
 
 // Tokenizer measures csvfast on one core, in memory: the structural index
 // against a bare read pass, fields and selected columns against encoding/csv,

@@ -1052,7 +1052,7 @@ GLOBL indexBits<>(SB), RODATA|NOPTR, $64
 
 // func indexPlainAVX2(p *byte, blocks int, base uint32, out *uint32, st *uint64) int
 // Requires: AVX, AVX2, POPCNT
-TEXT ·indexPlainAVX2(SB), NOSPLIT, $128-48
+TEXT ·indexPlainAVX2(SB), NOSPLIT, $136-48
 	MOVQ         p+0(FP), AX
 	MOVQ         blocks+8(FP), CX
 	MOVQ         out+24(FP), DX
@@ -1120,70 +1120,64 @@ loop:
 	VMOVDQU        X9, 80(DI)
 	VEXTRACTI128   $0x01, Y8, 96(DI)
 	VEXTRACTI128   $0x01, Y9, 112(DI)
-	MOVBQZX        R10, R11
-	SHRQ           $0x08, R10
+	MOVQ           R10, 128(DI)
+	MOVBQZX        128(DI), R10
 	VBROADCASTI128 (DI), Y8
-	POPCNTQ        R11, R12
-	SHLQ           $0x05, R11
-	VPSHUFB        (SI)(R11*1), Y8, Y8
+	POPCNTQ        R10, R11
+	SHLQ           $0x05, R10
+	VPSHUFB        (SI)(R10*1), Y8, Y8
 	VPADDD         Y5, Y8, Y8
 	VMOVDQU        Y8, (DX)
-	LEAQ           (DX)(R12*4), DX
-	MOVBQZX        R10, R11
-	SHRQ           $0x08, R10
+	LEAQ           (DX)(R11*4), DX
+	MOVBQZX        129(DI), R10
 	VBROADCASTI128 16(DI), Y8
-	POPCNTQ        R11, R12
-	SHLQ           $0x05, R11
-	VPSHUFB        (SI)(R11*1), Y8, Y8
+	POPCNTQ        R10, R11
+	SHLQ           $0x05, R10
+	VPSHUFB        (SI)(R10*1), Y8, Y8
 	VPADDD         Y5, Y8, Y8
 	VMOVDQU        Y8, (DX)
-	LEAQ           (DX)(R12*4), DX
-	MOVBQZX        R10, R11
-	SHRQ           $0x08, R10
+	LEAQ           (DX)(R11*4), DX
+	MOVBQZX        130(DI), R10
 	VBROADCASTI128 32(DI), Y8
-	POPCNTQ        R11, R12
-	SHLQ           $0x05, R11
-	VPSHUFB        (SI)(R11*1), Y8, Y8
+	POPCNTQ        R10, R11
+	SHLQ           $0x05, R10
+	VPSHUFB        (SI)(R10*1), Y8, Y8
 	VPADDD         Y5, Y8, Y8
 	VMOVDQU        Y8, (DX)
-	LEAQ           (DX)(R12*4), DX
-	MOVBQZX        R10, R11
-	SHRQ           $0x08, R10
+	LEAQ           (DX)(R11*4), DX
+	MOVBQZX        131(DI), R10
 	VBROADCASTI128 48(DI), Y8
-	POPCNTQ        R11, R12
-	SHLQ           $0x05, R11
-	VPSHUFB        (SI)(R11*1), Y8, Y8
+	POPCNTQ        R10, R11
+	SHLQ           $0x05, R10
+	VPSHUFB        (SI)(R10*1), Y8, Y8
 	VPADDD         Y5, Y8, Y8
 	VMOVDQU        Y8, (DX)
-	LEAQ           (DX)(R12*4), DX
-	MOVBQZX        R10, R11
-	SHRQ           $0x08, R10
+	LEAQ           (DX)(R11*4), DX
+	MOVBQZX        132(DI), R10
 	VBROADCASTI128 64(DI), Y8
-	POPCNTQ        R11, R12
-	SHLQ           $0x05, R11
-	VPSHUFB        (SI)(R11*1), Y8, Y8
+	POPCNTQ        R10, R11
+	SHLQ           $0x05, R10
+	VPSHUFB        (SI)(R10*1), Y8, Y8
 	VPADDD         Y5, Y8, Y8
 	VMOVDQU        Y8, (DX)
-	LEAQ           (DX)(R12*4), DX
-	MOVBQZX        R10, R11
-	SHRQ           $0x08, R10
+	LEAQ           (DX)(R11*4), DX
+	MOVBQZX        133(DI), R10
 	VBROADCASTI128 80(DI), Y8
-	POPCNTQ        R11, R12
-	SHLQ           $0x05, R11
-	VPSHUFB        (SI)(R11*1), Y8, Y8
+	POPCNTQ        R10, R11
+	SHLQ           $0x05, R10
+	VPSHUFB        (SI)(R10*1), Y8, Y8
 	VPADDD         Y5, Y8, Y8
 	VMOVDQU        Y8, (DX)
-	LEAQ           (DX)(R12*4), DX
-	MOVBQZX        R10, R11
-	SHRQ           $0x08, R10
+	LEAQ           (DX)(R11*4), DX
+	MOVBQZX        134(DI), R10
 	VBROADCASTI128 96(DI), Y8
-	POPCNTQ        R11, R12
-	SHLQ           $0x05, R11
-	VPSHUFB        (SI)(R11*1), Y8, Y8
+	POPCNTQ        R10, R11
+	SHLQ           $0x05, R10
+	VPSHUFB        (SI)(R10*1), Y8, Y8
 	VPADDD         Y5, Y8, Y8
 	VMOVDQU        Y8, (DX)
-	LEAQ           (DX)(R12*4), DX
-	MOVBQZX        R10, R10
+	LEAQ           (DX)(R11*4), DX
+	MOVBQZX        135(DI), R10
 	VBROADCASTI128 112(DI), Y8
 	POPCNTQ        R10, R11
 	SHLQ           $0x05, R10
@@ -1215,7 +1209,7 @@ done:
 
 // func indexStrictAVX2(p *byte, blocks int, base uint32, out *uint32, st *uint64) int
 // Requires: AVX, AVX2, BMI, PCLMULQDQ, POPCNT
-TEXT ·indexStrictAVX2(SB), NOSPLIT, $128-48
+TEXT ·indexStrictAVX2(SB), NOSPLIT, $136-48
 	MOVQ         p+0(FP), AX
 	MOVQ         blocks+8(FP), CX
 	MOVQ         out+24(FP), DX
@@ -1354,70 +1348,64 @@ flagged:
 	VMOVDQU        X8, 80(DI)
 	VEXTRACTI128   $0x01, Y7, 96(DI)
 	VEXTRACTI128   $0x01, Y8, 112(DI)
-	MOVBQZX        R10, R9
-	SHRQ           $0x08, R10
+	MOVQ           R10, 128(DI)
+	MOVBQZX        128(DI), R9
 	VBROADCASTI128 (DI), Y7
-	POPCNTQ        R9, R11
+	POPCNTQ        R9, R10
 	SHLQ           $0x05, R9
 	VPSHUFB        (SI)(R9*1), Y7, Y7
 	VPADDD         Y5, Y7, Y7
 	VMOVDQU        Y7, (DX)
-	LEAQ           (DX)(R11*4), DX
-	MOVBQZX        R10, R9
-	SHRQ           $0x08, R10
+	LEAQ           (DX)(R10*4), DX
+	MOVBQZX        129(DI), R9
 	VBROADCASTI128 16(DI), Y7
-	POPCNTQ        R9, R11
+	POPCNTQ        R9, R10
 	SHLQ           $0x05, R9
 	VPSHUFB        (SI)(R9*1), Y7, Y7
 	VPADDD         Y5, Y7, Y7
 	VMOVDQU        Y7, (DX)
-	LEAQ           (DX)(R11*4), DX
-	MOVBQZX        R10, R9
-	SHRQ           $0x08, R10
+	LEAQ           (DX)(R10*4), DX
+	MOVBQZX        130(DI), R9
 	VBROADCASTI128 32(DI), Y7
-	POPCNTQ        R9, R11
+	POPCNTQ        R9, R10
 	SHLQ           $0x05, R9
 	VPSHUFB        (SI)(R9*1), Y7, Y7
 	VPADDD         Y5, Y7, Y7
 	VMOVDQU        Y7, (DX)
-	LEAQ           (DX)(R11*4), DX
-	MOVBQZX        R10, R9
-	SHRQ           $0x08, R10
+	LEAQ           (DX)(R10*4), DX
+	MOVBQZX        131(DI), R9
 	VBROADCASTI128 48(DI), Y7
-	POPCNTQ        R9, R11
+	POPCNTQ        R9, R10
 	SHLQ           $0x05, R9
 	VPSHUFB        (SI)(R9*1), Y7, Y7
 	VPADDD         Y5, Y7, Y7
 	VMOVDQU        Y7, (DX)
-	LEAQ           (DX)(R11*4), DX
-	MOVBQZX        R10, R9
-	SHRQ           $0x08, R10
+	LEAQ           (DX)(R10*4), DX
+	MOVBQZX        132(DI), R9
 	VBROADCASTI128 64(DI), Y7
-	POPCNTQ        R9, R11
+	POPCNTQ        R9, R10
 	SHLQ           $0x05, R9
 	VPSHUFB        (SI)(R9*1), Y7, Y7
 	VPADDD         Y5, Y7, Y7
 	VMOVDQU        Y7, (DX)
-	LEAQ           (DX)(R11*4), DX
-	MOVBQZX        R10, R9
-	SHRQ           $0x08, R10
+	LEAQ           (DX)(R10*4), DX
+	MOVBQZX        133(DI), R9
 	VBROADCASTI128 80(DI), Y7
-	POPCNTQ        R9, R11
+	POPCNTQ        R9, R10
 	SHLQ           $0x05, R9
 	VPSHUFB        (SI)(R9*1), Y7, Y7
 	VPADDD         Y5, Y7, Y7
 	VMOVDQU        Y7, (DX)
-	LEAQ           (DX)(R11*4), DX
-	MOVBQZX        R10, R9
-	SHRQ           $0x08, R10
+	LEAQ           (DX)(R10*4), DX
+	MOVBQZX        134(DI), R9
 	VBROADCASTI128 96(DI), Y7
-	POPCNTQ        R9, R11
+	POPCNTQ        R9, R10
 	SHLQ           $0x05, R9
 	VPSHUFB        (SI)(R9*1), Y7, Y7
 	VPADDD         Y5, Y7, Y7
 	VMOVDQU        Y7, (DX)
-	LEAQ           (DX)(R11*4), DX
-	MOVBQZX        R10, R9
+	LEAQ           (DX)(R10*4), DX
+	MOVBQZX        135(DI), R9
 	VBROADCASTI128 112(DI), Y7
 	POPCNTQ        R9, R10
 	SHLQ           $0x05, R9

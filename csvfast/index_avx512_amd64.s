@@ -264,7 +264,7 @@ more1:
 
 // func indexStrictAVX512(p *byte, blocks int, base uint32, out *uint32, st *uint64) int
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VBMI, AVX512VL, AVX512_VBMI2, BMI, BMI2, PCLMULQDQ, POPCNT
-TEXT ·indexStrictAVX512(SB), NOSPLIT, $0-48
+TEXT ·indexStrictAVX512(SB), NOSPLIT, $8-48
 	MOVQ         p+0(FP), AX
 	MOVQ         blocks+8(FP), CX
 	MOVQ         out+24(FP), DX
@@ -304,7 +304,7 @@ TEXT ·indexStrictAVX512(SB), NOSPLIT, $0-48
 	MOVQ         16(BX), R8
 	MOVQ         24(BX), R9
 	MOVQ         32(BX), R10
-	KMOVQ        48(BX), K6
+	MOVQ         48(BX), R11
 	KXORQ        K0, K0, K0
 	TESTQ        CX, CX
 	JZ           done
@@ -314,72 +314,71 @@ loop:
 	VPCMPEQB   Z3, Z20, K3
 	VPCMPEQB   Z2, Z20, K1
 	VPCMPEQB   Z4, Z20, K2
-	KMOVQ      K3, R11
-	VMOVQ      R11, X22
+	KMOVQ      K3, R12
+	VMOVQ      R12, X22
 	VPCLMULQDQ $0x00, X16, X22, X22
 	KORQ       K1, K2, K4
-	KMOVQ      K4, R12
+	KMOVQ      K4, R13
 	VPADDB     Z5, Z18, K2, Z18
 	VPADDB     Z5, Z19, K3, Z19
 	VPBLENDMB  Z1, Z0, K2, Z21
-	VMOVQ      X22, R13
-	XORQ       SI, R13
-	MOVQ       R13, SI
+	VMOVQ      X22, R14
+	XORQ       SI, R14
+	MOVQ       R14, SI
 	SARQ       $0x3f, SI
-	ANDNQ      R12, R13, R12
-	ANDNQ      R11, R13, R14
-	ANDQ       R11, R13
-	KMOVQ      R12, K4
-	MOVQ       R12, R15
-	NOTQ       R15
+	ANDNQ      R13, R14, R13
+	ANDNQ      R12, R14, R15
+	ANDQ       R12, R14
+	KMOVQ      R13, K4
+	MOVQ       R13, BP
+	NOTQ       BP
 	ADDQ       DI, DI
-	ADCQ       R11, R15
+	ADCQ       R12, BP
 	SBBQ       DI, DI
-	ANDQ       R12, R15
-	KMOVQ      R15, K7
-	MOVQ       R12, R15
-	ORQ        R14, R15
-	LEAQ       (R9)(R15*2), R11
-	MOVQ       R15, R9
+	ANDQ       R13, BP
+	KMOVQ      BP, K7
+	MOVQ       R13, BP
+	ORQ        R15, BP
+	LEAQ       (R9)(BP*2), R12
+	MOVQ       BP, R9
 	SHRQ       $0x3f, R9
-	ANDNQ      R13, R11, R11
-	KMOVQ      R11, K5
-	KORQ       K5, K6, K6
-	LEAQ       (R10)(R14*2), R11
-	MOVQ       R14, R10
+	ANDNQ      R14, R12, R12
+	ORQ        R12, R11
+	LEAQ       (R10)(R15*2), R12
+	MOVQ       R15, R10
 	SHRQ       $0x3f, R10
-	MOVQ       R13, R14
-	ORQ        R12, R14
-	ANDQ       R11, R13
-	ANDNQ      R11, R14, R11
-	MOVQ       R11, R14
-	ORQ        40(BX), R14
+	MOVQ       R14, R15
+	ORQ        R13, R15
+	ANDQ       R12, R14
+	ANDNQ      R12, R15, R12
+	MOVQ       R12, R15
+	ORQ        40(BX), R15
 	JNZ        behind
 
 checked:
-	MOVQ          R12, R15
-	NOTQ          R15
+	MOVQ          R13, BP
+	NOTQ          BP
 	ADDQ          R8, R8
-	ADCQ          R13, R15
+	ADCQ          R14, BP
 	SBBQ          R8, R8
-	ANDQ          R12, R15
-	PEXTQ         R12, R15, R15
-	KMOVQ         R15, K5
+	ANDQ          R13, BP
+	PEXTQ         R13, BP, BP
+	KMOVQ         BP, K5
 	KORQ          K5, K0, K0
 	KANDQ         K2, K4, K1
 	VPADDB        Z5, Z17, K1, Z17
 	VPADDB        Z13, Z21, K7, Z21
 	VPCOMPRESSB.Z Z21, K4, Z20
-	POPCNTQ       R12, R15
+	POPCNTQ       R13, BP
 	VPERMB        Z20, Z6, Z22
 	VPTERNLOGD    $0xea, Z11, Z10, Z22
 	VPORD         Z14, Z22, K5, Z22
 	VMOVDQU32     Z22, (DX)
-	CMPQ          R15, $0x10
+	CMPQ          BP, $0x10
 	JHI           more1
 
 next2:
-	LEAQ   (DX)(R15*4), DX
+	LEAQ   (DX)(BP*4), DX
 	VPADDD Z12, Z11, Z11
 	ADDQ   $0x40, AX
 	DECQ   CX
@@ -391,12 +390,12 @@ done:
 	MOVQ          R8, 16(BX)
 	MOVQ          R9, 24(BX)
 	MOVQ          R10, 32(BX)
-	KMOVQ         K6, 48(BX)
-	KMOVQ         K0, R15
-	ORQ           R15, 64(BX)
+	MOVQ          R11, 48(BX)
+	KMOVQ         K0, BP
+	ORQ           BP, 64(BX)
 	VPTESTMB      Z19, Z19, K1
-	KMOVQ         K1, R15
-	ORQ           R15, 56(BX)
+	KMOVQ         K1, BP
+	ORQ           BP, 56(BX)
 	VPXORQ        Z23, Z23, Z23
 	VPSADBW       Z23, Z17, Z0
 	VEXTRACTI64X4 $0x01, Z0, Y1
@@ -426,19 +425,18 @@ done:
 
 behind:
 	VPCMPEQB Z15, Z20, K1
-	KMOVQ    K1, R15
-	MOVQ     R11, R14
-	ANDQ     R15, R14
-	ANDNQ    R11, R15, R11
-	KMOVQ    R11, K5
-	KORQ     K5, K6, K6
-	MOVQ     40(BX), R15
-	LEAQ     (R15)(R14*2), R15
-	SHRQ     $0x3f, R14
-	MOVQ     R14, 40(BX)
-	KMOVQ    R15, K5
-	KANDNQ   K5, K2, K5
-	KORQ     K5, K6, K6
+	KMOVQ    K1, BP
+	MOVQ     R12, R15
+	ANDQ     BP, R15
+	ANDNQ    R12, BP, R12
+	ORQ      R12, R11
+	MOVQ     40(BX), BP
+	LEAQ     (BP)(R15*2), BP
+	SHRQ     $0x3f, R15
+	MOVQ     R15, 40(BX)
+	KMOVQ    K2, R12
+	ANDNQ    BP, R12, BP
+	ORQ      BP, R11
 	JMP      checked
 
 more1:
@@ -461,7 +459,7 @@ more1:
 
 // func indexStrictDenseAVX512(p *byte, blocks int, base uint32, out *uint32, st *uint64) int
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VBMI, AVX512VL, AVX512_VBMI2, BMI, BMI2, PCLMULQDQ, POPCNT
-TEXT ·indexStrictDenseAVX512(SB), NOSPLIT, $0-48
+TEXT ·indexStrictDenseAVX512(SB), NOSPLIT, $8-48
 	MOVQ         p+0(FP), AX
 	MOVQ         blocks+8(FP), CX
 	MOVQ         out+24(FP), DX
@@ -501,7 +499,7 @@ TEXT ·indexStrictDenseAVX512(SB), NOSPLIT, $0-48
 	MOVQ         16(BX), R8
 	MOVQ         24(BX), R9
 	MOVQ         32(BX), R10
-	KMOVQ        48(BX), K6
+	MOVQ         48(BX), R11
 	KXORQ        K0, K0, K0
 	TESTQ        CX, CX
 	JZ           done
@@ -511,63 +509,62 @@ loop:
 	VPCMPEQB   Z3, Z20, K3
 	VPCMPEQB   Z2, Z20, K1
 	VPCMPEQB   Z4, Z20, K2
-	KMOVQ      K3, R11
-	VMOVQ      R11, X22
+	KMOVQ      K3, R12
+	VMOVQ      R12, X22
 	VPCLMULQDQ $0x00, X16, X22, X22
 	KORQ       K1, K2, K4
-	KMOVQ      K4, R12
+	KMOVQ      K4, R13
 	VPADDB     Z5, Z18, K2, Z18
 	VPADDB     Z5, Z19, K3, Z19
 	VPBLENDMB  Z1, Z0, K2, Z21
-	VMOVQ      X22, R13
-	XORQ       SI, R13
-	MOVQ       R13, SI
+	VMOVQ      X22, R14
+	XORQ       SI, R14
+	MOVQ       R14, SI
 	SARQ       $0x3f, SI
-	ANDNQ      R12, R13, R12
-	ANDNQ      R11, R13, R14
-	ANDQ       R11, R13
-	KMOVQ      R12, K4
-	MOVQ       R12, R15
-	NOTQ       R15
+	ANDNQ      R13, R14, R13
+	ANDNQ      R12, R14, R15
+	ANDQ       R12, R14
+	KMOVQ      R13, K4
+	MOVQ       R13, BP
+	NOTQ       BP
 	ADDQ       DI, DI
-	ADCQ       R11, R15
+	ADCQ       R12, BP
 	SBBQ       DI, DI
-	ANDQ       R12, R15
-	KMOVQ      R15, K7
-	MOVQ       R12, R15
-	ORQ        R14, R15
-	LEAQ       (R9)(R15*2), R11
-	MOVQ       R15, R9
+	ANDQ       R13, BP
+	KMOVQ      BP, K7
+	MOVQ       R13, BP
+	ORQ        R15, BP
+	LEAQ       (R9)(BP*2), R12
+	MOVQ       BP, R9
 	SHRQ       $0x3f, R9
-	ANDNQ      R13, R11, R11
-	KMOVQ      R11, K5
-	KORQ       K5, K6, K6
-	LEAQ       (R10)(R14*2), R11
-	MOVQ       R14, R10
+	ANDNQ      R14, R12, R12
+	ORQ        R12, R11
+	LEAQ       (R10)(R15*2), R12
+	MOVQ       R15, R10
 	SHRQ       $0x3f, R10
-	MOVQ       R13, R14
-	ORQ        R12, R14
-	ANDQ       R11, R13
-	ANDNQ      R11, R14, R11
-	MOVQ       R11, R14
-	ORQ        40(BX), R14
+	MOVQ       R14, R15
+	ORQ        R13, R15
+	ANDQ       R12, R14
+	ANDNQ      R12, R15, R12
+	MOVQ       R12, R15
+	ORQ        40(BX), R15
 	JNZ        behind
 
 checked:
-	MOVQ          R12, R15
-	NOTQ          R15
+	MOVQ          R13, BP
+	NOTQ          BP
 	ADDQ          R8, R8
-	ADCQ          R13, R15
+	ADCQ          R14, BP
 	SBBQ          R8, R8
-	ANDQ          R12, R15
-	PEXTQ         R12, R15, R15
-	KMOVQ         R15, K5
+	ANDQ          R13, BP
+	PEXTQ         R13, BP, BP
+	KMOVQ         BP, K5
 	KORQ          K5, K0, K0
 	KANDQ         K2, K4, K1
 	VPADDB        Z5, Z17, K1, Z17
 	VPADDB        Z13, Z21, K7, Z21
 	VPCOMPRESSB.Z Z21, K4, Z20
-	POPCNTQ       R12, R15
+	POPCNTQ       R13, BP
 	VPERMB        Z20, Z6, Z22
 	VPTERNLOGD    $0xea, Z11, Z10, Z22
 	VPORD         Z14, Z22, K5, Z22
@@ -577,11 +574,11 @@ checked:
 	KSHIFTRQ      $0x10, K5, K5
 	VPORD         Z14, Z22, K5, Z22
 	VMOVDQU32     Z22, 64(DX)
-	CMPQ          R15, $0x20
+	CMPQ          BP, $0x20
 	JHI           more1
 
 next2:
-	LEAQ   (DX)(R15*4), DX
+	LEAQ   (DX)(BP*4), DX
 	VPADDD Z12, Z11, Z11
 	ADDQ   $0x40, AX
 	DECQ   CX
@@ -593,12 +590,12 @@ done:
 	MOVQ          R8, 16(BX)
 	MOVQ          R9, 24(BX)
 	MOVQ          R10, 32(BX)
-	KMOVQ         K6, 48(BX)
-	KMOVQ         K0, R15
-	ORQ           R15, 64(BX)
+	MOVQ          R11, 48(BX)
+	KMOVQ         K0, BP
+	ORQ           BP, 64(BX)
 	VPTESTMB      Z19, Z19, K1
-	KMOVQ         K1, R15
-	ORQ           R15, 56(BX)
+	KMOVQ         K1, BP
+	ORQ           BP, 56(BX)
 	VPXORQ        Z23, Z23, Z23
 	VPSADBW       Z23, Z17, Z0
 	VEXTRACTI64X4 $0x01, Z0, Y1
@@ -628,19 +625,18 @@ done:
 
 behind:
 	VPCMPEQB Z15, Z20, K1
-	KMOVQ    K1, R15
-	MOVQ     R11, R14
-	ANDQ     R15, R14
-	ANDNQ    R11, R15, R11
-	KMOVQ    R11, K5
-	KORQ     K5, K6, K6
-	MOVQ     40(BX), R15
-	LEAQ     (R15)(R14*2), R15
-	SHRQ     $0x3f, R14
-	MOVQ     R14, 40(BX)
-	KMOVQ    R15, K5
-	KANDNQ   K5, K2, K5
-	KORQ     K5, K6, K6
+	KMOVQ    K1, BP
+	MOVQ     R12, R15
+	ANDQ     BP, R15
+	ANDNQ    R12, BP, R12
+	ORQ      R12, R11
+	MOVQ     40(BX), BP
+	LEAQ     (BP)(R15*2), BP
+	SHRQ     $0x3f, R15
+	MOVQ     R15, 40(BX)
+	KMOVQ    K2, R12
+	ANDNQ    BP, R12, BP
+	ORQ      BP, R11
 	JMP      checked
 
 more1:

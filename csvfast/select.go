@@ -292,17 +292,15 @@ func (s *Selector) takeColumns(buf []byte, w int, ents []uint32, rows int) {
 	out := s.Spans[at:]
 	var seen uint32 // flags of all chosen fields
 	for j, c := range s.columns {
-		to := out[2*j:]
-		for i := c; i+1 < len(ents); i += fields {
-			p, v := ents[i], ents[i+1]
+		k := uint(2*j) + 1
+		for i := uint(c) + 1; i < uint(len(ents)) && k < uint(len(out)); i += uint(fields) {
+			p, v := ents[i-1], ents[i]
 			seen |= v
 			q := v >> 30 & 1
 			from := p&entryPos + 1 + q
-			to[0], to[1] = uint32(w)+from, v&entryPos-from-q
-			if len(to) <= width {
-				break
-			}
-			to = to[width:]
+			out[k] = v&entryPos - from - q
+			out[k-1] = uint32(w) + from
+			k += uint(width)
 		}
 	}
 	if int32(seen) < 0 { // the last column is chosen: it may have a CR behind it

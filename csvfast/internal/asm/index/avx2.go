@@ -72,7 +72,7 @@ func constants256(st Register, offsets, shuffles Mem) (c y) {
 	VPBROADCASTD(c.base.AsX(), c.base)
 	c.shuffles, c.rows = GP64(), GP64()
 	LEAQ(shuffles, c.shuffles)
-	LEAQ(AllocLocal(128), c.rows)
+	LEAQ(AllocLocal(128+8), c.rows)
 	return c
 }
 
@@ -110,14 +110,13 @@ func lay(c y, flags [2]VecVirtual) {
 	}
 }
 
-// emit256 writes the entries of the separators in sep, which it uses up.
+// emit256 writes the entries of the separators in sep. Its bytes come back from
+// the stack one by one, which costs less than shifts.
 func emit256(c y, sep GPVirtual, out Register) {
+	MOVQ(sep, Mem{Base: c.rows, Disp: 128})
 	for g := range 8 {
 		m, n, v := GP64(), GP64(), YMM()
-		MOVBQZX(sep.As8(), m)
-		if g < 7 {
-			SHRQ(U8(8), sep)
-		}
+		MOVBQZX(Mem{Base: c.rows, Disp: 128 + g}, m)
 		VBROADCASTI128(Mem{Base: c.rows, Disp: 16 * g}, v)
 		POPCNTQ(m, n)
 		SHLQ(U8(5), m)

@@ -238,14 +238,13 @@ func strict512(name string, dense bool, iota, perm Mem) {
 	VPXORQ(lines, lines, lines)
 	VPXORQ(quotes, quotes, quotes)
 	inside, inQuoted, inDoubled := GP64(), GP64(), GP64()
-	mayOpen, closed := GP64(), GP64()
+	mayOpen, closed, bad := GP64(), GP64(), GP64()
 	for _, l := range []struct {
 		r    Register
 		disp int
-	}{{inside, stInside}, {inQuoted, stQuoted}, {inDoubled, stDoubled}, {mayOpen, stMayOpen}, {closed, stClosed}} {
+	}{{inside, stInside}, {inQuoted, stQuoted}, {inDoubled, stDoubled}, {mayOpen, stMayOpen}, {closed, stClosed}, {bad, stBad}} {
 		MOVQ(Mem{Base: st, Disp: l.disp}, l.r)
 	}
-	KMOVQ(Mem{Base: st, Disp: stBad}, K6)
 	KXORQ(K0, K0, K0) // doubled flags seen
 
 	TESTQ(blocks, blocks)
@@ -291,8 +290,7 @@ func strict512(name string, dense bool, iota, perm Mem) {
 	MOVQ(t, mayOpen)
 	SHRQ(U8(63), mayOpen)
 	ANDNQ(open, q, q)
-	KMOVQ(q, K5)
-	KORQ(K5, K6, K6)
+	ORQ(q, bad)
 
 	// behind closing quotes; and those that open again
 	LEAQ(Mem{Base: closed, Index: cl, Scale: 2}, q)
@@ -330,10 +328,9 @@ func strict512(name string, dense bool, iota, perm Mem) {
 	for _, l := range []struct {
 		r    Register
 		disp int
-	}{{inside, stInside}, {inQuoted, stQuoted}, {inDoubled, stDoubled}, {mayOpen, stMayOpen}, {closed, stClosed}} {
+	}{{inside, stInside}, {inQuoted, stQuoted}, {inDoubled, stDoubled}, {mayOpen, stMayOpen}, {closed, stClosed}, {bad, stBad}} {
 		MOVQ(l.r, Mem{Base: st, Disp: l.disp})
 	}
-	KMOVQ(K6, Mem{Base: st, Disp: stBad})
 	KMOVQ(K0, t)
 	ORQ(t, Mem{Base: st, Disp: stDoubles})
 	VPTESTMB(quotes, quotes, K1)
@@ -350,15 +347,14 @@ func strict512(name string, dense bool, iota, perm Mem) {
 	MOVQ(q, cl)
 	ANDQ(t, cl) // CRs behind closing quotes
 	ANDNQ(q, t, q)
-	KMOVQ(q, K5)
-	KORQ(K5, K6, K6)
+	ORQ(q, bad)
 	MOVQ(Mem{Base: st, Disp: stClosedCR}, t)
 	LEAQ(Mem{Base: t, Index: cl, Scale: 2}, t) // where LFs must be
 	SHRQ(U8(63), cl)
 	MOVQ(cl, Mem{Base: st, Disp: stClosedCR})
-	KMOVQ(t, K5)
-	KANDNQ(K5, K2, K5)
-	KORQ(K5, K6, K6)
+	KMOVQ(K2, q)
+	ANDNQ(t, q, t)
+	ORQ(t, bad)
 	JMP(LabelRef("checked"))
 	flush()
 }
