@@ -73,9 +73,13 @@ func (f *FF1) mixed(shape *ff1Shape, b *ff1Bucket, first, count int) (wrong FF1C
 }
 
 // aesBlocks encrypts n blocks in place. It may work on blocks behind them, up
-// to a multiple of eight.
+// to a multiple of 32.
 func aesBlocks(keys *byte, lastKey int, blocks *byte, n int) {
-	aesBlocksAVX2(keys, lastKey, blocks, (n+7)/8)
+	if active == tierAVX512 && n > 16 {
+		aesBlocksAVX512(keys, lastKey, blocks, (n+31)/32)
+	} else {
+		aesBlocksAVX2(keys, lastKey, blocks, (n+7)/8)
+	}
 }
 
 // ff1ShortAVX512 transforms 32·groups values, all of the length of shape, which
@@ -104,3 +108,10 @@ func ff1LongAVX512(shape, text, keys *byte, lastKey int, chain *byte, base, dst 
 //
 //go:noescape
 func aesBlocksAVX2(keys *byte, lastKey int, blocks *byte, eights int)
+
+// aesBlocksAVX512 encrypts 32·groups blocks in place with lastKey + 1 round
+// keys. No branch or address depends on keys or blocks. It needs AVX512F and
+// VAES, and groups ≥ 1.
+//
+//go:noescape
+func aesBlocksAVX512(keys *byte, lastKey int, blocks *byte, groups int)

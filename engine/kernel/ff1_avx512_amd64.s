@@ -2445,3 +2445,61 @@ end:
 	MOVQ AX, ret+88(FP)
 	VZEROUPPER
 	RET
+
+// func aesBlocksAVX512(keys *byte, lastKey int, blocks *byte, groups int)
+// Requires: AVX, AVX512F
+TEXT ·aesBlocksAVX512(SB), NOSPLIT, $0-32
+	MOVQ keys+0(FP), AX
+	MOVQ lastKey+8(FP), CX
+	MOVQ blocks+16(FP), DX
+	MOVQ groups+24(FP), BX
+	DECQ CX
+
+blocks:
+	VBROADCASTI32X4 (AX), Z0
+	VPXORQ          (DX), Z0, Z1
+	VPXORQ          64(DX), Z0, Z2
+	VPXORQ          128(DX), Z0, Z3
+	VPXORQ          192(DX), Z0, Z4
+	VPXORQ          256(DX), Z0, Z5
+	VPXORQ          320(DX), Z0, Z6
+	VPXORQ          384(DX), Z0, Z7
+	VPXORQ          448(DX), Z0, Z8
+	MOVQ            AX, DI
+	MOVQ            CX, SI
+
+cycle:
+	ADDQ            $0x00000010, DI
+	VBROADCASTI32X4 (DI), Z0
+	VAESENC         Z0, Z1, Z1
+	VAESENC         Z0, Z2, Z2
+	VAESENC         Z0, Z3, Z3
+	VAESENC         Z0, Z4, Z4
+	VAESENC         Z0, Z5, Z5
+	VAESENC         Z0, Z6, Z6
+	VAESENC         Z0, Z7, Z7
+	VAESENC         Z0, Z8, Z8
+	DECQ            SI
+	JNE             cycle
+	VBROADCASTI32X4 16(DI), Z0
+	VAESENCLAST     Z0, Z1, Z1
+	VMOVDQU64       Z1, (DX)
+	VAESENCLAST     Z0, Z2, Z2
+	VMOVDQU64       Z2, 64(DX)
+	VAESENCLAST     Z0, Z3, Z3
+	VMOVDQU64       Z3, 128(DX)
+	VAESENCLAST     Z0, Z4, Z4
+	VMOVDQU64       Z4, 192(DX)
+	VAESENCLAST     Z0, Z5, Z5
+	VMOVDQU64       Z5, 256(DX)
+	VAESENCLAST     Z0, Z6, Z6
+	VMOVDQU64       Z6, 320(DX)
+	VAESENCLAST     Z0, Z7, Z7
+	VMOVDQU64       Z7, 384(DX)
+	VAESENCLAST     Z0, Z8, Z8
+	VMOVDQU64       Z8, 448(DX)
+	ADDQ            $0x00000200, DX
+	DECQ            BX
+	JNE             blocks
+	VZEROUPPER
+	RET

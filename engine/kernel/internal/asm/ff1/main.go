@@ -28,6 +28,7 @@ func main() {
 		makeTables()
 		whole("ff1ShortAVX512", false)
 		whole("ff1LongAVX512", true)
+		blocks512()
 	case "avx2":
 		blocks()
 	default:
@@ -510,6 +511,44 @@ func blocks() {
 	ADDQ(U32(128), at)
 	DECQ(eights)
 	JNE(LabelRef("eight"))
+	VZEROUPPER()
+	RET()
+}
+
+// blocks512 writes AES over 32 blocks at a time.
+func blocks512() {
+	TEXT("aesBlocksAVX512", NOSPLIT, "func(keys *byte, lastKey int, blocks *byte, groups int)")
+	first := Load(Param("keys"), GP64())
+	last := Load(Param("lastKey"), GP64())
+	at := Load(Param("blocks"), GP64())
+	groups := Load(Param("groups"), GP64())
+	DECQ(last)
+	var x [8]reg.VecVirtual
+	key, left, keys := ZMM(), GP64(), GP64()
+	Label("blocks")
+	VBROADCASTI32X4(Mem{Base: first}, key)
+	for i := range x {
+		x[i] = ZMM()
+		VPXORQ(Mem{Base: at, Disp: 64 * i}, key, x[i])
+	}
+	MOVQ(first, keys)
+	MOVQ(last, left)
+	Label("cycle")
+	ADDQ(U32(16), keys)
+	VBROADCASTI32X4(Mem{Base: keys}, key)
+	for i := range x {
+		wide.AESENC(key, x[i], x[i])
+	}
+	DECQ(left)
+	JNE(LabelRef("cycle"))
+	VBROADCASTI32X4(Mem{Base: keys, Disp: 16}, key)
+	for i := range x {
+		wide.AESENCLAST(key, x[i], x[i])
+		VMOVDQU64(x[i], Mem{Base: at, Disp: 64 * i})
+	}
+	ADDQ(U32(512), at)
+	DECQ(groups)
+	JNE(LabelRef("blocks"))
 	VZEROUPPER()
 	RET()
 }
