@@ -1,6 +1,289 @@
 package bench
 
-import "context"
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
 
-// tokenizerJSON measures the JSON scanners.
-func tokenizerJSON(ctx context.Context, o Options) ([]Row, error) { return nil, ctx.Err() }
+	"github.com/velonym/velonym/csvfast"
+)
+
+// tokenizerJSON measures the JSON scanners against encoding/json: the strings
+// of a request body, and one path of JSON lines.
+func tokenizerJSON(ctx context.Context, o Options) ([]Row, error) {
+	size := o.Size
+	if size == 0 {
+		size = 64 << 20
+		if o.Quick {
+			size = 1 << 20
+		}
+	}
+	rows, err := tokenizerBody(o, "JSON ids", stringsBody(size, 0), 25, 60)
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	// no goal stands for these two
+	more, err := tokenizerBody(o, "JSON, one string of ten escaped or beyond ASCII", stringsBody(size, 10), 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	rows = append(rows, more...)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	more, err = tokenizerLines(o, recordLines(size))
+	return append(rows, more...), err
+}
+
+// stringsBody makes {"data":["…",…]} of 13-digit strings; odd in a hundred hold
+// escapes or letters beyond ASCII instead.
+func stringsBody(size int64, odd int) []byte {
+	g := newGenerator(size, 11)
+	g.text(`{"data":[`)
+	for i := 0; int64(len(g.b)) < size; i++ {
+		if i > 0 {
+			g.text(",")
+		}
+		g.text(`"`)
+		switch {
+		case !g.chance(odd):
+			g.digits(g.r.IntN(1e13), 13)
+		case g.chance(25):
+			g.text(`M\u00fcller \"`)
+			g.text(g.one(givenNames))
+			g.text(`\"`)
+		case g.chance(33):
+			g.text(`a\\b\/c\n`)
+		case g.chance(50):
+			g.text("Zoé Müller 東京")
+		default:
+			g.text(`\ud83d\ude00 id`)
+		}
+		g.text(`"`)
+	}
+	g.text(`]}`)
+	return g.b
+}
+
+// recordLines makes JSON lines of about 200 bytes with an identifier at
+// patient.id.
+func recordLines(size int64) []byte {
+	g := newGenerator(size, 12)
+	for i := 0; int64(len(g.b)) < size; i++ {
+		g.text(`{"case":`)
+		g.number(i)
+		g.text(`,"patient":{"id":"`)
+		g.digits(g.r.IntN(1e13), 13)
+		g.text(`","name":"`)
+		g.text(g.one(givenNames))
+		g.text(` `)
+		g.text(g.one(familyName))
+		g.text(`","town":"`)
+		g.text(g.one(towns))
+		g.text(`"},"seen":"20`)
+		g.digits(g.r.IntN(26), 2)
+		g.text(`-`)
+		g.digits(1+g.r.IntN(12), 2)
+		g.text(`","state":"`)
+		g.text(g.one(states))
+		g.text(`","cost":`)
+		g.money()
+		g.text(`,"insured":`)
+		g.text([]string{"true", "true", "true", "false"}[g.r.IntN(4)])
+		g.text(`,"remark":"`)
+		for range 5 + g.r.IntN(4) {
+			g.text(g.one(noteWords))
+			g.text(` `)
+		}
+		g.text("\"}\n")
+	}
+	return g.b
+}
+
+// newGenerator returns a generator with room for size bytes and a little more.
+func newGenerator(size int64, seed uint64) *generator {
+	return &generator{r: rand.New(rand.NewPCG(seed, 0x76656c6f)), b: make([]byte, 0, size+4096)}
+}
+
+// visitBody scans body and looks at every string, with its escapes undone. It
+// returns the bytes of all of them, and with a list whether they are the same.
+func visitBody(a *csvfast.DataArray, body, scratch []byte, list []string) (total int, same bool, err error) {
+	if err := a.Scan(body); err != nil {
+		return 0, false, err
+	}
+	same = list == nil || len(list) == len(a.Spans)/2
+	next, escaped := len(a.Spans), a.Escaped
+	if len(escaped) > 0 {
+		next, escaped = 2*int(escaped[0]), escaped[1:]
+	}
+	for i := 0; i < len(a.Spans); i += 2 {
+		v := body[a.Spans[i] : a.Spans[i]+a.Spans[i+1]]
+		if i == next {
+			v = csvfast.UnescapeJSON(scratch[:0], v)
+			if len(escaped) > 0 {
+				next, escaped = 2*int(escaped[0]), escaped[1:]
+			}
+		}
+		if list != nil && same {
+			same = string(v) == list[i/2]
+		}
+		total += len(v)
+	}
+	return total, same, nil
+}
+
+// tokenizerBody measures a body of strings with every kernel.
+func tokenizerBody(o Options, name string, body []byte, must, aim float64) ([]Row, error) {
+	o.logf("tokenizer: %s", name)
+	best := csvfast.Kernel()
+	kernels := csvfast.Kernels()
+	array := body[len(`{"data":`) : len(body)-1]
+	var list []string
+	if err := json.Unmarshal(array, &list); err != nil {
+		return nil, err
+	}
+	scanner := new(csvfast.DataArray)
+	scratch := make([]byte, 0, 4096)
+	total := 0
+	for _, kernel := range kernels {
+		if err := csvfast.SetKernel(kernel); err != nil {
+			return nil, err
+		}
+		n, same, err := visitBody(scanner, body, scratch, list)
+		if err != nil {
+			return nil, err
+		}
+		if !same {
+			return nil, fmt.Errorf("bench: %s: kernel %s does not find the strings that encoding/json finds", name, kernel)
+		}
+		total = n
+	}
+	cases := []Case{
+		{Name: name + ": encoding/json", Amount: float64(len(body)), Run: func() error { return json.Unmarshal(array, &list) }},
+	}
+	for _, kernel := range kernels {
+		cases = append(cases, Case{Name: name + ", strict, " + kernel, Amount: float64(len(body)), Run: func() error {
+			if err := csvfast.SetKernel(kernel); err != nil {
+				return err
+			}
+			n, _, err := visitBody(scanner, body, scratch, nil)
+			if err != nil {
+				return err
+			}
+			if n != total {
+				return fmt.Errorf("bench: %s: the answer changed", name)
+			}
+			return nil
+		}})
+	}
+	return tokenizerRows(o, cases, best, must, aim)
+}
+
+// tokenizerLines measures one path of JSON lines with every kernel.
+func tokenizerLines(o Options, lines []byte) ([]Row, error) {
+	const name = "JSON lines, one path"
+	o.logf("tokenizer: %s", name)
+	best := csvfast.Kernel()
+	kernels := csvfast.Kernels()
+	finder, err := csvfast.NewPathFinder([]string{"patient.id"})
+	if err != nil {
+		return nil, err
+	}
+	plain := func(each func(id string)) error {
+		for rest := lines; len(rest) > 0; {
+			end := bytes.IndexByte(rest, '\n')
+			var record struct {
+				Patient struct{ ID string }
+			}
+			if err := json.Unmarshal(rest[:end], &record); err != nil {
+				return err
+			}
+			each(record.Patient.ID)
+			rest = rest[end+1:]
+		}
+		return nil
+	}
+	var ids []string
+	if err := plain(func(id string) { ids = append(ids, id) }); err != nil {
+		return nil, err
+	}
+	// In pieces of whole lines, as a run of a file scans.
+	const piece = 256 << 10
+	fast := func(each func(v []byte)) error {
+		for rest := lines; len(rest) > 0; {
+			n := bytes.LastIndexByte(rest[:min(piece, len(rest))], '\n') + 1
+			if err := finder.Scan(rest[:n]); err != nil {
+				return err
+			}
+			for i := 0; i < len(finder.Spans); i += 2 {
+				each(rest[finder.Spans[i] : finder.Spans[i]+finder.Spans[i+1]])
+			}
+			rest = rest[n:]
+		}
+		return nil
+	}
+	for _, kernel := range kernels {
+		if err := csvfast.SetKernel(kernel); err != nil {
+			return nil, err
+		}
+		k, same := 0, true
+		if err := fast(func(v []byte) {
+			same = same && k < len(ids) && string(v) == ids[k]
+			k++
+		}); err != nil {
+			return nil, err
+		}
+		if !same || k != len(ids) {
+			return nil, fmt.Errorf("bench: %s: kernel %s does not find the strings that encoding/json finds", name, kernel)
+		}
+	}
+	cases := []Case{{Name: name + ": encoding/json", Amount: float64(len(lines)), Run: func() error {
+		return plain(func(string) {})
+	}}}
+	for _, kernel := range kernels {
+		cases = append(cases, Case{Name: name + ", strict, " + kernel, Amount: float64(len(lines)), Run: func() error {
+			if err := csvfast.SetKernel(kernel); err != nil {
+				return err
+			}
+			n := 0
+			if err := fast(func([]byte) { n++ }); err != nil {
+				return err
+			}
+			if n != len(ids) {
+				return fmt.Errorf("bench: %s: the answer changed", name)
+			}
+			return nil
+		}})
+	}
+	rows, err := tokenizerRows(o, cases, best, 0, 0)
+	for i := range rows {
+		rows[i].Note = fmt.Sprintf("%d bytes a line", len(lines)/len(ids))
+	}
+	return rows, err
+}
+
+// tokenizerRows runs the cases, encoding/json first and then a case a kernel,
+// and sets the goals at the best kernel.
+func tokenizerRows(o Options, cases []Case, best string, must, aim float64) ([]Row, error) {
+	stats, err := Interleave(o.rounds(), cases)
+	if err != nil {
+		return nil, err
+	}
+	if err := csvfast.SetKernel(best); err != nil {
+		return nil, err
+	}
+	rows := []Row{Plain(stats[0], "GB/s", 1e9)}
+	for i, s := range stats[1:] {
+		m, a := 0.0, 0.0
+		if csvfast.Kernels()[i] == best {
+			m, a = must, aim
+		}
+		rows = append(rows, Against(s, stats[0], "GB/s", 1e9, m, a))
+	}
+	return rows, nil
+}
