@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/velonym/velonym/bench"
+)
+
+func newBench(*globals) *cobra.Command {
+	var o bench.Options
+	var results string
+	cmd := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure against peers and rooflines on this machine",
+		Args:  cobra.NoArgs,
+		RunE:  needVerb,
+	}
+	pf := cmd.PersistentFlags()
+	pf.StringVar(&results, "results", "bench/results", "folder that keeps the figures for the report")
+	pf.IntVar(&o.Rounds, "rounds", 0, "rounds in which all contenders take turns (default 7)")
+	pf.Int64Var(&o.Size, "size", 0, "bytes of generated input (default: the benchmark's own)")
+	pf.BoolVar(&o.Quick, "quick", false, "small and short: does it work? Figures are printed, not kept")
+	for _, b := range []struct {
+		name, short string
+		run         func(context.Context, bench.Options) (*bench.Section, error)
+	}{
+		{"tokenizer", "CSV and JSON tokenizers against a bare read and the standard library", bench.Tokenizer},
+	} {
+		cmd.AddCommand(&cobra.Command{
+			Use: b.name, Short: b.short, Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				o.Out = cmd.ErrOrStderr()
+				s, err := b.run(cmd.Context(), o)
+				if err != nil {
+					return err
+				}
+				if !o.Quick {
+					if err := s.Save(results); err != nil {
+						return err
+					}
+				}
+				return s.Markdown(cmd.OutOrStdout())
+			},
+		})
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use: "report", Short: "Join the kept figures into one Markdown document on standard output", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := os.Stat(results); err != nil {
+				return errors.Join(errors.New("bench report: no figures kept yet: run 'make bench', or name their folder with --results"), err)
+			}
+			return bench.Report(results, cmd.OutOrStdout())
+		},
+	})
+	return cmd
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/keys/postgres"
+	"github.com/velonym/velonym/engine/keys/sqlite"
+)
+
+func newInit(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "init",
+		Short: "Make a keystore, its master key and the issuer's key in --dir; never overwrites",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			place, masterPlace, err := g.places()
+			if err != nil {
+				return err
+			}
+			if err := g.makeFolder(); err != nil {
+				return err
+			}
+			if !isPostgres(place) {
+				if _, err := os.Lstat(place); err == nil {
+					return fmt.Errorf("init: %s is there already: it is never overwritten; use it, or name another folder with --dir", place)
+				}
+			}
+			master, made, err := initMaster(ctx, masterPlace)
+			if err != nil {
+				return err
+			}
+			undo := func(err error) error {
+				if made {
+					err = errors.Join(err, os.Remove(masterPlace))
+				}
+				return err
+			}
+			var store keys.Store
+			if isPostgres(place) {
+				store, err = postgres.Create(ctx, place)
+			} else {
+				store, err = sqlite.Create(place)
+			}
+			if err != nil {
+				return undo(err)
+			}
+			ks, err := keys.New(ctx, store, master)
+			if err != nil {
+				return undo(errors.Join(err, store.Close()))
+			}
+			defer ks.Close()
+			issuer, err := builtInIssuer(ctx, ks)
+			if err != nil {
+				return err
+			}
+			defer issuer.Close()
+			out := cmd.ErrOrStderr()
+			if !isPostgres(place) {
+				fmt.Fprintf(out, "keystore    %s\n", place)
+			}
+			if made {
+				fmt.Fprintf(out, "master key  %s (mode 0600; back it up apart from the keystore: without it every pseudonym is lost)\n", masterPlace)
+			}
+			fmt.Fprintf(out, "issuer      %s, key %s\n", issuer.Name(), issuer.KeyID())
+			return nil
+		},
+	}
+}
+
+// initMaster makes the master key file, or loads the key from env: or exec:.
+func initMaster(ctx context.Context, place string) (master *keys.MasterKey, made bool, err error) {
+	if !strings.HasPrefix(place, "env:") && !strings.HasPrefix(place, "exec:") {
+		if err := keys.NewMasterKeyFile(place); err != nil {
+			return nil, false, err
+		}
+		made = true
+	}
+	master, err = keys.LoadMasterKey(ctx, place)
+	return master, made, err
+}

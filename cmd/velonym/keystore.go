@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/keys/postgres"
+	"github.com/velonym/velonym/engine/keys/sqlite"
+)
+
+// isPostgres tells a PostgreSQL URL from a file name.
+func isPostgres(keystore string) bool {
+	return strings.HasPrefix(keystore, "postgres://") || strings.HasPrefix(keystore, "postgresql://")
+}
+
+// places returns the keystore's and the master key's places: the flags', or
+// those in --dir.
+func (g *globals) places() (keystore, masterKey string, err error) {
+	keystore, masterKey = g.keystore, g.masterKey
+	if keystore == "" {
+		if keystore, err = g.inFolder("keystore.db"); err != nil {
+			return "", "", err
+		}
+	}
+	if masterKey == "" {
+		if masterKey, err = g.inFolder("master.key"); err != nil {
+			return "", "", err
+		}
+	}
+	return keystore, masterKey, nil
+}
+
+// openKeystore opens what `velonym init` made. It never creates anything.
+func (g *globals) openKeystore(ctx context.Context) (*keys.Keystore, error) {
+	place, masterPlace, err := g.places()
+	if err != nil {
+		return nil, err
+	}
+	if !isPostgres(place) {
+		if _, err := os.Lstat(place); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("no keystore at %s yet: make one with 'velonym init', or name another folder with --dir", place)
+		}
+	}
+	master, err := keys.LoadMasterKey(ctx, masterPlace)
+	if err != nil {
+		return nil, err
+	}
+	store, err := openStore(ctx, place)
+	if err != nil {
+		return nil, err
+	}
+	ks, err := keys.New(ctx, store, master)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return ks, nil
+}
+
+// openStore opens the store at place, whatever its kind.
+func openStore(ctx context.Context, place string) (keys.Store, error) {
+	if isPostgres(place) {
+		return postgres.Open(ctx, place)
+	}
+	return sqlite.Open(place)
+}
+
+// makeFolder makes --dir, for its owner alone.
+func (g *globals) makeFolder() error {
+	dir, err := g.folder()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("init: folder %s: %w", filepath.Clean(dir), err)
+	}
+	return nil
+}

@@ -1,0 +1,12 @@
+// Command velonym replaces identifiers by pseudonyms, in bulk, under the rules
+// that a signed token carries. Run `velonym help` for its verbs.
+//
+// Data goes to standard output, everything else to standard error. Exit status:
+// 0 done, 1 failed, 2 wrong usage.
+package main
+
+import "os"
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}

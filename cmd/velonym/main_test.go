@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"velonym": main})
+}
+
+// update rewrites the expectations of `cmp` lines in the scripts.
+var update = flag.Bool("update", false, "rewrite expected files in testdata/script")
+
+// TestScripts runs one script a behaviour, in the words of someone who types
+// the commands. Every script starts in an empty folder with VELONYM_DIR set to
+// a folder that does not exist yet, and $REPO naming the repository's testdata.
+func TestScripts(t *testing.T) {
+	repo, err := filepath.Abs("../../testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata/script",
+		UpdateScripts: *update,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("VELONYM_DIR", filepath.Join(env.WorkDir, "keys"))
+			env.Setenv("VELONYM_KERNEL", "")
+			env.Setenv("REPO", repo)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"bytes":   cmdBytes,
+			"concat":  cmdConcat,
+			"lines":   cmdLines,
+			"nowhere": cmdNowhere,
+			"only":    cmdOnly,
+		},
+	})
+}
+
+// cmdBytes writes a file from Go string escapes: bytes FILE "text\r\n".
+func cmdBytes(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: bytes FILE 'escaped text'")
+	}
+	var text string
+	if _, err := fmt.Sscanf(`"`+args[1]+`"`, "%q", &text); err != nil {
+		ts.Fatalf("bytes: %v", err)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+}
+
+// cmdConcat writes files one behind the other: concat OUT FILE ….
+func cmdConcat(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: concat OUT FILE …")
+	}
+	var all string
+	for _, name := range args[1:] {
+		all += ts.ReadFile(name)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(all), 0o600))
+}
+
+// cmdLines counts the lines of a file: lines FILE N.
+func cmdLines(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: lines FILE N")
+	}
+	n := strings.Count(ts.ReadFile(args[0]), "\n")
+	if fmt.Sprint(n) != args[1] {
+		ts.Fatalf("%s has %d lines, not %s", args[0], n, args[1])
+	}
+}
+
+// cmdNowhere fails when a text stands in any of the files: nowhere TEXT FILE ….
+// stdout and stderr name the last command's output.
+func cmdNowhere(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: nowhere TEXT FILE …")
+	}
+	for _, name := range args[1:] {
+		if bytes.Contains([]byte(ts.ReadFile(name)), []byte(args[0])) {
+			ts.Fatalf("%s holds what must stand nowhere", name)
+		}
+	}
+}
+
+// cmdOnly fails when a folder holds other names than those given: only DIR NAME ….
+func cmdOnly(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: only DIR NAME …")
+	}
+	entries, err := os.ReadDir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if got, want := strings.Join(names, " "), strings.Join(args[1:], " "); got != want {
+		ts.Fatalf("%s holds %s, not %s", args[0], got, want)
+	}
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/velonym/velonym/csvfast"
+	"github.com/velonym/velonym/engine/kernel"
+)
+
+// usageError marks what the caller typed wrong: exit status 2.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+// usagef makes a usageError.
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// globals are the flags that every verb takes.
+type globals struct {
+	dir       string
+	keystore  string
+	masterKey string
+	kernel    string
+	started   bool // past cobra's own checks: errors from here on are no usage errors
+}
+
+// run executes one command line and returns its exit status.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	g := &globals{}
+	root := newRoot(g)
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(stderr, "velonym: %s\n", strings.TrimPrefix(err.Error(), "velonym: "))
+	var usage usageError
+	if errors.As(err, &usage) || !g.started {
+		fmt.Fprintln(stderr, "Run 'velonym help' or 'velonym VERB --help'.")
+		return 2
+	}
+	return 1
+}
+
+// newRoot builds the command tree.
+func newRoot(g *globals) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "velonym",
+		Short: "Replace identifiers by pseudonyms, in bulk, under a signed token",
+		Long: `Velonym replaces identifiers by pseudonyms, in bulk, under the rules that a
+signed token carries.
+
+  velonym init                                     keystore and keys in --dir
+  velonym project create NAME --retention 5y       a project and its key domain
+  velonym token create --project NAME --op pseudonymise > token
+  velonym run --token-file token --column id -o out.csv in.csv
+  velonym serve                                    the same over HTTP
+
+Data goes to standard output, everything else to standard error. Exit status:
+0 done, 1 failed, 2 wrong usage.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cmd.SetOut(cmd.ErrOrStderr())
+			_ = cmd.Help()
+			return usagef("name a verb")
+		},
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := g.useKernel(); err != nil {
+				return err
+			}
+			g.started = true
+			return nil
+		},
+	}
+	pf := root.PersistentFlags()
+	pf.StringVar(&g.dir, "dir", os.Getenv("VELONYM_DIR"), "folder of keystore and keys (env VELONYM_DIR; default $XDG_DATA_HOME/velonym)")
+	pf.StringVar(&g.keystore, "keystore", "", "keystore: a SQLite file or postgres://… (default DIR/keystore.db)")
+	pf.StringVar(&g.masterKey, "master-key", "", "master key: a 0600 file, env:NAME or exec:COMMAND (default DIR/master.key)")
+	pf.StringVar(&g.kernel, "kernel", os.Getenv("VELONYM_KERNEL"), "force a tier of kernels: auto, avx512, avx2, arm64, generic (env VELONYM_KERNEL)")
+	root.AddCommand(
+		newInit(g), newProject(g), newToken(g), newRun(g), newServe(g),
+		newBench(g), newAudit(g), newSelftest(g), newVersion(g),
+	)
+	return root
+}
+
+// useKernel forces the tier that was asked for, tokenizer and transforms alike.
+func (g *globals) useKernel() error {
+	name := g.kernel
+	if name == "" {
+		name = "auto"
+	}
+	if err := csvfast.SetKernel(name); err != nil {
+		return usagef("--kernel: %w", err)
+	}
+	if err := kernel.SetKernel(name); err != nil {
+		return usagef("--kernel: %w", err)
+	}
+	return nil
+}
+
+// folder returns --dir or its default.
+func (g *globals) folder() (string, error) {
+	if g.dir != "" {
+		return g.dir, nil
+	}
+	base := os.Getenv("XDG_DATA_HOME")
+	if base == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", usagef("no home folder to keep keys in: name one with --dir or VELONYM_DIR")
+		}
+		base = filepath.Join(home, ".local", "share")
+	}
+	return filepath.Join(base, "velonym"), nil
+}
+
+// inFolder returns the path of a file in --dir.
+func (g *globals) inFolder(name string) (string, error) {
+	dir, err := g.folder()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, name), nil
+}

@@ -1,0 +1,346 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"filippo.io/age"
+	"github.com/spf13/cobra"
+
+	"github.com/velonym/velonym/engine/audit"
+	"github.com/velonym/velonym/engine/bulk"
+	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/token"
+)
+
+// runFlags are the flags of `velonym run`.
+type runFlags struct {
+	trust     verifierFlags
+	tokenFile string
+	local     token.LocalRequest
+	norm      string
+
+	columns    []string
+	comma      string
+	format     string
+	compress   string
+	onError    string
+	part       string
+	recipients []string
+	maxMemory  int64
+	check      string
+	job        bulk.Job
+	asJSON     bool
+	quiet      bool
+}
+
+func newRun(g *globals) *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run --token-file F | --project NAME   --column NAME … [-o OUT] [FILE …]",
+		Short: "Replace the named columns of files",
+		Long: `Replaces the values of the named columns of CSV, TSV, NDJSON and Parquet files,
+plain, gzip or zstd, and passes every other byte through as it came. What is done
+with the values is in the token; with --project it is the project's own policy.
+Without a file, or with -, it reads standard input; without -o it writes standard
+output.
+
+A file that is written gets its name only when it is complete. An error names
+file, line and column, never the value, and leaves nothing behind.`,
+		Example: `  velonym run --token-file token --column national_id -o out.csv patients.csv
+  velonym run --project demo --op reverse --column 2 < out.csv > back.csv
+  velonym run --token-file t1 --column id --column doctor=t2 -o out.csv.zst in.csv.gz
+  velonym run --token-file token --column patient.id -o out.ndjson in.ndjson`,
+		RunE: func(cmd *cobra.Command, files []string) error { return f.run(cmd, g, files) },
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.tokenFile, "token-file", "", "file that holds the token, or - (default: env VELONYM_TOKEN)")
+	fl.StringVar(&f.local.Project, "project", "", "instead of a token: the local operator's short way, with the project's policy")
+	fl.StringVar(&f.local.Org, "org", "", "with --project: its organisation")
+	fl.StringVar(&f.local.Op, "op", "", "with --project: pseudonymise (default), reverse or secondary")
+	fl.StringVar(&f.local.Source, "source", "", "with --op secondary: the project that made the pseudonyms")
+	fl.StringVar(&f.local.SourceOrg, "source-org", "", "with --op secondary: its organisation")
+	fl.StringVar(&f.local.Format, "form", "", "with --project: shape of a pseudonym (default: the project's)")
+	fl.StringVar(&f.norm, "norm", "", "with --project: steps before the transform: trim, nfc, upper, lower, digits")
+	fl.StringArrayVar(&f.columns, "column", nil, "column to replace, by name, number from 1, or path in NDJSON (repeatable); NAME=TOKENFILE gives it a token of its own")
+	fl.StringVarP(&f.job.Output, "output", "o", "-", "file to write, or an existing folder")
+	fl.StringVar(&f.format, "format", "auto", "csv, tsv, ndjson or parquet (auto: by the input's suffix)")
+	fl.StringVar(&f.compress, "compress", "auto", "of the output: none, gzip or zstd (auto: by its suffix)")
+	fl.BoolVar(&f.job.NoHeader, "no-header", false, "the first row is data; name columns by number")
+	fl.BoolVar(&f.job.Ragged, "ragged", false, "let rows of other lengths pass, as long as they hold the columns")
+	fl.StringVar(&f.comma, "comma", "", "separator, one character or \\t (default: a tab for TSV, else a comma)")
+	fl.StringVar(&f.onError, "on-error", "fail", "a value that cannot be transformed: fail (stop, write nothing), null (empty the field), keep (keep its row out)")
+	fl.StringVar(&f.job.Rejects, "rejects", "", "with --on-error keep: file for the rows kept out")
+	fl.StringSliceVar(&f.job.Null, "null", nil, "values that stand for none and pass through, such as NA,NULL")
+	fl.BoolVar(&f.job.Force, "force", false, "replace an output file that exists")
+	fl.BoolVar(&f.job.Resume, "resume", false, "go on with an interrupted run")
+	fl.BoolVar(&f.job.DryRun, "dry-run", false, "count what would fail and where, write nothing")
+	fl.StringVar(&f.part, "part", "", "i/n: do the i-th of n exact shares of the file")
+	fl.IntVar(&f.job.Workers, "workers", 0, "cores to use (default: all)")
+	fl.Int64Var(&f.job.MaxMemory, "max-memory", 0, "bytes for the counters of policy document (default 1 GiB)")
+	fl.StringVar(&f.job.Mapping, "mapping", "", "also write identifier, pseudonym pairs to this file, sealed to --mapping-recipient")
+	fl.StringArrayVar(&f.recipients, "mapping-recipient", nil, "age recipient, age1… (repeatable)")
+	fl.BoolVar(&f.job.Manifest, "manifest", false, "also write OUT.velonym.json: what was done, digests of input and output")
+	fl.StringVar(&f.check, "check", "", "verify the files that a manifest names, and do nothing else")
+	fl.BoolVar(&f.asJSON, "json", false, "summary as JSON on standard error")
+	fl.BoolVar(&f.quiet, "quiet", false, "no progress and no summary")
+	f.trust.add(fl)
+	return cmd
+}
+
+func (f *runFlags) run(cmd *cobra.Command, g *globals, files []string) error {
+	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
+	if f.check != "" {
+		report, err := bulk.Check(ctx, f.check)
+		for _, line := range report {
+			fmt.Fprintln(cmd.OutOrStdout(), line)
+		}
+		return err
+	}
+	if err := f.read(files); err != nil {
+		return err
+	}
+	ks, err := g.openKeystore(ctx)
+	if err != nil {
+		return err
+	}
+	defer ks.Close()
+	verifier, err := newVerifier(ctx, ks, f.trust)
+	if err != nil {
+		return err
+	}
+	defer verifier.Close()
+	grants, err := f.grants(ctx, cmd.InOrStdin(), verifier)
+	defer func() {
+		for _, g := range grants {
+			g.Release()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	log, err := g.openAudit()
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.report(stderr, cmd, func(sum bulk.Summary, err error) error {
+		return record(log, grants, sum, err)
+	}), log.Close())
+}
+
+// read judges the flags, before anything is opened, and fills in the job.
+func (f *runFlags) read(files []string) (err error) {
+	j := &f.job
+	switch {
+	case len(f.columns) == 0:
+		return usagef("run: name the columns to replace with --column")
+	case f.local.Project != "" && f.tokenFile != "":
+		return usagef("run: give --token-file or --project, not both")
+	case f.local.Project == "" && (f.local.Op != "" || f.local.Org != "" || f.local.Source != "" || f.local.Format != "" || f.norm != ""):
+		return usagef("run: --op, --org, --source, --form and --norm go with --project; a token carries its own")
+	case f.tokenFile == "-" && (len(files) == 0 || files[0] == "-"):
+		return usagef("run: standard input cannot give both the token and the data")
+	}
+	j.Inputs = files
+	if j.Format, err = bulk.ParseFormat(f.format); err != nil {
+		return usageError{err}
+	}
+	if j.Compress, err = bulk.ParseCompression(f.compress); err != nil {
+		return usageError{err}
+	}
+	if j.OnError, err = bulk.ParseOnError(f.onError); err != nil {
+		return usageError{err}
+	}
+	if f.comma == `\t` {
+		f.comma = "\t"
+	}
+	if f.comma != "" {
+		if len(f.comma) != 1 || strings.ContainsAny(f.comma, "\"\r\n") || f.comma[0] >= utf8.RuneSelf {
+			return usagef("--comma: one ASCII character, and neither a quote nor a line end")
+		}
+		j.Comma = f.comma[0]
+	}
+	if f.part != "" {
+		i, n, ok := strings.Cut(f.part, "/")
+		var errI, errN error
+		j.Part, errI = strconv.Atoi(i)
+		j.Parts, errN = strconv.Atoi(n)
+		if !ok || errI != nil || errN != nil || j.Part < 1 || j.Parts < j.Part {
+			return usagef("--part: write i/n, for example 2/8 for the second of eight shares")
+		}
+	}
+	for _, r := range f.recipients {
+		list, err := age.ParseRecipients(strings.NewReader(r))
+		if err != nil {
+			return usagef("--mapping-recipient: %w", err)
+		}
+		j.Recipients = append(j.Recipients, list...)
+	}
+	version, commit := buildVersion()
+	j.Version = version + " " + commit
+	return nil
+}
+
+// grants returns what the token or the project allows, and gives every column
+// its plan. The first one is that of the run.
+func (f *runFlags) grants(ctx context.Context, stdin io.Reader, v *token.Verifier) (list []*token.Grant, err error) {
+	open := func(file string) (*token.Grant, error) {
+		raw, err := readToken(file, stdin)
+		if err != nil {
+			return nil, err
+		}
+		grant, err := v.Verify(ctx, raw, token.OpsAny)
+		if err != nil {
+			return nil, refusal(err)
+		}
+		list = append(list, grant)
+		return grant, nil
+	}
+	var main *token.Grant
+	for _, column := range f.columns {
+		name, file, own := strings.Cut(column, "=")
+		grant := main
+		switch {
+		case own:
+			if grant, err = open(file); err != nil {
+				return list, fmt.Errorf("column %s: %w", name, err)
+			}
+		case main == nil && f.local.Project != "":
+			if f.norm != "" {
+				f.local.Norm = strings.Split(f.norm, ",")
+			}
+			if main, err = v.Local(ctx, f.local); err != nil {
+				return list, refusal(err)
+			}
+			list = append(list, main)
+			grant = main
+		case main == nil:
+			if main, err = open(f.tokenFile); err != nil {
+				return list, err
+			}
+			grant = main
+		}
+		f.job.Columns = append(f.job.Columns, bulk.Column{Name: name, Plan: grant.Plan, Describe: describeGrant(grant)})
+		f.job.Fingerprint += grantIdentity(grant) + "\n"
+	}
+	return list, nil
+}
+
+// refusal adds a refused token's code to its text.
+func refusal(err error) error {
+	var refused *token.Error
+	if errors.As(err, &refused) {
+		return fmt.Errorf("%s: %s", refused.Code, refused.Detail)
+	}
+	return err
+}
+
+// describeGrant is what a manifest says of a column.
+func describeGrant(g *token.Grant) map[string]string {
+	p := &g.Claims.PSN
+	d := map[string]string{"op": p.Op, "project": p.Dom.Prj, "method": p.Method, "policy": p.Policy, "form": p.Fmt, "suite": "a256-1"}
+	if !strings.HasPrefix(g.Claims.ID, "local:") { // a local grant's id says nothing, and differs from run to run
+		d["token"] = g.Claims.ID
+	}
+	if p.Dom.Org != "" {
+		d["org"] = p.Dom.Org
+	}
+	if p.Src != nil {
+		d["source"] = p.Src.Prj
+	}
+	return d
+}
+
+// grantIdentity tells whether an interrupted run may go on with a grant: that
+// of another token, or of the same project with another choice, differs.
+func grantIdentity(g *token.Grant) string {
+	p := g.Claims.PSN
+	id := "project"
+	if !strings.HasPrefix(g.Claims.ID, "local:") {
+		id = g.Claims.ID
+	}
+	gen := -1
+	if p.Gen != nil {
+		gen = *p.Gen
+	}
+	var src token.Domain
+	if p.Src != nil {
+		src = *p.Src
+	}
+	return fmt.Sprintf("%q %q %q %q %q %q %q %d %d %q", id, p.Op, p.Dom, src, p.Method, p.Policy, p.Fmt, p.Tag, gen, p.Norm)
+}
+
+// record writes what was done into the audit log, one record a grant.
+func record(log *audit.Log, grants []*token.Grant, sum bulk.Summary, runErr error) error {
+	outcome := "OK"
+	if runErr != nil {
+		outcome = "FAILED"
+	}
+	id := token.NewID()
+	for _, g := range grants {
+		psn := &g.Claims.PSN
+		r := audit.Record{
+			Kind: "run", Request: id, JTI: g.Claims.ID, Project: psn.Dom.Prj, Org: psn.Dom.Org, Op: psn.Op,
+			Values: sum.Values + sum.Empty + sum.Errors, Empty: sum.Empty, Bad: sum.Errors, Outcome: outcome, Sync: true,
+		}
+		if psn.Src != nil {
+			r.Source, r.SrcOrg = psn.Src.Prj, psn.Src.Org
+		}
+		if err := log.Append(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// report does the job, says how far it is and what it did, and hands the
+// outcome to record, if there is one.
+func (f *runFlags) report(w io.Writer, cmd *cobra.Command, record func(bulk.Summary, error) error) error {
+	j := f.job
+	j.Stdin, j.Stdout = cmd.InOrStdin(), cmd.OutOrStdout()
+	bar := newProgress(w, f.quiet || f.asJSON)
+	j.Progress = bar.show
+	j.Warn = func(s string) { fmt.Fprintf(w, "velonym: %s\n", s) }
+	sum, err := bulk.Run(cmd.Context(), j)
+	bar.done()
+	if record != nil {
+		err = errors.Join(err, record(sum, err))
+	}
+	if errors.Is(err, bulk.ErrUsage) {
+		return usageError{err}
+	}
+	if f.asJSON {
+		code := "OK"
+		if err != nil {
+			code = "FAILED"
+		}
+		return errors.Join(err, json.NewEncoder(w).Encode(struct {
+			bulk.Summary
+			Outcome string `json:"outcome"`
+			Kernel  string `json:"kernel"`
+		}{sum, code, kernel.Kernel()}))
+	}
+	for _, e := range sum.Failures {
+		fmt.Fprintf(w, "%s: line %d, column %q: %s\n", e.File, e.Line, e.Column, e.Code)
+	}
+	if err == nil && !f.quiet {
+		fmt.Fprintf(w, "%d rows, %d values replaced (about %d different), %d empty, %d not transformed, %.2f s, %.0f MB/s, kernel %s\n",
+			sum.Rows, sum.Values, sum.Distinct, sum.Empty, sum.Errors, sum.Seconds, float64(sum.BytesIn)/1e6/max(sum.Seconds, 1e-9), kernel.Kernel())
+	}
+	return err
+}
+
+// openAudit opens the record of what was done, beside the keystore.
+func (g *globals) openAudit() (*audit.Log, error) {
+	path, err := g.inFolder("audit.jsonl")
+	if err != nil {
+		return nil, err
+	}
+	return audit.Open(path, audit.Options{})
+}

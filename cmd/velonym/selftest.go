@@ -1,0 +1,35 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/testdata"
+)
+
+func newSelftest(*globals) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "selftest [--vectors FILE]",
+		Short: "Known answers on every kernel that this CPU has; names the one chosen",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			vectors := testdata.A2561
+			if file != "" {
+				var err error
+				if vectors, err = os.ReadFile(file); err != nil {
+					return fmt.Errorf("selftest: %w", err)
+				}
+			}
+			if err := suite.SelfTest(cmd.OutOrStdout(), vectors); err != nil {
+				return fmt.Errorf("selftest: %w", err)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&file, "vectors", "", "a vector file instead of the built-in one")
+	return cmd
+}

@@ -1,0 +1,283 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/velonym/velonym/engine/audit"
+	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/server"
+)
+
+// serveFlags are the flags of `velonym serve`.
+type serveFlags struct {
+	trust    verifierFlags
+	cfg      server.Config
+	listen   string
+	admin    string
+	cert     string
+	key      string
+	clientCA string
+	audit    string
+	auditMax int64
+	logFile  string
+	drain    time.Duration
+}
+
+func newServe(g *globals) *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "The two documented endpoints over HTTP",
+		Long: `Serves POST /api/request-psn and POST /api/request-psn-rev, JSON and CSV, with
+/healthz, /readyz and /openapi.json beside them.
+
+SIGTERM and SIGINT: readiness goes down, requests in flight are answered, then it
+stops. SIGHUP: certificate, issuer keys, log and audit files are read or opened
+again.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.serve(cmd.Context(), g, cmd.ErrOrStderr()) },
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.listen, "listen", "127.0.0.1:8080", "HOST:PORT, unix:PATH, or systemd[:NAME] for an activated socket")
+	fl.StringVar(&f.admin, "admin-listen", "", "second listener, for /metrics and the like; without it /metrics is on the first")
+	fl.StringVar(&f.cert, "tls-cert", "", "certificate chain (PEM); read again when it changes")
+	fl.StringVar(&f.key, "tls-key", "", "its private key (PEM)")
+	fl.StringVar(&f.clientCA, "client-ca", "", "require client certificates signed by these authorities (PEM)")
+	f.trust.add(fl)
+	fl.Int64Var(&f.cfg.MaxBody, "max-body", 256<<20, "largest body in bytes, after decompression")
+	fl.Int64Var(&f.cfg.MaxInFlight, "max-in-flight-bytes", 2<<30, "memory of all requests in flight in bytes; more are answered 503")
+	fl.IntVar(&f.cfg.MaxConns, "max-connections", 4096, "open connections")
+	fl.IntVar(&f.cfg.Workers, "workers", 0, "cores that share one large request (default: all)")
+	fl.DurationVar(&f.cfg.HeaderTimeout, "header-timeout", 10*time.Second, "time for a request's header")
+	fl.DurationVar(&f.cfg.IdleTimeout, "idle-timeout", 2*time.Minute, "time a connection is kept without a request")
+	fl.DurationVar(&f.cfg.StallTimeout, "stall-timeout", 30*time.Second, "longest pause within a body, or in taking an answer")
+	fl.Int64Var(&f.cfg.MinRate, "min-rate", 16<<10, "least mean rate of a body and of taking an answer, bytes a second")
+	fl.DurationVar(&f.cfg.DrainDelay, "drain-delay", time.Second, "between the end of readiness and the end of listening")
+	fl.DurationVar(&f.drain, "drain-timeout", 30*time.Second, "longest wait for requests in flight when stopping")
+	fl.StringArrayVar(&f.cfg.CORS, "cors", nil, "origin that browsers may call from (repeatable; default: none)")
+	fl.BoolVar(&f.cfg.Pprof, "pprof", false, "profiles on the admin listener")
+	fl.StringVar(&f.audit, "audit", "", "audit file (default DIR/audit.jsonl; none: no record)")
+	fl.Int64Var(&f.auditMax, "audit-max-size", 256<<20, "rotate the audit file at so many bytes; 0: never")
+	fl.BoolVar(&f.cfg.AuditContinue, "audit-continue", false, "go on answering when the audit record cannot be written")
+	fl.StringVar(&f.logFile, "log", "", "log file, opened again on SIGHUP (default: standard error)")
+	fl.BoolVar(&f.cfg.AccessLog, "access-log", false, "log every request, not only refused ones")
+	return cmd
+}
+
+// closers are closed in the reverse order in which they were opened.
+type closers []func() error
+
+func (c *closers) add(f func() error) { *c = append(*c, f) }
+
+func (c closers) close() error {
+	var errs []error
+	for i := len(c) - 1; i >= 0; i-- {
+		errs = append(errs, c[i]())
+	}
+	return errors.Join(errs...)
+}
+
+func (f *serveFlags) serve(ctx context.Context, g *globals, stderr io.Writer) (err error) {
+	if (f.cert == "") != (f.key == "") {
+		return usagef("serve: --tls-cert and --tls-key go together")
+	}
+	if f.clientCA != "" && f.cert == "" {
+		return usagef("serve: --client-ca needs --tls-cert and --tls-key")
+	}
+	if f.cfg.Pprof && f.admin == "" {
+		return usagef("serve: --pprof needs --admin-listen")
+	}
+	var open closers
+	defer func() { err = errors.Join(err, open.close()) }()
+	s, err := f.assemble(ctx, g, stderr, &open)
+	if err != nil {
+		return err
+	}
+	ln, err := server.Listen(f.listen)
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, 2)
+	var running sync.WaitGroup
+	running.Add(1)
+	go func() {
+		defer running.Done()
+		failed <- s.Serve(ln)
+	}()
+	if f.admin != "" {
+		admin, err := server.Listen(f.admin)
+		if err != nil {
+			return errors.Join(err, s.Shutdown(ctx))
+		}
+		hs := &http.Server{Handler: s.Admin(), ReadHeaderTimeout: 10 * time.Second}
+		open.add(hs.Close)
+		go func() {
+			if err := hs.Serve(admin); !errors.Is(err, http.ErrServerClosed) {
+				failed <- err
+			}
+		}()
+	}
+	f.cfg.Log.Info("serving", "url", f.url(ln), "kernel", kernel.Kernel())
+	if err := server.Notify("READY=1"); err != nil {
+		f.cfg.Log.Warn("systemd was not told", "error", err.Error())
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-hup:
+			_ = s.Reload() // it logs what failed; what was in use stays in use
+		case err := <-failed:
+			return errors.Join(err, s.Shutdown(ctx))
+		case <-ctx.Done():
+			if err := server.Notify("STOPPING=1"); err != nil {
+				f.cfg.Log.Warn("systemd was not told", "error", err.Error())
+			}
+			end, cancel := context.WithTimeout(context.Background(), f.cfg.DrainDelay+f.drain)
+			defer cancel()
+			err := s.Shutdown(end)
+			running.Wait()
+			return err
+		}
+	}
+}
+
+// url is where the server answers, for people to read.
+func (f *serveFlags) url(ln net.Listener) string {
+	if ln.Addr().Network() == "unix" {
+		return "unix:" + ln.Addr().String()
+	}
+	scheme := "http"
+	if f.cert != "" {
+		scheme = "https"
+	}
+	return scheme + "://" + ln.Addr().String()
+}
+
+// assemble opens all that the server stands on.
+func (f *serveFlags) assemble(ctx context.Context, g *globals, stderr io.Writer, open *closers) (*server.Server, error) {
+	logTo := stderr
+	if f.logFile != "" {
+		file, err := openLogFile(f.logFile)
+		if err != nil {
+			return nil, err
+		}
+		open.add(file.Close)
+		logTo = file
+		f.cfg.OnReload = append(f.cfg.OnReload, server.ReloadHook{Name: "log file", Func: file.Reopen})
+	}
+	f.cfg.Log = slog.New(slog.NewJSONHandler(logTo, nil))
+	f.trust.log = f.cfg.Log
+
+	ks, err := g.openKeystore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	open.add(ks.Close)
+	verifier, err := newVerifier(ctx, ks, f.trust)
+	if err != nil {
+		return nil, err
+	}
+	open.add(func() error { verifier.Close(); return nil })
+	f.cfg.OnReload = append(f.cfg.OnReload, server.ReloadHook{Name: "issuer keys", Func: verifier.Reload})
+	f.cfg.Verifier, f.cfg.Keystore = verifier, ks
+
+	if f.audit != "none" {
+		path := f.audit
+		if path == "" {
+			if path, err = g.inFolder("audit.jsonl"); err != nil {
+				return nil, err
+			}
+		}
+		log, err := audit.Open(path, audit.Options{MaxSize: f.auditMax, Delay: 50 * time.Millisecond})
+		if err != nil {
+			return nil, err
+		}
+		open.add(log.Close)
+		f.cfg.Audit = log
+		f.cfg.OnReload = append(f.cfg.OnReload, server.ReloadHook{Name: "audit file", Func: log.Reopen})
+	}
+	if f.cert != "" {
+		if f.cfg.TLS, err = server.LoadTLS(f.cert, f.key, f.clientCA); err != nil {
+			return nil, err
+		}
+	}
+	f.cfg.Metrics = f.admin == ""
+	f.cfg.Version, f.cfg.Commit = buildVersion()
+	f.cfg.Kernel = kernel.Kernel()
+
+	sweep, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var swept sync.WaitGroup
+	swept.Add(1)
+	go func() {
+		defer swept.Done()
+		ks.Sweeper(sweep, time.Minute, f.tellSwept)
+	}()
+	open.add(func() error { stop(); swept.Wait(); return nil })
+	return server.New(f.cfg)
+}
+
+// tellSwept logs what the sweep of ended retentions destroyed.
+func (f *serveFlags) tellSwept(receipts []keys.Receipt, err error) {
+	for _, r := range receipts {
+		f.cfg.Log.Info("retention over: keys destroyed", "project", r.Project)
+	}
+	if err != nil {
+		f.cfg.Log.Error("sweep of ended retentions failed", "error", err.Error())
+	}
+}
+
+// logFile is a log that can be renamed away under the process.
+type logFile struct {
+	path string
+	mu   sync.Mutex
+	f    *os.File
+}
+
+func openLogFile(path string) (*logFile, error) {
+	l := &logFile{path: path}
+	return l, l.Reopen()
+}
+
+// Reopen opens the file's name again, after someone moved the file.
+func (l *logFile) Reopen() error {
+	f, err := os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("log: %w", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	old := l.f
+	l.f = f
+	if old != nil {
+		return old.Close()
+	}
+	return nil
+}
+
+func (l *logFile) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.f.Write(b)
+}
+
+func (l *logFile) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.f.Close()
+}

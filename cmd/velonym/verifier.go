@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/token"
+)
+
+// verifierFlags say whom to trust besides the built-in issuer.
+type verifierFlags struct {
+	jwks     []string
+	secrets  []string
+	audience string
+	log      *slog.Logger
+}
+
+func (v *verifierFlags) add(f *pflag.FlagSet) {
+	f.StringArrayVar(&v.jwks, "jwks", nil, "trust an issuer: ISS=FILE or ISS=https://… of its JWK Set (repeatable; ISS is the iss of its tokens)")
+	f.StringArrayVar(&v.secrets, "hs256", nil, "trust an issuer with a shared secret: ISS=FILE of 32 bytes or more (repeatable)")
+	f.StringVar(&v.audience, "audience", "", "aud that tokens must name (default "+token.DefaultAudience+")")
+}
+
+// trusted reads the flags into issuers, in the order in which they are named.
+func (v *verifierFlags) trusted() ([]token.TrustedIssuer, error) {
+	var list []token.TrustedIssuer
+	find := func(flag, s string) (*token.TrustedIssuer, string, error) {
+		iss, source, ok := strings.Cut(s, "=")
+		if !ok || iss == "" || source == "" {
+			return nil, "", usagef("--%s: write ISS=%s, where ISS is the iss of the issuer's tokens", flag, s)
+		}
+		for i := range list {
+			if list[i].Name == iss {
+				return &list[i], source, nil
+			}
+		}
+		list = append(list, token.TrustedIssuer{Name: iss})
+		return &list[len(list)-1], source, nil
+	}
+	for _, s := range v.jwks {
+		t, source, err := find("jwks", s)
+		if err != nil {
+			return nil, err
+		}
+		if strings.HasPrefix(source, "https://") || strings.HasPrefix(source, "http://") {
+			t.JWKSURL = source
+		} else {
+			t.JWKSFile = source
+		}
+	}
+	for _, s := range v.secrets {
+		t, source, err := find("hs256", s)
+		if err != nil {
+			return nil, err
+		}
+		secret, err := os.ReadFile(source)
+		if err != nil {
+			return nil, fmt.Errorf("--hs256: %w", err)
+		}
+		t.Secret = bytes.TrimSpace(secret)
+	}
+	return list, nil
+}
+
+// newVerifier returns a verifier that trusts the keystore's own issuer and
+// those of the flags.
+func newVerifier(ctx context.Context, ks *keys.Keystore, f verifierFlags) (*token.Verifier, error) {
+	issuer, err := builtInIssuer(ctx, ks)
+	if err != nil {
+		return nil, err
+	}
+	defer issuer.Close() // the verifier keeps its public key alone
+	trusted, err := f.trusted()
+	if err != nil {
+		return nil, err
+	}
+	return token.NewVerifier(token.Config{Keystore: ks, Issuer: issuer, Trusted: trusted, Audience: f.audience, Log: f.log})
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/velonym/velonym/csvfast"
+	"github.com/velonym/velonym/engine/kernel"
+)
+
+// versionInfo is what `velonym version --json` prints.
+type versionInfo struct {
+	Version   string   `json:"version"`
+	Commit    string   `json:"commit"`
+	Go        string   `json:"go"`
+	Platform  string   `json:"platform"`
+	Suite     string   `json:"suite"`
+	Unicode   string   `json:"unicode"` // of the norm steps nfc, upper, lower
+	Kernel    string   `json:"kernel"`
+	Tokenizer string   `json:"tokenizer"`
+	Kernels   []string `json:"kernels"` // all that this CPU can run, best first
+	Features  []string `json:"features"`
+}
+
+// buildVersion reads version and commit from what the linker kept of the build.
+func buildVersion() (version, commit string) {
+	version, commit = "devel", "unknown"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return version, commit
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		version = v
+	}
+	dirty := ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			commit = s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			dirty = "+"
+		}
+	}
+	return version, commit + dirty
+}
+
+func newVersion(*globals) *cobra.Command {
+	var asJSON, kernelsOnly bool
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Version, commit, Go, kernels and CPU features",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			out := cmd.OutOrStdout()
+			if kernelsOnly {
+				_, err := fmt.Fprintln(out, strings.Join(kernel.Kernels(), ","))
+				return err
+			}
+			v := versionInfo{
+				Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Suite: "a256-1", Unicode: norm.Version,
+				Kernel: kernel.Kernel(), Tokenizer: csvfast.Kernel(), Kernels: kernel.Kernels(), Features: kernel.Features(),
+			}
+			v.Version, v.Commit = buildVersion()
+			if asJSON {
+				enc := json.NewEncoder(out)
+				enc.SetIndent("", "  ")
+				return enc.Encode(v)
+			}
+			_, err := fmt.Fprintf(out, "velonym %s (commit %s)\n%s %s, suite %s, Unicode %s\nkernel %s, tokenizer %s (this CPU runs: %s)\ncpu %s\n",
+				v.Version, v.Commit, v.Go, v.Platform, v.Suite, v.Unicode, v.Kernel, v.Tokenizer,
+				strings.Join(v.Kernels, ", "), strings.Join(v.Features, " "))
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	cmd.Flags().BoolVar(&kernelsOnly, "kernels", false, "only the kernels that this CPU runs, best first, with commas between")
+	return cmd
+}
