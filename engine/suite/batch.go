@@ -58,6 +58,7 @@ type work struct {
 	value, tmp, msg, c []byte
 	random             []byte
 	stage              stage
+	pool               pool
 	nfc                norm.Iter
 	span               [2]uint32
 	count              [1]uint64
@@ -77,13 +78,6 @@ func (p *Plan) Transform(b *Batch) {
 	if p.op == Secondary {
 		b.work.clean()
 	}
-}
-
-// TransformParallel is Transform over that many goroutines at most: the same results
-// in the same order. Up to 1,000 values, and batches of policy document, which need
-// their order, run in the calling goroutine.
-func (p *Plan) TransformParallel(b *Batch, workers int) {
-	p.Transform(b)
 }
 
 // portable transforms the values from to to one by one. It is the specification of the

@@ -528,3 +528,92 @@ func TestNoAllocations(t *testing.T) {
 		}
 	})
 }
+
+// TestParallel holds TransformParallel against Transform, with values of one length
+// and of many, good and bad.
+func TestParallel(t *testing.T) {
+	k := testKeys(t)
+	eachKernel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(21, 9))
+		for round, s := range allSpecs() {
+			if round%4 != 0 {
+				continue
+			}
+			n := []int{900, 1001, piece, piece + 1, 3*piece - 5}[round/4%5]
+			values := make([][]byte, n)
+			for i := range values {
+				values[i] = []byte(fmt.Sprintf("%013d", i))
+				if round%3 == 0 || round%3 == 1 && i == n/2 {
+					values[i] = value(r)
+				}
+			}
+			p := plan(t, Pseudonymise, s, k)
+			a, b := batchOf(values), batchOf(values)
+			a.Pre, a.Post, b.Pre, b.Post = "<", "\n", "<", "\n"
+			a.Doc, b.Doc = p.NewDocument(), p.NewDocument()
+			a.Dst, b.Dst = []byte("head"), []byte("head")
+			p.Transform(a)
+			p.TransformParallel(b, 3)
+			same(t, s.name(), b, a)
+			if at := scatter(r, p, values); at != nil {
+				at.Doc = p.NewDocument()
+				p.TransformParallel(at, 3)
+				for i := range n {
+					if !bytes.Equal(at.result(i), a.result(i)) {
+						t.Fatalf("%s: value %d scattered is %q, want %q", s.name(), i, at.result(i), a.result(i))
+					}
+				}
+			}
+			if s.Method == Reversible {
+				q := plan(t, Reverse, s, k)
+				x := make([][]byte, n)
+				for i := range x {
+					x[i] = a.result(i)
+				}
+				c, d := batchOf(x), batchOf(x)
+				q.Transform(c)
+				q.TransformParallel(d, 2)
+				q.TransformParallel(d, 2) // appends to what is there
+				if !bytes.Equal(d.Dst, append(bytes.Clone(c.Dst), c.Dst...)) {
+					t.Fatalf("%s: reverse differs", s.name())
+				}
+				for i := range n {
+					if !bytes.Equal(d.result(i), c.result(i)) {
+						t.Fatalf("%s: reverse: value %d", s.name(), i)
+					}
+				}
+			}
+		}
+	})
+}
+
+func benchBatch(n int) *Batch {
+	r := rand.New(rand.NewPCG(1, 9))
+	b := &Batch{Pre: `"`, Post: `",`}
+	for range n {
+		b.Spans = append(b.Spans, uint32(len(b.Src)), 13)
+		b.Src = fmt.Appendf(b.Src, "%013d,", r.Int64N(1e13))
+	}
+	return b
+}
+
+func BenchmarkTransform(b *testing.B) {
+	k := testKeys(b)
+	p, err := NewPlan(Pseudonymise, Spec{Method: Reversible, Policy: Same, Format: Pair62, Gen: -1}, k)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer p.Close()
+	for _, n := range []int{1, 10, 1000, 1000000} {
+		for workers := 1; workers <= 2; workers++ {
+			b.Run(fmt.Sprintf("%d/workers%d", n, workers), func(b *testing.B) {
+				t := benchBatch(n)
+				for b.Loop() {
+					t.Dst = t.Dst[:0]
+					p.TransformParallel(t, workers)
+				}
+				b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mvalues/s")
+			})
+		}
+	}
+}

@@ -1,0 +1,165 @@
+package suite
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	inline = 1000 // values up to which other goroutines cost more than they bring
+	piece  = 4096 // values a piece: input, results and spans stay within a second-level cache
+)
+
+// pool is what TransformParallel keeps in a batch between calls.
+type pool struct {
+	workers []Batch
+	pieces  []part
+}
+
+// part is the outcome of one piece.
+type part struct {
+	dst  []byte // its results: in the place guessed for them, or in a buffer of its own
+	own  []byte // that buffer, for the next time
+	bad  []ValueError
+	base int // where they begin in the batch's Dst, as far as Out knows
+}
+
+// TransformParallel is Transform over that many goroutines at most: the same results
+// in the same order. Up to 1,000 values, and batches of policy document, which need
+// their order, run in the calling goroutine.
+func (p *Plan) TransformParallel(b *Batch, workers int) {
+	n := len(b.Spans) / 2
+	pieces := (n + piece - 1) / piece
+	workers = min(workers, pieces)
+	if n <= inline || workers < 2 || p.op != Reverse && p.forward.spec.Policy == PerDocument {
+		p.Transform(b)
+		return
+	}
+	b.Bad = b.Bad[:0]
+	b.Out = grow(b.Out[:0], 2*n)[:2*n]
+	q := &b.work.pool
+	for len(q.workers) < workers {
+		q.workers = append(q.workers, Batch{})
+	}
+	for len(q.pieces) < pieces {
+		q.pieces = append(q.pieces, part{})
+	}
+	// Most values of most batches make rows of one length: their place is known before.
+	row := 0
+	if b.At == nil && (p.op == Pseudonymise && p.forward.oneBlock() || p.op == Secondary && p.forward.oneBlock() && p.reverse.oneBlock()) {
+		row = len(b.Pre) + p.forward.form.EncodedLen(16) + len(b.Post)
+	}
+	begin := len(b.Dst)
+	if row > 0 {
+		b.Dst = grow(b.Dst, n*row)
+	}
+	each(workers, pieces, func(w, i int) {
+		t, r := &q.workers[w], &q.pieces[i]
+		from, to := i*piece, min(n, (i+1)*piece)
+		t.Src, t.Spans, t.Pre, t.Post = b.Src, b.Spans[2*from:2*to], b.Pre, b.Post
+		t.Out, t.Bad = b.Out[2*from:2*to], r.bad[:0]
+		t.At = nil
+		switch {
+		case b.At != nil:
+			t.At, t.Dst = b.At[from:to], b.Dst
+		case row > 0:
+			r.base = begin + from*row
+			t.Dst = b.Dst[r.base:r.base:min(cap(b.Dst), begin+to*row)]
+		default:
+			r.base, t.Dst = 0, r.own[:0]
+		}
+		p.run(t, 0, to-from)
+		r.dst, r.bad = t.Dst, t.Bad
+		if row == 0 {
+			r.own = t.Dst
+		} else {
+			shift(t.Out, r.base)
+		}
+		if p.op == Secondary {
+			t.work.clean()
+		}
+		t.Dst, t.Out, t.Bad, t.Src, t.Spans, t.At = nil, nil, nil, nil, nil, nil
+	})
+	for i := range pieces {
+		for _, e := range q.pieces[i].bad {
+			b.Bad = append(b.Bad, ValueError{e.Index + i*piece, e.Code})
+		}
+	}
+	if b.At != nil {
+		return
+	}
+	end, moved := begin, false
+	for i := range pieces {
+		r := &q.pieces[i]
+		moved = moved || row == 0 || r.base != end || len(r.dst) != min(piece, n-i*piece)*row
+		end += len(r.dst)
+	}
+	if !moved {
+		b.Dst = b.Dst[:end]
+		return
+	}
+	dst := b.Dst
+	if row > 0 {
+		// Some pieces lie in Dst, not all where they belong.
+		dst = append(make([]byte, 0, end), b.Dst[:begin]...)
+	}
+	dst = grow(dst[:begin], end-begin)[:end]
+	starts := make([]int, pieces)
+	for i := 1; i < pieces; i++ {
+		starts[i] = starts[i-1] + len(q.pieces[i-1].dst)
+	}
+	each(workers, pieces, func(_, i int) {
+		r := &q.pieces[i]
+		at := begin + starts[i]
+		copy(dst[at:], r.dst)
+		shift(b.Out[2*i*piece:2*min(n, (i+1)*piece)], at-r.base)
+	})
+	for i := range pieces {
+		q.pieces[i].dst = nil
+	}
+	b.Dst = dst
+}
+
+// shift moves the offsets of off, len pairs.
+func shift(out []uint32, by int) {
+	if by == 0 {
+		return
+	}
+	for i := 0; i < len(out); i += 2 {
+		out[i] += uint32(by)
+	}
+}
+
+// each calls f(worker, i) for all i below n, over so many goroutines, the caller's
+// among them. A panic in one of them is passed on.
+func each(workers, n int, f func(worker, i int)) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	var failed atomic.Pointer[any]
+	work := func(w int) {
+		defer func() {
+			if e := recover(); e != nil {
+				failed.CompareAndSwap(nil, &e)
+			}
+		}()
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= n || failed.Load() != nil {
+				return
+			}
+			f(w, i)
+		}
+	}
+	for w := 1; w < workers; w++ {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			work(w)
+		}()
+	}
+	work(0)
+	wg.Wait()
+	if e := failed.Load(); e != nil {
+		panic(*e)
+	}
+}
