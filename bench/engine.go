@@ -1,0 +1,552 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+
+	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/suite"
+)
+
+// engineBatch is the number of values of a batch that stays in the cache.
+const engineBatch = 1024
+
+// Engine measures the transforms, batches of 1,024 values in the cache on one
+// core, against the CPU's raw AES-256 block rate in the same tier, and the rows
+// that have another measure against that. Every contender's answer is checked
+// before it is timed. It leaves the best kernels chosen.
+func Engine(ctx context.Context, o Options) (*Section, error) {
+	defer kernel.SetKernel("auto")
+	e := &engineBench{r: rand.New(rand.NewPCG(20, 26)), best: kernel.Kernels()[0]}
+	defer e.close()
+	if err := e.open(); err != nil {
+		return nil, err
+	}
+	s := &Section{
+		Name:    "engine",
+		Title:   "Transforms",
+		Command: "velonym bench engine",
+		Notes: []string{fmt.Sprintf("One core, batches of %d values in the cache, result rows ended by a line feed, `pair62` where not said otherwise. "+
+			"Raw AES is AES-256 over whole blocks in the cache and nothing else; ratios to it are shares. All contenders take turns in every round.", engineBatch)},
+	}
+	for _, part := range []func(context.Context, Options, *Section) error{e.shares, e.portable, e.hashes, e.digits, e.allocations, e.workers} {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := part(ctx, o, s); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// engineBench holds what the parts share.
+type engineBench struct {
+	r      *rand.Rand
+	best   string // the best tier
+	secret [32]byte
+	keys   [2]*suite.Keys
+	plans  []*suite.Plan
+	blocks *kernel.Blocks
+}
+
+func (e *engineBench) open() (err error) {
+	var secret [2][32]byte
+	for i := range secret {
+		kernel.Random(secret[i][:])
+		if e.keys[i], err = suite.NewKeys(fmt.Sprint("bench", i), "", []suite.Secret{{Gen: 0, Active: true, S: secret[i]}}); err != nil {
+			return err
+		}
+	}
+	e.blocks, err = kernel.NewBlocks(&secret[0])
+	return err
+}
+
+func (e *engineBench) close() {
+	for _, p := range e.plans {
+		p.Close()
+	}
+	for _, k := range e.keys {
+		if k != nil {
+			k.Release()
+		}
+	}
+	if e.blocks != nil {
+		e.blocks.Release()
+	}
+}
+
+// plan opens a plan of the first domain; close closes it.
+func (e *engineBench) plan(op suite.Op, s suite.Spec) (*suite.Plan, error) {
+	p, err := suite.NewPlan(op, s, e.keys[0])
+	if err == nil {
+		e.plans = append(e.plans, p)
+	}
+	return p, err
+}
+
+// values makes n values of least to most characters out of an alphabet.
+func (e *engineBench) values(n, least, most int, alphabet string) (src []byte, spans []uint32) {
+	for range n {
+		l := least + e.r.IntN(most-least+1)
+		spans = append(spans, uint32(len(src)), uint32(l))
+		for range l {
+			src = append(src, alphabet[e.r.IntN(len(alphabet))])
+		}
+	}
+	return append(make([]byte, 0, len(src)+64), src...), spans
+}
+
+const (
+	digits  = "0123456789"
+	letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+)
+
+// engineJob is one plan on one batch, in one tier.
+type engineJob struct {
+	name, tier string
+	plan       *suite.Plan
+	b          *suite.Batch
+}
+
+func newEngineJob(name, tier string, p *suite.Plan, src []byte, spans []uint32) *engineJob {
+	return &engineJob{name: name, tier: tier, plan: p, b: &suite.Batch{Src: src, Spans: spans, Post: "\n"}}
+}
+
+// run is the job once, in its tier.
+func (j *engineJob) run() error {
+	if err := kernel.SetKernel(j.tier); err != nil {
+		return err
+	}
+	j.b.Dst = j.b.Dst[:0]
+	j.plan.Transform(j.b)
+	return nil
+}
+
+// checked runs the job on its tier and on the portable one and compares them.
+func (j *engineJob) checked() error {
+	tier := j.tier
+	defer func() { j.tier = tier }()
+	j.tier = "generic"
+	if err := j.run(); err != nil {
+		return err
+	}
+	want := bytes.Clone(j.b.Dst)
+	j.tier = tier
+	if err := j.run(); err != nil {
+		return err
+	}
+	if len(j.b.Bad) > 0 || len(want) == 0 || !bytes.Equal(j.b.Dst, want) {
+		return fmt.Errorf("bench: %s: the %s kernels give another result than the portable code", j.name, tier)
+	}
+	return nil
+}
+
+// repeats is how often a contender does its batch in a call.
+const repeats = 16
+
+// timed is the job as a contender.
+func (j *engineJob) timed() Case {
+	return Case{Name: j.name, Amount: float64(repeats * len(j.b.Spans) / 2), Run: func() error {
+		for range repeats {
+			if err := j.run(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
+}
+
+// raw is AES over as many blocks as a batch has values.
+func (e *engineBench) raw(tier string) Case {
+	data := make([]byte, 16*engineBatch)
+	return Case{Name: "raw AES-256 blocks, " + tier, Amount: repeats * engineBatch, Run: func() error {
+		if err := kernel.SetKernel(tier); err != nil {
+			return err
+		}
+		for range repeats {
+			e.blocks.Encrypt(data)
+		}
+		return nil
+	}}
+}
+
+// shares measures what is made of AES against AES.
+func (e *engineBench) shares(_ context.Context, o Options, s *Section) error {
+	same := suite.Spec{Method: suite.Reversible, Policy: suite.Same, Format: suite.Pair62, Gen: -1}
+	forward, err := e.plan(suite.Pseudonymise, same)
+	if err != nil {
+		return err
+	}
+	reverse, err := e.plan(suite.Reverse, same)
+	if err != nil {
+		return err
+	}
+	second, err := suite.NewSecondary(same, e.keys[0], same, e.keys[1])
+	if err != nil {
+		return err
+	}
+	e.plans = append(e.plans, second)
+
+	type row struct {
+		j         *engineJob
+		must, aim float64
+	}
+	var rows []row
+	tiers := map[string]bool{}
+	add := func(j *engineJob, must, aim float64) error {
+		tiers[j.tier] = true
+		rows = append(rows, row{j, must, aim})
+		return j.checked()
+	}
+	short, shortSpans := e.values(engineBatch, 8, 15, letters)
+	for _, tier := range kernel.Kernels() {
+		must, aim := 0.3, 0.45
+		switch tier {
+		case "avx512":
+			must, aim = 0.35, 0.55
+		case "generic":
+			continue
+		}
+		if err := add(newEngineJob("forward, one block, "+tier, tier, forward, short, shortSpans), must, aim); err != nil {
+			return err
+		}
+	}
+	if e.best != "generic" {
+		f := newEngineJob("", e.best, forward, short, shortSpans)
+		if err := f.run(); err != nil {
+			return err
+		}
+		pseudonyms, out := bytes.Clone(f.b.Dst), slices.Clone(f.b.Out)
+		back := newEngineJob("reverse, one block", e.best, reverse, pseudonyms, out)
+		if err := add(back, 0.3, 0.5); err != nil {
+			return err
+		}
+		for i := range engineBatch {
+			got := back.b.Dst[back.b.Out[2*i]:][:back.b.Out[2*i+1]]
+			if want := short[shortSpans[2*i]:][:shortSpans[2*i+1]]; !bytes.Equal(got, want) {
+				return errors.New("bench: reverse does not give the values back")
+			}
+		}
+		if err := add(newEngineJob("secondary, one block", e.best, second, pseudonyms, out), 0.18, 0.3); err != nil {
+			return err
+		}
+		for _, c := range []struct {
+			blocks    int
+			must, aim float64
+		}{{2, 0.12, 0.2}, {4, 0.06, 0.1}} {
+			src, spans := e.values(engineBatch, 16*(c.blocks-1), 16*c.blocks-1, letters)
+			if err := add(newEngineJob(fmt.Sprintf("forward, %d blocks", c.blocks), e.best, forward, src, spans), c.must, c.aim); err != nil {
+				return err
+			}
+		}
+		src, spans := e.values(engineBatch, 16, 200, letters)
+		if err := add(newEngineJob("forward, mixed 16 to 200 bytes", e.best, forward, src, spans), 0, 0); err != nil {
+			return err
+		}
+	}
+	var cases []Case
+	raw := map[string]int{}
+	for _, tier := range kernel.Kernels() {
+		if tiers[tier] {
+			raw[tier] = len(cases)
+			cases = append(cases, e.raw(tier))
+		}
+	}
+	first := len(cases)
+	for _, r := range rows {
+		cases = append(cases, r.j.timed())
+	}
+	stats, err := Interleave(o.rounds(), cases)
+	if err != nil {
+		return err
+	}
+	for _, st := range stats[:first] {
+		s.Rows = append(s.Rows, Plain(st, "M/s", 1e6))
+	}
+	for i, r := range rows {
+		s.Rows = append(s.Rows, Against(stats[first+i], stats[raw[r.j.tier]], "M values/s", 1e6, r.must, r.aim))
+	}
+	return nil
+}
+
+// portable measures the generic tier against the plain program that one would
+// write: crypto/aes once a value, and a table of pairs.
+func (e *engineBench) portable(_ context.Context, o Options, s *Section) error {
+	forward := e.plans[0]
+	src, spans := e.values(engineBatch, 8, 15, letters)
+	j := newEngineJob("forward, one block, generic", "generic", forward, src, spans)
+	if err := j.checked(); err != nil {
+		return err
+	}
+	var key [32]byte
+	kernel.Random(key[:])
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		return err
+	}
+	p := &plainAES{block: block, pairs: pairTable()}
+	p.rows(src, spans)
+	for i := range engineBatch {
+		var m [16]byte
+		if _, err := decodePairs(&m, p.dst[33*i:33*i+32]); err != nil {
+			return err
+		}
+		block.Decrypt(m[:], m[:])
+		v := src[spans[2*i]:][:spans[2*i+1]]
+		if !bytes.Equal(m[:len(v)], v) || int(m[15]) != 16-len(v) {
+			return errors.New("bench: the plain program does not work")
+		}
+	}
+	stats, err := Interleave(o.rounds(), []Case{j.timed(), {Name: "one crypto/aes call a value", Amount: repeats * engineBatch, Run: func() error {
+		for range repeats {
+			p.rows(src, spans)
+		}
+		return nil
+	}}})
+	if err != nil {
+		return err
+	}
+	s.Rows = append(s.Rows, Against(stats[0], stats[1], "M values/s", 1e6, 0.9, 1.2))
+	return nil
+}
+
+// plainAES is the plain program.
+type plainAES struct {
+	block cipher.Block
+	pairs [256]uint16
+	m     [16]byte
+	dst   []byte
+}
+
+const pairAlphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+// pairTable holds the two characters of every byte.
+func pairTable() (t [256]uint16) {
+	for b := range t {
+		t[b] = uint16(pairAlphabet[b/62]) | uint16(pairAlphabet[b%62])<<8
+	}
+	return t
+}
+
+func decodePairs(m *[16]byte, text []byte) (int, error) {
+	for i := range m {
+		hi, lo := bytes.IndexByte([]byte(pairAlphabet), text[2*i]), bytes.IndexByte([]byte(pairAlphabet), text[2*i+1])
+		if hi < 0 || lo < 0 || 62*hi+lo > 255 {
+			return 0, errors.New("bench: no pairs of characters")
+		}
+		m[i] = byte(62*hi + lo)
+	}
+	return len(m), nil
+}
+
+// rows writes a row of 32 characters and a line feed for every value.
+func (p *plainAES) rows(src []byte, spans []uint32) {
+	p.dst = slices.Grow(p.dst[:0], 33*len(spans)/2)
+	for i := 0; i < len(spans); i += 2 {
+		v := src[spans[i]:][:spans[i+1]]
+		n := copy(p.m[:], v)
+		for j := n; j < 16; j++ {
+			p.m[j] = byte(16 - n)
+		}
+		p.block.Encrypt(p.m[:], p.m[:])
+		for _, b := range p.m {
+			t := p.pairs[b]
+			p.dst = append(p.dst, byte(t), byte(t>>8))
+		}
+		p.dst = append(p.dst, '\n')
+	}
+}
+
+// hashes measures irreversible pseudonyms against crypto/hmac.
+func (e *engineBench) hashes(_ context.Context, o Options, s *Section) error {
+	p, err := e.plan(suite.Pseudonymise, suite.Spec{Method: suite.Irreversible, Policy: suite.Same, Format: suite.Pair62, Gen: -1})
+	if err != nil {
+		return err
+	}
+	src, spans := e.values(engineBatch, 8, 15, letters)
+	key := make([]byte, 32)
+	peer := &plainHMAC{h: hmac.New(sha256.New, key)}
+	peer.sums(src, spans)
+	h := hmac.New(sha256.New, key)
+	h.Write(src[spans[0]:][:spans[1]])
+	if !bytes.Equal(peer.dst[:16], h.Sum(nil)[:16]) {
+		return errors.New("bench: crypto/hmac with Reset does not work")
+	}
+	var jobs []*engineJob
+	cases := []Case{{Name: "crypto/hmac with Reset", Amount: repeats * engineBatch, Run: func() error {
+		for range repeats {
+			peer.sums(src, spans)
+		}
+		return nil
+	}}}
+	for _, tier := range kernel.Kernels() {
+		j := newEngineJob("HMAC-SHA-256, "+tier, tier, p, src, spans)
+		if err := j.checked(); err != nil {
+			return err
+		}
+		jobs = append(jobs, j)
+		cases = append(cases, j.timed())
+	}
+	stats, err := Interleave(o.rounds(), cases)
+	if err != nil {
+		return err
+	}
+	for i, j := range jobs {
+		must, aim := 0.0, 0.0
+		if j.tier == e.best && e.best != "generic" {
+			must, aim = 3, 5
+		}
+		s.Rows = append(s.Rows, Against(stats[1+i], stats[0], "M values/s", 1e6, must, aim))
+	}
+	return nil
+}
+
+// plainHMAC is crypto/hmac with Reset; it writes no text.
+type plainHMAC struct {
+	h   hash.Hash
+	sum [32]byte
+	dst []byte
+}
+
+func (p *plainHMAC) sums(src []byte, spans []uint32) {
+	p.dst = p.dst[:0]
+	for i := 0; i < len(spans); i += 2 {
+		p.h.Reset()
+		p.h.Write(src[spans[i]:][:spans[i+1]])
+		p.dst = append(p.dst, p.h.Sum(p.sum[:0])[:16]...)
+	}
+}
+
+// digits measures FF1 against its portable twin.
+func (e *engineBench) digits(_ context.Context, o Options, s *Section) error {
+	for _, c := range []struct {
+		alphabet    string
+		least, most int
+		must, aim   float64
+	}{
+		{digits, 10, 10, 8, 20}, {digits, 16, 16, 8, 20}, {digits, 10, 16, 8, 20}, {digits, 24, 24, 0, 0},
+		{letters[:62], 12, 12, 0, 0}, {digits, 40, 40, 0, 0},
+	} {
+		f, err := suite.ParseFormat("fpe:" + c.alphabet)
+		if err != nil {
+			return err
+		}
+		p, err := e.plan(suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.Same, Format: f, Gen: -1})
+		if err != nil {
+			return err
+		}
+		src, spans := e.values(engineBatch, c.least, c.most, c.alphabet)
+		name := fmt.Sprintf("FF1, radix %d, %d characters", len(c.alphabet), c.least)
+		if c.most > c.least {
+			name = fmt.Sprintf("FF1, radix %d, %d to %d characters", len(c.alphabet), c.least, c.most)
+		}
+		twin := newEngineJob(name+", generic", "generic", p, src, spans)
+		if err := twin.checked(); err != nil {
+			return err
+		}
+		cases := []Case{twin.timed()}
+		for _, tier := range kernel.Kernels() {
+			if tier == "generic" {
+				continue
+			}
+			j := newEngineJob(name+", "+tier, tier, p, src, spans)
+			if err := j.checked(); err != nil {
+				return err
+			}
+			cases = append(cases, j.timed())
+		}
+		stats, err := Interleave(o.rounds(), cases)
+		if err != nil {
+			return err
+		}
+		for i, st := range stats[1:] {
+			must, aim := 0.0, 0.0
+			if i == 0 {
+				must, aim = c.must, c.aim
+			}
+			s.Rows = append(s.Rows, Against(st, stats[0], "M values/s", 1e6, must, aim))
+		}
+	}
+	return nil
+}
+
+// allocations counts what a value costs the heap, over all plans opened so far.
+func (e *engineBench) allocations(_ context.Context, _ Options, s *Section) error {
+	if err := kernel.SetKernel("auto"); err != nil {
+		return err
+	}
+	src, spans := e.values(engineBatch, 10, 15, digits) // all plans but reverse and secondary take these
+	for _, p := range e.plans {
+		j := newEngineJob("", e.best, p, src, spans)
+		for range 3 {
+			if err := j.run(); err != nil {
+				return err
+			}
+		}
+		const rounds = 100
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range rounds {
+			if err := j.run(); err != nil {
+				return err
+			}
+		}
+		runtime.ReadMemStats(&after)
+		// A collection in between may empty the pools: a few allocations in
+		// all, not one a value.
+		if a := float64(after.Mallocs-before.Mallocs) / (rounds * engineBatch); a > 0.001 {
+			return fmt.Errorf("bench: %.3f allocations a value", a)
+		}
+	}
+	s.Rows = append(s.Rows, Row{Name: "allocations", Unit: "a value", Note: fmt.Sprintf("counted over %d plans", len(e.plans))})
+	return nil
+}
+
+// workers measures one large batch on two workers against one.
+func (e *engineBench) workers(_ context.Context, o Options, s *Section) error {
+	n := 1 << 20
+	if o.Quick {
+		n = 1 << 16
+	}
+	src, spans := e.values(n, 8, 15, letters)
+	one := newEngineJob("batch of 1 M values, one worker", e.best, e.plans[0], src, spans)
+	if err := one.run(); err != nil {
+		return err
+	}
+	two := newEngineJob("batch of 1 M values, two workers", e.best, e.plans[0], src, spans)
+	parallel := func() error {
+		two.b.Dst = two.b.Dst[:0]
+		two.plan.TransformParallel(two.b, 2)
+		return nil
+	}
+	if err := parallel(); err != nil {
+		return err
+	}
+	if len(two.b.Bad) > 0 || !bytes.Equal(one.b.Dst, two.b.Dst) || !slices.Equal(one.b.Out, two.b.Out) {
+		return errors.New("bench: two workers give another result than one")
+	}
+	stats, err := Interleave(o.rounds(), []Case{
+		{Name: one.name, Amount: float64(n), Run: one.run},
+		{Name: two.name, Amount: float64(n), Run: parallel},
+	})
+	if err != nil {
+		return err
+	}
+	row := Against(stats[1], stats[0], "M values/s", 1e6, 1.6, 1.9)
+	if runtime.GOMAXPROCS(0) < 2 {
+		row.Must, row.Aim, row.Note = 0, 0, "one CPU"
+	}
+	s.Rows = append(s.Rows, Plain(stats[0], "M values/s", 1e6), row)
+	return nil
+}

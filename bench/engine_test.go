@@ -1,0 +1,44 @@
+package bench
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/velonym/velonym/engine/kernel"
+)
+
+// TestEngine runs the benchmark small: every contender's answer is checked, and
+// every row of the table is there.
+func TestEngine(t *testing.T) {
+	s, err := Engine(context.Background(), Options{Rounds: 1, Quick: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kernel.Kernel() != kernel.Kernels()[0] {
+		t.Errorf("left %q chosen", kernel.Kernel())
+	}
+	want := []string{"forward, one block, generic", "HMAC-SHA-256, generic", "allocations", "batch of 1 M values, two workers"}
+	if best := kernel.Kernels()[0]; best != "generic" {
+		want = append(want, "raw AES-256 blocks, "+best, "forward, one block, "+best, "reverse, one block", "secondary, one block",
+			"forward, 2 blocks", "forward, 4 blocks", "forward, mixed 16 to 200 bytes", "HMAC-SHA-256, "+best, "FF1, radix 10, 16 characters, "+best)
+	}
+	for _, name := range want {
+		found := false
+		for _, r := range s.Rows {
+			if r.Name == name {
+				found = true
+				if r.Median <= 0 && name != "allocations" {
+					t.Errorf("%s: rate %v", name, r.Median)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("no row %q", name)
+		}
+	}
+	var b strings.Builder
+	if err := s.Markdown(&b); err != nil || !strings.Contains(b.String(), "FF1") {
+		t.Errorf("table: %v\n%s", err, b.String())
+	}
+}
