@@ -163,27 +163,32 @@ const hexEnd = -2
 // hex4 returns the value of the four hexadecimal digits at i, -1 when one of
 // them is none, or hexEnd.
 func hex4(buf []byte, i int) int {
-	u := 0
-	for k := i; k < i+4; k++ {
-		if k >= len(buf) {
-			return hexEnd
+	if i+4 > len(buf) {
+		for _, c := range buf[min(i, len(buf)):] {
+			if hexDigit[c] > 15 {
+				return -1
+			}
 		}
-		d := int(hexDigit[buf[k]])
-		if d == 0 {
-			return -1
-		}
-		u = u<<4 | (d - 1)
+		return hexEnd
 	}
-	return u
+	d := buf[i : i+4 : i+4]
+	h0, h1, h2, h3 := hexDigit[d[0]], hexDigit[d[1]], hexDigit[d[2]], hexDigit[d[3]]
+	if h0|h1|h2|h3 > 15 {
+		return -1
+	}
+	return int(h0)<<12 | int(h1)<<8 | int(h2)<<4 | int(h3)
 }
 
-// hexDigit is the value of a hexadecimal digit plus one, and 0 for others.
+// hexDigit is the value of a hexadecimal digit, and 0xff for other bytes.
 var hexDigit = func() (t [256]uint8) {
+	for c := range t {
+		t[c] = 0xff
+	}
 	for c := byte(0); c < 10; c++ {
-		t['0'+c] = c + 1
+		t['0'+c] = c
 	}
 	for c := byte(0); c < 6; c++ {
-		t['a'+c], t['A'+c] = c+11, c+11
+		t['a'+c], t['A'+c] = c+10, c+10
 	}
 	return
 }()

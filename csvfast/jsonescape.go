@@ -1,7 +1,7 @@
 package csvfast
 
 import (
-	"bytes"
+	"encoding/binary"
 	"unicode/utf8"
 )
 
@@ -11,12 +11,20 @@ import (
 // It allocates only what append needs.
 func UnescapeJSON(dst, raw []byte) []byte {
 	for i := 0; i < len(raw); {
-		n := bytes.IndexByte(raw[i:], '\\')
-		if n < 0 {
-			return append(dst, raw[i:]...)
+		// Escapes come close together or not at all.
+		for len(raw)-i >= 8 {
+			w := binary.LittleEndian.Uint64(raw[i:])
+			if zeroByte(w^'\\'*eachByte) != 0 {
+				break
+			}
+			dst = binary.LittleEndian.AppendUint64(dst, w)
+			i += 8
 		}
-		dst = append(dst, raw[i:i+n]...)
-		if i += n; i+1 >= len(raw) {
+		for i < len(raw) && raw[i] != '\\' {
+			dst = append(dst, raw[i])
+			i++
+		}
+		if i+1 >= len(raw) {
 			return append(dst, raw[i:]...)
 		}
 		switch c := raw[i+1]; c {

@@ -22,7 +22,7 @@ func specials(r *rand.Rand, n int) []byte {
 }
 
 func TestSpecialKernels(t *testing.T) {
-	underEachKernel(t, func(t *testing.T) {
+	eachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(5, 1))
 		page, free := guarded(t, 8192)
 		defer free()
@@ -82,7 +82,7 @@ func TestFieldsAgainstEncodingCSV(t *testing.T) {
 		}
 		list = append(list, string(v))
 	}
-	underEachKernel(t, func(t *testing.T) {
+	eachKernel(t, func(t *testing.T) {
 		for _, d := range []Dialect{{}, {Comma: ';'}, {Comma: '\t', Quote: '"'}} {
 			for k, s := range list {
 				row := d.AppendField(nil, []byte(s), k%5 == 0)
@@ -125,7 +125,7 @@ func TestFieldsAgainstEncodingCSV(t *testing.T) {
 }
 
 func TestEscapesAgainstEncodingJSON(t *testing.T) {
-	underEachKernel(t, func(t *testing.T) {
+	eachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(5, 3))
 		for range 20_000 {
 			v := specials(r, r.IntN(150))
