@@ -14,7 +14,7 @@ RACEPKGS    ?= ./csvfast/... ./engine/... ./server/... ./cmd/...
 .PHONY: build install demo test fmt vet lint unit race fuzz imports generated test-arm64 portable asm asm-check bench testdata vuln clean
 
 build:
-	$(GO) build -buildvcs=auto -trimpath -o bin/velonym ./cmd/velonym
+	$(GO) build -buildvcs=auto -o bin/velonym ./cmd/velonym
 
 install:
 	$(GO) install -buildvcs=auto -trimpath ./cmd/velonym
