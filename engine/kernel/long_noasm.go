@@ -1,3 +1,5 @@
+//go:build purego || !amd64
+
 package kernel
 
 func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32) {

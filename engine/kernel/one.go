@@ -46,7 +46,8 @@ type encTables struct {
 	rowK   [3]uint64   // 1088: bit i set: byte i of row is an index
 	markK  uint64      // 1112: first byte of every lane, where there is a mark
 	bitsK  [2]uint64   // 1120: bits: which bytes of the permutations stand for a byte
-	_      [912]byte
+	le1    [16]byte    // 1136: 1, little endian
+	_      [896]byte
 }
 
 // NewWriter prepares rows of one block in form f, with the mark of generation gen,
@@ -55,6 +56,7 @@ func NewWriter(f Form, gen int, pre, post string) *Writer {
 	w := &Writer{form: f, gen: gen, pre: pre, post: post, chars: f.EncodedLen(16), tab: new(encTables)}
 	w.stride = len(pre) + w.chars + len(post)
 	t := w.tab
+	t.le1[0] = 1
 	for i := range 64 {
 		t.length[i] = byte(8*(i/16) + 4)
 		t.lane[i], t.c16[i], t.c20[i] = byte(i%16), 16, 0x20

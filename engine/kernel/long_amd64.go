@@ -1,0 +1,150 @@
+//go:build !purego
+
+package kernel
+
+import (
+	"sync"
+	"unsafe"
+)
+
+// longArgs is what the kernels over many messages read; assembly knows the offsets.
+type longArgs struct {
+	sched   unsafe.Pointer // 0
+	enc     unsafe.Pointer // 8
+	base    unsafe.Pointer // 16
+	spans   unsafe.Pointer // 24
+	n       int            // 32: values, a multiple of 16; counted down
+	dst     unsafe.Pointer // 40
+	at      unsafe.Pointer // 48
+	m       int            // 56: blocks of a message, at least 2
+	scratch unsafe.Pointer // 64: 256 bytes a block, aligned
+}
+
+// longGroup is memory for the kernels: their own, and a group of values to fill up.
+type longGroup struct {
+	blocks [256*(maxBlocks+1) + 64]byte
+	arena  [16 * 16 * maxBlocks]byte
+	out    [16 * 16 * maxBlocks]byte
+	spans  [32]uint32
+	at     [16]uint32
+	text   [16 * 32 * maxBlocks]byte
+}
+
+var longGroups = sync.Pool{New: func() any { return new(longGroup) }}
+
+func (g *longGroup) put() {
+	clear(g.blocks[:])
+	clear(g.arena[:])
+	clear(g.out[:])
+	longGroups.Put(g)
+}
+
+// longTables is what kernels that write no text read.
+var longTables = NewWriter(Hex, 0, "", "")
+
+func (g *longGroup) args(c *Cipher, w *Writer, m, n int) longArgs {
+	p := unsafe.Pointer(&g.blocks[0])
+	return longArgs{
+		sched: unsafe.Pointer(c.s), enc: unsafe.Pointer(w.tab), n: n, m: m,
+		scratch: unsafe.Add(p, -int(uintptr(p))&63),
+	}
+}
+
+func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32) {
+	n := len(spans) / 2
+	if active != tierAVX512 || m < 2 || n == 0 {
+		c.sealBlocksAtGeneric(w, m, dst, at, arena, spans)
+		return
+	}
+	g := longGroups.Get().(*longGroup)
+	defer g.put()
+	pairs := w.form == Pair62 || w.form == Hex
+	// Groups that may be read whole blocks at a time, straight from the arena.
+	direct := 0
+	if pairs {
+		for direct+16 <= n && fitsWhole(arena, spans[2*direct:2*direct+32], m) {
+			direct += 16
+		}
+		if direct > 0 {
+			a := g.args(c, w, m, direct)
+			a.base, a.spans = unsafe.Pointer(unsafe.SliceData(arena)), unsafe.Pointer(unsafe.SliceData(spans))
+			a.dst, a.at = unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(at))
+			longTextAVX512((*byte)(unsafe.Pointer(&a)))
+		}
+	}
+	chars := w.form.EncodedLen(16 * m)
+	for from := direct; from < n; from += 16 {
+		k := min(16, n-from)
+		for i := range 16 {
+			j := from + min(i, k-1) // the last one fills the lanes that are left
+			off, l := spans[2*j], spans[2*j+1]
+			copy(g.arena[16*m*i:], arena[off:][:l])
+			g.spans[2*i], g.spans[2*i+1] = uint32(16*m*i), l
+		}
+		a := g.args(c, w, m, 16)
+		a.base, a.spans, a.dst = unsafe.Pointer(&g.arena), unsafe.Pointer(&g.spans), unsafe.Pointer(&g.out)
+		if pairs {
+			for i := range g.at {
+				g.at[i] = uint32(chars * i)
+			}
+			a.dst, a.at = unsafe.Pointer(&g.text), unsafe.Pointer(&g.at)
+			longTextAVX512((*byte)(unsafe.Pointer(&a)))
+			for i := range k {
+				copy(dst[at[from+i]:], g.text[chars*i:][:chars])
+			}
+			continue
+		}
+		longSealAVX512((*byte)(unsafe.Pointer(&a)))
+		for i := range k {
+			w.form.Encode(dst[at[from+i]:][:chars], g.out[16*m*i:][:16*m], w.gen)
+		}
+	}
+}
+
+// fitsWhole says whether m blocks may be read from the start of every value.
+func fitsWhole(arena []byte, spans []uint32, m int) bool {
+	last := uint32(0)
+	for i := 0; i < len(spans); i += 2 {
+		last = max(last, spans[i])
+	}
+	return int(last)+16*m <= cap(arena)
+}
+
+func (c *Cipher) cryptBlocks(m int, msgs []byte, decrypt bool) {
+	if active != tierAVX512 || m < 2 {
+		c.cryptBlocksGeneric(m, msgs, decrypt)
+		return
+	}
+	g := longGroups.Get().(*longGroup)
+	defer g.put()
+	for i := range 16 {
+		g.spans[2*i], g.spans[2*i+1] = uint32(16*m*i), uint32(16*m)
+	}
+	for len(msgs) > 0 {
+		part := msgs[:min(len(msgs), 16*16*m)]
+		a := g.args(c, longTables, m, 16)
+		a.base, a.spans, a.dst = unsafe.Pointer(unsafe.SliceData(part)), unsafe.Pointer(&g.spans), unsafe.Pointer(unsafe.SliceData(part))
+		if len(part) < 16*16*m {
+			copy(g.arena[:], part)
+			a.base, a.dst = unsafe.Pointer(&g.arena), unsafe.Pointer(&g.arena)
+		}
+		if decrypt {
+			longOpenAVX512((*byte)(unsafe.Pointer(&a)))
+		} else {
+			longSealAVX512((*byte)(unsafe.Pointer(&a)))
+		}
+		if len(part) < 16*16*m {
+			copy(part, g.arena[:])
+		}
+		msgs = msgs[len(part):]
+	}
+}
+
+//go:noescape
+func longTextAVX512(a *byte)
+
+//go:noescape
+func longSealAVX512(a *byte)
+
+//go:noescape
+func longOpenAVX512(a *byte)
