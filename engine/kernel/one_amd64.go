@@ -140,6 +140,7 @@ type group struct {
 	staged
 	out  [32]uint32
 	rows [16*(36+maxFraming) + rowSlack]byte
+	text [16 * 32]byte
 }
 
 var groups = sync.Pool{New: func() any { return new(group) }}
@@ -158,6 +159,7 @@ func (g *group) run(c *Cipher, w *Writer, arena []byte, spans []uint32) {
 
 func (g *group) put() {
 	clear(g.arena[:])
+	clear(g.rows[:])
 	groups.Put(g)
 }
 
@@ -217,7 +219,7 @@ func (c *Cipher) openRows(r *Reader, pre, post string, dst, arena []byte, spans,
 	n, done := len(spans)/2, 0
 	var a oneArgs
 	for done < n {
-		fit := (cap(dst) - len(dst) - rowSlack) / (15 + maxFraming)
+		fit := (cap(dst) - len(dst) - rowSlack) / (15 + len(pre) + len(post))
 		if k := min(n-done, fit) &^ 15; k > 0 && cap(arena) >= 32 {
 			a.set(arena, spans[2*done:], k, 0, asciiText)
 			dst = append(dst, pre...)
@@ -228,16 +230,54 @@ func (c *Cipher) openRows(r *Reader, pre, post string, dst, arena []byte, spans,
 				break
 			}
 		}
-		// The kernel stopped at a group: one of it is not ASCII, or not for us.
-		k := min(n-done, 16)
-		d, did := c.openRowsGeneric(r, pre, post, dst, arena, spans[2*done:2*(done+k)], out[2*done:])
-		dst = d
-		done += did
-		if did < k {
+		var k int
+		dst, k = c.openGroup(r, pre, post, dst, arena, spans[2*done:], out[2*done:])
+		done += k
+		if k < 16 {
 			break
 		}
 	}
 	return dst, done
+}
+
+// openGroup is openRows for up to 16 values that the kernel did not take where they
+// are: the last ones, near the end of the arena or of dst, not ASCII, or not good.
+func (c *Cipher) openGroup(r *Reader, pre, post string, dst, arena []byte, spans, out []uint32) ([]byte, int) {
+	g := groups.Get().(*group)
+	defer g.put()
+	n, ok := g.open(c, r, arena, spans)
+	if !ok {
+		return c.openRowsGeneric(r, pre, post, dst, arena, spans[:2*min(16, len(spans)/2)], out)
+	}
+	for i := range n {
+		v := g.rows[g.out[2*i]:][:g.out[2*i+1]]
+		if !IsText(v) {
+			return dst, i
+		}
+		dst = append(dst, pre...)
+		out[2*i], out[2*i+1] = uint32(len(dst)), uint32(len(v))
+		dst = append(append(dst, v...), post...)
+	}
+	return dst, n
+}
+
+// open deciphers up to 16 leading values of 32 characters into g.rows, their places in
+// g.out, whatever bytes they hold. ok is false if one of them is not good.
+func (g *group) open(c *Cipher, r *Reader, arena []byte, spans []uint32) (n int, ok bool) {
+	m := min(len(spans)/2, 16)
+	for n < m && spans[2*n+1] == 32 {
+		copy(g.text[32*n:], arena[spans[2*n]:][:32])
+		n++
+	}
+	if n == 0 {
+		return 0, false
+	}
+	for i := range 16 {
+		g.spans[2*i], g.spans[2*i+1] = uint32(32*min(i, n-1)), 32
+	}
+	var a oneArgs
+	a.set(g.text[:], g.spans[:], 16, 0, anyText)
+	return n, c.runReverse(&a, r, "", "", g.rows[:0], g.out[:]) == 16
 }
 
 // runReverse runs the kernel behind dst, which ends in pre.
@@ -278,15 +318,26 @@ func (c *Cipher) translateRows(r *Reader, to *Cipher, w *Writer, dst, arena []by
 				break
 			}
 		}
-		k := min(n-done, 16)
-		d, did := c.translateRowsGeneric(r, to, w, dst, arena, spans[2*done:2*(done+k)], out[2*done:])
-		dst = d
-		done += did
-		if did < k {
+		var k int
+		dst, k = c.translateGroup(r, to, w, dst, arena, spans[2*done:], out[2*done:])
+		done += k
+		if k < 16 {
 			break
 		}
 	}
 	return dst, done
+}
+
+// translateGroup is translateRows for up to 16 values that the kernel did not take
+// where they are. Their values stand in memory until it returns.
+func (c *Cipher) translateGroup(r *Reader, to *Cipher, w *Writer, dst, arena []byte, spans, out []uint32) ([]byte, int) {
+	g := groups.Get().(*group)
+	defer g.put()
+	n, ok := g.open(c, r, arena, spans)
+	if !ok {
+		return c.translateRowsGeneric(r, to, w, dst, arena, spans[:2*min(16, len(spans)/2)], out)
+	}
+	return to.sealGroup(w, dst, g.rows[:], g.out[:2*n], out)
 }
 
 //go:noescape

@@ -162,53 +162,61 @@ go:
 	VAESDEC         Z7, Z10, Z10
 	VAESDEC         Z7, Z12, Z12
 	VMOVDQU64       (R10), X7
-	MOVBQZX         15(R10), R12
-	NEGQ            R12
-	ADDQ            $0x10, R12
+	MOVBQZX         15(R10), R15
+	MOVL            $0x00000010, R12
+	SUBQ            R15, R12
+	MOVQ            R12, R15
+	SHLQ            $0x20, R15
 	MOVQ            BX, R14
 	SUBQ            352(AX), R14
+	ORQ             R14, R15
+	MOVQ            R15, (R9)
 	VMOVDQU64       X7, (BX)
-	MOVL            R14, (R9)
-	MOVL            R12, 4(R9)
 	MOVL            R11, (BX)(R12*1)
+	ADDQ            336(AX), R12
 	ADDQ            R12, BX
-	ADDQ            336(AX), BX
 	VMOVDQU64       16(R10), X7
-	MOVBQZX         31(R10), R12
-	NEGQ            R12
-	ADDQ            $0x10, R12
+	MOVBQZX         31(R10), R15
+	MOVL            $0x00000010, R12
+	SUBQ            R15, R12
+	MOVQ            R12, R15
+	SHLQ            $0x20, R15
 	MOVQ            BX, R14
 	SUBQ            352(AX), R14
+	ORQ             R14, R15
+	MOVQ            R15, 8(R9)
 	VMOVDQU64       X7, (BX)
-	MOVL            R14, 8(R9)
-	MOVL            R12, 12(R9)
 	MOVL            R11, (BX)(R12*1)
+	ADDQ            336(AX), R12
 	ADDQ            R12, BX
-	ADDQ            336(AX), BX
 	VMOVDQU64       32(R10), X7
-	MOVBQZX         47(R10), R12
-	NEGQ            R12
-	ADDQ            $0x10, R12
+	MOVBQZX         47(R10), R15
+	MOVL            $0x00000010, R12
+	SUBQ            R15, R12
+	MOVQ            R12, R15
+	SHLQ            $0x20, R15
 	MOVQ            BX, R14
 	SUBQ            352(AX), R14
+	ORQ             R14, R15
+	MOVQ            R15, 16(R9)
 	VMOVDQU64       X7, (BX)
-	MOVL            R14, 16(R9)
-	MOVL            R12, 20(R9)
 	MOVL            R11, (BX)(R12*1)
+	ADDQ            336(AX), R12
 	ADDQ            R12, BX
-	ADDQ            336(AX), BX
 	VMOVDQU64       48(R10), X7
-	MOVBQZX         63(R10), R12
-	NEGQ            R12
-	ADDQ            $0x10, R12
+	MOVBQZX         63(R10), R15
+	MOVL            $0x00000010, R12
+	SUBQ            R15, R12
+	MOVQ            R12, R15
+	SHLQ            $0x20, R15
 	MOVQ            BX, R14
 	SUBQ            352(AX), R14
+	ORQ             R14, R15
+	MOVQ            R15, 24(R9)
 	VMOVDQU64       X7, (BX)
-	MOVL            R14, 24(R9)
-	MOVL            R12, 28(R9)
 	MOVL            R11, (BX)(R12*1)
+	ADDQ            336(AX), R12
 	ADDQ            R12, BX
-	ADDQ            336(AX), BX
 	ADDQ            $0x20, R9
 	VBROADCASTI32X4 272(R8), Z7
 	VAESDEC         Z7, Z6, Z6
@@ -248,53 +256,61 @@ go:
 	VAESDEC         Z9, Z10, Z10
 	VAESDEC         Z9, Z12, Z12
 	VMOVDQU64       64(R10), X9
-	MOVBQZX         79(R10), R12
-	NEGQ            R12
-	ADDQ            $0x10, R12
+	MOVBQZX         79(R10), R15
+	MOVL            $0x00000010, R12
+	SUBQ            R15, R12
+	MOVQ            R12, R15
+	SHLQ            $0x20, R15
 	MOVQ            BX, R14
 	SUBQ            352(AX), R14
+	ORQ             R14, R15
+	MOVQ            R15, (R9)
 	VMOVDQU64       X9, (BX)
-	MOVL            R14, (R9)
-	MOVL            R12, 4(R9)
 	MOVL            R11, (BX)(R12*1)
+	ADDQ            336(AX), R12
 	ADDQ            R12, BX
-	ADDQ            336(AX), BX
 	VMOVDQU64       80(R10), X9
-	MOVBQZX         95(R10), R12
-	NEGQ            R12
-	ADDQ            $0x10, R12
+	MOVBQZX         95(R10), R15
+	MOVL            $0x00000010, R12
+	SUBQ            R15, R12
+	MOVQ            R12, R15
+	SHLQ            $0x20, R15
 	MOVQ            BX, R14
 	SUBQ            352(AX), R14
+	ORQ             R14, R15
+	MOVQ            R15, 8(R9)
 	VMOVDQU64       X9, (BX)
-	MOVL            R14, 8(R9)
-	MOVL            R12, 12(R9)
 	MOVL            R11, (BX)(R12*1)
+	ADDQ            336(AX), R12
 	ADDQ            R12, BX
-	ADDQ            336(AX), BX
 	VMOVDQU64       96(R10), X9
-	MOVBQZX         111(R10), R12
-	NEGQ            R12
-	ADDQ            $0x10, R12
+	MOVBQZX         111(R10), R15
+	MOVL            $0x00000010, R12
+	SUBQ            R15, R12
+	MOVQ            R12, R15
+	SHLQ            $0x20, R15
 	MOVQ            BX, R14
 	SUBQ            352(AX), R14
+	ORQ             R14, R15
+	MOVQ            R15, 16(R9)
 	VMOVDQU64       X9, (BX)
-	MOVL            R14, 16(R9)
-	MOVL            R12, 20(R9)
 	MOVL            R11, (BX)(R12*1)
+	ADDQ            336(AX), R12
 	ADDQ            R12, BX
-	ADDQ            336(AX), BX
 	VMOVDQU64       112(R10), X9
-	MOVBQZX         127(R10), R12
-	NEGQ            R12
-	ADDQ            $0x10, R12
+	MOVBQZX         127(R10), R15
+	MOVL            $0x00000010, R12
+	SUBQ            R15, R12
+	MOVQ            R12, R15
+	SHLQ            $0x20, R15
 	MOVQ            BX, R14
 	SUBQ            352(AX), R14
+	ORQ             R14, R15
+	MOVQ            R15, 24(R9)
 	VMOVDQU64       X9, (BX)
-	MOVL            R14, 24(R9)
-	MOVL            R12, 28(R9)
 	MOVL            R11, (BX)(R12*1)
+	ADDQ            336(AX), R12
 	ADDQ            R12, BX
-	ADDQ            336(AX), BX
 	ADDQ            $0x20, R9
 	VBROADCASTI32X4 320(R8), Z9
 	VAESDEC         Z9, Z6, Z6
@@ -334,53 +350,61 @@ go:
 	VAESDEC         Z11, Z10, Z10
 	VAESDEC         Z11, Z12, Z12
 	VMOVDQU64       128(R10), X11
-	MOVBQZX         143(R10), R12
-	NEGQ            R12
-	ADDQ            $0x10, R12
+	MOVBQZX         143(R10), R15
+	MOVL            $0x00000010, R12
+	SUBQ            R15, R12
+	MOVQ            R12, R15
+	SHLQ            $0x20, R15
 	MOVQ            BX, R14
 	SUBQ            352(AX), R14
+	ORQ             R14, R15
+	MOVQ            R15, (R9)
 	VMOVDQU64       X11, (BX)
-	MOVL            R14, (R9)
-	MOVL            R12, 4(R9)
 	MOVL            R11, (BX)(R12*1)
+	ADDQ            336(AX), R12
 	ADDQ            R12, BX
-	ADDQ            336(AX), BX
 	VMOVDQU64       144(R10), X11
-	MOVBQZX         159(R10), R12
-	NEGQ            R12
-	ADDQ            $0x10, R12
+	MOVBQZX         159(R10), R15
+	MOVL            $0x00000010, R12
+	SUBQ            R15, R12
+	MOVQ            R12, R15
+	SHLQ            $0x20, R15
 	MOVQ            BX, R14
 	SUBQ            352(AX), R14
+	ORQ             R14, R15
+	MOVQ            R15, 8(R9)
 	VMOVDQU64       X11, (BX)
-	MOVL            R14, 8(R9)
-	MOVL            R12, 12(R9)
 	MOVL            R11, (BX)(R12*1)
+	ADDQ            336(AX), R12
 	ADDQ            R12, BX
-	ADDQ            336(AX), BX
 	VMOVDQU64       160(R10), X11
-	MOVBQZX         175(R10), R12
-	NEGQ            R12
-	ADDQ            $0x10, R12
+	MOVBQZX         175(R10), R15
+	MOVL            $0x00000010, R12
+	SUBQ            R15, R12
+	MOVQ            R12, R15
+	SHLQ            $0x20, R15
 	MOVQ            BX, R14
 	SUBQ            352(AX), R14
+	ORQ             R14, R15
+	MOVQ            R15, 16(R9)
 	VMOVDQU64       X11, (BX)
-	MOVL            R14, 16(R9)
-	MOVL            R12, 20(R9)
 	MOVL            R11, (BX)(R12*1)
+	ADDQ            336(AX), R12
 	ADDQ            R12, BX
-	ADDQ            336(AX), BX
 	VMOVDQU64       176(R10), X11
-	MOVBQZX         191(R10), R12
-	NEGQ            R12
-	ADDQ            $0x10, R12
+	MOVBQZX         191(R10), R15
+	MOVL            $0x00000010, R12
+	SUBQ            R15, R12
+	MOVQ            R12, R15
+	SHLQ            $0x20, R15
 	MOVQ            BX, R14
 	SUBQ            352(AX), R14
+	ORQ             R14, R15
+	MOVQ            R15, 24(R9)
 	VMOVDQU64       X11, (BX)
-	MOVL            R14, 24(R9)
-	MOVL            R12, 28(R9)
 	MOVL            R11, (BX)(R12*1)
+	ADDQ            336(AX), R12
 	ADDQ            R12, BX
-	ADDQ            336(AX), BX
 	ADDQ            $0x20, R9
 	VBROADCASTI32X4 368(R8), Z11
 	VAESDEC         Z11, Z6, Z6
@@ -420,53 +444,61 @@ go:
 	VAESDEC         Z13, Z10, Z10
 	VAESDEC         Z13, Z12, Z12
 	VMOVDQU64       192(R10), X13
-	MOVBQZX         207(R10), R12
-	NEGQ            R12
-	ADDQ            $0x10, R12
+	MOVBQZX         207(R10), R15
+	MOVL            $0x00000010, R12
+	SUBQ            R15, R12
+	MOVQ            R12, R15
+	SHLQ            $0x20, R15
 	MOVQ            BX, R14
 	SUBQ            352(AX), R14
+	ORQ             R14, R15
+	MOVQ            R15, (R9)
 	VMOVDQU64       X13, (BX)
-	MOVL            R14, (R9)
-	MOVL            R12, 4(R9)
 	MOVL            R11, (BX)(R12*1)
+	ADDQ            336(AX), R12
 	ADDQ            R12, BX
-	ADDQ            336(AX), BX
 	VMOVDQU64       208(R10), X13
-	MOVBQZX         223(R10), R12
-	NEGQ            R12
-	ADDQ            $0x10, R12
+	MOVBQZX         223(R10), R15
+	MOVL            $0x00000010, R12
+	SUBQ            R15, R12
+	MOVQ            R12, R15
+	SHLQ            $0x20, R15
 	MOVQ            BX, R14
 	SUBQ            352(AX), R14
+	ORQ             R14, R15
+	MOVQ            R15, 8(R9)
 	VMOVDQU64       X13, (BX)
-	MOVL            R14, 8(R9)
-	MOVL            R12, 12(R9)
 	MOVL            R11, (BX)(R12*1)
+	ADDQ            336(AX), R12
 	ADDQ            R12, BX
-	ADDQ            336(AX), BX
 	VMOVDQU64       224(R10), X13
-	MOVBQZX         239(R10), R12
-	NEGQ            R12
-	ADDQ            $0x10, R12
+	MOVBQZX         239(R10), R15
+	MOVL            $0x00000010, R12
+	SUBQ            R15, R12
+	MOVQ            R12, R15
+	SHLQ            $0x20, R15
 	MOVQ            BX, R14
 	SUBQ            352(AX), R14
+	ORQ             R14, R15
+	MOVQ            R15, 16(R9)
 	VMOVDQU64       X13, (BX)
-	MOVL            R14, 16(R9)
-	MOVL            R12, 20(R9)
 	MOVL            R11, (BX)(R12*1)
+	ADDQ            336(AX), R12
 	ADDQ            R12, BX
-	ADDQ            336(AX), BX
 	VMOVDQU64       240(R10), X13
-	MOVBQZX         255(R10), R12
-	NEGQ            R12
-	ADDQ            $0x10, R12
+	MOVBQZX         255(R10), R15
+	MOVL            $0x00000010, R12
+	SUBQ            R15, R12
+	MOVQ            R12, R15
+	SHLQ            $0x20, R15
 	MOVQ            BX, R14
 	SUBQ            352(AX), R14
+	ORQ             R14, R15
+	MOVQ            R15, 24(R9)
 	VMOVDQU64       X13, (BX)
-	MOVL            R14, 24(R9)
-	MOVL            R12, 28(R9)
 	MOVL            R11, (BX)(R12*1)
+	ADDQ            336(AX), R12
 	ADDQ            R12, BX
-	ADDQ            336(AX), BX
 	ADDQ            $0x20, R9
 	VBROADCASTI32X4 416(R8), Z13
 	VAESDEC         Z13, Z6, Z6
@@ -577,200 +609,232 @@ last:
 
 drain:
 	VMOVDQU64 (R10), X0
-	MOVBQZX   15(R10), CX
-	NEGQ      CX
-	ADDQ      $0x10, CX
+	MOVBQZX   15(R10), DI
+	MOVL      $0x00000010, CX
+	SUBQ      DI, CX
+	MOVQ      CX, DI
+	SHLQ      $0x20, DI
 	MOVQ      BX, DX
 	SUBQ      352(AX), DX
+	ORQ       DX, DI
+	MOVQ      DI, (R9)
 	VMOVDQU64 X0, (BX)
-	MOVL      DX, (R9)
-	MOVL      CX, 4(R9)
 	MOVL      R11, (BX)(CX*1)
+	ADDQ      336(AX), CX
 	ADDQ      CX, BX
-	ADDQ      336(AX), BX
 	VMOVDQU64 16(R10), X0
-	MOVBQZX   31(R10), CX
-	NEGQ      CX
-	ADDQ      $0x10, CX
+	MOVBQZX   31(R10), DI
+	MOVL      $0x00000010, CX
+	SUBQ      DI, CX
+	MOVQ      CX, DI
+	SHLQ      $0x20, DI
 	MOVQ      BX, DX
 	SUBQ      352(AX), DX
+	ORQ       DX, DI
+	MOVQ      DI, 8(R9)
 	VMOVDQU64 X0, (BX)
-	MOVL      DX, 8(R9)
-	MOVL      CX, 12(R9)
 	MOVL      R11, (BX)(CX*1)
+	ADDQ      336(AX), CX
 	ADDQ      CX, BX
-	ADDQ      336(AX), BX
 	VMOVDQU64 32(R10), X0
-	MOVBQZX   47(R10), CX
-	NEGQ      CX
-	ADDQ      $0x10, CX
+	MOVBQZX   47(R10), DI
+	MOVL      $0x00000010, CX
+	SUBQ      DI, CX
+	MOVQ      CX, DI
+	SHLQ      $0x20, DI
 	MOVQ      BX, DX
 	SUBQ      352(AX), DX
+	ORQ       DX, DI
+	MOVQ      DI, 16(R9)
 	VMOVDQU64 X0, (BX)
-	MOVL      DX, 16(R9)
-	MOVL      CX, 20(R9)
 	MOVL      R11, (BX)(CX*1)
+	ADDQ      336(AX), CX
 	ADDQ      CX, BX
-	ADDQ      336(AX), BX
 	VMOVDQU64 48(R10), X0
-	MOVBQZX   63(R10), CX
-	NEGQ      CX
-	ADDQ      $0x10, CX
+	MOVBQZX   63(R10), DI
+	MOVL      $0x00000010, CX
+	SUBQ      DI, CX
+	MOVQ      CX, DI
+	SHLQ      $0x20, DI
 	MOVQ      BX, DX
 	SUBQ      352(AX), DX
+	ORQ       DX, DI
+	MOVQ      DI, 24(R9)
 	VMOVDQU64 X0, (BX)
-	MOVL      DX, 24(R9)
-	MOVL      CX, 28(R9)
 	MOVL      R11, (BX)(CX*1)
+	ADDQ      336(AX), CX
 	ADDQ      CX, BX
-	ADDQ      336(AX), BX
 	ADDQ      $0x20, R9
 	VMOVDQU64 64(R10), X0
-	MOVBQZX   79(R10), CX
-	NEGQ      CX
-	ADDQ      $0x10, CX
+	MOVBQZX   79(R10), DI
+	MOVL      $0x00000010, CX
+	SUBQ      DI, CX
+	MOVQ      CX, DI
+	SHLQ      $0x20, DI
 	MOVQ      BX, DX
 	SUBQ      352(AX), DX
+	ORQ       DX, DI
+	MOVQ      DI, (R9)
 	VMOVDQU64 X0, (BX)
-	MOVL      DX, (R9)
-	MOVL      CX, 4(R9)
 	MOVL      R11, (BX)(CX*1)
+	ADDQ      336(AX), CX
 	ADDQ      CX, BX
-	ADDQ      336(AX), BX
 	VMOVDQU64 80(R10), X0
-	MOVBQZX   95(R10), CX
-	NEGQ      CX
-	ADDQ      $0x10, CX
+	MOVBQZX   95(R10), DI
+	MOVL      $0x00000010, CX
+	SUBQ      DI, CX
+	MOVQ      CX, DI
+	SHLQ      $0x20, DI
 	MOVQ      BX, DX
 	SUBQ      352(AX), DX
+	ORQ       DX, DI
+	MOVQ      DI, 8(R9)
 	VMOVDQU64 X0, (BX)
-	MOVL      DX, 8(R9)
-	MOVL      CX, 12(R9)
 	MOVL      R11, (BX)(CX*1)
+	ADDQ      336(AX), CX
 	ADDQ      CX, BX
-	ADDQ      336(AX), BX
 	VMOVDQU64 96(R10), X0
-	MOVBQZX   111(R10), CX
-	NEGQ      CX
-	ADDQ      $0x10, CX
+	MOVBQZX   111(R10), DI
+	MOVL      $0x00000010, CX
+	SUBQ      DI, CX
+	MOVQ      CX, DI
+	SHLQ      $0x20, DI
 	MOVQ      BX, DX
 	SUBQ      352(AX), DX
+	ORQ       DX, DI
+	MOVQ      DI, 16(R9)
 	VMOVDQU64 X0, (BX)
-	MOVL      DX, 16(R9)
-	MOVL      CX, 20(R9)
 	MOVL      R11, (BX)(CX*1)
+	ADDQ      336(AX), CX
 	ADDQ      CX, BX
-	ADDQ      336(AX), BX
 	VMOVDQU64 112(R10), X0
-	MOVBQZX   127(R10), CX
-	NEGQ      CX
-	ADDQ      $0x10, CX
+	MOVBQZX   127(R10), DI
+	MOVL      $0x00000010, CX
+	SUBQ      DI, CX
+	MOVQ      CX, DI
+	SHLQ      $0x20, DI
 	MOVQ      BX, DX
 	SUBQ      352(AX), DX
+	ORQ       DX, DI
+	MOVQ      DI, 24(R9)
 	VMOVDQU64 X0, (BX)
-	MOVL      DX, 24(R9)
-	MOVL      CX, 28(R9)
 	MOVL      R11, (BX)(CX*1)
+	ADDQ      336(AX), CX
 	ADDQ      CX, BX
-	ADDQ      336(AX), BX
 	ADDQ      $0x20, R9
 	VMOVDQU64 128(R10), X0
-	MOVBQZX   143(R10), CX
-	NEGQ      CX
-	ADDQ      $0x10, CX
+	MOVBQZX   143(R10), DI
+	MOVL      $0x00000010, CX
+	SUBQ      DI, CX
+	MOVQ      CX, DI
+	SHLQ      $0x20, DI
 	MOVQ      BX, DX
 	SUBQ      352(AX), DX
+	ORQ       DX, DI
+	MOVQ      DI, (R9)
 	VMOVDQU64 X0, (BX)
-	MOVL      DX, (R9)
-	MOVL      CX, 4(R9)
 	MOVL      R11, (BX)(CX*1)
+	ADDQ      336(AX), CX
 	ADDQ      CX, BX
-	ADDQ      336(AX), BX
 	VMOVDQU64 144(R10), X0
-	MOVBQZX   159(R10), CX
-	NEGQ      CX
-	ADDQ      $0x10, CX
+	MOVBQZX   159(R10), DI
+	MOVL      $0x00000010, CX
+	SUBQ      DI, CX
+	MOVQ      CX, DI
+	SHLQ      $0x20, DI
 	MOVQ      BX, DX
 	SUBQ      352(AX), DX
+	ORQ       DX, DI
+	MOVQ      DI, 8(R9)
 	VMOVDQU64 X0, (BX)
-	MOVL      DX, 8(R9)
-	MOVL      CX, 12(R9)
 	MOVL      R11, (BX)(CX*1)
+	ADDQ      336(AX), CX
 	ADDQ      CX, BX
-	ADDQ      336(AX), BX
 	VMOVDQU64 160(R10), X0
-	MOVBQZX   175(R10), CX
-	NEGQ      CX
-	ADDQ      $0x10, CX
+	MOVBQZX   175(R10), DI
+	MOVL      $0x00000010, CX
+	SUBQ      DI, CX
+	MOVQ      CX, DI
+	SHLQ      $0x20, DI
 	MOVQ      BX, DX
 	SUBQ      352(AX), DX
+	ORQ       DX, DI
+	MOVQ      DI, 16(R9)
 	VMOVDQU64 X0, (BX)
-	MOVL      DX, 16(R9)
-	MOVL      CX, 20(R9)
 	MOVL      R11, (BX)(CX*1)
+	ADDQ      336(AX), CX
 	ADDQ      CX, BX
-	ADDQ      336(AX), BX
 	VMOVDQU64 176(R10), X0
-	MOVBQZX   191(R10), CX
-	NEGQ      CX
-	ADDQ      $0x10, CX
+	MOVBQZX   191(R10), DI
+	MOVL      $0x00000010, CX
+	SUBQ      DI, CX
+	MOVQ      CX, DI
+	SHLQ      $0x20, DI
 	MOVQ      BX, DX
 	SUBQ      352(AX), DX
+	ORQ       DX, DI
+	MOVQ      DI, 24(R9)
 	VMOVDQU64 X0, (BX)
-	MOVL      DX, 24(R9)
-	MOVL      CX, 28(R9)
 	MOVL      R11, (BX)(CX*1)
+	ADDQ      336(AX), CX
 	ADDQ      CX, BX
-	ADDQ      336(AX), BX
 	ADDQ      $0x20, R9
 	VMOVDQU64 192(R10), X0
-	MOVBQZX   207(R10), CX
-	NEGQ      CX
-	ADDQ      $0x10, CX
+	MOVBQZX   207(R10), DI
+	MOVL      $0x00000010, CX
+	SUBQ      DI, CX
+	MOVQ      CX, DI
+	SHLQ      $0x20, DI
 	MOVQ      BX, DX
 	SUBQ      352(AX), DX
+	ORQ       DX, DI
+	MOVQ      DI, (R9)
 	VMOVDQU64 X0, (BX)
-	MOVL      DX, (R9)
-	MOVL      CX, 4(R9)
 	MOVL      R11, (BX)(CX*1)
+	ADDQ      336(AX), CX
 	ADDQ      CX, BX
-	ADDQ      336(AX), BX
 	VMOVDQU64 208(R10), X0
-	MOVBQZX   223(R10), CX
-	NEGQ      CX
-	ADDQ      $0x10, CX
+	MOVBQZX   223(R10), DI
+	MOVL      $0x00000010, CX
+	SUBQ      DI, CX
+	MOVQ      CX, DI
+	SHLQ      $0x20, DI
 	MOVQ      BX, DX
 	SUBQ      352(AX), DX
+	ORQ       DX, DI
+	MOVQ      DI, 8(R9)
 	VMOVDQU64 X0, (BX)
-	MOVL      DX, 8(R9)
-	MOVL      CX, 12(R9)
 	MOVL      R11, (BX)(CX*1)
+	ADDQ      336(AX), CX
 	ADDQ      CX, BX
-	ADDQ      336(AX), BX
 	VMOVDQU64 224(R10), X0
-	MOVBQZX   239(R10), CX
-	NEGQ      CX
-	ADDQ      $0x10, CX
+	MOVBQZX   239(R10), DI
+	MOVL      $0x00000010, CX
+	SUBQ      DI, CX
+	MOVQ      CX, DI
+	SHLQ      $0x20, DI
 	MOVQ      BX, DX
 	SUBQ      352(AX), DX
+	ORQ       DX, DI
+	MOVQ      DI, 16(R9)
 	VMOVDQU64 X0, (BX)
-	MOVL      DX, 16(R9)
-	MOVL      CX, 20(R9)
 	MOVL      R11, (BX)(CX*1)
+	ADDQ      336(AX), CX
 	ADDQ      CX, BX
-	ADDQ      336(AX), BX
 	VMOVDQU64 240(R10), X0
-	MOVBQZX   255(R10), CX
-	NEGQ      CX
-	ADDQ      $0x10, CX
+	MOVBQZX   255(R10), DI
+	MOVL      $0x00000010, CX
+	SUBQ      DI, CX
+	MOVQ      CX, DI
+	SHLQ      $0x20, DI
 	MOVQ      BX, DX
 	SUBQ      352(AX), DX
+	ORQ       DX, DI
+	MOVQ      DI, 24(R9)
 	VMOVDQU64 X0, (BX)
-	MOVL      DX, 24(R9)
-	MOVL      CX, 28(R9)
 	MOVL      R11, (BX)(CX*1)
+	ADDQ      336(AX), CX
 	ADDQ      CX, BX
-	ADDQ      336(AX), BX
 	ADDQ      $0x20, R9
 
 ret:

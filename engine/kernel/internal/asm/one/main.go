@@ -507,19 +507,21 @@ func reverse() {
 	c.next = GP64()
 	emit := func(g int) {
 		for j := range 4 {
-			v, l, off := XMM(), GP64(), GP64()
+			v, l, off, both := XMM(), GP64(), GP64(), GP64()
 			VMOVDQU64(Mem{Base: scratch, Disp: 64*g + 16*j}, v)
-			MOVBQZX(Mem{Base: scratch, Disp: 64*g + 16*j + 15}, l)
-			NEGQ(l)
-			ADDQ(Imm(16), l)
+			MOVBQZX(Mem{Base: scratch, Disp: 64*g + 16*j + 15}, both)
+			MOVL(U32(16), l.As32())
+			SUBQ(both, l)
+			MOVQ(l, both)
+			SHLQ(Imm(32), both)
 			MOVQ(c.out, off)
 			SUBQ(c.arg(aFrom), off)
+			ORQ(off, both)
+			MOVQ(both, Mem{Base: c.res, Disp: 8 * j})
 			VMOVDQU64(v, Mem{Base: c.out})
-			MOVL(off.As32(), Mem{Base: c.res, Disp: 8 * j})
-			MOVL(l.As32(), Mem{Base: c.res, Disp: 8*j + 4})
 			MOVL(sep.As32(), Mem{Base: c.out, Index: l, Scale: 1})
+			ADDQ(c.arg(aSepLen), l)
 			ADDQ(l, c.out)
-			ADDQ(c.arg(aSepLen), c.out)
 		}
 		ADDQ(Imm(32), c.res)
 	}
