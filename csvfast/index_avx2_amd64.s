@@ -1050,9 +1050,31 @@ DATA indexBits<>+48(SB)/8, $0x8040201008040201
 DATA indexBits<>+56(SB)/8, $0x8040201008040201
 GLOBL indexBits<>(SB), RODATA|NOPTR, $64
 
+DATA indexWords<>+0(SB)/8, $0x8080808080808080
+DATA indexWords<>+8(SB)/8, $0x8080808080808080
+DATA indexWords<>+16(SB)/8, $0x8080808080808080
+DATA indexWords<>+24(SB)/8, $0x8080808080808080
+DATA indexWords<>+32(SB)/8, $0x4040404040404040
+DATA indexWords<>+40(SB)/8, $0x4040404040404040
+DATA indexWords<>+48(SB)/8, $0x4040404040404040
+DATA indexWords<>+56(SB)/8, $0x4040404040404040
+DATA indexWords<>+64(SB)/8, $0x2020202020202020
+DATA indexWords<>+72(SB)/8, $0x2020202020202020
+DATA indexWords<>+80(SB)/8, $0x2020202020202020
+DATA indexWords<>+88(SB)/8, $0x2020202020202020
+DATA indexWords<>+96(SB)/8, $0x0d0d0d0d0d0d0d0d
+DATA indexWords<>+104(SB)/8, $0x0d0d0d0d0d0d0d0d
+DATA indexWords<>+112(SB)/8, $0x0d0d0d0d0d0d0d0d
+DATA indexWords<>+120(SB)/8, $0x0d0d0d0d0d0d0d0d
+DATA indexWords<>+128(SB)/8, $0x0000004000000040
+DATA indexWords<>+136(SB)/8, $0x0000004000000040
+DATA indexWords<>+144(SB)/8, $0x0000004000000040
+DATA indexWords<>+152(SB)/8, $0x0000004000000040
+GLOBL indexWords<>(SB), RODATA|NOPTR, $160
+
 // func indexPlainAVX2(p *byte, blocks int, base uint32, out *uint32, st *uint64) int
 // Requires: AVX, AVX2, POPCNT
-TEXT ·indexPlainAVX2(SB), NOSPLIT, $136-48
+TEXT ·indexPlainAVX2(SB), NOSPLIT, $128-48
 	MOVQ         p+0(FP), AX
 	MOVQ         blocks+8(FP), CX
 	MOVQ         out+24(FP), DX
@@ -1110,74 +1132,76 @@ loop:
 	VPAND          Y12, Y6, Y12
 	VPUNPCKLQDQ    Y9, Y3, Y8
 	VPUNPCKHQDQ    Y9, Y3, Y9
-	VMOVDQU        X8, (DI)
-	VMOVDQU        X9, 16(DI)
-	VEXTRACTI128   $0x01, Y8, 32(DI)
-	VEXTRACTI128   $0x01, Y9, 48(DI)
+	VMOVDQU        Y8, (DI)
+	VMOVDQU        Y9, 32(DI)
 	VPUNPCKLQDQ    Y12, Y4, Y8
 	VPUNPCKHQDQ    Y12, Y4, Y9
-	VMOVDQU        X8, 64(DI)
-	VMOVDQU        X9, 80(DI)
-	VEXTRACTI128   $0x01, Y8, 96(DI)
-	VEXTRACTI128   $0x01, Y9, 112(DI)
-	MOVQ           R10, 128(DI)
-	MOVBQZX        128(DI), R10
+	VMOVDQU        Y8, 64(DI)
+	VMOVDQU        Y9, 96(DI)
+	MOVBQZX        R10, R11
+	SHRQ           $0x08, R10
 	VBROADCASTI128 (DI), Y8
-	POPCNTQ        R10, R11
-	SHLQ           $0x05, R10
-	VPSHUFB        (SI)(R10*1), Y8, Y8
+	POPCNTQ        R11, R12
+	SHLQ           $0x05, R11
+	VPSHUFB        (SI)(R11*1), Y8, Y8
 	VPADDD         Y5, Y8, Y8
 	VMOVDQU        Y8, (DX)
-	LEAQ           (DX)(R11*4), DX
-	MOVBQZX        129(DI), R10
-	VBROADCASTI128 16(DI), Y8
-	POPCNTQ        R10, R11
-	SHLQ           $0x05, R10
-	VPSHUFB        (SI)(R10*1), Y8, Y8
-	VPADDD         Y5, Y8, Y8
-	VMOVDQU        Y8, (DX)
-	LEAQ           (DX)(R11*4), DX
-	MOVBQZX        130(DI), R10
+	LEAQ           (DX)(R12*4), DX
+	MOVBQZX        R10, R11
+	SHRQ           $0x08, R10
 	VBROADCASTI128 32(DI), Y8
-	POPCNTQ        R10, R11
-	SHLQ           $0x05, R10
-	VPSHUFB        (SI)(R10*1), Y8, Y8
+	POPCNTQ        R11, R12
+	SHLQ           $0x05, R11
+	VPSHUFB        (SI)(R11*1), Y8, Y8
 	VPADDD         Y5, Y8, Y8
 	VMOVDQU        Y8, (DX)
-	LEAQ           (DX)(R11*4), DX
-	MOVBQZX        131(DI), R10
+	LEAQ           (DX)(R12*4), DX
+	MOVBQZX        R10, R11
+	SHRQ           $0x08, R10
+	VBROADCASTI128 16(DI), Y8
+	POPCNTQ        R11, R12
+	SHLQ           $0x05, R11
+	VPSHUFB        (SI)(R11*1), Y8, Y8
+	VPADDD         Y5, Y8, Y8
+	VMOVDQU        Y8, (DX)
+	LEAQ           (DX)(R12*4), DX
+	MOVBQZX        R10, R11
+	SHRQ           $0x08, R10
 	VBROADCASTI128 48(DI), Y8
-	POPCNTQ        R10, R11
-	SHLQ           $0x05, R10
-	VPSHUFB        (SI)(R10*1), Y8, Y8
+	POPCNTQ        R11, R12
+	SHLQ           $0x05, R11
+	VPSHUFB        (SI)(R11*1), Y8, Y8
 	VPADDD         Y5, Y8, Y8
 	VMOVDQU        Y8, (DX)
-	LEAQ           (DX)(R11*4), DX
-	MOVBQZX        132(DI), R10
+	LEAQ           (DX)(R12*4), DX
+	MOVBQZX        R10, R11
+	SHRQ           $0x08, R10
 	VBROADCASTI128 64(DI), Y8
-	POPCNTQ        R10, R11
-	SHLQ           $0x05, R10
-	VPSHUFB        (SI)(R10*1), Y8, Y8
+	POPCNTQ        R11, R12
+	SHLQ           $0x05, R11
+	VPSHUFB        (SI)(R11*1), Y8, Y8
 	VPADDD         Y5, Y8, Y8
 	VMOVDQU        Y8, (DX)
-	LEAQ           (DX)(R11*4), DX
-	MOVBQZX        133(DI), R10
-	VBROADCASTI128 80(DI), Y8
-	POPCNTQ        R10, R11
-	SHLQ           $0x05, R10
-	VPSHUFB        (SI)(R10*1), Y8, Y8
-	VPADDD         Y5, Y8, Y8
-	VMOVDQU        Y8, (DX)
-	LEAQ           (DX)(R11*4), DX
-	MOVBQZX        134(DI), R10
+	LEAQ           (DX)(R12*4), DX
+	MOVBQZX        R10, R11
+	SHRQ           $0x08, R10
 	VBROADCASTI128 96(DI), Y8
-	POPCNTQ        R10, R11
-	SHLQ           $0x05, R10
-	VPSHUFB        (SI)(R10*1), Y8, Y8
+	POPCNTQ        R11, R12
+	SHLQ           $0x05, R11
+	VPSHUFB        (SI)(R11*1), Y8, Y8
 	VPADDD         Y5, Y8, Y8
 	VMOVDQU        Y8, (DX)
-	LEAQ           (DX)(R11*4), DX
-	MOVBQZX        135(DI), R10
+	LEAQ           (DX)(R12*4), DX
+	MOVBQZX        R10, R11
+	SHRQ           $0x08, R10
+	VBROADCASTI128 80(DI), Y8
+	POPCNTQ        R11, R12
+	SHLQ           $0x05, R11
+	VPSHUFB        (SI)(R11*1), Y8, Y8
+	VPADDD         Y5, Y8, Y8
+	VMOVDQU        Y8, (DX)
+	LEAQ           (DX)(R12*4), DX
+	MOVBQZX        R10, R10
 	VBROADCASTI128 112(DI), Y8
 	POPCNTQ        R10, R11
 	SHLQ           $0x05, R10
@@ -1209,7 +1233,7 @@ done:
 
 // func indexStrictAVX2(p *byte, blocks int, base uint32, out *uint32, st *uint64) int
 // Requires: AVX, AVX2, BMI, PCLMULQDQ, POPCNT
-TEXT ·indexStrictAVX2(SB), NOSPLIT, $136-48
+TEXT ·indexStrictAVX2(SB), NOSPLIT, $128-48
 	MOVQ         p+0(FP), AX
 	MOVQ         blocks+8(FP), CX
 	MOVQ         out+24(FP), DX
@@ -1270,11 +1294,8 @@ loop:
 	ANDQ         R10, R14
 	POPCNTQ      R14, R14
 	ADDQ         R14, 72(BX)
-	MOVL         $0x00000080, R14
-	VMOVD        R14, X9
-	VPBROADCASTB X9, Y9
-	VPAND        Y8, Y9, Y8
-	VPAND        Y12, Y9, Y12
+	VPAND        indexWords<>+0(SB), Y8, Y8
+	VPAND        indexWords<>+0(SB), Y12, Y12
 	MOVQ         R10, R14
 	NOTQ         R14
 	MOVQ         8(BX), R15
@@ -1283,26 +1304,21 @@ loop:
 	SBBQ         R15, R15
 	MOVQ         R15, 8(BX)
 	ANDQ         R10, R14
-	MOVL         $0x00000040, R9
-	VMOVD        R9, X9
-	VPBROADCASTB X9, Y9
-	VMOVD        R14, X10
-	VPBROADCASTD X10, Y10
-	VPSHUFB      indexBits<>+0(SB), Y10, Y10
-	VMOVDQU      indexBits<>+32(SB), Y13
-	VPAND        Y13, Y10, Y10
-	VPCMPEQB     Y13, Y10, Y10
-	VPAND        Y9, Y10, Y10
-	VPOR         Y10, Y8, Y8
+	VMOVD        R14, X9
+	VPBROADCASTD X9, Y9
+	VPSHUFB      indexBits<>+0(SB), Y9, Y9
+	VPAND        indexBits<>+32(SB), Y9, Y9
+	VPCMPEQB     indexBits<>+32(SB), Y9, Y9
+	VPAND        indexWords<>+32(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
 	SHRQ         $0x20, R14
-	VMOVD        R14, X10
-	VPBROADCASTD X10, Y10
-	VPSHUFB      indexBits<>+0(SB), Y10, Y10
-	VMOVDQU      indexBits<>+32(SB), Y13
-	VPAND        Y13, Y10, Y10
-	VPCMPEQB     Y13, Y10, Y10
-	VPAND        Y9, Y10, Y10
-	VPOR         Y10, Y12, Y12
+	VMOVD        R14, X9
+	VPBROADCASTD X9, Y9
+	VPSHUFB      indexBits<>+0(SB), Y9, Y9
+	VPAND        indexBits<>+32(SB), Y9, Y9
+	VPCMPEQB     indexBits<>+32(SB), Y9, Y9
+	VPAND        indexWords<>+32(SB), Y9, Y9
+	VPOR         Y9, Y12, Y12
 	MOVQ         R10, R14
 	ORQ          R13, R14
 	MOVQ         24(BX), R9
@@ -1338,74 +1354,76 @@ checked:
 flagged:
 	VPUNPCKLQDQ    Y8, Y3, Y7
 	VPUNPCKHQDQ    Y8, Y3, Y8
-	VMOVDQU        X7, (DI)
-	VMOVDQU        X8, 16(DI)
-	VEXTRACTI128   $0x01, Y7, 32(DI)
-	VEXTRACTI128   $0x01, Y8, 48(DI)
+	VMOVDQU        Y7, (DI)
+	VMOVDQU        Y8, 32(DI)
 	VPUNPCKLQDQ    Y12, Y4, Y7
 	VPUNPCKHQDQ    Y12, Y4, Y8
-	VMOVDQU        X7, 64(DI)
-	VMOVDQU        X8, 80(DI)
-	VEXTRACTI128   $0x01, Y7, 96(DI)
-	VEXTRACTI128   $0x01, Y8, 112(DI)
-	MOVQ           R10, 128(DI)
-	MOVBQZX        128(DI), R9
+	VMOVDQU        Y7, 64(DI)
+	VMOVDQU        Y8, 96(DI)
+	MOVBQZX        R10, R9
+	SHRQ           $0x08, R10
 	VBROADCASTI128 (DI), Y7
-	POPCNTQ        R9, R10
+	POPCNTQ        R9, R11
 	SHLQ           $0x05, R9
 	VPSHUFB        (SI)(R9*1), Y7, Y7
 	VPADDD         Y5, Y7, Y7
 	VMOVDQU        Y7, (DX)
-	LEAQ           (DX)(R10*4), DX
-	MOVBQZX        129(DI), R9
-	VBROADCASTI128 16(DI), Y7
-	POPCNTQ        R9, R10
-	SHLQ           $0x05, R9
-	VPSHUFB        (SI)(R9*1), Y7, Y7
-	VPADDD         Y5, Y7, Y7
-	VMOVDQU        Y7, (DX)
-	LEAQ           (DX)(R10*4), DX
-	MOVBQZX        130(DI), R9
+	LEAQ           (DX)(R11*4), DX
+	MOVBQZX        R10, R9
+	SHRQ           $0x08, R10
 	VBROADCASTI128 32(DI), Y7
-	POPCNTQ        R9, R10
+	POPCNTQ        R9, R11
 	SHLQ           $0x05, R9
 	VPSHUFB        (SI)(R9*1), Y7, Y7
 	VPADDD         Y5, Y7, Y7
 	VMOVDQU        Y7, (DX)
-	LEAQ           (DX)(R10*4), DX
-	MOVBQZX        131(DI), R9
+	LEAQ           (DX)(R11*4), DX
+	MOVBQZX        R10, R9
+	SHRQ           $0x08, R10
+	VBROADCASTI128 16(DI), Y7
+	POPCNTQ        R9, R11
+	SHLQ           $0x05, R9
+	VPSHUFB        (SI)(R9*1), Y7, Y7
+	VPADDD         Y5, Y7, Y7
+	VMOVDQU        Y7, (DX)
+	LEAQ           (DX)(R11*4), DX
+	MOVBQZX        R10, R9
+	SHRQ           $0x08, R10
 	VBROADCASTI128 48(DI), Y7
-	POPCNTQ        R9, R10
+	POPCNTQ        R9, R11
 	SHLQ           $0x05, R9
 	VPSHUFB        (SI)(R9*1), Y7, Y7
 	VPADDD         Y5, Y7, Y7
 	VMOVDQU        Y7, (DX)
-	LEAQ           (DX)(R10*4), DX
-	MOVBQZX        132(DI), R9
+	LEAQ           (DX)(R11*4), DX
+	MOVBQZX        R10, R9
+	SHRQ           $0x08, R10
 	VBROADCASTI128 64(DI), Y7
-	POPCNTQ        R9, R10
+	POPCNTQ        R9, R11
 	SHLQ           $0x05, R9
 	VPSHUFB        (SI)(R9*1), Y7, Y7
 	VPADDD         Y5, Y7, Y7
 	VMOVDQU        Y7, (DX)
-	LEAQ           (DX)(R10*4), DX
-	MOVBQZX        133(DI), R9
-	VBROADCASTI128 80(DI), Y7
-	POPCNTQ        R9, R10
-	SHLQ           $0x05, R9
-	VPSHUFB        (SI)(R9*1), Y7, Y7
-	VPADDD         Y5, Y7, Y7
-	VMOVDQU        Y7, (DX)
-	LEAQ           (DX)(R10*4), DX
-	MOVBQZX        134(DI), R9
+	LEAQ           (DX)(R11*4), DX
+	MOVBQZX        R10, R9
+	SHRQ           $0x08, R10
 	VBROADCASTI128 96(DI), Y7
-	POPCNTQ        R9, R10
+	POPCNTQ        R9, R11
 	SHLQ           $0x05, R9
 	VPSHUFB        (SI)(R9*1), Y7, Y7
 	VPADDD         Y5, Y7, Y7
 	VMOVDQU        Y7, (DX)
-	LEAQ           (DX)(R10*4), DX
-	MOVBQZX        135(DI), R9
+	LEAQ           (DX)(R11*4), DX
+	MOVBQZX        R10, R9
+	SHRQ           $0x08, R10
+	VBROADCASTI128 80(DI), Y7
+	POPCNTQ        R9, R11
+	SHLQ           $0x05, R9
+	VPSHUFB        (SI)(R9*1), Y7, Y7
+	VPADDD         Y5, Y7, Y7
+	VMOVDQU        Y7, (DX)
+	LEAQ           (DX)(R11*4), DX
+	MOVBQZX        R10, R9
 	VBROADCASTI128 112(DI), Y7
 	POPCNTQ        R9, R10
 	SHLQ           $0x05, R9
@@ -1413,10 +1431,7 @@ flagged:
 	VPADDD         Y5, Y7, Y7
 	VMOVDQU        Y7, (DX)
 	LEAQ           (DX)(R10*4), DX
-	MOVL           $0x00000040, R9
-	VMOVD          R9, X7
-	VPBROADCASTD   X7, Y7
-	VPADDD         Y7, Y5, Y5
+	VPADDD         indexWords<>+128(SB), Y5, Y5
 	ADDQ           $0x40, AX
 	DECQ           CX
 	JNZ            loop
@@ -1432,46 +1447,38 @@ done:
 
 doubled:
 	ORQ          R14, 64(BX)
-	MOVL         $0x00000020, R9
-	VMOVD        R9, X7
-	VPBROADCASTB X7, Y7
-	VMOVD        R14, X9
-	VPBROADCASTD X9, Y9
-	VPSHUFB      indexBits<>+0(SB), Y9, Y9
-	VMOVDQU      indexBits<>+32(SB), Y10
-	VPAND        Y10, Y9, Y9
-	VPCMPEQB     Y10, Y9, Y9
-	VPAND        Y7, Y9, Y9
-	VPOR         Y9, Y8, Y8
+	VMOVD        R14, X7
+	VPBROADCASTD X7, Y7
+	VPSHUFB      indexBits<>+0(SB), Y7, Y7
+	VPAND        indexBits<>+32(SB), Y7, Y7
+	VPCMPEQB     indexBits<>+32(SB), Y7, Y7
+	VPAND        indexWords<>+64(SB), Y7, Y7
+	VPOR         Y7, Y8, Y8
 	SHRQ         $0x20, R14
-	VMOVD        R14, X9
-	VPBROADCASTD X9, Y9
-	VPSHUFB      indexBits<>+0(SB), Y9, Y9
-	VMOVDQU      indexBits<>+32(SB), Y10
-	VPAND        Y10, Y9, Y9
-	VPCMPEQB     Y10, Y9, Y9
-	VPAND        Y7, Y9, Y9
-	VPOR         Y9, Y12, Y12
+	VMOVD        R14, X7
+	VPBROADCASTD X7, Y7
+	VPSHUFB      indexBits<>+0(SB), Y7, Y7
+	VPAND        indexBits<>+32(SB), Y7, Y7
+	VPCMPEQB     indexBits<>+32(SB), Y7, Y7
+	VPAND        indexWords<>+64(SB), Y7, Y7
+	VPOR         Y7, Y12, Y12
 	JMP          flagged
 
 behind:
-	MOVL         $0x0000000d, R13
-	VMOVD        R13, X9
-	VPBROADCASTB X9, Y9
-	VPCMPEQB     Y7, Y9, Y7
-	VPCMPEQB     Y11, Y9, Y11
-	VPMOVMSKB    Y11, R13
-	VPMOVMSKB    Y7, R14
-	SHLQ         $0x20, R13
-	ORQ          R13, R14
-	MOVQ         R9, R13
-	ANDQ         R14, R13
-	ANDNQ        R9, R14, R9
-	ORQ          R9, 48(BX)
-	MOVQ         40(BX), R14
-	LEAQ         (R14)(R13*2), R14
-	SHRQ         $0x3f, R13
-	MOVQ         R13, 40(BX)
-	ANDNQ        R14, R11, R14
-	ORQ          R14, 48(BX)
-	JMP          checked
+	VPCMPEQB  indexWords<>+96(SB), Y7, Y7
+	VPCMPEQB  indexWords<>+96(SB), Y11, Y11
+	VPMOVMSKB Y11, R13
+	VPMOVMSKB Y7, R14
+	SHLQ      $0x20, R13
+	ORQ       R13, R14
+	MOVQ      R9, R13
+	ANDQ      R14, R13
+	ANDNQ     R9, R14, R9
+	ORQ       R9, 48(BX)
+	MOVQ      40(BX), R14
+	LEAQ      (R14)(R13*2), R14
+	SHRQ      $0x3f, R13
+	MOVQ      R13, 40(BX)
+	ANDNQ     R14, R11, R14
+	ORQ       R14, 48(BX)
+	JMP       checked

@@ -31,8 +31,21 @@ func avx2() {
 		}
 		return 1 << (i % 8)
 	})
+	words := table("indexWords", 160, func(i int) byte {
+		switch i / 32 {
+		case 0:
+			return flagRow
+		case 1:
+			return flagQuoted
+		case 2:
+			return flagDoubled
+		case 3:
+			return '\r'
+		}
+		return []byte{64, 0, 0, 0}[i%4] // the step from block to block
+	})
 	plain256(offsets, shuffles)
-	strict256(offsets, shuffles, bits)
+	strict256(offsets, shuffles, bits, words)
 	Generate()
 }
 
@@ -72,7 +85,7 @@ func constants256(st Register, offsets, shuffles Mem) (c y) {
 	VPBROADCASTD(c.base.AsX(), c.base)
 	c.shuffles, c.rows = GP64(), GP64()
 	LEAQ(shuffles, c.shuffles)
-	LEAQ(AllocLocal(128+8), c.rows)
+	LEAQ(AllocLocal(128), c.rows)
 	return c
 }
 
@@ -95,29 +108,28 @@ func mask(lo, hi VecVirtual) GPVirtual {
 	return m
 }
 
-// lay writes offsets and flags to the rows. The unpacking goes by halves of 16
-// bytes: the low one gives groups 0 and 2 of 4.
+// lay writes offsets and flags to the rows. Unpacking goes by halves of 16 bytes,
+// so that the rows of groups 0 and 2 of 4 come together, and those of 1 and 3.
 func lay(c y, flags [2]VecVirtual) {
 	for i, f := range flags {
 		lo, hi := YMM(), YMM()
 		VPUNPCKLQDQ(f, c.offsets[i], lo)
 		VPUNPCKHQDQ(f, c.offsets[i], hi)
 		at := Mem{Base: c.rows, Disp: 64 * i}
-		VMOVDQU(lo.AsX(), at)
-		VMOVDQU(hi.AsX(), at.Offset(16))
-		VEXTRACTI128(U8(1), lo, at.Offset(32))
-		VEXTRACTI128(U8(1), hi, at.Offset(48))
+		VMOVDQU(lo, at)
+		VMOVDQU(hi, at.Offset(32))
 	}
 }
 
-// emit256 writes the entries of the separators in sep. Its bytes come back from
-// the stack one by one, which costs less than shifts.
+// emit256 writes the entries of the separators in sep, which it uses up.
 func emit256(c y, sep GPVirtual, out Register) {
-	MOVQ(sep, Mem{Base: c.rows, Disp: 128})
 	for g := range 8 {
 		m, n, v := GP64(), GP64(), YMM()
-		MOVBQZX(Mem{Base: c.rows, Disp: 128 + g}, m)
-		VBROADCASTI128(Mem{Base: c.rows, Disp: 16 * g}, v)
+		MOVBQZX(sep.As8(), m)
+		if g < 7 {
+			SHRQ(U8(8), sep)
+		}
+		VBROADCASTI128(Mem{Base: c.rows, Disp: g/4*64 + g%2*32 + g%4/2*16}, v)
 		POPCNTQ(m, n)
 		SHLQ(U8(5), m)
 		VPSHUFB(Mem{Base: c.shuffles, Index: m, Scale: 1}, v, v)
@@ -128,7 +140,7 @@ func emit256(c y, sep GPVirtual, out Register) {
 }
 
 // advance moves on to the next block.
-func advance(c y, p, blocks, step Register) {
+func advance(c y, p, blocks Register, step Op) {
 	VPADDD(step, c.base, c.base)
 	ADDQ(U8(64), p)
 	DECQ(blocks)
@@ -210,7 +222,7 @@ func plain256(offsets, shuffles Mem) {
 	finish256(out)
 }
 
-func strict256(offsets, shuffles, bits Mem) {
+func strict256(offsets, shuffles, bits, words Mem) {
 	TEXT("indexStrictAVX2", NOSPLIT, signature)
 	p, blocks := Load(Param("p"), GP64()), Load(Param("blocks"), GP64())
 	out, st := Load(Param("out"), GP64()), Load(Param("st"), GP64())
@@ -259,8 +271,7 @@ func strict256(offsets, shuffles, bits Mem) {
 		ANDQ(sep, t)
 	}
 	// flag adds flag to the rows' flags where t has a bit
-	flag := func(flag uint32) {
-		f := byte256(flag)
+	flag := func(flag Mem) {
 		for i := range 2 {
 			b := YMM()
 			if i > 0 {
@@ -269,20 +280,17 @@ func strict256(offsets, shuffles, bits Mem) {
 			VMOVD(t.As32(), b.AsX())
 			VPBROADCASTD(b.AsX(), b)
 			VPSHUFB(bits, b, b) // its byte i/8
-			w := YMM()
-			VMOVDQU(bits.Offset(32), w)
-			VPAND(w, b, b)
-			VPCMPEQB(w, b, b)
-			VPAND(f, b, b)
+			VPAND(bits.Offset(32), b, b)
+			VPCMPEQB(bits.Offset(32), b, b)
+			VPAND(flag, b, b)
 			VPOR(b, nl[i], nl[i])
 		}
 	}
-	row := byte256(flagRow)
 	for i := range 2 {
-		VPAND(nl[i], row, nl[i])
+		VPAND(words, nl[i], nl[i])
 	}
 	addCarry(q, stQuoted)
-	flag(flagQuoted)
+	flag(words.Offset(32))
 
 	// opening quotes where they may not be
 	MOVQ(sep, t)
@@ -313,8 +321,7 @@ func strict256(offsets, shuffles, bits Mem) {
 	Label("flagged")
 	lay(c, nl)
 	emit256(c, sep, out)
-	step := dword256(64)
-	advance(c, p, blocks, step)
+	advance(c, p, blocks, words.Offset(128))
 
 	Label("done")
 	MOVQ(inside, Mem{Base: st, Disp: stInside})
@@ -322,13 +329,12 @@ func strict256(offsets, shuffles, bits Mem) {
 
 	Label("doubled")
 	ORQ(t, Mem{Base: st, Disp: stDoubles})
-	flag(flagDoubled)
+	flag(words.Offset(64))
 	JMP(LabelRef("flagged"))
 
 	Label("behind")
-	cr := byte256('\r')
 	for i := range 2 {
-		VPCMPEQB(v[i], cr, v[i])
+		VPCMPEQB(words.Offset(96), v[i], v[i])
 	}
 	m := mask(v[0], v[1])
 	MOVQ(q, cl)
