@@ -173,6 +173,7 @@ func (x *indexer) window(buf []byte, w int, final bool) (n, next int) {
 	before := x.state.quotes
 	x.state.quotes = 0
 	end := min(w+window, len(buf))
+	raceRead(buf[w:end])
 	whole := w + (end-w)&^63
 	n = x.blocks(buf[w:whole], 0, 0)
 	next = whole

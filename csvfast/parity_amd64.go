@@ -16,6 +16,7 @@ func parityAVX2(p *byte, pieces int, quote byte) uint64
 // parity tells whether quote stands an odd number of times in buf. Below a piece
 // the kernels have nothing to do.
 func parity(buf []byte, quote byte) bool {
+	raceRead(buf)
 	pieces := len(buf) / 256
 	odd := uint64(0)
 	if pieces > 0 {

@@ -10,6 +10,7 @@ func parityNEON(p *byte, pieces int, quote byte) uint64
 
 // parity tells whether quote stands an odd number of times in buf.
 func parity(buf []byte, quote byte) bool {
+	raceRead(buf)
 	pieces := len(buf) / 256
 	if active != tierARM64 || pieces == 0 {
 		return parityGeneric(buf, quote)
