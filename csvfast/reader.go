@@ -42,7 +42,6 @@ type Reader struct {
 	fields  [][]byte
 	scratch []byte
 	record  []string
-	ends    []int
 }
 
 // NewReader returns a Reader of comma-separated rows. It reads ahead.

@@ -14,8 +14,4 @@ gen parity avx512 parity_avx512_amd64.s
 gen parity avx2 parity_avx2_amd64.s
 gen parity neon parity_neon_arm64.s
 gen readpass avx2 ../bench/readpass_amd64.s
-if [ -d jsonarray ]; then
-	for tier in avx512 avx2; do
-		go run ./jsonarray -tier "$tier" -out "../../jsonarray_${tier}_amd64.s"
-	done
-fi
+bash json.sh
