@@ -37,11 +37,16 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"bytes":   cmdBytes,
-			"concat":  cmdConcat,
-			"lines":   cmdLines,
-			"nowhere": cmdNowhere,
-			"only":    cmdOnly,
+			"bytes":      cmdBytes,
+			"concat":     cmdConcat,
+			"jti":        cmdJTI,
+			"lines":      cmdLines,
+			"nowhere":    cmdNowhere,
+			"only":       cmdOnly,
+			"post":       cmdPost,
+			"ready":      cmdReady,
+			"same-value": cmdSameValue,
+			"within":     cmdWithin,
 		},
 	})
 }

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/velonym/velonym/engine/token"
+)
+
+// client talks to the server at a socket of the script's folder.
+func client(ts *testscript.TestScript, sock string) *http.Client {
+	path := ts.MkAbs(sock)
+	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", path)
+		},
+	}}
+}
+
+// call makes one call and returns "STATUS BODY". A token file of "-" is none.
+func call(ts *testscript.TestScript, args []string) (string, error) {
+	sock, path, tokenFile, contentType, body := args[0], args[1], args[2], args[3], args[4]
+	req, err := http.NewRequest(http.MethodPost, "http://server"+path, strings.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Content-Type", contentType)
+	if tokenFile != "-" {
+		req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(ts.ReadFile(tokenFile)))
+	}
+	resp, err := client(ts, sock).Do(req)
+	if err != nil {
+		return "", err
+	}
+	answer, err := io.ReadAll(resp.Body)
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d %s", resp.StatusCode, strings.TrimSpace(string(answer))), nil
+}
+
+// cmdPost makes one call: post SOCK PATH TOKENFILE TYPE BODY. What comes back is
+// stdout for the lines after it: status, a blank, body.
+func cmdPost(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 5 {
+		ts.Fatalf("usage: post SOCK PATH TOKENFILE TYPE BODY")
+	}
+	answer, err := call(ts, args)
+	ts.Check(err)
+	fmt.Fprintln(ts.Stdout(), answer)
+}
+
+// cmdWithin repeats a call until its answer matches, for ten seconds at the most:
+// for what takes effect in another process soon, but not at once.
+func cmdWithin(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 6 {
+		ts.Fatalf("usage: within SOCK PATH TOKENFILE TYPE BODY PATTERN")
+	}
+	want := regexp.MustCompile(args[5])
+	answer := ""
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		var err error
+		answer, err = call(ts, args[:5])
+		ts.Check(err)
+		if want.MatchString(answer) {
+			return
+		}
+	}
+	ts.Fatalf("still %s", answer)
+}
+
+// cmdReady waits until the server at SOCK is ready.
+func cmdReady(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ready SOCK")
+	}
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		resp, err := client(ts, args[0]).Get("http://server/readyz")
+		if err != nil {
+			continue
+		}
+		ts.Check(resp.Body.Close())
+		if resp.StatusCode == http.StatusOK {
+			return
+		}
+	}
+	ts.Fatalf("the server did not get ready")
+}
+
+// cmdJTI reads a token's jti and gives it to a token verb: jti TOKENFILE VERB.
+func cmdJTI(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: jti TOKENFILE VERB")
+	}
+	d, err := token.Decode([]byte(strings.TrimSpace(ts.ReadFile(args[0]))))
+	ts.Check(err)
+	ts.Check(ts.Exec("velonym", "token", args[1], d.Read.ID))
+}
+
+// cmdSameValue fails unless the JSON answer in the first file holds just the one
+// value of the second: same-value ANSWER FILE.
+func cmdSameValue(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: same-value ANSWER FILE")
+	}
+	want := `200 {"data":["` + strings.TrimSpace(ts.ReadFile(args[1])) + `"]}`
+	if got := strings.TrimSpace(ts.ReadFile(args[0])); got != want {
+		ts.Fatalf("the answer is not that of the file")
+	}
+}
