@@ -39,8 +39,8 @@ func ParseFormat(s string) (Format, error) {
 // OnError says what becomes of a value that cannot be transformed.
 type OnError string
 
-// What becomes of it: the run stops, the value becomes empty (null in NDJSON and
-// Parquet), or its row is kept out of the output (and written to Job.Rejects).
+// What becomes of it: the run stops, the value becomes empty (null in NDJSON), or
+// its row is kept out of the output (and written to Job.Rejects; not in Parquet).
 const (
 	Fail OnError = "fail" // the zero value means Fail too
 	Null OnError = "null"
@@ -150,7 +150,7 @@ type Summary struct {
 	Inputs   []string `json:"inputs"`
 	Outputs  []string `json:"outputs"`
 	Rows     int64    `json:"rows"`
-	Values   int64    `json:"values"`    // transformed; empty ones and placeholders are not counted
+	Values   int64    `json:"values"`    // transformed; empty ones and placeholders are not counted, a value of a Parquet dictionary once
 	Empty    int64    `json:"empty"`     // empty values and placeholders, passed through
 	Distinct int64    `json:"distinct"`  // estimate of the different values, faulty ones included, ± 2 %; of a resumed run, since it was resumed
 	Errors   int64    `json:"errors"`    // values that could not be transformed (Null, Keep, DryRun)
