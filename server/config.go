@@ -121,6 +121,10 @@ const maxMaxBody = 1 << 30
 // token has up to 8 KiB.
 const readBuffer = 16 << 10
 
+// writeBuffer is the write buffer of a connection: answers up to it leave in
+// one call without further ado.
+const writeBuffer = 8 << 10
+
 func (c Config) withDefaults() (Config, error) {
 	def := func(d *time.Duration, v time.Duration) {
 		if *d == 0 {

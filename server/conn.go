@@ -7,13 +7,110 @@ import (
 	"time"
 )
 
-// capped is a listener that answers connections beyond the cap itself. It hands
-// on the connections as they are: the HTTP machinery writes header and body of
-// a large answer in one call only to a connection that it knows.
+// capped is a listener that answers connections beyond the cap itself.
 type capped struct {
 	net.Listener
 	s      *Server
 	secure bool // TLS on top: no answer can be given before a handshake
+}
+
+// conn is a connection that spares system and runtime work which a busy
+// keep-alive connection does not need. One goroutine at a time, hurry apart.
+//
+// Deadlines are set where something really waits, and only anew when the one in
+// place is too early, or too late by more than slack.
+//
+// The first part of a large answer is held back until the rest comes, and both
+// leave in one call: see expect.
+type conn struct {
+	net.Conn
+	slack                time.Duration
+	readBy, writeBy      time.Time // wanted
+	readUntil, writeLast time.Time // in place
+
+	large int    // bytes of an answer on its way
+	held  []byte // its first part
+	parts [2][]byte
+	bufs  net.Buffers
+}
+
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.readBy = t
+	return nil
+}
+
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	c.writeBy = t
+	return nil
+}
+
+func (c *conn) SetDeadline(t time.Time) error {
+	c.readBy, c.writeBy, c.readUntil, c.writeLast = t, t, t, t
+	return c.Conn.SetDeadline(t)
+}
+
+// hurry sets both deadlines at once. It may be called beside a Read.
+func (c *conn) hurry(t time.Time) { _ = c.Conn.SetDeadline(t) }
+
+// due says whether the deadline in place has to be changed for the one wanted,
+// and to what.
+func (c *conn) due(wanted time.Time, inPlace *time.Time) (t time.Time, change bool) {
+	switch {
+	case wanted.IsZero():
+		change = !inPlace.IsZero()
+	case inPlace.IsZero(), inPlace.Before(wanted), inPlace.Sub(wanted) > c.slack:
+		wanted, change = wanted.Add(c.slack), true
+	}
+	if change {
+		*inPlace = wanted
+	}
+	return wanted, change
+}
+
+func (c *conn) Read(b []byte) (int, error) {
+	if t, change := c.due(c.readBy, &c.readUntil); change {
+		if err := c.Conn.SetReadDeadline(t); err != nil {
+			return 0, err
+		}
+	}
+	return c.Conn.Read(b)
+}
+
+// expect announces an answer whose body has n bytes.
+func (c *conn) expect(n int) {
+	if n >= 4*writeBuffer {
+		c.large = n
+	}
+}
+
+func (c *conn) Write(b []byte) (int, error) {
+	if c.large > 0 && len(c.held) == 0 && len(b) <= writeBuffer {
+		c.held = append(c.held, b...)
+		return len(b), nil
+	}
+	if t, change := c.due(c.writeBy, &c.writeLast); change {
+		if err := c.Conn.SetWriteDeadline(t); err != nil {
+			return 0, err
+		}
+	}
+	if len(c.held) == 0 {
+		c.large = 0
+		return c.Conn.Write(b)
+	}
+	c.parts = [2][]byte{c.held, b}
+	c.bufs = c.parts[:]
+	n, err := c.bufs.WriteTo(c.Conn)
+	first := len(c.held)
+	c.large, c.held, c.parts, c.bufs = 0, c.held[:0], [2][]byte{}, nil
+	return max(0, int(n)-first), err
+}
+
+// CloseWrite ends the sending side.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
 }
 
 // maxTurnedAway bounds the goroutines that tell connections to come back.
@@ -26,7 +123,7 @@ func (l *capped) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if int(l.s.conns.Add(1)) <= l.s.cfg.MaxConns {
-			return c, nil
+			return &conn{Conn: c, slack: l.s.slack}, nil
 		}
 		l.s.conns.Add(-1)
 		l.s.metrics.connsRefused.Inc()
@@ -94,7 +191,7 @@ func (c *connSet) add(conn net.Conn) {
 	}
 	c.m[conn] = struct{}{}
 	if c.hurried {
-		_ = conn.SetDeadline(time.Now().Add(hurryIn))
+		hurry(conn)
 	}
 }
 
@@ -109,8 +206,17 @@ func (c *connSet) hurry() {
 	defer c.mu.Unlock()
 	c.hurried = true
 	for conn := range c.m {
-		_ = conn.SetDeadline(time.Now().Add(hurryIn))
+		hurry(conn)
 	}
+}
+
+func hurry(c net.Conn) {
+	t := time.Now().Add(hurryIn)
+	if ours, ok := c.(*conn); ok {
+		ours.hurry(t)
+		return
+	}
+	_ = c.SetDeadline(t) // TLS: its deadlines may be set at any time
 }
 
 // requestIDs makes identifiers that no other process makes: 64 random bits and

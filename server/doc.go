@@ -11,7 +11,7 @@
 // the next ones, are pooled and counted together, and never hold more than
 // Config.MaxInFlight bytes; a request beyond that is refused, not queued. Room
 // for a body grows with the bytes that have come, not with what was announced.
-// A connection costs up to 40 KiB besides (its two buffers and the first 8 KiB
+// A connection costs up to 48 KiB besides (its two buffers and the first 8 KiB
 // of a body). A buffer is not wiped when it goes back to its pool, but every
 // user slices it to the bytes that it wrote itself: no byte of one request can
 // be read by another. Buffers that were not needed for half a minute are

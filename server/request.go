@@ -20,16 +20,14 @@ import (
 // The header names and values of every answer, in the spelling that fasthttp
 // would bring them into.
 var (
-	hdrAccept          = []byte("Accept")
-	hdrAcceptEncoding  = []byte("Accept-Encoding")
-	hdrAuthorization   = []byte("Authorization")
-	hdrCacheControl    = []byte("Cache-Control")
-	hdrContentOptions  = []byte("X-Content-Type-Options")
-	hdrContentEncoding = []byte("Content-Encoding")
-	hdrRequestID       = []byte("X-Request-Id")
-	hdrRetryAfter      = []byte("Retry-After")
-	hdrSecurityPolicy  = []byte("Content-Security-Policy")
-	hdrTransport       = []byte("Strict-Transport-Security")
+	hdrAccept         = []byte("Accept")
+	hdrAcceptEncoding = []byte("Accept-Encoding")
+	hdrCacheControl   = []byte("Cache-Control")
+	hdrContentOptions = []byte("X-Content-Type-Options")
+	hdrRequestID      = []byte("X-Request-Id")
+	hdrRetryAfter     = []byte("Retry-After")
+	hdrSecurityPolicy = []byte("Content-Security-Policy")
+	hdrTransport      = []byte("Strict-Transport-Security")
 
 	valNoStore   = []byte("no-store")
 	valNoSniff   = []byte("nosniff")
@@ -100,7 +98,6 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	h.SetCanonical(hdrRequestID, c.id)
 	h.SetCanonical(hdrContentOptions, valNoSniff)
 	h.SetCanonical(hdrCacheControl, valNoStore)
-	h.SetCanonical(hdrSecurityPolicy, valPolicy)
 	if s.cfg.TLS != nil {
 		h.SetCanonical(hdrTransport, valTransport)
 	}
@@ -401,11 +398,12 @@ func (c *call) done(e *endpoint, grant *token.Grant, p *problem, fault error) {
 	if p != nil {
 		outcome = p.code
 	}
+	now := time.Now()
 	if fault != nil {
 		s.log.Error("a request could not be served", "request", string(c.id), "code", outcome.String(), "error", fault.Error())
 	}
 	if s.cfg.Audit != nil {
-		if err := s.cfg.Audit.Append(c.record(e, grant, outcome)); err != nil {
+		if err := s.cfg.Audit.Append(c.record(now, e, grant, outcome)); err != nil {
 			s.auditFailed(err)
 			if p == nil && !s.cfg.AuditContinue {
 				p = busy(codeUnavailable, "calls cannot be recorded at the moment")
@@ -420,13 +418,16 @@ func (c *call) done(e *endpoint, grant *token.Grant, p *problem, fault error) {
 	} else {
 		r.SetBodyRaw(c.out)
 		s.paceAnswer(c.ctx, len(c.out))
+		if conn, ok := c.ctx.Conn().(*conn); ok {
+			conn.expect(len(c.out))
+		}
 	}
 	c.settleBody()
 	route := routeForward
 	if e.rev {
 		route = routeReverse
 	}
-	took := time.Since(c.start)
+	took := now.Sub(c.start)
 	s.metrics.served(route, outcome, took, c.values)
 	if p != nil && outcome != codeInternal || s.cfg.AccessLog {
 		s.logRequest(c, e.path, outcome, took)
@@ -434,8 +435,8 @@ func (c *call) done(e *endpoint, grant *token.Grant, p *problem, fault error) {
 }
 
 // record is the audit record of the call.
-func (c *call) record(e *endpoint, grant *token.Grant, outcome code) audit.Record {
-	r := audit.Record{Kind: "request", Request: string(c.id), Op: e.op, Outcome: outcome.String(),
+func (c *call) record(now time.Time, e *endpoint, grant *token.Grant, outcome code) audit.Record {
+	r := audit.Record{Time: now, Kind: "request", Request: string(c.id), Op: e.op, Outcome: outcome.String(),
 		Values: c.values, Empty: c.empty, Bad: int64(c.errCount)}
 	if grant != nil {
 		psn := &grant.Claims.PSN
@@ -461,7 +462,7 @@ func (c *call) refuse(p *problem) {
 		seconds := int(math.Ceil(p.retryAfter.Seconds()))
 		r.Header.SetCanonical(hdrRetryAfter, appendInt(nil, seconds))
 	}
-	r.Header.Del("Content-Encoding")
+	r.Header.SetCanonical(hdrSecurityPolicy, valPolicy)
 	r.SetBody(p.appendJSON(nil))
 }
 
@@ -551,6 +552,7 @@ func (c *call) other() {
 		ctx.Response.Header.Set("Allow", "GET, HEAD")
 		p = fail(codeMethodNotAllowed, "use GET")
 	default:
+		ctx.Response.Header.SetCanonical(hdrSecurityPolicy, valPolicy) // a browser may show it
 		status, mime, body := page()
 		ctx.SetStatusCode(status)
 		ctx.SetContentType(mime)

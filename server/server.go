@@ -35,6 +35,7 @@ type Server struct {
 	stop context.CancelFunc
 	bg   sync.WaitGroup
 
+	slack      time.Duration // by which deadlines may be late
 	conns      atomic.Int64
 	turnedAway atomic.Int64
 	lingering  connSet
@@ -57,7 +58,8 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: newLimitedLog(cfg.Log), mem: newMemory(cfg.MaxInFlight)}
+	s := &Server{cfg: cfg, log: newLimitedLog(cfg.Log), mem: newMemory(cfg.MaxInFlight),
+		slack: min(cfg.HeaderTimeout, cfg.IdleTimeout, cfg.StallTimeout) / 8}
 	if _, err := io.ReadFull(rand.Reader, s.ids.prefix[:]); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
@@ -71,6 +73,7 @@ func New(cfg Config) (*Server, error) {
 		StreamRequestBody:  true,
 		MaxRequestBodySize: maxMaxBody + 1, // ours is checked in readBody
 		ReadBufferSize:     readBuffer,
+		WriteBufferSize:    writeBuffer,
 		ReadTimeout:        cfg.HeaderTimeout,
 		IdleTimeout:        cfg.IdleTimeout,
 		WriteTimeout:       cfg.StallTimeout,
