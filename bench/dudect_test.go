@@ -1,0 +1,70 @@
+package bench
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+// TestWelch holds t against a value worked out by hand: means 3 and 5, variances
+// 2.5 and 10, five each: -2 / √(0.5 + 2).
+func TestWelch(t *testing.T) {
+	var a, b welford
+	for i := range 5 {
+		a.add(float64(i + 1))
+		b.add(float64(2*i + 1))
+	}
+	if got, want := welchT(a, b), -2/math.Sqrt(2.5); math.Abs(got-want) > 1e-12 {
+		t.Fatalf("%v, want %v", got, want)
+	}
+	if welchT(a, welford{}) != 0 {
+		t.Fatal("a sample of nothing tells something")
+	}
+}
+
+// TestLargestT sees a difference of a tenth of the noise in made-up times, even
+// under rare interrupts a thousand times as long, and none where there is none.
+func TestLargestT(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 61))
+	const n = 50000
+	for _, shift := range []float64{0, 1} {
+		times, classes := make([]float64, n), make([]uint8, n)
+		for i := range times {
+			classes[i] = uint8(r.Uint32() & 1)
+			times[i] = 1000 + 10*r.NormFloat64() + shift*float64(classes[i])
+			if r.IntN(100) == 0 {
+				times[i] += 1e6 * r.Float64()
+			}
+		}
+		switch got := largestT(times, classes); {
+		case shift == 0 && got > 5:
+			t.Errorf("no difference, t = %v", got)
+		case shift == 1 && got < 5:
+			t.Errorf("a difference, t = %v", got)
+		}
+	}
+}
+
+// TestConstantTime runs the check small: that every case is there, and works.
+// What it finds is not judged here: few measurements on a busy machine say
+// nothing.
+func TestConstantTime(t *testing.T) {
+	s, err := ConstantTime(context.Background(), Options{Quick: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"reverse of one block, fixed", "bad padding against bad text", "key expansion", "stops early"} {
+		found := false
+		for _, r := range s.Rows {
+			found = found || strings.Contains(r.Name, want)
+			if math.IsNaN(r.Median) {
+				t.Errorf("%s: no number", r.Name)
+			}
+		}
+		if !found {
+			t.Errorf("no case %q", want)
+		}
+	}
+}
