@@ -145,6 +145,14 @@ func (o *overlong) Error() string {
 	return fmt.Sprintf("a row is longer than %d MiB: is a quote not closed? --max-row raises the limit", o.max>>20)
 }
 
+// serverError is a batch that a server did not do: no fault of the data.
+type serverError struct {
+	line int64 // from 1 at the chunk's start
+	err  error
+}
+
+func (e *serverError) Error() string { return e.err.Error() }
+
 // run moves everything. The error is the first in the order of the input.
 func (v *conveyor) run(ctx context.Context) (mark, error) {
 	v.at = v.begin
@@ -261,6 +269,10 @@ func (v *conveyor) lane(ctx context.Context, w worker, busy chan struct{}) {
 
 // placeError returns the chunk's error with its place in the whole input.
 func (v *conveyor) placeError(c *chunk) error {
+	var se *serverError
+	if errors.As(c.fail, &se) {
+		return fmt.Errorf("%s: line %d: %w", v.src.name, v.at.Tally.Lines+se.line, se.err)
+	}
 	if c.fail != nil {
 		return c.fail
 	}

@@ -749,8 +749,8 @@ func (p *parquetRun) deterministic(ctx context.Context, col *parquetColumn, raw 
 		}
 		b := &col.g.batch
 		b.Src, b.Spans, b.Dst = raw, []uint32{spans[i], spans[i+1], spans[i], spans[i+1]}, b.Dst[:0]
-		if err := col.g.transform(ctx); err != nil {
-			return false, err
+		if err := col.g.transform(ctx, true); err != nil {
+			return false, p.bad("column %s: %w", quoteName(col.name), err)
 		}
 		if len(b.Bad) == 0 && b.Out[1] > 0 {
 			return bytes.Equal(b.Dst[b.Out[0]:][:b.Out[1]], b.Dst[b.Out[2]:][:b.Out[3]]), nil
@@ -975,8 +975,8 @@ func (p *parquetRun) values(ctx context.Context, col *parquetColumn, dst, arena 
 	}
 	b.At, b.Pre, b.Post, b.Src, b.Spans, b.Dst = nil, "", "", arena, own, b.Dst[:0]
 	if col.g.remote != nil || col.doc || p.workers == 1 {
-		if err := col.g.transform(ctx); err != nil {
-			return nil, err
+		if err := col.g.transform(ctx, p.OnError != Fail || p.DryRun); err != nil {
+			return nil, p.bad("column %s: %w", quoteName(col.name), err)
 		}
 	} else {
 		col.g.plan.TransformParallel(b, p.workers)

@@ -1,19 +1,384 @@
 package bulk
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
 
+	"github.com/velonym/velonym/csvfast"
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// Remote is a server of the HTTP contract that transforms a column's values.
+// Remote is a server of the HTTP contract that transforms a column's values, in
+// place of a plan. Columns that share a Remote (the same pointer) share its
+// requests. Values are sent in batches, several at a time; a batch that was not
+// answered is sent again, which is safe where the same values get the same
+// results.
 type Remote struct {
-	URL         string
-	Concurrency int
+	// URL is the server's: "https://psn.example.org". /api/request-psn or
+	// /api/request-psn-rev is added.
+	URL string
+	// Token is sent as the bearer token. It is not kept anywhere else.
+	Token []byte
+	// Reverse asks the second endpoint. A JWT whose op is reverse does so by itself.
+	Reverse bool
+
+	BatchValues int           // values in a request; 0: 10,000
+	BatchBytes  int           // bytes of values in a request; 0: 1 MiB
+	Concurrency int           // requests at a time; 0: 4
+	Attempts    int           // for each batch; 0: 10
+	Pause       time.Duration // before the second attempt; doubled before each other, up to half a minute; 0: 250 ms
+
+	Client *http.Client // nil: one with keep-alive and no redirects; the token goes nowhere else
+
+	endpoint string
+	policy   string
 }
 
-func (r *Remote) prepare() error { return nil }
+// pauses between attempts are never longer than this, whatever a server asks.
+const longestPause = 2 * time.Minute
 
-func (r *Remote) identity() string { return r.URL }
+// prepare checks and fills in.
+func (r *Remote) prepare() error {
+	u, err := url.Parse(r.URL)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return usagef("the server is named as https://host:port")
+	}
+	if len(r.Token) == 0 || len(r.Token) > 8<<10 || bytes.ContainsAny(r.Token, " \r\n\x00") {
+		return usagef("the server needs a token, one line of at most 8 KiB")
+	}
+	if r.BatchValues < 0 || r.BatchBytes < 0 || r.Concurrency < 0 || r.Attempts < 0 {
+		return usagef("limits of the server's batches must not be negative")
+	}
+	setDefault(&r.BatchValues, 10_000)
+	setDefault(&r.BatchBytes, 1<<20)
+	setDefault(&r.Concurrency, 4)
+	setDefault(&r.Attempts, 10)
+	if r.Pause == 0 {
+		r.Pause = 250 * time.Millisecond
+	}
+	op := ""
+	op, r.policy = claims(r.Token)
+	path := "/api/request-psn"
+	if r.Reverse || op == "reverse" {
+		path = "/api/request-psn-rev"
+	}
+	r.endpoint = strings.TrimSuffix(r.URL, "/") + path
+	if r.Client == nil {
+		t := http.DefaultTransport.(*http.Transport).Clone()
+		t.MaxIdleConnsPerHost, t.MaxConnsPerHost = r.Concurrency, r.Concurrency
+		t.ResponseHeaderTimeout = 2 * time.Minute
+		r.Client = &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	}
+	return nil
+}
 
-func (r *Remote) transform(ctx context.Context, b *suite.Batch) error { return nil }
+func setDefault(n *int, to int) {
+	if *n == 0 {
+		*n = to
+	}
+}
+
+// caution says what a user should know before values are sent.
+func (r *Remote) caution() []string {
+	var w []string
+	switch r.policy {
+	case "different":
+		w = append(w, "policy different: a batch that has to be sent again gets other pseudonyms than the lost answer held")
+	case "document":
+		w = append(w, "policy document: a server counts within a request, so equal values of different batches can get equal pseudonyms")
+	}
+	u, _ := url.Parse(r.URL) // prepare has seen it
+	if ip := net.ParseIP(u.Hostname()); u.Scheme == "http" && u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		w = append(w, "the server is asked over plain http: token and values can be read on the way")
+	}
+	return w
+}
+
+// identity tells one server and token from another, without telling the token.
+func (r *Remote) identity() string {
+	s := sha256.Sum256(r.Token)
+	return r.endpoint + " " + hex.EncodeToString(s[:])
+}
+
+// claims reads what a JWT says of itself; nobody verifies it here.
+func claims(token []byte) (op, policy string) {
+	parts := bytes.Split(token, []byte{'.'})
+	if len(parts) != 3 {
+		return "", ""
+	}
+	b, err := base64.RawURLEncoding.DecodeString(string(parts[1]))
+	if err != nil {
+		return "", ""
+	}
+	var c struct {
+		PSN struct {
+			Op     string `json:"op"`
+			Policy string `json:"policy"`
+		} `json:"psn"`
+	}
+	if json.Unmarshal(b, &c) != nil {
+		return "", ""
+	}
+	return c.PSN.Op, c.PSN.Policy
+}
+
+// remoteError is a batch that the server did not do.
+type remoteError struct {
+	value  int // first of the batch
+	values int
+	err    error
+}
+
+func (e *remoteError) Error() string {
+	return fmt.Sprintf("server: the batch of %d values that starts here: %v", e.values, e.err)
+}
+
+func (e *remoteError) Unwrap() error { return e.err }
+
+// transform fills b as a plan does. With all, values that the server refuses are
+// all found, by sending the others again; else the first ones are enough.
+func (r *Remote) transform(ctx context.Context, b *suite.Batch, all bool) error {
+	n := len(b.Spans) / 2
+	b.Bad = b.Bad[:0]
+	b.Out = slices.Grow(b.Out[:0], 2*n)[:2*n]
+	clear(b.Out)
+	var batch []int
+	size := 0
+	send := func() error {
+		for len(batch) > 0 {
+			left, err := r.batch(ctx, b, batch)
+			if err != nil {
+				return &remoteError{batch[0], len(batch), err}
+			}
+			if !all && len(b.Bad) > 0 {
+				break
+			}
+			batch = left
+		}
+		batch, size = batch[:0], 0
+		return nil
+	}
+	for i := range n {
+		v := b.Src[b.Spans[2*i]:][:b.Spans[2*i+1]]
+		if len(v) == 0 {
+			continue
+		}
+		if !utf8.Valid(v) {
+			b.Bad = append(b.Bad, suite.ValueError{Index: i, Code: suite.ValueNotText})
+			continue
+		}
+		if len(batch) == r.BatchValues || len(batch) > 0 && size+len(v) > r.BatchBytes {
+			if err := send(); err != nil {
+				return err
+			}
+		}
+		batch = append(batch, i)
+		size += len(v)
+	}
+	if err := send(); err != nil {
+		return err
+	}
+	slices.SortFunc(b.Bad, func(x, y suite.ValueError) int { return x.Index - y.Index })
+	return nil
+}
+
+// batch sends the values with the given indexes until they are answered. It
+// returns those that have to be sent again because others were refused.
+func (r *Remote) batch(ctx context.Context, b *suite.Batch, values []int) (left []int, err error) {
+	body := []byte(`{"data":[`)
+	for k, i := range values {
+		if k > 0 {
+			body = append(body, ',')
+		}
+		body = append(body, '"')
+		body = csvfast.AppendJSONEscaped(body, b.Src[b.Spans[2*i]:][:b.Spans[2*i+1]])
+		body = append(body, '"')
+	}
+	body = append(body, `]}`...)
+	for attempt := 1; ; attempt++ {
+		answer, status, wait, err := r.post(ctx, body)
+		if ctx.Err() != nil {
+			return nil, ErrInterrupted
+		}
+		if err == nil {
+			switch status {
+			case http.StatusOK:
+				return nil, r.results(b, values, answer)
+			case http.StatusUnprocessableEntity:
+				return r.refused(b, values, answer)
+			}
+			err = statusError(status, answer)
+			if status != http.StatusTooManyRequests && (status < 502 || status > 504) {
+				return nil, err
+			}
+		}
+		if attempt == r.Attempts {
+			return nil, fmt.Errorf("given up after %d attempts: %w", attempt, err)
+		}
+		pause := min(r.Pause<<min(attempt-1, 16), 30*time.Second)
+		pause = pause/2 + rand.N(pause/2+1)
+		select {
+		case <-time.After(max(pause, min(wait, longestPause))):
+		case <-ctx.Done():
+			return nil, ErrInterrupted
+		}
+	}
+}
+
+// post sends one request and reads the whole answer.
+func (r *Remote) post(ctx context.Context, body []byte) (answer []byte, status int, wait time.Duration, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.endpoint, bytes.NewReader(body))
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	req.Header.Set("Authorization", "Bearer "+string(r.Token))
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	res, err := r.Client.Do(req)
+	if err != nil {
+		var ue *url.Error
+		if errors.As(err, &ue) {
+			err = ue.Err // the URL is the user's own, and long
+		}
+		return nil, 0, 0, err
+	}
+	defer res.Body.Close()
+	most := int64(len(body))*8 + 4<<20
+	answer, err = io.ReadAll(io.LimitReader(res.Body, most+1))
+	if err == nil && int64(len(answer)) > most {
+		err = errors.New("the answer is far longer than pseudonyms would be")
+	}
+	if s := res.Header.Get("Retry-After"); s != "" {
+		if n, err := strconv.Atoi(s); err == nil && n > 0 {
+			wait = time.Duration(min(n, 3600)) * time.Second
+		} else if t, err := http.ParseTime(s); err == nil {
+			wait = time.Until(t)
+		}
+	}
+	return answer, res.StatusCode, wait, err
+}
+
+// statusError words a refusal: the status and its code, nothing that the server
+// could have taken from the values.
+func statusError(status int, answer []byte) error {
+	var p struct {
+		Code string `json:"code"`
+	}
+	if json.Unmarshal(answer, &p) == nil && knownWord(p.Code) {
+		return fmt.Errorf("answered %d %s", status, p.Code)
+	}
+	return fmt.Errorf("answered %d %s", status, http.StatusText(status))
+}
+
+// knownWord says whether s looks like a code of the contract.
+func knownWord(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'A' || c > 'Z') && c != '_' {
+			return false
+		}
+	}
+	return len(s) > 0 && len(s) <= 40
+}
+
+// itemErrors is what an answer says of single values.
+type itemErrors struct {
+	Errors []struct {
+		Index int    `json:"index"`
+		Code  string `json:"code"`
+	} `json:"errors"`
+}
+
+var errContract = errors.New("the answer is not what the contract says")
+
+// results takes the answer of a batch.
+func (r *Remote) results(b *suite.Batch, values []int, answer []byte) error {
+	var a csvfast.DataArray
+	if err := a.Scan(answer); err != nil {
+		return fmt.Errorf("%w: %w", errContract, err)
+	}
+	if got := len(a.Spans) / 2; got != len(values) {
+		return fmt.Errorf("%w: %d values came back", errContract, got)
+	}
+	codes := map[int]suite.Code{}
+	if len(a.NotString) > 0 { // values that the server refused one by one
+		var e itemErrors
+		if err := json.Unmarshal(answer, &e); err != nil {
+			return errContract
+		}
+		for _, x := range e.Errors {
+			codes[x.Index] = codeOf(x.Code)
+		}
+	}
+	escaped, none := a.Escaped, a.NotString
+	for k, i := range values {
+		if len(none) > 0 && int(none[0]) == k {
+			none = none[1:]
+			code := codes[k]
+			if code == 0 {
+				code = suite.NotAPseudonym
+			}
+			b.Bad = append(b.Bad, suite.ValueError{Index: i, Code: code})
+			continue
+		}
+		raw := answer[a.Spans[2*k]:][:a.Spans[2*k+1]]
+		at := len(b.Dst)
+		if len(escaped) > 0 && int(escaped[0]) == k {
+			escaped = escaped[1:]
+			b.Dst = csvfast.UnescapeJSON(b.Dst, raw)
+		} else {
+			b.Dst = append(b.Dst, raw...)
+		}
+		b.Out[2*i], b.Out[2*i+1] = uint32(at), uint32(len(b.Dst)-at)
+	}
+	return nil
+}
+
+// refused takes a 422, which names values that cannot be transformed, and returns
+// the others.
+func (r *Remote) refused(b *suite.Batch, values []int, answer []byte) (left []int, err error) {
+	var e itemErrors
+	if err := json.Unmarshal(answer, &e); err != nil || len(e.Errors) == 0 {
+		return nil, statusError(http.StatusUnprocessableEntity, answer)
+	}
+	bad := map[int]bool{}
+	for _, x := range e.Errors {
+		if x.Index < 0 || x.Index >= len(values) || bad[x.Index] {
+			return nil, fmt.Errorf("%w: it refuses a value that there is not", errContract)
+		}
+		bad[x.Index] = true
+		b.Bad = append(b.Bad, suite.ValueError{Index: values[x.Index], Code: codeOf(x.Code)})
+	}
+	for k, i := range values {
+		if !bad[k] {
+			left = append(left, i)
+		}
+	}
+	return left, nil
+}
+
+// codeOf reads a code of the contract; one that it does not have is
+// NotAPseudonym.
+func codeOf(s string) suite.Code {
+	for c := suite.NotAPseudonym; c <= suite.NotAString; c++ {
+		if c.String() == s {
+			return c
+		}
+	}
+	return suite.NotAPseudonym
+}

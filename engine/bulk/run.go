@@ -113,6 +113,11 @@ func (r *run) prepare() error {
 			continue
 		}
 		r.groups[key] = len(r.docs)
+		if c.Remote != nil {
+			for _, w := range c.Remote.caution() {
+				j.warn("%s", w)
+			}
+		}
 		var doc *suite.Document
 		if c.Plan != nil {
 			doc = c.Plan.NewDocument()

@@ -3,6 +3,7 @@ package bulk
 import (
 	"bytes"
 	"context"
+	"errors"
 	"math"
 
 	"github.com/velonym/velonym/engine/suite"
@@ -58,10 +59,11 @@ func (g *group) resultLen(n uint32) uint32 {
 	return uint32(max(g.plan.OutLen(int(n)), 0))
 }
 
-// transform runs the group's batch, here or on a server.
-func (g *group) transform(ctx context.Context) error {
+// transform runs the group's batch, here or on a server; with all, every value
+// that cannot be transformed is wanted, not just the first.
+func (g *group) transform(ctx context.Context, all bool) error {
 	if g.remote != nil {
-		return g.remote.transform(ctx, &g.batch)
+		return g.remote.transform(ctx, &g.batch, all)
 	}
 	g.plan.Transform(&g.batch)
 	return nil
@@ -347,8 +349,13 @@ func (s *splicer) slow(ctx context.Context, c *chunk) {
 		b := &g.batch
 		g.next = 0
 		b.At, b.Pre, b.Post, b.Dst = nil, "", "", b.Dst[:0]
-		if err := g.transform(ctx); err != nil {
-			c.fail = err
+		if err := g.transform(ctx, s.onError != Fail || s.dry); err != nil {
+			var re *remoteError
+			if c.fail = err; errors.As(err, &re) && !errors.Is(err, ErrInterrupted) {
+				v := s.valueOf(gi, re.value)
+				line := 1 + int64(bytes.Count(s.data[:s.spans[2*v]], lf))
+				c.fail = &serverError{line: line, err: err}
+			}
 			return
 		}
 		clean = clean && s.plain(b.Dst)
