@@ -103,3 +103,50 @@ func hmacGeneric(k *hmacKey, dst, base []byte, spans []uint32, counters []uint64
 	clear(d.sum[:])
 	sha256States.Put(d)
 }
+
+// DeriveKey writes the whole HMAC-SHA-256 of msg under key, of at most 64 bytes,
+// to out: the step that HKDF (RFC 5869) is made of. What it hashes is laid out
+// in key memory, padding included, in whole blocks: crypto/sha256 hashes those
+// from where they lie, whereas it copies the rest of a block to an object of its
+// own, on a stack or heap that nobody wipes. Its error means that the system has
+// no memory left.
+func DeriveKey(out *[32]byte, key, msg []byte) error {
+	if len(key) > 64 {
+		panic("kernel: key to derive from is longer than a block")
+	}
+	size := (64 + len(msg) + 9 + 63) / 64 * 64
+	m, err := keyAlloc(size + sha256Saved)
+	if err != nil {
+		return err
+	}
+	defer keyFree(m)
+	m, saved := m[:size], (*[sha256Saved]byte)(m[size:])
+	d := sha256.New()
+	defer d.Reset() // overwrites the state with the initial one
+	var words [2][8]uint32
+	defer clear(words[:])
+	for _, pad := range []byte{0x36, 0x5c} {
+		n := 64
+		if pad == 0x36 {
+			n += copy(m[64:], msg)
+		} else {
+			n += copy(m[64:], saved[4:36]) // the inner hash
+		}
+		for i := range 64 {
+			m[i] = pad
+			if i < len(key) {
+				m[i] ^= key[i]
+			}
+		}
+		end := (n + 9 + 63) / 64 * 64
+		clear(m[n:end])
+		m[n] = 0x80
+		binary.BigEndian.PutUint64(m[end-8:], uint64(n)*8)
+		d.Reset()
+		if err := saveState(d, m[:end], saved, &words[0], &words[1]); err != nil {
+			return err
+		}
+	}
+	copy(out[:], saved[4:36])
+	return nil
+}

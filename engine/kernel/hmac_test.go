@@ -225,6 +225,32 @@ func hmacCheck(t *testing.T, h *HMAC, key, base []byte, spans []uint32, counters
 	}
 }
 
+// TestDeriveKey holds it against crypto/hmac: all lengths of key, messages over
+// several blocks.
+func TestDeriveKey(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 9))
+	for k := range 65 {
+		for n := 0; n < 700; n += 1 + r.IntN(20) {
+			key, msg := make([]byte, k), make([]byte, n)
+			for i := range key {
+				key[i] = byte(r.Uint32())
+			}
+			for i := range msg {
+				msg[i] = byte(r.Uint32())
+			}
+			var out [32]byte
+			if err := DeriveKey(&out, key, msg); err != nil {
+				t.Fatal(err)
+			}
+			m := hmac.New(sha256.New, key)
+			m.Write(msg)
+			if !bytes.Equal(out[:], m.Sum(nil)) {
+				t.Fatalf("key of %d bytes, message of %d: wrong", k, n)
+			}
+		}
+	}
+}
+
 func TestHMACAllocatesNothing(t *testing.T) {
 	h, err := NewHMAC(&[32]byte{1})
 	if err != nil {

@@ -1,0 +1,321 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/suite"
+)
+
+// The search for keys in memory runs in a child process, so that what the parent
+// does to know the needles leaves nothing there to be found. Needles travel
+// masked: no environment, argument or buffer of the child holds one in the clear
+// but those that the code under test makes.
+const (
+	scanEnv  = "VELONYM_TEST_KEYSCAN"
+	scanMask = 0xA7
+)
+
+// needle is eight bytes of something secret, masked.
+type needle struct {
+	name string
+	word uint64
+}
+
+// TestNoKeyStays transforms and reverses under keys of all kinds in a child
+// process, releases them, and looks for the domain's PRK, the working keys, AES
+// round keys and HMAC midstates in all memory that the child can write: the
+// heap, stacks, data, and freed key memory. Before the release they must be
+// found: else the search is blind.
+func TestNoKeyStays(t *testing.T) {
+	if os.Getenv(scanEnv) != "" {
+		t.Skip("the child runs another test")
+	}
+	var secret [32]byte
+	kernel.Random(secret[:])
+	prk, err := hkdf.Extract(sha256.New, secret[:], []byte("velonym/a256-1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The first of the list is the secret, which the child needs and whose copies
+	// are its caller's to wipe.
+	var list []string
+	add := func(name string, b []byte) {
+		m := bytes.Clone(b)
+		for i := range m {
+			m[i] ^= scanMask
+		}
+		list = append(list, name+"="+hex.EncodeToString(m))
+	}
+	add("secret", secret[:])
+	add("PRK", prk)
+	lp := func(s string) string { return string([]byte{byte(len(s) >> 8), byte(len(s))}) + s }
+	for _, p := range []string{"rev", "mac", "doc", "fpe"} {
+		k, err := hkdf.Expand(sha256.New, prk, lp(p)+lp("scan")+lp("org"), 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		add("K_"+p, k)
+		switch p {
+		case "rev", "fpe":
+			schedule := roundKeys(k)
+			for i := 2; i < len(schedule); i++ {
+				add(fmt.Sprintf("K_%s round key %d", p, i), schedule[i][:])
+			}
+		default:
+			for _, pad := range []byte{0x36, 0x5c} {
+				block := bytes.Repeat([]byte{pad}, 64)
+				for i, b := range k {
+					block[i] ^= b
+				}
+				add(fmt.Sprintf("K_%s padded %#x", p, pad), block[:32])
+				h := sha256.New()
+				h.Write(block)
+				state, err := h.(encoding.BinaryMarshaler).MarshalBinary()
+				if err != nil {
+					t.Fatal(err)
+				}
+				words := make([]byte, 32)
+				for i := range 8 {
+					binary.LittleEndian.PutUint32(words[4*i:], binary.BigEndian.Uint32(state[4+4*i:]))
+				}
+				add(fmt.Sprintf("K_%s midstate %#x", p, pad), words)
+				add(fmt.Sprintf("K_%s saved midstate %#x", p, pad), state[4:36])
+			}
+		}
+	}
+	for _, tier := range kernel.Kernels() {
+		t.Run(tier, func(t *testing.T) {
+			cmd := exec.Command(os.Args[0], "-test.run=^TestKeyScanChild$", "-test.v")
+			cmd.Env = append(os.Environ(), scanEnv+"="+tier+";"+strings.Join(list, ";"))
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			if !bytes.Contains(out, []byte("nothing stays of ")) {
+				t.Fatalf("the child did not search:\n%s", out)
+			}
+		})
+	}
+}
+
+// roundKeys is the key expansion of AES-256 (FIPS 197, section 5.2).
+func roundKeys(key []byte) (rk [15][16]byte) {
+	box := func(x byte) byte {
+		var inv byte
+		for y := range 256 {
+			if mulAES(x, byte(y)) == 1 {
+				inv = byte(y)
+			}
+		}
+		r := inv
+		for k := 1; k <= 4; k++ {
+			r ^= inv<<k | inv>>(8-k)
+		}
+		return r ^ 0x63
+	}
+	w := make([]byte, 240)
+	copy(w, key)
+	rcon := byte(1)
+	for i := 32; i < 240; i += 4 {
+		x := [4]byte(w[i-4:])
+		switch i % 32 {
+		case 0:
+			x = [4]byte{box(x[1]) ^ rcon, box(x[2]), box(x[3]), box(x[0])}
+			rcon = mulAES(rcon, 2)
+		case 16:
+			x = [4]byte{box(x[0]), box(x[1]), box(x[2]), box(x[3])}
+		}
+		for j := range x {
+			w[i+j] = w[i-32+j] ^ x[j]
+		}
+	}
+	for i := range rk {
+		rk[i] = [16]byte(w[16*i:])
+	}
+	return rk
+}
+
+func mulAES(a, b byte) (r byte) {
+	for ; b != 0; b >>= 1 {
+		if b&1 != 0 {
+			r ^= a
+		}
+		a = a<<1 ^ a>>7*0x1b
+	}
+	return r
+}
+
+// TestKeyScanChild is the child of TestNoKeyStays.
+func TestKeyScanChild(t *testing.T) {
+	env := os.Getenv(scanEnv)
+	if env == "" {
+		t.Skip("runs as a child of TestNoKeyStays only")
+	}
+	fields := strings.Split(env, ";")
+	if err := kernel.SetKernel(fields[0]); err != nil {
+		t.Fatal(err)
+	}
+	var needles []needle
+	var secrets [1]suite.Secret
+	for i, f := range fields[1:] {
+		name, masked, _ := strings.Cut(f, "=")
+		b, err := hex.DecodeString(masked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for j := 0; j+8 <= len(b) && i > 0; j += 8 {
+			needles = append(needles, needle{name, binary.LittleEndian.Uint64(b[j:])})
+		}
+		if i == 0 {
+			for j, x := range b {
+				secrets[0].S[j] = x ^ scanMask
+			}
+		}
+	}
+	secrets[0].Active = true
+	keys, err := suite.NewKeys("scan", "org", secrets[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	kernel.Wipe(secrets[0].S[:])
+	work := func() {
+		digits, err := suite.ParseFormat("digits")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []suite.Spec{
+			{Method: suite.Reversible, Policy: suite.Same, Format: suite.Pair62, Gen: -1},
+			{Method: suite.Reversible, Policy: suite.Different, Tag: 64, Format: suite.Pair62, Gen: -1},
+			{Method: suite.Reversible, Policy: suite.Same, Format: digits, Gen: -1},
+			{Method: suite.Irreversible, Policy: suite.Same, Format: suite.Pair62, Gen: -1},
+			{Method: suite.Irreversible, Policy: suite.PerDocument, Format: suite.Pair62, Gen: -1},
+		} {
+			p, err := suite.NewPlan(suite.Pseudonymise, s, keys)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, l := range []int{9, 9, 40, 200} {
+				b := &suite.Batch{Doc: p.NewDocument(), Post: "\n"}
+				for i := range 200 {
+					n := l
+					if l == 40 {
+						n = 6 + i%60
+					}
+					b.Spans = append(b.Spans, uint32(len(b.Src)), uint32(n))
+					for j := range n {
+						b.Src = append(b.Src, byte('0'+(i*j+j)%10))
+					}
+				}
+				p.Transform(b)
+				if s.Method == suite.Reversible {
+					back, err := suite.NewPlan(suite.Reverse, s, keys)
+					if err != nil {
+						t.Fatal(err)
+					}
+					c := &suite.Batch{Src: b.Dst, Spans: b.Out, Post: "\n"}
+					back.Transform(c)
+					back.Close()
+				}
+			}
+			p.Close()
+		}
+	}
+	work()
+	if found := scan(t, needles); len(found) < 5 {
+		t.Fatalf("the search is blind: with keys in use it finds %v", found)
+	}
+	keys.Release()
+	clobber(64)
+	runtime.GC()
+	runtime.GC()
+	debug.FreeOSMemory()
+	if found := scan(t, needles); len(found) > 0 {
+		for name, where := range found {
+			t.Errorf("%s stays in %s", name, where)
+		}
+		return
+	}
+	t.Logf("nothing stays of %d needles", len(needles))
+}
+
+// clobber overwrites the stack below, where calls that returned left locals.
+//
+//go:noinline
+func clobber(n int) byte {
+	var b [2048]byte
+	for i := range b {
+		b[i] = byte(n + i)
+	}
+	if n > 0 {
+		b[n] ^= clobber(n - 1)
+	}
+	return b[n%2048]
+}
+
+// scan looks for the needles at every offset of all memory that this process can
+// write, and returns where it found which.
+func scan(t *testing.T, needles []needle) map[string]string {
+	t.Helper()
+	var mask uint64 = 0x0101010101010101 * scanMask
+	var first [1 << 16]bool // by the two lowest bytes, masked
+	for _, n := range needles {
+		first[n.word&0xFFFF] = true
+	}
+	maps, err := os.Open("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer maps.Close()
+	type region struct {
+		begin, end uintptr
+		name       string
+	}
+	var regions []region
+	lines := bufio.NewScanner(maps)
+	for lines.Scan() {
+		f := strings.Fields(lines.Text())
+		var r region
+		if _, err := fmt.Sscanf(f[0], "%x-%x", &r.begin, &r.end); err != nil || !strings.HasPrefix(f[1], "rw") {
+			continue
+		}
+		r.name = "anonymous memory"
+		if len(f) > 5 {
+			r.name = f[5]
+		}
+		regions = append(regions, r)
+	}
+	found := map[string]string{}
+	for _, r := range regions {
+		if r.name == "[vvar]" || strings.HasPrefix(r.name, "/dev") {
+			continue
+		}
+		m := unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(nil), r.begin)), r.end-r.begin)
+		for i := 0; i+8 <= len(m); i++ {
+			if !first[(uint16(m[i])|uint16(m[i+1])<<8)^(scanMask<<8|scanMask)] {
+				continue
+			}
+			w := binary.LittleEndian.Uint64(m[i:]) ^ mask
+			for _, n := range needles {
+				if n.word == w {
+					found[n.name] += fmt.Sprintf(" %s at %#x", r.name, r.begin+uintptr(i))
+				}
+			}
+		}
+	}
+	return found
+}
