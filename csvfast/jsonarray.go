@@ -141,7 +141,7 @@ func (a *DataArray) run(buf []byte, i int) (next int, between, ok bool) {
 	past := 0             // end of an escape that reached over its block
 	for len(buf)-i >= 64 {
 		blocks := min((len(buf)-i)/64, arrayBlocks)
-		a.grow(64*blocks+64, len(buf)-i)
+		a.grow(64*blocks+64, i, len(buf)-i)
 		have := len(a.Spans)
 		st.notes = 0
 		done := arrayQuotes(buf[i:i+64*blocks], uint32(i), a.Spans[have:cap(a.Spans)], a.notes[:], &st)
@@ -184,15 +184,14 @@ func (a *DataArray) run(buf []byte, i int) (next int, between, ok bool) {
 	return i, st.closed != 0, true
 }
 
-// grow makes room for n more spans, given how many bytes are left.
-func (a *DataArray) grow(n, left int) {
+// grow makes room for n more values of Spans, or for as many as are still to
+// come if the left bytes hold as many as the seen ones.
+func (a *DataArray) grow(n, seen, left int) {
 	if cap(a.Spans)-len(a.Spans) >= n {
 		return
 	}
-	if len(a.Spans) > 0 && a.Spans[0] > 0 {
-		// as many a byte as up to here, and a little more
-		seen := int(a.Spans[len(a.Spans)-2]) + 1
-		n += int(float64(len(a.Spans)) / float64(seen) * float64(left) * 1.05)
+	if len(a.Spans) > 4*arrayBlocks {
+		n += int(float64(len(a.Spans)) / float64(seen) * float64(left))
 	}
 	a.Spans = slices.Grow(a.Spans, n)
 }
