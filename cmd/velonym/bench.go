@@ -28,7 +28,10 @@ func newBench(*globals) *cobra.Command {
 		name, short string
 		run         func(context.Context, bench.Options) (*bench.Section, error)
 	}{
+		{"engine", "Transforms against the CPU's raw AES rate", bench.Engine},
 		{"tokenizer", "CSV and JSON tokenizers against a bare read and the standard library", bench.Tokenizer},
+		{"http", "The server against a plain fasthttp service and an echo", bench.HTTP},
+		{"constant-time", "Does the time of a kernel tell of its values? Welch's t between classes of them", bench.ConstantTime},
 	} {
 		cmd.AddCommand(&cobra.Command{
 			Use: b.name, Short: b.short, Args: cobra.NoArgs,

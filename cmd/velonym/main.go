@@ -5,8 +5,15 @@
 // 0 done, 1 failed, 2 wrong usage.
 package main
 
-import "os"
+import (
+	"os"
+
+	"github.com/velonym/velonym/bench"
+)
 
 func main() {
+	if bench.Child() { // a server or client of `velonym bench http`
+		return
+	}
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
