@@ -352,6 +352,7 @@ func (b *ff1Batch) check(t *testing.T, f *FF1, dec bool, kernel string) {
 		}
 		t.Fatal(kernel, "wrote between the results")
 	}
+	b.checkRows(t, f, dec, kernel)
 	bad = call(base, nil, base, b.spans, bad[:0])
 	if !slices.Equal(bad, b.bad) {
 		t.Fatalf("%s in place: bad values %v, want %v", kernel, bad, b.bad)
@@ -366,6 +367,40 @@ func (b *ff1Batch) check(t *testing.T, f *FF1, dec bool, kernel string) {
 		}
 		if !bytes.Equal(base[off:][:l], want) {
 			t.Fatalf("%s in place: value %d of %d characters differs", kernel, i, l)
+		}
+	}
+}
+
+// checkRows runs the batch to rows, behind bytes that must stay.
+func (b *ff1Batch) checkRows(t *testing.T, f *FF1, dec bool, kernel string) {
+	t.Helper()
+	call := f.EncryptRows
+	if dec {
+		call = f.DecryptRows
+	}
+	for _, frame := range [][2]string{{"", "\n"}, {`"`, `",`}, {"", ""}, {"before ", " behind\r\n"}} {
+		want, pairs := []byte("head"), []uint32{}
+		k := 0
+		for i := range b.at {
+			want = append(want, frame[0]...)
+			l := b.spans[2*i+1]
+			if k < len(b.bad) && b.bad[k].Index == i {
+				l = 0
+				k++
+			}
+			pairs = append(pairs, uint32(len(want)), l)
+			want = append(append(want, b.want[b.at[i]:][:l]...), frame[1]...)
+		}
+		out := make([]uint32, len(b.spans)+2)
+		dst, bad := call(frame[0], frame[1], []byte("head"), b.base, b.spans, out, []FF1Error{{-1, 9}})
+		if !slices.Equal(bad[1:], b.bad) || bad[0].Index != -1 {
+			t.Fatalf("%s rows: bad values %v, want %v", kernel, bad, b.bad)
+		}
+		if !slices.Equal(out[:len(b.spans)], pairs) || out[len(b.spans)] != 0 {
+			t.Fatalf("%s rows %q: places %v, want %v", kernel, frame, out, pairs)
+		}
+		if !bytes.Equal(dst, want) {
+			t.Fatalf("%s rows %q:\n%q, want\n%q", kernel, frame, dst, want)
 		}
 	}
 }
@@ -617,6 +652,18 @@ func BenchmarkFF1(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
 					f.Encrypt(dst, batch.at, batch.base, batch.spans, nil)
+				}
+				b.ReportMetric(1024*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mvalues/s")
+			})
+			b.Run(fmt.Sprintf("%s/radix%d/%d/rows", name, len(c.alphabet), c.length), func(b *testing.B) {
+				if err := SetKernel(name); err != nil {
+					b.Fatal(err)
+				}
+				out := make([]uint32, 2048)
+				rows := make([]byte, 0, 2*len(dst)+4096)
+				b.ReportAllocs()
+				for b.Loop() {
+					rows, _ = f.EncryptRows("", "\n", rows[:0], batch.base, batch.spans, out, nil)
 				}
 				b.ReportMetric(1024*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mvalues/s")
 			})
