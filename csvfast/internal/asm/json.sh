@@ -13,6 +13,6 @@ gen() { # package, file without tier, tiers
 	done
 }
 gen jsonarray jsonarray "avx512 avx2 arm64"
-gen jsonlines ndjsonshape "avx512 avx2"
+gen jsonlines ndjsonshape "avx512 avx2 arm64"
 gen jsonutf8 jsonutf8 "avx512 avx2 arm64"
 gen write writescan "avx512 avx2 arm64"

@@ -15,7 +15,7 @@ import (
 )
 
 // tier is a flag of its own beside those that avo registers.
-var tier = flag.String("tier", "avx512", "avx512 or avx2")
+var tier = flag.String("tier", "avx512", "avx512, avx2 or arm64")
 
 func main() {
 	flag.Parse()
@@ -24,6 +24,12 @@ func main() {
 		generate("AVX512", true)
 	case "avx2":
 		generate("AVX2", false)
+	case "arm64":
+		if err := neon(flag.Lookup("out").Value.String()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	default:
 		fmt.Fprintln(os.Stderr, "unknown tier")
 		os.Exit(2)
@@ -52,6 +58,31 @@ func constant(name string, n int, c func(i int) Constant) Mem {
 	return m
 }
 
+// escapeClass is 1 for what stands alone after a backslash, 2 for what starts
+// four digits.
+func escapeClass(c byte) byte {
+	switch c {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 1
+	case 'u':
+		return 2
+	}
+	return 0
+}
+
+// hexValue is the value of a hexadecimal digit, and 0x80 for other bytes.
+func hexValue(c byte) byte {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0'
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10
+	case c >= 'A' && c <= 'F':
+		return c - 'A' + 10
+	}
+	return 0x80
+}
+
 // broadcast fills a vector with c.
 func broadcast(c byte, y reg.VecVirtual) reg.VecVirtual {
 	t, x := GP32(), XMM()
@@ -67,27 +98,8 @@ func generate(suffix string, wide bool) {
 	if wide {
 		width, vector = 64, ZMM
 	}
-	// 1: stands alone after a backslash; 2: starts four digits
-	escapes := constant("shapeEscape"+suffix, 256, func(i int) Constant {
-		switch i {
-		case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-			return U8(1)
-		case 'u':
-			return U8(2)
-		}
-		return U8(0)
-	})
-	hex := constant("shapeHex"+suffix, 256, func(i int) Constant {
-		switch {
-		case i >= '0' && i <= '9':
-			return U8(i - '0')
-		case i >= 'a' && i <= 'f':
-			return U8(i - 'a' + 10)
-		case i >= 'A' && i <= 'F':
-			return U8(i - 'A' + 10)
-		}
-		return U8(0x80)
-	})
+	escapes := constant("shapeEscape"+suffix, 256, func(i int) Constant { return U8(escapeClass(byte(i))) })
+	hex := constant("shapeHex"+suffix, 256, func(i int) Constant { return U8(hexValue(byte(i))) })
 
 	TEXT("readShapes"+suffix, NOSPLIT, "func(p *byte, n int, base uint32, nodes *byte, found *byte, room int, st *byte)")
 	Pragma("noescape")
