@@ -1,0 +1,542 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/velonym/velonym/engine/bulk"
+	"github.com/velonym/velonym/engine/suite"
+)
+
+// Run measures whole runs over files in the page cache against the programs that
+// people write for the job (baseline.go), in values a second, on one core where
+// not said otherwise. Every contender reads a file and writes a file, in memory
+// where the system has such a folder, so that no disk is measured; all run in this
+// process, with GOMAXPROCS set for each. The outputs are checked before anything
+// is timed.
+func Run(ctx context.Context, o Options) (*Section, error) {
+	b := &runBench{ctx: ctx, o: o}
+	defer b.close()
+	if err := b.open(); err != nil {
+		return nil, err
+	}
+	s := &Section{
+		Name:    "run",
+		Title:   "Whole files",
+		Command: "velonym bench run",
+		Notes: []string{"Files in the page cache (" + b.where + "), read and written whole, in this process with GOMAXPROCS 1 where not said otherwise. " +
+			"`encoding/csv + AES + hex` reads and writes rows with the standard library and enciphers one block a value; " +
+			"`chunked Go` cuts 1 MiB chunks at line feeds, so it is wrong on line feeds in quotes, and does the same; " +
+			"`copy` copies as many bytes as a run reads. None of the three checks a value, and a run also estimates how many values differ."},
+	}
+	for _, part := range []func(*Section) error{b.ids, b.table, b.ndjson, b.parquet, b.first} {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := part(s); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// runBench holds what the parts share.
+type runBench struct {
+	ctx   context.Context
+	o     Options
+	dir   string
+	where string
+	plans []*suite.Plan
+	keys  [2]*suite.Keys
+}
+
+var runSpec = suite.Spec{Method: suite.Reversible, Policy: suite.Same, Format: suite.Pair62, Gen: -1}
+
+func (b *runBench) open() (err error) {
+	b.where = "tmpfs"
+	if b.dir, err = os.MkdirTemp("/dev/shm", "velonym-bench-"); err != nil {
+		b.where = "a folder for temporary files"
+		if b.dir, err = os.MkdirTemp("", "velonym-bench-"); err != nil {
+			return err
+		}
+	}
+	for i := range b.keys {
+		s := suite.Secret{Active: true}
+		s.S[0] = byte(i)
+		if b.keys[i], err = suite.NewKeys("bench", fmt.Sprint(i), []suite.Secret{s}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *runBench) close() {
+	for _, p := range b.plans {
+		p.Close()
+	}
+	for _, k := range b.keys {
+		if k != nil {
+			k.Release()
+		}
+	}
+	if b.dir != "" {
+		os.RemoveAll(b.dir)
+	}
+}
+
+// plan makes a plan that lives as long as b.
+func (b *runBench) plan(op suite.Op) (*suite.Plan, error) {
+	var p *suite.Plan
+	var err error
+	if op == suite.Secondary {
+		p, err = suite.NewSecondary(runSpec, b.keys[0], runSpec, b.keys[1])
+	} else {
+		p, err = suite.NewPlan(op, runSpec, b.keys[0])
+	}
+	if err == nil {
+		b.plans = append(b.plans, p)
+	}
+	return p, err
+}
+
+// size returns the bytes of input of a part.
+func (b *runBench) size() int64 {
+	switch {
+	case b.o.Size > 0:
+		return b.o.Size
+	case b.o.Quick:
+		return 1 << 20
+	}
+	return 64 << 20
+}
+
+// path names a file of the benchmark.
+func (b *runBench) path(name string) string { return filepath.Join(b.dir, name) }
+
+// on runs f with that many cores.
+func on(cores int, f func() error) func() error {
+	return func() error {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
+		return f()
+	}
+}
+
+// job makes a run of the column id of a file.
+func (b *runBench) job(in, out, column string, p *suite.Plan, workers int) func() error {
+	job := bulk.Job{Inputs: []string{b.path(in)}, Output: b.path(out), Force: true, Workers: workers,
+		Columns: []bulk.Column{{Name: column, Plan: p}}}
+	return on(workers, func() error {
+		_, err := bulk.Run(b.ctx, job)
+		return err
+	})
+}
+
+// peer makes a baseline that reads one file and writes another.
+func (b *runBench) peer(in, out string, f func(w io.Writer, r io.Reader) error) func() error {
+	return on(1, func() error {
+		r, err := os.Open(b.path(in))
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		w, err := os.Create(b.path(out))
+		if err != nil {
+			return err
+		}
+		if err := f(w, r); err != nil {
+			w.Close()
+			return err
+		}
+		return w.Close()
+	})
+}
+
+// copyFile is the least that a run can cost.
+func copyFile(w io.Writer, r io.Reader) error {
+	// Hidden behind plain interfaces, so that the bytes do come through here.
+	_, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, make([]byte, 1<<20))
+	return err
+}
+
+// compare checks that two files are equal.
+func (b *runBench) compare(name, other string) error {
+	x, err := os.ReadFile(b.path(name))
+	if err != nil {
+		return err
+	}
+	y, err := os.ReadFile(b.path(other))
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(x, y) {
+		return fmt.Errorf("bench: run: %s and %s differ", name, other)
+	}
+	return nil
+}
+
+// checkLines checks that a contender's output has as many lines as the input,
+// and that what stands in it is not the input.
+func (b *runBench) checkLines(in, out string) error {
+	x, err := os.ReadFile(b.path(in))
+	if err != nil {
+		return err
+	}
+	y, err := os.ReadFile(b.path(out))
+	if err != nil {
+		return err
+	}
+	if n, m := bytes.Count(x, []byte("\n")), bytes.Count(y, []byte("\n")); n != m || bytes.Equal(x, y) {
+		return fmt.Errorf("bench: run: %s has %d lines for %d", out, m, n)
+	}
+	return nil
+}
+
+// csvPart measures one CSV file.
+func (b *runBench) csvPart(s *Section, label, in, column string, at, rows int, most bool, goals [2][2]float64) error {
+	forward, err := b.plan(suite.Pseudonymise)
+	if err != nil {
+		return err
+	}
+	std, err := newBlockCipher()
+	if err != nil {
+		return err
+	}
+	velonym := b.job(in, "out.csv", column, forward, 1)
+	cases := []Case{
+		{Name: label, Run: velonym},
+		{Name: label + ", encoding/csv + AES + hex", Run: b.peer(in, "std.csv", func(w io.Writer, r io.Reader) error { return stdCSV(w, r, at, std) })},
+		{Name: label + ", chunked Go", Run: b.peer(in, "chunked.csv", func(w io.Writer, r io.Reader) error { return chunkedCSV(w, r, at, std) })},
+		{Name: label + ", copy", Run: b.peer(in, "copy.csv", copyFile)},
+	}
+	for _, c := range cases {
+		if err := c.Run(); err != nil {
+			return err
+		}
+	}
+	for _, out := range []string{"out.csv", "std.csv", "chunked.csv"} {
+		if err := b.checkLines(in, out); err != nil {
+			return err
+		}
+	}
+	reverse, err := b.plan(suite.Reverse)
+	if err != nil {
+		return err
+	}
+	secondary, err := b.plan(suite.Secondary)
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(b.path("out.csv"), b.path("made.csv")); err != nil {
+		return err
+	}
+	back := b.job("made.csv", "back.csv", column, reverse, 1)
+	if err := back(); err != nil {
+		return err
+	}
+	if err := b.compare(in, "back.csv"); err != nil {
+		return err
+	}
+	if most {
+		cases = append(cases,
+			Case{Name: label + ", 2 workers", Run: b.job(in, "two.csv", column, forward, 2)},
+			Case{Name: label + ", reverse", Run: back},
+			Case{Name: label + ", secondary", Run: b.job("made.csv", "second.csv", column, secondary, 1)})
+		if err := cases[4].Run(); err != nil {
+			return err
+		}
+		if err := b.compare("two.csv", "made.csv"); err != nil {
+			return err
+		}
+	}
+	for i := range cases {
+		cases[i].Amount = float64(rows)
+	}
+	st, err := Interleave(b.o.rounds(), cases)
+	if err != nil {
+		return err
+	}
+	const unit = "M values/s"
+	s.Rows = append(s.Rows,
+		Against(st[0], st[1], unit, 1e6, goals[0][0], goals[0][1]),
+		Against(st[0], st[2], unit, 1e6, goals[1][0], goals[1][1]),
+		Against(st[0], st[3], unit, 1e6, 0, 0),
+		Plain(st[1], unit, 1e6), Plain(st[2], unit, 1e6), Plain(st[3], unit, 1e6))
+	if most {
+		s.Rows = append(s.Rows,
+			Against(st[4], st[0], unit, 1e6, 1.6, 1.9),
+			Against(st[5], st[0], unit, 1e6, 0.8, 0.95),
+			Against(st[6], st[0], unit, 1e6, 0.8, 0.95))
+	}
+	return nil
+}
+
+// ids: one column of 13-digit identifiers.
+func (b *runBench) ids(s *Section) error {
+	b.o.logf("run: one column")
+	data, err := Data("ids", b.size(), 1)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(b.path("ids.csv"), data, 0o600); err != nil {
+		return err
+	}
+	rows := bytes.Count(data, []byte("\n")) - 1
+	data = nil
+	if err := b.csvPart(s, "one column", "ids.csv", "id", 0, rows, true, [2][2]float64{{6, 9}, {2.5, 3.7}}); err != nil {
+		return err
+	}
+	forward, err := b.plan(suite.Pseudonymise)
+	if err != nil {
+		return err
+	}
+	peak, err := peakMemory(b.job("ids.csv", "out.csv", "id", forward, 2))
+	if err != nil {
+		return err
+	}
+	if peak > 0 {
+		s.Rows = append(s.Rows, Row{Name: "peak memory of the process, 2 workers", Unit: "MiB", Median: peak, Min: peak, Max: peak,
+			Note: "floor 128, aim 64; resident set while running, program and benchmark included"})
+	}
+	return nil
+}
+
+// table: ten columns with quotes, about 94 bytes a row, the second replaced.
+func (b *runBench) table(s *Section) error {
+	b.o.logf("run: ten columns")
+	data, rows := tenColumns(b.size())
+	if err := os.WriteFile(b.path("ten.csv"), data, 0o600); err != nil {
+		return err
+	}
+	return b.csvPart(s, "ten columns", "ten.csv", "id", 1, rows, true, [2][2]float64{{6, 9}, {1.7, 2.3}})
+}
+
+// tenColumns makes the table. No field holds a line feed: the chunked program
+// would be wrong.
+func tenColumns(size int64) ([]byte, int) {
+	r := rand.New(rand.NewPCG(5, 1))
+	buf := bytes.NewBuffer(make([]byte, 0, size+1024))
+	buf.WriteString("n,id,name,town,amount,date,state,remark,phone,code\n")
+	rows := 0
+	for int64(buf.Len()) < size {
+		rows++
+		remark := ""
+		switch r.IntN(4) {
+		case 0:
+			remark = `"seen, again"`
+		case 1:
+			remark = `"the ""first"" dose"`
+		case 2:
+			remark = "planned"
+		}
+		fmt.Fprintf(buf, "%d,%013d,\"%s, %s\",%s,%d.%02d,2025-%02d-%02d,%s,%s,+352 %06d,%c%02d\n", rows, r.Int64N(1e13),
+			familyName[r.IntN(len(familyName))], givenNames[r.IntN(len(givenNames))], towns[r.IntN(len(towns))],
+			r.IntN(10000), r.IntN(100), 1+r.IntN(12), 1+r.IntN(28), states[r.IntN(len(states))], remark, r.IntN(1e6), 'A'+r.IntN(26), r.IntN(100))
+	}
+	return buf.Bytes(), rows
+}
+
+// ndjson: lines of about 200 bytes, one path.
+func (b *runBench) ndjson(s *Section) error {
+	b.o.logf("run: NDJSON")
+	r := rand.New(rand.NewPCG(6, 1))
+	f, err := os.Create(b.path("in.ndjson"))
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriter(f)
+	rows, size := 0, int64(0)
+	for size < b.size()/2 {
+		n, _ := fmt.Fprintf(w, `{"record":%d,"patient":{"id":"%013d","name":"%s %s","town":"%s"},"visit":{"date":"2025-%02d-%02d","codes":["E%d","I%d"],"amount":%d.5},"note":"seen, \"again\" after the first dose"}`+"\n",
+			rows, r.Int64N(1e13), givenNames[r.IntN(len(givenNames))], familyName[r.IntN(len(familyName))], towns[r.IntN(len(towns))],
+			1+r.IntN(12), 1+r.IntN(28), r.IntN(100), r.IntN(100), r.IntN(1000))
+		size += int64(n)
+		rows++
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	forward, err := b.plan(suite.Pseudonymise)
+	if err != nil {
+		return err
+	}
+	reverse, err := b.plan(suite.Reverse)
+	if err != nil {
+		return err
+	}
+	std, err := newBlockCipher()
+	if err != nil {
+		return err
+	}
+	cases := []Case{
+		{Name: "NDJSON", Amount: float64(rows), Run: b.job("in.ndjson", "out.ndjson", "patient.id", forward, 1)},
+		{Name: "NDJSON, encoding/json", Amount: float64(rows), Run: b.peer("in.ndjson", "std.ndjson", func(w io.Writer, r io.Reader) error { return stdJSON(w, r, std) })},
+		{Name: "NDJSON, copy", Amount: float64(rows), Run: b.peer("in.ndjson", "copy.ndjson", copyFile)},
+	}
+	for _, c := range cases {
+		if err := c.Run(); err != nil {
+			return err
+		}
+	}
+	if err := b.job("out.ndjson", "back.ndjson", "patient.id", reverse, 1)(); err != nil {
+		return err
+	}
+	if err := b.compare("in.ndjson", "back.ndjson"); err != nil {
+		return err
+	}
+	if err := b.checkLines("in.ndjson", "std.ndjson"); err != nil {
+		return err
+	}
+	st, err := Interleave(b.o.rounds(), cases)
+	if err != nil {
+		return err
+	}
+	const unit = "M lines/s"
+	s.Rows = append(s.Rows, Against(st[0], st[1], unit, 1e6, 15, 40), Against(st[0], st[2], unit, 1e6, 0, 0), Plain(st[1], unit, 1e6), Plain(st[2], unit, 1e6))
+	return nil
+}
+
+// parquet: one of ten columns, with few and with many different values.
+func (b *runBench) parquet(s *Section) error {
+	rows := int(b.size() / 64)
+	for _, c := range []struct {
+		name      string
+		distinct  int
+		must, aim float64
+	}{
+		{"Parquet, 20,000 different ids", 20_000, 8, 25},
+		{"Parquet, nearly all ids differ", 1 << 40, 2, 4},
+	} {
+		b.o.logf("run: %s", c.name)
+		if err := writeParquet(b.path("in.parquet"), rows, c.distinct); err != nil {
+			return err
+		}
+		forward, err := b.plan(suite.Pseudonymise)
+		if err != nil {
+			return err
+		}
+		std, err := newBlockCipher()
+		if err != nil {
+			return err
+		}
+		cases := []Case{
+			{Name: c.name, Amount: float64(rows), Run: b.job("in.parquet", "out.parquet", "id", forward, 1)},
+			{Name: c.name + ", re-encoded with the library", Amount: float64(rows), Run: on(1, func() error { return stdParquet(b.path("std.parquet"), b.path("in.parquet"), std) })},
+		}
+		for _, k := range cases {
+			if err := k.Run(); err != nil {
+				return err
+			}
+		}
+		if err := checkParquet(b.path("in.parquet"), b.path("out.parquet"), forward); err != nil {
+			return err
+		}
+		st, err := Interleave(b.o.rounds(), cases)
+		if err != nil {
+			return err
+		}
+		const unit = "M rows/s"
+		s.Rows = append(s.Rows, Against(st[0], st[1], unit, 1e6, c.must, c.aim), Plain(st[1], unit, 1e6))
+	}
+	return nil
+}
+
+// checkParquet compares the replaced column of two files value by value, and the
+// others as the library reads them.
+func checkParquet(in, out string, p *suite.Plan) error {
+	a, err := parquet.ReadFile[parquetRow](in)
+	if err != nil {
+		return err
+	}
+	b, err := parquet.ReadFile[parquetRow](out)
+	if err != nil {
+		return err
+	}
+	if len(a) != len(b) {
+		return fmt.Errorf("bench: run: Parquet: %d rows became %d", len(a), len(b))
+	}
+	var batch suite.Batch
+	for i := range a {
+		batch.Src, batch.Spans, batch.Dst = []byte(a[i].ID), []uint32{0, uint32(len(a[i].ID))}, batch.Dst[:0]
+		p.Transform(&batch)
+		a[i].ID = string(batch.Dst)
+		if a[i] != b[i] {
+			return fmt.Errorf("bench: run: Parquet: row %d is wrong", i+1)
+		}
+	}
+	return nil
+}
+
+// first: from the call to the first byte of 1,000 rows, through pipes.
+func (b *runBench) first(s *Section) error {
+	data, err := Data("ids", 14_000, 1)
+	if err != nil {
+		return err
+	}
+	forward, err := b.plan(suite.Pseudonymise)
+	if err != nil {
+		return err
+	}
+	var times []float64
+	for range b.o.rounds() {
+		runtime.GC()
+		w := &firstByte{start: time.Now()}
+		if _, err := bulk.Run(b.ctx, bulk.Job{Stdin: bytes.NewReader(data), Stdout: w, Columns: []bulk.Column{{Name: "id", Plan: forward}}}); err != nil {
+			return err
+		}
+		times = append(times, w.took.Seconds()*1e3)
+	}
+	lo, hi := times[0], times[0]
+	for _, t := range times {
+		lo, hi = min(lo, t), max(hi, t)
+	}
+	s.Rows = append(s.Rows, Row{Name: "1,000 rows, call to first row", Unit: "ms", Median: medianOf(times), Min: lo, Max: hi,
+		Note: "floor 30, aim 15; the start of the process not included"})
+	return nil
+}
+
+// firstByte notes when the first row arrives, behind the header.
+type firstByte struct {
+	start time.Time
+	took  time.Duration
+}
+
+func (f *firstByte) Write(p []byte) (int, error) {
+	if f.took == 0 && len(p) > 3 {
+		f.took = time.Since(f.start)
+	}
+	return len(p), nil
+}
+
+// peakMemory returns the most memory, in MiB, that the process had resident while
+// f ran; 0 where the system does not say.
+func peakMemory(f func() error) (float64, error) {
+	debug.FreeOSMemory()
+	if os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) != nil {
+		return 0, f()
+	}
+	if err := f(); err != nil {
+		return 0, err
+	}
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := bytes.Cut(status, []byte("VmHWM:"))
+	kib := 0.0
+	fmt.Sscan(string(rest), &kib)
+	return kib / 1024, nil
+}

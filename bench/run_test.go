@@ -1,0 +1,16 @@
+package bench
+
+import "testing"
+
+// TestRun runs the whole benchmark once, short. It checks every answer.
+func TestRun(t *testing.T) {
+	s, err := Run(t.Context(), Options{Quick: true, Rounds: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range s.Rows {
+		if !(r.Median > 0) || r.Against != "" && !(r.Ratio > 0) {
+			t.Errorf("%s: %+v", r.Name, r)
+		}
+	}
+}
