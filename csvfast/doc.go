@@ -4,9 +4,11 @@
 // It works index first. A structural index of a window of the input (where
 // every field ends, which end a row, which hold quotes) is made by vector
 // instructions in one strict pass, and everything else is built on it:
-// [Selector] gives the positions of chosen columns of a buffer of whole rows,
-// [Reader] has the shape of encoding/csv's reader, and [Dialect] cuts a file
-// into exact shares at true row ends, whatever its quoting. Positions are
+// [Index] shows it as it is, [Selector] gives the positions of chosen columns of a
+// buffer of whole rows (or of the whole rows of a buffer, for streams), [Reader]
+// has the shape of encoding/csv's reader and [Reader.ReadBorrowed] its speed, and
+// [Dialect] cuts a file into exact shares at true row ends, whatever its quoting.
+// Positions are
 // ranges over the caller's bytes; nothing is copied, and nothing is normalised:
 // a CRLF inside quotes stays as it is.
 //
