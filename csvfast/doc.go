@@ -8,9 +8,8 @@
 // buffer of whole rows (or of the whole rows of a buffer, for streams), [Reader]
 // has the shape of encoding/csv's reader and [Reader.ReadBorrowed] its speed, and
 // [Dialect] cuts a file into exact shares at true row ends, whatever its quoting.
-// Positions are
-// ranges over the caller's bytes; nothing is copied, and nothing is normalised:
-// a CRLF inside quotes stays as it is.
+// Positions are ranges over the caller's bytes; nothing is copied, and nothing is
+// normalised: a CRLF inside quotes stays as it is.
 //
 // What is valid CSV is what encoding/csv accepts with LazyQuotes off, and what
 // is refused is refused at the same line and column:
