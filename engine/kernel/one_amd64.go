@@ -70,8 +70,11 @@ func (a *oneArgs) rows(w *Writer, dst []byte, out []uint32) {
 }
 
 func (c *Cipher) sealRows(w *Writer, dst, arena []byte, spans, out []uint32) ([]byte, int) {
-	if active != tierAVX512 || w.stride > w.chars+maxFraming {
+	if w.stride > w.chars+maxFraming || active == tierGeneric {
 		return c.sealRowsGeneric(w, dst, arena, spans, out)
+	}
+	if active == tierAVX2 {
+		return c.sealRowsLanes(w, dst, arena, spans, out)
 	}
 	n, done := len(spans)/2, 0
 	var a oneArgs
@@ -104,35 +107,6 @@ func runRows(w *Writer, a *oneArgs) int {
 		return oneBitsAVX512((*byte)(unsafe.Pointer(a)))
 	}
 	return oneRowsAVX512((*byte)(unsafe.Pointer(a)))
-}
-
-// staged is up to 16 values copied to a place of their own, so that a kernel may read
-// past their ends and has a whole group.
-type staged struct {
-	arena [16*16 + 16]byte
-	spans [32]uint32
-	n     int
-}
-
-// stage copies the leading values, 16 at most, that are 1 to 15 bytes of text.
-func (g *staged) stage(arena []byte, spans []uint32) {
-	n := min(len(spans)/2, 16)
-	for g.n = 0; g.n < n; g.n++ {
-		i := g.n
-		off, l := spans[2*i], spans[2*i+1]
-		if l-1 > 14 {
-			break
-		}
-		v := arena[off:][:l]
-		if !IsText(v) {
-			break
-		}
-		copy(g.arena[16*i:], v)
-		g.spans[2*i], g.spans[2*i+1] = uint32(16*i), l
-	}
-	for i := g.n; i < 16; i++ {
-		g.spans[2*i], g.spans[2*i+1] = 0, 1
-	}
 }
 
 // group is what a kernel's run of one group needs beside its arguments.
@@ -186,8 +160,11 @@ func (c *Cipher) sealGroupAt(w *Writer, dst []byte, at []uint32, arena []byte, s
 }
 
 func (c *Cipher) sealAt(w *Writer, dst []byte, at []uint32, arena []byte, spans []uint32) int {
-	if active != tierAVX512 {
+	switch active {
+	case tierGeneric:
 		return c.sealAtGeneric(w, dst, at, arena, spans)
+	case tierAVX2:
+		return c.sealAtLanes(w, dst, at, arena, spans)
 	}
 	n, done := len(spans)/2, 0
 	var a oneArgs
@@ -213,8 +190,11 @@ func (c *Cipher) sealAt(w *Writer, dst []byte, at []uint32, arena []byte, spans 
 }
 
 func (c *Cipher) openRows(r *Reader, pre, post string, dst, arena []byte, spans, out []uint32) ([]byte, int) {
-	if active != tierAVX512 || r.form != Pair62 && r.form != Hex || len(pre)+len(post) > maxFraming {
+	if active == tierGeneric {
 		return c.openRowsGeneric(r, pre, post, dst, arena, spans, out)
+	}
+	if active == tierAVX2 || r.form != Pair62 && r.form != Hex || len(pre)+len(post) > maxFraming {
+		return c.openRowsLanes(r, pre, post, dst, arena, spans, out)
 	}
 	n, done := len(spans)/2, 0
 	var a oneArgs
@@ -299,8 +279,11 @@ func (c *Cipher) runReverse(a *oneArgs, r *Reader, pre, post string, dst []byte,
 
 func (c *Cipher) translateRows(r *Reader, to *Cipher, w *Writer, dst, arena []byte, spans, out []uint32) ([]byte, int) {
 	pairs := (r.form == Pair62 || r.form == Hex) && (w.form == Pair62 || w.form == Hex || w.form == UUID)
-	if active != tierAVX512 || !pairs || w.stride > w.chars+maxFraming {
+	if active == tierGeneric || w.stride > w.chars+maxFraming {
 		return c.translateRowsGeneric(r, to, w, dst, arena, spans, out)
+	}
+	if active == tierAVX2 || !pairs {
+		return c.translateRowsLanes(r, to, w, dst, arena, spans, out)
 	}
 	n, done := len(spans)/2, 0
 	var a oneArgs

@@ -1,0 +1,42 @@
+//go:build !purego
+
+package kernel
+
+import "unsafe"
+
+// gatherBlocks pads n values, a multiple of 4, into blocks, 4 at a time. It stops
+// before four with one that is not 1 to 15 bytes long, starts behind the offset in the
+// lower half of limit, or holds a byte over text, and returns how many it did. It
+// reads 16 bytes from the start of a value.
+func gatherBlocks(blocks, base *byte, spans *uint32, n int, limit uint64, t *gatherTables, text *[16]byte) int {
+	return gatherAVX2(blocks, base, spans, n, limit, (*byte)(unsafe.Pointer(t)), &text[0])
+}
+
+// encodeRows writes n rows of stride bytes: pre, 32 characters, post. It may write 4
+// bytes behind them.
+func encodeRows(f Form, dst, blocks *byte, n int, t *laneText, stride, preLen int, pre, post uint32) {
+	if f == Hex {
+		encodeHexAVX2(dst, blocks, n, (*byte)(unsafe.Pointer(t)), stride, preLen, pre, post)
+	} else {
+		encodePairsAVX2(dst, blocks, n, (*byte)(unsafe.Pointer(t)), stride, preLen, pre, post)
+	}
+}
+
+// decodeBlocks reads n values, a multiple of 4, of 32 characters into blocks, 4 at a
+// time. It stops before four with one that is no such text or starts behind last, and
+// returns how many it did.
+func decodeBlocks(_ Form, blocks, base *byte, spans *uint32, n int, last uint64, t *laneText) int {
+	return decodeAVX2(blocks, base, spans, n, last, (*byte)(unsafe.Pointer(t)))
+}
+
+//go:noescape
+func gatherAVX2(blocks, base *byte, spans *uint32, n int, limit uint64, tables, text *byte) int
+
+//go:noescape
+func encodePairsAVX2(dst, blocks *byte, n int, text *byte, stride, preLen int, pre, post uint32)
+
+//go:noescape
+func encodeHexAVX2(dst, blocks *byte, n int, text *byte, stride, preLen int, pre, post uint32)
+
+//go:noescape
+func decodeAVX2(blocks, base *byte, spans *uint32, n int, limit uint64, text *byte) int
