@@ -169,13 +169,14 @@ func (f *FF1) transform(dst []byte, at []uint32, base []byte, spans []uint32, ba
 // ff1Radix holds what depends on the radix alone; none of it is secret.
 type ff1Radix struct {
 	radix  uint64
-	min    int                    // least length
-	limb   int                    // numerals of a limb: radix^limb < 2^63
-	pow    [63]divisor            // radix^k, k ≤ limb
-	small  int                    // radix^small ≤ 2^32
-	recip  uint64                 // ⌊2^64/radix⌋ + 1: ⌊x/radix⌋ is its product's upper word for x < 2^32·radix^0.9
-	length [ff1MaxHalf + 1]uint16 // b by v
-	shapes [33]*ff1Shape          // by length, for kernels that take whole values; nil where they do not
+	min    int                       // least length
+	limb   int                       // numerals of a limb: radix^limb < 2^63
+	pow    [63]divisor               // radix^k, k ≤ limb
+	small  int                       // radix^small ≤ 2^32
+	recip  uint64                    // ⌊2^64/radix⌋ + 1: ⌊x/radix⌋ is its product's upper word for x < 2^32·radix^0.9
+	pairs  [ff1MaxHalf + 1]*divisor2 // radix^k where v = k or k + 1 makes halves of two words; nil elsewhere
+	length [ff1MaxHalf + 1]uint16    // b by v
+	shapes [33]*ff1Shape             // by length, for kernels that take whole values; nil where they do not
 }
 
 var ff1Radices struct {
@@ -211,6 +212,10 @@ func ff1RadixOf(radix int) *ff1Radix {
 		power.Mul(power, base)
 		// ⌈v·log2 radix⌉ is the bit length of radix^v - 1.
 		r.length[v] = uint16((new(big.Int).Sub(power, big.NewInt(1)).BitLen() + 7) / 8)
+		// Round number and half fit one block, the half two limbs.
+		if v >= r.limb && v <= 2*r.limb && r.length[v] <= 15 {
+			r.pairs[v] = newDivisor2(power)
+		}
 	}
 	for n := r.min; n < len(r.shapes); n++ {
 		r.shapes[n] = newFF1Shape(r, n)

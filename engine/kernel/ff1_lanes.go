@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"sync"
 )
 
@@ -24,7 +25,9 @@ type ff1Sort struct {
 	spans  [2 * ff1Chunk]uint32 // of values of one length
 	to     [ff1Chunk]uint32     // offsets of their results
 	a, c   [ff1Lanes]uint64     // halves
+	ah, ch [ff1Lanes]uint64     // their upper words
 	blocks [ff1Lanes][16]byte
+	more   [ff1Lanes][16]byte // S has a second block
 }
 
 var ff1Sorts = sync.Pool{New: func() any { return new(ff1Sort) }}
@@ -102,7 +105,10 @@ func (f *FF1) run(dst []byte, at []uint32, base []byte, spans []uint32, bad []FF
 	}
 	clear(s.a[:])
 	clear(s.c[:])
+	clear(s.ah[:])
+	clear(s.ch[:])
 	clear(s.blocks[:])
+	clear(s.more[:])
 	ff1Sorts.Put(s)
 	one.release()
 	return bad
@@ -125,6 +131,9 @@ func (f *FF1) bucket(b *ff1Bucket) (wrong FF1Code) {
 	}
 	if f.Takes(b.n) && b.n-b.n/2 <= f.r.limb {
 		return f.words(b)
+	}
+	if f.Takes(b.n) && f.r.pairs[b.n-b.n/2] != nil {
+		return f.pairs(b)
 	}
 	for j, i := range b.who {
 		off, l := b.spans[2*j], b.spans[2*j+1]
@@ -229,4 +238,108 @@ func (f *FF1) rounds(s *ff1Bucket, first int) (wrong FF1Code) {
 		}
 	}
 	return wrong
+}
+
+// pairs transforms the values of b, whose halves are two words.
+func (f *FF1) pairs(s *ff1Bucket) (wrong FF1Code) {
+	r, one, n, dec := f.r, s.one, s.n, s.dec
+	u, v := n/2, n-n/2
+	b, d := r.widthOf(n)
+	if n <= ff1Chained {
+		one.chain = f.k.chain[n]
+	} else {
+		f.makeChain(&one.chain, n)
+	}
+	hi, lo := binary.BigEndian.Uint64(one.chain[:8]), binary.BigEndian.Uint64(one.chain[8:])
+	shift := uint(8 * (b - 8)) // of the round number, in the upper word: b is 9 to 15, or 8 and the shift none
+	spans, to, who := s.spans, s.to, s.who
+	for len(who) > 0 {
+		lanes, taken := 0, 0
+		var places [ff1Lanes]uint32
+		for lanes < ff1Lanes && taken < len(who) {
+			if f.text.numerals(one.num[:], s.base[spans[2*taken]:][:n]) {
+				s.ah[lanes], s.a[lanes] = r.joinPair(one.num[:u])
+				s.ch[lanes], s.c[lanes] = r.joinPair(one.num[u:n])
+				places[lanes] = to[taken]
+				lanes++
+			} else {
+				s.codes[who[taken]] = FF1Character
+				wrong = FF1Character
+			}
+			taken++
+		}
+		spans, to, who = spans[2*taken:], to[taken:], who[taken:]
+		if lanes == 0 {
+			continue
+		}
+		ah, a, ch, c := s.ah[:lanes], s.a[:lanes], s.ch[:lanes], s.c[:lanes]
+		even, odd := r.pairs[u], r.pairs[v]
+		if dec {
+			ah, a, ch, c = ch, c, ah, a
+			even, odd = odd, even
+		}
+		for k := range 10 {
+			i := uint64(k)
+			if dec {
+				i = 9 - i
+			}
+			h := hi ^ i<<shift
+			for j := range c {
+				binary.BigEndian.PutUint64(s.blocks[j][:8], h^ch[j])
+				binary.BigEndian.PutUint64(s.blocks[j][8:], lo^c[j])
+			}
+			aesBlocks(&f.k.rounds[0], f.k.lastKey, &s.blocks[0][0], lanes)
+			if d > 16 {
+				copy(s.more[:lanes], s.blocks[:lanes])
+				for j := range c {
+					s.more[j][15] ^= 1
+				}
+				aesBlocks(&f.k.rounds[0], f.k.lastKey, &s.more[0][0], lanes)
+			}
+			for j := range a {
+				y1, y0 := binary.BigEndian.Uint64(s.blocks[j][:8]), binary.BigEndian.Uint64(s.blocks[j][8:])
+				switch d {
+				case 12:
+					y1, y0 = even.mod(0, y1>>32, y1<<32|y0>>32)
+				case 16:
+					y1, y0 = even.mod(0, y1, y0)
+				default:
+					y1, y0 = even.mod(y1>>32, y1<<32|y0>>32, y0<<32|uint64(binary.BigEndian.Uint32(s.more[j][:4])))
+				}
+				if dec {
+					ah[j], a[j] = even.sub(ah[j], a[j], y1, y0)
+				} else {
+					ah[j], a[j] = even.add(ah[j], a[j], y1, y0)
+				}
+			}
+			ah, a, ch, c = ch, c, ah, a
+			even, odd = odd, even
+		}
+		if dec {
+			ah, a, ch, c = ch, c, ah, a
+		}
+		for j := range lanes {
+			r.splitPair(one.num[:u], ah[j], a[j])
+			r.splitPair(one.num[u:n], ch[j], c[j])
+			f.text.characters(s.dst[places[j]:][:n], one.num[:])
+		}
+	}
+	return wrong
+}
+
+// joinPair returns the number that up to two limbs of numerals stand for.
+func (r *ff1Radix) joinPair(num []byte) (hi, lo uint64) {
+	upper := max(0, len(num)-r.limb)
+	hi, lo = bits.Mul64(r.join(num[:upper]), r.pow[len(num)-upper].d)
+	lo, carry := bits.Add64(lo, r.join(num[upper:]), 0)
+	return hi + carry, lo
+}
+
+// splitPair is the inverse of joinPair.
+func (r *ff1Radix) splitPair(num []byte, hi, lo uint64) {
+	upper := max(0, len(num)-r.limb)
+	d := &r.pow[len(num)-upper]
+	q, m := d.step(hi<<d.shift|lo>>(64-d.shift), lo<<d.shift)
+	r.split(num[:upper], q)
+	r.split(num[upper:], m>>d.shift)
 }

@@ -581,6 +581,53 @@ func TestDivisor(t *testing.T) {
 	}
 }
 
+func TestDivisor2(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	word := func(bits int) *big.Int {
+		x := new(big.Int)
+		for range 4 {
+			x.Lsh(x, 64).Or(x, new(big.Int).SetUint64(r.Uint64()))
+		}
+		if r.IntN(4) == 0 { // runs of ones and zeros
+			x.Lsh(big.NewInt(1), uint(bits)).Sub(x, big.NewInt(int64(r.IntN(3))))
+		}
+		return x.Mod(x, new(big.Int).Lsh(big.NewInt(1), uint(bits)))
+	}
+	split := func(x *big.Int) (hi, lo uint64) {
+		y := new(big.Int).Rsh(x, 64)
+		return y.Uint64(), x.Uint64()
+	}
+	join := func(hi, lo uint64) *big.Int {
+		x := new(big.Int).SetUint64(hi)
+		return x.Lsh(x, 64).Or(x, new(big.Int).SetUint64(lo))
+	}
+	for range 200000 {
+		size := 57 + r.IntN(64)
+		d := word(size)
+		d.SetBit(d, size-1, 1)
+		if d.BitLen() > 120 {
+			continue
+		}
+		p := newDivisor2(d)
+		x := word(160)
+		_, x0 := split(x)
+		x2, x1 := split(new(big.Int).Rsh(x, 64))
+		if got, want := join(p.mod(x2, x1, x0)), new(big.Int).Mod(x, d); got.Cmp(want) != 0 {
+			t.Fatalf("%v mod %v = %v, want %v", x, d, got, want)
+		}
+		a, b := new(big.Int).Mod(word(128), d), new(big.Int).Mod(word(128), d)
+		a1, a0 := split(a)
+		b1, b0 := split(b)
+		sum, diff := new(big.Int).Add(a, b), new(big.Int).Sub(a, b)
+		if got := join(p.add(a1, a0, b1, b0)); got.Cmp(sum.Mod(sum, d)) != 0 {
+			t.Fatalf("%v + %v mod %v = %v", a, b, d, got)
+		}
+		if got := join(p.sub(a1, a0, b1, b0)); got.Cmp(diff.Mod(diff, d)) != 0 {
+			t.Fatalf("%v - %v mod %v = %v", a, b, d, got)
+		}
+	}
+}
+
 func TestFF1AllocatesNothing(t *testing.T) {
 	key := [32]byte{3}
 	f, err := NewFF1(&key, base36)
