@@ -172,8 +172,25 @@ func (w *Writer) append(dst []byte, block *[16]byte) []byte {
 	dst = append(dst, w.pre...)
 	n := len(dst)
 	dst = dst[:n+w.chars]
-	w.form.Encode(dst[n:], block[:], w.gen)
+	switch w.form {
+	case Pair62:
+		d := (*[32]byte)(dst[n:])
+		encode16(d, block, &pairs62)
+		d[0] = alphabet62[5*w.gen+int(block[0]/62)]
+	case Hex:
+		encode16((*[32]byte)(dst[n:]), block, &pairs16)
+	default:
+		w.form.Encode(dst[n:], block[:], w.gen)
+	}
 	return append(dst, w.post...)
+}
+
+// encode16 writes two characters a byte.
+func encode16(dst *[32]byte, src *[16]byte, pairs *[256][2]byte) {
+	for i := 0; i < 16; i += 2 {
+		p, q := &pairs[src[i]], &pairs[src[i+1]]
+		binary.LittleEndian.PutUint32(dst[2*i:], uint32(p[0])|uint32(p[1])<<8|uint32(q[0])<<16|uint32(q[1])<<24)
+	}
 }
 
 // Reader is how texts of one block are read: form and generation. It holds nothing
@@ -268,7 +285,7 @@ func (c *Cipher) sealRowsGeneric(w *Writer, dst, arena []byte, spans, out []uint
 	t := getScratch()
 	defer t.put()
 	for i := range n {
-		if !c.seal(&t.b, arena[spans[2*i]:][:spans[2*i+1]]) {
+		if !c.seal(&t.b, arena, spans[2*i], spans[2*i+1]) {
 			return dst, i
 		}
 		out[2*i], out[2*i+1] = uint32(len(dst)+len(w.pre)), uint32(w.chars)
@@ -277,18 +294,35 @@ func (c *Cipher) sealRowsGeneric(w *Writer, dst, arena []byte, spans, out []uint
 	return dst, n
 }
 
-// seal pads and enciphers v into b if it is 1 to 15 bytes of text. b is on the heap, or
-// goes there.
-func (c *Cipher) seal(b *[16]byte, v []byte) bool {
-	n := len(v)
-	if uint(n-1) > 14 || !IsText(v) {
+// seal pads and enciphers into b the value at off, n in arena, if it is 1 to 15 bytes of
+// text. b is on the heap, or goes there.
+func (c *Cipher) seal(b *[16]byte, arena []byte, off, n uint32) bool {
+	if n-1 > 14 {
 		return false
 	}
-	pad := uint64(16-n) * 0x0101010101010101
-	binary.LittleEndian.PutUint64(b[:], pad)
-	binary.LittleEndian.PutUint64(b[8:], pad)
-	copy(b[:], v)
-	c.encryptOne(b)
+	var lo, hi uint64
+	if v := arena[off:cap(arena)]; len(v) >= 16 {
+		lo, hi = binary.LittleEndian.Uint64(v), binary.LittleEndian.Uint64(v[8:])
+	} else {
+		*b = [16]byte{}
+		copy(b[:], v[:n])
+		lo, hi = binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint64(b[8:])
+	}
+	// Ones where the padding goes.
+	const ones = 0x0101010101010101
+	mlo, mhi := ^uint64(0)<<(8*min(n, 8)), ^uint64(0)<<(8*(max(n, 8)-8))
+	h1, c1 := asciiWord(lo&^mlo | mlo&(0x20*ones))
+	h2, c2 := asciiWord(hi&^mhi | mhi&(0x20*ones))
+	if h1|h2|c1|c2 != 0 && !IsText(arena[off:][:n]) {
+		return false
+	}
+	pad := uint64(16-n) * ones
+	x0, x1 := binary.LittleEndian.Uint64(c.s.even[:]), binary.LittleEndian.Uint64(c.s.even[8:])
+	binary.LittleEndian.PutUint64(b[:], lo&^mlo|pad&mlo^x0)
+	binary.LittleEndian.PutUint64(b[8:], hi&^mhi|pad&mhi^x1)
+	c.aes.Encrypt(b[:], b[:])
+	binary.LittleEndian.PutUint64(b[:], binary.LittleEndian.Uint64(b[:])^x0)
+	binary.LittleEndian.PutUint64(b[8:], binary.LittleEndian.Uint64(b[8:])^x1)
 	return true
 }
 
@@ -328,7 +362,7 @@ func (c *Cipher) sealAtGeneric(w *Writer, dst []byte, at []uint32, arena []byte,
 	t := getScratch()
 	defer t.put()
 	for i := range n {
-		if !c.seal(&t.b, arena[spans[2*i]:][:spans[2*i+1]]) {
+		if !c.seal(&t.b, arena, spans[2*i], spans[2*i+1]) {
 			return i
 		}
 		w.form.Encode(dst[at[i]:][:w.chars], t.b[:], w.gen)
