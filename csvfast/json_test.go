@@ -512,7 +512,7 @@ func mutate(r *rand.Rand, b []byte) []byte {
 }
 
 func TestDataArrayAgainstEncodingJSON(t *testing.T) {
-	rounds := 200_000
+	rounds := 100_000 // for each kernel
 	if testing.Short() {
 		rounds = 20_000
 	}
@@ -559,7 +559,7 @@ func TestDataArrayAgainstEncodingJSON(t *testing.T) {
 }
 
 func TestPathFinderAgainstEncodingJSON(t *testing.T) {
-	rounds := 200_000
+	rounds := 100_000 // for each kernel
 	if testing.Short() {
 		rounds = 20_000
 	}
