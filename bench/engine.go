@@ -54,7 +54,6 @@ func Engine(ctx context.Context, o Options) (*Section, error) {
 type engineBench struct {
 	r      *rand.Rand
 	best   string // the best tier
-	secret [32]byte
 	keys   [2]*suite.Keys
 	plans  []*suite.Plan
 	blocks *kernel.Blocks

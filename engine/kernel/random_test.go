@@ -39,10 +39,3 @@ func TestRandom(t *testing.T) {
 		}
 	}
 }
-
-func TestRandomAllocatesNothing(t *testing.T) {
-	b := make([]byte, 16384)
-	if n := testing.AllocsPerRun(100, func() { Random(b); Random(b[:16]) }); n != 0 {
-		t.Fatalf("%v allocations", n)
-	}
-}
