@@ -756,7 +756,7 @@ func TestVerifierDown(t *testing.T) {
 }
 
 // exploding panics with a value.
-type exploding struct{ outage }
+type exploding struct{}
 
 func (exploding) Verify(_ context.Context, raw []byte, _ token.Ops) (*token.Grant, error) {
 	panic(fmt.Errorf("at %s", raw))

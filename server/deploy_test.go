@@ -1,0 +1,47 @@
+package server
+
+import (
+	"encoding/json"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestDeployedMetrics holds the dashboard and the alert rules to the metrics
+// and labels that there are.
+func TestDeployedMetrics(t *testing.T) {
+	r := newRig(t, nil)
+	text, err := r.srv.metrics.text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := string(text)
+	name := regexp.MustCompile(`\b(velonym|process)_[a-z_]+`)
+	for _, file := range []string{"../deploy/grafana-dashboard.json", "../deploy/alerts.yml"} {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := name.FindAllString(string(b), -1)
+		if len(names) < 5 {
+			t.Errorf("%s: only %d metrics", file, len(names))
+		}
+		for _, n := range names {
+			if !strings.Contains(have, "\n"+n+"{") && !strings.Contains(have, "\n"+n+" ") {
+				t.Errorf("%s: there is no metric %s", file, n)
+			}
+		}
+		for _, label := range regexp.MustCompile(`code=~?\\?"([A-Z_|]+)`).FindAllStringSubmatch(string(b), -1) {
+			for _, c := range strings.Split(label[1], "|") {
+				if !strings.Contains(have, `code="`+c+`"`) {
+					t.Errorf("%s: there is no code %s", file, c)
+				}
+			}
+		}
+	}
+	b, err := os.ReadFile("../deploy/grafana-dashboard.json")
+	if err != nil || !json.Valid(b) {
+		t.Errorf("the dashboard is no JSON: %v", err)
+	}
+}
