@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -440,5 +441,35 @@ func TestOutputIsSafe(t *testing.T) {
 	}
 	if b, _ := os.ReadFile(filepath.Join(folder, "second.csv")); string(b) != "x,id\nb,"+one(p, "b")+"\n" {
 		t.Fatalf("second output %q", b)
+	}
+}
+
+// TestDistinct: the estimate is within a few standard errors for values of many
+// lengths, few and many, whatever is counted twice.
+func TestDistinct(t *testing.T) {
+	for _, format := range []string{"%d", "%013d", "%07d", "a rather long value, longer than two words, %d, and its end"} {
+		for _, n := range []int{1, 50, 3000, 200_000} {
+			seed := maphash.MakeSeed()
+			d, e := newDistinct(seed), newDistinct(seed)
+			var src []byte
+			var spans []uint32
+			for i := range n {
+				at := len(src)
+				src = fmt.Appendf(src, format, i)
+				spans = append(spans, uint32(at), uint32(len(src)-at))
+				if i%1000 == 999 || i == n-1 {
+					d.add(src, spans)
+					e.add(src, spans)
+					if i%5000 == 999 {
+						spans = spans[:0]
+					}
+				}
+			}
+			d.merge(e)
+			got := float64(d.estimate())
+			if got < float64(n)*0.93 || got > float64(n)*1.07 {
+				t.Errorf("%q: %d different values were estimated as %.0f", format, n, got)
+			}
+		}
 	}
 }

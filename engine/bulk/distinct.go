@@ -13,11 +13,14 @@ import (
 type distinct struct {
 	seed0, seed1 uint64
 	reg          [4096]uint8
+	// most is the largest tail of a hash that can still raise a register: most values
+	// of a large file are passed over by comparing with it.
+	most uint64
 }
 
 // newDistinct starts an estimate; those that are to be merged share seed.
 func newDistinct(seed maphash.Seed) *distinct {
-	return &distinct{seed0: maphash.String(seed, "0"), seed1: maphash.String(seed, "1")}
+	return &distinct{seed0: maphash.String(seed, "0"), seed1: maphash.String(seed, "1") | 1, most: math.MaxUint64}
 }
 
 // add counts the values, empty ones left out.
@@ -41,14 +44,20 @@ func (d *distinct) add(src []byte, spans []uint32) {
 		default:
 			a = uint64(v[0]) | uint64(v[n/2])<<8 | uint64(v[n-1])<<16
 		}
-		hi, lo := bits.Mul64(a^d.seed0, b^d.seed1^uint64(n))
-		hi, lo = bits.Mul64(hi^lo^d.seed1, 0x9e3779b97f4a7c15)
-		h := hi ^ lo
-		r := uint8(bits.LeadingZeros64(h<<12|1<<11) + 1)
-		if p := &d.reg[h>>52]; *p < r {
-			*p = r
+		hi, lo := bits.Mul64(a^d.seed0, b^d.seed1^uint64(n)<<56)
+		h := (hi ^ lo ^ (hi^lo)>>32) * 0x9e3779b97f4a7c15
+		if tail := h << 12; tail <= d.most {
+			r := uint8(bits.LeadingZeros64(tail|1<<11) + 1)
+			if p := &d.reg[h>>52]; *p < r {
+				*p = r
+			}
 		}
 	}
+	least := uint8(64)
+	for _, r := range d.reg {
+		least = min(least, r)
+	}
+	d.most = math.MaxUint64 >> least
 }
 
 // merge takes in what e has seen.

@@ -1,6 +1,7 @@
 package bulk
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -72,6 +73,12 @@ type Column struct {
 
 	Plan   *suite.Plan
 	Remote *Remote
+
+	// Spend, if set, is asked for leave before each chunk's values are transformed,
+	// with the number of those that are not empty; it may wait. An error ends the
+	// run. It is called by several goroutines, and not for a dry run. Of columns
+	// that share a plan or a Remote the first one's counts.
+	Spend func(ctx context.Context, values int) error
 
 	// Describe is what a manifest says of the column: operation, project, token id
 	// and the like. It must not hold a secret. A journal is bound to it.

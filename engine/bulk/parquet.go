@@ -30,6 +30,10 @@ import (
 // maxPage bounds a page, in bytes, packed or not.
 const maxPage = 512 << 20
 
+// plainDictionary is the name that old writers give to RLEDictionary in pages
+// and to Plain in dictionaries.
+const plainDictionary format.Encoding = 2
+
 // leaf is a column of values in a schema.
 type leaf struct {
 	path           []string
@@ -570,7 +574,7 @@ func (p *parquetRun) replace(ctx context.Context, m *thriftValue, col *parquetCo
 		switch kind {
 		case format.DictionaryPage:
 			d := h.field(7)
-			if e := format.Encoding(d.int(2)); e != format.Plain && e != format.PlainDictionary {
+			if e := format.Encoding(d.int(2)); e != format.Plain && e != plainDictionary {
 				return p.bad("column %s: a dictionary in encoding %v", quoteName(col.name), e)
 			}
 			d.remove(3)
@@ -771,7 +775,7 @@ func (p *parquetRun) data(ctx context.Context, col *parquetColumn, l *leaf, code
 	}
 	keepOnly(d.field(statID), 3)
 	enc := format.Encoding(d.int(encID))
-	isDict := enc == format.PlainDictionary || enc == format.RLEDictionary
+	isDict := enc == plainDictionary || enc == format.RLEDictionary
 	if isDict && col.dict == nil {
 		return body, nil // it refers to the replaced dictionary
 	}

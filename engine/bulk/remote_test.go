@@ -24,7 +24,7 @@ func contract(t testing.TB, p *suite.Plan, spoil func(n int64, w http.ResponseWr
 		n := calls.Add(1)
 		body, err := io.ReadAll(r.Body)
 		if r.Header.Get("Authorization") != "Bearer secret-token" {
-			http.Error(w, `{"code":"INVALID_TOKEN"}`, 401)
+			http.Error(w, `{"code":"INVALID_TOKEN"}`, http.StatusUnauthorized)
 			return
 		}
 		if spoil != nil && spoil(n, w) {
@@ -32,7 +32,7 @@ func contract(t testing.TB, p *suite.Plan, spoil func(n int64, w http.ResponseWr
 		}
 		var in struct{ Data []string }
 		if err != nil || json.Unmarshal(body, &in) != nil || r.URL.Path != "/api/request-psn" {
-			http.Error(w, "{}", 400)
+			http.Error(w, "{}", http.StatusBadRequest)
 			return
 		}
 		var out struct {

@@ -489,7 +489,7 @@ func (r *run) shapeOf(name string, format Format, head []byte, all bool) (*shape
 
 // splicer makes the format-independent part of a worker.
 func (r *run) splicer(sh *shape, seen *distinct) splicer {
-	s := splicer{names: sh.names, onError: r.OnError, dry: r.DryRun, mapping: r.mapping != nil, one: sh.one, seen: seen}
+	s := splicer{names: sh.names, onError: r.OnError, dry: r.DryRun, mapping: r.mapping != nil, one: sh.one, special: sh.special, seen: seen}
 	index := map[int]int{} // group of the run → of this input
 	for _, c := range sh.order {
 		col := r.Columns[c]

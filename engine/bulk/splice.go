@@ -13,6 +13,7 @@ import (
 type group struct {
 	plan   *suite.Plan
 	remote *Remote
+	spend  func(context.Context, int) error
 	batch  suite.Batch
 	spans  []uint32 // the group's own; batch.Spans may be the selector's instead
 	at     []uint32
@@ -21,11 +22,12 @@ type group struct {
 	// The length of a result by that of its value, where that is all it depends on
 	// and no result ever needs quoting; else fixed is false.
 	fixed  bool
+	places bool // results are best written to their places; else one behind the other, and copied
 	outLen [64]uint32
 }
 
 func newGroup(c Column, doc *suite.Document, special []byte) *group {
-	g := &group{plan: c.Plan, remote: c.Remote}
+	g := &group{plan: c.Plan, remote: c.Remote, spend: c.Spend}
 	g.batch.Doc = doc
 	if g.plan == nil || doc != nil || g.plan.OutLen(1) < 0 && g.plan.OutLen(16) < 0 && g.plan.OutLen(32) < 0 {
 		return g
@@ -48,6 +50,7 @@ func newGroup(c Column, doc *suite.Document, special []byte) *group {
 		g.outLen[n] = uint32(max(g.plan.OutLen(n), 0))
 	}
 	g.fixed = true
+	g.places = g.plan.OutLen(1) > 0 // pseudonyms to pseudonyms are not that short
 	return g
 }
 
@@ -94,6 +97,8 @@ type splicer struct {
 	names  []string // column → its name, for messages
 	null   map[string]struct{}
 	one    bool // rows of a single column and nothing else: see rows
+
+	special []byte // bytes that a row's value cannot hold unquoted, line ends aside
 
 	onError OnError
 	dry     bool
@@ -188,7 +193,7 @@ func (s *splicer) gather() {
 // rows reports whether the chunk is nothing but unquoted values, each before an
 // LF: results that are written row by row are then the whole output.
 func (s *splicer) rows() bool {
-	if !s.one || !s.direct || !s.groups[0].fixed {
+	if g := s.groups[0]; !s.one || !s.direct || g.plan == nil || g.batch.Doc != nil {
 		return false
 	}
 	pos, odd := uint32(0), uint32(0)
@@ -204,6 +209,11 @@ func (s *splicer) rows() bool {
 func (s *splicer) splice(ctx context.Context, c *chunk) {
 	n := len(s.spans) / 2
 	s.bad = s.bad[:0]
+	if !s.dry {
+		if c.fail = s.spend(ctx); c.fail != nil {
+			return
+		}
+	}
 	if c.err != nil || s.mapping || s.dry || len(s.forced) > 0 || !s.fast(c) {
 		s.slow(ctx, c)
 	}
@@ -225,27 +235,35 @@ func (s *splicer) splice(ctx context.Context, c *chunk) {
 	c.tally.Empty += int64(empty)
 }
 
-// fast writes the output without looking at the results, whose lengths are known
-// before. It reports whether it could.
+// spend asks for leave to transform the values of the chunk.
+func (s *splicer) spend(ctx context.Context) error {
+	for _, g := range s.groups {
+		if g.spend == nil {
+			continue
+		}
+		n := 0
+		for i := 1; i < len(g.batch.Spans); i += 2 {
+			if g.batch.Spans[i] > 0 {
+				n++
+			}
+		}
+		if err := g.spend(ctx, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fast writes the output without looking at each result: they are the rows, or
+// their lengths are known before. It reports whether it could.
 func (s *splicer) fast(c *chunk) bool {
+	if s.rows() && s.asRows(c) {
+		return true
+	}
 	for _, g := range s.groups {
 		if !g.fixed {
 			return false
 		}
-	}
-	if s.rows() {
-		b := &s.groups[0].batch
-		b.At, b.Post, b.Dst = nil, "\n", c.out[:0]
-		s.groups[0].plan.Transform(b)
-		b.Post = ""
-		if len(b.Bad) > 0 {
-			return false
-		}
-		c.out = b.Dst
-		if s.data[len(s.data)-1] != '\n' {
-			c.out = c.out[:len(c.out)-1]
-		}
-		return true
 	}
 	for _, g := range s.groups {
 		g.next = 0
@@ -269,14 +287,72 @@ func (s *splicer) fast(c *chunk) bool {
 	}
 	for _, g := range s.groups {
 		b := &g.batch
-		b.At, b.Dst = g.at, c.out
-		g.plan.Transform(b)
-		b.At = nil
+		if g.places {
+			own := b.Dst
+			b.At, b.Dst = g.at, c.out
+			g.plan.Transform(b)
+			b.At, b.Dst = nil, own
+		} else {
+			b.Dst = b.Dst[:0]
+			g.plan.Transform(b)
+		}
 		if len(b.Bad) > 0 {
 			return false
 		}
+		if !g.places {
+			g.put(c.out)
+		}
 	}
 	return true
+}
+
+// asRows writes results as rows. It fails where one cannot stand as it is.
+func (s *splicer) asRows(c *chunk) bool {
+	g := s.groups[0]
+	b := &g.batch
+	own := b.Dst
+	b.Post, b.Dst = "\n", c.out[:0]
+	g.plan.Transform(b)
+	out := b.Dst
+	b.Post, b.Dst = "", own
+	if len(b.Bad) > 0 {
+		return false
+	}
+	if !g.fixed {
+		for i := 1; i < len(b.Out); i += 2 {
+			if b.Out[i] == 0 { // or the row would be an empty line
+				return false
+			}
+		}
+		for _, special := range s.special {
+			if bytes.IndexByte(out, special) >= 0 {
+				return false
+			}
+		}
+		if bytes.IndexByte(out, '\r') >= 0 || bytes.Count(out, lf) != len(b.Out)/2 {
+			return false
+		}
+	}
+	if s.data[len(s.data)-1] != '\n' {
+		out = out[:len(out)-1]
+	}
+	c.out = out
+	return true
+}
+
+// put copies results, which lie one behind the other in the batch, to their
+// places in out, which has slack behind the last.
+func (g *group) put(out []byte) {
+	b := &g.batch
+	from := b.Dst[:cap(b.Dst)]
+	for i, at := range g.at {
+		off, n := int(b.Out[2*i]), int(b.Out[2*i+1])
+		if n == 32 && off+32 <= len(from) && int(at)+32 <= len(out) {
+			*(*[32]byte)(out[at:]) = *(*[32]byte)(from[off:])
+			continue
+		}
+		copy(out[at:], from[off:off+n])
+	}
 }
 
 // layoutOne writes the text between the values of a single group to out and
