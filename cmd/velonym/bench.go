@@ -30,6 +30,7 @@ func newBench(*globals) *cobra.Command {
 	}{
 		{"engine", "Transforms against the CPU's raw AES rate", bench.Engine},
 		{"tokenizer", "CSV and JSON tokenizers against a bare read and the standard library", bench.Tokenizer},
+		{"run", "Whole files against plain programs and a copy of the bytes", bench.Run},
 		{"http", "The server against a plain fasthttp service and an echo", bench.HTTP},
 		{"constant-time", "Does the time of a kernel tell of its values? Welch's t between classes of them", bench.ConstantTime},
 	} {

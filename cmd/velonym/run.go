@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"filippo.io/age"
@@ -25,6 +27,9 @@ type runFlags struct {
 	tokenFile string
 	local     token.LocalRequest
 	norm      string
+	server    string
+	inFlight  int
+	reverse   bool
 
 	columns    []string
 	comma      string
@@ -33,7 +38,6 @@ type runFlags struct {
 	onError    string
 	part       string
 	recipients []string
-	maxMemory  int64
 	check      string
 	job        bulk.Job
 	asJSON     bool
@@ -68,6 +72,9 @@ file, line and column, never the value, and leaves nothing behind.`,
 	fl.StringVar(&f.local.SourceOrg, "source-org", "", "with --op secondary: its organisation")
 	fl.StringVar(&f.local.Format, "form", "", "with --project: shape of a pseudonym (default: the project's)")
 	fl.StringVar(&f.norm, "norm", "", "with --project: steps before the transform: trim, nfc, upper, lower, digits")
+	fl.StringVar(&f.server, "server", "", "let a server of the same contract do the work: its URL; the token goes there")
+	fl.IntVar(&f.inFlight, "concurrency", 0, "with --server: requests at a time (default 4)")
+	fl.BoolVar(&f.reverse, "reverse", false, "with --server and a token that is no JWT: ask it to reverse")
 	fl.StringArrayVar(&f.columns, "column", nil, "column to replace, by name, number from 1, or path in NDJSON (repeatable); NAME=TOKENFILE gives it a token of its own")
 	fl.StringVarP(&f.job.Output, "output", "o", "-", "file to write, or an existing folder")
 	fl.StringVar(&f.format, "format", "auto", "csv, tsv, ndjson or parquet (auto: by the input's suffix)")
@@ -106,6 +113,12 @@ func (f *runFlags) run(cmd *cobra.Command, g *globals, files []string) error {
 	if err := f.read(files); err != nil {
 		return err
 	}
+	if f.server != "" {
+		if err := f.remote(cmd.InOrStdin()); err != nil {
+			return err
+		}
+		return f.report(stderr, cmd, nil)
+	}
 	ks, err := g.openKeystore(ctx)
 	if err != nil {
 		return err
@@ -142,6 +155,10 @@ func (f *runFlags) read(files []string) (err error) {
 		return usagef("run: name the columns to replace with --column")
 	case f.local.Project != "" && f.tokenFile != "":
 		return usagef("run: give --token-file or --project, not both")
+	case f.local.Project != "" && f.server != "":
+		return usagef("run: a server wants a token: give --token-file")
+	case (f.inFlight != 0 || f.reverse) && f.server == "":
+		return usagef("run: --concurrency and --reverse go with --server")
 	case f.local.Project == "" && (f.local.Op != "" || f.local.Org != "" || f.local.Source != "" || f.local.Format != "" || f.norm != ""):
 		return usagef("run: --op, --org, --source, --form and --norm go with --project; a token carries its own")
 	case f.tokenFile == "-" && (len(files) == 0 || files[0] == "-"):
@@ -187,6 +204,28 @@ func (f *runFlags) read(files []string) (err error) {
 	return nil
 }
 
+// remote gives every column a server instead of a plan.
+func (f *runFlags) remote(stdin io.Reader) error {
+	main := f.tokenFile
+	servers := map[string]*bulk.Remote{}
+	for _, column := range f.columns {
+		name, file, own := strings.Cut(column, "=")
+		if !own {
+			file = main
+		}
+		if servers[file] == nil {
+			raw, err := readToken(file, stdin)
+			if err != nil {
+				return err
+			}
+			servers[file] = &bulk.Remote{URL: f.server, Token: raw, Concurrency: f.inFlight, Reverse: f.reverse}
+			f.job.Fingerprint += fmt.Sprintf("%s %x\n", f.server, sha256.Sum256(raw))
+		}
+		f.job.Columns = append(f.job.Columns, bulk.Column{Name: name, Remote: servers[file]})
+	}
+	return nil
+}
+
 // grants returns what the token or the project allows, and gives every column
 // its plan. The first one is that of the run.
 func (f *runFlags) grants(ctx context.Context, stdin io.Reader, v *token.Verifier) (list []*token.Grant, err error) {
@@ -226,7 +265,8 @@ func (f *runFlags) grants(ctx context.Context, stdin io.Reader, v *token.Verifie
 			}
 			grant = main
 		}
-		f.job.Columns = append(f.job.Columns, bulk.Column{Name: name, Plan: grant.Plan, Describe: describeGrant(grant)})
+		f.job.Columns = append(f.job.Columns, bulk.Column{
+			Name: name, Plan: grant.Plan, Spend: spender(grant), Describe: describeGrant(grant)})
 		f.job.Fingerprint += grantIdentity(grant) + "\n"
 	}
 	return list, nil
@@ -239,6 +279,37 @@ func refusal(err error) error {
 		return fmt.Errorf("%s: %s", refused.Code, refused.Detail)
 	}
 	return err
+}
+
+// spender has a run keep to its token's budget, and stop within a second when
+// the token is revoked or the project severed. A rate is waited for. A run is no
+// request, so a limit a request cuts its pieces only.
+func spender(g *token.Grant) func(context.Context, int) error {
+	return func(ctx context.Context, values int) error {
+		piece := values
+		if req := g.Claims.PSN.Lim.Req; req > 0 && int64(piece) > req {
+			piece = int(req)
+		}
+		for done := 0; ; {
+			n := min(piece, values-done)
+			err := g.Spend(ctx, n)
+			var refused *token.Error
+			switch {
+			case err == nil:
+				if done += n; done >= values {
+					return nil
+				}
+			case errors.As(err, &refused) && refused.RetryAfter > 0:
+				select {
+				case <-time.After(refused.RetryAfter):
+				case <-ctx.Done():
+					return bulk.ErrInterrupted
+				}
+			default:
+				return refusal(err)
+			}
+		}
+	}
 }
 
 // describeGrant is what a manifest says of a column.

@@ -978,6 +978,11 @@ func (p *parquetRun) values(ctx context.Context, col *parquetColumn, dst, arena 
 		}
 	}
 	b.At, b.Pre, b.Post, b.Src, b.Spans, b.Dst = nil, "", "", arena, own, b.Dst[:0]
+	if !p.DryRun {
+		if err := col.g.leave(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if col.g.remote != nil || col.doc || p.workers == 1 {
 		if err := col.g.transform(ctx, p.OnError != Fail || p.DryRun); err != nil {
 			return nil, p.bad("column %s: %w", quoteName(col.name), err)

@@ -288,10 +288,11 @@ func (r *run) all(ctx context.Context) (err error) {
 }
 
 // resumable says whether the run can go on later after err: it was not the
-// data's fault, and there is a journal.
+// data's fault nor that of who may not go on, and there is a journal.
 func (r *run) resumable(err error) bool {
 	var e *Error
-	if errors.As(err, &e) || errors.Is(err, ErrChanged) || errors.Is(err, ErrUsage) {
+	var refused *refusal
+	if errors.As(err, &e) || errors.As(err, &refused) || errors.Is(err, ErrChanged) || errors.Is(err, ErrUsage) {
 		return false
 	}
 	for _, j := range r.jots {

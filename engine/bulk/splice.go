@@ -62,6 +62,30 @@ func (g *group) resultLen(n uint32) uint32 {
 	return uint32(max(g.plan.OutLen(int(n)), 0))
 }
 
+// leave asks whether the values of the group's batch may be transformed.
+func (g *group) leave(ctx context.Context) error {
+	if g.spend == nil {
+		return nil
+	}
+	n := 0
+	for i := 1; i < len(g.batch.Spans); i += 2 {
+		if g.batch.Spans[i] > 0 {
+			n++
+		}
+	}
+	err := g.spend(ctx, n)
+	if err == nil || errors.Is(err, ErrInterrupted) {
+		return err
+	}
+	return &refusal{err}
+}
+
+// refusal is leave not given: what was written so far is not kept for later.
+type refusal struct{ err error }
+
+func (r *refusal) Error() string { return r.err.Error() }
+func (r *refusal) Unwrap() error { return r.err }
+
 // transform runs the group's batch, here or on a server; with all, every value
 // that cannot be transformed is wanted, not just the first.
 func (g *group) transform(ctx context.Context, all bool) error {
@@ -210,8 +234,10 @@ func (s *splicer) splice(ctx context.Context, c *chunk) {
 	n := len(s.spans) / 2
 	s.bad = s.bad[:0]
 	if !s.dry {
-		if c.fail = s.spend(ctx); c.fail != nil {
-			return
+		for _, g := range s.groups {
+			if c.fail = g.leave(ctx); c.fail != nil {
+				return
+			}
 		}
 	}
 	if c.err != nil || s.mapping || s.dry || len(s.forced) > 0 || !s.fast(c) {
@@ -233,25 +259,6 @@ func (s *splicer) splice(ctx context.Context, c *chunk) {
 	empty -= len(s.forced)
 	c.tally.Values += int64(n - empty - len(s.bad))
 	c.tally.Empty += int64(empty)
-}
-
-// spend asks for leave to transform the values of the chunk.
-func (s *splicer) spend(ctx context.Context) error {
-	for _, g := range s.groups {
-		if g.spend == nil {
-			continue
-		}
-		n := 0
-		for i := 1; i < len(g.batch.Spans); i += 2 {
-			if g.batch.Spans[i] > 0 {
-				n++
-			}
-		}
-		if err := g.spend(ctx, n); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // fast writes the output without looking at each result: they are the rows, or
