@@ -383,10 +383,12 @@ func (a *answer) end(n int) *problem {
 // compressFrom is the size from which an answer is worth compressing.
 const compressFrom = 1 << 10
 
-var gzipWriters sync.Pool
+// gzipWriters are pooled by level.
+var gzipWriters = map[int]*sync.Pool{gzip.HuffmanOnly: {}, gzip.BestSpeed: {}}
 
-// compress codes the answer as the client asked.
-func (c *call) compress(enc coding) *problem {
+// compress codes the answer as the client asked. Pseudonyms repeat nothing, so
+// only their alphabet is coded; among values, repetitions are looked for.
+func (c *call) compress(enc coding, pseudonyms bool) *problem {
 	if enc == codingIdentity || len(c.out) < compressFrom {
 		return nil
 	}
@@ -405,16 +407,20 @@ func (c *call) compress(enc coding) *problem {
 		coded = c.s.encoder().EncodeAll(c.out, room)
 	} else {
 		w := appender{room}
-		z, _ := gzipWriters.Get().(*gzip.Writer)
+		level := gzip.BestSpeed
+		if pseudonyms {
+			level = gzip.HuffmanOnly
+		}
+		z, _ := gzipWriters[level].Get().(*gzip.Writer)
 		if z == nil {
-			z, _ = gzip.NewWriterLevel(&w, gzip.BestSpeed)
+			z, _ = gzip.NewWriterLevel(&w, level)
 		} else {
 			z.Reset(&w)
 		}
 		_, _ = z.Write(c.out) // an appender does not fail
 		_ = z.Close()
 		z.Reset(nil)
-		gzipWriters.Put(z)
+		gzipWriters[level].Put(z)
 		coded = w.b
 	}
 	if coded, ok = m.bytes.swap(room, coded); !ok {
@@ -440,7 +446,7 @@ func (a *appender) Write(p []byte) (int, error) {
 func (s *Server) encoder() *zstd.Encoder {
 	s.zstdOnce.Do(func() {
 		z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(s.cfg.Workers), zstd.WithLowerEncoderMem(true),
-			zstd.WithAllLitEntropyCompression(true)) // pseudonyms repeat nothing; their alphabet is what can be saved
+			zstd.WithAllLitEntropyCompression(true))
 		if err != nil {
 			panic("server: " + err.Error())
 		}

@@ -66,6 +66,6 @@ func (s *Server) logRequest(c *call, path string, outcome code, took time.Durati
 		slog.String("code", outcome.String()),
 		slog.Int64("values", c.values),
 		slog.Int("bad", c.errCount),
-		slog.Duration("took", took),
+		slog.Int64("took_us", took.Microseconds()),
 	)
 }

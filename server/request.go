@@ -151,8 +151,10 @@ func (c *call) Close() error {
 	c.dropInputs()
 	s.mem.bytes.put(c.out)
 	turned := c.turned
-	json, csv, batch, errs, long := c.json, c.csv, c.batch, c.errs[:0], c.long[:0]
-	*c = call{json: json, csv: csv, batch: batch, errs: errs, long: long}
+	// Field by field: a call is large, and most of it need not be cleared.
+	c.s, c.ctx, c.id, c.out, c.turned = nil, nil, nil, nil, nil
+	c.reading, c.bodyRead, c.decoding = false, false, false
+	c.values, c.empty, c.errs, c.errCount = 0, 0, c.errs[:0], 0
 	s.calls.Put(c)
 	if turned != nil {
 		s.linger(turned)
@@ -287,7 +289,7 @@ func (c *call) work(grant *token.Grant) (p *problem, fault error) {
 		return p, nil
 	}
 	c.dropInputs()
-	return c.compress(acceptCoding(h.PeekCanonical(hdrAcceptEncoding))), nil
+	return c.compress(acceptCoding(h.PeekCanonical(hdrAcceptEncoding)), a.grant.Op != suite.Reverse), nil
 }
 
 // countLarge is the body size from which values are counted before room for
@@ -382,13 +384,19 @@ func (c *call) scanCSV() ([]uint32, *problem) {
 
 // countEmpty counts the values of length 0.
 func countEmpty(spans []uint32) int64 {
-	var n int64
-	for i := 1; i < len(spans); i += 2 {
-		if spans[i] == 0 {
-			n++
-		}
+	var a, b, c, d uint64
+	for len(spans) >= 8 {
+		s := spans[:8]
+		a += (uint64(s[1]) - 1) >> 63
+		b += (uint64(s[3]) - 1) >> 63
+		c += (uint64(s[5]) - 1) >> 63
+		d += (uint64(s[7]) - 1) >> 63
+		spans = spans[8:]
 	}
-	return n
+	for i := 1; i < len(spans); i += 2 {
+		a += (uint64(spans[i]) - 1) >> 63
+	}
+	return int64(a + b + c + d)
 }
 
 // done records and answers: what the client gets is decided before.
