@@ -169,6 +169,7 @@ func getScratch() *scratch { return scratches.Get().(*scratch) }
 
 func (t *scratch) put() {
 	t.b, t.k = [16]byte{}, [16]byte{}
+	clear(t.msg[:])
 	scratches.Put(t)
 }
 

@@ -15,13 +15,21 @@ const MaxBlocks = maxBlocks
 func (c *Cipher) SealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32) {
 	n := len(spans) / 2
 	chars := w.form.EncodedLen(16 * m)
-	for i, o := range at[:n] {
-		if l := int(spans[2*i+1]); l/16 != m-1 || int(o)+chars > len(dst) {
-			panic(fmt.Sprintf("kernel: value %d of %d bytes is not one of %d blocks, or has no room", i, l, m))
-		}
-		_ = arena[spans[2*i]:][:spans[2*i+1]]
+	var place, wrong, end uint64
+	at = at[:n]
+	spans = spans[:2*n]
+	for i, o := range at {
+		off, l := uint64(spans[2*i]), uint64(spans[2*i+1])
+		wrong |= l>>4 ^ uint64(m-1)
+		place = max(place, uint64(o))
+		end = max(end, off+l)
 	}
-	c.sealBlocksAt(w, m, dst, at, arena, spans)
+	if n > 0 && (wrong != 0 || int(place)+chars > len(dst) || int(end) > len(arena)) {
+		panic(fmt.Sprintf("kernel: a value is not one of %d blocks, is not in the arena, or has no room", m))
+	}
+	if n > 0 {
+		c.sealBlocksAt(w, m, dst, at, arena, spans, int(end))
+	}
 }
 
 func (c *Cipher) sealBlocksAtGeneric(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32) {

@@ -28,14 +28,19 @@ type longGroup struct {
 	spans  [32]uint32
 	at     [16]uint32
 	text   [16 * 32 * maxBlocks]byte
+	staged bool // arena and out were used
 }
 
 var longGroups = sync.Pool{New: func() any { return new(longGroup) }}
 
-func (g *longGroup) put() {
-	clear(g.blocks[:])
-	clear(g.arena[:])
-	clear(g.out[:])
+// put gives g back without the blocks that values of m blocks left in it.
+func (g *longGroup) put(m int) {
+	clear(g.blocks[:256*(m+1)+64])
+	if g.staged {
+		clear(g.arena[:16*16*m])
+		clear(g.out[:16*16*m])
+		g.staged = false
+	}
 	longGroups.Put(g)
 }
 
@@ -50,20 +55,24 @@ func (g *longGroup) args(c *Cipher, w *Writer, m, n int) longArgs {
 	}
 }
 
-func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32) {
+// sealBlocksAt knows where the last value ends.
+func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32, end int) {
 	n := len(spans) / 2
-	if active != tierAVX512 || m < 2 || n == 0 {
+	if active != tierAVX512 || m < 2 {
 		c.sealBlocksAtGeneric(w, m, dst, at, arena, spans)
 		return
 	}
 	g := longGroups.Get().(*longGroup)
-	defer g.put()
+	defer g.put(m)
 	pairs := w.form == Pair62 || w.form == Hex
 	// Groups that may be read whole blocks at a time, straight from the arena.
 	direct := 0
 	if pairs {
-		for direct+16 <= n && fitsWhole(arena, spans[2*direct:2*direct+32], m) {
-			direct += 16
+		// All at once where the caller left some slack, else group by group.
+		if direct = n &^ 15; end+16 > cap(arena) {
+			for direct = 0; direct+16 <= n && fitsWhole(arena, spans[2*direct:2*direct+32], m); {
+				direct += 16
+			}
 		}
 		if direct > 0 {
 			a := g.args(c, w, m, direct)
@@ -75,6 +84,7 @@ func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena [
 	chars := w.form.EncodedLen(16 * m)
 	for from := direct; from < n; from += 16 {
 		k := min(16, n-from)
+		g.staged = true
 		for i := range 16 {
 			j := from + min(i, k-1) // the last one fills the lanes that are left
 			off, l := spans[2*j], spans[2*j+1]
@@ -116,7 +126,7 @@ func (c *Cipher) cryptBlocks(m int, msgs []byte, decrypt bool) {
 		return
 	}
 	g := longGroups.Get().(*longGroup)
-	defer g.put()
+	defer g.put(m)
 	for i := range 16 {
 		g.spans[2*i], g.spans[2*i+1] = uint32(16*m*i), uint32(16*m)
 	}
@@ -126,6 +136,7 @@ func (c *Cipher) cryptBlocks(m int, msgs []byte, decrypt bool) {
 		a.base, a.spans, a.dst = unsafe.Pointer(unsafe.SliceData(part)), unsafe.Pointer(&g.spans), unsafe.Pointer(unsafe.SliceData(part))
 		if len(part) < 16*16*m {
 			copy(g.arena[:], part)
+			g.staged = true
 			a.base, a.dst = unsafe.Pointer(&g.arena), unsafe.Pointer(&g.arena)
 		}
 		if decrypt {

@@ -2,7 +2,7 @@
 
 package kernel
 
-func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32) {
+func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32, _ int) {
 	c.sealBlocksAtGeneric(w, m, dst, at, arena, spans)
 }
 

@@ -423,6 +423,42 @@ stream:
 	VAESENCLAST     Z27, Z12, Z12
 	VPXORQ          192(R9), Z26, Z26
 	VAESENCLAST     Z26, Z18, Z18
+	VBROADCASTI32X4 944(R8), Z26
+	VPXORQ          Z24, Z0, Z27
+	VPCLMULQDQ      $0x00, Z26, Z27, Z28
+	VPXORQ          Z28, Z3, Z3
+	VPCLMULQDQ      $0x11, Z26, Z27, Z28
+	VPXORQ          Z28, Z5, Z5
+	VPCLMULQDQ      $0x01, Z26, Z27, Z28
+	VPCLMULQDQ      $0x10, Z26, Z27, Z27
+	VPTERNLOGQ      $0x96, Z28, Z27, Z4
+	VPXORQ          Z24, Z6, Z27
+	VPCLMULQDQ      $0x00, Z26, Z27, Z28
+	VPXORQ          Z28, Z9, Z9
+	VPCLMULQDQ      $0x11, Z26, Z27, Z28
+	VPXORQ          Z28, Z11, Z11
+	VPCLMULQDQ      $0x01, Z26, Z27, Z28
+	VPCLMULQDQ      $0x10, Z26, Z27, Z27
+	VPTERNLOGQ      $0x96, Z28, Z27, Z10
+	VPXORQ          Z24, Z12, Z27
+	VPCLMULQDQ      $0x00, Z26, Z27, Z28
+	VPXORQ          Z28, Z15, Z15
+	VPCLMULQDQ      $0x11, Z26, Z27, Z28
+	VPXORQ          Z28, Z17, Z17
+	VPCLMULQDQ      $0x01, Z26, Z27, Z28
+	VPCLMULQDQ      $0x10, Z26, Z27, Z27
+	VPTERNLOGQ      $0x96, Z28, Z27, Z16
+	VPXORQ          Z24, Z18, Z27
+	VPCLMULQDQ      $0x00, Z26, Z27, Z28
+	VPXORQ          Z28, Z21, Z21
+	VPCLMULQDQ      $0x11, Z26, Z27, Z28
+	VPXORQ          Z28, Z23, Z23
+	VPCLMULQDQ      $0x01, Z26, Z27, Z28
+	VPCLMULQDQ      $0x10, Z26, Z27, Z26
+	VPTERNLOGQ      $0x96, Z28, Z26, Z22
+	VPXORQ          Z24, Z24, Z24
+	SUBQ            $0x10, R8
+	ADDQ            $+256, R9
 	MOVQ            56(AX), R11
 	SHLQ            $0x04, R11
 	LEAQ            (SI)(R10*1), R12
@@ -457,42 +493,6 @@ stream:
 	VEXTRACTI32X4   $0x02, Z18, (R12)
 	ADDQ            R11, R12
 	VEXTRACTI32X4   $0x03, Z18, (R12)
-	VBROADCASTI32X4 944(R8), Z26
-	VPXORQ          Z24, Z0, Z0
-	VPCLMULQDQ      $0x00, Z26, Z0, Z27
-	VPXORQ          Z27, Z3, Z3
-	VPCLMULQDQ      $0x11, Z26, Z0, Z27
-	VPXORQ          Z27, Z5, Z5
-	VPCLMULQDQ      $0x01, Z26, Z0, Z27
-	VPCLMULQDQ      $0x10, Z26, Z0, Z0
-	VPTERNLOGQ      $0x96, Z27, Z0, Z4
-	VPXORQ          Z24, Z6, Z0
-	VPCLMULQDQ      $0x00, Z26, Z0, Z6
-	VPXORQ          Z6, Z9, Z9
-	VPCLMULQDQ      $0x11, Z26, Z0, Z6
-	VPXORQ          Z6, Z11, Z11
-	VPCLMULQDQ      $0x01, Z26, Z0, Z6
-	VPCLMULQDQ      $0x10, Z26, Z0, Z0
-	VPTERNLOGQ      $0x96, Z6, Z0, Z10
-	VPXORQ          Z24, Z12, Z0
-	VPCLMULQDQ      $0x00, Z26, Z0, Z6
-	VPXORQ          Z6, Z15, Z15
-	VPCLMULQDQ      $0x11, Z26, Z0, Z6
-	VPXORQ          Z6, Z17, Z17
-	VPCLMULQDQ      $0x01, Z26, Z0, Z6
-	VPCLMULQDQ      $0x10, Z26, Z0, Z0
-	VPTERNLOGQ      $0x96, Z6, Z0, Z16
-	VPXORQ          Z24, Z18, Z0
-	VPCLMULQDQ      $0x00, Z26, Z0, Z6
-	VPXORQ          Z6, Z21, Z21
-	VPCLMULQDQ      $0x11, Z26, Z0, Z6
-	VPXORQ          Z6, Z23, Z23
-	VPCLMULQDQ      $0x01, Z26, Z0, Z6
-	VPCLMULQDQ      $0x10, Z26, Z0, Z0
-	VPTERNLOGQ      $0x96, Z6, Z0, Z22
-	VPXORQ          Z24, Z24, Z24
-	SUBQ            $0x10, R8
-	ADDQ            $+256, R9
 	DECQ            DI
 	JNE             stream
 	MOVQ            $0xc200000000000000, DI
@@ -580,10 +580,10 @@ stream:
 	VEXTRACTI32X4   $0x02, Z18, (R8)
 	ADDQ            DI, R8
 	VEXTRACTI32X4   $0x03, Z18, (R8)
-	ADDQ            $+128, BX
 	MOVQ            56(AX), DI
 	SHLQ            $0x08, DI
 	ADDQ            DI, SI
+	ADDQ            $+128, BX
 	SUBQ            $0x10, 32(AX)
 	JNE             loop
 	VZEROUPPER

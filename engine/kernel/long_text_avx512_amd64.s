@@ -79,72 +79,72 @@ gather:
 	VBROADCASTI32X4 (R11)(R12*1), K3, Z18
 	CMPQ            R8, $0x01
 	JNE             whole
-	VMOVDQU64       640(DX), Z1
-	VMOVDQU64       704(DX), Z2
-	VMOVDQU64       768(DX), Z7
+	VMOVDQU64       640(DX), Z2
+	VMOVDQU64       704(DX), Z8
+	VMOVDQU64       768(DX), Z14
 	MOVQ            56(AX), R12
 	DECQ            R12
 	SHLQ            $0x04, R12
-	VPBROADCASTB    R12, Z8
-	VBROADCASTI64X4 (BX), Z13
-	VPERMB          Z13, Z1, Z13
-	VPSUBB          Z8, Z13, Z13
-	VPCMPUB         $0x05, Z13, Z2, K4
-	VPSUBB          Z13, Z7, K4, Z0
-	VBROADCASTI64X4 32(BX), Z13
-	VPERMB          Z13, Z1, Z13
-	VPSUBB          Z8, Z13, Z13
-	VPCMPUB         $0x05, Z13, Z2, K4
-	VPSUBB          Z13, Z7, K4, Z6
-	VBROADCASTI64X4 64(BX), Z13
-	VPERMB          Z13, Z1, Z13
-	VPSUBB          Z8, Z13, Z13
-	VPCMPUB         $0x05, Z13, Z2, K4
-	VPSUBB          Z13, Z7, K4, Z12
-	VBROADCASTI64X4 96(BX), Z13
-	VPERMB          Z13, Z1, Z13
-	VPSUBB          Z8, Z13, Z13
-	VPCMPUB         $0x05, Z13, Z2, K4
-	VPSUBB          Z13, Z7, K4, Z18
+	VPBROADCASTB    R12, Z20
+	VBROADCASTI64X4 (BX), Z26
+	VPERMB          Z26, Z2, Z26
+	VPSUBB          Z20, Z26, Z26
+	VPCMPUB         $0x05, Z26, Z8, K4
+	VPSUBB          Z26, Z14, K4, Z0
+	VBROADCASTI64X4 32(BX), Z26
+	VPERMB          Z26, Z2, Z26
+	VPSUBB          Z20, Z26, Z26
+	VPCMPUB         $0x05, Z26, Z8, K4
+	VPSUBB          Z26, Z14, K4, Z6
+	VBROADCASTI64X4 64(BX), Z26
+	VPERMB          Z26, Z2, Z26
+	VPSUBB          Z20, Z26, Z26
+	VPCMPUB         $0x05, Z26, Z8, K4
+	VPSUBB          Z26, Z14, K4, Z12
+	VBROADCASTI64X4 96(BX), Z26
+	VPERMB          Z26, Z2, Z26
+	VPSUBB          Z20, Z26, Z26
+	VPCMPUB         $0x05, Z26, Z8, K4
+	VPSUBB          Z26, Z14, K4, Z18
 
 whole:
 	VMOVDQU64       Z0, (R10)
 	VMOVDQU64       Z6, 64(R10)
 	VMOVDQU64       Z12, 128(R10)
 	VMOVDQU64       Z18, 192(R10)
-	VBROADCASTI32X4 944(R9), Z1
+	VBROADCASTI32X4 944(R9), Z2
 	VPXORQ          Z24, Z0, Z0
-	VPCLMULQDQ      $0x00, Z1, Z0, Z2
-	VPXORQ          Z2, Z3, Z3
-	VPCLMULQDQ      $0x11, Z1, Z0, Z2
-	VPXORQ          Z2, Z5, Z5
-	VPCLMULQDQ      $0x01, Z1, Z0, Z2
-	VPCLMULQDQ      $0x10, Z1, Z0, Z0
-	VPTERNLOGQ      $0x96, Z2, Z0, Z4
+	VPCLMULQDQ      $0x00, Z2, Z0, Z8
+	VPXORQ          Z8, Z3, Z3
+	VPCLMULQDQ      $0x11, Z2, Z0, Z8
+	VPXORQ          Z8, Z5, Z5
+	VPCLMULQDQ      $0x01, Z2, Z0, Z8
+	VPCLMULQDQ      $0x10, Z2, Z0, Z0
+	VPTERNLOGQ      $0x96, Z8, Z0, Z4
 	VPXORQ          Z24, Z6, Z0
-	VPCLMULQDQ      $0x00, Z1, Z0, Z2
-	VPXORQ          Z2, Z9, Z9
-	VPCLMULQDQ      $0x11, Z1, Z0, Z2
-	VPXORQ          Z2, Z11, Z11
-	VPCLMULQDQ      $0x01, Z1, Z0, Z2
-	VPCLMULQDQ      $0x10, Z1, Z0, Z0
-	VPTERNLOGQ      $0x96, Z2, Z0, Z10
+	VPCLMULQDQ      $0x00, Z2, Z0, Z6
+	VPXORQ          Z6, Z9, Z9
+	VPCLMULQDQ      $0x11, Z2, Z0, Z6
+	VPXORQ          Z6, Z11, Z11
+	VPCLMULQDQ      $0x01, Z2, Z0, Z6
+	VPCLMULQDQ      $0x10, Z2, Z0, Z0
+	VPTERNLOGQ      $0x96, Z6, Z0, Z10
 	VPXORQ          Z24, Z12, Z0
-	VPCLMULQDQ      $0x00, Z1, Z0, Z2
-	VPXORQ          Z2, Z15, Z15
-	VPCLMULQDQ      $0x11, Z1, Z0, Z2
-	VPXORQ          Z2, Z17, Z17
-	VPCLMULQDQ      $0x01, Z1, Z0, Z2
-	VPCLMULQDQ      $0x10, Z1, Z0, Z0
-	VPTERNLOGQ      $0x96, Z2, Z0, Z16
+	VPCLMULQDQ      $0x00, Z2, Z0, Z6
+	VPXORQ          Z6, Z15, Z15
+	VPCLMULQDQ      $0x11, Z2, Z0, Z6
+	VPXORQ          Z6, Z17, Z17
+	VPCLMULQDQ      $0x01, Z2, Z0, Z6
+	VPCLMULQDQ      $0x10, Z2, Z0, Z0
+	VPTERNLOGQ      $0x96, Z6, Z0, Z16
 	VPXORQ          Z24, Z18, Z0
-	VPCLMULQDQ      $0x00, Z1, Z0, Z2
-	VPXORQ          Z2, Z21, Z21
-	VPCLMULQDQ      $0x11, Z1, Z0, Z2
-	VPXORQ          Z2, Z23, Z23
-	VPCLMULQDQ      $0x01, Z1, Z0, Z2
-	VPCLMULQDQ      $0x10, Z1, Z0, Z0
-	VPTERNLOGQ      $0x96, Z2, Z0, Z22
+	VPCLMULQDQ      $0x00, Z2, Z0, Z6
+	VPXORQ          Z6, Z21, Z21
+	VPCLMULQDQ      $0x11, Z2, Z0, Z6
+	VPXORQ          Z6, Z23, Z23
+	VPCLMULQDQ      $0x01, Z2, Z0, Z6
+	VPCLMULQDQ      $0x10, Z2, Z0, Z0
+	VPTERNLOGQ      $0x96, Z6, Z0, Z22
 	VPXORQ          Z24, Z24, Z24
 	SUBQ            $0x10, R9
 	ADDQ            $+256, R10
@@ -152,53 +152,53 @@ whole:
 	JNE             gather
 	MOVQ            $0xc200000000000000, R8
 	VPBROADCASTQ    R8, Z0
-	VPSLLDQ         $0x08, Z4, Z1
-	VPXORQ          Z1, Z3, Z3
+	VPSLLDQ         $0x08, Z4, Z2
+	VPXORQ          Z2, Z3, Z3
 	VPSRLDQ         $0x08, Z4, Z4
 	VPXORQ          Z4, Z5, Z5
-	VPCLMULQDQ      $0x00, Z0, Z3, Z1
+	VPCLMULQDQ      $0x00, Z0, Z3, Z2
 	VPSHUFD         $0x4e, Z3, Z3
-	VPXORQ          Z1, Z3, Z3
-	VPCLMULQDQ      $0x00, Z0, Z3, Z1
+	VPXORQ          Z2, Z3, Z3
+	VPCLMULQDQ      $0x00, Z0, Z3, Z2
 	VPSHUFD         $0x4e, Z3, Z3
-	VPXORQ          Z1, Z3, Z3
+	VPXORQ          Z2, Z3, Z3
 	VPXORQ          Z3, Z5, Z5
-	VPSLLDQ         $0x08, Z10, Z1
-	VPXORQ          Z1, Z9, Z9
+	VPSLLDQ         $0x08, Z10, Z2
+	VPXORQ          Z2, Z9, Z9
 	VPSRLDQ         $0x08, Z10, Z10
 	VPXORQ          Z10, Z11, Z11
-	VPCLMULQDQ      $0x00, Z0, Z9, Z1
+	VPCLMULQDQ      $0x00, Z0, Z9, Z2
 	VPSHUFD         $0x4e, Z9, Z9
-	VPXORQ          Z1, Z9, Z9
-	VPCLMULQDQ      $0x00, Z0, Z9, Z1
+	VPXORQ          Z2, Z9, Z9
+	VPCLMULQDQ      $0x00, Z0, Z9, Z2
 	VPSHUFD         $0x4e, Z9, Z9
-	VPXORQ          Z1, Z9, Z9
+	VPXORQ          Z2, Z9, Z9
 	VPXORQ          Z9, Z11, Z11
-	VPSLLDQ         $0x08, Z16, Z1
-	VPXORQ          Z1, Z15, Z15
+	VPSLLDQ         $0x08, Z16, Z2
+	VPXORQ          Z2, Z15, Z15
 	VPSRLDQ         $0x08, Z16, Z16
 	VPXORQ          Z16, Z17, Z17
-	VPCLMULQDQ      $0x00, Z0, Z15, Z1
+	VPCLMULQDQ      $0x00, Z0, Z15, Z2
 	VPSHUFD         $0x4e, Z15, Z15
-	VPXORQ          Z1, Z15, Z15
-	VPCLMULQDQ      $0x00, Z0, Z15, Z1
+	VPXORQ          Z2, Z15, Z15
+	VPCLMULQDQ      $0x00, Z0, Z15, Z2
 	VPSHUFD         $0x4e, Z15, Z15
-	VPXORQ          Z1, Z15, Z15
+	VPXORQ          Z2, Z15, Z15
 	VPXORQ          Z15, Z17, Z17
-	VPSLLDQ         $0x08, Z22, Z1
-	VPXORQ          Z1, Z21, Z21
+	VPSLLDQ         $0x08, Z22, Z2
+	VPXORQ          Z2, Z21, Z21
 	VPSRLDQ         $0x08, Z22, Z22
 	VPXORQ          Z22, Z23, Z23
-	VPCLMULQDQ      $0x00, Z0, Z21, Z1
+	VPCLMULQDQ      $0x00, Z0, Z21, Z2
 	VPSHUFD         $0x4e, Z21, Z21
-	VPXORQ          Z1, Z21, Z21
+	VPXORQ          Z2, Z21, Z21
 	VPCLMULQDQ      $0x00, Z0, Z21, Z0
 	VPSHUFD         $0x4e, Z21, Z21
 	VPXORQ          Z0, Z21, Z21
 	VPXORQ          Z21, Z23, Z23
 	MOVQ            16(AX), R11
-	VBROADCASTI32X4 480(CX), Z1
-	VBROADCASTI32X4 1216(CX), Z7
+	VBROADCASTI32X4 480(CX), Z24
+	VBROADCASTI32X4 1216(CX), Z20
 	MOVL            (BX), R8
 	VBROADCASTI32X4 (R11)(R8*1), Z0
 	MOVL            8(BX), R8
@@ -208,8 +208,8 @@ whole:
 	MOVL            24(BX), R8
 	VBROADCASTI32X4 (R11)(R8*1), K3, Z0
 	VPXORQ          Z5, Z0, Z0
-	VPXORQ          Z7, Z0, Z2
-	VPXORQ          Z1, Z0, Z0
+	VPXORQ          Z20, Z0, Z2
+	VPXORQ          Z24, Z0, Z0
 	MOVL            32(BX), R8
 	VBROADCASTI32X4 (R11)(R8*1), Z6
 	MOVL            40(BX), R8
@@ -219,8 +219,8 @@ whole:
 	MOVL            56(BX), R8
 	VBROADCASTI32X4 (R11)(R8*1), K3, Z6
 	VPXORQ          Z11, Z6, Z6
-	VPXORQ          Z7, Z6, Z8
-	VPXORQ          Z1, Z6, Z6
+	VPXORQ          Z20, Z6, Z8
+	VPXORQ          Z24, Z6, Z6
 	MOVL            64(BX), R8
 	VBROADCASTI32X4 (R11)(R8*1), Z12
 	MOVL            72(BX), R8
@@ -230,8 +230,8 @@ whole:
 	MOVL            88(BX), R8
 	VBROADCASTI32X4 (R11)(R8*1), K3, Z12
 	VPXORQ          Z17, Z12, Z12
-	VPXORQ          Z7, Z12, Z14
-	VPXORQ          Z1, Z12, Z12
+	VPXORQ          Z20, Z12, Z14
+	VPXORQ          Z24, Z12, Z12
 	MOVL            96(BX), R8
 	VBROADCASTI32X4 (R11)(R8*1), Z18
 	MOVL            104(BX), R8
@@ -241,18 +241,46 @@ whole:
 	MOVL            120(BX), R8
 	VBROADCASTI32X4 (R11)(R8*1), K3, Z18
 	VPXORQ          Z23, Z18, Z18
-	VPXORQ          Z7, Z18, Z20
-	VPXORQ          Z1, Z18, Z18
-	VBROADCASTI32X4 496(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 512(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
+	VPXORQ          Z20, Z18, Z20
+	VPXORQ          Z24, Z18, Z18
+	CMPQ            DI, 48(AX)
+	JEQ             first
+	VMOVDQU64       (DX), Z24
+	VMOVDQU64       128(DX), Z26
+	VMOVDQU64       256(DX), Z27
+	VBROADCASTI32X4 496(CX), Z28
+	VAESENC         Z28, Z0, Z0
+	VAESENC         Z28, Z6, Z6
+	VAESENC         Z28, Z12, Z12
+	VAESENC         Z28, Z18, Z18
+	VBROADCASTI32X4 512(CX), Z28
+	VAESENC         Z28, Z0, Z0
+	VAESENC         Z28, Z6, Z6
+	VAESENC         Z28, Z12, Z12
+	VAESENC         Z28, Z18, Z18
+	VPSRLW          $0x01, Z1, Z28
+	VPERMI2B        64(DX), Z24, Z28
+	KMOVQ           1112(DX), K4
+	VMOVDQU64       576(DX), Z29
+	VPERMB          Z29, Z28, K4, Z28
+	VMOVDQA64       Z1, Z29
+	VPMOVB2M        Z1, K4
+	VPERMI2B        192(DX), Z26, Z29
+	VMOVDQA64       Z1, Z1
+	VPERMI2B        320(DX), Z27, Z1
+	VMOVDQU8        Z1, K4, Z29
+	VMOVDQU64       896(DX), Z1
+	VPERMI2B        Z29, Z28, Z1
+	MOVL            -64(DI), R8
+	VMOVDQU64       Y1, (SI)(R8*1)
+	MOVL            -60(DI), R8
+	VEXTRACTI64X4   $0x01, Z1, (SI)(R8*1)
+	VMOVDQU64       960(DX), Z1
+	VPERMI2B        Z29, Z28, Z1
+	MOVL            -56(DI), R8
+	VMOVDQU64       Y1, (SI)(R8*1)
+	MOVL            -52(DI), R8
+	VEXTRACTI64X4   $0x01, Z1, (SI)(R8*1)
 	VBROADCASTI32X4 528(CX), Z1
 	VAESENC         Z1, Z0, Z0
 	VAESENC         Z1, Z6, Z6
@@ -268,6 +296,29 @@ whole:
 	VAESENC         Z1, Z6, Z6
 	VAESENC         Z1, Z12, Z12
 	VAESENC         Z1, Z18, Z18
+	VPSRLW          $0x01, Z7, Z1
+	VPERMI2B        64(DX), Z24, Z1
+	KMOVQ           1112(DX), K4
+	VMOVDQU64       576(DX), Z28
+	VPERMB          Z28, Z1, K4, Z1
+	VMOVDQA64       Z7, Z28
+	VPMOVB2M        Z7, K4
+	VPERMI2B        192(DX), Z26, Z28
+	VMOVDQA64       Z7, Z7
+	VPERMI2B        320(DX), Z27, Z7
+	VMOVDQU8        Z7, K4, Z28
+	VMOVDQU64       896(DX), Z7
+	VPERMI2B        Z28, Z1, Z7
+	MOVL            -48(DI), R8
+	VMOVDQU64       Y7, (SI)(R8*1)
+	MOVL            -44(DI), R8
+	VEXTRACTI64X4   $0x01, Z7, (SI)(R8*1)
+	VMOVDQU64       960(DX), Z7
+	VPERMI2B        Z28, Z1, Z7
+	MOVL            -40(DI), R8
+	VMOVDQU64       Y7, (SI)(R8*1)
+	MOVL            -36(DI), R8
+	VEXTRACTI64X4   $0x01, Z7, (SI)(R8*1)
 	VBROADCASTI32X4 576(CX), Z1
 	VAESENC         Z1, Z0, Z0
 	VAESENC         Z1, Z6, Z6
@@ -283,6 +334,29 @@ whole:
 	VAESENC         Z1, Z6, Z6
 	VAESENC         Z1, Z12, Z12
 	VAESENC         Z1, Z18, Z18
+	VPSRLW          $0x01, Z13, Z1
+	VPERMI2B        64(DX), Z24, Z1
+	KMOVQ           1112(DX), K4
+	VMOVDQU64       576(DX), Z7
+	VPERMB          Z7, Z1, K4, Z1
+	VMOVDQA64       Z13, Z7
+	VPMOVB2M        Z13, K4
+	VPERMI2B        192(DX), Z26, Z7
+	VMOVDQA64       Z13, Z13
+	VPERMI2B        320(DX), Z27, Z13
+	VMOVDQU8        Z13, K4, Z7
+	VMOVDQU64       896(DX), Z13
+	VPERMI2B        Z7, Z1, Z13
+	MOVL            -32(DI), R8
+	VMOVDQU64       Y13, (SI)(R8*1)
+	MOVL            -28(DI), R8
+	VEXTRACTI64X4   $0x01, Z13, (SI)(R8*1)
+	VMOVDQU64       960(DX), Z13
+	VPERMI2B        Z7, Z1, Z13
+	MOVL            -24(DI), R8
+	VMOVDQU64       Y13, (SI)(R8*1)
+	MOVL            -20(DI), R8
+	VEXTRACTI64X4   $0x01, Z13, (SI)(R8*1)
 	VBROADCASTI32X4 624(CX), Z1
 	VAESENC         Z1, Z0, Z0
 	VAESENC         Z1, Z6, Z6
@@ -298,6 +372,29 @@ whole:
 	VAESENC         Z1, Z6, Z6
 	VAESENC         Z1, Z12, Z12
 	VAESENC         Z1, Z18, Z18
+	VPSRLW          $0x01, Z19, Z1
+	VPERMI2B        64(DX), Z24, Z1
+	KMOVQ           1112(DX), K4
+	VMOVDQU64       576(DX), Z7
+	VPERMB          Z7, Z1, K4, Z1
+	VMOVDQA64       Z19, Z7
+	VPMOVB2M        Z19, K4
+	VPERMI2B        192(DX), Z26, Z7
+	VMOVDQA64       Z19, Z13
+	VPERMI2B        320(DX), Z27, Z13
+	VMOVDQU8        Z13, K4, Z7
+	VMOVDQU64       896(DX), Z13
+	VPERMI2B        Z7, Z1, Z13
+	MOVL            -16(DI), R8
+	VMOVDQU64       Y13, (SI)(R8*1)
+	MOVL            -12(DI), R8
+	VEXTRACTI64X4   $0x01, Z13, (SI)(R8*1)
+	VMOVDQU64       960(DX), Z13
+	VPERMI2B        Z7, Z1, Z13
+	MOVL            -8(DI), R8
+	VMOVDQU64       Y13, (SI)(R8*1)
+	MOVL            -4(DI), R8
+	VEXTRACTI64X4   $0x01, Z13, (SI)(R8*1)
 	VBROADCASTI32X4 672(CX), Z1
 	VAESENC         Z1, Z0, Z0
 	VAESENC         Z1, Z6, Z6
@@ -308,6 +405,8 @@ whole:
 	VAESENC         Z1, Z6, Z6
 	VAESENC         Z1, Z12, Z12
 	VAESENC         Z1, Z18, Z18
+
+began:
 	VBROADCASTI32X4 704(CX), Z19
 	VBROADCASTI32X4 480(CX), Z24
 	VAESENCLAST     Z19, Z0, Z1
@@ -423,6 +522,42 @@ stream:
 	VAESENCLAST     Z27, Z12, Z12
 	VPXORQ          192(R10), Z26, Z26
 	VAESENCLAST     Z26, Z18, Z18
+	VBROADCASTI32X4 944(R9), Z26
+	VPXORQ          Z24, Z0, Z27
+	VPCLMULQDQ      $0x00, Z26, Z27, Z28
+	VPXORQ          Z28, Z3, Z3
+	VPCLMULQDQ      $0x11, Z26, Z27, Z28
+	VPXORQ          Z28, Z5, Z5
+	VPCLMULQDQ      $0x01, Z26, Z27, Z28
+	VPCLMULQDQ      $0x10, Z26, Z27, Z27
+	VPTERNLOGQ      $0x96, Z28, Z27, Z4
+	VPXORQ          Z24, Z6, Z27
+	VPCLMULQDQ      $0x00, Z26, Z27, Z28
+	VPXORQ          Z28, Z9, Z9
+	VPCLMULQDQ      $0x11, Z26, Z27, Z28
+	VPXORQ          Z28, Z11, Z11
+	VPCLMULQDQ      $0x01, Z26, Z27, Z28
+	VPCLMULQDQ      $0x10, Z26, Z27, Z27
+	VPTERNLOGQ      $0x96, Z28, Z27, Z10
+	VPXORQ          Z24, Z12, Z27
+	VPCLMULQDQ      $0x00, Z26, Z27, Z28
+	VPXORQ          Z28, Z15, Z15
+	VPCLMULQDQ      $0x11, Z26, Z27, Z28
+	VPXORQ          Z28, Z17, Z17
+	VPCLMULQDQ      $0x01, Z26, Z27, Z28
+	VPCLMULQDQ      $0x10, Z26, Z27, Z27
+	VPTERNLOGQ      $0x96, Z28, Z27, Z16
+	VPXORQ          Z24, Z18, Z27
+	VPCLMULQDQ      $0x00, Z26, Z27, Z28
+	VPXORQ          Z28, Z21, Z21
+	VPCLMULQDQ      $0x11, Z26, Z27, Z28
+	VPXORQ          Z28, Z23, Z23
+	VPCLMULQDQ      $0x01, Z26, Z27, Z28
+	VPCLMULQDQ      $0x10, Z26, Z27, Z26
+	VPTERNLOGQ      $0x96, Z28, Z26, Z22
+	VPXORQ          Z24, Z24, Z24
+	SUBQ            $0x10, R9
+	ADDQ            $+256, R10
 	VMOVDQU64       (DX), Z26
 	VMOVDQU64       128(DX), Z27
 	VMOVDQU64       256(DX), Z28
@@ -432,117 +567,81 @@ stream:
 	VMOVDQA64       Z0, Z30
 	VPMOVB2M        Z0, K4
 	VPERMI2B        192(DX), Z27, Z30
-	VMOVDQA64       Z0, Z31
-	VPERMI2B        320(DX), Z28, Z31
-	VMOVDQU8        Z31, K4, Z30
-	VMOVDQU64       896(DX), Z31
-	VPERMI2B        Z30, Z29, Z31
+	VMOVDQA64       Z0, Z0
+	VPERMI2B        320(DX), Z28, Z0
+	VMOVDQU8        Z0, K4, Z30
+	VMOVDQU64       896(DX), Z0
+	VPERMI2B        Z30, Z29, Z0
 	MOVL            (DI), R13
-	VMOVDQU64       Y31, (R12)(R13*1)
+	VMOVDQU64       Y0, (R12)(R13*1)
 	MOVL            4(DI), R13
-	VEXTRACTI64X4   $0x01, Z31, (R12)(R13*1)
-	VMOVDQU64       960(DX), Z31
-	VPERMI2B        Z30, Z29, Z31
+	VEXTRACTI64X4   $0x01, Z0, (R12)(R13*1)
+	VMOVDQU64       960(DX), Z0
+	VPERMI2B        Z30, Z29, Z0
 	MOVL            8(DI), R13
-	VMOVDQU64       Y31, (R12)(R13*1)
+	VMOVDQU64       Y0, (R12)(R13*1)
 	MOVL            12(DI), R13
-	VEXTRACTI64X4   $0x01, Z31, (R12)(R13*1)
-	VPSRLW          $0x01, Z6, Z29
-	VPERMI2B        64(DX), Z26, Z29
-	VMOVDQA64       Z6, Z30
+	VEXTRACTI64X4   $0x01, Z0, (R12)(R13*1)
+	VPSRLW          $0x01, Z6, Z0
+	VPERMI2B        64(DX), Z26, Z0
+	VMOVDQA64       Z6, Z29
 	VPMOVB2M        Z6, K4
-	VPERMI2B        192(DX), Z27, Z30
-	VMOVDQA64       Z6, Z31
-	VPERMI2B        320(DX), Z28, Z31
-	VMOVDQU8        Z31, K4, Z30
-	VMOVDQU64       896(DX), Z31
-	VPERMI2B        Z30, Z29, Z31
+	VPERMI2B        192(DX), Z27, Z29
+	VMOVDQA64       Z6, Z6
+	VPERMI2B        320(DX), Z28, Z6
+	VMOVDQU8        Z6, K4, Z29
+	VMOVDQU64       896(DX), Z6
+	VPERMI2B        Z29, Z0, Z6
 	MOVL            16(DI), R13
-	VMOVDQU64       Y31, (R12)(R13*1)
+	VMOVDQU64       Y6, (R12)(R13*1)
 	MOVL            20(DI), R13
-	VEXTRACTI64X4   $0x01, Z31, (R12)(R13*1)
-	VMOVDQU64       960(DX), Z31
-	VPERMI2B        Z30, Z29, Z31
+	VEXTRACTI64X4   $0x01, Z6, (R12)(R13*1)
+	VMOVDQU64       960(DX), Z6
+	VPERMI2B        Z29, Z0, Z6
 	MOVL            24(DI), R13
-	VMOVDQU64       Y31, (R12)(R13*1)
+	VMOVDQU64       Y6, (R12)(R13*1)
 	MOVL            28(DI), R13
-	VEXTRACTI64X4   $0x01, Z31, (R12)(R13*1)
-	VPSRLW          $0x01, Z12, Z29
-	VPERMI2B        64(DX), Z26, Z29
-	VMOVDQA64       Z12, Z30
+	VEXTRACTI64X4   $0x01, Z6, (R12)(R13*1)
+	VPSRLW          $0x01, Z12, Z0
+	VPERMI2B        64(DX), Z26, Z0
+	VMOVDQA64       Z12, Z6
 	VPMOVB2M        Z12, K4
-	VPERMI2B        192(DX), Z27, Z30
-	VMOVDQA64       Z12, Z31
-	VPERMI2B        320(DX), Z28, Z31
-	VMOVDQU8        Z31, K4, Z30
-	VMOVDQU64       896(DX), Z31
-	VPERMI2B        Z30, Z29, Z31
+	VPERMI2B        192(DX), Z27, Z6
+	VMOVDQA64       Z12, Z12
+	VPERMI2B        320(DX), Z28, Z12
+	VMOVDQU8        Z12, K4, Z6
+	VMOVDQU64       896(DX), Z12
+	VPERMI2B        Z6, Z0, Z12
 	MOVL            32(DI), R13
-	VMOVDQU64       Y31, (R12)(R13*1)
+	VMOVDQU64       Y12, (R12)(R13*1)
 	MOVL            36(DI), R13
-	VEXTRACTI64X4   $0x01, Z31, (R12)(R13*1)
-	VMOVDQU64       960(DX), Z31
-	VPERMI2B        Z30, Z29, Z31
+	VEXTRACTI64X4   $0x01, Z12, (R12)(R13*1)
+	VMOVDQU64       960(DX), Z12
+	VPERMI2B        Z6, Z0, Z12
 	MOVL            40(DI), R13
-	VMOVDQU64       Y31, (R12)(R13*1)
+	VMOVDQU64       Y12, (R12)(R13*1)
 	MOVL            44(DI), R13
-	VEXTRACTI64X4   $0x01, Z31, (R12)(R13*1)
-	VPSRLW          $0x01, Z18, Z29
-	VPERMI2B        64(DX), Z26, Z29
-	VMOVDQA64       Z18, Z26
+	VEXTRACTI64X4   $0x01, Z12, (R12)(R13*1)
+	VPSRLW          $0x01, Z18, Z0
+	VPERMI2B        64(DX), Z26, Z0
+	VMOVDQA64       Z18, Z6
 	VPMOVB2M        Z18, K4
-	VPERMI2B        192(DX), Z27, Z26
-	VMOVDQA64       Z18, Z27
-	VPERMI2B        320(DX), Z28, Z27
-	VMOVDQU8        Z27, K4, Z26
-	VMOVDQU64       896(DX), Z27
-	VPERMI2B        Z26, Z29, Z27
+	VPERMI2B        192(DX), Z27, Z6
+	VMOVDQA64       Z18, Z12
+	VPERMI2B        320(DX), Z28, Z12
+	VMOVDQU8        Z12, K4, Z6
+	VMOVDQU64       896(DX), Z12
+	VPERMI2B        Z6, Z0, Z12
 	MOVL            48(DI), R13
-	VMOVDQU64       Y27, (R12)(R13*1)
+	VMOVDQU64       Y12, (R12)(R13*1)
 	MOVL            52(DI), R13
-	VEXTRACTI64X4   $0x01, Z27, (R12)(R13*1)
-	VMOVDQU64       960(DX), Z27
-	VPERMI2B        Z26, Z29, Z27
+	VEXTRACTI64X4   $0x01, Z12, (R12)(R13*1)
+	VMOVDQU64       960(DX), Z12
+	VPERMI2B        Z6, Z0, Z12
 	MOVL            56(DI), R13
-	VMOVDQU64       Y27, (R12)(R13*1)
+	VMOVDQU64       Y12, (R12)(R13*1)
 	MOVL            60(DI), R13
-	VEXTRACTI64X4   $0x01, Z27, (R12)(R13*1)
-	VBROADCASTI32X4 944(R9), Z26
-	VPXORQ          Z24, Z0, Z0
-	VPCLMULQDQ      $0x00, Z26, Z0, Z27
-	VPXORQ          Z27, Z3, Z3
-	VPCLMULQDQ      $0x11, Z26, Z0, Z27
-	VPXORQ          Z27, Z5, Z5
-	VPCLMULQDQ      $0x01, Z26, Z0, Z27
-	VPCLMULQDQ      $0x10, Z26, Z0, Z0
-	VPTERNLOGQ      $0x96, Z27, Z0, Z4
-	VPXORQ          Z24, Z6, Z0
-	VPCLMULQDQ      $0x00, Z26, Z0, Z6
-	VPXORQ          Z6, Z9, Z9
-	VPCLMULQDQ      $0x11, Z26, Z0, Z6
-	VPXORQ          Z6, Z11, Z11
-	VPCLMULQDQ      $0x01, Z26, Z0, Z6
-	VPCLMULQDQ      $0x10, Z26, Z0, Z0
-	VPTERNLOGQ      $0x96, Z6, Z0, Z10
-	VPXORQ          Z24, Z12, Z0
-	VPCLMULQDQ      $0x00, Z26, Z0, Z6
-	VPXORQ          Z6, Z15, Z15
-	VPCLMULQDQ      $0x11, Z26, Z0, Z6
-	VPXORQ          Z6, Z17, Z17
-	VPCLMULQDQ      $0x01, Z26, Z0, Z6
-	VPCLMULQDQ      $0x10, Z26, Z0, Z0
-	VPTERNLOGQ      $0x96, Z6, Z0, Z16
-	VPXORQ          Z24, Z18, Z0
-	VPCLMULQDQ      $0x00, Z26, Z0, Z6
-	VPXORQ          Z6, Z21, Z21
-	VPCLMULQDQ      $0x11, Z26, Z0, Z6
-	VPXORQ          Z6, Z23, Z23
-	VPCLMULQDQ      $0x01, Z26, Z0, Z6
-	VPCLMULQDQ      $0x10, Z26, Z0, Z0
-	VPTERNLOGQ      $0x96, Z6, Z0, Z22
-	VPXORQ          Z24, Z24, Z24
-	SUBQ            $0x10, R9
-	ADDQ            $+256, R10
+	VEXTRACTI64X4   $0x01, Z12, (R12)(R13*1)
 	DECQ            R8
 	JNE             stream
 	MOVQ            $0xc200000000000000, R8
@@ -591,110 +690,176 @@ stream:
 	VPSHUFD         $0x4e, Z21, Z21
 	VPXORQ          Z0, Z21, Z21
 	VPXORQ          Z21, Z23, Z23
-	VPXORQ          Z5, Z1, Z0
-	VPXORQ          Z11, Z7, Z6
-	VPXORQ          Z17, Z13, Z12
-	VPXORQ          Z23, Z19, Z18
-	XORQ            R11, R11
-	VMOVDQU64       (DX), Z1
-	VMOVDQU64       128(DX), Z2
-	VMOVDQU64       256(DX), Z7
-	LEAQ            (SI)(R11*2), R8
-	VPSRLW          $0x01, Z0, Z8
-	VPERMI2B        64(DX), Z1, Z8
-	KMOVQ           1112(DX), K4
-	VMOVDQU64       576(DX), Z13
-	VPERMB          Z13, Z8, K4, Z8
-	VMOVDQA64       Z0, Z13
-	VPMOVB2M        Z0, K4
-	VPERMI2B        192(DX), Z2, Z13
-	VMOVDQA64       Z0, Z0
-	VPERMI2B        320(DX), Z7, Z0
-	VMOVDQU8        Z0, K4, Z13
-	VMOVDQU64       896(DX), Z0
-	VPERMI2B        Z13, Z8, Z0
-	MOVL            (DI), R9
-	VMOVDQU64       Y0, (R8)(R9*1)
-	MOVL            4(DI), R9
-	VEXTRACTI64X4   $0x01, Z0, (R8)(R9*1)
-	VMOVDQU64       960(DX), Z0
-	VPERMI2B        Z13, Z8, Z0
-	MOVL            8(DI), R9
-	VMOVDQU64       Y0, (R8)(R9*1)
-	MOVL            12(DI), R9
-	VEXTRACTI64X4   $0x01, Z0, (R8)(R9*1)
-	VPSRLW          $0x01, Z6, Z0
-	VPERMI2B        64(DX), Z1, Z0
-	KMOVQ           1112(DX), K4
-	VMOVDQU64       576(DX), Z8
-	VPERMB          Z8, Z0, K4, Z0
-	VMOVDQA64       Z6, Z8
-	VPMOVB2M        Z6, K4
-	VPERMI2B        192(DX), Z2, Z8
-	VMOVDQA64       Z6, Z6
-	VPERMI2B        320(DX), Z7, Z6
-	VMOVDQU8        Z6, K4, Z8
-	VMOVDQU64       896(DX), Z6
-	VPERMI2B        Z8, Z0, Z6
-	MOVL            16(DI), R9
-	VMOVDQU64       Y6, (R8)(R9*1)
-	MOVL            20(DI), R9
-	VEXTRACTI64X4   $0x01, Z6, (R8)(R9*1)
-	VMOVDQU64       960(DX), Z6
-	VPERMI2B        Z8, Z0, Z6
-	MOVL            24(DI), R9
-	VMOVDQU64       Y6, (R8)(R9*1)
-	MOVL            28(DI), R9
-	VEXTRACTI64X4   $0x01, Z6, (R8)(R9*1)
-	VPSRLW          $0x01, Z12, Z0
-	VPERMI2B        64(DX), Z1, Z0
-	KMOVQ           1112(DX), K4
-	VMOVDQU64       576(DX), Z6
-	VPERMB          Z6, Z0, K4, Z0
-	VMOVDQA64       Z12, Z6
-	VPMOVB2M        Z12, K4
-	VPERMI2B        192(DX), Z2, Z6
-	VMOVDQA64       Z12, Z8
-	VPERMI2B        320(DX), Z7, Z8
-	VMOVDQU8        Z8, K4, Z6
-	VMOVDQU64       896(DX), Z8
-	VPERMI2B        Z6, Z0, Z8
-	MOVL            32(DI), R9
-	VMOVDQU64       Y8, (R8)(R9*1)
-	MOVL            36(DI), R9
-	VEXTRACTI64X4   $0x01, Z8, (R8)(R9*1)
-	VMOVDQU64       960(DX), Z8
-	VPERMI2B        Z6, Z0, Z8
-	MOVL            40(DI), R9
-	VMOVDQU64       Y8, (R8)(R9*1)
-	MOVL            44(DI), R9
-	VEXTRACTI64X4   $0x01, Z8, (R8)(R9*1)
-	VPSRLW          $0x01, Z18, Z0
-	VPERMI2B        64(DX), Z1, Z0
-	KMOVQ           1112(DX), K4
-	VMOVDQU64       576(DX), Z1
-	VPERMB          Z1, Z0, K4, Z0
-	VMOVDQA64       Z18, Z1
-	VPMOVB2M        Z18, K4
-	VPERMI2B        192(DX), Z2, Z1
-	VMOVDQA64       Z18, Z2
-	VPERMI2B        320(DX), Z7, Z2
-	VMOVDQU8        Z2, K4, Z1
-	VMOVDQU64       896(DX), Z2
-	VPERMI2B        Z1, Z0, Z2
-	MOVL            48(DI), R9
-	VMOVDQU64       Y2, (R8)(R9*1)
-	MOVL            52(DI), R9
-	VEXTRACTI64X4   $0x01, Z2, (R8)(R9*1)
-	VMOVDQU64       960(DX), Z2
-	VPERMI2B        Z1, Z0, Z2
-	MOVL            56(DI), R9
-	VMOVDQU64       Y2, (R8)(R9*1)
-	MOVL            60(DI), R9
-	VEXTRACTI64X4   $0x01, Z2, (R8)(R9*1)
-	ADDQ            $+128, BX
+	VPXORQ          Z5, Z1, Z1
+	VPXORQ          Z11, Z7, Z7
+	VPXORQ          Z17, Z13, Z13
+	VPXORQ          Z23, Z19, Z19
 	ADDQ            $0x40, DI
+	ADDQ            $+128, BX
 	SUBQ            $0x10, 32(AX)
 	JNE             loop
+	VMOVDQU64       (DX), Z0
+	VMOVDQU64       128(DX), Z2
+	VMOVDQU64       256(DX), Z3
+	VPSRLW          $0x01, Z1, Z4
+	VPERMI2B        64(DX), Z0, Z4
+	KMOVQ           1112(DX), K1
+	VMOVDQU64       576(DX), Z5
+	VPERMB          Z5, Z4, K1, Z4
+	VMOVDQA64       Z1, Z5
+	VPMOVB2M        Z1, K1
+	VPERMI2B        192(DX), Z2, Z5
+	VMOVDQA64       Z1, Z1
+	VPERMI2B        320(DX), Z3, Z1
+	VMOVDQU8        Z1, K1, Z5
+	VMOVDQU64       896(DX), Z1
+	VPERMI2B        Z5, Z4, Z1
+	MOVL            -64(DI), AX
+	VMOVDQU64       Y1, (SI)(AX*1)
+	MOVL            -60(DI), AX
+	VEXTRACTI64X4   $0x01, Z1, (SI)(AX*1)
+	VMOVDQU64       960(DX), Z1
+	VPERMI2B        Z5, Z4, Z1
+	MOVL            -56(DI), AX
+	VMOVDQU64       Y1, (SI)(AX*1)
+	MOVL            -52(DI), AX
+	VEXTRACTI64X4   $0x01, Z1, (SI)(AX*1)
+	VPSRLW          $0x01, Z7, Z1
+	VPERMI2B        64(DX), Z0, Z1
+	KMOVQ           1112(DX), K1
+	VMOVDQU64       576(DX), Z4
+	VPERMB          Z4, Z1, K1, Z1
+	VMOVDQA64       Z7, Z4
+	VPMOVB2M        Z7, K1
+	VPERMI2B        192(DX), Z2, Z4
+	VMOVDQA64       Z7, Z5
+	VPERMI2B        320(DX), Z3, Z5
+	VMOVDQU8        Z5, K1, Z4
+	VMOVDQU64       896(DX), Z5
+	VPERMI2B        Z4, Z1, Z5
+	MOVL            -48(DI), AX
+	VMOVDQU64       Y5, (SI)(AX*1)
+	MOVL            -44(DI), AX
+	VEXTRACTI64X4   $0x01, Z5, (SI)(AX*1)
+	VMOVDQU64       960(DX), Z5
+	VPERMI2B        Z4, Z1, Z5
+	MOVL            -40(DI), AX
+	VMOVDQU64       Y5, (SI)(AX*1)
+	MOVL            -36(DI), AX
+	VEXTRACTI64X4   $0x01, Z5, (SI)(AX*1)
+	VPSRLW          $0x01, Z13, Z1
+	VPERMI2B        64(DX), Z0, Z1
+	KMOVQ           1112(DX), K1
+	VMOVDQU64       576(DX), Z4
+	VPERMB          Z4, Z1, K1, Z1
+	VMOVDQA64       Z13, Z4
+	VPMOVB2M        Z13, K1
+	VPERMI2B        192(DX), Z2, Z4
+	VMOVDQA64       Z13, Z5
+	VPERMI2B        320(DX), Z3, Z5
+	VMOVDQU8        Z5, K1, Z4
+	VMOVDQU64       896(DX), Z5
+	VPERMI2B        Z4, Z1, Z5
+	MOVL            -32(DI), AX
+	VMOVDQU64       Y5, (SI)(AX*1)
+	MOVL            -28(DI), AX
+	VEXTRACTI64X4   $0x01, Z5, (SI)(AX*1)
+	VMOVDQU64       960(DX), Z5
+	VPERMI2B        Z4, Z1, Z5
+	MOVL            -24(DI), AX
+	VMOVDQU64       Y5, (SI)(AX*1)
+	MOVL            -20(DI), AX
+	VEXTRACTI64X4   $0x01, Z5, (SI)(AX*1)
+	VPSRLW          $0x01, Z19, Z1
+	VPERMI2B        64(DX), Z0, Z1
+	KMOVQ           1112(DX), K1
+	VMOVDQU64       576(DX), Z0
+	VPERMB          Z0, Z1, K1, Z1
+	VMOVDQA64       Z19, Z0
+	VPMOVB2M        Z19, K1
+	VPERMI2B        192(DX), Z2, Z0
+	VMOVDQA64       Z19, Z2
+	VPERMI2B        320(DX), Z3, Z2
+	VMOVDQU8        Z2, K1, Z0
+	VMOVDQU64       896(DX), Z2
+	VPERMI2B        Z0, Z1, Z2
+	MOVL            -16(DI), AX
+	VMOVDQU64       Y2, (SI)(AX*1)
+	MOVL            -12(DI), AX
+	VEXTRACTI64X4   $0x01, Z2, (SI)(AX*1)
+	VMOVDQU64       960(DX), Z2
+	VPERMI2B        Z0, Z1, Z2
+	MOVL            -8(DI), AX
+	VMOVDQU64       Y2, (SI)(AX*1)
+	MOVL            -4(DI), AX
+	VEXTRACTI64X4   $0x01, Z2, (SI)(AX*1)
 	VZEROUPPER
 	RET
+
+first:
+	VBROADCASTI32X4 496(CX), Z1
+	VAESENC         Z1, Z0, Z0
+	VAESENC         Z1, Z6, Z6
+	VAESENC         Z1, Z12, Z12
+	VAESENC         Z1, Z18, Z18
+	VBROADCASTI32X4 512(CX), Z1
+	VAESENC         Z1, Z0, Z0
+	VAESENC         Z1, Z6, Z6
+	VAESENC         Z1, Z12, Z12
+	VAESENC         Z1, Z18, Z18
+	VBROADCASTI32X4 528(CX), Z1
+	VAESENC         Z1, Z0, Z0
+	VAESENC         Z1, Z6, Z6
+	VAESENC         Z1, Z12, Z12
+	VAESENC         Z1, Z18, Z18
+	VBROADCASTI32X4 544(CX), Z1
+	VAESENC         Z1, Z0, Z0
+	VAESENC         Z1, Z6, Z6
+	VAESENC         Z1, Z12, Z12
+	VAESENC         Z1, Z18, Z18
+	VBROADCASTI32X4 560(CX), Z1
+	VAESENC         Z1, Z0, Z0
+	VAESENC         Z1, Z6, Z6
+	VAESENC         Z1, Z12, Z12
+	VAESENC         Z1, Z18, Z18
+	VBROADCASTI32X4 576(CX), Z1
+	VAESENC         Z1, Z0, Z0
+	VAESENC         Z1, Z6, Z6
+	VAESENC         Z1, Z12, Z12
+	VAESENC         Z1, Z18, Z18
+	VBROADCASTI32X4 592(CX), Z1
+	VAESENC         Z1, Z0, Z0
+	VAESENC         Z1, Z6, Z6
+	VAESENC         Z1, Z12, Z12
+	VAESENC         Z1, Z18, Z18
+	VBROADCASTI32X4 608(CX), Z1
+	VAESENC         Z1, Z0, Z0
+	VAESENC         Z1, Z6, Z6
+	VAESENC         Z1, Z12, Z12
+	VAESENC         Z1, Z18, Z18
+	VBROADCASTI32X4 624(CX), Z1
+	VAESENC         Z1, Z0, Z0
+	VAESENC         Z1, Z6, Z6
+	VAESENC         Z1, Z12, Z12
+	VAESENC         Z1, Z18, Z18
+	VBROADCASTI32X4 640(CX), Z1
+	VAESENC         Z1, Z0, Z0
+	VAESENC         Z1, Z6, Z6
+	VAESENC         Z1, Z12, Z12
+	VAESENC         Z1, Z18, Z18
+	VBROADCASTI32X4 656(CX), Z1
+	VAESENC         Z1, Z0, Z0
+	VAESENC         Z1, Z6, Z6
+	VAESENC         Z1, Z12, Z12
+	VAESENC         Z1, Z18, Z18
+	VBROADCASTI32X4 672(CX), Z1
+	VAESENC         Z1, Z0, Z0
+	VAESENC         Z1, Z6, Z6
+	VAESENC         Z1, Z12, Z12
+	VAESENC         Z1, Z18, Z18
+	VBROADCASTI32X4 688(CX), Z1
+	VAESENC         Z1, Z0, Z0
+	VAESENC         Z1, Z6, Z6
+	VAESENC         Z1, Z12, Z12
+	VAESENC         Z1, Z18, Z18
+	JMP             began

@@ -169,27 +169,45 @@ func (w *Writer) Stride() int { return w.stride }
 
 // append writes the row of a block.
 func (w *Writer) append(dst []byte, block *[16]byte) []byte {
-	dst = append(dst, w.pre...)
 	n := len(dst)
-	dst = dst[:n+w.chars]
+	dst = dst[:n+w.stride]
+	row := dst[n:]
+	for i := range len(w.pre) {
+		row[i] = w.pre[i]
+	}
+	text := row[len(w.pre):]
+	w.encode(text[:w.chars], block)
+	text = text[w.chars:]
+	for i := range len(w.post) {
+		text[i] = w.post[i]
+	}
+	return dst
+}
+
+// encode writes the text of a block.
+func (w *Writer) encode(text []byte, block *[16]byte) {
 	switch w.form {
 	case Pair62:
-		d := (*[32]byte)(dst[n:])
+		d := (*[32]byte)(text)
 		encode16(d, block, &pairs62)
 		d[0] = alphabet62[5*w.gen+int(block[0]/62)]
 	case Hex:
-		encode16((*[32]byte)(dst[n:]), block, &pairs16)
+		encode16((*[32]byte)(text), block, &pairs16)
 	default:
-		w.form.Encode(dst[n:], block[:], w.gen)
+		w.form.Encode(text, block[:], w.gen)
 	}
-	return append(dst, w.post...)
 }
 
 // encode16 writes two characters a byte.
 func encode16(dst *[32]byte, src *[16]byte, pairs *[256][2]byte) {
-	for i := 0; i < 16; i += 2 {
-		p, q := &pairs[src[i]], &pairs[src[i+1]]
-		binary.LittleEndian.PutUint32(dst[2*i:], uint32(p[0])|uint32(p[1])<<8|uint32(q[0])<<16|uint32(q[1])<<24)
+	for i := range 2 {
+		s := binary.LittleEndian.Uint64(src[8*i:])
+		d := (*[16]byte)(dst[16*i:])
+		for j := 0; j < 8; j += 2 {
+			p, q := binary.LittleEndian.Uint16(pairs[byte(s)][:]), binary.LittleEndian.Uint16(pairs[byte(s>>8)][:])
+			binary.LittleEndian.PutUint32(d[2*j:], uint32(p)|uint32(q)<<16)
+			s >>= 16
+		}
 	}
 }
 
@@ -281,22 +299,59 @@ func (c *Cipher) SealRows(w *Writer, dst, arena []byte, spans, out []uint32) ([]
 const rowSlack = 96
 
 func (c *Cipher) sealRowsGeneric(w *Writer, dst, arena []byte, spans, out []uint32) ([]byte, int) {
-	n := len(spans) / 2
+	n, done := len(spans)/2, 0
 	t := getScratch()
 	defer t.put()
-	for i := range n {
-		if !c.seal(&t.b, arena, spans[2*i], spans[2*i+1]) {
-			return dst, i
+	for done < n {
+		k := t.seal(c, arena, spans[2*done:])
+		for i := range k {
+			out[2*done], out[2*done+1] = uint32(len(dst)+len(w.pre)), uint32(w.chars)
+			dst = w.append(dst, (*[16]byte)(t.msg[16*i:]))
+			done++
 		}
-		out[2*i], out[2*i+1] = uint32(len(dst)+len(w.pre)), uint32(w.chars)
-		dst = w.append(dst, &t.b)
+		if k < together && done < n {
+			break
+		}
 	}
-	return dst, n
+	return dst, done
 }
 
-// seal pads and enciphers into b the value at off, n in arena, if it is 1 to 15 bytes of
-// text. b is on the heap, or goes there.
-func (c *Cipher) seal(b *[16]byte, arena []byte, off, n uint32) bool {
+// together is how many blocks go through the steps of portable code side by side:
+// right behind a store of two halves a load of the whole block would wait.
+const together = 16
+
+// seal pads and enciphers leading values, together at most, into t.msg, and returns how
+// many: those that are 1 to 15 bytes of text.
+func (t *scratch) seal(c *Cipher, arena []byte, spans []uint32) int {
+	n := min(len(spans)/2, together)
+	k := 0
+	for k < n && pad((*[16]byte)(t.msg[16*k:]), arena, spans[2*k], spans[2*k+1]) {
+		k++
+	}
+	c.xorTweak(t.msg[:16*k])
+	for i := range k {
+		b := t.msg[16*i:][:16]
+		c.aes.Encrypt(b, b)
+	}
+	c.xorTweak(t.msg[:16*k])
+	return k
+}
+
+// xorTweak adds the POLYVAL state of the tweak to blocks: what is left of HCTR2 around
+// AES when the message is one block.
+func (c *Cipher) xorTweak(blocks []byte) {
+	x0, x1 := binary.LittleEndian.Uint64(c.s.even[:]), binary.LittleEndian.Uint64(c.s.even[8:])
+	for len(blocks) >= 16 {
+		b := blocks[:16]
+		binary.LittleEndian.PutUint64(b, binary.LittleEndian.Uint64(b)^x0)
+		binary.LittleEndian.PutUint64(b[8:], binary.LittleEndian.Uint64(b[8:])^x1)
+		blocks = blocks[16:]
+	}
+}
+
+// pad writes the padded block of the value at off, n in arena to b if it is 1 to 15
+// bytes of text.
+func pad(b *[16]byte, arena []byte, off, n uint32) bool {
 	if n-1 > 14 {
 		return false
 	}
@@ -316,33 +371,23 @@ func (c *Cipher) seal(b *[16]byte, arena []byte, off, n uint32) bool {
 	if h1|h2|c1|c2 != 0 && !IsText(arena[off:][:n]) {
 		return false
 	}
-	pad := uint64(16-n) * ones
-	x0, x1 := binary.LittleEndian.Uint64(c.s.even[:]), binary.LittleEndian.Uint64(c.s.even[8:])
-	binary.LittleEndian.PutUint64(b[:], lo&^mlo|pad&mlo^x0)
-	binary.LittleEndian.PutUint64(b[8:], hi&^mhi|pad&mhi^x1)
-	c.aes.Encrypt(b[:], b[:])
-	binary.LittleEndian.PutUint64(b[:], binary.LittleEndian.Uint64(b[:])^x0)
-	binary.LittleEndian.PutUint64(b[8:], binary.LittleEndian.Uint64(b[8:])^x1)
+	fill := uint64(16-n) * ones
+	binary.LittleEndian.PutUint64(b[:], lo&^mlo|fill&mlo)
+	binary.LittleEndian.PutUint64(b[8:], hi&^mhi|fill&mhi)
 	return true
 }
 
-// encryptOne is Encrypt of one block.
+// encryptOne is Encrypt of one block, which is on the heap or goes there.
 func (c *Cipher) encryptOne(b *[16]byte) {
-	x0, x1 := binary.LittleEndian.Uint64(c.s.even[:]), binary.LittleEndian.Uint64(c.s.even[8:])
-	binary.LittleEndian.PutUint64(b[:], binary.LittleEndian.Uint64(b[:])^x0)
-	binary.LittleEndian.PutUint64(b[8:], binary.LittleEndian.Uint64(b[8:])^x1)
+	c.xorTweak(b[:])
 	c.aes.Encrypt(b[:], b[:])
-	binary.LittleEndian.PutUint64(b[:], binary.LittleEndian.Uint64(b[:])^x0)
-	binary.LittleEndian.PutUint64(b[8:], binary.LittleEndian.Uint64(b[8:])^x1)
+	c.xorTweak(b[:])
 }
 
 func (c *Cipher) decryptOne(b *[16]byte) {
-	x0, x1 := binary.LittleEndian.Uint64(c.s.even[:]), binary.LittleEndian.Uint64(c.s.even[8:])
-	binary.LittleEndian.PutUint64(b[:], binary.LittleEndian.Uint64(b[:])^x0)
-	binary.LittleEndian.PutUint64(b[8:], binary.LittleEndian.Uint64(b[8:])^x1)
+	c.xorTweak(b[:])
 	c.aes.Decrypt(b[:], b[:])
-	binary.LittleEndian.PutUint64(b[:], binary.LittleEndian.Uint64(b[:])^x0)
-	binary.LittleEndian.PutUint64(b[8:], binary.LittleEndian.Uint64(b[8:])^x1)
+	c.xorTweak(b[:])
 }
 
 // SealAt is SealRows with the text of value i written to dst[at[i]:] and nothing else
@@ -358,16 +403,20 @@ func (c *Cipher) SealAt(w *Writer, dst []byte, at []uint32, arena []byte, spans 
 }
 
 func (c *Cipher) sealAtGeneric(w *Writer, dst []byte, at []uint32, arena []byte, spans []uint32) int {
-	n := len(spans) / 2
+	n, done := len(spans)/2, 0
 	t := getScratch()
 	defer t.put()
-	for i := range n {
-		if !c.seal(&t.b, arena, spans[2*i], spans[2*i+1]) {
-			return i
+	for done < n {
+		k := t.seal(c, arena, spans[2*done:])
+		for i := range k {
+			w.encode(dst[at[done]:][:w.chars], (*[16]byte)(t.msg[16*i:]))
+			done++
 		}
-		w.form.Encode(dst[at[i]:][:w.chars], t.b[:], w.gen)
+		if k < together && done < n {
+			break
+		}
 	}
-	return n
+	return done
 }
 
 // OpenRows deciphers the leading values that are texts of one block, of the Reader's

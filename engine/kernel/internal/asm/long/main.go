@@ -80,6 +80,52 @@ func lanes(s reg.Register, at int) reg.VecVirtual {
 
 type product struct{ lo, mi, hi reg.VecVirtual }
 
+// pairs writes blocks as pairs of characters.
+type pairs struct {
+	tab        reg.Register
+	p0, s0, s2 reg.VecVirtual
+}
+
+func pairTables(tab reg.Register) pairs {
+	c := pairs{tab, ZMM(), ZMM(), ZMM()}
+	VMOVDQU64(Mem{Base: tab, Disp: tPrefix}, c.p0)
+	VMOVDQU64(Mem{Base: tab, Disp: tSuffix}, c.s0)
+	VMOVDQU64(Mem{Base: tab, Disp: tSuffix + 128}, c.s2)
+	return c
+}
+
+// write puts four blocks at out and the four places at at + disp. The first of a
+// message carry the mark.
+func (c pairs) write(x reg.VecVirtual, head bool, out, at reg.Register, disp int) {
+	p, a, m := ZMM(), ZMM(), K()
+	VPSRLW(Imm(1), x, p)
+	VPERMI2B(Mem{Base: c.tab, Disp: tPrefix + 64}, c.p0, p)
+	if head {
+		k, t := K(), ZMM()
+		KMOVQ(Mem{Base: c.tab, Disp: tMarkK}, k)
+		VMOVDQU64(Mem{Base: c.tab, Disp: tMark}, t)
+		VPERMB(t, p, k, p)
+	}
+	VMOVDQA64(x, a)
+	VPMOVB2M(x, m)
+	VPERMI2B(Mem{Base: c.tab, Disp: tSuffix + 64}, c.s0, a)
+	y := ZMM()
+	VMOVDQA64(x, y)
+	VPERMI2B(Mem{Base: c.tab, Disp: tSuffix + 3*64}, c.s2, y)
+	VMOVDQU8(y, m, a)
+	for h := range 2 {
+		r := ZMM()
+		VMOVDQU64(Mem{Base: c.tab, Disp: tPair + 64*h}, r)
+		VPERMI2B(a, p, r)
+		o := GP64()
+		MOVL(Mem{Base: at, Disp: disp + 8*h}, o.As32())
+		VMOVDQU64(r.AsY(), Mem{Base: out, Index: o, Scale: 1})
+		o = GP64()
+		MOVL(Mem{Base: at, Disp: disp + 8*h + 4}, o.As32())
+		VEXTRACTI64X4(Imm(1), r, Mem{Base: out, Index: o, Scale: 1})
+	}
+}
+
 func generate(name, doc string, text, open bool) {
 	TEXT(name, NOSPLIT, "func(a *byte)")
 	Pragma("noescape")
@@ -176,11 +222,14 @@ func generate(name, doc string, text, open bool) {
 			VPXORQ(a.lo, a.hi, a.hi)
 		}
 	}
-	encrypt := func(at int, round func(k, x, y Op)) {
+	encrypt := func(at int, round func(k, x, y Op), between func(r int)) {
 		for r := 1; r < 14; r++ {
 			k := lanes(s, at+16*r)
 			for g := range 4 {
 				round(k, x[g], x[g])
+			}
+			if between != nil {
+				between(r)
 			}
 		}
 	}
@@ -201,40 +250,11 @@ func generate(name, doc string, text, open bool) {
 			}
 			return
 		}
-		p0, s0, s2 := ZMM(), ZMM(), ZMM()
-		VMOVDQU64(Mem{Base: tab, Disp: tPrefix}, p0)
-		VMOVDQU64(Mem{Base: tab, Disp: tSuffix}, s0)
-		VMOVDQU64(Mem{Base: tab, Disp: tSuffix + 128}, s2)
+		c := pairTables(tab)
 		out := GP64()
 		LEAQ(Mem{Base: dst, Index: begun, Scale: 2}, out)
 		for g := range 4 {
-			p, a, m := ZMM(), ZMM(), K()
-			VPSRLW(Imm(1), x[g], p)
-			VPERMI2B(Mem{Base: tab, Disp: tPrefix + 64}, p0, p)
-			if head {
-				k, t := K(), ZMM()
-				KMOVQ(Mem{Base: tab, Disp: tMarkK}, k)
-				VMOVDQU64(Mem{Base: tab, Disp: tMark}, t)
-				VPERMB(t, p, k, p)
-			}
-			VMOVDQA64(x[g], a)
-			VPMOVB2M(x[g], m)
-			VPERMI2B(Mem{Base: tab, Disp: tSuffix + 64}, s0, a)
-			y := ZMM()
-			VMOVDQA64(x[g], y)
-			VPERMI2B(Mem{Base: tab, Disp: tSuffix + 3*64}, s2, y)
-			VMOVDQU8(y, m, a)
-			for h := range 2 {
-				r := ZMM()
-				VMOVDQU64(Mem{Base: tab, Disp: tPair + 64*h}, r)
-				VPERMI2B(a, p, r)
-				o := GP64()
-				MOVL(Mem{Base: at, Disp: 16*g + 8*h}, o.As32())
-				VMOVDQU64(r.AsY(), Mem{Base: out, Index: o, Scale: 1})
-				o = GP64()
-				MOVL(Mem{Base: at, Disp: 16*g + 8*h + 4}, o.As32())
-				VEXTRACTI64X4(Imm(1), r, Mem{Base: out, Index: o, Scale: 1})
-			}
+			c.write(x[g], head, out, at, 16*g)
 		}
 	}
 
@@ -290,10 +310,23 @@ func generate(name, doc string, text, open bool) {
 			VPXORQ(k, x[g], x[g])
 		}
 	}
-	if open {
-		encrypt(sInv, wide.AESDEC)
-	} else {
-		encrypt(sEnc, wide.AESENC)
+	switch {
+	case open:
+		encrypt(sInv, wide.AESDEC, nil)
+	case text:
+		// The first blocks of the last group, in uu, are written meanwhile.
+		CMPQ(at, Mem{Base: args, Disp: aAt})
+		JEQ(LabelRef("first"))
+		c := pairTables(tab)
+		encrypt(sEnc, wide.AESENC, func(r int) {
+			switch r {
+			case 2, 5, 8, 11:
+				c.write(uu[r/3], true, dst, at, 16*(r/3)-64)
+			}
+		})
+		Label("began")
+	default:
+		encrypt(sEnc, wide.AESENC, nil)
 	}
 	{
 		k := ZMM()
@@ -328,7 +361,7 @@ func generate(name, doc string, text, open bool) {
 	for g := range 4 {
 		VPXORQ(cnt, st[g], x[g])
 	}
-	encrypt(sEnc, wide.AESENC)
+	encrypt(sEnc, wide.AESENC, nil)
 	{
 		k := lanes(s, sEnc+16*14)
 		for g := range 4 {
@@ -337,27 +370,41 @@ func generate(name, doc string, text, open bool) {
 			wide.AESENCLAST(t, x[g], x[g])
 		}
 	}
+	absorb() // first: what follows waits for it, the writing for nothing
 	write(begun, false)
-	absorb()
 	DECQ(left)
 	JNE(LabelRef("stream"))
 	reduce()
-	for g := range 4 {
-		VPXORQ(acc[g].hi, uu[g], x[g])
-	}
-	XORQ(begun, begun)
-	write(begun, true)
-	ADDQ(I32(128), spans)
 	if text {
+		for g := range 4 {
+			VPXORQ(acc[g].hi, uu[g], uu[g])
+		}
 		ADDQ(Imm(64), at)
 	} else {
+		for g := range 4 {
+			VPXORQ(acc[g].hi, uu[g], x[g])
+		}
+		XORQ(begun, begun)
+		write(begun, true)
 		t := GP64()
 		MOVQ(Mem{Base: args, Disp: aM}, t)
 		SHLQ(Imm(8), t)
 		ADDQ(t, dst)
 	}
+	ADDQ(I32(128), spans)
 	SUBQ(Imm(16), Mem{Base: args, Disp: aN})
 	JNE(LabelRef("loop"))
+	if text {
+		c := pairTables(tab)
+		for g := range 4 {
+			c.write(uu[g], true, dst, at, 16*g-64)
+		}
+	}
 	VZEROUPPER()
 	RET()
+	if text {
+		Label("first")
+		encrypt(sEnc, wide.AESENC, nil)
+		JMP(LabelRef("began"))
+	}
 }
