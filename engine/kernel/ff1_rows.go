@@ -43,8 +43,13 @@ func (f *FF1) rows(pre, post string, dst, arena []byte, spans, out []uint32, bad
 		n := min(total-first, rowsChunk)
 		part, at, res := spans[2*first:2*(first+n)], places[:n], out[2*first:2*(first+n)]
 		size := n * (len(pre) + len(post))
+		read := uint64(0) // end
 		for i := 1; i < len(part); i += 2 {
 			size += int(part[i])
+			read = max(read, uint64(part[i-1])+uint64(part[i]))
+		}
+		if read > uint64(len(arena)) {
+			panic(fmt.Sprintf("kernel: FF1 of %d values: %d bytes of %d", n, read, len(arena)))
 		}
 		p := len(dst)
 		dst = slices.Grow(dst, size+4)[:p+size+4]
@@ -69,7 +74,7 @@ func (f *FF1) rows(pre, post string, dst, arena []byte, spans, out []uint32, bad
 		}
 		dst = dst[:p]
 		known := len(bad)
-		bad = f.transform(dst, at, arena, part, bad, dec)
+		bad = f.run(dst, at, arena, part, bad, dec)
 		if known == len(bad) {
 			continue
 		}
