@@ -122,16 +122,15 @@ func (c *Cipher) Encrypt(dst, src []byte) { c.crypt(dst, src, false) }
 func (c *Cipher) Decrypt(dst, src []byte) { c.crypt(dst, src, true) }
 
 func (c *Cipher) crypt(dst, src []byte, decrypt bool) {
-	t := getScratch()
-	defer t.put()
-	c.cryptWith(t, dst, src, decrypt)
-}
-
-func (c *Cipher) cryptWith(t *scratch, dst, src []byte, decrypt bool) {
 	if len(src) < 16 {
 		panic("kernel: HCTR2 of less than a block")
 	}
-	dst = dst[:len(src)]
+	t := getScratch()
+	defer t.put()
+	c.cryptWith(t, dst[:len(src)], src, decrypt)
+}
+
+func (c *Cipher) cryptGeneric(t *scratch, dst, src []byte, decrypt bool) {
 	s := c.s
 	x, h := loadFE(s.even[:]), loadFE(s.pow[0][:])
 	if len(src)%16 != 0 {
@@ -159,8 +158,9 @@ func (c *Cipher) cryptWith(t *scratch, dst, src []byte, decrypt bool) {
 // scratch is where portable code works on blocks: behind the interface of crypto/aes
 // they would escape to the heap one by one.
 type scratch struct {
-	b, k [16]byte
-	msg  [16 * maxBlocks]byte
+	b, k  [16]byte
+	msg   [16 * maxBlocks]byte // key stream, or blocks side by side
+	value [16 * maxBlocks]byte
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -170,6 +170,7 @@ func getScratch() *scratch { return scratches.Get().(*scratch) }
 func (t *scratch) put() {
 	t.b, t.k = [16]byte{}, [16]byte{}
 	clear(t.msg[:])
+	clear(t.value[:])
 	scratches.Put(t)
 }
 

@@ -40,3 +40,9 @@ func encodeHexAVX2(dst, blocks *byte, n int, text *byte, stride, preLen int, pre
 
 //go:noescape
 func decodeAVX2(blocks, base *byte, spans *uint32, n int, limit uint64, text *byte) int
+
+// polyval absorbs n blocks, 1 to 16, into state.
+func polyval(state, powers, blocks *byte, n int) { polyvalAVX2(state, powers, blocks, n) }
+
+//go:noescape
+func polyvalAVX2(state, powers, blocks *byte, n int)

@@ -46,3 +46,9 @@ func decodePairsNEON(blocks, base *byte, spans *uint32, n int, limit uint64, tex
 
 //go:noescape
 func decodeHexNEON(blocks, base *byte, spans *uint32, n int, limit uint64, text *byte) int
+
+// polyval absorbs n blocks, 1 to 16, into state.
+func polyval(state, powers, blocks *byte, n int) { polyvalNEON(state, powers, blocks, n) }
+
+//go:noescape
+func polyvalNEON(state, powers, blocks *byte, n int)

@@ -289,3 +289,49 @@ ret:
 	VZEROUPPER
 	MOVQ SI, ret+48(FP)
 	RET
+
+// func polyvalAVX2(state *byte, powers *byte, blocks *byte, n int)
+// Requires: AVX, PCLMULQDQ
+TEXT ·polyvalAVX2(SB), NOSPLIT, $0-32
+	MOVQ    state+0(FP), AX
+	MOVQ    powers+8(FP), CX
+	MOVQ    blocks+16(FP), DX
+	MOVQ    n+24(FP), BX
+	VMOVDQU (AX), X0
+	VPXOR   X1, X1, X1
+	VPXOR   X2, X2, X2
+	VPXOR   X3, X3, X3
+
+loop:
+	SUBQ       $0x01, BX
+	MOVQ       BX, SI
+	SHLQ       $0x04, SI
+	VMOVDQU    (CX)(SI*1), X5
+	VPXOR      (DX), X0, X4
+	VPXOR      X0, X0, X0
+	VPCLMULQDQ $0x00, X5, X4, X6
+	VPXOR      X6, X1, X1
+	VPCLMULQDQ $0x11, X5, X4, X6
+	VPXOR      X6, X3, X3
+	VPCLMULQDQ $0x01, X5, X4, X6
+	VPCLMULQDQ $0x10, X5, X4, X4
+	VPXOR      X6, X4, X4
+	VPXOR      X4, X2, X2
+	ADDQ       $0x10, DX
+	TESTQ      BX, BX
+	JNE        loop
+	MOVQ       $0xc200000000000000, CX
+	VMOVQ      CX, X0
+	VPSLLDQ    $0x08, X2, X6
+	VPXOR      X6, X1, X1
+	VPSRLDQ    $0x08, X2, X2
+	VPXOR      X2, X3, X3
+	VPCLMULQDQ $0x00, X0, X1, X6
+	VPSHUFD    $0x4e, X1, X1
+	VPXOR      X6, X1, X1
+	VPCLMULQDQ $0x00, X0, X1, X6
+	VPSHUFD    $0x4e, X1, X1
+	VPXOR      X6, X1, X1
+	VPXOR      X1, X3, X3
+	VMOVDQU    X3, (AX)
+	RET

@@ -33,20 +33,24 @@ func (c *Cipher) SealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena [
 }
 
 func (c *Cipher) sealBlocksAtGeneric(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32) {
+	c.sealBlocksOneByOne((*Cipher).cryptGeneric, w, m, dst, at, arena, spans)
+}
+
+// sealBlocksOneByOne takes the cipher of one message.
+func (c *Cipher) sealBlocksOneByOne(crypt func(c *Cipher, t *scratch, dst, src []byte, decrypt bool), w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32) {
 	t := getScratch()
 	defer t.put()
 	chars := w.form.EncodedLen(16 * m)
-	b := t.msg[:16*m]
+	b := t.value[:16*m]
 	for i, o := range at[:len(spans)/2] {
 		v := arena[spans[2*i]:][:spans[2*i+1]]
 		pad := byte(len(b) - len(v))
 		for j := copy(b, v); j < len(b); j++ {
 			b[j] = pad
 		}
-		c.cryptWith(t, b, b, false)
+		crypt(c, t, b, b, false)
 		w.form.Encode(dst[o:][:chars], b, w.gen)
 	}
-	clear(b)
 }
 
 // CryptBlocks enciphers or deciphers messages of m whole blocks each, 1 to MaxBlocks,
@@ -55,13 +59,24 @@ func (c *Cipher) CryptBlocks(m int, msgs []byte, decrypt bool) {
 	if m < 1 || m > maxBlocks || len(msgs)%(16*m) != 0 {
 		panic(fmt.Sprintf("kernel: %d bytes are not messages of %d blocks", len(msgs), m))
 	}
-	c.cryptBlocks(m, msgs, decrypt)
+	switch {
+	case m > 1:
+		c.cryptBlocks(m, msgs, decrypt)
+	case decrypt:
+		c.crypt16(&c.s.oneInv, msgs, true)
+	default:
+		c.crypt16(&c.s.one, msgs, false)
+	}
 }
 
 func (c *Cipher) cryptBlocksGeneric(m int, msgs []byte, decrypt bool) {
+	c.cryptBlocksOneByOne((*Cipher).cryptGeneric, m, msgs, decrypt)
+}
+
+func (c *Cipher) cryptBlocksOneByOne(crypt func(c *Cipher, t *scratch, dst, src []byte, decrypt bool), m int, msgs []byte, decrypt bool) {
 	t := getScratch()
 	defer t.put()
 	for ; len(msgs) > 0; msgs = msgs[16*m:] {
-		c.cryptWith(t, msgs[:16*m], msgs[:16*m], decrypt)
+		crypt(c, t, msgs[:16*m], msgs[:16*m], decrypt)
 	}
 }

@@ -59,7 +59,7 @@ func (g *longGroup) args(c *Cipher, w *Writer, m, n int) longArgs {
 func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32, end int) {
 	n := len(spans) / 2
 	if active != tierAVX512 || m < 2 {
-		c.sealBlocksAtGeneric(w, m, dst, at, arena, spans)
+		c.sealBlocksOneByOne((*Cipher).cryptWith, w, m, dst, at, arena, spans)
 		return
 	}
 	g := longGroups.Get().(*longGroup)
@@ -122,7 +122,7 @@ func fitsWhole(arena []byte, spans []uint32, m int) bool {
 
 func (c *Cipher) cryptBlocks(m int, msgs []byte, decrypt bool) {
 	if active != tierAVX512 || m < 2 {
-		c.cryptBlocksGeneric(m, msgs, decrypt)
+		c.cryptBlocksOneByOne((*Cipher).cryptWith, m, msgs, decrypt)
 		return
 	}
 	g := longGroups.Get().(*longGroup)

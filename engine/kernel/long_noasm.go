@@ -3,9 +3,9 @@
 package kernel
 
 func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32, _ int) {
-	c.sealBlocksAtGeneric(w, m, dst, at, arena, spans)
+	c.sealBlocksOneByOne((*Cipher).cryptWith, w, m, dst, at, arena, spans)
 }
 
 func (c *Cipher) cryptBlocks(m int, msgs []byte, decrypt bool) {
-	c.cryptBlocksGeneric(m, msgs, decrypt)
+	c.cryptBlocksOneByOne((*Cipher).cryptWith, m, msgs, decrypt)
 }

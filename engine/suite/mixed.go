@@ -8,13 +8,16 @@ import (
 // the next:
 //
 //	rows, places  one-block values straight from the arena: one kernel call
-//	staged        any forward values, some hundred at a time: lengths and places of the
-//	              results first, then values of the same number of blocks together
-//	portable      one by one: reversing of what the kernels do not read
+//	staged        any values, some hundred at a time: those of the same number of blocks
+//	              go through the cipher together
+//	portable      one by one: what is left
 
 // chunk is how many values are staged together: enough to fill lanes of several
 // lengths, few enough to stay in the first-level cache.
 const chunk = 512
+
+// maxStaged is how many blocks a message may have to be staged.
+const maxStaged = kernel.MaxBlocks
 
 // stage is the scratch of staged values.
 type stage struct {
@@ -76,8 +79,13 @@ func (p *Plan) run(b *Batch, from, to int) {
 					return
 				}
 			}
-			p.portable(b, from, from+1)
-			from++
+			n := min(to-from, chunk/4)
+			p.stagedReverse(b, from, from+n)
+			from += n
+		}
+	case p.op == Reverse:
+		for ; from < to; from += chunk {
+			p.stagedReverse(b, from, min(from+chunk, to))
 		}
 	case p.op == Secondary && p.reverse.oneBlock() && p.forward.oneBlock() && b.At == nil:
 		r, f := &p.reverse, &p.forward

@@ -31,6 +31,7 @@ func amd64() {
 	encode("encodePairsAVX2", true)
 	encode("encodeHexAVX2", false)
 	decode()
+	polyval()
 	Generate()
 }
 

@@ -19,6 +19,7 @@ func arm64() {
 	p.encode("encodeHexNEON", false)
 	p.decode("decodePairsNEON", true)
 	p.decode("decodeHexNEON", false)
+	p.polyval()
 }
 
 type printer struct{ w *bufio.Writer }
