@@ -59,6 +59,7 @@ type work struct {
 	random             []byte
 	stage              stage
 	pool               pool
+	halves             *[2]Batch // Secondary
 	nfc                norm.Iter
 	span               [2]uint32
 	count              [1]uint64
@@ -228,5 +229,10 @@ func grow[T byte | uint32](b []T, n int) []T {
 func (w *work) clean() {
 	for _, s := range [][]byte{w.value, w.tmp, w.msg, w.c, w.stage.arena} {
 		kernel.Wipe(s[:cap(s)])
+	}
+	if w.halves != nil {
+		kernel.Wipe(w.halves[0].Dst[:cap(w.halves[0].Dst)])
+		w.halves[0].work.clean()
+		w.halves[1].work.clean()
 	}
 }

@@ -14,6 +14,7 @@ type Plan struct {
 	op      Op
 	forward forward  // Pseudonymise, Secondary
 	reverse backward // Reverse, Secondary
+	halves  *[2]Plan // Secondary: reverse and forward, for values that kernels do not translate
 	keys    []*Keys
 	writer  atomic.Pointer[kernel.Writer] // the last one used
 	random  func([]byte)                  // fills with random bytes: policy different; replaced by tests
@@ -90,6 +91,11 @@ func NewSecondary(src Spec, srcKeys *Keys, dst Spec, dstKeys *Keys) (*Plan, erro
 	if p.forward, err = newForward(dst, dstKeys); err != nil {
 		return nil, err
 	}
+	p.halves = new([2]Plan)
+	first, second := &p.halves[0], &p.halves[1]
+	first.op, first.reverse = Reverse, p.reverse
+	second.op, second.forward = Pseudonymise, p.forward
+	second.random = func(b []byte) { p.random(b) }
 	p.retain(srcKeys, dstKeys)
 	return p, nil
 }
