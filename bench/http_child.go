@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -13,14 +14,17 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/valyala/fasthttp"
+	"golang.org/x/sys/unix"
 
 	"github.com/velonym/velonym/engine/audit"
 	"github.com/velonym/velonym/engine/keys"
@@ -28,8 +32,6 @@ import (
 	"github.com/velonym/velonym/engine/token"
 	"github.com/velonym/velonym/server"
 )
-
-func sortFloats(v []float64) { sort.Float64s(v) }
 
 // Child runs this process as a server or client of the HTTP benchmark when it
 // was started as one, and says so. A program that offers [HTTP] calls it first
@@ -77,9 +79,11 @@ func roleOf(role string) (h hello, run func(line string) any, end func(), err er
 			x.SetBody(x.PostBody())
 		})
 	case "plain":
-		h.Forward = strings.Repeat("t", 700)
-		p, err := newPlain(h.Forward)
+		p, err := newPlain()
 		if err != nil {
+			return h, nil, nil, err
+		}
+		if h.Forward, err = p.token(); err != nil {
 			return h, nil, nil, err
 		}
 		go serveFast(ln, p.handle)
@@ -99,21 +103,35 @@ func serveFast(ln net.Listener, f fasthttp.RequestHandler) {
 	}
 }
 
-// plain is the service one would write first: the standard library's JSON, a
-// padded AES block a value, hex, and tokens looked up in a map.
+// plain is the service one would write first: tokens verified with golang-jwt
+// at every call, under HS256, the cheapest algorithm there is; the standard
+// library's JSON; a padded AES block a value; hex.
 type plain struct {
-	tokens map[string]bool
+	secret []byte
+	parser *jwt.Parser
 	block  cipher.Block
 }
 
-func newPlain(tok string) (*plain, error) {
+func newPlain() (*plain, error) {
 	b, err := aes.NewCipher(make([]byte, 32))
-	return &plain{map[string]bool{tok: true}, b}, err
+	return &plain{make([]byte, 32), jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithExpirationRequired()), b}, err
+}
+
+// token makes a token with the registered claims alone.
+func (p *plain) token() (string, error) {
+	now := time.Now()
+	return jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{Issuer: "velonym", Audience: jwt.ClaimStrings{"velonym"}, ID: "bench",
+		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(time.Hour))}).SignedString(p.secret)
 }
 
 func (p *plain) handle(x *fasthttp.RequestCtx) {
 	tok, ok := strings.CutPrefix(string(x.Request.Header.Peek("Authorization")), "Bearer ")
-	if !ok || !p.tokens[tok] {
+	var claims jwt.RegisteredClaims
+	if ok {
+		_, err := p.parser.ParseWithClaims(tok, &claims, func(*jwt.Token) (any, error) { return p.secret, nil })
+		ok = err == nil
+	}
+	if !ok {
 		x.Error("token", fasthttp.StatusUnauthorized)
 		return
 	}
@@ -264,38 +282,158 @@ func (c *conn) call(req []byte) error {
 	if _, err := c.conn.Write(req); err != nil {
 		return err
 	}
-	length, first := -1, true
+	c.body = c.body[:0]
 	for {
 		line, err := c.br.ReadSlice('\n')
 		if err != nil {
 			return err
 		}
-		if first {
-			if len(line) < 12 || string(line[9:12]) != "200" {
-				return fmt.Errorf("answer %q", line)
-			}
-			first = false
-		}
 		if len(line) <= 2 {
 			break
 		}
-		const name = "Content-Length: "
-		if len(line) > len(name) && string(line[:len(name)]) == name {
-			length = 0
-			for _, d := range line[len(name) : len(line)-2] {
-				length = 10*length + int(d-'0')
+		c.body = append(c.body, line...)
+	}
+	n, err := lengthOf(c.body)
+	if err != nil {
+		return err
+	}
+	c.body = slices.Grow(c.body[:0], n)[:n]
+	_, err = io.ReadFull(c.br, c.body)
+	return err
+}
+
+// spinner is a connection that is never waited for: its client looks at it again
+// and again, so that the server need not wake anybody and is charged for its
+// own work alone.
+type spinner struct {
+	c     net.Conn
+	rc    syscall.RawConn
+	out   []byte // of the request, not sent yet
+	head  []byte // of the answer, until it is whole
+	left  int    // bytes of the answer's body to come; -1: in its head
+	calls int64
+}
+
+// step moves the connection on as far as it goes without waiting, and starts
+// the next call when one is answered, unless the time is over.
+func (s *spinner) step(req, buf []byte, over bool) (busy bool, err error) {
+	if len(s.out) > 0 {
+		e := s.rc.Write(func(fd uintptr) bool {
+			var n int
+			if n, err = unix.Write(int(fd), s.out); n > 0 {
+				s.out = s.out[n:]
 			}
+			return true
+		})
+		if err = waitless(err); err == nil {
+			err = e
+		}
+		if err != nil {
+			return false, err
 		}
 	}
-	if length < 0 {
-		return errors.New("an answer without its length")
+	n := 0
+	e := s.rc.Read(func(fd uintptr) bool {
+		n, err = unix.Read(int(fd), buf)
+		return true
+	})
+	if n == 0 && err == nil && e == nil {
+		return false, io.ErrUnexpectedEOF
 	}
-	if cap(c.body) < length {
-		c.body = make([]byte, length)
+	if err = waitless(err); err == nil {
+		err = e
 	}
-	c.body = c.body[:length]
-	_, err := io.ReadFull(c.br, c.body)
+	if err != nil || n <= 0 {
+		return true, err
+	}
+	in := buf[:n]
+	if s.left < 0 {
+		s.head = append(s.head, in...)
+		i := bytes.Index(s.head, []byte("\r\n\r\n"))
+		if i < 0 {
+			return true, nil
+		}
+		if s.left, err = lengthOf(s.head[:i+2]); err != nil {
+			return false, err
+		}
+		in = s.head[i+4:]
+	}
+	if s.left -= len(in); s.left > 0 {
+		return true, nil
+	}
+	s.calls++
+	s.head, s.left = s.head[:0], -1
+	if over {
+		return false, nil
+	}
+	s.out = req
+	return true, nil
+}
+
+// waitless takes the error of a call that would have had to wait for none.
+func waitless(err error) error {
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+		return nil
+	}
 	return err
+}
+
+// lengthOf reads the status and the length of an answer's head.
+func lengthOf(head []byte) (int, error) {
+	if len(head) < 12 || string(head[9:12]) != "200" {
+		return 0, fmt.Errorf("answer %.40q", head)
+	}
+	const name = "\r\nContent-Length: "
+	i := bytes.Index(head, []byte(name))
+	if i < 0 {
+		return 0, errors.New("an answer without its length")
+	}
+	n := 0
+	for _, d := range head[i+len(name):] {
+		if d < '0' || d > '9' {
+			break
+		}
+		n = 10*n + int(d-'0')
+	}
+	return n, nil
+}
+
+// spin calls as fast as answers come, on all connections at once.
+func spin(j job, req []byte) (res result, err error) {
+	all := make([]*spinner, j.Conns)
+	for i := range all {
+		c, err := net.Dial("tcp", j.Addr)
+		if err != nil {
+			return res, err
+		}
+		defer c.Close()
+		rc, err := c.(syscall.Conn).SyscallConn()
+		if err != nil {
+			return res, err
+		}
+		all[i] = &spinner{c: c, rc: rc, out: req, left: -1}
+	}
+	buf := make([]byte, 1<<20)
+	end := time.Now().Add(time.Duration(j.Millis) * time.Millisecond)
+	for busy := true; busy; {
+		busy = false
+		over := time.Now().After(end)
+		for _, s := range all {
+			if s.calls < 0 {
+				continue
+			}
+			b, err := s.step(req, buf, over)
+			if err != nil {
+				return res, err
+			}
+			if over && !b {
+				res.Calls += s.calls
+				s.calls = -1 // done
+			}
+			busy = busy || s.calls >= 0
+		}
+	}
+	return res, nil
 }
 
 // runJob is the client's work.
@@ -305,61 +443,63 @@ func runJob(line string) any {
 		return result{Error: err.Error()}
 	}
 	req := requestOf(j.Addr, j.Path, j.Token, httpBody(j.Values))
+	res, err := result{}, error(nil)
+	if j.Rate > 0 {
+		res, err = openLoop(j, req)
+	} else {
+		res, err = spin(j, req)
+	}
+	if err != nil {
+		res.Error = err.Error()
+	}
+	return res
+}
+
+// openLoop makes calls at a constant rate and measures each from the moment it
+// was due, whatever became of those before it.
+func openLoop(j job, req []byte) (result, error) {
 	var (
 		wg    sync.WaitGroup
 		mu    sync.Mutex
 		res   result
+		err   error
 		next  atomic.Int64
 		hist  = hdrhistogram.New(1, 60_000_000, 3)
 		begin = time.Now()
 		end   = begin.Add(time.Duration(j.Millis) * time.Millisecond)
 	)
-	fail := func(err error) {
-		mu.Lock()
-		res.Error = err.Error()
-		mu.Unlock()
-	}
 	for range j.Conns {
-		c, err := dial(j.Addr)
-		if err != nil {
-			fail(err)
+		c, e := dial(j.Addr)
+		if e != nil {
+			err = e
 			break
 		}
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
 			defer c.conn.Close()
-			var calls int64
 			for {
-				due := time.Now()
-				if j.Rate > 0 {
-					// The n-th call is due at a time of its own, whatever became
-					// of those before: waiting in the client counts too.
-					due = begin.Add(time.Duration(float64(next.Add(1)) / j.Rate * float64(time.Second)))
-					if d := time.Until(due); d > 0 {
-						time.Sleep(d)
-					}
-				}
+				due := begin.Add(time.Duration(float64(next.Add(1)) / j.Rate * float64(time.Second)))
 				if due.After(end) {
-					break
-				}
-				if err := c.call(req); err != nil {
-					fail(err)
 					return
 				}
-				calls++
-				if j.Rate > 0 {
-					mu.Lock()
-					_ = hist.RecordValue(max(1, time.Since(due).Microseconds()))
-					mu.Unlock()
+				if d := time.Until(due); d > 0 {
+					time.Sleep(d)
 				}
+				e := c.call(req)
+				mu.Lock()
+				if e != nil {
+					err = e
+					mu.Unlock()
+					return
+				}
+				res.Calls++
+				_ = hist.RecordValue(max(1, time.Since(due).Microseconds()))
+				mu.Unlock()
 			}
-			mu.Lock()
-			res.Calls += calls
-			mu.Unlock()
 		}()
 	}
 	wg.Wait()
 	res.P50, res.P99 = float64(hist.ValueAtQuantile(50)), float64(hist.ValueAtQuantile(99))
-	return res
+	return res, err
 }

@@ -92,8 +92,10 @@ func (a *answer) make() *problem {
 			return p
 		}
 	}
-	// Texts that JSON cannot carry are found after a chunk's other bad values.
-	slices.SortFunc(c.errs, func(a, b valueError) int { return a.index - b.index })
+	if len(c.errs) > 1 {
+		// Texts that JSON cannot carry are found after a chunk's other bad values.
+		slices.SortFunc(c.errs, func(a, b valueError) int { return a.index - b.index })
+	}
 	if c.errCount > 0 && !a.item {
 		return &problem{code: codeUnprocessableValues, detail: "nothing is returned; errors names the first bad values by their index",
 			errors: c.errs, errorCount: c.errCount}
@@ -166,24 +168,25 @@ func (a *answer) room(n int) *problem {
 
 // run transforms the values from … to, appending results to dst with the given
 // framing, and lists what is wrong with them. bad says that some are.
-func (a *answer) run(dst []byte, from, to int, pre, post string) (res []byte, bad bool) {
+func (a *answer) run(dst []byte, from, to int, pre, post string) (res []byte, bad bool, p *problem) {
 	c := a.c
 	b := &c.batch
 	b.Spans, b.Dst, b.Pre, b.Post = a.spans[2*from:2*to], dst, pre, post
 	room := b.Out
 	a.grant.Plan.TransformParallel(b, c.s.cfg.Workers)
-	if cap(b.Out) != cap(room) { // grown by the engine: the account has to follow
-		c.s.mem.words.put(room)
-		c.charge(4 * int64(cap(b.Out)))
+	// The engine may have grown it: the account has to follow.
+	var ok bool
+	if b.Out, ok = c.s.mem.words.swap(room, b.Out); !ok {
+		return b.Dst, false, c.overloaded(8 * int64(to-from))
 	}
 	a.mergeNotString(from, to)
 	if len(b.Bad) == 0 {
-		return b.Dst, false
+		return b.Dst, false, nil
 	}
 	for _, e := range b.Bad {
 		c.addError(from+e.Index, e.Code)
 	}
-	return b.Dst, true
+	return b.Dst, true, nil
 }
 
 // mergeNotString adds the items of the array that are no strings, which the
@@ -228,12 +231,14 @@ func (a *answer) jsonChunk(from, to int) *problem {
 		return p
 	}
 	start, room := len(c.out), c.out
-	out, bad := a.run(c.out, from, to, `"`, `",`)
+	out, bad, p := a.run(c.out, from, to, `"`, `",`)
 	var ok bool
 	if c.out, ok = c.s.mem.bytes.swap(room, out); !ok {
 		return c.overloaded(int64(len(out)))
 	}
 	switch {
+	case p != nil:
+		return p
 	case !bad && (a.plain || clean(c.out[start:], to-from)):
 		return nil
 	case bad && !a.item:
@@ -300,11 +305,14 @@ func (a *answer) csvChunk(from, to int) *problem {
 	if !ok {
 		return c.overloaded(int64(a.bound(from, to)))
 	}
-	res, bad := a.run(scratch, from, to, "", "")
+	res, bad, p := a.run(scratch, from, to, "", "")
 	if scratch, ok = c.s.mem.bytes.swap(scratch, res); !ok {
 		return c.overloaded(int64(len(res)))
 	}
 	defer func() { c.s.mem.bytes.put(scratch) }()
+	if p != nil {
+		return p
+	}
 	if bad && !a.item {
 		return nil
 	}

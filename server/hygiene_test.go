@@ -166,13 +166,18 @@ func TestAllocations(t *testing.T) {
 			ctx.Request.Reset()
 			ctx.Response.Reset()
 		}
-		return testing.AllocsPerRun(50, one)
+		// The least of a few: what runs in the background allocates too.
+		least := testing.AllocsPerRun(50, one)
+		for range 9 {
+			least = min(least, testing.AllocsPerRun(50, one))
+		}
+		return least
 	}
 	few, many := count(10), count(400)
 	if many > few+4 { // a collection may empty a pool on the way
 		t.Errorf("%v allocations for 10 values, %v for 400", few, many)
 	}
-	if few > 40 {
+	if few > 30 {
 		t.Errorf("%v allocations a request", few)
 	}
 }

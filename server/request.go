@@ -239,9 +239,9 @@ func (c *call) transform(e *endpoint) {
 		c.done(e, nil, p, fault)
 		return
 	}
+	defer grant.Release()
 	p, fault := c.work(grant)
 	c.done(e, grant, p, fault)
-	grant.Release()
 }
 
 // work reads, transforms and makes the answer in c.out. A problem means that
