@@ -35,7 +35,7 @@ var httpGoals = []struct {
 // [Child] first.
 func HTTP(ctx context.Context, o Options) (*Section, error) {
 	s := &Section{Name: "http", Title: "Server on one core, client on another", Command: "velonym bench http"}
-	names := []string{"velonym", "plain", "echo"}
+	names := []string{"velonym", "plain", "plain-jwt", "echo"}
 	servers := map[string]*child{}
 	var client *child
 	stop := func() {
@@ -85,10 +85,10 @@ func HTTP(ctx context.Context, o Options) (*Section, error) {
 			}
 		}
 		of := func(n string) Stat { return statOf(fmt.Sprintf("%s, %d a call", n, g.values), rates[n]) }
-		v, p, e := of("velonym"), of("plain"), of("echo")
+		v, p, j, e := of("velonym"), of("plain"), of("plain-jwt"), of("echo")
 		const unit, scale = "M values/CPU-s", 1e6
 		s.Rows = append(s.Rows, Against(v, p, unit, scale, g.plain[0], g.plain[1]), Against(v, e, unit, scale, g.echo[0], g.echo[1]),
-			Plain(p, unit, scale), Plain(e, unit, scale))
+			Against(v, j, unit, scale, 0, 0), Plain(p, unit, scale), Plain(j, unit, scale), Plain(e, unit, scale))
 	}
 	rows, err := httpLatency(ctx, o, client, servers["velonym"], turn)
 	if err != nil {
@@ -98,7 +98,7 @@ func HTTP(ctx context.Context, o Options) (*Section, error) {
 	s.Notes = []string{
 		"Rates are per second of the server's CPU time, user and system, as the kernel counts it; the client's is not counted, and it looks for answers without sleeping, so that the server does not pay for waking it. JSON, 13-digit values, keep-alive connections. " +
 			"velonym runs as shipped: token from the cache, limits and timeouts, an audit record a request, metrics. " +
-			"plain is the same contract written as one would: fasthttp, an HS256 token verified by golang-jwt at each call, encoding/json, one AES call a value, hex; it keeps no record. echo returns the request's body.",
+			"plain is the same contract written as one would: fasthttp, encoding/json, one AES call a value, hex; it compares the token with the one it knows and keeps no record. plain-jwt is the same with an HS256 token verified by golang-jwt at each call. The floors hold against plain. echo returns the request's body.",
 	}
 	if !canPin {
 		s.Notes = append(s.Notes, "This system does not pin processes to cores: rates include moving between them.")
