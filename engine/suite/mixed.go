@@ -44,6 +44,7 @@ func (f *forward) oneBlock() bool {
 // run transforms values from to to of b.
 func (p *Plan) run(b *Batch, from, to int) {
 	switch {
+	case p.direct(b, from, to):
 	case p.op == Pseudonymise && p.forward.oneBlock():
 		f := &p.forward
 		w := p.writerFor(b)

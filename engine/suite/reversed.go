@@ -5,10 +5,6 @@ package suite
 // them in order. What it cannot tell to be good goes through the portable way.
 func (p *Plan) stagedReverse(b *Batch, from, to int) {
 	r, s := &p.reverse, &b.work.stage
-	if r.fpe != nil {
-		p.stagedPreserving(b, from, to)
-		return
-	}
 	n := to - from
 	s.m, s.at = sized(s.m, n), sized(s.at, n)
 	gen := -1
@@ -67,30 +63,4 @@ func (p *Plan) stagedReverse(b *Batch, from, to int) {
 		}
 		p.portable(b, j, j+1)
 	}
-}
-
-// stagedPreserving is stagedReverse for format-preserving pseudonyms.
-func (p *Plan) stagedPreserving(b *Batch, from, to int) {
-	f, s := p.reverse.fpe, &b.work.stage
-	s.spans, s.at = s.spans[:0], s.at[:0]
-	for i := from; i < to; i++ {
-		off, l := b.Spans[2*i], b.Spans[2*i+1]
-		x := b.Src[off:][:l]
-		var code Code
-		if l > 0 {
-			code = f.refuses(x)
-		}
-		b.Dst = append(b.Dst, b.Pre...)
-		place := len(b.Dst)
-		if code != 0 || l == 0 {
-			b.set(i, place, 0, code)
-		} else {
-			b.set(i, place, int(l), 0)
-			s.spans = append(s.spans, off, l)
-			s.at = append(s.at, uint32(place))
-			b.Dst = append(b.Dst, x...)
-		}
-		b.Dst = append(b.Dst, b.Post...)
-	}
-	f.key.Decrypt(b.Dst, s.at, b.Src, s.spans, nil)
 }

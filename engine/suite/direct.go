@@ -1,0 +1,64 @@
+package suite
+
+import (
+	"github.com/velonym/velonym/engine/kernel"
+)
+
+// direct transforms values from to to by a kernel that takes values as they stand
+// in the arena and writes rows: format-preserving ones, and digests. It reports
+// whether the plan and the batch are of that kind; if not it has done nothing.
+func (p *Plan) direct(b *Batch, from, to int) bool {
+	switch {
+	case p.op == Reverse && p.reverse.fpe != nil:
+		p.preserve(b, from, to, p.reverse.fpe, true)
+	case b.At != nil: // a refused value may have no room there
+		return false
+	case p.op != Pseudonymise || len(p.forward.spec.Norm) > 0:
+		return false
+	case p.forward.fpe != nil:
+		p.preserve(b, from, to, p.forward.fpe, false)
+	case p.forward.mac != nil && p.forward.spec.Policy == Same:
+		p.digestRows(b, from, to)
+	default:
+		return false
+	}
+	return true
+}
+
+// preserve transforms format-preserving values.
+func (p *Plan) preserve(b *Batch, from, to int, f *fpe, decrypt bool) {
+	s := &b.work.stage
+	spans, out := b.Spans[2*from:2*to], b.Out[2*from:2*to]
+	s.bad = s.bad[:0]
+	if decrypt {
+		b.Dst, s.bad = f.key.DecryptRows(b.Pre, b.Post, b.Dst, b.Src, spans, out, s.bad)
+	} else {
+		b.Dst, s.bad = f.key.EncryptRows(b.Pre, b.Post, b.Dst, b.Src, spans, out, s.bad)
+	}
+	for _, e := range s.bad {
+		out[2*e.Index+1] = 0
+		code := ValueLength
+		switch {
+		case !decrypt && spans[2*e.Index+1] > maxValue:
+			code = ValueTooLong
+		case e.Code == kernel.FF1Character:
+			code = ValueNotInAlphabet
+		}
+		b.Bad = append(b.Bad, ValueError{from + e.Index, code})
+	}
+}
+
+// digestRows writes the rows of irreversible values of policy same.
+func (p *Plan) digestRows(b *Batch, from, to int) {
+	w := p.writerFor(b)
+	for from < to {
+		var n int
+		b.Dst, n = p.forward.mac.SumRows(w, b.Dst, b.Src, b.Spans[2*from:2*to], nil, b.Out[2*from:2*to])
+		from += n
+		// Then a value that has no digest: empty, or too long.
+		if from < to {
+			p.staged(b, from, from+1)
+			from++
+		}
+	}
+}
