@@ -127,8 +127,8 @@ func (w *packingWorker) finish(c *chunk) {
 
 func (w *orderedPacking) work(ctx context.Context, c *chunk) { w.worker.work(ctx, c) }
 
-func (w *orderedPacking) inOrder(c *chunk) {
+func (w *orderedPacking) inOrder(ctx context.Context, c *chunk) {
 	c.out, w.plain = w.plain[:0], c.out
-	w.worker.(ordered).inOrder(c)
+	w.worker.(ordered).inOrder(ctx, c)
 	w.finish(c)
 }

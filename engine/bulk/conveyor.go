@@ -71,7 +71,7 @@ type worker interface {
 
 // ordered is a worker with a part that must be done chunk by chunk, in order.
 type ordered interface {
-	inOrder(c *chunk)
+	inOrder(ctx context.Context, c *chunk)
 }
 
 // mark is a place between two chunks from which a run can go on.
@@ -178,6 +178,8 @@ func (v *conveyor) run(ctx context.Context) (mark, error) {
 		}()
 	}
 	wg.Wait()
+	v.errOnce.Lock()
+	defer v.errOnce.Unlock()
 	if v.err == nil && ctx.Err() != nil {
 		v.err = ErrInterrupted
 	}
@@ -232,7 +234,7 @@ func (v *conveyor) lane(ctx context.Context, w worker, busy chan struct{}) {
 			return
 		}
 		if o, ok := w.(ordered); ok && c.fail == nil && c.err == nil && c.end > c.start {
-			o.inOrder(c)
+			o.inOrder(ctx, c)
 		}
 		if err := v.placeError(c); err != nil {
 			v.halt(err)

@@ -108,30 +108,6 @@ func (w *csvWorker) find(c *chunk) bool {
 	return true
 }
 
-// documentWorker transforms in file order, because the plan counts occurrences.
-type documentWorker struct {
-	finder
-	memory func() error
-	found  bool
-}
-
-// finder is a worker that can be asked to find first and to replace later.
-type finder interface {
-	find(c *chunk) bool
-	splice(ctx context.Context, c *chunk)
-}
-
-func (w *documentWorker) work(_ context.Context, c *chunk) { w.found = w.find(c) }
-
-func (w *documentWorker) inOrder(c *chunk) {
-	if w.found {
-		w.splice(context.Background(), c)
-	}
-	if c.err == nil && c.fail == nil {
-		c.fail = w.memory()
-	}
-}
-
 // csvError turns a tokenizer's error into ours. n is the length of the scanned rows.
 func csvError(err error, n int) *Error {
 	var pe *csvfast.ParseError

@@ -120,7 +120,7 @@ type Job struct {
 
 	Workers   int   // 0: runtime.GOMAXPROCS
 	MaxRow    int64 // longest row, in bytes; 0: 16 MiB
-	MaxMemory int64 // policy document: bytes for its counters; 0: 1 GiB
+	MaxMemory int64 // policy document: bytes for its counters, about 64 and one and a half times its length for each different value; 0: 1 GiB
 
 	Mapping    string          // path for a file of identifier, pseudonym pairs, sealed to Recipients
 	Recipients []age.Recipient // required with Mapping

@@ -65,8 +65,8 @@ func journalName(path string) string {
 
 // openJournal prepares the journal of an output, and with Job.Resume reads what
 // an interrupted run left. It returns nil where a run cannot go on: from or to a
-// pipe, with counters of policy document, with a mapping file, whose sealed
-// stream cannot be taken up again.
+// pipe, with policy document, whose counters would put identifiers on disk, with a
+// mapping file, whose sealed stream cannot be taken up again.
 func (r *run) openJournal(src *source, t *target, v *conveyor, format Format, pack Compression) (*journal, error) {
 	why := ""
 	switch {

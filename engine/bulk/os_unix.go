@@ -13,8 +13,13 @@ import (
 const nofollow = syscall.O_NOFOLLOW
 
 // lockFile takes the file for this process; the lock goes with its last handle.
+// Where the file system has no locks there is none.
 func lockFile(f *os.File) error {
-	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return err
+	}
+	return nil
 }
 
 // narrow gives f the mode of the input, and its group where that is allowed;

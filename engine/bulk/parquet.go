@@ -628,8 +628,8 @@ func (p *parquetRun) replace(ctx context.Context, m *thriftValue, col *parquetCo
 			page++
 		}
 		if col.doc {
-			if err := p.memory(); err != nil {
-				return err
+			if err := p.counters.check(); err != nil {
+				return p.bad("%w", err)
 			}
 		}
 	}
@@ -991,6 +991,9 @@ func (p *parquetRun) values(ctx context.Context, col *parquetColumn, dst, arena 
 		col.g.plan.TransformParallel(b, p.workers)
 	}
 	p.seen.add(arena, own)
+	if col.doc {
+		p.counters.add(arena, own)
+	}
 	p.sum.Errors += int64(len(b.Bad))
 	for _, bad := range b.Bad {
 		e := Error{File: p.src.name, Column: col.name, Code: bad.Code}

@@ -306,6 +306,16 @@ func TestDocument(t *testing.T) {
 			}
 		}
 	}
+	// A repeated value needs memory once, whatever the limit; different ones are refused.
+	small := Job{Columns: []Column{{Name: "c", Plan: p}}, MaxMemory: 4000, chunk: 500}
+	if _, _, err := runBytes(t, small, in.Bytes(), false); err != nil {
+		t.Fatal(err)
+	}
+	small.Columns[0].Name = "note"
+	many := bytes.ReplaceAll(register(500, false), []byte("id,note"), []byte("note,x"))
+	if _, _, err := runBytes(t, small, many, false); err == nil || !strings.Contains(err.Error(), "--max-memory") {
+		t.Fatalf("counters without bounds: %v", err)
+	}
 	if _, _, err := runBytes(t, Job{Columns: []Column{{Name: "c", Plan: p}}, Part: 1, Parts: 2}, in.Bytes(), false); !errors.Is(err, ErrUsage) {
 		t.Fatalf("document in parts: %v", err)
 	}

@@ -25,6 +25,7 @@ type run struct {
 
 	groups   map[any]int // Plan or Remote → index of docs
 	docs     []*suite.Document
+	counters *counters // nil without policy document
 	seed     maphash.Seed
 	distMu   sync.Mutex
 	dist     *distinct
@@ -126,6 +127,9 @@ func (r *run) prepare() error {
 			return usagef("policy document counts over the whole file and cannot be done in parts")
 		}
 		r.docs = append(r.docs, doc)
+	}
+	if r.documents() {
+		r.counters = &counters{seen: newDistinct(r.seed), limit: j.MaxMemory}
 	}
 	if j.Parts != 0 && (j.Parts < 1 || j.Part < 1 || j.Part > j.Parts) {
 		return usagef("part %d of %d: parts count from 1 to their number", j.Part, j.Parts)
@@ -621,7 +625,7 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 		}
 		var w worker = f.(worker)
 		if r.documents() {
-			w = &documentWorker{finder: f, memory: r.memory}
+			w = &documentWorker{finder: f, counters: r.counters}
 		}
 		return pack.wrap(w)
 	}
@@ -748,20 +752,6 @@ func (r *run) rejectsStart(v *conveyor, prefix []byte) error {
 		r.rejected = int64(len(prefix))
 	}
 	v.begin.Reject = r.rejected
-	return nil
-}
-
-// memory checks what the counters of policy document hold.
-func (r *run) memory() error {
-	var sum int64
-	for _, d := range r.docs {
-		if d, ok := any(d).(interface{ Size() int64 }); ok && d != nil {
-			sum += d.Size()
-		}
-	}
-	if sum > r.MaxMemory {
-		return fmt.Errorf("policy document: the counters of different values need more than %d MiB; raise --max-memory, or make a document of less rows", r.MaxMemory>>20)
-	}
 	return nil
 }
 

@@ -1,0 +1,81 @@
+package bulk
+
+import (
+	"context"
+	"fmt"
+)
+
+// Policy document counts how often each value came before, over the whole run, so
+// its transforms happen chunk by chunk in the order of the input, and its memory
+// grows with the number of different values. The counters live in memory only: a
+// journal of them would put identifiers on disk, so such a run starts over.
+
+// documentWorker transforms in the order of the input; it finds before its turn.
+type documentWorker struct {
+	finder
+	counters *counters
+	found    bool
+}
+
+// finder is a worker that can be asked to find first and to replace later.
+type finder interface {
+	find(c *chunk) bool
+	splice(ctx context.Context, c *chunk)
+	// counted calls f for the values that policy document counted.
+	counted(f func(src []byte, spans []uint32))
+}
+
+func (w *documentWorker) work(_ context.Context, c *chunk) { w.found = w.find(c) }
+
+func (w *documentWorker) inOrder(ctx context.Context, c *chunk) {
+	if !w.found {
+		return
+	}
+	w.splice(ctx, c)
+	if c.err != nil || c.fail != nil {
+		return
+	}
+	w.counted(w.counters.add)
+	c.fail = w.counters.check()
+}
+
+func (s *splicer) counted(f func(src []byte, spans []uint32)) {
+	for _, g := range s.groups {
+		if g.batch.Doc != nil {
+			f(g.batch.Src, g.batch.Spans)
+		}
+	}
+}
+
+// counters estimates what the counters of policy document hold: for each
+// different value a record and a slot in a table, 64 bytes with the room for
+// growth, and its text one and a half times. In use by one goroutine at a time.
+type counters struct {
+	seen          *distinct
+	values, bytes int64
+	limit         int64
+}
+
+const bytesEach = 64
+
+func (c *counters) add(src []byte, spans []uint32) {
+	c.seen.add(src, spans)
+	for i := 1; i < len(spans); i += 2 {
+		if spans[i] > 0 {
+			c.values++
+			c.bytes += int64(spans[i])
+		}
+	}
+}
+
+// check refuses to go on above the limit.
+func (c *counters) check() error {
+	if c.values == 0 || c.values*bytesEach+c.bytes*3/2 < c.limit {
+		return nil // not even if all were different
+	}
+	n := c.seen.estimate()
+	if n*bytesEach+n*c.bytes/c.values*3/2 <= c.limit {
+		return nil
+	}
+	return fmt.Errorf("policy document: the counters of about %d different values need more than --max-memory allows, %d MiB; raise it, or make several documents of the input", n, max(c.limit>>20, 1))
+}
