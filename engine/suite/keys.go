@@ -1,7 +1,6 @@
 package suite
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"sync"
@@ -73,7 +72,8 @@ func NewKeys(prj, org string, secrets []Secret) (*Keys, error) {
 		macs:    map[macID]*kernel.HMAC{},
 		fpes:    map[fpeID]*kernel.FF1{},
 	}
-	for _, s := range secrets {
+	for i := range secrets {
+		s := &secrets[i] // no copy of the secret
 		switch {
 		case s.Gen < 0 || s.Gen >= MaxGenerations:
 			return nil, errors.New("suite: generations are numbered 0 to 11")
@@ -97,44 +97,38 @@ func NewKeys(prj, org string, secrets []Secret) (*Keys, error) {
 	}
 	k.mem = mem
 	for i := range secrets {
-		s := &secrets[i]
-		var prk [32]byte
-		hmacSHA256(&prk, []byte("velonym/a256-1"), s.S[:])
-		for p, name := range purposeNames {
-			info := make([]byte, 0, 3*2+3+2*255+1)
-			for _, x := range []string{name, prj, org} {
-				info = append(info, byte(len(x)>>8), byte(len(x)))
-				info = append(info, x...)
-			}
-			hmacSHA256(k.key(s.Gen, p), prk[:], append(info, 1))
+		if err := k.derive(&secrets[i], prj, org); err != nil {
+			kernel.FreeSecret(mem)
+			return nil, err
 		}
-		kernel.Wipe(prk[:])
 	}
 	k.refs.Store(1)
 	return k, nil
 }
 
-// hmacSHA256 is HMAC for keys of at most 64 and messages of at most 600 bytes. It
-// works on the stack, wiped at the end: crypto/hmac would leave the key on the heap.
-func hmacSHA256(out *[32]byte, key, msg []byte) {
-	var inner [64 + 600]byte
-	var outer [64 + 32]byte
-	copy(inner[:], key)
-	copy(outer[:], key)
-	for i := range 64 {
-		inner[i] ^= 0x36
-		outer[i] ^= 0x5c
+// derive fills in the working keys of one generation: HKDF (RFC 5869) with its one
+// step of expansion.
+func (k *Keys) derive(s *Secret, prj, org string) error {
+	mem, err := kernel.NewSecret(32)
+	if err != nil {
+		return err
 	}
-	n := copy(inner[64:], msg)
-	if n < len(msg) {
-		panic("suite: message too long to derive a key from")
+	defer kernel.FreeSecret(mem)
+	prk := (*[32]byte)(mem)
+	if err := kernel.DeriveKey(prk, []byte("velonym/a256-1"), s.S[:]); err != nil {
+		return err
 	}
-	h := sha256.Sum256(inner[:64+n])
-	copy(outer[64:], h[:])
-	*out = sha256.Sum256(outer[:])
-	kernel.Wipe(inner[:])
-	kernel.Wipe(outer[:])
-	kernel.Wipe(h[:])
+	for p, name := range purposeNames {
+		info := make([]byte, 0, 3*2+3+2*255+1)
+		for _, x := range []string{name, prj, org} {
+			info = append(info, byte(len(x)>>8), byte(len(x)))
+			info = append(info, x...)
+		}
+		if err := kernel.DeriveKey(k.key(s.Gen, p), prk[:], append(info, 1)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (k *Keys) key(gen, purpose int) *[32]byte {
