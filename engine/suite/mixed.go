@@ -25,7 +25,6 @@ type stage struct {
 	spans []uint32 // of the values that have a result, in arena or in the batch
 	at    []uint32 // their places in Dst
 	m     []uint16 // their blocks; 0: more than kernels take
-	order []uint16
 	// One group of equal length after the other.
 	gspans []uint32
 	gat    []uint32
