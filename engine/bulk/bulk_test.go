@@ -473,3 +473,47 @@ func TestDistinct(t *testing.T) {
 		}
 	}
 }
+
+// TestNoAllocations: in steady state a chunk costs no allocation, of whatever kind
+// its rows are.
+func TestNoAllocations(t *testing.T) {
+	p, back := plan(t, suite.Pseudonymise, plain), plan(t, suite.Reverse, plain)
+	id := one(p, "1973080520045")
+	for name, c := range map[string]struct {
+		head, row string
+		p         *suite.Plan
+	}{
+		"rows":         {"id\n", "1973080520045\n", p},
+		"places":       {"id,x,y\n", "1973080520045,\"x, y\",z\n", p},
+		"reversed":     {"id,x,y\n", id + ",\"x, y\",z\n", back},
+		"with escapes": {"id,x\n", "\"a \"\"b\"\"\",x\n", p},
+	} {
+		r := &run{Job: &Job{Columns: []Column{{Name: "id", Plan: c.p}}, chunk: 1 << 16}, seed: maphash.MakeSeed(), dist: newDistinct(maphash.MakeSeed())}
+		if err := r.prepare(); err != nil {
+			t.Fatal(err)
+		}
+		sh, err := r.shapeOf("in.csv", CSV, []byte(c.head), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := sh.worker(r.splicer(sh, r.dist))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := bytes.Repeat([]byte(c.row), 1000)
+		ch := &chunk{buf: room(nil, 2*len(rows)), end: len(rows)}
+		copy(ch.buf, rows)
+		w := f.(worker)
+		step := func() {
+			ch.tally = tally{}
+			w.work(context.Background(), ch)
+			if ch.err != nil || ch.tally.Values != 1000 {
+				t.Fatal(name, ch.err, ch.tally)
+			}
+		}
+		step()
+		if n := testing.AllocsPerRun(20, step); n > 0 {
+			t.Errorf("%s: %.0f allocations for 1,000 rows", name, n)
+		}
+	}
+}

@@ -175,7 +175,8 @@ func (j *Job) readCSVHead(name string, head []byte, all bool, d csvfast.Dialect)
 			row = line
 		case len(line) == 0:
 			if j.NoHeader {
-				return h, nil // nothing in it
+				h.prefix = at
+				return h, nil // nothing in it, or empty lines
 			}
 			return nil, fmt.Errorf("%s: is empty: there is no header to find the columns in", name)
 		default:

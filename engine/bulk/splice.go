@@ -225,7 +225,11 @@ func (s *splicer) rows() bool {
 		odd |= s.spans[i] ^ pos
 		pos = s.spans[i] + s.spans[i+1] + 1
 	}
-	return odd == 0 && (int(pos) == len(s.data) || int(pos) == len(s.data)+1)
+	end := len(s.data)
+	if s.data[end-1] != '\n' { // the last row end is missing: no CR may stand there either
+		end++
+	}
+	return odd == 0 && int(pos) == end
 }
 
 // splice transforms the gathered values and writes the chunk with the results
