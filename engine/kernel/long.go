@@ -11,8 +11,9 @@ const MaxBlocks = maxBlocks
 
 // SealBlocksAt pads, enciphers and writes values that take m blocks each, 2 to
 // MaxBlocks: value i has 16(m-1) to 16m-1 bytes, its text goes to dst[at[i]:], nothing
-// else of dst is touched. The Writer's framing is not used.
-func (c *Cipher) SealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32) {
+// else of dst is touched. The Writer's framing is not used. The values may be any bytes; plain
+// says that all are known to be printable ASCII, so that nobody else has to look.
+func (c *Cipher) SealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32) (plain bool) {
 	n := len(spans) / 2
 	chars := w.form.EncodedLen(16 * m)
 	var place, wrong, end uint64
@@ -28,8 +29,9 @@ func (c *Cipher) SealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena [
 		panic(fmt.Sprintf("kernel: a value is not one of %d blocks, is not in the arena, or has no room", m))
 	}
 	if n > 0 {
-		c.sealBlocksAt(w, m, dst, at, arena, spans, int(end))
+		return c.sealBlocksAt(w, m, dst, at, arena, spans, int(end))
 	}
+	return true
 }
 
 func (c *Cipher) sealBlocksAtGeneric(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32) {

@@ -17,12 +17,17 @@ type longArgs struct {
 	dst     unsafe.Pointer // 40
 	at      unsafe.Pointer // 48
 	m       int            // 56: blocks of a message, at least 2
-	scratch unsafe.Pointer // 64: 256 bytes a block, aligned
+	scratch unsafe.Pointer // 64: longScratch for m blocks, aligned
+	other   uint64         // 72: result: not 0 if a byte is no plain text
+	last    int            // 80: 16 (m - 1)
 }
+
+// longScratch is what a kernel keeps of a round: S, UU and m blocks of 64 values.
+func longScratch(m int) int { return (2 + m) * 16 * 64 }
 
 // longGroup is memory for the kernels: their own, and a group of values to fill up.
 type longGroup struct {
-	blocks [256*(maxBlocks+1) + 64]byte
+	blocks [(2+maxBlocks)*16*64 + 64]byte
 	arena  [16 * 16 * maxBlocks]byte
 	out    [16 * 16 * maxBlocks]byte
 	spans  [32]uint32
@@ -35,7 +40,7 @@ var longGroups = sync.Pool{New: func() any { return new(longGroup) }}
 
 // put gives g back without the blocks that values of m blocks left in it.
 func (g *longGroup) put(m int) {
-	clear(g.blocks[:256*(m+1)+64])
+	clear(g.blocks[:longScratch(m)+64])
 	if g.staged {
 		clear(g.arena[:16*16*m])
 		clear(g.out[:16*16*m])
@@ -50,21 +55,22 @@ var longTables = NewWriter(Hex, 0, "", "")
 func (g *longGroup) args(c *Cipher, w *Writer, m, n int) longArgs {
 	p := unsafe.Pointer(&g.blocks[0])
 	return longArgs{
-		sched: unsafe.Pointer(c.s), enc: unsafe.Pointer(w.tab), n: n, m: m,
+		sched: unsafe.Pointer(c.s), enc: unsafe.Pointer(w.tab), n: n, m: m, last: 16 * (m - 1),
 		scratch: unsafe.Add(p, -int(uintptr(p))&63),
 	}
 }
 
 // sealBlocksAt knows where the last value ends.
-func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32, end int) {
+func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32, end int) (plain bool) {
 	n := len(spans) / 2
 	if active != tierAVX512 || m < 2 {
 		c.sealBlocksOneByOne((*Cipher).cryptWith, w, m, dst, at, arena, spans)
-		return
+		return false
 	}
 	g := longGroups.Get().(*longGroup)
 	defer g.put(m)
 	pairs := w.form == Pair62 || w.form == Hex
+	var other uint64
 	// Groups that may be read whole blocks at a time, straight from the arena.
 	direct := 0
 	if pairs {
@@ -79,6 +85,7 @@ func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena [
 			a.base, a.spans = unsafe.Pointer(unsafe.SliceData(arena)), unsafe.Pointer(unsafe.SliceData(spans))
 			a.dst, a.at = unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(at))
 			longTextAVX512((*byte)(unsafe.Pointer(&a)))
+			other |= a.other
 		}
 	}
 	chars := w.form.EncodedLen(16 * m)
@@ -99,6 +106,7 @@ func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena [
 			}
 			a.dst, a.at = unsafe.Pointer(&g.text), unsafe.Pointer(&g.at)
 			longTextAVX512((*byte)(unsafe.Pointer(&a)))
+			other |= a.other
 			for i := range k {
 				copy(dst[at[from+i]:], g.text[chars*i:][:chars])
 			}
@@ -109,6 +117,7 @@ func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena [
 			w.form.Encode(dst[at[from+i]:][:chars], g.out[16*m*i:][:16*m], w.gen)
 		}
 	}
+	return pairs && other == 0
 }
 
 // fitsWhole says whether m blocks may be read from the start of every value.

@@ -2,8 +2,9 @@
 
 package kernel
 
-func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32, _ int) {
+func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32, _ int) (plain bool) {
 	c.sealBlocksOneByOne((*Cipher).cryptWith, w, m, dst, at, arena, spans)
+	return false
 }
 
 func (c *Cipher) cryptBlocks(m int, msgs []byte, decrypt bool) {

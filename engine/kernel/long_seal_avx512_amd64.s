@@ -7,583 +7,394 @@
 // func longSealAVX512(a *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI
 TEXT ·longSealAVX512(SB), NOSPLIT, $0-8
-	MOVQ  a+0(FP), AX
-	MOVQ  (AX), CX
-	MOVQ  8(AX), DX
-	MOVQ  24(AX), BX
-	MOVQ  40(AX), SI
-	MOVL  $0x000000f0, DI
-	KMOVW DI, K1
-	MOVL  $0x00000f00, DI
-	KMOVW DI, K2
-	MOVL  $0x0000f000, DI
-	KMOVW DI, K3
+	MOVQ            a+0(FP), AX
+	MOVQ            (AX), CX
+	MOVQ            8(AX), DX
+	MOVQ            64(AX), BX
+	MOVL            $0x000000f0, SI
+	KMOVW           SI, K1
+	MOVL            $0x00000f00, SI
+	KMOVW           SI, K2
+	MOVL            $0x0000f000, SI
+	KMOVW           SI, K3
+	VPXORQ          Z0, Z0, Z0
+	VBROADCASTI32X4 1232(CX), Z5
+	MOVQ            $0xc200000000000000, SI
+	VPBROADCASTQ    SI, Z0
 
-loop:
-	MOVQ            16(AX), R10
-	VPXORQ          Z3, Z3, Z3
-	VPXORQ          Z4, Z4, Z4
-	VPXORQ          Z5, Z5, Z5
-	VPXORQ          Z9, Z9, Z9
-	VPXORQ          Z10, Z10, Z10
-	VPXORQ          Z11, Z11, Z11
-	VPXORQ          Z15, Z15, Z15
-	VPXORQ          Z16, Z16, Z16
-	VPXORQ          Z17, Z17, Z17
-	VPXORQ          Z21, Z21, Z21
-	VPXORQ          Z22, Z22, Z22
-	VPXORQ          Z23, Z23, Z23
-	VBROADCASTI32X4 1232(CX), Z24
-	MOVQ            56(AX), DI
-	DECQ            DI
-	MOVQ            DI, R8
-	SHLQ            $0x04, R8
-	ADDQ            CX, R8
-	MOVQ            64(AX), R9
-	ADDQ            $+256, R9
+round:
+	MOVQ 32(AX), SI
+	CMPQ SI, $0x40
+	JLE  rest
+	MOVQ $0x00000040, SI
+
+rest:
+	SHLQ $0x04, SI
+	MOVQ 24(AX), DI
+	XORQ R8, R8
 
 gather:
-	ADDQ            $0x10, R10
-	MOVL            (BX), R11
-	VBROADCASTI32X4 (R10)(R11*1), Z0
-	MOVL            8(BX), R11
-	VBROADCASTI32X4 (R10)(R11*1), K1, Z0
-	MOVL            16(BX), R11
-	VBROADCASTI32X4 (R10)(R11*1), K2, Z0
-	MOVL            24(BX), R11
-	VBROADCASTI32X4 (R10)(R11*1), K3, Z0
-	MOVL            32(BX), R11
-	VBROADCASTI32X4 (R10)(R11*1), Z6
-	MOVL            40(BX), R11
-	VBROADCASTI32X4 (R10)(R11*1), K1, Z6
-	MOVL            48(BX), R11
-	VBROADCASTI32X4 (R10)(R11*1), K2, Z6
-	MOVL            56(BX), R11
-	VBROADCASTI32X4 (R10)(R11*1), K3, Z6
-	MOVL            64(BX), R11
-	VBROADCASTI32X4 (R10)(R11*1), Z12
-	MOVL            72(BX), R11
-	VBROADCASTI32X4 (R10)(R11*1), K1, Z12
-	MOVL            80(BX), R11
-	VBROADCASTI32X4 (R10)(R11*1), K2, Z12
-	MOVL            88(BX), R11
-	VBROADCASTI32X4 (R10)(R11*1), K3, Z12
-	MOVL            96(BX), R11
-	VBROADCASTI32X4 (R10)(R11*1), Z18
-	MOVL            104(BX), R11
-	VBROADCASTI32X4 (R10)(R11*1), K1, Z18
-	MOVL            112(BX), R11
-	VBROADCASTI32X4 (R10)(R11*1), K2, Z18
-	MOVL            120(BX), R11
-	VBROADCASTI32X4 (R10)(R11*1), K3, Z18
-	CMPQ            DI, $0x01
-	JNE             whole
-	VMOVDQU64       640(DX), Z1
-	VMOVDQU64       704(DX), Z2
-	VMOVDQU64       768(DX), Z7
-	MOVQ            56(AX), R11
-	DECQ            R11
-	SHLQ            $0x04, R11
-	VPBROADCASTB    R11, Z8
-	VBROADCASTI64X4 (BX), Z13
-	VPERMB          Z13, Z1, Z13
-	VPSUBB          Z8, Z13, Z13
-	VPCMPUB         $0x05, Z13, Z2, K4
-	VPSUBB          Z13, Z7, K4, Z0
-	VBROADCASTI64X4 32(BX), Z13
-	VPERMB          Z13, Z1, Z13
-	VPSUBB          Z8, Z13, Z13
-	VPCMPUB         $0x05, Z13, Z2, K4
-	VPSUBB          Z13, Z7, K4, Z6
-	VBROADCASTI64X4 64(BX), Z13
-	VPERMB          Z13, Z1, Z13
-	VPSUBB          Z8, Z13, Z13
-	VPCMPUB         $0x05, Z13, Z2, K4
-	VPSUBB          Z13, Z7, K4, Z12
-	VBROADCASTI64X4 96(BX), Z13
-	VPERMB          Z13, Z1, Z13
-	VPSUBB          Z8, Z13, Z13
-	VPCMPUB         $0x05, Z13, Z2, K4
-	VPSUBB          Z13, Z7, K4, Z18
+	MOVL      (DI), R9
+	ADDQ      16(AX), R9
+	MOVL      8(DI), R10
+	ADDQ      16(AX), R10
+	MOVL      16(DI), R11
+	ADDQ      16(AX), R11
+	MOVL      24(DI), R12
+	ADDQ      16(AX), R12
+	VMOVDQA64 Z5, Z6
+	VPXORQ    Z1, Z1, Z1
+	VPXORQ    Z2, Z2, Z2
+	VPXORQ    Z3, Z3, Z3
+	LEAQ      3072(BX)(R8*1), R13
+	MOVQ      $0x00000010, R14
+	MOVQ      80(AX), R15
+	ADDQ      CX, R15
+	CMPQ      R14, 80(AX)
+	JEQ       final
 
 whole:
-	VMOVDQU64       Z0, (R9)
-	VMOVDQU64       Z6, 64(R9)
-	VMOVDQU64       Z12, 128(R9)
-	VMOVDQU64       Z18, 192(R9)
-	VBROADCASTI32X4 944(R8), Z1
-	VPXORQ          Z24, Z0, Z0
-	VPCLMULQDQ      $0x00, Z1, Z0, Z2
+	VBROADCASTI32X4 (R9)(R14*1), Z7
+	VBROADCASTI32X4 (R10)(R14*1), K1, Z7
+	VBROADCASTI32X4 (R11)(R14*1), K2, Z7
+	VBROADCASTI32X4 (R12)(R14*1), K3, Z7
+	VMOVDQU64       Z7, (R13)
+	VPXORQ          Z6, Z7, Z7
+	VPXORQ          Z6, Z6, Z6
+	VBROADCASTI32X4 944(R15), Z8
+	VPCLMULQDQ      $0x00, Z8, Z7, Z9
+	VPCLMULQDQ      $0x11, Z8, Z7, Z10
+	VPCLMULQDQ      $0x01, Z8, Z7, Z11
+	VPCLMULQDQ      $0x10, Z8, Z7, Z7
+	VPXORQ          Z9, Z1, Z1
+	VPXORQ          Z10, Z3, Z3
+	VPTERNLOGQ      $0x96, Z11, Z7, Z2
+	SUBQ            $0x10, R15
+	ADDQ            $0x10, R14
+	ADDQ            $0x00000400, R13
+	CMPQ            R14, 80(AX)
+	JNE             whole
+
+final:
+	VBROADCASTI32X4 (R9)(R14*1), Z7
+	VBROADCASTI32X4 (R10)(R14*1), K1, Z7
+	VBROADCASTI32X4 (R11)(R14*1), K2, Z7
+	VBROADCASTI32X4 (R12)(R14*1), K3, Z7
+	VPBROADCASTB    R14, Z8
+	VBROADCASTI64X4 (DI), Z9
+	VMOVDQU64       640(DX), Z10
+	VPERMB          Z9, Z10, Z9
+	VPSUBB          Z8, Z9, Z9
+	VMOVDQU64       704(DX), Z8
+	VPCMPUB         $0x05, Z9, Z8, K4
+	VMOVDQU64       768(DX), Z8
+	VPSUBB          Z9, Z8, K4, Z7
+	VMOVDQU64       Z7, (R13)
+	VPXORQ          Z6, Z7, Z7
+	VBROADCASTI32X4 944(R15), Z6
+	VPCLMULQDQ      $0x00, Z6, Z7, Z8
+	VPCLMULQDQ      $0x11, Z6, Z7, Z9
+	VPCLMULQDQ      $0x01, Z6, Z7, Z10
+	VPCLMULQDQ      $0x10, Z6, Z7, Z6
+	VPXORQ          Z8, Z1, Z1
+	VPXORQ          Z9, Z3, Z3
+	VPTERNLOGQ      $0x96, Z10, Z6, Z2
+	VPSLLDQ         $0x08, Z2, Z6
+	VPXORQ          Z6, Z1, Z1
+	VPSRLDQ         $0x08, Z2, Z2
 	VPXORQ          Z2, Z3, Z3
-	VPCLMULQDQ      $0x11, Z1, Z0, Z2
-	VPXORQ          Z2, Z5, Z5
-	VPCLMULQDQ      $0x01, Z1, Z0, Z2
-	VPCLMULQDQ      $0x10, Z1, Z0, Z0
-	VPTERNLOGQ      $0x96, Z2, Z0, Z4
-	VPXORQ          Z24, Z6, Z0
-	VPCLMULQDQ      $0x00, Z1, Z0, Z2
-	VPXORQ          Z2, Z9, Z9
-	VPCLMULQDQ      $0x11, Z1, Z0, Z2
-	VPXORQ          Z2, Z11, Z11
-	VPCLMULQDQ      $0x01, Z1, Z0, Z2
-	VPCLMULQDQ      $0x10, Z1, Z0, Z0
-	VPTERNLOGQ      $0x96, Z2, Z0, Z10
-	VPXORQ          Z24, Z12, Z0
-	VPCLMULQDQ      $0x00, Z1, Z0, Z2
-	VPXORQ          Z2, Z15, Z15
-	VPCLMULQDQ      $0x11, Z1, Z0, Z2
-	VPXORQ          Z2, Z17, Z17
-	VPCLMULQDQ      $0x01, Z1, Z0, Z2
-	VPCLMULQDQ      $0x10, Z1, Z0, Z0
-	VPTERNLOGQ      $0x96, Z2, Z0, Z16
-	VPXORQ          Z24, Z18, Z0
-	VPCLMULQDQ      $0x00, Z1, Z0, Z2
-	VPXORQ          Z2, Z21, Z21
-	VPCLMULQDQ      $0x11, Z1, Z0, Z2
-	VPXORQ          Z2, Z23, Z23
-	VPCLMULQDQ      $0x01, Z1, Z0, Z2
-	VPCLMULQDQ      $0x10, Z1, Z0, Z0
-	VPTERNLOGQ      $0x96, Z2, Z0, Z22
-	VPXORQ          Z24, Z24, Z24
-	SUBQ            $0x10, R8
-	ADDQ            $+256, R9
-	DECQ            DI
-	JNE             gather
-	MOVQ            $0xc200000000000000, DI
-	VPBROADCASTQ    DI, Z0
-	VPSLLDQ         $0x08, Z4, Z1
+	VPCLMULQDQ      $0x00, Z0, Z1, Z6
+	VPSHUFD         $0x4e, Z1, Z1
+	VPXORQ          Z6, Z1, Z1
+	VPCLMULQDQ      $0x00, Z0, Z1, Z6
+	VPSHUFD         $0x4e, Z1, Z1
+	VPXORQ          Z6, Z1, Z1
 	VPXORQ          Z1, Z3, Z3
-	VPSRLDQ         $0x08, Z4, Z4
-	VPXORQ          Z4, Z5, Z5
-	VPCLMULQDQ      $0x00, Z0, Z3, Z1
-	VPSHUFD         $0x4e, Z3, Z3
-	VPXORQ          Z1, Z3, Z3
-	VPCLMULQDQ      $0x00, Z0, Z3, Z1
-	VPSHUFD         $0x4e, Z3, Z3
-	VPXORQ          Z1, Z3, Z3
-	VPXORQ          Z3, Z5, Z5
-	VPSLLDQ         $0x08, Z10, Z1
-	VPXORQ          Z1, Z9, Z9
-	VPSRLDQ         $0x08, Z10, Z10
-	VPXORQ          Z10, Z11, Z11
-	VPCLMULQDQ      $0x00, Z0, Z9, Z1
-	VPSHUFD         $0x4e, Z9, Z9
-	VPXORQ          Z1, Z9, Z9
-	VPCLMULQDQ      $0x00, Z0, Z9, Z1
-	VPSHUFD         $0x4e, Z9, Z9
-	VPXORQ          Z1, Z9, Z9
-	VPXORQ          Z9, Z11, Z11
-	VPSLLDQ         $0x08, Z16, Z1
-	VPXORQ          Z1, Z15, Z15
-	VPSRLDQ         $0x08, Z16, Z16
-	VPXORQ          Z16, Z17, Z17
-	VPCLMULQDQ      $0x00, Z0, Z15, Z1
-	VPSHUFD         $0x4e, Z15, Z15
-	VPXORQ          Z1, Z15, Z15
-	VPCLMULQDQ      $0x00, Z0, Z15, Z1
-	VPSHUFD         $0x4e, Z15, Z15
-	VPXORQ          Z1, Z15, Z15
-	VPXORQ          Z15, Z17, Z17
-	VPSLLDQ         $0x08, Z22, Z1
-	VPXORQ          Z1, Z21, Z21
-	VPSRLDQ         $0x08, Z22, Z22
-	VPXORQ          Z22, Z23, Z23
-	VPCLMULQDQ      $0x00, Z0, Z21, Z1
-	VPSHUFD         $0x4e, Z21, Z21
-	VPXORQ          Z1, Z21, Z21
-	VPCLMULQDQ      $0x00, Z0, Z21, Z0
-	VPSHUFD         $0x4e, Z21, Z21
-	VPXORQ          Z0, Z21, Z21
-	VPXORQ          Z21, Z23, Z23
-	MOVQ            16(AX), R10
-	VBROADCASTI32X4 480(CX), Z1
-	VBROADCASTI32X4 1216(CX), Z7
-	MOVL            (BX), DI
-	VBROADCASTI32X4 (R10)(DI*1), Z0
-	MOVL            8(BX), DI
-	VBROADCASTI32X4 (R10)(DI*1), K1, Z0
-	MOVL            16(BX), DI
-	VBROADCASTI32X4 (R10)(DI*1), K2, Z0
-	MOVL            24(BX), DI
-	VBROADCASTI32X4 (R10)(DI*1), K3, Z0
-	VPXORQ          Z5, Z0, Z0
-	VPXORQ          Z7, Z0, Z2
-	VPXORQ          Z1, Z0, Z0
-	MOVL            32(BX), DI
-	VBROADCASTI32X4 (R10)(DI*1), Z6
-	MOVL            40(BX), DI
-	VBROADCASTI32X4 (R10)(DI*1), K1, Z6
-	MOVL            48(BX), DI
-	VBROADCASTI32X4 (R10)(DI*1), K2, Z6
-	MOVL            56(BX), DI
-	VBROADCASTI32X4 (R10)(DI*1), K3, Z6
-	VPXORQ          Z11, Z6, Z6
-	VPXORQ          Z7, Z6, Z8
-	VPXORQ          Z1, Z6, Z6
-	MOVL            64(BX), DI
-	VBROADCASTI32X4 (R10)(DI*1), Z12
-	MOVL            72(BX), DI
-	VBROADCASTI32X4 (R10)(DI*1), K1, Z12
-	MOVL            80(BX), DI
-	VBROADCASTI32X4 (R10)(DI*1), K2, Z12
-	MOVL            88(BX), DI
-	VBROADCASTI32X4 (R10)(DI*1), K3, Z12
-	VPXORQ          Z17, Z12, Z12
-	VPXORQ          Z7, Z12, Z14
-	VPXORQ          Z1, Z12, Z12
-	MOVL            96(BX), DI
-	VBROADCASTI32X4 (R10)(DI*1), Z18
-	MOVL            104(BX), DI
-	VBROADCASTI32X4 (R10)(DI*1), K1, Z18
-	MOVL            112(BX), DI
-	VBROADCASTI32X4 (R10)(DI*1), K2, Z18
-	MOVL            120(BX), DI
-	VBROADCASTI32X4 (R10)(DI*1), K3, Z18
-	VPXORQ          Z23, Z18, Z18
-	VPXORQ          Z7, Z18, Z20
-	VPXORQ          Z1, Z18, Z18
-	VBROADCASTI32X4 496(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 512(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 528(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 544(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 560(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 576(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 592(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 608(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 624(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 640(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 656(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 672(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 688(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 704(CX), Z19
-	VBROADCASTI32X4 480(CX), Z24
-	VAESENCLAST     Z19, Z0, Z1
-	VPTERNLOGQ      $0x96, Z1, Z24, Z2
-	VAESENCLAST     Z19, Z6, Z7
-	VPTERNLOGQ      $0x96, Z7, Z24, Z8
-	VAESENCLAST     Z19, Z12, Z13
-	VPTERNLOGQ      $0x96, Z13, Z24, Z14
-	VAESENCLAST     Z19, Z18, Z19
-	VPTERNLOGQ      $0x96, Z19, Z24, Z20
-	VPXORQ          Z3, Z3, Z3
+	VBROADCASTI32X4 (R9), Z6
+	VBROADCASTI32X4 (R10), K1, Z6
+	VBROADCASTI32X4 (R11), K2, Z6
+	VBROADCASTI32X4 (R12), K3, Z6
+	VPXORQ          Z6, Z3, Z3
+	VMOVDQU64       Z3, (BX)(R8*1)
+	ADDQ            $0x20, DI
+	ADDQ            $0x40, R8
+	CMPQ            R8, SI
+	JL              gather
+	MOVQ            DI, 24(AX)
+	XORQ            DI, DI
+
+head:
+	VBROADCASTI32X4 480(CX), Z6
+	VMOVDQU64       (BX)(DI*1), Z8
+	VPXORQ          Z6, Z8, Z7
+	VMOVDQU64       64(BX)(DI*1), Z10
+	VPXORQ          Z6, Z10, Z9
+	VMOVDQU64       128(BX)(DI*1), Z12
+	VPXORQ          Z6, Z12, Z11
+	VMOVDQU64       192(BX)(DI*1), Z13
+	VPXORQ          Z6, Z13, Z6
+	VBROADCASTI32X4 496(CX), Z14
+	VAESENC         Z14, Z7, Z7
+	VAESENC         Z14, Z9, Z9
+	VAESENC         Z14, Z11, Z11
+	VAESENC         Z14, Z6, Z6
+	VBROADCASTI32X4 512(CX), Z14
+	VAESENC         Z14, Z7, Z7
+	VAESENC         Z14, Z9, Z9
+	VAESENC         Z14, Z11, Z11
+	VAESENC         Z14, Z6, Z6
+	VBROADCASTI32X4 528(CX), Z14
+	VAESENC         Z14, Z7, Z7
+	VAESENC         Z14, Z9, Z9
+	VAESENC         Z14, Z11, Z11
+	VAESENC         Z14, Z6, Z6
+	VBROADCASTI32X4 544(CX), Z14
+	VAESENC         Z14, Z7, Z7
+	VAESENC         Z14, Z9, Z9
+	VAESENC         Z14, Z11, Z11
+	VAESENC         Z14, Z6, Z6
+	VBROADCASTI32X4 560(CX), Z14
+	VAESENC         Z14, Z7, Z7
+	VAESENC         Z14, Z9, Z9
+	VAESENC         Z14, Z11, Z11
+	VAESENC         Z14, Z6, Z6
+	VBROADCASTI32X4 576(CX), Z14
+	VAESENC         Z14, Z7, Z7
+	VAESENC         Z14, Z9, Z9
+	VAESENC         Z14, Z11, Z11
+	VAESENC         Z14, Z6, Z6
+	VBROADCASTI32X4 592(CX), Z14
+	VAESENC         Z14, Z7, Z7
+	VAESENC         Z14, Z9, Z9
+	VAESENC         Z14, Z11, Z11
+	VAESENC         Z14, Z6, Z6
+	VBROADCASTI32X4 608(CX), Z14
+	VAESENC         Z14, Z7, Z7
+	VAESENC         Z14, Z9, Z9
+	VAESENC         Z14, Z11, Z11
+	VAESENC         Z14, Z6, Z6
+	VBROADCASTI32X4 624(CX), Z14
+	VAESENC         Z14, Z7, Z7
+	VAESENC         Z14, Z9, Z9
+	VAESENC         Z14, Z11, Z11
+	VAESENC         Z14, Z6, Z6
+	VBROADCASTI32X4 640(CX), Z14
+	VAESENC         Z14, Z7, Z7
+	VAESENC         Z14, Z9, Z9
+	VAESENC         Z14, Z11, Z11
+	VAESENC         Z14, Z6, Z6
+	VBROADCASTI32X4 656(CX), Z14
+	VAESENC         Z14, Z7, Z7
+	VAESENC         Z14, Z9, Z9
+	VAESENC         Z14, Z11, Z11
+	VAESENC         Z14, Z6, Z6
+	VBROADCASTI32X4 672(CX), Z14
+	VAESENC         Z14, Z7, Z7
+	VAESENC         Z14, Z9, Z9
+	VAESENC         Z14, Z11, Z11
+	VAESENC         Z14, Z6, Z6
+	VBROADCASTI32X4 688(CX), Z14
+	VAESENC         Z14, Z7, Z7
+	VAESENC         Z14, Z9, Z9
+	VAESENC         Z14, Z11, Z11
+	VAESENC         Z14, Z6, Z6
+	VBROADCASTI32X4 1216(CX), Z14
+	VBROADCASTI32X4 480(CX), Z15
+	VBROADCASTI32X4 704(CX), Z16
+	VPXORQ          Z15, Z14, Z14
+	VAESENCLAST     Z16, Z7, Z7
+	VMOVDQU64       Z7, 1024(BX)(DI*1)
+	VPTERNLOGQ      $0x96, Z14, Z7, Z8
+	VMOVDQU64       Z8, (BX)(DI*1)
+	VAESENCLAST     Z16, Z9, Z9
+	VMOVDQU64       Z9, 1088(BX)(DI*1)
+	VPTERNLOGQ      $0x96, Z14, Z9, Z10
+	VMOVDQU64       Z10, 64(BX)(DI*1)
+	VAESENCLAST     Z16, Z11, Z11
+	VMOVDQU64       Z11, 1152(BX)(DI*1)
+	VPTERNLOGQ      $0x96, Z14, Z11, Z12
+	VMOVDQU64       Z12, 128(BX)(DI*1)
+	VAESENCLAST     Z16, Z6, Z6
+	VMOVDQU64       Z6, 1216(BX)(DI*1)
+	VPTERNLOGQ      $0x96, Z14, Z6, Z13
+	VMOVDQU64       Z13, 192(BX)(DI*1)
+	ADDQ            $0x00000100, DI
+	CMPQ            DI, SI
+	JL              head
 	VPXORQ          Z4, Z4, Z4
-	VPXORQ          Z5, Z5, Z5
-	VPXORQ          Z9, Z9, Z9
-	VPXORQ          Z10, Z10, Z10
-	VPXORQ          Z11, Z11, Z11
-	VPXORQ          Z15, Z15, Z15
-	VPXORQ          Z16, Z16, Z16
-	VPXORQ          Z17, Z17, Z17
-	VPXORQ          Z21, Z21, Z21
-	VPXORQ          Z22, Z22, Z22
-	VPXORQ          Z23, Z23, Z23
-	VBROADCASTI32X4 1232(CX), Z24
-	MOVQ            56(AX), DI
-	DECQ            DI
-	MOVQ            DI, R8
-	SHLQ            $0x04, R8
-	ADDQ            CX, R8
-	MOVQ            64(AX), R9
-	ADDQ            $+256, R9
-	XORQ            R10, R10
-	VPXORQ          Z25, Z25, Z25
+	LEAQ            3072(BX), DI
+	MOVQ            56(AX), R8
+	DECQ            R8
 
 stream:
-	VBROADCASTI32X4 1136(DX), Z0
-	VPADDQ          Z0, Z25, Z25
-	ADDQ            $0x10, R10
-	VPXORQ          Z25, Z2, Z0
-	VPXORQ          Z25, Z8, Z6
-	VPXORQ          Z25, Z14, Z12
-	VPXORQ          Z25, Z20, Z18
-	VBROADCASTI32X4 496(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 512(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 528(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 544(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 560(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 576(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 592(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 608(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 624(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 640(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 656(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 672(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 688(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 704(CX), Z26
-	VPXORQ          (R9), Z26, Z27
-	VAESENCLAST     Z27, Z0, Z0
-	VPXORQ          64(R9), Z26, Z27
-	VAESENCLAST     Z27, Z6, Z6
-	VPXORQ          128(R9), Z26, Z27
-	VAESENCLAST     Z27, Z12, Z12
-	VPXORQ          192(R9), Z26, Z26
-	VAESENCLAST     Z26, Z18, Z18
-	VBROADCASTI32X4 944(R8), Z26
-	VPXORQ          Z24, Z0, Z27
-	VPCLMULQDQ      $0x00, Z26, Z27, Z28
-	VPXORQ          Z28, Z3, Z3
-	VPCLMULQDQ      $0x11, Z26, Z27, Z28
-	VPXORQ          Z28, Z5, Z5
-	VPCLMULQDQ      $0x01, Z26, Z27, Z28
-	VPCLMULQDQ      $0x10, Z26, Z27, Z27
-	VPTERNLOGQ      $0x96, Z28, Z27, Z4
-	VPXORQ          Z24, Z6, Z27
-	VPCLMULQDQ      $0x00, Z26, Z27, Z28
-	VPXORQ          Z28, Z9, Z9
-	VPCLMULQDQ      $0x11, Z26, Z27, Z28
-	VPXORQ          Z28, Z11, Z11
-	VPCLMULQDQ      $0x01, Z26, Z27, Z28
-	VPCLMULQDQ      $0x10, Z26, Z27, Z27
-	VPTERNLOGQ      $0x96, Z28, Z27, Z10
-	VPXORQ          Z24, Z12, Z27
-	VPCLMULQDQ      $0x00, Z26, Z27, Z28
-	VPXORQ          Z28, Z15, Z15
-	VPCLMULQDQ      $0x11, Z26, Z27, Z28
-	VPXORQ          Z28, Z17, Z17
-	VPCLMULQDQ      $0x01, Z26, Z27, Z28
-	VPCLMULQDQ      $0x10, Z26, Z27, Z27
-	VPTERNLOGQ      $0x96, Z28, Z27, Z16
-	VPXORQ          Z24, Z18, Z27
-	VPCLMULQDQ      $0x00, Z26, Z27, Z28
-	VPXORQ          Z28, Z21, Z21
-	VPCLMULQDQ      $0x11, Z26, Z27, Z28
-	VPXORQ          Z28, Z23, Z23
-	VPCLMULQDQ      $0x01, Z26, Z27, Z28
-	VPCLMULQDQ      $0x10, Z26, Z27, Z26
-	VPTERNLOGQ      $0x96, Z28, Z26, Z22
-	VPXORQ          Z24, Z24, Z24
-	SUBQ            $0x10, R8
-	ADDQ            $+256, R9
-	MOVQ            56(AX), R11
-	SHLQ            $0x04, R11
-	LEAQ            (SI)(R10*1), R12
-	VEXTRACTI32X4   $0x00, Z0, (R12)
-	ADDQ            R11, R12
-	VEXTRACTI32X4   $0x01, Z0, (R12)
-	ADDQ            R11, R12
-	VEXTRACTI32X4   $0x02, Z0, (R12)
-	ADDQ            R11, R12
-	VEXTRACTI32X4   $0x03, Z0, (R12)
-	ADDQ            R11, R12
-	VEXTRACTI32X4   $0x00, Z6, (R12)
-	ADDQ            R11, R12
-	VEXTRACTI32X4   $0x01, Z6, (R12)
-	ADDQ            R11, R12
-	VEXTRACTI32X4   $0x02, Z6, (R12)
-	ADDQ            R11, R12
-	VEXTRACTI32X4   $0x03, Z6, (R12)
-	ADDQ            R11, R12
-	VEXTRACTI32X4   $0x00, Z12, (R12)
-	ADDQ            R11, R12
-	VEXTRACTI32X4   $0x01, Z12, (R12)
-	ADDQ            R11, R12
-	VEXTRACTI32X4   $0x02, Z12, (R12)
-	ADDQ            R11, R12
-	VEXTRACTI32X4   $0x03, Z12, (R12)
-	ADDQ            R11, R12
-	VEXTRACTI32X4   $0x00, Z18, (R12)
-	ADDQ            R11, R12
-	VEXTRACTI32X4   $0x01, Z18, (R12)
-	ADDQ            R11, R12
-	VEXTRACTI32X4   $0x02, Z18, (R12)
-	ADDQ            R11, R12
-	VEXTRACTI32X4   $0x03, Z18, (R12)
-	DECQ            DI
+	VBROADCASTI32X4 1136(DX), Z6
+	VPADDQ          Z6, Z4, Z4
+	XORQ            R9, R9
+
+streams:
+	VPXORQ          (BX)(R9*1), Z4, Z6
+	VPXORQ          64(BX)(R9*1), Z4, Z7
+	VPXORQ          128(BX)(R9*1), Z4, Z8
+	VPXORQ          192(BX)(R9*1), Z4, Z9
+	VBROADCASTI32X4 496(CX), Z10
+	VAESENC         Z10, Z6, Z6
+	VAESENC         Z10, Z7, Z7
+	VAESENC         Z10, Z8, Z8
+	VAESENC         Z10, Z9, Z9
+	VBROADCASTI32X4 512(CX), Z10
+	VAESENC         Z10, Z6, Z6
+	VAESENC         Z10, Z7, Z7
+	VAESENC         Z10, Z8, Z8
+	VAESENC         Z10, Z9, Z9
+	VBROADCASTI32X4 528(CX), Z10
+	VAESENC         Z10, Z6, Z6
+	VAESENC         Z10, Z7, Z7
+	VAESENC         Z10, Z8, Z8
+	VAESENC         Z10, Z9, Z9
+	VBROADCASTI32X4 544(CX), Z10
+	VAESENC         Z10, Z6, Z6
+	VAESENC         Z10, Z7, Z7
+	VAESENC         Z10, Z8, Z8
+	VAESENC         Z10, Z9, Z9
+	VBROADCASTI32X4 560(CX), Z10
+	VAESENC         Z10, Z6, Z6
+	VAESENC         Z10, Z7, Z7
+	VAESENC         Z10, Z8, Z8
+	VAESENC         Z10, Z9, Z9
+	VBROADCASTI32X4 576(CX), Z10
+	VAESENC         Z10, Z6, Z6
+	VAESENC         Z10, Z7, Z7
+	VAESENC         Z10, Z8, Z8
+	VAESENC         Z10, Z9, Z9
+	VBROADCASTI32X4 592(CX), Z10
+	VAESENC         Z10, Z6, Z6
+	VAESENC         Z10, Z7, Z7
+	VAESENC         Z10, Z8, Z8
+	VAESENC         Z10, Z9, Z9
+	VBROADCASTI32X4 608(CX), Z10
+	VAESENC         Z10, Z6, Z6
+	VAESENC         Z10, Z7, Z7
+	VAESENC         Z10, Z8, Z8
+	VAESENC         Z10, Z9, Z9
+	VBROADCASTI32X4 624(CX), Z10
+	VAESENC         Z10, Z6, Z6
+	VAESENC         Z10, Z7, Z7
+	VAESENC         Z10, Z8, Z8
+	VAESENC         Z10, Z9, Z9
+	VBROADCASTI32X4 640(CX), Z10
+	VAESENC         Z10, Z6, Z6
+	VAESENC         Z10, Z7, Z7
+	VAESENC         Z10, Z8, Z8
+	VAESENC         Z10, Z9, Z9
+	VBROADCASTI32X4 656(CX), Z10
+	VAESENC         Z10, Z6, Z6
+	VAESENC         Z10, Z7, Z7
+	VAESENC         Z10, Z8, Z8
+	VAESENC         Z10, Z9, Z9
+	VBROADCASTI32X4 672(CX), Z10
+	VAESENC         Z10, Z6, Z6
+	VAESENC         Z10, Z7, Z7
+	VAESENC         Z10, Z8, Z8
+	VAESENC         Z10, Z9, Z9
+	VBROADCASTI32X4 688(CX), Z10
+	VAESENC         Z10, Z6, Z6
+	VAESENC         Z10, Z7, Z7
+	VAESENC         Z10, Z8, Z8
+	VAESENC         Z10, Z9, Z9
+	VBROADCASTI32X4 704(CX), Z10
+	VPXORQ          (DI)(R9*1), Z10, Z11
+	VAESENCLAST     Z11, Z6, Z6
+	VMOVDQU64       Z6, (DI)(R9*1)
+	VPXORQ          64(DI)(R9*1), Z10, Z6
+	VAESENCLAST     Z6, Z7, Z7
+	VMOVDQU64       Z7, 64(DI)(R9*1)
+	VPXORQ          128(DI)(R9*1), Z10, Z6
+	VAESENCLAST     Z6, Z8, Z8
+	VMOVDQU64       Z8, 128(DI)(R9*1)
+	VPXORQ          192(DI)(R9*1), Z10, Z6
+	VAESENCLAST     Z6, Z9, Z9
+	VMOVDQU64       Z9, 192(DI)(R9*1)
+	ADDQ            $0x00000100, R9
+	CMPQ            R9, SI
+	JL              streams
+	ADDQ            $0x00000400, DI
+	DECQ            R8
 	JNE             stream
-	MOVQ            $0xc200000000000000, DI
-	VPBROADCASTQ    DI, Z0
-	VPSLLDQ         $0x08, Z4, Z2
+	XORQ            DI, DI
+
+tail:
+	VMOVDQA64 Z5, Z6
+	VPXORQ    Z1, Z1, Z1
+	VPXORQ    Z2, Z2, Z2
+	VPXORQ    Z3, Z3, Z3
+	LEAQ      3072(BX)(DI*1), R8
+	MOVQ      80(AX), R9
+	ADDQ      CX, R9
+	MOVQ      56(AX), R10
+	DECQ      R10
+
+tails:
+	VPXORQ          (R8), Z6, Z7
+	VPXORQ          Z6, Z6, Z6
+	VBROADCASTI32X4 944(R9), Z8
+	VPCLMULQDQ      $0x00, Z8, Z7, Z9
+	VPCLMULQDQ      $0x11, Z8, Z7, Z10
+	VPCLMULQDQ      $0x01, Z8, Z7, Z11
+	VPCLMULQDQ      $0x10, Z8, Z7, Z7
+	VPXORQ          Z9, Z1, Z1
+	VPXORQ          Z10, Z3, Z3
+	VPTERNLOGQ      $0x96, Z11, Z7, Z2
+	SUBQ            $0x10, R9
+	ADDQ            $0x00000400, R8
+	DECQ            R10
+	JNE             tails
+	VPSLLDQ         $0x08, Z2, Z6
+	VPXORQ          Z6, Z1, Z1
+	VPSRLDQ         $0x08, Z2, Z2
 	VPXORQ          Z2, Z3, Z3
-	VPSRLDQ         $0x08, Z4, Z4
-	VPXORQ          Z4, Z5, Z5
-	VPCLMULQDQ      $0x00, Z0, Z3, Z2
-	VPSHUFD         $0x4e, Z3, Z3
-	VPXORQ          Z2, Z3, Z3
-	VPCLMULQDQ      $0x00, Z0, Z3, Z2
-	VPSHUFD         $0x4e, Z3, Z3
-	VPXORQ          Z2, Z3, Z3
-	VPXORQ          Z3, Z5, Z5
-	VPSLLDQ         $0x08, Z10, Z2
-	VPXORQ          Z2, Z9, Z9
-	VPSRLDQ         $0x08, Z10, Z10
-	VPXORQ          Z10, Z11, Z11
-	VPCLMULQDQ      $0x00, Z0, Z9, Z2
-	VPSHUFD         $0x4e, Z9, Z9
-	VPXORQ          Z2, Z9, Z9
-	VPCLMULQDQ      $0x00, Z0, Z9, Z2
-	VPSHUFD         $0x4e, Z9, Z9
-	VPXORQ          Z2, Z9, Z9
-	VPXORQ          Z9, Z11, Z11
-	VPSLLDQ         $0x08, Z16, Z2
-	VPXORQ          Z2, Z15, Z15
-	VPSRLDQ         $0x08, Z16, Z16
-	VPXORQ          Z16, Z17, Z17
-	VPCLMULQDQ      $0x00, Z0, Z15, Z2
-	VPSHUFD         $0x4e, Z15, Z15
-	VPXORQ          Z2, Z15, Z15
-	VPCLMULQDQ      $0x00, Z0, Z15, Z2
-	VPSHUFD         $0x4e, Z15, Z15
-	VPXORQ          Z2, Z15, Z15
-	VPXORQ          Z15, Z17, Z17
-	VPSLLDQ         $0x08, Z22, Z2
-	VPXORQ          Z2, Z21, Z21
-	VPSRLDQ         $0x08, Z22, Z22
-	VPXORQ          Z22, Z23, Z23
-	VPCLMULQDQ      $0x00, Z0, Z21, Z2
-	VPSHUFD         $0x4e, Z21, Z21
-	VPXORQ          Z2, Z21, Z21
-	VPCLMULQDQ      $0x00, Z0, Z21, Z0
-	VPSHUFD         $0x4e, Z21, Z21
-	VPXORQ          Z0, Z21, Z21
-	VPXORQ          Z21, Z23, Z23
-	VPXORQ          Z5, Z1, Z0
-	VPXORQ          Z11, Z7, Z6
-	VPXORQ          Z17, Z13, Z12
-	VPXORQ          Z23, Z19, Z18
-	XORQ            R10, R10
-	MOVQ            56(AX), DI
-	SHLQ            $0x04, DI
-	LEAQ            (SI)(R10*1), R8
-	VEXTRACTI32X4   $0x00, Z0, (R8)
-	ADDQ            DI, R8
-	VEXTRACTI32X4   $0x01, Z0, (R8)
-	ADDQ            DI, R8
-	VEXTRACTI32X4   $0x02, Z0, (R8)
-	ADDQ            DI, R8
-	VEXTRACTI32X4   $0x03, Z0, (R8)
-	ADDQ            DI, R8
-	VEXTRACTI32X4   $0x00, Z6, (R8)
-	ADDQ            DI, R8
-	VEXTRACTI32X4   $0x01, Z6, (R8)
-	ADDQ            DI, R8
-	VEXTRACTI32X4   $0x02, Z6, (R8)
-	ADDQ            DI, R8
-	VEXTRACTI32X4   $0x03, Z6, (R8)
-	ADDQ            DI, R8
-	VEXTRACTI32X4   $0x00, Z12, (R8)
-	ADDQ            DI, R8
-	VEXTRACTI32X4   $0x01, Z12, (R8)
-	ADDQ            DI, R8
-	VEXTRACTI32X4   $0x02, Z12, (R8)
-	ADDQ            DI, R8
-	VEXTRACTI32X4   $0x03, Z12, (R8)
-	ADDQ            DI, R8
-	VEXTRACTI32X4   $0x00, Z18, (R8)
-	ADDQ            DI, R8
-	VEXTRACTI32X4   $0x01, Z18, (R8)
-	ADDQ            DI, R8
-	VEXTRACTI32X4   $0x02, Z18, (R8)
-	ADDQ            DI, R8
-	VEXTRACTI32X4   $0x03, Z18, (R8)
-	MOVQ            56(AX), DI
-	SHLQ            $0x08, DI
-	ADDQ            DI, SI
-	ADDQ            $+128, BX
-	SUBQ            $0x10, 32(AX)
-	JNE             loop
+	VPCLMULQDQ      $0x00, Z0, Z1, Z6
+	VPSHUFD         $0x4e, Z1, Z1
+	VPXORQ          Z6, Z1, Z1
+	VPCLMULQDQ      $0x00, Z0, Z1, Z6
+	VPSHUFD         $0x4e, Z1, Z1
+	VPXORQ          Z6, Z1, Z1
+	VPXORQ          Z1, Z3, Z3
+	VPXORQ          1024(BX)(DI*1), Z3, Z3
+	VMOVDQU64       Z3, 2048(BX)(DI*1)
+	ADDQ            $0x40, DI
+	CMPQ            DI, SI
+	JL              tail
+	MOVQ            40(AX), DI
+	MOVQ            56(AX), R8
+	SHLQ            $0x04, R8
+	XORQ            R9, R9
+
+write:
+	LEAQ 2048(BX)(R9*1), R10
+	MOVQ 56(AX), R11
+
+writes:
+	VMOVDQU64     (R10), Z6
+	MOVQ          DI, R12
+	VEXTRACTI32X4 $0x00, Z6, (R12)
+	ADDQ          R8, R12
+	VEXTRACTI32X4 $0x01, Z6, (R12)
+	ADDQ          R8, R12
+	VEXTRACTI32X4 $0x02, Z6, (R12)
+	ADDQ          R8, R12
+	VEXTRACTI32X4 $0x03, Z6, (R12)
+	ADDQ          $0x00000400, R10
+	ADDQ          $0x10, DI
+	DECQ          R11
+	JNE           writes
+	LEAQ          (DI)(R8*2), DI
+	ADDQ          R8, DI
+	ADDQ          $0x40, R9
+	CMPQ          R9, SI
+	JL            write
+	MOVQ          DI, 40(AX)
+	SHRQ          $0x04, SI
+	SUBQ          SI, 32(AX)
+	JNE           round
 	VZEROUPPER
 	RET

@@ -7,859 +7,443 @@
 // func longTextAVX512(a *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VL
 TEXT ·longTextAVX512(SB), NOSPLIT, $0-8
-	MOVQ  a+0(FP), AX
-	MOVQ  (AX), CX
-	MOVQ  8(AX), DX
-	MOVQ  24(AX), BX
-	MOVQ  40(AX), SI
-	MOVQ  48(AX), DI
-	MOVL  $0x000000f0, R8
-	KMOVW R8, K1
-	MOVL  $0x00000f00, R8
-	KMOVW R8, K2
-	MOVL  $0x0000f000, R8
-	KMOVW R8, K3
+	MOVQ            a+0(FP), AX
+	MOVQ            (AX), CX
+	MOVQ            8(AX), DX
+	MOVQ            64(AX), BX
+	MOVL            $0x000000f0, SI
+	KMOVW           SI, K1
+	MOVL            $0x00000f00, SI
+	KMOVW           SI, K2
+	MOVL            $0x0000f000, SI
+	KMOVW           SI, K3
+	VPXORQ          Z0, Z0, Z0
+	VBROADCASTI32X4 1232(CX), Z2
+	MOVQ            $0xc200000000000000, SI
+	VPBROADCASTQ    SI, Z1
 
-loop:
-	MOVQ            16(AX), R11
-	VPXORQ          Z3, Z3, Z3
-	VPXORQ          Z4, Z4, Z4
-	VPXORQ          Z5, Z5, Z5
-	VPXORQ          Z9, Z9, Z9
-	VPXORQ          Z10, Z10, Z10
-	VPXORQ          Z11, Z11, Z11
-	VPXORQ          Z15, Z15, Z15
-	VPXORQ          Z16, Z16, Z16
-	VPXORQ          Z17, Z17, Z17
-	VPXORQ          Z21, Z21, Z21
-	VPXORQ          Z22, Z22, Z22
-	VPXORQ          Z23, Z23, Z23
-	VBROADCASTI32X4 1232(CX), Z24
-	MOVQ            56(AX), R8
-	DECQ            R8
-	MOVQ            R8, R9
-	SHLQ            $0x04, R9
-	ADDQ            CX, R9
-	MOVQ            64(AX), R10
-	ADDQ            $+256, R10
+round:
+	MOVQ 32(AX), SI
+	CMPQ SI, $0x40
+	JLE  rest
+	MOVQ $0x00000040, SI
+
+rest:
+	SHLQ $0x04, SI
+	MOVQ 24(AX), DI
+	XORQ R8, R8
 
 gather:
-	ADDQ            $0x10, R11
-	MOVL            (BX), R12
-	VBROADCASTI32X4 (R11)(R12*1), Z0
-	MOVL            8(BX), R12
-	VBROADCASTI32X4 (R11)(R12*1), K1, Z0
-	MOVL            16(BX), R12
-	VBROADCASTI32X4 (R11)(R12*1), K2, Z0
-	MOVL            24(BX), R12
-	VBROADCASTI32X4 (R11)(R12*1), K3, Z0
-	MOVL            32(BX), R12
-	VBROADCASTI32X4 (R11)(R12*1), Z6
-	MOVL            40(BX), R12
-	VBROADCASTI32X4 (R11)(R12*1), K1, Z6
-	MOVL            48(BX), R12
-	VBROADCASTI32X4 (R11)(R12*1), K2, Z6
-	MOVL            56(BX), R12
-	VBROADCASTI32X4 (R11)(R12*1), K3, Z6
-	MOVL            64(BX), R12
-	VBROADCASTI32X4 (R11)(R12*1), Z12
-	MOVL            72(BX), R12
-	VBROADCASTI32X4 (R11)(R12*1), K1, Z12
-	MOVL            80(BX), R12
-	VBROADCASTI32X4 (R11)(R12*1), K2, Z12
-	MOVL            88(BX), R12
-	VBROADCASTI32X4 (R11)(R12*1), K3, Z12
-	MOVL            96(BX), R12
-	VBROADCASTI32X4 (R11)(R12*1), Z18
-	MOVL            104(BX), R12
-	VBROADCASTI32X4 (R11)(R12*1), K1, Z18
-	MOVL            112(BX), R12
-	VBROADCASTI32X4 (R11)(R12*1), K2, Z18
-	MOVL            120(BX), R12
-	VBROADCASTI32X4 (R11)(R12*1), K3, Z18
-	CMPQ            R8, $0x01
-	JNE             whole
-	VMOVDQU64       640(DX), Z2
-	VMOVDQU64       704(DX), Z8
-	VMOVDQU64       768(DX), Z14
-	MOVQ            56(AX), R12
-	DECQ            R12
-	SHLQ            $0x04, R12
-	VPBROADCASTB    R12, Z20
-	VBROADCASTI64X4 (BX), Z26
-	VPERMB          Z26, Z2, Z26
-	VPSUBB          Z20, Z26, Z26
-	VPCMPUB         $0x05, Z26, Z8, K4
-	VPSUBB          Z26, Z14, K4, Z0
-	VBROADCASTI64X4 32(BX), Z26
-	VPERMB          Z26, Z2, Z26
-	VPSUBB          Z20, Z26, Z26
-	VPCMPUB         $0x05, Z26, Z8, K4
-	VPSUBB          Z26, Z14, K4, Z6
-	VBROADCASTI64X4 64(BX), Z26
-	VPERMB          Z26, Z2, Z26
-	VPSUBB          Z20, Z26, Z26
-	VPCMPUB         $0x05, Z26, Z8, K4
-	VPSUBB          Z26, Z14, K4, Z12
-	VBROADCASTI64X4 96(BX), Z26
-	VPERMB          Z26, Z2, Z26
-	VPSUBB          Z20, Z26, Z26
-	VPCMPUB         $0x05, Z26, Z8, K4
-	VPSUBB          Z26, Z14, K4, Z18
+	MOVL      (DI), R9
+	ADDQ      16(AX), R9
+	MOVL      8(DI), R10
+	ADDQ      16(AX), R10
+	MOVL      16(DI), R11
+	ADDQ      16(AX), R11
+	MOVL      24(DI), R12
+	ADDQ      16(AX), R12
+	VMOVDQA64 Z2, Z6
+	VPXORQ    Z3, Z3, Z3
+	VPXORQ    Z4, Z4, Z4
+	VPXORQ    Z5, Z5, Z5
+	LEAQ      3072(BX)(R8*1), R13
+	MOVQ      $0x00000010, R14
+	MOVQ      80(AX), R15
+	ADDQ      CX, R15
+	CMPQ      R14, 80(AX)
+	JEQ       final
 
 whole:
-	VMOVDQU64       Z0, (R10)
-	VMOVDQU64       Z6, 64(R10)
-	VMOVDQU64       Z12, 128(R10)
-	VMOVDQU64       Z18, 192(R10)
-	VBROADCASTI32X4 944(R9), Z2
-	VPXORQ          Z24, Z0, Z0
-	VPCLMULQDQ      $0x00, Z2, Z0, Z8
+	VBROADCASTI32X4 (R9)(R14*1), Z7
+	VBROADCASTI32X4 (R10)(R14*1), K1, Z7
+	VBROADCASTI32X4 (R11)(R14*1), K2, Z7
+	VBROADCASTI32X4 (R12)(R14*1), K3, Z7
+	VPSUBB          832(DX), Z7, Z8
+	VPMAXUB         Z8, Z0, Z0
+	VMOVDQU64       Z7, (R13)
+	VPXORQ          Z6, Z7, Z7
+	VPXORQ          Z6, Z6, Z6
+	VBROADCASTI32X4 944(R15), Z8
+	VPCLMULQDQ      $0x00, Z8, Z7, Z10
+	VPCLMULQDQ      $0x11, Z8, Z7, Z11
+	VPCLMULQDQ      $0x01, Z8, Z7, Z12
+	VPCLMULQDQ      $0x10, Z8, Z7, Z7
+	VPXORQ          Z10, Z3, Z3
+	VPXORQ          Z11, Z5, Z5
+	VPTERNLOGQ      $0x96, Z12, Z7, Z4
+	SUBQ            $0x10, R15
+	ADDQ            $0x10, R14
+	ADDQ            $0x00000400, R13
+	CMPQ            R14, 80(AX)
+	JNE             whole
+
+final:
+	VBROADCASTI32X4 (R9)(R14*1), Z7
+	VBROADCASTI32X4 (R10)(R14*1), K1, Z7
+	VBROADCASTI32X4 (R11)(R14*1), K2, Z7
+	VBROADCASTI32X4 (R12)(R14*1), K3, Z7
+	VPBROADCASTB    R14, Z8
+	VBROADCASTI64X4 (DI), Z10
+	VMOVDQU64       640(DX), Z11
+	VPERMB          Z10, Z11, Z10
+	VPSUBB          Z8, Z10, Z10
+	VMOVDQU64       704(DX), Z8
+	VPCMPUB         $0x05, Z10, Z8, K4
+	KNOTQ           K4, K5
+	VPSUBB.Z        832(DX), Z7, K5, Z8
+	VPMAXUB         Z8, Z0, Z0
+	VMOVDQU64       768(DX), Z8
+	VPSUBB          Z10, Z8, K4, Z7
+	VMOVDQU64       Z7, (R13)
+	VPXORQ          Z6, Z7, Z7
+	VBROADCASTI32X4 944(R15), Z6
+	VPCLMULQDQ      $0x00, Z6, Z7, Z8
+	VPCLMULQDQ      $0x11, Z6, Z7, Z10
+	VPCLMULQDQ      $0x01, Z6, Z7, Z11
+	VPCLMULQDQ      $0x10, Z6, Z7, Z6
 	VPXORQ          Z8, Z3, Z3
-	VPCLMULQDQ      $0x11, Z2, Z0, Z8
-	VPXORQ          Z8, Z5, Z5
-	VPCLMULQDQ      $0x01, Z2, Z0, Z8
-	VPCLMULQDQ      $0x10, Z2, Z0, Z0
-	VPTERNLOGQ      $0x96, Z8, Z0, Z4
-	VPXORQ          Z24, Z6, Z0
-	VPCLMULQDQ      $0x00, Z2, Z0, Z6
-	VPXORQ          Z6, Z9, Z9
-	VPCLMULQDQ      $0x11, Z2, Z0, Z6
-	VPXORQ          Z6, Z11, Z11
-	VPCLMULQDQ      $0x01, Z2, Z0, Z6
-	VPCLMULQDQ      $0x10, Z2, Z0, Z0
-	VPTERNLOGQ      $0x96, Z6, Z0, Z10
-	VPXORQ          Z24, Z12, Z0
-	VPCLMULQDQ      $0x00, Z2, Z0, Z6
-	VPXORQ          Z6, Z15, Z15
-	VPCLMULQDQ      $0x11, Z2, Z0, Z6
-	VPXORQ          Z6, Z17, Z17
-	VPCLMULQDQ      $0x01, Z2, Z0, Z6
-	VPCLMULQDQ      $0x10, Z2, Z0, Z0
-	VPTERNLOGQ      $0x96, Z6, Z0, Z16
-	VPXORQ          Z24, Z18, Z0
-	VPCLMULQDQ      $0x00, Z2, Z0, Z6
-	VPXORQ          Z6, Z21, Z21
-	VPCLMULQDQ      $0x11, Z2, Z0, Z6
-	VPXORQ          Z6, Z23, Z23
-	VPCLMULQDQ      $0x01, Z2, Z0, Z6
-	VPCLMULQDQ      $0x10, Z2, Z0, Z0
-	VPTERNLOGQ      $0x96, Z6, Z0, Z22
-	VPXORQ          Z24, Z24, Z24
-	SUBQ            $0x10, R9
-	ADDQ            $+256, R10
-	DECQ            R8
-	JNE             gather
-	MOVQ            $0xc200000000000000, R8
-	VPBROADCASTQ    R8, Z0
-	VPSLLDQ         $0x08, Z4, Z2
-	VPXORQ          Z2, Z3, Z3
+	VPXORQ          Z10, Z5, Z5
+	VPTERNLOGQ      $0x96, Z11, Z6, Z4
+	VPSLLDQ         $0x08, Z4, Z6
+	VPXORQ          Z6, Z3, Z3
 	VPSRLDQ         $0x08, Z4, Z4
 	VPXORQ          Z4, Z5, Z5
-	VPCLMULQDQ      $0x00, Z0, Z3, Z2
+	VPCLMULQDQ      $0x00, Z1, Z3, Z6
 	VPSHUFD         $0x4e, Z3, Z3
-	VPXORQ          Z2, Z3, Z3
-	VPCLMULQDQ      $0x00, Z0, Z3, Z2
+	VPXORQ          Z6, Z3, Z3
+	VPCLMULQDQ      $0x00, Z1, Z3, Z6
 	VPSHUFD         $0x4e, Z3, Z3
-	VPXORQ          Z2, Z3, Z3
+	VPXORQ          Z6, Z3, Z3
 	VPXORQ          Z3, Z5, Z5
-	VPSLLDQ         $0x08, Z10, Z2
-	VPXORQ          Z2, Z9, Z9
-	VPSRLDQ         $0x08, Z10, Z10
-	VPXORQ          Z10, Z11, Z11
-	VPCLMULQDQ      $0x00, Z0, Z9, Z2
-	VPSHUFD         $0x4e, Z9, Z9
-	VPXORQ          Z2, Z9, Z9
-	VPCLMULQDQ      $0x00, Z0, Z9, Z2
-	VPSHUFD         $0x4e, Z9, Z9
-	VPXORQ          Z2, Z9, Z9
-	VPXORQ          Z9, Z11, Z11
-	VPSLLDQ         $0x08, Z16, Z2
-	VPXORQ          Z2, Z15, Z15
-	VPSRLDQ         $0x08, Z16, Z16
-	VPXORQ          Z16, Z17, Z17
-	VPCLMULQDQ      $0x00, Z0, Z15, Z2
-	VPSHUFD         $0x4e, Z15, Z15
-	VPXORQ          Z2, Z15, Z15
-	VPCLMULQDQ      $0x00, Z0, Z15, Z2
-	VPSHUFD         $0x4e, Z15, Z15
-	VPXORQ          Z2, Z15, Z15
-	VPXORQ          Z15, Z17, Z17
-	VPSLLDQ         $0x08, Z22, Z2
-	VPXORQ          Z2, Z21, Z21
-	VPSRLDQ         $0x08, Z22, Z22
-	VPXORQ          Z22, Z23, Z23
-	VPCLMULQDQ      $0x00, Z0, Z21, Z2
-	VPSHUFD         $0x4e, Z21, Z21
-	VPXORQ          Z2, Z21, Z21
-	VPCLMULQDQ      $0x00, Z0, Z21, Z0
-	VPSHUFD         $0x4e, Z21, Z21
-	VPXORQ          Z0, Z21, Z21
-	VPXORQ          Z21, Z23, Z23
-	MOVQ            16(AX), R11
-	VBROADCASTI32X4 480(CX), Z24
-	VBROADCASTI32X4 1216(CX), Z20
-	MOVL            (BX), R8
-	VBROADCASTI32X4 (R11)(R8*1), Z0
-	MOVL            8(BX), R8
-	VBROADCASTI32X4 (R11)(R8*1), K1, Z0
-	MOVL            16(BX), R8
-	VBROADCASTI32X4 (R11)(R8*1), K2, Z0
-	MOVL            24(BX), R8
-	VBROADCASTI32X4 (R11)(R8*1), K3, Z0
-	VPXORQ          Z5, Z0, Z0
-	VPXORQ          Z20, Z0, Z2
-	VPXORQ          Z24, Z0, Z0
-	MOVL            32(BX), R8
-	VBROADCASTI32X4 (R11)(R8*1), Z6
-	MOVL            40(BX), R8
-	VBROADCASTI32X4 (R11)(R8*1), K1, Z6
-	MOVL            48(BX), R8
-	VBROADCASTI32X4 (R11)(R8*1), K2, Z6
-	MOVL            56(BX), R8
-	VBROADCASTI32X4 (R11)(R8*1), K3, Z6
-	VPXORQ          Z11, Z6, Z6
-	VPXORQ          Z20, Z6, Z8
-	VPXORQ          Z24, Z6, Z6
-	MOVL            64(BX), R8
-	VBROADCASTI32X4 (R11)(R8*1), Z12
-	MOVL            72(BX), R8
-	VBROADCASTI32X4 (R11)(R8*1), K1, Z12
-	MOVL            80(BX), R8
-	VBROADCASTI32X4 (R11)(R8*1), K2, Z12
-	MOVL            88(BX), R8
-	VBROADCASTI32X4 (R11)(R8*1), K3, Z12
-	VPXORQ          Z17, Z12, Z12
-	VPXORQ          Z20, Z12, Z14
-	VPXORQ          Z24, Z12, Z12
-	MOVL            96(BX), R8
-	VBROADCASTI32X4 (R11)(R8*1), Z18
-	MOVL            104(BX), R8
-	VBROADCASTI32X4 (R11)(R8*1), K1, Z18
-	MOVL            112(BX), R8
-	VBROADCASTI32X4 (R11)(R8*1), K2, Z18
-	MOVL            120(BX), R8
-	VBROADCASTI32X4 (R11)(R8*1), K3, Z18
-	VPXORQ          Z23, Z18, Z18
-	VPXORQ          Z20, Z18, Z20
-	VPXORQ          Z24, Z18, Z18
-	CMPQ            DI, 48(AX)
-	JEQ             first
-	VMOVDQU64       (DX), Z24
-	VMOVDQU64       128(DX), Z26
-	VMOVDQU64       256(DX), Z27
-	VBROADCASTI32X4 496(CX), Z28
-	VAESENC         Z28, Z0, Z0
-	VAESENC         Z28, Z6, Z6
-	VAESENC         Z28, Z12, Z12
-	VAESENC         Z28, Z18, Z18
-	VBROADCASTI32X4 512(CX), Z28
-	VAESENC         Z28, Z0, Z0
-	VAESENC         Z28, Z6, Z6
-	VAESENC         Z28, Z12, Z12
-	VAESENC         Z28, Z18, Z18
-	VPSRLW          $0x01, Z1, Z28
-	VPERMI2B        64(DX), Z24, Z28
-	KMOVQ           1112(DX), K4
-	VMOVDQU64       576(DX), Z29
-	VPERMB          Z29, Z28, K4, Z28
-	VMOVDQA64       Z1, Z29
-	VPMOVB2M        Z1, K4
-	VPERMI2B        192(DX), Z26, Z29
-	VMOVDQA64       Z1, Z1
-	VPERMI2B        320(DX), Z27, Z1
-	VMOVDQU8        Z1, K4, Z29
-	VMOVDQU64       896(DX), Z1
-	VPERMI2B        Z29, Z28, Z1
-	MOVL            -64(DI), R8
-	VMOVDQU64       Y1, (SI)(R8*1)
-	MOVL            -60(DI), R8
-	VEXTRACTI64X4   $0x01, Z1, (SI)(R8*1)
-	VMOVDQU64       960(DX), Z1
-	VPERMI2B        Z29, Z28, Z1
-	MOVL            -56(DI), R8
-	VMOVDQU64       Y1, (SI)(R8*1)
-	MOVL            -52(DI), R8
-	VEXTRACTI64X4   $0x01, Z1, (SI)(R8*1)
-	VBROADCASTI32X4 528(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 544(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 560(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VPSRLW          $0x01, Z7, Z1
-	VPERMI2B        64(DX), Z24, Z1
-	KMOVQ           1112(DX), K4
-	VMOVDQU64       576(DX), Z28
-	VPERMB          Z28, Z1, K4, Z1
-	VMOVDQA64       Z7, Z28
-	VPMOVB2M        Z7, K4
-	VPERMI2B        192(DX), Z26, Z28
-	VMOVDQA64       Z7, Z7
-	VPERMI2B        320(DX), Z27, Z7
-	VMOVDQU8        Z7, K4, Z28
-	VMOVDQU64       896(DX), Z7
-	VPERMI2B        Z28, Z1, Z7
-	MOVL            -48(DI), R8
-	VMOVDQU64       Y7, (SI)(R8*1)
-	MOVL            -44(DI), R8
-	VEXTRACTI64X4   $0x01, Z7, (SI)(R8*1)
-	VMOVDQU64       960(DX), Z7
-	VPERMI2B        Z28, Z1, Z7
-	MOVL            -40(DI), R8
-	VMOVDQU64       Y7, (SI)(R8*1)
-	MOVL            -36(DI), R8
-	VEXTRACTI64X4   $0x01, Z7, (SI)(R8*1)
-	VBROADCASTI32X4 576(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 592(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 608(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VPSRLW          $0x01, Z13, Z1
-	VPERMI2B        64(DX), Z24, Z1
-	KMOVQ           1112(DX), K4
-	VMOVDQU64       576(DX), Z7
-	VPERMB          Z7, Z1, K4, Z1
-	VMOVDQA64       Z13, Z7
-	VPMOVB2M        Z13, K4
-	VPERMI2B        192(DX), Z26, Z7
-	VMOVDQA64       Z13, Z13
-	VPERMI2B        320(DX), Z27, Z13
-	VMOVDQU8        Z13, K4, Z7
-	VMOVDQU64       896(DX), Z13
-	VPERMI2B        Z7, Z1, Z13
-	MOVL            -32(DI), R8
-	VMOVDQU64       Y13, (SI)(R8*1)
-	MOVL            -28(DI), R8
-	VEXTRACTI64X4   $0x01, Z13, (SI)(R8*1)
-	VMOVDQU64       960(DX), Z13
-	VPERMI2B        Z7, Z1, Z13
-	MOVL            -24(DI), R8
-	VMOVDQU64       Y13, (SI)(R8*1)
-	MOVL            -20(DI), R8
-	VEXTRACTI64X4   $0x01, Z13, (SI)(R8*1)
-	VBROADCASTI32X4 624(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 640(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 656(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VPSRLW          $0x01, Z19, Z1
-	VPERMI2B        64(DX), Z24, Z1
-	KMOVQ           1112(DX), K4
-	VMOVDQU64       576(DX), Z7
-	VPERMB          Z7, Z1, K4, Z1
-	VMOVDQA64       Z19, Z7
-	VPMOVB2M        Z19, K4
-	VPERMI2B        192(DX), Z26, Z7
-	VMOVDQA64       Z19, Z13
-	VPERMI2B        320(DX), Z27, Z13
-	VMOVDQU8        Z13, K4, Z7
-	VMOVDQU64       896(DX), Z13
-	VPERMI2B        Z7, Z1, Z13
-	MOVL            -16(DI), R8
-	VMOVDQU64       Y13, (SI)(R8*1)
-	MOVL            -12(DI), R8
-	VEXTRACTI64X4   $0x01, Z13, (SI)(R8*1)
-	VMOVDQU64       960(DX), Z13
-	VPERMI2B        Z7, Z1, Z13
-	MOVL            -8(DI), R8
-	VMOVDQU64       Y13, (SI)(R8*1)
-	MOVL            -4(DI), R8
-	VEXTRACTI64X4   $0x01, Z13, (SI)(R8*1)
-	VBROADCASTI32X4 672(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 688(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
+	VBROADCASTI32X4 (R9), Z6
+	VBROADCASTI32X4 (R10), K1, Z6
+	VBROADCASTI32X4 (R11), K2, Z6
+	VBROADCASTI32X4 (R12), K3, Z6
+	VPSUBB          832(DX), Z6, Z7
+	VPMAXUB         Z7, Z0, Z0
+	VPXORQ          Z6, Z5, Z5
+	VMOVDQU64       Z5, (BX)(R8*1)
+	ADDQ            $0x20, DI
+	ADDQ            $0x40, R8
+	CMPQ            R8, SI
+	JL              gather
+	MOVQ            DI, 24(AX)
+	XORQ            DI, DI
 
-began:
-	VBROADCASTI32X4 704(CX), Z19
-	VBROADCASTI32X4 480(CX), Z24
-	VAESENCLAST     Z19, Z0, Z1
-	VPTERNLOGQ      $0x96, Z1, Z24, Z2
-	VAESENCLAST     Z19, Z6, Z7
-	VPTERNLOGQ      $0x96, Z7, Z24, Z8
-	VAESENCLAST     Z19, Z12, Z13
-	VPTERNLOGQ      $0x96, Z13, Z24, Z14
-	VAESENCLAST     Z19, Z18, Z19
-	VPTERNLOGQ      $0x96, Z19, Z24, Z20
-	VPXORQ          Z3, Z3, Z3
-	VPXORQ          Z4, Z4, Z4
-	VPXORQ          Z5, Z5, Z5
+head:
+	VBROADCASTI32X4 480(CX), Z6
+	VMOVDQU64       (BX)(DI*1), Z8
+	VPXORQ          Z6, Z8, Z7
+	VMOVDQU64       64(BX)(DI*1), Z11
+	VPXORQ          Z6, Z11, Z10
+	VMOVDQU64       128(BX)(DI*1), Z13
+	VPXORQ          Z6, Z13, Z12
+	VMOVDQU64       192(BX)(DI*1), Z14
+	VPXORQ          Z6, Z14, Z6
+	VBROADCASTI32X4 496(CX), Z15
+	VAESENC         Z15, Z7, Z7
+	VAESENC         Z15, Z10, Z10
+	VAESENC         Z15, Z12, Z12
+	VAESENC         Z15, Z6, Z6
+	VBROADCASTI32X4 512(CX), Z15
+	VAESENC         Z15, Z7, Z7
+	VAESENC         Z15, Z10, Z10
+	VAESENC         Z15, Z12, Z12
+	VAESENC         Z15, Z6, Z6
+	VBROADCASTI32X4 528(CX), Z15
+	VAESENC         Z15, Z7, Z7
+	VAESENC         Z15, Z10, Z10
+	VAESENC         Z15, Z12, Z12
+	VAESENC         Z15, Z6, Z6
+	VBROADCASTI32X4 544(CX), Z15
+	VAESENC         Z15, Z7, Z7
+	VAESENC         Z15, Z10, Z10
+	VAESENC         Z15, Z12, Z12
+	VAESENC         Z15, Z6, Z6
+	VBROADCASTI32X4 560(CX), Z15
+	VAESENC         Z15, Z7, Z7
+	VAESENC         Z15, Z10, Z10
+	VAESENC         Z15, Z12, Z12
+	VAESENC         Z15, Z6, Z6
+	VBROADCASTI32X4 576(CX), Z15
+	VAESENC         Z15, Z7, Z7
+	VAESENC         Z15, Z10, Z10
+	VAESENC         Z15, Z12, Z12
+	VAESENC         Z15, Z6, Z6
+	VBROADCASTI32X4 592(CX), Z15
+	VAESENC         Z15, Z7, Z7
+	VAESENC         Z15, Z10, Z10
+	VAESENC         Z15, Z12, Z12
+	VAESENC         Z15, Z6, Z6
+	VBROADCASTI32X4 608(CX), Z15
+	VAESENC         Z15, Z7, Z7
+	VAESENC         Z15, Z10, Z10
+	VAESENC         Z15, Z12, Z12
+	VAESENC         Z15, Z6, Z6
+	VBROADCASTI32X4 624(CX), Z15
+	VAESENC         Z15, Z7, Z7
+	VAESENC         Z15, Z10, Z10
+	VAESENC         Z15, Z12, Z12
+	VAESENC         Z15, Z6, Z6
+	VBROADCASTI32X4 640(CX), Z15
+	VAESENC         Z15, Z7, Z7
+	VAESENC         Z15, Z10, Z10
+	VAESENC         Z15, Z12, Z12
+	VAESENC         Z15, Z6, Z6
+	VBROADCASTI32X4 656(CX), Z15
+	VAESENC         Z15, Z7, Z7
+	VAESENC         Z15, Z10, Z10
+	VAESENC         Z15, Z12, Z12
+	VAESENC         Z15, Z6, Z6
+	VBROADCASTI32X4 672(CX), Z15
+	VAESENC         Z15, Z7, Z7
+	VAESENC         Z15, Z10, Z10
+	VAESENC         Z15, Z12, Z12
+	VAESENC         Z15, Z6, Z6
+	VBROADCASTI32X4 688(CX), Z15
+	VAESENC         Z15, Z7, Z7
+	VAESENC         Z15, Z10, Z10
+	VAESENC         Z15, Z12, Z12
+	VAESENC         Z15, Z6, Z6
+	VBROADCASTI32X4 1216(CX), Z15
+	VBROADCASTI32X4 480(CX), Z16
+	VBROADCASTI32X4 704(CX), Z17
+	VPXORQ          Z16, Z15, Z15
+	VAESENCLAST     Z17, Z7, Z7
+	VMOVDQU64       Z7, 1024(BX)(DI*1)
+	VPTERNLOGQ      $0x96, Z15, Z7, Z8
+	VMOVDQU64       Z8, (BX)(DI*1)
+	VAESENCLAST     Z17, Z10, Z10
+	VMOVDQU64       Z10, 1088(BX)(DI*1)
+	VPTERNLOGQ      $0x96, Z15, Z10, Z11
+	VMOVDQU64       Z11, 64(BX)(DI*1)
+	VAESENCLAST     Z17, Z12, Z12
+	VMOVDQU64       Z12, 1152(BX)(DI*1)
+	VPTERNLOGQ      $0x96, Z15, Z12, Z13
+	VMOVDQU64       Z13, 128(BX)(DI*1)
+	VAESENCLAST     Z17, Z6, Z6
+	VMOVDQU64       Z6, 1216(BX)(DI*1)
+	VPTERNLOGQ      $0x96, Z15, Z6, Z14
+	VMOVDQU64       Z14, 192(BX)(DI*1)
+	ADDQ            $0x00000100, DI
+	CMPQ            DI, SI
+	JL              head
 	VPXORQ          Z9, Z9, Z9
-	VPXORQ          Z10, Z10, Z10
-	VPXORQ          Z11, Z11, Z11
-	VPXORQ          Z15, Z15, Z15
-	VPXORQ          Z16, Z16, Z16
-	VPXORQ          Z17, Z17, Z17
-	VPXORQ          Z21, Z21, Z21
-	VPXORQ          Z22, Z22, Z22
-	VPXORQ          Z23, Z23, Z23
-	VBROADCASTI32X4 1232(CX), Z24
+	LEAQ            3072(BX), DI
 	MOVQ            56(AX), R8
 	DECQ            R8
-	MOVQ            R8, R9
-	SHLQ            $0x04, R9
-	ADDQ            CX, R9
-	MOVQ            64(AX), R10
-	ADDQ            $+256, R10
-	XORQ            R11, R11
-	VPXORQ          Z25, Z25, Z25
 
 stream:
-	VBROADCASTI32X4 1136(DX), Z0
-	VPADDQ          Z0, Z25, Z25
-	ADDQ            $0x10, R11
-	VPXORQ          Z25, Z2, Z0
-	VPXORQ          Z25, Z8, Z6
-	VPXORQ          Z25, Z14, Z12
-	VPXORQ          Z25, Z20, Z18
-	VBROADCASTI32X4 496(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 512(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 528(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 544(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 560(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 576(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 592(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 608(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 624(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 640(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 656(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 672(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 688(CX), Z26
-	VAESENC         Z26, Z0, Z0
-	VAESENC         Z26, Z6, Z6
-	VAESENC         Z26, Z12, Z12
-	VAESENC         Z26, Z18, Z18
-	VBROADCASTI32X4 704(CX), Z26
-	VPXORQ          (R10), Z26, Z27
-	VAESENCLAST     Z27, Z0, Z0
-	VPXORQ          64(R10), Z26, Z27
-	VAESENCLAST     Z27, Z6, Z6
-	VPXORQ          128(R10), Z26, Z27
-	VAESENCLAST     Z27, Z12, Z12
-	VPXORQ          192(R10), Z26, Z26
-	VAESENCLAST     Z26, Z18, Z18
-	VBROADCASTI32X4 944(R9), Z26
-	VPXORQ          Z24, Z0, Z27
-	VPCLMULQDQ      $0x00, Z26, Z27, Z28
-	VPXORQ          Z28, Z3, Z3
-	VPCLMULQDQ      $0x11, Z26, Z27, Z28
-	VPXORQ          Z28, Z5, Z5
-	VPCLMULQDQ      $0x01, Z26, Z27, Z28
-	VPCLMULQDQ      $0x10, Z26, Z27, Z27
-	VPTERNLOGQ      $0x96, Z28, Z27, Z4
-	VPXORQ          Z24, Z6, Z27
-	VPCLMULQDQ      $0x00, Z26, Z27, Z28
-	VPXORQ          Z28, Z9, Z9
-	VPCLMULQDQ      $0x11, Z26, Z27, Z28
-	VPXORQ          Z28, Z11, Z11
-	VPCLMULQDQ      $0x01, Z26, Z27, Z28
-	VPCLMULQDQ      $0x10, Z26, Z27, Z27
-	VPTERNLOGQ      $0x96, Z28, Z27, Z10
-	VPXORQ          Z24, Z12, Z27
-	VPCLMULQDQ      $0x00, Z26, Z27, Z28
-	VPXORQ          Z28, Z15, Z15
-	VPCLMULQDQ      $0x11, Z26, Z27, Z28
-	VPXORQ          Z28, Z17, Z17
-	VPCLMULQDQ      $0x01, Z26, Z27, Z28
-	VPCLMULQDQ      $0x10, Z26, Z27, Z27
-	VPTERNLOGQ      $0x96, Z28, Z27, Z16
-	VPXORQ          Z24, Z18, Z27
-	VPCLMULQDQ      $0x00, Z26, Z27, Z28
-	VPXORQ          Z28, Z21, Z21
-	VPCLMULQDQ      $0x11, Z26, Z27, Z28
-	VPXORQ          Z28, Z23, Z23
-	VPCLMULQDQ      $0x01, Z26, Z27, Z28
-	VPCLMULQDQ      $0x10, Z26, Z27, Z26
-	VPTERNLOGQ      $0x96, Z28, Z26, Z22
-	VPXORQ          Z24, Z24, Z24
-	SUBQ            $0x10, R9
-	ADDQ            $+256, R10
-	VMOVDQU64       (DX), Z26
-	VMOVDQU64       128(DX), Z27
-	VMOVDQU64       256(DX), Z28
-	LEAQ            (SI)(R11*2), R12
-	VPSRLW          $0x01, Z0, Z29
-	VPERMI2B        64(DX), Z26, Z29
-	VMOVDQA64       Z0, Z30
-	VPMOVB2M        Z0, K4
-	VPERMI2B        192(DX), Z27, Z30
-	VMOVDQA64       Z0, Z0
-	VPERMI2B        320(DX), Z28, Z0
-	VMOVDQU8        Z0, K4, Z30
-	VMOVDQU64       896(DX), Z0
-	VPERMI2B        Z30, Z29, Z0
-	MOVL            (DI), R13
-	VMOVDQU64       Y0, (R12)(R13*1)
-	MOVL            4(DI), R13
-	VEXTRACTI64X4   $0x01, Z0, (R12)(R13*1)
-	VMOVDQU64       960(DX), Z0
-	VPERMI2B        Z30, Z29, Z0
-	MOVL            8(DI), R13
-	VMOVDQU64       Y0, (R12)(R13*1)
-	MOVL            12(DI), R13
-	VEXTRACTI64X4   $0x01, Z0, (R12)(R13*1)
-	VPSRLW          $0x01, Z6, Z0
-	VPERMI2B        64(DX), Z26, Z0
-	VMOVDQA64       Z6, Z29
-	VPMOVB2M        Z6, K4
-	VPERMI2B        192(DX), Z27, Z29
-	VMOVDQA64       Z6, Z6
-	VPERMI2B        320(DX), Z28, Z6
-	VMOVDQU8        Z6, K4, Z29
-	VMOVDQU64       896(DX), Z6
-	VPERMI2B        Z29, Z0, Z6
-	MOVL            16(DI), R13
-	VMOVDQU64       Y6, (R12)(R13*1)
-	MOVL            20(DI), R13
-	VEXTRACTI64X4   $0x01, Z6, (R12)(R13*1)
-	VMOVDQU64       960(DX), Z6
-	VPERMI2B        Z29, Z0, Z6
-	MOVL            24(DI), R13
-	VMOVDQU64       Y6, (R12)(R13*1)
-	MOVL            28(DI), R13
-	VEXTRACTI64X4   $0x01, Z6, (R12)(R13*1)
-	VPSRLW          $0x01, Z12, Z0
-	VPERMI2B        64(DX), Z26, Z0
-	VMOVDQA64       Z12, Z6
-	VPMOVB2M        Z12, K4
-	VPERMI2B        192(DX), Z27, Z6
-	VMOVDQA64       Z12, Z12
-	VPERMI2B        320(DX), Z28, Z12
-	VMOVDQU8        Z12, K4, Z6
-	VMOVDQU64       896(DX), Z12
-	VPERMI2B        Z6, Z0, Z12
-	MOVL            32(DI), R13
-	VMOVDQU64       Y12, (R12)(R13*1)
-	MOVL            36(DI), R13
-	VEXTRACTI64X4   $0x01, Z12, (R12)(R13*1)
-	VMOVDQU64       960(DX), Z12
-	VPERMI2B        Z6, Z0, Z12
-	MOVL            40(DI), R13
-	VMOVDQU64       Y12, (R12)(R13*1)
-	MOVL            44(DI), R13
-	VEXTRACTI64X4   $0x01, Z12, (R12)(R13*1)
-	VPSRLW          $0x01, Z18, Z0
-	VPERMI2B        64(DX), Z26, Z0
-	VMOVDQA64       Z18, Z6
-	VPMOVB2M        Z18, K4
-	VPERMI2B        192(DX), Z27, Z6
-	VMOVDQA64       Z18, Z12
-	VPERMI2B        320(DX), Z28, Z12
-	VMOVDQU8        Z12, K4, Z6
-	VMOVDQU64       896(DX), Z12
-	VPERMI2B        Z6, Z0, Z12
-	MOVL            48(DI), R13
-	VMOVDQU64       Y12, (R12)(R13*1)
-	MOVL            52(DI), R13
-	VEXTRACTI64X4   $0x01, Z12, (R12)(R13*1)
-	VMOVDQU64       960(DX), Z12
-	VPERMI2B        Z6, Z0, Z12
-	MOVL            56(DI), R13
-	VMOVDQU64       Y12, (R12)(R13*1)
-	MOVL            60(DI), R13
-	VEXTRACTI64X4   $0x01, Z12, (R12)(R13*1)
+	VBROADCASTI32X4 1136(DX), Z6
+	VPADDQ          Z6, Z9, Z9
+	XORQ            R9, R9
+
+streams:
+	VPXORQ          (BX)(R9*1), Z9, Z6
+	VPXORQ          64(BX)(R9*1), Z9, Z7
+	VPXORQ          128(BX)(R9*1), Z9, Z8
+	VPXORQ          192(BX)(R9*1), Z9, Z10
+	VBROADCASTI32X4 496(CX), Z11
+	VAESENC         Z11, Z6, Z6
+	VAESENC         Z11, Z7, Z7
+	VAESENC         Z11, Z8, Z8
+	VAESENC         Z11, Z10, Z10
+	VBROADCASTI32X4 512(CX), Z11
+	VAESENC         Z11, Z6, Z6
+	VAESENC         Z11, Z7, Z7
+	VAESENC         Z11, Z8, Z8
+	VAESENC         Z11, Z10, Z10
+	VBROADCASTI32X4 528(CX), Z11
+	VAESENC         Z11, Z6, Z6
+	VAESENC         Z11, Z7, Z7
+	VAESENC         Z11, Z8, Z8
+	VAESENC         Z11, Z10, Z10
+	VBROADCASTI32X4 544(CX), Z11
+	VAESENC         Z11, Z6, Z6
+	VAESENC         Z11, Z7, Z7
+	VAESENC         Z11, Z8, Z8
+	VAESENC         Z11, Z10, Z10
+	VBROADCASTI32X4 560(CX), Z11
+	VAESENC         Z11, Z6, Z6
+	VAESENC         Z11, Z7, Z7
+	VAESENC         Z11, Z8, Z8
+	VAESENC         Z11, Z10, Z10
+	VBROADCASTI32X4 576(CX), Z11
+	VAESENC         Z11, Z6, Z6
+	VAESENC         Z11, Z7, Z7
+	VAESENC         Z11, Z8, Z8
+	VAESENC         Z11, Z10, Z10
+	VBROADCASTI32X4 592(CX), Z11
+	VAESENC         Z11, Z6, Z6
+	VAESENC         Z11, Z7, Z7
+	VAESENC         Z11, Z8, Z8
+	VAESENC         Z11, Z10, Z10
+	VBROADCASTI32X4 608(CX), Z11
+	VAESENC         Z11, Z6, Z6
+	VAESENC         Z11, Z7, Z7
+	VAESENC         Z11, Z8, Z8
+	VAESENC         Z11, Z10, Z10
+	VBROADCASTI32X4 624(CX), Z11
+	VAESENC         Z11, Z6, Z6
+	VAESENC         Z11, Z7, Z7
+	VAESENC         Z11, Z8, Z8
+	VAESENC         Z11, Z10, Z10
+	VBROADCASTI32X4 640(CX), Z11
+	VAESENC         Z11, Z6, Z6
+	VAESENC         Z11, Z7, Z7
+	VAESENC         Z11, Z8, Z8
+	VAESENC         Z11, Z10, Z10
+	VBROADCASTI32X4 656(CX), Z11
+	VAESENC         Z11, Z6, Z6
+	VAESENC         Z11, Z7, Z7
+	VAESENC         Z11, Z8, Z8
+	VAESENC         Z11, Z10, Z10
+	VBROADCASTI32X4 672(CX), Z11
+	VAESENC         Z11, Z6, Z6
+	VAESENC         Z11, Z7, Z7
+	VAESENC         Z11, Z8, Z8
+	VAESENC         Z11, Z10, Z10
+	VBROADCASTI32X4 688(CX), Z11
+	VAESENC         Z11, Z6, Z6
+	VAESENC         Z11, Z7, Z7
+	VAESENC         Z11, Z8, Z8
+	VAESENC         Z11, Z10, Z10
+	VBROADCASTI32X4 704(CX), Z11
+	VPXORQ          (DI)(R9*1), Z11, Z12
+	VAESENCLAST     Z12, Z6, Z6
+	VMOVDQU64       Z6, (DI)(R9*1)
+	VPXORQ          64(DI)(R9*1), Z11, Z6
+	VAESENCLAST     Z6, Z7, Z7
+	VMOVDQU64       Z7, 64(DI)(R9*1)
+	VPXORQ          128(DI)(R9*1), Z11, Z6
+	VAESENCLAST     Z6, Z8, Z8
+	VMOVDQU64       Z8, 128(DI)(R9*1)
+	VPXORQ          192(DI)(R9*1), Z11, Z6
+	VAESENCLAST     Z6, Z10, Z10
+	VMOVDQU64       Z10, 192(DI)(R9*1)
+	ADDQ            $0x00000100, R9
+	CMPQ            R9, SI
+	JL              streams
+	ADDQ            $0x00000400, DI
 	DECQ            R8
 	JNE             stream
-	MOVQ            $0xc200000000000000, R8
-	VPBROADCASTQ    R8, Z0
-	VPSLLDQ         $0x08, Z4, Z2
-	VPXORQ          Z2, Z3, Z3
+	XORQ            DI, DI
+
+tail:
+	VMOVDQA64 Z2, Z6
+	VPXORQ    Z3, Z3, Z3
+	VPXORQ    Z4, Z4, Z4
+	VPXORQ    Z5, Z5, Z5
+	LEAQ      3072(BX)(DI*1), R8
+	MOVQ      80(AX), R9
+	ADDQ      CX, R9
+	MOVQ      56(AX), R10
+	DECQ      R10
+
+tails:
+	VPXORQ          (R8), Z6, Z7
+	VPXORQ          Z6, Z6, Z6
+	VBROADCASTI32X4 944(R9), Z8
+	VPCLMULQDQ      $0x00, Z8, Z7, Z10
+	VPCLMULQDQ      $0x11, Z8, Z7, Z11
+	VPCLMULQDQ      $0x01, Z8, Z7, Z12
+	VPCLMULQDQ      $0x10, Z8, Z7, Z7
+	VPXORQ          Z10, Z3, Z3
+	VPXORQ          Z11, Z5, Z5
+	VPTERNLOGQ      $0x96, Z12, Z7, Z4
+	SUBQ            $0x10, R9
+	ADDQ            $0x00000400, R8
+	DECQ            R10
+	JNE             tails
+	VPSLLDQ         $0x08, Z4, Z6
+	VPXORQ          Z6, Z3, Z3
 	VPSRLDQ         $0x08, Z4, Z4
 	VPXORQ          Z4, Z5, Z5
-	VPCLMULQDQ      $0x00, Z0, Z3, Z2
+	VPCLMULQDQ      $0x00, Z1, Z3, Z6
 	VPSHUFD         $0x4e, Z3, Z3
-	VPXORQ          Z2, Z3, Z3
-	VPCLMULQDQ      $0x00, Z0, Z3, Z2
+	VPXORQ          Z6, Z3, Z3
+	VPCLMULQDQ      $0x00, Z1, Z3, Z6
 	VPSHUFD         $0x4e, Z3, Z3
-	VPXORQ          Z2, Z3, Z3
+	VPXORQ          Z6, Z3, Z3
 	VPXORQ          Z3, Z5, Z5
-	VPSLLDQ         $0x08, Z10, Z2
-	VPXORQ          Z2, Z9, Z9
-	VPSRLDQ         $0x08, Z10, Z10
-	VPXORQ          Z10, Z11, Z11
-	VPCLMULQDQ      $0x00, Z0, Z9, Z2
-	VPSHUFD         $0x4e, Z9, Z9
-	VPXORQ          Z2, Z9, Z9
-	VPCLMULQDQ      $0x00, Z0, Z9, Z2
-	VPSHUFD         $0x4e, Z9, Z9
-	VPXORQ          Z2, Z9, Z9
-	VPXORQ          Z9, Z11, Z11
-	VPSLLDQ         $0x08, Z16, Z2
-	VPXORQ          Z2, Z15, Z15
-	VPSRLDQ         $0x08, Z16, Z16
-	VPXORQ          Z16, Z17, Z17
-	VPCLMULQDQ      $0x00, Z0, Z15, Z2
-	VPSHUFD         $0x4e, Z15, Z15
-	VPXORQ          Z2, Z15, Z15
-	VPCLMULQDQ      $0x00, Z0, Z15, Z2
-	VPSHUFD         $0x4e, Z15, Z15
-	VPXORQ          Z2, Z15, Z15
-	VPXORQ          Z15, Z17, Z17
-	VPSLLDQ         $0x08, Z22, Z2
-	VPXORQ          Z2, Z21, Z21
-	VPSRLDQ         $0x08, Z22, Z22
-	VPXORQ          Z22, Z23, Z23
-	VPCLMULQDQ      $0x00, Z0, Z21, Z2
-	VPSHUFD         $0x4e, Z21, Z21
-	VPXORQ          Z2, Z21, Z21
-	VPCLMULQDQ      $0x00, Z0, Z21, Z0
-	VPSHUFD         $0x4e, Z21, Z21
-	VPXORQ          Z0, Z21, Z21
-	VPXORQ          Z21, Z23, Z23
-	VPXORQ          Z5, Z1, Z1
-	VPXORQ          Z11, Z7, Z7
-	VPXORQ          Z17, Z13, Z13
-	VPXORQ          Z23, Z19, Z19
+	VPXORQ          1024(BX)(DI*1), Z5, Z5
+	VMOVDQU64       Z5, 2048(BX)(DI*1)
 	ADDQ            $0x40, DI
-	ADDQ            $+128, BX
-	SUBQ            $0x10, 32(AX)
-	JNE             loop
-	VMOVDQU64       (DX), Z0
-	VMOVDQU64       128(DX), Z2
-	VMOVDQU64       256(DX), Z3
-	VPSRLW          $0x01, Z1, Z4
-	VPERMI2B        64(DX), Z0, Z4
-	KMOVQ           1112(DX), K1
-	VMOVDQU64       576(DX), Z5
-	VPERMB          Z5, Z4, K1, Z4
-	VMOVDQA64       Z1, Z5
-	VPMOVB2M        Z1, K1
-	VPERMI2B        192(DX), Z2, Z5
-	VMOVDQA64       Z1, Z1
-	VPERMI2B        320(DX), Z3, Z1
-	VMOVDQU8        Z1, K1, Z5
-	VMOVDQU64       896(DX), Z1
-	VPERMI2B        Z5, Z4, Z1
-	MOVL            -64(DI), AX
-	VMOVDQU64       Y1, (SI)(AX*1)
-	MOVL            -60(DI), AX
-	VEXTRACTI64X4   $0x01, Z1, (SI)(AX*1)
-	VMOVDQU64       960(DX), Z1
-	VPERMI2B        Z5, Z4, Z1
-	MOVL            -56(DI), AX
-	VMOVDQU64       Y1, (SI)(AX*1)
-	MOVL            -52(DI), AX
-	VEXTRACTI64X4   $0x01, Z1, (SI)(AX*1)
-	VPSRLW          $0x01, Z7, Z1
-	VPERMI2B        64(DX), Z0, Z1
-	KMOVQ           1112(DX), K1
-	VMOVDQU64       576(DX), Z4
-	VPERMB          Z4, Z1, K1, Z1
-	VMOVDQA64       Z7, Z4
-	VPMOVB2M        Z7, K1
-	VPERMI2B        192(DX), Z2, Z4
-	VMOVDQA64       Z7, Z5
-	VPERMI2B        320(DX), Z3, Z5
-	VMOVDQU8        Z5, K1, Z4
-	VMOVDQU64       896(DX), Z5
-	VPERMI2B        Z4, Z1, Z5
-	MOVL            -48(DI), AX
-	VMOVDQU64       Y5, (SI)(AX*1)
-	MOVL            -44(DI), AX
-	VEXTRACTI64X4   $0x01, Z5, (SI)(AX*1)
-	VMOVDQU64       960(DX), Z5
-	VPERMI2B        Z4, Z1, Z5
-	MOVL            -40(DI), AX
-	VMOVDQU64       Y5, (SI)(AX*1)
-	MOVL            -36(DI), AX
-	VEXTRACTI64X4   $0x01, Z5, (SI)(AX*1)
-	VPSRLW          $0x01, Z13, Z1
-	VPERMI2B        64(DX), Z0, Z1
-	KMOVQ           1112(DX), K1
-	VMOVDQU64       576(DX), Z4
-	VPERMB          Z4, Z1, K1, Z1
-	VMOVDQA64       Z13, Z4
-	VPMOVB2M        Z13, K1
-	VPERMI2B        192(DX), Z2, Z4
-	VMOVDQA64       Z13, Z5
-	VPERMI2B        320(DX), Z3, Z5
-	VMOVDQU8        Z5, K1, Z4
-	VMOVDQU64       896(DX), Z5
-	VPERMI2B        Z4, Z1, Z5
-	MOVL            -32(DI), AX
-	VMOVDQU64       Y5, (SI)(AX*1)
-	MOVL            -28(DI), AX
-	VEXTRACTI64X4   $0x01, Z5, (SI)(AX*1)
-	VMOVDQU64       960(DX), Z5
-	VPERMI2B        Z4, Z1, Z5
-	MOVL            -24(DI), AX
-	VMOVDQU64       Y5, (SI)(AX*1)
-	MOVL            -20(DI), AX
-	VEXTRACTI64X4   $0x01, Z5, (SI)(AX*1)
-	VPSRLW          $0x01, Z19, Z1
-	VPERMI2B        64(DX), Z0, Z1
-	KMOVQ           1112(DX), K1
-	VMOVDQU64       576(DX), Z0
-	VPERMB          Z0, Z1, K1, Z1
-	VMOVDQA64       Z19, Z0
-	VPMOVB2M        Z19, K1
-	VPERMI2B        192(DX), Z2, Z0
-	VMOVDQA64       Z19, Z2
-	VPERMI2B        320(DX), Z3, Z2
-	VMOVDQU8        Z2, K1, Z0
-	VMOVDQU64       896(DX), Z2
-	VPERMI2B        Z0, Z1, Z2
-	MOVL            -16(DI), AX
-	VMOVDQU64       Y2, (SI)(AX*1)
-	MOVL            -12(DI), AX
-	VEXTRACTI64X4   $0x01, Z2, (SI)(AX*1)
-	VMOVDQU64       960(DX), Z2
-	VPERMI2B        Z0, Z1, Z2
-	MOVL            -8(DI), AX
-	VMOVDQU64       Y2, (SI)(AX*1)
-	MOVL            -4(DI), AX
-	VEXTRACTI64X4   $0x01, Z2, (SI)(AX*1)
+	CMPQ            DI, SI
+	JL              tail
+	MOVQ            40(AX), DI
+	MOVQ            48(AX), R8
+	VMOVDQU64       (DX), Z6
+	VMOVDQU64       128(DX), Z7
+	VMOVDQU64       256(DX), Z8
+	XORQ            R9, R9
+
+write:
+	LEAQ          2048(BX)(R9*1), R10
+	MOVQ          DI, R12
+	MOVQ          56(AX), R11
+	VMOVDQU64     (R10), Z10
+	VPSRLW        $0x01, Z10, Z11
+	VPERMI2B      64(DX), Z6, Z11
+	KMOVQ         1112(DX), K4
+	VMOVDQU64     576(DX), Z12
+	VPERMB        Z12, Z11, K4, Z11
+	VMOVDQA64     Z10, Z12
+	VPMOVB2M      Z10, K4
+	VPERMI2B      192(DX), Z7, Z12
+	VMOVDQA64     Z10, Z10
+	VPERMI2B      320(DX), Z8, Z10
+	VMOVDQU8      Z10, K4, Z12
+	VMOVDQU64     896(DX), Z10
+	VPERMI2B      Z12, Z11, Z10
+	MOVL          (R8), R13
+	VMOVDQU64     Y10, (R12)(R13*1)
+	MOVL          4(R8), R13
+	VEXTRACTI64X4 $0x01, Z10, (R12)(R13*1)
+	VMOVDQU64     960(DX), Z10
+	VPERMI2B      Z12, Z11, Z10
+	MOVL          8(R8), R13
+	VMOVDQU64     Y10, (R12)(R13*1)
+	MOVL          12(R8), R13
+	VEXTRACTI64X4 $0x01, Z10, (R12)(R13*1)
+	DECQ          R11
+
+writes:
+	ADDQ          $0x00000400, R10
+	ADDQ          $0x20, R12
+	VMOVDQU64     (R10), Z10
+	VPSRLW        $0x01, Z10, Z11
+	VPERMI2B      64(DX), Z6, Z11
+	VMOVDQA64     Z10, Z12
+	VPMOVB2M      Z10, K4
+	VPERMI2B      192(DX), Z7, Z12
+	VMOVDQA64     Z10, Z10
+	VPERMI2B      320(DX), Z8, Z10
+	VMOVDQU8      Z10, K4, Z12
+	VMOVDQU64     896(DX), Z10
+	VPERMI2B      Z12, Z11, Z10
+	MOVL          (R8), R13
+	VMOVDQU64     Y10, (R12)(R13*1)
+	MOVL          4(R8), R13
+	VEXTRACTI64X4 $0x01, Z10, (R12)(R13*1)
+	VMOVDQU64     960(DX), Z10
+	VPERMI2B      Z12, Z11, Z10
+	MOVL          8(R8), R13
+	VMOVDQU64     Y10, (R12)(R13*1)
+	MOVL          12(R8), R13
+	VEXTRACTI64X4 $0x01, Z10, (R12)(R13*1)
+	DECQ          R11
+	JNE           writes
+	ADDQ          $0x10, R8
+	ADDQ          $0x40, R9
+	CMPQ          R9, SI
+	JL            write
+	MOVQ          R8, 48(AX)
+	SHRQ          $0x04, SI
+	SUBQ          SI, 32(AX)
+	JNE           round
+	VPCMPUB       $0x06, 1152(DX), Z0, K1
+	KMOVQ         K1, CX
+	MOVQ          CX, 72(AX)
 	VZEROUPPER
 	RET
-
-first:
-	VBROADCASTI32X4 496(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 512(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 528(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 544(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 560(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 576(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 592(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 608(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 624(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 640(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 656(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 672(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	VBROADCASTI32X4 688(CX), Z1
-	VAESENC         Z1, Z0, Z0
-	VAESENC         Z1, Z6, Z6
-	VAESENC         Z1, Z12, Z12
-	VAESENC         Z1, Z18, Z18
-	JMP             began

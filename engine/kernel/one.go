@@ -47,7 +47,8 @@ type encTables struct {
 	markK  uint64      // 1112: first byte of every lane, where there is a mark
 	bitsK  [2]uint64   // 1120: bits: which bytes of the permutations stand for a byte
 	le1    [16]byte    // 1136: 1, little endian
-	_      [896]byte
+	c5e    [64]byte    // 1152: greatest byte of text less 0x20
+	_      [832]byte
 }
 
 // NewWriter prepares rows of one block in form f, with the mark of generation gen,
@@ -59,7 +60,7 @@ func NewWriter(f Form, gen int, pre, post string) *Writer {
 	t.le1[0] = 1
 	for i := range 64 {
 		t.length[i] = byte(8*(i/16) + 4)
-		t.lane[i], t.c16[i], t.c20[i] = byte(i%16), 16, 0x20
+		t.lane[i], t.c16[i], t.c20[i], t.c5e[i] = byte(i%16), 16, 0x20, 0x5e
 		t.mark[i] = byte(i)
 	}
 	for i := range t.one {

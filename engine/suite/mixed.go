@@ -1,6 +1,8 @@
 package suite
 
 import (
+	"encoding/binary"
+
 	"github.com/velonym/velonym/engine/kernel"
 )
 
@@ -47,6 +49,7 @@ func (p *Plan) run(b *Batch, from, to int) {
 	case p.op == Pseudonymise && p.forward.oneBlock():
 		f := &p.forward
 		w := p.writerFor(b)
+		stretch := chunk / 16
 		for from < to {
 			var n int
 			if b.At != nil {
@@ -58,9 +61,13 @@ func (p *Plan) run(b *Batch, from, to int) {
 				b.Dst, n = f.cipher.SealRows(w, b.Dst, b.Src, b.Spans[2*from:2*to], b.Out[2*from:])
 			}
 			if from += n; from < to {
-				// Most likely more of its kind come soon.
-				n = min(to-from, chunk/4)
-				p.staged(b, from, from+n)
+				// Most likely more of its kind come soon: the sooner they came the last
+				// times, the more values take this way.
+				if stretch = min(2*stretch, chunk); n > stretch {
+					stretch = chunk / 8
+				}
+				n = min(to-from, stretch)
+				p.stagedPlain(b, w, from, from+n)
 				from += n
 			}
 		}
@@ -374,4 +381,123 @@ func sized[T any](b []T, n int) []T {
 		return make([]T, n, max(n, 2*cap(b)))
 	}
 	return b[:n]
+}
+
+// stagedPlain is staged for values that need no preparation. It goes ahead as if all
+// were text of lengths that kernels take, and leaves the work to staged if not.
+func (p *Plan) stagedPlain(b *Batch, w *kernel.Writer, from, to int) {
+	if !p.tryPlain(b, w, from, to) {
+		p.staged(b, from, to)
+	}
+}
+
+func (p *Plan) tryPlain(b *Batch, w *kernel.Writer, from, to int) bool {
+	f, s := &p.forward, &b.work.stage
+	n := to - from
+	if f.form == kernel.UUID || len(b.Pre) > 4 || len(b.Post) > 4 {
+		return false
+	}
+	spans, out := b.Spans[2*from:2*to], b.Out[2*from:2*to]
+	s.at, s.m = sized(s.at, chunk), sized(s.m, chunk)
+	at, blocks := s.at[:n], s.m[:n]
+	var count [kernel.MaxBlocks + 1]int // values by blocks; 0: empty
+	size := 0
+	for i := range blocks {
+		l := spans[2*i+1]
+		if l >= 16*kernel.MaxBlocks {
+			return false
+		}
+		m := l>>4 + 1
+		if l == 0 {
+			m = 0
+		}
+		blocks[i] = uint16(m)
+		count[m]++
+		size += f.chars[m]
+	}
+	start := len(b.Dst)
+	if b.At != nil {
+		copy(at, b.At[from:to])
+		for i, m := range blocks {
+			out[2*i], out[2*i+1] = at[i], uint32(f.chars[m])
+		}
+	} else {
+		size += n * (len(b.Pre) + len(b.Post))
+		b.Dst = grow(b.Dst, size+8)
+		dst := b.Dst[:start+size+8]
+		pre, post := word(b.Pre), word(b.Post)
+		place := start
+		for i, m := range blocks {
+			binary.LittleEndian.PutUint32(dst[place:], pre)
+			place += len(b.Pre)
+			c := f.chars[m]
+			at[i] = uint32(place)
+			out[2*i], out[2*i+1] = uint32(place), uint32(c)
+			place += c
+			binary.LittleEndian.PutUint32(dst[place:], post)
+			place += len(b.Post)
+		}
+		b.Dst = dst[:place]
+	}
+	if p.sealPlain(b, w, spans, at, blocks, &count) {
+		return true
+	}
+	b.Dst = b.Dst[:start]
+	return false
+}
+
+// word is up to 4 bytes as they stand in memory.
+func word(s string) uint32 {
+	var b [4]byte
+	copy(b[:], s)
+	return binary.LittleEndian.Uint32(b[:])
+}
+
+// sealPlain enciphers values to their places, and returns false if one is no text.
+func (p *Plan) sealPlain(b *Batch, w *kernel.Writer, spans, at []uint32, blocks []uint16, count *[kernel.MaxBlocks + 1]int) bool {
+	s := &b.work.stage
+	n := len(at)
+	for m, c := range count {
+		if c == n { // all of one length: no need to sort
+			return m == 0 || p.sealAlike(b, w, m, at, spans)
+		}
+	}
+	var next [kernel.MaxBlocks + 1]int
+	for m := 1; m < len(count); m++ {
+		next[m] = next[m-1] + count[m-1]
+	}
+	s.gspans, s.gat = sized(s.gspans, 2*chunk), sized(s.gat, chunk)
+	gspans, gat := s.gspans[:2*n], s.gat[:n]
+	for i, m := range blocks {
+		j := next[m]
+		next[m] = j + 1
+		gspans[2*j], gspans[2*j+1], gat[j] = spans[2*i], spans[2*i+1], at[i]
+	}
+	begin := count[0]
+	for m := 1; m < len(count); m++ {
+		end := begin + count[m]
+		if begin < end && !p.sealAlike(b, w, m, gat[begin:end], gspans[2*begin:2*end]) {
+			return false
+		}
+		begin = end
+	}
+	return true
+}
+
+// sealAlike enciphers values of m blocks to their places, and returns false if one is
+// no text.
+func (p *Plan) sealAlike(b *Batch, w *kernel.Writer, m int, at, spans []uint32) bool {
+	f := &p.forward
+	if m == 1 {
+		return f.cipher.SealAt(w, b.Dst, at, b.Src, spans) == len(at)
+	}
+	if f.cipher.SealBlocksAt(w, m, b.Dst, at, b.Src, spans) {
+		return true
+	}
+	for i := range at {
+		if !kernel.IsText(b.Src[spans[2*i]:][:spans[2*i+1]]) {
+			return false
+		}
+	}
+	return true
 }

@@ -25,10 +25,11 @@ type forward struct {
 	spec   Spec
 	form   kernel.Form
 	gen    int
-	prefix int            // bytes before the value in the message
-	cipher *kernel.Cipher // reversible, not format-preserving
-	mac    *kernel.HMAC   // irreversible, same and document
-	fpe    *fpe           // format-preserving
+	prefix int                       // bytes before the value in the message
+	cipher *kernel.Cipher            // reversible, not format-preserving
+	mac    *kernel.HMAC              // irreversible, same and document
+	fpe    *fpe                      // format-preserving
+	chars  [kernel.MaxBlocks + 1]int // length of the result by blocks of C
 }
 
 // backward is what reads them.
@@ -138,6 +139,11 @@ func newForward(s Spec, k *Keys) (f forward, err error) {
 		f.fpe, err = newFPE(k, f.gen, s.Format.alphabet)
 	case s.Method == Reversible:
 		f.prefix = prefixLen(s)
+		for m := range f.chars {
+			if m > 0 {
+				f.chars[m] = f.form.EncodedLen(16 * m)
+			}
+		}
 		f.cipher, err = k.cipher(f.gen, s.Policy, s.Tag)
 	case s.Policy == Same:
 		f.mac, err = k.mac(f.gen, purposeMac)

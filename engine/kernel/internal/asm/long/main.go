@@ -1,6 +1,5 @@
 // Command long generates the AVX-512 kernels of HCTR2 over many messages of the same
-// number of blocks: 16 messages at a time, one in every lane of four registers, so
-// that neither AES nor carry-less multiplication waits for itself.
+// number of blocks: up to 64 messages at a time, one in every lane of sixteen registers.
 //
 //	go run ./long -kernel text|seal|open -out ../../x_avx512_amd64.s
 package main
@@ -21,11 +20,23 @@ const (
 	aEnc     = 8
 	aBase    = 16
 	aSpans   = 24
-	aN       = 32 // values, a multiple of 16; counted down
+	aN       = 32 // values, a multiple of 16
 	aDst     = 40
 	aAt      = 48
 	aM       = 56 // blocks of a message, at least 2
-	aScratch = 64 // 4 × 64 bytes a block, aligned
+	aScratch = 64 // aligned to 64
+	aOther   = 72 // result: not 0 if a byte is no plain text
+	aLast    = 80 // 16 (m - 1)
+)
+
+// The scratch is registers in memory. One round takes up to 64 values, four a
+// register: 16 registers of S, 16 of UU, and 16 for every block.
+const (
+	values = 64
+	cS     = 0
+	cU     = 16 * 64
+	cBlock = 2 * 16 * 64
+	stride = 16 * 64 // from a block to the next
 )
 
 // Offsets in schedule: see cipher.go.
@@ -45,6 +56,8 @@ const (
 	tLen    = 640
 	tLane   = 704
 	t16     = 768
+	t20     = 832
+	t5E     = 1152 // 64: greatest byte of text less 0x20
 	tPair   = 896
 	tMarkK  = 1112
 	tOne    = 1136 // 16: the number 1, little endian
@@ -78,8 +91,6 @@ func lanes(s reg.Register, at int) reg.VecVirtual {
 	return z
 }
 
-type product struct{ lo, mi, hi reg.VecVirtual }
-
 // pairs writes blocks as pairs of characters.
 type pairs struct {
 	tab        reg.Register
@@ -94,9 +105,9 @@ func pairTables(tab reg.Register) pairs {
 	return c
 }
 
-// write puts four blocks at out and the four places at at + disp. The first of a
+// write puts four blocks at out and the four places at at. The first of a
 // message carry the mark.
-func (c pairs) write(x reg.VecVirtual, head bool, out, at reg.Register, disp int) {
+func (c pairs) write(x reg.VecVirtual, head bool, out, at reg.Register) {
 	p, a, m := ZMM(), ZMM(), K()
 	VPSRLW(Imm(1), x, p)
 	VPERMI2B(Mem{Base: c.tab, Disp: tPrefix + 64}, c.p0, p)
@@ -118,25 +129,25 @@ func (c pairs) write(x reg.VecVirtual, head bool, out, at reg.Register, disp int
 		VMOVDQU64(Mem{Base: c.tab, Disp: tPair + 64*h}, r)
 		VPERMI2B(a, p, r)
 		o := GP64()
-		MOVL(Mem{Base: at, Disp: disp + 8*h}, o.As32())
+		MOVL(Mem{Base: at, Disp: 8 * h}, o.As32())
 		VMOVDQU64(r.AsY(), Mem{Base: out, Index: o, Scale: 1})
 		o = GP64()
-		MOVL(Mem{Base: at, Disp: disp + 8*h + 4}, o.As32())
+		MOVL(Mem{Base: at, Disp: 8*h + 4}, o.As32())
 		VEXTRACTI64X4(Imm(1), r, Mem{Base: out, Index: o, Scale: 1})
 	}
 }
 
+// generate prints a kernel of five passes over up to 64 values. Within a pass nothing
+// waits for its neighbours, so that the CPU overlaps the steps of many registers; what
+// a pass leaves for the next stands in scratch.
 func generate(name, doc string, text, open bool) {
 	TEXT(name, NOSPLIT, "func(a *byte)")
 	Pragma("noescape")
 	Doc(name + " " + doc + ".")
 	args := Load(Param("a"), GP64())
+	arg := func(off int) Mem { return Mem{Base: args, Disp: off} }
 	s, tab := ptr(args, aSched), ptr(args, aEnc)
-	spans, dst := ptr(args, aSpans), ptr(args, aDst)
-	var at reg.GPVirtual
-	if text {
-		at = ptr(args, aAt)
-	}
+	m, scr := arg(aM), ptr(args, aScratch)
 	var kb [3]reg.OpmaskVirtual
 	mask := GP32()
 	for i, m := range []uint32{0x00f0, 0x0f00, 0xf000} {
@@ -144,267 +155,327 @@ func generate(name, doc string, text, open bool) {
 		MOVL(U32(m), mask)
 		KMOVW(mask, kb[i])
 	}
-	var x, uu, st [4]reg.VecVirtual
-	var acc [4]product
-	for g := range 4 {
-		x[g], uu[g], st[g] = ZMM(), ZMM(), ZMM()
-		acc[g] = product{ZMM(), ZMM(), ZMM()}
-	}
-	first, cnt := ZMM(), ZMM()
-	left, hp, scr, base := GP64(), GP64(), GP64(), GP64()
-
-	gather := func(g int) {
-		for j := range 4 {
-			o := GP64()
-			MOVL(Mem{Base: spans, Disp: 32*g + 8*j}, o.As32())
-			if j == 0 {
-				VBROADCASTI32X4(Mem{Base: base, Index: o, Scale: 1}, x[g])
-			} else {
-				VBROADCASTI32X4(Mem{Base: base, Index: o, Scale: 1}, kb[j-1], x[g])
-			}
-		}
-	}
-	restart := func() {
-		for g := range 4 {
-			VPXORQ(acc[g].lo, acc[g].lo, acc[g].lo)
-			VPXORQ(acc[g].mi, acc[g].mi, acc[g].mi)
-			VPXORQ(acc[g].hi, acc[g].hi, acc[g].hi)
-		}
-		VBROADCASTI32X4(Mem{Base: s, Disp: sEven}, first)
-		MOVQ(Mem{Base: args, Disp: aM}, left)
-		DECQ(left)
-		// h^(m-1) for block 1, h^1 for the last.
-		MOVQ(left, hp)
-		SHLQ(Imm(4), hp)
-		ADDQ(s, hp)
-		MOVQ(Mem{Base: args, Disp: aScratch}, scr)
-		ADDQ(I32(256), scr)
-	}
-	// absorb multiplies the blocks in x by the power of their place and adds.
-	absorb := func() {
-		h := ZMM()
-		VBROADCASTI32X4(Mem{Base: hp, Disp: sPow - 16}, h)
-		for g := range 4 {
-			v, p, q := ZMM(), ZMM(), ZMM()
-			VPXORQ(first, x[g], v)
-			wide.CLMUL(0x00, h, v, p)
-			VPXORQ(p, acc[g].lo, acc[g].lo)
-			wide.CLMUL(0x11, h, v, q)
-			VPXORQ(q, acc[g].hi, acc[g].hi)
-			p, q = ZMM(), ZMM()
-			wide.CLMUL(0x01, h, v, p)
-			wide.CLMUL(0x10, h, v, q)
-			VPTERNLOGQ(Imm(0x96), p, q, acc[g].mi)
-		}
-		VPXORQ(first, first, first)
-		SUBQ(Imm(16), hp)
-		ADDQ(I32(256), scr)
-	}
-	// reduce leaves the hash in acc[g].hi: Montgomery reduction, 64 bits a step.
-	reduce := func() {
-		p := ZMM()
+	other := ZMM() // greatest byte seen, less 0x20
+	VPXORQ(other, other, other)
+	poly, state := ZMM(), lanes(s, sEven)
+	{
 		c := GP64()
 		MOVQ(U64(0xc200000000000000), c)
-		VPBROADCASTQ(c, p)
-		for g := range 4 {
-			a := acc[g]
-			t := ZMM()
-			VPSLLDQ(Imm(8), a.mi, t)
-			VPXORQ(t, a.lo, a.lo)
-			VPSRLDQ(Imm(8), a.mi, a.mi)
-			VPXORQ(a.mi, a.hi, a.hi)
-			for range 2 {
-				t := ZMM()
-				wide.CLMUL(0x00, p, a.lo, t)
-				VPSHUFD(Imm(0x4e), a.lo, a.lo)
-				VPXORQ(t, a.lo, a.lo)
-			}
-			VPXORQ(a.lo, a.hi, a.hi)
-		}
+		VPBROADCASTQ(c, poly)
 	}
-	encrypt := func(at int, round func(k, x, y Op), between func(r int)) {
+	lo, mi, hi := ZMM(), ZMM(), ZMM()
+	// absorb multiplies v by the power at hp and adds.
+	absorb := func(v reg.VecVirtual, hp reg.Register) {
+		h, p, q, t, u := ZMM(), ZMM(), ZMM(), ZMM(), ZMM()
+		VBROADCASTI32X4(Mem{Base: hp, Disp: sPow - 16}, h)
+		wide.CLMUL(0x00, h, v, p)
+		wide.CLMUL(0x11, h, v, q)
+		wide.CLMUL(0x01, h, v, t)
+		wide.CLMUL(0x10, h, v, u)
+		VPXORQ(p, lo, lo)
+		VPXORQ(q, hi, hi)
+		VPTERNLOGQ(Imm(0x96), t, u, mi)
+	}
+	clear := func() {
+		VPXORQ(lo, lo, lo)
+		VPXORQ(mi, mi, mi)
+		VPXORQ(hi, hi, hi)
+	}
+	// reduce leaves the hash in hi: Montgomery reduction, 64 bits a step.
+	reduce := func() {
+		t := ZMM()
+		VPSLLDQ(Imm(8), mi, t)
+		VPXORQ(t, lo, lo)
+		VPSRLDQ(Imm(8), mi, mi)
+		VPXORQ(mi, hi, hi)
+		for range 2 {
+			t := ZMM()
+			wide.CLMUL(0x00, poly, lo, t)
+			VPSHUFD(Imm(0x4e), lo, lo)
+			VPXORQ(t, lo, lo)
+		}
+		VPXORQ(lo, hi, hi)
+	}
+	// powerOf sets hp so that absorb meets h^(m-1).
+	powerOf := func(hp reg.GPVirtual) {
+		MOVQ(arg(aLast), hp)
+		ADDQ(s, hp)
+	}
+	// registers sets up the loop over the registers of this round.
+	count := GP64() // registers of this round, in bytes
+	cipher := func(x []reg.VecVirtual, at int, round func(k, x, y Op)) {
 		for r := 1; r < 14; r++ {
 			k := lanes(s, at+16*r)
-			for g := range 4 {
+			for g := range x {
 				round(k, x[g], x[g])
 			}
-			if between != nil {
-				between(r)
-			}
-		}
-	}
-	// write puts the blocks in x to their places, begun counts bytes of C before them.
-	write := func(begun reg.Register, head bool) {
-		if !text {
-			stride, p := GP64(), GP64()
-			MOVQ(Mem{Base: args, Disp: aM}, stride)
-			SHLQ(Imm(4), stride)
-			LEAQ(Mem{Base: dst, Index: begun, Scale: 1}, p)
-			for g := range 4 {
-				for j := range 4 {
-					VEXTRACTI32X4(Imm(uint64(j)), x[g], Mem{Base: p})
-					if g < 3 || j < 3 {
-						ADDQ(stride, p)
-					}
-				}
-			}
-			return
-		}
-		c := pairTables(tab)
-		out := GP64()
-		LEAQ(Mem{Base: dst, Index: begun, Scale: 2}, out)
-		for g := range 4 {
-			c.write(x[g], head, out, at, 16*g)
 		}
 	}
 
-	Label("loop")
-	// N: gather, pad, keep, hash.
-	MOVQ(Mem{Base: args, Disp: aBase}, base)
-	restart()
-	Label("gather")
-	ADDQ(Imm(16), base)
-	for g := range 4 {
-		gather(g)
-	}
-	CMPQ(left, Imm(1))
-	JNE(LabelRef("whole"))
+	Label("round")
+	MOVQ(arg(aN), count)
+	CMPQ(count, Imm(values))
+	JLE(LabelRef("rest"))
+	MOVQ(U32(values), count)
+	Label("rest")
+	SHLQ(Imm(4), count) // four values a register of 64 bytes
+
+	// 1: gather, pad, keep, hash: MM to S.
 	{
-		li, lane, c16, full := ZMM(), ZMM(), ZMM(), ZMM()
-		VMOVDQU64(Mem{Base: tab, Disp: tLen}, li)
-		VMOVDQU64(Mem{Base: tab, Disp: tLane}, lane)
-		VMOVDQU64(Mem{Base: tab, Disp: t16}, c16)
-		// Bytes before the last block, mod 256: so are the lengths below.
-		c := GP64()
-		MOVQ(Mem{Base: args, Disp: aM}, c)
-		DECQ(c)
-		SHLQ(Imm(4), c)
-		VPBROADCASTB(c.As32(), full)
-		for g := range 4 {
-			L, m := ZMM(), K()
-			VBROADCASTI64X4(Mem{Base: spans, Disp: 32 * g}, L)
+		spans, z := ptr(args, aSpans), GP64()
+		XORQ(z, z)
+		Label("gather")
+		var o [4]reg.GPVirtual
+		for j := range o {
+			o[j] = GP64()
+			MOVL(Mem{Base: spans, Disp: 8 * j}, o[j].As32())
+			ADDQ(arg(aBase), o[j])
+		}
+		load := func(step reg.Register) reg.VecVirtual {
+			v := ZMM()
+			for j := range 4 {
+				at := Mem{Base: o[j]}
+				if step != nil {
+					at = Mem{Base: o[j], Index: step, Scale: 1}
+				}
+				if j == 0 {
+					VBROADCASTI32X4(at, v)
+				} else {
+					VBROADCASTI32X4(at, kb[j-1], v)
+				}
+			}
+			return v
+		}
+		look := func(v reg.VecVirtual) {
+			if text {
+				w := ZMM()
+				VPSUBB(Mem{Base: tab, Disp: t20}, v, w)
+				VPMAXUB(w, other, other)
+			}
+		}
+		first, keep, step, hp := ZMM(), GP64(), GP64(), GP64()
+		VMOVDQA64(state, first)
+		clear()
+		LEAQ(Mem{Base: scr, Index: z, Scale: 1, Disp: cBlock + stride}, keep)
+		MOVQ(U32(16), step)
+		powerOf(hp)
+		CMPQ(step, arg(aLast))
+		JEQ(LabelRef("final"))
+		Label("whole")
+		{
+			v := load(step)
+			look(v)
+			VMOVDQU64(v, Mem{Base: keep})
+			VPXORQ(first, v, v)
+			VPXORQ(first, first, first)
+			absorb(v, hp)
+			SUBQ(Imm(16), hp)
+			ADDQ(Imm(16), step)
+			ADDQ(U32(stride), keep)
+			CMPQ(step, arg(aLast))
+			JNE(LabelRef("whole"))
+		}
+		Label("final")
+		{
+			v := load(step)
+			full, L, k := ZMM(), ZMM(), K()
+			// Bytes before the last block, mod 256: so are the lengths.
+			VPBROADCASTB(step.As32(), full)
+			VBROADCASTI64X4(Mem{Base: spans}, L)
+			li := ZMM()
+			VMOVDQU64(Mem{Base: tab, Disp: tLen}, li)
 			VPERMB(L, li, L)
 			VPSUBB(full, L, L)
-			VPCMPUB(Imm(5), L, lane, m)
-			VPSUBB(L, c16, m, x[g])
-		}
-	}
-	Label("whole")
-	for g := range 4 {
-		VMOVDQU64(x[g], Mem{Base: scr, Disp: 64 * g})
-	}
-	absorb()
-	DECQ(left)
-	JNE(LabelRef("gather"))
-	reduce()
-	MOVQ(Mem{Base: args, Disp: aBase}, base)
-	{
-		k, l := lanes(s, sEnc), lanes(s, sL)
-		if open {
-			k = lanes(s, sInv)
-		}
-		for g := range 4 {
-			gather(g)
-			VPXORQ(acc[g].hi, x[g], x[g]) // MM
-			VPXORQ(l, x[g], st[g])
-			VPXORQ(k, x[g], x[g])
-		}
-	}
-	switch {
-	case open:
-		encrypt(sInv, wide.AESDEC, nil)
-	case text:
-		// The first blocks of the last group, in uu, are written meanwhile.
-		CMPQ(at, Mem{Base: args, Disp: aAt})
-		JEQ(LabelRef("first"))
-		c := pairTables(tab)
-		encrypt(sEnc, wide.AESENC, func(r int) {
-			switch r {
-			case 2, 5, 8, 11:
-				c.write(uu[r/3], true, dst, at, 16*(r/3)-64)
+			lane := ZMM()
+			VMOVDQU64(Mem{Base: tab, Disp: tLane}, lane)
+			VPCMPUB(Imm(5), L, lane, k)
+			if text {
+				in, w := K(), ZMM()
+				KNOTQ(k, in)
+				VPSUBB_Z(Mem{Base: tab, Disp: t20}, v, in, w)
+				VPMAXUB(w, other, other)
 			}
-		})
-		Label("began")
-	default:
-		encrypt(sEnc, wide.AESENC, nil)
+			c16 := ZMM()
+			VMOVDQU64(Mem{Base: tab, Disp: t16}, c16)
+			VPSUBB(L, c16, k, v)
+			VMOVDQU64(v, Mem{Base: keep})
+			VPXORQ(first, v, v)
+			absorb(v, hp)
+		}
+		reduce()
+		v := load(nil)
+		look(v)
+		VPXORQ(v, hi, hi)
+		VMOVDQU64(hi, Mem{Base: scr, Index: z, Scale: 1, Disp: cS})
+		ADDQ(Imm(32), spans)
+		ADDQ(Imm(64), z)
+		CMPQ(z, count)
+		JL(LabelRef("gather"))
+		MOVQ(spans, arg(aSpans))
 	}
+
+	// 2: UU = AES(MM), S = MM ⊕ UU ⊕ L, with the first round key of what follows.
 	{
-		k := ZMM()
+		z := GP64()
+		XORQ(z, z)
+		Label("head")
+		at, round, last := sEnc, wide.AESENC, wide.AESENCLAST
 		if open {
-			VBROADCASTI32X4(Mem{Base: s, Disp: sInv + 16*14}, k)
-		} else {
-			VBROADCASTI32X4(Mem{Base: s, Disp: sEnc + 16*14}, k)
+			at, round, last = sInv, wide.AESDEC, wide.AESDECLAST
 		}
-		k0 := lanes(s, sEnc)
-		for g := range 4 {
-			if open {
-				wide.AESDECLAST(k, x[g], uu[g])
-			} else {
-				wide.AESENCLAST(k, x[g], uu[g])
-			}
-			// S, and the first round key of what it goes into.
-			VPTERNLOGQ(Imm(0x96), uu[g], k0, st[g])
+		var x, y [4]reg.VecVirtual
+		k := lanes(s, at)
+		for g := range x {
+			x[g], y[g] = ZMM(), ZMM()
+			VMOVDQU64(Mem{Base: scr, Index: z, Scale: 1, Disp: cS + 64*g}, y[g])
+			VPXORQ(k, y[g], x[g])
 		}
+		cipher(x[:], at, round)
+		l, k0, kl := lanes(s, sL), lanes(s, sEnc), lanes(s, at+16*14)
+		VPXORQ(k0, l, l)
+		for g := range x {
+			last(kl, x[g], x[g])
+			VMOVDQU64(x[g], Mem{Base: scr, Index: z, Scale: 1, Disp: cU + 64*g})
+			VPTERNLOGQ(Imm(0x96), l, x[g], y[g])
+			VMOVDQU64(y[g], Mem{Base: scr, Index: z, Scale: 1, Disp: cS + 64*g})
+		}
+		ADDQ(U32(256), z)
+		CMPQ(z, count)
+		JL(LabelRef("head"))
 	}
-	// V: key stream, write, hash.
-	restart()
-	begun := GP64()
-	XORQ(begun, begun)
-	VPXORQ(cnt, cnt, cnt)
-	Label("stream")
+
+	// 3: V = N ⊕ AES(S ⊕ i).
 	{
-		o := ZMM()
-		VBROADCASTI32X4(Mem{Base: tab, Disp: tOne}, o)
-		VPADDQ(o, cnt, cnt)
-	}
-	ADDQ(Imm(16), begun)
-	for g := range 4 {
-		VPXORQ(cnt, st[g], x[g])
-	}
-	encrypt(sEnc, wide.AESENC, nil)
-	{
-		k := lanes(s, sEnc+16*14)
-		for g := range 4 {
+		block, left, cnt := GP64(), GP64(), ZMM()
+		VPXORQ(cnt, cnt, cnt)
+		LEAQ(Mem{Base: scr, Disp: cBlock + stride}, block)
+		MOVQ(m, left)
+		DECQ(left)
+		Label("stream")
+		one, z := ZMM(), GP64()
+		VBROADCASTI32X4(Mem{Base: tab, Disp: tOne}, one)
+		VPADDQ(one, cnt, cnt)
+		XORQ(z, z)
+		Label("streams")
+		var x [4]reg.VecVirtual
+		for g := range x {
+			x[g] = ZMM()
+			VPXORQ(Mem{Base: scr, Index: z, Scale: 1, Disp: cS + 64*g}, cnt, x[g])
+		}
+		cipher(x[:], sEnc, wide.AESENC)
+		kl := lanes(s, sEnc+16*14)
+		for g := range x {
 			t := ZMM()
-			VPXORQ(Mem{Base: scr, Disp: 64 * g}, k, t)
+			at := Mem{Base: block, Index: z, Scale: 1, Disp: 64 * g}
+			VPXORQ(at, kl, t)
 			wide.AESENCLAST(t, x[g], x[g])
+			VMOVDQU64(x[g], at)
 		}
+		ADDQ(U32(256), z)
+		CMPQ(z, count)
+		JL(LabelRef("streams"))
+		ADDQ(U32(stride), block)
+		DECQ(left)
+		JNE(LabelRef("stream"))
 	}
-	absorb() // first: what follows waits for it, the writing for nothing
-	write(begun, false)
-	DECQ(left)
-	JNE(LabelRef("stream"))
-	reduce()
-	if text {
-		for g := range 4 {
-			VPXORQ(acc[g].hi, uu[g], uu[g])
-		}
-		ADDQ(Imm(64), at)
-	} else {
-		for g := range 4 {
-			VPXORQ(acc[g].hi, uu[g], x[g])
-		}
-		XORQ(begun, begun)
-		write(begun, true)
-		t := GP64()
-		MOVQ(Mem{Base: args, Disp: aM}, t)
-		SHLQ(Imm(8), t)
-		ADDQ(t, dst)
+
+	// 4: U = UU ⊕ Hash(V).
+	{
+		z := GP64()
+		XORQ(z, z)
+		Label("tail")
+		first, block, hp, left := ZMM(), GP64(), GP64(), GP64()
+		VMOVDQA64(state, first)
+		clear()
+		LEAQ(Mem{Base: scr, Index: z, Scale: 1, Disp: cBlock + stride}, block)
+		powerOf(hp)
+		MOVQ(m, left)
+		DECQ(left)
+		Label("tails")
+		v := ZMM()
+		VPXORQ(Mem{Base: block}, first, v)
+		VPXORQ(first, first, first)
+		absorb(v, hp)
+		SUBQ(Imm(16), hp)
+		ADDQ(U32(stride), block)
+		DECQ(left)
+		JNE(LabelRef("tails"))
+		reduce()
+		VPXORQ(Mem{Base: scr, Index: z, Scale: 1, Disp: cU}, hi, hi)
+		VMOVDQU64(hi, Mem{Base: scr, Index: z, Scale: 1, Disp: cBlock})
+		ADDQ(Imm(64), z)
+		CMPQ(z, count)
+		JL(LabelRef("tail"))
 	}
-	ADDQ(I32(128), spans)
-	SUBQ(Imm(16), Mem{Base: args, Disp: aN})
-	JNE(LabelRef("loop"))
+
+	// 5: write.
+	dst := ptr(args, aDst)
 	if text {
+		at, z := ptr(args, aAt), GP64()
 		c := pairTables(tab)
-		for g := range 4 {
-			c.write(uu[g], true, dst, at, 16*g-64)
+		XORQ(z, z)
+		Label("write")
+		block, left, out := GP64(), GP64(), GP64()
+		LEAQ(Mem{Base: scr, Index: z, Scale: 1, Disp: cBlock}, block)
+		MOVQ(dst, out)
+		MOVQ(m, left)
+		x := ZMM()
+		VMOVDQU64(Mem{Base: block}, x)
+		c.write(x, true, out, at)
+		DECQ(left)
+		Label("writes")
+		ADDQ(U32(stride), block)
+		ADDQ(Imm(32), out)
+		x = ZMM()
+		VMOVDQU64(Mem{Base: block}, x)
+		c.write(x, false, out, at)
+		DECQ(left)
+		JNE(LabelRef("writes"))
+		ADDQ(Imm(16), at)
+		ADDQ(Imm(64), z)
+		CMPQ(z, count)
+		JL(LabelRef("write"))
+		MOVQ(at, arg(aAt))
+	} else {
+		each, z := GP64(), GP64()
+		MOVQ(m, each)
+		SHLQ(Imm(4), each)
+		XORQ(z, z)
+		Label("write")
+		block, left := GP64(), GP64()
+		LEAQ(Mem{Base: scr, Index: z, Scale: 1, Disp: cBlock}, block)
+		MOVQ(m, left)
+		Label("writes")
+		p, x := GP64(), ZMM()
+		VMOVDQU64(Mem{Base: block}, x)
+		MOVQ(dst, p)
+		for j := range 4 {
+			VEXTRACTI32X4(Imm(uint64(j)), x, Mem{Base: p})
+			if j < 3 {
+				ADDQ(each, p)
+			}
 		}
+		ADDQ(U32(stride), block)
+		ADDQ(Imm(16), dst)
+		DECQ(left)
+		JNE(LabelRef("writes"))
+		// Four messages on, less the one that was gone through.
+		LEAQ(Mem{Base: dst, Index: each, Scale: 2}, dst)
+		ADDQ(each, dst)
+		ADDQ(Imm(64), z)
+		CMPQ(z, count)
+		JL(LabelRef("write"))
+		MOVQ(dst, arg(aDst))
+	}
+	SHRQ(Imm(4), count)
+	SUBQ(count, arg(aN))
+	JNE(LabelRef("round"))
+	if text {
+		k, r := K(), GP64()
+		VPCMPUB(Imm(6), Mem{Base: tab, Disp: t5E}, other, k)
+		KMOVQ(k, r)
+		MOVQ(r, arg(aOther))
 	}
 	VZEROUPPER()
 	RET()
-	if text {
-		Label("first")
-		encrypt(sEnc, wide.AESENC, nil)
-		JMP(LabelRef("began"))
-	}
 }
