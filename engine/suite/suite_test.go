@@ -484,51 +484,6 @@ func TestSecondary(t *testing.T) {
 	})
 }
 
-// TestNoAllocations transforms a batch again and again.
-func TestNoAllocations(t *testing.T) {
-	k := testKeys(t)
-	eachKernel(t, func(t *testing.T) {
-		r := rand.New(rand.NewPCG(1, 9))
-		for _, s := range allSpecs() {
-			p, err := NewPlan(Pseudonymise, s, k)
-			if err != nil {
-				t.Fatal(err)
-			}
-			values := make([][]byte, 600)
-			for i := range values {
-				values[i] = value(r)
-			}
-			b := batchOf(values)
-			b.Doc = p.NewDocument()
-			run := func(p *Plan, b *Batch) {
-				b.Dst = b.Dst[:0]
-				p.Transform(b)
-			}
-			run(p, b)
-			if n := testing.AllocsPerRun(5, func() { run(p, b) }); n > 0 {
-				t.Errorf("%s: %v allocations", s.name(), n)
-			}
-			if s.Method == Reversible {
-				q, err := NewPlan(Reverse, s, k)
-				if err != nil {
-					t.Fatal(err)
-				}
-				x := make([][]byte, len(values))
-				for i := range x {
-					x[i] = b.result(i)
-				}
-				c := batchOf(x)
-				run(q, c)
-				if n := testing.AllocsPerRun(5, func() { run(q, c) }); n > 0 {
-					t.Errorf("%s reverse: %v allocations", s.name(), n)
-				}
-				q.Close()
-			}
-			p.Close()
-		}
-	})
-}
-
 // TestParallel holds TransformParallel against Transform, with values of one length
 // and of many, good and bad.
 func TestParallel(t *testing.T) {
