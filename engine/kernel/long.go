@@ -1,6 +1,9 @@
 package kernel
 
-import "fmt"
+import (
+	"fmt"
+	"unsafe"
+)
 
 // maxBlocks is the longest message, in blocks, that the kernels over many messages
 // take: as many as a schedule has powers of h, and one.
@@ -15,21 +18,14 @@ const MaxBlocks = maxBlocks
 // says that all are known to be printable ASCII, so that nobody else has to look.
 func (c *Cipher) SealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32) (plain bool) {
 	n := len(spans) / 2
+	at, spans = at[:n], spans[:2*n]
 	chars := w.form.EncodedLen(16 * m)
-	var place, wrong, end uint64
-	at = at[:n]
-	spans = spans[:2*n]
-	for i, o := range at {
-		off, l := uint64(spans[2*i]), uint64(spans[2*i+1])
-		wrong |= l>>4 ^ uint64(m-1)
-		place = max(place, uint64(o))
-		end = max(end, off+l)
-	}
-	if n > 0 && (wrong != 0 || int(place)+chars > len(dst) || int(end) > len(arena)) {
+	wrong, tight := checkBlocks(pairsOf(spans), at, uint64(m-1), uint64(len(arena)), uint64(cap(arena)-16), uint64(len(dst)-chars))
+	if wrong != 0 {
 		panic(fmt.Sprintf("kernel: a value is not one of %d blocks, is not in the arena, or has no room", m))
 	}
 	if n > 0 {
-		return c.sealBlocksAt(w, m, dst, at, arena, spans, int(end))
+		return c.sealBlocksAt(w, m, dst, at, arena, spans, tight>>63 == 0)
 	}
 	return true
 }
@@ -53,6 +49,28 @@ func (c *Cipher) sealBlocksOneByOne(crypt func(c *Cipher, t *scratch, dst, src [
 		crypt(c, t, b, b, false)
 		w.form.Encode(dst[o:][:chars], b, w.gen)
 	}
+}
+
+// checkBlocks returns wrong other than 0 if a value has not the blocks, ends behind size,
+// or goes to a place behind room, and tight over 2^63 if one ends behind slack. Signs
+// gather what is wrong: arenas and spans stay far below 2^63. It is a function of its
+// own so that all of it fits in registers.
+//
+//go:noinline
+func checkBlocks(spans [][2]uint32, at []uint32, blocks, size, slack, room uint64) (wrong, tight uint64) {
+	at = at[:len(spans)]
+	for i, p := range spans {
+		off, l := uint64(p[0]), uint64(p[1])
+		end := off + l
+		wrong |= (l>>4 ^ blocks) | (size-end)>>63 | (room-uint64(at[i]))>>63
+		tight |= slack - end
+	}
+	return wrong, tight
+}
+
+// pairsOf is spans as off, len pairs.
+func pairsOf(spans []uint32) [][2]uint32 {
+	return unsafe.Slice((*[2]uint32)(unsafe.Pointer(unsafe.SliceData(spans))), len(spans)/2)
 }
 
 // CryptBlocks enciphers or deciphers messages of m whole blocks each, 1 to MaxBlocks,

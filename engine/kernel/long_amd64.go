@@ -20,6 +20,7 @@ type longArgs struct {
 	scratch unsafe.Pointer // 64: longScratch for m blocks, aligned
 	other   uint64         // 72: result: not 0 if a byte is no plain text
 	last    int            // 80: 16 (m - 1)
+	heads   uintptr        // 88: the kernel's own
 }
 
 // longScratch is what a kernel keeps of a round: S, UU and m blocks of 64 values.
@@ -60,8 +61,8 @@ func (g *longGroup) args(c *Cipher, w *Writer, m, n int) longArgs {
 	}
 }
 
-// sealBlocksAt knows where the last value ends.
-func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32, end int) (plain bool) {
+// sealBlocksAt is told whether whole blocks of every value may be read.
+func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32, whole bool) (plain bool) {
 	n := len(spans) / 2
 	if active != tierAVX512 || m < 2 {
 		c.sealBlocksOneByOne((*Cipher).cryptWith, w, m, dst, at, arena, spans)
@@ -75,7 +76,7 @@ func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena [
 	direct := 0
 	if pairs {
 		// All at once where the caller left some slack, else group by group.
-		if direct = n &^ 15; end+16 > cap(arena) {
+		if direct = n &^ 15; !whole {
 			for direct = 0; direct+16 <= n && fitsWhole(arena, spans[2*direct:2*direct+32], m); {
 				direct += 16
 			}

@@ -2,7 +2,7 @@
 
 package kernel
 
-func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32, _ int) (plain bool) {
+func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32, _ bool) (plain bool) {
 	c.sealBlocksOneByOne((*Cipher).cryptWith, w, m, dst, at, arena, spans)
 	return false
 }

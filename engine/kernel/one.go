@@ -395,12 +395,24 @@ func (c *Cipher) decryptOne(b *[16]byte) {
 // touched.
 func (c *Cipher) SealAt(w *Writer, dst []byte, at []uint32, arena []byte, spans []uint32) int {
 	n := len(spans) / 2
-	for i, o := range at[:n] {
-		if int(o)+w.chars > len(dst) && spans[2*i+1]-1 <= 14 {
-			panic(fmt.Sprintf("kernel: value %d has no room at its place", i))
-		}
+	at, spans = at[:n], spans[:2*n]
+	if checkPlaces(pairsOf(spans), at, uint64(len(dst)-w.chars)) != 0 {
+		panic("kernel: a value has no room at its place")
 	}
 	return c.sealAt(w, dst, at, arena, spans)
+}
+
+// checkPlaces returns other than 0 if a value of 1 to 15 bytes goes to a place behind
+// room.
+//
+//go:noinline
+func checkPlaces(spans [][2]uint32, at []uint32, room uint64) (wrong uint64) {
+	at = at[:len(spans)]
+	for i, p := range spans {
+		mine := (uint64(p[1]) - 1 - 15) >> 63 // 1 to 15
+		wrong |= (room - uint64(at[i])) >> 63 & mine &^ ((uint64(p[1]) - 1) >> 63)
+	}
+	return wrong
 }
 
 func (c *Cipher) sealAtGeneric(w *Writer, dst []byte, at []uint32, arena []byte, spans []uint32) int {

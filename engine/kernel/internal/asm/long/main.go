@@ -27,6 +27,7 @@ const (
 	aScratch = 64 // aligned to 64
 	aOther   = 72 // result: not 0 if a byte is no plain text
 	aLast    = 80 // 16 (m - 1)
+	aHeads   = 88 // places of the last round, whose first blocks are not written yet; 0: none
 )
 
 // The scratch is registers in memory. One round takes up to 64 values, four a
@@ -203,15 +204,21 @@ func generate(name, doc string, text, open bool) {
 	}
 	// registers sets up the loop over the registers of this round.
 	count := GP64() // registers of this round, in bytes
-	cipher := func(x []reg.VecVirtual, at int, round func(k, x, y Op)) {
+	cipher := func(x []reg.VecVirtual, at int, round func(k, x, y Op), between func(g int)) {
 		for r := 1; r < 14; r++ {
 			k := lanes(s, at+16*r)
 			for g := range x {
 				round(k, x[g], x[g])
 			}
+			if between != nil && r%3 == 2 && r < 12 {
+				between(r / 3)
+			}
 		}
 	}
 
+	if text {
+		MOVQ(U32(0), arg(aHeads))
+	}
 	Label("round")
 	MOVQ(arg(aN), count)
 	CMPQ(count, Imm(values))
@@ -314,15 +321,22 @@ func generate(name, doc string, text, open bool) {
 		MOVQ(spans, arg(aSpans))
 	}
 
-	// 2: UU = AES(MM), S = MM ⊕ UU ⊕ L, with the first round key of what follows.
+	// 2: UU = AES(MM), S = MM ⊕ UU ⊕ L, with the first round key of what follows. Between
+	// the rounds the first blocks of the last round of values are written.
 	{
 		z := GP64()
 		XORQ(z, z)
-		Label("head")
 		at, round, last := sEnc, wide.AESENC, wide.AESENCLAST
 		if open {
 			at, round, last = sInv, wide.AESDEC, wide.AESDECLAST
 		}
+		var heads, dst reg.GPVirtual
+		var c pairs
+		if text {
+			heads, dst = ptr(args, aHeads), ptr(args, aDst)
+			c = pairTables(tab)
+		}
+		Label("head")
 		var x, y [4]reg.VecVirtual
 		k := lanes(s, at)
 		for g := range x {
@@ -330,7 +344,20 @@ func generate(name, doc string, text, open bool) {
 			VMOVDQU64(Mem{Base: scr, Index: z, Scale: 1, Disp: cS + 64*g}, y[g])
 			VPXORQ(k, y[g], x[g])
 		}
-		cipher(x[:], at, round)
+		head := func(g int) {
+			u := ZMM()
+			VMOVDQU64(Mem{Base: scr, Index: z, Scale: 1, Disp: cBlock + 64*g}, u)
+			c.write(u, true, dst, heads)
+			ADDQ(Imm(16), heads)
+		}
+		if text {
+			TESTQ(heads, heads)
+			JEQ(LabelRef("headless"))
+			cipher(x[:], at, round, head)
+			Label("headed")
+		} else {
+			cipher(x[:], at, round, nil)
+		}
 		l, k0, kl := lanes(s, sL), lanes(s, sEnc), lanes(s, at+16*14)
 		VPXORQ(k0, l, l)
 		for g := range x {
@@ -342,34 +369,87 @@ func generate(name, doc string, text, open bool) {
 		ADDQ(U32(256), z)
 		CMPQ(z, count)
 		JL(LabelRef("head"))
+		if text {
+			JMP(LabelRef("heads"))
+			Label("headless")
+			cipher(x[:], at, round, nil)
+			JMP(LabelRef("headed"))
+			// A last round of fewer values leaves some.
+			Label("heads")
+			TESTQ(heads, heads)
+			JEQ(LabelRef("begin"))
+			Label("more")
+			CMPQ(z, U32(stride))
+			JGE(LabelRef("begin"))
+			head(0)
+			ADDQ(Imm(64), z)
+			JMP(LabelRef("more"))
+			Label("begin")
+		}
 	}
 
-	// 3: V = N ⊕ AES(S ⊕ i).
+	// 3: V = N ⊕ AES(S ⊕ i). Between the rounds the last four registers are written.
 	{
 		block, left, cnt := GP64(), GP64(), ZMM()
 		VPXORQ(cnt, cnt, cnt)
 		LEAQ(Mem{Base: scr, Disp: cBlock + stride}, block)
 		MOVQ(m, left)
 		DECQ(left)
+		var at, out, lastAt, lastOut reg.GPVirtual
+		var y [4]reg.VecVirtual
+		var c pairs
+		if text {
+			at, out, lastAt, lastOut = GP64(), ptr(args, aDst), GP64(), GP64()
+			XORQ(lastAt, lastAt)
+			c = pairTables(tab)
+			for g := range y {
+				y[g] = ZMM()
+			}
+		}
+		tail := func(g int) {
+			c.write(y[g], false, lastOut, lastAt)
+			ADDQ(Imm(16), lastAt)
+		}
 		Label("stream")
 		one, z := ZMM(), GP64()
 		VBROADCASTI32X4(Mem{Base: tab, Disp: tOne}, one)
 		VPADDQ(one, cnt, cnt)
 		XORQ(z, z)
+		if text {
+			MOVQ(arg(aAt), at)
+			ADDQ(Imm(32), out)
+		}
 		Label("streams")
 		var x [4]reg.VecVirtual
 		for g := range x {
 			x[g] = ZMM()
 			VPXORQ(Mem{Base: scr, Index: z, Scale: 1, Disp: cS + 64*g}, cnt, x[g])
 		}
-		cipher(x[:], sEnc, wide.AESENC)
+		if text {
+			TESTQ(lastAt, lastAt)
+			JEQ(LabelRef("tailless"))
+			cipher(x[:], sEnc, wide.AESENC, tail)
+			Label("tailed")
+		} else {
+			cipher(x[:], sEnc, wide.AESENC, nil)
+		}
 		kl := lanes(s, sEnc+16*14)
 		for g := range x {
 			t := ZMM()
 			at := Mem{Base: block, Index: z, Scale: 1, Disp: 64 * g}
 			VPXORQ(at, kl, t)
-			wide.AESENCLAST(t, x[g], x[g])
-			VMOVDQU64(x[g], at)
+			if text {
+				wide.AESENCLAST(t, x[g], y[g])
+				VMOVDQU64(y[g], at)
+			} else {
+				wide.AESENCLAST(t, x[g], x[g])
+				VMOVDQU64(x[g], at)
+			}
+		}
+		if text {
+			MOVQ(at, lastAt)
+			MOVQ(out, lastOut)
+			ADDQ(Imm(64), at)
 		}
 		ADDQ(U32(256), z)
 		CMPQ(z, count)
@@ -377,6 +457,16 @@ func generate(name, doc string, text, open bool) {
 		ADDQ(U32(stride), block)
 		DECQ(left)
 		JNE(LabelRef("stream"))
+		if text {
+			for g := range 4 {
+				tail(g)
+			}
+			JMP(LabelRef("close"))
+			Label("tailless")
+			cipher(x[:], sEnc, wide.AESENC, nil)
+			JMP(LabelRef("tailed"))
+			Label("close")
+		}
 	}
 
 	// 4: U = UU ⊕ Hash(V).
@@ -408,35 +498,17 @@ func generate(name, doc string, text, open bool) {
 		JL(LabelRef("tail"))
 	}
 
-	// 5: write.
-	dst := ptr(args, aDst)
 	if text {
-		at, z := ptr(args, aAt), GP64()
-		c := pairTables(tab)
-		XORQ(z, z)
-		Label("write")
-		block, left, out := GP64(), GP64(), GP64()
-		LEAQ(Mem{Base: scr, Index: z, Scale: 1, Disp: cBlock}, block)
-		MOVQ(dst, out)
-		MOVQ(m, left)
-		x := ZMM()
-		VMOVDQU64(Mem{Base: block}, x)
-		c.write(x, true, out, at)
-		DECQ(left)
-		Label("writes")
-		ADDQ(U32(stride), block)
-		ADDQ(Imm(32), out)
-		x = ZMM()
-		VMOVDQU64(Mem{Base: block}, x)
-		c.write(x, false, out, at)
-		DECQ(left)
-		JNE(LabelRef("writes"))
-		ADDQ(Imm(16), at)
-		ADDQ(Imm(64), z)
-		CMPQ(z, count)
-		JL(LabelRef("write"))
+		// The first blocks are written in the next round.
+		at := ptr(args, aAt)
+		MOVQ(at, arg(aHeads))
+		SHRQ(Imm(2), count) // 4 bytes a value
+		ADDQ(count, at)
 		MOVQ(at, arg(aAt))
+		SHRQ(Imm(2), count)
 	} else {
+		// 5: write.
+		dst := ptr(args, aDst)
 		each, z := GP64(), GP64()
 		MOVQ(m, each)
 		SHLQ(Imm(4), each)
@@ -466,11 +538,23 @@ func generate(name, doc string, text, open bool) {
 		CMPQ(z, count)
 		JL(LabelRef("write"))
 		MOVQ(dst, arg(aDst))
+		SHRQ(Imm(4), count)
 	}
-	SHRQ(Imm(4), count)
 	SUBQ(count, arg(aN))
 	JNE(LabelRef("round"))
 	if text {
+		heads, dst, left, block := ptr(args, aHeads), ptr(args, aDst), GP64(), GP64()
+		c := pairTables(tab)
+		LEAQ(Mem{Base: scr, Disp: cBlock}, block)
+		MOVQ(count, left)
+		Label("end")
+		u := ZMM()
+		VMOVDQU64(Mem{Base: block}, u)
+		c.write(u, true, dst, heads)
+		ADDQ(Imm(16), heads)
+		ADDQ(Imm(64), block)
+		SUBQ(Imm(4), left)
+		JNE(LabelRef("end"))
 		k, r := K(), GP64()
 		VPCMPUB(Imm(6), Mem{Base: tab, Disp: t5E}, other, k)
 		KMOVQ(k, r)
