@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -15,7 +16,9 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/velonym/velonym/csvfast"
 	"github.com/velonym/velonym/engine/bulk"
+	"github.com/velonym/velonym/engine/kernel"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -251,12 +254,15 @@ func (b *runBench) csvPart(s *Section, label, in, column string, at, rows int, m
 		cases = append(cases,
 			Case{Name: label + ", 2 workers", Run: b.job(in, "two.csv", column, forward, 2)},
 			Case{Name: label + ", reverse", Run: back},
-			Case{Name: label + ", secondary", Run: b.job("made.csv", "second.csv", column, secondary, 1)})
-		if err := cases[4].Run(); err != nil {
-			return err
-		}
-		if err := b.compare("two.csv", "made.csv"); err != nil {
-			return err
+			Case{Name: label + ", secondary", Run: b.job("made.csv", "second.csv", column, secondary, 1)},
+			Case{Name: label + ", generic kernels", Run: generic(b.job(in, "generic.csv", column, forward, 1))})
+		for i, out := range map[int]string{4: "two.csv", 7: "generic.csv"} {
+			if err := cases[i].Run(); err != nil {
+				return err
+			}
+			if err := b.compare(out, "made.csv"); err != nil {
+				return err
+			}
 		}
 	}
 	for i := range cases {
@@ -276,9 +282,21 @@ func (b *runBench) csvPart(s *Section, label, in, column string, at, rows int, m
 		s.Rows = append(s.Rows,
 			Against(st[4], st[0], unit, 1e6, 1.6, 1.9),
 			Against(st[5], st[0], unit, 1e6, 0.8, 0.95),
-			Against(st[6], st[0], unit, 1e6, 0.8, 0.95))
+			Against(st[6], st[0], unit, 1e6, 0.8, 0.95),
+			Against(st[7], st[1], unit, 1e6, 2, 0))
 	}
 	return nil
+}
+
+// generic runs f on the portable kernels, tokenizer and transforms alike.
+func generic(f func() error) func() error {
+	return func() error {
+		tokenizer, transforms := csvfast.Kernel(), kernel.Kernel()
+		if err := errors.Join(csvfast.SetKernel("generic"), kernel.SetKernel("generic")); err != nil {
+			return err
+		}
+		return errors.Join(f(), csvfast.SetKernel(tokenizer), kernel.SetKernel(transforms))
+	}
 }
 
 // ids: one column of 13-digit identifiers.
