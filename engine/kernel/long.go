@@ -51,6 +51,22 @@ func (c *Cipher) sealBlocksOneByOne(crypt func(c *Cipher, t *scratch, dst, src [
 	}
 }
 
+// SealBlocksRows is SealBlocksAt for rows of leading values that all take m blocks: it
+// appends their rows to dst and writes off, len of their texts to out, as SealRows
+// does, and returns how many values it did: 0 where it has no kernel for them, or where
+// the first few differ already, and never the last few. at is scratch with a place for
+// every value.
+func (c *Cipher) SealBlocksRows(w *Writer, m int, dst, arena []byte, spans, out, at []uint32) (rows []byte, n int, plain bool) {
+	n = len(spans) / 2
+	if m < 2 || m > maxBlocks || len(out) < 2*n || len(at) < n {
+		panic(fmt.Sprintf("kernel: rows of %d blocks, or no room for the places of %d values", m, n))
+	}
+	stride := len(w.pre) + w.form.EncodedLen(16*m) + len(w.post)
+	dst = room(dst, n*stride+8)
+	n, plain = c.sealBlocksRows(w, m, dst, arena, spans, out, at)
+	return dst[:len(dst)+n*stride], n, plain
+}
+
 // checkBlocks returns wrong other than 0 if a value has not the blocks, ends behind size,
 // or goes to a place behind room, and tight over 2^63 if one ends behind slack. Signs
 // gather what is wrong: arenas and spans stay far below 2^63. It is a function of its

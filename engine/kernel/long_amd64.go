@@ -121,6 +121,67 @@ func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena [
 	return pairs && other == 0
 }
 
+// layArgs is what the layout kernel reads; assembly knows the offsets.
+type layArgs struct {
+	place, step, chars, blocks, limit [16]uint32 // 0, 64, 128, 192, 256
+	even, odd, low, high              [16]uint32 // 320, 384, 448, 512
+	spans                             unsafe.Pointer
+	n                                 int // 584: values, a multiple of 16
+	at, out, text                     unsafe.Pointer
+	stride, preLen                    int
+	pre, post                         uint64
+	len                               int // 648: characters of a text
+}
+
+// layTable holds what is the same for all.
+var layTable = func() (a layArgs) {
+	for i := range uint32(16) {
+		a.even[i], a.odd[i] = 2*i, 2*i+1
+		a.low[i], a.high[i] = i/2+i%2*16, i/2+8+i%2*16
+	}
+	return a
+}()
+
+// sealBlocksRows needs dst to have room for all rows and 8 bytes more.
+func (c *Cipher) sealBlocksRows(w *Writer, m int, dst, arena []byte, spans, out, at []uint32) (n int, plain bool) {
+	n = len(spans) / 2 &^ 15
+	if active != tierAVX512 || n == 0 || w.form != Pair62 && w.form != Hex || len(w.pre) > 4 || len(w.post) > 4 || cap(arena) < 16 {
+		return 0, false
+	}
+	a := layTable
+	chars := w.form.EncodedLen(16 * m)
+	a.stride, a.preLen, a.len, a.n = len(w.pre)+chars+len(w.post), len(w.pre), chars, n
+	limit := uint32(min(uint64(len(arena)), uint64(cap(arena)-16), 1<<32-1))
+	for i := range uint32(16) {
+		a.place[i] = uint32(len(dst)+len(w.pre)) + i*uint32(a.stride)
+		a.step[i], a.chars[i], a.blocks[i], a.limit[i] = uint32(16*a.stride), uint32(chars), uint32(m-1), limit
+	}
+	a.pre, a.post = uint64(word(w.pre)), uint64(word(w.post))
+	a.spans, a.at, a.out = unsafe.Pointer(&spans[0]), unsafe.Pointer(&at[0]), unsafe.Pointer(&out[0])
+	a.text = unsafe.Pointer(&dst[:cap(dst)][len(dst)+len(w.pre)])
+	if n = layRowsAVX512((*byte)(unsafe.Pointer(&a))); n == 0 {
+		return 0, false
+	}
+	g := longGroups.Get().(*longGroup)
+	defer g.put(m)
+	b := g.args(c, w, m, n)
+	b.base, b.spans = unsafe.Pointer(unsafe.SliceData(arena)), unsafe.Pointer(&spans[0])
+	b.dst, b.at = unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(&at[0])
+	longTextAVX512((*byte)(unsafe.Pointer(&b)))
+	return n, b.other == 0
+}
+
+// word is up to 4 bytes as they stand in memory.
+func word(s string) (v uint32) {
+	for i := range len(s) {
+		v |= uint32(s[i]) << (8 * i)
+	}
+	return v
+}
+
+//go:noescape
+func layRowsAVX512(a *byte) int
+
 // fitsWhole says whether m blocks may be read from the start of every value.
 func fitsWhole(arena []byte, spans []uint32, m int) bool {
 	last := uint32(0)

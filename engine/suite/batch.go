@@ -59,6 +59,7 @@ type work struct {
 	random             []byte
 	stage              stage
 	pool               pool
+	stretch            int       // values that the last special one stood for
 	halves             *[2]Batch // Secondary
 	nfc                norm.Iter
 	span               [2]uint32

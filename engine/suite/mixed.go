@@ -2,6 +2,7 @@ package suite
 
 import (
 	"encoding/binary"
+	"unsafe"
 
 	"github.com/velonym/velonym/engine/kernel"
 )
@@ -49,7 +50,8 @@ func (p *Plan) run(b *Batch, from, to int) {
 	case p.op == Pseudonymise && p.forward.oneBlock():
 		f := &p.forward
 		w := p.writerFor(b)
-		stretch := chunk / 16
+		stretch := max(b.work.stretch, chunk/16)
+		defer func() { b.work.stretch = stretch }()
 		for from < to {
 			var n int
 			if b.At != nil {
@@ -60,7 +62,11 @@ func (p *Plan) run(b *Batch, from, to int) {
 			} else {
 				b.Dst, n = f.cipher.SealRows(w, b.Dst, b.Src, b.Spans[2*from:2*to], b.Out[2*from:])
 			}
-			if from += n; from < to {
+			from += n
+			if from < to && b.At == nil {
+				from += p.longRows(b, w, from, to)
+			}
+			if from < to {
 				// Most likely more of its kind come soon: the sooner they came the last
 				// times, the more values take this way.
 				if stretch = min(2*stretch, chunk); n > stretch {
@@ -148,6 +154,31 @@ func (p *Plan) stagedSecondary(b *Batch, from, to int) {
 		}
 	}
 	r.Src, r.Spans, f.Src, f.Spans, f.Dst, f.Out, f.At, f.Doc = nil, nil, nil, nil, nil, nil, nil, nil
+}
+
+// longRows does leading values that all take one number of blocks, and returns how
+// many those were.
+func (p *Plan) longRows(b *Batch, w *kernel.Writer, from, to int) int {
+	m := int(b.Spans[2*from+1])>>4 + 1
+	if m < 2 || m > kernel.MaxBlocks {
+		return 0
+	}
+	s := &b.work.stage
+	s.at = sized(s.at, 2*chunk)
+	start := len(b.Dst)
+	to = min(to, from+2*chunk)
+	dst, n, plain := p.forward.cipher.SealBlocksRows(w, m, b.Dst, b.Src, b.Spans[2*from:2*to], b.Out[2*from:2*to], s.at)
+	for i := 0; i < n && !plain; i++ {
+		if v := b.Src[b.Spans[2*(from+i)]:][:b.Spans[2*(from+i)+1]]; !kernel.IsText(v) {
+			n = i
+		}
+	}
+	if n > 0 {
+		last := b.Out[2*(from+n-1):]
+		start = int(last[0]+last[1]) + len(b.Post)
+	}
+	b.Dst = dst[:start]
+	return n
 }
 
 func (p *Plan) writerFor(b *Batch) *kernel.Writer {
@@ -397,53 +428,94 @@ func (p *Plan) tryPlain(b *Batch, w *kernel.Writer, from, to int) bool {
 	if f.form == kernel.UUID || len(b.Pre) > 4 || len(b.Post) > 4 {
 		return false
 	}
-	spans, out := b.Spans[2*from:2*to], b.Out[2*from:2*to]
+	spans, out := b.Spans[2*from:2*to], pairs(b.Out[2*from:2*to])
 	s.at, s.m = sized(s.at, chunk), sized(s.m, chunk)
 	at, blocks := s.at[:n], s.m[:n]
-	var count [kernel.MaxBlocks + 1]int // values by blocks; 0: empty
-	size := 0
-	for i := range blocks {
-		l := spans[2*i+1]
-		if l >= 16*kernel.MaxBlocks {
-			return false
-		}
-		m := l>>4 + 1
-		if l == 0 {
-			m = 0
-		}
-		blocks[i] = uint16(m)
-		count[m]++
-		size += f.chars[m]
+	size, differ, ok := measure(pairs(spans), blocks, &f.chars)
+	if !ok {
+		return false
 	}
 	start := len(b.Dst)
 	if b.At != nil {
 		copy(at, b.At[from:to])
 		for i, m := range blocks {
-			out[2*i], out[2*i+1] = at[i], uint32(f.chars[m])
+			out[i] = [2]uint32{at[i], uint32(f.chars[m])}
 		}
 	} else {
 		size += n * (len(b.Pre) + len(b.Post))
 		b.Dst = grow(b.Dst, size+8)
-		dst := b.Dst[:start+size+8]
-		pre, post := word(b.Pre), word(b.Post)
-		place := start
-		for i, m := range blocks {
-			binary.LittleEndian.PutUint32(dst[place:], pre)
-			place += len(b.Pre)
-			c := f.chars[m]
-			at[i] = uint32(place)
-			out[2*i], out[2*i+1] = uint32(place), uint32(c)
-			place += c
-			binary.LittleEndian.PutUint32(dst[place:], post)
-			place += len(b.Post)
+		layRows(b.Dst[:start+size+8], start, out, at, blocks, &f.chars, word(b.Pre), word(b.Post), len(b.Pre), len(b.Post))
+		b.Dst = b.Dst[:start+size]
+	}
+	if differ == 0 {
+		ok = blocks[0] == 0 || p.sealAlike(b, w, int(blocks[0]), at, spans)
+	} else {
+		ok = p.sealSorted(b, w, spans, at, blocks)
+	}
+	if !ok {
+		b.Dst = b.Dst[:start]
+	}
+	return ok
+}
+
+// pairs is spans as off, len pairs.
+func pairs(spans []uint32) [][2]uint32 {
+	return unsafe.Slice((*[2]uint32)(unsafe.Pointer(unsafe.SliceData(spans))), len(spans)/2)
+}
+
+// The loops below are functions of their own so that all of each fits in registers.
+
+// measure writes how many blocks each value takes, 0 for an empty one, and returns the
+// length of all results, other than 0 if the blocks differ, and false if a value takes
+// more than kernels do.
+//
+//go:noinline
+func measure(spans [][2]uint32, blocks []uint16, chars *[kernel.MaxBlocks + 1]int) (size int, differ uint32, ok bool) {
+	blocks = blocks[:len(spans)]
+	first := spans[0][1]>>4 + (spans[0][1]|-spans[0][1])>>31
+	for i, p := range spans {
+		l := p[1]
+		// ⌊l/16⌋ + 1, and 0 for 0.
+		m := l>>4 + (l|-l)>>31
+		if m > kernel.MaxBlocks {
+			return 0, 0, false
 		}
-		b.Dst = dst[:place]
+		blocks[i] = uint16(m)
+		differ |= m ^ first
+		size += chars[m]
 	}
-	if p.sealPlain(b, w, spans, at, blocks, &count) {
-		return true
+	return size, differ, true
+}
+
+// layRows writes the framing of rows to dst from place on, and notes where the results
+// go. It writes up to 4 bytes behind the last row.
+//
+//go:noinline
+func layRows(dst []byte, place int, out [][2]uint32, at []uint32, blocks []uint16, chars *[kernel.MaxBlocks + 1]int, pre, post uint32, preLen, postLen int) {
+	out, at = out[:len(blocks)], at[:len(blocks)]
+	for i, m := range blocks {
+		binary.LittleEndian.PutUint32(dst[place:], pre)
+		place += preLen
+		c := chars[m]
+		at[i] = uint32(place)
+		out[i] = [2]uint32{uint32(place), uint32(c)}
+		place += c
+		binary.LittleEndian.PutUint32(dst[place:], post)
+		place += postLen
 	}
-	b.Dst = b.Dst[:start]
-	return false
+}
+
+// sortBlocks copies spans and places in the order of blocks; next is where those of m
+// blocks begin, and ends up where they end.
+//
+//go:noinline
+func sortBlocks(toSpans [][2]uint32, toAt []uint32, spans [][2]uint32, at []uint32, blocks []uint16, next *[kernel.MaxBlocks + 1]int32) {
+	spans, at = spans[:len(blocks)], at[:len(blocks)]
+	for i, m := range blocks {
+		j := next[m]
+		next[m] = j + 1
+		toSpans[j], toAt[j] = spans[i], at[i]
+	}
 }
 
 // word is up to 4 bytes as they stand in memory.
@@ -453,30 +525,24 @@ func word(s string) uint32 {
 	return binary.LittleEndian.Uint32(b[:])
 }
 
-// sealPlain enciphers values to their places, and returns false if one is no text.
-func (p *Plan) sealPlain(b *Batch, w *kernel.Writer, spans, at []uint32, blocks []uint16, count *[kernel.MaxBlocks + 1]int) bool {
+// sealSorted enciphers values to their places, and returns false if one is no text.
+func (p *Plan) sealSorted(b *Batch, w *kernel.Writer, spans, at []uint32, blocks []uint16) bool {
 	s := &b.work.stage
-	n := len(at)
-	for m, c := range count {
-		if c == n { // all of one length: no need to sort
-			return m == 0 || p.sealAlike(b, w, m, at, spans)
-		}
+	var next [kernel.MaxBlocks + 1]int32
+	for _, m := range blocks {
+		next[m]++
 	}
-	var next [kernel.MaxBlocks + 1]int
-	for m := 1; m < len(count); m++ {
-		next[m] = next[m-1] + count[m-1]
+	sum := int32(0)
+	for m, c := range next {
+		next[m] = sum
+		sum += c
 	}
+	begin := next[1]
 	s.gspans, s.gat = sized(s.gspans, 2*chunk), sized(s.gat, chunk)
-	gspans, gat := s.gspans[:2*n], s.gat[:n]
-	for i, m := range blocks {
-		j := next[m]
-		next[m] = j + 1
-		gspans[2*j], gspans[2*j+1], gat[j] = spans[2*i], spans[2*i+1], at[i]
-	}
-	begin := count[0]
-	for m := 1; m < len(count); m++ {
-		end := begin + count[m]
-		if begin < end && !p.sealAlike(b, w, m, gat[begin:end], gspans[2*begin:2*end]) {
+	sortBlocks(pairs(s.gspans), s.gat, pairs(spans), at, blocks, &next)
+	for m := 1; m < len(next); m++ {
+		end := next[m]
+		if begin < end && !p.sealAlike(b, w, m, s.gat[begin:end], s.gspans[2*begin:2*end]) {
 			return false
 		}
 		begin = end

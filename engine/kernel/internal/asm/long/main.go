@@ -1,7 +1,7 @@
 // Command long generates the AVX-512 kernels of HCTR2 over many messages of the same
 // number of blocks: up to 64 messages at a time, one in every lane of sixteen registers.
 //
-//	go run ./long -kernel text|seal|open -out ../../x_avx512_amd64.s
+//	go run ./long -kernel text|seal|open|lay -out ../../x_avx512_amd64.s
 package main
 
 import (
@@ -64,12 +64,14 @@ const (
 	tOne    = 1136 // 16: the number 1, little endian
 )
 
-var kernel = flag.String("kernel", "text", "text, seal or open")
+var kernel = flag.String("kernel", "text", "text, seal, open or lay")
 
 func main() {
 	flag.Parse()
 	ConstraintExpr("!purego")
 	switch *kernel {
+	case "lay":
+		lay()
 	case "text":
 		generate("longTextAVX512", "enciphers padded values and writes pair-coded text, each at its place", true, false)
 	case "seal":
