@@ -46,3 +46,15 @@ func polyval(state, powers, blocks *byte, n int) { polyvalAVX2(state, powers, bl
 
 //go:noescape
 func polyvalAVX2(state, powers, blocks *byte, n int)
+
+// textBlocks returns a bit for every one of n blocks, a multiple of 4 and at most 64,
+// that is not text, and whether the tier in use has a kernel for it.
+func textBlocks(blocks *byte, n int) (bad uint64, ok bool) {
+	if active != tierAVX512 || n == 0 {
+		return 0, false
+	}
+	return textBlocksAVX512(blocks, n), true
+}
+
+//go:noescape
+func textBlocksAVX512(blocks *byte, n int) uint64

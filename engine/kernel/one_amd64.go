@@ -229,11 +229,10 @@ func (c *Cipher) openGroup(r *Reader, pre, post string, dst, arena []byte, spans
 	if !ok {
 		return c.openRowsGeneric(r, pre, post, dst, arena, spans[:2*min(16, len(spans)/2)], out)
 	}
+	g.fill(g.rows[:], g.out[:2*n])
+	n = g.texts(n)
 	for i := range n {
 		v := g.rows[g.out[2*i]:][:g.out[2*i+1]]
-		if !IsText(v) {
-			return dst, i
-		}
 		dst = append(dst, pre...)
 		out[2*i], out[2*i+1] = uint32(len(dst)), uint32(len(v))
 		dst = append(append(dst, v...), post...)

@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"sync"
 	"unsafe"
 )
@@ -155,23 +156,48 @@ type staged struct {
 
 // stage copies the leading values, 16 at most, that are 1 to 15 bytes of text.
 func (g *staged) stage(arena []byte, spans []uint32) {
-	n := min(len(spans)/2, 16)
-	for g.n = 0; g.n < n; g.n++ {
-		i := g.n
-		off, l := spans[2*i], spans[2*i+1]
-		if l-1 > 14 {
-			break
-		}
-		v := arena[off:][:l]
-		if !IsText(v) {
-			break
-		}
-		copy(g.arena[16*i:], v)
-		g.spans[2*i], g.spans[2*i+1] = uint32(16*i), l
+	n := 0
+	for n < min(len(spans)/2, 16) && spans[2*n+1]-1 <= 14 {
+		n++
 	}
+	g.fill(arena, spans[:2*n])
+	g.n = g.texts(n)
 	for i := g.n; i < 16; i++ {
 		g.spans[2*i], g.spans[2*i+1] = 0, 1
 	}
+}
+
+// fill copies values of up to 15 bytes, spaces behind them.
+func (g *staged) fill(arena []byte, spans []uint32) {
+	const ones = 0x0101010101010101
+	for i, p := range pairsOf(spans) {
+		off, n := p[0], p[1]
+		b := (*[16]byte)(g.arena[16*i:])
+		v := arena[off:cap(arena)]
+		if len(v) < 16 {
+			*b = [16]byte{}
+			copy(b[:], v[:n])
+			v = b[:]
+		}
+		mlo, mhi := ^uint64(0)<<(8*min(n, 8)), ^uint64(0)<<(8*(max(n, 8)-8))
+		lo, hi := binary.LittleEndian.Uint64(v), binary.LittleEndian.Uint64(v[8:])
+		binary.LittleEndian.PutUint64(b[:], lo&^mlo|mlo&(0x20*ones))
+		binary.LittleEndian.PutUint64(b[8:], hi&^mhi|mhi&(0x20*ones))
+		g.spans[2*i], g.spans[2*i+1] = uint32(16*i), n
+	}
+}
+
+// texts returns how many of the n values in front are text.
+func (g *staged) texts(n int) int {
+	if bad, ok := textBlocks(&g.arena[0], (n+3)&^3); ok {
+		return min(n, bits.TrailingZeros64(bad))
+	}
+	for i := range n {
+		if !IsText(g.arena[16*i:][:g.spans[2*i+1]]) {
+			return i
+		}
+	}
+	return n
 }
 
 // gather fills t.blocks with the leading values, laneValues at most, that are 1 to 15
