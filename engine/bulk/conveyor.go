@@ -108,27 +108,36 @@ type conveyor struct {
 	workers int
 	make    func() worker
 
-	// sink takes the chunks in order. It returns a function to be called outside
-	// the turn, or nil: a write at an offset that is known now.
-	sink func(c *chunk, at mark) (write func() error, err error)
+	// sink writes the chunks, in order, one at a time.
+	sink func(c *chunk, at mark) error
 	// reached, if set, is told of each mark up to which everything is written, in order.
 	reached func(mark) error
 	read    atomic.Int64 // bytes of input read, for the progress
 
 	// state of the run
-	ticket   atomic.Int64
-	cutting  *turn
-	placing  *turn
-	inside   bool   // cutting: the next chunk starts inside quotes
-	carry    []byte // cutting, streams: the start of a row
-	offset   int64  // cutting, streams: of carry in the input
-	ended    bool   // cutting, streams
-	count    int    // chunks of a regular file
-	at       mark   // placing
-	errOnce  sync.Mutex
-	err      error
-	marks    map[int]mark // written, but not everything before
-	frontier int
+	ticket  atomic.Int64
+	cutting *turn
+	inside  bool   // cutting: the next chunk starts inside quotes
+	carry   []byte // cutting, streams: the start of a row
+	offset  int64  // cutting, streams: of carry in the input
+	ended   bool   // cutting, streams
+	count   int    // chunks of a regular file
+	placing *turn  // ordered workers only
+	at      mark   // everything before is written; for whoever writes
+
+	mu      sync.Mutex
+	idle    sync.Cond
+	err     error
+	halted  bool
+	spare   []*chunk       // last used first, while it is in the cache
+	ready   map[int]parcel // worked on, waiting for what comes before
+	writing bool           // a lane is writing what is ready
+}
+
+// parcel is a chunk with the place behind it.
+type parcel struct {
+	c    *chunk
+	next mark
 }
 
 // errStop ends a lane without being an error of its own.
@@ -159,8 +168,17 @@ func (v *conveyor) run(ctx context.Context) (mark, error) {
 	v.inside = v.begin.Inside
 	v.ticket.Store(int64(v.begin.Chunk))
 	v.cutting, v.placing = newTurn(v.begin.Chunk), newTurn(v.begin.Chunk)
-	v.frontier = v.begin.Chunk
-	v.marks = map[int]mark{}
+	v.idle.L = &v.mu
+	v.ready = map[int]parcel{}
+	// A lane that finds another one writing leaves its chunk and goes on with a
+	// spare one.
+	v.spare = make([]*chunk, v.lanes)
+	if v.lanes > 1 {
+		v.spare = make([]*chunk, v.lanes+v.workers+1)
+	}
+	for i := range v.spare {
+		v.spare[i] = &chunk{}
+	}
 	if v.src.at != nil {
 		v.count = int((v.hi - v.lo + int64(v.size) - 1) / int64(v.size))
 	} else {
@@ -178,8 +196,8 @@ func (v *conveyor) run(ctx context.Context) (mark, error) {
 		}()
 	}
 	wg.Wait()
-	v.errOnce.Lock()
-	defer v.errOnce.Unlock()
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	if v.err == nil && ctx.Err() != nil {
 		v.err = ErrInterrupted
 	}
@@ -188,11 +206,13 @@ func (v *conveyor) run(ctx context.Context) (mark, error) {
 
 // halt records the first error and stops the lanes.
 func (v *conveyor) halt(err error) {
-	v.errOnce.Lock()
+	v.mu.Lock()
 	if v.err == nil {
 		v.err = err
 	}
-	v.errOnce.Unlock()
+	v.halted = true
+	v.mu.Unlock()
+	v.idle.Broadcast()
 	v.cutting.halt()
 	v.placing.halt()
 }
@@ -202,10 +222,28 @@ func (v *conveyor) bytesIn() int64 {
 	return v.read.Load()
 }
 
+// take returns a chunk to fill, nil when the run is halted.
+func (v *conveyor) take() *chunk {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for len(v.spare) == 0 && !v.halted {
+		v.idle.Wait()
+	}
+	if v.halted {
+		return nil
+	}
+	c := v.spare[len(v.spare)-1]
+	v.spare = v.spare[:len(v.spare)-1]
+	return c
+}
+
 // lane carries chunks one after the other: read, work, write.
 func (v *conveyor) lane(ctx context.Context, w worker, busy chan struct{}) {
-	c := &chunk{}
 	for {
+		c := v.take() // before the ticket: who has a ticket can always go on
+		if c == nil {
+			return
+		}
 		n := int(v.ticket.Add(1) - 1)
 		var next mark // In, Inside and Chunk behind this chunk
 		var err error
@@ -230,43 +268,76 @@ func (v *conveyor) lane(ctx context.Context, w worker, busy chan struct{}) {
 			w.work(ctx, c)
 			<-busy
 		}
-		if !v.placing.wait(n) {
-			return
+		o, inOrder := w.(ordered)
+		if inOrder {
+			if !v.placing.wait(n) {
+				return
+			}
+			if c.fail == nil && c.err == nil && c.end > c.start {
+				o.inOrder(ctx, c)
+			}
 		}
-		if o, ok := w.(ordered); ok && c.fail == nil && c.err == nil && c.end > c.start {
-			o.inOrder(ctx, c)
-		}
-		if err := v.placeError(c); err != nil {
+		if err := v.deliver(n, parcel{c, next}); err != nil {
 			v.halt(err)
 			return
 		}
-		write, err := v.sink(c, v.at)
-		if err != nil {
-			v.halt(err)
-			return
-		}
-		v.at.Tally.add(c.tally)
-		v.at.Out += int64(len(c.out))
-		v.at.Reject += int64(len(c.rejects))
-		v.at.Chunk, v.at.Inside = next.Chunk, next.Inside
-		if next.In >= 0 {
-			v.at.In = next.In
-		}
-		done := v.at
-		v.placing.pass()
-		if write != nil {
-			if err := write(); err != nil {
-				v.halt(err)
-				return
-			}
-		}
-		if v.reached != nil {
-			if err := v.written(n, done); err != nil {
-				v.halt(err)
-				return
-			}
+		if inOrder {
+			v.placing.pass()
 		}
 	}
+}
+
+// deliver writes chunk n, and what is ready behind it, if everything before is
+// written and nobody else is writing; else it leaves the chunk to who does. One
+// lane at a time writes: systems take a lock for every write to a file, and a lane
+// that computes is worth more than one that waits for it.
+func (v *conveyor) deliver(n int, p parcel) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.ready[n] = p
+	if v.writing {
+		return nil
+	}
+	v.writing = true
+	defer func() { v.writing = false }()
+	for !v.halted {
+		p, ok := v.ready[v.at.Chunk]
+		if !ok {
+			return nil
+		}
+		delete(v.ready, v.at.Chunk)
+		v.mu.Unlock()
+		err := v.place(p)
+		v.mu.Lock()
+		if err != nil {
+			return err
+		}
+		v.spare = append(v.spare, p.c)
+		v.idle.Signal()
+	}
+	return nil
+}
+
+// place writes a chunk whose turn it is.
+func (v *conveyor) place(p parcel) error {
+	c := p.c
+	if err := v.placeError(c); err != nil {
+		return err
+	}
+	if err := v.sink(c, v.at); err != nil {
+		return err
+	}
+	v.at.Tally.add(c.tally)
+	v.at.Out += int64(len(c.out))
+	v.at.Reject += int64(len(c.rejects))
+	if p.next.In >= 0 {
+		v.at.In = p.next.In
+	}
+	v.at.Chunk, v.at.Inside = p.next.Chunk, p.next.Inside
+	if v.reached != nil {
+		return v.reached(v.at)
+	}
+	return nil
 }
 
 // placeError returns the chunk's error with its place in the whole input.
@@ -288,24 +359,6 @@ func (v *conveyor) placeError(c *chunk) error {
 		return &e
 	}
 	return nil
-}
-
-// written notes that chunk n is written and advances over all that are.
-func (v *conveyor) written(n int, m mark) error {
-	v.errOnce.Lock()
-	defer v.errOnce.Unlock()
-	v.marks[n] = m
-	for {
-		m, ok := v.marks[v.frontier]
-		if !ok {
-			return nil
-		}
-		delete(v.marks, v.frontier)
-		v.frontier++
-		if err := v.reached(m); err != nil {
-			return err
-		}
-	}
 }
 
 // room returns b with at least n bytes of length and slack behind them.

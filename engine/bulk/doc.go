@@ -7,9 +7,10 @@
 // byte of a CSV or NDJSON file is written as it was read. Chunks are worked on in
 // parallel and come out in order.
 //
-// A regular file is read with pread and written with pwrite by all workers at
-// once: where a chunk's rows start follows from the parity of the quotes before
-// it, and where its output goes from the sizes of the outputs before it. A pipe
+// A regular file is read with pread by all workers at once: where a chunk's rows
+// start follows from the parity of the quotes before it. Whichever worker is done
+// first writes what is ready, in order, while the others go on: systems let one
+// writer at a time into a file, so several would only wait for each other. A pipe
 // has one reader and one writer at a time.
 //
 // The output appears under its name only when it is complete: it is written to

@@ -607,7 +607,7 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 	if !jot.resumes() {
 		before = mark{Tally: tally{Lines: sh.lines}}
 	}
-	v.sink = func(c *chunk, at mark) (func() error, error) { return r.place(c, at, t, v) }
+	v.sink = func(c *chunk, at mark) error { return r.place(c, at, t, v) }
 	if jot != nil {
 		v.reached = jot.reached
 	}
@@ -678,9 +678,8 @@ func (s *Summary) add(t tally, out int64) {
 	s.BytesOut += out
 }
 
-// place takes a chunk in its turn. What must be written in order is written here;
-// a regular file is written outside the turn.
-func (r *run) place(c *chunk, at mark, t *target, v *conveyor) (func() error, error) {
+// place writes a chunk in its turn.
+func (r *run) place(c *chunk, at mark, t *target, v *conveyor) error {
 	for _, f := range c.faults {
 		if len(r.sum.Failures) < maxFailures {
 			r.sum.Failures = append(r.sum.Failures, Failure{v.src.name, at.Tally.Lines + f.line, f.column, f.code})
@@ -689,29 +688,26 @@ func (r *run) place(c *chunk, at mark, t *target, v *conveyor) (func() error, er
 	r.progress(v, at, false)
 	if len(c.rejects) > 0 && r.rejects != nil {
 		if _, err := r.rejects.f.WriteAt(c.rejects, at.Reject); err != nil {
-			return nil, r.rejects.writeError(err)
+			return r.rejects.writeError(err)
 		}
 	}
 	if len(c.pairs) > 0 {
 		if err := r.mapping.write(c.pairs); err != nil {
-			return nil, err
+			return err
 		}
 	}
+	var err error
 	switch {
 	case len(c.out) == 0:
-		return nil, nil
 	case t.f != nil:
-		return func() error {
-			if _, err := t.f.WriteAt(c.out, at.Out); err != nil {
-				return t.writeError(err)
-			}
-			return nil
-		}, nil
+		_, err = t.f.WriteAt(c.out, at.Out)
+	default:
+		_, err = t.w.Write(c.out)
 	}
-	if _, err := t.w.Write(c.out); err != nil {
-		return nil, t.writeError(err)
+	if err != nil {
+		return t.writeError(err)
 	}
-	return nil, nil
+	return nil
 }
 
 // progress tells how far the run is, a few times a second.
