@@ -33,12 +33,15 @@ func (d *distinct) add(src []byte, spans []uint32) {
 		v := src[off : off+n]
 		var a, b uint64
 		switch {
+		case n > 16:
+			for ; len(v) > 16; v = v[16:] {
+				hi, lo := bits.Mul64(a^d.seed1^binary.LittleEndian.Uint64(v), d.seed0^binary.LittleEndian.Uint64(v[8:]))
+				a = hi ^ lo
+			}
+			v = src[off+n-16 : off+n]
+			a, b = a^binary.LittleEndian.Uint64(v), binary.LittleEndian.Uint64(v[8:])
 		case n >= 8:
 			a, b = binary.LittleEndian.Uint64(v), binary.LittleEndian.Uint64(v[n-8:])
-			for len(v) > 16 {
-				hi, lo := bits.Mul64(a^d.seed1, binary.LittleEndian.Uint64(v[8:])^d.seed0)
-				a, v = hi^lo, v[8:]
-			}
 		case n >= 4:
 			a, b = uint64(binary.LittleEndian.Uint32(v)), uint64(binary.LittleEndian.Uint32(v[n-4:]))
 		default:

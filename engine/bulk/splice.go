@@ -382,12 +382,15 @@ func (s *splicer) layoutOne(out []byte) []byte {
 	for i := range at {
 		off, vn := int(s.spans[2*i]), s.spans[2*i+1]
 		gap := off - p
-		if gap <= 96 && p+128 <= len(full) && o+128 <= len(out) {
+		if gap <= 128 && p+128 <= len(full) && o+128 <= len(out) {
 			*(*[32]byte)(out[o:]) = *(*[32]byte)(full[p:])
 			if gap > 32 {
 				*(*[32]byte)(out[o+32:]) = *(*[32]byte)(full[p+32:])
 				if gap > 64 {
 					*(*[32]byte)(out[o+64:]) = *(*[32]byte)(full[p+64:])
+					if gap > 96 {
+						*(*[32]byte)(out[o+96:]) = *(*[32]byte)(full[p+96:])
+					}
 				}
 			}
 		} else {
