@@ -129,9 +129,9 @@ func (f Form) Encode(dst, src []byte, gen int) {
 	case Hex:
 		encodeHex(dst, src)
 	case B64u:
-		encodeBits(dst[:f.EncodedLen(len(src))], src, 6, alphabet64)
+		encode64(dst[:f.EncodedLen(len(src))], src)
 	case B32:
-		encodeBits(dst[:f.EncodedLen(len(src))], src, 5, alphabet32)
+		encode32(dst[:f.EncodedLen(len(src))], src)
 	case UUID:
 		_ = dst[35]
 		encodeHex(dst, src[:4])
@@ -154,22 +154,42 @@ func encodeHex(dst, src []byte) {
 	}
 }
 
-func encodeBits(dst, src []byte, width uint, alphabet string) {
-	mask := uint32(len(alphabet) - 1)
-	var acc uint32
-	var have uint
-	j := 0
-	for i := range dst {
-		if have < width {
-			acc <<= 8
-			if j < len(src) {
-				acc |= uint32(src[j])
-				j++
+// encode64 writes 4 characters for 3 bytes.
+func encode64(dst, src []byte) {
+	const a = alphabet64
+	for len(src) >= 3 && len(dst) >= 4 {
+		v := uint32(src[0])<<16 | uint32(src[1])<<8 | uint32(src[2])
+		dst[0], dst[1], dst[2], dst[3] = a[v>>18], a[v>>12&63], a[v>>6&63], a[v&63]
+		src, dst = src[3:], dst[4:]
+	}
+	var last [3]byte
+	if copy(last[:], src) > 0 {
+		v := uint32(last[0])<<16 | uint32(last[1])<<8
+		copy(dst, []byte{a[v>>18], a[v>>12&63], a[v>>6&63]})
+	}
+}
+
+// encode32 writes 8 characters for 5 bytes.
+func encode32(dst, src []byte) {
+	var eight [8]byte
+	for {
+		full := len(src) >= 5
+		var v uint64
+		if full {
+			v = uint64(src[0])<<32 | uint64(src[1])<<24 | uint64(src[2])<<16 | uint64(src[3])<<8 | uint64(src[4])
+		} else {
+			for i, b := range src {
+				v |= uint64(b) << (32 - 8*i)
 			}
-			have += 8
 		}
-		have -= width
-		dst[i] = alphabet[acc>>have&mask]
+		for i := range eight {
+			eight[i] = alphabet32[v>>(35-5*i)&31]
+		}
+		copy(dst, eight[:])
+		if !full || len(dst) <= 8 {
+			return
+		}
+		src, dst = src[5:], dst[8:]
 	}
 }
 
@@ -183,6 +203,14 @@ func (f Form) Decode(dst, src []byte) (gen int, ok bool) {
 		return 0, false
 	}
 	dst = dst[:n]
+	if (f == Pair62 || f == Hex) && n >= 16 && wideDecode() {
+		return f.decodeWide(dst, src)
+	}
+	return f.decodeGeneric(dst, src)
+}
+
+func (f Form) decodeGeneric(dst, src []byte) (gen int, ok bool) {
+	n := len(dst)
 	switch f {
 	case Pair62:
 		if n == 0 {
@@ -204,9 +232,9 @@ func (f Form) Decode(dst, src []byte) (gen int, ok bool) {
 	case Hex:
 		return 0, decodeHex(dst, src) < 16
 	case B64u:
-		return 0, decodeBits(dst, src, 6, &digits64)
+		return 0, decode64(dst, src)
 	case B32:
-		return 0, decodeBits(dst, src, 5, &digits32)
+		return 0, decode32(dst, src)
 	case UUID:
 		bad := decodeHex(dst[:4], src) | decodeHex(dst[4:6], src[9:]) | decodeHex(dst[6:8], src[14:]) |
 			decodeHex(dst[8:10], src[19:]) | decodeHex(dst[10:], src[24:])
@@ -214,6 +242,27 @@ func (f Form) Decode(dst, src []byte) (gen int, ok bool) {
 		return 0, bad < 16 && dash == 0
 	}
 	return 0, false
+}
+
+// decodeWide is decodeGeneric for pairs and hex of a block or more.
+func (f Form) decodeWide(dst, src []byte) (gen int, ok bool) {
+	if f == Pair62 {
+		if gen = f.Mark(src); gen < 0 {
+			return 0, false
+		}
+	}
+	whole := len(dst) / 16
+	if !decodeText(dst, src, whole, ReaderFor(f, gen).tab) {
+		return 0, false
+	}
+	if rest := dst[16*whole:]; len(rest) > 0 {
+		// Behind the first character there is no mark, as in generation 0.
+		g, good := f.decodeGeneric(rest, src[32*whole:])
+		if !good || g != 0 {
+			return 0, false
+		}
+	}
+	return gen, true
 }
 
 // decodeHex returns a number of 16 or more when a character was no digit.
@@ -227,21 +276,51 @@ func decodeHex(dst, src []byte) (bad byte) {
 	return bad
 }
 
-func decodeBits(dst, src []byte, width uint, digits *[256]byte) bool {
-	var acc uint32
-	var have uint
+// decode64 reads 3 bytes from 4 characters, and says whether all were good and the
+// spare bits zero.
+func decode64(dst, src []byte) bool {
 	var bad byte
-	j := 0
-	for _, c := range src {
-		d := digits[c]
-		bad |= d
-		acc = acc<<width | uint32(d&(1<<width-1))
-		have += width
-		if have >= 8 {
-			have -= 8
-			dst[j] = byte(acc >> have)
-			j++
-		}
+	for len(src) >= 4 {
+		a, b, c, d := digits64[src[0]], digits64[src[1]], digits64[src[2]], digits64[src[3]]
+		bad |= a | b | c | d
+		v := uint32(a)<<18 | uint32(b)<<12 | uint32(c)<<6 | uint32(d)
+		dst[0], dst[1], dst[2] = byte(v>>16), byte(v>>8), byte(v)
+		src, dst = src[4:], dst[3:]
 	}
-	return bad < 0x80 && acc&(1<<have-1) == 0
+	var v uint32
+	for i, c := range src {
+		d := digits64[c]
+		bad |= d
+		v |= uint32(d) << (18 - 6*i)
+	}
+	for i := range dst {
+		dst[i] = byte(v >> (16 - 8*i))
+	}
+	return bad < 0x80 && v<<(8+8*len(dst)) == 0
+}
+
+// decode32 reads 5 bytes from 8 characters, and says whether all were good and the
+// spare bits zero.
+func decode32(dst, src []byte) bool {
+	var bad byte
+	for len(src) >= 8 {
+		var v uint64
+		for _, c := range src[:8] {
+			d := digits32[c]
+			bad |= d
+			v = v<<5 | uint64(d)
+		}
+		dst[0], dst[1], dst[2], dst[3], dst[4] = byte(v>>32), byte(v>>24), byte(v>>16), byte(v>>8), byte(v)
+		src, dst = src[8:], dst[5:]
+	}
+	var v uint64
+	for i, c := range src {
+		d := digits32[c]
+		bad |= d
+		v |= uint64(d) << (35 - 5*i)
+	}
+	for i := range dst {
+		dst[i] = byte(v >> (32 - 8*i))
+	}
+	return bad < 0x80 && v<<(24+8*len(dst)) == 0
 }

@@ -58,3 +58,15 @@ func textBlocks(blocks *byte, n int) (bad uint64, ok bool) {
 
 //go:noescape
 func textBlocksAVX512(blocks *byte, n int) uint64
+
+// wideDecode says whether the tier in use has a kernel that decodes long texts.
+func wideDecode() bool { return active == tierAVX512 }
+
+// decodeText reads n times 32 characters and says whether all were good.
+func decodeText(dst, src []byte, n int, t *decTables) bool {
+	_, _ = dst[16*n-1], src[32*n-1]
+	return decodeTextAVX512(&dst[0], &src[0], n, (*byte)(unsafe.Pointer(t))) == 0
+}
+
+//go:noescape
+func decodeTextAVX512(dst, src *byte, n int, tab *byte) int

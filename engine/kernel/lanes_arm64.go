@@ -55,3 +55,8 @@ func polyvalNEON(state, powers, blocks *byte, n int)
 
 // textBlocks has no kernel here.
 func textBlocks(*byte, int) (bad uint64, ok bool) { return 0, false }
+
+// wideDecode says whether the tier in use has a kernel that decodes long texts.
+func wideDecode() bool { return false }
+
+func decodeText([]byte, []byte, int, *decTables) bool { return false }

@@ -81,12 +81,23 @@ func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena [
 				direct += 16
 			}
 		}
+		a := g.args(c, w, m, direct)
+		a.base, a.dst = unsafe.Pointer(unsafe.SliceData(arena)), unsafe.Pointer(unsafe.SliceData(dst))
 		if direct > 0 {
-			a := g.args(c, w, m, direct)
-			a.base, a.spans = unsafe.Pointer(unsafe.SliceData(arena)), unsafe.Pointer(unsafe.SliceData(spans))
-			a.dst, a.at = unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(at))
+			a.spans, a.at = unsafe.Pointer(unsafe.SliceData(spans)), unsafe.Pointer(unsafe.SliceData(at))
 			longTextAVX512((*byte)(unsafe.Pointer(&a)))
 			other |= a.other
+		}
+		if whole && direct < n {
+			// The last one fills the lanes that are left, and writes its text again.
+			for i := range 16 {
+				j := direct + min(i, n-direct-1)
+				g.spans[2*i], g.spans[2*i+1], g.at[i] = spans[2*j], spans[2*j+1], at[j]
+			}
+			a.n, a.spans, a.at = 16, unsafe.Pointer(&g.spans), unsafe.Pointer(&g.at)
+			longTextAVX512((*byte)(unsafe.Pointer(&a)))
+			other |= a.other
+			direct = n
 		}
 	}
 	chars := w.form.EncodedLen(16 * m)

@@ -402,6 +402,23 @@ func (c *Cipher) SealAt(w *Writer, dst []byte, at []uint32, arena []byte, spans 
 	return c.sealAt(w, dst, at, arena, spans)
 }
 
+// EncodeAt writes the text of block i of blocks to dst[at[i]:] and touches nothing else.
+func (w *Writer) EncodeAt(dst []byte, at []uint32, blocks []byte) {
+	if len(blocks) < 16*len(at) {
+		panic("kernel: fewer blocks than places")
+	}
+	for _, o := range at {
+		_ = dst[o:][:w.chars]
+	}
+	w.encodeAt(dst, at, blocks)
+}
+
+func (w *Writer) encodeAtGeneric(dst []byte, at []uint32, blocks []byte) {
+	for i, o := range at {
+		w.encode(dst[o:][:w.chars], (*[16]byte)(blocks[16*i:]))
+	}
+}
+
 // checkPlaces returns other than 0 if a value of 1 to 15 bytes goes to a place behind
 // room.
 //

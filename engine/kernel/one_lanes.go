@@ -378,3 +378,20 @@ func (c *Cipher) translateRowsLanes(r *Reader, to *Cipher, w *Writer, dst, arena
 	}
 	return dst, done
 }
+
+func (w *Writer) encodeAt(dst []byte, at []uint32, blocks []byte) {
+	if active == tierGeneric || w.form != Pair62 && w.form != Hex {
+		w.encodeAtGeneric(dst, at, blocks)
+		return
+	}
+	t := laneScratches.Get().(*laneScratch)
+	defer t.put()
+	for len(at) > 0 {
+		n := min(len(at), laneValues)
+		encodeRows(w.form, &t.rows[0], &blocks[0], n, laneTextOf(w.form, w.gen), 32, 0, 0, 0)
+		for i, o := range at[:n] {
+			*(*[32]byte)(dst[o:]) = *(*[32]byte)(t.rows[32*i:])
+		}
+		at, blocks = at[n:], blocks[16*n:]
+	}
+}

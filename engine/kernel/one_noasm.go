@@ -17,3 +17,5 @@ func (c *Cipher) openRows(r *Reader, pre, post string, dst, arena []byte, spans,
 func (c *Cipher) translateRows(r *Reader, to *Cipher, w *Writer, dst, arena []byte, spans, out []uint32) ([]byte, int) {
 	return c.translateRowsGeneric(r, to, w, dst, arena, spans, out)
 }
+
+func (w *Writer) encodeAt(dst []byte, at []uint32, blocks []byte) { w.encodeAtGeneric(dst, at, blocks) }

@@ -141,6 +141,31 @@ func TestSealRows(t *testing.T) {
 
 func tail(b []byte) []byte { return b[max(0, len(b)-200):] }
 
+func TestEncodeAt(t *testing.T) {
+	eachKernel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(3, 7))
+		for round := range 100 {
+			n := counts(r)[round%13]
+			w := NewWriter(allForms[r.IntN(5)], r.IntN(12), "", "")
+			blocks, at, size := make([]byte, 16*n), make([]uint32, n), 0
+			for i := range blocks {
+				blocks[i] = byte(r.Uint32())
+			}
+			for _, i := range r.Perm(n) {
+				size += r.IntN(4)
+				at[i] = uint32(size)
+				size += w.chars
+			}
+			want, got := bytes.Repeat([]byte{1}, size), bytes.Repeat([]byte{1}, size+64)
+			w.encodeAtGeneric(want, at, blocks)
+			w.EncodeAt(got[:size], at, blocks)
+			if !bytes.Equal(got[:size], want) || bytes.Count(got[size:], []byte{1}) != 64 {
+				t.Fatalf("%s: %d blocks", w.form, n)
+			}
+		}
+	})
+}
+
 func TestSealAt(t *testing.T) {
 	c := testCipher(t, 1)
 	eachKernel(t, func(t *testing.T) {

@@ -130,3 +130,39 @@ DATA secondHigh<>+13(SB)/1, $0x01
 DATA secondHigh<>+14(SB)/1, $0x01
 DATA secondHigh<>+15(SB)/1, $0x01
 GLOBL secondHigh<>(SB), RODATA|NOPTR, $16
+
+// func decodeTextAVX512(dst *byte, src *byte, n int, tab *byte) int
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VL
+TEXT ·decodeTextAVX512(SB), NOSPLIT, $0-40
+	MOVQ      dst+0(FP), AX
+	MOVQ      src+8(FP), CX
+	MOVQ      n+16(FP), DX
+	MOVQ      tab+24(FP), BX
+	VMOVDQU64 (BX), Z0
+	VMOVDQU64 64(BX), Z1
+	VMOVDQU64 128(BX), Z2
+	VMOVDQU64 192(BX), Z3
+	VPXORQ    Z4, Z4, Z4
+	VPXORQ    Z5, Z5, Z5
+
+decode:
+	VBROADCASTI64X4 (CX), Z6
+	VMOVDQA64       Z6, Z7
+	VPERMI2B        Z1, Z0, Z7
+	VPTERNLOGQ      $0xfe, Z6, Z7, Z4
+	VPSUBB          Z2, Z7, Z7
+	VPXORQ          Z2, Z2, Z2
+	VPMADDUBSW      Z3, Z7, Z7
+	VPORQ           Z7, Z5, Z5
+	VPMOVWB         Y7, (AX)
+	ADDQ            $0x20, CX
+	ADDQ            $0x10, AX
+	DECQ            DX
+	JNE             decode
+	VPMOVB2M        Z4, K1
+	VPTESTMW        704(BX), Z5, K2
+	KORQ            K2, K1, K1
+	KMOVQ           K1, AX
+	VZEROUPPER
+	MOVQ            AX, ret+32(FP)
+	RET

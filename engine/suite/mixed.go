@@ -355,10 +355,7 @@ func (p *Plan) digests(b *Batch, arena []byte, spans, at []uint32) {
 	case Different:
 		p.random(s.macs)
 	}
-	chars := f.form.EncodedLen(16)
-	for i, o := range at {
-		f.form.Encode(b.Dst[o:][:chars], s.macs[16*i:][:16], f.gen)
-	}
+	kernel.WriterFor(f.form, f.gen, "", "").EncodeAt(b.Dst, at, s.macs)
 }
 
 // blocks writes the results of reversible values: those of one number of blocks after

@@ -129,5 +129,55 @@ func main() {
 	VZEROUPPER()
 	Store(bad, ReturnIndex(0))
 	RET()
+	decode()
 	Generate()
+}
+
+// Offsets in decTables: see one.go.
+const (
+	dDigit  = 0
+	dMark   = 128
+	dWeight = 192
+	dHigh   = 704
+)
+
+// decode prints the reading of a long text, 32 characters a step.
+func decode() {
+	TEXT("decodeTextAVX512", NOSPLIT, "func(dst *byte, src *byte, n int, tab *byte) int")
+	Pragma("noescape")
+	Doc("decodeTextAVX512 reads n times 32 pair-coded characters, the first with the mark of the tables, and returns other than 0 if one was bad.")
+	dst, src := Load(Param("dst"), GP64()), Load(Param("src"), GP64())
+	n, tab := Load(Param("n"), GP64()), Load(Param("tab"), GP64())
+	l0, l1, mark, weight := ZMM(), ZMM(), ZMM(), ZMM()
+	VMOVDQU64(Mem{Base: tab, Disp: dDigit}, l0)
+	VMOVDQU64(Mem{Base: tab, Disp: dDigit + 64}, l1)
+	VMOVDQU64(Mem{Base: tab, Disp: dMark}, mark)
+	VMOVDQU64(Mem{Base: tab, Disp: dWeight}, weight)
+	bad, big := ZMM(), ZMM()
+	VPXORQ(bad, bad, bad)
+	VPXORQ(big, big, big)
+	Label("decode")
+	a, v := ZMM(), ZMM()
+	VBROADCASTI64X4(Mem{Base: src}, a)
+	VMOVDQA64(a, v)
+	VPERMI2B(l1, l0, v)
+	VPTERNLOGQ(Imm(0xfe), a, v, bad)
+	VPSUBB(mark, v, v)
+	VPXORQ(mark, mark, mark)
+	VPMADDUBSW(weight, v, v)
+	VPORQ(v, big, big)
+	VPMOVWB(v.AsY(), Mem{Base: dst})
+	ADDQ(Imm(32), src)
+	ADDQ(Imm(16), dst)
+	DECQ(n)
+	JNE(LabelRef("decode"))
+	k, m := K(), K()
+	VPMOVB2M(bad, k)
+	VPTESTMW(Mem{Base: tab, Disp: dHigh}, big, m)
+	KORQ(m, k, k)
+	r := GP64()
+	KMOVQ(k, r)
+	VZEROUPPER()
+	Store(r, ReturnIndex(0))
+	RET()
 }
