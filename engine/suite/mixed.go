@@ -11,13 +11,13 @@ import (
 // the next:
 //
 //	rows, places  one-block values straight from the arena: one kernel call
-//	staged        any values, some hundred at a time: those of the same number of blocks
+//	staged        any values, up to a thousand at a time: those of the same number of blocks
 //	              go through the cipher together
 //	portable      one by one: what is left
 
 // chunk is how many values are staged together: enough to fill lanes of several
 // lengths, few enough to stay in the first-level cache.
-const chunk = 512
+const chunk = 1024
 
 // maxStaged is how many blocks a message may have to be staged.
 const maxStaged = kernel.MaxBlocks
@@ -50,7 +50,7 @@ func (p *Plan) run(b *Batch, from, to int) {
 	case p.op == Pseudonymise && p.forward.oneBlock():
 		f := &p.forward
 		w := p.writerFor(b)
-		stretch := max(b.work.stretch, chunk/16)
+		stretch := max(b.work.stretch, chunk/32)
 		defer func() { b.work.stretch = stretch }()
 		for from < to {
 			var n int
@@ -70,7 +70,7 @@ func (p *Plan) run(b *Batch, from, to int) {
 				// Most likely more of its kind come soon: the sooner they came the last
 				// times, the more values take this way.
 				if stretch = min(2*stretch, chunk); n > stretch {
-					stretch = chunk / 8
+					stretch = chunk / 16
 				}
 				n = min(to-from, stretch)
 				p.stagedPlain(b, w, from, from+n)
@@ -92,7 +92,7 @@ func (p *Plan) run(b *Batch, from, to int) {
 					return
 				}
 			}
-			n := min(to-from, chunk/4)
+			n := min(to-from, chunk/8)
 			p.stagedReverse(b, from, from+n)
 			from += n
 		}
@@ -112,7 +112,7 @@ func (p *Plan) run(b *Batch, from, to int) {
 					return
 				}
 			}
-			n := min(to-from, chunk/4)
+			n := min(to-from, chunk/8)
 			p.stagedSecondary(b, from, from+n)
 			from += n
 		}
@@ -164,9 +164,9 @@ func (p *Plan) longRows(b *Batch, w *kernel.Writer, from, to int) int {
 		return 0
 	}
 	s := &b.work.stage
-	s.at = sized(s.at, 2*chunk)
+	s.at = sized(s.at, chunk)
 	start := len(b.Dst)
-	to = min(to, from+2*chunk)
+	to = min(to, from+chunk)
 	dst, n, plain := p.forward.cipher.SealBlocksRows(w, m, b.Dst, b.Src, b.Spans[2*from:2*to], b.Out[2*from:2*to], s.at)
 	for i := 0; i < n && !plain; i++ {
 		if v := b.Src[b.Spans[2*(from+i)]:][:b.Spans[2*(from+i)+1]]; !kernel.IsText(v) {

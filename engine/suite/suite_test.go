@@ -559,19 +559,22 @@ func BenchmarkTransform(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer p.Close()
-	b.Run("long", func(b *testing.B) {
-		t := &Batch{Post: "\n"}
-		for i := range 1024 {
-			v := bytes.Repeat([]byte{'x'}, 20+i%11)
-			t.Spans = append(t.Spans, uint32(len(t.Src)), uint32(len(v)))
-			t.Src = append(append(t.Src, v...), ',')
-		}
-		for b.Loop() {
-			t.Dst = t.Dst[:0]
-			p.Transform(t)
-		}
-		b.ReportMetric(1024*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mvalues/s")
-	})
+	for _, long := range [][2]int{{20, 30}, {16, 200}} {
+		b.Run(fmt.Sprintf("%d to %d bytes", long[0], long[1]), func(b *testing.B) {
+			r := rand.New(rand.NewPCG(1, 9))
+			t := &Batch{Post: "\n"}
+			for range 1024 {
+				v := bytes.Repeat([]byte{'x'}, long[0]+r.IntN(long[1]-long[0]+1))
+				t.Spans = append(t.Spans, uint32(len(t.Src)), uint32(len(v)))
+				t.Src = append(append(t.Src, v...), ',')
+			}
+			for b.Loop() {
+				t.Dst = t.Dst[:0]
+				p.Transform(t)
+			}
+			b.ReportMetric(1024*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mvalues/s")
+		})
+	}
 	for _, n := range []int{1, 10, 1000, 1000000} {
 		for workers := 1; workers <= 2; workers++ {
 			b.Run(fmt.Sprintf("%d/workers%d", n, workers), func(b *testing.B) {
