@@ -467,7 +467,7 @@ func TestDistinct(t *testing.T) {
 			}
 			d.merge(e)
 			got := float64(d.estimate())
-			if got < float64(n)*0.93 || got > float64(n)*1.07 {
+			if got < float64(n)*0.95 || got > float64(n)*1.05 {
 				t.Errorf("%q: %d different values were estimated as %.0f", format, n, got)
 			}
 		}

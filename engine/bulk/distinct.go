@@ -8,15 +8,18 @@ import (
 )
 
 // distinct estimates the number of different values (HyperLogLog: Flajolet,
-// Fusy, Gandouet, Meunier 2007) with 4,096 registers: a standard error of 1.6 %.
+// Fusy, Gandouet, Meunier 2007) with 16,384 registers: a standard error of 0.8 %.
 // One goroutine at a time; the lanes' own are merged at the end.
 type distinct struct {
 	seed0, seed1 uint64
-	reg          [4096]uint8
+	reg          [1 << registerBits]uint8
 	// most is the largest tail of a hash that can still raise a register: most values
 	// of a large file are passed over by comparing with it.
-	most uint64
+	most  uint64
+	calls int // of add
 }
+
+const registerBits = 14
 
 // newDistinct starts an estimate; those that are to be merged share seed.
 func newDistinct(seed maphash.Seed) *distinct {
@@ -49,12 +52,15 @@ func (d *distinct) add(src []byte, spans []uint32) {
 		}
 		hi, lo := bits.Mul64(a^d.seed0, b^d.seed1^uint64(n)<<56)
 		h := (hi ^ lo ^ (hi^lo)>>32) * 0x9e3779b97f4a7c15
-		if tail := h << 12; tail <= d.most {
-			r := uint8(bits.LeadingZeros64(tail|1<<11) + 1)
-			if p := &d.reg[h>>52]; *p < r {
+		if tail := h << registerBits; tail <= d.most {
+			r := uint8(bits.LeadingZeros64(tail|1<<(registerBits-1)) + 1)
+			if p := &d.reg[h>>(64-registerBits)]; *p < r {
 				*p = r
 			}
 		}
+	}
+	if d.calls++; d.calls&15 != 0 {
+		return
 	}
 	least := uint8(64)
 	for _, r := range d.reg {
@@ -73,12 +79,13 @@ func (d *distinct) merge(e *distinct) {
 // estimate returns the number of different values.
 func (d *distinct) estimate() int64 {
 	const m = float64(len(d.reg))
-	sum, zeros := 0.0, 0
+	var count [65]int
 	for _, r := range d.reg {
-		sum += math.Ldexp(1, -int(r))
-		if r == 0 {
-			zeros++
-		}
+		count[r]++
+	}
+	sum, zeros := 0.0, count[0]
+	for r, n := range count {
+		sum += math.Ldexp(float64(n), -r)
 	}
 	e := 0.7213 / (1 + 1.079/m) * m * m / sum
 	if e <= 2.5*m && zeros > 0 {

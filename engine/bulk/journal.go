@@ -308,6 +308,8 @@ func (j *journal) end(done bool, m mark, several bool) {
 	case done && several:
 		_ = j.save(m, true) // without it the input would be done again
 	case !done && latest.Chunk > 0:
+		// On a full disk this makes the room that the journal needs.
+		_ = j.t.f.Truncate(latest.Out)
 		_ = j.save(latest, false) // the one before still holds
 	}
 }
