@@ -47,8 +47,10 @@ type PSN struct {
 	Lim    Limits
 }
 
-// Claims are what a token says. Times have whole seconds. Claims that came out
-// of a verification are shared between callers and must not be changed.
+// Claims are what a token says. Times have whole seconds: a fraction in a token
+// (RFC 7519 allows it) is rounded so that no token is good before or after what
+// it says, exp and psn.ret down, nbf up, iat down. Claims that came out of a
+// verification are shared between callers and must not be changed.
 type Claims struct {
 	Issuer    string
 	Audience  string // the one it was verified for, when the token names several
@@ -109,7 +111,7 @@ func claimsOf(n *node) (c Claims, audiences []string, err *Error) {
 		*into = v.text
 		return nil
 	}
-	date := func(name string, must bool, into *time.Time) *Error {
+	date := func(name string, must, up bool, into *time.Time) *Error {
 		v, ok := n.member(name)
 		if !ok {
 			if must {
@@ -117,9 +119,9 @@ func claimsOf(n *node) (c Claims, audiences []string, err *Error) {
 			}
 			return nil
 		}
-		s, ok := v.integer()
-		if !ok || s < 0 || s > maxDate {
-			return invalid(name + " is not a whole number of seconds")
+		s, ok := v.seconds(up)
+		if !ok || s > maxDate {
+			return invalid(name + " is not a number of seconds since 1970")
 		}
 		*into = time.Unix(s, 0).UTC()
 		return nil
@@ -130,13 +132,13 @@ func claimsOf(n *node) (c Claims, audiences []string, err *Error) {
 	if err = text("jti", 256, &c.ID); err != nil {
 		return c, nil, err
 	}
-	if err = date("iat", true, &c.IssuedAt); err != nil {
+	if err = date("iat", true, false, &c.IssuedAt); err != nil {
 		return c, nil, err
 	}
-	if err = date("exp", true, &c.Expires); err != nil {
+	if err = date("exp", true, false, &c.Expires); err != nil {
 		return c, nil, err
 	}
-	if err = date("nbf", false, &c.NotBefore); err != nil {
+	if err = date("nbf", false, true, &c.NotBefore); err != nil {
 		return c, nil, err
 	}
 	aud, ok := n.member("aud")
@@ -227,9 +229,9 @@ func psnOf(claims *node) (PSN, *Error) {
 			g := int(d)
 			p.Gen = &g
 		case "ret":
-			d, ok := v.integer()
+			d, ok := v.seconds(false)
 			if !ok || d < 1 || d > maxDate {
-				return p, invalid("psn.ret is not a whole number of seconds")
+				return p, invalid("psn.ret is not a number of seconds since 1970")
 			}
 			p.Ret = d
 		case "norm":

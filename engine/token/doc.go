@@ -3,7 +3,7 @@
 // how often. A token carries policy, never a key.
 //
 // A token is a JWT in JWS compact form (RFC 7515, RFC 7519) of at most 8 KiB,
-// typed psn+jwt or JWT. What it asks for is compared with the stored project,
+// typed psn+jwt or JWT (a token without typ is refused). What it asks for is compared with the stored project,
 // and where the two disagree the project wins and the token is refused.
 //
 // # Verification

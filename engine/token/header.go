@@ -61,10 +61,16 @@ func base64url(b []byte) bool {
 	return true
 }
 
-// parseHeader reads the first segment of a token against the allow-list: alg,
-// typ and kid, and nothing else. That refuses jku, x5u, x5c, jwk, crit, b64,
-// zip and all that is yet to be invented, each of which would let a token say
-// how it is to be checked.
+// parseHeader reads the first segment of a token against the allow-list. alg,
+// typ and kid count; cty, x5t and x5t#S256, which issuers such as ADFS send, are
+// texts without effect: they say what the claims are, which are read as JSON in
+// any case, and which certificate the key is in, which kid says as well. All
+// else is refused: jku, x5u, x5c, jwk, crit, b64, zip and what is yet to be
+// invented, each of which would let a token say how it is to be checked.
+//
+// typ is needed, although RFC 7519 leaves it to the application: it is what
+// keeps a token apart from whatever else the issuer's key signs (RFC 8725
+// §3.11).
 func parseHeader(segment []byte) (header, *Error) {
 	b := make([]byte, strictBase64.DecodedLen(len(segment)))
 	if !base64url(segment) {
@@ -84,14 +90,14 @@ func parseHeader(segment []byte) (header, *Error) {
 	for i, name := range n.names {
 		v := n.items[i]
 		switch name {
-		case "alg", "typ", "kid":
+		case "alg", "typ", "kid", "cty", "x5t", "x5t#S256":
 			if v.kind != kindText {
 				return header{}, invalid("the header's " + name + " is no text")
 			}
 		case "jku", "x5u", "x5c", "jwk", "crit":
 			return header{}, invalid("a token with the header member " + name + " is refused")
 		default:
-			return header{}, invalid("the header has a member other than alg, typ and kid")
+			return header{}, invalid("the header has a member other than alg, typ, kid, cty, x5t and x5t#S256")
 		}
 		switch name {
 		case "alg":
@@ -112,7 +118,11 @@ func parseHeader(segment []byte) (header, *Error) {
 	default:
 		return header{}, invalid("the header's alg is not EdDSA, ES256, PS256, RS256 or HS256")
 	}
-	if h.typ != typePSN && h.typ != typeJWT {
+	switch h.typ {
+	case typePSN, typeJWT:
+	case "":
+		return header{}, invalid("the header has no typ: psn+jwt or JWT is needed")
+	default:
 		return header{}, invalid("the header's typ is not psn+jwt or JWT")
 	}
 	return h, nil

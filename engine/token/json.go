@@ -3,6 +3,7 @@ package token
 import (
 	"errors"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -62,6 +63,41 @@ func (n *node) integer() (int64, bool) {
 	}
 	v, err := strconv.ParseInt(n.text, 10, 64)
 	return v, err == nil && n.text != "-0"
+}
+
+// seconds returns a number as whole seconds: rounded up, or down. It goes by the
+// digits as they are written, so that nothing is lost on the way to a float.
+// Negative numbers, and those of more than 12 digits, are none.
+func (n *node) seconds(up bool) (int64, bool) {
+	if n.kind != kindNumber || n.text[0] == '-' {
+		return 0, false
+	}
+	number, power := n.text, 0
+	if i := strings.IndexAny(number, "eE"); i >= 0 {
+		// A power out of range keeps its sign, which is all that counts then.
+		power, _ = strconv.Atoi(number[i+1:])
+		power = min(max(power, -2*MaxSize), 2*MaxSize)
+		number = number[:i]
+	}
+	whole, fraction, _ := strings.Cut(number, ".")
+	digits := whole + fraction
+	point := len(whole) + power // of digits
+	var s int64
+	for i := 0; i < point; i++ {
+		s *= 10
+		if i < len(digits) {
+			s += int64(digits[i] - '0')
+		} else if s == 0 {
+			break // zeros all along
+		}
+		if s > 999_999_999_999 {
+			return 0, false
+		}
+	}
+	if up && strings.Trim(digits[min(max(point, 0), len(digits)):], "0") != "" {
+		s++
+	}
+	return s, true
 }
 
 // parseJSON reads one document and nothing after it but white space.

@@ -25,6 +25,7 @@ import (
 
 func TestVerifyAccepts(t *testing.T) {
 	r := newRig(t)
+	exp := epoch0.Add(time.Hour).Unix()
 	for name, change := range map[string]func(o object){
 		"as it is":           func(object) {},
 		"nbf":                func(o object) { o["nbf"] = epoch0.Unix() },
@@ -42,6 +43,14 @@ func TestVerifyAccepts(t *testing.T) {
 		"within skew": func(o object) {
 			o["iat"], o["nbf"] = epoch0.Add(29*time.Second).Unix(), epoch0.Add(29*time.Second).Unix()
 		},
+		"fractions of seconds": func(o object) {
+			o["iat"], o["nbf"] = json.Number(fmt.Sprint(epoch0.Unix())+".25"), json.Number(fmt.Sprint(epoch0.Unix()-1)+".999999")
+			o["exp"], o.psn()["ret"] = json.Number(fmt.Sprint(exp)+".5"), json.Number(fmt.Sprint(exp)+".5")
+		},
+		"seconds with an exponent": func(o object) { o["exp"], o["iat"] = json.Number("4.0000000005E+9"), json.Number("17e8") },
+		"retention exactly, and a fraction of a second": func(o object) {
+			o.psn()["ret"] = json.Number(fmt.Sprint(epoch0.AddDate(1, 0, 0).Unix()) + ".75")
+		},
 		"just expired":      func(o object) { o["exp"] = epoch0.Add(-29 * time.Second).Unix() },
 		"retention exactly": func(o object) { o.psn()["ret"] = epoch0.AddDate(1, 0, 0).Unix() },
 		"tag":               func(o object) { o.psn()["dom"], o.psn()["tag"] = object{"prj": "tagged", "org": ""}, 128 },
@@ -55,7 +64,8 @@ func TestVerifyAccepts(t *testing.T) {
 	} {
 		o := goodClaims()
 		change(o)
-		for _, h := range []string{goodHeader, `{"typ":"JWT","alg":"EdDSA","kid":"` + r.issuer.KeyID() + `"}`} {
+		for _, h := range []string{goodHeader, `{"typ":"JWT","alg":"EdDSA","kid":"` + r.issuer.KeyID() + `"}`,
+			`{"typ":"JWT","alg":"EdDSA","cty":"application/json","x5t":"q83vEjRWeJA","x5t#S256":"3q2-7w"}`} {
 			if err := r.try(compact(h, o.String()), OpsForward); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -114,13 +124,18 @@ func TestVerifyRefusesClaims(t *testing.T) {
 		{"jti too long", set("jti", strings.Repeat("j", 257)), OpsForward, InvalidToken},
 		{"exp is a text", set("exp", fmt.Sprint(exp)), OpsForward, InvalidToken},
 		{"exp is null", set("exp", nil), OpsForward, InvalidToken},
-		{"exp has a fraction", set("exp", json.Number(fmt.Sprint(exp)+".5")), OpsForward, InvalidToken},
-		{"exp has an exponent", set("exp", json.Number("4e9")), OpsForward, InvalidToken},
+		{"exp beyond all dates by its exponent", set("exp", json.Number("4e99999999999999999999")), OpsForward, InvalidToken},
+		{"exp is a fraction of a second past its skew", set("exp", json.Number(fmt.Sprint(epoch0.Unix()-30)+".9")), OpsForward, ExpiredToken},
+		{"exp is next to nothing", set("exp", json.Number("4e-99999999999999999999")), OpsForward, ExpiredToken},
+		{"exp is minus zero", set("exp", json.Number("-0.0")), OpsForward, InvalidToken},
+		{"nbf is a fraction of a second ahead of its skew", set("nbf", json.Number(fmt.Sprint(epoch0.Unix()+30)+".1")), OpsForward, InvalidToken},
+		{"nbf rounds up beyond all dates", set("nbf", json.Number("253402300799.5")), OpsForward, InvalidToken},
 		{"exp beyond all dates", set("exp", json.Number("999999999999")), OpsForward, InvalidToken},
 		{"exp overflows", set("exp", json.Number("99999999999999999999")), OpsForward, InvalidToken},
 		{"exp is negative", set("exp", -1), OpsForward, InvalidToken},
 		{"iat is a text", set("iat", "now"), OpsForward, InvalidToken},
-		{"iat has a fraction", set("iat", 1.5), OpsForward, InvalidToken},
+		{"ret is less than a second", psn("ret", json.Number("0.9")), OpsForward, InvalidToken},
+		{"ret is over by its fraction", psn("ret", json.Number(fmt.Sprint(epoch0.Unix())+".9")), OpsForward, RetentionExpired},
 		{"nbf is a text", set("nbf", "now"), OpsForward, InvalidToken},
 		{"nbf is null", set("nbf", nil), OpsForward, InvalidToken},
 
@@ -313,7 +328,12 @@ func TestVerifyRefusesHeader(t *testing.T) {
 		"empty crit":          `{"alg":"EdDSA","typ":"JWT","crit":[]}`,
 		"b64":                 `{"alg":"EdDSA","typ":"JWT","b64":false}`,
 		"zip":                 `{"alg":"EdDSA","typ":"JWT","zip":"DEF"}`,
-		"cty":                 `{"alg":"EdDSA","typ":"JWT","cty":"JWT"}`,
+		"cty is a list":       `{"alg":"EdDSA","typ":"JWT","cty":["JWT"]}`,
+		"x5t is an object":    `{"alg":"EdDSA","typ":"JWT","x5t":{}}`,
+		"x5t twice":           `{"alg":"EdDSA","typ":"JWT","x5t":"a","x5t":"a"}`,
+		"x5t#s256 in small":   `{"alg":"EdDSA","typ":"JWT","x5t#s256":"a"}`,
+		"x5t critical":        `{"alg":"EdDSA","typ":"JWT","x5t":"a","crit":["x5t"]}`,
+		"empty typ":           `{"alg":"EdDSA","typ":""}`,
 		"duplicate alg":       `{"alg":"none","alg":"EdDSA","typ":"JWT"}`,
 		"duplicate kid":       `{"alg":"EdDSA","typ":"JWT","kid":"a","kid":"` + r.issuer.KeyID() + `"}`,
 		"Alg in capitals":     `{"Alg":"EdDSA","typ":"JWT"}`,
