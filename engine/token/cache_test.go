@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -145,7 +146,7 @@ func TestStoreGone(t *testing.T) {
 
 // A store that hangs holds nobody for good.
 func TestStoreHangs(t *testing.T) {
-	r := newRig(t)
+	r := newRig(t, func(c *Config) { c.StoreTimeout = 300 * time.Millisecond })
 	raw := compact(goodHeader, goodClaims().String())
 	if err := r.try(raw, OpsForward); err != nil {
 		t.Fatal(err)
@@ -158,7 +159,7 @@ func TestStoreHangs(t *testing.T) {
 	if _, err := r.Verify(ctx, []byte(raw), OpsForward); !errors.Is(err, context.Canceled) {
 		t.Errorf("a call whose context has ended: %v", err)
 	}
-	if err := r.try(raw, OpsForward); !errors.Is(err, ErrUnavailable) {
+	if err := r.try(raw, OpsForward); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "within 300ms") {
 		t.Errorf("a call that waits: %v", err)
 	}
 	r.store.alter(func() { r.store.hang = false })

@@ -51,6 +51,11 @@ type Config struct {
 	Trusted  []TrustedIssuer // external issuers, of other names
 	Audience string          // aud that tokens of Trusted must name; default: the built-in issuer's
 
+	// StoreTimeout is how long one look at the keystore's changes may take before
+	// it counts as failed; default 5 s. Those who wait for it wait so long at
+	// most, and no cached token counts meanwhile: a long one costs no safety.
+	StoreTimeout time.Duration
+
 	CacheSize int              // verified tokens that are kept; default 4096
 	Skew      time.Duration    // tolerated on exp, nbf and iat; default 30 s, which is also the most; < 0: none
 	Now       func() time.Time // default time.Now
@@ -62,21 +67,23 @@ const (
 	defaultCache = 4096
 	pollEvery    = 200 * time.Millisecond // pause between looks at the change counter
 	maxStale     = time.Second            // after which cached tokens no longer count
-	pollTimeout  = time.Second
+	pollTimeout  = 5 * time.Second        // default: a disk under load may keep a reader waiting for seconds
+	firstTimeout = 10 * time.Second
 	sweepEvery   = time.Minute // pause between sweeps of idle ledgers
 )
 
 // Verifier verifies tokens. It is safe for concurrent use. Close it after the
 // last use; its grants outlive it until they are released.
 type Verifier struct {
-	ks      Keystore
-	now     func() time.Time
-	start   time.Time // origin of the times in fresh
-	skew    time.Duration
-	issuers map[string]*trusted
-	sources []*keySource
-	builtin string // name of the built-in issuer, "" when there is none
-	log     *slog.Logger
+	ks       Keystore
+	now      func() time.Time
+	start    time.Time // origin of the times in fresh
+	skew     time.Duration
+	patience time.Duration // with one look at the store
+	issuers  map[string]*trusted
+	sources  []*keySource
+	builtin  string // name of the built-in issuer, "" when there is none
+	log      *slog.Logger
 
 	gate   sync.RWMutex // held for reading around uses of the cache, for writing to empty or close it
 	cache  *ristretto.Cache[uint64, *Grant]
@@ -119,6 +126,9 @@ func NewVerifier(c Config) (*Verifier, error) {
 	if c.CacheSize <= 0 {
 		c.CacheSize = defaultCache
 	}
+	if c.StoreTimeout <= 0 {
+		c.StoreTimeout = pollTimeout
+	}
 	switch {
 	case c.Skew == 0 || c.Skew > maxSkew:
 		c.Skew = maxSkew
@@ -128,7 +138,7 @@ func NewVerifier(c Config) (*Verifier, error) {
 	if c.Audience == "" && c.Issuer != nil {
 		c.Audience = c.Issuer.aud
 	}
-	v := &Verifier{ks: c.Keystore, now: c.Now, start: c.Now(), skew: c.Skew, log: c.Log,
+	v := &Verifier{ks: c.Keystore, now: c.Now, start: c.Now(), skew: c.Skew, patience: c.StoreTimeout, log: c.Log,
 		issuers: map[string]*trusted{}, wave: newWave(), kick: make(chan struct{}, 1)}
 	v.ring.m = map[keys.Domain]*domainKeys{}
 	v.books.m = map[[32]byte]*ledger{}
@@ -169,9 +179,7 @@ func NewVerifier(c Config) (*Verifier, error) {
 	if len(v.issuers) == 0 {
 		return fail(errors.New("token: a verifier needs an issuer to trust"))
 	}
-	ctx, cancel := context.WithTimeout(v.ctx, 10*time.Second)
-	err = v.poll(ctx)
-	cancel()
+	err = v.poll(max(firstTimeout, c.StoreTimeout))
 	if err != nil {
 		return fail(err)
 	}

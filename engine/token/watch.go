@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -35,8 +36,11 @@ func (v *Verifier) bump() {
 
 // poll reads the store's change counter, and what it stands for when it has
 // changed. One at a time: NewVerifier's, then those of watch. The order matters:
-// whoever sees the new epoch finds the new revocations.
-func (v *Verifier) poll(ctx context.Context) error {
+// whoever sees the new epoch finds the new revocations. It takes at most the
+// time given.
+func (v *Verifier) poll(most time.Duration) error {
+	ctx, cancel := context.WithTimeout(v.ctx, most)
+	defer cancel()
 	began := v.now().Sub(v.start)
 	n, err := v.ks.Change(ctx)
 	if err == nil && (v.revoked.Load() == nil || n != v.change) {
@@ -47,7 +51,11 @@ func (v *Verifier) poll(ctx context.Context) error {
 			v.bump()
 		}
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+	case errors.Is(err, context.DeadlineExceeded) && v.ctx.Err() == nil:
+		return fmt.Errorf("%w: no answer within %v: is its disk or its server overloaded? try again when it is not: %w", ErrUnavailable, most, err)
+	default:
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	v.fresh.Store(int64(began + maxStale))
@@ -71,9 +79,7 @@ func (v *Verifier) watch() {
 		w := v.wave
 		v.wave = newWave()
 		v.waveMu.Unlock()
-		ctx, cancel := context.WithTimeout(v.ctx, pollTimeout)
-		w.err = v.poll(ctx)
-		cancel()
+		w.err = v.poll(v.patience)
 		close(w.done)
 		if ok := w.err == nil; ok != healthy && v.ctx.Err() == nil {
 			healthy = ok

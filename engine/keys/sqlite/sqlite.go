@@ -195,11 +195,13 @@ func Open(path string) (keys.Store, error) {
 	s := &Store{path: path, db: db}
 	// The first switch to WAL wants the file for itself, and another process
 	// at the same point makes it fail at once, busy timeout or not.
-	for attempt := 1; ; attempt++ {
-		if err = s.check(); !isBusy(err) || attempt == 20 {
+	pause, end := 5*time.Millisecond, time.Now().Add(busyTimeout)
+	for {
+		if err = s.check(); !isBusy(err) || time.Now().After(end) {
 			break
 		}
-		time.Sleep(time.Duration(attempt) * 5 * time.Millisecond)
+		time.Sleep(pause)
+		pause = min(2*pause, 100*time.Millisecond)
 	}
 	if err != nil {
 		db.Close()
@@ -315,6 +317,8 @@ func (s *Store) fault(err error) error {
 		// With statements fixed at compile time, SQLITE_ERROR is a table or
 		// column that is not there.
 		return fmt.Errorf("%w: %s: restore it from a backup; it is left as it is: %w", keys.ErrCorrupt, s.path, err)
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return fmt.Errorf("keys: keystore %s is held by another process, for %v by now: try again when that is done: %w", s.path, busyTimeout, err)
 	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY:
 		return fmt.Errorf("%w %s: its directory must be writable too: %w", keys.ErrUnreadable, s.path, err)
 	}

@@ -364,3 +364,32 @@ func TestScrubSaysWhenItCannot(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A keystore that another process keeps locked is told apart from a broken one,
+// and left alone.
+func TestHeld(t *testing.T) {
+	path, s := create(t)
+	other, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	err = other.Update(t.Context(), func(keys.Tx) error {
+		// One connection, which does not wait for long.
+		s.db.SetMaxOpenConns(1)
+		if _, err := s.db.Exec("PRAGMA busy_timeout = 10"); err != nil {
+			return err
+		}
+		err := s.Update(t.Context(), func(tx keys.Tx) error { return tx.Bump() })
+		if err == nil || errors.Is(err, keys.ErrCorrupt) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "try again") {
+			t.Errorf("%v", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Update(t.Context(), func(tx keys.Tx) error { return tx.Bump() }); err != nil {
+		t.Error(err)
+	}
+}
