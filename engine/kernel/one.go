@@ -487,23 +487,7 @@ func (c *Cipher) open(r *Reader, b *[16]byte, x []byte) (n int, ok bool) {
 		return 0, false
 	}
 	c.decryptOne(b)
-	n, ok = Unpad(b[:])
-	// The text is looked at whatever the padding was.
-	return n, IsText(b[:n]) && ok
-}
-
-// Unpad returns the length of the value in m, whole blocks, without its padding
-// (PKCS #7: n bytes of value n, 1 to 16), and whether that was well formed; if not, n
-// leaves out the last block. Its time depends on the length of m alone.
-func Unpad(m []byte) (n int, ok bool) {
-	last := m[len(m)-16:]
-	pad := uint32(last[15])
-	bad := less(pad, 1) | less(16, pad)
-	for i, b := range last {
-		in := less(uint32(15-i), pad) // 1: the byte is padding
-		bad |= in & (1 ^ within(uint32(b), pad, pad))
-	}
-	return len(m) - int(pad&^(-bad)|16&(-bad)), bad == 0
+	return openBlock(b)
 }
 
 // TranslateRows is OpenRows under c followed by SealRows under to, the values in

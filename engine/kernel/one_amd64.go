@@ -114,7 +114,6 @@ type group struct {
 	staged
 	out  [32]uint32
 	rows [16*(36+maxFraming) + rowSlack]byte
-	text [16 * 32]byte
 }
 
 var groups = sync.Pool{New: func() any { return new(group) }}
@@ -210,53 +209,16 @@ func (c *Cipher) openRows(r *Reader, pre, post string, dst, arena []byte, spans,
 				break
 			}
 		}
+		// The last values, some near the end of the arena or of dst, or not good.
 		var k int
-		dst, k = c.openGroup(r, pre, post, dst, arena, spans[2*done:], out[2*done:])
+		m := min(16, n-done)
+		dst, k = c.openRowsLanes(r, pre, post, dst, arena, spans[2*done:2*(done+m)], out[2*done:])
 		done += k
 		if k < 16 {
 			break
 		}
 	}
 	return dst, done
-}
-
-// openGroup is openRows for up to 16 values that the kernel did not take where they
-// are: the last ones, near the end of the arena or of dst, not ASCII, or not good.
-func (c *Cipher) openGroup(r *Reader, pre, post string, dst, arena []byte, spans, out []uint32) ([]byte, int) {
-	g := groups.Get().(*group)
-	defer g.put()
-	n, ok := g.open(c, r, arena, spans)
-	if !ok {
-		return c.openRowsGeneric(r, pre, post, dst, arena, spans[:2*min(16, len(spans)/2)], out)
-	}
-	g.fill(g.rows[:], g.out[:2*n])
-	n = g.texts(n)
-	for i := range n {
-		v := g.rows[g.out[2*i]:][:g.out[2*i+1]]
-		dst = append(dst, pre...)
-		out[2*i], out[2*i+1] = uint32(len(dst)), uint32(len(v))
-		dst = append(append(dst, v...), post...)
-	}
-	return dst, n
-}
-
-// open deciphers up to 16 leading values of 32 characters into g.rows, their places in
-// g.out, whatever bytes they hold. ok is false if one of them is not good.
-func (g *group) open(c *Cipher, r *Reader, arena []byte, spans []uint32) (n int, ok bool) {
-	m := min(len(spans)/2, 16)
-	for n < m && spans[2*n+1] == 32 {
-		copy(g.text[32*n:], arena[spans[2*n]:][:32])
-		n++
-	}
-	if n == 0 {
-		return 0, false
-	}
-	for i := range 16 {
-		g.spans[2*i], g.spans[2*i+1] = uint32(32*min(i, n-1)), 32
-	}
-	var a oneArgs
-	a.set(g.text[:], g.spans[:], 16, 0, anyText)
-	return n, c.runReverse(&a, r, "", "", g.rows[:0], g.out[:]) == 16
 }
 
 // runReverse runs the kernel behind dst, which ends in pre.
@@ -301,25 +263,14 @@ func (c *Cipher) translateRows(r *Reader, to *Cipher, w *Writer, dst, arena []by
 			}
 		}
 		var k int
-		dst, k = c.translateGroup(r, to, w, dst, arena, spans[2*done:], out[2*done:])
+		m := min(16, n-done)
+		dst, k = c.translateRowsLanes(r, to, w, dst, arena, spans[2*done:2*(done+m)], out[2*done:])
 		done += k
 		if k < 16 {
 			break
 		}
 	}
 	return dst, done
-}
-
-// translateGroup is translateRows for up to 16 values that the kernel did not take
-// where they are. Their values stand in memory until it returns.
-func (c *Cipher) translateGroup(r *Reader, to *Cipher, w *Writer, dst, arena []byte, spans, out []uint32) ([]byte, int) {
-	g := groups.Get().(*group)
-	defer g.put()
-	n, ok := g.open(c, r, arena, spans)
-	if !ok {
-		return c.translateRowsGeneric(r, to, w, dst, arena, spans[:2*min(16, len(spans)/2)], out)
-	}
-	return to.sealGroup(w, dst, g.rows[:], g.out[:2*n], out)
 }
 
 //go:noescape

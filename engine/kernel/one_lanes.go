@@ -308,24 +308,7 @@ func (t *laneScratch) read(c *Cipher, r *Reader, arena []byte, spans []uint32) i
 
 // opened returns the length of the value in block i, and whether it is padded text.
 func (t *laneScratch) opened(i int) (n int, ok bool) {
-	b := t.blocks[16*i:][:16]
-	lo, hi := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])
-	pad := hi >> 56
-	const ones = 0x0101010101010101
-	// Ones where the padding is, for pad of 0 to 16: shifts by 64 give 0.
-	mhi := ^(^uint64(0) >> (8 * min(pad, 8)))
-	mlo := ^(^uint64(0) >> (8 * (max(pad, 8) - 8)))
-	wrong := (lo^pad*ones)&mlo | (hi^pad*ones)&mhi
-	n = 16 - int(pad)
-	if wrong != 0 || pad-1 > 15 {
-		return 0, false
-	}
-	h1, c1 := asciiWord(lo&^mlo | mlo&(0x20*ones))
-	h2, c2 := asciiWord(hi&^mhi | mhi&(0x20*ones))
-	if h1|h2 != 0 {
-		return n, IsText(b[:n])
-	}
-	return n, c1|c2 == 0
+	return openBlock((*[16]byte)(t.blocks[16*i:]))
 }
 
 func (c *Cipher) openRowsLanes(r *Reader, pre, post string, dst, arena []byte, spans, out []uint32) ([]byte, int) {

@@ -326,11 +326,5 @@ func (r *backward) open(m []byte) (n int, ok bool) {
 	for _, b := range m[r.prefix-r.spec.Tag/8 : r.prefix] {
 		zeros |= b
 	}
-	v := m[r.prefix:]
-	n, ok = kernel.Unpad(v)
-	ok = zeros == 0 && ok
-	if r.spec.Tag == 0 && !kernel.IsText(v[:n]) {
-		ok = false
-	}
-	return n, ok
+	return kernel.Open(m[r.prefix:], zeros, r.spec.Tag == 0)
 }
