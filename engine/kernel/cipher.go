@@ -34,6 +34,7 @@ type schedule struct {
 	l      [16]byte         // 1216: L
 	even   [16]byte         // 1232: X when len(N) is a multiple of 16
 	odd    [16]byte         // 1248: X when it is not
+	low    [powers][16]byte // 1264: the powers of h times x^-64
 }
 
 // Cipher is HCTR2-AES-256 under one key and one tweak. Its schedules live in key
@@ -65,6 +66,9 @@ func NewCipher(key *[32]byte, tweak []byte) (*Cipher, error) {
 	for i := 1; i < powers; i++ {
 		p = p.dot(h1)
 		p.store(s.pow[i][:])
+	}
+	for i := range s.pow {
+		loadFE(s.pow[i][:]).dot(fe{hi: 1}).store(s.low[i][:])
 	}
 	tweakState(h1, tweak, 2).store(s.even[:])
 	tweakState(h1, tweak, 3).store(s.odd[:])

@@ -47,6 +47,7 @@ const (
 	sPow  = 960
 	sL    = 1216
 	sEven = 1232
+	sLow  = 1264
 )
 
 // Offsets in encTables: see one.go.
@@ -160,49 +161,68 @@ func generate(name, doc string, text, open bool) {
 	}
 	other := ZMM() // greatest byte seen, less 0x20
 	VPXORQ(other, other, other)
-	poly, state := ZMM(), lanes(s, sEven)
+	// Multiplication by a power h of the hash key, from h and h·x⁻⁶⁴: a·h·x⁻¹²⁸ is
+	// (a₀·(h·x⁻⁶⁴) + a₁·h)·x⁻⁶⁴, so that sums of products have 192 bits, in l and m·x⁶⁴,
+	// and are reduced by one step of Montgomery's.
+	type acc struct{ l, m reg.VecVirtual }
+	// absorb multiplies each v by the power at hp and adds.
+	absorb := func(v []reg.VecVirtual, hp reg.Register, to []acc, fresh bool) {
+		h0, h1 := ZMM(), ZMM()
+		VBROADCASTI32X4(Mem{Base: s, Index: hp, Scale: 1, Disp: sLow - 16}, h0)
+		VBROADCASTI32X4(Mem{Base: s, Index: hp, Scale: 1, Disp: sPow - 16}, h1)
+		for g := range v {
+			p, q, t, u := ZMM(), ZMM(), ZMM(), ZMM()
+			wide.CLMUL(0x00, h0, v[g], p)
+			wide.CLMUL(0x01, h1, v[g], q)
+			wide.CLMUL(0x10, h0, v[g], t)
+			wide.CLMUL(0x11, h1, v[g], u)
+			if fresh {
+				VPXORQ(p, q, to[g].l)
+				VPXORQ(t, u, to[g].m)
+				continue
+			}
+			VPTERNLOGQ(Imm(0x96), p, q, to[g].l)
+			VPTERNLOGQ(Imm(0x96), t, u, to[g].m)
+		}
+	}
+	// reduce leaves the hash in m, without what the state brings to it.
+	poly := ZMM()
 	{
 		c := GP64()
 		MOVQ(U64(0xc200000000000000), c)
 		VPBROADCASTQ(c, poly)
 	}
-	lo, mi, hi := ZMM(), ZMM(), ZMM()
-	// absorb multiplies v by the power at hp and adds.
-	absorb := func(v reg.VecVirtual, hp reg.Register) {
-		h, p, q, t, u := ZMM(), ZMM(), ZMM(), ZMM(), ZMM()
-		VBROADCASTI32X4(Mem{Base: hp, Disp: sPow - 16}, h)
-		wide.CLMUL(0x00, h, v, p)
-		wide.CLMUL(0x11, h, v, q)
-		wide.CLMUL(0x01, h, v, t)
-		wide.CLMUL(0x10, h, v, u)
-		VPXORQ(p, lo, lo)
-		VPXORQ(q, hi, hi)
-		VPTERNLOGQ(Imm(0x96), t, u, mi)
-	}
-	clear := func() {
-		VPXORQ(lo, lo, lo)
-		VPXORQ(mi, mi, mi)
-		VPXORQ(hi, hi, hi)
-	}
-	// reduce leaves the hash in hi: Montgomery reduction, 64 bits a step.
-	reduce := func() {
-		t := ZMM()
-		VPSLLDQ(Imm(8), mi, t)
-		VPXORQ(t, lo, lo)
-		VPSRLDQ(Imm(8), mi, mi)
-		VPXORQ(mi, hi, hi)
-		for range 2 {
+	reduce := func(from []acc) {
+		for g := range from {
 			t := ZMM()
-			wide.CLMUL(0x00, poly, lo, t)
-			VPSHUFD(Imm(0x4e), lo, lo)
-			VPXORQ(t, lo, lo)
+			wide.CLMUL(0x00, poly, from[g].l, t)
+			VPSHUFD(Imm(0x4e), from[g].l, from[g].l)
+			VPTERNLOGQ(Imm(0x96), t, from[g].l, from[g].m)
 		}
-		VPXORQ(lo, hi, hi)
+	}
+	accs := func() (a [4]acc) {
+		for g := range a {
+			a[g] = acc{ZMM(), ZMM()}
+		}
+		return a
+	}
+	// zero is XOR in a form that depends on nothing.
+	nought := GP64()
+	zero := func(v reg.VecVirtual) {
+		XORL(nought.As32(), nought.As32())
+		VPBROADCASTQ(nought, v)
 	}
 	// powerOf sets hp so that absorb meets h^(m-1).
 	powerOf := func(hp reg.GPVirtual) {
 		MOVQ(arg(aLast), hp)
-		ADDQ(s, hp)
+	}
+	// What the state brings to every hash: state·h^(m-1).
+	state := ZMM()
+	{
+		hp, v, sum := GP64(), []reg.VecVirtual{lanes(s, sEven)}, []acc{{ZMM(), state}}
+		powerOf(hp)
+		absorb(v, hp, sum, true)
+		reduce(sum)
 	}
 	// registers sets up the loop over the registers of this round.
 	count := GP64() // registers of this round, in bytes
@@ -231,26 +251,19 @@ func generate(name, doc string, text, open bool) {
 
 	// 1: gather, pad, keep, hash: MM to S.
 	{
-		spans, z := ptr(args, aSpans), GP64()
+		spans, z, base := ptr(args, aSpans), GP64(), GP64()
 		XORQ(z, z)
 		Label("gather")
-		var o [4]reg.GPVirtual
-		for j := range o {
-			o[j] = GP64()
-			MOVL(Mem{Base: spans, Disp: 8 * j}, o[j].As32())
-			ADDQ(arg(aBase), o[j])
-		}
-		load := func(step reg.Register) reg.VecVirtual {
+		MOVQ(arg(aBase), base)
+		load := func(at reg.Register, g int) reg.VecVirtual {
 			v := ZMM()
 			for j := range 4 {
-				at := Mem{Base: o[j]}
-				if step != nil {
-					at = Mem{Base: o[j], Index: step, Scale: 1}
-				}
+				o := GP64()
+				MOVL(Mem{Base: spans, Disp: 32*g + 8*j}, o.As32())
 				if j == 0 {
-					VBROADCASTI32X4(at, v)
+					VBROADCASTI32X4(Mem{Base: at, Index: o, Scale: 1}, v)
 				} else {
-					VBROADCASTI32X4(at, kb[j-1], v)
+					VBROADCASTI32X4(Mem{Base: at, Index: o, Scale: 1}, kb[j-1], v)
 				}
 			}
 			return v
@@ -262,62 +275,71 @@ func generate(name, doc string, text, open bool) {
 				VPMAXUB(w, other, other)
 			}
 		}
-		first, keep, step, hp := ZMM(), GP64(), GP64(), GP64()
-		VMOVDQA64(state, first)
-		clear()
+		keep, hp, sum := GP64(), GP64(), accs()
+		for g := range sum {
+			zero(sum[g].l)
+			zero(sum[g].m)
+		}
 		LEAQ(Mem{Base: scr, Index: z, Scale: 1, Disp: cBlock + stride}, keep)
-		MOVQ(U32(16), step)
 		powerOf(hp)
-		CMPQ(step, arg(aLast))
+		at := GP64()
+		LEAQ(Mem{Base: base, Disp: 16}, at)
+		CMPQ(hp, Imm(16))
 		JEQ(LabelRef("final"))
 		Label("whole")
 		{
-			v := load(step)
-			look(v)
-			VMOVDQU64(v, Mem{Base: keep})
-			VPXORQ(first, v, v)
-			VPXORQ(first, first, first)
-			absorb(v, hp)
+			v := make([]reg.VecVirtual, 4)
+			for g := range v {
+				v[g] = load(at, g)
+				look(v[g])
+				VMOVDQU64(v[g], Mem{Base: keep, Disp: 64 * g})
+			}
+			absorb(v, hp, sum[:], false)
 			SUBQ(Imm(16), hp)
-			ADDQ(Imm(16), step)
+			ADDQ(Imm(16), at)
 			ADDQ(U32(stride), keep)
-			CMPQ(step, arg(aLast))
+			CMPQ(hp, Imm(16))
 			JNE(LabelRef("whole"))
 		}
 		Label("final")
 		{
-			v := load(step)
-			full, L, k := ZMM(), ZMM(), K()
+			v := make([]reg.VecVirtual, 4)
+			full, last := ZMM(), GP64()
 			// Bytes before the last block, mod 256: so are the lengths.
-			VPBROADCASTB(step.As32(), full)
-			VBROADCASTI64X4(Mem{Base: spans}, L)
-			li := ZMM()
+			MOVQ(arg(aLast), last)
+			VPBROADCASTB(last.As32(), full)
+			li, lane, c16, c20 := ZMM(), ZMM(), ZMM(), ZMM()
 			VMOVDQU64(Mem{Base: tab, Disp: tLen}, li)
-			VPERMB(L, li, L)
-			VPSUBB(full, L, L)
-			lane := ZMM()
 			VMOVDQU64(Mem{Base: tab, Disp: tLane}, lane)
-			VPCMPUB(Imm(5), L, lane, k)
-			if text {
-				in, w := K(), ZMM()
-				KNOTQ(k, in)
-				VPSUBB_Z(Mem{Base: tab, Disp: t20}, v, in, w)
-				VPMAXUB(w, other, other)
-			}
-			c16 := ZMM()
 			VMOVDQU64(Mem{Base: tab, Disp: t16}, c16)
-			VPSUBB(L, c16, k, v)
-			VMOVDQU64(v, Mem{Base: keep})
-			VPXORQ(first, v, v)
-			absorb(v, hp)
+			VMOVDQU64(Mem{Base: tab, Disp: t20}, c20)
+			for g := range v {
+				v[g] = load(at, g)
+				L, k := ZMM(), K()
+				VBROADCASTI64X4(Mem{Base: spans, Disp: 32 * g}, L)
+				VPERMB(L, li, L)
+				VPSUBB(full, L, L)
+				VPCMPUB(Imm(5), L, lane, k)
+				if text {
+					in, w := K(), ZMM()
+					KNOTQ(k, in)
+					VPSUBB_Z(c20, v[g], in, w)
+					VPMAXUB(w, other, other)
+				}
+				VPSUBB(L, c16, k, v[g])
+				VMOVDQU64(v[g], Mem{Base: keep, Disp: 64 * g})
+			}
+			absorb(v, hp, sum[:], false)
 		}
-		reduce()
-		v := load(nil)
-		look(v)
-		VPXORQ(v, hi, hi)
-		VMOVDQU64(hi, Mem{Base: scr, Index: z, Scale: 1, Disp: cS})
-		ADDQ(Imm(32), spans)
-		ADDQ(Imm(64), z)
+		reduce(sum[:])
+		for g := range sum {
+			v := load(base, g)
+			look(v)
+			VPTERNLOGQ(Imm(0x96), state, v, sum[g].m)
+			VMOVDQU64(sum[g].m, Mem{Base: scr, Index: z, Scale: 1, Disp: cS + 64*g})
+		}
+		ADDQ(U32(128), spans)
+		ADDQ(U32(256), z)
 		CMPQ(z, count)
 		JL(LabelRef("gather"))
 		MOVQ(spans, arg(aSpans))
@@ -406,6 +428,7 @@ func generate(name, doc string, text, open bool) {
 			c = pairTables(tab)
 			for g := range y {
 				y[g] = ZMM()
+				zero(y[g])
 			}
 		}
 		tail := func(g int) {
@@ -431,7 +454,7 @@ func generate(name, doc string, text, open bool) {
 			TESTQ(lastAt, lastAt)
 			JEQ(LabelRef("tailless"))
 			cipher(x[:], sEnc, wide.AESENC, tail)
-			Label("tailed")
+			Label("written")
 		} else {
 			cipher(x[:], sEnc, wide.AESENC, nil)
 		}
@@ -466,7 +489,7 @@ func generate(name, doc string, text, open bool) {
 			JMP(LabelRef("close"))
 			Label("tailless")
 			cipher(x[:], sEnc, wide.AESENC, nil)
-			JMP(LabelRef("tailed"))
+			JMP(LabelRef("written"))
 			Label("close")
 		}
 	}
@@ -476,26 +499,33 @@ func generate(name, doc string, text, open bool) {
 		z := GP64()
 		XORQ(z, z)
 		Label("tail")
-		first, block, hp, left := ZMM(), GP64(), GP64(), GP64()
-		VMOVDQA64(state, first)
-		clear()
+		block, hp, sum := GP64(), GP64(), accs()
 		LEAQ(Mem{Base: scr, Index: z, Scale: 1, Disp: cBlock + stride}, block)
 		powerOf(hp)
-		MOVQ(m, left)
-		DECQ(left)
+		take := func(fresh bool) {
+			v := make([]reg.VecVirtual, 4)
+			for g := range v {
+				v[g] = ZMM()
+				VMOVDQU64(Mem{Base: block, Disp: 64 * g}, v[g])
+			}
+			absorb(v, hp, sum[:], fresh)
+		}
+		take(true)
+		CMPQ(hp, Imm(16))
+		JEQ(LabelRef("tailed"))
 		Label("tails")
-		v := ZMM()
-		VPXORQ(Mem{Base: block}, first, v)
-		VPXORQ(first, first, first)
-		absorb(v, hp)
 		SUBQ(Imm(16), hp)
 		ADDQ(U32(stride), block)
-		DECQ(left)
+		take(false)
+		CMPQ(hp, Imm(16))
 		JNE(LabelRef("tails"))
-		reduce()
-		VPXORQ(Mem{Base: scr, Index: z, Scale: 1, Disp: cU}, hi, hi)
-		VMOVDQU64(hi, Mem{Base: scr, Index: z, Scale: 1, Disp: cBlock})
-		ADDQ(Imm(64), z)
+		Label("tailed")
+		reduce(sum[:])
+		for g := range sum {
+			VPTERNLOGQ(Imm(0x96), Mem{Base: scr, Index: z, Scale: 1, Disp: cU + 64*g}, state, sum[g].m)
+			VMOVDQU64(sum[g].m, Mem{Base: scr, Index: z, Scale: 1, Disp: cBlock + 64*g})
+		}
+		ADDQ(U32(256), z)
 		CMPQ(z, count)
 		JL(LabelRef("tail"))
 	}
