@@ -52,6 +52,9 @@ func one(p *suite.Plan, v string) string {
 // runBytes runs job over in, through pipes or files, and returns the output.
 func runBytes(t testing.TB, job Job, in []byte, pipe bool) ([]byte, Summary, error) {
 	t.Helper()
+	if job.OnError == Keep && job.Rejects == "" {
+		job.Rejects = filepath.Join(t.TempDir(), "rejects")
+	}
 	if pipe {
 		var out bytes.Buffer
 		job.Stdin, job.Stdout = bytes.NewReader(in), &out
@@ -298,8 +301,8 @@ func TestBadInput(t *testing.T) {
 		out      string
 	}{
 		{name: "open quote", in: "id,x\na,b\n\"c,d\ne,f\n", want: `: line 3: a quote opened in the row that starts here is never closed: extraneous or missing " in quoted-field`},
-		{name: "bare quote", in: "id,x\na,b\nc\"d,e\n\nf,g\n", want: `: line 3: byte 2 of the line is a quote in a field that is not quoted; quote the field and double the quote: bare " in non-quoted-field`},
-		{name: "text behind quote", in: "id,x\n\"a\"b,c\n", want: `extraneous or missing " in quoted-field`},
+		{name: "bare quote", in: "id,x\na,b\nc\"d,e\n\nf,g\n", want: `: line 3, column 2: a quote in a field that is not quoted; quote the field and double the quote: bare " in non-quoted-field`},
+		{name: "text behind quote", in: "id,x\n\"a\"b,c\n", want: `: line 2, column 3: text behind a closing quote; double the quotes inside a quoted field: extraneous or missing " in quoted-field`},
 		{name: "ragged row", in: "id,x\na,b\nc\n", want: ": line 3: another number of fields than the first row has; --ragged lets such rows pass: wrong number of fields"},
 		{name: "ragged row let pass", in: "id,x\na\nb,c,d\n", job: Job{Ragged: true}, out: "id,x\nA\nB,c,d\n"},
 		{name: "ragged row without the column", in: "y,id\na,b\nc\n", job: Job{Ragged: true}, want: ": line 3: too few fields to hold the column: row does not hold the chosen column"},
@@ -327,6 +330,8 @@ func TestBadInput(t *testing.T) {
 		{name: "null", in: "id,x\na,b\n\xff,c\n\"\xff\",d\n", job: Job{OnError: Null}, out: "id,x\nA,b\n,c\n\"\",d\n"},
 		{name: "null in a file of one column", in: "id\na\n\xff\n", job: Job{OnError: Null}, out: "id\nA\n\"\"\n"},
 		{name: "keep", in: "id,x\n\xff,a\na,b\n\n\xff,\"c\nd\"\r\nb,e\n\xff,f", job: Job{OnError: Keep}, out: "id,x\nA,b\n\nB,e\n"},
+		{name: "one column, a lone CR at the end", in: "id\na\n\r", out: "id\nA\n\r"},
+		{name: "one column, a CR behind the last value", in: "id\na\nb\r", out: "id\nA\nB\r"},
 		{name: "placeholders", in: "id,x\nNA,b\n\"NULL\",c\na,NA\n", job: Job{Null: []string{"NA", "NULL"}}, out: "id,x\nNA,b\n\"NULL\",c\nA,NA\n"},
 	} {
 		for _, chunk := range []int{3, 64, 0} {

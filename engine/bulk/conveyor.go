@@ -46,6 +46,8 @@ func (c *chunk) rows() []byte { return c.buf[c.start:c.end] }
 // tally is what a chunk, or a run so far, holds.
 type tally struct {
 	Rows, Lines, Values, Empty, Errors, Rejected int64
+
+	Paths pathSet `json:"paths,omitzero"` // NDJSON: met in it
 }
 
 func (t *tally) add(u tally) {
@@ -55,6 +57,7 @@ func (t *tally) add(u tally) {
 	t.Empty += u.Empty
 	t.Errors += u.Errors
 	t.Rejected += u.Rejected
+	t.Paths.addAll(u.Paths)
 }
 
 // fault is a value that could not be transformed.

@@ -120,9 +120,9 @@ func csvError(err error, n int) *Error {
 		e.Line, e.open = int64(pe.StartLine), true
 		e.Err = fmt.Errorf("a quote opened in the row that starts here is never closed: %w", pe.Err)
 	case pe.Err == csvfast.ErrBareQuote:
-		e.Err = fmt.Errorf("byte %d of the line is a quote in a field that is not quoted; quote the field and double the quote: %w", pe.Column, pe.Err)
+		e.Byte, e.Err = pe.Column, fmt.Errorf("a quote in a field that is not quoted; quote the field and double the quote: %w", pe.Err)
 	case pe.Err == csvfast.ErrQuote:
-		e.Err = fmt.Errorf("text behind the closing quote before byte %d of the line; double the quotes inside a quoted field: %w", pe.Column+1, pe.Err)
+		e.Byte, e.Err = pe.Column, fmt.Errorf("text behind a closing quote; double the quotes inside a quoted field: %w", pe.Err)
 	case pe.Err == csvfast.ErrFieldCount:
 		e.Err = fmt.Errorf("another number of fields than the first row has; --ragged lets such rows pass: %w", pe.Err)
 	case pe.Err == csvfast.ErrColumn:

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -118,7 +117,10 @@ func (j *Job) openSource(ctx context.Context, path string) (*source, error) {
 			s.file = f
 		}
 	} else {
-		f, err := os.Open(path)
+		f, err := openInput(ctx, path)
+		if err == ErrInterrupted {
+			return nil, err
+		}
 		if err != nil {
 			return nil, plainPathError(err)
 		}
@@ -157,7 +159,7 @@ func (j *Job) openSource(ctx context.Context, path string) (*source, error) {
 	switch {
 	case len(head) >= 2 && head[0] == 0x1f && head[1] == 0x8b:
 		s.packed = Gzip
-		z, err := gzip.NewReader(br)
+		z, err := newMembers(br)
 		if err != nil {
 			s.done()
 			return nil, s.unpackError(err)
@@ -182,6 +184,34 @@ func (j *Job) openSource(ctx context.Context, path string) (*source, error) {
 	return s, nil
 }
 
+// openInput opens a file. To open a pipe by name is to wait for its writer, which
+// ends with ctx.
+func openInput(ctx context.Context, path string) (*os.File, error) {
+	if st, err := os.Stat(path); err != nil || st.Mode()&os.ModeNamedPipe == 0 {
+		return os.Open(path)
+	}
+	type opened struct {
+		f   *os.File
+		err error
+	}
+	got := make(chan opened, 1)
+	go func() {
+		f, err := os.Open(path)
+		got <- opened{f, err}
+	}()
+	select {
+	case o := <-got:
+		return o.f, o.err
+	case <-ctx.Done():
+		go func() { // should a writer still come
+			if o := <-got; o.err == nil {
+				o.f.Close()
+			}
+		}()
+		return nil, ErrInterrupted
+	}
+}
+
 // unpackError words an error of a decompressor, which may be the file's own.
 func (s *source) unpackError(err error) error {
 	var pe *os.PathError
@@ -189,9 +219,13 @@ func (s *source) unpackError(err error) error {
 	case errors.As(err, &pe), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%s: %w", s.name, bareErr(err))
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return fmt.Errorf("%s: the %s stream is cut short: %w", s.name, s.packed, io.ErrUnexpectedEOF)
+		err = fmt.Errorf("the %s stream is cut short: %w", s.packed, io.ErrUnexpectedEOF)
+	case err == errBehind:
+		err = fmt.Errorf("the %s stream is complete, and %w; cut them off, if they do not belong there", s.packed, err)
+	default:
+		err = fmt.Errorf("the %s stream is damaged: %w", s.packed, err)
 	}
-	return fmt.Errorf("%s: the %s stream is damaged: %w", s.name, s.packed, err)
+	return &Error{File: s.name, Err: err} // a fault of the data: nothing is kept for later
 }
 
 // plainPathError drops the system call's name: "x.csv: no such file or directory".

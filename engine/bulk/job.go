@@ -106,8 +106,14 @@ type Job struct {
 	Ragged   bool        // CSV: rows of other lengths pass as long as they hold the columns
 	Columns  []Column
 
+	// AllowMissing warns of a path that no line of an NDJSON input has, where it is
+	// an error otherwise: what it was meant for would be copied as it is. A share
+	// (Parts) only warns, since others may have the path. A run to standard output
+	// that must fail on it keeps the first MiB back until every path was met.
+	AllowMissing bool
+
 	OnError OnError
-	Rejects string   // with Keep: path for the rows kept out; "": they are dropped
+	Rejects string   // with Keep: path for the rows kept out; required but for a dry run
 	Null    []string // values that stand for none and pass through
 	Force   bool     // overwrite an existing output
 	Resume  bool     // go on from the journal of an interrupted run, if there is one
@@ -188,6 +194,7 @@ type Error struct {
 	File   string
 	Line   int64      // from 1; 0 where lines mean nothing
 	Row    int64      // Parquet: from 1; else 0
+	Byte   int        // of the line, from 1, where its syntax is at fault; else 0
 	Column string     // name or number of the column; "" if the fault is the row's
 	Code   suite.Code // 0 unless a value could not be transformed
 	Err    error
@@ -206,6 +213,9 @@ func (e *Error) Error() string {
 	if e.Row > 0 {
 		s += fmt.Sprintf("%srow %d", sep, e.Row)
 		sep = ", "
+	}
+	if e.Byte > 0 {
+		s += fmt.Sprintf("%scolumn %d", sep, e.Byte)
 	}
 	if e.Column != "" {
 		s += sep + "column " + quoteName(e.Column)

@@ -63,7 +63,7 @@ func (r *run) makeManifest(ctx context.Context) (*manifest, error) {
 		m.Inputs = append(m.Inputs, f)
 	}
 	for _, t := range r.targets {
-		f, err := digestFile(ctx, t.temp, filepath.Base(t.path))
+		f, err := digestFile(ctx, t.temp, filepath.Base(t.given))
 		if err != nil {
 			return nil, err
 		}

@@ -81,6 +81,7 @@ type ndjsonWorker struct {
 	finder *csvfast.PathFinder
 	lines  []uint32
 	own    ndjsonOwn
+	met    pathSet // in this chunk and those that the worker had before
 }
 
 func (w *ndjsonWorker) work(ctx context.Context, c *chunk) {
@@ -93,10 +94,11 @@ func (w *ndjsonWorker) find(c *chunk) bool {
 	w.data = c.rows()
 	f := w.finder
 	if err := f.Scan(w.data); err != nil {
-		c.err = jsonError(err)
+		c.err = jsonError(err, w.data)
 		return false
 	}
 	c.tally.Rows, c.tally.Lines = int64(f.Rows), int64(f.Lines)
+	w.meet(c)
 	w.spans, w.encoded, w.path, w.record = f.Spans, f.Escaped, f.Path, nil
 	if !w.strange(c) {
 		return false
@@ -120,6 +122,20 @@ func (w *ndjsonWorker) find(c *chunk) bool {
 	}
 	w.gather()
 	return true
+}
+
+// meet notes which paths the chunk has, until the worker has met all.
+func (w *ndjsonWorker) meet(c *chunk) {
+	if w.met.full(len(w.names)) {
+		return
+	}
+	for _, p := range w.finder.Path {
+		w.met.add(int(p))
+	}
+	for _, ns := range w.finder.NotString {
+		w.met.add(int(ns.Path))
+	}
+	c.tally.Paths = w.met // of chunks before this one too, which is as true
 }
 
 // ndjsonOwn is what the finder found and what stands at the paths without being
@@ -201,12 +217,14 @@ func jsonEnd(b []byte) int {
 	return len(b)
 }
 
-func jsonError(err error) *Error {
+// jsonError turns a finder's error in data into ours.
+func jsonError(err error, data []byte) *Error {
 	var se *csvfast.SyntaxError
 	if !errors.As(err, &se) {
 		return &Error{Err: err}
 	}
-	return &Error{Line: int64(se.Line), Err: fmt.Errorf("not JSON: %s", se.Reason)}
+	at := min(se.Offset, int64(len(data)))
+	return &Error{Line: int64(se.Line), Byte: int(at) - bytes.LastIndexByte(data[:at], '\n'), Err: fmt.Errorf("not JSON: %s", se.Reason)}
 }
 
 // ndjsonShape resolves the paths; lines of JSON have no header.

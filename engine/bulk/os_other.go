@@ -10,6 +10,12 @@ const nofollow = 0
 // not told from each other on this platform.
 func lockFile(*os.File) error { return nil }
 
-func narrow(f *os.File, mode os.FileMode, _ os.FileInfo) error { return f.Chmod(mode | 0o200) }
+func narrow(_ *os.File, mode os.FileMode, _ os.FileInfo) (os.FileMode, error) {
+	return mode | 0o200, nil
+}
+
+func umask() os.FileMode { return 0 }
+
+func closedAtStart(*os.File) bool { return false }
 
 func isInvalid(error) bool { return true }

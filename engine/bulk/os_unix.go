@@ -5,7 +5,10 @@ package bulk
 import (
 	"errors"
 	"os"
+	"sync"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // nofollow keeps a link that someone put at the temporary name from being
@@ -22,21 +25,51 @@ func lockFile(f *os.File) error {
 	return nil
 }
 
-// narrow gives f the mode of the input, and its group where that is allowed;
-// where it is not, a group that could not read the input cannot read f.
-func narrow(f *os.File, mode os.FileMode, input os.FileInfo) error {
-	if input != nil {
-		in, ok := input.Sys().(*syscall.Stat_t)
-		st, err := f.Stat()
-		if err != nil {
-			return err
-		}
-		out, ok2 := st.Sys().(*syscall.Stat_t)
-		if ok && ok2 && out.Gid != in.Gid && f.Chown(-1, int(in.Gid)) != nil {
-			mode &^= 0o070
-		}
+// narrow gives f the group of the input, where that is allowed, and nobody but
+// its owner leave to open it. It returns the mode that f is to have when it is
+// complete: where the group is another one, one that could not read the input
+// cannot read f.
+func narrow(f *os.File, mode os.FileMode, input os.FileInfo) (os.FileMode, error) {
+	if err := f.Chmod(0o600); err != nil {
+		return 0, err
 	}
-	return f.Chmod(mode | 0o200)
+	if input == nil {
+		return mode, nil
+	}
+	in, ok := input.Sys().(*syscall.Stat_t)
+	st, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	out, ok2 := st.Sys().(*syscall.Stat_t)
+	if ok && ok2 && out.Gid != in.Gid && f.Chown(-1, int(in.Gid)) != nil {
+		mode &^= 0o070
+	}
+	return mode, nil
+}
+
+var umaskMu sync.Mutex
+
+// umask returns the process's mask. It can only be read by setting it: for that
+// moment it is as narrow as it gets.
+func umask() os.FileMode {
+	umaskMu.Lock()
+	defer umaskMu.Unlock()
+	m := syscall.Umask(0o777)
+	syscall.Umask(m)
+	return os.FileMode(m & 0o777)
+}
+
+// closedAtStart says whether f, one of the standard files, was closed when the
+// program started: the runtime opens the null device in its place, for reading
+// and writing, as a shell's >/dev/null does not.
+func closedAtStart(f *os.File) bool {
+	var st, null unix.Stat_t
+	if unix.Fstat(int(f.Fd()), &st) != nil || unix.Stat(os.DevNull, &null) != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != null.Rdev {
+		return false
+	}
+	flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
+	return err == nil && flags&unix.O_ACCMODE == unix.O_RDWR
 }
 
 // isInvalid says that the file system cannot sync folders.

@@ -20,7 +20,9 @@ type outFile interface {
 // target is an output that appears under its name only when it is complete, or
 // standard output.
 type target struct {
-	path   string // final name; "-" for standard output
+	given  string // name that the user gave; "-" for standard output
+	path   string // final name: given, or what it is a link to
+	mode   os.FileMode
 	temp   string // temporary name in the same folder; "" for standard output
 	name   string // for messages
 	w      io.Writer
@@ -45,7 +47,15 @@ func (j *Job) openTarget(path string, info os.FileInfo, keep bool) (*target, err
 		if w == nil {
 			w = os.Stdout
 		}
-		return &target{path: path, name: stdoutName, w: w}, nil
+		if w == io.Writer(os.Stdout) && closedAtStart(os.Stdout) {
+			return nil, errors.New("cannot write standard output: it is closed; name a file with -o")
+		}
+		return &target{given: path, path: path, name: stdoutName, w: w}, nil
+	}
+	given := path
+	path, err := behindLink(path)
+	if err != nil {
+		return nil, err
 	}
 	if err := checkFree(path, j.Force); err != nil {
 		return nil, err
@@ -53,13 +63,13 @@ func (j *Job) openTarget(path string, info os.FileInfo, keep bool) (*target, err
 	temp := tempName(path)
 	mode := os.FileMode(0o600)
 	if info != nil {
-		mode = info.Mode() & 0o666
+		mode = info.Mode() & 0o666 &^ umask()
 	}
-	f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|nofollow, mode&0o600|0o200)
+	f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|nofollow, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("cannot write %s: %w", path, bareErr(err))
+		return nil, fmt.Errorf("cannot write %s: %w", given, bareErr(err))
 	}
-	t := &target{path: path, temp: temp, name: path, lock: f}
+	t := &target{given: given, path: path, temp: temp, name: given, lock: f}
 	if err := lockFile(f); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("cannot write %s: another run is writing it (%s)", path, temp)
@@ -75,7 +85,7 @@ func (j *Job) openTarget(path string, info os.FileInfo, keep bool) (*target, err
 		err = f.Truncate(0)
 	}
 	if err == nil {
-		err = narrow(f, mode, info)
+		t.mode, err = narrow(f, mode, info)
 	}
 	if err != nil {
 		t.discard()
@@ -89,13 +99,44 @@ func (j *Job) openTarget(path string, info os.FileInfo, keep bool) (*target, err
 	return t, nil
 }
 
+// behindLink returns the file that a symbolic link stands for, so that the link
+// stays and what is judged, locked and replaced is the file; another path as it is.
+func behindLink(path string) (string, error) {
+	if st, err := os.Lstat(path); err != nil || st.Mode()&os.ModeSymlink == 0 {
+		return path, nil // or whoever opens it will say
+	}
+	st, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("%s: is a symbolic link to nothing; name the file itself", path)
+	}
+	if st.IsDir() || !st.Mode().IsRegular() {
+		return path, checkKind(path, st)
+	}
+	to, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", fmt.Errorf("%s: is a symbolic link that cannot be followed; name the file itself", path)
+	}
+	return to, nil
+}
+
+// checkKind refuses what is no file to replace.
+func checkKind(path string, st os.FileInfo) error {
+	switch {
+	case st.IsDir():
+		return fmt.Errorf("%s: is a folder", path)
+	case st.Mode()&os.ModeSymlink != 0:
+		return fmt.Errorf("%s: is a symbolic link; name the file itself", path)
+	case !st.Mode().IsRegular():
+		return fmt.Errorf("%s: is no regular file; write to - and redirect", path)
+	}
+	return nil
+}
+
 // checkFree refuses a name that is taken.
 func checkFree(path string, force bool) error {
 	switch st, err := os.Lstat(path); {
-	case err == nil && st.IsDir():
-		return fmt.Errorf("%s: is a folder", path)
-	case err == nil && !st.Mode().IsRegular() && st.Mode()&os.ModeSymlink == 0:
-		return fmt.Errorf("%s: is no regular file; write to - and redirect", path)
+	case err == nil && checkKind(path, st) != nil:
+		return checkKind(path, st)
 	case err == nil && !force:
 		return fmt.Errorf("%s: exists; --force overwrites it: %w", path, os.ErrExist)
 	case err != nil && !errors.Is(err, os.ErrNotExist):
@@ -129,6 +170,10 @@ func (t *target) commit(force bool) error {
 	// Between the check at the start and now someone may have taken the name.
 	if err := checkFree(t.path, force); err != nil {
 		return err
+	}
+	// Only now, since a resumed run has to open it for writing.
+	if err := t.lock.Chmod(t.mode); err != nil {
+		return t.writeError(err)
 	}
 	if err := os.Rename(t.temp, t.path); err != nil {
 		return t.writeError(err)

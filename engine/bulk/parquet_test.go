@@ -309,7 +309,7 @@ func TestParquetRefuses(t *testing.T) {
 		"the Parquet file is encrypted":             {data: append(good[:len(good)-4:len(good)-4], "PARE"...)},
 		`no column "x"; there are "n", "id", "na`:   {data: good, job: Job{Columns: []Column{{Name: "x", Plan: p}}}},
 		`column "n" is of type INT64`:               {data: good, job: Job{Columns: []Column{{Name: "n", Plan: p}}}},
-		"rows of Parquet cannot be kept out":        {data: good, job: Job{OnError: Keep}},
+		"rows of Parquet cannot be kept out":        {data: good, job: Job{OnError: Keep, Rejects: filepath.Join(t.TempDir(), "rejects")}},
 		`row 701, column "id": VALUE_NOT_TEXT`:      {data: good, job: Job{Columns: []Column{{Name: "id", Plan: p}}}},
 		`row 701, column "id": VALUE_NOT_TEXT: not`: {data: good, job: Job{Columns: []Column{{Number: 2, Plan: p}}}},
 	} {

@@ -60,7 +60,7 @@ func Run(ctx context.Context, job Job) (Summary, error) {
 func (r *run) prepare() error {
 	j := r.Job
 	if j.Workers < 0 || j.MaxRow < 0 || j.MaxMemory < 0 {
-		return usagef("workers, row and memory limits must not be negative")
+		return usagef("--workers, --max-row and --max-memory must not be negative")
 	}
 	r.workers = j.Workers
 	if r.workers == 0 {
@@ -70,7 +70,7 @@ func (r *run) prepare() error {
 		j.MaxRow = defaultMaxRow
 	}
 	if j.MaxRow > 1<<30 {
-		return usagef("rows of more than 1 GiB are not read")
+		return usagef("--max-row: rows of more than 1 GiB are not read")
 	}
 	if j.MaxMemory == 0 {
 		j.MaxMemory = 1 << 30
@@ -81,8 +81,15 @@ func (r *run) prepare() error {
 	if j.OnError == "" {
 		j.OnError = Fail
 	}
-	if j.Rejects != "" && j.OnError != Keep {
+	switch {
+	case j.Rejects != "" && j.OnError != Keep:
 		return usagef("a file of rejected rows needs --on-error keep")
+	case j.OnError == Keep && j.Rejects == "" && !j.DryRun:
+		return usagef("--on-error keep keeps rows out of the output: say with --rejects where they go")
+	case j.Rejects == "-" || j.Mapping == "-":
+		return usagef("--rejects and --mapping name files, not standard output")
+	case j.Rejects != "" && j.Mapping != "" && filepath.Clean(j.Rejects) == filepath.Clean(j.Mapping):
+		return usagef("--rejects and --mapping are the same file")
 	}
 	if len(j.Columns) == 0 {
 		return usagef("no column named")
@@ -399,8 +406,10 @@ func (r *run) one(ctx context.Context, in, out string) error {
 	} else if err := r.checkSame(out); err != nil {
 		return err
 	}
-	if r.Rejects != "" && filepath.Clean(r.Rejects) == filepath.Clean(out) {
-		return usagef("output and rejects are the same file")
+	for _, side := range []string{r.Rejects, r.Mapping} {
+		if side != "" && filepath.Clean(side) == filepath.Clean(out) {
+			return usagef("output and %s are the same file", side)
+		}
 	}
 	format := r.Format
 	if format == Auto {
@@ -563,6 +572,7 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 	t := &target{name: "nothing", w: io.Discard}
 	var jot *journal
 	var lead []byte
+	var hold *held
 	if !r.DryRun {
 		if t, err = r.openTarget(out, src.info, r.Resume); err != nil {
 			return err
@@ -573,6 +583,10 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 		}
 		r.targets = append(r.targets, t)
 		r.sum.Outputs = append(r.sum.Outputs, t.name)
+		if t.f == nil && format == NDJSON && !r.AllowMissing && r.Parts < 2 {
+			hold = &held{w: t.w, n: len(sh.names)}
+			t.w = hold
+		}
 		if lead, err = pack.frame(prefix); err != nil {
 			return err
 		}
@@ -607,7 +621,14 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 	if !jot.resumes() {
 		before = mark{Tally: tally{Lines: sh.lines}}
 	}
-	v.sink = func(c *chunk, at mark) error { return r.place(c, at, t, v) }
+	v.sink = func(c *chunk, at mark) error {
+		if hold != nil {
+			if err := hold.met(c.tally.Paths); err != nil {
+				return t.writeError(err)
+			}
+		}
+		return r.place(c, at, t, v)
+	}
 	if jot != nil {
 		v.reached = jot.reached
 	}
@@ -651,6 +672,18 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 	}
 	if err == nil {
 		err = src.unchanged()
+	}
+	if err == nil && format == NDJSON && end.Tally.Rows > 0 {
+		err = end.Tally.Paths.missing(src.name, sh.names)
+		if err != nil && (r.AllowMissing || r.Parts > 1) { // other shares may have it
+			r.warn("%v", err)
+			err = nil
+		}
+	}
+	if err == nil && hold != nil {
+		if err = hold.release(); err != nil {
+			err = t.writeError(err)
+		}
 	}
 	if err == nil && !r.DryRun {
 		err = t.finish()

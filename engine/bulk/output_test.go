@@ -1,0 +1,236 @@
+package bulk
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/velonym/velonym/engine/suite"
+)
+
+// TestOutputLink: a link as output stays a link, and what it stands for is judged
+// and replaced.
+func TestOutputLink(t *testing.T) {
+	p := plan(t, suite.Pseudonymise, plain)
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(at(name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("in.csv", "id\na\n")
+	write("there.csv", "old")
+	if err := os.Mkdir(at("elsewhere"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write("elsewhere/target.csv", "old")
+	if err := syscall.Mkfifo(at("fifo"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, to := range map[string]string{"link": "there.csv", "far": "elsewhere/target.csv", "twice": "far", "dangling": "nothing", "null": os.DevNull, "pipe": "fifo", "self": "in.csv", "loop": "loop"} {
+		if err := os.Symlink(to, at(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(out string, force bool) error {
+		_, err := Run(t.Context(), Job{Inputs: []string{at("in.csv")}, Output: at(out), Force: force, Manifest: force, Columns: []Column{{Name: "id", Plan: p}}})
+		return err
+	}
+	want := "id\n" + one(p, "a") + "\n"
+	for name, says := range map[string]string{"dangling": "link to nothing", "loop": "link to nothing", "null": "no regular file", "pipe": "no regular file", "self": "is an input too"} {
+		if err := run(name, true); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want %s", name, err, says)
+		}
+	}
+	if err := run("link", false); !errors.Is(err, os.ErrExist) {
+		t.Errorf("overwrote behind a link without being told to: %v", err)
+	}
+	if st, err := os.Stat(os.DevNull); err != nil || st.Mode().IsRegular() {
+		t.Fatal("the null device is gone")
+	}
+	for link, target := range map[string]string{"link": "there.csv", "twice": "elsewhere/target.csv"} {
+		if err := run(link, true); err != nil {
+			t.Errorf("%s: %v", link, err)
+		}
+		if st, err := os.Lstat(at(link)); err != nil || st.Mode()&os.ModeSymlink == 0 {
+			t.Errorf("%s is no link any more", link)
+		}
+		if b, err := os.ReadFile(at(target)); err != nil || string(b) != want {
+			t.Errorf("%s: %q, %v", target, b, err)
+		}
+		if report, err := Check(t.Context(), ManifestName(at(link))); err != nil {
+			t.Errorf("%s: %v %v", link, report, err)
+		}
+	}
+	if left, _ := os.ReadDir(at("elsewhere")); len(left) != 1 {
+		t.Errorf("left %v", left)
+	}
+}
+
+// TestOutputMode: the mode of the output is the input's less the umask, whatever
+// the temporary file was.
+func TestOutputMode(t *testing.T) {
+	p := plan(t, suite.Pseudonymise, plain)
+	for _, c := range []struct{ in, mask, want os.FileMode }{
+		{0o644, 0o022, 0o644}, {0o666, 0o022, 0o644}, {0o644, 0o077, 0o600}, {0o400, 0o022, 0o400}, {0o440, 0o027, 0o440}, {0o755, 0o022, 0o644}, {0o600, 0, 0o600},
+	} {
+		dir := t.TempDir()
+		in, out := filepath.Join(dir, "in.csv"), filepath.Join(dir, "out.csv")
+		if err := os.WriteFile(in, []byte("id\na\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(in, c.in); err != nil {
+			t.Fatal(err)
+		}
+		before := syscall.Umask(int(c.mask))
+		during := os.FileMode(0)
+		_, err := Run(t.Context(), Job{Inputs: []string{in}, Output: out, Columns: []Column{{Name: "id", Plan: p}},
+			wrapOut: func(f outFile) outFile {
+				if st, err := os.Stat(tempName(out)); err == nil {
+					during = st.Mode()
+				}
+				return f
+			}})
+		if after := syscall.Umask(before); after != int(c.mask) {
+			t.Errorf("the umask was changed from %o to %o", c.mask, after)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := os.Stat(out)
+		if err != nil || st.Mode() != c.want {
+			t.Errorf("input %o, umask %o: output %o, want %o", c.in, c.mask, st.Mode(), c.want)
+		}
+		if during != 0o600 {
+			t.Errorf("input %o, umask %o: %o while it was written", c.in, c.mask, during)
+		}
+	}
+}
+
+// TestDamagedArchive: what is cut short or damaged leaves nothing, though a
+// journal was written, and says what it is.
+func TestDamagedArchive(t *testing.T) {
+	p := plan(t, suite.Pseudonymise, plain)
+	data := register(20_000, false)
+	for _, c := range []struct {
+		name   string
+		kind   Compression
+		damage func([]byte) []byte
+		want   string
+	}{
+		{"cut", Gzip, func(b []byte) []byte { return b[:len(b)-20] }, "the gzip stream is cut short"},
+		{"cut in the trailer", Gzip, func(b []byte) []byte { return b[:len(b)-1] }, "the gzip stream is cut short"},
+		{"one byte of a second member", Gzip, func(b []byte) []byte { return append(b, 0x1f) }, "the gzip stream is cut short"},
+		{"half a header of a second member", Gzip, func(b []byte) []byte { return append(b, 0x1f, 0x8b, 8) }, "the gzip stream is cut short"},
+		{"text behind", Gzip, func(b []byte) []byte { return append(b, "id\n"...) }, "the gzip stream is complete, and other bytes stand behind its end"},
+		{"a byte behind", Gzip, func(b []byte) []byte { return append(b, 0) }, "the gzip stream is complete, and other bytes stand behind its end"},
+		{"a byte changed", Gzip, func(b []byte) []byte { b[len(b)-6] ^= 1; return b }, "the gzip stream is damaged"},
+		{"cut", Zstd, func(b []byte) []byte { return b[:len(b)-20] }, "the zstd stream is cut short"},
+		{"text behind", Zstd, func(b []byte) []byte { return append(b, "id,note\n"...) }, "the zstd stream is damaged"},
+	} {
+		dir := t.TempDir()
+		in := filepath.Join(dir, "in.csv")
+		if err := os.WriteFile(in, c.damage(pack(t, c.kind, data[:len(data)/2], data[len(data)/2:])), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Run(t.Context(), Job{Inputs: []string{in}, Output: filepath.Join(dir, "out.csv"), Columns: []Column{{Name: "id", Plan: p}}, chunk: 3000, checkpoint: time.Nanosecond})
+		if err == nil || !strings.Contains(err.Error(), in+": "+c.want) || strings.Contains(err.Error(), "--resume") {
+			t.Errorf("%s %s: %v, want %s", c.kind, c.name, err, c.want)
+		}
+		if left, _ := os.ReadDir(dir); len(left) != 1 {
+			t.Errorf("%s %s: left %v", c.kind, c.name, left)
+		}
+	}
+}
+
+// TestManyMembers: members of any size, empty ones too, are one file.
+func TestManyMembers(t *testing.T) {
+	p := plan(t, suite.Pseudonymise, plain)
+	var in bytes.Buffer
+	for _, part := range []string{"", "id\n", "a", "", "\nb\n", ""} {
+		z := gzip.NewWriter(&in)
+		z.Write([]byte(part))
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, _, err := runBytes(t, Job{Columns: []Column{{Name: "id", Plan: p}}}, in.Bytes(), true)
+	if want := "id\n" + one(p, "a") + "\n" + one(p, "b") + "\n"; err != nil || string(got) != want {
+		t.Fatalf("%q, %v", got, err)
+	}
+}
+
+// TestCancelWhileOpening: a run that waits for somebody to write into a named
+// pipe ends when told to.
+func TestCancelWhileOpening(t *testing.T) {
+	p := plan(t, suite.Pseudonymise, plain)
+	dir := t.TempDir()
+	in := filepath.Join(dir, "in.csv")
+	if err := syscall.Mkfifo(in, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(20*time.Millisecond, cancel)
+	_, err := Run(ctx, Job{Inputs: []string{in}, Output: filepath.Join(dir, "out.csv"), Columns: []Column{{Name: "id", Plan: p}}})
+	if !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 1 {
+		t.Fatalf("left %v", left)
+	}
+	if f, err := os.OpenFile(in, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil { // let the open that waits go
+		f.Close()
+	}
+}
+
+// TestFirstValueBad: a value that cannot be transformed spoils none of the good
+// ones behind it.
+func TestFirstValueBad(t *testing.T) {
+	p := plan(t, suite.Pseudonymise, plain)
+	rev := plan(t, suite.Reverse, plain)
+	a, b := one(p, "1973080520045"), one(p, "x")
+	for _, c := range []struct {
+		format  Format
+		onError OnError
+		in, out string
+	}{
+		{CSV, Null, "id,n\nbad,1\nA,2\nB,3\n", "id,n\n,1\n1973080520045,2\nx,3\n"},
+		{CSV, Keep, "id,n\nbad,1\nA,2\nB,3\n", "id,n\n1973080520045,2\nx,3\n"},
+		{CSV, Null, "id\nbad\nA\nB\nA\n", "id\n\"\"\n1973080520045\nx\n1973080520045\n"},
+		{CSV, Keep, "id\nbad\nA\nB\nA\n", "id\n1973080520045\nx\n1973080520045\n"},
+		{CSV, Null, "id\n\"bad\"\n\"A\"\nB\n", "id\n\"\"\n\"1973080520045\"\nx\n"},
+		{NDJSON, Null, `{"id":"bad"}` + "\n" + `{"id":["A","bad","B"]}` + "\n", `{"id":null}` + "\n" + `{"id":["1973080520045",null,"x"]}` + "\n"},
+		{NDJSON, Keep, `{"id":"bad"}` + "\n" + `{"id":["A","B"]}` + "\n" + `{"id":["A","bad"]}` + "\n", `{"id":["1973080520045","x"]}` + "\n"},
+	} {
+		for _, chunk := range []int{1, 20, 0} {
+			for _, bad := range []string{"bad", a[:len(a)-1] + "!", b[1:], strings.Repeat("z", 80)} {
+				in := strings.NewReplacer("bad", bad, "A", a, "B", b).Replace(c.in)
+				got, sum, err := runBytes(t, Job{Format: c.format, OnError: c.onError, Columns: []Column{{Name: "id", Plan: rev}}, Workers: 2, chunk: chunk}, []byte(in), false)
+				if err != nil || string(got) != c.out || sum.Errors != int64(strings.Count(c.in, "bad")) {
+					t.Errorf("%s, %s, %q: %q, %v, %+v", c.format, c.onError, in, got, err, sum)
+				}
+			}
+		}
+	}
+}
+
+// TestKeepNeedsRejects: rows do not vanish.
+func TestKeepNeedsRejects(t *testing.T) {
+	p := plan(t, suite.Pseudonymise, plain)
+	for _, job := range []Job{{OnError: Keep}, {OnError: Keep, Rejects: "-"}, {Rejects: "x"}} {
+		job.Columns = []Column{{Name: "id", Plan: p}}
+		job.Stdin, job.Stdout = strings.NewReader("id\n\x00\n"), &bytes.Buffer{}
+		if _, err := Run(t.Context(), job); !errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), "--rejects") && !strings.Contains(err.Error(), "--on-error") {
+			t.Errorf("%+v: %v", job, err)
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package bulk
+
+import (
+	"errors"
+	"io"
+	"strings"
+)
+
+// A path of NDJSON that stands in no line is most often a typing error, and what
+// it was meant for would be copied in clear. So a run keeps account of the paths
+// it has met, and fails if there is one that the whole of an input does not have.
+
+// pathSet is a set of the at most 256 paths of a run, by number.
+type pathSet [4]uint64
+
+func (s *pathSet) add(i int) { s[i>>6] |= 1 << (i & 63) }
+
+func (s *pathSet) has(i int) bool { return s[i>>6]>>(i&63)&1 == 1 }
+
+func (s *pathSet) addAll(t pathSet) {
+	for i := range s {
+		s[i] |= t[i]
+	}
+}
+
+// full says whether the first n paths are all in the set.
+func (s *pathSet) full(n int) bool {
+	for i := range n {
+		if !s.has(i) {
+			return false
+		}
+	}
+	return true
+}
+
+// missing returns an error that names those of the paths that are not in the
+// set, nil if all are.
+func (s *pathSet) missing(file string, paths []string) error {
+	var none []string
+	for i, p := range paths {
+		if !s.has(i) {
+			none = append(none, quoteName(p))
+		}
+	}
+	if len(none) == 0 {
+		return nil
+	}
+	return &Error{File: file, Err: errors.New("no line has the path " + strings.Join(none, ", nor ") +
+		`; members are joined by dots, and a dot within a name is written \.; --allow-missing only warns`)}
+}
+
+// held keeps the first part of standard output back until every path has been
+// met: what goes there cannot be taken back.
+type held struct {
+	w    io.Writer
+	buf  []byte
+	n    int // paths
+	seen pathSet
+	open bool
+}
+
+// holdMost bounds what is kept back.
+const holdMost = 1 << 20
+
+// met notes paths that the next bytes to be written have.
+func (h *held) met(s pathSet) error {
+	h.seen.addAll(s)
+	if h.seen.full(h.n) {
+		return h.release()
+	}
+	return nil
+}
+
+func (h *held) Write(b []byte) (int, error) {
+	if h.open {
+		return h.w.Write(b)
+	}
+	h.buf = append(h.buf, b...)
+	if len(h.buf) > holdMost {
+		return len(b), h.release()
+	}
+	return len(b), nil
+}
+
+// release writes what was kept back; from here on nothing is.
+func (h *held) release() error {
+	if h.open {
+		return nil
+	}
+	h.open = true
+	_, err := h.w.Write(h.buf)
+	h.buf = nil
+	return err
+}
