@@ -1,13 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/velonym/velonym/engine/keys"
 	"github.com/velonym/velonym/engine/keys/postgres"
@@ -19,10 +24,14 @@ func isPostgres(keystore string) bool {
 	return strings.HasPrefix(keystore, "postgres://") || strings.HasPrefix(keystore, "postgresql://")
 }
 
-// places returns the keystore's and the master key's places: the flags', or
-// those in --dir.
+// places returns the keystore's and the master key's places: the flags', the
+// environment's, or those in --dir.
 func (g *globals) places() (keystore, masterKey string, err error) {
-	keystore, masterKey = g.keystore, g.masterKey
+	// No defaults of the flags: help shows those, and a URL may hold a password.
+	keystore, masterKey = cmp.Or(g.keystore, os.Getenv("VELONYM_KEYSTORE")), cmp.Or(g.masterKey, os.Getenv("VELONYM_MASTER_KEY"))
+	if scheme, _, ok := strings.Cut(keystore, "://"); ok && !isPostgres(keystore) {
+		return "", "", usagef("--keystore: a keystore is an SQLite file or postgres://…, not %s://…", scheme)
+	}
 	if keystore == "" {
 		if keystore, err = g.inFolder("keystore.db"); err != nil {
 			return "", "", err
@@ -58,6 +67,37 @@ func (g *globals) openKeystore(ctx context.Context) (*keys.Keystore, error) {
 	ks, err := keys.New(ctx, store, master)
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
+	}
+	return ks, nil
+}
+
+// openSwept opens the keystore and destroys the keys whose retention is over,
+// as a running server does every minute.
+func (g *globals) openSwept(cmd *cobra.Command) (*keys.Keystore, error) {
+	ctx := cmd.Context()
+	ks, err := g.openKeystore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := ks.Projects(ctx)
+	if err != nil {
+		return nil, errors.Join(err, ks.Close())
+	}
+	now := time.Now()
+	if !slices.ContainsFunc(all, func(p keys.Project) bool {
+		return !p.Severed && !p.Retention.IsZero() && !now.Before(p.Retention)
+	}) {
+		return ks, nil
+	}
+	receipts, err := ks.Sweep(ctx, now)
+	for _, r := range receipts {
+		fmt.Fprintf(cmd.ErrOrStderr(), "project %s: its retention is over: keys destroyed\n", r.Project)
+	}
+	if err != nil && !errors.Is(err, keys.ErrTraces) {
+		return nil, errors.Join(err, ks.Close())
+	}
+	if err != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "velonym: %v\n", err)
 	}
 	return ks, nil
 }

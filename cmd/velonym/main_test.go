@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -46,6 +48,8 @@ func TestScripts(t *testing.T) {
 			"post":       cmdPost,
 			"ready":      cmdReady,
 			"same-value": cmdSameValue,
+			"usage":      cmdUsage,
+			"status":     cmdStatus,
 			"within":     cmdWithin,
 		},
 	})
@@ -112,5 +116,23 @@ func cmdOnly(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got, want := strings.Join(names, " "), strings.Join(args[1:], " "); got != want {
 		ts.Fatalf("%s holds %s, not %s", args[0], got, want)
+	}
+}
+
+// cmdStatus runs a command that must end with an exit status: status N CMD ARG ….
+func cmdStatus(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N CMD ARG …")
+	}
+	status := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Check(err)
+		}
+		status = exit.ExitCode()
+	}
+	if fmt.Sprint(status) != args[0] {
+		ts.Fatalf("exit status %d, not %s", status, args[0])
 	}
 }

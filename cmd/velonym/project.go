@@ -1,14 +1,19 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
+	"crypto/subtle"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -29,24 +34,73 @@ func newProject(g *globals) *cobra.Command {
 
 // checkProject judges a new project's choices as a token for it will be judged.
 func checkProject(p keys.Project) error {
-	var s suite.Spec
-	var err error
-	if s.Method, err = suite.ParseMethod(p.Method); err != nil {
-		return usagef("--method: %w", err)
+	if err := checkTogether(p.Method, p.Policy, p.Format, p.Tag); err != nil {
+		return usagef("project create: --method %s, --policy %s, --format %s and --tag %d do not go together: %w", p.Method, p.Policy, p.Format, p.Tag, err)
 	}
-	if s.Policy, err = suite.ParsePolicy(p.Policy); err != nil {
-		return usagef("--policy: %w", err)
-	}
-	if s.Format, err = suite.ParseFormat(p.Format); err != nil {
-		return usagef("--format: %w", err)
-	}
-	s.Tag, s.Gen = p.Tag, -1
-	if err := s.Validate(); err != nil {
-		return usageError{err}
-	}
-	if s.Method == suite.Reversible && p.Retention.IsZero() {
+	if p.Method == "reversible" && p.Retention.IsZero() {
 		return usagef("project create: a reversible project needs an end: give --retention, for example 5y")
 	}
+	for i, org := range p.Orgs {
+		switch {
+		case slices.Contains(p.Orgs[:i], org):
+			return usagef("project create: --org %q is given twice", org)
+		case org == "" && len(p.Orgs) > 1:
+			return usagef("project create: one --org is empty: give each organisation a name, or none to a project without any")
+		}
+	}
+	return nil
+}
+
+// checkTogether says why a method, policy, form and tag, each of them good by
+// itself, make no transform.
+func checkTogether(method, policy, form string, tag int) error {
+	s := suite.Spec{Tag: tag, Gen: -1}
+	var errs [4]error
+	s.Method, errs[0] = suite.ParseMethod(method)
+	s.Policy, errs[1] = suite.ParsePolicy(policy)
+	s.Format, errs[2] = suite.ParseFormat(form)
+	if err := errors.Join(errs[:]...); err != nil {
+		return plain(err)
+	}
+	return plain(s.Validate())
+}
+
+// checkName judges the name of a project or an organisation.
+func checkName(s string) error {
+	switch {
+	case s == "":
+		return errors.New("the name is empty")
+	case len(s) > 255:
+		return errors.New("a name has 255 bytes at most")
+	case !utf8.ValidString(s):
+		return errors.New("a name is UTF-8")
+	case strings.ContainsFunc(s, unicode.IsControl):
+		return errors.New("a name has no control characters")
+	case strings.TrimSpace(s) != s:
+		return errors.New("a name has no space at its ends")
+	}
+	return nil
+}
+
+// orgName judges the name of an organisation; the empty one stands for none.
+func orgName(s string) error {
+	if s == "" {
+		return nil
+	}
+	return checkName(s)
+}
+
+// orgs is the repeatable flag --org.
+type orgs struct{ p *[]string }
+
+func (o orgs) String() string { return strings.Join(*o.p, ",") }
+func (o orgs) Type() string   { return "ORG" }
+
+func (o orgs) Set(s string) error {
+	if err := orgName(s); err != nil {
+		return err
+	}
+	*o.p = append(*o.p, s)
 	return nil
 }
 
@@ -54,11 +108,21 @@ func newProjectCreate(g *globals) *cobra.Command {
 	var p keys.Project
 	var retention, secretFile string
 	cmd := &cobra.Command{
-		Use:   "create NAME",
+		Use:   "create NAME --retention SPAN",
 		Short: "A project and the key domains of its organisations",
-		Args:  cobra.ExactArgs(1),
+		Long: `Makes a project and a secret for each of its organisations (one, without a name,
+when none is given). The method, the policy and the tag are the project's for good;
+a token may ask for another form. At the end of the retention the secrets are
+destroyed, and what was pseudonymised can be reversed by nobody.`,
+		Example: `  velonym project create register --retention 5y
+  velonym project create trial --retention 2031-01-31 --org north --org south --tag 128
+  velonym project create links --method irreversible --format uuid`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p.Name = args[0]
+			if err := checkName(p.Name); err != nil {
+				return usagef("project create: %w", err)
+			}
 			if retention != "" {
 				until, err := parseSpan(retention, time.Now())
 				if err != nil {
@@ -78,7 +142,7 @@ func newProjectCreate(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			ks, err := g.openKeystore(cmd.Context())
+			ks, err := g.openSwept(cmd)
 			if err != nil {
 				return err
 			}
@@ -86,20 +150,24 @@ func newProjectCreate(g *globals) *cobra.Command {
 			if err := ks.CreateProject(cmd.Context(), p, secrets); err != nil {
 				return err
 			}
+			p.Imported = len(secrets) > 0
 			fmt.Fprintf(cmd.ErrOrStderr(), "project %s: %s\n", p.Name, summary(p))
 			return nil
 		},
 	}
 	f := cmd.Flags()
-	f.StringArrayVar(&p.Orgs, "org", nil, "an organisation with a key domain of its own (repeatable)")
-	f.StringVar(&p.Method, "method", "reversible", "reversible or irreversible")
-	f.StringVar(&p.Policy, "policy", "same", "same, different or document")
-	f.StringVar(&p.Format, "format", "pair62", "pair62, hex, b64u, b32, uuid, digits or fpe:ALPHABET (digits and fpe cannot tell a foreign pseudonym)")
-	f.IntVar(&p.Tag, "tag", 0, "bits of integrity: 0, 64 or 128")
-	f.StringVar(&retention, "retention", "", "how long until the keys are destroyed: 5y, 90d, 2031-01-31 (reversible projects need one)")
-	f.StringVar(&secretFile, "import-secret", "", "file of secrets made elsewhere: 64 hex digits, one line per generation, oldest first")
+	f.Var(orgs{&p.Orgs}, "org", "an organisation with a key domain of its own (repeatable)")
+	checkedVar(f, &p.Method, "method", "reversible", "METHOD", "reversible or irreversible", oneOf("reversible", "irreversible"))
+	checkedVar(f, &p.Policy, "policy", "same", "POLICY", "same, different or document", oneOf("same", "different", "document"))
+	checkedVar(f, &p.Format, "format", "pair62", "FORM", "pair62, hex, b64u, b32, uuid, digits or fpe:ALPHABET (digits and fpe cannot tell a foreign pseudonym)", checkForm)
+	f.Var(tagFlag{&p.Tag}, "tag", "bits of integrity: 0, 64 or 128")
+	checkedVar(f, &retention, "retention", "", "SPAN", "how long until the keys are destroyed: 5y, 6mo, 90d, 2031-01-31 (reversible projects need one)", checkAhead)
+	checkedVar(f, &secretFile, "import-secret", "", "FILE", "secrets made elsewhere: 64 hex digits, one line per generation, oldest first", notEmpty)
 	return cmd
 }
+
+// maxSecrets is the largest import file that is read, in bytes.
+const maxSecrets = 64 << 10
 
 // readSecrets reads an import file: 64 hex digits a line, one line a generation.
 func readSecrets(path string) (secrets [][32]byte, err error) {
@@ -118,29 +186,43 @@ func readSecrets(path string) (secrets [][32]byte, err error) {
 	if info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("import-secret: %s can be read by others (mode %04o): make it 0600 first", path, info.Mode().Perm())
 	}
-	lines := bufio.NewScanner(f)
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" {
+	text := make([]byte, maxSecrets+1)
+	defer clear(text)
+	n, err := io.ReadFull(f, text)
+	switch {
+	case err == nil:
+		return nil, fmt.Errorf("import-secret: %s is larger than %d KiB: write 64 hex digits a line", path, maxSecrets>>10)
+	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, fmt.Errorf("import-secret: %w", err)
+	}
+	secrets = make([][32]byte, 0, keys.MaxGenerations) // so that no copy is left behind
+	var lines []int                                    // of the secrets
+	number := 0
+	for line := range bytes.Lines(text[:n]) {
+		number++
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 {
 			continue
 		}
 		var s [32]byte
 		if len(line) != 64 {
-			return secrets, fmt.Errorf("import-secret: %s: line %d has %d characters: 64 hex digits are a secret", path, n, len(line))
+			return secrets, fmt.Errorf("import-secret: %s: line %d has %d characters: 64 hex digits are a secret", path, number, len(line))
 		}
-		if _, err := hex.Decode(s[:], []byte(line)); err != nil {
-			return secrets, fmt.Errorf("import-secret: %s: line %d holds something else than hex digits", path, n)
+		if _, err := hex.Decode(s[:], line); err != nil {
+			return secrets, fmt.Errorf("import-secret: %s: line %d holds something else than hex digits", path, number)
 		}
-		secrets = append(secrets, s)
+		for i := range secrets {
+			if subtle.ConstantTimeCompare(secrets[i][:], s[:]) == 1 {
+				return secrets, fmt.Errorf("import-secret: %s: line %d holds the secret of line %d: every generation needs its own", path, number, lines[i])
+			}
+		}
+		if len(secrets) == keys.MaxGenerations {
+			return secrets, fmt.Errorf("import-secret: %s: line %d is one secret too many: a domain has %d generations at most", path, number, keys.MaxGenerations)
+		}
+		secrets, lines = append(secrets, s), append(lines, number)
 	}
-	if err := lines.Err(); err != nil {
-		return secrets, fmt.Errorf("import-secret: %w", err)
-	}
-	switch n := len(secrets); {
-	case n == 0:
+	if len(secrets) == 0 {
 		return nil, fmt.Errorf("import-secret: %s holds no secret: write 64 hex digits a line, one line per generation", path)
-	case n > 12:
-		return secrets, fmt.Errorf("import-secret: %s holds %d secrets: a domain has 12 generations at most", path, n)
 	}
 	return secrets, nil
 }
@@ -160,14 +242,64 @@ func summary(p keys.Project) string {
 	return s
 }
 
+// projectJSON is what `project list --json` and `project show --json` say of a
+// project. No secret is in it.
+type projectJSON struct {
+	Name      string       `json:"name"`
+	Method    string       `json:"method"`
+	Policy    string       `json:"policy"`
+	Format    string       `json:"format"`
+	Tag       int          `json:"tag"`
+	Orgs      []string     `json:"orgs"`      // "" alone for a project without any
+	Retention *time.Time   `json:"retention"` // when the keys are destroyed; null: never
+	Imported  bool         `json:"imported"`  // the first secrets came from outside
+	Severed   bool         `json:"severed"`   // the keys are destroyed
+	SeveredAt *time.Time   `json:"severed_at"`
+	Created   time.Time    `json:"created"`
+	Domains   []domainJSON `json:"domains,omitempty"` // show only
+	// Receipts are what remains of destroyed keys, signed; show only.
+	Receipts []keys.Receipt `json:"receipts,omitempty"`
+}
+
+type domainJSON struct {
+	Org         string           `json:"org"`
+	Generations []generationJSON `json:"generations"` // oldest first
+}
+
+type generationJSON struct {
+	Gen       int        `json:"gen"`
+	State     keys.State `json:"state"` // active, deactivated (only reverses) or destroyed
+	Imported  bool       `json:"imported"`
+	Created   time.Time  `json:"created"`
+	Destroyed *time.Time `json:"destroyed"`
+}
+
+// orNull is t, or nothing for the zero time.
+func orNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+func toJSON(p keys.Project) projectJSON {
+	return projectJSON{Name: p.Name, Method: p.Method, Policy: p.Policy, Format: p.Format, Tag: p.Tag, Orgs: p.Orgs,
+		Retention: orNull(p.Retention), Imported: p.Imported, Severed: p.Severed, SeveredAt: orNull(p.SeveredAt), Created: p.Created}
+}
+
 func newProjectList(g *globals) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "All projects",
-		Args:  cobra.NoArgs,
+		Long: `Lists all projects by name, severed ones included. With --json it writes an array
+of objects with the members that 'velonym project show --help' describes, without
+domains and receipts.`,
+		Example: `  velonym project list
+  velonym project list --json`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ks, err := g.openKeystore(cmd.Context())
+			ks, err := g.openSwept(cmd)
 			if err != nil {
 				return err
 			}
@@ -177,7 +309,11 @@ func newProjectList(g *globals) *cobra.Command {
 				return err
 			}
 			if asJSON {
-				return printJSON(cmd.OutOrStdout(), all)
+				list := make([]projectJSON, len(all))
+				for i, p := range all {
+					list[i] = toJSON(p)
+				}
+				return printJSON(cmd.OutOrStdout(), list)
 			}
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "NAME\tMETHOD\tPOLICY\tFORM\tTAG\tORGS\tKEYS UNTIL\tSTATE")
@@ -186,13 +322,13 @@ func newProjectList(g *globals) *cobra.Command {
 				if !p.Retention.IsZero() {
 					until = p.Retention.Format(time.DateOnly)
 				}
-				if p.Imported {
-					state = "alive, secret imported"
-				}
 				if p.Severed {
 					state = "severed"
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", p.Name, p.Method, p.Policy, p.Format, p.Tag, strings.Join(p.Orgs, " "), until, state)
+				if p.Imported {
+					state += ", secret imported"
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", p.Name, p.Method, p.Policy, p.Format, p.Tag, orDash(strings.Join(p.Orgs, " ")), until, state)
 			}
 			return w.Flush()
 		},
@@ -206,9 +342,23 @@ func newProjectShow(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show NAME",
 		Short: "One project and the generations of its key domains",
-		Args:  cobra.ExactArgs(1),
+		Long: `Shows a project and the generations of its key domains, never a secret. With --json
+it writes one object:
+
+  name, method, policy, format, tag   as at its making
+  orgs            its organisations; [""] for a project without any
+  retention       when the keys are destroyed, RFC 3339; null: never
+  imported        true when its first secrets came from outside
+  severed         true when the keys are destroyed; severed_at says since when
+  created         when it was made
+  domains         [{org, generations: [{gen, state, imported, created, destroyed}]}],
+                  where state is active, deactivated (only reverses) or destroyed
+  receipts        the signed receipts of destroyed keys, if there are any`,
+		Example: `  velonym project show register
+  velonym project show register --json`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ks, err := g.openKeystore(cmd.Context())
+			ks, err := g.openSwept(cmd)
 			if err != nil {
 				return err
 			}
@@ -223,7 +373,18 @@ func newProjectShow(g *globals) *cobra.Command {
 			}
 			out := cmd.OutOrStdout()
 			if asJSON {
-				return printJSON(out, map[string]any{"project": p, "generations": gens})
+				doc := toJSON(p)
+				for _, org := range p.Orgs {
+					d := domainJSON{Org: org, Generations: []generationJSON{}}
+					for _, gen := range gens[org] {
+						d.Generations = append(d.Generations, generationJSON{gen.Gen, gen.State, gen.Imported, gen.Created, orNull(gen.Destroyed)})
+					}
+					doc.Domains = append(doc.Domains, d)
+				}
+				if doc.Receipts, err = ks.Receipts(cmd.Context(), args[0]); err != nil {
+					return err
+				}
+				return printJSON(out, doc)
 			}
 			fmt.Fprintf(out, "%s: %s\n", p.Name, summary(p))
 			w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -256,14 +417,22 @@ func newProjectRotate(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rotate NAME",
 		Short: "A new key generation for every domain; the old one only reverses from now on",
-		Args:  cobra.ExactArgs(1),
+		Long: `Makes a new secret for every key domain of a project, in use from now on, in running
+servers within a second. Those before it only reverse. A domain has 12 generations
+in its life.`,
+		Example: `  velonym project rotate register`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ks, err := g.openKeystore(cmd.Context())
+			ks, err := g.openSwept(cmd)
 			if err != nil {
 				return err
 			}
 			defer ks.Close()
-			return ks.Rotate(cmd.Context(), args[0])
+			if err := ks.Rotate(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "project %s: a new generation is active\n", args[0])
+			return nil
 		},
 	}
 }
@@ -273,7 +442,10 @@ func newProjectShorten(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "shorten NAME --retention SPAN",
 		Short: "An earlier end of retention; it can never be extended",
-		Args:  cobra.ExactArgs(1),
+		Long: `Brings the day forward on which a project's keys are destroyed. It can never be put
+off again. To destroy them now, use 'velonym project sever'.`,
+		Example: `  velonym project shorten register --retention 90d`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if retention == "" {
 				return usagef("project shorten: give the new end with --retention, for example 90d")
@@ -282,15 +454,25 @@ func newProjectShorten(g *globals) *cobra.Command {
 			if err != nil {
 				return usagef("--retention: %w", err)
 			}
-			ks, err := g.openKeystore(cmd.Context())
+			until = until.UTC().Truncate(time.Second)
+			ks, err := g.openSwept(cmd)
 			if err != nil {
 				return err
 			}
 			defer ks.Close()
-			return ks.Shorten(cmd.Context(), args[0], until.UTC().Truncate(time.Second))
+			if err := ks.Shorten(cmd.Context(), args[0], until); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "project %s: keys destroyed on %s\n", args[0], until.Format(time.RFC3339))
+			return nil
 		},
 	}
-	cmd.Flags().StringVar(&retention, "retention", "", "the new end, from now: 90d, 2030-01-31")
+	checkedVar(cmd.Flags(), &retention, "retention", "", "SPAN", "the new end, from now: 90d, 6mo, 2030-01-31", func(s string) error {
+		if err := checkAhead(s); err != nil {
+			return fmt.Errorf("%w; to destroy the keys now, use 'velonym project sever'", err)
+		}
+		return nil
+	})
 	return cmd
 }
 
@@ -299,12 +481,16 @@ func newProjectSever(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sever NAME --yes",
 		Short: "Destroy a project's keys for good; the signed receipt goes to standard output",
-		Args:  cobra.ExactArgs(1),
+		Long: `Destroys the keys of a project now. What was pseudonymised with them can be reversed
+by nobody from then on, whatever keys they hold. The signed receipt goes to standard
+output, and is kept: 'velonym project show NAME --json' shows it again.`,
+		Example: `  velonym project sever register --yes > receipt.json`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !yes {
 				return usagef("project sever: this destroys the keys of %s for good, and no backup of the master key brings them back: say --yes", args[0])
 			}
-			ks, err := g.openKeystore(cmd.Context())
+			ks, err := g.openSwept(cmd)
 			if err != nil {
 				return err
 			}

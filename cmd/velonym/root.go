@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,14 +46,14 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
 	fmt.Fprintf(stderr, "velonym: %s\n", strings.TrimPrefix(err.Error(), "velonym: "))
 	var usage usageError
 	if errors.As(err, &usage) || !g.started {
-		fmt.Fprintln(stderr, "Run 'velonym help' or 'velonym VERB --help'.")
+		fmt.Fprintf(stderr, "Run '%s --help'.\n", cmd.CommandPath())
 		return 2
 	}
 	return 1
@@ -82,7 +83,7 @@ Data goes to standard output, everything else to standard error. Exit status:
 			_ = cmd.Help()
 			return usagef("name a verb")
 		},
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+		PersistentPreRunE: func(*cobra.Command, []string) error {
 			if err := g.useKernel(); err != nil {
 				return err
 			}
@@ -91,10 +92,10 @@ Data goes to standard output, everything else to standard error. Exit status:
 		},
 	}
 	pf := root.PersistentFlags()
-	pf.StringVar(&g.dir, "dir", os.Getenv("VELONYM_DIR"), "folder of keystore and keys (env VELONYM_DIR; default $XDG_DATA_HOME/velonym)")
-	pf.StringVar(&g.keystore, "keystore", "", "keystore: a SQLite file or postgres://… (default DIR/keystore.db)")
-	pf.StringVar(&g.masterKey, "master-key", "", "master key: a 0600 file, env:NAME or exec:COMMAND (default DIR/master.key)")
-	pf.StringVar(&g.kernel, "kernel", os.Getenv("VELONYM_KERNEL"), "force a tier of kernels: auto, avx512, avx2, arm64, generic (env VELONYM_KERNEL)")
+	checkedVar(pf, &g.dir, "dir", "", "DIR", "folder of keystore and keys (env VELONYM_DIR; default $XDG_DATA_HOME/velonym or ~/.local/share/velonym)", notEmpty)
+	checkedVar(pf, &g.keystore, "keystore", "", "PLACE", "keystore: an SQLite file or postgres://… (env VELONYM_KEYSTORE; default DIR/keystore.db)", notEmpty)
+	checkedVar(pf, &g.masterKey, "master-key", "", "SOURCE", "master key: a 0600 file, env:NAME or exec:COMMAND (env VELONYM_MASTER_KEY; default DIR/master.key)", notEmpty)
+	pf.StringVar(&g.kernel, "kernel", os.Getenv("VELONYM_KERNEL"), "force a `TIER` of kernels: auto, avx512, avx2, arm64, generic (env VELONYM_KERNEL)")
 	root.AddCommand(
 		newInit(g), newProject(g), newToken(g), newRun(g), newServe(g),
 		newBench(g), newAudit(g), newSelftest(g), newVersion(g),
@@ -119,8 +120,8 @@ func (g *globals) useKernel() error {
 
 // folder returns --dir or its default.
 func (g *globals) folder() (string, error) {
-	if g.dir != "" {
-		return g.dir, nil
+	if dir := cmp.Or(g.dir, os.Getenv("VELONYM_DIR")); dir != "" {
+		return dir, nil
 	}
 	base := os.Getenv("XDG_DATA_HOME")
 	if base == "" {

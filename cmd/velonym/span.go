@@ -32,11 +32,13 @@ func parseSpan(s string, now time.Time) (time.Time, error) {
 				return now.AddDate(0, 0, n), nil
 			}
 		case "h":
-			if n <= 8_760_000 {
+			if n <= 2_500_000 { // what a time.Duration holds, as below
 				return now.Add(time.Duration(n) * time.Hour), nil
 			}
 		case "m":
-			return now.Add(time.Duration(n) * time.Minute), nil
+			if n <= 150_000_000 {
+				return now.Add(time.Duration(n) * time.Minute), nil
+			}
 		case "s":
 			return now.Add(time.Duration(n) * time.Second), nil
 		}

@@ -182,7 +182,7 @@ func find(tx Tx, name string) (ProjectRow, error) {
 	}
 	p, err := tx.Project(name)
 	if errors.Is(err, ErrNotFound) {
-		err = fmt.Errorf("%w: no project %q", ErrNotFound, name)
+		err = fmt.Errorf("%w: no project %q: 'velonym project list' lists those there are", ErrNotFound, name)
 	}
 	return p, err
 }

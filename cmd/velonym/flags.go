@@ -1,0 +1,155 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/velonym/velonym/engine/suite"
+)
+
+// checked is a text flag that judges its value when it is read, so that a wrong
+// one is wrong usage and named by its flag. Unless check lets it pass, an empty
+// value is refused: it mostly is a shell variable that was not set.
+type checked struct {
+	p     *string
+	kind  string // shown in help
+	check func(string) error
+}
+
+func (c checked) String() string { return *c.p }
+func (c checked) Type() string   { return c.kind }
+
+func (c checked) Set(s string) error {
+	if err := c.check(s); err != nil {
+		return err
+	}
+	*c.p = s
+	return nil
+}
+
+// checkedVar adds a checked flag; def is its value without the flag.
+func checkedVar(f *pflag.FlagSet, p *string, name, def, kind, usage string, check func(string) error) {
+	*p = def
+	f.Var(checked{p, kind, check}, name, usage)
+}
+
+// oneOf is a check for one of some words.
+func oneOf(words ...string) func(string) error {
+	last := len(words) - 1
+	list := strings.Join(words[:last], ", ") + " or " + words[last]
+	return func(s string) error {
+		for _, w := range words {
+			if s == w {
+				return nil
+			}
+		}
+		return errors.New("write " + list)
+	}
+}
+
+// notEmpty is a check for flags that name a file or a thing.
+func notEmpty(s string) error {
+	if s == "" {
+		return errors.New("it is empty")
+	}
+	return nil
+}
+
+// checkForm judges the shape of a pseudonym.
+func checkForm(s string) error {
+	_, err := suite.ParseFormat(s)
+	return plain(err)
+}
+
+// maxSteps is how many steps a token can hold.
+const maxSteps = 16
+
+// splitNorm cuts the steps of --norm.
+func splitNorm(s string) []string {
+	steps := strings.Split(s, ",")
+	for i := range steps {
+		steps[i] = strings.TrimSpace(steps[i])
+	}
+	return steps
+}
+
+// checkNorm judges the steps before a transform.
+func checkNorm(s string) error {
+	steps := splitNorm(s)
+	if _, err := suite.ParseNorm(steps); err != nil {
+		return errors.New("write one or more of trim, nfc, upper, lower, digits, with commas between")
+	}
+	if len(steps) > maxSteps {
+		return fmt.Errorf("%d steps are the most", maxSteps)
+	}
+	return nil
+}
+
+// checkAhead judges a span of time that must end in the future.
+func checkAhead(s string) error {
+	now := time.Now()
+	until, err := parseSpan(s, now)
+	if err != nil {
+		return err
+	}
+	if !until.After(now) {
+		return errors.New("that is not in the future")
+	}
+	return nil
+}
+
+// plain takes the room's name off an error that is shown behind its flag's.
+func plain(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(strings.TrimPrefix(err.Error(), "suite: "))
+}
+
+// number is a flag for a whole number within bounds.
+type number struct {
+	p        *int64
+	min, max int64
+	hint     string // behind the bounds, in the error
+}
+
+func (n number) String() string { return strconv.FormatInt(*n.p, 10) }
+func (n number) Type() string   { return "N" }
+
+func (n number) Set(s string) error {
+	v, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || v < n.min || v > n.max {
+		return fmt.Errorf("write a whole number from %d to %d%s", n.min, n.max, n.hint)
+	}
+	*n.p = v
+	return nil
+}
+
+// maxLimit is the largest limit that a token can hold.
+const maxLimit = 1 << 53
+
+// limitVar adds a flag for a limit of values; without it there is none.
+func limitVar(f *pflag.FlagSet, p *int64, name, usage string) {
+	f.Var(number{p, 1, maxLimit, "; without the flag there is no limit"}, name, usage)
+}
+
+// tagFlag is the flag --tag.
+type tagFlag struct{ p *int }
+
+func (t tagFlag) String() string { return strconv.Itoa(*t.p) }
+func (t tagFlag) Type() string   { return "BITS" }
+
+func (t tagFlag) Set(s string) error {
+	switch s {
+	case "0", "64", "128":
+	default:
+		return errors.New("write 0, 64 or 128")
+	}
+	*t.p, _ = strconv.Atoi(s)
+	return nil
+}

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/token"
+)
+
+func newTokenCreate(g *globals) *cobra.Command {
+	var r token.Request
+	var ttl, normSteps string
+	var gen int64
+	cmd := &cobra.Command{
+		Use:   "create --project NAME --op pseudonymise|reverse|secondary",
+		Short: "Sign a token for a project; it is printed alone on standard output",
+		Long: `Signs a token with the keystore's own issuer. It carries the project's method, policy
+and tag, and what the flags say; never a key. The token alone goes to standard
+output, its jti and its end to standard error.`,
+		Example: `  velonym token create --project register --op pseudonymise > token
+  velonym token create --project trial --org north --op reverse --ttl 8h --max 10000 > back.token
+  velonym token create --project trial --org north --op secondary --source register > move.token`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkRequest(&r); err != nil {
+				return err
+			}
+			now := time.Now()
+			var until time.Time
+			if ttl != "" {
+				var err error
+				if until, err = parseSpan(ttl, now); err != nil {
+					return usagef("--ttl: %w", err)
+				}
+				r.TTL = until.Sub(now)
+			}
+			if normSteps != "" {
+				r.Norm = splitNorm(normSteps)
+			}
+			if cmd.Flags().Changed("gen") {
+				n := int(gen)
+				r.Gen = &n
+			}
+			ks, err := g.openSwept(cmd)
+			if err != nil {
+				return err
+			}
+			defer ks.Close()
+			if err := checkAgainstStore(cmd.Context(), ks, r); err != nil {
+				return err
+			}
+			issuer, err := builtInIssuer(cmd.Context(), ks)
+			if err != nil {
+				return err
+			}
+			defer issuer.Close()
+			signed, claims, err := issuer.Create(cmd.Context(), ks, r)
+			if err != nil {
+				return err
+			}
+			if _, err := fmt.Fprintln(cmd.OutOrStdout(), signed); err != nil {
+				return err
+			}
+			cut := ""
+			if !until.IsZero() && claims.Expires.Before(until.Add(-time.Second)) {
+				cut = ", with the retention, sooner than --ttl says"
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "token %s for %s, expires %s%s\n", claims.ID, claims.PSN.Op, claims.Expires.Format(time.RFC3339), cut)
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	checkedVar(f, &r.Project, "project", "", "NAME", "project whose key domain the token is for", notEmpty)
+	checkedVar(f, &r.Org, "org", "", "ORG", "organisation of the project, where it has some", orgName)
+	checkedVar(f, &r.Op, "op", "", "OP", "pseudonymise, reverse or secondary", oneOf("pseudonymise", "reverse", "secondary"))
+	checkedVar(f, &r.Source, "source", "", "NAME", "secondary: the project that made the pseudonyms", notEmpty)
+	checkedVar(f, &r.SourceOrg, "source-org", "", "ORG", "secondary: its organisation, where it has some", orgName)
+	checkedVar(f, &ttl, "ttl", "", "SPAN", "time to live, such as 24h, 90d, 1y, 2031-01-31 (default: until the project's retention ends, 90 days without one)", checkLife)
+	checkedVar(f, &r.Format, "format", "", "FORM", "shape of a pseudonym: pair62, hex, b64u, b32, uuid, digits or fpe:ALPHABET (default: the project's)", checkForm)
+	checkedVar(f, &normSteps, "norm", "", "STEPS", "before the transform, in order, with commas between: trim, nfc, upper, lower, digits (default: none)", checkNorm)
+	checkedVar(f, &r.Err, "on-error", token.ErrStrict, "HOW", "strict: one bad value refuses the whole request; item: null in its place", oneOf(token.ErrStrict, token.ErrItem))
+	f.Var(number{&gen, 0, keys.MaxGenerations - 1, "; without the flag it is the active one"}, "gen", "key generation, 0 to 11 (default: the active one)")
+	limitVar(f, &r.Limits.Max, "max", "values in the token's life, over all servers (default: no limit)")
+	limitVar(f, &r.Limits.Rate, "rate", "values a second (default: no limit)")
+	limitVar(f, &r.Limits.Req, "req", "values a request (default: no limit)")
+	return cmd
+}
+
+// checkLife judges a token's time to live.
+func checkLife(s string) error {
+	if err := checkAhead(s); err != nil {
+		return err
+	}
+	now := time.Now()
+	if until, _ := parseSpan(s, now); until.After(now.AddDate(250, 0, 0)) {
+		return errors.New("a token lives for 250 years at most")
+	}
+	return nil
+}
+
+// checkRequest judges the flags that go together, whatever the keystore holds.
+func checkRequest(r *token.Request) error {
+	switch {
+	case r.Project == "" || r.Op == "":
+		return usagef("token create: name the project with --project and what the token allows with --op")
+	case r.Op == "secondary" && r.Source == "":
+		return usagef("token create: --op secondary needs --source, the project that made the pseudonyms")
+	case r.Op != "secondary" && (r.Source != "" || r.SourceOrg != ""):
+		return usagef("token create: --source and --source-org go with --op secondary")
+	}
+	return nil
+}
+
+// checkAgainstStore judges a request by the projects that it names, and says
+// what there is instead. The issuer judges again, and the verifier at every use.
+func checkAgainstStore(ctx context.Context, ks *keys.Keystore, r token.Request) error {
+	p, err := aliveProject(ctx, ks, r.Project, r.Org)
+	if err != nil {
+		return err
+	}
+	if r.Op == "reverse" && p.Method != "reversible" {
+		return fmt.Errorf("token create: project %s is irreversible: nothing leads back to its values", p.Name)
+	}
+	if r.Format != "" {
+		if err := checkTogether(p.Method, p.Policy, r.Format, p.Tag); err != nil {
+			return fmt.Errorf("token create: --format %s does not go with project %s (%s, policy %s, tag %d): %w", r.Format, p.Name, p.Method, p.Policy, p.Tag, err)
+		}
+	}
+	if r.Op == "secondary" {
+		src, err := aliveProject(ctx, ks, r.Source, r.SourceOrg)
+		if err != nil {
+			return err
+		}
+		if src.Method != "reversible" {
+			return fmt.Errorf("token create: source project %s is irreversible: nothing leads back to its values", src.Name)
+		}
+	}
+	if r.Gen == nil {
+		return nil
+	}
+	gens, err := ks.Generations(ctx, r.Project)
+	if err != nil {
+		return err
+	}
+	var living []string
+	for _, g := range gens[r.Org] {
+		switch {
+		case g.Gen == *r.Gen && (g.State == keys.Active || g.State == keys.Deactivated && r.Op == "reverse"):
+			return nil
+		case g.State == keys.Active:
+			living = append(living, fmt.Sprintf("%d (active)", g.Gen))
+		case g.State == keys.Deactivated:
+			living = append(living, fmt.Sprintf("%d (only reverses)", g.Gen))
+		}
+	}
+	return fmt.Errorf("token create: --gen %d: project %s has no such generation for %s: those there are: %s", *r.Gen, p.Name, r.Op, strings.Join(living, ", "))
+}
+
+// aliveProject finds a project that has the organisation and its keys.
+func aliveProject(ctx context.Context, ks *keys.Keystore, name, org string) (keys.Project, error) {
+	p, err := ks.Project(ctx, name)
+	switch {
+	case errors.Is(err, keys.ErrNotFound):
+		return p, fmt.Errorf("token create: no such project: %q: 'velonym project list' lists those there are", name)
+	case err != nil:
+		return p, err
+	case p.Severed:
+		return p, fmt.Errorf("token create: the keys of project %s are destroyed: nothing can be made or reversed with it any more", name)
+	case slices.Contains(p.Orgs, org):
+		return p, nil
+	case len(p.Orgs) == 1 && p.Orgs[0] == "":
+		return p, fmt.Errorf("token create: project %s has no organisations: leave %q away", name, org)
+	case org == "":
+		return p, fmt.Errorf("token create: project %s has organisations: name one of them: %s", name, strings.Join(p.Orgs, ", "))
+	}
+	return p, fmt.Errorf("token create: project %s has no organisation %q: those there are: %s", name, org, strings.Join(p.Orgs, ", "))
+}

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/velonym/velonym/engine/token"
+)
+
+// inspection is what `token inspect --json` prints.
+type inspection struct {
+	Header json.RawMessage `json:"header"` // as it stands in the token
+	Claims json.RawMessage `json:"claims"` // as they stand in the token
+	// Verifies says whether the token is good here and now; null when the
+	// keystore could not be asked.
+	Verifies *bool  `json:"verifies"`
+	Code     string `json:"code,omitempty"`   // of the refusal, as the HTTP contract names it
+	Detail   string `json:"detail,omitempty"` // why not
+}
+
+func newTokenInspect(g *globals) *cobra.Command {
+	var trust verifierFlags
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "inspect [FILE|-]",
+		Short: "Decoded claims, what the token allows, and whether it verifies here",
+		Long: `Prints what a token says, read from FILE, standard input (-) or VELONYM_TOKEN, and
+whether it verifies against the keystore in --dir. Exit status 1 when it does not.
+With --jwks, --hs256 and --audience it is judged as by a server with these flags.
+
+With --json standard output is one object: header and claims as they stand in the
+token, verifies (true, false, or null when the keystore cannot be asked), and code
+and detail of a refusal.`,
+		Example: `  velonym token inspect token
+  velonym token inspect --json - < token
+  velonym token inspect --jwks https://login.example=keys.json --audience velonym token`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			from := ""
+			if len(args) == 1 {
+				if from = args[0]; from == "" {
+					return usagef("token inspect: the file name is empty")
+				}
+			}
+			if from == "" && os.Getenv("VELONYM_TOKEN") == "" {
+				return usagef("token inspect: name the token's file, - for standard input, or set VELONYM_TOKEN")
+			}
+			raw, err := readToken(from, cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			decoded, err := token.Decode(raw)
+			if err != nil {
+				return err
+			}
+			doc := inspection{Header: decoded.Header, Claims: decoded.Claims}
+			verdict := g.judge(cmd, raw, decoded, trust, &doc)
+			if asJSON {
+				err = printJSON(cmd.OutOrStdout(), doc)
+			} else {
+				err = describe(cmd.OutOrStdout(), decoded, &doc)
+			}
+			return errors.Join(verdict, err)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	trust.add(cmd.Flags())
+	return cmd
+}
+
+// judge has the token verified here, and fills in the verdict. Its error says
+// why it does not verify.
+func (g *globals) judge(cmd *cobra.Command, raw []byte, decoded *token.Decoded, trust verifierFlags, doc *inspection) error {
+	no, yes := false, true
+	if p := decoded.Problem; p != nil {
+		doc.Verifies, doc.Code, doc.Detail = &no, p.Code, p.Detail
+		return fmt.Errorf("does not verify: %s: %s", p.Code, p.Detail)
+	}
+	ks, err := g.openKeystore(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer ks.Close()
+	verifier, err := newVerifier(cmd.Context(), ks, trust)
+	if err != nil {
+		return err
+	}
+	defer verifier.Close()
+	grant, err := verifier.Verify(cmd.Context(), raw, token.OpsAny)
+	if err != nil {
+		var refused *token.Error
+		if errors.As(err, &refused) {
+			doc.Verifies, doc.Code, doc.Detail = &no, refused.Code, refused.Detail
+			return fmt.Errorf("does not verify here: %s: %s", refused.Code, refused.Detail)
+		}
+		return err
+	}
+	grant.Release()
+	doc.Verifies = &yes
+	return nil
+}
+
+// describe writes what a token says, one line a claim, what it allows in words,
+// and whether it verifies.
+func describe(out io.Writer, decoded *token.Decoded, doc *inspection) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, part := range []struct {
+		name string
+		doc  json.RawMessage
+	}{{"header.", decoded.Header}, {"", decoded.Claims}} {
+		if err := listMembers(w, part.name, part.doc); err != nil {
+			return err
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if decoded.Read != nil {
+		allows(out, decoded.Read)
+	}
+	verdict := "not known: the keystore could not be asked"
+	if doc.Verifies != nil {
+		verdict = "no: " + doc.Code + ": " + doc.Detail
+		if *doc.Verifies {
+			verdict = "yes"
+		}
+	}
+	_, err := fmt.Fprintf(out, "verifies here: %s\n", verdict)
+	return err
+}
+
+// listMembers writes the members of a JSON object in their order, those of
+// objects inside one by one, values as JSON, so that nothing in them can play
+// tricks on a terminal.
+func listMembers(w io.Writer, prefix string, doc json.RawMessage) error {
+	dec := json.NewDecoder(bytes.NewReader(doc))
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		_, err := fmt.Fprintf(w, "%s\t%s\n", strings.TrimSuffix(prefix, "."), printable(string(doc)))
+		return err
+	}
+	for dec.More() {
+		t, err := dec.Token()
+		if err != nil {
+			return err
+		}
+		name, _ := t.(string) // the decoder lets nothing else pass here
+		var v json.RawMessage
+		if err := dec.Decode(&v); err != nil {
+			return err
+		}
+		var line bytes.Buffer
+		if err := json.Compact(&line, v); err != nil {
+			return err
+		}
+		v = line.Bytes()
+		name = printable(prefix + name)
+		if len(v) > 2 && v[0] == '{' && strings.Count(name, ".") < 3 {
+			if err := listMembers(w, name+".", v); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "%s\t%s%s\n", name, printable(string(v)), asDate(name, v)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// asDate spells the claims that are dates.
+func asDate(name string, v json.RawMessage) string {
+	switch name {
+	case "iat", "exp", "nbf", "psn.ret":
+		if s, err := strconv.ParseFloat(string(v), 64); err == nil && s >= 0 && s < 253402300800 {
+			return " (" + time.Unix(int64(s), 0).UTC().Format(time.RFC3339) + ")"
+		}
+	}
+	return ""
+}
+
+// printable is s, with what a terminal would not show as it stands escaped.
+func printable(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return strconv.QuoteToGraphic(s)
+	}
+	return s
+}
+
+// allows says in words what a token allows.
+func allows(w io.Writer, c *token.Claims) {
+	p := c.PSN
+	of := printable(p.Dom.Prj)
+	if p.Dom.Org != "" {
+		of += ", organisation " + printable(p.Dom.Org)
+	}
+	if p.Src != nil {
+		of += ", from " + printable(p.Src.Prj)
+		if p.Src.Org != "" {
+			of += ", organisation " + printable(p.Src.Org)
+		}
+	}
+	fmt.Fprintf(w, "allows: %s for %s (%s, policy %s, form %s, tag %d)\n", p.Op, of, p.Method, p.Policy, p.Fmt, p.Tag)
+	fmt.Fprintf(w, "until: %s\n", c.Expires.Format(time.RFC3339))
+	for _, l := range []struct {
+		n    int64
+		unit string
+	}{{p.Lim.Max, "values in all"}, {p.Lim.Rate, "values a second"}, {p.Lim.Req, "values a request"}} {
+		if l.n > 0 {
+			fmt.Fprintf(w, "limit: %d %s\n", l.n, l.unit)
+		}
+	}
+}
