@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/velonym/velonym/engine/audit"
 	"github.com/velonym/velonym/engine/bulk"
 	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/suite"
 	"github.com/velonym/velonym/engine/token"
 )
 
@@ -56,7 +58,16 @@ Without a file, or with -, it reads standard input; without -o it writes standar
 output.
 
 A file that is written gets its name only when it is complete. An error names
-file, line and column, never the value, and leaves nothing behind.`,
+file, line and column, never the value, and leaves nothing behind.
+
+A column of NDJSON is a path of member names joined by dots, and arrays are gone
+through: patient.id. A dot within a name is written \. and a backslash \\. A path
+that no line of a file has is an error, unless --allow-missing is given. In
+--column NAME=TOKENFILE an = that belongs to the name is written \= (or the column
+is named by its number).
+
+Of a token's limits a run keeps to the values in its life and to those a second.
+The limit a request only cuts what is asked for at a time: a run is no request.`,
 		Example: `  velonym run --token-file token --column national_id -o out.csv patients.csv
   velonym run --project demo --op reverse --column 2 < out.csv > back.csv
   velonym run --token-file t1 --column id --column doctor=t2 -o out.csv.zst in.csv.gz
@@ -75,14 +86,15 @@ file, line and column, never the value, and leaves nothing behind.`,
 	fl.StringVar(&f.server, "server", "", "let a server of the same contract do the work: its URL; the token goes there")
 	fl.IntVar(&f.inFlight, "concurrency", 0, "with --server: requests at a time (default 4)")
 	fl.BoolVar(&f.reverse, "reverse", false, "with --server and a token that is no JWT: ask it to reverse")
-	fl.StringArrayVar(&f.columns, "column", nil, "column to replace, by name, number from 1, or path in NDJSON (repeatable); NAME=TOKENFILE gives it a token of its own")
+	fl.StringArrayVar(&f.columns, "column", nil, "column to replace, by name, number from 1, or path in NDJSON (repeatable); NAME=TOKENFILE gives it a token of its own, \\= is an = in the name")
+	fl.BoolVar(&f.job.AllowMissing, "allow-missing", false, "NDJSON: only warn of a path that no line has")
 	fl.StringVarP(&f.job.Output, "output", "o", "-", "file to write, or an existing folder")
 	fl.StringVar(&f.format, "format", "auto", "csv, tsv, ndjson or parquet (auto: by the input's suffix)")
 	fl.StringVar(&f.compress, "compress", "auto", "of the output: none, gzip or zstd (auto: by its suffix)")
 	fl.BoolVar(&f.job.NoHeader, "no-header", false, "the first row is data; name columns by number")
 	fl.BoolVar(&f.job.Ragged, "ragged", false, "let rows of other lengths pass, as long as they hold the columns")
 	fl.StringVar(&f.comma, "comma", "", "separator, one character or \\t (default: a tab for TSV, else a comma)")
-	fl.StringVar(&f.onError, "on-error", "fail", "a value that cannot be transformed: fail (stop, write nothing), null (empty the field), keep (keep its row out)")
+	fl.StringVar(&f.onError, "on-error", "fail", "a value that cannot be transformed: fail (stop, write nothing), null (empty the field), keep (keep its row out; needs --rejects)")
 	fl.StringVar(&f.job.Rejects, "rejects", "", "with --on-error keep: file for the rows kept out")
 	fl.StringSliceVar(&f.job.Null, "null", nil, "values that stand for none and pass through, such as NA,NULL")
 	fl.BoolVar(&f.job.Force, "force", false, "replace an output file that exists")
@@ -90,6 +102,7 @@ file, line and column, never the value, and leaves nothing behind.`,
 	fl.BoolVar(&f.job.DryRun, "dry-run", false, "count what would fail and where, write nothing")
 	fl.StringVar(&f.part, "part", "", "i/n: do the i-th of n exact shares of the file")
 	fl.IntVar(&f.job.Workers, "workers", 0, "cores to use (default: all)")
+	fl.Int64Var(&f.job.MaxRow, "max-row", 0, "longest row, in bytes (default 16 MiB)")
 	fl.Int64Var(&f.job.MaxMemory, "max-memory", 0, "bytes for the counters of policy document (default 1 GiB)")
 	fl.StringVar(&f.job.Mapping, "mapping", "", "also write identifier, pseudonym pairs to this file, sealed to --mapping-recipient")
 	fl.StringArrayVar(&f.recipients, "mapping-recipient", nil, "age recipient, age1… (repeatable)")
@@ -163,16 +176,23 @@ func (f *runFlags) read(files []string) (err error) {
 		return usagef("run: --op, --org, --source, --form and --norm go with --project; a token carries its own")
 	case f.tokenFile == "-" && (len(files) == 0 || files[0] == "-"):
 		return usagef("run: standard input cannot give both the token and the data")
+	case len(f.recipients) > 0 && j.Mapping == "":
+		return usagef("run: --mapping-recipient goes with --mapping")
+	case f.inFlight < 0:
+		return usagef("run: --concurrency must not be negative")
+	}
+	if err := f.readLocal(); err != nil {
+		return err
 	}
 	j.Inputs = files
 	if j.Format, err = bulk.ParseFormat(f.format); err != nil {
-		return usageError{err}
+		return flagError("format", err)
 	}
 	if j.Compress, err = bulk.ParseCompression(f.compress); err != nil {
-		return usageError{err}
+		return flagError("compress", err)
 	}
 	if j.OnError, err = bulk.ParseOnError(f.onError); err != nil {
-		return usageError{err}
+		return flagError("on-error", err)
 	}
 	if f.comma == `\t` {
 		f.comma = "\t"
@@ -204,17 +224,80 @@ func (f *runFlags) read(files []string) (err error) {
 	return nil
 }
 
+// readLocal judges the flags that go with --project.
+func (f *runFlags) readLocal() error {
+	l := &f.local
+	if l.Op != "" {
+		if _, err := suite.ParseOp(l.Op); err != nil {
+			return flagError("op", err)
+		}
+	}
+	if l.Format != "" {
+		if _, err := suite.ParseFormat(l.Format); err != nil {
+			return flagError("form", err)
+		}
+	}
+	if f.norm != "" {
+		l.Norm = strings.Split(f.norm, ",")
+		if _, err := suite.ParseNorm(l.Norm); err != nil {
+			return flagError("norm", err)
+		}
+	}
+	switch {
+	case l.Op == "secondary" && l.Source == "":
+		return usagef("run: --op secondary needs --source, the project that made the pseudonyms")
+	case l.Op != "secondary" && (l.Source != "" || l.SourceOrg != ""):
+		return usagef("run: --source and --source-org go with --op secondary")
+	}
+	return nil
+}
+
+// flagError is a usage error that names the flag, in place of the room that
+// refused its value.
+func flagError(flag string, err error) error {
+	text := err.Error()
+	if _, after, ok := strings.Cut(text, ": "); ok {
+		text = after
+	}
+	return usagef("run: --%s: %s", flag, text)
+}
+
+// columnFlag reads NAME or NAME=TOKENFILE; in a name \= is an =.
+func columnFlag(s string) (name, file string, own bool) {
+	name = s
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' {
+			i++
+		} else if s[i] == '=' {
+			name, file, own = s[:i], s[i+1:], true
+			break
+		}
+	}
+	return strings.ReplaceAll(name, `\=`, "="), file, own
+}
+
+// columnToken words the error of a column's own token.
+func columnToken(name string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return usagef("run: --column %s: %w; behind = stands a file that holds a token: an = that belongs to the column's name is written \\=, or name the column by its number", name, err)
+	}
+	return fmt.Errorf("column %s: %w", name, err)
+}
+
 // remote gives every column a server instead of a plan.
 func (f *runFlags) remote(stdin io.Reader) error {
 	main := f.tokenFile
 	servers := map[string]*bulk.Remote{}
 	for _, column := range f.columns {
-		name, file, own := strings.Cut(column, "=")
+		name, file, own := columnFlag(column)
 		if !own {
 			file = main
 		}
 		if servers[file] == nil {
 			raw, err := readToken(file, stdin)
+			if err != nil && own {
+				return columnToken(name, err)
+			}
 			if err != nil {
 				return err
 			}
@@ -243,19 +326,16 @@ func (f *runFlags) grants(ctx context.Context, stdin io.Reader, v *token.Verifie
 	}
 	var main *token.Grant
 	for _, column := range f.columns {
-		name, file, own := strings.Cut(column, "=")
+		name, file, own := columnFlag(column)
 		grant := main
 		switch {
 		case own:
 			if grant, err = open(file); err != nil {
-				return list, fmt.Errorf("column %s: %w", name, err)
+				return list, columnToken(name, err)
 			}
 		case main == nil && f.local.Project != "":
-			if f.norm != "" {
-				f.local.Norm = strings.Split(f.norm, ",")
-			}
 			if main, err = v.Local(ctx, f.local); err != nil {
-				return list, refusal(err)
+				return list, f.localError(err)
 			}
 			list = append(list, main)
 			grant = main
@@ -270,6 +350,19 @@ func (f *runFlags) grants(ctx context.Context, stdin io.Reader, v *token.Verifie
 		f.job.Fingerprint += grantIdentity(grant) + "\n"
 	}
 	return list, nil
+}
+
+// localError words why --project was refused: by its state, or because the flags
+// ask for what does not go with it.
+func (f *runFlags) localError(err error) error {
+	var refused *token.Error
+	if errors.As(err, &refused) || errors.Is(err, token.ErrUnavailable) || errors.Is(err, context.Canceled) {
+		return refusal(err)
+	}
+	if f.local.Format != "" {
+		return usagef("run: --form %s does not go with the project's method, policy and tag", f.local.Format)
+	}
+	return flagError("project", err)
 }
 
 // refusal adds a refused token's code to its text.

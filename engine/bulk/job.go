@@ -56,7 +56,7 @@ func ParseOnError(s string) (OnError, error) {
 	case "":
 		return Fail, nil
 	}
-	return "", fmt.Errorf("bulk: unknown --on-error %q: use one of fail, null, keep", s)
+	return "", fmt.Errorf("bulk: unknown choice %q: use one of fail, null, keep", s)
 }
 
 // Column is a column to replace and how. Exactly one of Plan and Remote is set.

@@ -57,7 +57,7 @@ const longestPause = 2 * time.Minute
 func (r *Remote) prepare() error {
 	u, err := url.Parse(r.URL)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return usagef("the server is named as https://host:port")
+		return usagef("--server: write https://host:port")
 	}
 	if len(r.Token) == 0 || len(r.Token) > 8<<10 || bytes.ContainsAny(r.Token, " \r\n\x00") {
 		return usagef("the server needs a token, one line of at most 8 KiB")

@@ -83,7 +83,7 @@ func (r *run) prepare() error {
 	}
 	switch {
 	case j.Rejects != "" && j.OnError != Keep:
-		return usagef("a file of rejected rows needs --on-error keep")
+		return usagef("--rejects needs --on-error keep")
 	case j.OnError == Keep && j.Rejects == "" && !j.DryRun:
 		return usagef("--on-error keep keeps rows out of the output: say with --rejects where they go")
 	case j.Rejects == "-" || j.Mapping == "-":
@@ -142,13 +142,13 @@ func (r *run) prepare() error {
 		return usagef("part %d of %d: parts count from 1 to their number", j.Part, j.Parts)
 	}
 	if j.Mapping != "" && len(j.Recipients) == 0 {
-		return usagef("a mapping file needs a recipient to be sealed to")
+		return usagef("--mapping needs a recipient to be sealed to: --mapping-recipient age1…")
 	}
 	if j.DryRun && (j.Mapping != "" || j.Manifest) {
-		return usagef("a dry run writes no mapping file and no manifest")
+		return usagef("--dry-run writes no mapping file and no manifest")
 	}
 	if j.Manifest && (len(j.Inputs) != 1 || j.Inputs[0] == "-" || j.Output == "-") {
-		return usagef("a manifest is written beside one output file of one input file")
+		return usagef("--manifest is written beside one output file of one input file: name both")
 	}
 	stdin := 0
 	for _, in := range j.Inputs {
