@@ -27,6 +27,8 @@ was rotated into; files that are named are checked in that order.
 
 Records cut off at the end show only against an earlier check: keep the anchor that
 it prints, away from this machine, and give it with --anchor.`,
+		Example: `  velonym audit verify
+  velonym audit verify --anchor 1042:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef`,
 		RunE: func(cmd *cobra.Command, files []string) error {
 			a, err := parseAnchor(anchor)
 			if err != nil {
@@ -54,7 +56,7 @@ it prints, away from this machine, and give it with --anchor.`,
 			return err
 		},
 	}
-	verify.Flags().StringVar(&anchor, "anchor", "", "SEQ:DIGEST that an earlier check printed: the chain must go through it")
+	verify.Flags().StringVar(&anchor, "anchor", "", "`SEQ:DIGEST` that an earlier check printed: the chain must go through it")
 	cmd.AddCommand(verify)
 	return cmd
 }

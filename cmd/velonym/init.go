@@ -18,7 +18,18 @@ func newInit(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "init",
 		Short: "Make a keystore, its master key and the issuer's key in --dir; never overwrites",
-		Args:  cobra.NoArgs,
+		Long: `Makes a keystore in --dir, its master key and the key of its issuer, all for their
+owner alone, and never overwrites anything. With --keystore postgres://… the
+keystore is made in that database, in a schema of its own, and only the master key
+in --dir. With --master-key env:NAME or exec:COMMAND the master key comes from
+there (64 hexadecimal digits), and is named in the same way to every other verb.
+
+Without its master key a keystore is of no use: back the key up, apart from the
+keystore.`,
+		Example: `  velonym init
+  velonym init --dir /srv/velonym
+  velonym init --keystore postgres://velonym@db.example/velonym --master-key 'exec:kms-client decrypt key'`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			place, masterPlace, err := g.places()
@@ -63,9 +74,7 @@ func newInit(g *globals) *cobra.Command {
 			}
 			defer issuer.Close()
 			out := cmd.ErrOrStderr()
-			if !isPostgres(place) {
-				fmt.Fprintf(out, "keystore    %s\n", place)
-			}
+			fmt.Fprintf(out, "keystore    %s\n", store.Name())
 			if made {
 				fmt.Fprintf(out, "master key  %s (mode 0600; back it up apart from the keystore: without it every pseudonym is lost)\n", masterPlace)
 			}

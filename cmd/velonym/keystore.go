@@ -56,13 +56,14 @@ func (g *globals) openKeystore(ctx context.Context) (*keys.Keystore, error) {
 			return nil, fmt.Errorf("no keystore at %s yet: make one with 'velonym init', or name another folder with --dir", place)
 		}
 	}
-	master, err := keys.LoadMasterKey(ctx, masterPlace)
-	if err != nil {
-		return nil, err
-	}
+	// First the store: where there is none yet, a lacking key is no surprise.
 	store, err := openStore(ctx, place)
 	if err != nil {
 		return nil, err
+	}
+	master, err := keys.LoadMasterKey(ctx, masterPlace)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
 	}
 	ks, err := keys.New(ctx, store, master)
 	if err != nil {

@@ -55,7 +55,12 @@ func newVersion(*globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Version, commit, Go, kernels and CPU features",
-		Args:  cobra.NoArgs,
+		Long: `Says what this program is and what it runs on. --json writes one object: version,
+commit ("+" behind it: built with changes), go, platform, suite, unicode, kernel
+and tokenizer in use, kernels of this CPU (best first), features.`,
+		Example: `  velonym version
+  velonym version --json`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out := cmd.OutOrStdout()
 			if kernelsOnly {
@@ -80,5 +85,6 @@ func newVersion(*globals) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	cmd.Flags().BoolVar(&kernelsOnly, "kernels", false, "only the kernels that this CPU runs, best first, with commas between")
+	cmd.MarkFlagsMutuallyExclusive("json", "kernels")
 	return cmd
 }

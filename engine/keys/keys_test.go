@@ -100,6 +100,8 @@ func TestMasterKeyRefused(t *testing.T) {
 		"no variable":        {"env:", "not set"},
 		"short variable":     {"env:VELONYM_TEST_SHORT", "64 hexadecimal digits"},
 		"raw variable":       {"env:VELONYM_TEST_RAW", "64 hexadecimal digits"},
+		"the key itself":     {someKey, "is a key itself"},
+		"the key, spaces":    {" " + strings.ToUpper(someKey) + "\n", "is a key itself"},
 		"no command":         {"exec:", "without a command"},
 		"failing command":    {"exec:echo " + someKey + "; echo " + someKey + " >&2; exit 3", "exit status 3"},
 		"unknown command":    {"exec:/nonexistent/" + someKey, "run it by hand"},

@@ -130,6 +130,9 @@ func LoadMasterKey(ctx context.Context, source string) (*MasterKey, error) {
 		raw, err = runKeyCommand(ctx, source[len("exec:"):])
 	case source == "":
 		return nil, fmt.Errorf("%w: no source given: name a file, env:NAME or exec:COMMAND", ErrMasterKey)
+	case isKey([]byte(strings.TrimSpace(source))):
+		// The error must not name this file.
+		return nil, fmt.Errorf("%w: the source is a key itself, not where one is: name a file, env:NAME or exec:COMMAND; what was typed may be in a shell's history by now", ErrMasterKey)
 	default:
 		raw, err = readKeyFile(source)
 	}
@@ -154,6 +157,14 @@ func LoadMasterKey(ctx context.Context, source string) (*MasterKey, error) {
 	return newMasterKey(k[:])
 }
 
+// isKey says whether text has the form of a key.
+func isKey(text []byte) bool {
+	var k [SecretSize]byte
+	defer wipe(k[:])
+	_, err := hex.Decode(k[:], text[:min(len(text), 2*SecretSize)])
+	return err == nil && len(text) == 2*SecretSize
+}
+
 // sourceName leaves a command's text out, which may hold credentials.
 func sourceName(source string) string {
 	if strings.HasPrefix(source, "exec:") {
@@ -169,8 +180,11 @@ func readKeyFile(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %s is not a regular file", ErrMasterKey, path)
 	}
 	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("%w: %w: run as the user who owns it", ErrMasterKey, err)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: there is no file %s: restore it from your backup; secrets cannot be read without it", ErrMasterKey, path)
+		return nil, fmt.Errorf("%w: there is no file %s: restore it from your backup, or name the file, env:NAME or exec:COMMAND that the keystore was made with; secrets cannot be read without it", ErrMasterKey, path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMasterKey, err)

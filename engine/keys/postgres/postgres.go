@@ -10,6 +10,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -77,8 +79,12 @@ type Store struct {
 
 var _ keys.Store = (*Store)(nil)
 
-// connect opens a pool and makes sure that there is a server behind it.
-func connect(ctx context.Context, url string) (*Store, error) {
+// connectTimeout is how long a server may take to take a connection, unless the
+// address has a connect_timeout of its own.
+const connectTimeout = 10 * time.Second
+
+// configure reads an address.
+func configure(url string) (*pgxpool.Config, error) {
 	conf, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		// The error quotes the URL, which may hold a password.
@@ -90,6 +96,18 @@ func connect(ctx context.Context, url string) (*Store, error) {
 	if conf.ConnConfig.RuntimeParams["application_name"] == "" {
 		conf.ConnConfig.RuntimeParams["application_name"] = "velonym"
 	}
+	if conf.ConnConfig.ConnectTimeout == 0 {
+		conf.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	return conf, nil
+}
+
+// connect opens a pool and makes sure that there is a server behind it.
+func connect(ctx context.Context, url string) (*Store, error) {
+	conf, err := configure(url)
+	if err != nil {
+		return nil, err
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, conf)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", keys.ErrUnreadable, err)
@@ -97,10 +115,19 @@ func connect(ctx context.Context, url string) (*Store, error) {
 	s := &Store{pool: pool, name: fmt.Sprintf("postgres database %s on %s", conf.ConnConfig.Database, conf.ConnConfig.Host)}
 	if err := pool.Ping(ctx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("%w: %s: is it running, and may this user connect? %w", keys.ErrUnreadable, s.name, err)
+		return nil, fmt.Errorf("%w: %s: is it running, and may this user connect? %w", keys.ErrUnreadable, s.name, oneLine{err})
 	}
 	return s, nil
 }
+
+// oneLine is an error of the driver, which lists one attempt a line.
+type oneLine struct{ err error }
+
+func (e oneLine) Error() string {
+	return strings.NewReplacer(":\n\t", ": ", "\n\t", "; ", "\n", "; ").Replace(e.err.Error())
+}
+
+func (e oneLine) Unwrap() error { return e.err }
 
 // Create makes an empty keystore in a database that exists. It never
 // overwrites: if there is a schema "velonym" it returns

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -200,9 +201,26 @@ func TestNoConnection(t *testing.T) {
 		"host=/nonexistent user=u password=" + password,
 	} {
 		_, err := Open(t.Context(), address)
-		if !errors.Is(err, keys.ErrUnreadable) || strings.Contains(err.Error(), password) {
-			t.Errorf("got %v", err)
+		if !errors.Is(err, keys.ErrUnreadable) || strings.Contains(err.Error(), password) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("got %q", err)
 		}
+	}
+}
+
+// A server that takes connections and says nothing holds nobody for good.
+func TestSilentServer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	address := "postgres://u@" + l.Addr().String() + "/db?sslmode=disable"
+	conf, err := configure(address)
+	if err != nil || conf.ConnConfig.ConnectTimeout != connectTimeout {
+		t.Errorf("waits %v for a connection: %v", conf.ConnConfig.ConnectTimeout, err)
+	}
+	if _, err := Open(t.Context(), address+"&connect_timeout=1"); !errors.Is(err, keys.ErrUnreadable) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("got %q", err)
 	}
 }
 
