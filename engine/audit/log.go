@@ -45,8 +45,9 @@ type Log struct {
 	opt  Options
 
 	mu      sync.Mutex
-	waiting []byte    // bodies of records to write, one after the other
-	ends    []int     // where each ends
+	waiting []byte // bodies of records to write, one after the other
+	ends    []int  // where each ends
+	clock   clock
 	callers []*caller // who waits for them
 	spare   []byte    // waiting, ends and callers of the batch before, to be reused
 	spareN  []int
@@ -163,7 +164,7 @@ func (l *Log) Append(r Record) error {
 		l.mu.Unlock()
 		return ErrClosed
 	}
-	l.waiting = r.appendBody(l.waiting, now)
+	l.waiting = r.appendBody(l.waiting, now, &l.clock)
 	l.ends = append(l.ends, len(l.waiting))
 	if l.opt.Delay > 0 && !r.Sync && len(l.waiting) < maxWaiting {
 		if l.timer == nil {

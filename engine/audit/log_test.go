@@ -898,3 +898,20 @@ func TestRecordsAllocateNothing(t *testing.T) {
 		t.Errorf("%v allocations a record", per)
 	}
 }
+
+// TestClock compares the kept text of a second with the standard library's.
+func TestClock(t *testing.T) {
+	var c clock
+	for _, s := range []string{
+		"1970-01-01T00:00:00.000000000Z", "1970-01-01T00:00:00.000000001Z", "1969-12-31T23:59:59.999999999Z",
+		"2026-11-23T20:18:00.120000000Z", "2026-11-23T20:18:00.000456789Z", "2026-11-23T20:18:01.000000000Z", "2026-11-23T20:18:00.999999999Z",
+	} {
+		at, err := time.Parse(timeFormat, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(c.append([]byte("x"), at.In(time.FixedZone("", 3600)))); got != "x"+s {
+			t.Errorf("%s became %s", s, got)
+		}
+	}
+}

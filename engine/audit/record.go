@@ -28,7 +28,7 @@ package audit
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash"
@@ -125,16 +125,38 @@ const (
 	kindGap       = "gap"
 )
 
+// clock writes times as RFC 3339 has them, in UTC with nine digits behind the
+// second. It keeps the text of the last second: most records share theirs.
+type clock struct {
+	second int64 // Unix time of text; 0 with an empty text
+	text   []byte
+}
+
 const timeFormat = "2006-01-02T15:04:05.000000000Z07:00"
 
+func (c *clock) append(b []byte, t time.Time) []byte {
+	if s := t.Unix(); s != c.second || len(c.text) == 0 {
+		c.second = s
+		c.text = t.UTC().AppendFormat(c.text[:0], "2006-01-02T15:04:05.")
+	}
+	b = append(b, c.text...)
+	n := uint32(t.Nanosecond())
+	b = append(b, "000000000Z"...)
+	for i := len(b) - 2; n > 0; i-- {
+		b[i] = byte('0' + n%10)
+		n /= 10
+	}
+	return b
+}
+
 // appendBody appends the members of a record between prev and sum.
-func (r *Record) appendBody(b []byte, now time.Time) []byte {
+func (r *Record) appendBody(b []byte, now time.Time, c *clock) []byte {
 	t := r.Time
 	if t.IsZero() {
 		t = now
 	}
 	b = append(b, `"time":"`...)
-	b = t.UTC().AppendFormat(b, timeFormat)
+	b = c.append(b, t)
 	b = append(b, `","kind":"`...)
 	b = append(b, r.Kind...)
 	b = append(b, '"')
@@ -164,6 +186,10 @@ func appendText(b []byte, member, s string, limit int) []byte {
 		return b
 	}
 	b = append(b, member...)
+	if len(s) <= limit && plain(s) {
+		b = append(b, s...)
+		return append(b, '"')
+	}
 	cut := false
 	if len(s) > limit {
 		for limit > 0 && !utf8.RuneStart(s[limit]) {
@@ -198,8 +224,50 @@ func appendText(b []byte, member, s string, limit int) []byte {
 	return append(b, '"')
 }
 
+// plain says whether s stands in a JSON string as it is: printable ASCII with
+// no quote and no backslash, which nearly all identifiers are.
+func plain(s string) bool {
+	var odd byte
+	for i := 0; i < len(s); i++ {
+		odd |= special[s[i]]
+	}
+	return odd == 0
+}
+
+// special is 1 for the bytes that plain refuses.
+var special = func() (t [256]byte) {
+	for i := range t {
+		if i < 0x20 || i >= 0x7f || i == '"' || i == '\\' {
+			t[i] = 1
+		}
+	}
+	return t
+}()
+
 // digest is a SHA-256.
 type digest [sha256.Size]byte
+
+// appendHex appends the 64 lower-case digits.
+func (d *digest) appendHex(b []byte) []byte {
+	n := len(b)
+	b = append(b, noDigest...)
+	for i, c := range d {
+		binary.LittleEndian.PutUint16(b[n+2*i:], hexPairs[c])
+	}
+	return b
+}
+
+// noDigest is the digest before record 1.
+const noDigest = "0000000000000000000000000000000000000000000000000000000000000000"
+
+// hexPairs holds the two digits of every byte, the first in the low half.
+var hexPairs = func() (t [256]uint16) {
+	const digits = "0123456789abcdef"
+	for i := range t {
+		t[i] = uint16(digits[i>>4]) | uint16(digits[i&15])<<8
+	}
+	return t
+}()
 
 // head is the end of a chain. The zero head is that of an empty log.
 type head struct {
@@ -216,7 +284,7 @@ func (h *head) appendLine(b, body []byte, d hash.Hash) []byte {
 	b = append(b, `{"seq":`...)
 	b = strconv.AppendUint(b, h.seq, 10)
 	b = append(b, `,"prev":"`...)
-	b = hex.AppendEncode(b, h.sum[:])
+	b = h.sum.appendHex(b)
 	b = append(b, `",`...)
 	b = append(b, body...)
 	end := len(b)
@@ -224,7 +292,7 @@ func (h *head) appendLine(b, body []byte, d hash.Hash) []byte {
 	d.Write(b[start:])
 	d.Sum(h.sum[:0])
 	b = append(b, sumStart...)
-	b = hex.AppendEncode(b, h.sum[:])
+	b = h.sum.appendHex(b)
 	b = append(b, sumEnd...)
 	d.Write(b[end:])
 	d.Sum(h.sum[:0])
