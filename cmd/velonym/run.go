@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -8,8 +9,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
+	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -148,13 +152,18 @@ func (f *runFlags) run(cmd *cobra.Command, g *globals, files []string) error {
 			g.Release()
 		}
 	}()
-	if err != nil {
-		return err
+	log, logErr := g.openAudit()
+	if logErr != nil {
+		return errors.Join(err, logErr)
 	}
-	log, err := g.openAudit()
 	if err != nil {
-		return err
+		return errors.Join(err, f.recordRefused(log, err), log.Close())
 	}
+	// A reader of standard output that goes away is an error that is recorded, not
+	// the end of the process.
+	gone := make(chan os.Signal, 1)
+	signal.Notify(gone, syscall.SIGPIPE)
+	defer signal.Stop(gone)
 	return errors.Join(f.report(stderr, cmd, func(sum bulk.Summary, err error) error {
 		return record(log, grants, sum, err)
 	}), log.Close())
@@ -369,10 +378,16 @@ func (f *runFlags) localError(err error) error {
 func refusal(err error) error {
 	var refused *token.Error
 	if errors.As(err, &refused) {
-		return fmt.Errorf("%s: %s", refused.Code, refused.Detail)
+		return refusedError{refused}
 	}
 	return err
 }
+
+// refusedError is a refused token's error with its code in its text.
+type refusedError struct{ err *token.Error }
+
+func (e refusedError) Error() string { return e.err.Code + ": " + e.err.Detail }
+func (e refusedError) Unwrap() error { return e.err }
 
 // spender has a run keep to its token's budget, and stop within a second when
 // the token is revoked or the project severed. A rate is waited for. A run is no
@@ -440,18 +455,41 @@ func grantIdentity(g *token.Grant) string {
 	return fmt.Sprintf("%q %q %q %q %q %q %q %d %d %q", id, p.Op, p.Dom, src, p.Method, p.Policy, p.Fmt, p.Tag, gen, p.Norm)
 }
 
+// outcome is what the audit log says of a run: OK, the code of a token's refusal,
+// or FAILED.
+func outcome(err error) string {
+	var refused *token.Error
+	switch {
+	case err == nil:
+		return "OK"
+	case errors.As(err, &refused):
+		return refused.Code
+	}
+	return "FAILED"
+}
+
+// recordRefused writes a run into the audit log that was refused before it began;
+// what failed otherwise did nothing and is not recorded.
+func (f *runFlags) recordRefused(log *audit.Log, err error) error {
+	var refused *token.Error
+	if !errors.As(err, &refused) {
+		return nil
+	}
+	r := audit.Record{Kind: "run", Request: token.NewID(), Outcome: refused.Code, Sync: true}
+	if l := &f.local; l.Project != "" { // else nobody has vouched for what the token says
+		r.Project, r.Org, r.Source, r.SrcOrg, r.Op = l.Project, l.Org, l.Source, l.SourceOrg, cmp.Or(l.Op, "pseudonymise")
+	}
+	return log.Append(r)
+}
+
 // record writes what was done into the audit log, one record a grant.
 func record(log *audit.Log, grants []*token.Grant, sum bulk.Summary, runErr error) error {
-	outcome := "OK"
-	if runErr != nil {
-		outcome = "FAILED"
-	}
 	id := token.NewID()
 	for _, g := range grants {
 		psn := &g.Claims.PSN
 		r := audit.Record{
 			Kind: "run", Request: id, JTI: g.Claims.ID, Project: psn.Dom.Prj, Org: psn.Dom.Org, Op: psn.Op,
-			Values: sum.Values + sum.Empty + sum.Errors, Empty: sum.Empty, Bad: sum.Errors, Outcome: outcome, Sync: true,
+			Values: sum.Values + sum.Empty + sum.Errors, Empty: sum.Empty, Bad: sum.Errors, Outcome: outcome(runErr), Sync: true,
 		}
 		if psn.Src != nil {
 			r.Source, r.SrcOrg = psn.Src.Prj, psn.Src.Org
@@ -480,15 +518,11 @@ func (f *runFlags) report(w io.Writer, cmd *cobra.Command, record func(bulk.Summ
 		return usageError{err}
 	}
 	if f.asJSON {
-		code := "OK"
-		if err != nil {
-			code = "FAILED"
-		}
 		return errors.Join(err, json.NewEncoder(w).Encode(struct {
 			bulk.Summary
 			Outcome string `json:"outcome"`
 			Kernel  string `json:"kernel"`
-		}{sum, code, kernel.Kernel()}))
+		}{sum, outcome(err), kernel.Kernel()}))
 	}
 	for _, e := range sum.Failures {
 		fmt.Fprintf(w, "%s: line %d, column %q: %s\n", e.File, e.Line, e.Column, e.Code)
