@@ -12,10 +12,11 @@ import (
 
 func newAudit(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "audit",
-		Short: "Check the record of what was done",
-		Args:  cobra.NoArgs,
-		RunE:  needVerb,
+		Use:     "audit",
+		Short:   "Check the record of what was done",
+		Example: `  velonym audit verify`,
+		Args:    cobra.NoArgs,
+		RunE:    needVerb,
 	}
 	var anchor string
 	verify := &cobra.Command{

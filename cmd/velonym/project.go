@@ -24,9 +24,11 @@ import (
 func newProject(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "project",
-		Short: "Create, list, rotate, shorten and sever projects",
-		Args:  cobra.NoArgs,
-		RunE:  needVerb,
+		Short: "Create, list, show, rotate, shorten and sever projects",
+		Example: `  velonym project create register --retention 5y
+  velonym project list`,
+		Args: cobra.NoArgs,
+		RunE: needVerb,
 	}
 	cmd.AddCommand(newProjectCreate(g), newProjectList(g), newProjectShow(g), newProjectRotate(g), newProjectShorten(g), newProjectSever(g))
 	return cmd

@@ -48,6 +48,9 @@ func newServe(g *globals) *cobra.Command {
 SIGTERM and SIGINT: readiness goes down, requests in flight are answered, then it
 stops. SIGHUP: certificate, issuer keys, log and audit files are read or opened
 again.`,
+		Example: `  velonym serve
+  velonym serve --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem --admin-listen 127.0.0.1:9090
+  velonym serve --jwks https://login.example=https://login.example/keys --audience register`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.serve(cmd.Context(), g, cmd.ErrOrStderr()) },
 	}

@@ -21,8 +21,10 @@ func newToken(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "token",
 		Short: "Create, inspect and revoke tokens",
-		Args:  cobra.NoArgs,
-		RunE:  needVerb,
+		Example: `  velonym token create --project register --op pseudonymise > token
+  velonym token inspect token`,
+		Args: cobra.NoArgs,
+		RunE: needVerb,
 	}
 	cmd.AddCommand(newTokenCreate(g), newTokenInspect(g), newTokenRevoke(g))
 	return cmd

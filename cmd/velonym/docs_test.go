@@ -1,0 +1,110 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// typed cuts a line that a reader may type into words: quotes undone, without
+// redirections, comments and what other programs of a pipe do.
+func typed(line string) []string {
+	var words []string
+	for _, w := range regexp.MustCompile(`'[^']*'|"[^"]*"|\S+`).FindAllString(line, -1) {
+		if strings.ContainsAny(w[:1], "<>|#&") {
+			break
+		}
+		words = append(words, strings.Trim(w, `'"`))
+	}
+	return words
+}
+
+// parses fails the test when a line names a verb or flag that is not there, or
+// gives a flag a value that it refuses.
+func parses(t *testing.T, where, line string) {
+	t.Helper()
+	words := typed(line)
+	if len(words) == 0 || words[0] != "velonym" {
+		t.Errorf("%s: no call of velonym: %s", where, line)
+		return
+	}
+	root := newRoot(&globals{})
+	root.InitDefaultHelpCmd()
+	cmd, rest, err := root.Find(words[1:])
+	if err == nil {
+		err = cmd.ParseFlags(rest)
+	}
+	if err == nil && !cmd.HasSubCommands() {
+		err = cmd.ValidateArgs(cmd.Flags().Args())
+	}
+	if err != nil {
+		t.Errorf("%s: %s: %v", where, line, err)
+	}
+}
+
+// Every verb has a short text, and examples that parse.
+func TestExamples(t *testing.T) {
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		if c.Short == "" {
+			t.Errorf("%s has no short text", c.CommandPath())
+		}
+		if c.Example == "" && c.HasParent() && !strings.HasPrefix(c.CommandPath(), "velonym bench") {
+			t.Errorf("%s has no example", c.CommandPath())
+		}
+		for _, line := range strings.Split(c.Example, "\n") {
+			if line = strings.TrimSpace(line); line != "" {
+				parses(t, c.CommandPath(), line)
+			}
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(newRoot(&globals{}))
+	for _, line := range strings.Split(newRoot(&globals{}).Long, "\n") {
+		if line, ok := strings.CutPrefix(line, "  velonym"); ok {
+			call, _, _ := strings.Cut("velonym"+line, "   ")
+			parses(t, "velonym help", call)
+		}
+	}
+}
+
+// What the documents tell a reader to type parses, and the files that they name
+// are there.
+func TestDocuments(t *testing.T) {
+	top := filepath.Join("..", "..")
+	for _, name := range []string{"README.md", "ARCHITECTURE.md"} {
+		text, err := os.ReadFile(filepath.Join(top, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		joined := strings.ReplaceAll(string(text), "\\\n", " ")
+		calls := 0
+		for _, line := range strings.Split(joined, "\n") {
+			if line, ok := strings.CutPrefix(line, "$ "); ok {
+				if _, behind, ok := strings.Cut(line, "| "); ok {
+					line = behind
+				}
+				if strings.HasPrefix(line, "velonym ") {
+					calls++
+					parses(t, name, line)
+				}
+			}
+		}
+		if name == "README.md" && calls < 5 {
+			t.Errorf("README.md: %d calls found: is this test still reading it?", calls)
+		}
+		links := regexp.MustCompile("\\]\\(([^)#:]+)\\)|`((?:cmd|engine|csvfast|server|bench|testdata|deploy|\\.ci)/[A-Za-z0-9_./-]+)`")
+		for _, m := range links.FindAllStringSubmatch(joined, -1) {
+			file := m[1] + m[2]
+			if _, err := os.Stat(filepath.Join(top, filepath.FromSlash(file))); err != nil {
+				t.Errorf("%s names %s, which is not there", name, file)
+			}
+		}
+	}
+}
