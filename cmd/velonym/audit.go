@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -31,9 +33,12 @@ it prints, away from this machine, and give it with --anchor.`,
 		Example: `  velonym audit verify
   velonym audit verify --anchor 1042:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef`,
 		RunE: func(cmd *cobra.Command, files []string) error {
-			a, err := parseAnchor(anchor)
-			if err != nil {
-				return err
+			var a audit.Anchor
+			if anchor != "" {
+				var err error
+				if a, err = parseAnchor(anchor); err != nil {
+					return usagef("--anchor: %w", err)
+				}
 			}
 			if len(files) == 0 {
 				file, err := g.inFolder("audit.jsonl")
@@ -57,19 +62,20 @@ it prints, away from this machine, and give it with --anchor.`,
 			return err
 		},
 	}
-	verify.Flags().StringVar(&anchor, "anchor", "", "`SEQ:DIGEST` that an earlier check printed: the chain must go through it")
+	checkedVar(verify.Flags(), &anchor, "anchor", "", "SEQ:DIGEST", "what an earlier check printed: the chain must go through it", func(s string) error {
+		_, err := parseAnchor(s)
+		return err
+	})
 	cmd.AddCommand(verify)
 	return cmd
 }
 
-// parseAnchor reads what verify prints; "" is no anchor.
+// parseAnchor reads what verify prints.
 func parseAnchor(s string) (a audit.Anchor, err error) {
-	if s == "" {
-		return a, nil
-	}
 	seq, head, ok := strings.Cut(s, ":")
-	if a.Seq, err = strconv.ParseUint(seq, 10, 64); err != nil || !ok || len(head) != 64 {
-		return a, usagef("--anchor: write SEQ:DIGEST as 'velonym audit verify' prints it")
+	a.Seq, err = strconv.ParseUint(seq, 10, 64)
+	if _, e := hex.DecodeString(head); err != nil || e != nil || !ok || len(head) != 64 {
+		return a, errors.New("write SEQ:DIGEST as 'velonym audit verify' prints it")
 	}
 	a.Head = head
 	return a, nil

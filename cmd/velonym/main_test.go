@@ -12,10 +12,37 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/velonym/velonym/engine/keys/postgres/pgtest"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"velonym": main})
+	testscript.Main(ending{m}, map[string]func(){"velonym": main})
+}
+
+// ending runs the tests, and ends what they started.
+type ending struct{ *testing.M }
+
+func (e ending) Run() int {
+	defer pgtest.Stop()
+	return e.M.Run()
+}
+
+// TestScriptsPostgres runs the scripts of testdata/postgres, with $PG naming a
+// database of its own for each.
+func TestScriptsPostgres(t *testing.T) {
+	pgtest.Server(t)
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata/postgres",
+		UpdateScripts: *update,
+		Setup: func(env *testscript.Env) error {
+			address := pgtest.Database(t, "ENCODING 'UTF8'")
+			env.Setenv("PG", address)
+			env.Setenv("VELONYM_DIR", filepath.Join(env.WorkDir, "keys"))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": cmdStatus, "nowhere": cmdNowhere, "only": cmdOnly},
+	})
 }
 
 // update rewrites the expectations of `cmp` lines in the scripts.

@@ -104,6 +104,14 @@ func TestInspectTrusts(t *testing.T) {
 	if status, _, stderr := velonym("", "token", "inspect", "--jwks", set, signed); status != 2 || !strings.Contains(stderr, "--jwks") {
 		t.Errorf("--jwks without an issuer: status %d: %s", status, stderr)
 	}
+	for _, args := range [][]string{
+		{"--jwks", "velonym=" + set}, {"--jwks", "a=" + set, "--jwks", "a=" + set}, {"--hs256", "a=" + secretFile, "--hs256", "a=" + secretFile},
+		{"--jwks", "=" + set}, {"--hs256", "a="}, {"--audience", ""},
+	} {
+		if status, _, stderr := velonym("", append([]string{"token", "inspect", signed}, args...)...); status != 2 || !strings.Contains(stderr, args[0]) {
+			t.Errorf("%q: status %d: %s", args, status, stderr)
+		}
+	}
 	// Nobody can be asked: the token is shown all the same.
 	t.Setenv("VELONYM_DIR", filepath.Join(dir, "none"))
 	status, stdout, stderr := velonym("", "token", "inspect", "--json", signed)

@@ -23,9 +23,9 @@ type verifierFlags struct {
 }
 
 func (v *verifierFlags) add(f *pflag.FlagSet) {
-	f.StringArrayVar(&v.jwks, "jwks", nil, "trust an issuer: ISS=FILE or ISS=https://… of its JWK Set (repeatable; ISS is the iss of its tokens)")
-	f.StringArrayVar(&v.secrets, "hs256", nil, "trust an issuer with a shared secret: ISS=FILE of 32 bytes or more (repeatable)")
-	f.StringVar(&v.audience, "audience", "", "aud that tokens must name (default "+token.DefaultAudience+")")
+	f.StringArrayVar(&v.jwks, "jwks", nil, "trust an issuer: `ISS=FILE` or ISS=https://… of its JWK Set (repeatable; ISS is the iss of its tokens)")
+	f.StringArrayVar(&v.secrets, "hs256", nil, "trust an issuer with a shared secret: `ISS=FILE` of 32 bytes or more (repeatable)")
+	checkedVar(f, &v.audience, "audience", "", "AUD", "aud that tokens of these issuers must name (default "+token.DefaultAudience+")", notEmpty)
 }
 
 // trusted reads the flags into issuers, in the order in which they are named.
@@ -33,8 +33,11 @@ func (v *verifierFlags) trusted() ([]token.TrustedIssuer, error) {
 	var list []token.TrustedIssuer
 	find := func(flag, s string) (*token.TrustedIssuer, string, error) {
 		iss, source, ok := strings.Cut(s, "=")
-		if !ok || iss == "" || source == "" {
-			return nil, "", usagef("--%s: write ISS=%s, where ISS is the iss of the issuer's tokens", flag, s)
+		switch {
+		case !ok || iss == "" || source == "":
+			return nil, "", usagef("--%s: write ISS=FILE, where ISS is the iss of the issuer's tokens", flag)
+		case iss == token.DefaultIssuer:
+			return nil, "", usagef("--%s: %s is the name of the keystore's own issuer, which is trusted without", flag, iss)
 		}
 		for i := range list {
 			if list[i].Name == iss {
@@ -49,6 +52,9 @@ func (v *verifierFlags) trusted() ([]token.TrustedIssuer, error) {
 		if err != nil {
 			return nil, err
 		}
+		if t.JWKSURL != "" || t.JWKSFile != "" {
+			return nil, usagef("--jwks: the keys of %s are given twice: name one set, with all its keys", t.Name)
+		}
 		if strings.HasPrefix(source, "https://") || strings.HasPrefix(source, "http://") {
 			t.JWKSURL = source
 		} else {
@@ -59,6 +65,9 @@ func (v *verifierFlags) trusted() ([]token.TrustedIssuer, error) {
 		t, source, err := find("hs256", s)
 		if err != nil {
 			return nil, err
+		}
+		if t.Secret != nil {
+			return nil, usagef("--hs256: the secret of %s is given twice", t.Name)
 		}
 		secret, err := os.ReadFile(source)
 		if err != nil {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,49 +17,16 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/keys/postgres/pgtest"
 	"github.com/velonym/velonym/engine/keys/storetest"
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	defer func() {
-		if shared.stop != nil {
-			shared.stop()
-		}
-	}()
+	defer pgtest.Stop()
 	return storetest.Main(m, Open)
 }
-
-// shared is the server of all tests, started by the first one.
-var shared struct {
-	once sync.Once
-	url  string // of a database from which others can be made
-	data string // its folder; "" for a server that is not ours
-	stop func()
-	err  error
-}
-
-// server returns the address of a server: the one that VELONYM_TEST_POSTGRES
-// names, or a private one on a socket in a temporary folder. Where there is
-// none, and VELONYM_TEST_REQUIRE does not name postgres, the test is left out.
-func server(t *testing.T) string {
-	t.Helper()
-	shared.once.Do(func() {
-		if shared.url = os.Getenv("VELONYM_TEST_POSTGRES"); shared.url == "" {
-			shared.url, shared.data, shared.stop, shared.err = startServer()
-		}
-	})
-	if errors.Is(shared.err, errNoServer) && !strings.Contains(os.Getenv("VELONYM_TEST_REQUIRE"), "postgres") {
-		t.Skipf("NOT TESTED: %v; install PostgreSQL or set VELONYM_TEST_POSTGRES", shared.err)
-	}
-	if shared.err != nil {
-		t.Fatal(shared.err)
-	}
-	return shared.url
-}
-
-var databases atomic.Int64
 
 type place struct {
 	url string
@@ -69,33 +35,7 @@ type place struct {
 // newPlace makes a database of its own.
 func newPlace(t *testing.T, options string) place {
 	t.Helper()
-	base := server(t)
-	c, err := pgx.Connect(t.Context(), base)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close(context.Background())
-	name := fmt.Sprintf("velonym_test_%d_%d", os.Getpid(), databases.Add(1))
-	if _, err := c.Exec(t.Context(), "CREATE DATABASE "+name+" TEMPLATE template0 "+options); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		c, err := pgx.Connect(context.Background(), base)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer c.Close(context.Background())
-		if _, err := c.Exec(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
-			t.Error(err)
-		}
-	})
-	u, err := url.Parse(base)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Path = "/" + name
-	return place{u.String()}
+	return place{pgtest.Database(t, options)}
 }
 
 func (p place) Create() (keys.Store, error) { return Create(context.Background(), p.url) }
@@ -112,7 +52,7 @@ func (p place) OnDisk(needles ...[]byte) ([]bool, error) {
 	}
 	defer c.Close(ctx)
 	found := make([]bool, len(needles))
-	if shared.data == "" {
+	if pgtest.Data() == "" {
 		// Not on this machine: at least no row has it.
 		for i := range needles {
 			err := c.QueryRow(ctx, "SELECT EXISTS (SELECT FROM velonym.generation WHERE position($1 IN wrapped) > 0)", needles[i]).Scan(&found[i])
@@ -129,7 +69,7 @@ func (p place) OnDisk(needles ...[]byte) ([]bool, error) {
 	if err := c.QueryRow(ctx, "SELECT oid FROM pg_database WHERE datname = current_database()").Scan(&oid); err != nil {
 		return nil, err
 	}
-	return found, filepath.WalkDir(filepath.Join(shared.data, "base", fmt.Sprint(oid)), func(path string, d fs.DirEntry, err error) error {
+	return found, filepath.WalkDir(filepath.Join(pgtest.Data(), "base", fmt.Sprint(oid)), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -191,7 +131,7 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestNoConnection(t *testing.T) {
-	server(t)
+	pgtest.Server(t)
 	const password = "hunter2secret"
 	for _, address := range []string{
 		"postgres://u:" + password + "@127.0.0.1:1/db",
@@ -290,7 +230,7 @@ func TestScrubDespiteOldSnapshot(t *testing.T) {
 	if err := s.Scrub(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if shared.data == "" {
+	if pgtest.Data() == "" {
 		return
 	}
 	if found, err := p.OnDisk(blob); err != nil || found[0] {

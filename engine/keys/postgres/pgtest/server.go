@@ -1,4 +1,7 @@
-package postgres
+// Package pgtest gives tests a PostgreSQL server: the one that
+// VELONYM_TEST_POSTGRES names, or a private one on a socket in a temporary
+// folder.
+package pgtest
 
 import (
 	"context"
@@ -9,10 +12,88 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
+
+// shared is the server of all tests of a process, started by the first one.
+var shared struct {
+	once sync.Once
+	url  string // of a database from which others can be made
+	data string // its folder; "" for a server that is not ours
+	stop func()
+	err  error
+}
+
+// Server returns the address of the server. Where there is none, and
+// VELONYM_TEST_REQUIRE does not name postgres, the test is left out. Call [Stop]
+// at the end of the process.
+func Server(t testing.TB) (address string) {
+	t.Helper()
+	shared.once.Do(func() {
+		if shared.url = os.Getenv("VELONYM_TEST_POSTGRES"); shared.url == "" {
+			shared.url, shared.data, shared.stop, shared.err = startServer()
+		}
+	})
+	if errors.Is(shared.err, errNoServer) && !strings.Contains(os.Getenv("VELONYM_TEST_REQUIRE"), "postgres") {
+		t.Skipf("NOT TESTED: %v; install PostgreSQL or set VELONYM_TEST_POSTGRES", shared.err)
+	}
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.url
+}
+
+// Data returns the folder with the server's data, "" for a server that is not
+// ours.
+func Data() string { return shared.data }
+
+// Stop ends the server, if it is ours and was started.
+func Stop() {
+	if shared.stop != nil {
+		shared.stop()
+	}
+}
+
+var databases atomic.Int64
+
+// Database makes a database for one test and returns its address. options are
+// those of CREATE DATABASE.
+func Database(t testing.TB, options string) (address string) {
+	t.Helper()
+	base := Server(t)
+	c, err := pgx.Connect(t.Context(), base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.Background())
+	name := fmt.Sprintf("velonym_test_%d_%d", os.Getpid(), databases.Add(1))
+	if _, err := c.Exec(t.Context(), "CREATE DATABASE "+name+" TEMPLATE template0 "+options); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		c, err := pgx.Connect(context.Background(), base)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close(context.Background())
+		if _, err := c.Exec(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+			t.Error(err)
+		}
+	})
+	u, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + name
+	return u.String()
+}
 
 var errNoServer = errors.New("no initdb and postgres found in PATH or /usr/lib/postgresql")
 
