@@ -3,6 +3,7 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"sync"
 	"unsafe"
 )
@@ -21,6 +22,7 @@ type longArgs struct {
 	other   uint64         // 72: result: not 0 if a byte is no plain text
 	last    int            // 80: 16 (m - 1)
 	heads   uintptr        // 88: the kernel's own
+	left    int            // 96: the kernel's own
 }
 
 // longScratch is what a kernel keeps of a round: S, UU and m blocks of 64 values.
@@ -139,9 +141,9 @@ type layArgs struct {
 	spans                             unsafe.Pointer
 	n                                 int // 584: values, a multiple of 16
 	at, out, text                     unsafe.Pointer
-	stride, preLen                    int
-	pre, post                         uint64
-	len                               int // 648: characters of a text
+	stride                            int
+	gap                               uint64 // 624: what stands between two texts
+	len                               int    // 632: characters of a text
 }
 
 // layTable holds what is the same for all.
@@ -161,15 +163,16 @@ func (c *Cipher) sealBlocksRows(w *Writer, m int, dst, arena []byte, spans, out,
 	}
 	a := layTable
 	chars := w.form.EncodedLen(16 * m)
-	a.stride, a.preLen, a.len, a.n = len(w.pre)+chars+len(w.post), len(w.pre), chars, n
+	a.stride, a.len, a.n = len(w.pre)+chars+len(w.post), chars, n
 	limit := uint32(min(uint64(len(arena)), uint64(cap(arena)-16), 1<<32-1))
 	for i := range uint32(16) {
 		a.place[i] = uint32(len(dst)+len(w.pre)) + i*uint32(a.stride)
 		a.step[i], a.chars[i], a.blocks[i], a.limit[i] = uint32(16*a.stride), uint32(chars), uint32(m-1), limit
 	}
-	a.pre, a.post = uint64(word(w.pre)), uint64(word(w.post))
+	a.gap = uint64(word(w.post)) | uint64(word(w.pre))<<(8*len(w.post))
 	a.spans, a.at, a.out = unsafe.Pointer(&spans[0]), unsafe.Pointer(&at[0]), unsafe.Pointer(&out[0])
 	a.text = unsafe.Pointer(&dst[:cap(dst)][len(dst)+len(w.pre)])
+	copy(dst[len(dst):cap(dst)], w.pre)
 	if n = layRowsAVX512((*byte)(unsafe.Pointer(&a))); n == 0 {
 		return 0, false
 	}
@@ -181,6 +184,162 @@ func (c *Cipher) sealBlocksRows(w *Writer, m int, dst, arena []byte, spans, out,
 	longTextAVX512((*byte)(unsafe.Pointer(&b)))
 	return n, b.other == 0
 }
+
+// mixArgs is what the layout kernel of mixed values reads; assembly knows the offsets.
+type mixArgs struct {
+	even, odd, low, high, one, most, last [16]uint32 // 0, 64, 128, 192, 256, 320, 384
+	limit, gapLen, place, ends            [16]uint32 // 448, 512, 576, 640
+	spans                                 unsafe.Pointer
+	n                                     int // 712: values, a multiple of 16
+	at, out, blocks, dst                  unsafe.Pointer
+	gap                                   uint64 // 752: what stands between two texts
+}
+
+// mixed is memory for values that are sorted by their blocks.
+type mixed struct {
+	args   mixArgs
+	blocks [MixedMost]byte
+	at     [MixedMost]uint32
+	// Sorted, and every group filled up to a multiple of 16 by its last.
+	gspans [2 * MixedMost][2]uint32
+	gat    [2 * MixedMost]uint32
+}
+
+var mixes = sync.Pool{New: func() any {
+	s := new(mixed)
+	a := &s.args
+	for i := range uint32(16) {
+		a.even[i], a.odd[i] = layTable.even[i], layTable.odd[i]
+		a.low[i], a.high[i] = layTable.low[i], layTable.high[i]
+		a.one[i], a.most[i], a.last[i] = 1, maxBlocks, 15
+	}
+	return s
+}}
+
+func (c *Cipher) sealMixedRows(w *Writer, dst, arena []byte, spans, out []uint32) (rows []byte, other uint32, ok bool) {
+	n := len(spans) / 2
+	if active != tierAVX512 || n < 16 || w.form != Pair62 && w.form != Hex || len(w.pre) > 4 || len(w.post) > 4 || cap(arena) < 16 {
+		return dst, 0, false
+	}
+	s := mixes.Get().(*mixed)
+	defer mixes.Put(s)
+	rows, ok = s.lay(w, dst, arena, spans, out)
+	if !ok {
+		return dst, 0, false
+	}
+	next, ends := s.starts(n)
+	begins := next
+	sortMixed(s, pairsOf(spans), &next)
+	g := longGroups.Get().(*longGroup)
+	most := 2
+	for m := 1; m <= maxBlocks; m++ {
+		lo, hi := begins[m], next[m]
+		if lo == hi {
+			continue
+		}
+		if m == 1 {
+			one := unsafe.Slice(&s.gspans[lo][0], 2*(hi-lo))
+			if c.SealAt(w, rows, s.gat[lo:hi], arena, one) != int(hi-lo) {
+				rows, ok = dst, false
+				break
+			}
+			continue
+		}
+		for i := hi; i < ends[m]; i++ {
+			s.gspans[i], s.gat[i] = s.gspans[hi-1], s.gat[hi-1]
+		}
+		a := g.args(c, w, m, int(ends[m]-lo))
+		a.base, a.dst = unsafe.Pointer(unsafe.SliceData(arena)), unsafe.Pointer(unsafe.SliceData(rows))
+		a.spans, a.at = unsafe.Pointer(&s.gspans[lo]), unsafe.Pointer(&s.gat[lo])
+		longTextAVX512((*byte)(unsafe.Pointer(&a)))
+		if a.other != 0 {
+			other |= 1 << m
+		}
+		most = m
+	}
+	g.put(most)
+	return rows, other, ok
+}
+
+// lay notes blocks and places and writes what stands between the texts; ok says that
+// kernels can take all values.
+func (s *mixed) lay(w *Writer, dst, arena []byte, spans, out []uint32) (rows []byte, ok bool) {
+	n := len(spans) / 2
+	a := &s.args
+	// The longest rows there are, so that the sum of all need not be known before.
+	gap := len(w.pre) + len(w.post)
+	size := 0
+	for _, p := range pairsOf(spans) {
+		size += int(min(p[1], 16*maxBlocks))
+	}
+	size = 2*size + n*(32+gap)
+	dst = room(dst, size+8)
+	limit := uint32(min(uint64(len(arena)), uint64(cap(arena)-16), 1<<32-1))
+	for i := range 16 {
+		a.limit[i], a.gapLen[i], a.place[i] = limit, uint32(gap), uint32(len(dst)+len(w.pre))
+	}
+	a.gap = uint64(word(w.post)) | uint64(word(w.pre))<<(8*len(w.post))
+	a.n = n &^ 15
+	a.spans, a.out = unsafe.Pointer(&spans[0]), unsafe.Pointer(&out[0])
+	a.at, a.blocks, a.dst = unsafe.Pointer(&s.at), unsafe.Pointer(&s.blocks), unsafe.Pointer(unsafe.SliceData(dst))
+	copy(dst[len(dst):cap(dst)], w.pre)
+	done := mixRowsAVX512((*byte)(unsafe.Pointer(a)))
+	a.spans, a.out, a.dst = nil, nil, nil
+	if done < a.n {
+		return dst, false
+	}
+	place := a.place[0]
+	full := dst[:cap(dst)]
+	for i := done; i < n; i++ {
+		off, l := spans[2*i], spans[2*i+1]
+		m := l/16 + 1
+		if l == 0 {
+			m = 0
+		}
+		if m > maxBlocks || uint64(off)+uint64(l) > uint64(limit) {
+			return dst, false
+		}
+		s.blocks[i], s.at[i] = byte(m), place
+		out[2*i], out[2*i+1] = place, 32*m
+		place += 32 * m
+		binary.LittleEndian.PutUint64(full[place:], a.gap)
+		place += uint32(gap)
+	}
+	return dst[:int(place)-len(w.pre)], true
+}
+
+// starts returns where the values of each number of blocks go, and where the room of
+// each ends.
+func (s *mixed) starts(n int) (next, ends [maxBlocks + 1]uint32) {
+	for _, m := range s.blocks[:n] {
+		next[m]++
+	}
+	at := uint32(0)
+	for m, k := range next {
+		next[m] = at
+		at += (k + 15) &^ 15
+		ends[m] = at
+	}
+	return next, ends
+}
+
+// sortMixed copies spans and places in the order of their blocks. It is a function of
+// its own so that all of it fits in registers.
+//
+//go:noinline
+func sortMixed(s *mixed, spans [][2]uint32, next *[maxBlocks + 1]uint32) {
+	blocks, at := s.blocks[:len(spans)], s.at[:len(spans)]
+	for i, p := range spans {
+		m := blocks[i]
+		j := next[m]
+		next[m] = j + 1
+		j &= 2*MixedMost - 1
+		s.gspans[j], s.gat[j] = p, at[i]
+	}
+}
+
+//go:noescape
+func mixRowsAVX512(a *byte) int
 
 // word is up to 4 bytes as they stand in memory.
 func word(s string) (v uint32) {

@@ -13,12 +13,9 @@ TEXT ·layRowsAVX512(SB), NOSPLIT, $0-16
 	MOVQ      600(AX), BX
 	MOVQ      608(AX), SI
 	MOVQ      616(AX), DI
-	MOVQ      648(AX), R8
-	MOVQ      624(AX), R9
-	MOVL      632(AX), R10
-	MOVL      640(AX), R11
-	XORQ      R12, R12
-	NEGQ      R9
+	MOVQ      624(AX), R8
+	ADDQ      632(AX), SI
+	XORQ      R9, R9
 	VMOVDQU64 (AX), Z0
 
 loop:
@@ -45,62 +42,46 @@ loop:
 	VPERMI2D  Z2, Z0, Z1
 	VMOVDQU64 Z1, 64(BX)
 	VPADDD    64(AX), Z0, Z0
-	MOVL      R10, (SI)(R9*1)
-	MOVL      R11, (SI)(R8*1)
+	MOVQ      R8, (SI)
 	ADDQ      DI, SI
-	MOVL      R10, (SI)(R9*1)
-	MOVL      R11, (SI)(R8*1)
+	MOVQ      R8, (SI)
 	ADDQ      DI, SI
-	MOVL      R10, (SI)(R9*1)
-	MOVL      R11, (SI)(R8*1)
+	MOVQ      R8, (SI)
 	ADDQ      DI, SI
-	MOVL      R10, (SI)(R9*1)
-	MOVL      R11, (SI)(R8*1)
+	MOVQ      R8, (SI)
 	ADDQ      DI, SI
-	MOVL      R10, (SI)(R9*1)
-	MOVL      R11, (SI)(R8*1)
+	MOVQ      R8, (SI)
 	ADDQ      DI, SI
-	MOVL      R10, (SI)(R9*1)
-	MOVL      R11, (SI)(R8*1)
+	MOVQ      R8, (SI)
 	ADDQ      DI, SI
-	MOVL      R10, (SI)(R9*1)
-	MOVL      R11, (SI)(R8*1)
+	MOVQ      R8, (SI)
 	ADDQ      DI, SI
-	MOVL      R10, (SI)(R9*1)
-	MOVL      R11, (SI)(R8*1)
+	MOVQ      R8, (SI)
 	ADDQ      DI, SI
-	MOVL      R10, (SI)(R9*1)
-	MOVL      R11, (SI)(R8*1)
+	MOVQ      R8, (SI)
 	ADDQ      DI, SI
-	MOVL      R10, (SI)(R9*1)
-	MOVL      R11, (SI)(R8*1)
+	MOVQ      R8, (SI)
 	ADDQ      DI, SI
-	MOVL      R10, (SI)(R9*1)
-	MOVL      R11, (SI)(R8*1)
+	MOVQ      R8, (SI)
 	ADDQ      DI, SI
-	MOVL      R10, (SI)(R9*1)
-	MOVL      R11, (SI)(R8*1)
+	MOVQ      R8, (SI)
 	ADDQ      DI, SI
-	MOVL      R10, (SI)(R9*1)
-	MOVL      R11, (SI)(R8*1)
+	MOVQ      R8, (SI)
 	ADDQ      DI, SI
-	MOVL      R10, (SI)(R9*1)
-	MOVL      R11, (SI)(R8*1)
+	MOVQ      R8, (SI)
 	ADDQ      DI, SI
-	MOVL      R10, (SI)(R9*1)
-	MOVL      R11, (SI)(R8*1)
+	MOVQ      R8, (SI)
 	ADDQ      DI, SI
-	MOVL      R10, (SI)(R9*1)
-	MOVL      R11, (SI)(R8*1)
+	MOVQ      R8, (SI)
 	ADDQ      DI, SI
 	ADDQ      $0x00000080, CX
 	ADDQ      $0x40, DX
 	ADDQ      $0x00000080, BX
-	ADDQ      $0x10, R12
-	CMPQ      R12, 584(AX)
+	ADDQ      $0x10, R9
+	CMPQ      R9, 584(AX)
 	JL        loop
 
 ret:
 	VZEROUPPER
-	MOVQ R12, ret+8(FP)
+	MOVQ R9, ret+8(FP)
 	RET

@@ -93,6 +93,78 @@ func TestSealBlocksRows(t *testing.T) {
 	})
 }
 
+// TestSealMixedRows holds rows of mixed values, empty ones among them, against the twin,
+// with values that no kernel takes and bytes that are no ASCII strewn in.
+func TestSealMixedRows(t *testing.T) {
+	c := testCipher(t, 3, 1, 2, 16)
+	eachKernel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(7, 3))
+		var kernels int
+		for round := range 600 {
+			n := []int{0, 1, 15, 16, 17, 32, 33, 64, 80, 200, 1000, 1024}[r.IntN(12)]
+			longest := []int{0, 15, 40, 16*maxBlocks - 1}[r.IntN(4)]
+			a, takes, odd := &arena{}, true, uint32(0)
+			for range n {
+				v := bytes.Repeat([]byte{'a' + byte(r.IntN(26))}, r.IntN(longest+1))
+				m := len(v)/16 + 1
+				switch {
+				case r.IntN(3000) == 0:
+					v, takes = make([]byte, 16*maxBlocks+r.IntN(70000)), false
+				case r.IntN(1000) == 0 && m > 1:
+					v[r.IntN(len(v))], odd = []byte{0x80, 0x1f, 0x7f, 0xc3, 0xff}[r.IntN(5)], odd|1<<m
+				case r.IntN(3000) == 0 && m == 1 && len(v) > 0:
+					v[r.IntN(len(v))], takes = 0x1f, false
+				}
+				a.add(v)
+			}
+			a.guard(t, r.IntN(40))
+			f := framings[r.IntN(len(framings))]
+			w := NewWriter(allForms[r.IntN(4)], r.IntN(12), f[0], f[1])
+			rows, intact := withCanary(n*(32*maxBlocks+16) + 8)
+			out := make([]uint32, 2*n)
+			start := bytes.Clone(rows)
+			rows, other, ok := c.SealMixedRows(w, rows, a.src, a.spans, out)
+			if !intact() || ok && !takes {
+				t.Fatalf("round %d: ok %v", round, ok)
+			}
+			if !ok {
+				if !bytes.Equal(rows, start) {
+					t.Fatalf("round %d: rows of values that were not done", round)
+				}
+				continue
+			}
+			kernels++
+			if other != odd {
+				t.Fatalf("round %d: other %b, want %b", round, other, odd)
+			}
+			want := start
+			for i := range n {
+				want = append(want, f[0]...)
+				l := a.spans[2*i+1]
+				m := int(l/16 + 1)
+				chars := w.form.EncodedLen(16 * m)
+				if l == 0 {
+					chars = 0
+				}
+				if int(out[2*i]) != len(want) || int(out[2*i+1]) != chars {
+					t.Fatalf("round %d: value %d is said to be at %d, %d", round, i, out[2*i], out[2*i+1])
+				}
+				if l > 0 {
+					want = append(want, make([]byte, chars)...)
+					c.sealBlocksAtGeneric(w, m, want, []uint32{uint32(len(want) - chars)}, a.src, a.spans[2*i:2*i+2])
+				}
+				want = append(want, f[1]...)
+			}
+			if !bytes.Equal(rows, want) {
+				t.Fatalf("round %d: %s %q, %d values up to %d bytes\n%q\n%q", round, w.form, f, n, longest, tail(rows), tail(want))
+			}
+		}
+		if kernels < 20 && Kernel() == "avx512" {
+			t.Fatalf("the kernel did %d rounds", kernels)
+		}
+	})
+}
+
 func TestCryptBlocks(t *testing.T) {
 	c := testCipher(t, 3, 1, 2, 16)
 	eachKernel(t, func(t *testing.T) {

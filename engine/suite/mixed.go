@@ -414,9 +414,31 @@ func sized[T any](b []T, n int) []T {
 // stagedPlain is staged for values that need no preparation. It goes ahead as if all
 // were text of lengths that kernels take, and leaves the work to staged if not.
 func (p *Plan) stagedPlain(b *Batch, w *kernel.Writer, from, to int) {
-	if !p.tryPlain(b, w, from, to) {
+	if !p.mixedRows(b, w, from, to) && !p.tryPlain(b, w, from, to) {
 		p.staged(b, from, to)
 	}
+}
+
+// mixedRows is tryPlain where one kernel call does all.
+func (p *Plan) mixedRows(b *Batch, w *kernel.Writer, from, to int) bool {
+	if b.At != nil {
+		return false
+	}
+	spans := b.Spans[2*from : 2*to]
+	rows, other, ok := p.forward.cipher.SealMixedRows(w, b.Dst, b.Src, spans, b.Out[2*from:2*to])
+	b.Dst = rows[:len(b.Dst)]
+	if !ok {
+		return false
+	}
+	if other != 0 {
+		for i := 0; i < len(spans); i += 2 {
+			if off, l := spans[i], spans[i+1]; other>>(l>>4+1)&1 != 0 && !kernel.IsText(b.Src[off:][:l]) {
+				return false
+			}
+		}
+	}
+	b.Dst = rows
+	return true
 }
 
 func (p *Plan) tryPlain(b *Batch, w *kernel.Writer, from, to int) bool {

@@ -22,10 +22,8 @@ const (
 	yOut    = 600
 	yText   = 608 // address of the first text
 	yStride = 616
-	yPreLen = 624
-	yPre    = 632 // 4 bytes
-	yPost   = 640 // 4 bytes
-	yLen    = 648 // characters of a text
+	yGap    = 624 // up to 8 bytes between texts
+	yLen    = 632 // characters of a text
 )
 
 // lay prints the kernel that lays out rows of values of one number of blocks.
@@ -36,13 +34,10 @@ func lay() {
 	args := Load(Param("a"), GP64())
 	arg := func(off int) Mem { return Mem{Base: args, Disp: off} }
 	spans, at, out, p := ptr(args, ySpans), ptr(args, yAt), ptr(args, yOut), ptr(args, yText)
-	stride, chars, preLen := ptr(args, yStride), ptr(args, yLen), ptr(args, yPreLen)
-	pre, post := GP32(), GP32()
-	MOVL(arg(yPre), pre)
-	MOVL(arg(yPost), post)
+	stride, gap := ptr(args, yStride), ptr(args, yGap)
+	ADDQ(arg(yLen), p)
 	done := GP64()
 	XORQ(done, done)
-	NEGQ(preLen)
 	place := ZMM()
 	VMOVDQU64(arg(yIota), place)
 	Label("loop")
@@ -75,9 +70,8 @@ func lay() {
 	VMOVDQU64(hi, Mem{Base: out, Disp: 64})
 	VPADDD(arg(yStep), place, place)
 	for range 16 {
-		// The end of a row may stand in the next, which is written after.
-		MOVL(pre, Mem{Base: p, Index: preLen, Scale: 1})
-		MOVL(post, Mem{Base: p, Index: chars, Scale: 1})
+		// What is more than the gap stands in the next text, which is written later.
+		MOVQ(gap, Mem{Base: p})
 		ADDQ(stride, p)
 	}
 	ADDQ(U32(128), spans)

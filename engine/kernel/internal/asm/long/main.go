@@ -1,7 +1,7 @@
 // Command long generates the AVX-512 kernels of HCTR2 over many messages of the same
 // number of blocks: up to 64 messages at a time, one in every lane of sixteen registers.
 //
-//	go run ./long -kernel text|seal|open|lay -out ../../x_avx512_amd64.s
+//	go run ./long -kernel text|seal|open|lay|mix -out ../../x_avx512_amd64.s
 package main
 
 import (
@@ -27,6 +27,7 @@ const (
 	aScratch = 64 // aligned to 64
 	aOther   = 72 // result: not 0 if a byte is no plain text
 	aLast    = 80 // 16 (m - 1)
+	aLeft    = 96 // the kernel's own
 	aHeads   = 88 // places of the last round, whose first blocks are not written yet; 0: none
 )
 
@@ -65,7 +66,7 @@ const (
 	tOne    = 1136 // 16: the number 1, little endian
 )
 
-var kernel = flag.String("kernel", "text", "text, seal, open or lay")
+var kernel = flag.String("kernel", "text", "text, seal, open, lay or mix")
 
 func main() {
 	flag.Parse()
@@ -73,6 +74,8 @@ func main() {
 	switch *kernel {
 	case "lay":
 		lay()
+	case "mix":
+		mix()
 	case "text":
 		generate("longTextAVX512", "enciphers padded values and writes pair-coded text, each at its place", true, false)
 	case "seal":
@@ -152,24 +155,21 @@ func generate(name, doc string, text, open bool) {
 	arg := func(off int) Mem { return Mem{Base: args, Disp: off} }
 	s, tab := ptr(args, aSched), ptr(args, aEnc)
 	m, scr := arg(aM), ptr(args, aScratch)
-	var kb [3]reg.OpmaskVirtual
-	mask := GP32()
-	for i, m := range []uint32{0x00f0, 0x0f00, 0xf000} {
-		kb[i] = K()
-		MOVL(U32(m), mask)
-		KMOVW(mask, kb[i])
-	}
 	other := ZMM() // greatest byte seen, less 0x20
 	VPXORQ(other, other, other)
 	// Multiplication by a power h of the hash key, from h and h·x⁻⁶⁴: a·h·x⁻¹²⁸ is
 	// (a₀·(h·x⁻⁶⁴) + a₁·h)·x⁻⁶⁴, so that sums of products have 192 bits, in l and m·x⁶⁴,
 	// and are reduced by one step of Montgomery's.
 	type acc struct{ l, m reg.VecVirtual }
-	// absorb multiplies each v by the power at hp and adds.
-	absorb := func(v []reg.VecVirtual, hp reg.Register, to []acc, fresh bool) {
+	power := func(hp reg.Register) [2]reg.VecVirtual {
 		h0, h1 := ZMM(), ZMM()
 		VBROADCASTI32X4(Mem{Base: s, Index: hp, Scale: 1, Disp: sLow - 16}, h0)
 		VBROADCASTI32X4(Mem{Base: s, Index: hp, Scale: 1, Disp: sPow - 16}, h1)
+		return [2]reg.VecVirtual{h0, h1}
+	}
+	// absorb multiplies each v by the power h and adds.
+	absorb := func(v []reg.VecVirtual, h [2]reg.VecVirtual, to []acc, fresh bool) {
+		h0, h1 := h[0], h[1]
 		for g := range v {
 			p, q, t, u := ZMM(), ZMM(), ZMM(), ZMM()
 			wide.CLMUL(0x00, h0, v[g], p)
@@ -206,12 +206,6 @@ func generate(name, doc string, text, open bool) {
 		}
 		return a
 	}
-	// zero is XOR in a form that depends on nothing.
-	nought := GP64()
-	zero := func(v reg.VecVirtual) {
-		XORL(nought.As32(), nought.As32())
-		VPBROADCASTQ(nought, v)
-	}
 	// powerOf sets hp so that absorb meets h^(m-1).
 	powerOf := func(hp reg.GPVirtual) {
 		MOVQ(arg(aLast), hp)
@@ -221,7 +215,7 @@ func generate(name, doc string, text, open bool) {
 	{
 		hp, v, sum := GP64(), []reg.VecVirtual{lanes(s, sEven)}, []acc{{ZMM(), state}}
 		powerOf(hp)
-		absorb(v, hp, sum, true)
+		absorb(v, power(hp), sum, true)
 		reduce(sum)
 	}
 	// registers sets up the loop over the registers of this round.
@@ -232,8 +226,8 @@ func generate(name, doc string, text, open bool) {
 			for g := range x {
 				round(k, x[g], x[g])
 			}
-			if between != nil && r%3 == 2 && r < 12 {
-				between(r / 3)
+			if between != nil && r%3 != 0 && r < 12 {
+				between(r - r/3 - 1) // 0 to 7
 			}
 		}
 	}
@@ -256,16 +250,17 @@ func generate(name, doc string, text, open bool) {
 		Label("gather")
 		MOVQ(arg(aBase), base)
 		load := func(at reg.Register, g int) reg.VecVirtual {
-			v := ZMM()
-			for j := range 4 {
-				o := GP64()
-				MOVL(Mem{Base: spans, Disp: 32*g + 8*j}, o.As32())
-				if j == 0 {
-					VBROADCASTI32X4(Mem{Base: at, Index: o, Scale: 1}, v)
-				} else {
-					VBROADCASTI32X4(Mem{Base: at, Index: o, Scale: 1}, kb[j-1], v)
-				}
+			var half [2]reg.VecVirtual
+			for h := range half {
+				lo, hi := GP64(), GP64()
+				MOVL(Mem{Base: spans, Disp: 32*g + 16*h}, lo.As32())
+				MOVL(Mem{Base: spans, Disp: 32*g + 16*h + 8}, hi.As32())
+				half[h] = ZMM()
+				VBROADCASTI32X4(Mem{Base: at, Index: lo, Scale: 1}, half[h].AsY())
+				VINSERTI32X4(Imm(1), Mem{Base: at, Index: hi, Scale: 1}, half[h].AsY(), half[h].AsY())
 			}
+			v := ZMM()
+			wide.Join(half[0], half[1], v)
 			return v
 		}
 		look := func(v reg.VecVirtual) {
@@ -277,8 +272,8 @@ func generate(name, doc string, text, open bool) {
 		}
 		keep, hp, sum := GP64(), GP64(), accs()
 		for g := range sum {
-			zero(sum[g].l)
-			zero(sum[g].m)
+			wide.Zero(sum[g].l)
+			wide.Zero(sum[g].m)
 		}
 		LEAQ(Mem{Base: scr, Index: z, Scale: 1, Disp: cBlock + stride}, keep)
 		powerOf(hp)
@@ -288,13 +283,13 @@ func generate(name, doc string, text, open bool) {
 		JEQ(LabelRef("final"))
 		Label("whole")
 		{
-			v := make([]reg.VecVirtual, 4)
-			for g := range v {
-				v[g] = load(at, g)
-				look(v[g])
-				VMOVDQU64(v[g], Mem{Base: keep, Disp: 64 * g})
+			h := power(hp)
+			for g := range sum {
+				v := load(at, g)
+				look(v)
+				VMOVDQU64(v, Mem{Base: keep, Disp: 64 * g})
+				absorb([]reg.VecVirtual{v}, h, sum[g:], false)
 			}
-			absorb(v, hp, sum[:], false)
 			SUBQ(Imm(16), hp)
 			ADDQ(Imm(16), at)
 			ADDQ(U32(stride), keep)
@@ -303,8 +298,7 @@ func generate(name, doc string, text, open bool) {
 		}
 		Label("final")
 		{
-			v := make([]reg.VecVirtual, 4)
-			full, last := ZMM(), GP64()
+			full, last, h := ZMM(), GP64(), power(hp)
 			// Bytes before the last block, mod 256: so are the lengths.
 			MOVQ(arg(aLast), last)
 			VPBROADCASTB(last.As32(), full)
@@ -313,9 +307,8 @@ func generate(name, doc string, text, open bool) {
 			VMOVDQU64(Mem{Base: tab, Disp: tLane}, lane)
 			VMOVDQU64(Mem{Base: tab, Disp: t16}, c16)
 			VMOVDQU64(Mem{Base: tab, Disp: t20}, c20)
-			for g := range v {
-				v[g] = load(at, g)
-				L, k := ZMM(), K()
+			for g := range sum {
+				v, L, k := load(at, g), ZMM(), K()
 				VBROADCASTI64X4(Mem{Base: spans, Disp: 32 * g}, L)
 				VPERMB(L, li, L)
 				VPSUBB(full, L, L)
@@ -323,18 +316,21 @@ func generate(name, doc string, text, open bool) {
 				if text {
 					in, w := K(), ZMM()
 					KNOTQ(k, in)
-					VPSUBB_Z(c20, v[g], in, w)
+					VPSUBB_Z(c20, v, in, w)
 					VPMAXUB(w, other, other)
 				}
-				VPSUBB(L, c16, k, v[g])
-				VMOVDQU64(v[g], Mem{Base: keep, Disp: 64 * g})
+				VPSUBB(L, c16, k, v)
+				VMOVDQU64(v, Mem{Base: keep, Disp: 64 * g})
+				absorb([]reg.VecVirtual{v}, h, sum[g:], false)
 			}
-			absorb(v, hp, sum[:], false)
+		}
+		var first [4]reg.VecVirtual
+		for g := range first {
+			first[g] = load(base, g)
+			look(first[g])
 		}
 		reduce(sum[:])
-		for g := range sum {
-			v := load(base, g)
-			look(v)
+		for g, v := range first {
 			VPTERNLOGQ(Imm(0x96), state, v, sum[g].m)
 			VMOVDQU64(sum[g].m, Mem{Base: scr, Index: z, Scale: 1, Disp: cS + 64*g})
 		}
@@ -361,12 +357,11 @@ func generate(name, doc string, text, open bool) {
 			c = pairTables(tab)
 		}
 		Label("head")
-		var x, y [4]reg.VecVirtual
+		var x [8]reg.VecVirtual
 		k := lanes(s, at)
 		for g := range x {
-			x[g], y[g] = ZMM(), ZMM()
-			VMOVDQU64(Mem{Base: scr, Index: z, Scale: 1, Disp: cS + 64*g}, y[g])
-			VPXORQ(k, y[g], x[g])
+			x[g] = ZMM()
+			VPXORQ(Mem{Base: scr, Index: z, Scale: 1, Disp: cS + 64*g}, k, x[g])
 		}
 		head := func(g int) {
 			u := ZMM()
@@ -385,12 +380,15 @@ func generate(name, doc string, text, open bool) {
 		l, k0, kl := lanes(s, sL), lanes(s, sEnc), lanes(s, at+16*14)
 		VPXORQ(k0, l, l)
 		for g := range x {
+			y := ZMM()
+			mm := Mem{Base: scr, Index: z, Scale: 1, Disp: cS + 64*g}
+			VPXORQ(mm, l, y)
 			last(kl, x[g], x[g])
 			VMOVDQU64(x[g], Mem{Base: scr, Index: z, Scale: 1, Disp: cU + 64*g})
-			VPTERNLOGQ(Imm(0x96), l, x[g], y[g])
-			VMOVDQU64(y[g], Mem{Base: scr, Index: z, Scale: 1, Disp: cS + 64*g})
+			VPXORQ(x[g], y, y)
+			VMOVDQU64(y, mm)
 		}
-		ADDQ(U32(256), z)
+		ADDQ(U32(512), z)
 		CMPQ(z, count)
 		JL(LabelRef("head"))
 		if text {
@@ -412,31 +410,40 @@ func generate(name, doc string, text, open bool) {
 		}
 	}
 
-	// 3: V = N ⊕ AES(S ⊕ i). Between the rounds the last four registers are written.
+	// 3: V = N ⊕ AES(S ⊕ i), eight registers at a time; the last four come twice where
+	// there is no other. Between the rounds the last eight registers are written.
 	{
-		block, left, cnt := GP64(), GP64(), ZMM()
-		VPXORQ(cnt, cnt, cnt)
+		block, cnt, z, z2 := GP64(), ZMM(), GP64(), GP64()
+		wide.Zero(cnt)
 		LEAQ(Mem{Base: scr, Disp: cBlock + stride}, block)
-		MOVQ(m, left)
-		DECQ(left)
-		var at, out, lastAt, lastOut reg.GPVirtual
-		var y [4]reg.VecVirtual
+		{
+			left := GP64()
+			MOVQ(m, left)
+			DECQ(left)
+			MOVQ(left, arg(aLeft))
+		}
+		var at, out, lastOut reg.GPVirtual
+		var lastAt [2]reg.GPVirtual
+		var x, y [8]reg.VecVirtual
 		var c pairs
 		if text {
-			at, out, lastAt, lastOut = GP64(), ptr(args, aDst), GP64(), GP64()
-			XORQ(lastAt, lastAt)
+			at, out, lastOut = GP64(), ptr(args, aDst), GP64()
+			lastAt = [2]reg.GPVirtual{GP64(), GP64()}
+			XORQ(lastAt[0], lastAt[0])
 			c = pairTables(tab)
-			for g := range y {
-				y[g] = ZMM()
-				zero(y[g])
+		}
+		for g := range x {
+			x[g], y[g] = ZMM(), ZMM()
+			if text {
+				wide.Zero(y[g])
 			}
 		}
 		tail := func(g int) {
-			c.write(y[g], false, lastOut, lastAt)
-			ADDQ(Imm(16), lastAt)
+			c.write(y[g], false, lastOut, lastAt[g/4])
+			ADDQ(Imm(16), lastAt[g/4])
 		}
 		Label("stream")
-		one, z := ZMM(), GP64()
+		one := ZMM()
 		VBROADCASTI32X4(Mem{Base: tab, Disp: tOne}, one)
 		VPADDQ(one, cnt, cnt)
 		XORQ(z, z)
@@ -445,13 +452,20 @@ func generate(name, doc string, text, open bool) {
 			ADDQ(Imm(32), out)
 		}
 		Label("streams")
-		var x [4]reg.VecVirtual
+		LEAQ(Mem{Base: z, Disp: 256}, z2)
+		CMPQ(z2, count)
+		CMOVQGE(z, z2)
+		place := func(base reg.Register, g, disp int) Mem {
+			if g < 4 {
+				return Mem{Base: base, Index: z, Scale: 1, Disp: disp + 64*g}
+			}
+			return Mem{Base: base, Index: z2, Scale: 1, Disp: disp + 64*(g-4)}
+		}
 		for g := range x {
-			x[g] = ZMM()
-			VPXORQ(Mem{Base: scr, Index: z, Scale: 1, Disp: cS + 64*g}, cnt, x[g])
+			VPXORQ(place(scr, g, cS), cnt, x[g])
 		}
 		if text {
-			TESTQ(lastAt, lastAt)
+			TESTQ(lastAt[0], lastAt[0])
 			JEQ(LabelRef("tailless"))
 			cipher(x[:], sEnc, wide.AESENC, tail)
 			Label("written")
@@ -460,30 +474,29 @@ func generate(name, doc string, text, open bool) {
 		}
 		kl := lanes(s, sEnc+16*14)
 		for g := range x {
-			t := ZMM()
-			at := Mem{Base: block, Index: z, Scale: 1, Disp: 64 * g}
-			VPXORQ(at, kl, t)
-			if text {
-				wide.AESENCLAST(t, x[g], y[g])
-				VMOVDQU64(y[g], at)
-			} else {
-				wide.AESENCLAST(t, x[g], x[g])
-				VMOVDQU64(x[g], at)
-			}
+			VPXORQ(place(block, g, 0), kl, y[g])
+		}
+		for g := range x {
+			wide.AESENCLAST(y[g], x[g], y[g])
+			VMOVDQU64(y[g], place(block, g, 0))
 		}
 		if text {
-			MOVQ(at, lastAt)
+			MOVQ(at, lastAt[0])
+			MOVQ(z2, lastAt[1])
+			SUBQ(z, lastAt[1])
+			SHRQ(Imm(2), lastAt[1])
+			ADDQ(at, lastAt[1])
 			MOVQ(out, lastOut)
-			ADDQ(Imm(64), at)
+			ADDQ(U32(128), at)
 		}
-		ADDQ(U32(256), z)
+		ADDQ(U32(512), z)
 		CMPQ(z, count)
 		JL(LabelRef("streams"))
 		ADDQ(U32(stride), block)
-		DECQ(left)
+		DECQ(arg(aLeft))
 		JNE(LabelRef("stream"))
 		if text {
-			for g := range 4 {
+			for g := range y {
 				tail(g)
 			}
 			JMP(LabelRef("close"))
@@ -508,7 +521,7 @@ func generate(name, doc string, text, open bool) {
 				v[g] = ZMM()
 				VMOVDQU64(Mem{Base: block, Disp: 64 * g}, v[g])
 			}
-			absorb(v, hp, sum[:], fresh)
+			absorb(v, power(hp), sum[:], fresh)
 		}
 		take(true)
 		CMPQ(hp, Imm(16))

@@ -6,6 +6,7 @@ import (
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
 )
 
 func three(opcode string, a, b, dst operand.Op) {
@@ -36,5 +37,24 @@ func CLMUL(halves uint8, a, b, dst operand.Op) {
 		Operands: []operand.Op{operand.U8(halves), a, b, dst},
 		Inputs:   []operand.Op{a, b},
 		Outputs:  []operand.Op{dst},
+	})
+}
+
+// Join makes dst of the low halves of lo and hi.
+func Join(lo, hi, dst reg.VecVirtual) {
+	build.Instruction(&ir.Instruction{
+		Opcode:   "VINSERTI64X4",
+		Operands: []operand.Op{operand.U8(1), hi.AsY(), lo, dst},
+		Inputs:   []operand.Op{lo.AsY(), hi.AsY()},
+		Outputs:  []operand.Op{dst},
+	})
+}
+
+// Zero is VPXORQ v, v, v, which depends on nothing.
+func Zero(v operand.Op) {
+	build.Instruction(&ir.Instruction{
+		Opcode:   "VPXORQ",
+		Operands: []operand.Op{v, v, v},
+		Outputs:  []operand.Op{v},
 	})
 }
