@@ -76,8 +76,8 @@ func checkName(s string) error {
 		return errors.New("a name has 255 bytes at most")
 	case !utf8.ValidString(s):
 		return errors.New("a name is UTF-8")
-	case strings.ContainsFunc(s, unicode.IsControl):
-		return errors.New("a name has no control characters")
+	case strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return errors.New("a name has no control characters, and none that cannot be seen")
 	case strings.TrimSpace(s) != s:
 		return errors.New("a name has no space at its ends")
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -185,3 +187,48 @@ func TestSweptByCommand(t *testing.T) {
 		t.Errorf("status %d: %s%s", status, stdout, stderr)
 	}
 }
+
+// Names are what a listing can show.
+func TestNames(t *testing.T) {
+	for _, good := range []string{"a", "a b", "é", "高橋", "😀", "a/b", "-x", strings.Repeat("x", 255)} {
+		if err := checkName(good); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"", " a", "a ", "a\nb", "a\x00", "\x1b[2J", "a\u202eb", "a\u200bb", "\xff", strings.Repeat("x", 256)} {
+		if err := checkName(bad); err == nil {
+			t.Errorf("%q passes", bad)
+		}
+	}
+}
+
+// What cannot be written is a failure, never a silent success.
+func TestFullOutput(t *testing.T) {
+	t.Setenv("VELONYM_DIR", t.TempDir())
+	if status, _, stderr := velonym("", "init"); status != 0 {
+		t.Fatal(stderr)
+	}
+	if status, _, stderr := velonym("", "project", "create", "a", "--retention", "1y"); status != 0 {
+		t.Fatal(stderr)
+	}
+	record := filepath.Join(t.TempDir(), "audit.jsonl")
+	if err := os.WriteFile(record, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, token, _ := velonym("", "token", "create", "--project", "a", "--op", "reverse")
+	for _, args := range [][]string{
+		{"token", "create", "--project", "a", "--op", "reverse"}, {"token", "inspect", "-"}, {"token", "inspect", "--json", "-"},
+		{"project", "list"}, {"project", "list", "--json"}, {"project", "show", "a"}, {"project", "show", "a", "--json"},
+		{"version"}, {"version", "--json"}, {"selftest"}, {"audit", "verify", record},
+	} {
+		var errs bytes.Buffer
+		if status := run(args, strings.NewReader(token), full{}, &errs); status != 1 || !strings.Contains(errs.String(), "full") {
+			t.Errorf("%q: status %d: %s", args, status, &errs)
+		}
+	}
+}
+
+// full is a disk without room.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("the disk is full") }

@@ -96,6 +96,19 @@ Data goes to standard output, everything else to standard error. Exit status:
 	checkedVar(pf, &g.keystore, "keystore", "", "PLACE", "keystore: an SQLite file or postgres://… (env VELONYM_KEYSTORE; default DIR/keystore.db)", notEmpty)
 	checkedVar(pf, &g.masterKey, "master-key", "", "SOURCE", "master key: a 0600 file, env:NAME or exec:COMMAND (env VELONYM_MASTER_KEY; default DIR/master.key)", notEmpty)
 	pf.StringVar(&g.kernel, "kernel", os.Getenv("VELONYM_KERNEL"), "force a `TIER` of kernels: auto, avx512, avx2, arm64, generic (env VELONYM_KERNEL)")
+	root.SetHelpCommand(&cobra.Command{
+		Use:     "help [VERB]",
+		Short:   "Help about a verb",
+		Example: `  velonym help token create`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			verb, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return usagef("help: there is no verb %q", strings.Join(args, " "))
+			}
+			verb.InitDefaultHelpFlag()
+			return verb.Help()
+		},
+	})
 	root.AddCommand(
 		newInit(g), newProject(g), newToken(g), newRun(g), newServe(g),
 		newBench(g), newAudit(g), newSelftest(g), newVersion(g),

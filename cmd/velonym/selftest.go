@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -9,6 +11,21 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 	"github.com/velonym/velonym/testdata"
 )
+
+// sureWriter keeps the first error of its writer, for those who print without
+// looking.
+type sureWriter struct {
+	w   io.Writer
+	err error
+}
+
+func (s *sureWriter) Write(b []byte) (int, error) {
+	n, err := s.w.Write(b)
+	if s.err == nil {
+		s.err = err
+	}
+	return n, err
+}
 
 func newSelftest(*globals) *cobra.Command {
 	var file string
@@ -30,7 +47,8 @@ on this machine then.`,
 					return fmt.Errorf("selftest: %w", err)
 				}
 			}
-			if err := suite.SelfTest(cmd.OutOrStdout(), vectors); err != nil {
+			out := &sureWriter{w: cmd.OutOrStdout()}
+			if err := errors.Join(suite.SelfTest(out, vectors), out.err); err != nil {
 				return fmt.Errorf("selftest: %w", err)
 			}
 			return nil

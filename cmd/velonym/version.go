@@ -63,6 +63,9 @@ and tokenizer in use, kernels of this CPU (best first), features.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out := cmd.OutOrStdout()
+			if kernelsOnly && asJSON {
+				return usagef("version: give --json or --kernels, not both")
+			}
 			if kernelsOnly {
 				_, err := fmt.Fprintln(out, strings.Join(kernel.Kernels(), ","))
 				return err
@@ -85,6 +88,5 @@ and tokenizer in use, kernels of this CPU (best first), features.`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	cmd.Flags().BoolVar(&kernelsOnly, "kernels", false, "only the kernels that this CPU runs, best first, with commas between")
-	cmd.MarkFlagsMutuallyExclusive("json", "kernels")
 	return cmd
 }
