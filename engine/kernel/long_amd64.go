@@ -5,6 +5,7 @@ package kernel
 import (
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -52,13 +53,69 @@ func (g *longGroup) put(m int) {
 	longGroups.Put(g)
 }
 
-// longTables is what kernels that write no text read.
-var longTables = NewWriter(Hex, 0, "", "")
+// textTables is what kernels that write pairs of characters read; assembly knows the
+// offsets. Pair62 looks characters up by the quotient q = ⌊b/62⌋, as 62q, whose last
+// six bits differ, and by b - 62q; Hex by the first half, and by the last six bits of b.
+type textTables struct {
+	quot   [128]byte // 0: by b / 2
+	first  [64]byte  // 128
+	second [64]byte  // 192
+	mark   [64]byte  // 256
+	pair   [128]byte // 320
+	length [64]byte  // 448
+	lane   [64]byte  // 512
+	c16    [64]byte  // 576
+	c20    [64]byte  // 640
+	c5e    [64]byte  // 704
+	one    [16]byte  // 768
+	markK  uint64    // 784
+	takeK  uint64    // 792
+}
 
-func (g *longGroup) args(c *Cipher, w *Writer, m, n int) longArgs {
+var textTabs [Hex + 1][maxGen]atomic.Pointer[textTables]
+
+// textTablesOf remembers what newTextTables made.
+func textTablesOf(f Form, gen int) *textTables {
+	p := &textTabs[f][gen]
+	t := p.Load()
+	if t == nil {
+		t = newTextTables(f, gen)
+		p.Store(t)
+	}
+	return t
+}
+
+// newTextTables is for Pair62 or Hex.
+func newTextTables(f Form, gen int) *textTables {
+	t := &textTables{markK: 0x0001000100010001}
+	t.one[0] = 1
+	if f == Pair62 {
+		t.takeK = ^uint64(0)
+	}
+	for b := range 256 {
+		q, rest, mark := b/62*62, b%62, alphabet62[(5*gen+b/62)%62]
+		pair := pairs62[b]
+		if f == Hex {
+			q, rest = b>>4, b
+			pair = pairs16[b]
+			mark = pair[0]
+		}
+		t.quot[b/2] = byte(q)
+		t.first[q%64], t.second[rest%64], t.mark[q%64] = pair[0], pair[1], mark
+	}
+	for i := range 64 {
+		t.length[i], t.lane[i] = byte(8*(i/16)+4), byte(i%16)
+		t.c16[i], t.c20[i], t.c5e[i] = 16, 0x20, 0x5e
+		// First characters are bytes 0 to 63 of the two, second ones 64 to 127.
+		t.pair[i], t.pair[64+i] = byte(i/2+i%2*64), byte(32+i/2+i%2*64)
+	}
+	return t
+}
+
+func (g *longGroup) args(c *Cipher, t *textTables, m, n int) longArgs {
 	p := unsafe.Pointer(&g.blocks[0])
 	return longArgs{
-		sched: unsafe.Pointer(c.s), enc: unsafe.Pointer(w.tab), n: n, m: m, last: 16 * (m - 1),
+		sched: unsafe.Pointer(c.s), enc: unsafe.Pointer(t), n: n, m: m, last: 16 * (m - 1),
 		scratch: unsafe.Add(p, -int(uintptr(p))&63),
 	}
 }
@@ -73,6 +130,10 @@ func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena [
 	g := longGroups.Get().(*longGroup)
 	defer g.put(m)
 	pairs := w.form == Pair62 || w.form == Hex
+	tab := textTablesOf(Hex, 0)
+	if pairs {
+		tab = textTablesOf(w.form, w.gen)
+	}
 	var other uint64
 	// Groups that may be read whole blocks at a time, straight from the arena.
 	direct := 0
@@ -83,7 +144,7 @@ func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena [
 				direct += 16
 			}
 		}
-		a := g.args(c, w, m, direct)
+		a := g.args(c, tab, m, direct)
 		a.base, a.dst = unsafe.Pointer(unsafe.SliceData(arena)), unsafe.Pointer(unsafe.SliceData(dst))
 		if direct > 0 {
 			a.spans, a.at = unsafe.Pointer(unsafe.SliceData(spans)), unsafe.Pointer(unsafe.SliceData(at))
@@ -112,7 +173,7 @@ func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena [
 			copy(g.arena[16*m*i:], arena[off:][:l])
 			g.spans[2*i], g.spans[2*i+1] = uint32(16*m*i), l
 		}
-		a := g.args(c, w, m, 16)
+		a := g.args(c, tab, m, 16)
 		a.base, a.spans, a.dst = unsafe.Pointer(&g.arena), unsafe.Pointer(&g.spans), unsafe.Pointer(&g.out)
 		if pairs {
 			for i := range g.at {
@@ -178,7 +239,7 @@ func (c *Cipher) sealBlocksRows(w *Writer, m int, dst, arena []byte, spans, out,
 	}
 	g := longGroups.Get().(*longGroup)
 	defer g.put(m)
-	b := g.args(c, w, m, n)
+	b := g.args(c, textTablesOf(w.form, w.gen), m, n)
 	b.base, b.spans = unsafe.Pointer(unsafe.SliceData(arena)), unsafe.Pointer(&spans[0])
 	b.dst, b.at = unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(&at[0])
 	longTextAVX512((*byte)(unsafe.Pointer(&b)))
@@ -230,7 +291,7 @@ func (c *Cipher) sealMixedRows(w *Writer, dst, arena []byte, spans, out []uint32
 	next, ends := s.starts(n)
 	begins := next
 	sortMixed(s, pairsOf(spans), &next)
-	g := longGroups.Get().(*longGroup)
+	g, tab := longGroups.Get().(*longGroup), textTablesOf(w.form, w.gen)
 	most := 2
 	for m := 1; m <= maxBlocks; m++ {
 		lo, hi := begins[m], next[m]
@@ -248,7 +309,7 @@ func (c *Cipher) sealMixedRows(w *Writer, dst, arena []byte, spans, out []uint32
 		for i := hi; i < ends[m]; i++ {
 			s.gspans[i], s.gat[i] = s.gspans[hi-1], s.gat[hi-1]
 		}
-		a := g.args(c, w, m, int(ends[m]-lo))
+		a := g.args(c, tab, m, int(ends[m]-lo))
 		a.base, a.dst = unsafe.Pointer(unsafe.SliceData(arena)), unsafe.Pointer(unsafe.SliceData(rows))
 		a.spans, a.at = unsafe.Pointer(&s.gspans[lo]), unsafe.Pointer(&s.gat[lo])
 		longTextAVX512((*byte)(unsafe.Pointer(&a)))
@@ -373,7 +434,7 @@ func (c *Cipher) cryptBlocks(m int, msgs []byte, decrypt bool) {
 	}
 	for len(msgs) > 0 {
 		part := msgs[:min(len(msgs), 16*16*m)]
-		a := g.args(c, longTables, m, 16)
+		a := g.args(c, textTablesOf(Hex, 0), m, 16)
 		a.base, a.spans, a.dst = unsafe.Pointer(unsafe.SliceData(part)), unsafe.Pointer(&g.spans), unsafe.Pointer(unsafe.SliceData(part))
 		if len(part) < 16*16*m {
 			copy(g.arena[:], part)

@@ -68,7 +68,7 @@ whole:
 	VBROADCASTI32X4 (R14)(R15*1), Y14
 	VINSERTI32X4    $0x01, (R14)(BP*1), Y14, Y14
 	VINSERTI64X4    $0x01, Y14, Z13, Z13
-	VPSUBB          832(DX), Z13, Z14
+	VPSUBB          640(DX), Z13, Z14
 	VPMAXUB         Z14, Z0, Z0
 	VMOVDQU64       Z13, (R12)
 	VPCLMULQDQ      $0x00, Z11, Z13, Z14
@@ -86,7 +86,7 @@ whole:
 	VBROADCASTI32X4 (R14)(R15*1), Y14
 	VINSERTI32X4    $0x01, (R14)(BP*1), Y14, Y14
 	VINSERTI64X4    $0x01, Y14, Z13, Z13
-	VPSUBB          832(DX), Z13, Z14
+	VPSUBB          640(DX), Z13, Z14
 	VPMAXUB         Z14, Z0, Z0
 	VMOVDQU64       Z13, 64(R12)
 	VPCLMULQDQ      $0x00, Z11, Z13, Z14
@@ -104,7 +104,7 @@ whole:
 	VBROADCASTI32X4 (R14)(R15*1), Y14
 	VINSERTI32X4    $0x01, (R14)(BP*1), Y14, Y14
 	VINSERTI64X4    $0x01, Y14, Z13, Z13
-	VPSUBB          832(DX), Z13, Z14
+	VPSUBB          640(DX), Z13, Z14
 	VPMAXUB         Z14, Z0, Z0
 	VMOVDQU64       Z13, 128(R12)
 	VPCLMULQDQ      $0x00, Z11, Z13, Z14
@@ -122,7 +122,7 @@ whole:
 	VBROADCASTI32X4 (R14)(R15*1), Y14
 	VINSERTI32X4    $0x01, (R14)(BP*1), Y14, Y14
 	VINSERTI64X4    $0x01, Y14, Z13, Z13
-	VPSUBB          832(DX), Z13, Z14
+	VPSUBB          640(DX), Z13, Z14
 	VPMAXUB         Z14, Z0, Z0
 	VMOVDQU64       Z13, 192(R12)
 	VPCLMULQDQ      $0x00, Z11, Z13, Z14
@@ -142,10 +142,10 @@ final:
 	VBROADCASTI32X4 944(CX)(R13*1), Z13
 	MOVQ            80(AX), R13
 	VPBROADCASTB    R13, Z11
-	VMOVDQU64       640(DX), Z14
-	VMOVDQU64       704(DX), Z15
-	VMOVDQU64       768(DX), Z16
-	VMOVDQU64       832(DX), Z17
+	VMOVDQU64       448(DX), Z14
+	VMOVDQU64       512(DX), Z15
+	VMOVDQU64       576(DX), Z16
+	VMOVDQU64       640(DX), Z17
 	MOVL            (R9), R13
 	MOVL            8(R9), R15
 	VBROADCASTI32X4 (R14)(R13*1), Y18
@@ -251,7 +251,7 @@ final:
 	VBROADCASTI32X4 (R11)(R12*1), Y12
 	VINSERTI32X4    $0x01, (R11)(R13*1), Y12, Y12
 	VINSERTI64X4    $0x01, Y12, Z11, Z11
-	VPSUBB          832(DX), Z11, Z12
+	VPSUBB          640(DX), Z11, Z12
 	VPMAXUB         Z12, Z0, Z0
 	MOVL            32(R9), R12
 	MOVL            40(R9), R13
@@ -262,7 +262,7 @@ final:
 	VBROADCASTI32X4 (R11)(R12*1), Y13
 	VINSERTI32X4    $0x01, (R11)(R13*1), Y13, Y13
 	VINSERTI64X4    $0x01, Y13, Z12, Z12
-	VPSUBB          832(DX), Z12, Z13
+	VPSUBB          640(DX), Z12, Z13
 	VPMAXUB         Z13, Z0, Z0
 	MOVL            64(R9), R12
 	MOVL            72(R9), R13
@@ -273,7 +273,7 @@ final:
 	VBROADCASTI32X4 (R11)(R12*1), Y14
 	VINSERTI32X4    $0x01, (R11)(R13*1), Y14, Y14
 	VINSERTI64X4    $0x01, Y14, Z13, Z13
-	VPSUBB          832(DX), Z13, Z14
+	VPSUBB          640(DX), Z13, Z14
 	VPMAXUB         Z14, Z0, Z0
 	MOVL            96(R9), R12
 	MOVL            104(R9), R13
@@ -284,7 +284,7 @@ final:
 	VBROADCASTI32X4 (R11)(R12*1), Y15
 	VINSERTI32X4    $0x01, (R11)(R13*1), Y15, Y15
 	VINSERTI64X4    $0x01, Y15, Z14, Z14
-	VPSUBB          832(DX), Z14, Z15
+	VPSUBB          640(DX), Z14, Z15
 	VPMAXUB         Z15, Z0, Z0
 	VPCLMULQDQ      $0x00, Z1, Z3, Z15
 	VPSHUFD         $0x4e, Z3, Z3
@@ -316,7 +316,8 @@ final:
 	MOVQ            40(AX), R11
 	VMOVDQU64       (DX), Z3
 	VMOVDQU64       128(DX), Z4
-	VMOVDQU64       256(DX), Z5
+	VMOVDQU64       192(DX), Z5
+	KMOVQ           792(DX), K1
 
 head:
 	VBROADCASTI32X4 480(CX), Z6
@@ -342,27 +343,24 @@ head:
 	VMOVDQU64       2048(BX)(R9*1), Z14
 	VPSRLW          $0x01, Z14, Z15
 	VPERMI2B        64(DX), Z3, Z15
-	KMOVQ           1112(DX), K1
-	VMOVDQU64       576(DX), Z16
-	VPERMB          Z16, Z15, K1, Z15
-	VMOVDQA64       Z14, Z16
-	VPMOVB2M        Z14, K1
-	VPERMI2B        192(DX), Z4, Z16
-	VMOVDQA64       Z14, Z14
-	VPERMI2B        320(DX), Z5, Z14
-	VMOVDQU8        Z14, K1, Z16
-	VMOVDQU64       896(DX), Z14
-	VPERMI2B        Z16, Z15, Z14
+	VPSUBB          Z15, Z14, K1, Z14
+	VPERMB          Z4, Z15, Z16
+	VPERMB          Z5, Z14, Z14
+	KMOVQ           784(DX), K2
+	VMOVDQU64       256(DX), Z17
+	VPERMB          Z17, Z15, K2, Z16
+	VMOVDQU64       320(DX), Z15
+	VPERMI2B        Z14, Z16, Z15
 	MOVL            (R10), R12
-	VMOVDQU64       Y14, (R11)(R12*1)
+	VMOVDQU64       Y15, (R11)(R12*1)
 	MOVL            4(R10), R12
-	VEXTRACTI64X4   $0x01, Z14, (R11)(R12*1)
-	VMOVDQU64       960(DX), Z14
-	VPERMI2B        Z16, Z15, Z14
+	VEXTRACTI64X4   $0x01, Z15, (R11)(R12*1)
+	VMOVDQU64       384(DX), Z15
+	VPERMI2B        Z14, Z16, Z15
 	MOVL            8(R10), R12
-	VMOVDQU64       Y14, (R11)(R12*1)
+	VMOVDQU64       Y15, (R11)(R12*1)
 	MOVL            12(R10), R12
-	VEXTRACTI64X4   $0x01, Z14, (R11)(R12*1)
+	VEXTRACTI64X4   $0x01, Z15, (R11)(R12*1)
 	ADDQ            $0x10, R10
 	VBROADCASTI32X4 512(CX), Z14
 	VAESENC         Z14, Z7, Z7
@@ -376,27 +374,24 @@ head:
 	VMOVDQU64       2112(BX)(R9*1), Z14
 	VPSRLW          $0x01, Z14, Z15
 	VPERMI2B        64(DX), Z3, Z15
-	KMOVQ           1112(DX), K1
-	VMOVDQU64       576(DX), Z16
-	VPERMB          Z16, Z15, K1, Z15
-	VMOVDQA64       Z14, Z16
-	VPMOVB2M        Z14, K1
-	VPERMI2B        192(DX), Z4, Z16
-	VMOVDQA64       Z14, Z14
-	VPERMI2B        320(DX), Z5, Z14
-	VMOVDQU8        Z14, K1, Z16
-	VMOVDQU64       896(DX), Z14
-	VPERMI2B        Z16, Z15, Z14
+	VPSUBB          Z15, Z14, K1, Z14
+	VPERMB          Z4, Z15, Z16
+	VPERMB          Z5, Z14, Z14
+	KMOVQ           784(DX), K2
+	VMOVDQU64       256(DX), Z17
+	VPERMB          Z17, Z15, K2, Z16
+	VMOVDQU64       320(DX), Z15
+	VPERMI2B        Z14, Z16, Z15
 	MOVL            (R10), R12
-	VMOVDQU64       Y14, (R11)(R12*1)
+	VMOVDQU64       Y15, (R11)(R12*1)
 	MOVL            4(R10), R12
-	VEXTRACTI64X4   $0x01, Z14, (R11)(R12*1)
-	VMOVDQU64       960(DX), Z14
-	VPERMI2B        Z16, Z15, Z14
+	VEXTRACTI64X4   $0x01, Z15, (R11)(R12*1)
+	VMOVDQU64       384(DX), Z15
+	VPERMI2B        Z14, Z16, Z15
 	MOVL            8(R10), R12
-	VMOVDQU64       Y14, (R11)(R12*1)
+	VMOVDQU64       Y15, (R11)(R12*1)
 	MOVL            12(R10), R12
-	VEXTRACTI64X4   $0x01, Z14, (R11)(R12*1)
+	VEXTRACTI64X4   $0x01, Z15, (R11)(R12*1)
 	ADDQ            $0x10, R10
 	VBROADCASTI32X4 528(CX), Z14
 	VAESENC         Z14, Z7, Z7
@@ -419,27 +414,24 @@ head:
 	VMOVDQU64       2176(BX)(R9*1), Z14
 	VPSRLW          $0x01, Z14, Z15
 	VPERMI2B        64(DX), Z3, Z15
-	KMOVQ           1112(DX), K1
-	VMOVDQU64       576(DX), Z16
-	VPERMB          Z16, Z15, K1, Z15
-	VMOVDQA64       Z14, Z16
-	VPMOVB2M        Z14, K1
-	VPERMI2B        192(DX), Z4, Z16
-	VMOVDQA64       Z14, Z14
-	VPERMI2B        320(DX), Z5, Z14
-	VMOVDQU8        Z14, K1, Z16
-	VMOVDQU64       896(DX), Z14
-	VPERMI2B        Z16, Z15, Z14
+	VPSUBB          Z15, Z14, K1, Z14
+	VPERMB          Z4, Z15, Z16
+	VPERMB          Z5, Z14, Z14
+	KMOVQ           784(DX), K2
+	VMOVDQU64       256(DX), Z17
+	VPERMB          Z17, Z15, K2, Z16
+	VMOVDQU64       320(DX), Z15
+	VPERMI2B        Z14, Z16, Z15
 	MOVL            (R10), R12
-	VMOVDQU64       Y14, (R11)(R12*1)
+	VMOVDQU64       Y15, (R11)(R12*1)
 	MOVL            4(R10), R12
-	VEXTRACTI64X4   $0x01, Z14, (R11)(R12*1)
-	VMOVDQU64       960(DX), Z14
-	VPERMI2B        Z16, Z15, Z14
+	VEXTRACTI64X4   $0x01, Z15, (R11)(R12*1)
+	VMOVDQU64       384(DX), Z15
+	VPERMI2B        Z14, Z16, Z15
 	MOVL            8(R10), R12
-	VMOVDQU64       Y14, (R11)(R12*1)
+	VMOVDQU64       Y15, (R11)(R12*1)
 	MOVL            12(R10), R12
-	VEXTRACTI64X4   $0x01, Z14, (R11)(R12*1)
+	VEXTRACTI64X4   $0x01, Z15, (R11)(R12*1)
 	ADDQ            $0x10, R10
 	VBROADCASTI32X4 560(CX), Z14
 	VAESENC         Z14, Z7, Z7
@@ -453,27 +445,24 @@ head:
 	VMOVDQU64       2240(BX)(R9*1), Z14
 	VPSRLW          $0x01, Z14, Z15
 	VPERMI2B        64(DX), Z3, Z15
-	KMOVQ           1112(DX), K1
-	VMOVDQU64       576(DX), Z16
-	VPERMB          Z16, Z15, K1, Z15
-	VMOVDQA64       Z14, Z16
-	VPMOVB2M        Z14, K1
-	VPERMI2B        192(DX), Z4, Z16
-	VMOVDQA64       Z14, Z14
-	VPERMI2B        320(DX), Z5, Z14
-	VMOVDQU8        Z14, K1, Z16
-	VMOVDQU64       896(DX), Z14
-	VPERMI2B        Z16, Z15, Z14
+	VPSUBB          Z15, Z14, K1, Z14
+	VPERMB          Z4, Z15, Z16
+	VPERMB          Z5, Z14, Z14
+	KMOVQ           784(DX), K2
+	VMOVDQU64       256(DX), Z17
+	VPERMB          Z17, Z15, K2, Z16
+	VMOVDQU64       320(DX), Z15
+	VPERMI2B        Z14, Z16, Z15
 	MOVL            (R10), R12
-	VMOVDQU64       Y14, (R11)(R12*1)
+	VMOVDQU64       Y15, (R11)(R12*1)
 	MOVL            4(R10), R12
-	VEXTRACTI64X4   $0x01, Z14, (R11)(R12*1)
-	VMOVDQU64       960(DX), Z14
-	VPERMI2B        Z16, Z15, Z14
+	VEXTRACTI64X4   $0x01, Z15, (R11)(R12*1)
+	VMOVDQU64       384(DX), Z15
+	VPERMI2B        Z14, Z16, Z15
 	MOVL            8(R10), R12
-	VMOVDQU64       Y14, (R11)(R12*1)
+	VMOVDQU64       Y15, (R11)(R12*1)
 	MOVL            12(R10), R12
-	VEXTRACTI64X4   $0x01, Z14, (R11)(R12*1)
+	VEXTRACTI64X4   $0x01, Z15, (R11)(R12*1)
 	ADDQ            $0x10, R10
 	VBROADCASTI32X4 576(CX), Z14
 	VAESENC         Z14, Z7, Z7
@@ -496,27 +485,24 @@ head:
 	VMOVDQU64       2304(BX)(R9*1), Z14
 	VPSRLW          $0x01, Z14, Z15
 	VPERMI2B        64(DX), Z3, Z15
-	KMOVQ           1112(DX), K1
-	VMOVDQU64       576(DX), Z16
-	VPERMB          Z16, Z15, K1, Z15
-	VMOVDQA64       Z14, Z16
-	VPMOVB2M        Z14, K1
-	VPERMI2B        192(DX), Z4, Z16
-	VMOVDQA64       Z14, Z14
-	VPERMI2B        320(DX), Z5, Z14
-	VMOVDQU8        Z14, K1, Z16
-	VMOVDQU64       896(DX), Z14
-	VPERMI2B        Z16, Z15, Z14
+	VPSUBB          Z15, Z14, K1, Z14
+	VPERMB          Z4, Z15, Z16
+	VPERMB          Z5, Z14, Z14
+	KMOVQ           784(DX), K2
+	VMOVDQU64       256(DX), Z17
+	VPERMB          Z17, Z15, K2, Z16
+	VMOVDQU64       320(DX), Z15
+	VPERMI2B        Z14, Z16, Z15
 	MOVL            (R10), R12
-	VMOVDQU64       Y14, (R11)(R12*1)
+	VMOVDQU64       Y15, (R11)(R12*1)
 	MOVL            4(R10), R12
-	VEXTRACTI64X4   $0x01, Z14, (R11)(R12*1)
-	VMOVDQU64       960(DX), Z14
-	VPERMI2B        Z16, Z15, Z14
+	VEXTRACTI64X4   $0x01, Z15, (R11)(R12*1)
+	VMOVDQU64       384(DX), Z15
+	VPERMI2B        Z14, Z16, Z15
 	MOVL            8(R10), R12
-	VMOVDQU64       Y14, (R11)(R12*1)
+	VMOVDQU64       Y15, (R11)(R12*1)
 	MOVL            12(R10), R12
-	VEXTRACTI64X4   $0x01, Z14, (R11)(R12*1)
+	VEXTRACTI64X4   $0x01, Z15, (R11)(R12*1)
 	ADDQ            $0x10, R10
 	VBROADCASTI32X4 608(CX), Z14
 	VAESENC         Z14, Z7, Z7
@@ -530,27 +516,24 @@ head:
 	VMOVDQU64       2368(BX)(R9*1), Z14
 	VPSRLW          $0x01, Z14, Z15
 	VPERMI2B        64(DX), Z3, Z15
-	KMOVQ           1112(DX), K1
-	VMOVDQU64       576(DX), Z16
-	VPERMB          Z16, Z15, K1, Z15
-	VMOVDQA64       Z14, Z16
-	VPMOVB2M        Z14, K1
-	VPERMI2B        192(DX), Z4, Z16
-	VMOVDQA64       Z14, Z14
-	VPERMI2B        320(DX), Z5, Z14
-	VMOVDQU8        Z14, K1, Z16
-	VMOVDQU64       896(DX), Z14
-	VPERMI2B        Z16, Z15, Z14
+	VPSUBB          Z15, Z14, K1, Z14
+	VPERMB          Z4, Z15, Z16
+	VPERMB          Z5, Z14, Z14
+	KMOVQ           784(DX), K2
+	VMOVDQU64       256(DX), Z17
+	VPERMB          Z17, Z15, K2, Z16
+	VMOVDQU64       320(DX), Z15
+	VPERMI2B        Z14, Z16, Z15
 	MOVL            (R10), R12
-	VMOVDQU64       Y14, (R11)(R12*1)
+	VMOVDQU64       Y15, (R11)(R12*1)
 	MOVL            4(R10), R12
-	VEXTRACTI64X4   $0x01, Z14, (R11)(R12*1)
-	VMOVDQU64       960(DX), Z14
-	VPERMI2B        Z16, Z15, Z14
+	VEXTRACTI64X4   $0x01, Z15, (R11)(R12*1)
+	VMOVDQU64       384(DX), Z15
+	VPERMI2B        Z14, Z16, Z15
 	MOVL            8(R10), R12
-	VMOVDQU64       Y14, (R11)(R12*1)
+	VMOVDQU64       Y15, (R11)(R12*1)
 	MOVL            12(R10), R12
-	VEXTRACTI64X4   $0x01, Z14, (R11)(R12*1)
+	VEXTRACTI64X4   $0x01, Z15, (R11)(R12*1)
 	ADDQ            $0x10, R10
 	VBROADCASTI32X4 624(CX), Z14
 	VAESENC         Z14, Z7, Z7
@@ -573,27 +556,24 @@ head:
 	VMOVDQU64       2432(BX)(R9*1), Z14
 	VPSRLW          $0x01, Z14, Z15
 	VPERMI2B        64(DX), Z3, Z15
-	KMOVQ           1112(DX), K1
-	VMOVDQU64       576(DX), Z16
-	VPERMB          Z16, Z15, K1, Z15
-	VMOVDQA64       Z14, Z16
-	VPMOVB2M        Z14, K1
-	VPERMI2B        192(DX), Z4, Z16
-	VMOVDQA64       Z14, Z14
-	VPERMI2B        320(DX), Z5, Z14
-	VMOVDQU8        Z14, K1, Z16
-	VMOVDQU64       896(DX), Z14
-	VPERMI2B        Z16, Z15, Z14
+	VPSUBB          Z15, Z14, K1, Z14
+	VPERMB          Z4, Z15, Z16
+	VPERMB          Z5, Z14, Z14
+	KMOVQ           784(DX), K2
+	VMOVDQU64       256(DX), Z17
+	VPERMB          Z17, Z15, K2, Z16
+	VMOVDQU64       320(DX), Z15
+	VPERMI2B        Z14, Z16, Z15
 	MOVL            (R10), R12
-	VMOVDQU64       Y14, (R11)(R12*1)
+	VMOVDQU64       Y15, (R11)(R12*1)
 	MOVL            4(R10), R12
-	VEXTRACTI64X4   $0x01, Z14, (R11)(R12*1)
-	VMOVDQU64       960(DX), Z14
-	VPERMI2B        Z16, Z15, Z14
+	VEXTRACTI64X4   $0x01, Z15, (R11)(R12*1)
+	VMOVDQU64       384(DX), Z15
+	VPERMI2B        Z14, Z16, Z15
 	MOVL            8(R10), R12
-	VMOVDQU64       Y14, (R11)(R12*1)
+	VMOVDQU64       Y15, (R11)(R12*1)
 	MOVL            12(R10), R12
-	VEXTRACTI64X4   $0x01, Z14, (R11)(R12*1)
+	VEXTRACTI64X4   $0x01, Z15, (R11)(R12*1)
 	ADDQ            $0x10, R10
 	VBROADCASTI32X4 656(CX), Z14
 	VAESENC         Z14, Z7, Z7
@@ -607,27 +587,24 @@ head:
 	VMOVDQU64       2496(BX)(R9*1), Z14
 	VPSRLW          $0x01, Z14, Z15
 	VPERMI2B        64(DX), Z3, Z15
-	KMOVQ           1112(DX), K1
-	VMOVDQU64       576(DX), Z16
-	VPERMB          Z16, Z15, K1, Z15
-	VMOVDQA64       Z14, Z16
-	VPMOVB2M        Z14, K1
-	VPERMI2B        192(DX), Z4, Z16
-	VMOVDQA64       Z14, Z14
-	VPERMI2B        320(DX), Z5, Z14
-	VMOVDQU8        Z14, K1, Z16
-	VMOVDQU64       896(DX), Z14
-	VPERMI2B        Z16, Z15, Z14
+	VPSUBB          Z15, Z14, K1, Z14
+	VPERMB          Z4, Z15, Z16
+	VPERMB          Z5, Z14, Z14
+	KMOVQ           784(DX), K2
+	VMOVDQU64       256(DX), Z17
+	VPERMB          Z17, Z15, K2, Z16
+	VMOVDQU64       320(DX), Z15
+	VPERMI2B        Z14, Z16, Z15
 	MOVL            (R10), R12
-	VMOVDQU64       Y14, (R11)(R12*1)
+	VMOVDQU64       Y15, (R11)(R12*1)
 	MOVL            4(R10), R12
-	VEXTRACTI64X4   $0x01, Z14, (R11)(R12*1)
-	VMOVDQU64       960(DX), Z14
-	VPERMI2B        Z16, Z15, Z14
+	VEXTRACTI64X4   $0x01, Z15, (R11)(R12*1)
+	VMOVDQU64       384(DX), Z15
+	VPERMI2B        Z14, Z16, Z15
 	MOVL            8(R10), R12
-	VMOVDQU64       Y14, (R11)(R12*1)
+	VMOVDQU64       Y15, (R11)(R12*1)
 	MOVL            12(R10), R12
-	VEXTRACTI64X4   $0x01, Z14, (R11)(R12*1)
+	VEXTRACTI64X4   $0x01, Z15, (R11)(R12*1)
 	ADDQ            $0x10, R10
 	VBROADCASTI32X4 672(CX), Z14
 	VAESENC         Z14, Z7, Z7
@@ -828,27 +805,24 @@ more:
 	VMOVDQU64     2048(BX)(R9*1), Z6
 	VPSRLW        $0x01, Z6, Z7
 	VPERMI2B      64(DX), Z3, Z7
-	KMOVQ         1112(DX), K1
-	VMOVDQU64     576(DX), Z8
-	VPERMB        Z8, Z7, K1, Z7
-	VMOVDQA64     Z6, Z8
-	VPMOVB2M      Z6, K1
-	VPERMI2B      192(DX), Z4, Z8
-	VMOVDQA64     Z6, Z6
-	VPERMI2B      320(DX), Z5, Z6
-	VMOVDQU8      Z6, K1, Z8
-	VMOVDQU64     896(DX), Z6
-	VPERMI2B      Z8, Z7, Z6
+	VPSUBB        Z7, Z6, K1, Z6
+	VPERMB        Z4, Z7, Z8
+	VPERMB        Z5, Z6, Z6
+	KMOVQ         784(DX), K2
+	VMOVDQU64     256(DX), Z9
+	VPERMB        Z9, Z7, K2, Z8
+	VMOVDQU64     320(DX), Z7
+	VPERMI2B      Z6, Z8, Z7
 	MOVL          (R10), R12
-	VMOVDQU64     Y6, (R11)(R12*1)
+	VMOVDQU64     Y7, (R11)(R12*1)
 	MOVL          4(R10), R12
-	VEXTRACTI64X4 $0x01, Z6, (R11)(R12*1)
-	VMOVDQU64     960(DX), Z6
-	VPERMI2B      Z8, Z7, Z6
+	VEXTRACTI64X4 $0x01, Z7, (R11)(R12*1)
+	VMOVDQU64     384(DX), Z7
+	VPERMI2B      Z6, Z8, Z7
 	MOVL          8(R10), R12
-	VMOVDQU64     Y6, (R11)(R12*1)
+	VMOVDQU64     Y7, (R11)(R12*1)
 	MOVL          12(R10), R12
-	VEXTRACTI64X4 $0x01, Z6, (R11)(R12*1)
+	VEXTRACTI64X4 $0x01, Z7, (R11)(R12*1)
 	ADDQ          $0x10, R10
 	ADDQ          $0x40, R9
 	JMP           more
@@ -863,7 +837,8 @@ begin:
 	XORQ      R14, R14
 	VMOVDQU64 (DX), Z4
 	VMOVDQU64 128(DX), Z5
-	VMOVDQU64 256(DX), Z6
+	VMOVDQU64 192(DX), Z6
+	KMOVQ     792(DX), K1
 	VPXORQ    Z8, Z8, Z8
 	VPXORQ    Z10, Z10, Z10
 	VPXORQ    Z12, Z12, Z12
@@ -874,7 +849,7 @@ begin:
 	VPXORQ    Z22, Z22, Z22
 
 stream:
-	VBROADCASTI32X4 1136(DX), Z7
+	VBROADCASTI32X4 768(DX), Z7
 	VPADDQ          Z7, Z3, Z3
 	XORQ            R10, R10
 	MOVQ            48(AX), R12
@@ -905,24 +880,21 @@ streams:
 	VAESENC         Z23, Z21, Z21
 	VPSRLW          $0x01, Z8, Z23
 	VPERMI2B        64(DX), Z4, Z23
-	VMOVDQA64       Z8, Z24
-	VPMOVB2M        Z8, K1
-	VPERMI2B        192(DX), Z5, Z24
-	VMOVDQA64       Z8, Z8
-	VPERMI2B        320(DX), Z6, Z8
-	VMOVDQU8        Z8, K1, Z24
-	VMOVDQU64       896(DX), Z8
-	VPERMI2B        Z24, Z23, Z8
+	VPSUBB          Z23, Z8, K1, Z8
+	VPERMB          Z5, Z23, Z23
+	VPERMB          Z6, Z8, Z8
+	VMOVDQU64       320(DX), Z24
+	VPERMI2B        Z8, Z23, Z24
 	MOVL            (R14), R15
-	VMOVDQU64       Y8, (DI)(R15*1)
+	VMOVDQU64       Y24, (DI)(R15*1)
 	MOVL            4(R14), R15
-	VEXTRACTI64X4   $0x01, Z8, (DI)(R15*1)
-	VMOVDQU64       960(DX), Z8
-	VPERMI2B        Z24, Z23, Z8
+	VEXTRACTI64X4   $0x01, Z24, (DI)(R15*1)
+	VMOVDQU64       384(DX), Z24
+	VPERMI2B        Z8, Z23, Z24
 	MOVL            8(R14), R15
-	VMOVDQU64       Y8, (DI)(R15*1)
+	VMOVDQU64       Y24, (DI)(R15*1)
 	MOVL            12(R14), R15
-	VEXTRACTI64X4   $0x01, Z8, (DI)(R15*1)
+	VEXTRACTI64X4   $0x01, Z24, (DI)(R15*1)
 	ADDQ            $0x10, R14
 	VBROADCASTI32X4 512(CX), Z8
 	VAESENC         Z8, Z7, Z7
@@ -935,24 +907,21 @@ streams:
 	VAESENC         Z8, Z21, Z21
 	VPSRLW          $0x01, Z10, Z8
 	VPERMI2B        64(DX), Z4, Z8
-	VMOVDQA64       Z10, Z23
-	VPMOVB2M        Z10, K1
-	VPERMI2B        192(DX), Z5, Z23
-	VMOVDQA64       Z10, Z10
-	VPERMI2B        320(DX), Z6, Z10
-	VMOVDQU8        Z10, K1, Z23
-	VMOVDQU64       896(DX), Z10
-	VPERMI2B        Z23, Z8, Z10
+	VPSUBB          Z8, Z10, K1, Z10
+	VPERMB          Z5, Z8, Z8
+	VPERMB          Z6, Z10, Z10
+	VMOVDQU64       320(DX), Z23
+	VPERMI2B        Z10, Z8, Z23
 	MOVL            (R14), R15
-	VMOVDQU64       Y10, (DI)(R15*1)
+	VMOVDQU64       Y23, (DI)(R15*1)
 	MOVL            4(R14), R15
-	VEXTRACTI64X4   $0x01, Z10, (DI)(R15*1)
-	VMOVDQU64       960(DX), Z10
-	VPERMI2B        Z23, Z8, Z10
+	VEXTRACTI64X4   $0x01, Z23, (DI)(R15*1)
+	VMOVDQU64       384(DX), Z23
+	VPERMI2B        Z10, Z8, Z23
 	MOVL            8(R14), R15
-	VMOVDQU64       Y10, (DI)(R15*1)
+	VMOVDQU64       Y23, (DI)(R15*1)
 	MOVL            12(R14), R15
-	VEXTRACTI64X4   $0x01, Z10, (DI)(R15*1)
+	VEXTRACTI64X4   $0x01, Z23, (DI)(R15*1)
 	ADDQ            $0x10, R14
 	VBROADCASTI32X4 528(CX), Z8
 	VAESENC         Z8, Z7, Z7
@@ -974,19 +943,16 @@ streams:
 	VAESENC         Z8, Z21, Z21
 	VPSRLW          $0x01, Z12, Z8
 	VPERMI2B        64(DX), Z4, Z8
-	VMOVDQA64       Z12, Z10
-	VPMOVB2M        Z12, K1
-	VPERMI2B        192(DX), Z5, Z10
-	VMOVDQA64       Z12, Z12
-	VPERMI2B        320(DX), Z6, Z12
-	VMOVDQU8        Z12, K1, Z10
-	VMOVDQU64       896(DX), Z12
+	VPSUBB          Z8, Z12, K1, Z12
+	VPERMB          Z5, Z8, Z8
+	VPERMB          Z6, Z12, Z10
+	VMOVDQU64       320(DX), Z12
 	VPERMI2B        Z10, Z8, Z12
 	MOVL            (R14), R15
 	VMOVDQU64       Y12, (DI)(R15*1)
 	MOVL            4(R14), R15
 	VEXTRACTI64X4   $0x01, Z12, (DI)(R15*1)
-	VMOVDQU64       960(DX), Z12
+	VMOVDQU64       384(DX), Z12
 	VPERMI2B        Z10, Z8, Z12
 	MOVL            8(R14), R15
 	VMOVDQU64       Y12, (DI)(R15*1)
@@ -1004,19 +970,16 @@ streams:
 	VAESENC         Z8, Z21, Z21
 	VPSRLW          $0x01, Z14, Z8
 	VPERMI2B        64(DX), Z4, Z8
-	VMOVDQA64       Z14, Z10
-	VPMOVB2M        Z14, K1
-	VPERMI2B        192(DX), Z5, Z10
-	VMOVDQA64       Z14, Z12
-	VPERMI2B        320(DX), Z6, Z12
-	VMOVDQU8        Z12, K1, Z10
-	VMOVDQU64       896(DX), Z12
+	VPSUBB          Z8, Z14, K1, Z14
+	VPERMB          Z5, Z8, Z8
+	VPERMB          Z6, Z14, Z10
+	VMOVDQU64       320(DX), Z12
 	VPERMI2B        Z10, Z8, Z12
 	MOVL            (R14), R15
 	VMOVDQU64       Y12, (DI)(R15*1)
 	MOVL            4(R14), R15
 	VEXTRACTI64X4   $0x01, Z12, (DI)(R15*1)
-	VMOVDQU64       960(DX), Z12
+	VMOVDQU64       384(DX), Z12
 	VPERMI2B        Z10, Z8, Z12
 	MOVL            8(R14), R15
 	VMOVDQU64       Y12, (DI)(R15*1)
@@ -1043,19 +1006,16 @@ streams:
 	VAESENC         Z8, Z21, Z21
 	VPSRLW          $0x01, Z16, Z8
 	VPERMI2B        64(DX), Z4, Z8
-	VMOVDQA64       Z16, Z10
-	VPMOVB2M        Z16, K1
-	VPERMI2B        192(DX), Z5, Z10
-	VMOVDQA64       Z16, Z12
-	VPERMI2B        320(DX), Z6, Z12
-	VMOVDQU8        Z12, K1, Z10
-	VMOVDQU64       896(DX), Z12
+	VPSUBB          Z8, Z16, K1, Z16
+	VPERMB          Z5, Z8, Z8
+	VPERMB          Z6, Z16, Z10
+	VMOVDQU64       320(DX), Z12
 	VPERMI2B        Z10, Z8, Z12
 	MOVL            (R8), R14
 	VMOVDQU64       Y12, (DI)(R14*1)
 	MOVL            4(R8), R14
 	VEXTRACTI64X4   $0x01, Z12, (DI)(R14*1)
-	VMOVDQU64       960(DX), Z12
+	VMOVDQU64       384(DX), Z12
 	VPERMI2B        Z10, Z8, Z12
 	MOVL            8(R8), R14
 	VMOVDQU64       Y12, (DI)(R14*1)
@@ -1073,19 +1033,16 @@ streams:
 	VAESENC         Z8, Z21, Z21
 	VPSRLW          $0x01, Z18, Z8
 	VPERMI2B        64(DX), Z4, Z8
-	VMOVDQA64       Z18, Z10
-	VPMOVB2M        Z18, K1
-	VPERMI2B        192(DX), Z5, Z10
-	VMOVDQA64       Z18, Z12
-	VPERMI2B        320(DX), Z6, Z12
-	VMOVDQU8        Z12, K1, Z10
-	VMOVDQU64       896(DX), Z12
+	VPSUBB          Z8, Z18, K1, Z18
+	VPERMB          Z5, Z8, Z8
+	VPERMB          Z6, Z18, Z10
+	VMOVDQU64       320(DX), Z12
 	VPERMI2B        Z10, Z8, Z12
 	MOVL            (R8), R14
 	VMOVDQU64       Y12, (DI)(R14*1)
 	MOVL            4(R8), R14
 	VEXTRACTI64X4   $0x01, Z12, (DI)(R14*1)
-	VMOVDQU64       960(DX), Z12
+	VMOVDQU64       384(DX), Z12
 	VPERMI2B        Z10, Z8, Z12
 	MOVL            8(R8), R14
 	VMOVDQU64       Y12, (DI)(R14*1)
@@ -1112,19 +1069,16 @@ streams:
 	VAESENC         Z8, Z21, Z21
 	VPSRLW          $0x01, Z20, Z8
 	VPERMI2B        64(DX), Z4, Z8
-	VMOVDQA64       Z20, Z10
-	VPMOVB2M        Z20, K1
-	VPERMI2B        192(DX), Z5, Z10
-	VMOVDQA64       Z20, Z12
-	VPERMI2B        320(DX), Z6, Z12
-	VMOVDQU8        Z12, K1, Z10
-	VMOVDQU64       896(DX), Z12
+	VPSUBB          Z8, Z20, K1, Z20
+	VPERMB          Z5, Z8, Z8
+	VPERMB          Z6, Z20, Z10
+	VMOVDQU64       320(DX), Z12
 	VPERMI2B        Z10, Z8, Z12
 	MOVL            (R8), R14
 	VMOVDQU64       Y12, (DI)(R14*1)
 	MOVL            4(R8), R14
 	VEXTRACTI64X4   $0x01, Z12, (DI)(R14*1)
-	VMOVDQU64       960(DX), Z12
+	VMOVDQU64       384(DX), Z12
 	VPERMI2B        Z10, Z8, Z12
 	MOVL            8(R8), R14
 	VMOVDQU64       Y12, (DI)(R14*1)
@@ -1142,19 +1096,16 @@ streams:
 	VAESENC         Z8, Z21, Z21
 	VPSRLW          $0x01, Z22, Z8
 	VPERMI2B        64(DX), Z4, Z8
-	VMOVDQA64       Z22, Z10
-	VPMOVB2M        Z22, K1
-	VPERMI2B        192(DX), Z5, Z10
-	VMOVDQA64       Z22, Z12
-	VPERMI2B        320(DX), Z6, Z12
-	VMOVDQU8        Z12, K1, Z10
-	VMOVDQU64       896(DX), Z12
+	VPSUBB          Z8, Z22, K1, Z22
+	VPERMB          Z5, Z8, Z8
+	VPERMB          Z6, Z22, Z10
+	VMOVDQU64       320(DX), Z12
 	VPERMI2B        Z10, Z8, Z12
 	MOVL            (R8), R14
 	VMOVDQU64       Y12, (DI)(R14*1)
 	MOVL            4(R8), R14
 	VEXTRACTI64X4   $0x01, Z12, (DI)(R14*1)
-	VMOVDQU64       960(DX), Z12
+	VMOVDQU64       384(DX), Z12
 	VPERMI2B        Z10, Z8, Z12
 	MOVL            8(R8), R14
 	VMOVDQU64       Y12, (DI)(R14*1)
@@ -1221,19 +1172,16 @@ written:
 	JNE             stream
 	VPSRLW          $0x01, Z8, Z3
 	VPERMI2B        64(DX), Z4, Z3
-	VMOVDQA64       Z8, Z7
-	VPMOVB2M        Z8, K1
-	VPERMI2B        192(DX), Z5, Z7
-	VMOVDQA64       Z8, Z8
-	VPERMI2B        320(DX), Z6, Z8
-	VMOVDQU8        Z8, K1, Z7
-	VMOVDQU64       896(DX), Z8
+	VPSUBB          Z3, Z8, K1, Z8
+	VPERMB          Z5, Z3, Z3
+	VPERMB          Z6, Z8, Z7
+	VMOVDQU64       320(DX), Z8
 	VPERMI2B        Z7, Z3, Z8
 	MOVL            (R14), R9
 	VMOVDQU64       Y8, (DI)(R9*1)
 	MOVL            4(R14), R9
 	VEXTRACTI64X4   $0x01, Z8, (DI)(R9*1)
-	VMOVDQU64       960(DX), Z8
+	VMOVDQU64       384(DX), Z8
 	VPERMI2B        Z7, Z3, Z8
 	MOVL            8(R14), R9
 	VMOVDQU64       Y8, (DI)(R9*1)
@@ -1242,19 +1190,16 @@ written:
 	ADDQ            $0x10, R14
 	VPSRLW          $0x01, Z10, Z3
 	VPERMI2B        64(DX), Z4, Z3
-	VMOVDQA64       Z10, Z7
-	VPMOVB2M        Z10, K1
-	VPERMI2B        192(DX), Z5, Z7
-	VMOVDQA64       Z10, Z8
-	VPERMI2B        320(DX), Z6, Z8
-	VMOVDQU8        Z8, K1, Z7
-	VMOVDQU64       896(DX), Z8
+	VPSUBB          Z3, Z10, K1, Z10
+	VPERMB          Z5, Z3, Z3
+	VPERMB          Z6, Z10, Z7
+	VMOVDQU64       320(DX), Z8
 	VPERMI2B        Z7, Z3, Z8
 	MOVL            (R14), R9
 	VMOVDQU64       Y8, (DI)(R9*1)
 	MOVL            4(R14), R9
 	VEXTRACTI64X4   $0x01, Z8, (DI)(R9*1)
-	VMOVDQU64       960(DX), Z8
+	VMOVDQU64       384(DX), Z8
 	VPERMI2B        Z7, Z3, Z8
 	MOVL            8(R14), R9
 	VMOVDQU64       Y8, (DI)(R9*1)
@@ -1263,19 +1208,16 @@ written:
 	ADDQ            $0x10, R14
 	VPSRLW          $0x01, Z12, Z3
 	VPERMI2B        64(DX), Z4, Z3
-	VMOVDQA64       Z12, Z7
-	VPMOVB2M        Z12, K1
-	VPERMI2B        192(DX), Z5, Z7
-	VMOVDQA64       Z12, Z8
-	VPERMI2B        320(DX), Z6, Z8
-	VMOVDQU8        Z8, K1, Z7
-	VMOVDQU64       896(DX), Z8
+	VPSUBB          Z3, Z12, K1, Z12
+	VPERMB          Z5, Z3, Z3
+	VPERMB          Z6, Z12, Z7
+	VMOVDQU64       320(DX), Z8
 	VPERMI2B        Z7, Z3, Z8
 	MOVL            (R14), R9
 	VMOVDQU64       Y8, (DI)(R9*1)
 	MOVL            4(R14), R9
 	VEXTRACTI64X4   $0x01, Z8, (DI)(R9*1)
-	VMOVDQU64       960(DX), Z8
+	VMOVDQU64       384(DX), Z8
 	VPERMI2B        Z7, Z3, Z8
 	MOVL            8(R14), R9
 	VMOVDQU64       Y8, (DI)(R9*1)
@@ -1284,19 +1226,16 @@ written:
 	ADDQ            $0x10, R14
 	VPSRLW          $0x01, Z14, Z3
 	VPERMI2B        64(DX), Z4, Z3
-	VMOVDQA64       Z14, Z7
-	VPMOVB2M        Z14, K1
-	VPERMI2B        192(DX), Z5, Z7
-	VMOVDQA64       Z14, Z8
-	VPERMI2B        320(DX), Z6, Z8
-	VMOVDQU8        Z8, K1, Z7
-	VMOVDQU64       896(DX), Z8
+	VPSUBB          Z3, Z14, K1, Z14
+	VPERMB          Z5, Z3, Z3
+	VPERMB          Z6, Z14, Z7
+	VMOVDQU64       320(DX), Z8
 	VPERMI2B        Z7, Z3, Z8
 	MOVL            (R14), R9
 	VMOVDQU64       Y8, (DI)(R9*1)
 	MOVL            4(R14), R9
 	VEXTRACTI64X4   $0x01, Z8, (DI)(R9*1)
-	VMOVDQU64       960(DX), Z8
+	VMOVDQU64       384(DX), Z8
 	VPERMI2B        Z7, Z3, Z8
 	MOVL            8(R14), R9
 	VMOVDQU64       Y8, (DI)(R9*1)
@@ -1305,19 +1244,16 @@ written:
 	ADDQ            $0x10, R14
 	VPSRLW          $0x01, Z16, Z3
 	VPERMI2B        64(DX), Z4, Z3
-	VMOVDQA64       Z16, Z7
-	VPMOVB2M        Z16, K1
-	VPERMI2B        192(DX), Z5, Z7
-	VMOVDQA64       Z16, Z8
-	VPERMI2B        320(DX), Z6, Z8
-	VMOVDQU8        Z8, K1, Z7
-	VMOVDQU64       896(DX), Z8
+	VPSUBB          Z3, Z16, K1, Z16
+	VPERMB          Z5, Z3, Z3
+	VPERMB          Z6, Z16, Z7
+	VMOVDQU64       320(DX), Z8
 	VPERMI2B        Z7, Z3, Z8
 	MOVL            (R8), R9
 	VMOVDQU64       Y8, (DI)(R9*1)
 	MOVL            4(R8), R9
 	VEXTRACTI64X4   $0x01, Z8, (DI)(R9*1)
-	VMOVDQU64       960(DX), Z8
+	VMOVDQU64       384(DX), Z8
 	VPERMI2B        Z7, Z3, Z8
 	MOVL            8(R8), R9
 	VMOVDQU64       Y8, (DI)(R9*1)
@@ -1326,19 +1262,16 @@ written:
 	ADDQ            $0x10, R8
 	VPSRLW          $0x01, Z18, Z3
 	VPERMI2B        64(DX), Z4, Z3
-	VMOVDQA64       Z18, Z7
-	VPMOVB2M        Z18, K1
-	VPERMI2B        192(DX), Z5, Z7
-	VMOVDQA64       Z18, Z8
-	VPERMI2B        320(DX), Z6, Z8
-	VMOVDQU8        Z8, K1, Z7
-	VMOVDQU64       896(DX), Z8
+	VPSUBB          Z3, Z18, K1, Z18
+	VPERMB          Z5, Z3, Z3
+	VPERMB          Z6, Z18, Z7
+	VMOVDQU64       320(DX), Z8
 	VPERMI2B        Z7, Z3, Z8
 	MOVL            (R8), R9
 	VMOVDQU64       Y8, (DI)(R9*1)
 	MOVL            4(R8), R9
 	VEXTRACTI64X4   $0x01, Z8, (DI)(R9*1)
-	VMOVDQU64       960(DX), Z8
+	VMOVDQU64       384(DX), Z8
 	VPERMI2B        Z7, Z3, Z8
 	MOVL            8(R8), R9
 	VMOVDQU64       Y8, (DI)(R9*1)
@@ -1347,19 +1280,16 @@ written:
 	ADDQ            $0x10, R8
 	VPSRLW          $0x01, Z20, Z3
 	VPERMI2B        64(DX), Z4, Z3
-	VMOVDQA64       Z20, Z7
-	VPMOVB2M        Z20, K1
-	VPERMI2B        192(DX), Z5, Z7
-	VMOVDQA64       Z20, Z8
-	VPERMI2B        320(DX), Z6, Z8
-	VMOVDQU8        Z8, K1, Z7
-	VMOVDQU64       896(DX), Z8
+	VPSUBB          Z3, Z20, K1, Z20
+	VPERMB          Z5, Z3, Z3
+	VPERMB          Z6, Z20, Z7
+	VMOVDQU64       320(DX), Z8
 	VPERMI2B        Z7, Z3, Z8
 	MOVL            (R8), R9
 	VMOVDQU64       Y8, (DI)(R9*1)
 	MOVL            4(R8), R9
 	VEXTRACTI64X4   $0x01, Z8, (DI)(R9*1)
-	VMOVDQU64       960(DX), Z8
+	VMOVDQU64       384(DX), Z8
 	VPERMI2B        Z7, Z3, Z8
 	MOVL            8(R8), R9
 	VMOVDQU64       Y8, (DI)(R9*1)
@@ -1368,19 +1298,16 @@ written:
 	ADDQ            $0x10, R8
 	VPSRLW          $0x01, Z22, Z3
 	VPERMI2B        64(DX), Z4, Z3
-	VMOVDQA64       Z22, Z4
-	VPMOVB2M        Z22, K1
-	VPERMI2B        192(DX), Z5, Z4
-	VMOVDQA64       Z22, Z5
-	VPERMI2B        320(DX), Z6, Z5
-	VMOVDQU8        Z5, K1, Z4
-	VMOVDQU64       896(DX), Z5
+	VPSUBB          Z3, Z22, K1, Z22
+	VPERMB          Z5, Z3, Z3
+	VPERMB          Z6, Z22, Z4
+	VMOVDQU64       320(DX), Z5
 	VPERMI2B        Z4, Z3, Z5
 	MOVL            (R8), R9
 	VMOVDQU64       Y5, (DI)(R9*1)
 	MOVL            4(R8), R9
 	VEXTRACTI64X4   $0x01, Z5, (DI)(R9*1)
-	VMOVDQU64       960(DX), Z5
+	VMOVDQU64       384(DX), Z5
 	VPERMI2B        Z4, Z3, Z5
 	MOVL            8(R8), R9
 	VMOVDQU64       Y5, (DI)(R9*1)
@@ -1620,39 +1547,37 @@ tailed:
 	MOVQ       40(AX), DI
 	VMOVDQU64  (DX), Z1
 	VMOVDQU64  128(DX), Z2
-	VMOVDQU64  256(DX), Z3
+	VMOVDQU64  192(DX), Z3
+	KMOVQ      792(DX), K1
 	LEAQ       2048(BX), BX
 
 end:
 	VMOVDQU64     (BX), Z4
 	VPSRLW        $0x01, Z4, Z5
 	VPERMI2B      64(DX), Z1, Z5
-	KMOVQ         1112(DX), K1
-	VMOVDQU64     576(DX), Z6
-	VPERMB        Z6, Z5, K1, Z5
-	VMOVDQA64     Z4, Z6
-	VPMOVB2M      Z4, K1
-	VPERMI2B      192(DX), Z2, Z6
-	VMOVDQA64     Z4, Z4
-	VPERMI2B      320(DX), Z3, Z4
-	VMOVDQU8      Z4, K1, Z6
-	VMOVDQU64     896(DX), Z4
-	VPERMI2B      Z6, Z5, Z4
+	VPSUBB        Z5, Z4, K1, Z4
+	VPERMB        Z2, Z5, Z6
+	VPERMB        Z3, Z4, Z4
+	KMOVQ         784(DX), K2
+	VMOVDQU64     256(DX), Z7
+	VPERMB        Z7, Z5, K2, Z6
+	VMOVDQU64     320(DX), Z5
+	VPERMI2B      Z4, Z6, Z5
 	MOVL          (CX), R8
-	VMOVDQU64     Y4, (DI)(R8*1)
+	VMOVDQU64     Y5, (DI)(R8*1)
 	MOVL          4(CX), R8
-	VEXTRACTI64X4 $0x01, Z4, (DI)(R8*1)
-	VMOVDQU64     960(DX), Z4
-	VPERMI2B      Z6, Z5, Z4
+	VEXTRACTI64X4 $0x01, Z5, (DI)(R8*1)
+	VMOVDQU64     384(DX), Z5
+	VPERMI2B      Z4, Z6, Z5
 	MOVL          8(CX), R8
-	VMOVDQU64     Y4, (DI)(R8*1)
+	VMOVDQU64     Y5, (DI)(R8*1)
 	MOVL          12(CX), R8
-	VEXTRACTI64X4 $0x01, Z4, (DI)(R8*1)
+	VEXTRACTI64X4 $0x01, Z5, (DI)(R8*1)
 	ADDQ          $0x10, CX
 	ADDQ          $0x40, BX
 	SUBQ          $0x04, SI
 	JNE           end
-	VPCMPUB       $0x06, 1152(DX), Z0, K1
+	VPCMPUB       $0x06, 704(DX), Z0, K1
 	KMOVQ         K1, CX
 	MOVQ          CX, 72(AX)
 	VZEROUPPER

@@ -51,19 +51,21 @@ const (
 	sLow  = 1264
 )
 
-// Offsets in encTables: see one.go.
+// Offsets in the Go struct textTables.
 const (
-	tPrefix = 0
-	tSuffix = 128
-	tMark   = 576
-	tLen    = 640
-	tLane   = 704
-	t16     = 768
-	t20     = 832
-	t5E     = 1152 // 64: greatest byte of text less 0x20
-	tPair   = 896
-	tMarkK  = 1112
-	tOne    = 1136 // 16: the number 1, little endian
+	tQuot   = 0   // 128: by byte / 2: what tells the first character, and is taken off for the second
+	tFirst  = 128 // 64: first character by that
+	tSecond = 192 // 64: second character by what is left
+	tMark   = 256 // 64: like tFirst, with the mark
+	tPair   = 320 // 128: for two values of 32 characters: index into first and second characters
+	tLen    = 448 // 64: where the length of a lane's span stands among four spans
+	tLane   = 512 // 64: place in the lane
+	t16     = 576 // 64: 16
+	t20     = 640 // 64: 0x20
+	t5E     = 704 // 64: greatest byte of text less 0x20
+	tOne    = 768 // 16: the number 1, little endian
+	tMarkK  = 784 // first byte of every lane
+	tTakeK  = 792 // bytes that something is taken off
 )
 
 var kernel = flag.String("kernel", "text", "text, seal, open, lay or mix")
@@ -98,39 +100,38 @@ func lanes(s reg.Register, at int) reg.VecVirtual {
 	return z
 }
 
-// pairs writes blocks as pairs of characters.
+// pairs writes blocks as pairs of characters: of the quotient and the rest of a byte by
+// 62, or of its halves, where nothing is taken off and tables of 64 see no others.
 type pairs struct {
-	tab        reg.Register
-	p0, s0, s2 reg.VecVirtual
+	tab                 reg.Register
+	quot, first, second reg.VecVirtual
+	take                reg.OpmaskVirtual
 }
 
 func pairTables(tab reg.Register) pairs {
-	c := pairs{tab, ZMM(), ZMM(), ZMM()}
-	VMOVDQU64(Mem{Base: tab, Disp: tPrefix}, c.p0)
-	VMOVDQU64(Mem{Base: tab, Disp: tSuffix}, c.s0)
-	VMOVDQU64(Mem{Base: tab, Disp: tSuffix + 128}, c.s2)
+	c := pairs{tab, ZMM(), ZMM(), ZMM(), K()}
+	VMOVDQU64(Mem{Base: tab, Disp: tQuot}, c.quot)
+	VMOVDQU64(Mem{Base: tab, Disp: tFirst}, c.first)
+	VMOVDQU64(Mem{Base: tab, Disp: tSecond}, c.second)
+	KMOVQ(Mem{Base: tab, Disp: tTakeK}, c.take)
 	return c
 }
 
 // write puts four blocks at out and the four places at at. The first of a
-// message carry the mark.
+// message carry the mark. It spoils x.
 func (c pairs) write(x reg.VecVirtual, head bool, out, at reg.Register) {
-	p, a, m := ZMM(), ZMM(), K()
-	VPSRLW(Imm(1), x, p)
-	VPERMI2B(Mem{Base: c.tab, Disp: tPrefix + 64}, c.p0, p)
+	q, p, a := ZMM(), ZMM(), ZMM()
+	VPSRLW(Imm(1), x, q)
+	VPERMI2B(Mem{Base: c.tab, Disp: tQuot + 64}, c.quot, q)
+	VPSUBB(q, x, c.take, x)
+	VPERMB(c.first, q, p)
+	VPERMB(c.second, x, a)
 	if head {
 		k, t := K(), ZMM()
 		KMOVQ(Mem{Base: c.tab, Disp: tMarkK}, k)
 		VMOVDQU64(Mem{Base: c.tab, Disp: tMark}, t)
-		VPERMB(t, p, k, p)
+		VPERMB(t, q, k, p)
 	}
-	VMOVDQA64(x, a)
-	VPMOVB2M(x, m)
-	VPERMI2B(Mem{Base: c.tab, Disp: tSuffix + 64}, c.s0, a)
-	y := ZMM()
-	VMOVDQA64(x, y)
-	VPERMI2B(Mem{Base: c.tab, Disp: tSuffix + 3*64}, c.s2, y)
-	VMOVDQU8(y, m, a)
 	for h := range 2 {
 		r := ZMM()
 		VMOVDQU64(Mem{Base: c.tab, Disp: tPair + 64*h}, r)
