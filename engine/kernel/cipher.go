@@ -35,6 +35,10 @@ type schedule struct {
 	even   [16]byte         // 1232: X when len(N) is a multiple of 16
 	odd    [16]byte         // 1248: X when it is not
 	low    [powers][16]byte // 1264: the powers of h times x^-64
+	_      [16]byte
+	// 1536: one and oneInv, every round key four times: a broadcast takes the place of
+	// a shuffle.
+	wide [2][15][4][16]byte
 }
 
 // Cipher is HCTR2-AES-256 under one key and one tweak. Its schedules live in key
@@ -78,6 +82,11 @@ func NewCipher(key *[32]byte, tweak []byte) (*Cipher, error) {
 		s.one[14][i] ^= x
 		s.oneInv[0][i] ^= x
 		s.oneInv[14][i] ^= x
+	}
+	for r := range s.one {
+		for i := range 4 {
+			s.wide[0][r][i], s.wide[1][r][i] = s.one[r], s.oneInv[r]
+		}
 	}
 	return &Cipher{s: s, aes: block}, nil
 }

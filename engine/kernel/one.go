@@ -37,7 +37,7 @@ type encTables struct {
 	suffix [4][64]byte // 128: pairs: second character by byte; bits: shifts, alphabet
 	row    [3][64]byte // 384: bytes of four rows: index into the halves, or framing
 	mark   [64]byte    // 576: first character by the first character of generation 0, mod 64
-	length [64]byte    // 640: where the length of a lane's span stands among four spans
+	length [64]byte    // 640: where the length of a lane's span stands among eight spans, of the first four
 	lane   [64]byte    // 704: place in the lane
 	c16    [64]byte    // 768
 	c20    [64]byte    // 832: 0x20
@@ -48,7 +48,10 @@ type encTables struct {
 	bitsK  [2]uint64   // 1120: bits: which bytes of the permutations stand for a byte
 	le1    [16]byte    // 1136: 1, little endian
 	c5e    [64]byte    // 1152: greatest byte of text less 0x20
-	_      [832]byte
+	tens   [2][64]byte // 1216: pairs: byte less its second digit, by byte / 2
+	digit  [64]byte    // 1344: pairs: character by digit
+	second [64]byte    // 1408: like length, of the other four
+	_      [576]byte
 }
 
 // NewWriter prepares rows of one block in form f, with the mark of generation gen,
@@ -59,7 +62,7 @@ func NewWriter(f Form, gen int, pre, post string) *Writer {
 	t := w.tab
 	t.le1[0] = 1
 	for i := range 64 {
-		t.length[i] = byte(8*(i/16) + 4)
+		t.length[i], t.second[i] = byte(8*(i/16)+4), byte(8*(i/16)+36)
 		t.lane[i], t.c16[i], t.c20[i], t.c5e[i] = byte(i%16), 16, 0x20, 0x5e
 		t.mark[i] = byte(i)
 	}
@@ -69,13 +72,15 @@ func NewWriter(f Form, gen int, pre, post string) *Writer {
 	var place func(id, k int) byte // where character k of value id stands in the two halves
 	switch f {
 	case Pair62, Hex, UUID:
-		pairs := &pairs16
+		alphabet, radix := alphabet16, 16
 		if f == Pair62 {
-			pairs = &pairs62
+			alphabet, radix = alphabet62, 62
 		}
+		copy(t.digit[:], alphabet)
 		for b := range 256 {
-			t.prefix[b/128][b/2%64] = pairs[b][0]
-			t.suffix[b/64][b%64] = pairs[b][1]
+			t.prefix[b/128][b/2%64] = alphabet[b/radix]
+			t.suffix[b/64][b%64] = alphabet[b%radix]
+			t.tens[b/128][b/2%64] = byte(b / radix * radix)
 		}
 		if f == Pair62 {
 			for d := range 5 {
@@ -223,20 +228,23 @@ type Reader struct {
 
 // decTables is what kernels read; one size class of the heap, so that it is aligned.
 type decTables struct {
-	digit  [128]byte  // 0: digit by character, 0x80: none
-	mark   [64]byte   // 128: what the mark adds to the first digit of a value
-	weight [64]byte   // 192: weights of the two digits of a byte
-	pack   [64]byte   // 256: low bytes of words
-	last   [64]byte   // 320: 15
-	c16    [64]byte   // 384
-	c1     [64]byte   // 448
-	c15    [64]byte   // 512
-	lane   [64]byte   // 576
-	c20    [64]byte   // 640: 0x20
-	high   [64]byte   // 704: high bytes of words
-	c32    [16]uint32 // 768: 0, 32 alternating
-	c14    [64]byte   // 832
-	_      [128]byte
+	digit  [128]byte     // 0: digit by character, 0x80: none
+	mark   [64]byte      // 128: what the mark adds to the first digit of a value
+	weight [64]byte      // 192: weights of the two digits of a byte
+	pack   [64]byte      // 256: low bytes of words
+	last   [64]byte      // 320: 15
+	edge   [64]byte      // 384: 15 less the place in the lane
+	c20    [64]byte      // 448: 0x20
+	lens   [16]uint32    // 512: first double words of the lanes of two registers
+	spans  [2][16]uint32 // 576: double words of two registers in turn
+	high   [64]byte      // 704: high bytes of words
+	c32    [16]uint32    // 768: 0, 32 alternating
+	c15d   [16]uint32    // 832: 15
+	c5e    [64]byte      // 896: greatest byte of text less 0x20
+	c16    [64]byte      // 960
+	c15    [64]byte      // 1024
+	c16d   uint32        // 1088: 16
+	_      [60]byte
 }
 
 // NewReader prepares to read texts of one block in form f, which a marked form must
@@ -261,11 +269,14 @@ func NewReader(f Form, gen int) *Reader {
 			t.weight[i], t.high[i] = 1, 0xff
 		}
 		t.pack[i] = byte(2 * i)
-		t.last[i], t.c16[i], t.c1[i], t.c15[i], t.c14[i] = 15, 16, 1, 15, 14
-		t.lane[i], t.c20[i] = byte(i%16), 0x20
+		t.last[i], t.edge[i] = 15, byte(15-i%16)
+		t.c20[i], t.c5e[i], t.c16[i], t.c15[i] = 0x20, asciiText, 16, 15
 	}
+	t.c16d = 16
 	for i := range t.c32 {
-		t.c32[i] = uint32(i % 2 * 32)
+		t.c32[i], t.c15d[i] = uint32(i%2*32), 15
+		t.lens[i] = uint32(4 * (i % 8))
+		t.spans[i/8][i%8*2], t.spans[i/8][i%8*2+1] = uint32(i), uint32(16+i)
 	}
 	return r
 }
@@ -295,6 +306,13 @@ func (c *Cipher) SealRows(w *Writer, dst, arena []byte, spans, out []uint32) ([]
 	dst = room(dst, n*w.stride)
 	return c.sealRows(w, dst, arena, spans, out)
 }
+
+// Plain ASCII goes through kernels; with anyText they take any bytes, which the caller
+// has looked at or will. Both are the greatest byte less 0x20.
+const (
+	asciiText = 0x5e
+	anyText   = 0xff
+)
 
 // rowSlack is how far kernels may write behind the last row.
 const rowSlack = 96

@@ -31,13 +31,6 @@ type oneArgs struct {
 	from   uintptr   // 352: reverse: the address that results count from
 }
 
-// Plain ASCII goes through kernels; with anyText they take any bytes, which the caller
-// has looked at or will.
-const (
-	asciiText = 0x5e
-	anyText   = 0xff
-)
-
 func (a *oneArgs) set(arena []byte, spans []uint32, n int, over uint32, text byte) {
 	a.base = unsafe.Pointer(unsafe.SliceData(arena))
 	a.spans = unsafe.Pointer(unsafe.SliceData(spans))

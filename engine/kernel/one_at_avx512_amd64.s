@@ -7,576 +7,459 @@
 // func oneAtAVX512(a *byte) int
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VL
 TEXT ·oneAtAVX512(SB), NOSPLIT, $0-16
-	MOVQ            a+0(FP), AX
-	MOVQ            24(AX), CX
-	MOVQ            32(AX), DX
-	MOVQ            48(AX), BX
-	XORQ            SI, SI
-	MOVQ            8(AX), DI
-	VMOVDQU64       (DI), Z0
-	VMOVDQU64       128(DI), Z1
-	VMOVDQU64       256(DI), Z2
-	VMOVDQU64       576(DI), Z3
-	KMOVQ           1112(DI), K1
-	MOVQ            56(AX), R8
-	MOVQ            (AX), R9
-	VMOVDQU64       640(DI), Z4
-	VMOVDQU64       704(DI), Z5
-	VMOVDQU64       768(DI), Z6
-	VMOVDQU64       832(DI), Z7
-	MOVL            $0x000000f0, R10
-	KMOVW           R10, K2
-	MOVL            $0x00000f00, R10
-	KMOVW           R10, K3
-	MOVL            $0x0000f000, R10
-	KMOVW           R10, K4
-	CMPQ            40(AX), $0x10
-	JL              ret
-	VMOVDQU64       1024(DI), Z11
-	VMOVDQU64       (DX), Z8
-	VMOVDQU64       64(DX), Z10
-	VPSUBD          Z11, Z8, Z8
-	VPSUBD          Z11, Z10, Z10
-	VPMAXUD         Z10, Z8, Z8
-	VPCMPUD         $0x06, 128(AX), Z8, K5
-	KORTESTW        K5, K5
-	JNE             ret
-	VBROADCASTI64X4 (DX), Z8
-	VPERMB          Z8, Z4, Z8
-	MOVL            (DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), Z10
-	MOVL            8(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K2, Z10
-	MOVL            16(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K3, Z10
-	MOVL            24(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K4, Z10
-	VPCMPUB         $0x05, Z8, Z5, K5
-	KNOTQ           K5, K6
-	VPSUBB.Z        Z7, Z10, K6, Z11
-	VMOVDQA64       Z11, Z20
-	VPSUBB          Z8, Z6, K5, Z10
-	VBROADCASTI64X4 32(DX), Z8
-	VPERMB          Z8, Z4, Z8
-	MOVL            32(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), Z13
-	MOVL            40(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K2, Z13
-	MOVL            48(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K3, Z13
-	MOVL            56(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K4, Z13
-	VPCMPUB         $0x05, Z8, Z5, K5
-	KNOTQ           K5, K6
-	VPSUBB.Z        Z7, Z13, K6, Z11
-	VPMAXUB         Z11, Z20, Z20
-	VPSUBB          Z8, Z6, K5, Z13
-	VBROADCASTI64X4 64(DX), Z8
-	VPERMB          Z8, Z4, Z8
-	MOVL            64(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), Z16
-	MOVL            72(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K2, Z16
-	MOVL            80(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K3, Z16
-	MOVL            88(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K4, Z16
-	VPCMPUB         $0x05, Z8, Z5, K5
-	KNOTQ           K5, K6
-	VPSUBB.Z        Z7, Z16, K6, Z11
-	VPMAXUB         Z11, Z20, Z20
-	VPSUBB          Z8, Z6, K5, Z16
-	VBROADCASTI64X4 96(DX), Z8
-	VPERMB          Z8, Z4, Z8
-	MOVL            96(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), Z19
-	MOVL            104(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K2, Z19
-	MOVL            112(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K3, Z19
-	MOVL            120(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K4, Z19
-	VPCMPUB         $0x05, Z8, Z5, K5
-	KNOTQ           K5, K6
-	VPSUBB.Z        Z7, Z19, K6, Z11
-	VPMAXUB         Z11, Z20, Z20
-	VPSUBB          Z8, Z6, K5, Z19
-	VPCMPUB         $0x06, 192(AX), Z20, K5
-	KORTESTQ        K5, K5
-	JNE             ret
+	MOVQ         a+0(FP), AX
+	MOVQ         24(AX), CX
+	MOVQ         32(AX), DX
+	MOVQ         48(AX), BX
+	XORQ         SI, SI
+	MOVQ         8(AX), DI
+	MOVQ         (AX), R8
+	VMOVDQU64    (DI), Z0
+	VMOVDQU64    1216(DI), Z1
+	VMOVDQU64    1344(DI), Z2
+	VMOVDQU64    576(DI), Z3
+	KMOVQ        1112(DI), K1
+	MOVQ         48(AX), BX
+	MOVQ         56(AX), R9
+	VMOVDQU64    640(DI), Z4
+	VMOVDQU64    1408(DI), Z5
+	VMOVDQU64    704(DI), Z6
+	VPXORQ       Z8, Z8, Z8
+	VPXORQ       Z9, Z9, Z9
+	VPXORQ       Z10, Z10, Z10
+	VPXORQ       Z12, Z12, Z12
+	VPXORQ       Z13, Z13, Z13
+	VPXORQ       Z14, Z14, Z14
+	VPXORQ       Z16, Z16, Z16
+	VPXORQ       Z17, Z17, Z17
+	VPXORQ       Z18, Z18, Z18
+	VPXORQ       Z20, Z20, Z20
+	VPXORQ       Z21, Z21, Z21
+	VPXORQ       Z22, Z22, Z22
+	CMPQ         40(AX), $0x10
+	JL           ret
+	VMOVDQU64    1024(DI), Z11
+	VMOVDQU64    (DX), Z7
+	VMOVDQU64    64(DX), Z9
+	VPSUBD       Z11, Z7, Z7
+	VPSUBD       Z11, Z9, Z9
+	VPMAXUD      Z9, Z7, Z7
+	VPCMPUD      $0x06, 128(AX), Z7, K2
+	KORTESTW     K2, K2
+	JNE          ret
+	MOVQ         $0x00000001, R10
+	VPERMB       (DX), Z4, Z9
+	MOVL         (DX), R11
+	MOVL         8(DX), R12
+	MOVL         16(DX), R13
+	MOVL         24(DX), R14
+	VMOVDQU64    (CX)(R11*1), X7
+	VINSERTI32X4 $0x01, (CX)(R12*1), Y7, Y7
+	VMOVDQU64    (CX)(R13*1), X11
+	VINSERTI32X4 $0x01, (CX)(R14*1), Y11, Y11
+	VINSERTI64X4 $0x01, Y11, Z7, Z7
+	VPCMPUB      $0x05, Z9, Z6, K2
+	KNOTQ        K2, K3
+	VPSUBB.Z     832(DI), Z7, K3, Z11
+	VMOVDQA64    Z11, Z23
+	VMOVDQU64    768(DI), Z11
+	VPSUBB       Z9, Z11, K2, Z7
+	VPERMB       (DX), Z5, Z9
+	MOVL         32(DX), R11
+	MOVL         40(DX), R12
+	MOVL         48(DX), R13
+	MOVL         56(DX), R14
+	VMOVDQU64    (CX)(R11*1), X11
+	VINSERTI32X4 $0x01, (CX)(R12*1), Y11, Y11
+	VMOVDQU64    (CX)(R13*1), X13
+	VINSERTI32X4 $0x01, (CX)(R14*1), Y13, Y13
+	VINSERTI64X4 $0x01, Y13, Z11, Z11
+	VPCMPUB      $0x05, Z9, Z6, K2
+	KNOTQ        K2, K3
+	VPSUBB.Z     832(DI), Z11, K3, Z13
+	VPMAXUB      Z13, Z23, Z23
+	VMOVDQU64    768(DI), Z13
+	VPSUBB       Z9, Z13, K2, Z11
+	VPERMB       64(DX), Z4, Z9
+	MOVL         64(DX), R11
+	MOVL         72(DX), R12
+	MOVL         80(DX), R13
+	MOVL         88(DX), R14
+	VMOVDQU64    (CX)(R11*1), X15
+	VINSERTI32X4 $0x01, (CX)(R12*1), Y15, Y15
+	VMOVDQU64    (CX)(R13*1), X13
+	VINSERTI32X4 $0x01, (CX)(R14*1), Y13, Y13
+	VINSERTI64X4 $0x01, Y13, Z15, Z15
+	VPCMPUB      $0x05, Z9, Z6, K2
+	KNOTQ        K2, K3
+	VPSUBB.Z     832(DI), Z15, K3, Z13
+	VPMAXUB      Z13, Z23, Z23
+	VMOVDQU64    768(DI), Z13
+	VPSUBB       Z9, Z13, K2, Z15
+	VPERMB       64(DX), Z5, Z9
+	MOVL         96(DX), R11
+	MOVL         104(DX), R12
+	MOVL         112(DX), R13
+	MOVL         120(DX), R14
+	VMOVDQU64    (CX)(R11*1), X19
+	VINSERTI32X4 $0x01, (CX)(R12*1), Y19, Y19
+	VMOVDQU64    (CX)(R13*1), X13
+	VINSERTI32X4 $0x01, (CX)(R14*1), Y13, Y13
+	VINSERTI64X4 $0x01, Y13, Z19, Z19
+	VPCMPUB      $0x05, Z9, Z6, K2
+	KNOTQ        K2, K3
+	VPSUBB.Z     832(DI), Z19, K3, Z13
+	VPMAXUB      Z13, Z23, Z23
+	VMOVDQU64    768(DI), Z13
+	VPSUBB       Z9, Z13, K2, Z19
+	VPCMPUB      $0x06, 192(AX), Z23, K2
+	KORTESTQ     K2, K2
+	JNE          ret
 
 loop:
-	VBROADCASTI32X4 (R9), Z17
-	VPXORQ          Z17, Z10, Z8
-	VPXORQ          Z17, Z13, Z11
-	VPXORQ          Z17, Z16, Z14
-	VPXORQ          Z17, Z19, Z17
-	SUBQ            $0x10, 40(AX)
-	LEAQ            128(DX), R10
-	XORQ            R11, R11
-	CMPQ            40(AX), $0x10
-	JL              go
-	VMOVDQU64       1024(DI), Z16
-	VMOVDQU64       (R10), Z10
-	VMOVDQU64       64(R10), Z13
-	VPSUBD          Z16, Z10, Z10
-	VPSUBD          Z16, Z13, Z13
-	VPMAXUD         Z13, Z10, Z10
-	VPCMPUD         $0x06, 128(AX), Z10, K5
-	KORTESTW        K5, K5
-	JNE             go
-	MOVQ            R10, DX
-	INCQ            R11
+	XORQ      R11, R11
+	SUBQ      $0x10, 40(AX)
+	LEAQ      128(DX), R12
+	CMPQ      40(AX), $0x10
+	JL        advanced
+	VMOVDQU64 1024(DI), Z17
+	VMOVDQU64 (R12), Z9
+	VMOVDQU64 64(R12), Z13
+	VPSUBD    Z17, Z9, Z9
+	VPSUBD    Z17, Z13, Z13
+	VPMAXUD   Z13, Z9, Z9
+	VPCMPUD   $0x06, 128(AX), Z9, K2
+	KORTESTW  K2, K2
+	JNE       stop
+	MOVQ      R12, DX
+	INCQ      R11
+	JMP       advanced
 
-go:
-	TESTQ           SI, SI
-	JEQ             first
-	VBROADCASTI32X4 16(R9), Z10
-	VAESENC         Z10, Z8, Z8
-	VAESENC         Z10, Z11, Z11
-	VAESENC         Z10, Z14, Z14
-	VAESENC         Z10, Z17, Z17
-	VPSRLW          $0x01, Z9, Z10
-	VPERMI2B        64(DI), Z0, Z10
-	VPERMB          Z3, Z10, K1, Z10
-	VMOVDQA64       Z9, Z13
-	VPMOVB2M        Z9, K5
-	VPERMI2B        192(DI), Z1, Z13
-	VMOVDQA64       Z9, Z9
-	VPERMI2B        320(DI), Z2, Z9
-	VMOVDQU8        Z9, K5, Z13
-	VMOVDQU64       896(DI), Z9
-	VPERMI2B        Z13, Z10, Z9
-	MOVL            (R8), R10
-	VMOVDQU64       Y9, (BX)(R10*1)
-	MOVL            4(R8), R10
-	VEXTRACTI64X4   $0x01, Z9, (BX)(R10*1)
-	VMOVDQU64       960(DI), Z9
-	VPERMI2B        Z13, Z10, Z9
-	MOVL            8(R8), R10
-	VMOVDQU64       Y9, (BX)(R10*1)
-	MOVL            12(R8), R10
-	VEXTRACTI64X4   $0x01, Z9, (BX)(R10*1)
-	ADDQ            $0x10, R8
-	VBROADCASTI32X4 32(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
-	VBROADCASTI64X4 (DX), Z9
-	VPERMB          Z9, Z4, Z9
-	MOVL            (DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), Z10
-	MOVL            8(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K2, Z10
-	MOVL            16(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K3, Z10
-	MOVL            24(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K4, Z10
-	VPCMPUB         $0x05, Z9, Z5, K5
-	KNOTQ           K5, K6
-	VPSUBB.Z        Z7, Z10, K6, Z13
-	VMOVDQA64       Z13, Z20
-	VPSUBB          Z9, Z6, K5, Z10
-	VBROADCASTI32X4 48(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
-	VBROADCASTI32X4 64(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
-	VPSRLW          $0x01, Z12, Z9
-	VPERMI2B        64(DI), Z0, Z9
-	VPERMB          Z3, Z9, K1, Z9
-	VMOVDQA64       Z12, Z13
-	VPMOVB2M        Z12, K5
-	VPERMI2B        192(DI), Z1, Z13
-	VMOVDQA64       Z12, Z12
-	VPERMI2B        320(DI), Z2, Z12
-	VMOVDQU8        Z12, K5, Z13
-	VMOVDQU64       896(DI), Z12
-	VPERMI2B        Z13, Z9, Z12
-	MOVL            (R8), R10
-	VMOVDQU64       Y12, (BX)(R10*1)
-	MOVL            4(R8), R10
-	VEXTRACTI64X4   $0x01, Z12, (BX)(R10*1)
-	VMOVDQU64       960(DI), Z12
-	VPERMI2B        Z13, Z9, Z12
-	MOVL            8(R8), R10
-	VMOVDQU64       Y12, (BX)(R10*1)
-	MOVL            12(R8), R10
-	VEXTRACTI64X4   $0x01, Z12, (BX)(R10*1)
-	ADDQ            $0x10, R8
-	VBROADCASTI32X4 80(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
-	VBROADCASTI64X4 32(DX), Z9
-	VPERMB          Z9, Z4, Z9
-	MOVL            32(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), Z13
-	MOVL            40(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K2, Z13
-	MOVL            48(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K3, Z13
-	MOVL            56(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K4, Z13
-	VPCMPUB         $0x05, Z9, Z5, K5
-	KNOTQ           K5, K6
-	VPSUBB.Z        Z7, Z13, K6, Z12
-	VPMAXUB         Z12, Z20, Z20
-	VPSUBB          Z9, Z6, K5, Z13
-	VBROADCASTI32X4 96(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
-	VBROADCASTI32X4 112(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
-	VPSRLW          $0x01, Z15, Z9
-	VPERMI2B        64(DI), Z0, Z9
-	VPERMB          Z3, Z9, K1, Z9
-	VMOVDQA64       Z15, Z12
-	VPMOVB2M        Z15, K5
-	VPERMI2B        192(DI), Z1, Z12
-	VMOVDQA64       Z15, Z15
-	VPERMI2B        320(DI), Z2, Z15
-	VMOVDQU8        Z15, K5, Z12
-	VMOVDQU64       896(DI), Z15
-	VPERMI2B        Z12, Z9, Z15
-	MOVL            (R8), R10
-	VMOVDQU64       Y15, (BX)(R10*1)
-	MOVL            4(R8), R10
-	VEXTRACTI64X4   $0x01, Z15, (BX)(R10*1)
-	VMOVDQU64       960(DI), Z15
-	VPERMI2B        Z12, Z9, Z15
-	MOVL            8(R8), R10
-	VMOVDQU64       Y15, (BX)(R10*1)
-	MOVL            12(R8), R10
-	VEXTRACTI64X4   $0x01, Z15, (BX)(R10*1)
-	ADDQ            $0x10, R8
-	VBROADCASTI32X4 128(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
-	VBROADCASTI64X4 64(DX), Z9
-	VPERMB          Z9, Z4, Z9
-	MOVL            64(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), Z16
-	MOVL            72(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K2, Z16
-	MOVL            80(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K3, Z16
-	MOVL            88(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K4, Z16
-	VPCMPUB         $0x05, Z9, Z5, K5
-	KNOTQ           K5, K6
-	VPSUBB.Z        Z7, Z16, K6, Z12
-	VPMAXUB         Z12, Z20, Z20
-	VPSUBB          Z9, Z6, K5, Z16
-	VBROADCASTI32X4 144(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
-	VBROADCASTI32X4 160(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
-	VPSRLW          $0x01, Z18, Z9
-	VPERMI2B        64(DI), Z0, Z9
-	VPERMB          Z3, Z9, K1, Z9
-	VMOVDQA64       Z18, Z12
-	VPMOVB2M        Z18, K5
-	VPERMI2B        192(DI), Z1, Z12
-	VMOVDQA64       Z18, Z15
-	VPERMI2B        320(DI), Z2, Z15
-	VMOVDQU8        Z15, K5, Z12
-	VMOVDQU64       896(DI), Z15
-	VPERMI2B        Z12, Z9, Z15
-	MOVL            (R8), R10
-	VMOVDQU64       Y15, (BX)(R10*1)
-	MOVL            4(R8), R10
-	VEXTRACTI64X4   $0x01, Z15, (BX)(R10*1)
-	VMOVDQU64       960(DI), Z15
-	VPERMI2B        Z12, Z9, Z15
-	MOVL            8(R8), R10
-	VMOVDQU64       Y15, (BX)(R10*1)
-	MOVL            12(R8), R10
-	VEXTRACTI64X4   $0x01, Z15, (BX)(R10*1)
-	ADDQ            $0x10, R8
-	VBROADCASTI32X4 176(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
-	VBROADCASTI64X4 96(DX), Z9
-	VPERMB          Z9, Z4, Z9
-	MOVL            96(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), Z19
-	MOVL            104(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K2, Z19
-	MOVL            112(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K3, Z19
-	MOVL            120(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K4, Z19
-	VPCMPUB         $0x05, Z9, Z5, K5
-	KNOTQ           K5, K6
-	VPSUBB.Z        Z7, Z19, K6, Z12
-	VPMAXUB         Z12, Z20, Z20
-	VPSUBB          Z9, Z6, K5, Z19
-	VBROADCASTI32X4 192(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
-	VBROADCASTI32X4 208(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
+stop:
+	MOVQ $0x00000000, 40(AX)
 
-last:
-	VBROADCASTI32X4 224(R9), Z18
-	VAESENCLAST     Z18, Z8, Z9
-	VAESENCLAST     Z18, Z11, Z12
-	VAESENCLAST     Z18, Z14, Z15
-	VAESENCLAST     Z18, Z17, Z18
-	ADDQ            $0x10, SI
-	TESTQ           R11, R11
-	JEQ             drain
-	VPCMPUB         $0x06, 192(AX), Z20, K5
-	KORTESTQ        K5, K5
-	JEQ             loop
+advanced:
+	VMOVDQU64     2048(R8), Z21
+	VMOVDQU64     1536(R8), Z23
+	VAESENC       Z21, Z8, Z9
+	VAESENC       Z21, Z12, Z13
+	VAESENC       Z21, Z16, Z17
+	VAESENC       Z21, Z20, Z21
+	VPXORQ        Z23, Z7, Z8
+	VPXORQ        Z23, Z11, Z12
+	VPXORQ        Z23, Z15, Z16
+	VPXORQ        Z23, Z19, Z20
+	VMOVDQU64     1600(R8), Z7
+	VAESENC       Z7, Z8, Z8
+	VAESENC       Z7, Z12, Z12
+	VAESENC       Z7, Z16, Z16
+	VAESENC       Z7, Z20, Z20
+	VPSRLW        $0x01, Z10, Z7
+	VMOVDQA64     Z7, Z11
+	VPERMI2B      64(DI), Z0, Z7
+	VPERMI2B      1280(DI), Z1, Z11
+	VPERMB        Z3, Z7, K1, Z7
+	VPSUBB        Z11, Z10, Z11
+	VPERMB        Z2, Z11, Z11
+	VMOVDQU64     896(DI), Z10
+	VPERMI2B      Z11, Z7, Z10
+	MOVL          (R9), R12
+	VMOVDQU64     Y10, (BX)(R12*1)
+	MOVL          4(R9), R12
+	VEXTRACTI64X4 $0x01, Z10, (BX)(R12*1)
+	VMOVDQU64     960(DI), Z10
+	VPERMI2B      Z11, Z7, Z10
+	MOVL          8(R9), R12
+	VMOVDQU64     Y10, (BX)(R12*1)
+	MOVL          12(R9), R12
+	VEXTRACTI64X4 $0x01, Z10, (BX)(R12*1)
+	ADDQ          $0x10, R9
+	VMOVDQU64     2112(R8), Z7
+	VAESENC       Z7, Z9, Z9
+	VAESENC       Z7, Z13, Z13
+	VAESENC       Z7, Z17, Z17
+	VAESENC       Z7, Z21, Z21
+	VPERMB        (DX), Z4, Z10
+	MOVL          (DX), R12
+	MOVL          8(DX), R13
+	MOVL          16(DX), R14
+	MOVL          24(DX), R15
+	VMOVDQU64     (CX)(R12*1), X7
+	VINSERTI32X4  $0x01, (CX)(R13*1), Y7, Y7
+	VMOVDQU64     (CX)(R14*1), X11
+	VINSERTI32X4  $0x01, (CX)(R15*1), Y11, Y11
+	VINSERTI64X4  $0x01, Y11, Z7, Z7
+	VPCMPUB       $0x05, Z10, Z6, K2
+	KNOTQ         K2, K3
+	VPSUBB.Z      832(DI), Z7, K3, Z11
+	VMOVDQA64     Z11, Z23
+	VMOVDQU64     768(DI), Z11
+	VPSUBB        Z10, Z11, K2, Z7
+	VMOVDQU64     1664(R8), Z10
+	VAESENC       Z10, Z8, Z8
+	VAESENC       Z10, Z12, Z12
+	VAESENC       Z10, Z16, Z16
+	VAESENC       Z10, Z20, Z20
+	VMOVDQU64     2176(R8), Z10
+	VAESENC       Z10, Z9, Z9
+	VAESENC       Z10, Z13, Z13
+	VAESENC       Z10, Z17, Z17
+	VAESENC       Z10, Z21, Z21
+	VPSRLW        $0x01, Z14, Z10
+	VMOVDQA64     Z10, Z11
+	VPERMI2B      64(DI), Z0, Z10
+	VPERMI2B      1280(DI), Z1, Z11
+	VPERMB        Z3, Z10, K1, Z10
+	VPSUBB        Z11, Z14, Z11
+	VPERMB        Z2, Z11, Z11
+	VMOVDQU64     896(DI), Z14
+	VPERMI2B      Z11, Z10, Z14
+	MOVL          (R9), R12
+	VMOVDQU64     Y14, (BX)(R12*1)
+	MOVL          4(R9), R12
+	VEXTRACTI64X4 $0x01, Z14, (BX)(R12*1)
+	VMOVDQU64     960(DI), Z14
+	VPERMI2B      Z11, Z10, Z14
+	MOVL          8(R9), R12
+	VMOVDQU64     Y14, (BX)(R12*1)
+	MOVL          12(R9), R12
+	VEXTRACTI64X4 $0x01, Z14, (BX)(R12*1)
+	ADDQ          $0x10, R9
+	VMOVDQU64     1728(R8), Z10
+	VAESENC       Z10, Z8, Z8
+	VAESENC       Z10, Z12, Z12
+	VAESENC       Z10, Z16, Z16
+	VAESENC       Z10, Z20, Z20
+	VPERMB        (DX), Z5, Z10
+	MOVL          32(DX), R12
+	MOVL          40(DX), R13
+	MOVL          48(DX), R14
+	MOVL          56(DX), R15
+	VMOVDQU64     (CX)(R12*1), X11
+	VINSERTI32X4  $0x01, (CX)(R13*1), Y11, Y11
+	VMOVDQU64     (CX)(R14*1), X14
+	VINSERTI32X4  $0x01, (CX)(R15*1), Y14, Y14
+	VINSERTI64X4  $0x01, Y14, Z11, Z11
+	VPCMPUB       $0x05, Z10, Z6, K2
+	KNOTQ         K2, K3
+	VPSUBB.Z      832(DI), Z11, K3, Z14
+	VPMAXUB       Z14, Z23, Z23
+	VMOVDQU64     768(DI), Z14
+	VPSUBB        Z10, Z14, K2, Z11
+	VMOVDQU64     2240(R8), Z10
+	VAESENC       Z10, Z9, Z9
+	VAESENC       Z10, Z13, Z13
+	VAESENC       Z10, Z17, Z17
+	VAESENC       Z10, Z21, Z21
+	VMOVDQU64     1792(R8), Z10
+	VAESENC       Z10, Z8, Z8
+	VAESENC       Z10, Z12, Z12
+	VAESENC       Z10, Z16, Z16
+	VAESENC       Z10, Z20, Z20
+	VPSRLW        $0x01, Z18, Z10
+	VMOVDQA64     Z10, Z14
+	VPERMI2B      64(DI), Z0, Z10
+	VPERMI2B      1280(DI), Z1, Z14
+	VPERMB        Z3, Z10, K1, Z10
+	VPSUBB        Z14, Z18, Z14
+	VPERMB        Z2, Z14, Z14
+	VMOVDQU64     896(DI), Z15
+	VPERMI2B      Z14, Z10, Z15
+	MOVL          (R9), R12
+	VMOVDQU64     Y15, (BX)(R12*1)
+	MOVL          4(R9), R12
+	VEXTRACTI64X4 $0x01, Z15, (BX)(R12*1)
+	VMOVDQU64     960(DI), Z15
+	VPERMI2B      Z14, Z10, Z15
+	MOVL          8(R9), R12
+	VMOVDQU64     Y15, (BX)(R12*1)
+	MOVL          12(R9), R12
+	VEXTRACTI64X4 $0x01, Z15, (BX)(R12*1)
+	ADDQ          $0x10, R9
+	VMOVDQU64     2304(R8), Z10
+	VAESENC       Z10, Z9, Z9
+	VAESENC       Z10, Z13, Z13
+	VAESENC       Z10, Z17, Z17
+	VAESENC       Z10, Z21, Z21
+	VPERMB        64(DX), Z4, Z10
+	MOVL          64(DX), R12
+	MOVL          72(DX), R13
+	MOVL          80(DX), R14
+	MOVL          88(DX), R15
+	VMOVDQU64     (CX)(R12*1), X15
+	VINSERTI32X4  $0x01, (CX)(R13*1), Y15, Y15
+	VMOVDQU64     (CX)(R14*1), X14
+	VINSERTI32X4  $0x01, (CX)(R15*1), Y14, Y14
+	VINSERTI64X4  $0x01, Y14, Z15, Z15
+	VPCMPUB       $0x05, Z10, Z6, K2
+	KNOTQ         K2, K3
+	VPSUBB.Z      832(DI), Z15, K3, Z14
+	VPMAXUB       Z14, Z23, Z23
+	VMOVDQU64     768(DI), Z14
+	VPSUBB        Z10, Z14, K2, Z15
+	VMOVDQU64     1856(R8), Z10
+	VAESENC       Z10, Z8, Z8
+	VAESENC       Z10, Z12, Z12
+	VAESENC       Z10, Z16, Z16
+	VAESENC       Z10, Z20, Z20
+	VMOVDQU64     2368(R8), Z10
+	VAESENC       Z10, Z9, Z9
+	VAESENC       Z10, Z13, Z13
+	VAESENC       Z10, Z17, Z17
+	VAESENC       Z10, Z21, Z21
+	VPSRLW        $0x01, Z22, Z10
+	VMOVDQA64     Z10, Z14
+	VPERMI2B      64(DI), Z0, Z10
+	VPERMI2B      1280(DI), Z1, Z14
+	VPERMB        Z3, Z10, K1, Z10
+	VPSUBB        Z14, Z22, Z14
+	VPERMB        Z2, Z14, Z14
+	VMOVDQU64     896(DI), Z18
+	VPERMI2B      Z14, Z10, Z18
+	MOVL          (R9), R12
+	VMOVDQU64     Y18, (BX)(R12*1)
+	MOVL          4(R9), R12
+	VEXTRACTI64X4 $0x01, Z18, (BX)(R12*1)
+	VMOVDQU64     960(DI), Z18
+	VPERMI2B      Z14, Z10, Z18
+	MOVL          8(R9), R12
+	VMOVDQU64     Y18, (BX)(R12*1)
+	MOVL          12(R9), R12
+	VEXTRACTI64X4 $0x01, Z18, (BX)(R12*1)
+	ADDQ          $0x10, R9
+	VMOVDQU64     1920(R8), Z10
+	VAESENC       Z10, Z8, Z8
+	VAESENC       Z10, Z12, Z12
+	VAESENC       Z10, Z16, Z16
+	VAESENC       Z10, Z20, Z20
+	VPERMB        64(DX), Z5, Z10
+	MOVL          96(DX), R12
+	MOVL          104(DX), R13
+	MOVL          112(DX), R14
+	MOVL          120(DX), R15
+	VMOVDQU64     (CX)(R12*1), X19
+	VINSERTI32X4  $0x01, (CX)(R13*1), Y19, Y19
+	VMOVDQU64     (CX)(R14*1), X14
+	VINSERTI32X4  $0x01, (CX)(R15*1), Y14, Y14
+	VINSERTI64X4  $0x01, Y14, Z19, Z19
+	VPCMPUB       $0x05, Z10, Z6, K2
+	KNOTQ         K2, K3
+	VPSUBB.Z      832(DI), Z19, K3, Z14
+	VPMAXUB       Z14, Z23, Z23
+	VMOVDQU64     768(DI), Z14
+	VPSUBB        Z10, Z14, K2, Z19
+	VMOVDQU64     1984(R8), Z10
+	VAESENC       Z10, Z8, Z8
+	VAESENC       Z10, Z12, Z12
+	VAESENC       Z10, Z16, Z16
+	VAESENC       Z10, Z20, Z20
+	VMOVDQU64     2432(R8), Z22
+	VAESENCLAST   Z22, Z9, Z10
+	VAESENCLAST   Z22, Z13, Z14
+	VAESENCLAST   Z22, Z17, Z18
+	VAESENCLAST   Z22, Z21, Z22
+	ADDQ          $0x10, SI
+	TESTQ         $0x00000004, R10
+	JNE           written
+	XORQ          SI, SI
+	MOVQ          48(AX), BX
+	MOVQ          56(AX), R9
 
-drain:
-	VPSRLW        $0x01, Z9, Z4
+written:
+	VPCMPUB  $0x06, 192(AX), Z23, K2
+	KORTESTQ K2, K2
+	JEQ      taken
+	XORQ     R11, R11
+	MOVQ     $0x00000000, 40(AX)
+
+taken:
+	ANDQ          $0x03, R10
+	LEAQ          (R11)(R10*2), R10
+	TESTQ         $0x00000003, R10
+	JNE           loop
+	VPSRLW        $0x01, Z10, Z4
+	VMOVDQA64     Z4, Z5
 	VPERMI2B      64(DI), Z0, Z4
+	VPERMI2B      1280(DI), Z1, Z5
 	VPERMB        Z3, Z4, K1, Z4
-	VMOVDQA64     Z9, Z5
-	VPMOVB2M      Z9, K2
-	VPERMI2B      192(DI), Z1, Z5
-	VMOVDQA64     Z9, Z6
-	VPERMI2B      320(DI), Z2, Z6
-	VMOVDQU8      Z6, K2, Z5
+	VPSUBB        Z5, Z10, Z5
+	VPERMB        Z2, Z5, Z5
 	VMOVDQU64     896(DI), Z6
 	VPERMI2B      Z5, Z4, Z6
-	MOVL          (R8), AX
+	MOVL          (R9), AX
 	VMOVDQU64     Y6, (BX)(AX*1)
-	MOVL          4(R8), AX
+	MOVL          4(R9), AX
 	VEXTRACTI64X4 $0x01, Z6, (BX)(AX*1)
 	VMOVDQU64     960(DI), Z6
 	VPERMI2B      Z5, Z4, Z6
-	MOVL          8(R8), AX
+	MOVL          8(R9), AX
 	VMOVDQU64     Y6, (BX)(AX*1)
-	MOVL          12(R8), AX
+	MOVL          12(R9), AX
 	VEXTRACTI64X4 $0x01, Z6, (BX)(AX*1)
-	ADDQ          $0x10, R8
-	VPSRLW        $0x01, Z12, Z4
+	ADDQ          $0x10, R9
+	VPSRLW        $0x01, Z14, Z4
+	VMOVDQA64     Z4, Z5
 	VPERMI2B      64(DI), Z0, Z4
+	VPERMI2B      1280(DI), Z1, Z5
 	VPERMB        Z3, Z4, K1, Z4
-	VMOVDQA64     Z12, Z5
-	VPMOVB2M      Z12, K2
-	VPERMI2B      192(DI), Z1, Z5
-	VMOVDQA64     Z12, Z6
-	VPERMI2B      320(DI), Z2, Z6
-	VMOVDQU8      Z6, K2, Z5
+	VPSUBB        Z5, Z14, Z5
+	VPERMB        Z2, Z5, Z5
 	VMOVDQU64     896(DI), Z6
 	VPERMI2B      Z5, Z4, Z6
-	MOVL          (R8), AX
+	MOVL          (R9), AX
 	VMOVDQU64     Y6, (BX)(AX*1)
-	MOVL          4(R8), AX
+	MOVL          4(R9), AX
 	VEXTRACTI64X4 $0x01, Z6, (BX)(AX*1)
 	VMOVDQU64     960(DI), Z6
 	VPERMI2B      Z5, Z4, Z6
-	MOVL          8(R8), AX
+	MOVL          8(R9), AX
 	VMOVDQU64     Y6, (BX)(AX*1)
-	MOVL          12(R8), AX
+	MOVL          12(R9), AX
 	VEXTRACTI64X4 $0x01, Z6, (BX)(AX*1)
-	ADDQ          $0x10, R8
-	VPSRLW        $0x01, Z15, Z4
-	VPERMI2B      64(DI), Z0, Z4
-	VPERMB        Z3, Z4, K1, Z4
-	VMOVDQA64     Z15, Z5
-	VPMOVB2M      Z15, K2
-	VPERMI2B      192(DI), Z1, Z5
-	VMOVDQA64     Z15, Z6
-	VPERMI2B      320(DI), Z2, Z6
-	VMOVDQU8      Z6, K2, Z5
-	VMOVDQU64     896(DI), Z6
-	VPERMI2B      Z5, Z4, Z6
-	MOVL          (R8), AX
-	VMOVDQU64     Y6, (BX)(AX*1)
-	MOVL          4(R8), AX
-	VEXTRACTI64X4 $0x01, Z6, (BX)(AX*1)
-	VMOVDQU64     960(DI), Z6
-	VPERMI2B      Z5, Z4, Z6
-	MOVL          8(R8), AX
-	VMOVDQU64     Y6, (BX)(AX*1)
-	MOVL          12(R8), AX
-	VEXTRACTI64X4 $0x01, Z6, (BX)(AX*1)
-	ADDQ          $0x10, R8
+	ADDQ          $0x10, R9
 	VPSRLW        $0x01, Z18, Z4
+	VMOVDQA64     Z4, Z5
 	VPERMI2B      64(DI), Z0, Z4
+	VPERMI2B      1280(DI), Z1, Z5
 	VPERMB        Z3, Z4, K1, Z4
-	VMOVDQA64     Z18, Z0
-	VPMOVB2M      Z18, K1
-	VPERMI2B      192(DI), Z1, Z0
-	VMOVDQA64     Z18, Z1
-	VPERMI2B      320(DI), Z2, Z1
-	VMOVDQU8      Z1, K1, Z0
-	VMOVDQU64     896(DI), Z1
-	VPERMI2B      Z0, Z4, Z1
-	MOVL          (R8), AX
-	VMOVDQU64     Y1, (BX)(AX*1)
-	MOVL          4(R8), AX
-	VEXTRACTI64X4 $0x01, Z1, (BX)(AX*1)
-	VMOVDQU64     960(DI), Z1
-	VPERMI2B      Z0, Z4, Z1
-	MOVL          8(R8), AX
-	VMOVDQU64     Y1, (BX)(AX*1)
-	MOVL          12(R8), AX
-	VEXTRACTI64X4 $0x01, Z1, (BX)(AX*1)
-	ADDQ          $0x10, R8
+	VPSUBB        Z5, Z18, Z5
+	VPERMB        Z2, Z5, Z5
+	VMOVDQU64     896(DI), Z6
+	VPERMI2B      Z5, Z4, Z6
+	MOVL          (R9), AX
+	VMOVDQU64     Y6, (BX)(AX*1)
+	MOVL          4(R9), AX
+	VEXTRACTI64X4 $0x01, Z6, (BX)(AX*1)
+	VMOVDQU64     960(DI), Z6
+	VPERMI2B      Z5, Z4, Z6
+	MOVL          8(R9), AX
+	VMOVDQU64     Y6, (BX)(AX*1)
+	MOVL          12(R9), AX
+	VEXTRACTI64X4 $0x01, Z6, (BX)(AX*1)
+	ADDQ          $0x10, R9
+	VPSRLW        $0x01, Z22, Z4
+	VMOVDQA64     Z4, Z5
+	VPERMI2B      64(DI), Z0, Z4
+	VPERMI2B      1280(DI), Z1, Z5
+	VPERMB        Z3, Z4, K1, Z4
+	VPSUBB        Z5, Z22, Z5
+	VPERMB        Z2, Z5, Z5
+	VMOVDQU64     896(DI), Z0
+	VPERMI2B      Z5, Z4, Z0
+	MOVL          (R9), AX
+	VMOVDQU64     Y0, (BX)(AX*1)
+	MOVL          4(R9), AX
+	VEXTRACTI64X4 $0x01, Z0, (BX)(AX*1)
+	VMOVDQU64     960(DI), Z0
+	VPERMI2B      Z5, Z4, Z0
+	MOVL          8(R9), AX
+	VMOVDQU64     Y0, (BX)(AX*1)
+	MOVL          12(R9), AX
+	VEXTRACTI64X4 $0x01, Z0, (BX)(AX*1)
+	ADDQ          $0x10, R9
+	ADDQ          $0x10, SI
 
 ret:
 	VZEROUPPER
 	MOVQ SI, ret+8(FP)
 	RET
-
-first:
-	VBROADCASTI32X4 16(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
-	VBROADCASTI32X4 32(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
-	VBROADCASTI64X4 (DX), Z9
-	VPERMB          Z9, Z4, Z9
-	MOVL            (DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), Z10
-	MOVL            8(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K2, Z10
-	MOVL            16(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K3, Z10
-	MOVL            24(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K4, Z10
-	VPCMPUB         $0x05, Z9, Z5, K5
-	KNOTQ           K5, K6
-	VPSUBB.Z        Z7, Z10, K6, Z12
-	VMOVDQA64       Z12, Z20
-	VPSUBB          Z9, Z6, K5, Z10
-	VBROADCASTI32X4 48(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
-	VBROADCASTI32X4 64(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
-	VBROADCASTI32X4 80(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
-	VBROADCASTI64X4 32(DX), Z9
-	VPERMB          Z9, Z4, Z9
-	MOVL            32(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), Z13
-	MOVL            40(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K2, Z13
-	MOVL            48(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K3, Z13
-	MOVL            56(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K4, Z13
-	VPCMPUB         $0x05, Z9, Z5, K5
-	KNOTQ           K5, K6
-	VPSUBB.Z        Z7, Z13, K6, Z12
-	VPMAXUB         Z12, Z20, Z20
-	VPSUBB          Z9, Z6, K5, Z13
-	VBROADCASTI32X4 96(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
-	VBROADCASTI32X4 112(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
-	VBROADCASTI32X4 128(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
-	VBROADCASTI64X4 64(DX), Z9
-	VPERMB          Z9, Z4, Z9
-	MOVL            64(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), Z16
-	MOVL            72(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K2, Z16
-	MOVL            80(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K3, Z16
-	MOVL            88(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K4, Z16
-	VPCMPUB         $0x05, Z9, Z5, K5
-	KNOTQ           K5, K6
-	VPSUBB.Z        Z7, Z16, K6, Z12
-	VPMAXUB         Z12, Z20, Z20
-	VPSUBB          Z9, Z6, K5, Z16
-	VBROADCASTI32X4 144(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
-	VBROADCASTI32X4 160(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
-	VBROADCASTI32X4 176(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
-	VBROADCASTI64X4 96(DX), Z9
-	VPERMB          Z9, Z4, Z9
-	MOVL            96(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), Z19
-	MOVL            104(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K2, Z19
-	MOVL            112(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K3, Z19
-	MOVL            120(DX), R10
-	VBROADCASTI32X4 (CX)(R10*1), K4, Z19
-	VPCMPUB         $0x05, Z9, Z5, K5
-	KNOTQ           K5, K6
-	VPSUBB.Z        Z7, Z19, K6, Z12
-	VPMAXUB         Z12, Z20, Z20
-	VPSUBB          Z9, Z6, K5, Z19
-	VBROADCASTI32X4 192(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
-	VBROADCASTI32X4 208(R9), Z9
-	VAESENC         Z9, Z8, Z8
-	VAESENC         Z9, Z11, Z11
-	VAESENC         Z9, Z14, Z14
-	VAESENC         Z9, Z17, Z17
-	JMP             last

@@ -6,1001 +6,553 @@
 
 // func oneReverseAVX512(a *byte) int
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VL
-TEXT ·oneReverseAVX512(SB), NOSPLIT, $320-16
-	MOVQ            a+0(FP), AX
-	MOVQ            24(AX), CX
-	MOVQ            32(AX), DX
-	MOVQ            48(AX), BX
-	XORQ            SI, SI
-	MOVQ            16(AX), DI
-	VMOVDQU64       (DI), Z2
-	VMOVDQU64       192(DI), Z3
-	VMOVDQU64       256(DI), Z4
-	MOVQ            (AX), R8
-	MOVQ            64(AX), R9
-	LEAQ            63(SP), R10
-	ANDQ            $-64, R10
-	MOVL            328(AX), R11
-	CMPQ            40(AX), $0x10
-	JL              ret
-	VMOVDQU64       768(DI), Z8
-	VMOVDQU64       (DX), Z6
-	VMOVDQU64       64(DX), Z7
-	VPSUBD          Z8, Z6, Z6
-	VPSUBD          Z8, Z7, Z7
-	VPMAXUD         Z7, Z6, Z6
-	VPCMPUD         $0x06, 128(AX), Z6, K2
-	KORTESTW        K2, K2
-	JNE             ret
-	VPXORQ          Z0, Z0, Z0
-	VPXORQ          Z1, Z1, Z1
-	MOVL            (DX), R12
-	VBROADCASTI64X4 (CX)(R12*1), Z7
-	MOVL            8(DX), R12
-	VINSERTI64X4    $0x01, (CX)(R12*1), Z7, Z7
-	VMOVDQA64       Z7, Z6
-	VPERMI2B        64(DI), Z2, Z6
-	VPTERNLOGQ      $0xfe, Z7, Z6, Z0
-	VPSUBB          128(DI), Z6, Z6
-	VPMADDUBSW      Z3, Z6, Z6
-	VPORQ           Z6, Z1, Z1
-	MOVL            16(DX), R12
-	VBROADCASTI64X4 (CX)(R12*1), Z7
-	MOVL            24(DX), R12
-	VINSERTI64X4    $0x01, (CX)(R12*1), Z7, Z7
-	VMOVDQA64       Z7, Z8
-	VPERMI2B        64(DI), Z2, Z8
-	VPTERNLOGQ      $0xfe, Z7, Z8, Z0
-	VPSUBB          128(DI), Z8, Z8
-	VPMADDUBSW      Z3, Z8, Z8
-	VPORQ           Z8, Z1, Z1
-	VMOVDQA64       Z4, Z7
-	VPERMI2B        Z8, Z6, Z7
-	MOVL            32(DX), R12
-	VBROADCASTI64X4 (CX)(R12*1), Z8
-	MOVL            40(DX), R12
-	VINSERTI64X4    $0x01, (CX)(R12*1), Z8, Z8
-	VMOVDQA64       Z8, Z6
-	VPERMI2B        64(DI), Z2, Z6
-	VPTERNLOGQ      $0xfe, Z8, Z6, Z0
-	VPSUBB          128(DI), Z6, Z6
-	VPMADDUBSW      Z3, Z6, Z6
-	VPORQ           Z6, Z1, Z1
-	MOVL            48(DX), R12
-	VBROADCASTI64X4 (CX)(R12*1), Z9
-	MOVL            56(DX), R12
-	VINSERTI64X4    $0x01, (CX)(R12*1), Z9, Z9
-	VMOVDQA64       Z9, Z8
-	VPERMI2B        64(DI), Z2, Z8
-	VPTERNLOGQ      $0xfe, Z9, Z8, Z0
-	VPSUBB          128(DI), Z8, Z8
-	VPMADDUBSW      Z3, Z8, Z8
-	VPORQ           Z8, Z1, Z1
-	VMOVDQA64       Z4, Z9
-	VPERMI2B        Z8, Z6, Z9
-	MOVL            64(DX), R12
-	VBROADCASTI64X4 (CX)(R12*1), Z8
-	MOVL            72(DX), R12
-	VINSERTI64X4    $0x01, (CX)(R12*1), Z8, Z8
-	VMOVDQA64       Z8, Z6
-	VPERMI2B        64(DI), Z2, Z6
-	VPTERNLOGQ      $0xfe, Z8, Z6, Z0
-	VPSUBB          128(DI), Z6, Z6
-	VPMADDUBSW      Z3, Z6, Z6
-	VPORQ           Z6, Z1, Z1
-	MOVL            80(DX), R12
-	VBROADCASTI64X4 (CX)(R12*1), Z10
-	MOVL            88(DX), R12
-	VINSERTI64X4    $0x01, (CX)(R12*1), Z10, Z10
-	VMOVDQA64       Z10, Z8
-	VPERMI2B        64(DI), Z2, Z8
-	VPTERNLOGQ      $0xfe, Z10, Z8, Z0
-	VPSUBB          128(DI), Z8, Z8
-	VPMADDUBSW      Z3, Z8, Z8
-	VPORQ           Z8, Z1, Z1
-	VMOVDQA64       Z4, Z11
-	VPERMI2B        Z8, Z6, Z11
-	MOVL            96(DX), R12
-	VBROADCASTI64X4 (CX)(R12*1), Z8
-	MOVL            104(DX), R12
-	VINSERTI64X4    $0x01, (CX)(R12*1), Z8, Z8
-	VMOVDQA64       Z8, Z6
-	VPERMI2B        64(DI), Z2, Z6
-	VPTERNLOGQ      $0xfe, Z8, Z6, Z0
-	VPSUBB          128(DI), Z6, Z6
-	VPMADDUBSW      Z3, Z6, Z6
-	VPORQ           Z6, Z1, Z1
-	MOVL            112(DX), R12
-	VBROADCASTI64X4 (CX)(R12*1), Z10
-	MOVL            120(DX), R12
-	VINSERTI64X4    $0x01, (CX)(R12*1), Z10, Z10
-	VMOVDQA64       Z10, Z8
-	VPERMI2B        64(DI), Z2, Z8
-	VPTERNLOGQ      $0xfe, Z10, Z8, Z0
-	VPSUBB          128(DI), Z8, Z8
-	VPMADDUBSW      Z3, Z8, Z8
-	VPORQ           Z8, Z1, Z1
-	VMOVDQA64       Z4, Z13
-	VPERMI2B        Z8, Z6, Z13
-	VPMOVB2M        Z0, K2
-	VPTESTMW        704(DI), Z1, K3
-	KORQ            K3, K2, K2
-	KORTESTQ        K2, K2
-	JNE             ret
+TEXT ·oneReverseAVX512(SB), NOSPLIT, $192-16
+	MOVQ         a+0(FP), AX
+	MOVQ         24(AX), CX
+	MOVQ         32(AX), DX
+	MOVQ         48(AX), BX
+	XORQ         SI, SI
+	MOVQ         16(AX), DI
+	VMOVDQU64    (DI), Z2
+	MOVQ         (AX), R8
+	MOVQ         64(AX), R11
+	MOVQ         352(AX), R9
+	MOVL         328(AX), R10
+	SUBQ         R9, BX
+	VPBROADCASTD BX, Z5
+	LEAQ         63(SP), BX
+	ANDQ         $-64, BX
+	MOVL         $0x0000fff0, R12
+	KMOVW        R12, K1
+	MOVL         $0x0000ff00, R12
+	KMOVW        R12, K2
+	MOVL         $0x0000f000, R12
+	KMOVW        R12, K3
+	VPBROADCASTD 1088(DI), Z6
+	VPXORQ       Z8, Z8, Z8
+	VPXORQ       Z3, Z3, Z3
+	VPXORQ       Z9, Z9, Z9
+	VPXORQ       Z11, Z11, Z11
+	VPXORQ       Z4, Z4, Z4
+	VPXORQ       Z12, Z12, Z12
+	VPXORQ       Z14, Z14, Z14
+	VPXORQ       Z19, Z19, Z19
+	VPXORQ       Z15, Z15, Z15
+	VPXORQ       Z17, Z17, Z17
+	VPXORQ       Z21, Z21, Z21
+	VPXORQ       Z18, Z18, Z18
+	VMOVDQA64    Z5, (BX)
+	VMOVDQA64    Z5, 64(BX)
+	CMPQ         40(AX), $0x10
+	JL           ret
+	VMOVDQU64    768(DI), Z7
+	VMOVDQU64    (DX), Z3
+	VMOVDQU64    64(DX), Z4
+	VPSUBD       Z7, Z3, Z3
+	VPSUBD       Z7, Z4, Z4
+	VPMAXUD      Z4, Z3, Z3
+	VPCMPUD      $0x06, 128(AX), Z3, K4
+	KORTESTW     K4, K4
+	JNE          ret
+	MOVQ         $0x00000001, R12
+	VPXORQ       Z0, Z0, Z0
+	VPXORQ       Z1, Z1, Z1
+	MOVL         (DX), R13
+	MOVL         8(DX), R14
+	VMOVDQU64    (CX)(R13*1), Y4
+	VINSERTI64X4 $0x01, (CX)(R14*1), Z4, Z4
+	VMOVDQA64    Z4, Z3
+	VPERMI2B     64(DI), Z2, Z3
+	VPTERNLOGQ   $0xfe, Z4, Z3, Z0
+	VPSUBB       128(DI), Z3, Z3
+	VPMADDUBSW   192(DI), Z3, Z3
+	MOVL         16(DX), R13
+	MOVL         24(DX), R14
+	VMOVDQU64    (CX)(R13*1), Y7
+	VINSERTI64X4 $0x01, (CX)(R14*1), Z7, Z7
+	VMOVDQA64    Z7, Z4
+	VPERMI2B     64(DI), Z2, Z4
+	VPTERNLOGQ   $0xfe, Z7, Z4, Z0
+	VPSUBB       128(DI), Z4, Z4
+	VPMADDUBSW   192(DI), Z4, Z4
+	VPTERNLOGQ   $0xfe, Z3, Z4, Z1
+	VMOVDQU64    256(DI), Z7
+	VPERMI2B     Z4, Z3, Z7
+	MOVL         32(DX), R13
+	MOVL         40(DX), R14
+	VMOVDQU64    (CX)(R13*1), Y4
+	VINSERTI64X4 $0x01, (CX)(R14*1), Z4, Z4
+	VMOVDQA64    Z4, Z3
+	VPERMI2B     64(DI), Z2, Z3
+	VPTERNLOGQ   $0xfe, Z4, Z3, Z0
+	VPSUBB       128(DI), Z3, Z3
+	VPMADDUBSW   192(DI), Z3, Z3
+	MOVL         48(DX), R13
+	MOVL         56(DX), R14
+	VMOVDQU64    (CX)(R13*1), Y10
+	VINSERTI64X4 $0x01, (CX)(R14*1), Z10, Z10
+	VMOVDQA64    Z10, Z4
+	VPERMI2B     64(DI), Z2, Z4
+	VPTERNLOGQ   $0xfe, Z10, Z4, Z0
+	VPSUBB       128(DI), Z4, Z4
+	VPMADDUBSW   192(DI), Z4, Z4
+	VPTERNLOGQ   $0xfe, Z3, Z4, Z1
+	VMOVDQU64    256(DI), Z10
+	VPERMI2B     Z4, Z3, Z10
+	MOVL         64(DX), R13
+	MOVL         72(DX), R14
+	VMOVDQU64    (CX)(R13*1), Y4
+	VINSERTI64X4 $0x01, (CX)(R14*1), Z4, Z4
+	VMOVDQA64    Z4, Z3
+	VPERMI2B     64(DI), Z2, Z3
+	VPTERNLOGQ   $0xfe, Z4, Z3, Z0
+	VPSUBB       128(DI), Z3, Z3
+	VPMADDUBSW   192(DI), Z3, Z3
+	MOVL         80(DX), R13
+	MOVL         88(DX), R14
+	VMOVDQU64    (CX)(R13*1), Y13
+	VINSERTI64X4 $0x01, (CX)(R14*1), Z13, Z13
+	VMOVDQA64    Z13, Z4
+	VPERMI2B     64(DI), Z2, Z4
+	VPTERNLOGQ   $0xfe, Z13, Z4, Z0
+	VPSUBB       128(DI), Z4, Z4
+	VPMADDUBSW   192(DI), Z4, Z4
+	VPTERNLOGQ   $0xfe, Z3, Z4, Z1
+	VMOVDQU64    256(DI), Z13
+	VPERMI2B     Z4, Z3, Z13
+	MOVL         96(DX), R13
+	MOVL         104(DX), R14
+	VMOVDQU64    (CX)(R13*1), Y4
+	VINSERTI64X4 $0x01, (CX)(R14*1), Z4, Z4
+	VMOVDQA64    Z4, Z3
+	VPERMI2B     64(DI), Z2, Z3
+	VPTERNLOGQ   $0xfe, Z4, Z3, Z0
+	VPSUBB       128(DI), Z3, Z3
+	VPMADDUBSW   192(DI), Z3, Z3
+	MOVL         112(DX), R13
+	MOVL         120(DX), R14
+	VMOVDQU64    (CX)(R13*1), Y16
+	VINSERTI64X4 $0x01, (CX)(R14*1), Z16, Z16
+	VMOVDQA64    Z16, Z4
+	VPERMI2B     64(DI), Z2, Z4
+	VPTERNLOGQ   $0xfe, Z16, Z4, Z0
+	VPSUBB       128(DI), Z4, Z4
+	VPMADDUBSW   192(DI), Z4, Z4
+	VPTERNLOGQ   $0xfe, Z3, Z4, Z1
+	VMOVDQU64    256(DI), Z16
+	VPERMI2B     Z4, Z3, Z16
+	VPMOVB2M     Z0, K4
+	VPTESTMW     704(DI), Z1, K5
+	KORQ         K5, K4, K4
+	KORTESTQ     K4, K4
+	JNE          ret
 
 loop:
-	VBROADCASTI32X4 240(R8), Z12
-	VPXORQ          Z12, Z7, Z6
-	VPXORQ          Z12, Z9, Z8
-	VPXORQ          Z12, Z11, Z10
-	VPXORQ          Z12, Z13, Z12
-	SUBQ            $0x10, 40(AX)
-	LEAQ            128(DX), R12
-	XORQ            R13, R13
-	CMPQ            40(AX), $0x10
-	JL              go
-	VMOVDQU64       768(DI), Z11
-	VMOVDQU64       (R12), Z7
-	VMOVDQU64       64(R12), Z9
-	VPSUBD          Z11, Z7, Z7
-	VPSUBD          Z11, Z9, Z9
-	VPMAXUD         Z9, Z7, Z7
-	VPCMPUD         $0x06, 128(AX), Z7, K2
-	KORTESTW        K2, K2
-	JNE             go
-	MOVQ            R12, DX
-	INCQ            R13
+	XORQ      R13, R13
+	SUBQ      $0x10, 40(AX)
+	LEAQ      128(DX), R14
+	CMPQ      40(AX), $0x10
+	JL        advanced
+	VMOVDQU64 768(DI), Z19
+	VMOVDQU64 (R14), Z3
+	VMOVDQU64 64(R14), Z4
+	VPSUBD    Z19, Z3, Z3
+	VPSUBD    Z19, Z4, Z4
+	VPMAXUD   Z4, Z3, Z3
+	VPCMPUD   $0x06, 128(AX), Z3, K4
+	KORTESTW  K4, K4
+	JNE       stop
+	MOVQ      R14, DX
+	INCQ      R13
+	JMP       advanced
 
-go:
-	VPXORQ          Z0, Z0, Z0
-	VPXORQ          Z1, Z1, Z1
-	TESTQ           SI, SI
-	JEQ             first
-	VBROADCASTI32X4 256(R8), Z7
-	VAESDEC         Z7, Z6, Z6
-	VAESDEC         Z7, Z8, Z8
-	VAESDEC         Z7, Z10, Z10
-	VAESDEC         Z7, Z12, Z12
-	VMOVDQU64       (R10), X7
-	MOVBQZX         15(R10), R15
-	MOVL            $0x00000010, R12
-	SUBQ            R15, R12
-	MOVQ            R12, R15
-	SHLQ            $0x20, R15
-	MOVQ            BX, R14
-	SUBQ            352(AX), R14
-	ORQ             R14, R15
-	MOVQ            R15, (R9)
-	VMOVDQU64       X7, (BX)
-	MOVL            R11, (BX)(R12*1)
-	ADDQ            336(AX), R12
-	ADDQ            R12, BX
-	VMOVDQU64       16(R10), X7
-	MOVBQZX         31(R10), R15
-	MOVL            $0x00000010, R12
-	SUBQ            R15, R12
-	MOVQ            R12, R15
-	SHLQ            $0x20, R15
-	MOVQ            BX, R14
-	SUBQ            352(AX), R14
-	ORQ             R14, R15
-	MOVQ            R15, 8(R9)
-	VMOVDQU64       X7, (BX)
-	MOVL            R11, (BX)(R12*1)
-	ADDQ            336(AX), R12
-	ADDQ            R12, BX
-	VMOVDQU64       32(R10), X7
-	MOVBQZX         47(R10), R15
-	MOVL            $0x00000010, R12
-	SUBQ            R15, R12
-	MOVQ            R12, R15
-	SHLQ            $0x20, R15
-	MOVQ            BX, R14
-	SUBQ            352(AX), R14
-	ORQ             R14, R15
-	MOVQ            R15, 16(R9)
-	VMOVDQU64       X7, (BX)
-	MOVL            R11, (BX)(R12*1)
-	ADDQ            336(AX), R12
-	ADDQ            R12, BX
-	VMOVDQU64       48(R10), X7
-	MOVBQZX         63(R10), R15
-	MOVL            $0x00000010, R12
-	SUBQ            R15, R12
-	MOVQ            R12, R15
-	SHLQ            $0x20, R15
-	MOVQ            BX, R14
-	SUBQ            352(AX), R14
-	ORQ             R14, R15
-	MOVQ            R15, 24(R9)
-	VMOVDQU64       X7, (BX)
-	MOVL            R11, (BX)(R12*1)
-	ADDQ            336(AX), R12
-	ADDQ            R12, BX
-	ADDQ            $0x20, R9
-	VBROADCASTI32X4 272(R8), Z7
-	VAESDEC         Z7, Z6, Z6
-	VAESDEC         Z7, Z8, Z8
-	VAESDEC         Z7, Z10, Z10
-	VAESDEC         Z7, Z12, Z12
-	MOVL            (DX), R12
-	VBROADCASTI64X4 (CX)(R12*1), Z7
-	MOVL            8(DX), R12
-	VINSERTI64X4    $0x01, (CX)(R12*1), Z7, Z7
-	VMOVDQA64       Z7, Z9
-	VPERMI2B        64(DI), Z2, Z9
-	VPTERNLOGQ      $0xfe, Z7, Z9, Z0
-	VPSUBB          128(DI), Z9, Z9
-	VPMADDUBSW      Z3, Z9, Z9
-	VPORQ           Z9, Z1, Z1
-	MOVL            16(DX), R12
-	VBROADCASTI64X4 (CX)(R12*1), Z7
-	MOVL            24(DX), R12
-	VINSERTI64X4    $0x01, (CX)(R12*1), Z7, Z7
-	VMOVDQA64       Z7, Z11
-	VPERMI2B        64(DI), Z2, Z11
-	VPTERNLOGQ      $0xfe, Z7, Z11, Z0
-	VPSUBB          128(DI), Z11, Z11
-	VPMADDUBSW      Z3, Z11, Z11
-	VPORQ           Z11, Z1, Z1
-	VMOVDQA64       Z4, Z7
-	VPERMI2B        Z11, Z9, Z7
-	VBROADCASTI32X4 288(R8), Z9
-	VAESDEC         Z9, Z6, Z6
-	VAESDEC         Z9, Z8, Z8
-	VAESDEC         Z9, Z10, Z10
-	VAESDEC         Z9, Z12, Z12
-	VBROADCASTI32X4 304(R8), Z9
-	VAESDEC         Z9, Z6, Z6
-	VAESDEC         Z9, Z8, Z8
-	VAESDEC         Z9, Z10, Z10
-	VAESDEC         Z9, Z12, Z12
-	VMOVDQU64       64(R10), X9
-	MOVBQZX         79(R10), R15
-	MOVL            $0x00000010, R12
-	SUBQ            R15, R12
-	MOVQ            R12, R15
-	SHLQ            $0x20, R15
-	MOVQ            BX, R14
-	SUBQ            352(AX), R14
-	ORQ             R14, R15
-	MOVQ            R15, (R9)
-	VMOVDQU64       X9, (BX)
-	MOVL            R11, (BX)(R12*1)
-	ADDQ            336(AX), R12
-	ADDQ            R12, BX
-	VMOVDQU64       80(R10), X9
-	MOVBQZX         95(R10), R15
-	MOVL            $0x00000010, R12
-	SUBQ            R15, R12
-	MOVQ            R12, R15
-	SHLQ            $0x20, R15
-	MOVQ            BX, R14
-	SUBQ            352(AX), R14
-	ORQ             R14, R15
-	MOVQ            R15, 8(R9)
-	VMOVDQU64       X9, (BX)
-	MOVL            R11, (BX)(R12*1)
-	ADDQ            336(AX), R12
-	ADDQ            R12, BX
-	VMOVDQU64       96(R10), X9
-	MOVBQZX         111(R10), R15
-	MOVL            $0x00000010, R12
-	SUBQ            R15, R12
-	MOVQ            R12, R15
-	SHLQ            $0x20, R15
-	MOVQ            BX, R14
-	SUBQ            352(AX), R14
-	ORQ             R14, R15
-	MOVQ            R15, 16(R9)
-	VMOVDQU64       X9, (BX)
-	MOVL            R11, (BX)(R12*1)
-	ADDQ            336(AX), R12
-	ADDQ            R12, BX
-	VMOVDQU64       112(R10), X9
-	MOVBQZX         127(R10), R15
-	MOVL            $0x00000010, R12
-	SUBQ            R15, R12
-	MOVQ            R12, R15
-	SHLQ            $0x20, R15
-	MOVQ            BX, R14
-	SUBQ            352(AX), R14
-	ORQ             R14, R15
-	MOVQ            R15, 24(R9)
-	VMOVDQU64       X9, (BX)
-	MOVL            R11, (BX)(R12*1)
-	ADDQ            336(AX), R12
-	ADDQ            R12, BX
-	ADDQ            $0x20, R9
-	VBROADCASTI32X4 320(R8), Z9
-	VAESDEC         Z9, Z6, Z6
-	VAESDEC         Z9, Z8, Z8
-	VAESDEC         Z9, Z10, Z10
-	VAESDEC         Z9, Z12, Z12
-	MOVL            32(DX), R12
-	VBROADCASTI64X4 (CX)(R12*1), Z9
-	MOVL            40(DX), R12
-	VINSERTI64X4    $0x01, (CX)(R12*1), Z9, Z9
-	VMOVDQA64       Z9, Z11
-	VPERMI2B        64(DI), Z2, Z11
-	VPTERNLOGQ      $0xfe, Z9, Z11, Z0
-	VPSUBB          128(DI), Z11, Z11
-	VPMADDUBSW      Z3, Z11, Z11
-	VPORQ           Z11, Z1, Z1
-	MOVL            48(DX), R12
-	VBROADCASTI64X4 (CX)(R12*1), Z9
-	MOVL            56(DX), R12
-	VINSERTI64X4    $0x01, (CX)(R12*1), Z9, Z9
-	VMOVDQA64       Z9, Z13
-	VPERMI2B        64(DI), Z2, Z13
-	VPTERNLOGQ      $0xfe, Z9, Z13, Z0
-	VPSUBB          128(DI), Z13, Z13
-	VPMADDUBSW      Z3, Z13, Z13
-	VPORQ           Z13, Z1, Z1
-	VMOVDQA64       Z4, Z9
-	VPERMI2B        Z13, Z11, Z9
-	VBROADCASTI32X4 336(R8), Z11
-	VAESDEC         Z11, Z6, Z6
-	VAESDEC         Z11, Z8, Z8
-	VAESDEC         Z11, Z10, Z10
-	VAESDEC         Z11, Z12, Z12
-	VBROADCASTI32X4 352(R8), Z11
-	VAESDEC         Z11, Z6, Z6
-	VAESDEC         Z11, Z8, Z8
-	VAESDEC         Z11, Z10, Z10
-	VAESDEC         Z11, Z12, Z12
-	VMOVDQU64       128(R10), X11
-	MOVBQZX         143(R10), R15
-	MOVL            $0x00000010, R12
-	SUBQ            R15, R12
-	MOVQ            R12, R15
-	SHLQ            $0x20, R15
-	MOVQ            BX, R14
-	SUBQ            352(AX), R14
-	ORQ             R14, R15
-	MOVQ            R15, (R9)
-	VMOVDQU64       X11, (BX)
-	MOVL            R11, (BX)(R12*1)
-	ADDQ            336(AX), R12
-	ADDQ            R12, BX
-	VMOVDQU64       144(R10), X11
-	MOVBQZX         159(R10), R15
-	MOVL            $0x00000010, R12
-	SUBQ            R15, R12
-	MOVQ            R12, R15
-	SHLQ            $0x20, R15
-	MOVQ            BX, R14
-	SUBQ            352(AX), R14
-	ORQ             R14, R15
-	MOVQ            R15, 8(R9)
-	VMOVDQU64       X11, (BX)
-	MOVL            R11, (BX)(R12*1)
-	ADDQ            336(AX), R12
-	ADDQ            R12, BX
-	VMOVDQU64       160(R10), X11
-	MOVBQZX         175(R10), R15
-	MOVL            $0x00000010, R12
-	SUBQ            R15, R12
-	MOVQ            R12, R15
-	SHLQ            $0x20, R15
-	MOVQ            BX, R14
-	SUBQ            352(AX), R14
-	ORQ             R14, R15
-	MOVQ            R15, 16(R9)
-	VMOVDQU64       X11, (BX)
-	MOVL            R11, (BX)(R12*1)
-	ADDQ            336(AX), R12
-	ADDQ            R12, BX
-	VMOVDQU64       176(R10), X11
-	MOVBQZX         191(R10), R15
-	MOVL            $0x00000010, R12
-	SUBQ            R15, R12
-	MOVQ            R12, R15
-	SHLQ            $0x20, R15
-	MOVQ            BX, R14
-	SUBQ            352(AX), R14
-	ORQ             R14, R15
-	MOVQ            R15, 24(R9)
-	VMOVDQU64       X11, (BX)
-	MOVL            R11, (BX)(R12*1)
-	ADDQ            336(AX), R12
-	ADDQ            R12, BX
-	ADDQ            $0x20, R9
-	VBROADCASTI32X4 368(R8), Z11
-	VAESDEC         Z11, Z6, Z6
-	VAESDEC         Z11, Z8, Z8
-	VAESDEC         Z11, Z10, Z10
-	VAESDEC         Z11, Z12, Z12
-	MOVL            64(DX), R12
-	VBROADCASTI64X4 (CX)(R12*1), Z11
-	MOVL            72(DX), R12
-	VINSERTI64X4    $0x01, (CX)(R12*1), Z11, Z11
-	VMOVDQA64       Z11, Z13
-	VPERMI2B        64(DI), Z2, Z13
-	VPTERNLOGQ      $0xfe, Z11, Z13, Z0
-	VPSUBB          128(DI), Z13, Z13
-	VPMADDUBSW      Z3, Z13, Z13
-	VPORQ           Z13, Z1, Z1
-	MOVL            80(DX), R12
-	VBROADCASTI64X4 (CX)(R12*1), Z11
-	MOVL            88(DX), R12
-	VINSERTI64X4    $0x01, (CX)(R12*1), Z11, Z11
-	VMOVDQA64       Z11, Z14
-	VPERMI2B        64(DI), Z2, Z14
-	VPTERNLOGQ      $0xfe, Z11, Z14, Z0
-	VPSUBB          128(DI), Z14, Z14
-	VPMADDUBSW      Z3, Z14, Z14
-	VPORQ           Z14, Z1, Z1
-	VMOVDQA64       Z4, Z11
-	VPERMI2B        Z14, Z13, Z11
-	VBROADCASTI32X4 384(R8), Z13
-	VAESDEC         Z13, Z6, Z6
-	VAESDEC         Z13, Z8, Z8
-	VAESDEC         Z13, Z10, Z10
-	VAESDEC         Z13, Z12, Z12
-	VBROADCASTI32X4 400(R8), Z13
-	VAESDEC         Z13, Z6, Z6
-	VAESDEC         Z13, Z8, Z8
-	VAESDEC         Z13, Z10, Z10
-	VAESDEC         Z13, Z12, Z12
-	VMOVDQU64       192(R10), X13
-	MOVBQZX         207(R10), R15
-	MOVL            $0x00000010, R12
-	SUBQ            R15, R12
-	MOVQ            R12, R15
-	SHLQ            $0x20, R15
-	MOVQ            BX, R14
-	SUBQ            352(AX), R14
-	ORQ             R14, R15
-	MOVQ            R15, (R9)
-	VMOVDQU64       X13, (BX)
-	MOVL            R11, (BX)(R12*1)
-	ADDQ            336(AX), R12
-	ADDQ            R12, BX
-	VMOVDQU64       208(R10), X13
-	MOVBQZX         223(R10), R15
-	MOVL            $0x00000010, R12
-	SUBQ            R15, R12
-	MOVQ            R12, R15
-	SHLQ            $0x20, R15
-	MOVQ            BX, R14
-	SUBQ            352(AX), R14
-	ORQ             R14, R15
-	MOVQ            R15, 8(R9)
-	VMOVDQU64       X13, (BX)
-	MOVL            R11, (BX)(R12*1)
-	ADDQ            336(AX), R12
-	ADDQ            R12, BX
-	VMOVDQU64       224(R10), X13
-	MOVBQZX         239(R10), R15
-	MOVL            $0x00000010, R12
-	SUBQ            R15, R12
-	MOVQ            R12, R15
-	SHLQ            $0x20, R15
-	MOVQ            BX, R14
-	SUBQ            352(AX), R14
-	ORQ             R14, R15
-	MOVQ            R15, 16(R9)
-	VMOVDQU64       X13, (BX)
-	MOVL            R11, (BX)(R12*1)
-	ADDQ            336(AX), R12
-	ADDQ            R12, BX
-	VMOVDQU64       240(R10), X13
-	MOVBQZX         255(R10), R15
-	MOVL            $0x00000010, R12
-	SUBQ            R15, R12
-	MOVQ            R12, R15
-	SHLQ            $0x20, R15
-	MOVQ            BX, R14
-	SUBQ            352(AX), R14
-	ORQ             R14, R15
-	MOVQ            R15, 24(R9)
-	VMOVDQU64       X13, (BX)
-	MOVL            R11, (BX)(R12*1)
-	ADDQ            336(AX), R12
-	ADDQ            R12, BX
-	ADDQ            $0x20, R9
-	VBROADCASTI32X4 416(R8), Z13
-	VAESDEC         Z13, Z6, Z6
-	VAESDEC         Z13, Z8, Z8
-	VAESDEC         Z13, Z10, Z10
-	VAESDEC         Z13, Z12, Z12
-	MOVL            96(DX), R12
-	VBROADCASTI64X4 (CX)(R12*1), Z13
-	MOVL            104(DX), R12
-	VINSERTI64X4    $0x01, (CX)(R12*1), Z13, Z13
-	VMOVDQA64       Z13, Z14
-	VPERMI2B        64(DI), Z2, Z14
-	VPTERNLOGQ      $0xfe, Z13, Z14, Z0
-	VPSUBB          128(DI), Z14, Z14
-	VPMADDUBSW      Z3, Z14, Z14
-	VPORQ           Z14, Z1, Z1
-	MOVL            112(DX), R12
-	VBROADCASTI64X4 (CX)(R12*1), Z13
-	MOVL            120(DX), R12
-	VINSERTI64X4    $0x01, (CX)(R12*1), Z13, Z13
-	VMOVDQA64       Z13, Z15
-	VPERMI2B        64(DI), Z2, Z15
-	VPTERNLOGQ      $0xfe, Z13, Z15, Z0
-	VPSUBB          128(DI), Z15, Z15
-	VPMADDUBSW      Z3, Z15, Z15
-	VPORQ           Z15, Z1, Z1
-	VMOVDQA64       Z4, Z13
-	VPERMI2B        Z15, Z14, Z13
-	VBROADCASTI32X4 432(R8), Z14
-	VAESDEC         Z14, Z6, Z6
-	VAESDEC         Z14, Z8, Z8
-	VAESDEC         Z14, Z10, Z10
-	VAESDEC         Z14, Z12, Z12
-	VBROADCASTI32X4 448(R8), Z14
-	VAESDEC         Z14, Z6, Z6
-	VAESDEC         Z14, Z8, Z8
-	VAESDEC         Z14, Z10, Z10
-	VAESDEC         Z14, Z12, Z12
+stop:
+	MOVQ $0x00000000, 40(AX)
 
-last:
-	KXORQ           K1, K1, K1
-	VPXORQ          Z5, Z5, Z5
-	VBROADCASTI32X4 464(R8), Z14
-	VAESDECLAST     Z14, Z6, Z6
-	VAESDECLAST     Z14, Z8, Z8
-	VAESDECLAST     Z14, Z10, Z10
-	VAESDECLAST     Z14, Z12, Z12
-	VPSHUFB         320(DI), Z6, Z14
-	VPADDB          576(DI), Z14, Z15
-	VPCMPUB         $0x05, 384(DI), Z15, K2
-	KNOTQ           K2, K3
-	VPCMPUB         $0x04, Z14, Z6, K2, K2
-	KORQ            K2, K1, K1
-	VPSUBB          448(DI), Z14, Z14
-	VPCMPUB         $0x06, 512(DI), Z14, K2
-	KORQ            K2, K1, K1
-	VPSUBB.Z        640(DI), Z6, K3, Z14
-	VPMAXUB         Z14, Z5, Z5
-	VPSHUFB         320(DI), Z8, Z14
-	VPADDB          576(DI), Z14, Z15
-	VPCMPUB         $0x05, 384(DI), Z15, K2
-	KNOTQ           K2, K3
-	VPCMPUB         $0x04, Z14, Z8, K2, K2
-	KORQ            K2, K1, K1
-	VPSUBB          448(DI), Z14, Z14
-	VPCMPUB         $0x06, 512(DI), Z14, K2
-	KORQ            K2, K1, K1
-	VPSUBB.Z        640(DI), Z8, K3, Z14
-	VPMAXUB         Z14, Z5, Z5
-	VPSHUFB         320(DI), Z10, Z14
-	VPADDB          576(DI), Z14, Z15
-	VPCMPUB         $0x05, 384(DI), Z15, K2
-	KNOTQ           K2, K3
-	VPCMPUB         $0x04, Z14, Z10, K2, K2
-	KORQ            K2, K1, K1
-	VPSUBB          448(DI), Z14, Z14
-	VPCMPUB         $0x06, 512(DI), Z14, K2
-	KORQ            K2, K1, K1
-	VPSUBB.Z        640(DI), Z10, K3, Z14
-	VPMAXUB         Z14, Z5, Z5
-	VPSHUFB         320(DI), Z12, Z14
-	VPADDB          576(DI), Z14, Z15
-	VPCMPUB         $0x05, 384(DI), Z15, K2
-	KNOTQ           K2, K3
-	VPCMPUB         $0x04, Z14, Z12, K2, K2
-	KORQ            K2, K1, K1
-	VPSUBB          448(DI), Z14, Z14
-	VPCMPUB         $0x06, 512(DI), Z14, K2
-	KORQ            K2, K1, K1
-	VPSUBB.Z        640(DI), Z12, K3, Z14
-	VPMAXUB         Z14, Z5, Z5
-	VPCMPUB         $0x06, 192(AX), Z5, K2
-	KORQ            K2, K1, K2
-	KORTESTQ        K2, K2
-	JNE             ret
-	VMOVDQU64       Z6, (R10)
-	VMOVDQU64       Z8, 64(R10)
-	VMOVDQU64       Z10, 128(R10)
-	VMOVDQU64       Z12, 192(R10)
-	ADDQ            $0x10, SI
-	TESTQ           R13, R13
-	JEQ             drain
-	VPMOVB2M        Z0, K2
-	VPTESTMW        704(DI), Z1, K3
-	KORQ            K3, K2, K2
-	KORTESTQ        K2, K2
-	JEQ             loop
+advanced:
+	VPXORQ        Z0, Z0, Z0
+	VPXORQ        Z1, Z1, Z1
+	VMOVDQU64     3008(R8), Z21
+	VMOVDQU64     2496(R8), Z22
+	VAESDEC       Z21, Z8, Z3
+	VAESDEC       Z21, Z11, Z4
+	VAESDEC       Z21, Z14, Z19
+	VAESDEC       Z21, Z17, Z21
+	VPXORQ        Z22, Z7, Z8
+	VPXORQ        Z22, Z10, Z11
+	VPXORQ        Z22, Z13, Z14
+	VPXORQ        Z22, Z16, Z17
+	VMOVDQU64     2560(R8), Z7
+	VAESDEC       Z7, Z8, Z8
+	VAESDEC       Z7, Z11, Z11
+	VAESDEC       Z7, Z14, Z14
+	VAESDEC       Z7, Z17, Z17
+	MOVL          (BX), R14
+	VMOVDQU64     X9, (R9)(R14*1)
+	MOVL          64(BX), R14
+	MOVL          R10, (R9)(R14*1)
+	MOVL          4(BX), R14
+	VEXTRACTI32X4 $0x01, Y9, (R9)(R14*1)
+	MOVL          68(BX), R14
+	MOVL          R10, (R9)(R14*1)
+	MOVL          8(BX), R14
+	VEXTRACTI64X4 $0x01, Z9, Y7
+	VMOVDQU64     X7, (R9)(R14*1)
+	MOVL          72(BX), R14
+	MOVL          R10, (R9)(R14*1)
+	MOVL          12(BX), R14
+	VEXTRACTI32X4 $0x01, Y7, (R9)(R14*1)
+	MOVL          76(BX), R14
+	MOVL          R10, (R9)(R14*1)
+	VMOVDQU64     3072(R8), Z7
+	VAESDEC       Z7, Z3, Z3
+	VAESDEC       Z7, Z4, Z4
+	VAESDEC       Z7, Z19, Z19
+	VAESDEC       Z7, Z21, Z21
+	MOVL          (DX), R14
+	MOVL          8(DX), R15
+	VMOVDQU64     (CX)(R14*1), Y7
+	VINSERTI64X4  $0x01, (CX)(R15*1), Z7, Z7
+	VMOVDQA64     Z7, Z9
+	VPERMI2B      64(DI), Z2, Z9
+	VPTERNLOGQ    $0xfe, Z7, Z9, Z0
+	VPSUBB        128(DI), Z9, Z9
+	VPMADDUBSW    192(DI), Z9, Z9
+	MOVL          16(DX), R14
+	MOVL          24(DX), R15
+	VMOVDQU64     (CX)(R14*1), Y7
+	VINSERTI64X4  $0x01, (CX)(R15*1), Z7, Z7
+	VMOVDQA64     Z7, Z10
+	VPERMI2B      64(DI), Z2, Z10
+	VPTERNLOGQ    $0xfe, Z7, Z10, Z0
+	VPSUBB        128(DI), Z10, Z10
+	VPMADDUBSW    192(DI), Z10, Z10
+	VPTERNLOGQ    $0xfe, Z9, Z10, Z1
+	VMOVDQU64     256(DI), Z7
+	VPERMI2B      Z10, Z9, Z7
+	VMOVDQU64     2624(R8), Z9
+	VAESDEC       Z9, Z8, Z8
+	VAESDEC       Z9, Z11, Z11
+	VAESDEC       Z9, Z14, Z14
+	VAESDEC       Z9, Z17, Z17
+	VMOVDQU64     3136(R8), Z9
+	VAESDEC       Z9, Z3, Z3
+	VAESDEC       Z9, Z4, Z4
+	VAESDEC       Z9, Z19, Z19
+	VAESDEC       Z9, Z21, Z21
+	MOVL          16(BX), R14
+	VMOVDQU64     X12, (R9)(R14*1)
+	MOVL          80(BX), R14
+	MOVL          R10, (R9)(R14*1)
+	MOVL          20(BX), R14
+	VEXTRACTI32X4 $0x01, Y12, (R9)(R14*1)
+	MOVL          84(BX), R14
+	MOVL          R10, (R9)(R14*1)
+	MOVL          24(BX), R14
+	VEXTRACTI64X4 $0x01, Z12, Y9
+	VMOVDQU64     X9, (R9)(R14*1)
+	MOVL          88(BX), R14
+	MOVL          R10, (R9)(R14*1)
+	MOVL          28(BX), R14
+	VEXTRACTI32X4 $0x01, Y9, (R9)(R14*1)
+	MOVL          92(BX), R14
+	MOVL          R10, (R9)(R14*1)
+	VMOVDQU64     2688(R8), Z9
+	VAESDEC       Z9, Z8, Z8
+	VAESDEC       Z9, Z11, Z11
+	VAESDEC       Z9, Z14, Z14
+	VAESDEC       Z9, Z17, Z17
+	MOVL          32(DX), R14
+	MOVL          40(DX), R15
+	VMOVDQU64     (CX)(R14*1), Y10
+	VINSERTI64X4  $0x01, (CX)(R15*1), Z10, Z10
+	VMOVDQA64     Z10, Z9
+	VPERMI2B      64(DI), Z2, Z9
+	VPTERNLOGQ    $0xfe, Z10, Z9, Z0
+	VPSUBB        128(DI), Z9, Z9
+	VPMADDUBSW    192(DI), Z9, Z9
+	MOVL          48(DX), R14
+	MOVL          56(DX), R15
+	VMOVDQU64     (CX)(R14*1), Y10
+	VINSERTI64X4  $0x01, (CX)(R15*1), Z10, Z10
+	VMOVDQA64     Z10, Z12
+	VPERMI2B      64(DI), Z2, Z12
+	VPTERNLOGQ    $0xfe, Z10, Z12, Z0
+	VPSUBB        128(DI), Z12, Z12
+	VPMADDUBSW    192(DI), Z12, Z12
+	VPTERNLOGQ    $0xfe, Z9, Z12, Z1
+	VMOVDQU64     256(DI), Z10
+	VPERMI2B      Z12, Z9, Z10
+	VMOVDQU64     3200(R8), Z9
+	VAESDEC       Z9, Z3, Z3
+	VAESDEC       Z9, Z4, Z4
+	VAESDEC       Z9, Z19, Z19
+	VAESDEC       Z9, Z21, Z21
+	VMOVDQU64     2752(R8), Z9
+	VAESDEC       Z9, Z8, Z8
+	VAESDEC       Z9, Z11, Z11
+	VAESDEC       Z9, Z14, Z14
+	VAESDEC       Z9, Z17, Z17
+	MOVL          32(BX), R14
+	VMOVDQU64     X15, (R9)(R14*1)
+	MOVL          96(BX), R14
+	MOVL          R10, (R9)(R14*1)
+	MOVL          36(BX), R14
+	VEXTRACTI32X4 $0x01, Y15, (R9)(R14*1)
+	MOVL          100(BX), R14
+	MOVL          R10, (R9)(R14*1)
+	MOVL          40(BX), R14
+	VEXTRACTI64X4 $0x01, Z15, Y9
+	VMOVDQU64     X9, (R9)(R14*1)
+	MOVL          104(BX), R14
+	MOVL          R10, (R9)(R14*1)
+	MOVL          44(BX), R14
+	VEXTRACTI32X4 $0x01, Y9, (R9)(R14*1)
+	MOVL          108(BX), R14
+	MOVL          R10, (R9)(R14*1)
+	VMOVDQU64     3264(R8), Z9
+	VAESDEC       Z9, Z3, Z3
+	VAESDEC       Z9, Z4, Z4
+	VAESDEC       Z9, Z19, Z19
+	VAESDEC       Z9, Z21, Z21
+	MOVL          64(DX), R14
+	MOVL          72(DX), R15
+	VMOVDQU64     (CX)(R14*1), Y12
+	VINSERTI64X4  $0x01, (CX)(R15*1), Z12, Z12
+	VMOVDQA64     Z12, Z9
+	VPERMI2B      64(DI), Z2, Z9
+	VPTERNLOGQ    $0xfe, Z12, Z9, Z0
+	VPSUBB        128(DI), Z9, Z9
+	VPMADDUBSW    192(DI), Z9, Z9
+	MOVL          80(DX), R14
+	MOVL          88(DX), R15
+	VMOVDQU64     (CX)(R14*1), Y13
+	VINSERTI64X4  $0x01, (CX)(R15*1), Z13, Z13
+	VMOVDQA64     Z13, Z12
+	VPERMI2B      64(DI), Z2, Z12
+	VPTERNLOGQ    $0xfe, Z13, Z12, Z0
+	VPSUBB        128(DI), Z12, Z12
+	VPMADDUBSW    192(DI), Z12, Z12
+	VPTERNLOGQ    $0xfe, Z9, Z12, Z1
+	VMOVDQU64     256(DI), Z13
+	VPERMI2B      Z12, Z9, Z13
+	VMOVDQU64     2816(R8), Z9
+	VAESDEC       Z9, Z8, Z8
+	VAESDEC       Z9, Z11, Z11
+	VAESDEC       Z9, Z14, Z14
+	VAESDEC       Z9, Z17, Z17
+	VMOVDQU64     3328(R8), Z9
+	VAESDEC       Z9, Z3, Z3
+	VAESDEC       Z9, Z4, Z4
+	VAESDEC       Z9, Z19, Z19
+	VAESDEC       Z9, Z21, Z21
+	MOVL          48(BX), R14
+	VMOVDQU64     X18, (R9)(R14*1)
+	MOVL          112(BX), R14
+	MOVL          R10, (R9)(R14*1)
+	MOVL          52(BX), R14
+	VEXTRACTI32X4 $0x01, Y18, (R9)(R14*1)
+	MOVL          116(BX), R14
+	MOVL          R10, (R9)(R14*1)
+	MOVL          56(BX), R14
+	VEXTRACTI64X4 $0x01, Z18, Y9
+	VMOVDQU64     X9, (R9)(R14*1)
+	MOVL          120(BX), R14
+	MOVL          R10, (R9)(R14*1)
+	MOVL          60(BX), R14
+	VEXTRACTI32X4 $0x01, Y9, (R9)(R14*1)
+	MOVL          124(BX), R14
+	MOVL          R10, (R9)(R14*1)
+	VMOVDQU64     2880(R8), Z9
+	VAESDEC       Z9, Z8, Z8
+	VAESDEC       Z9, Z11, Z11
+	VAESDEC       Z9, Z14, Z14
+	VAESDEC       Z9, Z17, Z17
+	MOVL          96(DX), R14
+	MOVL          104(DX), R15
+	VMOVDQU64     (CX)(R14*1), Y12
+	VINSERTI64X4  $0x01, (CX)(R15*1), Z12, Z12
+	VMOVDQA64     Z12, Z9
+	VPERMI2B      64(DI), Z2, Z9
+	VPTERNLOGQ    $0xfe, Z12, Z9, Z0
+	VPSUBB        128(DI), Z9, Z9
+	VPMADDUBSW    192(DI), Z9, Z9
+	MOVL          112(DX), R14
+	MOVL          120(DX), R15
+	VMOVDQU64     (CX)(R14*1), Y15
+	VINSERTI64X4  $0x01, (CX)(R15*1), Z15, Z15
+	VMOVDQA64     Z15, Z12
+	VPERMI2B      64(DI), Z2, Z12
+	VPTERNLOGQ    $0xfe, Z15, Z12, Z0
+	VPSUBB        128(DI), Z12, Z12
+	VPMADDUBSW    192(DI), Z12, Z12
+	VPTERNLOGQ    $0xfe, Z9, Z12, Z1
+	VMOVDQU64     256(DI), Z16
+	VPERMI2B      Z12, Z9, Z16
+	VMOVDQU64     2944(R8), Z9
+	VAESDEC       Z9, Z8, Z8
+	VAESDEC       Z9, Z11, Z11
+	VAESDEC       Z9, Z14, Z14
+	VAESDEC       Z9, Z17, Z17
+	VMOVDQU64     3392(R8), Z18
+	VAESDECLAST   Z18, Z3, Z9
+	VAESDECLAST   Z18, Z4, Z12
+	VAESDECLAST   Z18, Z19, Z15
+	VAESDECLAST   Z18, Z21, Z18
+	TESTQ         $0x00000002, R12
+	JEQ           laid
+	VPSHUFB       320(DI), Z9, Z19
+	VPCMPUB       $0x02, 384(DI), Z19, K4
+	VPBLENDMB     Z9, Z19, K4, Z20
+	VPSUBB.Z      448(DI), Z9, K4, Z4
+	VPXORQ        Z20, Z9, Z3
+	VPSHUFB       320(DI), Z12, Z21
+	VPCMPUB       $0x02, 384(DI), Z21, K4
+	VPBLENDMB     Z12, Z21, K4, Z23
+	VPSUBB.Z      448(DI), Z12, K4, Z22
+	VPMAXUB       Z22, Z4, Z4
+	VPTERNLOGQ    $0xf6, Z23, Z12, Z3
+	VMOVDQU64     512(DI), Z22
+	VPERMI2D      Z21, Z19, Z22
+	VPSHUFB       320(DI), Z15, Z19
+	VPCMPUB       $0x02, 384(DI), Z19, K4
+	VPBLENDMB     Z15, Z19, K4, Z24
+	VPSUBB.Z      448(DI), Z15, K4, Z21
+	VPMAXUB       Z21, Z4, Z4
+	VPTERNLOGQ    $0xf6, Z24, Z15, Z3
+	VPSHUFB       320(DI), Z18, Z21
+	VPCMPUB       $0x02, 384(DI), Z21, K4
+	VPBLENDMB     Z18, Z21, K4, Z25
+	VPSUBB.Z      448(DI), Z18, K4, Z26
+	VPMAXUB       Z26, Z4, Z4
+	VPTERNLOGQ    $0xf6, Z25, Z18, Z3
+	VMOVDQU64     512(DI), Z26
+	VPERMI2D      Z21, Z19, Z26
+	VINSERTI64X4  $0x01, Y26, Z22, Z22
+	VPSUBUSB      896(DI), Z4, Z4
+	VPSUBUSB      960(DI), Z22, Z19
+	VPTERNLOGQ    $0xfe, Z4, Z19, Z3
+	VPTESTMQ      Z3, Z3, K4
+	KORTESTW      K4, K4
+	JNE           ret
+	VMOVDQU64     832(DI), Z3
+	VPSRLD        $0x18, Z22, Z4
+	VPSUBD        Z4, Z6, Z4
+	VPADDD.BCST   336(AX), Z4, Z19
+	VPSLLDQ       $0x04, Z19, Z22
+	VPADDD        Z22, Z19, Z21
+	VPSLLDQ       $0x08, Z21, Z22
+	VPADDD        Z22, Z21, Z21
+	VPSHUFD       $0xff, Z21, Z22
+	VSHUFI32X4.Z  $0x90, Z22, Z22, K1, Z26
+	VPADDD        Z26, Z21, Z21
+	VSHUFI32X4.Z  $0x40, Z22, Z22, K2, Z26
+	VPADDD        Z26, Z21, Z21
+	VSHUFI32X4.Z  $0x00, Z22, Z22, K3, Z22
+	VPADDD        Z22, Z21, Z21
+	VPADDD        Z5, Z21, Z21
+	VPSUBD        Z19, Z21, Z19
+	VPADDD        Z4, Z19, Z22
+	VPERMD        Z21, Z3, Z5
+	VMOVDQA64     Z19, (BX)
+	VMOVDQA64     Z22, 64(BX)
+	VMOVDQU64     576(DI), Z3
+	VPERMI2D      Z4, Z19, Z3
+	VMOVDQU64     Z3, (R11)
+	VMOVDQU64     640(DI), Z3
+	VPERMI2D      Z4, Z19, Z3
+	VMOVDQU64     Z3, 64(R11)
+	ADDQ          $0x00000080, R11
+	ADDQ          $0x10, SI
 
-drain:
-	VMOVDQU64 (R10), X0
-	MOVBQZX   15(R10), DI
-	MOVL      $0x00000010, CX
-	SUBQ      DI, CX
-	MOVQ      CX, DI
-	SHLQ      $0x20, DI
-	MOVQ      BX, DX
-	SUBQ      352(AX), DX
-	ORQ       DX, DI
-	MOVQ      DI, (R9)
-	VMOVDQU64 X0, (BX)
-	MOVL      R11, (BX)(CX*1)
-	ADDQ      336(AX), CX
-	ADDQ      CX, BX
-	VMOVDQU64 16(R10), X0
-	MOVBQZX   31(R10), DI
-	MOVL      $0x00000010, CX
-	SUBQ      DI, CX
-	MOVQ      CX, DI
-	SHLQ      $0x20, DI
-	MOVQ      BX, DX
-	SUBQ      352(AX), DX
-	ORQ       DX, DI
-	MOVQ      DI, 8(R9)
-	VMOVDQU64 X0, (BX)
-	MOVL      R11, (BX)(CX*1)
-	ADDQ      336(AX), CX
-	ADDQ      CX, BX
-	VMOVDQU64 32(R10), X0
-	MOVBQZX   47(R10), DI
-	MOVL      $0x00000010, CX
-	SUBQ      DI, CX
-	MOVQ      CX, DI
-	SHLQ      $0x20, DI
-	MOVQ      BX, DX
-	SUBQ      352(AX), DX
-	ORQ       DX, DI
-	MOVQ      DI, 16(R9)
-	VMOVDQU64 X0, (BX)
-	MOVL      R11, (BX)(CX*1)
-	ADDQ      336(AX), CX
-	ADDQ      CX, BX
-	VMOVDQU64 48(R10), X0
-	MOVBQZX   63(R10), DI
-	MOVL      $0x00000010, CX
-	SUBQ      DI, CX
-	MOVQ      CX, DI
-	SHLQ      $0x20, DI
-	MOVQ      BX, DX
-	SUBQ      352(AX), DX
-	ORQ       DX, DI
-	MOVQ      DI, 24(R9)
-	VMOVDQU64 X0, (BX)
-	MOVL      R11, (BX)(CX*1)
-	ADDQ      336(AX), CX
-	ADDQ      CX, BX
-	ADDQ      $0x20, R9
-	VMOVDQU64 64(R10), X0
-	MOVBQZX   79(R10), DI
-	MOVL      $0x00000010, CX
-	SUBQ      DI, CX
-	MOVQ      CX, DI
-	SHLQ      $0x20, DI
-	MOVQ      BX, DX
-	SUBQ      352(AX), DX
-	ORQ       DX, DI
-	MOVQ      DI, (R9)
-	VMOVDQU64 X0, (BX)
-	MOVL      R11, (BX)(CX*1)
-	ADDQ      336(AX), CX
-	ADDQ      CX, BX
-	VMOVDQU64 80(R10), X0
-	MOVBQZX   95(R10), DI
-	MOVL      $0x00000010, CX
-	SUBQ      DI, CX
-	MOVQ      CX, DI
-	SHLQ      $0x20, DI
-	MOVQ      BX, DX
-	SUBQ      352(AX), DX
-	ORQ       DX, DI
-	MOVQ      DI, 8(R9)
-	VMOVDQU64 X0, (BX)
-	MOVL      R11, (BX)(CX*1)
-	ADDQ      336(AX), CX
-	ADDQ      CX, BX
-	VMOVDQU64 96(R10), X0
-	MOVBQZX   111(R10), DI
-	MOVL      $0x00000010, CX
-	SUBQ      DI, CX
-	MOVQ      CX, DI
-	SHLQ      $0x20, DI
-	MOVQ      BX, DX
-	SUBQ      352(AX), DX
-	ORQ       DX, DI
-	MOVQ      DI, 16(R9)
-	VMOVDQU64 X0, (BX)
-	MOVL      R11, (BX)(CX*1)
-	ADDQ      336(AX), CX
-	ADDQ      CX, BX
-	VMOVDQU64 112(R10), X0
-	MOVBQZX   127(R10), DI
-	MOVL      $0x00000010, CX
-	SUBQ      DI, CX
-	MOVQ      CX, DI
-	SHLQ      $0x20, DI
-	MOVQ      BX, DX
-	SUBQ      352(AX), DX
-	ORQ       DX, DI
-	MOVQ      DI, 24(R9)
-	VMOVDQU64 X0, (BX)
-	MOVL      R11, (BX)(CX*1)
-	ADDQ      336(AX), CX
-	ADDQ      CX, BX
-	ADDQ      $0x20, R9
-	VMOVDQU64 128(R10), X0
-	MOVBQZX   143(R10), DI
-	MOVL      $0x00000010, CX
-	SUBQ      DI, CX
-	MOVQ      CX, DI
-	SHLQ      $0x20, DI
-	MOVQ      BX, DX
-	SUBQ      352(AX), DX
-	ORQ       DX, DI
-	MOVQ      DI, (R9)
-	VMOVDQU64 X0, (BX)
-	MOVL      R11, (BX)(CX*1)
-	ADDQ      336(AX), CX
-	ADDQ      CX, BX
-	VMOVDQU64 144(R10), X0
-	MOVBQZX   159(R10), DI
-	MOVL      $0x00000010, CX
-	SUBQ      DI, CX
-	MOVQ      CX, DI
-	SHLQ      $0x20, DI
-	MOVQ      BX, DX
-	SUBQ      352(AX), DX
-	ORQ       DX, DI
-	MOVQ      DI, 8(R9)
-	VMOVDQU64 X0, (BX)
-	MOVL      R11, (BX)(CX*1)
-	ADDQ      336(AX), CX
-	ADDQ      CX, BX
-	VMOVDQU64 160(R10), X0
-	MOVBQZX   175(R10), DI
-	MOVL      $0x00000010, CX
-	SUBQ      DI, CX
-	MOVQ      CX, DI
-	SHLQ      $0x20, DI
-	MOVQ      BX, DX
-	SUBQ      352(AX), DX
-	ORQ       DX, DI
-	MOVQ      DI, 16(R9)
-	VMOVDQU64 X0, (BX)
-	MOVL      R11, (BX)(CX*1)
-	ADDQ      336(AX), CX
-	ADDQ      CX, BX
-	VMOVDQU64 176(R10), X0
-	MOVBQZX   191(R10), DI
-	MOVL      $0x00000010, CX
-	SUBQ      DI, CX
-	MOVQ      CX, DI
-	SHLQ      $0x20, DI
-	MOVQ      BX, DX
-	SUBQ      352(AX), DX
-	ORQ       DX, DI
-	MOVQ      DI, 24(R9)
-	VMOVDQU64 X0, (BX)
-	MOVL      R11, (BX)(CX*1)
-	ADDQ      336(AX), CX
-	ADDQ      CX, BX
-	ADDQ      $0x20, R9
-	VMOVDQU64 192(R10), X0
-	MOVBQZX   207(R10), DI
-	MOVL      $0x00000010, CX
-	SUBQ      DI, CX
-	MOVQ      CX, DI
-	SHLQ      $0x20, DI
-	MOVQ      BX, DX
-	SUBQ      352(AX), DX
-	ORQ       DX, DI
-	MOVQ      DI, (R9)
-	VMOVDQU64 X0, (BX)
-	MOVL      R11, (BX)(CX*1)
-	ADDQ      336(AX), CX
-	ADDQ      CX, BX
-	VMOVDQU64 208(R10), X0
-	MOVBQZX   223(R10), DI
-	MOVL      $0x00000010, CX
-	SUBQ      DI, CX
-	MOVQ      CX, DI
-	SHLQ      $0x20, DI
-	MOVQ      BX, DX
-	SUBQ      352(AX), DX
-	ORQ       DX, DI
-	MOVQ      DI, 8(R9)
-	VMOVDQU64 X0, (BX)
-	MOVL      R11, (BX)(CX*1)
-	ADDQ      336(AX), CX
-	ADDQ      CX, BX
-	VMOVDQU64 224(R10), X0
-	MOVBQZX   239(R10), DI
-	MOVL      $0x00000010, CX
-	SUBQ      DI, CX
-	MOVQ      CX, DI
-	SHLQ      $0x20, DI
-	MOVQ      BX, DX
-	SUBQ      352(AX), DX
-	ORQ       DX, DI
-	MOVQ      DI, 16(R9)
-	VMOVDQU64 X0, (BX)
-	MOVL      R11, (BX)(CX*1)
-	ADDQ      336(AX), CX
-	ADDQ      CX, BX
-	VMOVDQU64 240(R10), X0
-	MOVBQZX   255(R10), DI
-	MOVL      $0x00000010, CX
-	SUBQ      DI, CX
-	MOVQ      CX, DI
-	SHLQ      $0x20, DI
-	MOVQ      BX, DX
-	SUBQ      352(AX), DX
-	ORQ       DX, DI
-	MOVQ      DI, 24(R9)
-	VMOVDQU64 X0, (BX)
-	MOVL      R11, (BX)(CX*1)
-	ADDQ      336(AX), CX
-	ADDQ      CX, BX
-	ADDQ      $0x20, R9
+laid:
+	VPMOVB2M Z0, K4
+	VPTESTMW 704(DI), Z1, K5
+	KORQ     K5, K4, K4
+	KORTESTQ K4, K4
+	JEQ      taken
+	XORQ     R13, R13
+	MOVQ     $0x00000000, 40(AX)
+
+taken:
+	ANDQ          $0x03, R12
+	LEAQ          (R13)(R12*2), R12
+	TESTQ         $0x00000003, R12
+	JNE           loop
+	MOVL          (BX), CX
+	VMOVDQU64     X9, (R9)(CX*1)
+	MOVL          64(BX), CX
+	MOVL          R10, (R9)(CX*1)
+	MOVL          4(BX), CX
+	VEXTRACTI32X4 $0x01, Y9, (R9)(CX*1)
+	MOVL          68(BX), CX
+	MOVL          R10, (R9)(CX*1)
+	MOVL          8(BX), CX
+	VEXTRACTI64X4 $0x01, Z9, Y0
+	VMOVDQU64     X0, (R9)(CX*1)
+	MOVL          72(BX), CX
+	MOVL          R10, (R9)(CX*1)
+	MOVL          12(BX), CX
+	VEXTRACTI32X4 $0x01, Y0, (R9)(CX*1)
+	MOVL          76(BX), CX
+	MOVL          R10, (R9)(CX*1)
+	MOVL          16(BX), CX
+	VMOVDQU64     X12, (R9)(CX*1)
+	MOVL          80(BX), CX
+	MOVL          R10, (R9)(CX*1)
+	MOVL          20(BX), CX
+	VEXTRACTI32X4 $0x01, Y12, (R9)(CX*1)
+	MOVL          84(BX), CX
+	MOVL          R10, (R9)(CX*1)
+	MOVL          24(BX), CX
+	VEXTRACTI64X4 $0x01, Z12, Y0
+	VMOVDQU64     X0, (R9)(CX*1)
+	MOVL          88(BX), CX
+	MOVL          R10, (R9)(CX*1)
+	MOVL          28(BX), CX
+	VEXTRACTI32X4 $0x01, Y0, (R9)(CX*1)
+	MOVL          92(BX), CX
+	MOVL          R10, (R9)(CX*1)
+	MOVL          32(BX), CX
+	VMOVDQU64     X15, (R9)(CX*1)
+	MOVL          96(BX), CX
+	MOVL          R10, (R9)(CX*1)
+	MOVL          36(BX), CX
+	VEXTRACTI32X4 $0x01, Y15, (R9)(CX*1)
+	MOVL          100(BX), CX
+	MOVL          R10, (R9)(CX*1)
+	MOVL          40(BX), CX
+	VEXTRACTI64X4 $0x01, Z15, Y0
+	VMOVDQU64     X0, (R9)(CX*1)
+	MOVL          104(BX), CX
+	MOVL          R10, (R9)(CX*1)
+	MOVL          44(BX), CX
+	VEXTRACTI32X4 $0x01, Y0, (R9)(CX*1)
+	MOVL          108(BX), CX
+	MOVL          R10, (R9)(CX*1)
+	MOVL          48(BX), CX
+	VMOVDQU64     X18, (R9)(CX*1)
+	MOVL          112(BX), CX
+	MOVL          R10, (R9)(CX*1)
+	MOVL          52(BX), CX
+	VEXTRACTI32X4 $0x01, Y18, (R9)(CX*1)
+	MOVL          116(BX), CX
+	MOVL          R10, (R9)(CX*1)
+	MOVL          56(BX), CX
+	VEXTRACTI64X4 $0x01, Z18, Y0
+	VMOVDQU64     X0, (R9)(CX*1)
+	MOVL          120(BX), CX
+	MOVL          R10, (R9)(CX*1)
+	MOVL          60(BX), CX
+	VEXTRACTI32X4 $0x01, Y0, (R9)(CX*1)
+	MOVL          124(BX), CX
+	MOVL          R10, (R9)(CX*1)
 
 ret:
-	VPXORQ    Z16, Z16, Z16
-	VMOVDQU64 Z16, (R10)
-	VMOVDQU64 Z16, 64(R10)
-	VMOVDQU64 Z16, 128(R10)
-	VMOVDQU64 Z16, 192(R10)
-	SUBQ      48(AX), BX
-	MOVQ      BX, 344(AX)
+	VMOVD X5, CX
+	ADDQ  R9, CX
+	SUBQ  48(AX), CX
+	MOVQ  CX, 344(AX)
 	VZEROUPPER
-	MOVQ      SI, ret+8(FP)
+	MOVQ  SI, ret+8(FP)
 	RET
-
-first:
-	VBROADCASTI32X4 256(R8), Z7
-	VAESDEC         Z7, Z6, Z6
-	VAESDEC         Z7, Z8, Z8
-	VAESDEC         Z7, Z10, Z10
-	VAESDEC         Z7, Z12, Z12
-	VBROADCASTI32X4 272(R8), Z7
-	VAESDEC         Z7, Z6, Z6
-	VAESDEC         Z7, Z8, Z8
-	VAESDEC         Z7, Z10, Z10
-	VAESDEC         Z7, Z12, Z12
-	MOVL            (DX), R12
-	VBROADCASTI64X4 (CX)(R12*1), Z7
-	MOVL            8(DX), R12
-	VINSERTI64X4    $0x01, (CX)(R12*1), Z7, Z7
-	VMOVDQA64       Z7, Z9
-	VPERMI2B        64(DI), Z2, Z9
-	VPTERNLOGQ      $0xfe, Z7, Z9, Z0
-	VPSUBB          128(DI), Z9, Z9
-	VPMADDUBSW      Z3, Z9, Z9
-	VPORQ           Z9, Z1, Z1
-	MOVL            16(DX), R12
-	VBROADCASTI64X4 (CX)(R12*1), Z7
-	MOVL            24(DX), R12
-	VINSERTI64X4    $0x01, (CX)(R12*1), Z7, Z7
-	VMOVDQA64       Z7, Z11
-	VPERMI2B        64(DI), Z2, Z11
-	VPTERNLOGQ      $0xfe, Z7, Z11, Z0
-	VPSUBB          128(DI), Z11, Z11
-	VPMADDUBSW      Z3, Z11, Z11
-	VPORQ           Z11, Z1, Z1
-	VMOVDQA64       Z4, Z7
-	VPERMI2B        Z11, Z9, Z7
-	VBROADCASTI32X4 288(R8), Z9
-	VAESDEC         Z9, Z6, Z6
-	VAESDEC         Z9, Z8, Z8
-	VAESDEC         Z9, Z10, Z10
-	VAESDEC         Z9, Z12, Z12
-	VBROADCASTI32X4 304(R8), Z9
-	VAESDEC         Z9, Z6, Z6
-	VAESDEC         Z9, Z8, Z8
-	VAESDEC         Z9, Z10, Z10
-	VAESDEC         Z9, Z12, Z12
-	VBROADCASTI32X4 320(R8), Z9
-	VAESDEC         Z9, Z6, Z6
-	VAESDEC         Z9, Z8, Z8
-	VAESDEC         Z9, Z10, Z10
-	VAESDEC         Z9, Z12, Z12
-	MOVL            32(DX), R12
-	VBROADCASTI64X4 (CX)(R12*1), Z9
-	MOVL            40(DX), R12
-	VINSERTI64X4    $0x01, (CX)(R12*1), Z9, Z9
-	VMOVDQA64       Z9, Z11
-	VPERMI2B        64(DI), Z2, Z11
-	VPTERNLOGQ      $0xfe, Z9, Z11, Z0
-	VPSUBB          128(DI), Z11, Z11
-	VPMADDUBSW      Z3, Z11, Z11
-	VPORQ           Z11, Z1, Z1
-	MOVL            48(DX), R12
-	VBROADCASTI64X4 (CX)(R12*1), Z9
-	MOVL            56(DX), R12
-	VINSERTI64X4    $0x01, (CX)(R12*1), Z9, Z9
-	VMOVDQA64       Z9, Z13
-	VPERMI2B        64(DI), Z2, Z13
-	VPTERNLOGQ      $0xfe, Z9, Z13, Z0
-	VPSUBB          128(DI), Z13, Z13
-	VPMADDUBSW      Z3, Z13, Z13
-	VPORQ           Z13, Z1, Z1
-	VMOVDQA64       Z4, Z9
-	VPERMI2B        Z13, Z11, Z9
-	VBROADCASTI32X4 336(R8), Z11
-	VAESDEC         Z11, Z6, Z6
-	VAESDEC         Z11, Z8, Z8
-	VAESDEC         Z11, Z10, Z10
-	VAESDEC         Z11, Z12, Z12
-	VBROADCASTI32X4 352(R8), Z11
-	VAESDEC         Z11, Z6, Z6
-	VAESDEC         Z11, Z8, Z8
-	VAESDEC         Z11, Z10, Z10
-	VAESDEC         Z11, Z12, Z12
-	VBROADCASTI32X4 368(R8), Z11
-	VAESDEC         Z11, Z6, Z6
-	VAESDEC         Z11, Z8, Z8
-	VAESDEC         Z11, Z10, Z10
-	VAESDEC         Z11, Z12, Z12
-	MOVL            64(DX), R12
-	VBROADCASTI64X4 (CX)(R12*1), Z11
-	MOVL            72(DX), R12
-	VINSERTI64X4    $0x01, (CX)(R12*1), Z11, Z11
-	VMOVDQA64       Z11, Z13
-	VPERMI2B        64(DI), Z2, Z13
-	VPTERNLOGQ      $0xfe, Z11, Z13, Z0
-	VPSUBB          128(DI), Z13, Z13
-	VPMADDUBSW      Z3, Z13, Z13
-	VPORQ           Z13, Z1, Z1
-	MOVL            80(DX), R12
-	VBROADCASTI64X4 (CX)(R12*1), Z11
-	MOVL            88(DX), R12
-	VINSERTI64X4    $0x01, (CX)(R12*1), Z11, Z11
-	VMOVDQA64       Z11, Z14
-	VPERMI2B        64(DI), Z2, Z14
-	VPTERNLOGQ      $0xfe, Z11, Z14, Z0
-	VPSUBB          128(DI), Z14, Z14
-	VPMADDUBSW      Z3, Z14, Z14
-	VPORQ           Z14, Z1, Z1
-	VMOVDQA64       Z4, Z11
-	VPERMI2B        Z14, Z13, Z11
-	VBROADCASTI32X4 384(R8), Z13
-	VAESDEC         Z13, Z6, Z6
-	VAESDEC         Z13, Z8, Z8
-	VAESDEC         Z13, Z10, Z10
-	VAESDEC         Z13, Z12, Z12
-	VBROADCASTI32X4 400(R8), Z13
-	VAESDEC         Z13, Z6, Z6
-	VAESDEC         Z13, Z8, Z8
-	VAESDEC         Z13, Z10, Z10
-	VAESDEC         Z13, Z12, Z12
-	VBROADCASTI32X4 416(R8), Z13
-	VAESDEC         Z13, Z6, Z6
-	VAESDEC         Z13, Z8, Z8
-	VAESDEC         Z13, Z10, Z10
-	VAESDEC         Z13, Z12, Z12
-	MOVL            96(DX), R12
-	VBROADCASTI64X4 (CX)(R12*1), Z13
-	MOVL            104(DX), R12
-	VINSERTI64X4    $0x01, (CX)(R12*1), Z13, Z13
-	VMOVDQA64       Z13, Z14
-	VPERMI2B        64(DI), Z2, Z14
-	VPTERNLOGQ      $0xfe, Z13, Z14, Z0
-	VPSUBB          128(DI), Z14, Z14
-	VPMADDUBSW      Z3, Z14, Z14
-	VPORQ           Z14, Z1, Z1
-	MOVL            112(DX), R12
-	VBROADCASTI64X4 (CX)(R12*1), Z13
-	MOVL            120(DX), R12
-	VINSERTI64X4    $0x01, (CX)(R12*1), Z13, Z13
-	VMOVDQA64       Z13, Z15
-	VPERMI2B        64(DI), Z2, Z15
-	VPTERNLOGQ      $0xfe, Z13, Z15, Z0
-	VPSUBB          128(DI), Z15, Z15
-	VPMADDUBSW      Z3, Z15, Z15
-	VPORQ           Z15, Z1, Z1
-	VMOVDQA64       Z4, Z13
-	VPERMI2B        Z15, Z14, Z13
-	VBROADCASTI32X4 432(R8), Z14
-	VAESDEC         Z14, Z6, Z6
-	VAESDEC         Z14, Z8, Z8
-	VAESDEC         Z14, Z10, Z10
-	VAESDEC         Z14, Z12, Z12
-	VBROADCASTI32X4 448(R8), Z14
-	VAESDEC         Z14, Z6, Z6
-	VAESDEC         Z14, Z8, Z8
-	VAESDEC         Z14, Z10, Z10
-	VAESDEC         Z14, Z12, Z12
-	JMP             last

@@ -1,7 +1,9 @@
 // Command one generates the AVX-512 kernels of one-block values: forward in rows,
-// forward scattered, reverse, secondary. They are software-pipelined: the AES rounds
-// of one group of 16 values run between the gather of the next group and the encoding
-// of the last, which keeps the AES unit fed.
+// forward scattered, reverse, secondary. They are software-pipelined over groups of 16
+// values: while one group is read, one goes through the first half of its AES rounds,
+// one through the second, and one is written. Two groups under AES are as many
+// independent blocks as the unit takes to hide its latency, and what is read and
+// written runs beside it.
 //
 //	go run ./one -kernel rows|bits|at|reverse|secondary -out ../../x_avx512_amd64.s
 package main
@@ -41,8 +43,8 @@ const (
 
 // Offsets in schedule: see cipher.go.
 const (
-	sOne = 0
-	sInv = 240
+	sOne = 1536 // 15 round keys, each four times
+	sInv = 2496
 )
 
 // Offsets in encTables.
@@ -59,6 +61,9 @@ const (
 	tOne    = 1024
 	tRowK   = 1088 // 3 × 8: where a row's byte is a character
 	tMarkK  = 1112
+	tTens   = 1216 // 2 × 64: pairs: byte less its second digit, by byte / 2
+	tDigit  = 1344 // 64: pairs: character by digit
+	tLen2   = 1408
 	tBitsK  = 1120 // 2 × 8: which bytes of the permutations stand for a byte
 )
 
@@ -69,14 +74,17 @@ const (
 	dWeight = 192 // 64: weights of the two digits of a byte
 	dPack   = 256 // 64: low bytes of words
 	dLast   = 320 // 64: last byte of every lane
-	d16     = 384
-	d1      = 448
-	d15     = 512
-	dLane   = 576
-	d20     = 640
+	dEdge   = 384 // 64: 15 less the place in the lane
+	d20     = 448
+	dLens   = 512 // 64: first double words of the lanes of two registers
+	dSpans  = 576 // 2 × 64: double words of two registers in turn
 	dHigh   = 704 // 64: high bytes of words
 	d32     = 768 // 64: 0, 32 as double words, alternating
-	d14     = 832
+	d15d    = 832 // 64: 15 as double words
+	d5e     = 896
+	d16     = 960
+	d15     = 1024
+	d16d    = 1088 // 4: 16
 )
 
 var kernel = flag.String("kernel", "rows", "rows, bits, at, reverse or secondary")
@@ -142,9 +150,7 @@ func (c *k) fits(p reg.Register, tables reg.Register, one int) {
 }
 
 func sched(r, at int, s reg.Register) reg.VecVirtual {
-	z := ZMM()
-	VBROADCASTI32X4(Mem{Base: s, Disp: at + 16*r}, z)
-	return z
+	return ld(Mem{Base: s, Disp: at + 64*r})
 }
 
 // encoder turns blocks into characters.
@@ -152,59 +158,61 @@ type encoder struct {
 	c        *k
 	pair, at bool
 	P        [2]reg.VecVirtual
-	S        [4]reg.VecVirtual
+	S        [2]reg.VecVirtual
 	mark     reg.VecVirtual
 	markK    reg.OpmaskVirtual
+	rowK     [3]reg.OpmaskVirtual // a mask costs as much to load as a round of AES
 	place    reg.VecVirtual
 	atp      reg.GPVirtual
 }
 
 func newEncoder(c *k, pair, at bool) *encoder {
 	e := &encoder{c: c, pair: pair, at: at}
-	t := c.enc
-	use := func(r *reg.VecVirtual, at int) { *r = ld(Mem{Base: t, Disp: at}) }
-	use(&e.P[0], tPrefix)
-	use(&e.S[0], tSuffix)
+	tab := func(at int) reg.VecVirtual { return ld(Mem{Base: c.enc, Disp: at}) }
+	e.P[0] = tab(tPrefix)
 	if pair {
-		use(&e.S[2], tSuffix+2*64)
-	} else {
-		use(&e.P[1], tPrefix+64)
-		use(&e.S[1], tSuffix+64)
-	}
-	if pair {
-		e.mark = ld(Mem{Base: t, Disp: tMark})
+		e.S[0], e.S[1], e.mark = tab(tTens), tab(tDigit), tab(tMark)
 		e.markK = K()
-		KMOVQ(Mem{Base: t, Disp: tMarkK}, e.markK)
-	}
-	if !at {
-		e.place = YMM()
-		VMOVDQU64(c.arg(aPlace), e.place)
+		KMOVQ(Mem{Base: c.enc, Disp: tMarkK}, e.markK)
 	} else {
+		e.P[1], e.S[0], e.S[1] = tab(tPrefix+64), tab(tSuffix), tab(tSuffix+64)
+	}
+	if at {
 		e.atp = GP64()
-		MOVQ(c.arg(aAt), e.atp)
+	} else {
+		c.res, e.place = GP64(), YMM()
+		for i := range e.rowK {
+			e.rowK[i] = K()
+			KMOVQ(Mem{Base: c.enc, Disp: tRowK + 8*i}, e.rowK[i])
+		}
 	}
-	if !at {
-		c.res = GP64()
-		MOVQ(c.arg(aOut), c.res)
-	}
+	e.begin()
 	return e
+}
+
+// begin sets out for the first results.
+func (e *encoder) begin() {
+	MOVQ(e.c.arg(aDst), e.c.out)
+	if e.at {
+		MOVQ(e.c.arg(aAt), e.atp)
+	} else {
+		MOVQ(e.c.arg(aOut), e.c.res)
+		VMOVDQU64(e.c.arg(aPlace), e.place)
+	}
 }
 
 func (e *encoder) group(v reg.VecVirtual) {
 	t := e.c.enc
 	p, s := ZMM(), ZMM()
 	if e.pair {
-		m := K()
+		// What stands before a byte's second digit, by half the byte, leaves the digit.
 		VPSRLW(Imm(1), v, p)
+		VMOVDQA64(p, s)
 		VPERMI2B(Mem{Base: t, Disp: tPrefix + 64}, e.P[0], p)
+		VPERMI2B(Mem{Base: t, Disp: tTens + 64}, e.S[0], s)
 		VPERMB(e.mark, p, e.markK, p)
-		VMOVDQA64(v, s)
-		VPMOVB2M(v, m)
-		VPERMI2B(Mem{Base: t, Disp: tSuffix + 64}, e.S[0], s)
-		x := ZMM()
-		VMOVDQA64(v, x)
-		VPERMI2B(Mem{Base: t, Disp: tSuffix + 3*64}, e.S[2], x)
-		VMOVDQU8(x, m, s)
+		VPSUBB(s, v, s)
+		VPERMB(e.S[1], s, s)
 	} else {
 		m, n := K(), K()
 		KMOVQ(Mem{Base: t, Disp: tBitsK}, m)
@@ -234,9 +242,7 @@ func (e *encoder) group(v reg.VecVirtual) {
 	for i := range 3 {
 		r := ZMM()
 		VMOVDQU64(Mem{Base: t, Disp: tRow + 64*i}, r)
-		m := K()
-		KMOVQ(Mem{Base: t, Disp: tRowK + 8*i}, m)
-		VPERMI2B(s, p, m, r)
+		VPERMI2B(s, p, e.rowK[i], r)
 		if i < 2 {
 			VMOVDQU64(r, Mem{Base: e.c.out, Disp: 64 * i})
 		} else {
@@ -249,27 +255,135 @@ func (e *encoder) group(v reg.VecVirtual) {
 	ADDQ(e.c.arg(aStride), e.c.out)
 }
 
+// pipeline is four groups on their way, and which of them there are.
+type pipeline struct {
+	c             *k
+	read          [4]reg.VecVirtual
+	first, second [4]reg.VecVirtual // under AES
+	write         [4]reg.VecVirtual
+	flight        reg.GPVirtual // bits: read, first, write
+	more          reg.GPVirtual // 1: a group is being read
+}
+
+func newPipeline(c *k) *pipeline {
+	p := &pipeline{c: c, flight: GP64(), more: GP64()}
+	c.next = GP64()
+	for g := range 4 {
+		p.read[g] = ZMM()
+		for _, set := range []*[4]reg.VecVirtual{&p.first, &p.second, &p.write} {
+			set[g] = ZMM()
+			VPXORQ(set[g], set[g], set[g])
+		}
+	}
+	return p
+}
+
+// start goes to ret if there is no group to read.
+func (p *pipeline) start(fits func(at reg.Register)) {
+	CMPQ(p.c.arg(aN), Imm(16))
+	JL(LabelRef("ret"))
+	fits(p.c.cur)
+	JNE(LabelRef("ret"))
+	MOVQ(U32(1), p.flight)
+}
+
+// advance goes on to the next group if there is one; if not, the last one is read once
+// more, which does no harm.
+func (p *pipeline) advance(fits func(at reg.Register)) {
+	c := p.c
+	XORQ(p.more, p.more)
+	SUBQ(Imm(16), c.arg(aN))
+	LEAQ(Mem{Base: c.cur, Disp: 128}, c.next)
+	CMPQ(c.arg(aN), Imm(16))
+	JL(LabelRef("advanced"))
+	fits(c.next)
+	JNE(LabelRef("stop"))
+	MOVQ(c.next, c.cur)
+	INCQ(p.more)
+	JMP(LabelRef("advanced"))
+	Label("stop")
+	MOVQ(U32(0), c.arg(aN))
+	Label("advanced")
+}
+
+// shift moves the groups on, good leaving ZF=0 unless the one that was read is to be
+// taken, and goes to loop while any is under way.
+func (p *pipeline) shift(good func()) {
+	good()
+	JEQ(LabelRef("taken"))
+	Label("refused")
+	XORQ(p.more, p.more)
+	MOVQ(U32(0), p.c.arg(aN))
+	Label("taken")
+	ANDQ(Imm(3), p.flight)
+	LEAQ(Mem{Base: p.more, Index: p.flight, Scale: 2}, p.flight)
+	TESTQ(U32(3), p.flight)
+	JNE(LabelRef("loop"))
+}
+
+// wrote counts the group written in this turn, or if there was none sets out anew: what
+// stands in its place will be written over.
+func (p *pipeline) wrote(e *encoder) {
+	ADDQ(Imm(16), p.c.done)
+	TESTQ(U32(4), p.flight)
+	JNE(LabelRef("written"))
+	XORQ(p.c.done, p.c.done)
+	e.begin()
+	Label("written")
+}
+
+// halves runs the first seven rounds of one group beside the others of another, with
+// what is between after every round of either.
+func (p *pipeline) halves(s reg.Register, at int, between func(i int), round, last func(k, x, y Op)) {
+	k8, k0 := sched(8, at, s), sched(0, at, s)
+	for g := range 4 {
+		round(k8, p.first[g], p.second[g])
+	}
+	for g := range 4 {
+		VPXORQ(k0, p.read[g], p.first[g])
+	}
+	for r := 1; r < 8; r++ {
+		kr := sched(r, at, s)
+		for g := range 4 {
+			round(kr, p.first[g], p.first[g])
+		}
+		between(2*r - 2)
+		if r < 6 {
+			kr := sched(8+r, at, s)
+			for g := range 4 {
+				round(kr, p.second[g], p.second[g])
+			}
+			between(2*r - 1)
+		}
+	}
+	kl := sched(14, at, s)
+	for g := range 4 {
+		last(kl, p.second[g], p.write[g])
+	}
+}
+
 func forward(name, doc string, pair, at bool) {
 	c := start(name, doc)
 	c.enc = GP64()
 	MOVQ(c.arg(aEnc), c.enc)
-	e := newEncoder(c, pair, at)
 	s := GP64()
 	MOVQ(c.arg(aSched), s)
-	li, lane, c16, c20 := ld(Mem{Base: c.enc, Disp: tLen}), ld(Mem{Base: c.enc, Disp: tLane}), ld(Mem{Base: c.enc, Disp: t16}), ld(Mem{Base: c.enc, Disp: t20})
-	kb := laneMasks()
-	var x, y, nx [4]reg.VecVirtual
-	for i := range x {
-		x[i], y[i], nx[i] = ZMM(), ZMM(), ZMM()
-	}
+	e := newEncoder(c, pair, at)
+	li := [2]reg.VecVirtual{ld(Mem{Base: c.enc, Disp: tLen}), ld(Mem{Base: c.enc, Disp: tLen2})}
+	lane, c16, c20 := ld(Mem{Base: c.enc, Disp: tLane}), Mem{Base: c.enc, Disp: t16}, Mem{Base: c.enc, Disp: t20}
+	p := newPipeline(c)
 	text := ZMM()
-	c.next = GP64()
 	gather := func(g int) {
-		L := ZMM()
-		VBROADCASTI64X4(Mem{Base: c.cur, Disp: 32 * g}, L)
-		VPERMB(L, li, L)
-		v := nx[g]
-		loadLanes(c.base, c.cur, 32*g, kb, v)
+		L, n := ZMM(), ZMM()
+		VPERMB(Mem{Base: c.cur, Disp: g / 2 * 64}, li[g%2], L)
+		v := p.read[g]
+		var at [4]Mem
+		for j := range at {
+			o := GP64()
+			MOVL(Mem{Base: c.cur, Disp: 32*g + 8*j}, o.As32())
+			at[j] = Mem{Base: c.base, Index: o, Scale: 1}
+		}
+		wide.Load4(at, v)
 		m, in := K(), K()
 		VPCMPUB(Imm(5), L, lane, m) // lane >= L: padding
 		KNOTQ(m, in)
@@ -280,7 +394,8 @@ func forward(name, doc string, pair, at bool) {
 		} else {
 			VPMAXUB(w, text, text)
 		}
-		VPSUBB(L, c16, m, v)
+		VMOVDQU64(c16, n)
+		VPSUBB(L, n, m, v)
 	}
 	// isText leaves ZF=0 when a byte of the gathered group is not plain text.
 	isText := func() {
@@ -288,119 +403,48 @@ func forward(name, doc string, pair, at bool) {
 		VPCMPUB(Imm(6), c.arg(aText), text, m)
 		KORTESTQ(m, m)
 	}
-	CMPQ(c.arg(aN), Imm(16))
-	JL(LabelRef("ret"))
-	c.fits(c.cur, c.enc, tOne)
-	JNE(LabelRef("ret"))
+	fits := func(at reg.Register) { c.fits(at, c.enc, tOne) }
+	p.start(fits)
 	for g := range 4 {
 		gather(g)
 	}
 	isText()
 	JNE(LabelRef("ret"))
-	more := GP64()
 	Label("loop")
-	{
-		k0 := sched(0, sOne, s)
-		for g := range x {
-			VPXORQ(k0, nx[g], x[g])
-		}
-	}
-	SUBQ(Imm(16), c.arg(aN))
-	LEAQ(Mem{Base: c.cur, Disp: 128}, c.next)
-	XORQ(more, more)
-	CMPQ(c.arg(aN), Imm(16))
-	JL(LabelRef("go"))
-	c.fits(c.next, c.enc, tOne)
-	JNE(LabelRef("go"))
-	MOVQ(c.next, c.cur)
-	INCQ(more)
-	Label("go")
-	TESTQ(c.done, c.done)
-	JEQ(LabelRef("first"))
-	rounds(s, sOne, x[:], func(r int) {
-		switch r {
+	p.advance(fits)
+	p.halves(s, sOne, func(i int) {
+		switch i {
+		case 0, 3, 6, 9:
+			e.group(p.write[i/3])
 		case 1, 4, 7, 10:
-			e.group(y[r/3])
-		case 2, 5, 8, 11:
-			gather(r / 3)
+			gather(i / 3)
 		}
-	}, wide.AESENC)
-	Label("last")
-	{
-		kl := sched(14, sOne, s)
-		for g := range x {
-			wide.AESENCLAST(kl, x[g], y[g])
-		}
+	}, wide.AESENC, wide.AESENCLAST)
+	p.wrote(e)
+	p.shift(isText)
+	for g := range 4 {
+		e.group(p.write[g])
 	}
 	ADDQ(Imm(16), c.done)
-	TESTQ(more, more)
-	JEQ(LabelRef("drain"))
-	isText()
-	JEQ(LabelRef("loop"))
-	Label("drain")
-	for g := range 4 {
-		e.group(y[g])
-	}
 	Label("ret")
 	VZEROUPPER()
 	Store(c.done, ReturnIndex(0))
 	RET()
-	Label("first")
-	rounds(s, sOne, x[:], func(r int) {
-		switch r {
-		case 2, 5, 8, 11:
-			gather(r / 3)
-		}
-	}, wide.AESENC)
-	JMP(LabelRef("last"))
-}
-
-func laneMasks() (kb [3]reg.OpmaskVirtual) {
-	t := GP32()
-	for i, m := range []uint32{0x00f0, 0x0f00, 0xf000} {
-		kb[i] = K()
-		MOVL(U32(m), t)
-		KMOVW(t, kb[i])
-	}
-	return kb
-}
-
-// loadLanes loads 16 bytes of each of the four values whose spans are at sp+disp.
-func loadLanes(base, sp reg.Register, disp int, kb [3]reg.OpmaskVirtual, v reg.VecVirtual) {
-	o := GP64()
-	MOVL(Mem{Base: sp, Disp: disp}, o.As32())
-	VBROADCASTI32X4(Mem{Base: base, Index: o, Scale: 1}, v)
-	for j := 1; j < 4; j++ {
-		o := GP64()
-		MOVL(Mem{Base: sp, Disp: disp + 8*j}, o.As32())
-		VBROADCASTI32X4(Mem{Base: base, Index: o, Scale: 1}, kb[j-1], v)
-	}
-}
-
-func rounds(s reg.Register, at int, x []reg.VecVirtual, between func(r int), round func(k, x, y Op)) {
-	for r := 1; r < 14; r++ {
-		kr := sched(r, at, s)
-		for g := range x {
-			round(kr, x[g], x[g])
-		}
-		if between != nil {
-			between(r)
-		}
-	}
 }
 
 // decoder reads characters into blocks.
 type decoder struct {
-	c                           *k
-	t                           reg.GPVirtual
-	low, bad, big, weight, pack reg.VecVirtual
+	c             *k
+	t             reg.GPVirtual
+	low, bad, big reg.VecVirtual
+	weight, pack  Op
 }
 
 func newDecoder(c *k) *decoder {
 	d := &decoder{c: c, t: GP64(), bad: ZMM(), big: ZMM()}
 	MOVQ(c.arg(aDec), d.t)
 	d.low = ld(Mem{Base: d.t, Disp: dDigit})
-	d.weight, d.pack = ld(Mem{Base: d.t, Disp: dWeight}), ld(Mem{Base: d.t, Disp: dPack})
+	d.weight, d.pack = Mem{Base: d.t, Disp: dWeight}, Mem{Base: d.t, Disp: dPack}
 	return d
 }
 
@@ -415,21 +459,20 @@ func (d *decoder) group(g int, into reg.VecVirtual) {
 		o := GP64()
 		a, v := ZMM(), ZMM()
 		MOVL(Mem{Base: d.c.cur, Disp: 32*g + 8*first}, o.As32())
-		VBROADCASTI64X4(Mem{Base: d.c.base, Index: o, Scale: 1}, a)
-		o = GP64()
-		MOVL(Mem{Base: d.c.cur, Disp: 32*g + 8*first + 8}, o.As32())
-		VINSERTI64X4(Imm(1), Mem{Base: d.c.base, Index: o, Scale: 1}, a, a)
+		o2 := GP64()
+		MOVL(Mem{Base: d.c.cur, Disp: 32*g + 8*first + 8}, o2.As32())
+		wide.Load2(Mem{Base: d.c.base, Index: o, Scale: 1}, Mem{Base: d.c.base, Index: o2, Scale: 1}, a)
 		VMOVDQA64(a, v)
 		VPERMI2B(Mem{Base: d.t, Disp: dDigit + 64}, d.low, v)
 		VPTERNLOGQ(Imm(0xfe), a, v, d.bad)
 		VPSUBB(Mem{Base: d.t, Disp: dMark}, v, v)
 		VPMADDUBSW(d.weight, v, v)
-		VPORQ(v, d.big, d.big)
 		return v
 	}
 	a := half(0)
 	b := half(2)
-	VMOVDQA64(d.pack, into)
+	VPTERNLOGQ(Imm(0xfe), a, b, d.big)
+	VMOVDQU64(d.pack, into)
 	VPERMI2B(b, a, into)
 }
 
@@ -442,172 +485,193 @@ func (d *decoder) check() {
 	KORTESTQ(m, m)
 }
 
-// opener checks padding and text of decrypted blocks.
+// opener checks padding and text of decrypted blocks. Of a block of padded ASCII, less
+// 0x20 where the value is, the greatest byte is 0x5e, and where the padding is all are
+// its last byte, which is not above the limit. No padding at all does not pass for
+// text: its last byte is 0.
 type opener struct {
-	d     *decoder
-	count int // where the greatest padding less 1 stands
-	wrong reg.OpmaskVirtual
-	text  reg.VecVirtual
+	d           *decoder
+	last        Op // constants
+	edge, c20   Op
+	wrong, text reg.VecVirtual
 }
 
-func newOpener(d *decoder, count int) *opener {
-	return &opener{d: d, count: count, wrong: K(), text: ZMM()}
+func newOpener(d *decoder) *opener {
+	tab := func(off int) Op { return Mem{Base: d.t, Disp: off} }
+	return &opener{d: d, last: tab(dLast), edge: tab(dEdge), c20: tab(d20), wrong: ZMM(), text: ZMM()}
 }
 
-func (o *opener) clear() {
-	KXORQ(o.wrong, o.wrong, o.wrong)
-	VPXORQ(o.text, o.text, o.text)
-}
-
-func (o *opener) tab(off int) Mem { return Mem{Base: o.d.t, Disp: off} }
-
-func (o *opener) group(v reg.VecVirtual) {
-	p, l, w := ZMM(), ZMM(), ZMM()
-	m, in, n := K(), K(), K()
-	VPSHUFB(o.tab(dLast), v, p)
-	VPADDB(o.tab(dLane), p, l)
-	VPCMPUB(Imm(5), o.tab(d16), l, m) // lane + count >= 16: padding
-	KNOTQ(m, in)
-	VPCMPUB(Imm(4), p, v, m, n) // padding, and not the count
-	KORQ(n, o.wrong, o.wrong)
-	VPSUBB(o.tab(d1), p, p)
-	n = K()
-	VPCMPUB(Imm(6), o.tab(o.count), p, n) // count below 1 or too great
-	KORQ(n, o.wrong, o.wrong)
-	VPSUBB_Z(o.tab(d20), v, in, w)
+// group takes four blocks and returns their last bytes, in all bytes of their lanes.
+func (o *opener) group(g int, v reg.VecVirtual) reg.VecVirtual {
+	p, w, e := ZMM(), ZMM(), ZMM()
+	in := K()
+	VPSHUFB(o.last, v, p)
+	VPCMPUB(Imm(2), o.edge, p, in) // last byte <= 15 - place: value
+	VPBLENDMB(v, p, in, e)
+	if g == 0 {
+		VPSUBB_Z(o.c20, v, in, o.text)
+		VPXORQ(e, v, o.wrong)
+		return p
+	}
+	VPSUBB_Z(o.c20, v, in, w)
 	VPMAXUB(w, o.text, o.text)
+	VPTERNLOGQ(Imm(0xf6), e, v, o.wrong) // wrong | e ^ v
+	return p
 }
 
-// check leaves ZF=0 when a block is not padded text.
-func (o *opener) check() {
-	m := K()
-	VPCMPUB(Imm(6), o.d.c.arg(aText), o.text, m)
-	KORQ(m, o.wrong, m)
-	KORTESTQ(m, m)
+// check leaves ZF=0 when a block is not padded text, or a padding in pads above the
+// limit.
+func (o *opener) check(pads reg.VecVirtual, limit int) {
+	t, u, m := ZMM(), ZMM(), K()
+	VPSUBUSB(Mem{Base: o.d.t, Disp: d5e}, o.text, t)
+	VPSUBUSB(Mem{Base: o.d.t, Disp: limit}, pads, u)
+	VPTERNLOGQ(Imm(0xfe), t, u, o.wrong)
+	VPTESTMQ(o.wrong, o.wrong, m)
+	KORTESTW(m, m)
+}
+
+func bcast(m Mem) reg.VecVirtual {
+	z := ZMM()
+	VPBROADCASTD(m, z)
+	return z
 }
 
 func reverse() {
 	c := start("oneReverseAVX512", "reads pair-coded pseudonyms of 32 characters and writes their values and what stands between")
 	d := newDecoder(c)
-	o := newOpener(d, d15)
-	s := GP64()
+	o := newOpener(d)
+	s, from, sep := GP64(), GP64(), GP64()
 	MOVQ(c.arg(aSched), s)
 	c.res = GP64()
 	MOVQ(c.arg(aOut), c.res)
-	local := AllocLocal(256 + 64)
-	scratch := GP64() // aligned, so that what emit reads is forwarded from the stores
-	LEAQ(local.Offset(63), scratch)
-	ANDQ(I32(-64), scratch)
-	sep := GP64()
+	MOVQ(c.arg(aFrom), from)
 	MOVL(c.arg(aSep), sep.As32())
-	var x, y, nx [4]reg.VecVirtual
-	for i := range x {
-		x[i], y[i], nx[i] = ZMM(), ZMM(), ZMM()
+	place := ZMM() // where the next value goes
+	SUBQ(from, c.out)
+	VPBROADCASTD(c.out.As32(), place)
+	// Where the values of the last group go, and where they end.
+	const ends = 64
+	local := AllocLocal(128 + 64)
+	group := GP64()
+	LEAQ(local.Offset(63), group)
+	ANDQ(I32(-64), group)
+	lanes := laneKs()
+	ones16 := bcast(Mem{Base: d.t, Disp: d16d})
+	p := newPipeline(c)
+	// Before there is a group to write, blocks of no value go where the first one will.
+	for i := range 2 {
+		VMOVDQA64(place, Mem{Base: group, Disp: 64 * i})
 	}
-	c.next = GP64()
 	emit := func(g int) {
+		v := p.write[g]
 		for j := range 4 {
-			v, l, off, both := XMM(), GP64(), GP64(), GP64()
-			VMOVDQU64(Mem{Base: scratch, Disp: 64*g + 16*j}, v)
-			MOVBQZX(Mem{Base: scratch, Disp: 64*g + 16*j + 15}, both)
-			MOVL(U32(16), l.As32())
-			SUBQ(both, l)
-			MOVQ(l, both)
-			SHLQ(Imm(32), both)
-			MOVQ(c.out, off)
-			SUBQ(c.arg(aFrom), off)
-			ORQ(off, both)
-			MOVQ(both, Mem{Base: c.res, Disp: 8 * j})
-			VMOVDQU64(v, Mem{Base: c.out})
-			MOVL(sep.As32(), Mem{Base: c.out, Index: l, Scale: 1})
-			ADDQ(c.arg(aSepLen), l)
-			ADDQ(l, c.out)
+			at, end := GP64(), GP64()
+			MOVL(Mem{Base: group, Disp: 16*g + 4*j}, at.As32())
+			to := Mem{Base: from, Index: at, Scale: 1}
+			switch j {
+			case 0:
+				VMOVDQU64(v.AsX(), to)
+			case 2:
+				hi := ZMM()
+				wide.High(v, hi)
+				v = hi
+				VMOVDQU64(v.AsX(), to)
+			default:
+				VEXTRACTI32X4(Imm(1), v.AsY(), to)
+			}
+			MOVL(Mem{Base: group, Disp: ends + 16*g + 4*j}, end.As32())
+			MOVL(sep.As32(), Mem{Base: from, Index: end, Scale: 1})
 		}
-		ADDQ(Imm(32), c.res)
 	}
-	CMPQ(c.arg(aN), Imm(16))
-	JL(LabelRef("ret"))
-	fitsReverse(c, d, c.cur)
-	JNE(LabelRef("ret"))
+	// lay works out where the 16 values of which pads holds the padding go.
+	lay := func(pads reg.VecVirtual) {
+		l, step, sum, t := ZMM(), ZMM(), ZMM(), ZMM()
+		c15 := ld(Mem{Base: d.t, Disp: d15d})
+		VPSRLD(Imm(24), pads, l)
+		VPSUBD(l, ones16, l)
+		VPADDD_BCST(c.arg(aSepLen), l, step)
+		// Sums within the lanes, then of the lanes before.
+		VPSLLDQ(Imm(4), step, t)
+		VPADDD(t, step, sum)
+		VPSLLDQ(Imm(8), sum, t)
+		VPADDD(t, sum, sum)
+		VPSHUFD(Imm(0xff), sum, t)
+		for i, shuffle := range []uint64{0x90, 0x40, 0x00} {
+			u := ZMM()
+			VSHUFI32X4_Z(Imm(shuffle), t, t, lanes[i], u)
+			VPADDD(u, sum, sum)
+		}
+		VPADDD(place, sum, sum)
+		off, end := ZMM(), ZMM()
+		VPSUBD(step, sum, off)
+		VPADDD(l, off, end)
+		VPERMD(sum, c15, place)
+		VMOVDQA64(off, Mem{Base: group})
+		VMOVDQA64(end, Mem{Base: group, Disp: ends})
+		for h := range 2 {
+			r := ld(Mem{Base: d.t, Disp: dSpans + 64*h})
+			VPERMI2D(l, off, r)
+			VMOVDQU64(r, Mem{Base: c.res, Disp: 64 * h})
+		}
+		ADDQ(U32(128), c.res)
+	}
+	fits := func(at reg.Register) { fitsReverse(c, d, at) }
+	p.start(fits)
 	d.clear()
 	for g := range 4 {
-		d.group(g, nx[g])
+		d.group(g, p.read[g])
 	}
 	d.check()
 	JNE(LabelRef("ret"))
-	more := GP64()
 	Label("loop")
-	{
-		k0 := sched(0, sInv, s)
-		for g := range x {
-			VPXORQ(k0, nx[g], x[g])
-		}
-	}
-	SUBQ(Imm(16), c.arg(aN))
-	LEAQ(Mem{Base: c.cur, Disp: 128}, c.next)
-	XORQ(more, more)
-	CMPQ(c.arg(aN), Imm(16))
-	JL(LabelRef("go"))
-	fitsReverse(c, d, c.next)
-	JNE(LabelRef("go"))
-	MOVQ(c.next, c.cur)
-	INCQ(more)
-	Label("go")
+	p.advance(fits)
 	d.clear()
-	TESTQ(c.done, c.done)
-	JEQ(LabelRef("first"))
-	rounds(s, sInv, x[:], func(r int) {
-		switch r {
+	p.halves(s, sInv, func(i int) {
+		switch i {
+		case 0, 3, 6, 9:
+			emit(i / 3)
 		case 1, 4, 7, 10:
-			emit(r / 3)
-		case 2, 5, 8, 11:
-			d.group(r/3, nx[r/3])
+			d.group(i/3, p.read[i/3])
 		}
-	}, wide.AESDEC)
-	Label("last")
-	o.clear()
-	{
-		kl := sched(14, sInv, s)
-		for g := range x {
-			wide.AESDECLAST(kl, x[g], y[g])
-		}
+	}, wide.AESDEC, wide.AESDECLAST)
+	TESTQ(U32(2), p.flight)
+	JEQ(LabelRef("laid"))
+	var pads [2]reg.VecVirtual
+	for h := range pads {
+		a, b := o.group(2*h, p.write[2*h]), o.group(2*h+1, p.write[2*h+1])
+		pads[h] = ld(Mem{Base: d.t, Disp: dLens})
+		VPERMI2D(b, a, pads[h])
 	}
-	for g := range y {
-		o.group(y[g])
-	}
-	o.check()
+	VINSERTI64X4(Imm(1), pads[1].AsY(), pads[0], pads[0])
+	o.check(pads[0], d16)
 	JNE(LabelRef("ret")) // the last group is written already, this one is not
-	for g := range y {
-		VMOVDQU64(y[g], Mem{Base: scratch, Disp: 64 * g})
-	}
+	lay(pads[0])
 	ADDQ(Imm(16), c.done)
-	TESTQ(more, more)
-	JEQ(LabelRef("drain"))
-	d.check()
-	JEQ(LabelRef("loop"))
-	Label("drain")
+	Label("laid")
+	p.shift(d.check)
 	for g := range 4 {
 		emit(g)
 	}
 	Label("ret")
-	z := ZMM() // no value stays on the stack
-	VPXORQ(z, z, z)
-	for g := range 4 {
-		VMOVDQU64(z, Mem{Base: scratch, Disp: 64 * g})
-	}
-	SUBQ(c.arg(aDst), c.out)
-	MOVQ(c.out, c.arg(aWrote))
+	wrote := GP64()
+	VMOVD(place.AsX(), wrote.As32())
+	ADDQ(from, wrote)
+	SUBQ(c.arg(aDst), wrote)
+	MOVQ(wrote, c.arg(aWrote))
 	VZEROUPPER()
 	Store(c.done, ReturnIndex(0))
 	RET()
-	Label("first")
-	rounds(s, sInv, x[:], func(r int) {
-		switch r {
-		case 2, 5, 8, 11:
-			d.group(r/3, nx[r/3])
-		}
-	}, wide.AESDEC)
-	JMP(LabelRef("last"))
+}
+
+// laneKs are the double words from the second, third and last lane on.
+func laneKs() (ks [3]reg.OpmaskVirtual) {
+	t := GP32()
+	for i, m := range []uint32{0xfff0, 0xff00, 0xf000} {
+		ks[i] = K()
+		MOVL(U32(m), t)
+		KMOVW(t, ks[i])
+	}
+	return ks
 }
 
 // fitsReverse leaves ZF=0 unless the 16 spans at p all have 32 bytes and lie within
@@ -623,87 +687,75 @@ func secondary() {
 	s, s2 := GP64(), GP64()
 	MOVQ(c.arg(aSched), s)
 	MOVQ(c.arg(aSched2), s2)
-	var x, y, nx [4]reg.VecVirtual
-	for i := range x {
-		x[i], y[i], nx[i] = ZMM(), ZMM(), ZMM()
-	}
-	o := newOpener(d, d14) // 16 of 16 is the empty value: not one for the next cipher
-	c.next = GP64()
-	CMPQ(c.arg(aN), Imm(16))
-	JL(LabelRef("ret"))
-	fitsReverse(c, d, c.cur)
-	JNE(LabelRef("ret"))
+	o := newOpener(d)
+	p := newPipeline(c)
+	fits := func(at reg.Register) { fitsReverse(c, d, at) }
+	p.start(fits)
 	d.clear()
 	for g := range 4 {
-		d.group(g, nx[g])
+		d.group(g, p.read[g])
 	}
 	d.check()
 	JNE(LabelRef("ret"))
-	more := GP64()
 	Label("loop")
+	p.advance(fits)
+	d.clear()
+	// One group is deciphered, the one before it enciphered.
 	{
 		k0 := sched(0, sInv, s)
-		for g := range x {
-			VPXORQ(k0, nx[g], x[g])
+		for g := range 4 {
+			VPXORQ(k0, p.read[g], p.first[g])
 		}
 	}
-	TESTQ(c.done, c.done)
-	JEQ(LabelRef("first"))
-	rounds(s, sInv, x[:], func(r int) {
+	for r := 1; r < 14; r++ {
+		k1 := sched(r, sInv, s)
+		for g := range 4 {
+			wide.AESDEC(k1, p.first[g], p.first[g])
+		}
+		k2 := sched(r, sOne, s2)
+		for g := range 4 {
+			wide.AESENC(k2, p.second[g], p.second[g])
+		}
 		switch r {
 		case 1, 4, 7, 10:
-			e.group(y[r/3])
-		}
-	}, wide.AESDEC)
-	Label("middle")
-	o.clear()
-	{
-		kl, k0 := sched(14, sInv, s), sched(0, sOne, s2)
-		for g := range x {
-			wide.AESDECLAST(kl, x[g], x[g])
-			o.group(x[g])
-			VPXORQ(k0, x[g], x[g])
+			e.group(p.write[r/3])
+		case 2, 5, 8, 11:
+			d.group(r/3, p.read[r/3])
 		}
 	}
-	o.check()
-	JNE(LabelRef("ret")) // the last group is written already, this one is not
-	SUBQ(Imm(16), c.arg(aN))
-	LEAQ(Mem{Base: c.cur, Disp: 128}, c.next)
-	XORQ(more, more)
-	CMPQ(c.arg(aN), Imm(16))
-	JL(LabelRef("go"))
-	fitsReverse(c, d, c.next)
-	JNE(LabelRef("go"))
-	MOVQ(c.next, c.cur)
-	INCQ(more)
-	Label("go")
-	d.clear()
-	rounds(s2, sOne, x[:], func(r int) {
-		switch r {
-		case 2, 5, 8, 11:
-			d.group(r/3, nx[r/3])
-		}
-	}, wide.AESENC)
 	{
-		kl := sched(14, sOne, s2)
-		for g := range x {
-			wide.AESENCLAST(kl, x[g], y[g])
+		k1, k2 := sched(14, sOne, s2), sched(14, sInv, s)
+		for g := range 4 {
+			wide.AESENCLAST(k1, p.second[g], p.write[g])
+			wide.AESDECLAST(k2, p.first[g], p.first[g])
 		}
+	}
+	p.wrote(e)
+	pads, k0 := ZMM(), sched(0, sOne, s2)
+	for g := range 4 {
+		if last := o.group(g, p.first[g]); g == 0 {
+			VMOVDQA64(last, pads)
+		} else {
+			VPMAXUB(last, pads, pads)
+		}
+		VPXORQ(k0, p.first[g], p.second[g])
+	}
+	TESTQ(U32(1), p.flight)
+	JEQ(LabelRef("opened"))
+	o.check(pads, d15) // 16 of 16 is the empty value: not one for the next cipher
+	JEQ(LabelRef("opened"))
+	ANDQ(Imm(2), p.flight) // nor is what comes after it taken
+	JMP(LabelRef("refused"))
+	Label("opened")
+	p.shift(d.check)
+	TESTQ(U32(4), p.flight)
+	JEQ(LabelRef("ret"))
+	for g := range 4 {
+		e.group(p.write[g])
 	}
 	ADDQ(Imm(16), c.done)
-	TESTQ(more, more)
-	JEQ(LabelRef("drain"))
-	d.check()
-	JEQ(LabelRef("loop"))
-	Label("drain")
-	for g := range 4 {
-		e.group(y[g])
-	}
 	Label("ret")
 	VZEROUPPER()
 	Store(c.done, ReturnIndex(0))
 	RET()
-	Label("first")
-	rounds(s, sInv, x[:], nil, wide.AESDEC)
-	JMP(LabelRef("middle"))
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// The following load full registers from pieces: what is loaded has zeros behind it,
+// The following fill registers from pieces: what is moved gets zeros behind it,
 // so that nothing of dst's old content is read, which build's instructions, made for
 // the narrower forms, do not say.
 
@@ -29,4 +29,9 @@ func Load4(at [4]operand.Mem, dst reg.VecVirtual) {
 		load("VINSERTI32X4", []operand.Op{operand.Imm(1), at[2*i+1], z.AsY(), z.AsY()}, []operand.Op{at[2*i+1], z}, z)
 	}
 	build.VINSERTI64X4(operand.Imm(1), hi.AsY(), dst, dst)
+}
+
+// High moves the upper half of src to the lower of dst.
+func High(src, dst reg.VecVirtual) {
+	load("VEXTRACTI64X4", []operand.Op{operand.Imm(1), src, dst.AsY()}, []operand.Op{src}, dst)
 }
