@@ -65,12 +65,13 @@ func (a *answer) make() *problem {
 	step := chunk * s.cfg.Workers
 	first := min(n, step)
 	var ok bool
-	if c.out, ok = s.mem.bytes.get(a.expect(n, first)); !ok {
-		return c.overloaded(int64(a.expect(n, first)))
+	room := a.expect(n, first)
+	if c.out, ok = small(&s.mem.bytes, c.outOwn[:], room); !ok {
+		return c.overloaded(int64(room))
 	}
 	if 2*first > cap(b.Out) {
 		s.mem.words.put(b.Out)
-		if b.Out, ok = s.mem.words.get(2 * first); !ok {
+		if b.Out, ok = small(&s.mem.words, c.listOwn[:], 2*first); !ok {
 			return c.overloaded(8 * int64(first))
 		}
 	}

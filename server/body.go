@@ -78,6 +78,9 @@ func (c *call) readBody(enc coding) *problem {
 		c.bodyRead = true
 		return nil
 	}
+	if !c.charge(callMemory) {
+		return c.overloaded(callMemory)
+	}
 	c.reading = true
 	p := &c.paced
 	*p = paced{r: stream, s: s, limit: s.cfg.MaxBody}
@@ -112,7 +115,7 @@ const truncated = "the body ended before all of it had come"
 func (c *call) fill(r io.Reader, first int64) *problem {
 	s := c.s
 	var ok bool
-	if c.in, ok = s.mem.bytes.get(int(first) + slack); !ok {
+	if c.in, ok = small(&s.mem.bytes, c.inOwn[:], int(first)+slack); !ok {
 		return c.overloaded(first)
 	}
 	n := 0

@@ -17,6 +17,12 @@ type Verifier interface {
 	Verify(ctx context.Context, raw []byte, ops token.Ops) (*token.Grant, error)
 }
 
+// rememberer is a Verifier that spares connections the hashing of the same
+// token again and again.
+type rememberer interface {
+	VerifyAgain(ctx context.Context, raw []byte, ops token.Ops, last *token.Seen) (*token.Grant, error)
+}
+
 // Keystore is asked whether keys can be read; *keys.Keystore is one.
 type Keystore interface {
 	Change(ctx context.Context) (uint64, error)
@@ -50,7 +56,7 @@ type Config struct {
 	// buffers kept for reuse. Requests beyond it are refused with 503
 	// OVERLOADED; one that could not be served by an idle server either is
 	// refused with 413. 0: 2 GiB. With MaxConns connections the process needs at
-	// most MaxInFlight + 40 KiB × MaxConns + 64 MiB, and what the garbage
+	// most MaxInFlight + 48 KiB × MaxConns + 64 MiB, and what the garbage
 	// collector leaves uncollected on top, which GOMEMLIMIT bounds.
 	MaxInFlight int64
 	// MaxConns is the number of open connections; 0: 4096. More are answered

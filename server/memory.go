@@ -115,12 +115,13 @@ func (p *pool[T]) get(n int) ([]T, bool) {
 	return make([]T, 0, size/p.width), true
 }
 
-// put takes back a buffer of get. The caller must not use it any more.
+// put takes back a buffer of get. The caller must not use it any more. Buffers
+// below the smallest class are not the pool's: they are parts of a call.
 func (p *pool[T]) put(b []T) {
-	if cap(b) == 0 {
+	size := cap(b) * p.width
+	if size < minClass {
 		return
 	}
-	size := cap(b) * p.width
 	i, want := class(size)
 	if want != size {
 		panic("server: a buffer that is not the pool's was returned to it")

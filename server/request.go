@@ -77,6 +77,13 @@ type call struct {
 	long  []uint32 // lengths of the CSV fields with doubled quotes, as they came
 	batch suite.Batch
 
+	// Room for small requests, which spares them the pools: see small. It is
+	// charged to every request that has a body.
+	inOwn    [1 << 10]byte
+	outOwn   [1 << 10]byte
+	spansOwn [256]uint32
+	listOwn  [64]uint32
+
 	values, empty int64
 	errs          []valueError
 	errCount      int
@@ -199,6 +206,18 @@ func (c *call) dropInputs() {
 	c.charged = 0
 }
 
+// callMemory is what a call has room for itself.
+const callMemory = 4 << 10
+
+// small returns own, a part of the call, if it holds n elements, and else a
+// buffer of the pool.
+func small[T byte | uint32](p *pool[T], own []T, n int) ([]T, bool) {
+	if n <= len(own) {
+		return own[:0], true
+	}
+	return p.get(n)
+}
+
 // charge counts memory that is in no pooled buffer.
 func (c *call) charge(n int64) bool {
 	if !c.s.mem.take(n) {
@@ -233,7 +252,7 @@ func (c *call) transform(e *endpoint) {
 		c.done(e, nil, fail(codeMissingToken, "send the header Authorization: Bearer TOKEN"), nil)
 		return
 	}
-	grant, err := s.cfg.Verifier.Verify(s.base, raw, e.ops)
+	grant, err := c.verify(raw, e.ops)
 	if err != nil {
 		p, fault := ofToken(err)
 		c.done(e, nil, p, fault)
@@ -242,6 +261,17 @@ func (c *call) transform(e *endpoint) {
 	defer grant.Release()
 	p, fault := c.work(grant)
 	c.done(e, grant, p, fault)
+}
+
+// verify asks the verifier, which looks at the connection's last token first.
+func (c *call) verify(raw []byte, ops token.Ops) (*token.Grant, error) {
+	s := c.s
+	if s.again != nil {
+		if conn, ok := c.ctx.Conn().(*conn); ok { // under TLS hashing is the least of it
+			return s.again.VerifyAgain(s.base, raw, ops, &conn.token)
+		}
+	}
+	return s.cfg.Verifier.Verify(s.base, raw, ops)
 }
 
 // work reads, transforms and makes the answer in c.out. A problem means that
@@ -307,7 +337,7 @@ func (c *call) scanJSON() ([]uint32, *problem) {
 	if len(in) > countLarge {
 		most = min(most, bytes.Count(in, []byte{','})+1)
 	}
-	room, ok := m.words.get(2*most + spansRoom)
+	room, ok := small(&m.words, c.spansOwn[:], 2*most+spansRoom)
 	if !ok {
 		return nil, c.overloaded(8 * int64(most))
 	}

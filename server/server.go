@@ -36,6 +36,8 @@ type Server struct {
 	bg   sync.WaitGroup
 
 	slack      time.Duration // by which deadlines may be late
+	patience   patience
+	again      rememberer // the verifier, if it is one
 	conns      atomic.Int64
 	turnedAway atomic.Int64
 	lingering  connSet
@@ -63,6 +65,7 @@ func New(cfg Config) (*Server, error) {
 	if _, err := io.ReadFull(rand.Reader, s.ids.prefix[:]); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
+	s.again, _ = cfg.Verifier.(rememberer)
 	s.calls.New = func() any { return new(call) }
 	s.metrics = newMetrics(s)
 	s.base, s.stop = context.WithCancel(context.Background())
