@@ -25,6 +25,12 @@ type ending struct{ *testing.M }
 
 func (e ending) Run() int {
 	defer pgtest.Stop()
+	// Nothing of a keystore that is in use on this machine.
+	for _, name := range []string{"VELONYM_DIR", "VELONYM_KEYSTORE", "VELONYM_MASTER_KEY", "VELONYM_TOKEN"} {
+		if err := os.Unsetenv(name); err != nil {
+			panic(err)
+		}
+	}
 	return e.M.Run()
 }
 
@@ -38,12 +44,17 @@ func TestScriptsPostgres(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			address := pgtest.Database(t, "ENCODING 'UTF8'")
 			env.Setenv("PG", address)
+			env.Setenv("GORACE", quickEnd)
 			env.Setenv("VELONYM_DIR", filepath.Join(env.WorkDir, "keys"))
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": cmdStatus, "nowhere": cmdNowhere, "only": cmdOnly},
 	})
 }
+
+// quickEnd spares every command the second that the race detector waits for
+// more races when a program ends.
+const quickEnd = "atexit_sleep_ms=20"
 
 // update rewrites the expectations of `cmp` lines in the scripts.
 var update = flag.Bool("update", false, "rewrite expected files in testdata/script")
@@ -62,6 +73,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("VELONYM_DIR", filepath.Join(env.WorkDir, "keys"))
 			env.Setenv("VELONYM_KERNEL", "")
+			env.Setenv("GORACE", quickEnd)
 			env.Setenv("REPO", repo)
 			return nil
 		},

@@ -23,6 +23,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -112,7 +113,8 @@ func (s stage) path(name string) string { return filepath.Join(s.dir, name) }
 func (s stage) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(s.binary, args...)
 	cmd.Dir = s.dir
-	cmd.Env = append(os.Environ(), "VELONYM_DIR="+s.path("keys"))
+	// Nothing of a keystore that is in use here.
+	cmd.Env = append(os.Environ(), "VELONYM_DIR="+s.path("keys"), "VELONYM_KEYSTORE=", "VELONYM_MASTER_KEY=", "VELONYM_TOKEN=")
 	return cmd
 }
 
@@ -176,7 +178,7 @@ func (s stage) http() (err error) {
 	}
 	defer func() {
 		fmt.Println("$ kill -TERM %1")
-		err = errors.Join(err, server.Process.Signal(os.Interrupt), server.Wait())
+		err = errors.Join(err, server.Process.Signal(syscall.SIGTERM), server.Wait())
 	}()
 	lines := bufio.NewScanner(stderr)
 	url := ""
