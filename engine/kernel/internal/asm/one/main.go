@@ -333,7 +333,9 @@ func (p *pipeline) wrote(e *encoder) {
 }
 
 // halves runs the first seven rounds of one group beside the others of another, with
-// what is between after every round of either.
+// what is between after every round of either. What writes a group belongs late: early
+// on its last rounds are still under way, and what waits for them keeps the rest from
+// being looked at.
 func (p *pipeline) halves(s reg.Register, at int, between func(i int), round, last func(k, x, y Op)) {
 	k8, k0 := sched(8, at, s), sched(0, at, s)
 	for g := range 4 {
@@ -414,10 +416,10 @@ func forward(name, doc string, pair, at bool) {
 	p.advance(fits)
 	p.halves(s, sOne, func(i int) {
 		switch i {
-		case 0, 3, 6, 9:
-			e.group(p.write[i/3])
-		case 1, 4, 7, 10:
-			gather(i / 3)
+		case 1, 3, 5, 7:
+			gather(i / 2)
+		case 8, 9, 10, 11:
+			e.group(p.write[i-8])
 		}
 	}, wide.AESENC, wide.AESENCLAST)
 	p.wrote(e)
@@ -628,10 +630,10 @@ func reverse() {
 	d.clear()
 	p.halves(s, sInv, func(i int) {
 		switch i {
-		case 0, 3, 6, 9:
-			emit(i / 3)
-		case 1, 4, 7, 10:
-			d.group(i/3, p.read[i/3])
+		case 1, 3, 5, 7:
+			d.group(i/2, p.read[i/2])
+		case 8, 9, 10, 11:
+			emit(i - 8)
 		}
 	}, wide.AESDEC, wide.AESDECLAST)
 	TESTQ(U32(2), p.flight)
@@ -717,10 +719,10 @@ func secondary() {
 			wide.AESENC(k2, p.second[g], p.second[g])
 		}
 		switch r {
-		case 1, 4, 7, 10:
-			e.group(p.write[r/3])
-		case 2, 5, 8, 11:
-			d.group(r/3, p.read[r/3])
+		case 2, 4, 6, 8:
+			d.group(r/2-1, p.read[r/2-1])
+		case 9, 10, 11, 12:
+			e.group(p.write[r-9])
 		}
 	}
 	{
