@@ -55,6 +55,8 @@ type parquetRun struct {
 	sum    tally
 	seen   *distinct
 	row    int64 // rows of the row groups before
+
+	unpacker unpacker
 }
 
 // parquetColumn is a replaced column.
@@ -95,6 +97,7 @@ func (r *run) parquet(ctx context.Context, src *source, out string) (err error) 
 		return usagef("%s: Parquet compresses by itself", src.name)
 	}
 	p := &parquetRun{run: r, src: src, chosen: map[int]*parquetColumn{}, seen: r.dist}
+	defer p.unpacker.close()
 	meta, err := p.footer()
 	if err != nil {
 		return err
@@ -691,8 +694,19 @@ func (p *parquetRun) pageHeader(off, most int64) (h thriftValue, n int, err erro
 	}
 }
 
+// damage calls a decoder of the library, some of which panic at what is no valid
+// page, and makes that an error.
+func damage(decode func() error) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errUnpack
+		}
+	}()
+	return decode()
+}
+
 func (p *parquetRun) unpack(col *parquetColumn, codec compress.Codec, body []byte, n int64) ([]byte, error) {
-	b, err := codec.Decode(make([]byte, 0, n), body)
+	b, err := p.unpacker.unpack(codec.CompressionCodec(), body, n)
 	if err != nil {
 		return nil, p.bad("column %s: a page cannot be unpacked: %w", quoteName(col.name), err)
 	}
@@ -946,17 +960,23 @@ func (p *parquetRun) plainSpans(col *parquetColumn, b []byte) ([]uint32, error) 
 // deltaSpans decodes the two delta encodings.
 func deltaSpans(enc format.Encoding, b []byte) (spans []uint32, arena []byte, err error) {
 	var offsets []uint32
-	if enc == format.DeltaByteArray {
-		var e delta.ByteArrayEncoding
-		arena, offsets, err = e.DecodeByteArray(nil, b, nil)
-	} else {
-		var e delta.LengthByteArrayEncoding
-		arena, offsets, err = e.DecodeByteArray(nil, b, nil)
-	}
+	err = damage(func() (err error) {
+		if enc == format.DeltaByteArray {
+			var e delta.ByteArrayEncoding
+			arena, offsets, err = e.DecodeByteArray(nil, b, nil)
+		} else {
+			var e delta.LengthByteArrayEncoding
+			arena, offsets, err = e.DecodeByteArray(nil, b, nil)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, nil, err
 	}
 	for i := 0; i+1 < len(offsets); i++ {
+		if offsets[i] > offsets[i+1] || uint64(offsets[i+1]) > uint64(len(arena)) {
+			return nil, nil, errThrift
+		}
 		spans = append(spans, offsets[i], offsets[i+1]-offsets[i])
 	}
 	return spans, arena, nil

@@ -1,0 +1,179 @@
+package bulk
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	arrowparquet "github.com/apache/arrow-go/v18/parquet"
+	arrowcompress "github.com/apache/arrow-go/v18/parquet/compress"
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/velonym/velonym/engine/suite"
+)
+
+// TestParquetEncrypted: files that are encrypted, whole or in a column, and codecs
+// that are not read here are refused by name; nothing is left.
+func TestParquetEncrypted(t *testing.T) {
+	p := plan(t, suite.Pseudonymise, plain)
+	key := "0123456789012345"
+	column := arrowparquet.ColumnPathToEncryptionPropsMap{}
+	column["name"] = arrowparquet.NewColumnEncryptionProperties("name", arrowparquet.WithKey(key))
+	for name, c := range map[string]struct {
+		opts   []arrowparquet.WriterProperty
+		change func([]byte) []byte
+		want   string
+	}{
+		"footer": {opts: []arrowparquet.WriterProperty{arrowparquet.WithEncryptionProperties(arrowparquet.NewFileEncryptionProperties(key))},
+			want: "the Parquet file is encrypted; decrypt it first"},
+		"plain footer": {opts: []arrowparquet.WriterProperty{arrowparquet.WithEncryptionProperties(arrowparquet.NewFileEncryptionProperties(key,
+			arrowparquet.WithPlaintextFooter(), arrowparquet.WithEncryptedColumns(column)))},
+			want: "encrypted; decrypt"},
+		"LZO":     {change: func(b []byte) []byte { return setCodec(t, b, 3) }, want: `column "id" is compressed with codec LZO (3), which is not read here`},
+		"LZ4":     {change: func(b []byte) []byte { return setCodec(t, b, 5) }, want: `column "id" is compressed with codec LZ4 (5), which is not read here`},
+		"unknown": {change: func(b []byte) []byte { return setCodec(t, b, 99) }, want: `column "id" is compressed with codec`},
+	} {
+		dir := t.TempDir()
+		in := filepath.Join(dir, "in.parquet")
+		writeArrow(t, in, cells(100, 20), c.opts...)
+		if c.change != nil {
+			b, err := os.ReadFile(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(in, c.change(b), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := Run(t.Context(), Job{Inputs: []string{in}, Output: filepath.Join(dir, "out.parquet"), Columns: []Column{{Name: "id", Plan: p}}})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %s", name, err, c.want)
+		}
+		if left, _ := os.ReadDir(dir); len(left) != 1 {
+			t.Errorf("%s: left %v", name, left)
+		}
+	}
+}
+
+// setCodec changes the codec of the column id in the footer.
+func setCodec(t *testing.T, b []byte, codec int64) []byte {
+	t.Helper()
+	n := int(binary.LittleEndian.Uint32(b[len(b)-8:]))
+	start := len(b) - 8 - n
+	meta, _, err := readThrift(b[start:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	meta.items(4)[0].items(1)[1].field(3).set(4, codec)
+	footer := meta.append(nil)
+	out := append(b[:start:start], footer...)
+	out = binary.LittleEndian.AppendUint32(out, uint32(len(footer)))
+	return append(out, "PAR1"...)
+}
+
+// TestParquetDamaged: whatever bytes a file has, a run of it ends with an error
+// or an output, and an error leaves nothing.
+func TestParquetDamaged(t *testing.T) {
+	p := plan(t, suite.Pseudonymise, plain)
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
+	rounds := 60
+	if testing.Short() {
+		rounds = 10
+	}
+	failed := 0
+	for name, opts := range map[string][]arrowparquet.WriterProperty{
+		"dictionary":   {arrowparquet.WithDataPageVersion(arrowparquet.DataPageV2)},
+		"plain":        {arrowparquet.WithDictionaryDefault(false)},
+		"delta":        {arrowparquet.WithDictionaryDefault(false), arrowparquet.WithEncodingFor("id", arrowparquet.Encodings.DeltaByteArray), arrowparquet.WithEncodingFor("codes.list.element", arrowparquet.Encodings.DeltaByteArray)},
+		"delta length": {arrowparquet.WithDictionaryDefault(false), arrowparquet.WithEncodingFor("id", arrowparquet.Encodings.DeltaLengthByteArray), arrowparquet.WithEncodingFor("codes.list.element", arrowparquet.Encodings.DeltaLengthByteArray)},
+		"snappy":       {arrowparquet.WithCompression(arrowcompress.Codecs.Snappy), arrowparquet.WithPageIndexEnabled(true)},
+		"gzip":         {arrowparquet.WithCompression(arrowcompress.Codecs.Gzip)},
+		"zstd":         {arrowparquet.WithCompression(arrowcompress.Codecs.Zstd)},
+		"brotli":       {arrowparquet.WithCompression(arrowcompress.Codecs.Brotli)},
+		"lz4":          {arrowparquet.WithCompression(arrowcompress.Codecs.Lz4Raw)},
+	} {
+		writeArrow(t, in, cells(300, 100), opts...)
+		good, err := os.ReadFile(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rng := rand.New(rand.NewPCG(uint64(len(name)), 9))
+		for i := range rounds {
+			b := append([]byte(nil), good...)
+			for range 1 + rng.IntN(3) {
+				at := rng.IntN(len(b))
+				if rng.IntN(3) == 0 { // the footer is where it hurts
+					at = len(b) - 1 - rng.IntN(min(len(b), 1500))
+				}
+				switch rng.IntN(4) {
+				case 0:
+					b[at] ^= 1 << rng.IntN(8)
+				case 1:
+					b[at] = []byte{0, 0xff, 0x7f, 0x80}[rng.IntN(4)]
+				case 2:
+					b[at] = byte(rng.Uint32())
+				case 3:
+					copy(b[at:], b[rng.IntN(len(b)):][:1])
+				}
+			}
+			if err := os.WriteFile(in, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			job := Job{Inputs: []string{in}, Output: out, Force: true, Columns: []Column{{Name: "id", Plan: p}, {Name: "codes", Plan: p}}, Workers: 1}
+			if _, err := Run(t.Context(), job); err != nil {
+				failed++
+				if left, _ := os.ReadDir(dir); len(left) != 1 {
+					t.Fatalf("%s, round %d: left %v after %v", name, i, left, err)
+				}
+			}
+			os.Remove(out)
+		}
+	}
+	if failed == 0 {
+		t.Fatal("no file was damaged")
+	}
+}
+
+// TestUnpack: every codec gives back what the library packed, and refuses a
+// stated size that is not the real one.
+func TestUnpack(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 4))
+	var u unpacker
+	defer u.close()
+	for _, codec := range []format.CompressionCodec{format.Snappy, format.Gzip, format.Brotli, format.Zstd, format.Lz4Raw} {
+		for i := range 300 {
+			var b []byte
+			for range rng.IntN(40) {
+				piece := []byte(strings.Repeat("ab0123456789"[:1+rng.IntN(12)], 1+rng.IntN(200)))
+				if rng.IntN(2) == 0 {
+					for k := range piece {
+						piece[k] = byte(rng.Uint32())
+					}
+				}
+				b = append(b, piece...)
+			}
+			packed, err := parquet.LookupCompressionCodec(codec).Encode(nil, b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := u.unpack(codec, packed, int64(len(b)))
+			if err != nil || !bytes.Equal(got, b) {
+				t.Fatalf("%v, round %d: %d bytes of %d, %v", codec, i, len(got), len(b), err)
+			}
+			for _, n := range []int64{int64(len(b)) - 1, int64(len(b)) + 1} {
+				if n < 0 {
+					continue
+				}
+				if got, err := u.unpack(codec, packed, n); err == nil && int64(len(got)) == n {
+					t.Fatalf("%v, round %d: %d bytes unpacked to %d", codec, i, len(b), n)
+				}
+			}
+		}
+	}
+}
