@@ -344,18 +344,19 @@ func (p *pipeline) halves(s reg.Register, at int, between func(i int), round, la
 	for g := range 4 {
 		VPXORQ(k0, p.read[g], p.first[g])
 	}
-	for r := 1; r < 8; r++ {
+	i := 0
+	turn := func(r int, x *[4]reg.VecVirtual) {
 		kr := sched(r, at, s)
 		for g := range 4 {
-			round(kr, p.first[g], p.first[g])
+			round(kr, x[g], x[g])
 		}
-		between(2*r - 2)
+		between(i)
+		i++
+	}
+	for r := 1; r < 8; r++ {
+		turn(r, &p.first)
 		if r < 6 {
-			kr := sched(8+r, at, s)
-			for g := range 4 {
-				round(kr, p.second[g], p.second[g])
-			}
-			between(2*r - 1)
+			turn(8+r, &p.second)
 		}
 	}
 	kl := sched(14, at, s)
