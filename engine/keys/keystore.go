@@ -115,7 +115,8 @@ func (ks *Keystore) Close() error { return ks.store.Close() }
 // domains. With imported secrets, one a generation, oldest first, every domain
 // gets those instead, the last one active; the domains' working keys differ
 // all the same, since they are derived with the domain's name. The caller wipes
-// the secrets. Errors: ErrInvalid, ErrExists, ErrTooManyGenerations.
+// the secrets. Errors: ErrInvalid (the same secret twice among them), ErrExists,
+// ErrTooManyGenerations.
 func (ks *Keystore) CreateProject(ctx context.Context, p Project, imported [][SecretSize]byte) error {
 	now := ks.now()
 	p.Orgs = append([]string(nil), p.Orgs...)
@@ -124,6 +125,13 @@ func (ks *Keystore) CreateProject(ctx context.Context, p Project, imported [][Se
 	}
 	if len(imported) > MaxGenerations {
 		return fmt.Errorf("%w: %d imported secrets, a domain has at most %d", ErrTooManyGenerations, len(imported), MaxGenerations)
+	}
+	for i := range imported {
+		for j := range i {
+			if subtle.ConstantTimeCompare(imported[i][:], imported[j][:]) == 1 {
+				return fmt.Errorf("%w: imported secrets %d and %d are the same: every generation needs its own", ErrInvalid, j, i)
+			}
+		}
 	}
 	p.Imported = len(imported) > 0
 	gens := max(1, len(imported))

@@ -365,9 +365,14 @@ func testImported(e *env) {
 	if !r.Imported || len(r.Orgs) != 2 || !r.Orgs[1].Generations[2].Imported || r.Orgs[1].Generations[3].Imported {
 		e.Errorf("receipt %+v", r)
 	}
-	e.must(e.ks.CreateProject(e.ctx, e.project("twelve"), make([][32]byte, 12)))
+	e.is(e.ks.CreateProject(e.ctx, e.project("twice"), [][32]byte{secrets[0], secrets[1], secrets[0]}), keys.ErrInvalid)
+	many := make([][32]byte, 13)
+	for i := range many {
+		rand.Read(many[i][:])
+	}
+	e.must(e.ks.CreateProject(e.ctx, e.project("twelve"), many[:12]))
 	e.is(e.ks.Rotate(e.ctx, "twelve"), keys.ErrTooManyGenerations)
-	e.is(e.ks.CreateProject(e.ctx, e.project("thirteen"), make([][32]byte, 13)), keys.ErrTooManyGenerations)
+	e.is(e.ks.CreateProject(e.ctx, e.project("thirteen"), many), keys.ErrTooManyGenerations)
 }
 
 func testRotate(e *env) {
