@@ -437,18 +437,25 @@ func forward(name, doc string, pair, at bool) {
 
 // decoder reads characters into blocks.
 type decoder struct {
-	c             *k
-	t             reg.GPVirtual
-	low, bad, big reg.VecVirtual
-	weight, pack  Op
+	c                  *k
+	t                  reg.GPVirtual
+	low, bad, big      reg.VecVirtual
+	high, mark, weight Op
 }
 
 func newDecoder(c *k) *decoder {
 	d := &decoder{c: c, t: GP64(), bad: ZMM(), big: ZMM()}
 	MOVQ(c.arg(aDec), d.t)
 	d.low = ld(Mem{Base: d.t, Disp: dDigit})
-	d.weight, d.pack = Mem{Base: d.t, Disp: dWeight}, Mem{Base: d.t, Disp: dPack}
+	d.high, d.mark, d.weight = Mem{Base: d.t, Disp: dDigit + 64}, Mem{Base: d.t, Disp: dMark}, Mem{Base: d.t, Disp: dWeight}
 	return d
+}
+
+// keep loads the tables once for all, where there are registers to spare.
+func (d *decoder) keep() {
+	for _, t := range []*Op{&d.high, &d.mark, &d.weight} {
+		*t = ld((*t).(Mem))
+	}
 }
 
 func (d *decoder) clear() {
@@ -466,16 +473,16 @@ func (d *decoder) group(g int, into reg.VecVirtual) {
 		MOVL(Mem{Base: d.c.cur, Disp: 32*g + 8*first + 8}, o2.As32())
 		wide.Load2(Mem{Base: d.c.base, Index: o, Scale: 1}, Mem{Base: d.c.base, Index: o2, Scale: 1}, a)
 		VMOVDQA64(a, v)
-		VPERMI2B(Mem{Base: d.t, Disp: dDigit + 64}, d.low, v)
+		VPERMI2B(d.high, d.low, v)
 		VPTERNLOGQ(Imm(0xfe), a, v, d.bad)
-		VPSUBB(Mem{Base: d.t, Disp: dMark}, v, v)
+		VPSUBB(d.mark, v, v)
 		VPMADDUBSW(d.weight, v, v)
 		return v
 	}
 	a := half(0)
 	b := half(2)
 	VPTERNLOGQ(Imm(0xfe), a, b, d.big)
-	VMOVDQU64(d.pack, into)
+	VMOVDQU64(Mem{Base: d.t, Disp: dPack}, into)
 	VPERMI2B(b, a, into)
 }
 
@@ -542,6 +549,7 @@ func bcast(m Mem) reg.VecVirtual {
 func reverse() {
 	c := start("oneReverseAVX512", "reads pair-coded pseudonyms of 32 characters and writes their values and what stands between")
 	d := newDecoder(c)
+	d.keep()
 	o := newOpener(d)
 	s, from, sep := GP64(), GP64(), GP64()
 	MOVQ(c.arg(aSched), s)
