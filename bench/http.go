@@ -158,6 +158,8 @@ type job struct {
 	Values, Conns     int
 	Millis            int
 	Rate              float64 // calls a second, open loop; 0: as fast as answers come
+	Mixed             bool    // calls of all kinds
+	Reverse           string  // token for the reversing ones
 }
 
 // result is what a client has done.
@@ -202,8 +204,8 @@ type hello struct {
 	Error            string
 }
 
-// usage is the CPU time of a process in nanoseconds.
-type usage struct{ CPU int64 }
+// usage is the CPU time of a process in nanoseconds and its memory in bytes.
+type usage struct{ CPU, Resident int64 }
 
 // child is a process of this benchmark.
 type child struct {

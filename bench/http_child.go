@@ -61,7 +61,7 @@ func Child() bool {
 
 // roleOf starts what a child is to be. run answers a line; end cleans up.
 func roleOf(role string) (h hello, run func(line string) any, end func(), err error) {
-	run = func(string) any { return usage{cpuTime()} }
+	run = func(string) any { return usage{cpuTime(), resident()} }
 	end = func() {}
 	if role == "client" {
 		return h, runJob, end, nil
@@ -235,7 +235,7 @@ func startVelonym() (h hello, run func(string) any, end func(), err error) {
 		}
 	}()
 	stopProfile := profiled()
-	run = func(string) any { return usage{cpuTime()} }
+	run = func(string) any { return usage{cpuTime(), resident()} }
 	end = func() {
 		stopProfile()
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -270,9 +270,10 @@ func requestOf(addr, path, tok string, body []byte) []byte {
 
 // conn is a keep-alive connection of the client.
 type conn struct {
-	conn net.Conn
-	br   *bufio.Reader
-	body []byte
+	conn  net.Conn
+	br    *bufio.Reader
+	body  []byte
+	ended bool // the server closes it
 }
 
 func dial(addr string) (*conn, error) {
@@ -448,12 +449,17 @@ func runJob(line string) any {
 	if err := json.Unmarshal([]byte(line), &j); err != nil {
 		return result{Error: err.Error()}
 	}
-	req := requestOf(j.Addr, j.Path, j.Token, httpBody(j.Values))
-	res, err := result{}, error(nil)
-	if j.Rate > 0 {
-		res, err = openLoop(j, req)
-	} else {
-		res, err = spin(j, req)
+	var (
+		res result
+		err error
+	)
+	switch {
+	case j.Mixed:
+		res, err = soak(j)
+	case j.Rate > 0:
+		res, err = openLoop(j, requestOf(j.Addr, j.Path, j.Token, httpBody(j.Values)))
+	default:
+		res, err = spin(j, requestOf(j.Addr, j.Path, j.Token, httpBody(j.Values)))
 	}
 	if err != nil {
 		res.Error = err.Error()

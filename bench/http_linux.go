@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"fmt"
+	"os"
 	"os/exec"
 	"runtime"
 
@@ -43,4 +45,17 @@ func cpuTime() int64 {
 		return 0
 	}
 	return r.Utime.Nano() + r.Stime.Nano()
+}
+
+// resident is the memory of this process in bytes.
+func resident() int64 {
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var size, pages int64
+	if _, err := fmt.Sscan(string(b), &size, &pages); err != nil {
+		return 0
+	}
+	return pages * int64(os.Getpagesize())
 }

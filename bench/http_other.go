@@ -4,6 +4,7 @@ package bench
 
 import (
 	"os/exec"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,4 +22,11 @@ func cpuTime() int64 {
 		return 0
 	}
 	return r.Utime.Nano() + r.Stime.Nano()
+}
+
+// resident is the memory of this process in bytes, as far as the runtime knows.
+func resident() int64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.Sys - m.HeapReleased)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -66,16 +67,73 @@ func newBench(*globals) *cobra.Command {
 
 // newBenchHTTP is `velonym bench http`.
 func newBenchHTTP(measure func(*cobra.Command, func(context.Context, bench.Options) (*bench.Section, error), bool) error) *cobra.Command {
-	var sizes []int
+	var (
+		sizes     []int
+		load      bench.Load
+		tokenFile string
+		soak      time.Duration
+	)
 	cmd := &cobra.Command{
-		Use: "http", Short: "The server against a plain fasthttp service and an echo", Args: cobra.NoArgs,
+		Use: "http", Short: "The server against a plain fasthttp service and an echo, or a load of a running server", Args: cobra.NoArgs,
+		Long: `Without --url: this server, a plain fasthttp service and an echo in turn, each on
+one core with the client on another, in values a second of the server's CPU time.
+
+With --url and --token-file: loads a running server of the same contract with
+forward calls, for --duration, and prints calls and values a second, latencies,
+and the answers by status. The token goes to that server and nowhere else.`,
+		Example: `  velonym bench http
+  velonym bench http --url http://127.0.0.1:8080 --token-file token --values 1000 --duration 30s
+  velonym bench http --soak 10m`,
 	}
 	fl := cmd.Flags()
-	fl.IntSliceVar(&sizes, "values", nil, "measure only these numbers of values a call, of 1, 100, 10000 and 100000; figures are printed, not kept")
+	fl.IntSliceVar(&sizes, "values", nil, "values a call: with --url one number (default 100), else some of 1, 100, 10000 and 100000, whose figures are printed, not kept")
+	fl.StringVar(&load.URL, "url", "", "load a running server: https://host:port, http://host:port or unix:PATH")
+	fl.StringVar(&tokenFile, "token-file", "", "with --url: file that holds the token, or - (default: env VELONYM_TOKEN)")
+	fl.StringVar(&load.CA, "ca", "", "with --url: authorities to trust besides the system's (PEM)")
+	fl.IntVar(&load.Conns, "connections", 16, "with --url: calls at a time")
+	fl.DurationVar(&load.Duration, "duration", 10*time.Second, "with --url: for how long, at most 1h")
+	fl.Int64Var(&load.Calls, "calls", 0, "with --url: stop after so many calls")
+	fl.Float64Var(&load.Rate, "rate", 0, "with --url or --soak: calls a second, each timed from when it was due (default: as fast as answers come; --soak: 200)")
+	fl.DurationVar(&soak, "soak", 0, "instead: memory of a server of its own under a mixed load, after a tenth of this time and at its end")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		switch {
+		case load.URL != "":
+			return loadServer(cmd, load, sizes, tokenFile)
+		case tokenFile != "":
+			return usagef("bench http: --token-file needs --url")
+		case soak != 0:
+			return measure(cmd, func(ctx context.Context, o bench.Options) (*bench.Section, error) {
+				return bench.HTTPSoak(ctx, o, soak, load.Rate)
+			}, false)
+		}
 		return measure(cmd, func(ctx context.Context, o bench.Options) (*bench.Section, error) {
 			return bench.HTTPSizes(ctx, o, sizes)
 		}, len(sizes) == 0)
 	}
 	return cmd
+}
+
+// loadServer is `velonym bench http --url`.
+func loadServer(cmd *cobra.Command, load bench.Load, sizes []int, tokenFile string) (err error) {
+	switch len(sizes) {
+	case 0:
+	case 1:
+		load.Values = sizes[0]
+	default:
+		return usagef("bench http: with --url give one number of values a call")
+	}
+	if load.Token, err = readToken(tokenFile, cmd.InOrStdin()); err != nil {
+		return err
+	}
+	res, err := load.Run(cmd.Context())
+	if err != nil {
+		return err
+	}
+	if err := res.Print(cmd.OutOrStdout()); err != nil {
+		return err
+	}
+	if res.Calls == 0 {
+		return errors.New("bench http: no call was answered with 200")
+	}
+	return nil
 }

@@ -1,0 +1,43 @@
+package bench
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestSoak runs a short soak: every kind of call must get the status it is for.
+func TestSoak(t *testing.T) {
+	s, err := HTTPSoak(context.Background(), Options{Quick: true}, 2*time.Second, 200)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Rows) != 2 || !(s.Rows[0].Median > 1) || !(s.Rows[0].Ratio > 0) {
+		t.Errorf("%+v", s.Rows)
+	}
+}
+
+// TestLoadTellsNoToken breaks a load in every way it can break, and looks for
+// the token in what it says.
+func TestLoadTellsNoToken(t *testing.T) {
+	const secret = "SECRETTOKEN"
+	for _, l := range []Load{
+		{URL: "http://127.0.0.1:1"},
+		{URL: "http://" + secret + "@127.0.0.1:1"},
+		{URL: "ftp://127.0.0.1"},
+		{URL: "unix:/nowhere"},
+		{URL: "http://127.0.0.1:1", Values: -1},
+		{URL: "http://127.0.0.1:1", Conns: maxLoadConns + 1},
+		{URL: "http://127.0.0.1:1", Duration: 2 * maxLoadTime},
+		{URL: "https://127.0.0.1:1", CA: "nowhere.pem"},
+	} {
+		l.Token = []byte(secret)
+		res, err := l.Run(context.Background())
+		if err == nil || res.Calls != 0 {
+			t.Errorf("%+v: accepted", l)
+		} else if strings.Contains(err.Error(), secret) {
+			t.Errorf("the token is in %q", err)
+		}
+	}
+}

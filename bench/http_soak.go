@@ -1,0 +1,274 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// HTTPSoak loads the server for a while with calls of all kinds and compares
+// the memory that it has then with what it had after a tenth of the time: ten
+// minutes show what one minute does not. rate is calls a second, 0: 200.
+func HTTPSoak(ctx context.Context, o Options, length time.Duration, rate float64) (*Section, error) {
+	if length < time.Second || length > 24*time.Hour {
+		return nil, errors.New("bench: http: a soak takes between a second and a day")
+	}
+	if rate <= 0 {
+		rate = 200
+	}
+	server, err := startChild(ctx, "velonym", 0)
+	if err != nil {
+		return nil, err
+	}
+	defer server.stop()
+	client, err := startChild(ctx, "client", 1)
+	if err != nil {
+		return nil, err
+	}
+	defer client.stop()
+	if err := server.check(100); err != nil {
+		return nil, fmt.Errorf("bench: http: %w", err)
+	}
+	line, err := json.Marshal(job{Addr: server.hello.Addr, Token: server.hello.Forward, Reverse: server.hello.Reverse,
+		Conns: 16, Millis: int(length.Milliseconds()), Rate: rate, Mixed: true})
+	if err != nil {
+		return nil, err
+	}
+	type answer struct {
+		res result
+		err error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		var a answer
+		a.err = client.ask(string(line), &a.res)
+		done <- a
+	}()
+	var (
+		begin = time.Now()
+		tick  = time.NewTicker(length / 200)
+		at    []time.Duration
+		bytes []float64
+	)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-tick.C:
+			var u usage
+			if err := server.ask("usage", &u); err != nil {
+				return nil, err
+			}
+			at, bytes = append(at, time.Since(begin)), append(bytes, float64(u.Resident))
+			if len(at)%20 == 0 {
+				o.logf("http: soak: %s, %.1f MiB", at[len(at)-1].Round(time.Second), float64(u.Resident)/(1<<20))
+			}
+		case a := <-done:
+			if a.err == nil && a.res.Error != "" {
+				a.err = errors.New(a.res.Error)
+			}
+			if a.err != nil {
+				return nil, fmt.Errorf("bench: http: soak: %w", a.err)
+			}
+			window := func(name string, from, to float64) Stat {
+				var in []float64
+				for i, t := range at {
+					if x := float64(t) / float64(length); x >= from && x < to {
+						in = append(in, bytes[i])
+					}
+				}
+				if len(in) == 0 {
+					in = bytes[len(bytes)-1:]
+				}
+				return statOf(name, in)
+			}
+			if len(bytes) == 0 {
+				return nil, errors.New("bench: http: soak: too short to measure")
+			}
+			early, late := window("memory after a tenth", 0.08, 0.12), window("memory at the end", 0.95, 2)
+			row := Row{Name: late.Name, Unit: "MiB", Median: late.Median / (1 << 20), Min: late.Min / (1 << 20), Max: late.Max / (1 << 20),
+				Against: early.Name, Ratio: late.Median / early.Median, Note: "at most 1.1 is wanted"}
+			return &Section{Name: "http-soak", Title: "Memory of the server under a mixed load", Command: "velonym bench http --soak " + length.String(),
+				Notes: []string{fmt.Sprintf("%d calls in %s: 1 to 100,000 values, JSON, CSV and gzip, both ways, refused tokens, broken and cut-off bodies, new connections. Resident memory, medians of a twentieth of the time.", a.res.Calls, length)},
+				Rows:  []Row{row, Plain(early, "MiB", 1<<20)}}, nil
+		}
+	}
+}
+
+// mixed is one kind of call of the soak.
+type mixed struct {
+	req    []byte
+	status string
+	drop   bool // half of it is sent, and the connection closed
+	weight int
+}
+
+// mix makes the calls of the soak.
+func mix(j job) ([]mixed, error) {
+	forward := func(values int) []byte { return requestOf(j.Addr, forwardPath, j.Token, httpBody(values)) }
+	with := func(path, tok, header string, body []byte) []byte {
+		return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n%sContent-Length: %d\r\n\r\n%s", path, j.Addr, tok, header, len(body), body)
+	}
+	const asJSON = "Content-Type: application/json\r\n"
+	psn, err := callOnce(j.Addr, forwardPath, j.Token, httpBody(1000))
+	if err != nil {
+		return nil, err
+	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write(httpBody(5000)); err != nil {
+		return nil, err
+	}
+	if err := z.Close(); err != nil {
+		return nil, err
+	}
+	csv := bytes.Repeat([]byte("1893120105732,\"a, b\"\n"), 500)
+	return []mixed{
+		{forward(1), "200", false, 300},
+		{forward(100), "200", false, 300},
+		{forward(10_000), "200", false, 60},
+		{forward(100_000), "200", false, 6},
+		{with(forwardPath, j.Token, "Content-Type: text/csv\r\nAccept: text/csv\r\n", csv), "200", false, 60},
+		{with(forwardPath, j.Token, asJSON+"Content-Encoding: gzip\r\nAccept-Encoding: gzip\r\n", packed.Bytes()), "200", false, 20},
+		{with(forwardPath, j.Token, asJSON+"Accept-Encoding: zstd\r\n", httpBody(2000)), "200", false, 20},
+		{with(forwardPath+"-rev", j.Reverse, asJSON, psn), "200", false, 40},
+		{with(forwardPath+"-rev", j.Reverse, asJSON, httpBody(10)), "422", false, 10},
+		{with(forwardPath, j.Token[:len(j.Token)-8]+"AAAAAAAA", asJSON, httpBody(1)), "401", false, 20},
+		{with(forwardPath, j.Token, asJSON, []byte(`{"data":["a",}`)), "400", false, 10},
+		{forward(50_000), "", true, 5},
+	}, nil
+}
+
+// soak makes calls of all kinds at a steady rate.
+func soak(j job) (res result, err error) {
+	kinds, err := mix(j)
+	if err != nil {
+		return res, err
+	}
+	var order []int
+	for i, k := range kinds {
+		for range k.weight {
+			order = append(order, i)
+		}
+	}
+	var (
+		wg    sync.WaitGroup
+		mu    sync.Mutex
+		next  atomic.Int64
+		calls atomic.Int64
+		begin = time.Now()
+		end   = begin.Add(time.Duration(j.Millis) * time.Millisecond)
+	)
+	fail := func(e error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil {
+			err = e
+		}
+	}
+	failed := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return err != nil
+	}
+	for range j.Conns {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			var c *conn
+			defer func() {
+				if c != nil {
+					c.conn.Close()
+				}
+			}()
+			for !failed() {
+				n := next.Add(1)
+				due := begin.Add(time.Duration(float64(n) / j.Rate * float64(time.Second)))
+				if due.After(end) {
+					return
+				}
+				time.Sleep(time.Until(due))
+				if c == nil {
+					var e error
+					if c, e = dial(j.Addr); e != nil {
+						fail(e)
+						return
+					}
+				}
+				// 7919 is prime: the kinds come in an order that looks like none.
+				k := kinds[order[int(n*7919)%len(order)]]
+				if k.drop {
+					_, _ = c.conn.Write(k.req[:len(k.req)/2])
+					c.conn.Close()
+					c = nil
+					continue
+				}
+				status, e := c.status(k.req)
+				if e == nil && status != k.status {
+					e = fmt.Errorf("answer %s instead of %s", status, k.status)
+				}
+				if e != nil {
+					fail(e)
+					return
+				}
+				calls.Add(1)
+				if n%50 == 0 || c.ended {
+					c.conn.Close()
+					c = nil
+				}
+			}
+		}()
+	}
+	wg.Wait()
+	res.Calls = calls.Load()
+	return res, err
+}
+
+// status makes a call and returns the answer's status, body read.
+func (c *conn) status(req []byte) (string, error) {
+	if _, err := c.conn.Write(req); err != nil {
+		return "", err
+	}
+	status, length := "", 0
+	for {
+		line, err := c.br.ReadSlice('\n')
+		if err != nil {
+			return "", err
+		}
+		text := strings.TrimRight(string(line), "\r\n")
+		if text == "" {
+			break
+		}
+		if status == "" {
+			if len(text) < 12 {
+				return "", bufio.ErrBufferFull
+			}
+			status = text[9:12]
+			continue
+		}
+		name, value, _ := strings.Cut(text, ": ")
+		switch {
+		case strings.EqualFold(name, "Content-Length"):
+			if length, err = strconv.Atoi(value); err != nil {
+				return "", errors.New("an answer without its length")
+			}
+		case strings.EqualFold(name, "Connection") && value == "close":
+			c.ended = true
+		}
+	}
+	c.body = slices.Grow(c.body[:0], length)[:length]
+	_, err := io.ReadFull(c.br, c.body)
+	return status, err
+}
