@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -63,6 +64,8 @@ and detail of a refusal.`,
 			if err != nil {
 				return err
 			}
+			// Broken UTF-8, for which a token is refused, would break the output too.
+			decoded.Header, decoded.Claims = bytes.ToValidUTF8(decoded.Header, []byte("\ufffd")), bytes.ToValidUTF8(decoded.Claims, []byte("\ufffd"))
 			doc := inspection{Header: decoded.Header, Claims: decoded.Claims}
 			verdict := g.judge(cmd, raw, decoded, trust, &doc)
 			if asJSON {
@@ -145,7 +148,8 @@ func describe(out io.Writer, decoded *token.Decoded, doc *inspection) error {
 func listMembers(w io.Writer, prefix string, doc json.RawMessage) error {
 	dec := json.NewDecoder(bytes.NewReader(doc))
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		_, err := fmt.Fprintf(w, "%s\t%s\n", strings.TrimSuffix(prefix, "."), printable(string(doc)))
+		name := cmp.Or(strings.TrimSuffix(prefix, "."), "claims")
+		_, err := fmt.Fprintf(w, "%s\t%s\n", name, printable(string(doc)))
 		return err
 	}
 	for dec.More() {

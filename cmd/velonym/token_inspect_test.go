@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -117,5 +119,38 @@ func TestInspectTrusts(t *testing.T) {
 	status, stdout, stderr := velonym("", "token", "inspect", "--json", signed)
 	if status != 1 || !strings.Contains(stdout, `"verifies": null`) || !strings.Contains(stdout, `"register"`) || !strings.Contains(stderr, "velonym init") {
 		t.Errorf("no keystore: status %d: %s%s", status, stdout, stderr)
+	}
+}
+
+// Whatever a token holds, both forms of the output can be read, and nothing in
+// it reaches a terminal that a terminal would act on.
+func TestInspectAnything(t *testing.T) {
+	t.Setenv("VELONYM_DIR", t.TempDir())
+	const header = `{"alg":"EdDSA","typ":"JWT"}`
+	for _, c := range []struct{ header, claims string }{
+		{header, `[1,2]`}, {header, `"\u001b[2J"`}, {header, `{"a":1,"a":2}`}, {header, `{"a":{"b":{"c":{"d":{"e":{}}}}}}`},
+		{header, "{\n \"psn\": {\n  \"v\": 1\n }\n}"}, {header, `{"\u001b[31m":1,"\u202e":"\u202e"}`}, {header, "{\"\u202e\":\"\u202e\u200b\"}"},
+		{header, `{"exp":1e400,"iat":-5,"nbf":"x"}`}, {header, "{\"a\":\"\xff\"}"}, {`[]`, `{}`}, {`null`, `null`}, {`{}`, `{}`}, {`{"alg":"none"}`, `{}`},
+	} {
+		token := base64.RawURLEncoding.EncodeToString([]byte(c.header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(c.claims)) + ".AAAA"
+		status, text, _ := velonym(token, "token", "inspect", "-")
+		if status != 1 || !strings.Contains(text, "verifies here: no: INVALID_TOKEN") {
+			t.Errorf("%q: status %d:\n%s", c.claims, status, text)
+		}
+		for _, r := range text {
+			if r != '\n' && !strconv.IsPrint(r) {
+				t.Errorf("%q: shown as it is: %q", c.claims, text)
+				break
+			}
+		}
+		status, text, _ = velonym(token, "token", "inspect", "--json", "-")
+		if status != 1 || !json.Valid([]byte(text)) || !utf8.ValidString(text) || !strings.Contains(text, `"verifies": false`) {
+			t.Errorf("%q, JSON: status %d:\n%s", c.claims, status, text)
+		}
+	}
+	for _, none := range []string{"", "\n", "a.b", "...", "e30.e30.", "e30.eyJ.AAAA", strings.Repeat("A", 9000)} {
+		if status, text, stderr := velonym(none, "token", "inspect", "-"); status != 1 || text != "" || stderr == "" {
+			t.Errorf("%.20q: status %d: %s%s", none, status, text, stderr)
+		}
 	}
 }
