@@ -1,5 +1,7 @@
 package kernel
 
+import "encoding/binary"
+
 // Form is a text form of a cipher text C (any bytes): how it is written and read.
 // The zero value is no form.
 type Form uint8
@@ -34,12 +36,18 @@ const noDigit = 0xff
 var (
 	pairs62, pairs16                   [256][2]byte
 	digits62, digits64, digits32, hexs [256]byte
+	first62                            [maxGen][256]byte // first character by generation
+	first16                            [256]byte
 )
 
 func init() {
 	for b := range 256 {
 		pairs62[b] = [2]byte{alphabet62[b/62], alphabet62[b%62]}
 		pairs16[b] = [2]byte{alphabet16[b>>4], alphabet16[b&15]}
+		first16[b] = pairs16[b][0]
+		for gen := range first62 {
+			first62[gen][b] = alphabet62[5*gen+b/62]
+		}
 	}
 	fill := func(t *[256]byte, alphabet string, fold bool) {
 		for i := range t {
@@ -118,38 +126,87 @@ func (f Form) Mark(text []byte) int {
 func (f Form) Encode(dst, src []byte, gen int) {
 	switch f {
 	case Pair62:
-		dst = dst[:2*len(src)]
-		for i, b := range src {
-			p := pairs62[b]
-			dst[2*i], dst[2*i+1] = p[0], p[1]
-		}
+		encodePairs(dst, src, &pairs62)
 		if len(src) > 0 {
-			dst[0] = alphabet62[5*gen+int(src[0]/62)]
+			dst[0] = first62[gen][src[0]]
 		}
 	case Hex:
-		encodeHex(dst, src)
+		encodePairs(dst, src, &pairs16)
 	case B64u:
 		encode64(dst[:f.EncodedLen(len(src))], src)
 	case B32:
 		encode32(dst[:f.EncodedLen(len(src))], src)
 	case UUID:
 		_ = dst[35]
-		encodeHex(dst, src[:4])
+		encodePairs(dst, src[:4], &pairs16)
 		dst[8] = '-'
-		encodeHex(dst[9:], src[4:6])
+		encodePairs(dst[9:], src[4:6], &pairs16)
 		dst[13] = '-'
-		encodeHex(dst[14:], src[6:8])
+		encodePairs(dst[14:], src[6:8], &pairs16)
 		dst[18] = '-'
-		encodeHex(dst[19:], src[8:10])
+		encodePairs(dst[19:], src[8:10], &pairs16)
 		dst[23] = '-'
-		encodeHex(dst[24:], src[10:16])
+		encodePairs(dst[24:], src[10:16], &pairs16)
 	}
 }
 
-func encodeHex(dst, src []byte) {
+// appendRows writes the rows of blocks.
+func (w *Writer) appendRows(dst, blocks []byte) []byte {
+	pairs, first := &pairs62, &first62[w.gen]
+	switch w.form {
+	case Pair62:
+	case Hex:
+		pairs, first = &pairs16, &first16
+	default:
+		for ; len(blocks) >= 16; blocks = blocks[16:] {
+			dst = w.append(dst, (*[16]byte)(blocks))
+		}
+		return dst
+	}
+	n := len(dst)
+	dst = dst[:n+len(blocks)/16*w.stride]
+	rest, pre, post := dst[n:], w.pre, w.post
+	for len(blocks) >= 16 {
+		for i := range len(pre) {
+			rest[i] = pre[i]
+		}
+		text := (*[32]byte)(rest[len(pre):])
+		encode16(text, (*[16]byte)(blocks), pairs)
+		text[0] = first[blocks[0]]
+		rest = rest[len(pre)+32:]
+		for i := range len(post) {
+			rest[i] = post[i]
+		}
+		rest, blocks = rest[len(post):], blocks[16:]
+	}
+	return dst
+}
+
+// encode16 writes two characters a byte, eight at a time.
+func encode16(dst *[32]byte, src *[16]byte, pairs *[256][2]byte) {
+	lo, hi := binary.LittleEndian.Uint64(src[:]), binary.LittleEndian.Uint64(src[8:])
+	binary.LittleEndian.PutUint64(dst[:], four(lo, pairs))
+	binary.LittleEndian.PutUint64(dst[8:], four(lo>>32, pairs))
+	binary.LittleEndian.PutUint64(dst[16:], four(hi, pairs))
+	binary.LittleEndian.PutUint64(dst[24:], four(hi>>32, pairs))
+}
+
+// four is the characters of the last four bytes of s.
+func four(s uint64, pairs *[256][2]byte) uint64 {
+	a, b := binary.LittleEndian.Uint16(pairs[byte(s)][:]), binary.LittleEndian.Uint16(pairs[byte(s>>8)][:])
+	c, d := binary.LittleEndian.Uint16(pairs[byte(s>>16)][:]), binary.LittleEndian.Uint16(pairs[byte(s>>24)][:])
+	return uint64(a) | uint64(b)<<16 | uint64(c)<<32 | uint64(d)<<48
+}
+
+// encodePairs writes two characters a byte.
+func encodePairs(dst, src []byte, pairs *[256][2]byte) {
 	dst = dst[:2*len(src)]
+	for len(src) >= 16 {
+		encode16((*[32]byte)(dst), (*[16]byte)(src), pairs)
+		dst, src = dst[32:], src[16:]
+	}
 	for i, b := range src {
-		p := pairs16[b]
+		p := pairs[b]
 		dst[2*i], dst[2*i+1] = p[0], p[1]
 	}
 }

@@ -196,24 +196,11 @@ func (w *Writer) encode(text []byte, block *[16]byte) {
 	case Pair62:
 		d := (*[32]byte)(text)
 		encode16(d, block, &pairs62)
-		d[0] = alphabet62[5*w.gen+int(block[0]/62)]
+		d[0] = first62[w.gen][block[0]]
 	case Hex:
 		encode16((*[32]byte)(text), block, &pairs16)
 	default:
 		w.form.Encode(text, block[:], w.gen)
-	}
-}
-
-// encode16 writes two characters a byte.
-func encode16(dst *[32]byte, src *[16]byte, pairs *[256][2]byte) {
-	for i := range 2 {
-		s := binary.LittleEndian.Uint64(src[8*i:])
-		d := (*[16]byte)(dst[16*i:])
-		for j := 0; j < 8; j += 2 {
-			p, q := binary.LittleEndian.Uint16(pairs[byte(s)][:]), binary.LittleEndian.Uint16(pairs[byte(s>>8)][:])
-			binary.LittleEndian.PutUint32(d[2*j:], uint32(p)|uint32(q)<<16)
-			s >>= 16
-		}
 	}
 }
 
@@ -324,10 +311,10 @@ func (c *Cipher) sealRowsGeneric(w *Writer, dst, arena []byte, spans, out []uint
 	for done < n {
 		k := t.seal(c, arena, spans[2*done:])
 		for i := range k {
-			out[2*done], out[2*done+1] = uint32(len(dst)+len(w.pre)), uint32(w.chars)
-			dst = w.append(dst, (*[16]byte)(t.msg[16*i:]))
-			done++
+			out[2*(done+i)], out[2*(done+i)+1] = uint32(len(dst)+i*w.stride+len(w.pre)), uint32(w.chars)
 		}
+		dst = w.appendRows(dst, t.msg[:16*k])
+		done += k
 		if k < together && done < n {
 			break
 		}
