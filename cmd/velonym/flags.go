@@ -12,6 +12,18 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
+// once refuses a flag that is given twice: which one is meant is not for us to
+// guess where a token or a project is made of it.
+type once bool
+
+func (o *once) mark() error {
+	if *o {
+		return errors.New("it is given twice")
+	}
+	*o = true
+	return nil
+}
+
 // checked is a text flag that judges its value when it is read, so that a wrong
 // one is wrong usage and named by its flag. Unless check lets it pass, an empty
 // value is refused: it mostly is a shell variable that was not set.
@@ -19,13 +31,18 @@ type checked struct {
 	p     *string
 	kind  string // shown in help
 	check func(string) error
+	again bool // may be given again; the last one counts
+	once  once
 }
 
-func (c checked) String() string { return *c.p }
-func (c checked) Type() string   { return c.kind }
+func (c *checked) String() string { return *c.p }
+func (c *checked) Type() string   { return c.kind }
 
-func (c checked) Set(s string) error {
+func (c *checked) Set(s string) error {
 	if err := c.check(s); err != nil {
+		return err
+	}
+	if err := c.once.mark(); err != nil && !c.again {
 		return err
 	}
 	*c.p = s
@@ -35,7 +52,13 @@ func (c checked) Set(s string) error {
 // checkedVar adds a checked flag; def is its value without the flag.
 func checkedVar(f *pflag.FlagSet, p *string, name, def, kind, usage string, check func(string) error) {
 	*p = def
-	f.Var(checked{p, kind, check}, name, usage)
+	f.Var(&checked{p: p, kind: kind, check: check}, name, usage)
+}
+
+// placeVar adds a flag for a place, which may be given again: who wraps the
+// command in an alias with a place of its own can still name another.
+func placeVar(f *pflag.FlagSet, p *string, name, kind, usage string) {
+	f.Var(&checked{p: p, kind: kind, check: notEmpty, again: true}, name, usage)
 }
 
 // oneOf is a check for one of some words.
@@ -116,15 +139,19 @@ type number struct {
 	p        *int64
 	min, max int64
 	hint     string // behind the bounds, in the error
+	once     once
 }
 
-func (n number) String() string { return strconv.FormatInt(*n.p, 10) }
-func (n number) Type() string   { return "N" }
+func (n *number) String() string { return strconv.FormatInt(*n.p, 10) }
+func (n *number) Type() string   { return "N" }
 
-func (n number) Set(s string) error {
+func (n *number) Set(s string) error {
 	v, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || v < n.min || v > n.max {
 		return fmt.Errorf("write a whole number from %d to %d%s", n.min, n.max, n.hint)
+	}
+	if err := n.once.mark(); err != nil {
+		return err
 	}
 	*n.p = v
 	return nil
@@ -135,20 +162,26 @@ const maxLimit = 1 << 53
 
 // limitVar adds a flag for a limit of values; without it there is none.
 func limitVar(f *pflag.FlagSet, p *int64, name, usage string) {
-	f.Var(number{p, 1, maxLimit, "; without the flag there is no limit"}, name, usage)
+	f.Var(&number{p: p, min: 1, max: maxLimit, hint: "; without the flag there is no limit"}, name, usage)
 }
 
 // tagFlag is the flag --tag.
-type tagFlag struct{ p *int }
+type tagFlag struct {
+	p    *int
+	once once
+}
 
-func (t tagFlag) String() string { return strconv.Itoa(*t.p) }
-func (t tagFlag) Type() string   { return "BITS" }
+func (t *tagFlag) String() string { return strconv.Itoa(*t.p) }
+func (t *tagFlag) Type() string   { return "BITS" }
 
-func (t tagFlag) Set(s string) error {
+func (t *tagFlag) Set(s string) error {
 	switch s {
 	case "0", "64", "128":
 	default:
 		return errors.New("write 0, 64 or 128")
+	}
+	if err := t.once.mark(); err != nil {
+		return err
 	}
 	*t.p, _ = strconv.Atoi(s)
 	return nil

@@ -162,7 +162,7 @@ destroyed, and what was pseudonymised can be reversed by nobody.`,
 	checkedVar(f, &p.Method, "method", "reversible", "METHOD", "reversible or irreversible", oneOf("reversible", "irreversible"))
 	checkedVar(f, &p.Policy, "policy", "same", "POLICY", "same, different or document", oneOf("same", "different", "document"))
 	checkedVar(f, &p.Format, "format", "pair62", "FORM", "pair62, hex, b64u, b32, uuid, digits or fpe:ALPHABET (digits and fpe cannot tell a foreign pseudonym)", checkForm)
-	f.Var(tagFlag{&p.Tag}, "tag", "bits of integrity: 0, 64 or 128")
+	f.Var(&tagFlag{p: &p.Tag}, "tag", "bits of integrity: 0, 64 or 128")
 	checkedVar(f, &retention, "retention", "", "SPAN", "how long until the keys are destroyed: 5y, 6mo, 90d, 2031-01-31 (reversible projects need one)", checkAhead)
 	checkedVar(f, &secretFile, "import-secret", "", "FILE", "secrets made elsewhere: 64 hex digits, one line per generation, oldest first", notEmpty)
 	return cmd

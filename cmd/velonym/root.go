@@ -92,9 +92,9 @@ Data goes to standard output, everything else to standard error. Exit status:
 		},
 	}
 	pf := root.PersistentFlags()
-	checkedVar(pf, &g.dir, "dir", "", "DIR", "folder of keystore and keys (env VELONYM_DIR; default $XDG_DATA_HOME/velonym or ~/.local/share/velonym)", notEmpty)
-	checkedVar(pf, &g.keystore, "keystore", "", "PLACE", "keystore: an SQLite file or postgres://… (env VELONYM_KEYSTORE; default DIR/keystore.db)", notEmpty)
-	checkedVar(pf, &g.masterKey, "master-key", "", "SOURCE", "master key: a 0600 file, env:NAME or exec:COMMAND (env VELONYM_MASTER_KEY; default DIR/master.key)", notEmpty)
+	placeVar(pf, &g.dir, "dir", "DIR", "folder of keystore and keys (env VELONYM_DIR; default $XDG_DATA_HOME/velonym or ~/.local/share/velonym)")
+	placeVar(pf, &g.keystore, "keystore", "PLACE", "keystore: an SQLite file or postgres://… (env VELONYM_KEYSTORE; default DIR/keystore.db)")
+	placeVar(pf, &g.masterKey, "master-key", "SOURCE", "master key: a 0600 file, env:NAME or exec:COMMAND (env VELONYM_MASTER_KEY; default DIR/master.key)")
 	pf.StringVar(&g.kernel, "kernel", os.Getenv("VELONYM_KERNEL"), "force a `TIER` of kernels: auto, avx512, avx2, arm64, generic (env VELONYM_KERNEL)")
 	root.SetHelpCommand(&cobra.Command{
 		Use:     "help [VERB]",
