@@ -79,6 +79,8 @@ type laneText struct {
 	edges  [5][16]byte // 480: 62, 124, 186, 248, 'a': arm64
 	letter [64]byte    // 560: the alphabet: arm64
 	digits [128]byte   // 624: digit by character, 0xFF: none: arm64
+	shift  [32]byte    // 752: from digit to character, by where the digit is
+	one    uint64      // 784: off 0, len 1
 }
 
 var laneTexts [Hex + 1][maxGen]laneText
@@ -92,6 +94,7 @@ func init() {
 				t.c25[i], t.c51[i], t.ca[i] = 25, 51, 'a'
 				t.m58[i], t.m43[i] = 256-58, 256-43
 				t.low[i] = 15
+				t.shift[i] = [16]byte{'a', 'A' - 26, 2: 256 + '0' - 52}[min(i%16, 2)]
 				t.nib[i] = byte(i % 2 * 15)
 				hi := i % 16
 				if f == Pair62 {
@@ -121,6 +124,7 @@ func init() {
 					}
 				}
 			}
+			t.one = 1 << 32
 			for i := range 16 {
 				binary.LittleEndian.PutUint16(t.c1058[2*i:], 1058)
 				binary.LittleEndian.PutUint16(t.c62[2*i:], 65536-62*256+1)
@@ -244,6 +248,11 @@ func (c *Cipher) sealRowsLanes(w *Writer, dst, arena []byte, spans, out []uint32
 	defer t.put()
 	n, done := len(spans)/2, 0
 	for done < n {
+		if k := c.sealFused(t, w, dst, nil, arena, spans[2*done:], out[2*done:]); k > 0 {
+			dst = dst[:len(dst)+k*w.stride]
+			done += k
+			continue
+		}
 		k := t.gather(arena, spans[2*done:])
 		if k == 0 {
 			break
@@ -265,6 +274,10 @@ func (c *Cipher) sealAtLanes(w *Writer, dst []byte, at []uint32, arena []byte, s
 	defer t.put()
 	n, done := len(spans)/2, 0
 	for done < n {
+		if k := c.sealFused(t, w, dst, at[done:], arena, spans[2*done:], nil); k > 0 {
+			done += k
+			continue
+		}
 		k := t.gather(arena, spans[2*done:])
 		if k == 0 {
 			break

@@ -23,6 +23,8 @@ const (
 	lOffset = 384
 	lWeight = 416
 	lNib    = 448
+	lShift  = 752
+	lOne    = 784
 )
 
 func amd64() {

@@ -1,16 +1,23 @@
-// Command lanes generates the first and last passes over one-block values of the tiers
-// whose registers hold one value: gather, encode, decode.
+// Command lanes generates the kernels of the tiers whose registers hold one value: the
+// first and last passes over one-block values (gather, encode, decode), and for AVX2
+// the whole way forward in one.
 //
-//	go run ./lanes -out ../../x_amd64.s
-//	go run ./lanes arm64 > ../../x_arm64.s
+//	go run ./lanes -kernel passes|seal -out ../../x_amd64.s
+//	go run ./lanes -kernel neon > ../../x_arm64.s
 package main
 
-import "os"
+import "flag"
+
+var kernel = flag.String("kernel", "passes", "passes, seal or neon")
 
 func main() {
-	if len(os.Args) == 2 && os.Args[1] == "arm64" {
+	flag.Parse()
+	switch *kernel {
+	case "neon":
 		arm64()
-		return
+	case "seal":
+		seals()
+	default:
+		amd64()
 	}
-	amd64()
 }
