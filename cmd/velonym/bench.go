@@ -15,10 +15,11 @@ func newBench(*globals) *cobra.Command {
 	var o bench.Options
 	var results string
 	cmd := &cobra.Command{
-		Use:   "bench",
-		Short: "Measure against peers and rooflines on this machine",
-		Args:  cobra.NoArgs,
-		RunE:  needVerb,
+		Use:     "bench",
+		Example: "  velonym bench run\n  velonym bench report > BENCHMARKS.md",
+		Short:   "Measure against peers and rooflines on this machine",
+		Args:    cobra.NoArgs,
+		RunE:    needVerb,
 	}
 	pf := cmd.PersistentFlags()
 	pf.StringVar(&results, "results", "bench/results", "folder that keeps the figures for the report")
@@ -49,12 +50,14 @@ func newBench(*globals) *cobra.Command {
 	} {
 		cmd.AddCommand(&cobra.Command{
 			Use: b.name, Short: b.short, Args: cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error { return measure(cmd, b.run, true) },
+			Example: "  velonym bench " + b.name + "\n  velonym bench " + b.name + " --quick",
+			RunE:    func(cmd *cobra.Command, _ []string) error { return measure(cmd, b.run, true) },
 		})
 	}
 	cmd.AddCommand(newBenchHTTP(measure))
 	cmd.AddCommand(&cobra.Command{
 		Use: "report", Short: "Join the kept figures into one Markdown document on standard output", Args: cobra.NoArgs,
+		Example: "  velonym bench report > BENCHMARKS.md",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := os.Stat(results); err != nil {
 				return errors.Join(errors.New("bench report: no figures kept yet: run 'make bench', or name their folder with --results"), err)

@@ -53,7 +53,7 @@ func TestExamples(t *testing.T) {
 		if c.Short == "" {
 			t.Errorf("%s has no short text", c.CommandPath())
 		}
-		if c.Example == "" && c.HasParent() && !strings.HasPrefix(c.CommandPath(), "velonym bench") {
+		if c.Example == "" && c.HasParent() {
 			t.Errorf("%s has no example", c.CommandPath())
 		}
 		for _, line := range strings.Split(c.Example, "\n") {
