@@ -4,7 +4,7 @@ package kernel
 
 // ff1Few is the number of values of a length from which a kernel that takes 32
 // at once is worth it: it takes as long for one as for all.
-const ff1Few = 9
+const ff1Few = 5
 
 // words transforms the values of b, whose halves are words.
 func (f *FF1) words(b *ff1Bucket) (wrong FF1Code) {

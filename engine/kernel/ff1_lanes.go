@@ -13,7 +13,7 @@ import (
 // Go and only the blocks of a round, one a value, go through AES at once.
 
 const (
-	ff1Chunk = 512 // values sorted at a time
+	ff1Chunk = 1024 // values sorted at a time
 	ff1Lanes = 32  // values that go through a round together
 )
 

@@ -24,7 +24,7 @@ func (f *FF1) DecryptRows(pre, post string, dst, arena []byte, spans, out []uint
 
 // rowsChunk is how many rows are laid out before their values are written: few
 // enough to stay in the first-level cache.
-const rowsChunk = 512
+const rowsChunk = 1024
 
 var rowPlaces = sync.Pool{New: func() any { return new([rowsChunk]uint32) }}
 
