@@ -147,14 +147,24 @@ func TestRemoteRefusals(t *testing.T) {
 		t.Errorf("a refused token was sent %d times", n)
 	}
 	for name, c := range map[string]struct{ answer, want string }{
-		"too few values": {`{"data":["x"]}`, "line 2: server: the batch of 8 values that starts here: the answer is not what the contract says: 1 values came back"},
-		"no JSON":        {`<html>`, "the answer is not what the contract says: json: byte 0"},
-		"no data":        {`{"dat":[]}`, "the answer is not what the contract says"},
+		"too few values":  {`{"data":["x"]}`, "line 2: server: the batch of 8 values that starts here: the answer is not what the contract says: 1 values came back"},
+		"no JSON":         {`<html>`, "the answer is not what the contract says: json: byte 0"},
+		"no data":         {`{"dat":[]}`, "the answer is not what the contract says"},
+		"too many values": {`{"data":["x","x","x","x","x","x","x","x","x"]}`, "9 values came back"},
+		"nothing":         {``, "the answer is not what the contract says"},
+		"an empty value":  {`{"data":["x","x","x","","x","x","x","x"]}`, "an empty value came back"},
 	} {
 		s, _ := contract(t, p, func(_ int64, w http.ResponseWriter) bool { io.WriteString(w, c.answer); return true })
 		if _, _, err := runBytes(t, job(s.URL), in, false); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
 		}
+	}
+	s, _ := contract(t, p, func(_ int64, w http.ResponseWriter) bool {
+		io.WriteString(w, `{"data":["1973080520045","1973080520046"]}`)
+		return true
+	})
+	if _, _, err := runBytes(t, job(s.URL), []byte("id\n1973080520045\n1973080520046\n"), false); err == nil || !strings.Contains(err.Error(), "came back as they were sent") {
+		t.Errorf("a server that echoes: %v", err)
 	}
 	s, n := contract(t, p, func(_ int64, w http.ResponseWriter) bool { w.WriteHeader(503); return true })
 	if _, _, err := runBytes(t, job(s.URL), in, false); err == nil || !strings.Contains(err.Error(), "given up after 3 attempts: answered 503") || n.Load() != 3 {
