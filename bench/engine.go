@@ -151,8 +151,9 @@ func (j *engineJob) checked() error {
 	return nil
 }
 
-// repeats is how often a contender does its batch in a call.
-const repeats = 16
+// repeats is how often a contender does its batch in a call: often enough that what the
+// last contender and the collector left in the caches does not show.
+const repeats = 64
 
 // timed is the job as a contender.
 func (j *engineJob) timed() Case {
