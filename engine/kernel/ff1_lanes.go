@@ -14,7 +14,7 @@ import (
 
 const (
 	ff1Chunk = 1024 // values sorted at a time
-	ff1Lanes = 32  // values that go through a round together
+	ff1Lanes = 32   // values that go through a round together
 )
 
 // ff1Sort is the working memory of a call.
