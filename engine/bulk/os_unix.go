@@ -51,11 +51,11 @@ func narrow(f *os.File, mode os.FileMode, input os.FileInfo) (os.FileMode, error
 var umaskMu sync.Mutex
 
 // umask returns the process's mask. It can only be read by setting it: for that
-// moment it is as narrow as it gets.
+// moment files are made for their owner alone.
 func umask() os.FileMode {
 	umaskMu.Lock()
 	defer umaskMu.Unlock()
-	m := syscall.Umask(0o777)
+	m := syscall.Umask(0o077)
 	syscall.Umask(m)
 	return os.FileMode(m & 0o777)
 }
