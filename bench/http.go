@@ -165,7 +165,8 @@ type job struct {
 // result is what a client has done.
 type result struct {
 	Calls    int64
-	P50, P99 float64 // microseconds
+	P50, P99 float64          // microseconds
+	Refused  map[string]int64 `json:",omitempty"` // answers 503 of a soak, by code
 	Error    string
 }
 

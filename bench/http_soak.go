@@ -100,8 +100,12 @@ func HTTPSoak(ctx context.Context, o Options, length time.Duration, rate float64
 			early, late := window("memory after a tenth", 0.08, 0.12), window("memory at the end", 0.95, 2)
 			row := Row{Name: late.Name, Unit: "MiB", Median: late.Median / (1 << 20), Min: late.Min / (1 << 20), Max: late.Max / (1 << 20),
 				Against: early.Name, Ratio: late.Median / early.Median, Note: "at most 1.1 is wanted"}
+			refused := ""
+			if len(a.res.Refused) > 0 {
+				refused = fmt.Sprintf(" Answered 503: %v.", a.res.Refused)
+			}
 			return &Section{Name: "http-soak", Title: "Memory of the server under a mixed load", Command: "velonym bench http --soak " + length.String(),
-				Notes: []string{fmt.Sprintf("%d calls in %s: 1 to 100,000 values, JSON, CSV and gzip, both ways, refused tokens, broken and cut-off bodies, new connections. Resident memory, medians of a twentieth of the time.", a.res.Calls, length)},
+				Notes: []string{fmt.Sprintf("%d calls in %s: 1 to 100,000 values, JSON, CSV and gzip, both ways, refused tokens, broken and cut-off bodies, new connections. Resident memory, medians of a twentieth of the time.%s", a.res.Calls, length, refused)},
 				Rows:  []Row{row, Plain(early, "MiB", 1<<20)}}, nil
 		}
 	}
@@ -216,7 +220,16 @@ func soak(j job) (res result, err error) {
 					continue
 				}
 				status, e := c.status(k.req)
-				if e == nil && status != k.status {
+				if e == nil && status == "503" { // the machine is short of something: told, and not the end
+					var p struct{ Code string }
+					_ = json.Unmarshal(c.body, &p)
+					mu.Lock()
+					if res.Refused == nil {
+						res.Refused = map[string]int64{}
+					}
+					res.Refused[p.Code]++
+					mu.Unlock()
+				} else if e == nil && status != k.status {
 					e = fmt.Errorf("answer %s instead of %s", status, k.status)
 				}
 				if e != nil {

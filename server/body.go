@@ -109,6 +109,19 @@ func (c *call) readBody(enc coding) *problem {
 	return pr
 }
 
+// mayCome says what is against a body of the length announced.
+func (c *call) mayCome() *problem {
+	length := int64(c.ctx.Request.Header.ContentLength())
+	if length > c.s.cfg.MaxBody {
+		return c.s.tooLarge()
+	}
+	if length = max(length, 0) + callMemory; !c.s.mem.take(length) {
+		return c.overloaded(length)
+	}
+	c.s.mem.give(length)
+	return nil
+}
+
 const truncated = "the body ended before all of it had come"
 
 // fill reads r to its end into c.in, whose first room is for first bytes.

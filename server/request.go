@@ -70,6 +70,8 @@ type call struct {
 	reading  bool // of the body has begun
 	bodyRead bool // to its end: the connection can go on
 	decoding bool
+	expected bool     // the body is still to be asked for: see expect
+	goOn     bool     // and it shall be sent
 	turned   net.Conn // to linger on when the answer is out
 
 	json  csvfast.DataArray
@@ -90,8 +92,9 @@ type call struct {
 }
 
 // handle answers one request.
-func (s *Server) handle(ctx *fasthttp.RequestCtx) {
-	c := s.calls.Get().(*call)
+func (s *Server) handle(ctx *fasthttp.RequestCtx) { s.serve(s.calls.Get().(*call), ctx) }
+
+func (s *Server) serve(c *call, ctx *fasthttp.RequestCtx) {
 	c.s, c.ctx, c.start = s, ctx, time.Now()
 	if id := ctx.Request.Header.PeekCanonical(hdrRequestID); saneRequestID(id) {
 		c.id = append(c.idBuf[:0], id...)
@@ -114,7 +117,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	if len(s.cfg.CORS) > 0 {
 		s.allowOrigin(ctx)
 	}
-	switch string(ctx.Path()) {
+	switch string(rawPath(ctx)) {
 	case endpointForward.path:
 		c.transform(&endpointForward)
 	case endpointReverse.path:
@@ -122,6 +125,34 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	default:
 		c.other()
 	}
+}
+
+// rawPath is the path as it was sent: what comes close to a path is another one,
+// to a proxy in front that judges by paths as well.
+func rawPath(ctx *fasthttp.RequestCtx) []byte {
+	target := ctx.Request.Header.RequestURI()
+	if len(target) == 0 || target[0] != '/' { // RFC 9112 §3.2.2: with scheme and host
+		return ctx.URI().PathOriginal()
+	}
+	if i := bytes.IndexByte(target, '?'); i >= 0 {
+		target = target[:i]
+	}
+	return target
+}
+
+// expect judges a request that waits for leave to send its body (RFC 9110
+// §10.1.1) by its header alone. It returns 100, or the status of the answer that
+// it has made.
+func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
+	c := s.calls.Get().(*call)
+	c.expected = true
+	s.serve(c, ctx)
+	if !c.goOn {
+		return ctx.Response.StatusCode()
+	}
+	ctx.RemoveUserValue(callKey)
+	_ = c.Close()
+	return fasthttp.StatusContinue
 }
 
 // callKey is the name of the call among the user values of a request.
@@ -160,7 +191,7 @@ func (c *call) Close() error {
 	turned := c.turned
 	// Field by field: a call is large, and most of it need not be cleared.
 	c.s, c.ctx, c.id, c.out, c.turned = nil, nil, nil, nil, nil
-	c.reading, c.bodyRead, c.decoding = false, false, false
+	c.reading, c.bodyRead, c.decoding, c.expected, c.goOn = false, false, false, false, false
 	c.values, c.empty, c.errs, c.errCount = 0, 0, c.errs[:0], 0
 	s.calls.Put(c)
 	if turned != nil {
@@ -260,6 +291,9 @@ func (c *call) transform(e *endpoint) {
 	}
 	defer grant.Release()
 	p, fault := c.work(grant)
+	if c.goOn {
+		return
+	}
 	c.done(e, grant, p, fault)
 }
 
@@ -287,6 +321,11 @@ func (c *call) work(grant *token.Grant) (p *problem, fault error) {
 	if enc == codingUnknown {
 		c.ctx.Response.Header.Set("Accept-Encoding", "gzip, zstd")
 		return fail(codeUnsupportedMediaType, "send the body as it is, or with one coding of gzip and zstd"), nil
+	}
+	if c.expected {
+		p := c.mayCome()
+		c.goOn = p == nil
+		return p, nil
 	}
 	if p := c.readBody(enc); p != nil {
 		return p, nil
@@ -511,6 +550,11 @@ const keepUnread = 64 << 10
 // fasthttp, which drops it and goes on; with a large one the connection ends,
 // but only after the client could take the answer.
 func (c *call) settleBody() {
+	if c.expected { // some clients send it all the same
+		c.ctx.SetConnectionClose()
+		c.turned = c.ctx.Conn()
+		return
+	}
 	if c.bodyRead || c.ctx.RequestBodyStream() == nil {
 		return
 	}
@@ -580,8 +624,7 @@ func (c *call) preflight(methods string) {
 // other serves everything that is not an endpoint for tokens.
 func (c *call) other() {
 	s, ctx := c.s, c.ctx
-	path := string(ctx.Path())
-	page := s.page(path)
+	page := s.page(string(rawPath(ctx)))
 	var p *problem
 	switch {
 	case page == nil:

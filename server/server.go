@@ -72,6 +72,7 @@ func New(cfg Config) (*Server, error) {
 	s.pages = s.allPages()
 	s.http = &fasthttp.Server{
 		Handler:            s.handle,
+		ExpectHandler:      s.expect,
 		ErrorHandler:       s.broken,
 		StreamRequestBody:  true,
 		MaxRequestBodySize: maxMaxBody + 1, // ours is checked in readBody

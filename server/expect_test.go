@@ -1,0 +1,109 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// TestExpect asks for leave to send bodies: what the header alone decides is
+// answered at once, and no body is asked for.
+func TestExpect(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MaxBody = 1 << 20; c.MaxInFlight = 64 << 20 })
+	tok, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
+	const expect = "Expect: 100-continue"
+	swap := strings.NewReplacer
+	for _, c := range []struct {
+		name, head string
+		status     int
+		code       string
+	}{
+		{"no token", swap("Authorization", "X-Other").Replace(head(tok, length(3), expect)), 401, "MISSING_TOKEN"},
+		{"a broken token", head(tok+"x", length(3), expect), 401, "INVALID_TOKEN"},
+		{"for the other endpoint", head(rev, length(3), expect), 403, "FORBIDDEN_OPERATION"},
+		{"too large", head(tok, length(1<<20+1), expect), 413, "TOO_LARGE"},
+		{"another type", swap("text/csv", "text/html").Replace(head(tok, length(3), expect)), 415, "UNSUPPORTED_MEDIA_TYPE"},
+		{"another coding", head(tok, length(3), "Content-Encoding: br", expect), 415, "UNSUPPORTED_MEDIA_TYPE"},
+		{"no such path", swap(forwardPath, "/api/x").Replace(head(tok, length(3), expect)), 404, "NOT_FOUND"},
+		{"another method", swap("POST", "PUT").Replace(head(tok, length(3), expect)), 405, "METHOD_NOT_ALLOWED"},
+	} {
+		for _, eager := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, eager %v", c.name, eager), func(t *testing.T) {
+				w := r.raw()
+				w.write(c.head)
+				if eager { // some clients send the body without leave
+					w.write("a,b")
+				}
+				w.read().problem(t, c.status, c.code)
+				w.closed()
+			})
+		}
+	}
+	t.Run("overloaded", func(t *testing.T) {
+		all := r.srv.mem.limit - r.srv.mem.used.Load() - callMemory // lingering connections have some
+		if !r.srv.mem.take(all) {
+			t.Fatal("no memory")
+		}
+		defer r.srv.mem.give(all)
+		w := r.raw()
+		w.write(head(tok, length(3), expect))
+		w.read().problem(t, 503, "OVERLOADED")
+		w.closed()
+	})
+	t.Run("granted", func(t *testing.T) {
+		w := r.raw()
+		for range 3 {
+			w.write(head(tok, length(3), expect))
+			line, err := w.br.ReadString('\n')
+			if err != nil || line != "HTTP/1.1 100 Continue\r\n" {
+				t.Fatalf("%q, %v", line, err)
+			}
+			if line, err = w.br.ReadString('\n'); err != nil || line != "\r\n" {
+				t.Fatalf("%q, %v", line, err)
+			}
+			w.write("a,b")
+			if n := len(w.read().strings(t)); n != 2 {
+				t.Fatalf("%d values", n)
+			}
+		}
+	})
+	r.settled()
+}
+
+// TestRawPath sends what comes close to a path: only the path itself is served.
+func TestRawPath(t *testing.T) {
+	r := newRig(t, nil)
+	tok := r.token("pseudonymise", nil)
+	for _, c := range []struct {
+		target string
+		status int
+	}{
+		{"/api/request-psn", 200},
+		{"/api/request-psn?x=/../y", 200},
+		{"http://localhost/api/request-psn", 200},
+		{"//api/request-psn", 404},
+		{"//x/api/request-psn", 404},
+		{"/api//request-psn", 404},
+		{"/api/./request-psn", 404},
+		{"/api/../api/request-psn", 404},
+		{"/x/../api/request-psn", 404},
+		{"/api%2frequest-psn", 404},
+		{"/api/request%2Dpsn", 404},
+		{"/%61pi/request-psn", 404},
+		{"/api/request-psn/", 404},
+		{"/api/request-psn/.", 404},
+		{"/api/request-psn#x", 404},
+		{"/API/request-psn", 404},
+		{"/./healthz", 404},
+		{"http://localhost/x/../api/request-psn", 404},
+	} {
+		w := r.raw()
+		w.write(strings.Replace(head(tok, length(3)), forwardPath, c.target, 1) + "a,b")
+		a := w.read()
+		if c.status == 404 {
+			a.problem(t, 404, "NOT_FOUND")
+		} else if n := len(a.strings(t)); n != 2 {
+			t.Errorf("%s: %d values", c.target, n)
+		}
+	}
+}
