@@ -153,6 +153,16 @@ func TestTooLarge(t *testing.T) {
 		w.read().problem(t, 401, "MISSING_TOKEN")
 		w.closed()
 	})
+	// Only the documented spelling of a path is an endpoint.
+	for _, path := range []string{"/" + forwardPath, "/api/.." + forwardPath, "/api%2frequest-psn", "/nowhere/../healthz", "//healthz"} {
+		t.Run(path, func(t *testing.T) {
+			w := r.raw()
+			w.write(strings.Replace(head(tok, length(1)), forwardPath, path, 1) + "a")
+			w.read().problem(t, 404, "NOT_FOUND")
+			w.write(head(tok, length(1)) + "a")
+			w.read().strings(t)
+		})
+	}
 	t.Run("a small unread body keeps the connection", func(t *testing.T) {
 		w := r.raw()
 		w.write("POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n\r\n" + string(body(20000)))
