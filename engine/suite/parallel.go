@@ -7,8 +7,17 @@ import (
 
 const (
 	inline = 1000 // values up to which other goroutines cost more than they bring
-	piece  = 4096 // values a piece: input, results and spans stay within a second-level cache
+
+	// Values a piece. At the most, input, results and spans stay within a second-level
+	// cache; every piece begins with some cold lines and pages, at the least they show.
+	leastPiece, mostPiece = 2048, 16384
 )
+
+// pieceOf is how many values of n make a piece for so many workers: two pieces each at
+// least, so that a worker that starts late leaves some to the others.
+func pieceOf(n, workers int) int {
+	return min(max((n+2*workers-1)/(2*workers), leastPiece), mostPiece)
+}
 
 // pool is what TransformParallel keeps in a batch between calls.
 type pool struct {
@@ -29,6 +38,8 @@ type part struct {
 // their order, run in the calling goroutine.
 func (p *Plan) TransformParallel(b *Batch, workers int) {
 	n := len(b.Spans) / 2
+	workers = max(workers, 1)
+	piece := pieceOf(n, workers)
 	pieces := (n + piece - 1) / piece
 	workers = min(workers, pieces)
 	if n <= inline || workers < 2 || p.op != Reverse && p.forward.spec.Policy == PerDocument {

@@ -494,7 +494,7 @@ func TestParallel(t *testing.T) {
 			if round%4 != 0 {
 				continue
 			}
-			n := []int{900, 1001, piece, piece + 1, 3*piece - 5}[round/4%5]
+			n := []int{900, 1001, leastPiece, leastPiece + 1, 7*leastPiece - 5, 2*mostPiece*3 + 9}[round/4%6]
 			values := make([][]byte, n)
 			for i := range values {
 				values[i] = []byte(fmt.Sprintf("%013d", i))
