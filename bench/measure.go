@@ -44,6 +44,7 @@ type Case struct {
 	Name   string
 	Amount float64
 	Run    func() error
+	Ready  func() error // before every Run, outside the clock; may be nil
 }
 
 // Stat is what a contender reached, in units a second. Rates holds one rate a
@@ -65,14 +66,19 @@ func Interleave(rounds int, cases []Case) ([]Stat, error) {
 		for i, c := range cases {
 			runtime.GC()
 			calls := 0
-			begin := time.Now()
 			var took time.Duration
 			for took < turn {
+				if c.Ready != nil {
+					if err := c.Ready(); err != nil {
+						return nil, fmt.Errorf("bench: %s: %w", c.Name, err)
+					}
+				}
+				begin := time.Now()
 				if err := c.Run(); err != nil {
 					return nil, fmt.Errorf("bench: %s: %w", c.Name, err)
 				}
 				calls++
-				took = time.Since(begin)
+				took += time.Since(begin)
 			}
 			if r >= 0 {
 				stats[i].Rates = append(stats[i].Rates, c.Amount*float64(calls)/took.Seconds())

@@ -535,17 +535,14 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 		v.size = 1 << 20 // larger frames pack better
 	}
 	v.begin = mark{In: int64(sh.prefix), Tally: tally{Lines: sh.lines}}
-	v.lanes = r.workers + 1
 	if src.at != nil {
 		v.lo, v.hi = int64(sh.prefix), src.size
 		v.read.Store(v.lo)
-		if r.workers == 1 {
-			v.lanes = 1 // the kernel reads ahead and writes behind
-		}
+		v.lanes = r.workers // the system reads ahead and writes behind
 	} else {
 		v.head, v.headAt, v.headEOF = head[sh.prefix:], int64(sh.prefix), all
 		v.eager = pack == None && src.packed == None
-		v.lanes++
+		v.lanes = r.workers + 2
 	}
 	remote := false
 	for _, c := range r.Columns {
