@@ -26,11 +26,12 @@ func newDistinct(seed maphash.Seed) *distinct {
 	return &distinct{seed0: maphash.String(seed, "0"), seed1: maphash.String(seed, "1") | 1, most: math.MaxUint64}
 }
 
-// add counts the values, empty ones left out.
-func (d *distinct) add(src []byte, spans []uint32) {
+// add counts the values, empty ones left out, and returns how many are empty.
+func (d *distinct) add(src []byte, spans []uint32) (empty int) {
 	for i := 0; i+1 < len(spans); i += 2 {
 		off, n := int(spans[i]), int(spans[i+1])
 		if n == 0 {
+			empty++
 			continue
 		}
 		v := src[off : off+n]
@@ -59,14 +60,15 @@ func (d *distinct) add(src []byte, spans []uint32) {
 			}
 		}
 	}
-	if d.calls++; d.calls&15 != 0 {
-		return
+	// Registers rise fast at first; to look at all costs as much as some thousand values.
+	if d.calls++; d.calls&15 == 0 || d.calls&(d.calls-1) == 0 {
+		least := uint8(64)
+		for _, r := range d.reg {
+			least = min(least, r)
+		}
+		d.most = math.MaxUint64 >> least
 	}
-	least := uint8(64)
-	for _, r := range d.reg {
-		least = min(least, r)
-	}
-	d.most = math.MaxUint64 >> least
+	return empty
 }
 
 // merge takes in what e has seen.

@@ -250,17 +250,10 @@ func (s *splicer) splice(ctx context.Context, c *chunk) {
 	if c.fail != nil || c.err != nil {
 		return
 	}
-	empty := 0
+	empty := -len(s.forced)
 	for _, g := range s.groups {
-		sp := g.batch.Spans
-		for i := 1; i < len(sp); i += 2 {
-			if sp[i] == 0 {
-				empty++
-			}
-		}
-		s.seen.add(g.batch.Src, sp)
+		empty += s.seen.add(g.batch.Src, g.batch.Spans)
 	}
-	empty -= len(s.forced)
 	c.tally.Values += int64(n - empty - len(s.bad))
 	c.tally.Empty += int64(empty)
 }
