@@ -16,8 +16,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -405,20 +403,39 @@ func lengthOf(head []byte) (int, error) {
 	return n, nil
 }
 
-// spin calls as fast as answers come, on all connections at once.
-func spin(j job, req []byte) (res result, err error) {
-	all := make([]*spinner, j.Conns)
-	for i := range all {
+// spinners opens the connections of a job.
+func spinners(j job) (all []*spinner, err error) {
+	for range j.Conns {
 		c, err := net.Dial("tcp", j.Addr)
 		if err != nil {
-			return res, err
+			closeAll(all)
+			return nil, err
 		}
-		defer c.Close()
-		rc, err := c.(syscall.Conn).SyscallConn()
-		if err != nil {
-			return res, err
+		s := &spinner{c: c, left: -1}
+		all = append(all, s)
+		if s.rc, err = c.(syscall.Conn).SyscallConn(); err != nil {
+			closeAll(all)
+			return nil, err
 		}
-		all[i] = &spinner{c: c, rc: rc, out: req, left: -1}
+	}
+	return all, nil
+}
+
+func closeAll(all []*spinner) {
+	for _, s := range all {
+		s.c.Close()
+	}
+}
+
+// spin calls as fast as answers come, on all connections at once.
+func spin(j job, req []byte) (res result, err error) {
+	all, err := spinners(j)
+	if err != nil {
+		return res, err
+	}
+	defer closeAll(all)
+	for _, s := range all {
+		s.out = req
 	}
 	buf := make([]byte, 1<<20)
 	end := time.Now().Add(time.Duration(j.Millis) * time.Millisecond)
@@ -468,50 +485,42 @@ func runJob(line string) any {
 }
 
 // openLoop makes calls at a constant rate and measures each from the moment it
-// was due, whatever became of those before it.
-func openLoop(j job, req []byte) (result, error) {
-	var (
-		wg    sync.WaitGroup
-		mu    sync.Mutex
-		res   result
-		err   error
-		next  atomic.Int64
-		hist  = hdrhistogram.New(1, 60_000_000, 3)
-		begin = time.Now()
-		end   = begin.Add(time.Duration(j.Millis) * time.Millisecond)
-	)
-	for range j.Conns {
-		c, e := dial(j.Addr)
-		if e != nil {
-			err = e
-			break
-		}
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			defer c.conn.Close()
-			for {
-				due := begin.Add(time.Duration(float64(next.Add(1)) / j.Rate * float64(time.Second)))
-				if due.After(end) {
-					return
-				}
-				if d := time.Until(due); d > 0 {
-					time.Sleep(d)
-				}
-				e := c.call(req)
-				mu.Lock()
-				if e != nil {
-					err = e
-					mu.Unlock()
-					return
-				}
-				res.Calls++
-				_ = hist.RecordValue(max(1, time.Since(due).Microseconds()))
-				mu.Unlock()
-			}
-		}()
+// was due, whatever became of those before it. Like spin it never sleeps: a sleep
+// is a thousand times as long as the answer to a small call.
+func openLoop(j job, req []byte) (res result, err error) {
+	all, err := spinners(j)
+	if err != nil {
+		return res, err
 	}
-	wg.Wait()
-	res.P50, res.P99 = float64(hist.ValueAtQuantile(50)), float64(hist.ValueAtQuantile(99))
-	return res, err
+	defer closeAll(all)
+	buf := make([]byte, 1<<20)
+	hist := hdrhistogram.New(1, 60_000_000, 3) // in units of 100 ns
+	due := make([]time.Duration, len(all))     // of the call that a connection is busy with; 0: none
+	gap := time.Duration(float64(time.Second) / j.Rate)
+	begin, next, length := time.Now(), gap, time.Duration(j.Millis)*time.Millisecond
+	for busy := true; busy || next < length; {
+		busy = false
+		for i, s := range all {
+			if due[i] == 0 {
+				if next >= length || next > time.Since(begin) {
+					continue
+				}
+				due[i], s.out = next, req
+				next += gap
+			}
+			more, err := s.step(req, buf, true)
+			if err != nil {
+				return res, err
+			}
+			if !more {
+				_ = hist.RecordValue(max(1, int64((time.Since(begin)-due[i])/100)))
+				res.Calls++
+				due[i] = 0
+				continue
+			}
+			busy = true
+		}
+	}
+	res.P50, res.P99 = float64(hist.ValueAtQuantile(50))/10, float64(hist.ValueAtQuantile(99))/10
+	return res, nil
 }
