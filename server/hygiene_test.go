@@ -534,8 +534,12 @@ func TestPoolClasses(t *testing.T) {
 		t.Errorf("%d used, %d idle of %d", m.used.Load(), m.idle.Load(), m.limit)
 	}
 	m.words.put(w)
-	m.trim()
-	m.trim()
+	if n := m.trim(); n != 0 {
+		t.Errorf("%d bytes dropped that were used a moment ago", n)
+	}
+	if n := m.trim(); n != 64<<10 {
+		t.Errorf("%d bytes dropped", n)
+	}
 	if m.used.Load() != 0 || m.idle.Load() != 0 {
 		t.Errorf("%d used, %d idle after all", m.used.Load(), m.idle.Load())
 	}

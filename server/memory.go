@@ -52,11 +52,9 @@ func (m *memory) makeRoom(n int64) {
 	}
 }
 
-// trim drops the buffers that nobody has needed since the last call.
-func (m *memory) trim() {
-	m.bytes.trim()
-	m.words.trim()
-}
+// trim drops the buffers that nobody has needed since the last call, and returns how
+// many bytes they had.
+func (m *memory) trim() int64 { return m.bytes.trim() + m.words.trim() }
 
 // classes is the number of buffer sizes: four to a doubling, from minClass up
 // to beyond any buffer that 32-bit offsets can use.
@@ -183,7 +181,7 @@ func (p *pool[T]) evict() bool {
 	return false
 }
 
-func (p *pool[T]) trim() {
+func (p *pool[T]) trim() (dropped int64) {
 	for i := range p.lists {
 		l := &p.lists[i]
 		l.mu.Lock()
@@ -197,5 +195,7 @@ func (p *pool[T]) trim() {
 		l.low = len(l.free)
 		l.mu.Unlock()
 		p.m.idle.Add(-bytes)
+		dropped += bytes
 	}
+	return dropped
 }

@@ -164,8 +164,12 @@ func (f *runFlags) run(cmd *cobra.Command, g *globals, files []string) error {
 	gone := make(chan os.Signal, 1)
 	signal.Notify(gone, syscall.SIGPIPE)
 	defer signal.Stop(gone)
+	id := token.NewID()
+	if err := recordBegun(log, id, grants); err != nil {
+		return errors.Join(err, log.Close())
+	}
 	return errors.Join(f.report(stderr, cmd, func(sum bulk.Summary, err error) error {
-		return record(log, grants, sum, err)
+		return record(log, id, grants, sum, outcome(err))
 	}), log.Close())
 }
 
@@ -482,14 +486,26 @@ func (f *runFlags) recordRefused(log *audit.Log, err error) error {
 	return log.Append(r)
 }
 
-// record writes what was done into the audit log, one record a grant.
-func record(log *audit.Log, grants []*token.Grant, sum bulk.Summary, runErr error) error {
-	id := token.NewID()
+// recordBegun writes the grants that reverse into the audit log before anything is
+// reversed: a run that is killed leaves identifiers in its temporary file.
+func recordBegun(log *audit.Log, id string, grants []*token.Grant) error {
+	var reversing []*token.Grant
+	for _, g := range grants {
+		if g.Op == suite.Reverse {
+			reversing = append(reversing, g)
+		}
+	}
+	return record(log, id, reversing, bulk.Summary{}, "BEGUN")
+}
+
+// record writes what a run did into the audit log, one record a grant; id is the same
+// in all records of a run.
+func record(log *audit.Log, id string, grants []*token.Grant, sum bulk.Summary, outcome string) error {
 	for _, g := range grants {
 		psn := &g.Claims.PSN
 		r := audit.Record{
 			Kind: "run", Request: id, JTI: g.Claims.ID, Project: psn.Dom.Prj, Org: psn.Dom.Org, Op: psn.Op,
-			Values: sum.Values + sum.Empty + sum.Errors, Empty: sum.Empty, Bad: sum.Errors, Outcome: outcome(runErr), Sync: true,
+			Values: sum.Values + sum.Empty + sum.Errors, Empty: sum.Empty, Bad: sum.Errors, Outcome: outcome, Sync: true,
 		}
 		if psn.Src != nil {
 			r.Source, r.SrcOrg = psn.Src.Prj, psn.Src.Org
