@@ -451,11 +451,12 @@ func (a *appender) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// encoder returns the zstd encoder, made at the first use.
+// encoder returns the zstd encoder, made at the first use. Pseudonyms do not repeat:
+// a wider window would be memory for nothing.
 func (s *Server) encoder() *zstd.Encoder {
 	s.zstdOnce.Do(func() {
 		z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(s.cfg.Workers), zstd.WithLowerEncoderMem(true),
-			zstd.WithAllLitEntropyCompression(true))
+			zstd.WithAllLitEntropyCompression(true), zstd.WithWindowSize(512<<10))
 		if err != nil {
 			panic("server: " + err.Error())
 		}
