@@ -8,6 +8,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"sync"
@@ -114,6 +115,7 @@ func (s *Server) watch() {
 	defer s.bg.Done()
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
+	var collected uint32
 	for n := 1; ; n++ {
 		select {
 		case <-s.base.Done():
@@ -121,12 +123,28 @@ func (s *Server) watch() {
 		case <-tick.C:
 		}
 		s.look(s.base)
-		// The server makes so little garbage that the collector may not come by for
-		// minutes: what a burst needed is given back to the system here.
-		if n%30 == 0 && s.mem.trim() >= giveBack {
-			debug.FreeOSMemory()
+		if n%30 == 0 {
+			collected = s.tidy(collected)
 		}
 	}
+}
+
+// tidy drops idle buffers. The server makes so little garbage that the collector may
+// not come by for minutes, and its memory looks as if it leaked; so it is called when
+// it has not run since the last time, and told to give back what a burst needed.
+func (s *Server) tidy(collected uint32) uint32 {
+	dropped := s.mem.trim()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	switch {
+	case dropped >= giveBack:
+		debug.FreeOSMemory()
+	case m.NumGC == collected:
+		runtime.GC()
+	default:
+		return m.NumGC
+	}
+	return m.NumGC + 1
 }
 
 // look asks the keystore and the audit log whether they work.

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	defaultChunk  = 256 << 10
+	defaultChunk  = 64 << 10 // with its output and positions well within a second-level cache
 	defaultMaxRow = 16 << 20
 	overlap       = 4 << 10 // read beyond a chunk, where its last row most likely ends
 	slack         = 128     // capacity behind a chunk, for kernels that read ahead
