@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"sort"
 	"time"
@@ -158,6 +159,8 @@ func Files(path string) ([]string, error) {
 	sort.SliceStable(names, func(i, j int) bool { return first[names[i]] < first[names[j]] })
 	if _, err := os.Stat(path); err == nil {
 		names = append(names, path)
+	} else if errors.Is(err, fs.ErrNotExist) && len(names) == 0 {
+		return nil, fmt.Errorf("audit: %s: there are no records, or they are elsewhere: name the file", path)
 	} else if len(names) == 0 {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
