@@ -137,7 +137,7 @@ func VerifyAnchored(a Anchor, paths ...string) (Report, error) {
 // as long as they are beside it and not compressed, and the one at path.
 func Files(path string) ([]string, error) {
 	names, err := rotatedFiles(path)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
 	// Those that others rotated have names in any order: the first record
