@@ -160,7 +160,7 @@ func Files(path string) ([]string, error) {
 	if _, err := os.Stat(path); err == nil {
 		names = append(names, path)
 	} else if errors.Is(err, fs.ErrNotExist) && len(names) == 0 {
-		return nil, fmt.Errorf("audit: %s: there are no records, or they are elsewhere: name the file", path)
+		return nil, fmt.Errorf("audit: %s: %w: there are no records, or they are elsewhere: name the file", path, fs.ErrNotExist)
 	} else if len(names) == 0 {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
