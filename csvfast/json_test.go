@@ -739,6 +739,10 @@ func TestPathFinderRules(t *testing.T) {
 		if f.Rows != 3 || f.Lines != 4 {
 			t.Errorf("%d rows, %d lines", f.Rows, f.Lines)
 		}
+		f.Hollow = [4]uint64{}
+		if err := f.Scan([]byte(strings.Repeat(`{"a.b":[ ],"patient":[[]],"x":[],"é":{}}`+"\n", 100))); err != nil || f.Hollow != [4]uint64{1<<0 | 1<<3} {
+			t.Errorf("%v, empty arrays at paths %b", err, f.Hollow)
+		}
 		err := f.Scan([]byte("{}\n\n{\"é\":\"x\n\"}\n"))
 		if fmt.Sprint(err) != "json: line 3, byte 12: text ends too early" || len(f.Spans) != 0 {
 			t.Error(err, f.Spans)

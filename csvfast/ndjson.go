@@ -31,6 +31,9 @@ type PathFinder struct {
 	// NotString holds what stands at a path and is neither a string nor an
 	// array, in the order of the buffer. It takes no place in Spans.
 	NotString []NotString
+	// Hollow has the bits of the paths at which an empty array has stood, in this
+	// scan or one before: path i is bit i%64 of Hollow[i/64].
+	Hollow [4]uint64
 	// Rows counts the lines that hold a value, Lines the '\n' of the buffer.
 	Rows, Lines int
 

@@ -36,6 +36,10 @@ func (f *PathFinder) line(buf []byte, i int) (int, string) {
 			}
 			i = skipSpace(buf, i+1)
 			if i < len(buf) && buf[i] == c+2 { // '}' and ']' stand two after their openings
+				if c == '[' && node != noNode && f.nodes[node].leaf >= 0 {
+					leaf := f.nodes[node].leaf
+					f.Hollow[leaf>>6] |= 1 << (leaf & 63)
+				}
 				i++
 				break
 			}

@@ -135,6 +135,7 @@ func (w *ndjsonWorker) meet(c *chunk) {
 	for _, ns := range w.finder.NotString {
 		w.met.add(int(ns.Path))
 	}
+	w.met.addAll(w.finder.Hollow)
 	c.tally.Paths = w.met // of chunks before this one too, which is as true
 }
 

@@ -34,6 +34,8 @@ func TestMissingPath(t *testing.T) {
 		{long.String(), []string{"id", "n.id", "x"}, `"n.id", nor "x"`},
 		{long.String() + `{"x":{"y":null}}`, []string{"id", "x.y"}, ""},
 		{`{"x":{"y":[]}}` + "\n" + `{"x":{"y":[null]}}` + "\n" + long.String(), []string{"id", "x.y"}, ""},
+		{long.String() + strings.Repeat(`{"x":[{"y":[ ]},{"z":1}]}`+"\n", 50), []string{"id", "x.y"}, ""},
+		{long.String() + `{"x":[],"z":{"x":{"y":[]}}}`, []string{"id", "x.y"}, `"x.y"`},
 		{`{"a.b":"a"}`, []string{"a.b"}, `"a.b"`},
 		{`{"a.b":"a"}`, []string{`a\.b`}, ""},
 		{"", []string{"id"}, ""},
