@@ -220,8 +220,12 @@ func (v *conveyor) halt(err error) {
 	v.placing.halt()
 }
 
-// bytesIn returns how much of the input was read.
+// bytesIn returns how much of the input was read, as it lies: what a stream gave
+// counts from its first byte, be it to the head or to a chunk.
 func (v *conveyor) bytesIn() int64 {
+	if v.src.at == nil {
+		return v.src.raw.n.Load()
+	}
 	return v.read.Load()
 }
 
@@ -479,7 +483,6 @@ func (v *conveyor) readNext(n int, c *chunk) (next mark, err error) {
 			}
 			k, err := v.src.stream.Read(c.buf[have:])
 			have += k
-			v.read.Store(v.src.raw.n.Load())
 			if err == io.EOF {
 				v.ended = true
 			} else if err != nil {

@@ -274,6 +274,30 @@ func TestCompression(t *testing.T) {
 	}
 }
 
+// TestBytesIn: an input that the read of its head swallows is counted whole, and
+// so is one that is longer.
+func TestBytesIn(t *testing.T) {
+	p := plan(t, suite.Pseudonymise, plain)
+	for _, rows := range []int{1, 100, 20000} {
+		in := []byte("id\n" + strings.Repeat("12345\n", rows))
+		for _, kind := range []Compression{None, Gzip, Zstd} {
+			packed := in
+			if kind != None {
+				packed = pack(t, kind, in)
+			}
+			for _, pipe := range []bool{false, true} {
+				_, sum, err := runBytes(t, Job{Columns: []Column{{Name: "id", Plan: p}}}, packed, pipe)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if sum.BytesIn != int64(len(packed)) || sum.Rows != int64(rows) {
+					t.Errorf("%d rows, %s, pipe %t: %d bytes and %d rows in, want %d bytes", rows, kind, pipe, sum.BytesIn, sum.Rows, len(packed))
+				}
+			}
+		}
+	}
+}
+
 // TestDocument: occurrences are counted in the file's order, by several workers
 // and over several columns.
 func TestDocument(t *testing.T) {
