@@ -85,6 +85,8 @@ type mark struct {
 	Out    int64 `json:"out"` // bytes of output so far
 	Reject int64 `json:"reject"`
 	Tally  tally `json:"tally"`
+
+	Replaced []replaced `json:"replaced,omitempty"` // Parquet: chunks so far of the columns that are replaced
 }
 
 // conveyor runs the chunks of one input through lanes.

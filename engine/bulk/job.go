@@ -116,7 +116,7 @@ type Job struct {
 	Rejects string   // with Keep: path for the rows kept out; required but for a dry run
 	Null    []string // values that stand for none and pass through
 	Force   bool     // overwrite an existing output
-	Resume  bool     // go on from the journal of an interrupted run, if there is one
+	Resume  bool     // go on from the journal of an interrupted run, if there is one: at a chunk of rows, at a column chunk of Parquet
 	DryRun  bool     // transform and count, write nothing; faults are counted and their places listed in Summary.Failures
 
 	// Part and Parts, if Parts is not 0, do the Part-th (from 1) of Parts shares of

@@ -58,6 +58,10 @@ type input struct {
 
 const journalSpan = 64 << 10
 
+// errJournal is a journal that fits its input and output by its digests but says
+// what cannot be.
+var errJournal = errors.New("the journal of the interrupted run is damaged; without --resume the run starts from the beginning")
+
 // journalName is the name of the journal of an output.
 func journalName(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".velonym-journal")

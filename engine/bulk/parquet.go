@@ -54,9 +54,19 @@ type parquetRun struct {
 	buf    []byte
 	sum    tally
 	seen   *distinct
-	row    int64 // rows of the row groups before
+	row    int64     // rows of the row groups before
+	v      *conveyor // for progress and journal: marks count column chunks
+	jot    *journal  // nil where the run cannot be resumed
+	mark   mark      // what is written
 
 	unpacker unpacker
+}
+
+// replaced is what a journal keeps of a column chunk whose values were replaced,
+// for the footer of the run that goes on: how the chunk and its pages lie, no value.
+type replaced struct {
+	Meta    []byte `json:"meta"`              // ColumnMetaData
+	Offsets []byte `json:"offsets,omitempty"` // OffsetIndex
 }
 
 // parquetColumn is a replaced column.
@@ -109,11 +119,13 @@ func (r *run) parquet(ctx context.Context, src *source, out string) (err error) 
 		return err
 	}
 	t := &target{name: "nothing", w: io.Discard}
+	p.v = &conveyor{src: src, hi: src.size}
 	if !r.DryRun {
-		if r.Resume {
-			r.warn("a run of Parquet is not resumed: starting from the beginning")
+		if t, err = r.openTarget(out, src.info, r.Resume); err != nil {
+			return err
 		}
-		if t, err = r.openTarget(out, src.info, false); err != nil {
+		if p.jot, err = r.openJournal(src, t, p.v, Parquet, None); err != nil {
+			t.release()
 			return err
 		}
 		r.targets = append(r.targets, t)
@@ -121,15 +133,39 @@ func (r *run) parquet(ctx context.Context, src *source, out string) (err error) 
 	}
 	w := &outputErrors{t: t}
 	p.out = &positionWriter{w: bufio.NewWriterSize(w, 1<<20)}
+	p.mark.Reject = r.rejected
+	switch {
+	case p.jot.resumes():
+		r.sum.Resumed = true
+		p.mark = p.jot.state.Mark
+		if p.jot.state.Done {
+			r.sum.add(p.mark.Tally, p.mark.Out)
+			r.rejected = p.mark.Reject
+			return nil
+		}
+		if err := r.goOn(ctx, p.jot, t, p.v, src); err != nil {
+			return err
+		}
+		if _, err := t.lock.Seek(p.mark.Out, io.SeekStart); err != nil {
+			return t.writeError(err)
+		}
+		p.sum = p.mark.Tally
+		p.sum.Rows = 0 // counted again with the row groups
+	case t.f != nil:
+		if err := t.f.Truncate(0); err != nil {
+			return t.writeError(err)
+		}
+	}
 	err = p.all(ctx, meta)
 	if err == nil {
 		err = p.out.w.Flush()
 	}
 	r.sum.add(p.sum, p.out.n)
 	r.sum.BytesIn += src.size
-	if r.Progress != nil {
-		r.progress(&conveyor{src: src, hi: src.size}, mark{}, true)
+	if err == nil {
+		p.v.read.Store(src.size)
 	}
+	r.progress(p.v, mark{}, true)
 	if w.err != nil {
 		err = w.err
 	}
@@ -138,6 +174,10 @@ func (r *run) parquet(ctx context.Context, src *source, out string) (err error) 
 	}
 	if err == nil && !r.DryRun {
 		err = t.finish()
+	}
+	if p.jot != nil {
+		p.mark.Out, p.mark.Tally = p.out.n, p.sum
+		p.jot.end(err == nil, p.mark, len(r.Inputs) > 1)
 	}
 	return err
 }
@@ -157,9 +197,19 @@ func (o *outputErrors) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// damaged is an error of a Parquet file that another attempt would meet again.
+type damaged struct{ error }
+
+func (d damaged) Unwrap() error { return d.error }
+
 // bad is an error of the file.
 func (p *parquetRun) bad(format string, args ...any) error {
-	return fmt.Errorf("%s: "+format, append([]any{p.src.name}, args...)...)
+	return damaged{fmt.Errorf("%s: "+format, append([]any{p.src.name}, args...)...)}
+}
+
+// unread is an error of reading it.
+func (p *parquetRun) unread(err error) error {
+	return fmt.Errorf("%s: %w", p.src.name, bareErr(err))
 }
 
 // pread reads exactly n bytes at off.
@@ -169,7 +219,7 @@ func (p *parquetRun) pread(off, n int64, what string) ([]byte, error) {
 	}
 	b := make([]byte, n)
 	if _, err := p.src.at.ReadAt(b, off); err != nil && err != io.EOF {
-		return nil, p.bad("%w", bareErr(err))
+		return nil, p.unread(err)
 	} else if err == io.EOF && n > 0 {
 		if k, _ := p.src.at.ReadAt(b, off); int64(k) < n {
 			return nil, p.bad("%w: it became shorter while it was read", ErrChanged)
@@ -337,11 +387,16 @@ type index struct {
 	bloom   []byte       // the bloom filter, as it was
 }
 
-// all writes the file.
+// all writes the file. What an interrupted run wrote is gone through for its
+// metadata alone.
 func (p *parquetRun) all(ctx context.Context, meta *thriftValue) error {
-	if _, err := io.WriteString(p.out, "PAR1"); err != nil {
+	const magic = "PAR1"
+	if p.mark.Chunk > 0 {
+		p.out.n = int64(len(magic))
+	} else if _, err := io.WriteString(p.out, magic); err != nil {
 		return err
 	}
+	done, chunks, made := p.mark.Chunk, 0, p.mark.Replaced
 	groups := meta.items(4)
 	if p.Parts > 0 { // whole row groups: a share is a Parquet file of its own
 		lo, hi := len(groups)*(p.Part-1)/p.Parts, len(groups)*p.Part/p.Parts
@@ -364,14 +419,33 @@ func (p *parquetRun) all(ctx context.Context, meta *thriftValue) error {
 			if ctx.Err() != nil {
 				return ErrInterrupted
 			}
-			x, err := p.chunk(ctx, cc, c)
+			var was *replaced // what an interrupted run made of it
+			chunks++
+			if chunks <= done {
+				was = &replaced{}
+				if p.chosen[c] != nil {
+					if len(made) == 0 {
+						return p.bad("%w", errJournal)
+					}
+					was, made = &made[0], made[1:]
+				}
+			}
+			x, err := p.chunk(ctx, cc, c, was)
 			if err != nil {
 				return err
 			}
 			indexes = append(indexes, x)
 			total += cc.field(3).int(6)
 			packed += cc.field(3).int(7)
-			p.read(cc)
+			switch {
+			case chunks > done:
+				err = p.reached(chunks, p.chosen[c] != nil, x)
+			case chunks == done && p.out.n != p.mark.Out:
+				err = p.bad("%w", errJournal)
+			}
+			if err != nil {
+				return err
+			}
 		}
 		rg.set(2, total)
 		rg.set(5, start)
@@ -420,16 +494,50 @@ func (p *parquetRun) all(ctx context.Context, meta *thriftValue) error {
 	return err
 }
 
-// read notes progress.
-func (p *parquetRun) read(cc *thriftValue) {
-	v := &conveyor{src: p.src, hi: p.src.size}
-	v.read.Store(min(p.out.n, p.src.size))
-	p.progress(v, mark{Tally: p.sum}, false)
+// reached notes that a column chunk is written.
+func (p *parquetRun) reached(chunks int, isReplaced bool, x index) error {
+	p.v.read.Store(min(p.out.n, p.src.size))
+	p.progress(p.v, mark{Tally: p.sum}, false)
+	if p.jot == nil {
+		return nil
+	}
+	if isReplaced {
+		was := replaced{Meta: x.chunk.field(3).append(nil)}
+		if x.offsets != nil {
+			was.Offsets = x.offsets.append(nil)
+		}
+		p.mark.Replaced = append(p.mark.Replaced, was)
+	}
+	if err := p.out.w.Flush(); err != nil {
+		return err
+	}
+	p.mark.Chunk, p.mark.In, p.mark.Out, p.mark.Tally = chunks, p.v.read.Load(), p.out.n, p.sum
+	return p.jot.reached(p.mark)
+}
+
+// again takes a replaced chunk's metadata from the journal.
+func (p *parquetRun) again(m *thriftValue, x *index, was *replaced) error {
+	v, _, err := readThrift(was.Meta)
+	if err != nil {
+		return p.bad("%w", errJournal)
+	}
+	v.id = m.id
+	*m = v
+	if x.offsets != nil {
+		v, _, err := readThrift(was.Offsets)
+		if err != nil {
+			return p.bad("%w", errJournal)
+		}
+		x.offsets = &v
+	}
+	p.out.n += m.int(7)
+	return nil
 }
 
 // chunk writes a column chunk, copied or with its values replaced, and updates
-// its metadata.
-func (p *parquetRun) chunk(ctx context.Context, cc *thriftValue, c int) (x index, err error) {
+// its metadata. A chunk that an interrupted run wrote, of which was tells, is not
+// written again.
+func (p *parquetRun) chunk(ctx context.Context, cc *thriftValue, c int, was *replaced) (x index, err error) {
 	m := cc.field(3)
 	x.chunk = cc
 	if off := cc.int(4); off > 0 {
@@ -457,6 +565,9 @@ func (p *parquetRun) chunk(ctx context.Context, cc *thriftValue, c int) (x index
 		if x.offsets != nil {
 			x.offsets.remove(2)
 		}
+		if was != nil {
+			return x, p.again(m, &x, was)
+		}
 		return x, p.replace(ctx, m, col, &p.leaves[c], start, size, x.offsets)
 	}
 	if x.column, err = p.optional(cc.int(6), cc.int(7), "a column index"); err != nil {
@@ -480,7 +591,9 @@ func (p *parquetRun) chunk(ctx context.Context, cc *thriftValue, c int) (x index
 		}
 	}
 	moved := p.out.n - start
-	if err := p.copy(start, size); err != nil {
+	if was != nil {
+		p.out.n += size
+	} else if err := p.copy(start, size); err != nil {
 		return x, err
 	}
 	for _, id := range []int16{9, 10, 11} {
@@ -534,7 +647,7 @@ func (p *parquetRun) copy(off, n int64) error {
 			if err == io.EOF {
 				err = fmt.Errorf("%w: it became shorter while it was read", ErrChanged)
 			}
-			return p.bad("%w", bareErr(err))
+			return p.unread(err)
 		}
 		if _, err := p.out.Write(b); err != nil {
 			return err

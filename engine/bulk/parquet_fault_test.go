@@ -2,12 +2,16 @@ package bulk
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	arrowparquet "github.com/apache/arrow-go/v18/parquet"
 	arrowcompress "github.com/apache/arrow-go/v18/parquet/compress"
@@ -74,6 +78,78 @@ func setCodec(t *testing.T, b []byte, codec int64) []byte {
 	out := append(b[:start:start], footer...)
 	out = binary.LittleEndian.AppendUint32(out, uint32(len(footer)))
 	return append(out, "PAR1"...)
+}
+
+// TestParquetResume: runs stopped at random writes, by cancelling and by errors of
+// the disk, and resumed, several times over, end with the bytes of a run in one go.
+func TestParquetResume(t *testing.T) {
+	p := plan(t, suite.Pseudonymise, plain)
+	rows := cells(3000, 400)
+	for i := range 24 {
+		rng := rand.New(rand.NewPCG(uint64(i), 5))
+		dir := t.TempDir()
+		in := filepath.Join(dir, "in.parquet")
+		writeArrow(t, in, rows, arrowparquet.WithMaxRowGroupLength(int64(200+rng.IntN(500))), arrowparquet.WithDataPageSize(500),
+			arrowparquet.WithPageIndexEnabled(i%2 == 0), arrowparquet.WithBloomFilterEnabled(i%3 == 0), arrowparquet.WithDictionaryDefault(i%4 < 2),
+			arrowparquet.WithCompression([]arrowcompress.Compression{arrowcompress.Codecs.Uncompressed, arrowcompress.Codecs.Zstd}[i%2]))
+		whole, out := filepath.Join(dir, "whole"), filepath.Join(dir, "out")
+		job := Job{Inputs: []string{in}, Output: whole, Columns: []Column{{Name: "id", Plan: p}, {Name: "codes", Plan: p}}, Fingerprint: "jti"}
+		want, err := Run(t.Context(), job)
+		if err != nil {
+			t.Fatal(err)
+		}
+		job.Output, job.checkpoint, job.Resume = out, time.Nanosecond, true
+		stops, resumed := 0, 0
+		var sum Summary
+		for {
+			ctx, cancel := context.WithCancel(t.Context())
+			writes, stop := 0, 2+rng.IntN(9)
+			cause := []error{nil, syscall.ENOSPC, syscall.EIO}[rng.IntN(3)]
+			job.wrapOut = func(f outFile) outFile {
+				return faulty{f, func(int) error {
+					if writes++; writes >= stop && stops < 5 {
+						if cause != nil {
+							return cause
+						}
+						cancel()
+					}
+					return nil
+				}}
+			}
+			sum, err = Run(ctx, job)
+			cancel()
+			if sum.Resumed {
+				resumed++
+			}
+			if err == nil {
+				break
+			}
+			stops++
+			if want := cause; want == nil && !errors.Is(err, ErrInterrupted) || want != nil && !errors.Is(err, want) {
+				t.Fatalf("round %d: stopped by %v, want %v", i, err, want)
+			}
+			if _, err := os.Stat(out); err == nil {
+				t.Fatalf("round %d: an incomplete output has its name", i)
+			}
+			if b, err := os.ReadFile(journalName(out)); err == nil && original.Match(b) {
+				t.Fatalf("round %d: the journal holds values: %s", i, b)
+			}
+		}
+		if resumed == 0 {
+			t.Fatalf("round %d: stopped %d times, never resumed: nothing was tried", i, stops)
+		}
+		a, err1 := os.ReadFile(whole)
+		b, err2 := os.ReadFile(out)
+		if err1 != nil || err2 != nil || !bytes.Equal(a, b) {
+			t.Fatalf("round %d: differs after %d stops: %d and %d bytes, %v, %v", i, stops, len(a), len(b), err1, err2)
+		}
+		if sum.Rows != want.Rows || sum.Values != want.Values || sum.Empty != want.Empty || sum.BytesOut != want.BytesOut {
+			t.Fatalf("round %d: %+v, want the counts of %+v", i, sum, want)
+		}
+		if left, _ := os.ReadDir(dir); len(left) != 3 {
+			t.Fatalf("round %d: left %v", i, left)
+		}
+	}
 }
 
 // TestParquetDamaged: whatever bytes a file has, a run of it ends with an error

@@ -303,7 +303,8 @@ func (r *run) all(ctx context.Context) (err error) {
 func (r *run) resumable(err error) bool {
 	var e *Error
 	var refused *refusal
-	if errors.As(err, &e) || errors.As(err, &refused) || errors.Is(err, ErrChanged) || errors.Is(err, ErrUsage) {
+	var spoilt damaged
+	if errors.As(err, &e) || errors.As(err, &refused) || errors.As(err, &spoilt) || errors.Is(err, ErrChanged) || errors.Is(err, ErrUsage) {
 		return false
 	}
 	for _, j := range r.jots {
