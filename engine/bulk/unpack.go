@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go"
@@ -16,8 +17,9 @@ import (
 // states, as far as memory does; where a damaged page makes them do so, it is
 // done here.
 type unpacker struct {
-	zstd *zstd.Decoder
-	gzip *gzip.Reader
+	zstd   *zstd.Decoder
+	gzip   *gzip.Reader
+	brotli *brotli.Reader
 }
 
 var errUnpack = errors.New("it is damaged")
@@ -43,6 +45,13 @@ func (u *unpacker) unpack(codec format.CompressionCodec, body []byte, n int64) (
 			}
 		}
 		return u.zstd.DecodeAll(body, dst)
+	case format.Brotli:
+		if u.brotli == nil {
+			u.brotli = brotli.NewReader(bytes.NewReader(body))
+		} else if err := u.brotli.Reset(bytes.NewReader(body)); err != nil {
+			return nil, err
+		}
+		return readAll(u.brotli, dst)
 	case format.Snappy:
 		if stated, k := binary.Uvarint(body); k <= 0 || stated != uint64(n) {
 			return nil, errUnpack
@@ -67,11 +76,16 @@ func (u *unpacker) unpackGzip(dst, body []byte) (b []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	b = dst[:cap(dst)]
-	if _, err := io.ReadFull(u.gzip, b); err != nil {
+	return readAll(u.gzip, dst)
+}
+
+// readAll fills the capacity of dst, which is empty, with all of r.
+func readAll(r io.Reader, dst []byte) ([]byte, error) {
+	b := dst[:cap(dst)]
+	if _, err := io.ReadFull(r, b); err != nil {
 		return nil, err
 	}
-	if n, err := u.gzip.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+	if _, err := io.ReadFull(r, make([]byte, 1)); err != io.EOF {
 		return nil, errUnpack // more than stated, or a wrong checksum
 	}
 	return b, nil
