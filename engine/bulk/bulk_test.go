@@ -463,8 +463,8 @@ func TestDistinct(t *testing.T) {
 				src = fmt.Appendf(src, format, i)
 				spans = append(spans, uint32(at), uint32(len(src)-at))
 				if i%1000 == 999 || i == n-1 {
-					d.add(src, spans)
-					e.add(src, spans)
+					d.add(src, spans, false)
+					e.add(src, spans, false)
 					if i%5000 == 999 {
 						spans = spans[:0]
 					}

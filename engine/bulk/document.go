@@ -59,7 +59,7 @@ type counters struct {
 const bytesEach = 64
 
 func (c *counters) add(src []byte, spans []uint32) {
-	c.seen.add(src, spans)
+	c.seen.add(src, spans, false)
 	for i := 1; i < len(spans); i += 2 {
 		if spans[i] > 0 {
 			c.values++

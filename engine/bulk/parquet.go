@@ -1123,7 +1123,7 @@ func (p *parquetRun) values(ctx context.Context, col *parquetColumn, dst, arena 
 	} else {
 		col.g.plan.TransformParallel(b, p.workers)
 	}
-	p.seen.add(arena, own)
+	p.seen.add(arena, own, col.g.pseudonyms)
 	if col.doc {
 		p.counters.add(arena, own)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 
+	"github.com/velonym/velonym/engine/kernel"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -19,16 +20,19 @@ type group struct {
 	at     []uint32
 	next   int // value of the group, while the chunk's values are walked in order
 
+	pseudonyms bool // the values are, and not format-preserving
+
 	// The length of a result by that of its value, where that is all it depends on
 	// and no result ever needs quoting; else fixed is false.
 	fixed  bool
 	places bool // results are best written to their places; else one behind the other, and copied
-	outLen [64]uint32
+	outLen [kernel.GapLens]uint32
 }
 
 func newGroup(c Column, doc *suite.Document, special []byte) *group {
 	g := &group{plan: c.Plan, remote: c.Remote, spend: c.Spend}
 	g.batch.Doc = doc
+	g.pseudonyms = g.plan != nil && g.plan.ReadsPseudonyms()
 	if g.plan == nil || doc != nil || g.plan.OutLen(1) < 0 && g.plan.OutLen(16) < 0 && g.plan.OutLen(32) < 0 {
 		return g
 	}
@@ -252,7 +256,7 @@ func (s *splicer) splice(ctx context.Context, c *chunk) {
 	}
 	empty := -len(s.forced)
 	for _, g := range s.groups {
-		empty += s.seen.add(g.batch.Src, g.batch.Spans)
+		empty += s.seen.add(g.batch.Src, g.batch.Spans, g.pseudonyms)
 	}
 	c.tally.Values += int64(n - empty - len(s.bad))
 	c.tally.Empty += int64(empty)
@@ -359,43 +363,29 @@ func (g *group) put(out []byte) {
 	}
 }
 
-// layoutOne writes the text between the values of a single group to out and
-// notes where the results go. It copies in blocks of 32 bytes: what it writes
-// too much is overwritten by what follows, and the end has slack.
+// layoutOne writes the text between the values of a single group to out, which has
+// slack at its end, and notes where the results go.
 func (s *splicer) layoutOne(out []byte) []byte {
 	g := s.groups[0]
 	n := len(s.spans) / 2
 	if cap(g.at) < n {
 		g.at = make([]uint32, n+n/4)
 	}
-	at := g.at[:n]
-	data := s.data
-	full := data[:cap(data)]
+	g.at = g.at[:n]
 	p, o := 0, 0
-	for i := range at {
-		off, vn := int(s.spans[2*i]), s.spans[2*i+1]
-		gap := off - p
-		if gap <= 128 && p+128 <= len(full) && o+128 <= len(out) {
-			*(*[32]byte)(out[o:]) = *(*[32]byte)(full[p:])
-			if gap > 32 {
-				*(*[32]byte)(out[o+32:]) = *(*[32]byte)(full[p+32:])
-				if gap > 64 {
-					*(*[32]byte)(out[o+64:]) = *(*[32]byte)(full[p+64:])
-					if gap > 96 {
-						*(*[32]byte)(out[o+96:]) = *(*[32]byte)(full[p+96:])
-					}
-				}
-			}
-		} else {
-			copy(out[o:], data[p:off])
+	for v := 0; ; v++ {
+		var done int
+		done, p, o = kernel.Gaps(out, s.data, s.spans[2*v:], g.at[v:], &g.outLen, p, o)
+		if v += done; v == n {
+			break
 		}
-		o += gap
-		at[i] = uint32(o)
+		off, vn := int(s.spans[2*v]), s.spans[2*v+1]
+		o += copy(out[o:], s.data[p:off])
+		g.at[v] = uint32(o)
 		o += int(g.resultLen(vn))
 		p = off + int(vn)
 	}
-	o += copy(out[o:], data[p:])
-	g.at = at
+	o += copy(out[o:], s.data[p:])
 	return out[:o]
 }
 

@@ -328,3 +328,9 @@ func (r *backward) open(m []byte) (n int, ok bool) {
 	}
 	return kernel.Open(m[r.prefix:], zeros, r.spec.Tag == 0)
 }
+
+// ReadsPseudonyms says whether the values given to the plan are pseudonyms whose
+// characters are as good as random: those of all forms but the format-preserving.
+func (p *Plan) ReadsPseudonyms() bool {
+	return p.op != Pseudonymise && !p.reverse.spec.Format.Preserving()
+}

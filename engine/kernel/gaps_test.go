@@ -1,0 +1,112 @@
+package kernel
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+)
+
+// gapsCase is text with values in it, and what it looks like when every byte of a
+// result is a #.
+type gapsCase struct {
+	src   []byte
+	spans []uint32
+	lens  [GapLens]uint32
+	want  []byte
+	at    []uint32
+}
+
+func newGapsCase(r *rand.Rand, values, longest, widest int) *gapsCase {
+	c := &gapsCase{}
+	for n := 1; n < GapLens; n++ {
+		c.lens[n] = uint32(r.IntN(100))
+	}
+	text := func(n int) {
+		for range n {
+			b := byte('a' + r.IntN(26))
+			c.src, c.want = append(c.src, b), append(c.want, b)
+		}
+	}
+	for range values {
+		text(r.IntN(widest + 1))
+		n := r.IntN(longest + 1)
+		c.spans = append(c.spans, uint32(len(c.src)), uint32(n))
+		c.at = append(c.at, uint32(len(c.want)))
+		c.src = append(c.src, bytes.Repeat([]byte{'0'}, n)...)
+		if n < GapLens {
+			c.want = append(c.want, bytes.Repeat([]byte{'#'}, int(c.lens[n]))...)
+		} else {
+			c.want = append(c.want, '#')
+		}
+	}
+	text(r.IntN(widest + 1))
+	return c
+}
+
+// check lays the text out as a caller does and compares. src and dst lie before pages
+// that fault, with the room behind them that is asked for.
+func (c *gapsCase) check(t *testing.T, srcRoom, dstRoom int) {
+	t.Helper()
+	page := guarded(t, len(c.src)+srcRoom)
+	src := page[:copy(page, c.src)]
+	dst := guarded(t, len(c.want)+dstRoom)
+	at := make([]uint32, len(c.at))
+	from, to := 0, 0
+	for v := 0; ; v++ {
+		var done int
+		done, from, to = Gaps(dst, src, c.spans[2*v:], at[v:], &c.lens, from, to)
+		if v += done; v == len(at) {
+			break
+		}
+		if c.spans[2*v+1] < GapLens {
+			t.Fatalf("stopped before value %d of %d bytes", v, c.spans[2*v+1])
+		}
+		to += copy(dst[to:], src[from:c.spans[2*v]])
+		at[v] = uint32(to)
+		to++
+		from = int(c.spans[2*v] + c.spans[2*v+1])
+	}
+	to += copy(dst[to:], src[from:])
+	if to != len(c.want) {
+		t.Fatalf("%d bytes, want %d", to, len(c.want))
+	}
+	for v, a := range at {
+		if a != c.at[v] {
+			t.Fatalf("result %d goes to %d, not to %d", v, a, c.at[v])
+		}
+		n := uint32(1)
+		if k := c.spans[2*v+1]; k < GapLens {
+			n = c.lens[k]
+		}
+		copy(dst[a:], bytes.Repeat([]byte{'#'}, int(n)))
+	}
+	if !bytes.Equal(dst[:to], c.want) {
+		t.Fatalf("got  %q\nwant %q", dst[:to], c.want)
+	}
+}
+
+// TestGaps: the text between values arrives whole and in its place, whatever the
+// lengths, and nothing outside of the given room is touched.
+func TestGaps(t *testing.T) {
+	eachKernel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(1, 2))
+		for i := range 600 {
+			c := newGapsCase(r, r.IntN(40), []int{0, 13, 63, 90}[r.IntN(4)], []int{0, 3, 70, 200, 1000}[i%5])
+			c.check(t, []int{0, 1, 63, 64, 128}[r.IntN(5)], []int{0, 1, 31, 64, 100}[r.IntN(5)])
+		}
+	})
+}
+
+func FuzzGaps(f *testing.F) {
+	f.Add(uint64(1), uint16(20), uint8(13), uint16(70), uint8(0))
+	f.Fuzz(func(t *testing.T, seed uint64, values uint16, longest uint8, widest uint16, room uint8) {
+		c := newGapsCase(rand.New(rand.NewPCG(seed, 1)), int(values%500), int(longest), int(widest%2000))
+		defer SetKernel("auto")
+		for _, name := range Kernels() {
+			if err := SetKernel(name); err != nil {
+				t.Fatal(err)
+			}
+			c.check(t, int(room), int(room))
+		}
+	})
+}

@@ -1,0 +1,137 @@
+package kernel
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// sketchCase is values in a page that faults right behind the room that kernels need.
+func sketchCase(t testing.TB, r *rand.Rand, values, longest, room int) (src []byte, spans []uint32) {
+	size := 0
+	for range values {
+		n := r.IntN(longest + 1)
+		spans = append(spans, uint32(size), uint32(n))
+		size += n
+	}
+	page := guarded(t, size+room)
+	for i := range size {
+		page[i] = byte(r.IntN(256))
+	}
+	return page[:size], spans
+}
+
+// checkSketch compares the kernel in use with the portable one.
+func checkSketch(t *testing.T, s Sketch, src []byte, spans []uint32) {
+	t.Helper()
+	var got, want [SketchRoom]uint64
+	kept, empty := s.Hash(&got, src, spans)
+	k, e := s.hashGeneric(want[:], src, spans)
+	if kept != k || empty != e {
+		t.Fatalf("kept %d and %d empty, want %d and %d", kept, empty, k, e)
+	}
+	slices.Sort(got[:kept])
+	slices.Sort(want[:kept])
+	if !slices.Equal(got[:kept], want[:kept]) {
+		t.Fatalf("hashes %x, want %x", got[:kept], want[:kept])
+	}
+}
+
+// TestSketch: all kernels hash alike, whatever the lengths, and read nothing but the
+// values and the room behind them.
+func TestSketch(t *testing.T) {
+	eachKernel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(1, 2))
+		for i := range 600 {
+			s := NewSketch(r.Uint64(), r.Uint64(), i&1 == 1)
+			s.SetMost(math.MaxUint64 >> []int{0, 0, 1, 4, 20, 63}[r.IntN(6)])
+			src, spans := sketchCase(t, r, r.IntN(SketchBatch+1), []int{0, 1, 7, 8, 16, 17, 40, 200}[i%8], []int{0, 7, 8, 64}[r.IntN(4)])
+			checkSketch(t, s, src, spans)
+		}
+	})
+}
+
+// TestSketchTellsApart: values that differ in one byte, in their length or in the
+// order of their bytes have hashes that differ, wherever it is that they differ.
+func TestSketchTellsApart(t *testing.T) {
+	eachKernel(t, func(t *testing.T) {
+		for _, ends := range []bool{false, true} {
+			s := NewSketch(1, 2, ends)
+			seen := map[uint64]string{}
+			one := func(v []byte) {
+				src := append(make([]byte, 0, 8*len(v)+64), v...)
+				spans := make([]uint32, 0, 16)
+				for range 8 {
+					spans = append(spans, 0, uint32(len(v)))
+				}
+				var dst [SketchRoom]uint64
+				if kept, _ := s.Hash(&dst, src, spans); kept != 8 || dst[0] != dst[7] {
+					t.Fatalf("%q: %d hashes %x", v, kept, dst[:8])
+				}
+				if was, ok := seen[dst[0]]; ok {
+					t.Fatalf("%q and %q have one hash", was, v)
+				}
+				seen[dst[0]] = string(v)
+			}
+			for n := 1; n <= 70; n++ {
+				v := make([]byte, n)
+				for i := range v {
+					v[i] = byte('a' + i%13)
+				}
+				one(v)
+				for i := range v {
+					if ends && i >= 8 && i < n-8 {
+						continue // not looked at
+					}
+					for _, c := range []byte{'A', '0', 0x80, 0xff, 1} {
+						was := v[i]
+						v[i] = c
+						one(v)
+						v[i] = was
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestSketchKeepsSmallHashes: as many hashes are kept as lie below the bound.
+func TestSketchKeepsSmallHashes(t *testing.T) {
+	eachKernel(t, func(t *testing.T) {
+		s := NewSketch(3, 4, false)
+		s.SetMost(math.MaxUint64 >> 3)
+		kept := 0
+		r := rand.New(rand.NewPCG(5, 6))
+		for range 100 {
+			src, spans := sketchCase(t, r, SketchBatch, 16, 64)
+			var dst [SketchRoom]uint64
+			n, _ := s.Hash(&dst, src, spans)
+			for _, h := range dst[:n] {
+				if h > math.MaxUint64>>3 {
+					t.Fatalf("kept %x", h)
+				}
+			}
+			kept += n
+		}
+		// 24,000 values that are not empty, an eighth of them.
+		if kept < 2700 || kept > 3300 {
+			t.Fatalf("%d of 25,600 values were kept", kept)
+		}
+	})
+}
+
+func FuzzSketch(f *testing.F) {
+	f.Add(uint64(1), uint16(20), uint8(16), uint8(8), false)
+	f.Fuzz(func(t *testing.T, seed uint64, values uint16, longest, room uint8, ends bool) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		src, spans := sketchCase(t, r, int(values)%(SketchBatch+1), int(longest), int(room))
+		defer SetKernel("auto")
+		for _, name := range Kernels() {
+			if err := SetKernel(name); err != nil {
+				t.Fatal(err)
+			}
+			checkSketch(t, NewSketch(seed, ^seed, ends), src, spans)
+		}
+	})
+}
