@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 	"sync/atomic"
 )
@@ -14,6 +15,7 @@ const (
 	defaultChunk  = 64 << 10 // with its output and positions well within a second-level cache
 	defaultMaxRow = 16 << 20
 	overlap       = 4 << 10 // read beyond a chunk, where its last row most likely ends
+	patience      = 100     // times that a lane lets others run before it leaves a chunk to them
 	slack         = 128     // capacity behind a chunk, for kernels that read ahead
 )
 
@@ -137,6 +139,7 @@ type conveyor struct {
 	spare   []*chunk       // last used first, while it is in the cache
 	ready   map[int]parcel // worked on, waiting for what comes before
 	writing bool           // a lane is writing what is ready
+	next    atomic.Int64   // behind the chunk that is being written; else -1
 }
 
 // parcel is a chunk with the place behind it.
@@ -175,6 +178,7 @@ func (v *conveyor) run(ctx context.Context) (mark, error) {
 	v.cutting, v.placing = newTurn(v.begin.Chunk), newTurn(v.begin.Chunk)
 	v.idle.L = &v.mu
 	v.ready = map[int]parcel{}
+	v.next.Store(-1)
 	// A lane that finds another one writing leaves its chunk and goes on with a
 	// spare one.
 	v.spare = make([]*chunk, v.lanes)
@@ -300,7 +304,13 @@ func (v *conveyor) lane(ctx context.Context, w worker, busy chan struct{}) {
 // written and nobody else is writing; else it leaves the chunk to who does. One
 // lane at a time writes: systems take a lock for every write to a file, and a lane
 // that computes is worth more than one that waits for it.
+//
+// A lane whose turn is next waits for a moment all the same: what it has made is then
+// written from its CPU's cache, and its next results go where the last ones were.
 func (v *conveyor) deliver(n int, p parcel) error {
+	for i := 0; i < patience && v.next.Load() == int64(n); i++ {
+		runtime.Gosched()
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.ready[n] = p
@@ -315,8 +325,10 @@ func (v *conveyor) deliver(n int, p parcel) error {
 			return nil
 		}
 		delete(v.ready, v.at.Chunk)
+		v.next.Store(int64(v.at.Chunk) + 1)
 		v.mu.Unlock()
 		err := v.place(p)
+		v.next.Store(-1)
 		v.mu.Lock()
 		if err != nil {
 			return err
