@@ -25,6 +25,9 @@ type Selector struct {
 
 	Rows  int // rows of the buffer
 	Lines int // LF bytes of the buffer, those in quotes and after empty lines included
+	// Plain says that the buffer is known to hold nothing but rows of one field that
+	// is not in quotes, each ended by an LF, which the last may lack. Scan alone sets it.
+	Plain bool
 
 	d       Dialect
 	columns []int // nil: every field
@@ -84,6 +87,7 @@ func NewSelector(d Dialect, columns []int, fields int) (*Selector, error) {
 // before the one at fault, Lines excepted.
 func (s *Selector) Scan(buf []byte) error {
 	s.Spans, s.Doubled, s.RowEnds, s.Rows, s.Lines = s.Spans[:0], s.Doubled[:0], s.RowEnds[:0], 0, 0
+	s.Plain = false
 	if len(buf) > math.MaxUint32 {
 		return errTooLong
 	}
@@ -109,6 +113,7 @@ func (s *Selector) scan(buf []byte, final bool) (int, error) {
 	x := &s.index
 	x.reset(s.d)
 	s.open = openRow{}
+	s.Plain = final && len(buf) > 0
 	w := 0
 	for w < len(buf) {
 		rows := int(x.state.rows)
@@ -144,6 +149,7 @@ func (s *Selector) scan(buf []byte, final bool) (int, error) {
 // fault scans on from the open row byte by byte, up to the error that the index
 // or the rows' lengths have shown to be there.
 func (s *Selector) fault(buf []byte) error {
+	s.Plain = false
 	s.Spans, s.Doubled = s.Spans[:s.open.spans], s.Doubled[:s.open.doubled]
 	at := s.open.at
 	return s.scanSlow(buf, cursor{at, 1 + bytes.Count(buf[:at], lf)})
@@ -152,6 +158,7 @@ func (s *Selector) fault(buf []byte) error {
 // take takes the n entries of the window at w row by row. It returns false at a
 // row of a wrong length, which is then the open one.
 func (s *Selector) take(buf []byte, w, n int) bool {
+	s.Plain = false
 	ents := s.index.entries[1 : 1+n]
 	for len(ents) > 0 {
 		k := 0
@@ -258,6 +265,7 @@ func (s *Selector) takeEven(buf []byte, w, n, rows int) bool {
 		return s.takeSingles(buf, w, n, rows)
 	}
 	ents := s.index.entries[1 : 1+n]
+	s.Plain = false
 	head := fields - s.open.fields // entries of the open row
 	if head < 1 || head+(rows-1)*fields > n || head+rows*fields <= n {
 		return false
@@ -397,6 +405,10 @@ func (s *Selector) takeSingles(buf []byte, w, n, rows int) bool {
 	if rows != n {
 		return false
 	}
+	if s.takePlain(buf, w, n) {
+		return true
+	}
+	s.Plain = false
 	at := len(s.Spans)
 	s.Spans = slices.Grow(s.Spans, 2*n)
 	out := s.Spans[at : at+2*n]
@@ -427,6 +439,33 @@ func (s *Selector) takeSingles(buf []byte, w, n, rows int) bool {
 	s.Spans = s.Spans[:at+k]
 	s.Rows += k / 2
 	s.open = openRow{at: from, fieldAt: from, spans: len(s.Spans), doubled: len(s.Doubled)}
+	return true
+}
+
+// takePlain is takeSingles for a window without quotes, CRs and empty lines. If it is
+// not such a one, it returns false and has changed nothing.
+func (s *Selector) takePlain(buf []byte, w, n int) bool {
+	ents := s.index.entries[:1+n]
+	from, end := s.open.fieldAt, w+int(ents[n]&entryPos)
+	if s.index.state.quotes != 0 || s.columns == nil && s.fields < 0 || bytes.IndexByte(buf[from:end], '\r') >= 0 {
+		return false
+	}
+	at := len(s.Spans)
+	s.Spans = slices.Grow(s.Spans, 2*n+slack)
+	out := s.Spans[at : at+2*n+slack]
+	spans(ents, uint32(w), out)
+	// the first field may have started before the window
+	out[0], out[1] = uint32(from), uint32(w)+ents[1]&entryPos-uint32(from)
+	least := out[1]
+	for i := 3; i < 2*n; i += 2 {
+		least = min(least, out[i])
+	}
+	if least == 0 {
+		return false
+	}
+	s.Spans = s.Spans[:at+2*n]
+	s.Rows += n
+	s.open = openRow{at: end + 1, fieldAt: end + 1, spans: len(s.Spans)}
 	return true
 }
 

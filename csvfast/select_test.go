@@ -318,3 +318,50 @@ func TestParseErrorText(t *testing.T) {
 		}
 	}
 }
+
+// TestPlain: a buffer that is called plain is its values with an LF after each, and
+// an ordinary file of one column is called so.
+func TestPlain(t *testing.T) {
+	eachKernel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(7, 8))
+		plain := 0
+		for i := range 3000 {
+			var buf []byte
+			for range 1 + r.IntN(300) {
+				buf = append(buf, "0123456789abcdefghijklmnopqrstuvwxyz"[:1+r.IntN(36)]...)
+				buf = append(buf, '\n')
+			}
+			if i%2 == 1 { // one thing that is not plain, or a line end less
+				at := r.IntN(len(buf))
+				odd := []string{"\r", "\n", "\"", "\"a\"\n", "\r\n", "", "\n\n", "\n\"a\"\n"}[r.IntN(8)]
+				buf = append(buf[:at], append([]byte(odd), buf[at+1:]...)...)
+			}
+			s, err := NewSelector(Dialect{}, []int{0}, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // the first scan learns how long rows are
+				if s.Scan(buf) != nil {
+					break
+				}
+			}
+			if !s.Plain {
+				if i%2 == 0 {
+					t.Fatalf("not plain: %q", buf)
+				}
+				continue
+			}
+			plain++
+			var want []byte
+			for v := 0; v < len(s.Spans); v += 2 {
+				want = append(append(want, buf[s.Spans[v]:][:s.Spans[v+1]]...), '\n')
+			}
+			if !bytes.Equal(bytes.TrimSuffix(want, lf), bytes.TrimSuffix(buf, lf)) || len(s.Doubled) > 0 || s.Rows != len(s.Spans)/2 {
+				t.Fatalf("called plain: %q, spans %d", buf, s.Spans)
+			}
+		}
+		if plain < 1500 {
+			t.Fatalf("only %d of 3,000 buffers were plain", plain)
+		}
+	})
+}

@@ -15,7 +15,7 @@ const (
 	defaultChunk  = 64 << 10 // with its output and positions well within a second-level cache
 	defaultMaxRow = 16 << 20
 	overlap       = 4 << 10 // read beyond a chunk, where its last row most likely ends
-	patience      = 100     // times that a lane lets others run before it leaves a chunk to them
+	patience      = 500     // times that a lane lets others run before it leaves a chunk to them
 	slack         = 128     // capacity behind a chunk, for kernels that read ahead
 )
 
@@ -305,10 +305,14 @@ func (v *conveyor) lane(ctx context.Context, w worker, busy chan struct{}) {
 // lane at a time writes: systems take a lock for every write to a file, and a lane
 // that computes is worth more than one that waits for it.
 //
-// A lane whose turn is next waits for a moment all the same: what it has made is then
-// written from its CPU's cache, and its next results go where the last ones were.
+// A lane whose turn is next, or the one after, waits for a moment all the same: what
+// it has made is then written from its CPU's cache, and its next results go where the
+// last ones were. Without that one lane would soon write everything.
 func (v *conveyor) deliver(n int, p parcel) error {
-	for i := 0; i < patience && v.next.Load() == int64(n); i++ {
+	for i := 0; i < patience; i++ {
+		if next := int(v.next.Load()); next != n && next != n-1 {
+			break
+		}
 		runtime.Gosched()
 	}
 	v.mu.Lock()
@@ -318,7 +322,10 @@ func (v *conveyor) deliver(n int, p parcel) error {
 		return nil
 	}
 	v.writing = true
-	defer func() { v.writing = false }()
+	defer func() {
+		v.writing = false
+		v.next.Store(-1)
+	}()
 	for !v.halted {
 		p, ok := v.ready[v.at.Chunk]
 		if !ok {
@@ -328,7 +335,6 @@ func (v *conveyor) deliver(n int, p parcel) error {
 		v.next.Store(int64(v.at.Chunk) + 1)
 		v.mu.Unlock()
 		err := v.place(p)
-		v.next.Store(-1)
 		v.mu.Lock()
 		if err != nil {
 			return err

@@ -96,7 +96,7 @@ func (w *csvWorker) find(c *chunk) bool {
 		// A value in the rows before may be at fault, and is then the first error.
 	}
 	c.tally.Rows, c.tally.Lines = int64(w.sel.Rows), int64(w.sel.Lines)
-	w.spans, w.encoded = w.sel.Spans, w.sel.Doubled
+	w.spans, w.encoded, w.clear = w.sel.Spans, w.sel.Doubled, w.sel.Plain
 	if len(w.spans) == 0 {
 		c.out = append(c.out[:0], w.data...)
 		if w.dry {

@@ -139,6 +139,7 @@ type splicer struct {
 	encoded []uint32 // indexes of values whose text is not the value
 	path    []uint8  // column of each value; nil: they take turns
 	forced  []int    // indexes of values that are none to transform: faults
+	clear   bool     // the rows are known to be nothing but values, each before an LF
 	record  []uint32 // record of each value, where records differ in their number of values; nil: they do not
 
 	arena  []byte
@@ -223,6 +224,9 @@ func (s *splicer) gather() {
 func (s *splicer) rows() bool {
 	if g := s.groups[0]; !s.one || !s.direct || g.plan == nil || g.batch.Doc != nil {
 		return false
+	}
+	if s.clear {
+		return true
 	}
 	pos, odd := uint32(0), uint32(0)
 	for i := 0; i+1 < len(s.spans); i += 2 {
