@@ -110,6 +110,7 @@ type conveyor struct {
 	eager   bool // hand on what a read gave, for the sake of latency
 
 	begin mark // where to start
+	past  mark // policy document, resumed: what lies before is written already
 
 	lanes   int
 	workers int

@@ -7,8 +7,8 @@ import (
 
 // Policy document counts how often each value came before, over the whole run, so
 // its transforms happen chunk by chunk in the order of the input, and its memory
-// grows with the number of different values. The counters live in memory only: a
-// journal of them would put identifiers on disk, so such a run starts over.
+// grows with the number of different values. The counters live in memory only, for
+// they are identifiers: a run that is resumed counts again what it had counted.
 
 // documentWorker transforms in the order of the input; it finds before its turn.
 type documentWorker struct {
@@ -77,5 +77,5 @@ func (c *counters) check() error {
 	if n*bytesEach+n*c.bytes/c.values*3/2 <= c.limit {
 		return nil
 	}
-	return fmt.Errorf("policy document: the counters of about %d different values need more than --max-memory allows, %d MiB; raise it, or make several documents of the input", n, max(c.limit>>20, 1))
+	return &refusal{fmt.Errorf("policy document: the counters of about %d different values need more than --max-memory allows, %d MiB; raise it, or make several documents of the input", n, max(c.limit>>20, 1))}
 }

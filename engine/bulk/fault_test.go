@@ -3,6 +3,7 @@ package bulk
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,11 +23,14 @@ import (
 
 // register makes a CSV of n rows with quotes, line ends in quotes and, every
 // thousandth row, a value that cannot be transformed.
-func register(n int, faults bool) []byte {
+func register(n int, faults bool) []byte { return registerOf(n, 1_000_003, faults) }
+
+// registerOf is register with so many different identifiers.
+func registerOf(n, different int, faults bool) []byte {
 	var b bytes.Buffer
 	b.WriteString("id,note\n")
 	for i := range n {
-		id := fmt.Sprintf("%013d", i*7919%1_000_003)
+		id := fmt.Sprintf("%013d", i*7919%different)
 		if faults && i%1000 == 999 {
 			id = "\x00"
 		}
@@ -60,7 +64,11 @@ func (f faulty) Write(b []byte) (int, error) {
 func TestResume(t *testing.T) {
 	p := plan(t, suite.Pseudonymise, plain)
 	in := register(4000, true)
-	for i := range 36 {
+	for i := range 54 {
+		if i == 36 { // counters that the runs have to share
+			p = plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.PerDocument, Format: suite.Hex})
+			in = registerOf(4000, 97, true)
+		}
 		rng := rand.New(rand.NewPCG(uint64(i), 4))
 		dir := t.TempDir()
 		name := "in.csv"
@@ -131,6 +139,57 @@ func TestResume(t *testing.T) {
 		left, _ := os.ReadDir(dir)
 		if len(left) != 5 {
 			t.Fatalf("round %d: left %v", i, left)
+		}
+	}
+}
+
+// TestResumeCountsAgain: a run of policy document that is resumed finds out when its
+// journal does not fit what it counts again.
+func TestResumeCountsAgain(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "in.csv")
+	if err := os.WriteFile(path, registerOf(2000, 97, false), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.PerDocument, Format: suite.Hex})
+	job := Job{Inputs: []string{path}, Output: filepath.Join(dir, "out.csv"), Columns: []Column{{Name: "id", Plan: p}},
+		Workers: 2, chunk: 3000, checkpoint: time.Nanosecond, Resume: true}
+	for _, change := range []int{1, -1, 1000} {
+		var writes atomic.Int64
+		job.wrapOut = func(f outFile) outFile {
+			return faulty{f, func(int) error {
+				if writes.Add(1) > 9 {
+					return syscall.EIO
+				}
+				return nil
+			}}
+		}
+		job.Resume = false
+		if _, err := Run(t.Context(), job); !errors.Is(err, syscall.EIO) {
+			t.Fatal(err)
+		}
+		name := journalName(job.Output)
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var state journalState
+		if err := json.Unmarshal(b, &state); err != nil {
+			t.Fatal(err)
+		}
+		state.Mark.Chunk += change
+		if b, err = json.Marshal(state); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		job.wrapOut, job.Resume = nil, true
+		if _, err := Run(t.Context(), job); !errors.Is(err, errJournal) {
+			t.Fatalf("chunk %+d: %v", change, err)
+		}
+		if _, err := os.Stat(job.Output); err == nil {
+			t.Fatal("a damaged run has made its output")
 		}
 	}
 }

@@ -69,8 +69,8 @@ func journalName(path string) string {
 
 // openJournal prepares the journal of an output, and with Job.Resume reads what
 // an interrupted run left. It returns nil where a run cannot go on: from or to a
-// pipe, with policy document, whose counters would put identifiers on disk, with a
-// mapping file, whose sealed stream cannot be taken up again.
+// pipe, with a mapping file, whose sealed stream cannot be taken up again, with
+// policy document over more than the rows of one file.
 func (r *run) openJournal(src *source, t *target, v *conveyor, format Format, pack Compression) (*journal, error) {
 	why := ""
 	switch {
@@ -78,8 +78,8 @@ func (r *run) openJournal(src *source, t *target, v *conveyor, format Format, pa
 		why = "standard output"
 	case src.info == nil || !src.info.Mode().IsRegular():
 		why = "a pipe"
-	case r.documents():
-		why = "policy document, whose counters are in memory,"
+	case r.documents() && (len(r.Inputs) > 1 || format == Parquet):
+		why = "policy document over several files, or over Parquet,"
 	case r.mapping != nil:
 		why = "a sealed mapping file"
 	}
@@ -240,10 +240,11 @@ func (j *journal) tail(n int64) (string, error) {
 	return hex.EncodeToString(s[:]), nil
 }
 
-// goOn sets v to continue at the journal's mark.
+// goOn sets v to continue at the journal's mark. With policy document it starts from
+// the beginning and writes nothing up to there: the counters, which are identifiers,
+// are in no file, and are counted again.
 func (r *run) goOn(ctx context.Context, j *journal, t *target, v *conveyor, src *source) error {
 	m := j.state.Mark
-	v.begin = m
 	if err := t.f.Truncate(m.Out); err != nil {
 		return t.writeError(err)
 	}
@@ -252,6 +253,14 @@ func (r *run) goOn(ctx context.Context, j *journal, t *target, v *conveyor, src 
 			return r.rejects.writeError(err)
 		}
 	}
+	if r.documents() {
+		if m.Chunk <= 0 {
+			return errJournal
+		}
+		v.past = m
+		return nil
+	}
+	v.begin = m
 	if src.at != nil {
 		v.read.Store(min(m.In, v.hi) - v.from)
 		return nil

@@ -599,6 +599,12 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 		if err := r.goOn(ctx, jot, t, v, src); err != nil {
 			return err
 		}
+		if v.past.Chunk > 0 {
+			v.begin.Out = int64(len(lead))
+			if r.rejects != nil {
+				v.begin.Reject = int64(sh.prefix)
+			}
+		}
 	} else {
 		if t.f != nil {
 			if err := t.f.Truncate(0); err != nil {
@@ -616,7 +622,7 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 		}
 	}
 	before := v.begin
-	if !jot.resumes() {
+	if !jot.resumes() || v.past.Chunk > 0 {
 		before = mark{Tally: tally{Lines: sh.lines}}
 	}
 	v.sink = func(c *chunk, at mark) error {
@@ -628,7 +634,15 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 		return r.place(c, at, t, v)
 	}
 	if jot != nil {
-		v.reached = jot.reached
+		v.reached = func(m mark) error {
+			switch past := v.past; {
+			case m.Chunk < past.Chunk:
+				return nil
+			case m.Chunk == past.Chunk && (m.In != past.In || m.Out != past.Out || m.Reject != past.Reject):
+				return errJournal
+			}
+			return jot.reached(m)
+		}
 	}
 	var lanes []*distinct
 	var laneErr error
@@ -660,6 +674,9 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 	r.rejected = end.Reject
 	if err == nil {
 		err = laneErr
+	}
+	if err == nil && end.Chunk < v.past.Chunk {
+		err = errJournal
 	}
 	if err == nil && end.Out == 0 && pack != None && !r.DryRun {
 		// A compressed file of nothing is not an empty file.
@@ -717,6 +734,9 @@ func (r *run) place(c *chunk, at mark, t *target, v *conveyor) error {
 		}
 	}
 	r.progress(v, at, false)
+	if at.Chunk < v.past.Chunk {
+		return nil
+	}
 	if len(c.rejects) > 0 && r.rejects != nil {
 		if _, err := r.rejects.f.WriteAt(c.rejects, at.Reject); err != nil {
 			return r.rejects.writeError(err)
