@@ -165,12 +165,18 @@ func (c *call) fill(r io.Reader, first int64) *problem {
 
 // ended says what the end of reading means.
 func (c *call) ended(n int, err error) *problem {
+	if err == io.EOF && int64(n) <= c.s.cfg.MaxBody {
+		return nil
+	}
+	return c.broken(n, err)
+}
+
+// broken says what is wrong with a body that did not just end.
+func (c *call) broken(n int, err error) *problem {
 	var timeout net.Error
 	switch {
 	case int64(n) > c.s.cfg.MaxBody, errors.Is(err, errBodyTooLarge):
 		return c.s.tooLarge()
-	case err == io.EOF:
-		return nil
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return fail(codeRequestTimeout, "the body came in too slowly")
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):

@@ -250,7 +250,7 @@ func TestHashCollision(t *testing.T) {
 	r.settle()
 	other := g.sum
 	other[31]++ // same first 64 bits
-	if hit, err := r.lookup(&other, r.clock.Now()); hit != nil || err != nil {
+	if hit, err := r.lookup(&other, r.clock.Now(), nil); hit != nil || err != nil {
 		t.Fatalf("the grant of another token: %v, %v", hit, err)
 	}
 	// The refusals too.
@@ -264,7 +264,7 @@ func TestHashCollision(t *testing.T) {
 	r.store.alter(func() {})
 	r.Verifier.store(twin)
 	r.settle()
-	if hit, _ := r.lookup(&g.sum, r.clock.Now()); hit != nil {
+	if hit, _ := r.lookup(&g.sum, r.clock.Now(), nil); hit != nil {
 		t.Error("the place was taken by another, and still the first is found")
 	}
 	twin.Release()

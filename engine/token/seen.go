@@ -11,8 +11,10 @@ import (
 // goroutine at a time. It holds the token's bytes until another follows, or
 // until Forget.
 type Seen struct {
-	raw []byte
-	sum [sha256.Size]byte
+	raw   []byte
+	sum   [sha256.Size]byte
+	grant *Grant // of raw; not held, so it may be gone
+	times uint8  // that it was taken from here
 }
 
 // maxSeen is the length up to which tokens are remembered: a place costs so
@@ -27,19 +29,36 @@ func (s *Seen) digest(raw []byte) [sha256.Size]byte {
 	return sha256.Sum256(raw)
 }
 
-// keep remembers a token that is valid.
-func (s *Seen) keep(raw []byte, sum *[sha256.Size]byte) {
-	if s == nil || len(raw) > maxSeen || s.sum == *sum && len(s.raw) > 0 {
+// again returns the grant of the token with this digest if it is the one before and
+// still at hand. Now and then it does not, so that the cache, which drops what nobody
+// asks it for, goes on hearing of the token.
+func (s *Seen) again(sum *[sha256.Size]byte) *Grant {
+	if s == nil || s.grant == nil || s.sum != *sum {
+		return nil
+	}
+	s.times++
+	if s.times%64 == 0 {
+		return nil
+	}
+	return s.grant
+}
+
+// keep remembers a token that is valid, and its grant.
+func (s *Seen) keep(raw []byte, sum *[sha256.Size]byte, g *Grant) {
+	if s == nil || len(raw) > maxSeen {
 		return
 	}
-	s.Forget()
-	s.raw, s.sum = append(s.raw[:0], raw...), *sum
+	if s.sum != *sum || len(s.raw) == 0 {
+		s.Forget()
+		s.raw, s.sum = append(s.raw[:0], raw...), *sum
+	}
+	s.grant = g
 }
 
 // Forget wipes what was remembered.
 func (s *Seen) Forget() {
 	clear(s.raw[:cap(s.raw)])
-	s.raw, s.sum = s.raw[:0], [sha256.Size]byte{}
+	s.raw, s.sum, s.grant = s.raw[:0], [sha256.Size]byte{}, nil
 }
 
 // same compares two texts in a time that depends on their lengths alone.

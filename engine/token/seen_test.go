@@ -59,6 +59,31 @@ func TestSeen(t *testing.T) {
 	if err := try(second, OpsForward); code(err) != RevokedToken {
 		t.Errorf("revoked: %v", err)
 	}
+	if err := try(good, OpsForward); err != nil { // verified anew, found the next time
+		t.Fatal(err)
+	}
+	if err := try(good, OpsForward); err != nil {
+		t.Fatal(err)
+	}
+	sum, asked := sha256.Sum256(good), 0
+	for range 256 {
+		if last.again(&sum) == nil {
+			asked++
+		}
+	}
+	if asked == 0 || asked > 8 {
+		t.Errorf("the cache is asked %d times in 256", asked)
+	}
+	g := last.grant
+	r.cache.Clear() // with it goes the grant
+	if g.retain() {
+		t.Fatal("the place keeps a grant alive")
+	}
+	for range 3 {
+		if err := try(good, OpsForward); err != nil {
+			t.Fatal(err)
+		}
+	}
 	last.Forget()
 	if bytes.Contains(last.raw[:cap(last.raw)], second[:16]) {
 		t.Error("not forgotten")

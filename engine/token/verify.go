@@ -383,7 +383,7 @@ func (v *Verifier) VerifyAgain(ctx context.Context, raw []byte, ops Ops, last *S
 	}
 	now := v.now()
 	sum := last.digest(raw)
-	g, err := v.lookup(&sum, now)
+	g, err := v.lookup(&sum, now, last.again(&sum))
 	if err != nil {
 		return nil, err
 	}
@@ -393,7 +393,7 @@ func (v *Verifier) VerifyAgain(ctx context.Context, raw []byte, ops Ops, last *S
 			g.Release()
 			return nil, v.count(refuse(ForbiddenOperation, wrongEndpoint))
 		}
-		last.keep(raw, &sum)
+		last.keep(raw, &sum, g)
 		return g, nil
 	}
 	epoch := v.epoch.Load()
@@ -451,18 +451,25 @@ func (v *Verifier) learn(raw []byte, h header) {
 	v.heads.CompareAndSwap(old, &list) // whoever loses learns it the next time
 }
 
-// lookup returns the grant of a verified token, or nil.
-func (v *Verifier) lookup(sum *[32]byte, now time.Time) (*Grant, error) {
+// lookup returns the grant of a verified token, or nil. g, if not nil, may be it.
+func (v *Verifier) lookup(sum *[32]byte, now time.Time, g *Grant) (*Grant, error) {
 	v.gate.RLock()
 	defer v.gate.RUnlock()
 	if v.closed {
 		return nil, ErrClosed
 	}
-	g, ok := v.cache.Get(cacheKey(sum))
-	if ok && g.sum == *sum && g.epoch == v.epoch.Load() && now.UnixNano() < g.deadline && v.isFresh(now) && g.retain() {
+	if g != nil && v.holds(g, sum, now) {
+		return g, nil
+	}
+	if g, ok := v.cache.Get(cacheKey(sum)); ok && v.holds(g, sum, now) {
 		return g, nil
 	}
 	return nil, nil
+}
+
+// holds retains g if it is the grant of this token and nothing has changed since.
+func (v *Verifier) holds(g *Grant, sum *[32]byte, now time.Time) bool {
+	return g.sum == *sum && g.epoch == v.epoch.Load() && now.UnixNano() < g.deadline && v.isFresh(now) && g.retain()
 }
 
 // verify is the long way.
