@@ -8,15 +8,17 @@
 // parallel and come out in order.
 //
 // A regular file is read with pread by all workers at once: where a chunk's rows
-// start follows from the parity of the quotes before it. Whichever worker is done
-// first writes what is ready, in order, while the others go on: systems let one
-// writer at a time into a file, so several would only wait for each other. A pipe
-// has one reader and one writer at a time.
+// start follows from the parity of the quotes before it. One worker at a time
+// writes, for systems let one writer at a time into a file, and in order: its own
+// chunk, from its CPU's cache, if its turn comes within some microseconds; else
+// whoever writes takes that one along, and the worker goes on. A pipe has one reader
+// and one writer at a time.
 //
 // The output appears under its name only when it is complete: it is written to
 // a temporary name in the same folder, synced and renamed. An error in the data
 // leaves nothing behind; an interrupted run leaves the temporary file and a
-// journal from which Job.Resume goes on.
+// journal from which Job.Resume goes on. The counters of policy document are never
+// on disk: a resumed run counts again what is written already.
 //
 // A value is the text between the outer quotes of its field, doubled quotes
 // halved; a CRLF inside quotes is a CRLF. A result is written quoted if its field
