@@ -303,16 +303,33 @@ func TestTLS(t *testing.T) {
 	if err := r.srv.Reload(); err == nil || serial() != 7 {
 		t.Errorf("a broken key: %v, certificate %d", err, serial())
 	}
-	// Without being told, by the time of the file.
-	ca.files(dir, "server", 9)
-	later := time.Now().Add(time.Minute)
-	if err := errors.Join(os.Chtimes(cert, later, later), os.Chtimes(key, later, later)); err != nil {
-		t.Fatal(err)
+	// Without being told, by the time of the file: first a half of a pair, which is
+	// said once, then the whole.
+	lookAgain := func(minutes int) {
+		t.Helper()
+		later := time.Now().Add(time.Duration(minutes) * time.Minute)
+		if err := errors.Join(os.Chtimes(cert, later, later), os.Chtimes(key, later, later)); err != nil {
+			t.Fatal(err)
+		}
+		conf.mu.Lock()
+		conf.checked = time.Time{}
+		conf.mu.Unlock()
+	}
+	const complaint = `"reload: failed, and the old one stays in use","what":"certificate"`
+	before := strings.Count(r.log.String(), complaint)
+	lookAgain(1)
+	if serial() != 7 {
+		t.Error("a broken key is taken")
 	}
 	conf.mu.Lock()
 	conf.checked = time.Time{}
 	conf.mu.Unlock()
-	if serial() != 9 {
+	if serial() != 7 || strings.Count(r.log.String(), complaint) != before+1 {
+		t.Errorf("a broken key is said %d times", strings.Count(r.log.String(), complaint)-before)
+	}
+	ca.files(dir, "server", 9)
+	lookAgain(2)
+	if serial() != 9 || !strings.Contains(r.log.String(), `"reload: done","what":"certificate"`) {
 		t.Error("a changed file is not noticed")
 	}
 	// Nobody is answered before a handshake, and nobody blocks the others.

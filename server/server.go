@@ -208,7 +208,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	s.lnMu.Unlock()
 	var use net.Listener = &capped{Listener: ln, s: s, secure: s.cfg.TLS != nil}
 	if s.cfg.TLS != nil {
-		use = s.cfg.TLS.listener(use)
+		use = s.cfg.TLS.listener(use, s.cfg.Log)
 	}
 	s.cfg.Log.Info("listening", "network", ln.Addr().Network(), "address", ln.Addr().String(), "tls", s.cfg.TLS != nil)
 	err := s.http.Serve(use)

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"sync"
@@ -20,7 +21,8 @@ type TLS struct {
 	pool               atomic.Pointer[x509.CertPool]
 
 	mu      sync.Mutex
-	stamp   [3]time.Time
+	stamp   [3]time.Time // of what is in use
+	failed  [3]time.Time // of what could not be used, and was said
 	checked time.Time
 }
 
@@ -43,9 +45,18 @@ func LoadTLS(cert, key, clientCA string) (*TLS, error) {
 func (t *TLS) Reload() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.stamp = t.times()
 	t.checked = time.Now()
-	return t.load()
+	return t.take(t.times())
+}
+
+// take loads the files, which changed at the given times.
+func (t *TLS) take(at [3]time.Time) error {
+	if err := t.load(); err != nil {
+		t.failed = at
+		return err
+	}
+	t.stamp, t.failed = at, [3]time.Time{}
+	return nil
 }
 
 func (t *TLS) load() error {
@@ -78,9 +89,10 @@ func (t *TLS) times() (at [3]time.Time) {
 	return at
 }
 
-// follow reads changed files. A pair of files that does not fit yet, because
-// only one was replaced so far, is tried again at the next look.
-func (t *TLS) follow() {
+// follow reads changed files and says so. A pair of files that does not fit yet,
+// because only one was replaced so far, is tried again at the next look, and is said
+// once.
+func (t *TLS) follow(log *slog.Logger) {
 	if !t.mu.TryLock() {
 		return
 	}
@@ -90,17 +102,24 @@ func (t *TLS) follow() {
 		return
 	}
 	t.checked = now
-	if at := t.times(); at != t.stamp && t.load() == nil {
-		t.stamp = at
+	at, said := t.times(), t.failed
+	if at == t.stamp {
+		return
+	}
+	switch err := t.take(at); {
+	case err == nil:
+		log.Info("reload: done", "what", "certificate")
+	case at != said:
+		log.Error("reload: failed, and the old one stays in use", "what", "certificate", "error", err.Error())
 	}
 }
 
-func (t *TLS) listener(ln net.Listener) net.Listener {
+func (t *TLS) listener(ln net.Listener, log *slog.Logger) net.Listener {
 	base := &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			t.follow()
+			t.follow(log)
 			return t.current.Load(), nil
 		},
 	}
@@ -108,7 +127,7 @@ func (t *TLS) listener(ln net.Listener) net.Listener {
 		base.ClientAuth = tls.RequireAndVerifyClientCert
 		with := base.Clone()
 		base.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			t.follow()
+			t.follow(log)
 			c := with.Clone()
 			c.ClientCAs = t.pool.Load()
 			return c, nil
