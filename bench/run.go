@@ -237,7 +237,6 @@ func (b *runBench) move(in, like, out string, workers int) func() error {
 		if err != nil {
 			return err
 		}
-		defer w.Close()
 		pieces := max((from.Size()+piece-1)/piece, 1)
 		size := (to.Size() + pieces - 1) / pieces
 		var ticket atomic.Int64
@@ -265,7 +264,7 @@ func (b *runBench) move(in, like, out string, workers int) func() error {
 		for range workers {
 			err = errors.Join(err, <-errs)
 		}
-		return err
+		return errors.Join(err, w.Close())
 	})
 }
 

@@ -61,7 +61,7 @@ func NewSelector(d Dialect, columns []int, fields int) (*Selector, error) {
 	if fields < -1 {
 		return nil, errors.New("csv: number of fields must be -1, 0 or more")
 	}
-	s := &Selector{d: d, fields: fields}
+	s := &Selector{d: d, fields: fields, guess: max(fields, 0)}
 	if columns == nil {
 		return s, nil
 	}
@@ -86,11 +86,6 @@ func NewSelector(d Dialect, columns []int, fields int) (*Selector, error) {
 // lines and offset relative to buf; the results are then those of the rows
 // before the one at fault, Lines excepted.
 func (s *Selector) Scan(buf []byte) error {
-	s.Spans, s.Doubled, s.RowEnds, s.Rows, s.Lines = s.Spans[:0], s.Doubled[:0], s.RowEnds[:0], 0, 0
-	s.Plain = false
-	if len(buf) > math.MaxUint32 {
-		return errTooLong
-	}
 	_, err := s.scan(buf, true)
 	return err
 }
@@ -101,19 +96,19 @@ func (s *Selector) Scan(buf []byte) error {
 // Scan. 0 without an error means that the first row is longer than buf; up to 63
 // bytes at the end may not be looked at.
 func (s *Selector) ScanPart(buf []byte) (n int, err error) {
-	s.Spans, s.Doubled, s.RowEnds, s.Rows, s.Lines = s.Spans[:0], s.Doubled[:0], s.RowEnds[:0], 0, 0
-	if len(buf) > math.MaxUint32 {
-		return 0, errTooLong
-	}
 	return s.scan(buf, false)
 }
 
 // scan scans buf; with final its end is the end of the input.
 func (s *Selector) scan(buf []byte, final bool) (int, error) {
+	s.Spans, s.Doubled, s.RowEnds, s.Rows, s.Lines, s.Plain = s.Spans[:0], s.Doubled[:0], s.RowEnds[:0], 0, 0, false
+	if len(buf) > math.MaxUint32 {
+		return 0, errTooLong
+	}
 	x := &s.index
 	x.reset(s.d)
 	s.open = openRow{}
-	s.Plain = final && len(buf) > 0
+	plain := len(buf) > 0
 	w := 0
 	for w < len(buf) {
 		rows := int(x.state.rows)
@@ -123,8 +118,11 @@ func (s *Selector) scan(buf []byte, final bool) (int, error) {
 			return 0, s.fault(buf)
 		}
 		rows = int(x.state.rows) - rows
-		if !s.takeEven(buf, w, n, rows) && !s.take(buf, w, n) {
-			return 0, s.fault(buf)
+		if !s.takePlain(buf, w, n, rows) {
+			plain = false
+			if !s.takeEven(buf, w, n, rows) && !s.take(buf, w, n) {
+				return 0, s.fault(buf)
+			}
 		}
 		if next == w {
 			break
@@ -139,7 +137,7 @@ func (s *Selector) scan(buf []byte, final bool) (int, error) {
 	if !x.over() {
 		return 0, s.fault(buf)
 	}
-	s.Lines = int(x.state.lines)
+	s.Lines, s.Plain = int(x.state.lines), plain
 	if len(buf) > 0 && buf[len(buf)-1] != '\n' {
 		s.Lines-- // the one that window put there
 	}
@@ -149,7 +147,6 @@ func (s *Selector) scan(buf []byte, final bool) (int, error) {
 // fault scans on from the open row byte by byte, up to the error that the index
 // or the rows' lengths have shown to be there.
 func (s *Selector) fault(buf []byte) error {
-	s.Plain = false
 	s.Spans, s.Doubled = s.Spans[:s.open.spans], s.Doubled[:s.open.doubled]
 	at := s.open.at
 	return s.scanSlow(buf, cursor{at, 1 + bytes.Count(buf[:at], lf)})
@@ -158,7 +155,6 @@ func (s *Selector) fault(buf []byte) error {
 // take takes the n entries of the window at w row by row. It returns false at a
 // row of a wrong length, which is then the open one.
 func (s *Selector) take(buf []byte, w, n int) bool {
-	s.Plain = false
 	ents := s.index.entries[1 : 1+n]
 	for len(ents) > 0 {
 		k := 0
@@ -265,7 +261,6 @@ func (s *Selector) takeEven(buf []byte, w, n, rows int) bool {
 		return s.takeSingles(buf, w, n, rows)
 	}
 	ents := s.index.entries[1 : 1+n]
-	s.Plain = false
 	head := fields - s.open.fields // entries of the open row
 	if head < 1 || head+(rows-1)*fields > n || head+rows*fields <= n {
 		return false
@@ -405,10 +400,6 @@ func (s *Selector) takeSingles(buf []byte, w, n, rows int) bool {
 	if rows != n {
 		return false
 	}
-	if s.takePlain(buf, w, n) {
-		return true
-	}
-	s.Plain = false
 	at := len(s.Spans)
 	s.Spans = slices.Grow(s.Spans, 2*n)
 	out := s.Spans[at : at+2*n]
@@ -442,12 +433,15 @@ func (s *Selector) takeSingles(buf []byte, w, n, rows int) bool {
 	return true
 }
 
-// takePlain is takeSingles for a window without quotes, CRs and empty lines. If it is
-// not such a one, it returns false and has changed nothing.
-func (s *Selector) takePlain(buf []byte, w, n int) bool {
+// takePlain is takeEven for rows of one field, in a window without quotes, CRs and
+// empty lines.
+func (s *Selector) takePlain(buf []byte, w, n, rows int) bool {
+	if s.guess != 1 || n == 0 || rows != n || s.index.state.quotes != 0 || s.columns == nil && s.fields < 0 {
+		return false
+	}
 	ents := s.index.entries[:1+n]
 	from, end := s.open.fieldAt, w+int(ents[n]&entryPos)
-	if s.index.state.quotes != 0 || s.columns == nil && s.fields < 0 || bytes.IndexByte(buf[from:end], '\r') >= 0 {
+	if bytes.IndexByte(buf[from:end], '\r') >= 0 {
 		return false
 	}
 	at := len(s.Spans)

@@ -171,7 +171,8 @@ func (c *call) ended(n int, err error) *problem {
 	return c.broken(n, err)
 }
 
-// broken says what is wrong with a body that did not just end.
+// broken says what is wrong with a body that did not just end: apart from ended, for
+// errors.As has its target allocated, wherever in a function it is called.
 func (c *call) broken(n int, err error) *problem {
 	var timeout net.Error
 	switch {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"runtime"
 	"runtime/debug"
@@ -287,14 +288,22 @@ func (s *Server) Reload() error {
 		hooks = append([]ReloadHook{{"certificate", s.cfg.TLS.Reload}}, hooks...)
 	}
 	for _, h := range hooks {
-		if err := h.Func(); err != nil {
-			s.cfg.Log.Error("reload: failed, and the old one stays in use", "what", h.Name, "error", err.Error())
+		err := h.Func()
+		logReload(s.cfg.Log, h.Name, err)
+		if err != nil {
 			errs = append(errs, fmt.Errorf("server: reload of %s: %w", h.Name, err))
-			continue
 		}
-		s.cfg.Log.Info("reload: done", "what", h.Name)
 	}
 	return errors.Join(errs...)
+}
+
+// logReload says how the reading of what came out.
+func logReload(log *slog.Logger, what string, err error) {
+	if err != nil {
+		log.Error("reload: failed, and the old one stays in use", "what", what, "error", err.Error())
+		return
+	}
+	log.Info("reload: done", "what", what)
 }
 
 func appendInt(b []byte, n int) []byte { return strconv.AppendInt(b, int64(n), 10) }

@@ -106,11 +106,8 @@ func (t *TLS) follow(log *slog.Logger) {
 	if at == t.stamp {
 		return
 	}
-	switch err := t.take(at); {
-	case err == nil:
-		log.Info("reload: done", "what", "certificate")
-	case at != said:
-		log.Error("reload: failed, and the old one stays in use", "what", "certificate", "error", err.Error())
+	if err := t.take(at); err == nil || at != said {
+		logReload(log, "certificate", err)
 	}
 }
 

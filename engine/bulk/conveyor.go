@@ -133,14 +133,13 @@ type conveyor struct {
 	placing *turn  // ordered workers only
 	at      mark   // everything before is written; for whoever writes
 
-	mu      sync.Mutex
-	idle    sync.Cond
-	err     error
-	halted  bool
-	spare   []*chunk       // last used first, while it is in the cache
-	ready   map[int]parcel // worked on, waiting for what comes before
-	writing bool           // a lane is writing what is ready
-	next    atomic.Int64   // behind the chunk that is being written; else -1
+	mu     sync.Mutex
+	idle   sync.Cond
+	err    error
+	halted bool
+	spare  []*chunk       // last used first, while it is in the cache
+	ready  map[int]parcel // worked on, waiting for what comes before
+	next   atomic.Int64   // chunk behind the one that a lane is writing; -1: none is
 }
 
 // parcel is a chunk with the place behind it.
@@ -319,14 +318,10 @@ func (v *conveyor) deliver(n int, p parcel) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.ready[n] = p
-	if v.writing {
+	if v.next.Load() >= 0 {
 		return nil
 	}
-	v.writing = true
-	defer func() {
-		v.writing = false
-		v.next.Store(-1)
-	}()
+	defer v.next.Store(-1)
 	for !v.halted {
 		p, ok := v.ready[v.at.Chunk]
 		if !ok {

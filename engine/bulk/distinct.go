@@ -12,33 +12,26 @@ import (
 // Fusy, Gandouet, Meunier 2007) with 16,384 registers: a standard error of 0.8 %.
 // One goroutine at a time; the lanes' own are merged at the end.
 type distinct struct {
-	whole kernel.Sketch // looks at all of a value
-	ends  kernel.Sketch // at the ends of a pseudonym
-	reg   [1 << registerBits]uint8
-	calls int // of add
-
+	sketch kernel.Sketch
 	hashes [kernel.SketchRoom]uint64
+	reg    [1 << registerBits]uint8
+	calls  int // of add
 }
 
 const registerBits = 14
 
 // newDistinct starts an estimate; those that are to be merged share seed.
 func newDistinct(seed maphash.Seed) *distinct {
-	s0, s1 := maphash.String(seed, "0"), maphash.String(seed, "1")
-	return &distinct{whole: kernel.NewSketch(s0, s1, false), ends: kernel.NewSketch(s0, s1, true)}
+	return &distinct{sketch: kernel.NewSketch(maphash.String(seed, "0"), maphash.String(seed, "1"))}
 }
 
 // add counts the values, empty ones left out, and returns how many are empty. Of
 // pseudonyms it need not look at every byte.
 func (d *distinct) add(src []byte, spans []uint32, pseudonyms bool) (empty int) {
-	sketch := &d.whole
-	if pseudonyms {
-		sketch = &d.ends
-	}
 	for len(spans) > 0 {
 		part := spans[:min(len(spans), 2*kernel.SketchBatch)]
 		spans = spans[len(part):]
-		kept, none := sketch.Hash(&d.hashes, src, part)
+		kept, none := d.sketch.Hash(&d.hashes, src, part, pseudonyms)
 		empty += none
 		// The low bits choose the register, leading zeros are counted from above.
 		for _, h := range d.hashes[:kept] {
@@ -55,8 +48,7 @@ func (d *distinct) add(src []byte, spans []uint32, pseudonyms bool) (empty int) 
 		for _, r := range &d.reg {
 			least = min(least, r)
 		}
-		d.whole.SetMost(math.MaxUint64 >> least)
-		d.ends.SetMost(math.MaxUint64 >> least)
+		d.sketch.SetMost(math.MaxUint64 >> least)
 	}
 	return empty
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -59,6 +60,48 @@ func (f faulty) Write(b []byte) (int, error) {
 	return f.outFile.Write(b)
 }
 
+// goOnUntilDone runs a job that resumes, stopped at most so many times, at one of its
+// first writes, by cancelling and by errors of the disk. It says how often it was
+// stopped and how often it resumed. No journal holds any of values.
+func goOnUntilDone(t *testing.T, job Job, round int, rng *rand.Rand, most, first int, values *regexp.Regexp) (sum Summary, stops, resumed int) {
+	t.Helper()
+	for {
+		ctx, cancel := context.WithCancel(t.Context())
+		var writes atomic.Int64
+		stop := int64(2 + rng.IntN(first))
+		cause := []error{nil, syscall.ENOSPC, syscall.EIO}[rng.IntN(3)]
+		job.wrapOut = func(f outFile) outFile {
+			return faulty{f, func(int) error {
+				if writes.Add(1) >= stop && stops < most {
+					if cause != nil {
+						return cause
+					}
+					cancel()
+				}
+				return nil
+			}}
+		}
+		sum, err := Run(ctx, job)
+		cancel()
+		if sum.Resumed {
+			resumed++
+		}
+		if err == nil {
+			return sum, stops, resumed
+		}
+		stops++
+		if want := cause; want == nil && !errors.Is(err, ErrInterrupted) || want != nil && !errors.Is(err, want) {
+			t.Fatalf("round %d: stopped by %v, want %v", round, err, want)
+		}
+		if _, err := os.Stat(job.Output); err == nil {
+			t.Fatalf("round %d: an incomplete output has its name", round)
+		}
+		if b, err := os.ReadFile(journalName(job.Output)); err == nil && values.Match(b) {
+			t.Fatalf("round %d: the journal holds values: %s", round, b)
+		}
+	}
+}
+
 // TestResume interrupts runs at random writes, by cancelling and by errors of the
 // disk, resumes them, several times over, and compares with a run in one go.
 func TestResume(t *testing.T) {
@@ -89,40 +132,7 @@ func TestResume(t *testing.T) {
 		}
 		job.Output, job.Rejects = filepath.Join(dir, "out.csv"+suffix), filepath.Join(dir, "rejects")
 		job.checkpoint, job.Resume = time.Nanosecond, true
-		stops, resumed := 0, 0
-		var sum Summary
-		for {
-			ctx, cancel := context.WithCancel(t.Context())
-			var writes atomic.Int64
-			stop := int64(2 + rng.IntN(15))
-			cause := []error{nil, syscall.ENOSPC, syscall.EIO}[rng.IntN(3)]
-			job.wrapOut = func(f outFile) outFile {
-				return faulty{f, func(int) error {
-					if writes.Add(1) >= stop && stops < 4 {
-						if cause != nil {
-							return cause
-						}
-						cancel()
-					}
-					return nil
-				}}
-			}
-			sum, err = Run(ctx, job)
-			cancel()
-			if sum.Resumed {
-				resumed++
-			}
-			if err == nil {
-				break
-			}
-			stops++
-			if want := cause; want == nil && !errors.Is(err, ErrInterrupted) || want != nil && !errors.Is(err, want) {
-				t.Fatalf("round %d: stopped by %v, want %v", i, err, want)
-			}
-			if _, err := os.Stat(job.Output); err == nil {
-				t.Fatalf("round %d: an incomplete output has its name", i)
-			}
-		}
+		sum, stops, resumed := goOnUntilDone(t, job, i, rng, 4, 15, regexp.MustCompile(`0{6}\d{7}`))
 		if stops == 0 || resumed == 0 {
 			t.Fatalf("round %d: stopped %d times, resumed %d times: nothing was tried", i, stops, resumed)
 		}

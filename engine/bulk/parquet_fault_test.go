@@ -2,14 +2,11 @@ package bulk
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
-	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -99,42 +96,7 @@ func TestParquetResume(t *testing.T) {
 			t.Fatal(err)
 		}
 		job.Output, job.checkpoint, job.Resume = out, time.Nanosecond, true
-		stops, resumed := 0, 0
-		var sum Summary
-		for {
-			ctx, cancel := context.WithCancel(t.Context())
-			writes, stop := 0, 2+rng.IntN(9)
-			cause := []error{nil, syscall.ENOSPC, syscall.EIO}[rng.IntN(3)]
-			job.wrapOut = func(f outFile) outFile {
-				return faulty{f, func(int) error {
-					if writes++; writes >= stop && stops < 5 {
-						if cause != nil {
-							return cause
-						}
-						cancel()
-					}
-					return nil
-				}}
-			}
-			sum, err = Run(ctx, job)
-			cancel()
-			if sum.Resumed {
-				resumed++
-			}
-			if err == nil {
-				break
-			}
-			stops++
-			if want := cause; want == nil && !errors.Is(err, ErrInterrupted) || want != nil && !errors.Is(err, want) {
-				t.Fatalf("round %d: stopped by %v, want %v", i, err, want)
-			}
-			if _, err := os.Stat(out); err == nil {
-				t.Fatalf("round %d: an incomplete output has its name", i)
-			}
-			if b, err := os.ReadFile(journalName(out)); err == nil && original.Match(b) {
-				t.Fatalf("round %d: the journal holds values: %s", i, b)
-			}
-		}
+		sum, stops, resumed := goOnUntilDone(t, job, i, rng, 5, 9, original)
 		if resumed == 0 {
 			t.Fatalf("round %d: stopped %d times, never resumed: nothing was tried", i, stops)
 		}

@@ -382,7 +382,6 @@ type shape struct {
 	worker  func(s splicer) (finder, error)
 	order   []int    // index of Job.Columns of each column found
 	names   []string // of each
-	one     bool
 }
 
 // one runs one input into one output.
@@ -486,10 +485,10 @@ func (r *run) shapeOf(name string, format Format, head []byte, all bool) (*shape
 		return nil, err
 	}
 	sh := &shape{cut: d, prefix: h.prefix, lines: h.lines, special: []byte{d.Comma, d.Quote},
-		order: h.order, names: h.names, data: len(h.columns) > 0, one: h.fields == 1}
+		order: h.order, names: h.names, data: len(h.columns) > 0}
 	fields := h.fields
 	if r.Ragged {
-		fields, sh.one = -1, false
+		fields = -1
 	}
 	sh.worker = func(s splicer) (finder, error) {
 		sel, err := csvfast.NewSelector(d, h.columns, fields)
@@ -504,7 +503,7 @@ func (r *run) shapeOf(name string, format Format, head []byte, all bool) (*shape
 
 // splicer makes the format-independent part of a worker.
 func (r *run) splicer(sh *shape, seen *distinct) splicer {
-	s := splicer{names: sh.names, onError: r.OnError, dry: r.DryRun, mapping: r.mapping != nil, one: sh.one, special: sh.special, seen: seen}
+	s := splicer{names: sh.names, onError: r.OnError, dry: r.DryRun, mapping: r.mapping != nil, special: sh.special, seen: seen}
 	index := map[int]int{} // group of the run → of this input
 	for _, c := range sh.order {
 		col := r.Columns[c]
@@ -588,6 +587,7 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 		if lead, err = pack.frame(prefix); err != nil {
 			return err
 		}
+		v.begin.Out = int64(len(lead))
 	}
 	if jot.resumes() {
 		r.sum.Resumed = true
@@ -599,11 +599,8 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 		if err := r.goOn(ctx, jot, t, v, src); err != nil {
 			return err
 		}
-		if v.past.Chunk > 0 {
-			v.begin.Out = int64(len(lead))
-			if r.rejects != nil {
-				v.begin.Reject = int64(sh.prefix)
-			}
+		if v.past.Chunk > 0 && r.rejects != nil {
+			v.begin.Reject = int64(sh.prefix)
 		}
 	} else {
 		if t.f != nil {
@@ -616,7 +613,6 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 				return t.writeError(err)
 			}
 		}
-		v.begin.Out = int64(len(lead))
 		if err := r.rejectsStart(v, head[:sh.prefix]); err != nil {
 			return err
 		}

@@ -124,7 +124,6 @@ type splicer struct {
 	owner  []int    // column → index of its group
 	names  []string // column → its name, for messages
 	null   map[string]struct{}
-	one    bool // rows of a single column and nothing else: see rows
 
 	special []byte // bytes that a row's value cannot hold unquoted, line ends aside
 
@@ -219,25 +218,10 @@ func (s *splicer) gather() {
 	}
 }
 
-// rows reports whether the chunk is nothing but unquoted values, each before an
-// LF: results that are written row by row are then the whole output.
+// rows reports whether results that are written row by row are the whole output.
 func (s *splicer) rows() bool {
-	if g := s.groups[0]; !s.one || !s.direct || g.plan == nil || g.batch.Doc != nil {
-		return false
-	}
-	if s.clear {
-		return true
-	}
-	pos, odd := uint32(0), uint32(0)
-	for i := 0; i+1 < len(s.spans); i += 2 {
-		odd |= s.spans[i] ^ pos
-		pos = s.spans[i] + s.spans[i+1] + 1
-	}
-	end := len(s.data)
-	if s.data[end-1] != '\n' { // the last row end is missing: no CR may stand there either
-		end++
-	}
-	return odd == 0 && int(pos) == end
+	g := s.groups[0]
+	return s.clear && s.direct && g.plan != nil && g.batch.Doc == nil
 }
 
 // splice transforms the gathered values and writes the chunk with the results

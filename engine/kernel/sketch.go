@@ -12,7 +12,6 @@ type Sketch struct {
 	// The kernels read these in this order.
 	seed0, seed1 uint64
 	most         uint64 // the largest hash that is kept
-	longest      uint64 // length up to which the first and the last eight bytes are looked at alone
 }
 
 // SketchRoom is how many hashes Hash needs room for: it takes at most SketchBatch
@@ -31,14 +30,9 @@ const (
 )
 
 // NewSketch returns a sketch that keeps every hash. Sketches with the same seeds hash
-// alike. With ends, only the length of a value and its first and last eight bytes
-// count: enough for pseudonyms, every character of which is as good as random.
-func NewSketch(seed0, seed1 uint64, ends bool) Sketch {
-	s := Sketch{seed0: seed0, seed1: seed1, most: math.MaxUint64, longest: 16}
-	if ends {
-		s.longest = math.MaxUint64
-	}
-	return s
+// alike.
+func NewSketch(seed0, seed1 uint64) Sketch {
+	return Sketch{seed0: seed0, seed1: seed1, most: math.MaxUint64}
 }
 
 // SetMost makes most the largest hash that is kept.
@@ -46,16 +40,22 @@ func (s *Sketch) SetMost(most uint64) { s.most = most }
 
 // Hash writes the hashes of the values that are kept to dst, in no order, and returns
 // how many those are and how many values are empty, which are not hashed. Spans are
-// off, len pairs, at most SketchBatch of them.
-func (s *Sketch) Hash(dst *[SketchRoom]uint64, src []byte, spans []uint32) (kept, empty int) {
-	done, kept, empty := s.hashLanes(dst, src, spans)
-	k, e := s.hashGeneric(dst[kept:], src, spans[2*done:])
+// off, len pairs, at most SketchBatch of them. With ends, only the length of a value
+// and its first and last eight bytes count: enough for pseudonyms, every character of
+// which is as good as random.
+func (s *Sketch) Hash(dst *[SketchRoom]uint64, src []byte, spans []uint32, ends bool) (kept, empty int) {
+	longest := uint64(16) // length up to which the first and the last eight bytes are all, or do
+	if ends {
+		longest = math.MaxUint64
+	}
+	done, kept, empty := s.hashLanes(dst, src, spans, longest)
+	k, e := s.hashGeneric(dst[kept:], src, spans[2*done:], longest)
 	return kept + k, empty + e
 }
 
 // hashGeneric is Hash in portable Go.
-func (s *Sketch) hashGeneric(dst []uint64, src []byte, spans []uint32) (kept, empty int) {
-	seed0, seed1, most, longest := s.seed0, s.seed1, s.most, s.longest
+func (s *Sketch) hashGeneric(dst []uint64, src []byte, spans []uint32, longest uint64) (kept, empty int) {
+	seed0, seed1, most := s.seed0, s.seed1, s.most
 	for i := 0; i+1 < len(spans); i += 2 {
 		n := uint64(spans[i+1])
 		if n == 0 {

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func sketchAVX512(s *uint64, dst *uint64, src *byte, spans *uint32, n int) (done int, kept int, empty int)
+// func sketchAVX512(s *uint64, dst *uint64, src *byte, spans *uint32, n int, longest uint64) (done int, kept int, empty int)
 // Requires: AVX, AVX512DQ, AVX512F, POPCNT
-TEXT ·sketchAVX512(SB), NOSPLIT, $0-64
+TEXT ·sketchAVX512(SB), NOSPLIT, $0-72
 	MOVQ         s+0(FP), AX
 	MOVQ         dst+8(FP), CX
 	MOVQ         src+16(FP), DX
@@ -15,7 +15,7 @@ TEXT ·sketchAVX512(SB), NOSPLIT, $0-64
 	VPBROADCASTQ (AX), Z0
 	VPBROADCASTQ 8(AX), Z1
 	VPBROADCASTQ 16(AX), Z2
-	VPBROADCASTQ 24(AX), Z3
+	VPBROADCASTQ longest+40(FP), Z3
 	MOVQ         $0x9e3779b97f4a7c15, AX
 	VPBROADCASTQ AX, Z4
 	MOVQ         $0xbf58476d1ce4e5b9, AX
@@ -85,7 +85,7 @@ loop:
 
 end:
 	VZEROUPPER
-	MOVQ AX, done+40(FP)
-	MOVQ DI, kept+48(FP)
-	MOVQ R8, empty+56(FP)
+	MOVQ AX, done+48(FP)
+	MOVQ DI, kept+56(FP)
+	MOVQ R8, empty+64(FP)
 	RET

@@ -23,11 +23,15 @@ func sketchCase(t testing.TB, r *rand.Rand, values, longest, room int) (src []by
 }
 
 // checkSketch compares the kernel in use with the portable one.
-func checkSketch(t *testing.T, s Sketch, src []byte, spans []uint32) {
+func checkSketch(t *testing.T, s Sketch, src []byte, spans []uint32, ends bool) {
 	t.Helper()
 	var got, want [SketchRoom]uint64
-	kept, empty := s.Hash(&got, src, spans)
-	k, e := s.hashGeneric(want[:], src, spans)
+	kept, empty := s.Hash(&got, src, spans, ends)
+	longest := uint64(16)
+	if ends {
+		longest = math.MaxUint64
+	}
+	k, e := s.hashGeneric(want[:], src, spans, longest)
 	if kept != k || empty != e {
 		t.Fatalf("kept %d and %d empty, want %d and %d", kept, empty, k, e)
 	}
@@ -44,10 +48,10 @@ func TestSketch(t *testing.T) {
 	eachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		for i := range 600 {
-			s := NewSketch(r.Uint64(), r.Uint64(), i&1 == 1)
+			s := NewSketch(r.Uint64(), r.Uint64())
 			s.SetMost(math.MaxUint64 >> []int{0, 0, 1, 4, 20, 63}[r.IntN(6)])
 			src, spans := sketchCase(t, r, r.IntN(SketchBatch+1), []int{0, 1, 7, 8, 16, 17, 40, 200}[i%8], []int{0, 7, 8, 64}[r.IntN(4)])
-			checkSketch(t, s, src, spans)
+			checkSketch(t, s, src, spans, i&1 == 1)
 		}
 	})
 }
@@ -57,7 +61,7 @@ func TestSketch(t *testing.T) {
 func TestSketchTellsApart(t *testing.T) {
 	eachKernel(t, func(t *testing.T) {
 		for _, ends := range []bool{false, true} {
-			s := NewSketch(1, 2, ends)
+			s := NewSketch(1, 2)
 			seen := map[uint64]string{}
 			one := func(v []byte) {
 				src := append(make([]byte, 0, 8*len(v)+64), v...)
@@ -66,7 +70,7 @@ func TestSketchTellsApart(t *testing.T) {
 					spans = append(spans, 0, uint32(len(v)))
 				}
 				var dst [SketchRoom]uint64
-				if kept, _ := s.Hash(&dst, src, spans); kept != 8 || dst[0] != dst[7] {
+				if kept, _ := s.Hash(&dst, src, spans, ends); kept != 8 || dst[0] != dst[7] {
 					t.Fatalf("%q: %d hashes %x", v, kept, dst[:8])
 				}
 				if was, ok := seen[dst[0]]; ok {
@@ -99,14 +103,14 @@ func TestSketchTellsApart(t *testing.T) {
 // TestSketchKeepsSmallHashes: as many hashes are kept as lie below the bound.
 func TestSketchKeepsSmallHashes(t *testing.T) {
 	eachKernel(t, func(t *testing.T) {
-		s := NewSketch(3, 4, false)
+		s := NewSketch(3, 4)
 		s.SetMost(math.MaxUint64 >> 3)
 		kept := 0
 		r := rand.New(rand.NewPCG(5, 6))
 		for range 100 {
 			src, spans := sketchCase(t, r, SketchBatch, 16, 64)
 			var dst [SketchRoom]uint64
-			n, _ := s.Hash(&dst, src, spans)
+			n, _ := s.Hash(&dst, src, spans, false)
 			for _, h := range dst[:n] {
 				if h > math.MaxUint64>>3 {
 					t.Fatalf("kept %x", h)
@@ -131,7 +135,7 @@ func FuzzSketch(f *testing.F) {
 			if err := SetKernel(name); err != nil {
 				t.Fatal(err)
 			}
-			checkSketch(t, NewSketch(seed, ^seed, ends), src, spans)
+			checkSketch(t, NewSketch(seed, ^seed), src, spans, ends)
 		}
 	})
 }

@@ -228,6 +228,12 @@ func (p *Plan) OutLen(n int) int {
 	return f.form.EncodedLen(f.prefix + padded)
 }
 
+// ReadsPseudonyms says whether the values given to the plan are pseudonyms whose
+// characters are as good as random: those of all forms but the format-preserving.
+func (p *Plan) ReadsPseudonyms() bool {
+	return p.op != Pseudonymise && !p.reverse.spec.Format.Preserving()
+}
+
 // NewDocument returns the counters of one document for policy document, nil for other
 // policies. A document is used in order, by one goroutine at a time.
 func (p *Plan) NewDocument() *Document {
@@ -327,10 +333,4 @@ func (r *backward) open(m []byte) (n int, ok bool) {
 		zeros |= b
 	}
 	return kernel.Open(m[r.prefix:], zeros, r.spec.Tag == 0)
-}
-
-// ReadsPseudonyms says whether the values given to the plan are pseudonyms whose
-// characters are as good as random: those of all forms but the format-preserving.
-func (p *Plan) ReadsPseudonyms() bool {
-	return p.op != Pseudonymise && !p.reverse.spec.Format.Preserving()
 }

@@ -49,13 +49,14 @@ const (
 
 func main() {
 	ConstraintExpr("!purego")
-	TEXT("sketchAVX512", NOSPLIT, "func(s, dst *uint64, src *byte, spans *uint32, n int) (done, kept, empty int)")
+	TEXT("sketchAVX512", NOSPLIT, "func(s, dst *uint64, src *byte, spans *uint32, n int, longest uint64) (done, kept, empty int)")
 	Pragma("noescape")
-	Doc("sketchAVX512 hashes up to n values, a multiple of 8, and stops before eight of which one is too long: done were hashed, kept are in dst, which has room for seven more, and empty were left out. Eight bytes behind the last value are readable.")
+	Doc("sketchAVX512 hashes up to n values, a multiple of 8, and stops before eight of which one is longer than longest: done were hashed, kept are in dst, which has room for seven more, and empty were left out. Eight bytes behind the last value are readable.")
 	s, dst := Load(Param("s"), GP64()), Load(Param("dst"), GP64())
 	src, spans := Load(Param("src"), GP64()), Load(Param("spans"), GP64())
 	n := Load(Param("n"), GP64())
-	seed0, seed1, most, longest := field(s, 0), field(s, 8), field(s, 16), field(s, 24)
+	seed0, seed1, most, longest := field(s, 0), field(s, 8), field(s, 16), ZMM()
+	VPBROADCASTQ(NewParamAddr("longest", 40), longest)
 	c0, c1, c2 := all(mul0), all(mul1), all(mul2)
 	low, eight, zero := all(1<<32-1), all(8), ZMM()
 	VPXORQ(zero, zero, zero)
