@@ -2,7 +2,6 @@ package bench
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -16,13 +15,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/valyala/fasthttp"
-	"golang.org/x/sys/unix"
 
 	"github.com/velonym/velonym/engine/audit"
 	"github.com/velonym/velonym/engine/keys"
@@ -307,159 +303,6 @@ func (c *conn) call(req []byte) error {
 	return err
 }
 
-// spinner is a connection that is never waited for: its client looks at it again
-// and again, so that the server need not wake anybody and is charged for its
-// own work alone.
-type spinner struct {
-	c     net.Conn
-	rc    syscall.RawConn
-	out   []byte // of the request, not sent yet
-	head  []byte // of the answer, until it is whole
-	left  int    // bytes of the answer's body to come; -1: in its head
-	calls int64
-}
-
-// step moves the connection on as far as it goes without waiting, and starts
-// the next call when one is answered, unless the time is over.
-func (s *spinner) step(req, buf []byte, over bool) (busy bool, err error) {
-	if len(s.out) > 0 {
-		e := s.rc.Write(func(fd uintptr) bool {
-			var n int
-			if n, err = unix.Write(int(fd), s.out); n > 0 {
-				s.out = s.out[n:]
-			}
-			return true
-		})
-		if err = waitless(err); err == nil {
-			err = e
-		}
-		if err != nil {
-			return false, err
-		}
-	}
-	n := 0
-	e := s.rc.Read(func(fd uintptr) bool {
-		n, err = unix.Read(int(fd), buf)
-		return true
-	})
-	if n == 0 && err == nil && e == nil {
-		return false, io.ErrUnexpectedEOF
-	}
-	if err = waitless(err); err == nil {
-		err = e
-	}
-	if err != nil || n <= 0 {
-		return true, err
-	}
-	in := buf[:n]
-	if s.left < 0 {
-		s.head = append(s.head, in...)
-		i := bytes.Index(s.head, []byte("\r\n\r\n"))
-		if i < 0 {
-			return true, nil
-		}
-		if s.left, err = lengthOf(s.head[:i+2]); err != nil {
-			return false, err
-		}
-		in = s.head[i+4:]
-	}
-	if s.left -= len(in); s.left > 0 {
-		return true, nil
-	}
-	s.calls++
-	s.head, s.left = s.head[:0], -1
-	if over {
-		return false, nil
-	}
-	s.out = req
-	return true, nil
-}
-
-// waitless takes the error of a call that would have had to wait for none.
-func waitless(err error) error {
-	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
-		return nil
-	}
-	return err
-}
-
-// lengthOf reads the status and the length of an answer's head.
-func lengthOf(head []byte) (int, error) {
-	if len(head) < 12 || string(head[9:12]) != "200" {
-		return 0, fmt.Errorf("answer %.40q", head)
-	}
-	const name = "\r\nContent-Length: "
-	i := bytes.Index(head, []byte(name))
-	if i < 0 {
-		return 0, errors.New("an answer without its length")
-	}
-	n := 0
-	for _, d := range head[i+len(name):] {
-		if d < '0' || d > '9' {
-			break
-		}
-		n = 10*n + int(d-'0')
-	}
-	return n, nil
-}
-
-// spinners opens the connections of a job.
-func spinners(j job) (all []*spinner, err error) {
-	for range j.Conns {
-		c, err := net.Dial("tcp", j.Addr)
-		if err != nil {
-			closeAll(all)
-			return nil, err
-		}
-		s := &spinner{c: c, left: -1}
-		all = append(all, s)
-		if s.rc, err = c.(syscall.Conn).SyscallConn(); err != nil {
-			closeAll(all)
-			return nil, err
-		}
-	}
-	return all, nil
-}
-
-func closeAll(all []*spinner) {
-	for _, s := range all {
-		s.c.Close()
-	}
-}
-
-// spin calls as fast as answers come, on all connections at once.
-func spin(j job, req []byte) (res result, err error) {
-	all, err := spinners(j)
-	if err != nil {
-		return res, err
-	}
-	defer closeAll(all)
-	for _, s := range all {
-		s.out = req
-	}
-	buf := make([]byte, 1<<20)
-	end := time.Now().Add(time.Duration(j.Millis) * time.Millisecond)
-	for busy := true; busy; {
-		busy = false
-		over := time.Now().After(end)
-		for _, s := range all {
-			if s.calls < 0 {
-				continue
-			}
-			b, err := s.step(req, buf, over)
-			if err != nil {
-				return res, err
-			}
-			if over && !b {
-				res.Calls += s.calls
-				s.calls = -1 // done
-			}
-			busy = busy || s.calls >= 0
-		}
-	}
-	return res, nil
-}
-
 // runJob is the client's work.
 func runJob(line string) any {
 	var j job
@@ -482,45 +325,4 @@ func runJob(line string) any {
 		res.Error = err.Error()
 	}
 	return res
-}
-
-// openLoop makes calls at a constant rate and measures each from the moment it
-// was due, whatever became of those before it. Like spin it never sleeps: a sleep
-// is a thousand times as long as the answer to a small call.
-func openLoop(j job, req []byte) (res result, err error) {
-	all, err := spinners(j)
-	if err != nil {
-		return res, err
-	}
-	defer closeAll(all)
-	buf := make([]byte, 1<<20)
-	hist := hdrhistogram.New(1, 60_000_000, 3) // in units of 100 ns
-	due := make([]time.Duration, len(all))     // of the call that a connection is busy with; 0: none
-	gap := time.Duration(float64(time.Second) / j.Rate)
-	begin, next, length := time.Now(), gap, time.Duration(j.Millis)*time.Millisecond
-	for busy := true; busy || next < length; {
-		busy = false
-		for i, s := range all {
-			if due[i] == 0 {
-				if next >= length || next > time.Since(begin) {
-					continue
-				}
-				due[i], s.out = next, req
-				next += gap
-			}
-			more, err := s.step(req, buf, true)
-			if err != nil {
-				return res, err
-			}
-			if !more {
-				_ = hist.RecordValue(max(1, int64((time.Since(begin)-due[i])/100)))
-				res.Calls++
-				due[i] = 0
-				continue
-			}
-			busy = true
-		}
-	}
-	res.P50, res.P99 = float64(hist.ValueAtQuantile(50))/10, float64(hist.ValueAtQuantile(99))/10
-	return res, nil
 }

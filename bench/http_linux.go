@@ -59,3 +59,38 @@ func resident() int64 {
 	}
 	return pages * int64(os.Getpagesize())
 }
+
+// readiness says which spinners have something to read or room to write.
+type readiness struct {
+	fd     int
+	all    map[int32]*spinner
+	events []unix.EpollEvent
+	list   []*spinner
+}
+
+func newReadiness() (*readiness, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	return &readiness{fd: fd, all: map[int32]*spinner{}}, err
+}
+
+func (r *readiness) add(s *spinner) error {
+	r.all[int32(s.fd)] = s
+	r.events = append(r.events, unix.EpollEvent{})
+	return unix.EpollCtl(r.fd, unix.EPOLL_CTL_ADD, s.fd,
+		&unix.EpollEvent{Fd: int32(s.fd), Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLET | unix.EPOLLRDHUP})
+}
+
+// ready does not wait.
+func (r *readiness) ready() ([]*spinner, error) {
+	n, err := unix.EpollWait(r.fd, r.events, 0)
+	if err != nil {
+		return nil, waitless(err)
+	}
+	r.list = r.list[:0]
+	for _, e := range r.events[:n] {
+		r.list = append(r.list, r.all[e.Fd])
+	}
+	return r.list, nil
+}
+
+func (r *readiness) close() { unix.Close(r.fd) }

@@ -325,6 +325,9 @@ func (c *call) work(grant *token.Grant) (p *problem, fault error) {
 	if c.expected {
 		p := c.mayCome()
 		c.goOn = p == nil
+		if conn, ok := c.ctx.Conn().(*conn); ok {
+			conn.interim = c.goOn
+		}
 		return p, nil
 	}
 	if p := c.readBody(enc); p != nil {
@@ -496,7 +499,7 @@ func (c *call) done(e *endpoint, grant *token.Grant, p *problem, fault error) {
 		r.SetBodyRaw(c.out)
 		s.paceAnswer(c.ctx, len(c.out))
 		if conn, ok := c.ctx.Conn().(*conn); ok {
-			conn.expect(len(c.out))
+			conn.answer(now, len(c.out))
 		}
 	}
 	c.settleBody()

@@ -81,9 +81,6 @@ func New(cfg Config) (*Server, error) {
 		MaxRequestBodySize: maxMaxBody + 1, // ours is checked in readBody
 		ReadBufferSize:     readBuffer,
 		WriteBufferSize:    writeBuffer,
-		ReadTimeout:        cfg.HeaderTimeout,
-		IdleTimeout:        cfg.IdleTimeout,
-		WriteTimeout:       cfg.StallTimeout,
 		// The cap on connections is ours; this one must never be met.
 		Concurrency:                  cfg.MaxConns + maxTurnedAway,
 		NoDefaultServerHeader:        true,
@@ -98,6 +95,10 @@ func New(cfg Config) (*Server, error) {
 				s.conns.Add(-1)
 			}
 		},
+	}
+	if cfg.TLS != nil {
+		// Through TLS a connection cannot see where in a request it is: see conn.
+		s.http.ReadTimeout, s.http.IdleTimeout, s.http.WriteTimeout = cfg.HeaderTimeout, cfg.IdleTimeout, cfg.StallTimeout
 	}
 	s.look(s.base)
 	s.bg.Add(1)

@@ -1,0 +1,236 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestPatience holds each phase of a connection against its own limit: the others
+// are so long that a connection judged by the wrong one is there for good.
+func TestPatience(t *testing.T) {
+	const short, long = 250 * time.Millisecond, time.Hour
+	limits := func(header, idle, stall time.Duration) func(*Config) {
+		return func(c *Config) { c.HeaderTimeout, c.IdleTimeout, c.StallTimeout = header, idle, stall }
+	}
+	t.Run("a connection without a request", func(t *testing.T) {
+		w := newRig(t, limits(short, long, long)).raw()
+		w.read().problem(t, 408, "REQUEST_TIMEOUT")
+		w.closed()
+	})
+	t.Run("a header that does not end", func(t *testing.T) {
+		w := newRig(t, limits(short, long, long)).raw()
+		w.write("POST " + forwardPath + " HTTP/1.1\r\nHost: x\r\n")
+		w.read().problem(t, 408, "REQUEST_TIMEOUT")
+		w.closed()
+	})
+	t.Run("a header that trickles, on a connection that was good before", func(t *testing.T) {
+		r := newRig(t, limits(short, long, long))
+		w := r.raw()
+		w.write(head(r.token("pseudonymise", nil), length(1)) + "a")
+		w.read().strings(t)
+		stop, done := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(done)
+			for _, b := range []byte(strings.Repeat("GET /x HTTP/1.1\r\nX-A: b", 1000)) {
+				select {
+				case <-stop:
+					return
+				case <-time.After(20 * time.Millisecond):
+					_, _ = w.conn.Write([]byte{b})
+				}
+			}
+		}()
+		w.read().problem(t, 408, "REQUEST_TIMEOUT")
+		close(stop)
+		<-done
+	})
+	t.Run("a small body that does not come", func(t *testing.T) {
+		r := newRig(t, limits(short, long, long))
+		w := r.raw()
+		w.write(head(r.token("pseudonymise", nil), length(3)) + "a")
+		w.read().problem(t, 408, "REQUEST_TIMEOUT")
+		w.closed()
+	})
+	t.Run("a body that was asked for and does not come", func(t *testing.T) {
+		r := newRig(t, limits(short, long, long))
+		w := r.raw()
+		w.write(head(r.token("pseudonymise", nil), length(3), "Expect: 100-continue"))
+		if line, err := w.br.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
+			t.Fatalf("%q, %v", line, err)
+		}
+		if line, err := w.br.ReadString('\n'); err != nil || line != "\r\n" {
+			t.Fatalf("%q, %v", line, err)
+		}
+		w.read().problem(t, 408, "REQUEST_TIMEOUT")
+		w.closed()
+	})
+	t.Run("a large body that stops", func(t *testing.T) {
+		r := newRig(t, limits(long, long, short))
+		w := r.raw()
+		w.write(head(r.token("pseudonymise", nil), length(1<<20)) + strings.Repeat("a,", 20<<10))
+		w.read().problem(t, 408, "REQUEST_TIMEOUT")
+		w.closed()
+	})
+	t.Run("no other request", func(t *testing.T) {
+		r := newRig(t, limits(long, short, long))
+		w := r.raw()
+		for range 3 {
+			w.write(head(r.token("pseudonymise", nil), length(1)) + "a")
+			w.read().strings(t)
+		}
+		w.closed()
+	})
+	t.Run("no other request after a large answer", func(t *testing.T) {
+		r := newRig(t, limits(long, short, long))
+		w := r.raw()
+		body := strings.Repeat("12345678,", 20<<10) + "1"
+		w.write(head(r.token("pseudonymise", nil), length(len(body))) + body)
+		w.read().strings(t)
+		w.closed()
+	})
+	t.Run("an answer that nobody takes", func(t *testing.T) {
+		r := newRig(t, limits(long, long, short))
+		w := r.raw()
+		body := strings.Repeat("12345678,", 1<<20)
+		go func() { _, _ = io.WriteString(w.conn, head(r.token("pseudonymise", nil), length(len(body)))+body) }()
+		r.settled()
+	})
+}
+
+// socketPair returns the two ends of a connection, ours as the server has it.
+func socketPair(t *testing.T, network, address string) (ours *conn, peer net.Conn) {
+	t.Helper()
+	ln, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if peer, err = net.Dial(network, ln.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { peer.Close() })
+	c, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	s := &Server{cfg: Config{HeaderTimeout: time.Minute, IdleTimeout: time.Minute, StallTimeout: time.Minute}, slack: time.Millisecond}
+	return &conn{Conn: c, s: s, sock: newSocket(c), wait: time.Now().Add(time.Minute)}, peer
+}
+
+// TestConn reads and writes through connections of both kinds what does not fit
+// into a call, and ends them in every way.
+func TestConn(t *testing.T) {
+	for _, k := range []struct{ network, address string }{{"tcp", "127.0.0.1:0"}, {"unix", filepath.Join(t.TempDir(), "s")}} {
+		t.Run(k.network, func(t *testing.T) {
+			text := make([]byte, 5<<20)
+			for i := range text {
+				text[i] = byte(i * 7 >> 3)
+			}
+			t.Run("write", func(t *testing.T) {
+				for _, n := range []int{1, writeBuffer, writeBuffer + 1, maxQuiet, maxQuiet + 1, 4 << 20} {
+					for _, held := range []int{0, 1, 200, writeBuffer} {
+						ours, peer := socketPair(t, k.network, k.address)
+						var got bytes.Buffer
+						var wg sync.WaitGroup
+						wg.Go(func() { _, _ = io.Copy(&got, peer) })
+						if held > 0 {
+							ours.answer(time.Now(), 4*writeBuffer)
+							if m, err := ours.Write(text[:held]); m != held || err != nil {
+								t.Fatalf("first part of %d: %d, %v", held, m, err)
+							}
+						}
+						if m, err := ours.Write(text[held:][:n]); m != n || err != nil {
+							t.Fatalf("%d after %d: %d, %v", n, held, m, err)
+						}
+						ours.Close()
+						wg.Wait()
+						if !bytes.Equal(got.Bytes(), text[:held+n]) {
+							t.Fatalf("%d after %d: %d bytes came, or others", n, held, got.Len())
+						}
+					}
+				}
+			})
+			t.Run("read", func(t *testing.T) {
+				for _, room := range []int{1, 1000, maxQuiet + 1} {
+					ours, peer := socketPair(t, k.network, k.address)
+					sent := text[:min(len(text), 2000*room)]
+					go func() {
+						_, _ = peer.Write(sent)
+						peer.Close()
+					}()
+					got, err := io.ReadAll(&sized{ours, room})
+					if err != nil || !bytes.Equal(got, sent) {
+						t.Fatalf("room for %d: %d bytes, %v", room, len(got), err)
+					}
+					if n, err := ours.Read(make([]byte, 10)); n != 0 || err != io.EOF {
+						t.Errorf("after the end: %d, %v", n, err)
+					}
+				}
+			})
+			t.Run("deadlines", func(t *testing.T) {
+				ours, _ := socketPair(t, k.network, k.address)
+				if err := ours.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := ours.Read(make([]byte, 10)); !isTimeout(err) || !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("read: %v", err)
+				}
+				if err := ours.SetWriteDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+					t.Fatal(err)
+				}
+				var err error
+				for i := 0; i < 1000 && err == nil; i++ { // until nothing more fits
+					_, err = ours.Write(text[:maxQuiet])
+				}
+				if !isTimeout(err) {
+					t.Errorf("write: %v", err)
+				}
+			})
+			t.Run("closed beside a read", func(t *testing.T) {
+				ours, _ := socketPair(t, k.network, k.address)
+				go func() {
+					time.Sleep(20 * time.Millisecond)
+					ours.Close()
+				}()
+				if _, err := ours.Read(make([]byte, 10)); !errors.Is(err, net.ErrClosed) {
+					t.Errorf("%v", err)
+				}
+			})
+			t.Run("the peer is gone", func(t *testing.T) {
+				ours, peer := socketPair(t, k.network, k.address)
+				if tcp, ok := peer.(*net.TCPConn); ok {
+					_ = tcp.SetLinger(0)
+				}
+				peer.Close()
+				var err error
+				for i := 0; i < 1000 && err == nil; i++ {
+					_, err = ours.Write(text[:100])
+				}
+				if err == nil || isTimeout(err) {
+					t.Errorf("%v", err)
+				}
+			})
+		})
+	}
+}
+
+// sized reads with buffers of a size of its own.
+type sized struct {
+	r    io.Reader
+	room int
+}
+
+func (s *sized) Read(b []byte) (int, error) {
+	own := make([]byte, s.room)
+	n, err := s.r.Read(own[:min(s.room, len(b))])
+	return copy(b, own[:n]), err
+}
