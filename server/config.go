@@ -30,7 +30,8 @@ type Keystore interface {
 
 // Audit takes the records; *audit.Log is one. Give it a delay (audit.Options)
 // so that forward calls do not each wait for a write; a record of a reversing
-// call has Sync set and is on disk before the answer is sent.
+// call has Sync set and is on disk before the answer is sent. Append keeps nothing
+// of the record: its Request is read from a buffer that is used again.
 type Audit interface {
 	Append(r audit.Record) error
 	Check() error // nil when records can be written; tries again after a failure

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/valyala/fasthttp"
 
@@ -516,7 +517,9 @@ func (c *call) done(e *endpoint, grant *token.Grant, p *problem, fault error) {
 
 // record is the audit record of the call.
 func (c *call) record(now time.Time, e *endpoint, grant *token.Grant, outcome code) audit.Record {
-	r := audit.Record{Time: now, Kind: "request", Request: string(c.id), Op: e.op, Outcome: outcome.String(),
+	// The record is written before the call's buffers are used again.
+	id := unsafe.String(unsafe.SliceData(c.id), len(c.id))
+	r := audit.Record{Time: now, Kind: "request", Request: id, Op: e.op, Outcome: outcome.String(),
 		Values: c.values, Empty: c.empty, Bad: int64(c.errCount)}
 	if grant != nil {
 		psn := &grant.Claims.PSN

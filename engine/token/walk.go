@@ -48,6 +48,9 @@ func (g *Grant) Watch(arena []byte, spans []uint32) bool {
 			return false
 		}
 		w.add(d)
+		if w.run <= int64(i) && n > front { // broken in this batch: the rest cannot fit
+			front = i + 1
+		}
 	}
 	if rest := n - front; rest > 0 {
 		d, ok := value(n - 1)
