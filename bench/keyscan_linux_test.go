@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"bytes"
+	"crypto/aes"
 	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding"
@@ -11,13 +12,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
-	"runtime/debug"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
+	"github.com/velonym/velonym/engine"
 	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/keys/sqlite"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -28,6 +30,15 @@ import (
 const (
 	scanEnv  = "VELONYM_TEST_KEYSCAN"
 	scanMask = 0xA7
+
+	scanKeystore = "keystore" // instead of a tier of kernels
+)
+
+// The secret in the clear, while the child's caller has it. They are no locals: a
+// stack that grows leaves its locals behind where it was.
+var (
+	scanSecret  [1][32]byte
+	scanSecrets [1]suite.Secret
 )
 
 // needle is eight bytes of something secret, masked.
@@ -37,10 +48,11 @@ type needle struct {
 }
 
 // TestNoKeyStays transforms and reverses under keys of all kinds in a child
-// process, releases them, and looks for the domain's PRK, the working keys, AES
-// round keys and HMAC midstates in all memory that the child can write: the
-// heap, stacks, data, and freed key memory. Before the release they must be
-// found: else the search is blind.
+// process, releases them, and looks for the generation's secret, the domain's
+// PRK, the working keys, AES round keys and HMAC midstates in all memory that
+// the child can write: the heap, stacks, data, and freed key memory. Before the
+// release they must be found: else the search is blind. One more child takes the
+// secret from a keystore, for a token, until the project is severed.
 func TestNoKeyStays(t *testing.T) {
 	if os.Getenv(scanEnv) != "" {
 		t.Skip("the child runs another test")
@@ -72,6 +84,15 @@ func TestNoKeyStays(t *testing.T) {
 		add("K_"+p, k)
 		switch p {
 		case "rev", "fpe":
+			block, err := aes.NewCipher(k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range byte(2) { // of HCTR2
+				h := [16]byte{i}
+				block.Encrypt(h[:], h[:])
+				add(fmt.Sprintf("K_%s hash key %d", p, i), h[:])
+			}
 			schedule := roundKeys(k)
 			for i := 2; i < len(schedule); i++ {
 				add(fmt.Sprintf("K_%s round key %d", p, i), schedule[i][:])
@@ -98,10 +119,12 @@ func TestNoKeyStays(t *testing.T) {
 			}
 		}
 	}
-	for _, tier := range kernel.Kernels() {
-		t.Run(tier, func(t *testing.T) {
+	for _, way := range append(kernel.Kernels(), scanKeystore) {
+		t.Run(way, func(t *testing.T) {
 			cmd := exec.Command(os.Args[0], "-test.run=^TestKeyScanChild$", "-test.v")
-			cmd.Env = append(os.Environ(), scanEnv+"="+tier+";"+strings.Join(list, ";"))
+			// What the runtime copies when it interrupts a goroutine or moves its
+			// stack is not ours to wipe.
+			cmd.Env = append(os.Environ(), "GODEBUG=asyncpreemptoff=1", "GOGC=off", scanEnv+"="+way+";"+strings.Join(list, ";"))
 			out, err := cmd.CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
@@ -167,11 +190,7 @@ func TestKeyScanChild(t *testing.T) {
 		return // it has work only as a child of TestNoKeyStays
 	}
 	fields := strings.Split(env, ";")
-	if err := kernel.SetKernel(fields[0]); err != nil {
-		t.Fatal(err)
-	}
 	var needles []needle
-	var secrets [1]suite.Secret
 	for i, f := range fields[1:] {
 		name, masked, _ := strings.Cut(f, "=")
 		b, err := hex.DecodeString(masked)
@@ -183,74 +202,140 @@ func TestKeyScanChild(t *testing.T) {
 		}
 		if i == 0 {
 			for j, x := range b {
-				secrets[0].S[j] = x ^ scanMask
+				scanSecret[0][j] = x ^ scanMask
 			}
 		}
 	}
-	secrets[0].Active = true
-	keys, err := suite.NewKeys("scan", "org", secrets[:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	kernel.Wipe(secrets[0].S[:])
-	work := func() {
-		digits, err := suite.ParseFormat("digits")
-		if err != nil {
+	var release func()
+	if fields[0] == scanKeystore {
+		release = scanGrant(t)
+	} else {
+		if err := kernel.SetKernel(fields[0]); err != nil {
 			t.Fatal(err)
 		}
-		for _, s := range []suite.Spec{
-			{Method: suite.Reversible, Policy: suite.Same, Format: suite.Pair62, Gen: -1},
-			{Method: suite.Reversible, Policy: suite.Different, Tag: 64, Format: suite.Pair62, Gen: -1},
-			{Method: suite.Reversible, Policy: suite.Same, Format: digits, Gen: -1},
-			{Method: suite.Irreversible, Policy: suite.Same, Format: suite.Pair62, Gen: -1},
-			{Method: suite.Irreversible, Policy: suite.PerDocument, Format: suite.Pair62, Gen: -1},
-		} {
-			p, err := suite.NewPlan(suite.Pseudonymise, s, keys)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, l := range []int{9, 9, 40, 200} {
-				b := &suite.Batch{Doc: p.NewDocument(), Post: "\n"}
-				for i := range 200 {
-					n := l
-					if l == 40 {
-						n = 6 + i%60
-					}
-					b.Spans = append(b.Spans, uint32(len(b.Src)), uint32(n))
-					for j := range n {
-						b.Src = append(b.Src, byte('0'+(i*j+j)%10))
-					}
-				}
-				p.Transform(b)
-				if s.Method == suite.Reversible {
-					back, err := suite.NewPlan(suite.Reverse, s, keys)
-					if err != nil {
-						t.Fatal(err)
-					}
-					c := &suite.Batch{Src: b.Dst, Spans: b.Out, Post: "\n"}
-					back.Transform(c)
-					back.Close()
-				}
-			}
-			p.Close()
-		}
+		release = scanKeys(t)
 	}
-	work()
 	if found := scan(t, needles); len(found) < 5 {
 		t.Fatalf("the search is blind: with keys in use it finds %v", found)
 	}
-	keys.Release()
+	release()
 	clobber(64)
-	runtime.GC()
-	runtime.GC()
-	debug.FreeOSMemory()
 	if found := scan(t, needles); len(found) > 0 {
 		for name, where := range found {
-			t.Errorf("%s stays in %s", name, where)
+			t.Errorf("%s stays in %.100s", name, where)
 		}
 		return
 	}
 	t.Logf("nothing stays of %d needles", len(needles))
+}
+
+// scanKeys puts keys of all kinds to work under scanSecret, which it wipes.
+func scanKeys(t *testing.T) (release func()) {
+	scanSecrets[0].Active = true
+	copy(scanSecrets[0].S[:], scanSecret[0][:])
+	kernel.Wipe(scanSecret[0][:])
+	keys, err := suite.NewKeys("scan", "org", scanSecrets[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	kernel.Wipe(scanSecrets[0].S[:])
+	digits, err := suite.ParseFormat("digits")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []suite.Spec{
+		{Method: suite.Reversible, Policy: suite.Same, Format: suite.Pair62, Gen: -1},
+		{Method: suite.Reversible, Policy: suite.Different, Tag: 64, Format: suite.Pair62, Gen: -1},
+		{Method: suite.Reversible, Policy: suite.Same, Format: digits, Gen: -1},
+		{Method: suite.Irreversible, Policy: suite.Same, Format: suite.Pair62, Gen: -1},
+		{Method: suite.Irreversible, Policy: suite.PerDocument, Format: suite.Pair62, Gen: -1},
+	} {
+		p, err := suite.NewPlan(suite.Pseudonymise, s, keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range []int{9, 9, 40, 200} {
+			b := &suite.Batch{Doc: p.NewDocument(), Post: "\n"}
+			for i := range 200 {
+				n := l
+				if l == 40 {
+					n = 6 + i%60
+				}
+				b.Spans = append(b.Spans, uint32(len(b.Src)), uint32(n))
+				for j := range n {
+					b.Src = append(b.Src, byte('0'+(i*j+j)%10))
+				}
+			}
+			p.Transform(b)
+			if s.Method == suite.Reversible {
+				back, err := suite.NewPlan(suite.Reverse, s, keys)
+				if err != nil {
+					t.Fatal(err)
+				}
+				c := &suite.Batch{Src: b.Dst, Spans: b.Out, Post: "\n"}
+				back.Transform(c)
+				back.Close()
+			}
+		}
+		p.Close()
+	}
+	return keys.Release
+}
+
+// scanGrant imports scanSecret, which it wipes, into a keystore, and uses it by a
+// token until the project is severed and the keystore closed.
+func scanGrant(t *testing.T) (release func()) {
+	ctx := t.Context()
+	dir := t.TempDir()
+	if err := engine.NewMasterKeyFile(dir + "/master.key"); err != nil {
+		t.Fatal(err)
+	}
+	store, err := sqlite.Create(dir + "/keystore.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine.Open(ctx, engine.Config{Store: store, MasterKey: dir + "/master.key"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := engine.Project{Name: "scan", Orgs: []string{"org"}, Method: "reversible", Policy: "same", Format: "pair62", Retention: time.Now().Add(time.Hour)}
+	if err := e.Keystore.CreateProject(ctx, p, scanSecret[:]); err != nil {
+		t.Fatal(err)
+	}
+	kernel.Wipe(scanSecret[0][:])
+	raw, _, err := e.CreateToken(ctx, engine.TokenRequest{Project: "scan", Org: "org", Op: "pseudonymise"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As the server does it, on a stack of its own, which is left as it is.
+	var g *engine.Grant
+	done := make(chan error)
+	go func() {
+		var err error
+		g, err = e.Verify(ctx, raw, engine.OpsForward)
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	g.Plan.Transform(&suite.Batch{Src: []byte("scan"), Spans: []uint32{0, 4}})
+	return func() {
+		if _, err := e.Keystore.Sever(ctx, "scan"); err != nil {
+			t.Error(err)
+		}
+		for range 500 { // it takes up to a second
+			more, err := e.Verify(ctx, raw, engine.OpsForward)
+			if err != nil {
+				break
+			}
+			more.Release()
+			time.Sleep(10 * time.Millisecond)
+		}
+		g.Release()
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // clobber overwrites the stack below, where calls that returned left locals.

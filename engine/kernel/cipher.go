@@ -50,7 +50,15 @@ type Cipher struct {
 
 // NewCipher expands key for messages under tweak, which may be of any length. The
 // caller wipes key. The error is that of a system without memory.
-func NewCipher(key *[32]byte, tweak []byte) (*Cipher, error) {
+func NewCipher(key *[32]byte, tweak []byte) (c *Cipher, err error) {
+	err = scrubbed(func() error {
+		c, err = newCipher(key, tweak)
+		return err
+	})
+	return c, err
+}
+
+func newCipher(key *[32]byte, tweak []byte) (*Cipher, error) {
 	s, err := keyNew[schedule]()
 	if err != nil {
 		return nil, err

@@ -95,20 +95,27 @@ func newFF1(key []byte, alphabet string, tweak []byte) (*FF1, error) {
 	for i := range len(alphabet) {
 		f.table[alphabet[i]], f.table[128+i] = byte(i), alphabet[i]
 	}
-	var err error
-	if f.block, err = newKeyCipher(key); err != nil {
+	if err := scrubbed(func() error { return f.expand(key) }); err != nil {
 		return nil, err
+	}
+	return f, nil
+}
+
+// expand makes what the key alone says.
+func (f *FF1) expand(key []byte) (err error) {
+	if f.block, err = newKeyCipher(key); err != nil {
+		return err
 	}
 	if f.k, err = keyNew[ff1Key](); err != nil {
 		f.block.release()
-		return nil, err
+		return err
 	}
 	f.k.lastKey = len(key)/4 + 6
 	expandAES(f.k.rounds[:16*(f.k.lastKey+1)], key)
 	for n := f.r.min; n <= ff1Chained; n++ {
 		f.makeChain(&f.k.chain[n], n)
 	}
-	return f, nil
+	return nil
 }
 
 // Release wipes the key. The FF1 must not be used again.

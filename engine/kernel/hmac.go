@@ -34,7 +34,7 @@ func newHMAC(key []byte) (*HMAC, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := k.expand(key); err != nil {
+	if err := scrubbed(func() error { return k.expand(key) }); err != nil {
 		keyDelete(k)
 		return nil, err
 	}

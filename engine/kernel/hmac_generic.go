@@ -111,6 +111,10 @@ func hmacGeneric(k *hmacKey, dst, base []byte, spans []uint32, counters []uint64
 // own, on a stack or heap that nobody wipes. Its error means that the system has
 // no memory left.
 func DeriveKey(out *[32]byte, key, msg []byte) error {
+	return scrubbed(func() error { return deriveKey(out, key, msg) })
+}
+
+func deriveKey(out *[32]byte, key, msg []byte) error {
 	if len(key) > 64 {
 		panic("kernel: key to derive from is longer than a block")
 	}

@@ -159,7 +159,10 @@ func (r *keyring) acquire(ctx context.Context, ks Keystore, d keys.Domain, epoch
 	secrets := make([]suite.Secret, len(gens))
 	for i := range gens {
 		active := string(gens[i].State) == "active"
-		secrets[i] = suite.Secret{Gen: gens[i].Gen, Active: active, S: gens[i].Secret}
+		// Member by member: a composite literal is made on the stack first,
+		// where a copy of the secret would stay.
+		secrets[i].Gen, secrets[i].Active = gens[i].Gen, active
+		copy(secrets[i].S[:], gens[i].Secret[:])
 		if g := gens[i].Gen; g >= 0 && g < len(k.living) {
 			k.living[g] = true
 			if active {
