@@ -26,7 +26,7 @@ type Options struct {
 	MaxSize int64
 
 	// Delay lets records without Sync wait in memory for so long, or until
-	// 64 KiB are waiting or a record with Sync comes; a crash of the process
+	// 16 KiB are waiting or a record with Sync comes; a crash of the process
 	// loses them. Append then returns before they are written, and a failure
 	// shows in [Log.Err], in later calls and as a gap record. 0 means no delay.
 	Delay time.Duration
@@ -35,8 +35,13 @@ type Options struct {
 	Now func() time.Time
 }
 
-// maxWaiting is how many bytes of delayed records start a write.
-const maxWaiting = 64 << 10
+// maxWaiting is how many bytes of delayed records start a write. The caller that
+// begins one computes the digests of all of them: more bytes would save little,
+// and show in the latencies.
+const maxWaiting = 16 << 10
+
+// maxSpare is how large a buffer may be that is kept for the next batch.
+const maxSpare = 256 << 10
 
 // Log appends records to a file. It is safe for concurrent use, and other
 // processes may append to the same file.
@@ -244,7 +249,7 @@ func (l *Log) lead(self *caller) error {
 	if err != nil || !l.bad {
 		l.err = err
 	}
-	if cap(bodies) <= 4*maxWaiting {
+	if cap(bodies) <= maxSpare {
 		l.spare, l.spareN = bodies, ends
 	}
 	l.mu.Unlock()
@@ -355,7 +360,7 @@ func (l *Log) write(bodies []byte, ends []int, lost int64) error {
 		b = h.appendLine(b, bodies[start:end], l.sha)
 		start = end
 	}
-	if cap(b) <= 8*maxWaiting {
+	if cap(b) <= 2*maxSpare {
 		l.line = b
 	}
 	if err := l.put(l.f, b, l.size); err != nil {
