@@ -24,7 +24,7 @@ func newBench(*globals) *cobra.Command {
 	pf := cmd.PersistentFlags()
 	pf.StringVar(&results, "results", "bench/results", "folder that keeps the figures for the report")
 	pf.IntVar(&o.Rounds, "rounds", 0, "rounds in which all contenders take turns (default 7)")
-	pf.Int64Var(&o.Size, "size", 0, "bytes of generated input (default: the benchmark's own)")
+	sizeVar(pf, &o.Size, "size", 0, "generated input (default: the benchmark's own)")
 	pf.BoolVar(&o.Quick, "quick", false, "small and short: does it work? Figures are printed, not kept")
 	measure := func(cmd *cobra.Command, run func(context.Context, bench.Options) (*bench.Section, error), keep bool) error {
 		o.Out = cmd.ErrOrStderr()

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -163,6 +164,48 @@ const maxLimit = 1 << 53
 // limitVar adds a flag for a limit of values; without it there is none.
 func limitVar(f *pflag.FlagSet, p *int64, name, usage string) {
 	f.Var(&number{p: p, min: 1, max: maxLimit, hint: "; without the flag there is no limit"}, name, usage)
+}
+
+// size is a flag for a number of bytes.
+type size struct{ p *int64 }
+
+// sizeUnits are written behind a number of bytes, the largest first.
+var sizeUnits = []struct {
+	name  string
+	bytes int64
+}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"", 1}}
+
+func (z *size) String() string {
+	for _, u := range sizeUnits {
+		if n := *z.p; n != 0 && n%u.bytes == 0 {
+			return strconv.FormatInt(n/u.bytes, 10) + u.name
+		}
+	}
+	return "0"
+}
+
+func (z *size) Type() string { return "BYTES" }
+
+func (z *size) Set(s string) error {
+	for _, u := range sizeUnits {
+		digits, ok := strings.CutSuffix(s, u.name)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(digits, 10, 64)
+		if err != nil || n < 0 || n > math.MaxInt64/u.bytes {
+			break
+		}
+		*z.p = n * u.bytes
+		return nil
+	}
+	return errors.New("write a number of bytes, as 1048576, 1024KiB, 256MiB or 2GiB")
+}
+
+// sizeVar adds a flag for a number of bytes; def is its value without the flag.
+func sizeVar(f *pflag.FlagSet, p *int64, name string, def int64, usage string) {
+	*p = def
+	f.Var(&size{p}, name, usage)
 }
 
 // tagFlag is the flag --tag.
