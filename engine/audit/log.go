@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sort"
 	"strconv"
 	"sync"
@@ -26,22 +27,29 @@ type Options struct {
 	MaxSize int64
 
 	// Delay lets records without Sync wait in memory for so long, or until
-	// 16 KiB are waiting or a record with Sync comes; a crash of the process
-	// loses them. Append then returns before they are written, and a failure
-	// shows in [Log.Err], in later calls and as a gap record. 0 means no delay.
+	// 64 KiB are waiting or a record with Sync comes; a crash of the process
+	// loses them. Append then returns before they are written, unless 256 KiB
+	// are waiting, and a failure shows in [Log.Err], in later calls and as a
+	// gap record. 0 means no delay.
 	Delay time.Duration
 
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 }
 
-// maxWaiting is how many bytes of delayed records start a write. The caller that
-// begins one computes the digests of all of them: more bytes would save little,
-// and show in the latencies.
-const maxWaiting = 16 << 10
+// Bytes of delayed records: so many start a write, which none of their callers
+// waits for, and so many make callers wait for it.
+const (
+	maxWaiting = 64 << 10
+	maxBehind  = 4 * maxWaiting
+)
 
 // maxSpare is how large a buffer may be that is kept for the next batch.
-const maxSpare = 256 << 10
+const maxSpare = maxBehind
+
+// lettingGo is after how many records of a batch whoever else is ready to run goes
+// first: the digests of a full batch take longer than most requests.
+const lettingGo = 16
 
 // Log appends records to a file. It is safe for concurrent use, and other
 // processes may append to the same file.
@@ -169,13 +177,17 @@ func (l *Log) Append(r Record) error {
 		l.mu.Unlock()
 		return ErrClosed
 	}
+	before := len(l.waiting)
 	l.waiting = r.appendBody(l.waiting, now, &l.clock)
 	l.ends = append(l.ends, len(l.waiting))
-	if l.opt.Delay > 0 && !r.Sync && len(l.waiting) < maxWaiting {
-		if l.timer == nil {
+	if l.opt.Delay > 0 && !r.Sync && len(l.waiting) < maxBehind {
+		switch {
+		case l.timer == nil:
 			l.timer = time.AfterFunc(l.opt.Delay, l.flushDelayed)
-		} else if len(l.ends) == 1 {
+		case before == 0:
 			l.timer.Reset(l.opt.Delay)
+		case before < maxWaiting && len(l.waiting) >= maxWaiting:
+			l.timer.Reset(0)
 		}
 		err := l.err
 		l.mu.Unlock()
@@ -356,7 +368,10 @@ func (l *Log) write(bodies []byte, ends []int, lost int64) error {
 		b = h.appendLine(b, l.note(kindGap, `,"lost":`+strconv.FormatInt(lost, 10)), l.sha)
 	}
 	start := 0
-	for _, end := range ends {
+	for i, end := range ends {
+		if i%lettingGo == lettingGo-1 {
+			runtime.Gosched()
+		}
 		b = h.appendLine(b, bodies[start:end], l.sha)
 		start = end
 	}

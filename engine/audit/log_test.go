@@ -614,22 +614,30 @@ func TestDelay(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, path, "a", "b", "c") // in their order
-	long := strings.Repeat("x", 1000)
-	for range 200 {
-		r := request("d", false)
-		r.JTI = long
+	r := request("d", false)
+	r.JTI = strings.Repeat("x", 1000)
+	for range 100 {
 		if err := l.Append(r); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := len(read(t, path)); n < 100<<10 {
-		t.Errorf("200 KiB of records wait in memory, %d on disk", n)
+	for len(read(t, path)) < 64<<10 { // nobody waits for it
+		time.Sleep(time.Millisecond)
+	}
+	for range 2000 {
+		if err := l.Append(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A batch on its way and what waits for the next.
+	if n := len(read(t, path)); n < (2000-2*256)<<10 {
+		t.Errorf("of 2,000 KiB of records %d bytes are on disk", n)
 	}
 	add(t, l, "e")
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got := ids(t, path); len(got) != 204 || got[203] != "e" {
+	if got := ids(t, path); len(got) != 2104 || got[2103] != "e" {
 		t.Errorf("%d records after Close", len(got))
 	}
 	if err := l.Append(request("f", false)); !errors.Is(err, ErrClosed) {
