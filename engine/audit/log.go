@@ -27,7 +27,7 @@ type Options struct {
 	MaxSize int64
 
 	// Delay lets records without Sync wait in memory for so long, or until
-	// 64 KiB are waiting or a record with Sync comes; a crash of the process
+	// 24 KiB are waiting or a record with Sync comes; a crash of the process
 	// loses them. Append then returns before they are written, unless 256 KiB
 	// are waiting, and a failure shows in [Log.Err], in later calls and as a
 	// gap record. 0 means no delay.
@@ -38,10 +38,13 @@ type Options struct {
 }
 
 // Bytes of delayed records: so many start a write, which none of their callers
-// waits for, and so many make callers wait for it.
+// waits for, and so many make callers wait for it. On one core a batch holds up the
+// requests that come meanwhile: one of 64 KiB for 200 µs, which doubles the 99th
+// percentile at half load; one of 24 KiB takes a third of that, for a hundredth more
+// work.
 const (
-	maxWaiting = 64 << 10
-	maxBehind  = 4 * maxWaiting
+	maxWaiting = 24 << 10
+	maxBehind  = 256 << 10
 )
 
 // maxSpare is how large a buffer may be that is kept for the next batch.
