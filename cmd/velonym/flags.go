@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/velonym/velonym/engine/suite"
@@ -228,4 +229,23 @@ func (t *tagFlag) Set(s string) error {
 	}
 	*t.p, _ = strconv.Atoi(s)
 	return nil
+}
+
+// didYouMean names the flags of a verb that an unknown one is like.
+func didYouMean(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) || unknown.GetSpecifiedShortnames() != "" {
+		return err
+	}
+	like := &cobra.Command{SuggestionsMinimumDistance: 2} // it knows likeness of commands only
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			like.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
+		}
+	})
+	names := like.SuggestionsFor(unknown.GetSpecifiedName())
+	if len(names) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w; did you mean --%s?", err, strings.Join(names, " or --"))
 }

@@ -91,6 +91,7 @@ Data goes to standard output, everything else to standard error. Exit status:
 			return nil
 		},
 	}
+	root.SetFlagErrorFunc(didYouMean)
 	pf := root.PersistentFlags()
 	placeVar(pf, &g.dir, "dir", "DIR", "folder of keystore and keys (env VELONYM_DIR; default $XDG_DATA_HOME/velonym or ~/.local/share/velonym)")
 	placeVar(pf, &g.keystore, "keystore", "PLACE", "keystore: an SQLite file or postgres://… (env VELONYM_KEYSTORE; default DIR/keystore.db)")
