@@ -239,9 +239,7 @@ func didYouMean(cmd *cobra.Command, err error) error {
 	}
 	like := &cobra.Command{SuggestionsMinimumDistance: 2} // it knows likeness of commands only
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if !f.Hidden {
-			like.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
-		}
+		like.AddCommand(&cobra.Command{Use: f.Name, Hidden: f.Hidden, Run: func(*cobra.Command, []string) {}})
 	})
 	names := like.SuggestionsFor(unknown.GetSpecifiedName())
 	if len(names) == 0 {
