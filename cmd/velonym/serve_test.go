@@ -2,13 +2,17 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -16,15 +20,21 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// client talks to the server at a socket of the script's folder.
+// client talks to the server at a socket of the script's folder, over a new
+// connection for each call.
 func client(ts *testscript.TestScript, sock string) *http.Client {
+	tr := transport(ts, sock)
+	tr.DisableKeepAlives = true
+	return &http.Client{Timeout: 10 * time.Second, Transport: tr}
+}
+
+func transport(ts *testscript.TestScript, sock string) *http.Transport {
 	path := ts.MkAbs(sock)
-	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
-		DisableKeepAlives: true,
+	return &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", path)
 		},
-	}}
+	}
 }
 
 // call makes one call and returns "STATUS BODY". A token file of "-" is none.
@@ -95,6 +105,67 @@ func cmdReady(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("the server did not get ready")
+}
+
+// cmdTermUnderLoad sends SIGTERM to the one background process, a server, while
+// clients with connections that stay call it, until nobody listens: term-under-load
+// SOCK TOKENFILE. Every request that was taken must be answered whole; how many
+// were is ANSWERED for the lines after it.
+func cmdTermUnderLoad(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 || len(ts.BackgroundCmds()) != 1 {
+		ts.Fatalf("usage: term-under-load SOCK TOKENFILE, with one process in the background")
+	}
+	const clients, before = 8, 200
+	auth := "Bearer " + strings.TrimSpace(ts.ReadFile(args[1]))
+	tr := transport(ts, args[0])
+	tr.MaxIdleConnsPerHost = clients
+	defer tr.CloseIdleConnections()
+	c := &http.Client{Timeout: 30 * time.Second, Transport: tr}
+	var answered atomic.Int64
+	errs := make(chan error)
+	for i := range clients {
+		go func() {
+			values := 1 + 100*i
+			body := strings.Repeat("1999010112345\n", values)
+			for {
+				req, err := http.NewRequest(http.MethodPost, "http://server/api/request-psn", strings.NewReader(body))
+				if err != nil {
+					errs <- err
+					return
+				}
+				req.Header.Set("Content-Type", "text/csv")
+				req.Header.Set("Authorization", auth)
+				resp, err := c.Do(req)
+				var op *net.OpError
+				if errors.As(err, &op) && op.Op == "dial" { // nobody listens: it was not taken
+					errs <- nil
+					return
+				}
+				if err != nil {
+					errs <- fmt.Errorf("lost: %w", err)
+					return
+				}
+				var v struct{ Data []string }
+				err = json.NewDecoder(resp.Body).Decode(&v)
+				if err = errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != http.StatusOK || len(v.Data) != values {
+					errs <- fmt.Errorf("%d of %d values, status %d, %v", len(v.Data), values, resp.StatusCode, err)
+					return
+				}
+				if answered.Add(1) == before {
+					if err := ts.BackgroundCmds()[0].Process.Signal(syscall.SIGTERM); err != nil {
+						errs <- err
+						return
+					}
+				}
+			}
+		}()
+	}
+	var all error
+	for range clients {
+		all = errors.Join(all, <-errs)
+	}
+	ts.Check(all)
+	ts.Setenv("ANSWERED", strconv.FormatInt(answered.Load(), 10))
 }
 
 // cmdJTI reads a token's jti and gives it to a token verb: jti TOKENFILE VERB.
