@@ -86,8 +86,12 @@ func onlySpace(buf []byte, i int) (int, string) {
 	return i, ""
 }
 
-// ScanTexts reads JSON texts, each a row, with white space between them or nothing:
-// each ends in buf. The rules of Scan hold for them.
+// betweenTexts are the bytes behind which a word, number or string may start.
+var betweenTexts = []byte(" \t\r\n}]")
+
+// ScanTexts reads JSON texts, each a row, with white space between them, or nothing
+// where one of them is an array or object. The last one ends in buf. The rules of
+// Scan hold for them.
 func (f *PathFinder) ScanTexts(buf []byte) error {
 	f.start(true)
 	i, reason := 0, ""
@@ -95,6 +99,10 @@ func (f *PathFinder) ScanTexts(buf []byte) error {
 		reason = reasonTooLong
 	}
 	for i = skipSpace(buf, i); i < len(buf) && reason == ""; {
+		if c := buf[i]; c != '{' && c != '[' && i > 0 && bytes.IndexByte(betweenTexts, buf[i-1]) < 0 {
+			reason = reasonTrailing
+			break
+		}
 		f.shapes.seen = f.shapes.seen[:0]
 		i, reason = f.row(buf, i)
 	}
