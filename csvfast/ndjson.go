@@ -51,6 +51,7 @@ type PathFinder struct {
 	name   []byte   // scratch: a member name with its escapes undone
 	shapes shapes   // of the lines up to here; they change nothing but the speed
 
+	byShape int      // rows that were read by a known shape
 	ends    []uint16 // the node at which each path ends
 	stamp   []int    // the last row that was counted in RowsWith, by path
 	repeats bool     // a path was met twice in the row that is being read
@@ -138,6 +139,10 @@ func (f *PathFinder) spreadPaths(at uint16) []uint8 {
 // one, or with Short all those that would have gone on there. The slice is the
 // finder's own.
 func (f *PathFinder) PathsAt(n NotString) []uint8 { return f.nodes[n.node].paths }
+
+// RowsByShape returns how many rows the finder has read by a known shape since it was
+// made: tests see by it that they have met that way.
+func (f *PathFinder) RowsByShape() int { return f.byShape }
 
 // splitPath cuts a path at its dots.
 func splitPath(path string) ([]string, error) {

@@ -109,7 +109,7 @@ func TestDocumentAgainstEncodingJSON(t *testing.T) {
 		byShape := 0
 		for round := range rounds {
 			if round%20 == 0 { // or a full tree would learn nothing more
-				byShape += f.shapes.rows
+				byShape += f.RowsByShape()
 				f, _ = NewPathFinder(paths)
 			}
 			d := randomDocument(r)

@@ -147,6 +147,7 @@ func (f *PathFinder) read(buf []byte, i int) int {
 			f.Lines += int(st.rows)
 		}
 		s.rows += int(st.rows)
+		f.byShape += int(st.rows)
 		i += int(st.done)
 		if st.rows == 0 {
 			if s.failed++; s.failed >= shapeTries {

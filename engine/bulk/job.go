@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"filippo.io/age"
@@ -155,6 +156,7 @@ type Job struct {
 	chunk      int                   // bytes read at a time; tests make it tiny
 	checkpoint time.Duration         // between journal entries
 	wrapOut    func(outFile) outFile // failing file layer of tests
+	byShape    *atomic.Int64         // if not nil: counts the rows of JSON that were read by a known shape
 }
 
 // Progress is how far a run is.

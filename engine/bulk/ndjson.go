@@ -3,6 +3,7 @@ package bulk
 import (
 	"bytes"
 	"context"
+	"sync/atomic"
 
 	"github.com/velonym/velonym/csvfast"
 	"github.com/velonym/velonym/engine/suite"
@@ -76,12 +77,15 @@ func (jsonText) records(dst []int, data []byte, numbers []int) []int {
 // ndjsonWorker finds the strings at the paths and replaces them.
 type ndjsonWorker struct {
 	splicer
-	doc    *jsonDocument // nil: lines
-	pass   bool          // what is no string passes
-	finder *csvfast.PathFinder
-	lines  []uint32
-	own    ndjsonOwn
-	met    pathSet // in this chunk and those that the worker had before
+	doc      *jsonDocument // nil: lines
+	pass     bool          // what is no string passes
+	finder   *csvfast.PathFinder
+	lines    []uint32
+	own      ndjsonOwn
+	byShape  *atomic.Int64 // if not nil: counts the rows that were read by a known shape
+	reported int64         // of them, in byShape
+
+	met pathSet // in this chunk and those that the worker had before
 }
 
 func (w *ndjsonWorker) work(ctx context.Context, c *chunk) {
@@ -98,6 +102,10 @@ func (w *ndjsonWorker) find(c *chunk) bool {
 		return false
 	}
 	c.tally.Rows, c.tally.Lines = int64(f.Rows), int64(f.Lines)
+	if w.byShape != nil {
+		w.byShape.Add(int64(f.RowsByShape()) - w.reported)
+		w.reported = int64(f.RowsByShape())
+	}
 	w.meet(c)
 	w.count(c)
 	w.spans, w.encoded, w.path, w.record = f.Spans, f.Escaped, f.Path, nil
@@ -256,7 +264,7 @@ func (r *run) ndjsonShape(name string, head []byte, all bool) (*shape, error) {
 			return nil, err
 		}
 		s.text = jsonText{}
-		return &ndjsonWorker{splicer: s, finder: f, doc: sh.doc, pass: r.AllowOther}, nil
+		return &ndjsonWorker{splicer: s, finder: f, doc: sh.doc, pass: r.AllowOther, byShape: r.byShape}, nil
 	}
 	return sh, nil
 }
