@@ -1,10 +1,10 @@
 // Package bulk replaces the values of chosen columns in files and streams: CSV,
-// TSV, NDJSON and Parquet, plain or compressed, of any size in bounded memory.
+// TSV, NDJSON, JSON and Parquet, plain or compressed, of any size in bounded memory.
 //
 // [Run] takes a [Job] and gives a [Summary]. A run cuts its input at row ends
 // into chunks, finds the chosen values of a chunk, hands them to the column's
 // plan in one call, and writes the chunk with the results in place; every other
-// byte of a CSV or NDJSON file is written as it was read. Chunks are worked on in
+// byte of a CSV or JSON file is written as it was read. Chunks are worked on in
 // parallel and come out in order.
 //
 // A regular file is read with pread by all workers at once: where a chunk's rows
@@ -12,7 +12,8 @@
 // writes, for systems let one writer at a time into a file, and in order: its own
 // chunk, from its CPU's cache, if its turn comes within some microseconds; else
 // whoever writes takes that one along, and the worker goes on. A pipe has one reader
-// and one writer at a time.
+// and one writer at a time, and so has a JSON document (an array, or values over
+// several lines), which can only be cut by whoever has read all that is before.
 //
 // The output appears under its name only when it is complete: it is written to
 // a temporary name in the same folder, synced and renamed. An error in the data
