@@ -221,7 +221,7 @@ func TestCSVAgainstModel(t *testing.T) {
 			values++
 			return one(p, v), true
 		})
-		job := Job{Columns: columns, Comma: tb.comma, Workers: 1 + rng.IntN(3), chunk: 1 + rng.IntN(1<<(1+rng.IntN(9)))}
+		job := Job{Columns: columns, Header: true, Comma: tb.comma, Workers: 1 + rng.IntN(3), chunk: 1 + rng.IntN(1<<(1+rng.IntN(9)))}
 		got, sum, err := runBytes(t, job, in, rng.IntN(2) == 0)
 		if err != nil {
 			t.Fatalf("round %d: %v\n%q", i, err, in)
@@ -306,8 +306,8 @@ func TestBadInput(t *testing.T) {
 		{name: "ragged row", in: "id,x\na,b\nc\n", want: ": line 3: another number of fields than the first row has; --ragged lets such rows pass: wrong number of fields"},
 		{name: "ragged row let pass", in: "id,x\na\nb,c,d\n", job: Job{Ragged: true}, out: "id,x\nA\nB,c,d\n"},
 		{name: "ragged row without the column", in: "y,id\na,b\nc\n", job: Job{Ragged: true}, want: ": line 3: too few fields to hold the column: row does not hold the chosen column"},
-		{name: "unknown column", in: "x,y\na,b\n", want: `: no column "id"; there are "x", "y"`},
-		{name: "column twice", in: "id,id\na,b\n", want: `: column "id" stands in the header twice; give its number`},
+		{name: "unknown column", in: "x,y\n1,b\n", want: `: no column "id"; there are "x", "y"`},
+		{name: "column twice", in: "id,id\na,b\n", want: `: columns 1 and 2 are both named "id"; write #1 or #2`},
 		{name: "empty file", in: "", want: ": is empty: there is no header to find the columns in"},
 		{name: "only empty lines", in: "\n\r\n", want: ": is empty: there is no header to find the columns in"},
 		{name: "header alone", in: "id,x\n", out: "id,x\n"},
@@ -510,7 +510,7 @@ func TestNoAllocations(t *testing.T) {
 		copy(ch.buf, rows)
 		w := f.(worker)
 		step := func() {
-			ch.tally = tally{}
+			ch.tally = tally{Columns: ch.tally.Columns[:0]}
 			w.work(context.Background(), ch)
 			if ch.err != nil || ch.tally.Values != 1000 {
 				t.Fatal(name, ch.err, ch.tally)

@@ -138,6 +138,7 @@ type splicer struct {
 	encoded []uint32 // indexes of values whose text is not the value
 	path    []uint8  // column of each value; nil: they take turns
 	forced  []int    // indexes of values that are none to transform: faults
+	passed  int      // values that are not replaced, with a length of 0 in spans: those of headers that came again
 	clear   bool     // the rows are known to be nothing but values, each before an LF
 	record  []uint32 // record of each value, where records differ in their number of values; nil: they do not
 
@@ -247,7 +248,9 @@ func (s *splicer) splice(ctx context.Context, c *chunk) {
 		empty += s.seen.add(g.batch.Src, g.batch.Spans, g.pseudonyms)
 	}
 	c.tally.Values += int64(n - empty - len(s.bad))
-	c.tally.Empty += int64(empty)
+	c.tally.Empty += int64(empty - s.passed)
+	s.countValues(c, n, empty)
+	s.passed = 0
 }
 
 // fast writes the output without looking at each result: they are the rows, or
@@ -464,6 +467,9 @@ func (s *splicer) slow(ctx context.Context, c *chunk) {
 			if p <= drop[0] { // the first value of the row
 				out = append(out, s.data[p:drop[0]]...)
 				c.rejects = append(c.rejects, s.data[drop[0]:drop[1]]...)
+				if s.data[drop[1]-1] != '\n' {
+					c.rejects = append(c.rejects, '\n') // those of the next input may follow
+				}
 				c.tally.Rejected++
 				p = drop[1]
 			}

@@ -1,0 +1,146 @@
+package bulk
+
+import "fmt"
+
+// columnTally is what a chunk, or an input so far, holds of a column.
+type columnTally struct {
+	Values int64 `json:",omitzero"` // replaced
+	Empty  int64 `json:",omitzero"` // empty values and placeholders
+	Errors int64 `json:",omitzero"` // not transformed
+}
+
+// ColumnCount is what was done to a column.
+type ColumnCount struct {
+	Column string `json:"column"` // as it was asked for: its name, path or number (#2)
+	Values int64  `json:"values"`
+	Empty  int64  `json:"empty"`
+	Errors int64  `json:"errors"`
+}
+
+// addColumns adds counts by column. It makes a new slice: marks that were taken
+// before keep theirs.
+func (t *tally) addColumns(u []columnTally) {
+	if len(u) == 0 {
+		return
+	}
+	sum := make([]columnTally, max(len(t.Columns), len(u)))
+	copy(sum, t.Columns)
+	for i, c := range u {
+		sum[i].Values += c.Values
+		sum[i].Empty += c.Empty
+		sum[i].Errors += c.Errors
+	}
+	t.Columns = sum
+}
+
+// column returns the chunk's counts of one of its columns, of which there are n.
+func (t *tally) column(i, n int) *columnTally {
+	for len(t.Columns) < n {
+		t.Columns = append(t.Columns, columnTally{})
+	}
+	return &t.Columns[i]
+}
+
+// countColumns adds the counts of an input, whose columns shape names, to those of
+// the run.
+func (r *run) countColumns(t tally, sh *shape) {
+	r.needColumns()
+	for i, c := range t.Columns {
+		r.sum.Columns[sh.order[i]].add(c)
+	}
+}
+
+// needColumns makes the counts by column of the summary.
+func (r *run) needColumns() {
+	for i := len(r.sum.Columns); i < len(r.Columns); i++ {
+		c := &r.Columns[i]
+		name := c.Name
+		if c.Number != 0 {
+			name = c.label()
+		}
+		r.sum.Columns = append(r.sum.Columns, ColumnCount{Column: name})
+	}
+}
+
+func (c *ColumnCount) add(t columnTally) {
+	c.Values += t.Values
+	c.Empty += t.Empty
+	c.Errors += t.Errors
+}
+
+// replacedNothing is an error where --on-error null has emptied every value of a
+// column: the project does not suit it, and the output would hold nothing of it.
+func (r *run) replacedNothing() error {
+	if r.OnError == Fail || r.DryRun {
+		return nil
+	}
+	for _, c := range r.sum.Columns {
+		if c.Values > 0 || c.Errors == 0 {
+			continue
+		}
+		if r.OnError == Keep {
+			r.warn("column %s: none of its values could be transformed: %d failed", quoteName(c.Column), c.Errors)
+			continue
+		}
+		return &refusal{fmt.Errorf("column %s: none of its values could be transformed, and --on-error null would leave it empty (%d values); --dry-run says why", quoteName(c.Column), c.Errors)}
+	}
+	return nil
+}
+
+// countValues counts the values of a chunk by column: n values in all, of which
+// empty are empty ones, and those in s.bad failed.
+func (s *splicer) countValues(c *chunk, n, empty int) {
+	cols := len(s.owner)
+	t := &c.tally
+	t.column(0, cols)
+	switch {
+	case cols == 1:
+		t.Columns[0].Values += int64(n)
+	case s.path != nil:
+		for _, p := range s.path {
+			t.Columns[p].Values++
+		}
+	default:
+		for i := range cols {
+			t.Columns[i].Values += int64(n / cols)
+		}
+	}
+	switch {
+	case empty == 0:
+	case cols == 1:
+		t.Columns[0].Values -= int64(empty)
+		t.Columns[0].Empty += int64(empty)
+	default:
+		s.countEmpty(t)
+	}
+	if s.passed > 0 { // they are no values
+		for i := range cols {
+			t.Columns[i].Empty -= int64(s.passed / cols)
+		}
+	}
+	for _, b := range s.bad {
+		t.Columns[b.column].Values--
+		t.Columns[b.column].Errors++
+	}
+}
+
+// countEmpty counts the empty values by column.
+func (s *splicer) countEmpty(t *tally) {
+	for _, g := range s.groups {
+		g.next = 0
+	}
+	forced := s.forced
+	for v := range len(s.spans) / 2 {
+		col := s.column(v)
+		g := s.groups[s.owner[col]]
+		none := g.batch.Spans[2*g.next+1] == 0
+		g.next++
+		if len(forced) > 0 && forced[0] == v {
+			none, forced = false, forced[1:]
+		}
+		if none {
+			t.Columns[col].Values--
+			t.Columns[col].Empty++
+		}
+	}
+}
