@@ -50,9 +50,9 @@ func (c *chunk) rows() []byte { return c.buf[c.start:c.end] }
 type tally struct {
 	Rows, Lines, Values, Empty, Errors, Rejected int64
 
-	Headers int64         `json:",omitzero"`  // CSV: headers that came again and passed
-	Columns []columnTally `json:",omitempty"` // of each column of the shape; never changed in place
-	Paths pathSet `json:"paths,omitzero"` // NDJSON: met in it
+	Headers int64         `json:",omitzero"`      // CSV: headers that came again and passed
+	Columns []columnTally `json:",omitempty"`     // of each column of the shape; never changed in place
+	Paths   pathSet       `json:"paths,omitzero"` // NDJSON: met in it
 }
 
 func (t *tally) add(u tally) {

@@ -313,7 +313,7 @@ func (j *Job) find(h *csvHead, name string, c Column, first []string) (at int, b
 	case n < 0 || n > h.fields:
 		return 0, false, fmt.Errorf("%s: no column %d; rows have %s", name, n, plural(h.fields, "field"))
 	}
-	if h.header != nil && !j.Header {
+	if h.header != nil && !j.Header && !j.named(h.header) {
 		var below []string
 		for _, row := range h.sample() {
 			if n <= len(row) {
@@ -349,12 +349,8 @@ func plural(n int, what string) string {
 // in it by name, or no field of it is a number and one of letters alone stands above
 // values with digits.
 func (j *Job) isHeader(first []string, sample [][]string) bool {
-	for _, f := range first {
-		for _, c := range j.Columns {
-			if c.Number == 0 && c.Name == f {
-				return true
-			}
-		}
+	if j.named(first) {
+		return true
 	}
 	for _, f := range first {
 		if digits(f)*2 >= len(f) && f != "" || digits(f) >= 4 || strings.ContainsRune(f, '@') {
@@ -376,6 +372,18 @@ func (j *Job) isHeader(first []string, sample [][]string) bool {
 		}
 		if seen > 0 && seen == with {
 			return true
+		}
+	}
+	return false
+}
+
+// named says whether a column is found in the header by its name.
+func (j *Job) named(header []string) bool {
+	for _, f := range header {
+		for _, c := range j.Columns {
+			if c.Number == 0 && c.Name == f {
+				return true
+			}
 		}
 	}
 	return false

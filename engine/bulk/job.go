@@ -133,9 +133,9 @@ type Job struct {
 	ShowColumns bool
 	// RepeatedHeader says what becomes of a CSV row that is the header again.
 	RepeatedHeader RepeatedHeader
-	Comma    byte        // CSV: field delimiter; 0: ',' (tab for TSV)
-	Ragged   bool        // CSV: rows of other lengths pass as long as they hold the columns
-	Columns  []Column
+	Comma          byte // CSV: field delimiter; 0: ',' (tab for TSV)
+	Ragged         bool // CSV: rows of other lengths pass as long as they hold the columns
+	Columns        []Column
 
 	// AllowMissing warns of a path that no line of an NDJSON input has, where it is
 	// an error otherwise: what it was meant for would be copied as it is. A share
@@ -194,18 +194,18 @@ type Summary struct {
 	Inputs   []string `json:"inputs"`
 	Outputs  []string `json:"outputs"`
 	Rows     int64    `json:"rows"`
-	Values   int64    `json:"values"`    // transformed; empty ones and placeholders are not counted, a value of a Parquet dictionary once
-	Empty    int64    `json:"empty"`     // empty values and placeholders, passed through
-	Distinct int64    `json:"distinct"`  // estimate of the different values, faulty ones included, ± 2 %; of a resumed run, since it was resumed
-	Errors   int64    `json:"errors"`    // values that could not be transformed (Null, Keep, DryRun)
-	Rejected int64    `json:"rejected"`  // rows kept out of the output
+	Values   int64    `json:"values"`   // transformed; empty ones and placeholders are not counted, a value of a Parquet dictionary once
+	Empty    int64    `json:"empty"`    // empty values and placeholders, passed through
+	Distinct int64    `json:"distinct"` // estimate of the different values, faulty ones included, ± 2 %; of a resumed run, since it was resumed
+	Errors   int64    `json:"errors"`   // values that could not be transformed (Null, Keep, DryRun)
+	Rejected int64    `json:"rejected"` // rows kept out of the output
 	// RepeatedHeaders are rows of CSV that were the header again and passed as they are.
-	RepeatedHeaders int64    `json:"repeated_headers"`
-	Resumed  bool     `json:"resumed"`   // the run went on from a journal; counts are those of the whole
-	BytesIn  int64    `json:"bytes_in"`  // read, compressed if compressed
-	BytesOut int64    `json:"bytes_out"` // of the outputs
-	Seconds  float64  `json:"seconds"`
-	Workers  int      `json:"workers"`
+	RepeatedHeaders int64   `json:"repeated_headers"`
+	Resumed         bool    `json:"resumed"`   // the run went on from a journal; counts are those of the whole
+	BytesIn         int64   `json:"bytes_in"`  // read, compressed if compressed
+	BytesOut        int64   `json:"bytes_out"` // of the outputs
+	Seconds         float64 `json:"seconds"`
+	Workers         int     `json:"workers"`
 
 	// Columns are the counts by column, in the order of Job.Columns.
 	Columns []ColumnCount `json:"columns,omitempty"`
