@@ -71,7 +71,7 @@ that no line of a file has is an error, unless --allow-missing is given. In
 is named by its number).
 
 Of a token's limits a run keeps to the values in its life and to those a second.
-The limit a request only cuts what is asked for at a time: a run is no request.`,
+The limit a request only cuts what is asked for at a time: a run is no request.` + normHelp,
 		Example: `  velonym run --token-file token --column national_id -o out.csv patients.csv
   velonym run --project demo --op reverse --column 2 < out.csv > back.csv
   velonym run --token-file t1 --column id --column doctor=t2 -o out.csv.zst in.csv.gz
@@ -251,7 +251,7 @@ func (f *runFlags) readLocal() error {
 		}
 	}
 	if f.norm != "" {
-		l.Norm = strings.Split(f.norm, ",")
+		l.Norm = splitNorm(f.norm)
 		if _, err := suite.ParseNorm(l.Norm); err != nil {
 			return flagError("norm", err)
 		}
