@@ -3,6 +3,7 @@ package suite
 import (
 	"encoding/binary"
 	"errors"
+	"sync"
 	"sync/atomic"
 
 	"github.com/velonym/velonym/engine/kernel"
@@ -18,6 +19,9 @@ type Plan struct {
 	keys    []*Keys
 	writer  atomic.Pointer[kernel.Writer] // the last one used
 	random  func([]byte)                  // fills with random bytes: policy different; replaced by tests
+
+	ownOnce sync.Once  // of own
+	own     *ownDomain // Recognise
 }
 
 // forward is what makes pseudonyms.
