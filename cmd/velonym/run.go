@@ -80,7 +80,7 @@ again within the data (--repeated-header), an output whose suffix states another
 format than is written.
 
 Of a token's limits a run keeps to the values in its life and to those a second.
-The limit a request only cuts what is asked for at a time: a run is no request.`,
+The limit a request only cuts what is asked for at a time: a run is no request.` + normHelp,
 		Example: `  velonym run --token-file token --column national_id -o out.csv patients.csv
   velonym run --project demo --op reverse --column 2 < out.csv > back.csv
   velonym run --token-file t1 --column id --column doctor=t2 -o out.csv.zst in.csv.gz
@@ -266,7 +266,7 @@ func (f *runFlags) readLocal() error {
 		}
 	}
 	if f.norm != "" {
-		l.Norm = strings.Split(f.norm, ",")
+		l.Norm = splitNorm(f.norm)
 		if _, err := suite.ParseNorm(l.Norm); err != nil {
 			return flagError("norm", err)
 		}

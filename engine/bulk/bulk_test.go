@@ -218,8 +218,11 @@ func TestCSVAgainstModel(t *testing.T) {
 			if p == nil || v == "" {
 				return v, false
 			}
-			values++
-			return one(p, v), true
+			res := one(p, v)
+			if res != "" { // a value of white space alone is a missing one where norm trims
+				values++
+			}
+			return res, true
 		})
 		job := Job{Columns: columns, Header: true, Comma: tb.comma, Workers: 1 + rng.IntN(3), chunk: 1 + rng.IntN(1<<(1+rng.IntN(9)))}
 		got, sum, err := runBytes(t, job, in, rng.IntN(2) == 0)
@@ -313,11 +316,11 @@ func TestBadInput(t *testing.T) {
 		{name: "header alone", in: "id,x\n", out: "id,x\n"},
 		{name: "header alone, no line end", in: "\xef\xbb\xbfid,x", out: "\xef\xbb\xbfid,x"},
 		{name: "NUL elsewhere", in: "id,x\na,\x00b\n", out: "id,x\nA,\x00b\n"},
-		{name: "NUL in the column", in: "id,x\na,b\n\x00,c\n", want: `: line 3, column "id": VALUE_NOT_TEXT: not UTF-8 text, or it holds control characters; a project with tag 64 or 128 takes any bytes`},
+		{name: "NUL in the column", in: "id,x\na,b\n\x00,c\n", want: `: line 3, column "id": VALUE_NOT_TEXT: not UTF-8 text, or it holds control characters; a file in another encoding is converted first: iconv -f ISO-8859-1 -t UTF-8`},
 		{name: "Latin-1 elsewhere", in: "id,x\na,\xe9\n", out: "id,x\nA,\xe9\n"},
-		{name: "Latin-1 in the column", in: "x,\"id\"\na,\"\xe9\"\n", want: `: line 2, column "id": VALUE_NOT_TEXT: not UTF-8 text, or it holds control characters; a project with tag 64 or 128 takes any bytes`},
-		{name: "line of a value behind line ends in quotes", in: "x,id\n\"a\n\n\",b\nc,\xff\n", want: `: line 5, column "id": VALUE_NOT_TEXT: not UTF-8 text, or it holds control characters; a project with tag 64 or 128 takes any bytes`},
-		{name: "a value before a bare quote", in: "id\n\xff\na\"\n", want: `: line 2, column "id": VALUE_NOT_TEXT: not UTF-8 text, or it holds control characters; a project with tag 64 or 128 takes any bytes`},
+		{name: "Latin-1 in the column", in: "x,\"id\"\na,\"\xe9\"\n", want: `: line 2, column "id": VALUE_NOT_TEXT: not UTF-8 text, or it holds control characters; a file in another encoding is converted first: iconv -f ISO-8859-1 -t UTF-8`},
+		{name: "line of a value behind line ends in quotes", in: "x,id\n\"a\n\n\",b\nc,\xff\n", want: `: line 5, column "id": VALUE_NOT_TEXT: not UTF-8 text, or it holds control characters; a file in another encoding is converted first: iconv -f ISO-8859-1 -t UTF-8`},
+		{name: "a value before a bare quote", in: "id\n\xff\na\"\n", want: `: line 2, column "id": VALUE_NOT_TEXT: not UTF-8 text, or it holds control characters; a file in another encoding is converted first: iconv -f ISO-8859-1 -t UTF-8`},
 		{name: "not a pseudonym", in: "id\nabc\n", job: Job{Columns: []Column{{Name: "id", Plan: rev}}}, want: `: line 2, column "id": NOT_A_PSEUDONYM: not a pseudonym of this project, or damaged`},
 		{name: "no header", in: "a,b\nc,d\n", job: Job{NoHeader: true, Columns: []Column{{Name: "2", Plan: p}}}, out: "a,B\nc,D\n"},
 		{name: "no header, by name", in: "a,b\n", job: Job{NoHeader: true}, want: `column "id": without a header columns go by number, from 1`},

@@ -293,15 +293,17 @@ func explain(c suite.Code) string {
 	case suite.NotAPseudonym:
 		return "not a pseudonym of this project, or damaged"
 	case suite.ValueNotText:
-		return "not UTF-8 text, or it holds control characters; a project with tag 64 or 128 takes any bytes"
+		return "not UTF-8 text, or it holds control characters; a file in another encoding is converted first: iconv -f ISO-8859-1 -t UTF-8"
 	case suite.ValueTooLong:
 		return "longer than a pseudonym of this format can hold"
 	case suite.ValueNotInAlphabet:
-		return "holds a character outside the format's alphabet"
+		return "holds a character outside the format's alphabet, or a digit of another script that norm step digits would drop"
 	case suite.ValueLength:
 		return "too short or too long for a format-preserving pseudonym"
 	case suite.NotAString:
 		return "not a string"
+	case suite.ValueEmpty:
+		return "the norm steps leave nothing of it"
 	}
 	return "cannot be transformed"
 }

@@ -66,6 +66,14 @@ func (g *group) resultLen(n uint32) uint32 {
 	return uint32(max(g.plan.OutLen(int(n)), 0))
 }
 
+// blank is how many values the plan leaves empty because they are White_Space alone.
+func (g *group) blank() int {
+	if g.plan == nil {
+		return 0
+	}
+	return g.plan.Blank(g.batch.Src, g.batch.Spans)
+}
+
 // leave asks whether the values of the group's batch may be transformed.
 func (g *group) leave(ctx context.Context) error {
 	if g.spend == nil {
@@ -77,7 +85,7 @@ func (g *group) leave(ctx context.Context) error {
 			n++
 		}
 	}
-	err := g.spend(ctx, n)
+	err := g.spend(ctx, n-g.blank())
 	if err == nil || errors.Is(err, ErrInterrupted) {
 		return err
 	}
@@ -245,7 +253,7 @@ func (s *splicer) splice(ctx context.Context, c *chunk) {
 	}
 	empty := -len(s.forced)
 	for _, g := range s.groups {
-		empty += s.seen.add(g.batch.Src, g.batch.Spans, g.pseudonyms)
+		empty += s.seen.add(g.batch.Src, g.batch.Spans, g.pseudonyms) + g.blank()
 	}
 	c.tally.Values += int64(n - empty - len(s.bad))
 	c.tally.Empty += int64(empty - s.passed)
