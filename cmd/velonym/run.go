@@ -56,7 +56,7 @@ func newRun(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run --token-file F | --project NAME   --column NAME … [-o OUT] [FILE …]",
 		Short: "Replace the named columns of files",
-		Long: `Replaces the values of the named columns of CSV, TSV, NDJSON and Parquet files,
+		Long: `Replaces the values of the named columns of CSV, TSV, NDJSON, JSON and Parquet files,
 plain, gzip or zstd, and passes every other byte through as it came. What is done
 with the values is in the token; with --project it is the project's own policy.
 Without a file, or with -, it reads standard input; without -o it writes standard
@@ -65,9 +65,13 @@ output.
 A file that is written gets its name only when it is complete. An error names
 file, line and column, never the value, and leaves nothing behind.
 
-A column of NDJSON is a path of member names joined by dots, and arrays are gone
-through: patient.id. A dot within a name is written \. and a backslash \\. A path
-that no line of a file has is an error, unless --allow-missing is given. In
+A column of NDJSON or JSON is a path of member names joined by dots, and arrays are
+gone through: patient.id. Upper and lower case differ. A dot within a name is written
+\. and a backslash \\. A path that no line of a file has is an error, unless
+--allow-missing is given; lines without it, and nulls, are counted. A number, true,
+false or an object at a path, and anything but an object on the way to it, is an
+error (or what --on-error says), unless --allow-other-shapes lets it pass, counted.
+A member that is given twice in an object is replaced twice. In
 --column NAME=TOKENFILE an = that belongs to the name is written \= (or the column
 is named by its number).
 
@@ -100,9 +104,10 @@ The limit a request only cuts what is asked for at a time: a run is no request.`
 	fl.IntVar(&f.inFlight, "concurrency", 0, "with --server: requests at a time (default 4)")
 	fl.BoolVar(&f.reverse, "reverse", false, "with --server and a token that is no JWT: ask it to reverse")
 	fl.StringArrayVar(&f.columns, "column", nil, "column to replace, by name, number from 1 (#2, or 2 if no column has that name), or path in NDJSON (repeatable); NAME=TOKENFILE gives it a token of its own, \\= is an = in the name, \\# a # at its start")
-	fl.BoolVar(&f.job.AllowMissing, "allow-missing", false, "NDJSON: only warn of a path that no line has")
+	fl.BoolVar(&f.job.AllowMissing, "allow-missing", false, "JSON: only warn of a path that no line has")
+	fl.BoolVar(&f.job.AllowOther, "allow-other-shapes", false, "JSON: let pass, and count, what is no string (numbers, objects) at a path or on the way to it")
 	fl.StringVarP(&f.job.Output, "output", "o", "-", "file to write, or an existing folder")
-	fl.StringVar(&f.format, "format", "auto", "csv, tsv, ndjson or parquet (auto: by the input's suffix)")
+	fl.StringVar(&f.format, "format", "auto", "csv, tsv, ndjson, json (an array, or values over several lines) or parquet (auto: by the input's suffix, JSON by its content too)")
 	fl.StringVar(&f.compress, "compress", "auto", "of the output: none, gzip or zstd (auto: by its suffix)")
 	fl.BoolVar(&f.job.NoHeader, "no-header", false, "the first row is data; name columns by number")
 	fl.BoolVar(&f.job.Header, "header", false, "the first row is the header, even where it looks like the rows below")
@@ -566,6 +571,11 @@ func (f *runFlags) report(w io.Writer, cmd *cobra.Command, record func(bulk.Summ
 	}
 	for _, e := range sum.Failures {
 		fmt.Fprintf(w, "%s: line %d, column %q: %s\n", e.File, e.Line, e.Column, e.Code)
+	}
+	for _, c := range sum.Columns {
+		if err == nil && !f.quiet && c.Missing+c.Null+c.Other > 0 {
+			fmt.Fprintf(w, "column %q: %d rows do not have it, %d null, %d of another shape left as they are\n", c.Name, c.Missing, c.Null, c.Other)
+		}
 	}
 	if err == nil && !f.quiet {
 		fmt.Fprintf(w, "%d rows, %d values replaced (about %d different), %d empty, %d not transformed%s, %.2f s, %.0f MB/s, kernel %s\n",

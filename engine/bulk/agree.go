@@ -68,10 +68,12 @@ func (r *run) sameName(in, out string) bool {
 }
 
 // fits says whether a file of a format may have a name that says another one: tabs
-// make TSV of CSV, and commas CSV of TSV.
+// make TSV of CSV, commas CSV of TSV, and lines of JSON may be named .json.
 func (r *run) fits(says, format Format) bool {
 	switch {
 	case says == format:
+		return true
+	case says == JSON && format == NDJSON:
 		return true
 	case says == TSV && format == CSV:
 		return r.Comma == '\t'

@@ -2,35 +2,44 @@ package bulk
 
 import "fmt"
 
-// columnTally is what a chunk, or an input so far, holds of a column.
-type columnTally struct {
-	Values int64 `json:",omitzero"` // replaced
-	Empty  int64 `json:",omitzero"` // empty values and placeholders
-	Errors int64 `json:",omitzero"` // not transformed
-}
-
-// ColumnCount is what was done to a column.
+// ColumnCount is what a run met of one column, for the summary.
 type ColumnCount struct {
-	Column string `json:"column"` // as it was asked for: its name, path or number (#2)
-	Values int64  `json:"values"`
-	Empty  int64  `json:"empty"`
-	Errors int64  `json:"errors"`
+	Name string `json:"name"` // as it was asked for: its name, path or number (#2)
+	// JSON: rows that have no value at the path; nulls there, or on the way to it;
+	// and values that passed as they were, for Job.AllowOther.
+	Missing int64 `json:"missing,omitempty"`
+	Null    int64 `json:"null,omitempty"`
+	Other   int64 `json:"other_shapes,omitempty"`
+
+	Values int64 `json:"values"` // replaced
+	Empty  int64 `json:"empty"`  // empty values and placeholders, passed through; nulls too
+	Errors int64 `json:"errors"` // not transformed
 }
 
-// addColumns adds counts by column. It makes a new slice: marks that were taken
-// before keep theirs.
-func (t *tally) addColumns(u []columnTally) {
-	if len(u) == 0 {
-		return
-	}
-	sum := make([]columnTally, max(len(t.Columns), len(u)))
-	copy(sum, t.Columns)
+// columnTally is ColumnCount for a chunk, or a run so far; Empty is without nulls.
+type columnTally struct {
+	Missing int64 `json:"missing,omitempty"`
+	Null    int64 `json:"null,omitempty"`
+	Other   int64 `json:"other,omitempty"`
+	Values  int64 `json:"values,omitempty"`
+	Empty   int64 `json:"empty,omitempty"`
+	Errors  int64 `json:"errors,omitempty"`
+}
+
+// addColumns returns the sums of t and u in a slice of their own: marks hold the
+// old one.
+func addColumns(t, u []columnTally) []columnTally {
+	sum := make([]columnTally, max(len(t), len(u)))
+	copy(sum, t)
 	for i, c := range u {
+		sum[i].Missing += c.Missing
+		sum[i].Null += c.Null
+		sum[i].Other += c.Other
 		sum[i].Values += c.Values
 		sum[i].Empty += c.Empty
 		sum[i].Errors += c.Errors
 	}
-	t.Columns = sum
+	return sum
 }
 
 // column returns the chunk's counts of one of its columns, of which there are n.
@@ -58,13 +67,16 @@ func (r *run) needColumns() {
 		if c.Number != 0 {
 			name = c.label()
 		}
-		r.sum.Columns = append(r.sum.Columns, ColumnCount{Column: name})
+		r.sum.Columns = append(r.sum.Columns, ColumnCount{Name: name})
 	}
 }
 
 func (c *ColumnCount) add(t columnTally) {
+	c.Missing += t.Missing
+	c.Null += t.Null
+	c.Other += t.Other
 	c.Values += t.Values
-	c.Empty += t.Empty
+	c.Empty += t.Empty + t.Null
 	c.Errors += t.Errors
 }
 
@@ -79,10 +91,10 @@ func (r *run) replacedNothing() error {
 			continue
 		}
 		if r.OnError == Keep {
-			r.warn("column %s: none of its values could be transformed: %d failed", quoteName(c.Column), c.Errors)
+			r.warn("column %s: none of its values could be transformed: %d failed", quoteName(c.Name), c.Errors)
 			continue
 		}
-		return &refusal{fmt.Errorf("column %s: none of its values could be transformed, and --on-error null would leave it empty (%d values); --dry-run says why", quoteName(c.Column), c.Errors)}
+		return &refusal{fmt.Errorf("column %s: none of its values could be transformed, and --on-error null would leave it empty (%d values); --dry-run says why", quoteName(c.Name), c.Errors)}
 	}
 	return nil
 }

@@ -69,6 +69,8 @@ func byName(name string) Format {
 		return TSV
 	case ".ndjson", ".jsonl":
 		return NDJSON
+	case ".json":
+		return JSON
 	case ".parquet", ".pq":
 		return Parquet
 	}

@@ -16,25 +16,28 @@ import (
 type Format string
 
 // The formats. Auto goes by the name of the input, any compression suffix
-// aside: .csv, .tsv and .tab, .ndjson and .jsonl, .parquet and .pq; CSV for
-// other names and for standard input.
+// aside: .csv, .tsv and .tab, .ndjson and .jsonl, .json, .parquet and .pq. What
+// other names and standard input hold is JSON if it starts so, else CSV. Whether
+// JSON is lines or a document is found in the input itself, unless Format says it.
 const (
 	Auto    Format = ""
 	CSV     Format = "csv"
-	TSV     Format = "tsv" // CSV with tabs, quoted as CSV is
-	NDJSON  Format = "ndjson"
+	TSV     Format = "tsv"    // CSV with tabs, quoted as CSV is
+	NDJSON  Format = "ndjson" // JSON texts, one a line
+	JSON    Format = "json"   // a document: an array whose items are the rows, or JSON texts with white space between them
 	Parquet Format = "parquet"
 )
 
-// ParseFormat reads "csv", "tsv", "ndjson" or "parquet"; "" and "auto" are Auto.
+// ParseFormat reads "csv", "tsv", "ndjson", "json" or "parquet"; "" and "auto" are
+// Auto.
 func ParseFormat(s string) (Format, error) {
 	switch f := Format(s); f {
-	case Auto, CSV, TSV, NDJSON, Parquet:
+	case Auto, CSV, TSV, NDJSON, JSON, Parquet:
 		return f, nil
 	case "auto":
 		return Auto, nil
 	}
-	return "", fmt.Errorf("bulk: unknown format %q: use one of csv, tsv, ndjson, parquet", s)
+	return "", fmt.Errorf("bulk: unknown format %q: use one of csv, tsv, ndjson, json, parquet", s)
 }
 
 // OnError says what becomes of a value that cannot be transformed.
@@ -143,6 +146,12 @@ type Job struct {
 	// that must fail on it keeps the first MiB back until every path was met.
 	AllowMissing bool
 
+	// AllowOther lets pass, and counts in Summary.Columns, what stands in JSON at a
+	// path and is no string (a number, true or false, an object), or on the way to it
+	// where only an object leads on. Else these are values that cannot be
+	// transformed, and OnError says what becomes of them.
+	AllowOther bool
+
 	OnError OnError
 	Rejects string   // with Keep: path for the rows kept out; required but for a dry run
 	Null    []string // values that stand for none and pass through
@@ -231,11 +240,13 @@ type Error struct {
 	Line   int64      // from 1; 0 where lines mean nothing
 	Row    int64      // Parquet: from 1; else 0
 	Byte   int        // of the line, from 1, where its syntax is at fault; else 0
+	Offset int64      // JSON documents: byte of the (unpacked) input, from 1; else 0
 	Column string     // name or number of the column; "" if the fault is the row's
 	Code   suite.Code // 0 unless a value could not be transformed
-	Err    error
+	Err    error      // with a Code: more exactly why, or nil
 
 	open bool // a quote that never closes
+	at   int  // offset of the value in its chunk
 }
 
 // Error reads `register.csv: line 12, column "id": VALUE_NOT_TEXT: …`.
@@ -250,11 +261,19 @@ func (e *Error) Error() string {
 		s += fmt.Sprintf("%srow %d", sep, e.Row)
 		sep = ", "
 	}
-	if e.Byte > 0 {
+	switch {
+	case e.Offset > 0:
+		s += fmt.Sprintf(" (byte %d of the input)", e.Offset)
+	case e.Byte > 0 && e.Column != "":
+		s += fmt.Sprintf("%sbyte %d", sep, e.Byte)
+	case e.Byte > 0:
 		s += fmt.Sprintf("%scolumn %d", sep, e.Byte)
 	}
 	if e.Column != "" {
 		s += sep + "column " + quoteName(e.Column)
+	}
+	if e.Code != 0 && e.Err != nil {
+		return s + ": " + e.Code.String() + ": " + e.Err.Error()
 	}
 	if e.Code != 0 {
 		return s + ": " + e.Code.String() + ": " + explain(e.Code)

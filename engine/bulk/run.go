@@ -387,6 +387,9 @@ type shape struct {
 	worker  func(s splicer) (finder, error)
 	order   []int    // index of Job.Columns of each column found
 	names   []string // of each
+	paths   bool     // they are paths of JSON
+	format  Format   // if another one than was asked for
+	doc     *jsonDocument
 }
 
 // one runs one input into one output.
@@ -423,14 +426,20 @@ func (r *run) one(ctx context.Context, in, out string) error {
 			format = Parquet
 		}
 	}
-	if err := r.agree(src.name, in, out, format); err != nil {
-		return err
-	}
 	if format == Parquet {
+		if err := r.agree(src.name, in, out, format); err != nil {
+			return err
+		}
 		return r.parquet(ctx, src, out)
 	}
 	head, all, sh, err := r.readHead(src, format)
 	if err != nil {
+		return err
+	}
+	if sh.format != Auto {
+		format = sh.format
+	}
+	if err := r.agree(src.name, in, out, format); err != nil {
 		return err
 	}
 	return r.rows(ctx, src, out, head, all, sh, format)
@@ -484,11 +493,11 @@ func (r *run) readHead(src *source, format Format) (head []byte, all bool, sh *s
 
 // shapeOf reads the head of an input; errMore asks for more of it.
 func (r *run) shapeOf(name string, format Format, head []byte, all bool) (*shape, error) {
-	if format == NDJSON {
-		if len(r.Columns) > 256 {
-			return nil, usagef("more than 256 paths of NDJSON; replace them in several runs")
-		}
+	switch {
+	case format == NDJSON:
 		return r.ndjsonShape(name, head, all)
+	case format == JSON || looksLikeJSON(head):
+		return r.jsonShape(name, format, head, all)
 	}
 	d := csvfast.Dialect{Comma: r.Comma, Quote: '"'}
 	if d.Comma == 0 {
@@ -555,13 +564,17 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 		v.size = 1 << 20 // larger frames pack better
 	}
 	v.begin = mark{In: int64(sh.prefix), Tally: tally{Lines: sh.lines}}
+	inFile := src.at != nil
+	if v.doc = sh.doc; v.doc != nil && inFile {
+		src.asStream(int64(len(head)))
+	}
 	if src.at != nil {
 		v.lo, v.hi = int64(sh.prefix), src.size
 		v.read.Store(v.lo)
 		v.lanes = r.workers // the system reads ahead and writes behind
 	} else {
 		v.head, v.headAt, v.headEOF = head[sh.prefix:], int64(sh.prefix), all
-		v.eager = pack == None && src.packed == None
+		v.eager = pack == None && src.packed == None && !inFile
 		v.lanes = r.workers + 2
 	}
 	remote := false
@@ -600,7 +613,7 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 		}
 		r.targets = append(r.targets, t)
 		r.sum.Outputs = append(r.sum.Outputs, t.name)
-		if t.f == nil && format == NDJSON && !r.AllowMissing && r.Parts < 2 {
+		if t.f == nil && sh.paths && !r.AllowMissing && r.Parts < 2 {
 			hold = &held{w: t.w, n: len(sh.names)}
 			t.w = hold
 		}
@@ -706,7 +719,7 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 	if err == nil {
 		err = src.unchanged()
 	}
-	if err == nil && format == NDJSON && end.Tally.Rows > 0 {
+	if err == nil && sh.paths && end.Tally.Rows > 0 {
 		err = end.Tally.Paths.missing(src.name, sh.names)
 		if err != nil && (r.AllowMissing || r.Parts > 1) { // other shares may have it
 			r.warn("%v", err)

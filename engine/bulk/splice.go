@@ -553,7 +553,7 @@ func (s *splicer) faults(c *chunk) {
 		line += int64(bytes.Count(s.data[at:off], lf))
 		at = off
 		if s.onError == Fail && !s.dry {
-			c.err = &Error{Line: line, Column: s.names[b.column], Code: b.code}
+			c.err = &Error{Line: line, Column: s.names[b.column], Code: b.code, at: off}
 			return
 		}
 		c.faults = append(c.faults, fault{line, s.names[b.column], b.code.String()})
