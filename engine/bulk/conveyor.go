@@ -39,6 +39,7 @@ type chunk struct {
 	rejects []byte // rows kept out
 	pairs   []byte // rows of the mapping file
 	tally   tally
+	headers []int64 // lines, from 1 at the chunk's start, of headers that came again and passed
 	faults  []fault // values that could not be transformed, the first ones; lines count from 1 at the chunk's start
 	err     *Error  // ends the run; Line counts from 1 at the chunk's start
 	fail    error   // ends the run too, and has no place
@@ -56,7 +57,8 @@ type tally struct {
 	Rows, Lines, Values, Empty, Errors, Rejected int64
 
 	Paths   pathSet       `json:"paths,omitzero"`    // NDJSON: met in it
-	Columns []columnTally `json:"columns,omitempty"` // in the order of the shape's names; nil if there is nothing to count
+	Columns []columnTally `json:"columns,omitempty"` // in the order of the shape's names; never changed in place
+	Headers int64         `json:"headers,omitzero"`  // CSV: headers that came again and passed
 }
 
 func (t *tally) add(u tally) {
@@ -66,6 +68,7 @@ func (t *tally) add(u tally) {
 	t.Empty += u.Empty
 	t.Errors += u.Errors
 	t.Rejected += u.Rejected
+	t.Headers += u.Headers
 	t.Paths.addAll(u.Paths)
 	if len(u.Columns) > 0 {
 		t.Columns = addColumns(t.Columns, u.Columns)
@@ -288,8 +291,8 @@ func (v *conveyor) lane(ctx context.Context, w worker, busy chan struct{}) {
 		if err == errStop {
 			return
 		}
-		c.out, c.rejects, c.pairs, c.faults = c.out[:0], c.rejects[:0], c.pairs[:0], c.faults[:0]
-		c.tally, c.err, c.fail, c.over = tally{}, nil, nil, nil
+		c.out, c.rejects, c.pairs, c.faults, c.headers = c.out[:0], c.rejects[:0], c.pairs[:0], c.faults[:0], c.headers[:0]
+		c.tally, c.err, c.fail, c.over = tally{Columns: c.tally.Columns[:0]}, nil, nil, nil
 		if !errors.As(err, &c.over) {
 			c.fail = err
 		}

@@ -63,6 +63,30 @@ func ParseOnError(s string) (OnError, error) {
 	return "", fmt.Errorf("bulk: unknown choice %q: use one of fail, null, keep", s)
 }
 
+// RepeatedHeader says what becomes of a row of CSV that is the header again, as in
+// files that were put one behind the other.
+type RepeatedHeader string
+
+// What becomes of it: the run stops, the row passes as it is and is counted, or its
+// values are replaced as any others. The same names in another order are an error
+// but for HeaderValue: the columns below are others.
+const (
+	HeaderFail  RepeatedHeader = "fail" // the zero value means HeaderFail too
+	HeaderPass  RepeatedHeader = "pass"
+	HeaderValue RepeatedHeader = "value"
+)
+
+// ParseRepeatedHeader reads "fail", "pass" or "value"; "" is HeaderFail.
+func ParseRepeatedHeader(s string) (RepeatedHeader, error) {
+	switch h := RepeatedHeader(s); h {
+	case HeaderFail, HeaderPass, HeaderValue:
+		return h, nil
+	case "":
+		return HeaderFail, nil
+	}
+	return "", fmt.Errorf("bulk: unknown choice %q: use one of fail, pass, value", s)
+}
+
 // Column is a column to replace and how. Exactly one of Plan and Remote is set.
 // Columns that share a plan (the same pointer) are transformed together: for
 // policy document they are one document, counted row by row.
@@ -70,9 +94,10 @@ type Column struct {
 	// Name is the column's name in the header; for NDJSON a path of member names
 	// ("patient.id", as csvfast.NewPathFinder reads it), for Parquet the dotted name
 	// of a leaf. A CSV name that no column has and that is a decimal number is the
-	// number of a column, counted from 1; without a header it has to be one.
+	// number of a column, counted from 1; without a header it has to be one. A name
+	// that may be both, of one column and the number of another, is refused.
 	Name string
-	// Number is the column's number from 1, if not 0; Name is then a label only.
+	// Number is the column's number from 1, if not 0; Name is then not looked at.
 	Number int
 
 	Plan   *suite.Plan
@@ -106,9 +131,15 @@ type Job struct {
 	Format   Format
 	Compress Compression // of the output; AutoCompression: by the suffix of its name (.gz, .zst), standard output plain
 	NoHeader bool        // CSV: the first row is data; columns go by number
-	Comma    byte        // CSV: field delimiter; 0: ',' (tab for TSV)
-	Ragged   bool        // CSV: rows of other lengths pass as long as they hold the columns
-	Columns  []Column
+	Header   bool        // CSV: the first row is the header, even where it looks like data
+	// ShowColumns has the error for an unknown column list the names of the header,
+	// even where the first row may be data.
+	ShowColumns bool
+	// RepeatedHeader says what becomes of a CSV row that is the header again.
+	RepeatedHeader RepeatedHeader
+	Comma          byte // CSV: field delimiter; 0: ',' (tab for TSV)
+	Ragged         bool // CSV: rows of other lengths pass as long as they hold the columns
+	Columns        []Column
 
 	// AllowMissing warns of a path that no line of an NDJSON input has, where it is
 	// an error otherwise: what it was meant for would be copied as it is. A share
@@ -174,18 +205,20 @@ type Summary struct {
 	Inputs   []string `json:"inputs"`
 	Outputs  []string `json:"outputs"`
 	Rows     int64    `json:"rows"`
-	Values   int64    `json:"values"`    // transformed; empty ones and placeholders are not counted, a value of a Parquet dictionary once
-	Empty    int64    `json:"empty"`     // empty values and placeholders, passed through
-	Distinct int64    `json:"distinct"`  // estimate of the different values, faulty ones included, ± 2 %; of a resumed run, since it was resumed
-	Errors   int64    `json:"errors"`    // values that could not be transformed (Null, Keep, DryRun)
-	Rejected int64    `json:"rejected"`  // rows kept out of the output
-	Resumed  bool     `json:"resumed"`   // the run went on from a journal; counts are those of the whole
-	BytesIn  int64    `json:"bytes_in"`  // read, compressed if compressed
-	BytesOut int64    `json:"bytes_out"` // of the outputs
-	Seconds  float64  `json:"seconds"`
-	Workers  int      `json:"workers"`
+	Values   int64    `json:"values"`   // transformed; empty ones and placeholders are not counted, a value of a Parquet dictionary once
+	Empty    int64    `json:"empty"`    // empty values and placeholders, passed through
+	Distinct int64    `json:"distinct"` // estimate of the different values, faulty ones included, ± 2 %; of a resumed run, since it was resumed
+	Errors   int64    `json:"errors"`   // values that could not be transformed (Null, Keep, DryRun)
+	Rejected int64    `json:"rejected"` // rows kept out of the output
+	// RepeatedHeaders are rows of CSV that were the header again and passed as they are.
+	RepeatedHeaders int64   `json:"repeated_headers"`
+	Resumed         bool    `json:"resumed"`   // the run went on from a journal; counts are those of the whole
+	BytesIn         int64   `json:"bytes_in"`  // read, compressed if compressed
+	BytesOut        int64   `json:"bytes_out"` // of the outputs
+	Seconds         float64 `json:"seconds"`
+	Workers         int     `json:"workers"`
 
-	// Columns is what was met of each path of JSON, in the order of Job.Columns.
+	// Columns are the counts by column, in the order of Job.Columns.
 	Columns []ColumnCount `json:"columns,omitempty"`
 
 	// Failures are the first 100 values that could not be transformed.
@@ -281,15 +314,17 @@ func explain(c suite.Code) string {
 	case suite.NotAPseudonym:
 		return "not a pseudonym of this project, or damaged"
 	case suite.ValueNotText:
-		return "not UTF-8 text, or it holds control characters; a project with tag 64 or 128 takes any bytes"
+		return "not UTF-8 text, or it holds control characters; a file in another encoding is converted first: iconv -f ISO-8859-1 -t UTF-8"
 	case suite.ValueTooLong:
 		return "longer than a pseudonym of this format can hold"
 	case suite.ValueNotInAlphabet:
-		return "holds a character outside the format's alphabet"
+		return "holds a character outside the format's alphabet, or a digit of another script that norm step digits would drop"
 	case suite.ValueLength:
 		return "too short or too long for a format-preserving pseudonym"
 	case suite.NotAString:
 		return "not a string"
+	case suite.ValueEmpty:
+		return "the norm steps leave nothing of it"
 	}
 	return "cannot be transformed"
 }

@@ -1153,6 +1153,8 @@ func (p *parquetRun) values(ctx context.Context, col *parquetColumn, dst, arena 
 		switch {
 		case len(bad) > 0 && bad[0].Index == i:
 			bad, res = bad[1:], nil
+		case len(res) == 0 && own[2*i+1] > 0: // White_Space alone, and a norm step
+			p.sum.Empty++
 		case own[2*i+1] == 0:
 			res = arena[spans[2*i]:][:spans[2*i+1]]
 			p.sum.Empty++

@@ -81,11 +81,16 @@ func (r *run) prepare() error {
 	if j.OnError == "" {
 		j.OnError = Fail
 	}
+	if j.RepeatedHeader == "" {
+		j.RepeatedHeader = HeaderFail
+	}
 	switch {
 	case j.Rejects != "" && j.OnError != Keep:
 		return usagef("--rejects needs --on-error keep")
 	case j.OnError == Keep && j.Rejects == "" && !j.DryRun:
 		return usagef("--on-error keep keeps rows out of the output: say with --rejects where they go")
+	case j.Header && j.NoHeader:
+		return usagef("--header and --no-header say opposite things; give one")
 	case j.Rejects == "-" || j.Mapping == "-":
 		return usagef("--rejects and --mapping name files, not standard output")
 	case j.Rejects != "" && j.Mapping != "" && filepath.Clean(j.Rejects) == filepath.Clean(j.Mapping):
@@ -99,9 +104,6 @@ func (r *run) prepare() error {
 	}
 	if j.Output == "" {
 		j.Output = "-"
-	}
-	if len(j.Columns) > 256 {
-		return usagef("more than 256 columns")
 	}
 	r.groups = map[any]int{}
 	for _, c := range j.Columns {
@@ -250,6 +252,9 @@ func (r *run) all(ctx context.Context) (err error) {
 			}
 			return err
 		}
+	}
+	if err := r.replacedNothing(); err != nil {
+		return err
 	}
 	if r.mapping != nil {
 		if err := r.mapping.finish(); err != nil {
@@ -417,8 +422,14 @@ func (r *run) one(ctx context.Context, in, out string) error {
 	format := r.Format
 	if format == Auto {
 		format = byName(in)
+		if src.isParquet() {
+			format = Parquet
+		}
 	}
 	if format == Parquet {
+		if err := r.agree(src.name, in, out, format); err != nil {
+			return err
+		}
 		return r.parquet(ctx, src, out)
 	}
 	head, all, sh, err := r.readHead(src, format)
@@ -427,6 +438,9 @@ func (r *run) one(ctx context.Context, in, out string) error {
 	}
 	if sh.format != Auto {
 		format = sh.format
+	}
+	if err := r.agree(src.name, in, out, format); err != nil {
+		return err
 	}
 	return r.rows(ctx, src, out, head, all, sh, format)
 }
@@ -461,7 +475,10 @@ func (r *run) readHead(src *source, format Format) (head []byte, all bool, sh *s
 				return nil, false, nil, fmt.Errorf("%s: %w", src.name, bareErr(err))
 			}
 		}
-		sh, err = r.shapeOf(src.name, format, head, all)
+		err = refuseKind(src.name, head, all)
+		if err == nil {
+			sh, err = r.shapeOf(src.name, format, head, all)
+		}
 		if err != errMore {
 			return head, all, sh, err
 		}
@@ -493,8 +510,10 @@ func (r *run) shapeOf(name string, format Format, head []byte, all bool) (*shape
 	if err != nil {
 		return nil, err
 	}
+	d = h.d
 	sh := &shape{cut: d, prefix: h.prefix, lines: h.lines, special: []byte{d.Comma, d.Quote},
 		order: h.order, names: h.names, data: len(h.columns) > 0}
+	watch := r.newHeaderWatch(h)
 	fields := h.fields
 	if r.Ragged {
 		fields = -1
@@ -504,8 +523,9 @@ func (r *run) shapeOf(name string, format Format, head []byte, all bool) (*shape
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		s.text = csvText{d: d, quote: d.Quote, only: h.fields == 1}
-		return &csvWorker{splicer: s, sel: sel}, nil
+		t := csvText{d: d, quote: d.Quote}
+		s.text = t
+		return &csvWorker{splicer: s, sep: t, sel: sel, watch: watch, ragged: r.Ragged}, nil
 	}
 	return sh, nil
 }
@@ -606,9 +626,7 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 		r.sum.Resumed = true
 		if jot.state.Done {
 			r.sum.add(jot.state.Mark.Tally, jot.state.Mark.Out)
-			if sh.paths {
-				r.sum.addColumns(sh.names, jot.state.Mark.Tally.Columns)
-			}
+			r.countColumns(jot.state.Mark.Tally, sh)
 			r.rejected = jot.state.Mark.Reject
 			return nil
 		}
@@ -682,9 +700,7 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 		r.dist.merge(d)
 	}
 	r.sum.add(end.Tally, end.Out)
-	if sh.paths {
-		r.sum.addColumns(sh.names, end.Tally.Columns)
-	}
+	r.countColumns(end.Tally, sh)
 	r.sum.BytesIn += v.bytesIn()
 	r.rejected = end.Reject
 	if err == nil {
@@ -733,6 +749,7 @@ func (f failing) work(_ context.Context, c *chunk) { c.fail = f.err }
 // add adds what was done to one input. Tallies of a resumed run hold what the
 // run before did.
 func (s *Summary) add(t tally, out int64) {
+	s.RepeatedHeaders += t.Headers
 	s.Rows += t.Rows
 	s.Values += t.Values
 	s.Empty += t.Empty
@@ -748,6 +765,7 @@ func (r *run) place(c *chunk, at mark, t *target, v *conveyor) error {
 			r.sum.Failures = append(r.sum.Failures, Failure{v.src.name, at.Tally.Lines + f.line, f.column, f.code})
 		}
 	}
+	r.warnHeaders(v.src.name, at.Tally, c.headers)
 	r.progress(v, at, false)
 	if at.Chunk < v.past.Chunk {
 		return nil

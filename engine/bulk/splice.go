@@ -66,6 +66,14 @@ func (g *group) resultLen(n uint32) uint32 {
 	return uint32(max(g.plan.OutLen(int(n)), 0))
 }
 
+// blank is how many values the plan leaves empty because they are White_Space alone.
+func (g *group) blank() int {
+	if g.plan == nil {
+		return 0
+	}
+	return g.plan.Blank(g.batch.Src, g.batch.Spans)
+}
+
 // leave asks whether the values of the group's batch may be transformed.
 func (g *group) leave(ctx context.Context) error {
 	if g.spend == nil {
@@ -77,7 +85,7 @@ func (g *group) leave(ctx context.Context) error {
 			n++
 		}
 	}
-	err := g.spend(ctx, n)
+	err := g.spend(ctx, n-g.blank())
 	if err == nil || errors.Is(err, ErrInterrupted) {
 		return err
 	}
@@ -138,6 +146,7 @@ type splicer struct {
 	encoded []uint32 // indexes of values whose text is not the value
 	path    []uint8  // column of each value; nil: they take turns
 	forced  []int    // indexes of values that are none to transform: faults
+	passed  int      // values that are not replaced, with a length of 0 in spans: those of headers that came again
 	clear   bool     // the rows are known to be nothing but values, each before an LF
 	record  []uint32 // record of each value, where records differ in their number of values; nil: they do not
 
@@ -244,10 +253,12 @@ func (s *splicer) splice(ctx context.Context, c *chunk) {
 	}
 	empty := -len(s.forced)
 	for _, g := range s.groups {
-		empty += s.seen.add(g.batch.Src, g.batch.Spans, g.pseudonyms)
+		empty += s.seen.add(g.batch.Src, g.batch.Spans, g.pseudonyms) + g.blank()
 	}
 	c.tally.Values += int64(n - empty - len(s.bad))
-	c.tally.Empty += int64(empty)
+	c.tally.Empty += int64(empty - s.passed)
+	s.countValues(c, n, empty)
+	s.passed = 0
 }
 
 // fast writes the output without looking at each result: they are the rows, or
@@ -464,6 +475,9 @@ func (s *splicer) slow(ctx context.Context, c *chunk) {
 			if p <= drop[0] { // the first value of the row
 				out = append(out, s.data[p:drop[0]]...)
 				c.rejects = append(c.rejects, s.data[drop[0]:drop[1]]...)
+				if s.data[drop[1]-1] != '\n' {
+					c.rejects = append(c.rejects, '\n') // those of the next input may follow
+				}
 				c.tally.Rejected++
 				p = drop[1]
 			}

@@ -132,10 +132,10 @@ func (p *Plan) appendValue(b *Batch, dst, v []byte) ([]byte, Code) {
 func (p *Plan) pseudonymise(b *Batch, dst, v []byte) ([]byte, Code) {
 	f, w := &p.forward, &b.work
 	if len(f.spec.Norm) > 0 {
-		var ok bool
-		w.msg, w.tmp, ok = f.spec.Norm.normalise(&w.nfc, w.msg[:0], w.tmp, v)
-		if !ok {
-			return dst, ValueNotText
+		var code Code
+		w.msg, w.tmp, code = f.spec.Norm.normalise(&w.nfc, w.msg[:0], w.tmp, v)
+		if code != 0 {
+			return dst, code
 		}
 		w.value = append(w.value[:0], w.msg...)
 		v = w.value

@@ -3,6 +3,7 @@ package suite
 import (
 	"encoding/binary"
 	"errors"
+	"sync"
 	"sync/atomic"
 
 	"github.com/velonym/velonym/engine/kernel"
@@ -18,6 +19,9 @@ type Plan struct {
 	keys    []*Keys
 	writer  atomic.Pointer[kernel.Writer] // the last one used
 	random  func([]byte)                  // fills with random bytes: policy different; replaced by tests
+
+	ownOnce sync.Once  // of own
+	own     *ownDomain // Recognise
 }
 
 // forward is what makes pseudonyms.
@@ -232,6 +236,21 @@ func (p *Plan) OutLen(n int) int {
 // characters are as good as random: those of all forms but the format-preserving.
 func (p *Plan) ReadsPseudonyms() bool {
 	return p.op != Pseudonymise && !p.reverse.spec.Format.Preserving()
+}
+
+// Blank counts the values of White_Space alone that the plan's normalisation empties:
+// like empty ones, which it does not count, they stay empty and are no values. It is 0
+// for plans that normalise nothing and for plans that read pseudonyms.
+func (p *Plan) Blank(src []byte, spans []uint32) (n int) {
+	if p.op != Pseudonymise || !p.forward.spec.Norm.empties() {
+		return 0
+	}
+	for i := 0; i < len(spans); i += 2 {
+		if v := src[spans[i]:][:spans[i+1]]; len(v) > 0 && isBlank(v) {
+			n++
+		}
+	}
+	return n
 }
 
 // NewDocument returns the counters of one document for policy document, nil for other
