@@ -35,7 +35,6 @@ type chunk struct {
 	// Set by the lane's worker.
 	out     []byte // what to write: rows with results
 	over    *overlong
-	columns []columnTally
 	rejects []byte // rows kept out
 	pairs   []byte // rows of the mapping file
 	tally   tally

@@ -34,27 +34,18 @@ func (w *ndjsonWorker) scan(c *chunk) error {
 // count counts what is no value of each path.
 func (w *ndjsonWorker) count(c *chunk) {
 	f := w.finder
-	any := false
-	c.columns = slices.Grow(c.columns[:0], len(w.names))[:len(w.names)]
-	clear(c.columns)
 	for p, n := range f.RowsWith {
-		c.columns[p].Missing = int64(f.Rows - n)
-		any = any || n < f.Rows
+		c.tally.column(p, len(w.names)).Missing = int64(f.Rows - n)
 	}
 	for _, ns := range f.NotString {
 		for _, p := range f.PathsAt(ns) {
 			switch {
 			case ns.Kind == 'n':
-				c.columns[p].Null++
-				any = true
+				c.tally.column(int(p), len(w.names)).Null++
 			case w.pass:
-				c.columns[p].Other++
-				any = true
+				c.tally.column(int(p), len(w.names)).Other++
 			}
 		}
-	}
-	if any {
-		c.tally.Columns = c.columns
 	}
 }
 

@@ -115,9 +115,11 @@ func (w *walk) value(on []int, depth int) {
 		w.j.has[leaf] = true
 		if v == "" {
 			w.j.empty++
+			w.j.counts[leaf].Empty++
 			return
 		}
 		w.j.values++
+		w.j.counts[leaf].Values++
 		w.put(before, end, `"`+one(w.j.plan, v)+`"`)
 	default:
 		w.other(on, before, end)
@@ -156,6 +158,7 @@ func (w *walk) other(on []int, before, end int) {
 		return
 	}
 	w.j.errors++
+	w.j.counts[on[0]].Errors++
 	w.put(before, end, "null")
 }
 
@@ -176,6 +179,14 @@ func (j *judge) check(out string, sum Summary, err error) string {
 		}
 		return ""
 	}
+	for _, c := range j.counts {
+		if j.onError == Null && c.Values == 0 && c.Errors > 0 { // nothing of the column would be left
+			if err == nil || !strings.Contains(err.Error(), "none of its values could be transformed") {
+				return fmt.Sprintf("a column without a result: %v", err)
+			}
+			return ""
+		}
+	}
 	switch {
 	case err != nil:
 		return err.Error()
@@ -185,7 +196,7 @@ func (j *judge) check(out string, sum Summary, err error) string {
 		return fmt.Sprintf("%d rows, %d values, %d empty, %d errors; want %d, %d, %d, %d", sum.Rows, sum.Values, sum.Empty, sum.Errors, j.rows, j.values, j.empty, j.errors)
 	}
 	for k, c := range sum.Columns {
-		if got := (columnTally{c.Missing, c.Null, c.Other}); got != j.counts[k] {
+		if got := (columnTally{c.Missing, c.Null, c.Other, c.Values, c.Empty - c.Null, c.Errors}); got != j.counts[k] {
 			return fmt.Sprintf("column %s: %+v, want %+v", c.Name, got, j.counts[k])
 		}
 	}
