@@ -56,7 +56,7 @@ func (w *ndjsonWorker) syntaxError(err error) *Error {
 		return &Error{Err: err}
 	}
 	at := min(se.Offset, int64(len(w.data)))
-	e := &Error{Line: int64(se.Line), at: int(at)}
+	e := &Error{Line: int64(se.Line), at: int(at), open: strings.HasPrefix(se.Reason, "text ends")} // for want of what was not read
 	hint := ""
 	if w.doc != nil {
 		e.Offset = at + 1
@@ -66,7 +66,7 @@ func (w *ndjsonWorker) syntaxError(err error) *Error {
 		switch {
 		case bytes.IndexByte(w.data[begin:at], '\r') >= 0:
 			hint = "; lines that end in CR alone are no lines here: convert them, as with tr '\\r' '\\n'"
-		case strings.HasPrefix(se.Reason, "text ends"):
+		case e.open:
 			hint = "; a value that goes over several lines is read with --format json"
 		}
 	}
