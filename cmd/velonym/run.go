@@ -80,7 +80,8 @@ has that number as a name too, #2 is always the number, and a name that begins s
 is written \#2. A first line sep=; names the separator. What could leave values in
 clear is refused and says what to do: lines that end in CR alone, two columns of
 one name, a first row that looks like data (--header, --no-header), the header
-again within the data (--repeated-header), an output whose suffix states another
+again within the data (--repeated-header), values that are pseudonyms of the project
+already (--again), an output whose suffix states another
 format than is written.
 
 Of a token's limits a run keeps to the values in its life and to those a second.
@@ -112,6 +113,7 @@ The limit a request only cuts what is asked for at a time: a run is no request.`
 	fl.BoolVar(&f.job.NoHeader, "no-header", false, "the first row is data; name columns by number")
 	fl.BoolVar(&f.job.Header, "header", false, "the first row is the header, even where it looks like the rows below")
 	fl.StringVar(&f.header, "repeated-header", "fail", "a row that is the header again (files put one behind the other): fail, pass (as it is, counted) or value (replace its values)")
+	fl.BoolVar(&f.job.Again, "again", false, "pseudonymise values that are pseudonyms of the project already once more, with a warning (else they are refused)")
 	fl.BoolVar(&f.job.ShowColumns, "show-columns", false, "an unknown column: list the names of the first row even if it may be data")
 	fl.BoolVar(&f.job.Ragged, "ragged", false, "let rows of other lengths pass, as long as they hold the columns")
 	fl.StringVar(&f.comma, "comma", "", "separator, one character or \\t (default: a tab for TSV, else a comma)")

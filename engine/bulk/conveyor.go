@@ -58,6 +58,10 @@ type tally struct {
 	Paths   pathSet       `json:"paths,omitzero"`    // NDJSON: met in it
 	Columns []columnTally `json:"columns,omitempty"` // in the order of the shape's names; never changed in place
 	Headers int64         `json:"headers,omitzero"`  // CSV: headers that came again and passed
+	// Values that were looked at in chunks with pseudonyms of the run's own domain, and
+	// those that are; with Job.Again.
+	Sampled int64 `json:"sampled,omitzero"`
+	Known   int64 `json:"known,omitzero"`
 }
 
 func (t *tally) add(u tally) {
@@ -68,6 +72,8 @@ func (t *tally) add(u tally) {
 	t.Errors += u.Errors
 	t.Rejected += u.Rejected
 	t.Headers += u.Headers
+	t.Sampled += u.Sampled
+	t.Known += u.Known
 	t.Paths.addAll(u.Paths)
 	if len(u.Columns) > 0 {
 		t.Columns = addColumns(t.Columns, u.Columns)

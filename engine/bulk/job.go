@@ -132,6 +132,10 @@ type Job struct {
 	Compress Compression // of the output; AutoCompression: by the suffix of its name (.gz, .zst), standard output plain
 	NoHeader bool        // CSV: the first row is data; columns go by number
 	Header   bool        // CSV: the first row is the header, even where it looks like data
+	// Again lets values be pseudonymised that are pseudonyms of the column's own key
+	// domain already, and warns of them. Else a run ends where the first values of a
+	// chunk hold such. Values are looked at in samples, and not for a Remote.
+	Again bool
 	// ShowColumns has the error for an unknown column list the names of the header,
 	// even where the first row may be data.
 	ShowColumns bool
@@ -217,6 +221,10 @@ type Summary struct {
 	BytesOut        int64   `json:"bytes_out"` // of the outputs
 	Seconds         float64 `json:"seconds"`
 	Workers         int     `json:"workers"`
+
+	// Known are pseudonyms of the run's own key domain among the values that were looked
+	// at, with Job.Again.
+	Known int64 `json:"already_pseudonyms,omitempty"`
 
 	// Columns are the counts by column, in the order of Job.Columns.
 	Columns []ColumnCount `json:"columns,omitempty"`

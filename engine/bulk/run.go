@@ -532,7 +532,7 @@ func (r *run) shapeOf(name string, format Format, head []byte, all bool) (*shape
 
 // splicer makes the format-independent part of a worker.
 func (r *run) splicer(sh *shape, seen *distinct) splicer {
-	s := splicer{names: sh.names, onError: r.OnError, dry: r.DryRun, mapping: r.mapping != nil, special: sh.special, seen: seen}
+	s := splicer{names: sh.names, onError: r.OnError, dry: r.DryRun, mapping: r.mapping != nil, again: r.Again, special: sh.special, seen: seen}
 	index := map[int]int{} // group of the run → of this input
 	for _, c := range sh.order {
 		col := r.Columns[c]
@@ -701,6 +701,7 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 	}
 	r.sum.add(end.Tally, end.Out)
 	r.countColumns(end.Tally, sh)
+	r.warnKnown(src.name, end.Tally)
 	r.sum.BytesIn += v.bytesIn()
 	r.rejected = end.Reject
 	if err == nil {
@@ -749,6 +750,7 @@ func (f failing) work(_ context.Context, c *chunk) { c.fail = f.err }
 // add adds what was done to one input. Tallies of a resumed run hold what the
 // run before did.
 func (s *Summary) add(t tally, out int64) {
+	s.Known += t.Known
 	s.RepeatedHeaders += t.Headers
 	s.Rows += t.Rows
 	s.Values += t.Values

@@ -146,6 +146,8 @@ type splicer struct {
 	encoded []uint32 // indexes of values whose text is not the value
 	path    []uint8  // column of each value; nil: they take turns
 	forced  []int    // indexes of values that are none to transform: faults
+	again   bool     // values that are pseudonyms already are meant
+	sample  []uint32 // scratch of columnSample
 	passed  int      // values that are not replaced, with a length of 0 in spans: those of headers that came again
 	clear   bool     // the rows are known to be nothing but values, each before an LF
 	record  []uint32 // record of each value, where records differ in their number of values; nil: they do not
@@ -238,6 +240,9 @@ func (s *splicer) rows() bool {
 func (s *splicer) splice(ctx context.Context, c *chunk) {
 	n := len(s.spans) / 2
 	s.bad = s.bad[:0]
+	if c.err == nil && !s.pseudonymised(c) {
+		return
+	}
 	if !s.dry {
 		for _, g := range s.groups {
 			if c.fail = g.leave(ctx); c.fail != nil {
