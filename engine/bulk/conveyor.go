@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"github.com/velonym/velonym/internal/panics"
 )
 
 const (
@@ -223,6 +225,13 @@ func (v *conveyor) run(ctx context.Context) (mark, error) {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
+			var err error
+			defer func() {
+				if err != nil {
+					v.halt(err)
+				}
+			}()
+			defer panics.Recover(&err)
 			v.lane(ctx, v.make(), busy)
 		}()
 	}
@@ -303,7 +312,9 @@ func (v *conveyor) lane(ctx context.Context, w worker, busy chan struct{}) {
 		}
 		if c.fail == nil && (c.end > c.start || c.closing) {
 			busy <- struct{}{}
-			w.work(ctx, c)
+			if err := guarded(ctx, c, w.work); err != nil {
+				c.fail = err
+			}
 			<-busy
 		}
 		o, inOrder := w.(ordered)
@@ -312,7 +323,9 @@ func (v *conveyor) lane(ctx context.Context, w worker, busy chan struct{}) {
 				return
 			}
 			if c.fail == nil && c.err == nil && c.end > c.start {
-				o.inOrder(ctx, c)
+				if err := guarded(ctx, c, o.inOrder); err != nil {
+					c.fail = err
+				}
 			}
 		}
 		if err := v.deliver(n, parcel{c, next}); err != nil {
@@ -366,8 +379,18 @@ func (v *conveyor) deliver(n int, p parcel) error {
 	return nil
 }
 
-// place writes a chunk whose turn it is.
-func (v *conveyor) place(p parcel) error {
+// guarded calls a worker's function and turns its panic into the chunk's error, so
+// that the run ends in order and removes what it wrote.
+func guarded(ctx context.Context, c *chunk, f func(context.Context, *chunk)) (err error) {
+	defer panics.Recover(&err)
+	f(ctx, c)
+	return nil
+}
+
+// place writes a chunk whose turn it is. Its caller must be able to go on after a
+// panic, so it returns that as an error.
+func (v *conveyor) place(p parcel) (err error) {
+	defer panics.Recover(&err)
 	c := p.c
 	if err := v.placeError(c); err != nil {
 		return err

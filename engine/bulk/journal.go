@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/internal/panics"
 )
 
 // journal lets an interrupted run go on. It is a small file beside the temporary
@@ -56,7 +57,10 @@ type input struct {
 	Digest string `json:"digest"` // of its first and its last 64 KiB
 }
 
-const journalSpan = 64 << 10
+const (
+	journalSpan  = 64 << 10
+	journalLimit = 64 << 20 // of the file; counts by column make it grow with their number
+)
 
 // errJournal is a journal that fits its input and output by its digests but says
 // what cannot be.
@@ -102,14 +106,18 @@ func (r *run) openJournal(src *source, t *target, v *conveyor, format Format, pa
 		return nil, err
 	}
 	now := journalState{Journal: 1, Version: r.Version, Input: id, Job: r.jobDigest(v, format, pack), Fingerprint: r.keyDigest()}
-	b, err := os.ReadFile(j.path)
-	switch {
-	case err != nil && !errors.Is(err, os.ErrNotExist):
-		return nil, plainPathError(err)
-	case err == nil && !r.Resume:
-		if err := os.Remove(j.path); err != nil {
+	if !r.Resume {
+		if err := os.Remove(j.path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, plainPathError(err)
 		}
+		j.state, j.lastAt = now, time.Now()
+		r.jots = append(r.jots, j)
+		return j, nil
+	}
+	b, err := readOwn(j.path, journalLimit)
+	switch {
+	case err != nil && !errors.Is(err, os.ErrNotExist):
+		return nil, err
 	case err == nil:
 		if err := json.Unmarshal(b, &j.state); err != nil || j.state.Journal != now.Journal {
 			return nil, fmt.Errorf("%s is no journal that this version reads; remove it to start from the beginning", j.path)
@@ -136,7 +144,7 @@ func (r *run) openJournal(src *source, t *target, v *conveyor, format Format, pa
 		if r.varies() {
 			r.warn("policy different: what is written from here on would not be the same in a run that was not interrupted")
 		}
-	case r.Resume:
+	default:
 		r.warn("no journal of an interrupted run: starting from the beginning")
 	}
 	if !j.found {
@@ -299,7 +307,7 @@ func (j *journal) reached(m mark) error {
 	}
 	j.saving = true
 	go func() {
-		err := j.save(m, false)
+		err := j.guardedSave(m)
 		j.mu.Lock()
 		j.saving, j.saveErr, j.lastAt = false, err, time.Now()
 		j.saved.Broadcast()
@@ -325,6 +333,12 @@ func (j *journal) end(done bool, m mark, several bool) {
 		_ = j.t.f.Truncate(latest.Out)
 		_ = j.save(latest, false) // the one before still holds
 	}
+}
+
+// guardedSave is save, for a goroutine of its own.
+func (j *journal) guardedSave(m mark) (err error) {
+	defer panics.Recover(&err)
+	return j.save(m, false)
 }
 
 // save makes the output durable up to m and then says so.
@@ -357,7 +371,7 @@ func (j *journal) save(m mark, done bool) error {
 // replaceFile writes a small file whole or not at all.
 func replaceFile(path string, b []byte) error {
 	temp := path + "-new"
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|nofollow, 0o600)
+	f, err := createOwn(temp)
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"time"
 )
@@ -86,9 +85,9 @@ func (m *manifest) write(path string) error {
 
 // digestFile describes a file that has a name.
 func digestFile(ctx context.Context, path, name string) (manifestFile, error) {
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if err != nil {
-		return manifestFile{}, plainPathError(err)
+		return manifestFile{}, err
 	}
 	defer f.Close()
 	h := sha256.New()
@@ -113,7 +112,12 @@ func digestFile(ctx context.Context, path, name string) (manifestFile, error) {
 // where they were. It returns what it says for each, a line a file, and an error
 // if one differs or an output is missing.
 func Check(ctx context.Context, path string) (report []string, err error) {
-	b, err := os.ReadFile(path)
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(f)
+	f.Close()
 	if err != nil {
 		return nil, plainPathError(err)
 	}

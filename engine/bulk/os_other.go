@@ -4,7 +4,10 @@ package bulk
 
 import "os"
 
-const nofollow = 0
+const nofollow, nonblock = 0, 0
+
+// ownAlone cannot tell owners on this platform.
+func ownAlone(os.FileInfo) bool { return true }
 
 // lockFile does nothing: runs that write the same output at the same time are
 // not told from each other on this platform.

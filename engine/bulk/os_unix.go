@@ -15,6 +15,16 @@ import (
 // written through.
 const nofollow = syscall.O_NOFOLLOW
 
+// nonblock keeps a pipe that someone put at a hidden name from being waited for.
+const nonblock = syscall.O_NONBLOCK
+
+// ownAlone says whether a file belongs to this user, has one name, and can be opened
+// by nobody else.
+func ownAlone(st os.FileInfo) bool {
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	return ok && int(sys.Uid) == os.Geteuid() && sys.Nlink == 1 && st.Mode().Perm()&0o077 == 0
+}
+
 // lockFile takes the file for this process; the lock goes with its last handle.
 // Where the file system has no locks there is none.
 func lockFile(f *os.File) error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -65,29 +66,19 @@ func (j *Job) openTarget(path string, info os.FileInfo, keep bool) (*target, err
 	if info != nil {
 		mode = info.Mode() & 0o666 &^ umask()
 	}
-	f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|nofollow, 0o600)
-	if err != nil {
+	f, err := takePart(temp, keep)
+	switch {
+	case errors.Is(err, errBusy):
+		return nil, fmt.Errorf("cannot write %s: another run is writing it (%s)", given, temp)
+	case errors.Is(err, errNotOwn):
+		return nil, fmt.Errorf("cannot resume %s: %w", given, err)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("cannot write %s: permission denied for its hidden part %s: the folder is not yours to write, or the part is another user's: write to another folder, or have it removed", given, temp)
+	case err != nil:
 		return nil, fmt.Errorf("cannot write %s: %w", given, bareErr(err))
 	}
 	t := &target{given: given, path: path, temp: temp, name: given, lock: f}
-	if err := lockFile(f); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("cannot write %s: another run is writing it (%s)", path, temp)
-	}
-	// The run that held the lock may have given the file its name meanwhile.
-	here, err := f.Stat()
-	there, err2 := os.Lstat(temp)
-	if err != nil || err2 != nil || !os.SameFile(here, there) {
-		f.Close()
-		return nil, fmt.Errorf("cannot write %s: another run has just written it", path)
-	}
-	if !keep {
-		err = f.Truncate(0)
-	}
-	if err == nil {
-		t.mode, err = narrow(f, mode, info)
-	}
-	if err != nil {
+	if t.mode, err = narrow(f, mode, info); err != nil {
 		t.discard()
 		return nil, fmt.Errorf("cannot write %s: %w", path, bareErr(err))
 	}
@@ -171,11 +162,17 @@ func (t *target) commit(force bool) error {
 	if err := checkFree(t.path, force); err != nil {
 		return err
 	}
-	// Only now, since a resumed run has to open it for writing.
-	if err := t.lock.Chmod(t.mode); err != nil {
-		return t.writeError(err)
+	if !t.isAt(t.temp) {
+		return t.writeError(errSwapped)
 	}
 	if err := os.Rename(t.temp, t.path); err != nil {
+		return t.writeError(err)
+	}
+	if !t.isAt(t.path) {
+		return t.writeError(errSwapped)
+	}
+	// Only now, since a resumed run requires that nobody else can open the part.
+	if err := t.lock.Chmod(t.mode); err != nil {
 		return t.writeError(err)
 	}
 	err := t.f.Close()
@@ -189,10 +186,22 @@ func (t *target) commit(force bool) error {
 	return nil
 }
 
+// errSwapped is a folder in which someone else exchanged our file for another.
+var errSwapped = errors.New("someone else removed or exchanged its hidden part; write to a folder of your own")
+
+// isAt says whether path names the file that was written.
+func (t *target) isAt(path string) bool {
+	ours, err := t.lock.Stat()
+	there, err2 := os.Lstat(path)
+	return err == nil && err2 == nil && os.SameFile(ours, there)
+}
+
 // discard removes the temporary file.
 func (t *target) discard() {
 	if t.temp != "" && !t.closed {
-		os.Remove(t.temp)
+		if t.isAt(t.temp) {
+			os.Remove(t.temp)
+		}
 		t.release()
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/velonym/velonym/csvfast"
 	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/internal/panics"
 )
 
 // run is a Job under way.
@@ -48,7 +49,7 @@ func Run(ctx context.Context, job Job) (Summary, error) {
 	r.dist = newDistinct(r.seed)
 	err := r.prepare()
 	if err == nil {
-		err = r.all(ctx)
+		err = r.guardedAll(ctx)
 	}
 	r.sum.Seconds = time.Since(r.started).Seconds()
 	r.sum.Workers = r.workers
@@ -208,6 +209,13 @@ func (r *run) outputs() ([]string, error) {
 		out[i] = r.Output
 	}
 	return out, nil
+}
+
+// guardedAll is all, which has removed what it wrote when it panics: the panic is
+// then an error.
+func (r *run) guardedAll(ctx context.Context) (err error) {
+	defer panics.Recover(&err)
+	return r.all(ctx)
 }
 
 // all runs every input and then gives the outputs their names.

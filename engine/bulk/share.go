@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+
+	"github.com/velonym/velonym/internal/panics"
 )
 
 // share narrows v, set for the whole file, to the i-th of n shares: the rows
@@ -69,6 +71,16 @@ func (v *conveyor) survey(ctx context.Context, from, to int64, workers int) (odd
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
+			var broken error
+			defer func() {
+				if broken != nil {
+					mu.Lock()
+					err = broken
+					mu.Unlock()
+					next.Store(to)
+				}
+			}()
+			defer panics.Recover(&broken)
 			buf := make([]byte, piece)
 			for ctx.Err() == nil {
 				at := next.Add(piece) - piece

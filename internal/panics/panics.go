@@ -1,0 +1,59 @@
+// Package panics turns a panic into an error that says where it came from and shows
+// nothing of what was being worked on.
+package panics
+
+import (
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// Error is a broken invariant of this program.
+type Error struct {
+	// Where lists the innermost calls, "function (file:line)", the panicking one first.
+	Where []string
+	// What is the runtime's own description, which holds numbers and types only; "" for
+	// a panic of another kind, since that may hold a value.
+	What string
+}
+
+// Error describes the panic in one line.
+func (e *Error) Error() string {
+	s := "internal error"
+	if e.What != "" {
+		s += ": " + e.What
+	}
+	if len(e.Where) > 0 {
+		s += ", at " + strings.Join(e.Where, " < ")
+	}
+	return s + "; this is a fault of the program: please report this line"
+}
+
+// Recover sets *err to an *Error if the function that deferred it panics. It must be
+// deferred itself: `defer panics.Recover(&err)`.
+func Recover(err *error) {
+	if p := recover(); p != nil {
+		*err = newError(p)
+	}
+}
+
+// newError describes the panic p, called by a deferred function on the panicking
+// goroutine's stack.
+func newError(p any) *Error {
+	e := &Error{}
+	if r, ok := p.(runtime.Error); ok {
+		e.What = strings.TrimPrefix(r.Error(), "runtime error: ")
+	}
+	pcs := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs)])
+	for more := true; more && len(e.Where) < 3; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		if f.Function == "" || strings.HasPrefix(f.Function, "runtime.") {
+			continue
+		}
+		e.Where = append(e.Where, fmt.Sprintf("%s (%s:%d)", f.Function[strings.LastIndexByte(f.Function, '/')+1:], filepath.Base(f.File), f.Line))
+	}
+	return e
+}
