@@ -16,6 +16,7 @@ import (
 
 	"github.com/velonym/velonym/csvfast"
 	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/internal/panics"
 )
 
 // usageError marks what the caller typed wrong: exit status 2.
@@ -46,7 +47,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	cmd, err := root.ExecuteContextC(ctx)
+	cmd, err := execute(ctx, root)
 	if err == nil {
 		return 0
 	}
@@ -57,6 +58,14 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return 2
 	}
 	return 1
+}
+
+// execute runs the command. A panic becomes an error that shows no value; deferred
+// calls have cleaned up by then.
+func execute(ctx context.Context, root *cobra.Command) (cmd *cobra.Command, err error) {
+	cmd = root
+	defer panics.Recover(&err)
+	return root.ExecuteContextC(ctx)
 }
 
 // newRoot builds the command tree.

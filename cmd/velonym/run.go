@@ -471,14 +471,11 @@ func describeGrant(g *token.Grant) map[string]string {
 	return d
 }
 
-// grantIdentity tells whether an interrupted run may go on with a grant: that
-// of another token, or of the same project with another choice, differs.
+// grantIdentity tells whether an interrupted run may go on with a grant: one for
+// another domain, operation or shape of pseudonyms differs; another token for the same
+// does not, so that a run whose token ended goes on with a fresh one.
 func grantIdentity(g *token.Grant) string {
 	p := g.Claims.PSN
-	id := "project"
-	if !strings.HasPrefix(g.Claims.ID, "local:") {
-		id = g.Claims.ID
-	}
 	gen := -1
 	if p.Gen != nil {
 		gen = *p.Gen
@@ -487,7 +484,7 @@ func grantIdentity(g *token.Grant) string {
 	if p.Src != nil {
 		src = *p.Src
 	}
-	return fmt.Sprintf("%q %q %q %q %q %q %q %d %d %q", id, p.Op, p.Dom, src, p.Method, p.Policy, p.Fmt, p.Tag, gen, p.Norm)
+	return fmt.Sprintf("%q %q %q %q %q %q %d %d %q", p.Op, p.Dom, src, p.Method, p.Policy, p.Fmt, p.Tag, gen, p.Norm)
 }
 
 // outcome is what the audit log says of a run: OK, the code of a token's refusal,

@@ -110,7 +110,8 @@ type Column struct {
 	Spend func(ctx context.Context, values int) error
 
 	// Describe is what a manifest says of the column: operation, project, token id
-	// and the like. It must not hold a secret. A journal is bound to it.
+	// and the like. It must not hold a secret. A journal is bound to it, but for the
+	// entry "token": another token for the same work may go on.
 	Describe map[string]string
 }
 

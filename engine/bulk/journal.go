@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -129,7 +130,7 @@ func (r *run) openJournal(src *source, t *target, v *conveyor, format Format, pa
 		case s.Version != now.Version:
 			differ = "another version of the program"
 		case s.Fingerprint != now.Fingerprint:
-			differ = "another token or other keys"
+			differ = "a token for other work, or other keys"
 		case s.Job != now.Job:
 			differ = "other columns or options"
 		}
@@ -184,7 +185,9 @@ func (r *run) jobDigest(v *conveyor, format Format, pack Compression) string {
 		if c.Remote != nil {
 			key = c.Remote
 		}
-		columns = append(columns, column{c.Name, c.Number, r.groups[key], c.Describe})
+		what := maps.Clone(c.Describe)
+		delete(what, "token")
+		columns = append(columns, column{c.Name, c.Number, r.groups[key], what})
 	}
 	return digestJSON([]any{columns, format, pack, r.NoHeader, r.Comma, r.Ragged, r.RepeatedHeader, r.OnError, r.Rejects != "",
 		r.Null, r.Part, r.Parts, v.size, v.max, v.lo, v.hi})

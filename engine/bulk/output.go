@@ -206,6 +206,16 @@ func (t *target) discard() {
 	}
 }
 
+// abandon lets go of a part before anything was written to it: it stays if it is an
+// interrupted run's.
+func (t *target) abandon(resumed bool) {
+	if resumed {
+		t.release()
+	} else {
+		t.discard()
+	}
+}
+
 // release closes the temporary file and leaves it for a resume.
 func (t *target) release() {
 	if t.closed {

@@ -125,7 +125,7 @@ func (r *run) parquet(ctx context.Context, src *source, out string) (err error) 
 			return err
 		}
 		if p.jot, err = r.openJournal(src, t, p.v, Parquet, None); err != nil {
-			t.release()
+			t.abandon(r.Resume)
 			return err
 		}
 		r.targets = append(r.targets, t)

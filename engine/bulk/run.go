@@ -36,6 +36,7 @@ type run struct {
 	rejects  *target
 	mapping  *mappingFile
 	jots     []*journal
+	looking  bool // inputs are looked at before the first one is done
 }
 
 // Run does job and says what it did. On an error the Summary says how far it
@@ -249,6 +250,9 @@ func (r *run) all(ctx context.Context) (err error) {
 			}
 		}
 	}()
+	if err := r.lookAtAll(ctx, outs); err != nil {
+		return err
+	}
 	if err := r.openSides(); err != nil {
 		return err
 	}
@@ -311,13 +315,48 @@ func (r *run) all(ctx context.Context) (err error) {
 	return nil
 }
 
-// resumable says whether the run can go on later after err: it was not the
-// data's fault nor that of who may not go on, and there is a journal.
+// lookAtAll opens each of several inputs, reads its head and checks its output's name
+// before anything is written, so that the last one's fault does not cost the work on
+// those before it. What can be read only once, such as a pipe, is left for its turn.
+func (r *run) lookAtAll(ctx context.Context, outs []string) error {
+	if len(r.Inputs) < 2 {
+		return nil
+	}
+	r.looking = true
+	defer func() { r.looking, r.sum.Inputs = false, nil }()
+	for i, in := range r.Inputs {
+		if st, err := os.Stat(in); in == "-" || err == nil && !st.Mode().IsRegular() && !st.IsDir() {
+			continue
+		}
+		if err := r.one(ctx, in, outs[i]); err != nil {
+			return err
+		}
+		if outs[i] == "-" || r.DryRun {
+			continue
+		}
+		path, err := behindLink(outs[i])
+		if err == nil {
+			err = checkFree(path, r.Force)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resumable says whether the run can go on later after err: there is a journal, and
+// neither the data nor the program is at fault, nor is the right to the work over for
+// good. A token that has ended, or has spent its budget, can be followed by another.
 func (r *run) resumable(err error) bool {
 	var e *Error
 	var refused *refusal
 	var spoilt damaged
-	if errors.As(err, &e) || errors.As(err, &refused) || errors.As(err, &spoilt) || errors.Is(err, ErrChanged) || errors.Is(err, ErrUsage) {
+	var broken *panics.Error
+	if errors.As(err, &e) || errors.As(err, &spoilt) || errors.As(err, &broken) || errors.Is(err, ErrChanged) || errors.Is(err, ErrUsage) {
+		return false
+	}
+	if errors.As(err, &refused) && !refused.resumable() {
 		return false
 	}
 	for _, j := range r.jots {
@@ -438,6 +477,9 @@ func (r *run) one(ctx context.Context, in, out string) error {
 		if err := r.agree(src.name, in, out, format); err != nil {
 			return err
 		}
+		if r.looking {
+			return nil
+		}
 		return r.parquet(ctx, src, out)
 	}
 	head, all, sh, err := r.readHead(src, format)
@@ -449,6 +491,9 @@ func (r *run) one(ctx context.Context, in, out string) error {
 	}
 	if err := r.agree(src.name, in, out, format); err != nil {
 		return err
+	}
+	if r.looking {
+		return nil
 	}
 	return r.rows(ctx, src, out, head, all, sh, format)
 }
@@ -616,7 +661,7 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 			return err
 		}
 		if jot, err = r.openJournal(src, t, v, format, pack); err != nil {
-			t.release()
+			t.abandon(r.Resume)
 			return err
 		}
 		r.targets = append(r.targets, t)

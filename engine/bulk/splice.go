@@ -92,8 +92,15 @@ func (g *group) leave(ctx context.Context) error {
 	return &refusal{err}
 }
 
-// refusal is leave not given: what was written so far is not kept for later.
+// refusal is leave not given. What was written so far is kept for later only if the
+// refused error says that another token can go on.
 type refusal struct{ err error }
+
+// resumable asks the error: one with a method Resumable answers for itself.
+func (r *refusal) resumable() bool {
+	var may interface{ Resumable() bool }
+	return errors.As(r.err, &may) && may.Resumable()
+}
 
 func (r *refusal) Error() string { return r.err.Error() }
 func (r *refusal) Unwrap() error { return r.err }
