@@ -31,6 +31,7 @@ type run struct {
 	dist     *distinct
 	lastTo   time.Time // of the last progress
 	rejected int64     // bytes of the file of rejected rows
+	header   *string   // of the first input, while there are rejected rows
 	targets  []*target // complete, waiting for their names
 	rejects  *target
 	mapping  *mappingFile
@@ -823,6 +824,9 @@ func (r *run) progress(v *conveyor, at mark, last bool) {
 func (r *run) rejectsStart(v *conveyor, prefix []byte) error {
 	if r.rejects == nil {
 		return nil
+	}
+	if err := r.sameHeader(v.src.name, prefix); err != nil {
+		return err
 	}
 	if r.rejected == 0 {
 		if err := r.rejects.f.Truncate(0); err != nil {
