@@ -68,14 +68,19 @@ func (g *group) resultLen(n uint32) uint32 {
 
 // leave asks whether the values of the group's batch may be transformed.
 func (g *group) leave(ctx context.Context) error {
-	if g.spend == nil {
-		return nil
-	}
 	n := 0
 	for i := 1; i < len(g.batch.Spans); i += 2 {
 		if g.batch.Spans[i] > 0 {
 			n++
 		}
+	}
+	return g.charge(ctx, n)
+}
+
+// charge asks whether n values may be transformed.
+func (g *group) charge(ctx context.Context, n int) error {
+	if g.spend == nil {
+		return nil
 	}
 	err := g.spend(ctx, n)
 	if err == nil || errors.Is(err, ErrInterrupted) {
