@@ -370,11 +370,7 @@ func (p *parquetRun) chunk(ctx context.Context, cc *thriftValue, c int, rows int
 		x.offsets = &v
 	}
 	m := cc.field(3)
-	start := m.int(9)
-	if d := m.int(11); d > 0 && d < start {
-		start = d
-	}
-	size := m.int(7)
+	start, size := chunkStart(m), m.int(7)
 	if col != nil {
 		ch, err := p.chunkOf(m, &p.leaves[c], rows)
 		if err != nil {

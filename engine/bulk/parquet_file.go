@@ -131,13 +131,21 @@ type columnChunk struct {
 	rows        int64 // of its row group
 }
 
+// chunkStart returns where the first page of a chunk lies: its dictionary, where the
+// footer tells of one, else its data, before which writers of old put one in silence.
+// A chunk that is nothing but a dictionary may have no place for its data.
+func chunkStart(m *thriftValue) int64 {
+	data, dictionary := m.int(9), m.int(11)
+	if dictionary > 0 && (dictionary < data || data <= 0) {
+		return dictionary
+	}
+	return data
+}
+
 // chunkOf reads m, a ColumnMetaData.
 func (f *parquetFile) chunkOf(m *thriftValue, l *leaf, rows int64) (columnChunk, error) {
 	c := columnChunk{column: quoteName(l.name()), leaf: l, codec: format.CompressionCodec(m.int(4)),
-		start: m.int(9), size: m.int(7), values: m.int(5), rows: rows}
-	if d := m.int(11); d > 0 && d < c.start {
-		c.start = d
-	}
+		start: chunkStart(m), size: m.int(7), values: m.int(5), rows: rows}
 	if c.size < 0 || c.size > 0 && c.start < 4 || c.start < 0 || c.start > f.size || c.size > f.size-c.start {
 		return c, f.bad("column %s: a column chunk lies outside the file: it is damaged or cut short", c.column)
 	}

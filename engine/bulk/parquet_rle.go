@@ -7,7 +7,7 @@ import (
 
 // rleDecoder decodes the RLE and bit-packing hybrid, a run at a time, from bytes
 // that may say anything: what it cannot be is an error, and it holds no more than
-// one group of values whatever a run's length.
+// 256 values whatever a run's length.
 //
 // Source: apache/parquet-format, Encodings.md.
 type rleDecoder struct {
@@ -17,7 +17,7 @@ type rleDecoder struct {
 
 	packed     []byte // of the bit-packed run under way
 	packedLeft int64
-	group      [8]uint32
+	group      [256]uint32
 }
 
 // newRLE decodes n values of width bits from b.
@@ -61,9 +61,11 @@ func (d *rleDecoder) next() (value uint32, count int64, group []uint32, err erro
 			return 0, 0, nil, err
 		}
 	}
-	n := int(min(d.packedLeft, 8))
-	unpackGroup(&d.group, d.packed, d.width)
-	d.packed = d.packed[min(d.width, len(d.packed)):]
+	n := int(min(d.packedLeft, int64(len(d.group))))
+	for i := 0; i < n; i += 8 {
+		unpackEight((*[8]uint32)(d.group[i:]), d.packed, d.width)
+		d.packed = d.packed[min(d.width, len(d.packed)):]
+	}
 	d.packedLeft -= int64(n)
 	return 0, 0, d.group[:n], nil
 }
@@ -91,15 +93,21 @@ func (d *rleDecoder) beginPacked(groups uint64) error {
 	return nil
 }
 
-// unpackGroup unpacks eight values of width bits from the start of b; bits behind
-// its end are zeros.
-func unpackGroup(dst *[8]uint32, b []byte, width int) {
-	var short [40]byte
+// unpackEight unpacks eight values of width bits from the start of b; bits behind its
+// end are zeros.
+func unpackEight(dst *[8]uint32, b []byte, width int) {
 	if len(b) < width+8 {
-		copy(short[:], b)
-		b = short[:]
+		b = append(make([]byte, 0, 40), b...)[:40]
 	}
 	mask := uint64(1)<<width - 1
+	if width <= 8 { // all of them in one word
+		x := binary.LittleEndian.Uint64(b)
+		for i := range dst {
+			dst[i] = uint32(x & mask)
+			x >>= uint(width) & 63
+		}
+		return
+	}
 	at := 0
 	for i := range dst {
 		dst[i] = uint32(binary.LittleEndian.Uint64(b[at>>3:]) >> (at & 7) & mask)

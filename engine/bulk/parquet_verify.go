@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/crc32"
+	"runtime/debug"
 
 	"github.com/parquet-go/parquet-go/format"
 )
@@ -13,6 +14,10 @@ import (
 // another reader would stumble over ends the run; want is the footer that was
 // meant. What goes to standard output cannot be read again.
 func (p *parquetRun) verify(ctx context.Context, t *target, want *thriftValue) error {
+	if cap(p.plain)+cap(p.packed)+cap(p.unpacker.buf) > 64<<20 { // reading takes as much again
+		p.plain, p.packed, p.body, p.unpacker.buf, p.values = nil, nil, nil, nil, pageValues{}
+		debug.FreeOSMemory()
+	}
 	info, err := t.lock.Stat()
 	if err != nil {
 		return t.writeError(err)
@@ -53,13 +58,11 @@ func (v *verifier) all(ctx context.Context, want *thriftValue) error {
 		return v.bad("footer: %d columns, %d row groups, %d rows", len(leaves), len(groups), meta.int(3))
 	}
 	v.end = 4
-	rows := int64(0)
 	for i := range groups {
 		rg := &groups[i]
-		if len(rg.items(1)) != len(leaves) {
-			return v.bad("footer: row group %d has %d columns", i+1, len(rg.items(1)))
+		if len(rg.items(1)) != len(leaves) || rg.int(3) != want.items(4)[i].int(3) {
+			return v.bad("footer: row group %d has %d columns, %d rows", i+1, len(rg.items(1)), rg.int(3))
 		}
-		rows += rg.int(3)
 		unpacked := int64(0)
 		for c := range leaves {
 			if ctx.Err() != nil {
@@ -83,19 +86,13 @@ func (v *verifier) all(ctx context.Context, want *thriftValue) error {
 			return v.bad("footer: row group %d has %d bytes unpacked, its columns %d", i+1, rg.int(2), unpacked)
 		}
 	}
-	if rows != meta.int(3) {
-		return v.bad("footer: row groups of %d rows in a file of %d", rows, meta.int(3))
-	}
 	return nil
 }
 
 // place holds a chunk's place against those before it: they lie one behind the
 // other, and before the footer.
 func (v *verifier) place(m *thriftValue, l *leaf, footer int64) error {
-	start, size := m.int(9), m.int(7)
-	if d := m.int(11); d > 0 && d < start {
-		start = d
-	}
+	start, size := chunkStart(m), m.int(7)
 	if size == 0 {
 		return nil
 	}

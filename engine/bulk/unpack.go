@@ -27,8 +27,7 @@ type unpacker struct {
 var errUnpack = errors.New("it is damaged")
 
 // mostOf is how many bytes a byte of a codec's page can stand for; a page that states
-// more is damaged, and no memory is taken for it. Zstandard and Brotli know no
-// such bound: what they are unpacked into grows with what there is.
+// more is damaged, and no memory is taken for it. Brotli knows no such bound.
 func mostOf(codec format.CompressionCodec) int64 {
 	switch codec {
 	case format.Uncompressed:
@@ -39,20 +38,17 @@ func mostOf(codec format.CompressionCodec) int64 {
 		return 256
 	case format.Gzip:
 		return 1040
+	case format.Zstd:
+		return 128 << 10 / 3
 	}
 	return 1 << 30
 }
 
-// room returns u's buffer, empty, with room for n bytes of a page, or, where the
-// codec may stand for ever so many, for as much as such a page is likely to have.
-func (u *unpacker) room(codec format.CompressionCodec, body []byte, n int64) []byte {
-	if codec == format.Zstd || codec == format.Brotli {
-		n = min(n, int64(len(body))*64+64<<10)
-	}
+// room gives u's buffer room for n bytes.
+func (u *unpacker) room(n int64) {
 	if int64(cap(u.buf)) < n {
 		u.buf = make([]byte, 0, n)
 	}
-	return u.buf[:0]
 }
 
 // unpack returns the n bytes that body holds. They are valid until the next call.
@@ -71,7 +67,18 @@ func (u *unpacker) unpack(codec format.CompressionCodec, body []byte, n int64) (
 	case n/mostOf(codec) > int64(len(body)):
 		return nil, errUnpack
 	}
-	dst := u.room(codec, body, n)
+	var head zstd.Header
+	if codec == format.Zstd {
+		if err := head.Decode(body); err != nil || head.HasFCS && head.FrameContentSize > uint64(n) {
+			return nil, errUnpack
+		}
+	}
+	if codec == format.Brotli || codec == format.Zstd && !head.HasFCS { // grows with what there is
+		u.room(min(n, int64(len(body))*64+64<<10))
+	} else {
+		u.room(n)
+	}
+	dst := u.buf[:0]
 	defer func() {
 		if cap(b) > cap(u.buf) {
 			u.buf = b[:0]
@@ -87,10 +94,6 @@ func (u *unpacker) unpack(codec format.CompressionCodec, body []byte, n int64) (
 			if u.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxPage)); err != nil {
 				return nil, err
 			}
-		}
-		var head zstd.Header
-		if err := head.Decode(body); err != nil || head.HasFCS && head.FrameContentSize > uint64(n) {
-			return nil, errUnpack
 		}
 		if !head.HasFCS { // or it would be unpacked whatever it comes to
 			if err := u.zstd.Reset(bytes.NewReader(body)); err != nil {
