@@ -235,6 +235,7 @@ func (p *parquetRun) uses(ctx context.Context, o *chunkOut, entries int) ([]int6
 		if !page.isIndexes() {
 			return nil
 		}
+		p.tally.Empty += d.nulls
 		if err := countIndexes(uses, d.values, d.full); err != nil {
 			return p.bad("column %s: a page refers to what its dictionary does not hold", o.column)
 		}
@@ -313,6 +314,7 @@ func (p *parquetRun) data(ctx context.Context, o *chunkOut, page *rawPage) (rows
 	if err != nil {
 		return 0, err
 	}
+	p.tally.Empty += d.nulls
 	e := page.encoding()
 	switch e {
 	case format.DeltaLengthByteArray, format.DeltaByteArray:

@@ -15,6 +15,7 @@ const plainDictionary format.Encoding = 2
 // dataPage is a data page, unpacked.
 type dataPage struct {
 	num, full int64 // values, nulls counted and not
+	nulls     int64 // where a value could stand; not those of lists and groups that are not there
 	rows      int64 // rows that begin in it
 	lead      []byte
 	rep, def  []byte // levels
@@ -37,12 +38,16 @@ func (f *parquetFile) open(c *columnChunk, p *rawPage) (d dataPage, err error) {
 	}
 	d.full, d.rows = d.num, d.num
 	if most := c.leaf.maxDef; most > 0 {
-		if d.full, _, err = countLevels(d.def, most, d.num); err != nil {
+		var below int64
+		if d.full, below, _, err = countLevels(d.def, most, d.num); err != nil {
 			return d, f.bad("column %s: the levels of a page are damaged", c.column)
+		}
+		if c.leaf.optional() {
+			d.nulls = below
 		}
 	}
 	if most := c.leaf.maxRep; most > 0 {
-		if _, d.rows, err = countLevels(d.rep, most, d.num); err != nil {
+		if _, _, d.rows, err = countLevels(d.rep, most, d.num); err != nil {
 			return d, f.bad("column %s: the levels of a page are damaged", c.column)
 		}
 	}

@@ -115,40 +115,36 @@ func unpackEight(dst *[8]uint32, b []byte, width int) {
 	}
 }
 
-// countLevels counts, of n levels, those that equal most and those that are 0. A
-// level above most is an error.
-func countLevels(b []byte, most int, n int64) (full, zero int64, err error) {
+// countLevels counts, of n levels, those that equal most, those one below, and those
+// that are 0. A level above most is an error.
+func countLevels(b []byte, most int, n int64) (full, below, zero int64, err error) {
 	d, err := newRLE(b, bits.Len(uint(most)), n)
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
+	var one [1]uint32
 	for {
 		v, k, group, err := d.next()
-		switch {
-		case err != nil:
-			return 0, 0, err
-		case k > 0:
-			if v > uint32(most) {
-				return 0, 0, errThrift
-			}
-			if v == uint32(most) {
+		if err != nil {
+			return 0, 0, 0, err
+		}
+		if k > 0 {
+			one[0] = v
+			group = one[:]
+		} else if k = 1; len(group) == 0 {
+			return full, below, zero, nil
+		}
+		for _, v := range group {
+			switch {
+			case v > uint32(most):
+				return 0, 0, 0, errThrift
+			case v == uint32(most):
 				full += k
+			case v == uint32(most)-1:
+				below += k
 			}
 			if v == 0 {
 				zero += k
-			}
-		case len(group) == 0:
-			return full, zero, nil
-		}
-		for _, v := range group {
-			if v > uint32(most) {
-				return 0, 0, errThrift
-			}
-			if v == uint32(most) {
-				full++
-			}
-			if v == 0 {
-				zero++
 			}
 		}
 	}

@@ -22,6 +22,11 @@ type leaf struct {
 
 func (l *leaf) name() string { return strings.Join(l.path, ".") }
 
+// optional says whether the values themselves may be null.
+func (l *leaf) optional() bool {
+	return format.FieldRepetitionType(l.element.int(3)) == format.Optional
+}
+
 // readSchema flattens the schema of a footer.
 func (f *parquetFile) readSchema(meta *thriftValue) ([]leaf, error) {
 	elements := meta.items(2)
