@@ -190,6 +190,8 @@ type Job struct {
 	chunk      int                   // bytes read at a time; tests make it tiny
 	checkpoint time.Duration         // between journal entries
 	wrapOut    func(outFile) outFile // failing file layer of tests
+
+	parquetPaths *parquetPaths // for tests: how often each way was taken
 }
 
 // Progress is how far a run is.

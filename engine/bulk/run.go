@@ -53,7 +53,7 @@ func Run(ctx context.Context, job Job) (Summary, error) {
 	}
 	r.sum.Seconds = time.Since(r.started).Seconds()
 	r.sum.Workers = r.workers
-	r.sum.Distinct = r.dist.estimate()
+	r.sum.Distinct = min(r.dist.estimate(), r.sum.Values+r.sum.Errors)
 	return r.sum, err
 }
 

@@ -85,7 +85,15 @@ func (g *group) leave(ctx context.Context) error {
 			n++
 		}
 	}
-	err := g.spend(ctx, n-g.blank())
+	return g.charge(ctx, n-g.blank())
+}
+
+// charge asks whether n values may be transformed.
+func (g *group) charge(ctx context.Context, n int) error {
+	if g.spend == nil {
+		return nil
+	}
+	err := g.spend(ctx, n)
 	if err == nil || errors.Is(err, ErrInterrupted) {
 		return err
 	}
