@@ -197,6 +197,7 @@ type Error struct {
 	Byte   int        // of the line, from 1, where its syntax is at fault; else 0
 	Column string     // name or number of the column; "" if the fault is the row's
 	Code   suite.Code // 0 unless a value could not be transformed
+	Why    string     // the cause and the remedy, where more is known than Code says
 	Err    error
 
 	open bool // a quote that never closes
@@ -219,6 +220,9 @@ func (e *Error) Error() string {
 	}
 	if e.Column != "" {
 		s += sep + "column " + quoteName(e.Column)
+	}
+	if e.Code != 0 && e.Why != "" {
+		return s + ": " + e.Code.String() + ": " + e.Why
 	}
 	if e.Code != 0 {
 		return s + ": " + e.Code.String() + ": " + explain(e.Code)
@@ -261,7 +265,7 @@ func explain(c suite.Code) string {
 	case suite.ValueTooLong:
 		return "longer than a pseudonym of this format can hold"
 	case suite.ValueNotInAlphabet:
-		return "holds a character outside the format's alphabet, or a digit of another script that norm step digits would drop"
+		return "holds a character outside the format's alphabet"
 	case suite.ValueLength:
 		return "too short or too long for a format-preserving pseudonym"
 	case suite.NotAString:

@@ -1129,7 +1129,7 @@ func (p *parquetRun) values(ctx context.Context, col *parquetColumn, dst, arena 
 	}
 	p.sum.Errors += int64(len(b.Bad))
 	for _, bad := range b.Bad {
-		e := Error{File: p.src.name, Column: col.name, Code: bad.Code}
+		e := Error{File: p.src.name, Column: col.name, Code: bad.Code, Why: col.g.cause(bad, p.OnError == Fail && !p.DryRun)}
 		if rowOf != nil {
 			e.Row = rowOf(bad.Index)
 		}
