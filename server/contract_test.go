@@ -229,6 +229,29 @@ func TestErrorTable(t *testing.T) {
 			}
 		}
 	})
+	t.Run("causes", func(t *testing.T) {
+		// White space that a database added shows, and the detail says what helps.
+		made := r.post(forwardPath, fwd, jsonType, jsonOf("12345")).strings(t)
+		padded := jsonOf(made[0] + "   ")
+		p := r.post(reversePath, rev, jsonType, padded).problem(t, 422, "UNPROCESSABLE_VALUES")
+		if !strings.Contains(p.Detail, "norm step trim") || strings.Contains(p.Detail, made[0]) {
+			t.Errorf("detail %q", p.Detail)
+		}
+		p = r.post(reversePath, rev, jsonType, jsonOf("Ab")).problem(t, 422, "UNPROCESSABLE_VALUES")
+		if strings.Contains(p.Detail, "cause") {
+			t.Errorf("a cause of an earlier request: %q", p.Detail)
+		}
+		gone := []byte(made[0])
+		gone[0] += 10 // two generations on
+		p = r.post(reversePath, rev, jsonType, jsonOf(string(gone))).problem(t, 422, "UNPROCESSABLE_VALUES")
+		if !strings.Contains(p.Detail, "generation 2 ") || p.Errors[0].Code != "NOT_A_PSEUDONYM" {
+			t.Errorf("detail %q, %v", p.Detail, p.Errors)
+		}
+		trim := r.token("reverse", func(q *token.Request) { q.Norm = []string{"trim"} })
+		if back := r.post(reversePath, trim, jsonType, padded).strings(t); back[0] != "12345" {
+			t.Errorf("reversed to %q", back[0])
+		}
+	})
 	t.Run("normalisation", func(t *testing.T) {
 		// What a step empties is refused, unless it was white space alone: that is a
 		// missing value, which no budget is charged for.

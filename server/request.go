@@ -90,6 +90,7 @@ type call struct {
 	values, empty int64
 	errs          []valueError
 	errCount      int
+	cause         string // of the first bad value whose outside shows one
 }
 
 // handle answers one request.

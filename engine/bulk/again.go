@@ -18,7 +18,7 @@ type headerWatch struct {
 	header []string
 	own    string         // name of the first chosen column
 	names  map[string]int // name → column, from 0
-	first  [256]bool      // first bytes of names
+	first  [256]uint64    // 1 for first bytes of names
 	length uint64         // lengths of names, modulo 64
 	pass   bool
 }
@@ -45,23 +45,47 @@ func (w *headerWatch) add(name string, column int) {
 	if _, ok := w.names[name]; !ok {
 		w.names[name] = column
 	}
-	w.first[name[0]] = true
+	w.first[name[0]] = 1
 	w.length |= 1 << (len(name) & 63)
 }
 
-// meets says whether a value that is not empty may be a name, by its length. Of
-// spans every stride-th value is looked at.
+// meets says whether a value may be a name, by its length. Of spans every stride-th
+// value is looked at.
 func (w *headerWatch) meets(spans []uint32, stride int) bool {
+	if len(spans) < 2 {
+		return false
+	}
+	if w.length>>(spans[1]&63)&1 == 0 && (stride == 1 && sameLengths(spans)) {
+		return false // as in most columns of identifiers
+	}
 	var seen uint64
 	step := 2 * stride
 	i := 1
 	for ; i+3*step < len(spans); i += 4 * step {
-		seen |= 1<<(spans[i]&63) | 1<<(spans[i+step]&63) | 1<<(spans[i+2*step]&63) | 1<<(spans[i+3*step]&63)
+		s := spans[i : i+3*step+1 : i+3*step+1]
+		seen |= 1<<(s[0]&63) | 1<<(s[step]&63) | 1<<(s[2*step]&63) | 1<<(s[3*step]&63)
 	}
 	for ; i < len(spans); i += step {
 		seen |= 1 << (spans[i] & 63)
 	}
 	return seen&w.length != 0
+}
+
+// sameLengths says whether all values of spans, at least one, are as long as the
+// first.
+func sameLengths(spans []uint32) bool {
+	n := spans[1]
+	var other, more uint32
+	for len(spans) >= 16 {
+		s := spans[:16:16]
+		other |= s[1] ^ n | s[3] ^ n | s[5] ^ n | s[7] ^ n
+		more |= s[9] ^ n | s[11] ^ n | s[13] ^ n | s[15] ^ n
+		spans = spans[16:]
+	}
+	for i := 1; i < len(spans); i += 2 {
+		other |= spans[i] ^ n
+	}
+	return other|more == 0
 }
 
 // headerAgain looks for rows that are the header again. It returns false when one
@@ -72,16 +96,23 @@ func (w *csvWorker) headerAgain(c *chunk) bool {
 		return true
 	}
 	lines, at := int64(0), 0
-	for v := 0; v < len(w.spans)/2; v += stride {
-		off, n := int(w.spans[2*v]), int(w.spans[2*v+1])
-		if n == 0 || h.length>>(n&63)&1 == 0 || !h.first[w.data[off]] {
+	first, length, data, spans := &h.first, h.length, w.data, w.spans
+	for i := 0; i+1 < len(spans); i += 2 * stride {
+		off, n := int(spans[i]), int(spans[i+1])
+		// Both at once: each for itself is hard to predict.
+		if off >= len(data) || length>>(n&63)&first[data[off]] == 0 {
 			continue
 		}
+		v := i / 2
 		value := w.data[off : off+n]
 		if _, ok := h.names[string(value)]; !ok {
 			continue
 		}
-		is, same := h.isHeader(w.rowAt(off), string(value))
+		row := w.rowAt(off)
+		if string(value) != h.own && !h.onlyNames(row) {
+			continue
+		}
+		is, same := h.isHeader(row, string(value))
 		if !is {
 			continue
 		}
@@ -121,6 +152,23 @@ func (w *csvWorker) rowAt(off int) []byte {
 		row = row[:end]
 	}
 	return row
+}
+
+// onlyNames says whether a row may hold nothing but names: a look that costs little,
+// where a name is a frequent value.
+func (h *headerWatch) onlyNames(row []byte) bool {
+	row = bytes.TrimRight(row, "\r\n")
+	for more := true; more; {
+		var field []byte
+		field, row, more = bytes.Cut(row, []byte{h.d.Comma})
+		if bytes.IndexByte(field, h.d.Quote) >= 0 {
+			return true // isHeader tells
+		}
+		if _, ok := h.names[string(field)]; !ok {
+			return false
+		}
+	}
+	return true
 }
 
 // isHeader says whether a row is the header again, and whether it is in the same

@@ -33,7 +33,7 @@ func (r *run) agree(src, in, out string, format Format) error {
 			return usagef("%s: the name says %s, and such files are not compressed; leave the suffix %s out", side, c, filepath.Ext(side))
 		}
 	}
-	if f := nameSays(r.Rejects); r.Rejects != "" && f != Auto && !r.fits(f, format) {
+	if f := nameSays(r.Rejects); r.Rejects != "" && f != Auto && !r.mayBeNamed(f, format) {
 		return usagef("%s: the name says %s, and the rows of %s are %s; give it the suffix .%s", r.Rejects, f, src, format, format)
 	}
 	if out == "-" {
@@ -43,7 +43,7 @@ func (r *run) agree(src, in, out string, format Format) error {
 		return usagef("%s: the name says %s, and --compress says %s; leave one of them out", out, c, r.Compress)
 	}
 	says := nameSays(out)
-	if says == Auto || says == nameSays(in) && r.sameName(in, out) || r.fits(says, format) {
+	if says == Auto || says == nameSays(in) && r.sameName(in, out) || r.mayBeNamed(says, format) {
 		return nil
 	}
 	if r.Format != Auto {
@@ -67,9 +67,9 @@ func (r *run) sameName(in, out string) bool {
 	return r.Output != out && bare(in) == bare(out)
 }
 
-// fits says whether a file of a format may have a name that says another one: tabs
+// mayBeNamed says whether a file of a format may have a name that says another one: tabs
 // make TSV of CSV, commas CSV of TSV, and lines of JSON may be named .json.
-func (r *run) fits(says, format Format) bool {
+func (r *run) mayBeNamed(says, format Format) bool {
 	switch {
 	case says == format:
 		return true

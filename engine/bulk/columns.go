@@ -59,6 +59,21 @@ func (r *run) countColumns(t tally, sh *shape) {
 	}
 }
 
+// countJobColumns is countColumns for counts in the order of Job.Columns.
+func (r *run) countJobColumns(t tally) {
+	r.needColumns()
+	for i, c := range t.Columns {
+		r.sum.Columns[i].add(c)
+	}
+}
+
+// countColumn adds to the counts of a column of Parquet.
+func (p *parquetRun) countColumn(col *parquetColumn, c columnTally) {
+	u := make([]columnTally, len(p.Columns))
+	u[col.job] = c
+	p.tally.Columns = addColumns(p.tally.Columns, u)
+}
+
 // needColumns makes the counts by column of the summary.
 func (r *run) needColumns() {
 	for i := len(r.sum.Columns); i < len(r.Columns); i++ {
@@ -141,11 +156,16 @@ func (s *splicer) countEmpty(t *tally) {
 	for _, g := range s.groups {
 		g.next = 0
 	}
+	blank := false
+	for _, g := range s.groups {
+		blank = blank || g.blank() > 0
+	}
 	forced := s.forced
 	for v := range len(s.spans) / 2 {
 		col := s.column(v)
 		g := s.groups[s.owner[col]]
-		none := g.batch.Spans[2*g.next+1] == 0
+		value := g.batch.Spans[2*g.next : 2*g.next+2]
+		none := value[1] == 0 || blank && g.plan != nil && g.plan.Blank(g.batch.Src, value) > 0
 		g.next++
 		if len(forced) > 0 && forced[0] == v {
 			none, forced = false, forced[1:]

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -453,7 +454,7 @@ func looksLike(first string, below []string) bool {
 	}
 	var all classes
 	own := classesOf(first)
-	seen, same, least, most := 0, 0, len(first)+1, 0
+	seen, same, least, most := 0, 0, math.MaxInt, 0
 	for _, v := range below {
 		if v == "" || standsForNone(v) {
 			continue
@@ -491,4 +492,17 @@ func listNames(names []string) string {
 		b.WriteString(quoteName(n))
 	}
 	return b.String()
+}
+
+// sameHeader refuses to put rejected rows of inputs with different headers into one
+// file. prefix is what stands before the rows.
+func (r *run) sameHeader(name string, prefix []byte) error {
+	h := string(bytes.TrimRight(bytes.TrimPrefix(prefix, bom), "\r\n"))
+	if r.header == nil {
+		r.header = &h
+	}
+	if *r.header != h {
+		return usagef("%s: its header is not that of the first input, and --rejects puts the rows of all into one file; do the files one by one", name)
+	}
+	return nil
 }

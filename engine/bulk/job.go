@@ -193,6 +193,8 @@ type Job struct {
 	checkpoint time.Duration         // between journal entries
 	wrapOut    func(outFile) outFile // failing file layer of tests
 	byShape    *atomic.Int64         // if not nil: counts the rows of JSON that were read by a known shape
+
+	parquetPaths *parquetPaths // for tests: how often each way was taken
 }
 
 // Progress is how far a run is.
@@ -254,6 +256,7 @@ type Error struct {
 	Offset int64      // JSON documents: byte of the (unpacked) input, from 1; else 0
 	Column string     // name or number of the column; "" if the fault is the row's
 	Code   suite.Code // 0 unless a value could not be transformed
+	Why    string     // the cause and the remedy, where more is known than Code says
 	Err    error      // with a Code: more exactly why, or nil
 
 	open bool // a quote that never closes
@@ -282,6 +285,9 @@ func (e *Error) Error() string {
 	}
 	if e.Column != "" {
 		s += sep + "column " + quoteName(e.Column)
+	}
+	if e.Code != 0 && e.Why != "" {
+		return s + ": " + e.Code.String() + ": " + e.Why
 	}
 	if e.Code != 0 && e.Err != nil {
 		return s + ": " + e.Code.String() + ": " + e.Err.Error()
@@ -327,7 +333,7 @@ func explain(c suite.Code) string {
 	case suite.ValueTooLong:
 		return "longer than a pseudonym of this format can hold"
 	case suite.ValueNotInAlphabet:
-		return "holds a character outside the format's alphabet, or a digit of another script that norm step digits would drop"
+		return "holds a character outside the format's alphabet"
 	case suite.ValueLength:
 		return "too short or too long for a format-preserving pseudonym"
 	case suite.NotAString:

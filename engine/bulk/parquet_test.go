@@ -305,7 +305,7 @@ func TestParquetRefuses(t *testing.T) {
 		job  Job
 	}{
 		"is no Parquet file":                        {data: []byte("id,x\n")},
-		"is no Parquet file, or is cut short":       {data: good[:len(good)-100]},
+		"begins as one and does not end as one":     {data: good[:len(good)-100]},
 		"the Parquet file is encrypted":             {data: append(good[:len(good)-4:len(good)-4], "PARE"...)},
 		`no column "x"; there are "n", "id", "na`:   {data: good, job: Job{Columns: []Column{{Name: "x", Plan: p}}}},
 		`column "n" is of type INT64`:               {data: good, job: Job{Columns: []Column{{Name: "n", Plan: p}}}},

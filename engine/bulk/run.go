@@ -32,6 +32,7 @@ type run struct {
 	dist     *distinct
 	lastTo   time.Time // of the last progress
 	rejected int64     // bytes of the file of rejected rows
+	header   *string   // of the first input, while there are rejected rows
 	targets  []*target // complete, waiting for their names
 	rejects  *target
 	mapping  *mappingFile
@@ -54,7 +55,7 @@ func Run(ctx context.Context, job Job) (Summary, error) {
 	}
 	r.sum.Seconds = time.Since(r.started).Seconds()
 	r.sum.Workers = r.workers
-	r.sum.Distinct = r.dist.estimate()
+	r.sum.Distinct = min(r.dist.estimate(), r.sum.Values+r.sum.Errors)
 	return r.sum, err
 }
 
@@ -876,6 +877,9 @@ func (r *run) progress(v *conveyor, at mark, last bool) {
 func (r *run) rejectsStart(v *conveyor, prefix []byte) error {
 	if r.rejects == nil {
 		return nil
+	}
+	if err := r.sameHeader(v.src.name, prefix); err != nil {
+		return err
 	}
 	if r.rejected == 0 {
 		if err := r.rejects.f.Truncate(0); err != nil {

@@ -74,6 +74,16 @@ func (g *group) blank() int {
 	return g.plan.Blank(g.batch.Src, g.batch.Spans)
 }
 
+// cause says more of why a value of the batch is bad than its code does; only if
+// asked, since it looks at the value.
+func (g *group) cause(bad suite.ValueError, asked bool) string {
+	if !asked {
+		return ""
+	}
+	b := &g.batch
+	return g.plan.Cause(b.Src[b.Spans[2*bad.Index]:][:b.Spans[2*bad.Index+1]], bad.Code)
+}
+
 // leave asks whether the values of the group's batch may be transformed.
 func (g *group) leave(ctx context.Context) error {
 	if g.spend == nil {
@@ -85,7 +95,15 @@ func (g *group) leave(ctx context.Context) error {
 			n++
 		}
 	}
-	err := g.spend(ctx, n-g.blank())
+	return g.charge(ctx, n-g.blank())
+}
+
+// charge asks whether n values may be transformed.
+func (g *group) charge(ctx context.Context, n int) error {
+	if g.spend == nil {
+		return nil
+	}
+	err := g.spend(ctx, n)
 	if err == nil || errors.Is(err, ErrInterrupted) {
 		return err
 	}
@@ -170,6 +188,7 @@ type splicer struct {
 type badValue struct {
 	value, column int
 	code          suite.Code
+	why           string // of the first of a group: Error.Why
 }
 
 // column returns the column of value v.
@@ -443,13 +462,13 @@ func (s *splicer) slow(ctx context.Context, c *chunk) {
 			return
 		}
 		clean = clean && s.plain(b.Dst)
-		for _, bad := range b.Bad {
+		for k, bad := range b.Bad {
 			v := s.valueOf(gi, bad.Index)
-			s.bad = append(s.bad, badValue{v, s.column(v), bad.Code})
+			s.bad = append(s.bad, badValue{v, s.column(v), bad.Code, g.cause(bad, k == 0)})
 		}
 	}
 	for _, v := range s.forced {
-		s.bad = append(s.bad, badValue{v, s.column(v), suite.NotAString})
+		s.bad = append(s.bad, badValue{v, s.column(v), suite.NotAString, ""})
 	}
 	if len(s.groups) > 1 || len(s.forced) > 0 {
 		sortBad(s.bad)
@@ -565,7 +584,7 @@ func (s *splicer) faults(c *chunk) {
 		line += int64(bytes.Count(s.data[at:off], lf))
 		at = off
 		if s.onError == Fail && !s.dry {
-			c.err = &Error{Line: line, Column: s.names[b.column], Code: b.code, at: off}
+			c.err = &Error{Line: line, Column: s.names[b.column], Code: b.code, Why: b.why, at: off}
 			return
 		}
 		c.faults = append(c.faults, fault{line, s.names[b.column], b.code.String()})

@@ -3,6 +3,9 @@ package bulk
 import (
 	"encoding/binary"
 	"errors"
+	"math"
+	"slices"
+	"unsafe"
 )
 
 // A thrift value in the compact protocol, whatever it means: Parquet's footer and
@@ -38,17 +41,28 @@ const (
 var (
 	errThrift      = errors.New("metadata is damaged")
 	errThriftShort = errors.New("metadata is cut short")
+	errThriftRoom  = errors.New("metadata holds more values than expected")
 )
 
-// thriftReader reads values from b.
+// thriftValueSize is what a thriftValue takes in memory, what it refers to aside.
+const thriftValueSize = int64(unsafe.Sizeof(thriftValue{}))
+
+// thriftReader reads values from b, no more than room.
 type thriftReader struct {
 	b     []byte
 	depth int
+	room  int64
 }
 
 // readThrift reads a struct from the start of b and returns how long it is.
 func readThrift(b []byte) (v thriftValue, n int, err error) {
-	r := &thriftReader{b: b}
+	return readThriftWithin(b, math.MaxInt64)
+}
+
+// readThriftWithin is readThrift for at most so many values, since a byte of a list
+// may unfold to a value.
+func readThriftWithin(b []byte, room int64) (v thriftValue, n int, err error) {
+	r := &thriftReader{b: b, room: room}
 	v, err = r.value(thriftStruct)
 	return v, len(b) - len(r.b), err
 }
@@ -76,6 +90,9 @@ func (r *thriftReader) uvarint() (uint64, error) {
 
 func (r *thriftReader) value(kind byte) (v thriftValue, err error) {
 	v.kind = kind
+	if r.room--; r.room < 0 {
+		return v, errThriftRoom
+	}
 	if r.depth++; r.depth > 32 {
 		return v, errThrift
 	}
@@ -165,6 +182,9 @@ func (r *thriftReader) take(dst *[]byte, n uint64) error {
 func (r *thriftReader) elements(v *thriftValue, n uint64, a, b byte) error {
 	if n > uint64(len(r.b)) { // an element has a byte at least
 		return errThriftShort
+	}
+	if n > uint64(max(r.room, 0)) {
+		return errThriftRoom
 	}
 	v.list = make([]thriftValue, n)
 	for i := range v.list {
@@ -257,6 +277,14 @@ func (v *thriftValue) field(id int16) *thriftValue {
 	return nil
 }
 
+// fields returns the fields of a struct that may be missing.
+func (v *thriftValue) fields() []thriftValue {
+	if v == nil {
+		return nil
+	}
+	return v.list
+}
+
 // int returns an integer field, 0 if it is not there.
 func (v *thriftValue) int(id int16) int64 {
 	if f := v.field(id); f != nil {
@@ -279,6 +307,24 @@ func (v *thriftValue) items(id int16) []thriftValue {
 		return f.list
 	}
 	return nil
+}
+
+// put sets an integer field of a struct, or adds it in the order of the ids.
+func (v *thriftValue) put(id int16, kind byte, n int64) {
+	v.replace(thriftValue{id: id, kind: kind, num: n})
+}
+
+// replace sets a field of a struct, or adds it in the order of the ids.
+func (v *thriftValue) replace(with thriftValue) {
+	if f := v.field(with.id); f != nil {
+		*f = with
+		return
+	}
+	at := 0
+	for at < len(v.list) && v.list[at].id < with.id {
+		at++
+	}
+	v.list = slices.Insert(v.list, at, with)
 }
 
 // set sets an integer field that is there.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/gzip"
@@ -20,11 +21,37 @@ type unpacker struct {
 	zstd   *zstd.Decoder
 	gzip   *gzip.Reader
 	brotli *brotli.Reader
+	buf    []byte // of the page unpacked last
 }
 
 var errUnpack = errors.New("it is damaged")
 
-// unpack returns the n bytes that body holds.
+// mostOf is how many bytes a byte of a codec's page can stand for; a page that states
+// more is damaged, and no memory is taken for it. Brotli knows no such bound.
+func mostOf(codec format.CompressionCodec) int64 {
+	switch codec {
+	case format.Uncompressed:
+		return 1
+	case format.Snappy:
+		return 32
+	case format.Lz4Raw:
+		return 256
+	case format.Gzip:
+		return 1040
+	case format.Zstd:
+		return 128 << 10 / 3
+	}
+	return 1 << 30
+}
+
+// room gives u's buffer room for n bytes.
+func (u *unpacker) room(n int64) {
+	if int64(cap(u.buf)) < n {
+		u.buf = make([]byte, 0, n)
+	}
+}
+
+// unpack returns the n bytes that body holds. They are valid until the next call.
 func (u *unpacker) unpack(codec format.CompressionCodec, body []byte, n int64) (b []byte, err error) {
 	// Some decoders panic at what is no valid page.
 	defer func() {
@@ -32,17 +59,47 @@ func (u *unpacker) unpack(codec format.CompressionCodec, body []byte, n int64) (
 			b, err = nil, errUnpack
 		}
 	}()
-	dst := make([]byte, 0, n)
+	switch {
+	case n == 0 && len(body) <= 32: // of nothing, by whatever frame
+		return nil, nil
+	case codec == format.Uncompressed:
+		return body, nil
+	case n/mostOf(codec) > int64(len(body)):
+		return nil, errUnpack
+	}
+	var head zstd.Header
+	if codec == format.Zstd {
+		if err := head.Decode(body); err != nil || head.HasFCS && head.FrameContentSize > uint64(n) {
+			return nil, errUnpack
+		}
+	}
+	if codec == format.Brotli || codec == format.Zstd && !head.HasFCS { // grows with what there is
+		u.room(min(n, int64(len(body))*64+64<<10))
+	} else {
+		u.room(n)
+	}
+	dst := u.buf[:0]
+	defer func() {
+		if cap(b) > cap(u.buf) {
+			u.buf = b[:0]
+		}
+	}()
 	switch codec {
 	case format.Lz4Raw:
-		return unpackLZ4(dst, body)
+		return unpackLZ4(dst[:0:n], body)
 	case format.Gzip:
-		return u.unpackGzip(dst, body)
+		return u.unpackGzip(dst, body, n)
 	case format.Zstd:
 		if u.zstd == nil {
 			if u.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxPage)); err != nil {
 				return nil, err
 			}
+		}
+		if !head.HasFCS { // or it would be unpacked whatever it comes to
+			if err := u.zstd.Reset(bytes.NewReader(body)); err != nil {
+				return nil, err
+			}
+			return readAll(u.zstd, dst, n)
 		}
 		return u.zstd.DecodeAll(body, dst)
 	case format.Brotli:
@@ -51,7 +108,7 @@ func (u *unpacker) unpack(codec format.CompressionCodec, body []byte, n int64) (
 		} else if err := u.brotli.Reset(bytes.NewReader(body)); err != nil {
 			return nil, err
 		}
-		return readAll(u.brotli, dst)
+		return readAll(u.brotli, dst, n)
 	case format.Snappy:
 		if stated, k := binary.Uvarint(body); k <= 0 || stated != uint64(n) {
 			return nil, errUnpack
@@ -67,7 +124,7 @@ func (u *unpacker) close() {
 	}
 }
 
-func (u *unpacker) unpackGzip(dst, body []byte) (b []byte, err error) {
+func (u *unpacker) unpackGzip(dst, body []byte, n int64) (b []byte, err error) {
 	if u.gzip == nil {
 		u.gzip, err = gzip.NewReader(bytes.NewReader(body))
 	} else {
@@ -76,14 +133,21 @@ func (u *unpacker) unpackGzip(dst, body []byte) (b []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return readAll(u.gzip, dst)
+	return readAll(u.gzip, dst, n)
 }
 
-// readAll fills the capacity of dst, which is empty, with all of r.
-func readAll(r io.Reader, dst []byte) ([]byte, error) {
-	b := dst[:cap(dst)]
-	if _, err := io.ReadFull(r, b); err != nil {
-		return nil, err
+// readAll appends all of r, n bytes, to dst, which is empty.
+func readAll(r io.Reader, dst []byte, n int64) ([]byte, error) {
+	b := dst
+	for int64(len(b)) < n {
+		if len(b) == cap(b) {
+			b = slices.Grow(b, int(min(n-int64(len(b)), int64(len(b))+64<<10)))
+		}
+		k, err := io.ReadFull(r, b[len(b):min(int64(cap(b)), n)])
+		b = b[:len(b)+k]
+		if err != nil {
+			return nil, err
+		}
 	}
 	if _, err := io.ReadFull(r, make([]byte, 1)); err != io.EOF {
 		return nil, errUnpack // more than stated, or a wrong checksum

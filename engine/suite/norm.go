@@ -72,8 +72,7 @@ func (n Norm) normalise(it *norm.Iter, dst, tmp, v []byte) (d, t []byte, code Co
 		}
 		switch s {
 		case Trim:
-			c := bytes.TrimFunc(cur, unicode.IsSpace)
-			dst = dst[:start+copy(cur, c)]
+			dst = dst[:start+copy(cur, trimSpace(cur))]
 		case NFC:
 			if ascii || norm.NFC.QuickSpan(cur) == len(cur) {
 				continue
