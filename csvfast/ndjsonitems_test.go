@@ -189,3 +189,96 @@ func TestSplitterAgainstPieces(t *testing.T) {
 		}
 	}
 }
+
+// TestRowsWithPaths: rows that lack members in ever other ways are counted for each
+// path, by shape too, as lines and as items.
+func TestRowsWithPaths(t *testing.T) {
+	paths := []string{"id", "p.nr", "p.x", "q.y"}
+	members := []string{`"id":"a"`, `"id":null`, `"p":{"nr":"b"}`, `"p":{"nr":"b","x":"c"}`, `"p":"cut short"`, `"p":null`, `"p":{}`, `"q":{"y":1}`, `"q":7`, `"z":"none"`}
+	belongs := [][]int{{0}, {0}, {1}, {1, 2}, {1, 2}, {1, 2}, {}, {3}, {3}, {}}
+	eachKernel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(9, 3))
+		byShape := 0
+		for round := range 300 {
+			f, err := NewPathFinder(paths)
+			if err != nil {
+				t.Fatal(err)
+			}
+			items := round%2 == 0
+			var text []byte
+			want := make([]int, len(paths))
+			rows := 100 + r.IntN(100)
+			some := 1 + r.IntN(6) // kinds of rows in this text
+			for range rows {
+				s := rand.New(rand.NewPCG(uint64(round), uint64(r.IntN(some))))
+				text = append(text, '{')
+				last := byte(0)
+				for _, k := range s.Perm(len(members)) {
+					name := members[k][1]
+					if s.IntN(2) == 0 || bytes.Contains(text[bytes.LastIndexByte(text, '\n')+1:], []byte{'"', name}) && bytes.Contains(text[bytes.LastIndexByte(text, '\n')+1:], []byte(members[k][:3])) {
+						continue // each name once
+					}
+					if last != 0 {
+						text = append(text, ',')
+					}
+					text, last = append(text, members[k]...), name
+					for _, p := range belongs[k] {
+						want[p]++
+					}
+				}
+				text = append(text, '}')
+				if items {
+					text = append(text, ',')
+				}
+				text = append(text, '\n')
+			}
+			if items {
+				text = append(text, "{}]"...)
+				rows++
+				err = f.ScanItems(text, true, true)
+			} else {
+				err = f.Scan(text)
+			}
+			if err != nil || f.Rows != rows || !slices.Equal(f.RowsWith, want) {
+				t.Fatalf("%v, %d rows, want %d; with the paths %v, want %v\n%s", err, f.Rows, rows, f.RowsWith, want, text)
+			}
+			byShape += f.RowsByShape()
+		}
+		if byShape < 10_000 {
+			t.Fatalf("only %d rows were read by shape", byShape)
+		}
+	})
+}
+
+// TestScanItemsRules: what a chunk of items must be, by its place in the array.
+func TestScanItemsRules(t *testing.T) {
+	for _, c := range []struct {
+		text        string
+		first, last bool
+		err         string
+	}{
+		{` {"id":"a"} , {"id":"b"},`, true, false, ""},
+		{` {"id":"a"} ] `, true, true, ""},
+		{` ] `, true, true, ""},
+		{` ] `, false, true, "json: line 1, byte 1: value expected"},
+		{` ]`, true, false, "json: line 1, byte 1: value expected"},
+		{``, false, false, ""},
+		{``, false, true, "json: line 1, byte 0: text ends too early"},
+		{`{"id":"a"},`, true, true, "json: line 1, byte 11: text ends too early"},
+		{`{"id":"a"},` + "\n", true, true, "json: line 2, byte 12: text ends too early"},
+		{`{"id":"a"}`, true, false, "json: line 1, byte 10: text ends too early"},
+		{`{"id":"a"}]`, true, false, "json: line 1, byte 10: text after the end of the value"},
+		{`{"id":"a"}],`, true, true, "json: line 1, byte 11: text after the end of the value"},
+		{`{"id":"a"}` + "\n" + `{"id":"a"}]`, true, true, "json: line 2, byte 11: ',' or the closing bracket expected"},
+		{`,{"id":"a"}]`, true, true, "json: line 1, byte 0: value expected"},
+	} {
+		f, err := NewPathFinder([]string{"id"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = f.ScanItems([]byte(c.text), c.first, c.last)
+		if got := fmt.Sprint(err); got != c.err && (err != nil || c.err != "") {
+			t.Errorf("%q, first %v, last %v: %v, want %q", c.text, c.first, c.last, err, c.err)
+		}
+	}
+}

@@ -57,6 +57,8 @@ var strangers = []string{
 	`{"f":` + strings.Repeat(`[{"x":`, 40) + `"id"` + strings.Repeat(`}]`, 40) + `,"id":"a"}`,
 	`[]`,
 	`{}`,
+	`"a string on top"`,
+	`12`,
 }
 
 // bordersText makes three to six chunks of rows of one shape with a stranger whose

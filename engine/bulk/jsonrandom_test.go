@@ -18,7 +18,7 @@ func randomJSON(r *rand.Rand, b []byte, depth int) []byte {
 	}
 	b = append(b, space()...)
 	switch kind := r.IntN(10); {
-	case kind < 5 && depth < 6 || depth == 0:
+	case kind < 5 && depth < 6 || depth == 0 && r.IntN(12) > 0:
 		b = append(b, '{')
 		for k, n := 0, r.IntN(6); k < n; k++ {
 			if k > 0 {
