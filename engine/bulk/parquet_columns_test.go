@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	arrowparquet "github.com/apache/arrow-go/v18/parquet"
+	arrowcompress "github.com/apache/arrow-go/v18/parquet/compress"
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/velonym/velonym/engine/suite"
@@ -285,7 +286,7 @@ func TestParquetReadsBack(t *testing.T) {
 		"plain":      {arrowparquet.WithDictionaryDefault(false), arrowparquet.WithDataPageVersion(arrowparquet.DataPageV2), arrowparquet.WithDataPageSize(200)},
 	} {
 		rows := cells(60, 20)
-		writeArrow(t, in, rows, opts...)
+		writeArrow(t, in, rows, append(opts, arrowparquet.WithCompression(arrowcompress.Codecs.Snappy))...)
 		var paths parquetPaths
 		job := Job{Inputs: []string{in}, Output: out, Columns: []Column{{Name: "id", Plan: p}}, parquetPaths: &paths}
 		if _, err := Run(t.Context(), job); err != nil || paths.verified != 1 {
@@ -299,7 +300,13 @@ func TestParquetReadsBack(t *testing.T) {
 		os.Remove(out)
 		start, size := chunkAt(t, good, 1)
 		refused := 0
-		for at := range int64(len(good)) {
+		for at := int64(0); at < int64(len(good)); at++ {
+			switch {
+			case at > start+40 && at < start+size-40, at > footer+10 && at < int64(len(good))-12: // all the same to it
+				at += 23
+			case at < start-3 || at > start+size && at < footer-3:
+				at += 97
+			}
 			job.wrapOut = func(f outFile) outFile { return &flipping{outFile: f, at: at} }
 			_, err := Run(t.Context(), job)
 			if err != nil {
@@ -312,7 +319,7 @@ func TestParquetReadsBack(t *testing.T) {
 				}
 				continue
 			}
-			if at >= start && at < start+size || at >= footer {
+			if at >= start && at < start+size || at >= footer && at < int64(len(good)) {
 				t.Fatalf("%s, byte %d: passed", name, at)
 			}
 			os.Remove(out)
