@@ -362,6 +362,37 @@ func TestDelta(t *testing.T) {
 	}
 }
 
+// FuzzParquetFile: whatever a file holds, a run of it ends with an error that leaves
+// nothing, or with an output that reads back.
+func FuzzParquetFile(f *testing.F) {
+	names, err := filepath.Glob("testdata/parquet/*.parquet")
+	if err != nil || len(names) == 0 {
+		f.Fatal("no files to begin with")
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	p := plan(f, suite.Pseudonymise, plain)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		dir := t.TempDir()
+		in := filepath.Join(dir, "in.parquet")
+		if err := os.WriteFile(in, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Run(t.Context(), Job{Inputs: []string{in}, Output: filepath.Join(dir, "out"), Workers: 1, OnError: Null, MaxMemory: 32 << 20, Columns: []Column{{Number: 2, Plan: p}}})
+		if err != nil && strings.Contains(err.Error(), "does not read back") {
+			t.Fatal(err)
+		}
+		if left, _ := os.ReadDir(dir); err != nil && len(left) != 1 {
+			t.Fatalf("left %v", left)
+		}
+	})
+}
+
 // FuzzParquetPages: whatever stands in a page's values and levels, decoding ends,
 // with an error or with as many values as were asked for.
 func FuzzParquetPages(f *testing.F) {
