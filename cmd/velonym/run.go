@@ -126,7 +126,7 @@ The limit a request only cuts what is asked for at a time: a run is no request.`
 	fl.StringVar(&f.part, "part", "", "i/n: do the i-th of n exact shares of the file")
 	fl.IntVar(&f.job.Workers, "workers", 0, "cores to use (default: all)")
 	sizeVar(fl, &f.job.MaxRow, "max-row", 0, "longest row (default 16MiB)")
-	sizeVar(fl, &f.job.MaxMemory, "max-memory", 0, "memory for the counters of policy document (default 1GiB)")
+	sizeVar(fl, &f.job.MaxMemory, "max-memory", 0, "memory for the counters of policy document, and for a page of Parquet with its results (default 1GiB)")
 	fl.StringVar(&f.job.Mapping, "mapping", "", "also write identifier, pseudonym pairs to this file, sealed to --mapping-recipient")
 	fl.StringArrayVar(&f.recipients, "mapping-recipient", nil, "age recipient, age1… (repeatable)")
 	fl.BoolVar(&f.job.Manifest, "manifest", false, "also write OUT.velonym.json: what was done, digests of input and output")

@@ -93,11 +93,14 @@ func ParseRepeatedHeader(s string) (RepeatedHeader, error) {
 type Column struct {
 	// Name is the column's name in the header; for NDJSON a path of member names
 	// ("patient.id", as csvfast.NewPathFinder reads it), for Parquet the dotted name
-	// of a leaf. A CSV name that no column has and that is a decimal number is the
-	// number of a column, counted from 1; without a header it has to be one. A name
-	// that may be both, of one column and the number of another, is refused.
+	// of a leaf, or of a group or list that has no other. A CSV name that no column has
+	// and that is a decimal number is the number of a column, counted from 1; without a
+	// header it has to be one. A name that may be both, of one column and the number of
+	// another, is refused.
 	Name string
-	// Number is the column's number from 1, if not 0; Name is then not looked at.
+	// Number is the column's number from 1, if not 0; Name is then a label only. In
+	// Parquet the columns of values count, in the order of the schema; there too a Name
+	// that is a number is one where no column has that name.
 	Number int
 
 	Plan   *suite.Plan
@@ -172,9 +175,9 @@ type Job struct {
 
 	Workers   int   // 0: runtime.GOMAXPROCS
 	MaxRow    int64 // longest row, in bytes; 0: 16 MiB
-	MaxMemory int64 // policy document: bytes for its counters, about 64 and one and a half times its length for each different value; 0: 1 GiB
+	MaxMemory int64 // policy document: bytes for its counters, about 64 and one and a half times its length for each different value; Parquet: bytes for its footer, and for a page with its results, packed and not; 0: 1 GiB
 
-	Mapping    string          // path for a file of identifier, pseudonym pairs, sealed to Recipients
+	Mapping    string          // path for a file of identifier, pseudonym pairs, sealed to Recipients; a value of a Parquet dictionary has one
 	Recipients []age.Recipient // required with Mapping
 
 	Manifest bool   // write ManifestName(Output) when done
@@ -212,9 +215,9 @@ type Summary struct {
 	Inputs   []string `json:"inputs"`
 	Outputs  []string `json:"outputs"`
 	Rows     int64    `json:"rows"`
-	Values   int64    `json:"values"`   // transformed; empty ones and placeholders are not counted, a value of a Parquet dictionary once
-	Empty    int64    `json:"empty"`    // empty values and placeholders, passed through
-	Distinct int64    `json:"distinct"` // estimate of the different values, faulty ones included, ± 2 %; of a resumed run, since it was resumed
+	Values   int64    `json:"values"`   // transformed; empty ones and placeholders are not counted
+	Empty    int64    `json:"empty"`    // empty values and placeholders, passed through; nulls of NDJSON and Parquet too
+	Distinct int64    `json:"distinct"` // estimate of the different values, faulty ones included, ± 2 %, and no more than there are values; of a resumed run, since it was resumed
 	Errors   int64    `json:"errors"`   // values that could not be transformed (Null, Keep, DryRun)
 	Rejected int64    `json:"rejected"` // rows kept out of the output
 	// RepeatedHeaders are rows of CSV that were the header again and passed as they are.

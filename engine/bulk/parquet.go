@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"io"
 )
 
@@ -34,6 +35,7 @@ type parquetRun struct {
 	jot    *journal  // nil where the run cannot be resumed
 	mark   mark      // what is written
 
+	sums          []uint32   // of the replaced chunks, as they were written
 	values        pageValues // of the page under way
 	plain, packed []byte     // its results
 	pairs         []byte
@@ -56,6 +58,7 @@ type parquetPaths struct {
 type replaced struct {
 	Meta    []byte `json:"meta"`              // ColumnMetaData
 	Offsets []byte `json:"offsets,omitempty"` // OffsetIndex
+	Sum     uint32 `json:"sum"`               // CRC-32C of its bytes
 }
 
 // parquetColumn is a replaced column.
@@ -66,15 +69,19 @@ type parquetColumn struct {
 	doc  bool
 }
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 // positionWriter knows how much it wrote.
 type positionWriter struct {
-	w *bufio.Writer
-	n int64
+	w   *bufio.Writer
+	n   int64
+	sum uint32 // of what was written since it was set to 0
 }
 
 func (p *positionWriter) Write(b []byte) (int, error) {
 	n, err := p.w.Write(b)
 	p.n += int64(n)
+	p.sum = crc32.Update(p.sum, castagnoli, b)
 	return n, err
 }
 
@@ -319,7 +326,7 @@ func (p *parquetRun) reached(chunks int, isReplaced bool, x index) error {
 		return nil
 	}
 	if isReplaced {
-		was := replaced{Meta: x.chunk.field(3).append(nil)}
+		was := replaced{Meta: x.chunk.field(3).append(nil), Sum: p.sums[len(p.sums)-1]}
 		if x.offsets != nil {
 			was.Offsets = x.offsets.append(nil)
 		}
@@ -340,6 +347,7 @@ func (p *parquetRun) again(m *thriftValue, x *index, was *replaced) error {
 	}
 	v.id = m.id
 	*m = v
+	p.sums = append(p.sums, was.Sum)
 	if x.offsets != nil {
 		v, _, err := readThrift(was.Offsets)
 		if err != nil {

@@ -33,6 +33,7 @@ type chunkOut struct {
 func (p *parquetRun) replace(ctx context.Context, m *thriftValue, col *parquetColumn, c *columnChunk, offsets *thriftValue) error {
 	o := &chunkOut{columnChunk: *c, col: col, from: p.out.n, used: map[[2]int64]int64{}}
 	p.values.dict, p.values.dictAt = nil, nil
+	p.out.sum = 0
 	pages := 0
 	err := p.pages(c, func(page *rawPage) error {
 		if ctx.Err() != nil {
@@ -73,6 +74,7 @@ func (p *parquetRun) replace(ctx context.Context, m *thriftValue, col *parquetCo
 	if o.dataAt == 0 {
 		o.dataAt = p.out.n
 	}
+	p.sums = append(p.sums, p.out.sum)
 	m.put(6, thriftI64, o.unpacked)
 	m.put(7, thriftI64, p.out.n-o.from)
 	m.put(9, thriftI64, o.dataAt)

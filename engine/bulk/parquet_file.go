@@ -157,12 +157,12 @@ func (f *parquetFile) chunkOf(m *thriftValue, l *leaf, rows int64) (columnChunk,
 
 // rawPage is a page as it stands in the file.
 type rawPage struct {
-	at      int64 // of its header
-	headLen int
-	head    thriftValue // PageHeader
-	kind    format.PageType
-	body    []byte // valid until the next page
-	number  int    // of data pages before it
+	at     int64       // of its header
+	raw    []byte      // the header as it stands there
+	head   thriftValue // PageHeader
+	kind   format.PageType
+	body   []byte // valid until the next page
+	number int    // of data pages before it
 }
 
 // dataHead returns the header of a data page.
@@ -187,6 +187,16 @@ func (p *rawPage) isIndexes() bool {
 	return e == plainDictionary || e == format.RLEDictionary
 }
 
+// hasNumbers says whether a struct is there and its fields 1 to n are numbers.
+func hasNumbers(v *thriftValue, n int16) bool {
+	for id := int16(1); id <= n; id++ {
+		if f := v.field(id); f == nil || f.kind != thriftI32 {
+			return false
+		}
+	}
+	return v != nil
+}
+
 // pages calls each for the pages of a chunk, whose headers have what their kinds
 // must have: one dictionary at the most, before all data.
 func (f *parquetFile) pages(c *columnChunk, each func(p *rawPage) error) error {
@@ -196,12 +206,12 @@ func (f *parquetFile) pages(c *columnChunk, each func(p *rawPage) error) error {
 	for at := c.start; at < end; {
 		p := rawPage{at: at, number: data}
 		var err error
-		if p.head, p.headLen, err = f.pageHeader(at, end-at); err != nil {
+		if p.head, p.raw, err = f.pageHeader(at, end-at); err != nil {
 			return err
 		}
-		at += int64(p.headLen)
-		if p.head.field(2) == nil || p.head.field(3) == nil {
-			return f.bad("column %s: a page header without sizes is damaged", c.column)
+		at += int64(len(p.raw))
+		if !hasNumbers(&p.head, 3) {
+			return f.bad("column %s: a page without its header", c.column)
 		}
 		packed, unpacked := p.head.int(3), p.head.int(2)
 		if packed < 0 || packed > maxPage || unpacked < 0 || unpacked > maxPage || packed > end-at {
@@ -217,13 +227,16 @@ func (f *parquetFile) pages(c *columnChunk, each func(p *rawPage) error) error {
 		at += packed
 		switch p.kind = format.PageType(p.head.int(1)); p.kind {
 		case format.DictionaryPage:
-			if dictionary || data > 0 || p.head.field(7) == nil {
+			if dictionary || data > 0 {
 				return f.bad("column %s: a dictionary page that is out of place", c.column)
+			}
+			if !hasNumbers(p.head.field(7), 2) {
+				return f.bad("column %s: a page without its header", c.column)
 			}
 			dictionary = true
 		case format.DataPage, format.DataPageV2:
 			d := p.dataHead()
-			if d == nil {
+			if p.kind == format.DataPage && !hasNumbers(d, 4) || p.kind == format.DataPageV2 && !hasNumbers(d, 6) {
 				return f.bad("column %s: a page without its header", c.column)
 			}
 			n := d.int(1)
@@ -250,21 +263,22 @@ func (f *parquetFile) pages(c *columnChunk, each func(p *rawPage) error) error {
 
 // pageHeader reads the header at off; it is somewhere below 100 bytes unless it
 // holds long statistics.
-func (f *parquetFile) pageHeader(off, most int64) (h thriftValue, n int, err error) {
+func (f *parquetFile) pageHeader(off, most int64) (h thriftValue, raw []byte, err error) {
 	most = min(most, maxPageHeader)
 	for size := int64(512); ; size *= 8 {
 		b, err := f.pread(off, min(size, most), "a page header")
 		if err != nil {
-			return h, 0, err
+			return h, nil, err
 		}
+		var n int
 		h, n, err = readThriftWithin(b, 1<<16)
 		switch {
 		case err == nil:
-			return h, n, nil
+			return h, b[:n], nil
 		case errors.Is(err, errThriftShort) && size < most:
 			continue
 		}
-		return h, 0, f.bad("page header: %w", err)
+		return h, nil, f.bad("page header: %w", err)
 	}
 }
 

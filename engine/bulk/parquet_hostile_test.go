@@ -317,6 +317,74 @@ func TestRLE(t *testing.T) {
 	}
 }
 
+// TestRLEShort: bytes that end before the values do are an error, and what may be cut
+// short is only what no value needs.
+func TestRLEShort(t *testing.T) {
+	for width := 1; width <= 32; width++ {
+		for n := 1; n <= 24; n++ {
+			groups := (n + 7) / 8
+			need := (n*width + 7) / 8
+			for size := range groups*width + 1 {
+				b := append([]byte{byte(groups)<<1 | 1}, make([]byte, size)...)
+				d, err := newRLE(b, width, int64(n))
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := 0
+				for {
+					_, k, group, e := d.next()
+					if err = e; e != nil || k == 0 && len(group) == 0 {
+						break
+					}
+					got += int(k) + len(group)
+				}
+				if (err == nil) != (size >= need) || err == nil && got != n {
+					t.Fatalf("width %d, %d values in %d bytes of %d: %d, %v", width, n, size, need, got, err)
+				}
+			}
+		}
+	}
+}
+
+// TestParquetRowsOfFaults: a value without a result is found by its row, whatever
+// the encoding, among nulls and in lists.
+func TestParquetRowsOfFaults(t *testing.T) {
+	p := plan(t, suite.Pseudonymise, plain)
+	dir := t.TempDir()
+	in := filepath.Join(dir, "in.parquet")
+	rows := cells(3000, 50)
+	for _, i := range []int{700, 1501, 2999} {
+		rows[i].id, rows[i].null = "\x01", false
+		rows[i].codes = []string{"a", "\x02"}
+	}
+	for name, opts := range map[string][]arrowparquet.WriterProperty{
+		"dictionary": {arrowparquet.WithDataPageSize(400), arrowparquet.WithBatchSize(100)},
+		"groups":     {arrowparquet.WithMaxRowGroupLength(600), arrowparquet.WithBatchSize(100), arrowparquet.WithDataPageSize(400)},
+		"plain":      {arrowparquet.WithDictionaryDefault(false), arrowparquet.WithDataPageSize(400), arrowparquet.WithBatchSize(100)},
+		"v2":         {arrowparquet.WithDataPageVersion(arrowparquet.DataPageV2), arrowparquet.WithDataPageSize(400), arrowparquet.WithBatchSize(100)},
+		"fallback":   {arrowparquet.WithDictionaryPageSizeLimit(300), arrowparquet.WithDataPageSize(400), arrowparquet.WithBatchSize(100)},
+	} {
+		writeArrow(t, in, rows, opts...)
+		for _, column := range []string{"id", "codes"} {
+			sum, err := Run(t.Context(), Job{Inputs: []string{in}, DryRun: true, Columns: []Column{{Name: column, Plan: p}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var at []int64
+			for _, f := range sum.Failures {
+				at = append(at, f.Line)
+			}
+			if !slices.Equal(at, []int64{701, 1502, 3000}) || sum.Errors != 3 {
+				t.Errorf("%s, %s: %d faults, in rows %v", name, column, sum.Errors, at)
+			}
+			_, err = Run(t.Context(), Job{Inputs: []string{in}, Output: filepath.Join(dir, "out"), Columns: []Column{{Name: column, Plan: p}}})
+			if err == nil || !strings.Contains(err.Error(), "row 701, column ") {
+				t.Errorf("%s, %s: %v", name, column, err)
+			}
+		}
+	}
+}
+
 // TestDelta: both delta encodings give what the library packed, in batches too.
 func TestDelta(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 2))
@@ -360,6 +428,37 @@ func TestDelta(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzParquetFile: whatever a file holds, a run of it ends with an error that leaves
+// nothing, or with an output that reads back.
+func FuzzParquetFile(f *testing.F) {
+	names, err := filepath.Glob("testdata/parquet/*.parquet")
+	if err != nil || len(names) == 0 {
+		f.Fatal("no files to begin with")
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	p := plan(f, suite.Pseudonymise, plain)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		dir := t.TempDir()
+		in := filepath.Join(dir, "in.parquet")
+		if err := os.WriteFile(in, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Run(t.Context(), Job{Inputs: []string{in}, Output: filepath.Join(dir, "out"), Workers: 1, OnError: Null, MaxMemory: 32 << 20, Columns: []Column{{Number: 2, Plan: p}}})
+		if err != nil && strings.Contains(err.Error(), "does not read back") {
+			t.Fatal(err)
+		}
+		if left, _ := os.ReadDir(dir); err != nil && len(left) != 1 {
+			t.Fatalf("left %v", left)
+		}
+	})
 }
 
 // FuzzParquetPages: whatever stands in a page's values and levels, decoding ends,

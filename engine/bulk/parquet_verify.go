@@ -1,6 +1,7 @@
 package bulk
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"hash/crc32"
@@ -53,6 +54,14 @@ func (v *verifier) all(ctx context.Context, want *thriftValue) error {
 	if err != nil {
 		return err
 	}
+	b, err := v.pread(begin, v.size-8-begin, "the footer")
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(b, want.append(nil)) {
+		return v.bad("the footer is not what was written")
+	}
+	sums := v.p.sums
 	groups := meta.items(4)
 	if len(leaves) != len(v.p.leaves) || len(groups) != len(want.items(4)) || meta.int(3) != want.int(3) {
 		return v.bad("footer: %d columns, %d row groups, %d rows", len(leaves), len(groups), meta.int(3))
@@ -77,10 +86,14 @@ func (v *verifier) all(ctx context.Context, want *thriftValue) error {
 			if v.p.chosen[c] == nil {
 				continue
 			}
+			if len(sums) == 0 {
+				return v.bad("column %s was not written", quoteName(leaves[c].name()))
+			}
 			v.p.paths.verified++
-			if err := v.chunk(cc, m, &leaves[c], rg.int(3)); err != nil {
+			if err := v.chunk(cc, m, &leaves[c], rg.int(3), sums[0]); err != nil {
 				return fmt.Errorf("row group %d: %w", i+1, err)
 			}
+			sums = sums[1:]
 		}
 		if unpacked != rg.int(2) {
 			return v.bad("footer: row group %d has %d bytes unpacked, its columns %d", i+1, rg.int(2), unpacked)
@@ -103,8 +116,8 @@ func (v *verifier) place(m *thriftValue, l *leaf, footer int64) error {
 	return nil
 }
 
-// chunk reads a chunk that was replaced.
-func (v *verifier) chunk(cc, m *thriftValue, l *leaf, rows int64) error {
+// chunk reads a chunk that was replaced; want is the sum of what was written.
+func (v *verifier) chunk(cc, m *thriftValue, l *leaf, rows int64, want uint32) error {
 	c, err := v.chunkOf(m, l, rows)
 	if err != nil {
 		return err
@@ -133,11 +146,12 @@ func (v *verifier) chunk(cc, m *thriftValue, l *leaf, rows int64) error {
 	for _, e := range m.items(2) {
 		listed[format.Encoding(e.num)] = true
 	}
-	unpacked, dataAt, dictAt, pages, begun := int64(0), int64(0), int64(0), 0, int64(0)
+	unpacked, dataAt, dictAt, pages, begun, sum := int64(0), int64(0), int64(0), 0, int64(0), uint32(0)
 	v.values.dict, v.values.dictAt = nil, nil
 	err = v.pages(&c, func(p *rawPage) error {
-		unpacked += int64(p.headLen) + p.head.int(2)
-		if sum := p.head.field(4); sum != nil && int64(int32(crc32.ChecksumIEEE(p.body))) != sum.num {
+		unpacked += int64(len(p.raw)) + p.head.int(2)
+		sum = crc32.Update(crc32.Update(sum, castagnoli, p.raw), castagnoli, p.body)
+		if crc := p.head.field(4); crc != nil && int64(int32(crc32.ChecksumIEEE(p.body))) != crc.num {
 			return v.bad("column %s: a page has another checksum", c.column)
 		}
 		if p.kind == format.DictionaryPage {
@@ -153,7 +167,7 @@ func (v *verifier) chunk(cc, m *thriftValue, l *leaf, rows int64) error {
 			dataAt = p.at
 		}
 		if cc.int(4) > 0 {
-			if p.number >= len(locations) || locations[p.number].int(1) != p.at || locations[p.number].int(2) != int64(p.headLen+len(p.body)) {
+			if p.number >= len(locations) || locations[p.number].int(1) != p.at || locations[p.number].int(2) != int64(len(p.raw)+len(p.body)) {
 				return v.bad("column %s: its offset index has another place for a page", c.column)
 			}
 		}
@@ -174,6 +188,8 @@ func (v *verifier) chunk(cc, m *thriftValue, l *leaf, rows int64) error {
 		return v.bad("column %s: its data lie at %d, the footer says %d", c.column, dataAt, m.int(9))
 	case unpacked != m.int(6):
 		return v.bad("column %s: %d bytes unpacked, the footer says %d", c.column, unpacked, m.int(6))
+	case sum != want:
+		return v.bad("column %s: it is not what was written", c.column)
 	case begun != rows:
 		return v.bad("column %s: %d rows in a row group of %d", c.column, begun, rows)
 	case cc.int(4) > 0 && pages != len(locations):

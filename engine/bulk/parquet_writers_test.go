@@ -6,12 +6,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"filippo.io/age"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	arrowparquet "github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/file"
@@ -271,6 +274,53 @@ func TestParquetCountsAsCSV(t *testing.T) {
 		}
 		if want.Values+want.Errors < got.Distinct {
 			t.Errorf("%s: about %d different of %d", name, got.Distinct, got.Values)
+		}
+	}
+}
+
+// TestParquetMapping: the sealed file of pairs has those of a Parquet file, one for
+// each value of a dictionary that a row has.
+func TestParquetMapping(t *testing.T) {
+	p := plan(t, suite.Pseudonymise, plain)
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	in, sealed := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "pairs")
+	for _, dictionary := range []bool{true, false} {
+		rows := cells(400, 30)
+		rows[50].id = "\x01"
+		writeArrow(t, in, rows, arrowparquet.WithDictionaryDefault(dictionary))
+		_, err := Run(t.Context(), Job{Inputs: []string{in}, Output: filepath.Join(dir, "out"), Force: true, OnError: Null, Mapping: sealed, Recipients: []age.Recipient{id.Recipient()}, Columns: []Column{{Name: "id", Plan: p}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Open(sealed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := age.Decrypt(f, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		got := map[string]bool{}
+		for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n")[1:] {
+			got[line] = true
+		}
+		want := map[string]bool{}
+		for _, r := range rows {
+			if !r.null && r.id != "" && r.id != "\x01" {
+				want[r.id+","+one(p, r.id)] = true
+			}
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("dictionary %v: %d pairs, want %d", dictionary, len(got), len(want))
 		}
 	}
 }

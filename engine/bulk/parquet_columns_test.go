@@ -1,0 +1,429 @@
+package bulk
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	arrowparquet "github.com/apache/arrow-go/v18/parquet"
+	arrowcompress "github.com/apache/arrow-go/v18/parquet/compress"
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/velonym/velonym/engine/suite"
+)
+
+// writeRows writes a file with parquet-go.
+func writeRows[T any](t testing.TB, path string, rows ...T) {
+	t.Helper()
+	var b bytes.Buffer
+	w := parquet.NewGenericWriter[T](&b)
+	if _, err := w.Write(rows); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestParquetColumnNames: a column is named by what it is called, by a group with
+// nothing else in it, or by its number among the columns of values; what could mean
+// two is refused with a way out.
+func TestParquetColumnNames(t *testing.T) {
+	p := plan(t, suite.Pseudonymise, plain)
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
+	type group struct {
+		B string `parquet:"b"`
+		C string `parquet:"c"`
+	}
+	type row struct {
+		First string `parquet:"first"`
+		Three string `parquet:"3"`
+		Two   string `parquet:"second"`
+		A     group  `parquet:"a"`
+		AB    string `parquet:"a.b"`
+		List  []string
+	}
+	writeRows(t, in, row{"v1", "v2", "v3", group{"v4", "v5"}, "v6", []string{"v7"}})
+	f, err := os.ReadFile(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	editFooter(t, f, func(meta *thriftValue) {
+		leaves, err := (&parquetFile{}).readSchema(meta)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range leaves {
+			names = append(names, leaves[i].name())
+		}
+	})
+	at := func(name string, nth int) int { // parquet-go sorts groups, or does not
+		for i, n := range names {
+			if n == name {
+				if nth--; nth < 0 {
+					return i + 1
+				}
+			}
+		}
+		t.Fatalf("no %s in %v", name, names)
+		return 0
+	}
+	for _, c := range []struct {
+		columns []Column
+		at      int
+		want    string // error
+	}{
+		{columns: []Column{{Name: "first"}}, at: at("first", 0)},
+		{columns: []Column{{Number: at("a.c", 0)}}, at: at("a.c", 0)},
+		{columns: []Column{{Name: "6"}}, at: 6},
+		{columns: []Column{{Number: 3}}, at: 3},
+		{columns: []Column{{Name: "List"}}, at: at("List", 0)},
+		{columns: []Column{{Name: "3"}}, want: `column "3": that is the name of one and the number of another; write #`},
+		{columns: []Column{{Name: "a.b"}}, want: `column "a.b" is there 2 times; give its number: #`},
+		{columns: []Column{{Name: "a"}}, want: `column "a" holds several; name one of "a.b", "a.c"`},
+		{columns: []Column{{Name: "8"}}, want: `no column "8"; there are 7`},
+		{columns: []Column{{Number: 8}}, want: `no column #8; there are 7`},
+		{columns: []Column{{Name: "0"}}, want: `no column "0"; there are "`},
+		{columns: []Column{{Name: "+6"}}, want: `no column "+6"; there are "`},
+		{columns: []Column{{Name: "first"}, {Name: "first"}}, want: `column "first" (#`},
+		{columns: []Column{{Name: "first"}, {Number: at("first", 0)}}, want: "is given twice"},
+	} {
+		for i := range c.columns {
+			c.columns[i].Plan = p
+		}
+		os.Remove(out)
+		_, err := Run(t.Context(), Job{Inputs: []string{in}, Output: out, Columns: c.columns})
+		if c.want != "" {
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%+v: %v, want %s", c.columns[0].Name, err, c.want)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%+v: %v", c.columns[0].Name, err)
+			continue
+		}
+		for i := range names {
+			was, now := readLeaf(t, in, i), readLeaf(t, out, i)
+			if changed := !slices.Equal(was, now); changed != (i+1 == c.at) {
+				t.Errorf("%s #%d: column %d changed %v", c.columns[0].Name, c.columns[0].Number, i+1, changed)
+			}
+		}
+	}
+}
+
+// readLeaf reads the values of a leaf with parquet-go.
+func readLeaf(t testing.TB, path string, leaf int) (values []string) {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := parquet.OpenFile(bytes.NewReader(raw), int64(len(raw)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rg := range f.RowGroups() {
+		rows := rg.Rows()
+		defer rows.Close()
+		buf := make([]parquet.Row, 10)
+		for {
+			n, err := rows.ReadRows(buf)
+			for _, row := range buf[:n] {
+				row.Range(func(column int, v []parquet.Value) bool {
+					if column == leaf {
+						for _, x := range v {
+							values = append(values, x.String())
+						}
+					}
+					return true
+				})
+			}
+			if n == 0 || err != nil {
+				break
+			}
+		}
+	}
+	return values
+}
+
+// TestParquetAnnotations: what a column says it holds is true of its results, or it
+// is refused by name.
+func TestParquetAnnotations(t *testing.T) {
+	p := plan(t, suite.Pseudonymise, plain)
+	const annotated = "testdata/parquet/duckdb-annotated.parquet"
+	data, err := os.ReadFile(annotated)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// DuckDB writes its enumerations as strings; other writers say that they are some.
+	data = editFooter(t, data, func(meta *thriftValue) { meta.items(2)[3].put(6, thriftI32, convertedEnum) })
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
+	run := func(b []byte, column string) (warned string, err error) {
+		if err := os.WriteFile(in, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err = Run(t.Context(), Job{Inputs: []string{in}, Output: out, Force: true, Columns: []Column{{Name: column, Plan: p}}, Warn: func(s string) { warned += s }})
+		return warned, err
+	}
+	annotation := func(path string, leaf int) (logical []int16, converted int64) {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		editFooter(t, b, func(meta *thriftValue) {
+			e := &meta.items(2)[leaf+1]
+			converted = -1
+			if f := e.field(6); f != nil {
+				converted = f.num
+			}
+			for _, f := range e.field(10).fields() {
+				logical = append(logical, f.id)
+			}
+		})
+		return logical, converted
+	}
+	for _, c := range []struct {
+		column, was string
+		leaf        int
+	}{{"doc", "JSON", 1}, {"kind", "ENUM", 2}} {
+		if err := os.WriteFile(in, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		before, beforeOld := annotation(in, c.leaf)
+		if len(before) == 0 && beforeOld < 0 || slices.Equal(before, []int16{logicalString}) {
+			t.Fatalf("%s: annotated %v, %d: nothing to change", c.column, before, beforeOld)
+		}
+		warned, err := run(data, c.column)
+		if err != nil || !strings.Contains(warned, "was annotated as "+c.was) {
+			t.Errorf("%s: %v, warned %q", c.column, err, warned)
+			continue
+		}
+		after, old := annotation(out, c.leaf)
+		if len(after) > 0 && !slices.Equal(after, []int16{logicalString}) || beforeOld >= 0 && old != convertedUTF8 {
+			t.Errorf("%s: annotated %v, %d", c.column, after, old)
+		}
+		readColumn(t, out, c.leaf)
+	}
+	logical := func(id int16) func(e *thriftValue) {
+		return func(e *thriftValue) {
+			e.remove(6)
+			e.replace(thriftValue{id: 10, kind: thriftStruct, list: []thriftValue{{id: id, kind: thriftStruct}}})
+		}
+	}
+	converted := func(n int64) func(e *thriftValue) {
+		return func(e *thriftValue) { e.remove(10); e.put(6, thriftI32, n) }
+	}
+	for want, edit := range map[string]func(e *thriftValue){
+		"annotated as DECIMAL, which":           logical(5),
+		"annotated as BSON, which":              logical(13),
+		"annotated as GEOMETRY, which":          logical(17),
+		"annotated as GEOGRAPHY, which":         logical(18),
+		"annotated as VARIANT, which":           logical(16),
+		"annotated as logical type 99, which":   logical(99),
+		"annotated as INTERVAL, which":          converted(21),
+		"annotated as BSON, which its":          converted(20),
+		"annotated as DECIMAL, which its":       converted(5),
+		"annotated as converted type 77, which": converted(77),
+	} {
+		b := editFooter(t, data, func(meta *thriftValue) { edit(&meta.items(2)[2]) })
+		if _, err := run(b, "doc"); err == nil || !strings.Contains(err.Error(), `column "doc" is `+want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	variant := editFooter(t, data, func(meta *thriftValue) {
+		root := &meta.items(2)[0]
+		logical(logicalVariant)(root)
+	})
+	if _, err := run(variant, "doc"); err == nil || !strings.Contains(err.Error(), "is part of a VARIANT") {
+		t.Errorf("VARIANT: %v", err)
+	}
+	geo := editFooter(t, data, func(meta *thriftValue) {
+		meta.replace(thriftValue{id: 5, kind: thriftList, elem: thriftStruct, list: []thriftValue{{kind: thriftStruct, list: []thriftValue{
+			{id: 1, kind: thriftBinary, bytes: []byte("geo")}, {id: 2, kind: thriftBinary, bytes: []byte(`{"columns":{"doc":{"bbox":[1,2,3,4]}}}`)}}}}})
+	})
+	if _, err := run(geo, "doc"); err == nil || !strings.Contains(err.Error(), "holds geometries (GeoParquet)") {
+		t.Errorf("geo: %v", err)
+	}
+	if _, err := run(geo, "kind"); err != nil {
+		t.Errorf("beside geo: %v", err)
+	}
+}
+
+// flipping changes one byte of what is written.
+type flipping struct {
+	outFile
+	n, at int64
+}
+
+func (f *flipping) Write(b []byte) (int, error) {
+	if k := f.at - f.n; k >= 0 && k < int64(len(b)) {
+		b = bytes.Clone(b)
+		b[k] ^= 0x41
+	}
+	f.n += int64(len(b))
+	return f.outFile.Write(b)
+}
+
+// TestParquetReadsBack: an output that differs by a byte in its footer or in a page
+// that was written anew does not get its name, and nothing is left.
+func TestParquetReadsBack(t *testing.T) {
+	p := plan(t, suite.Pseudonymise, plain)
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
+	for name, opts := range map[string][]arrowparquet.WriterProperty{
+		"dictionary": {arrowparquet.WithPageIndexEnabled(true)},
+		"plain":      {arrowparquet.WithDictionaryDefault(false), arrowparquet.WithDataPageVersion(arrowparquet.DataPageV2), arrowparquet.WithDataPageSize(200)},
+	} {
+		rows := cells(60, 20)
+		writeArrow(t, in, rows, append(opts, arrowparquet.WithCompression(arrowcompress.Codecs.Snappy))...)
+		var paths parquetPaths
+		job := Job{Inputs: []string{in}, Output: out, Columns: []Column{{Name: "id", Plan: p}}, parquetPaths: &paths}
+		if _, err := Run(t.Context(), job); err != nil || paths.verified != 1 {
+			t.Fatalf("%s: %v, %d chunks read again", name, err, paths.verified)
+		}
+		good, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		footer := int64(len(good)) - 8 - int64(binary.LittleEndian.Uint32(good[len(good)-8:]))
+		os.Remove(out)
+		start, size := chunkAt(t, good, 1)
+		refused := 0
+		for at := int64(0); at < int64(len(good)); at++ {
+			switch {
+			case at > start+40 && at < start+size-40, at > footer+10 && at < int64(len(good))-12: // all the same to it
+				at += 23
+			case at < start-3 || at > start+size && at < footer-3:
+				at += 97
+			}
+			job.wrapOut = func(f outFile) outFile { return &flipping{outFile: f, at: at} }
+			_, err := Run(t.Context(), job)
+			if err != nil {
+				refused++
+				if !strings.Contains(err.Error(), "does not read back") {
+					t.Fatalf("%s, byte %d: %v", name, at, err)
+				}
+				if left, _ := os.ReadDir(dir); len(left) != 1 {
+					t.Fatalf("%s, byte %d: left %v", name, at, left)
+				}
+				continue
+			}
+			if at >= start && at < start+size || at >= footer && at < int64(len(good)) {
+				t.Fatalf("%s, byte %d: passed", name, at)
+			}
+			os.Remove(out)
+		}
+		if refused == 0 {
+			t.Errorf("%s: none of %d refused", name, len(good))
+		}
+	}
+}
+
+// TestParquetPaths: each way of doing the work gives what one value at a time gives,
+// and is taken in this test.
+func TestParquetPaths(t *testing.T) {
+	same := plan(t, suite.Pseudonymise, plain)
+	different := plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.Different, Format: suite.Hex})
+	undo := plan(t, suite.Reverse, suite.Spec{Method: suite.Reversible, Policy: suite.Different, Format: suite.Hex})
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
+	var paths parquetPaths
+	for i, opts := range [][]arrowparquet.WriterProperty{
+		{arrowparquet.WithMaxRowGroupLength(40_000)},
+		{arrowparquet.WithDataPageVersion(arrowparquet.DataPageV2), arrowparquet.WithDataPageSize(900)},
+		{arrowparquet.WithDictionaryPageSizeLimit(2000), arrowparquet.WithDataPageSize(900)},
+		{arrowparquet.WithDictionaryDefault(false), arrowparquet.WithDataPageSize(1 << 30), arrowparquet.WithBatchSize(1 << 20)},
+		{arrowparquet.WithDictionaryDefault(false), arrowparquet.WithDataPageSize(900), arrowparquet.WithEncodingFor("id", arrowparquet.Encodings.DeltaByteArray)},
+		{arrowparquet.WithDictionaryDefault(false), arrowparquet.WithDataPageSize(900), arrowparquet.WithEncodingFor("id", arrowparquet.Encodings.DeltaLengthByteArray)},
+	} {
+		rows := cells(150_000, []int{300, 300, 7000}[min(i, 2)])
+		writeArrow(t, in, rows, opts...)
+		for _, workers := range []int{1, 2} {
+			for _, p := range []*suite.Plan{same, different} {
+				_, err := Run(t.Context(), Job{Inputs: []string{in}, Output: out, Force: true, Workers: workers, Columns: []Column{{Name: "id", Plan: p}}, parquetPaths: &paths})
+				if err != nil {
+					t.Fatalf("file %d: %v", i, err)
+				}
+				known := map[string]string{}
+				for k, g := range readArrow(t, out) {
+					want, got := rows[k].id, g.id
+					switch {
+					case rows[k].null || want == "":
+					case p == same:
+						if known[want] == "" {
+							known[want] = one(same, want)
+						}
+						want = known[want]
+					case k%97 == 0: // reversing one by one is slow
+						got = one(undo, got)
+					default:
+						want = got
+					}
+					if g.null != rows[k].null || !g.null && got != want || g.n != rows[k].n || g.name != rows[k].name || !slices.Equal(g.codes, rows[k].codes) {
+						t.Fatalf("file %d, %d workers: row %d is %+v, was %+v", i, workers, k, g, rows[k])
+					}
+				}
+			}
+		}
+	}
+	for name, c := range map[string]struct{ n, least int }{
+		"chunks copied": {paths.copied, 60}, "dictionaries replaced": {paths.dictionaries, 8}, "dictionaries dropped": {paths.undone, 8},
+		"pages of indexes left": {paths.indexPages, 100}, "plain pages": {paths.plain, 500}, "delta pages": {paths.delta, 1000},
+		"chunks read again": {paths.verified, 24}, "batches": {paths.batches, 2000},
+	} {
+		if c.n < c.least {
+			t.Errorf("%s: %d, not %d: this test does not try that way", name, c.n, c.least)
+		}
+	}
+	t.Logf("%+v", paths)
+}
+
+// TestParquetNamed: what is no Parquet file, is encrypted, or is cut short anywhere is
+// named as that.
+func TestParquetNamed(t *testing.T) {
+	p := plan(t, suite.Pseudonymise, plain)
+	dir := t.TempDir()
+	in := filepath.Join(dir, "in.parquet")
+	writeArrow(t, in, cells(20, 5))
+	good, err := os.ReadFile(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	footerLen := func(n byte) []byte {
+		b := bytes.Clone(good)
+		copy(b[len(b)-8:], []byte{n, n, n, n / 2})
+		return b
+	}
+	for want, files := range map[string][][]byte{
+		"is no Parquet file":             {nil, []byte("PAR"), []byte("id,x\n1,2\n3,4\n5,6\n")},
+		"the Parquet file is cut short":  {good[:4], good[:11], good[:12], good[:len(good)/2], good[:len(good)-1], good[:len(good)-8]},
+		"encrypted; decrypt it first":    {[]byte("PARE"), append([]byte("PARE"), good[4:]...), append(bytes.Clone(good[:len(good)-4]), "PARE"...)},
+		"would begin before the file":    {footerLen(0xff)},
+		"footer: metadata is cut short":  {footerLen(0)},
+		"of type INT64; only strings an": {good},
+	} {
+		for i, b := range files {
+			if err := os.WriteFile(in, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Run(t.Context(), Job{Inputs: []string{in}, Output: filepath.Join(dir, "out"), Columns: []Column{{Name: "n", Plan: p}}})
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("file %d: %v, want %s", i, err, want)
+			}
+			if left, _ := os.ReadDir(dir); len(left) != 1 {
+				t.Errorf("%s: left %v", want, left)
+			}
+		}
+	}
+}
