@@ -64,6 +64,7 @@ type work struct {
 	nfc                norm.Iter
 	span               [2]uint32
 	trimmed            []uint32
+	paths              batchPaths
 	count              [1]uint64
 }
 
