@@ -115,9 +115,6 @@ func (b *Batch) set(i, off, n int, code Code) {
 }
 
 func (p *Plan) appendValue(b *Batch, dst, v []byte) ([]byte, Code) {
-	if p.trim {
-		v = trimSpace(v)
-	}
 	if len(v) == 0 {
 		return dst, 0
 	}
