@@ -64,6 +64,20 @@ func (k *kind) pseudonyms(t *testing.T, p *Plan) *kind {
 	return &kind{name: "pseudonyms of " + k.name, values: s.result}
 }
 
+// aliases are pseudonyms in pair62 with a pair of 256 more in place of one: no encoder
+// writes it, and the byte is the same.
+func aliases(k *kind) *kind {
+	const alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	s := &kind{name: k.name + " in another code"}
+	for i, x := range k.values {
+		s.values[i] = bytes.Clone(x)
+		pair := s.values[i][2+2*i:][:2]
+		v := 62*strings.IndexByte(alphabet, pair[0]) + strings.IndexByte(alphabet, pair[1]) + 256
+		pair[0], pair[1] = alphabet[v/62], alphabet[v%62]
+	}
+	return s
+}
+
 // stretch is a plan and what it is given.
 type stretch struct {
 	name    string
@@ -189,11 +203,31 @@ func TestStructured(t *testing.T) {
 	})
 }
 
+// sevenActive has the generations of testKeys, an older one of them active.
+func sevenActive(t *testing.T) *Keys {
+	var s []Secret
+	for _, g := range []int{7, 3, 9} {
+		x := Secret{Gen: g, Active: g == 7}
+		for i := range x.S {
+			x.S[i] = byte(g*31 + i)
+		}
+		s = append(s, x)
+	}
+	k, err := NewKeys("register", "clinic", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Release)
+	return k
+}
+
 func stretches(t *testing.T, k, to *Keys) (all []*stretch) {
 	values := []*kind{
-		numbers(1), numbers(15), numbers(16), numbers(40), numbers(271), numbers(400), numbers(257), always("empty", ""),
-		always("other letters", "Zoë Ångström, née Müller"), always("no text", "\xff\xfe"), always("controls", "12\x01"), always("blank", "  "),
+		numbers(1), numbers(15), numbers(16), numbers(40), numbers(271), numbers(272), numbers(400), numbers(257), always("empty", ""),
+		always("other letters", "Zoë Ångström, née Müller"), always("no text", "\xff\xfe"),
+		always("long no text", "a value of two blocks\xff"), always("long controls", "a value\x01 of three blocks, or of more"), always("controls", "12\x01"), always("blank", "  "),
 	}
+	seven := sevenActive(t)
 	near, far := []int{0, 64, 128}, []int{1024}
 	fpe, err := ParseFormat("fpe:0123456789abcdef")
 	if err != nil {
@@ -232,7 +266,13 @@ func stretches(t *testing.T, k, to *Keys) (all []*stretch) {
 			for _, v := range list {
 				x = append(x, v.pseudonyms(t, p))
 			}
-			return append(x, numbers(13), numbers(32), always("no pseudonym", "abc-"))
+			if s.Format == Pair62 {
+				x = append(x, aliases(numbers(13).pseudonyms(t, p)), aliases(numbers(40).pseudonyms(t, p)))
+			}
+			older := s.Spec
+			older.Norm = nil
+			return append(x, numbers(13).pseudonyms(t, plan(t, Pseudonymise, older, seven)),
+				numbers(13), numbers(32), always("no pseudonym", "abc-"))
 		}
 		all = append(all, &stretch{name: s.name() + " reverse", plan: q, base: numbers(13).pseudonyms(t, p), changes: pseudonyms(values), borders: s.borders, post: "\n"},
 			&stretch{name: s.name() + " reverse of long ones", plan: q, base: numbers(40).pseudonyms(t, p), changes: pseudonyms(values), borders: near[:1], post: "\n"})
