@@ -37,7 +37,6 @@ func (p *Plan) preserve(b *Batch, from, to int, f *fpe, decrypt bool) {
 		b.Dst, s.bad = f.key.EncryptRows(b.Pre, b.Post, b.Dst, b.Src, spans, out, s.bad)
 	}
 	for _, e := range s.bad {
-		out[2*e.Index+1] = 0
 		code := ValueLength
 		switch {
 		case !decrypt && spans[2*e.Index+1] > maxValue:
