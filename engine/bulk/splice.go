@@ -66,12 +66,22 @@ func (g *group) resultLen(n uint32) uint32 {
 	return uint32(max(g.plan.OutLen(int(n)), 0))
 }
 
-// blank is how many values the plan leaves empty because they are White_Space alone.
-func (g *group) blank() int {
-	if g.plan == nil {
-		return 0
+// blank is how many values the plan leaves empty because they are White_Space alone. A
+// server tells by its answer.
+func (g *group) blank() (n int) {
+	b := &g.batch
+	if g.plan != nil {
+		return g.plan.Blank(b.Src, b.Spans)
 	}
-	return g.plan.Blank(g.batch.Src, g.batch.Spans)
+	bad := b.Bad
+	for i := 0; i < len(b.Spans)/2; i++ {
+		if len(bad) > 0 && bad[0].Index == i {
+			bad = bad[1:]
+		} else if b.Spans[2*i+1] > 0 && b.Out[2*i+1] == 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // cause says more of why a value of the batch is bad than its code does; only if

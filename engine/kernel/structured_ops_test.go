@@ -78,6 +78,15 @@ func oneBlockOps(t *testing.T) (ops []*structured) {
 			seal(gen, digits(13), func(x []byte) []byte { x[1], x[3] = x[3], x[1]; return x }),
 			values[4], digits(13), digits(w.chars),
 		}
+		if f != Hex {
+			x := shapes{name: "pseudonyms in hex"}
+			hex := NewWriter(Hex, 0, "", "")
+			for i, v := range digits(13).values {
+				x.values[i], _ = c.sealRowsGeneric(hex, make([]byte, 0, 32), v, []uint32{0, 13}, make([]uint32, 2))
+			}
+			texts = append(texts, x)
+		}
+		frame = framings[(2*i+2)%5]
 		r := NewReader(f, gen)
 		target := NewWriter(allForms[(i*2+1)%5], 2, frame[1], "")
 		one := func(x []byte) ([]byte, bool) {

@@ -64,6 +64,7 @@ type work struct {
 	nfc                norm.Iter
 	span               [2]uint32
 	trimmed            []uint32
+	paths              batchPaths
 	count              [1]uint64
 }
 
@@ -114,9 +115,6 @@ func (b *Batch) set(i, off, n int, code Code) {
 }
 
 func (p *Plan) appendValue(b *Batch, dst, v []byte) ([]byte, Code) {
-	if p.trim {
-		v = trimSpace(v)
-	}
 	if len(v) == 0 {
 		return dst, 0
 	}

@@ -57,6 +57,7 @@ func (p *Plan) trimmed(b *Batch) (former []uint32) {
 		return former
 	}
 	w := &b.work
+	w.paths.trimmed++
 	w.trimmed = append(w.trimmed[:0], b.Spans...)
 	for i := 0; i < len(w.trimmed); i += 2 {
 		off, n := w.trimmed[i], w.trimmed[i+1]

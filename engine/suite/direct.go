@@ -28,6 +28,7 @@ func (p *Plan) direct(b *Batch, from, to int) bool {
 // preserve transforms format-preserving values.
 func (p *Plan) preserve(b *Batch, from, to int, f *fpe, decrypt bool) {
 	s := &b.work.stage
+	b.work.paths.preserved++
 	spans, out := b.Spans[2*from:2*to], b.Out[2*from:2*to]
 	s.bad = s.bad[:0]
 	if decrypt {
@@ -36,7 +37,6 @@ func (p *Plan) preserve(b *Batch, from, to int, f *fpe, decrypt bool) {
 		b.Dst, s.bad = f.key.EncryptRows(b.Pre, b.Post, b.Dst, b.Src, spans, out, s.bad)
 	}
 	for _, e := range s.bad {
-		out[2*e.Index+1] = 0
 		code := ValueLength
 		switch {
 		case !decrypt && spans[2*e.Index+1] > maxValue:
@@ -54,6 +54,7 @@ func (p *Plan) digestRows(b *Batch, from, to int) {
 	for from < to {
 		var n int
 		b.Dst, n = p.forward.mac.SumRows(w, b.Dst, b.Src, b.Spans[2*from:2*to], nil, b.Out[2*from:2*to])
+		b.work.paths.digests++
 		from += n
 		// Then a value that has no digest: empty, or too long.
 		if from < to {

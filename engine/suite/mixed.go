@@ -55,11 +55,13 @@ func (p *Plan) run(b *Batch, from, to int) {
 		for from < to {
 			var n int
 			if b.At != nil {
+				b.work.paths.places++
 				n = f.cipher.SealAt(w, b.Dst, b.At[from:to], b.Src, b.Spans[2*from:2*to])
 				for i := from; i < from+n; i++ {
 					b.Out[2*i], b.Out[2*i+1] = b.At[i], uint32(f.form.EncodedLen(16))
 				}
 			} else {
+				b.work.paths.rows++
 				b.Dst, n = f.cipher.SealRows(w, b.Dst, b.Src, b.Spans[2*from:2*to], b.Out[2*from:])
 			}
 			from += n
@@ -87,6 +89,7 @@ func (p *Plan) run(b *Batch, from, to int) {
 			g := r.firstGen(b, from)
 			if g >= 0 {
 				var n int
+				b.work.paths.opened++
 				b.Dst, n = r.ciphers[g].OpenRows(kernel.ReaderFor(r.form, g), b.Pre, b.Post, b.Dst, b.Src, b.Spans[2*from:2*to], b.Out[2*from:])
 				if from += n; from == to {
 					return
@@ -107,6 +110,7 @@ func (p *Plan) run(b *Batch, from, to int) {
 			g := r.firstGen(b, from)
 			if g >= 0 {
 				var n int
+				b.work.paths.translated++
 				b.Dst, n = r.ciphers[g].TranslateRows(kernel.ReaderFor(r.form, g), f.cipher, w, b.Dst, b.Src, b.Spans[2*from:2*to], b.Out[2*from:])
 				if from += n; from == to {
 					return
@@ -132,6 +136,7 @@ func (p *Plan) stagedSecondary(b *Batch, from, to int) {
 	}
 	r, f := &w.halves[0], &w.halves[1]
 	n := to - from
+	w.paths.inSteps++
 	r.Src, r.Spans, r.Dst, r.Bad = b.Src, b.Spans[2*from:2*to], r.Dst[:0], r.Bad[:0]
 	r.Out = sized(r.Out, 2*n)
 	p.halves[0].run(r, 0, n)
@@ -174,6 +179,7 @@ func (p *Plan) longRows(b *Batch, w *kernel.Writer, from, to int) int {
 		}
 	}
 	if n > 0 {
+		b.work.paths.long++
 		last := b.Out[2*(from+n-1):]
 		start = int(last[0]+last[1]) + len(b.Post)
 	}
@@ -223,6 +229,7 @@ func (p *Plan) staged(b *Batch, from, to int) {
 	src := b.Src
 	copied := len(f.spec.Norm) > 0 || f.prefix > 0 // values are staged in s.arena
 	n := 0                                         // values with a result
+	b.work.paths.staged++
 	s.arena, s.counts, s.index = s.arena[:0], s.counts[:0], s.index[:0]
 	s.spans = sized(s.spans, 2*chunk)
 	s.at = sized(s.at, chunk)
@@ -411,6 +418,7 @@ func sized[T any](b []T, n int) []T {
 // were text of lengths that kernels take, and leaves the work to staged if not.
 func (p *Plan) stagedPlain(b *Batch, w *kernel.Writer, from, to int) {
 	if !p.mixedRows(b, w, from, to) && !p.tryPlain(b, w, from, to) {
+		b.work.paths.refused++
 		p.staged(b, from, to)
 	}
 }
@@ -433,6 +441,7 @@ func (p *Plan) mixedRows(b *Batch, w *kernel.Writer, from, to int) bool {
 			}
 		}
 	}
+	b.work.paths.mixed++
 	b.Dst = rows
 	return true
 }
@@ -463,8 +472,10 @@ func (p *Plan) tryPlain(b *Batch, w *kernel.Writer, from, to int) bool {
 		b.Dst = b.Dst[:start+size]
 	}
 	if differ == 0 {
+		b.work.paths.alike++
 		ok = blocks[0] == 0 || p.sealAlike(b, w, int(blocks[0]), at, spans)
 	} else {
+		b.work.paths.sorted++
 		ok = p.sealSorted(b, w, spans, at, blocks)
 	}
 	if !ok {

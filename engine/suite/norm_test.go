@@ -37,7 +37,14 @@ func TestNorm(t *testing.T) {
 		}
 		s := Spec{Method: Reversible, Policy: Same, Format: Hex, Norm: n, Gen: -1}
 		p, q := plan(t, Pseudonymise, s, k), plan(t, Reverse, s, k)
-		b := batchOf([][]byte{[]byte("7"), []byte(c.in), []byte("8")})
+		irr := s
+		irr.Method = Irreversible // takes any bytes: what a step refuses shows
+		b := batchOf([][]byte{[]byte(c.in)})
+		plan(t, Pseudonymise, irr, k).Transform(b)
+		if got := b.bad(0); got != c.code {
+			t.Errorf("%v of %q, irreversible: %v, want %v", c.steps, c.in, got, c.code)
+		}
+		b = batchOf([][]byte{[]byte("7"), []byte(c.in), []byte("8")})
 		p.Transform(b)
 		if got := b.bad(1); got != c.code || len(b.Bad) > 1 {
 			t.Errorf("%v of %q: %v, want %v", c.steps, c.in, got, c.code)

@@ -108,9 +108,11 @@ func (p *Plan) TransformParallel(b *Batch, workers int) {
 		end += len(r.dst)
 	}
 	if !moved {
+		b.work.paths.placed++
 		b.Dst = b.Dst[:end]
 		return
 	}
+	b.work.paths.moved++
 	dst := b.Dst
 	if row > 0 {
 		// Some pieces lie in Dst, not all where they belong.

@@ -6,6 +6,7 @@ package suite
 func (p *Plan) stagedReverse(b *Batch, from, to int) {
 	r, s := &p.reverse, &b.work.stage
 	n := to - from
+	b.work.paths.stagedReverse++
 	s.m, s.at = sized(s.m, n), sized(s.at, n)
 	gen := -1
 	for i := from; i < to && gen < 0; i++ {
@@ -46,6 +47,7 @@ func (p *Plan) stagedReverse(b *Batch, from, to int) {
 	for m := 1; m <= maxStaged; m++ {
 		if count[m] > 0 {
 			end := begin + 16*m*count[m]
+			b.work.paths.deciphered++
 			r.ciphers[gen].CryptBlocks(m, s.arena[begin:end], true)
 			begin = end
 		}
@@ -61,6 +63,7 @@ func (p *Plan) stagedReverse(b *Batch, from, to int) {
 				continue
 			}
 		}
+		b.work.paths.single++
 		p.portable(b, j, j+1)
 	}
 }
