@@ -395,9 +395,10 @@ func spansGeneric(ents []uint32, base uint32, out []uint32) {
 	}
 }
 
-// takeSingles is takeEven for rows of one field, where a line without one is no row.
+// takeSingles is takeEven for rows of one field, where a line without one is no
+// row. It cannot go on with a row of which earlier windows ended fields.
 func (s *Selector) takeSingles(buf []byte, w, n, rows int) bool {
-	if rows != n {
+	if s.open.fields != 0 || rows != n {
 		return false
 	}
 	at := len(s.Spans)
@@ -434,9 +435,9 @@ func (s *Selector) takeSingles(buf []byte, w, n, rows int) bool {
 }
 
 // takePlain is takeEven for rows of one field, in a window without quotes, CRs and
-// empty lines.
+// empty lines. Like takeSingles it starts with a row of which no field has ended.
 func (s *Selector) takePlain(buf []byte, w, n, rows int) bool {
-	if s.guess != 1 || n == 0 || rows != n || s.index.state.quotes != 0 || s.columns == nil && s.fields < 0 {
+	if s.guess != 1 || s.open.fields != 0 || n == 0 || rows != n || s.index.state.quotes != 0 || s.columns == nil && s.fields < 0 {
 		return false
 	}
 	ents := s.index.entries[:1+n]
