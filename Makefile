@@ -1,6 +1,7 @@
 # make            build bin/velonym
 # make demo       the whole job once, on a made-up register, in a temporary folder
 # make test       everything a change must pass (.ci/run adds arm64 under qemu and the assembly check)
+# make mutants    break every fast path on purpose, one condition at a time: a test must fail for each
 # make bench      measure, then write BENCHMARKS.md (make bench QUICK=1: does it work?)
 # make asm        regenerate the assembly from its generators
 
@@ -11,7 +12,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 RACEPKGS    ?= ./csvfast/... ./engine/... ./server/... ./cmd/...
 
-.PHONY: build install demo test fmt vet lint unit race fuzz imports generated test-arm64 portable asm asm-check bench testdata vuln clean
+.PHONY: build install demo test fmt vet lint unit race fuzz mutants imports generated test-arm64 portable asm asm-check bench testdata vuln clean
 
 build:
 	$(GO) build -buildvcs=auto -o bin/velonym ./cmd/velonym
@@ -50,6 +51,10 @@ race:
 # a few seconds of each fuzz target
 fuzz:
 	bash .ci/fuzz $(FUZZTIME)
+
+# the tests' own test; the lists are testdata/mutants/*.txt
+mutants:
+	$(GO) run ./testdata/mutants
 
 # the arm64 kernels and their twins, emulated
 test-arm64:
