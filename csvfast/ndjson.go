@@ -41,6 +41,7 @@ type PathFinder struct {
 	stack  []uint16 // pathNode of every open array or object; the top bit says object
 	name   []byte   // scratch: a member name with its escapes undone
 	shapes shapes   // of the lines up to here; they change nothing but the speed
+	paths  finderPaths
 }
 
 // pathNode is a place in the tree of the paths' member names. Node 0 is the
@@ -180,6 +181,7 @@ func (f *PathFinder) scan(buf []byte) (int, string) {
 		if i >= plain {
 			next := f.read(buf, i)
 			if next < 0 { // there is an error; find it in the order of the text
+				f.paths.refused++
 				plain = len(buf)
 				continue
 			}
@@ -199,6 +201,7 @@ func (f *PathFinder) scan(buf []byte) (int, string) {
 			return at, reason
 		}
 		if f.Rows > rows {
+			f.paths.learned++
 			f.shapes.learn(buf, i, end+1)
 		}
 		i = end + 1
