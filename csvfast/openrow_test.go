@@ -8,38 +8,33 @@ import (
 	"testing"
 )
 
-// TestOpenRow: a row of several fields that a window boundary cuts, between rows
-// of a single field, keeps its fields, and where every row must have a single
-// field it is refused at its line.
+// TestOpenRow: a row that a window boundary cuts, at any of its bytes, between rows
+// of another length or kind keeps its fields, and where every row must have as many
+// as the first it is refused at its line.
 func TestOpenRow(t *testing.T) {
-	odd := "a,second,,\"th,ird\",,\"fo\"\"ur\",\r\n"
-	eachKernel(t, func(t *testing.T) {
-		for _, line := range []string{"abcdefghijklm\n", "abcde\r\n", "\"a\"\n", "x\n\n"} {
-			for into := -2; into <= len(odd)+2; into++ { // bytes of the row before the boundary
-				pad := window - into
-				before := strings.Repeat(line, (pad-1)/len(line)-1)
-				before += strings.Repeat("p", pad-1-len(before)) + "\n"
-				in := []byte(before + odd + strings.Repeat(line, 700) + "end")
-				for _, columns := range [][]int{nil, {0}} {
-					same(t, Dialect{}, columns, -1, in)
-					same(t, Dialect{}, columns, 1, in)
-					same(t, Dialect{}, columns, 0, in)
-				}
-				s, err := NewSelector(Dialect{}, []int{0}, -1)
-				if err != nil {
-					t.Fatal(err)
-				}
-				n, err := s.ScanPart(in)
-				if err != nil {
-					t.Fatal(err)
-				}
-				values := selected(t, s, in)
-				if want := refer(t, Dialect{}, in[:n], -1); len(want.rows) != len(values) {
-					t.Fatalf("%q, %d bytes before the boundary: %d values of %d rows", line, into, len(values), len(want.rows))
+	lines := []string{"abcdefghijklm\n", "\"a\"\n", "x\n\n", "a,b\r\n", "ab,cd,ef\n", "a,,\"c\",,,,\n"}
+	odds := []string{"x\r\n", "a,second\n", "a,\n", "\"q\"\r\n", "a,\"b\"\"c\",d\n", "a,b,c,d\n", "a,b,\"\"\"\",,e\r\n", "a,second,,\"th,ird\",,\"fo\"\"ur\",\r\n", "\r\n"}
+	defer func(was tier) { active = was }(active)
+	var paths selectorPaths
+	for _, line := range lines {
+		for _, odd := range odds {
+			for into := range len(odd) + 2 { // bytes of the row before the boundary
+				in := stretch(nil, window-into, line)
+				in = append(append(in, odd...), strings.Repeat(line, (window+200)/len(line))...)
+				v := judge(t, append(in, "end"...))
+				for k, c := range selections[:4] {
+					active = available()[(into+k)%len(available())]
+					s, err := NewSelector(Dialect{}, c.columns, c.fields)
+					if err != nil {
+						t.Fatal(err)
+					}
+					v.checkWhole(t, s, c.columns, c.fields)
+					paths.add(&s.paths)
 				}
 			}
 		}
-	})
+	}
+	atLeast(t, 50, map[string]int{"plain": paths.plain, "singles": paths.singles, "columns": paths.columns, "all": paths.all, "evenOpen": paths.evenOpen, "openPlain": paths.openPlain, "part": paths.part})
 }
 
 // TestOpenRowExample: the second field of the row that crosses the first window
