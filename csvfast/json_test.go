@@ -8,7 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -168,8 +168,14 @@ func checkData(t *testing.T, text []byte) {
 
 func checkDataWith(t *testing.T, a *DataArray, text []byte) {
 	t.Helper()
-	err := a.Scan(text)
 	want, ok := oracleData(text)
+	compareData(t, a, text, want, ok)
+}
+
+// compareData compares a Scan of text with what oracleData has said.
+func compareData(t *testing.T, a *DataArray, text []byte, want []*string, ok bool) {
+	t.Helper()
+	err := a.Scan(text)
 	if ok != (err == nil) {
 		t.Fatalf("%.300q: accepted %v, oracle %v: %v", text, err == nil, ok, err)
 	}
@@ -338,8 +344,14 @@ func checkLines(t *testing.T, paths []string, text []byte) {
 
 func checkLinesWith(t *testing.T, f *PathFinder, paths []string, text []byte) {
 	t.Helper()
-	err := f.Scan(text)
 	want, rows, line := oracleLines(text, paths)
+	compareLines(t, f, text, want, rows, line)
+}
+
+// compareLines compares a Scan of text with what oracleLines has said.
+func compareLines(t *testing.T, f *PathFinder, text []byte, want []find, rows, line int) {
+	t.Helper()
+	err := f.Scan(text)
 	if (line == 0) != (err == nil) {
 		t.Fatalf("%.300q: accepted %v, oracle's bad line %d: %v", text, err == nil, line, err)
 	}
@@ -388,7 +400,7 @@ func checkLinesWith(t *testing.T, f *PathFinder, paths []string, text []byte) {
 	if len(esc) != 0 || len(f.Spans) != 2*len(f.Path) {
 		t.Fatalf("%.300q: flagged without reason: escaped %v; %d spans of %d", text, esc, len(f.Spans), len(f.Path))
 	}
-	if !reflect.DeepEqual(got, want) {
+	if !slices.Equal(got, want) {
 		t.Fatalf("%.300q:\n got %+v\nwant %+v", text, got, want)
 	}
 }
