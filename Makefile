@@ -1,17 +1,20 @@
 # make            build bin/velonym
 # make demo       the whole job once, on a made-up register, in a temporary folder
 # make test       everything a change must pass (.ci/run adds arm64 under qemu and the assembly check)
+# make soak       structured inputs of a new seed for SOAKTIME (10m), against encoding/csv and encoding/json
+# make mutants    break every fast path on purpose, one condition at a time: a test must fail for each
 # make bench      measure, then write BENCHMARKS.md (make bench QUICK=1: does it work?)
 # make asm        regenerate the assembly from its generators
 
 GO          ?= go
 PKG         := github.com/velonym/velonym
 FUZZTIME    ?= 3s
+SOAKTIME    ?= 10m
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 RACEPKGS    ?= ./csvfast/... ./engine/... ./server/... ./cmd/...
 
-.PHONY: build install demo test fmt vet lint unit race fuzz imports generated test-arm64 portable asm asm-check bench testdata vuln clean
+.PHONY: build install demo test fmt vet lint unit race fuzz soak mutants imports generated test-arm64 portable asm asm-check bench testdata vuln clean
 
 build:
 	$(GO) build -buildvcs=auto -o bin/velonym ./cmd/velonym
@@ -50,6 +53,14 @@ race:
 # a few seconds of each fuzz target
 fuzz:
 	bash .ci/fuzz $(FUZZTIME)
+
+# whole, stream, parts and shares agree with the standard library, for as long as you like
+soak:
+	bash .ci/soak $(SOAKTIME)
+
+# the tests' own test; the lists are testdata/mutants/*.txt
+mutants:
+	$(GO) run ./testdata/mutants
 
 # the arm64 kernels and their twins, emulated
 test-arm64:

@@ -155,6 +155,7 @@ type indexer struct {
 	quoted  bool // the last window held quotes
 	dense   bool // the last window held 10 entries a block or more
 	tail    [64]byte
+	paths   indexerPaths
 	entries [1 + window + 64 + slack]uint32 // the first is for the user: what ended before
 }
 
@@ -184,6 +185,7 @@ func (x *indexer) window(buf []byte, w int, final bool) (n, next int) {
 			rest++
 		}
 		if rest > 0 {
+			x.paths.endings++
 			clear(x.tail[rest:]) // NUL is nothing in any dialect
 			n = x.blocks(x.tail[:], uint32(whole-w), n)
 		}
@@ -199,12 +201,14 @@ func (x *indexer) window(buf []byte, w int, final bool) (n, next int) {
 func (x *indexer) blocks(p []byte, base uint32, n int) int {
 	st := &x.state
 	if !x.quoted && st.inside|st.closed|st.closedCR == 0 && len(p) > 0 {
+		x.paths.plain[boolIndex(x.dense)]++
 		n += st.plain(p, base, x.entries[1+n:], x.dense)
 		done := st.blocks * 64
 		p, base = p[done:], base+uint32(done)
 		x.quoted = len(p) > 0
 	}
 	if len(p) > 0 {
+		x.paths.strict[boolIndex(x.dense)]++
 		n += st.strict(p, base, x.entries[1+n:], x.dense)
 	}
 	return n

@@ -92,6 +92,7 @@ type DataArray struct {
 	NotString []uint32
 
 	notes [arrayBlocks]arrayNote
+	paths arrayPaths
 }
 
 // Scan reads one JSON text, RFC 8259 strict: an object that has the member

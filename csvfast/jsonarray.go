@@ -98,10 +98,12 @@ func (a *DataArray) items(buf []byte, i int) (int, string) {
 			next, between, ok := a.run(buf, i)
 			if !ok { // there is an error; find it in the order of the text
 				a.Spans, a.Escaped, a.NotString = a.Spans[:0], a.Escaped[:0], a.NotString[:0]
+				a.paths.restarts++
 				i, slow = begin, -1
 				continue
 			}
 			if next-i < 64 {
+				a.paths.pauses++
 				slow = arrayRetry
 			}
 			i, more = next, !between
@@ -147,6 +149,10 @@ func (a *DataArray) run(buf []byte, i int) (next int, between, ok bool) {
 		done := arrayQuotes(buf[i:i+64*blocks], uint32(i), a.Spans[have:cap(a.Spans)], a.notes[:], &st)
 		end := i + 64*done
 		a.Spans = a.Spans[:have+int(st.quotes)]
+		a.paths.kernel++
+		if st.notes > 0 {
+			a.paths.noted++
+		}
 		for k := range a.notes[:st.notes] {
 			n := &a.notes[k]
 			if int(n.offset) >= end {
@@ -157,8 +163,11 @@ func (a *DataArray) run(buf []byte, i int) (next int, between, ok bool) {
 			}
 		}
 		if st.high != 0 || unchecked >= 0 {
+			a.paths.validated++
 			if unchecked < 0 {
 				unchecked = i
+			} else {
+				a.paths.cutRunes++
 			}
 			cut := unchecked + wholeRunes(buf[unchecked:end])
 			if !validUTF8(buf[unchecked:cut]) {
@@ -174,10 +183,12 @@ func (a *DataArray) run(buf []byte, i int) (next int, between, ok bool) {
 		first += pairs
 		i = end
 		if done < blocks {
+			a.paths.stopped++
 			break
 		}
 	}
 	if st.inString != 0 { // again from its quote
+		a.paths.reopened++
 		i = int(a.Spans[first])
 		a.Spans = a.Spans[:first]
 	}

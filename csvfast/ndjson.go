@@ -50,6 +50,7 @@ type PathFinder struct {
 	stack  []uint16 // pathNode of every open array or object; the top bit says object
 	name   []byte   // scratch: a member name with its escapes undone
 	shapes shapes   // of the lines up to here; they change nothing but the speed
+	paths  finderPaths
 
 	byShape int      // rows that were read by a known shape
 	ends    []uint16 // the node at which each path ends
@@ -242,6 +243,7 @@ func (f *PathFinder) scan(buf []byte) (int, string) {
 		if i >= plain {
 			next := f.read(buf, i)
 			if next < 0 { // there is an error; find it in the order of the text
+				f.paths.refused++
 				plain = len(buf)
 				continue
 			}
@@ -261,6 +263,7 @@ func (f *PathFinder) scan(buf []byte) (int, string) {
 			return at, reason
 		}
 		if f.Rows > rows {
+			f.paths.learned++
 			f.shapes.learn(buf, i, end+1, f.repeats)
 		}
 		i = end + 1

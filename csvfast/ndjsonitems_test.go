@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -121,10 +120,10 @@ func TestDocumentAgainstEncodingJSON(t *testing.T) {
 			}
 			size := 1 + r.IntN(1<<r.IntN(18))
 			got, rows, lines, with, err := scanDocument(t, f, d.text, d.array, func() int { return size })
-			if err != nil || rows != len(d.values) || lines != bytes.Count(d.text, []byte("\n")) || !reflect.DeepEqual(got, want) {
+			if err != nil || rows != len(d.values) || lines != bytes.Count(d.text, []byte("\n")) || !slices.EqualFunc(got, want, find.equal) {
 				t.Fatalf("round %d, pieces of %d: %v, %d rows of %d, %d lines\n%.2000q\n got %+v\nwant %+v", round, size, err, rows, len(d.values), lines, d.text, got, want)
 			}
-			if n := oracleRowsWith(per, paths); !slices.Equal(with, n) {
+			if n := oracleRowsWith(per, len(paths)); !slices.Equal(with, n) {
 				t.Fatalf("round %d: rows with the paths %v, want %v: %.2000q", round, with, n, d.text)
 			}
 			// Cut short, with a comma gone, with something behind: refused.

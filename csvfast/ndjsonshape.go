@@ -78,14 +78,15 @@ type shapeState struct {
 
 // shapes are the shapes that a PathFinder has learned. The zero value knows none.
 type shapes struct {
-	nodes  []shapeNode // nodes[0] stands for none
-	found  []shapeValue
-	seen   []seenValue // scalars of the line that is being learned
-	odd    bool        // that line cannot be learned
-	many   bool        // a line of a known shape may meet a path more than once
-	rows   int         // read since the tree was empty
-	failed int         // calls in a row that read no line
-	pause  int         // lines until the next call
+	nodes   []shapeNode // nodes[0] stands for none
+	found   []shapeValue
+	seen    []seenValue // scalars of the line that is being learned
+	odd     bool        // that line cannot be learned
+	many    bool        // a line of a known shape may meet a path more than once
+	rows    int         // read since the tree was empty
+	failed  int         // calls in a row that read no line
+	pause   int         // lines until the next call
+	dropped int         // trees
 }
 
 // seenValue is a scalar of a line, quotes included.
@@ -100,6 +101,7 @@ func (f *PathFinder) read(buf []byte, i int) int {
 	s := &f.shapes
 	for len(s.nodes) > 1 && len(buf)-i > 2*shapeSlack {
 		if s.pause > 0 {
+			f.paths.pauses++
 			s.pause--
 			break
 		}
@@ -108,8 +110,11 @@ func (f *PathFinder) read(buf []byte, i int) int {
 		}
 		var st shapeState
 		readShapes(buf[i:], uint32(i), s.nodes, s.found, &st)
-		if st.high != 0 && !validUTF8(buf[i:i+int(st.done)]) {
-			return -1
+		if st.high != 0 {
+			f.paths.validated++
+			if !validUTF8(buf[i : i+int(st.done)]) {
+				return -1
+			}
 		}
 		counted := s.many
 		if counted {
@@ -150,15 +155,18 @@ func (f *PathFinder) read(buf []byte, i int) int {
 		f.byShape += int(st.rows)
 		i += int(st.done)
 		if st.rows == 0 {
+			f.paths.failed++
 			if s.failed++; s.failed >= shapeTries {
 				s.failed, s.pause = 0, shapePause
 			}
 			break
 		}
 		s.failed = 0
+		f.paths.shaped++
 		if st.values < shapeRoom/2 {
 			break // not for want of room
 		}
+		f.paths.full++
 	}
 	return i
 }
@@ -194,6 +202,7 @@ func (s *shapes) learn(buf []byte, begin, end int, repeats bool) {
 			return
 		}
 		s.nodes, s.rows, s.many = s.nodes[:1], 0, false
+		s.dropped++
 		s.nodes[0].next = 0
 	}
 	s.many = s.many || repeats // before the first node: a part of the shape may be known and go on as another

@@ -42,6 +42,7 @@ type Reader struct {
 	fields  [][]byte
 	scratch []byte
 	record  []string
+	paths   readerPaths
 }
 
 // NewReader returns a Reader of comma-separated rows. It reads ahead.
@@ -193,6 +194,7 @@ func (r *Reader) more() bool {
 			return false
 		}
 		if final || len(r.buf)-r.indexed >= 64 {
+			r.paths.windows++
 			n, next := x.window(r.buf, r.indexed, final)
 			r.entries, r.win, r.indexed = x.entries[1:1+n], r.indexed, next
 			r.ended = final && next == len(r.buf)
@@ -209,8 +211,10 @@ func (r *Reader) fill() {
 	if len(r.buf) == cap(r.buf) {
 		old := r.buf
 		if r.at == 0 {
+			r.paths.grows++
 			r.buf, r.old = append(make([]byte, 0, 2*len(old)), old...), nil
 		} else {
+			r.paths.moves++
 			if cap(r.old) != len(old) {
 				r.old = make([]byte, 0, len(old))
 			}
@@ -269,6 +273,7 @@ func (r *Reader) walk() ([][]byte, error) {
 				return nil, r.err
 			}
 		}
+		r.paths.walked++
 		if bad != nil {
 			bad.Offset += r.base + int64(r.at)
 		}

@@ -37,6 +37,7 @@ type Selector struct {
 
 	index indexer
 	open  openRow
+	paths selectorPaths
 }
 
 // openRow is what is known of the row that the windows so far have not ended.
@@ -120,7 +121,7 @@ func (s *Selector) scan(buf []byte, final bool) (int, error) {
 		rows = int(x.state.rows) - rows
 		if !s.takePlain(buf, w, n, rows) {
 			plain = false
-			if !s.takeEven(buf, w, n, rows) && !s.take(buf, w, n) {
+			if !s.takeEven(buf, w, n, rows) && !s.take(buf, w, n, rows) {
 				return 0, s.fault(buf)
 			}
 		}
@@ -130,6 +131,7 @@ func (s *Selector) scan(buf []byte, final bool) (int, error) {
 		w = next
 	}
 	if !final {
+		s.paths.cut++
 		s.Spans, s.Doubled = s.Spans[:s.open.spans], s.Doubled[:s.open.doubled]
 		s.Lines = int(x.state.lines) - bytes.Count(buf[s.open.at:w], lf)
 		return s.open.at, nil
@@ -147,14 +149,19 @@ func (s *Selector) scan(buf []byte, final bool) (int, error) {
 // fault scans on from the open row byte by byte, up to the error that the index
 // or the rows' lengths have shown to be there.
 func (s *Selector) fault(buf []byte) error {
+	s.paths.faults++
 	s.Spans, s.Doubled = s.Spans[:s.open.spans], s.Doubled[:s.open.doubled]
 	at := s.open.at
 	return s.scanSlow(buf, cursor{at, 1 + bytes.Count(buf[:at], lf)})
 }
 
-// take takes the n entries of the window at w row by row. It returns false at a
+// take takes the n entries of the window at w, which ends rows, row by row. It returns false at a
 // row of a wrong length, which is then the open one.
-func (s *Selector) take(buf []byte, w, n int) bool {
+func (s *Selector) take(buf []byte, w, n, rows int) bool {
+	s.paths.byRow++
+	if s.guess == 1 && rows == n && n > 0 && s.open.fields > 0 {
+		s.paths.openPlain++
+	}
 	ents := s.index.entries[1 : 1+n]
 	for len(ents) > 0 {
 		k := 0
@@ -162,6 +169,7 @@ func (s *Selector) take(buf []byte, w, n int) bool {
 			k++
 		}
 		if k == len(ents) {
+			s.paths.part++
 			s.part(buf, w, ents)
 			return true
 		}
@@ -270,6 +278,12 @@ func (s *Selector) takeEven(buf []byte, w, n, rows int) bool {
 			return false
 		}
 	}
+	if s.open.fields > 0 {
+		s.paths.evenOpen++
+	}
+	if head+(rows-1)*fields < n {
+		s.paths.evenTail++
+	}
 	if s.columns == nil {
 		s.takeAll(buf, w, n, head, rows)
 		return true
@@ -289,6 +303,7 @@ func (s *Selector) takeEven(buf []byte, w, n, rows int) bool {
 // takeColumns takes whole rows of an even length. ents holds the separator
 // before them and theirs.
 func (s *Selector) takeColumns(buf []byte, w int, ents []uint32, rows int) {
+	s.paths.columns++
 	fields := s.guess
 	at, width := len(s.Spans), 2*len(s.columns)
 	s.Spans = slices.Grow(s.Spans, rows*width)[:at+rows*width]
@@ -339,6 +354,7 @@ func (s *Selector) trimCR(buf []byte, w int, span []uint32, v uint32) {
 // takeAll takes every field of a window of even rows; the first of them ends
 // with the head-th entry.
 func (s *Selector) takeAll(buf []byte, w, n, head, rows int) {
+	s.paths.all++
 	fields := s.guess
 	ents := s.index.entries[:1+n]
 	at := len(s.Spans)
@@ -395,11 +411,13 @@ func spansGeneric(ents []uint32, base uint32, out []uint32) {
 	}
 }
 
-// takeSingles is takeEven for rows of one field, where a line without one is no row.
+// takeSingles is takeEven for rows of one field, where a line without one is no
+// row. It cannot go on with a row of which earlier windows ended fields.
 func (s *Selector) takeSingles(buf []byte, w, n, rows int) bool {
-	if rows != n {
+	if s.open.fields != 0 || rows != n {
 		return false
 	}
+	s.paths.singles++
 	at := len(s.Spans)
 	s.Spans = slices.Grow(s.Spans, 2*n)
 	out := s.Spans[at : at+2*n]
@@ -434,9 +452,9 @@ func (s *Selector) takeSingles(buf []byte, w, n, rows int) bool {
 }
 
 // takePlain is takeEven for rows of one field, in a window without quotes, CRs and
-// empty lines.
+// empty lines. Like takeSingles it starts with a row of which no field has ended.
 func (s *Selector) takePlain(buf []byte, w, n, rows int) bool {
-	if s.guess != 1 || n == 0 || rows != n || s.index.state.quotes != 0 || s.columns == nil && s.fields < 0 {
+	if s.guess != 1 || s.open.fields != 0 || n == 0 || rows != n || s.index.state.quotes != 0 || s.columns == nil && s.fields < 0 {
 		return false
 	}
 	ents := s.index.entries[:1+n]
@@ -457,6 +475,7 @@ func (s *Selector) takePlain(buf []byte, w, n, rows int) bool {
 	if least == 0 {
 		return false
 	}
+	s.paths.plain++
 	s.Spans = s.Spans[:at+2*n]
 	s.Rows += n
 	s.open = openRow{at: end + 1, fieldAt: end + 1, spans: len(s.Spans)}

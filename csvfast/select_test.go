@@ -218,12 +218,13 @@ func evenCSV(r *rand.Rand, bytes int) []byte {
 	return in
 }
 
-// rounds is the number of random inputs for each kernel.
+// rounds is the number of random inputs for each kernel; the structured tests and
+// `make soak` try far more.
 func rounds() int {
 	if testing.Short() {
 		return 20000
 	}
-	return 400000
+	return 100000
 }
 
 func TestSelectorRandom(t *testing.T) {
@@ -359,6 +360,9 @@ func TestPlain(t *testing.T) {
 			if !bytes.Equal(bytes.TrimSuffix(want, lf), bytes.TrimSuffix(buf, lf)) || len(s.Doubled) > 0 || s.Rows != len(s.Spans)/2 {
 				t.Fatalf("called plain: %q, spans %d", buf, s.Spans)
 			}
+		}
+		if s, _ := NewSelector(Dialect{}, nil, 0); s.Scan(nil) != nil || s.Plain {
+			t.Fatal("nothing is called plain")
 		}
 		if plain < 1500 {
 			t.Fatalf("only %d of 3,000 buffers were plain", plain)

@@ -146,6 +146,7 @@ type conveyor struct {
 	// state of the run
 	ticket  atomic.Int64
 	cutting *turn
+	ways    *ways
 	inside  bool   // cutting: the next chunk starts inside quotes
 	carry   []byte // cutting, streams: the start of a row
 	offset  int64  // cutting, streams: of carry in the input
@@ -480,6 +481,7 @@ func (v *conveyor) readAt(n int, c *chunk) (next mark, err error) {
 		c.start = v.cut.FirstRowEnd(c.buf[:size], inside)
 		if c.start < 0 {
 			// The chunk lies within a row that started before it.
+			v.ways.within.Add(1)
 			c.start, c.end = 0, 0
 			next.In = -1
 			return next, nil
@@ -501,6 +503,7 @@ func (v *conveyor) readAt(n int, c *chunk) (next mark, err error) {
 			c.end = len(c.buf)
 			return next, &overlong{1 + int64(bytes.Count(c.buf[c.start:c.start+rows], lf)), v.max}
 		}
+		v.ways.beyond.Add(1)
 		in = in != v.cut.Parity(c.buf[at:])
 		at = len(c.buf)
 		c.buf = room(c.buf, 2*at)
@@ -582,6 +585,7 @@ func (v *conveyor) readNext(n int, c *chunk) (next mark, err error) {
 		in = in != v.cut.Parity(c.buf[seen:have])
 		seen = have
 		if have == len(c.buf) {
+			v.ways.grown.Add(1)
 			c.buf = room(c.buf, 2*have)
 		}
 	}

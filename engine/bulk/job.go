@@ -194,6 +194,7 @@ type Job struct {
 
 	chunk      int                   // bytes read at a time; tests make it tiny
 	checkpoint time.Duration         // between journal entries
+	ways       *ways                 // of tests: counts
 	wrapOut    func(outFile) outFile // failing file layer of tests
 	byShape    *atomic.Int64         // if not nil: counts the rows of JSON that were read by a known shape
 

@@ -586,7 +586,7 @@ func (r *run) shapeOf(name string, format Format, head []byte, all bool) (*shape
 
 // splicer makes the format-independent part of a worker.
 func (r *run) splicer(sh *shape, seen *distinct) splicer {
-	s := splicer{names: sh.names, onError: r.OnError, dry: r.DryRun, mapping: r.mapping != nil, again: r.Again, special: sh.special, seen: seen}
+	s := splicer{names: sh.names, onError: r.OnError, dry: r.DryRun, mapping: r.mapping != nil, again: r.Again, special: sh.special, seen: seen, ways: r.countWays()}
 	index := map[int]int{} // group of the run → of this input
 	for _, c := range sh.order {
 		col := r.Columns[c]
@@ -613,7 +613,7 @@ func (r *run) splicer(sh *shape, seen *distinct) splicer {
 // rows runs an input of rows.
 func (r *run) rows(ctx context.Context, src *source, out string, head []byte, all bool, sh *shape, format Format) (err error) {
 	pack := r.packing(out)
-	v := &conveyor{src: src, cut: sh.cut, size: r.chunk, max: r.MaxRow, workers: r.workers}
+	v := &conveyor{src: src, cut: sh.cut, size: r.chunk, max: r.MaxRow, workers: r.workers, ways: r.countWays()}
 	if pack != None && r.chunk == defaultChunk {
 		v.size = 1 << 20 // larger frames pack better
 	}

@@ -174,6 +174,7 @@ type splicer struct {
 	dry     bool
 	mapping bool
 	seen    *distinct
+	ways    *ways
 
 	// Of the chunk, set by the format's worker.
 	data    []byte   // the rows, with slack behind them
@@ -223,6 +224,7 @@ func (s *splicer) gather() {
 	g := s.groups[0]
 	s.direct = len(s.groups) == 1 && len(s.encoded) == 0 && len(s.null) == 0 && len(s.forced) == 0
 	if s.direct {
+		s.ways.direct.Add(1)
 		g.batch.Src, g.batch.Spans = s.data, s.spans
 		return
 	}
@@ -306,6 +308,7 @@ func (s *splicer) splice(ctx context.Context, c *chunk) {
 // their lengths are known before. It reports whether it could.
 func (s *splicer) fast(c *chunk) bool {
 	if s.rows() && s.asRows(c) {
+		s.ways.rows.Add(1)
 		return true
 	}
 	for _, g := range s.groups {
@@ -347,7 +350,10 @@ func (s *splicer) fast(c *chunk) bool {
 		if len(b.Bad) > 0 {
 			return false
 		}
-		if !g.places {
+		if g.places {
+			s.ways.placed.Add(1)
+		} else {
+			s.ways.copied.Add(1)
 			g.put(c.out)
 		}
 	}
@@ -457,6 +463,7 @@ func (s *splicer) layout(out []byte) []byte {
 // slow transforms into the batches' own room and then writes value by value,
 // with whatever quoting, escaping and errors there are.
 func (s *splicer) slow(ctx context.Context, c *chunk) {
+	s.ways.slow.Add(1)
 	clean := true
 	for gi, g := range s.groups {
 		b := &g.batch

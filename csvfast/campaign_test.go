@@ -1,0 +1,89 @@
+package csvfast
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The structured tests try a fixed number of inputs in `go test`. `make soak` lets
+// them go on with inputs of another seed for the time that VELONYM_SOAK says; each
+// of the campaigns of a package gets its share of it. An input that fails is named by
+// seed and number: VELONYM_SOAK_SEED=SEED/NUMBER tries it alone.
+
+// campaign runs try for inputs 0…count-1 of seed 1, or as the environment says.
+// shares is among how many campaigns of the package the time is divided.
+func campaign(t *testing.T, count, shares int, try func(t *testing.T, r *rand.Rand, n int)) {
+	t.Helper()
+	seed, first, until := uint64(1), 0, time.Time{}
+	if d := os.Getenv("VELONYM_SOAK"); d != "" {
+		soak, err := time.ParseDuration(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seed, count = rand.Uint64(), 1<<62
+		until = time.Now().Add(soak / time.Duration(shares))
+	}
+	if s := os.Getenv("VELONYM_SOAK_SEED"); s != "" {
+		name, number, one := strings.Cut(s, "/")
+		var err error
+		if seed, err = strconv.ParseUint(name, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+		if one {
+			if first, err = strconv.Atoi(number); err != nil {
+				t.Fatal(err)
+			}
+			count = first + 1
+		}
+	}
+	n := first
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("if an input has failed, try it alone: VELONYM_SOAK_SEED=%d/%d go test -run '^%s$'", seed, n, t.Name())
+			return
+		}
+		if !until.IsZero() {
+			fmt.Printf("%s: %d inputs of seed %d, no difference\n", t.Name(), n-first, seed)
+		}
+	})
+	for ; n < count && (until.IsZero() || time.Now().Before(until)); n++ {
+		try(t, rand.New(rand.NewPCG(seed, uint64(n))), n)
+	}
+}
+
+// onEachKernel runs f with every kernel of this CPU, without a subtest.
+func onEachKernel(f func(kernel string)) {
+	defer func(was tier) { active = was }(active)
+	for _, k := range available() {
+		active = k
+		f(tierNames[k])
+	}
+}
+
+// atLeast fails where a path was taken fewer times than it must be.
+func atLeast(t *testing.T, want int, counts map[string]int) {
+	t.Helper()
+	if os.Getenv("VELONYM_SOAK") != "" || os.Getenv("VELONYM_SOAK_SEED") != "" {
+		t.Logf("%v", counts) // so many inputs need not take all
+		return
+	}
+	for path, n := range counts {
+		if n < want {
+			t.Errorf("path %s was taken %d times, want %d at least", path, n, want)
+		}
+	}
+	t.Logf("taken at least %d times: %v", want, counts)
+}
+
+// border picks a place around a multiple of step within n bytes: shift goes through
+// −130…130 with the number of the input.
+func border(r *rand.Rand, number, step, n int) int {
+	shift := number%261 - 130
+	at := step*(1+r.IntN(max(1, n/step-1))) + shift
+	return max(0, min(at, n))
+}

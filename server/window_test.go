@@ -1,0 +1,53 @@
+package server
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/velonym/velonym/csvfast"
+)
+
+// TestRowAcrossWindows: a body of CSV has as many values as fields, each in its
+// place, wherever a row of several fields crosses a window of the tokenizer.
+func TestRowAcrossWindows(t *testing.T) {
+	defer func() {
+		if err := csvfast.SetKernel("auto"); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, tier := range csvfast.Kernels() {
+		if err := csvfast.SetKernel(tier); err != nil {
+			t.Fatal(err)
+		}
+		t.Run(tier, func(t *testing.T) {
+			r := newRig(t, nil)
+			fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
+			for shift := range 26 {
+				last := []string{"secondfield", ""}[shift%2] // of the row in question
+				rows := slices.Repeat([]string{"abcdefghijklm"}, 585)
+				rows[0] = rows[0][shift/2:]
+				rows = append(append(rows, "a,"+last), "z", "z", "z", "z", "z")
+				body := strings.Join(rows, "\n") + "\n"
+				values := strings.Split(strings.ReplaceAll(strings.TrimSpace(body), ",", "\n"), "\n")
+				for _, whole := range []bool{true, false} {
+					in := body
+					if !whole {
+						in = strings.TrimSuffix(body, "\n")
+					}
+					psn := r.post(forwardPath, fwd, csvType, in).strings(t)
+					if len(psn) != len(values) {
+						t.Fatalf("case %d: %d values became %d", shift, len(values), len(psn))
+					}
+					if back := r.post(reversePath, rev, jsonType, jsonOf(psn...)).strings(t); !slices.Equal(back, values) {
+						t.Errorf("case %d: the values come back changed or out of turn", shift)
+					}
+					text := r.post(forwardPath, fwd, csvType, in, "Accept", "text/csv")
+					if back := r.post(reversePath, rev, csvType, string(text.body), "Accept", "text/csv"); string(back.body) != in {
+						t.Errorf("case %d: the text comes back changed", shift)
+					}
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+)
+
+// limit ends a test that a mutant has made endless. Such a mutant counts as killed.
+const limit = 3 * time.Minute
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "mutants:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	check := flag.Bool("check", false, "only look whether the texts stand where the lists say")
+	only := flag.String("run", "", "only mutants whose name matches `REGEXP`")
+	jobs := flag.Int("j", max(1, runtime.NumCPU()/2), "how many to try at a time")
+	flag.Parse()
+	match, err := regexp.Compile(*only)
+	if err != nil {
+		return err
+	}
+	if err := os.Chdir(root()); err != nil {
+		return err
+	}
+	mutants, err := lists(flag.Args(), match)
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for i := range mutants {
+		if _, err := mutants[i].apply(); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	if len(faults) > 0 || *check {
+		fmt.Printf("%d mutants, %d without their text\n", len(mutants), len(faults))
+		return errors.Join(faults...)
+	}
+	tmp, err := os.MkdirTemp("", "mutants")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	start := time.Now()
+	if err := errors.Join(each(mutants, *jobs, func(i int) error { return try(tmp, i, &mutants[i]) })...); err != nil {
+		return err
+	}
+	fmt.Printf("%d mutants, all killed, in %v\n", len(mutants), time.Since(start).Round(time.Second))
+	return nil
+}
+
+// root is the folder of the module.
+func root() string {
+	out, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return "."
+	}
+	return filepath.Dir(strings.TrimSpace(string(out)))
+}
+
+// lists reads the lists of the rooms, or of all.
+func lists(rooms []string, match *regexp.Regexp) ([]mutant, error) {
+	names, err := filepath.Glob("testdata/mutants/*.txt")
+	if err != nil {
+		return nil, err
+	}
+	if len(rooms) > 0 {
+		names = names[:0]
+		for _, r := range rooms {
+			names = append(names, "testdata/mutants/"+r+".txt")
+		}
+	}
+	var all []mutant
+	for _, name := range names {
+		list, err := readList(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range list {
+			if match.MatchString(m.name) {
+				all = append(all, m)
+			}
+		}
+	}
+	if len(all) == 0 {
+		return nil, errors.New("no mutants in the lists")
+	}
+	return all, nil
+}
+
+// each calls f for every mutant, jobs at a time, and returns the errors. The tests
+// are first run without a fault, where they must pass.
+func each(mutants []mutant, jobs int, f func(i int) error) []error {
+	var (
+		wg    sync.WaitGroup
+		mu    sync.Mutex
+		errs  []error
+		slots = make(chan struct{}, jobs)
+	)
+	do := func(f func() error) {
+		wg.Add(1)
+		slots <- struct{}{}
+		go func() {
+			defer func() { <-slots; wg.Done() }()
+			if err := f(); err != nil {
+				mu.Lock()
+				errs = append(errs, err)
+				mu.Unlock()
+			}
+		}()
+	}
+	seen := map[string]bool{}
+	for _, m := range mutants {
+		if !seen[m.test] {
+			seen[m.test] = true
+			do(func() error { return healthy(m.test) })
+		}
+	}
+	wg.Wait()
+	if len(errs) > 0 {
+		return errs
+	}
+	for i := range mutants {
+		do(func() error { return f(i) })
+	}
+	wg.Wait()
+	return errs
+}
+
+// healthy runs a test without a fault.
+func healthy(test string) error {
+	out, err := goTest(test, "")
+	switch {
+	case err != nil:
+		return fmt.Errorf("go test %s fails without a mutant:\n%s", test, out)
+	case bytes.Contains(out, []byte("no tests to run")) || bytes.Contains(out, []byte("no test files")):
+		return fmt.Errorf("go test %s runs no test", test)
+	}
+	return nil
+}
+
+// try runs a mutant's test. An error says that it survived or does not build.
+func try(tmp string, i int, m *mutant) error {
+	text, err := m.apply()
+	if err != nil {
+		return err
+	}
+	changed := filepath.Join(tmp, fmt.Sprintf("%d%s", i, filepath.Ext(m.file)))
+	overlay := filepath.Join(tmp, fmt.Sprintf("%d.json", i))
+	path, err := filepath.Abs(m.file)
+	if err != nil {
+		return err
+	}
+	list, err := json.Marshal(map[string]map[string]string{"Replace": {path: changed}})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(os.WriteFile(changed, text, 0o600), os.WriteFile(overlay, list, 0o600)); err != nil {
+		return err
+	}
+	out, err := goTest(m.test, overlay)
+	switch {
+	case err == nil:
+		fmt.Printf("SURVIVED  %s: %s\n", m.list, m.name)
+		return fmt.Errorf("%s: mutant %q survives go test %s", m.list, m.name, m.test)
+	case bytes.Contains(out, []byte("[build failed]")) || bytes.Contains(out, []byte("[setup failed]")):
+		return fmt.Errorf("%s: mutant %q does not build:\n%s", m.list, m.name, out)
+	}
+	fmt.Printf("killed    %s: %s\n", m.list, m.name)
+	return nil
+}
+
+// goTest runs go test with the flags of an entry.
+func goTest(test, overlay string) ([]byte, error) {
+	args := []string{"test", "-count=1", "-failfast", "-vet=off"}
+	if overlay != "" {
+		args = append(args, "-overlay", overlay)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit+time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", append(append(args, "-timeout", limit.String()), strings.Fields(test)...)...)
+	return cmd.CombinedOutput()
+}
