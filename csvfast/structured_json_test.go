@@ -82,6 +82,9 @@ func TestStructuredArray(t *testing.T) {
 			var a DataArray
 			compareData(t, &a, text, want, ok)
 			p := &a.paths
+			if ok && p.restarts > 0 {
+				t.Fatalf("kernel %s reads valid text twice", kernel)
+			}
 			sum.kernel += p.kernel
 			sum.stopped += p.stopped
 			sum.reopened += p.reopened
