@@ -209,3 +209,16 @@ func (r *run) warnHeaders(name string, before tally, lines []int64) {
 		}
 	}
 }
+
+// sameHeader refuses to put rejected rows of inputs with different headers into one
+// file. prefix is what stands before the rows.
+func (r *run) sameHeader(name string, prefix []byte) error {
+	h := string(bytes.TrimRight(bytes.TrimPrefix(prefix, bom), "\r\n"))
+	if r.header == nil {
+		r.header = &h
+	}
+	if *r.header != h {
+		return usagef("%s: its header is not that of the first input, and --rejects puts the rows of all into one file; do the files one by one", name)
+	}
+	return nil
+}

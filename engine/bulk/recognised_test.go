@@ -1,0 +1,46 @@
+package bulk
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/velonym/velonym/engine/suite"
+)
+
+// TestParquetAgain: Parquet that is pseudonymised already is refused with the count,
+// or done once more with a warning; its counts by column are those of rows.
+func TestParquetAgain(t *testing.T) {
+	p := plan(t, suite.Pseudonymise, plain)
+	dir := t.TempDir()
+	in, once, twice := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "once.parquet"), filepath.Join(dir, "twice.parquet")
+	rows := make([]cell, 300)
+	for i := range rows {
+		rows[i] = cell{id: strings.Repeat("x", 1+i%7), name: "n"}
+	}
+	writeArrow(t, in, rows)
+	var warned []string
+	job := Job{Inputs: []string{in}, Output: once, Columns: []Column{{Name: "id", Plan: p}}, Warn: func(s string) { warned = append(warned, s) }}
+	sum, err := Run(t.Context(), job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(sum.Columns) != 1 || sum.Columns[0] != (ColumnCount{Name: "id", Values: 300}) || sum.Values != 300 {
+		t.Fatalf("%+v, %d values", sum.Columns, sum.Values)
+	}
+	job.Inputs, job.Output = []string{once}, twice
+	_, err = Run(t.Context(), job)
+	var e *Error
+	if !errors.As(err, &e) || e.Column != "id" || !strings.Contains(err.Error(), "7 of the first 7 values here are pseudonyms of this project already; --again") {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(twice); err == nil {
+		t.Fatal("a refused run left its output")
+	}
+	job.Again = true
+	if sum, err = Run(t.Context(), job); err != nil || sum.Known != 7 || len(warned) != 1 || !strings.Contains(warned[0], "7 of 7 values") {
+		t.Fatalf("%v, %d, %q", err, sum.Known, warned)
+	}
+}
