@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -254,6 +255,7 @@ type find struct {
 	path  int
 	value string
 	kind  byte
+	cut   []int // the paths that it cuts short; path is then ^cut[0]
 }
 
 // oracleFind walks a valid value as PathFinder does.
@@ -276,7 +278,7 @@ func oracleFind(text []byte, paths [][]string, depth int, under []int) (finds []
 		}
 	case '{':
 		if leaf >= 0 {
-			finds = append(finds, find{leaf, "", '{'})
+			finds = append(finds, find{leaf, "", '{', nil})
 		}
 		for _, m := range members(text) {
 			var on []int
@@ -291,21 +293,48 @@ func oracleFind(text []byte, paths [][]string, depth int, under []int) (finds []
 		}
 	case '"':
 		if leaf >= 0 {
-			finds = append(finds, find{leaf, unquoted(text), '"'})
+			finds = append(finds, find{leaf, unquoted(text), '"', nil})
+		} else if len(under) > 0 {
+			finds = append(finds, find{^under[0], "", '"', under})
 		}
 	default:
+		if c == '-' || c >= '0' && c <= '9' {
+			c = '0'
+		}
 		if leaf >= 0 {
-			if c == '-' || c >= '0' && c <= '9' {
-				c = '0'
-			}
-			finds = append(finds, find{leaf, "", c})
+			finds = append(finds, find{leaf, "", c, nil})
+		} else if len(under) > 0 {
+			finds = append(finds, find{^under[0], "", c, under})
 		}
 	}
 	return finds
 }
 
+// oracleRowsWith counts the rows that have a find for each path.
+func oracleRowsWith(rows [][]find, paths []string) []int {
+	counts := make([]int, len(paths))
+	for _, finds := range rows {
+		has := make([]bool, len(paths))
+		for _, f := range finds {
+			if f.path >= 0 {
+				has[f.path] = true
+				continue
+			}
+			for _, p := range f.cut {
+				has[p] = true
+			}
+		}
+		for p := range has {
+			if has[p] {
+				counts[p]++
+			}
+		}
+	}
+	return counts
+}
+
 // oracleLines is PathFinder.Scan on encoding/json. line is the first bad one.
-func oracleLines(text []byte, paths []string) (finds []find, rows, line int) {
+func oracleLines(text []byte, paths []string) (finds []find, rows [][]find, line int) {
 	var cut [][]string
 	var all []int
 	for k, p := range paths {
@@ -317,10 +346,11 @@ func oracleLines(text []byte, paths []string) (finds []find, rows, line int) {
 			continue
 		}
 		if !oracleValid(l) {
-			return nil, 0, k + 1
+			return nil, nil, k + 1
 		}
-		rows++
-		finds = append(finds, oracleFind(l, cut, 0, all)...)
+		row := oracleFind(l, cut, 0, all)
+		rows = append(rows, row)
+		finds = append(finds, row...)
 	}
 	return finds, rows, 0
 }
@@ -359,9 +389,21 @@ func checkLinesWith(t *testing.T, f *PathFinder, paths []string, text []byte) {
 		checkOffset(t, one, &SyntaxError{Offset: e.Offset - int64(begin), Reason: e.Reason})
 		return
 	}
-	if f.Rows != rows || f.Lines != bytes.Count(text, []byte("\n")) {
-		t.Fatalf("%.300q: %d rows, %d lines, oracle %d rows", text, f.Rows, f.Lines, rows)
+	if want := oracleRowsWith(rows, paths); !slices.Equal(f.RowsWith, want) {
+		t.Fatalf("%.300q: rows with the paths %v, oracle %v", text, f.RowsWith, want)
 	}
+	if f.Rows != len(rows) || f.Lines != bytes.Count(text, []byte("\n")) {
+		t.Fatalf("%.300q: %d rows, %d lines, oracle %d rows", text, f.Rows, f.Lines, len(rows))
+	}
+	got := foundIn(t, f, text)
+	if !reflect.DeepEqual(got, want) {
+		t.Fatalf("%.300q:\n got %+v\nwant %+v", text, got, want)
+	}
+}
+
+// foundIn returns what the last scan of text found, in order.
+func foundIn(t *testing.T, f *PathFinder, text []byte) []find {
+	t.Helper()
 	var got []find
 	esc, not := f.Escaped, f.NotString
 	for k := 0; k < len(f.Path) || len(not) > 0; {
@@ -370,7 +412,14 @@ func checkLinesWith(t *testing.T, f *PathFinder, paths []string, text []byte) {
 			if scalarKind(kind) != not[0].Kind {
 				t.Fatalf("%.300q: kind %q at %q", text, not[0].Kind, kind)
 			}
-			got = append(got, find{int(not[0].Path), "", not[0].Kind})
+			one := find{int(not[0].Path), "", not[0].Kind, nil}
+			if not[0].Short {
+				one.path = ^one.path
+				for _, p := range f.PathsAt(not[0]) {
+					one.cut = append(one.cut, int(p))
+				}
+			}
+			got = append(got, one)
 			not = not[1:]
 			continue
 		}
@@ -382,15 +431,13 @@ func checkLinesWith(t *testing.T, f *PathFinder, paths []string, text []byte) {
 			}
 			esc = esc[1:]
 		}
-		got = append(got, find{int(f.Path[k]), string(UnescapeJSON(nil, raw)), '"'})
+		got = append(got, find{int(f.Path[k]), string(UnescapeJSON(nil, raw)), '"', nil})
 		k++
 	}
 	if len(esc) != 0 || len(f.Spans) != 2*len(f.Path) {
 		t.Fatalf("%.300q: flagged without reason: escaped %v; %d spans of %d", text, esc, len(f.Spans), len(f.Path))
 	}
-	if !reflect.DeepEqual(got, want) {
-		t.Fatalf("%.300q:\n got %+v\nwant %+v", text, got, want)
-	}
+	return got
 }
 
 // pieces are what random texts are made of: more often right than wrong, so

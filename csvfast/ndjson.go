@@ -4,16 +4,20 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // maxPaths bounds the paths of a PathFinder, whose values name theirs in a byte.
 const maxPaths = 256
 
-// NotString is a value that stands at a path and is no string.
+// NotString is a value that stands at a path and is no string, or that ends a path
+// before its last name.
 type NotString struct {
 	Offset uint32 // of its first byte in the scanned buffer
-	Path   uint8  // index of the path
-	Kind   byte   // 'n' null, 't' true, 'f' false, '0' number, '{' object
+	Path   uint8  // index of the path; if Short, the lowest of those that PathsAt returns
+	Kind   byte   // 'n' null, 't' true, 'f' false, '0' number, '{' object, '"' string (Short only)
+	Short  bool   // it stands where the path goes on, which only an object lets it
+	node   uint16
 }
 
 // PathFinder finds the strings at given paths in lines of JSON (NDJSON). One
@@ -29,8 +33,13 @@ type PathFinder struct {
 	// these need UnescapeJSON.
 	Escaped []uint32
 	// NotString holds what stands at a path and is neither a string nor an
+	// array, and what stands on the way to a path and is neither an object nor an
 	// array, in the order of the buffer. It takes no place in Spans.
 	NotString []NotString
+	// RowsWith holds, for every path, the number of rows that have an entry in
+	// Spans or NotString for it. The others do not have the path, or nothing but
+	// empty arrays at it.
+	RowsWith []int
 	// Hollow has the bits of the paths at which an empty array has stood, in this
 	// scan or one before: path i is bit i%64 of Hollow[i/64].
 	Hollow [4]uint64
@@ -41,6 +50,11 @@ type PathFinder struct {
 	stack  []uint16 // pathNode of every open array or object; the top bit says object
 	name   []byte   // scratch: a member name with its escapes undone
 	shapes shapes   // of the lines up to here; they change nothing but the speed
+
+	ends    []uint16 // the node at which each path ends
+	stamp   []int    // the last row that was counted in RowsWith, by path
+	repeats bool     // a path was met twice in the row that is being read
+	items   bool     // rows are not lines: an LF says nothing of them
 }
 
 // pathNode is a place in the tree of the paths' member names. Node 0 is the
@@ -49,6 +63,7 @@ type pathNode struct {
 	names []string // members that paths go through
 	next  []uint16 // and the node of each
 	leaf  int16    // index of the path that ends here, or -1
+	paths []uint8  // the path that ends here, or else those that go through
 }
 
 const (
@@ -59,10 +74,12 @@ const (
 // NewPathFinder prepares a finder of the strings at the given paths, 1 to 256
 // of them, all different. A path names members from the top of a line
 // downwards, joined by dots: "patient.id". A dot or a backslash within a name
-// is written with a backslash before it. Arrays are gone through wherever they
-// stand: "visits.codes" finds the strings of the array codes in every object
-// of the array visits. A name that is given more than once in an object counts
-// each time.
+// is written with a backslash before it. Names are compared byte by byte, upper
+// and lower case apart, after the escapes of the text are undone. Arrays are gone
+// through wherever they stand: "visits.codes" finds the strings of the array
+// codes in every object of the array visits. A name that is given more than once
+// in an object counts each time. What stands where one path ends and another goes
+// on belongs to the one that ends.
 func NewPathFinder(paths []string) (*PathFinder, error) {
 	if len(paths) == 0 || len(paths) > maxPaths {
 		return nil, fmt.Errorf("json: %d paths given; give 1 to %d", len(paths), maxPaths)
@@ -94,9 +111,33 @@ func NewPathFinder(paths []string) (*PathFinder, error) {
 			return nil, fmt.Errorf("json: path %d is the same as path %d", k+1, f.nodes[at].leaf+1)
 		}
 		f.nodes[at].leaf = int16(k)
+		f.ends = append(f.ends, at)
 	}
+	f.spreadPaths(0)
+	f.RowsWith, f.stamp = make([]int, len(paths)), make([]int, len(paths))
 	return f, nil
 }
+
+// spreadPaths fills in paths of a node and of those below it, and returns all the
+// paths that go through it or end there.
+func (f *PathFinder) spreadPaths(at uint16) []uint8 {
+	var all []uint8
+	for _, next := range f.nodes[at].next {
+		all = append(all, f.spreadPaths(next)...)
+	}
+	if leaf := f.nodes[at].leaf; leaf >= 0 {
+		f.nodes[at].paths = []uint8{uint8(leaf)}
+		return append(all, uint8(leaf))
+	}
+	slices.Sort(all)
+	f.nodes[at].paths = all
+	return all
+}
+
+// PathsAt returns the indexes of the paths for which a value of NotString stands:
+// one, or with Short all those that would have gone on there. The slice is the
+// finder's own.
+func (f *PathFinder) PathsAt(n NotString) []uint8 { return f.nodes[n.node].paths }
 
 // splitPath cuts a path at its dots.
 func splitPath(path string) ([]string, error) {
@@ -155,13 +196,29 @@ func (f *PathFinder) childRaw(at uint16, raw []byte, escaped bool) uint16 {
 //
 // An error is a *SyntaxError with the line; the slices are empty then.
 func (f *PathFinder) Scan(buf []byte) error {
+	f.start(false)
+	at, reason := f.scan(buf)
+	return f.end(buf, at, reason)
+}
+
+// start empties the results; items says that rows are not lines.
+func (f *PathFinder) start(items bool) {
 	f.Spans, f.Path, f.Escaped, f.NotString = f.Spans[:0], f.Path[:0], f.Escaped[:0], f.NotString[:0]
 	f.Rows, f.Lines = 0, 0
-	at, reason := f.scan(buf)
+	clear(f.RowsWith)
+	clear(f.stamp)
+	if f.items != items { // what a line is has changed
+		f.items, f.shapes = items, shapes{}
+	}
+}
+
+// end makes the error of a scan, nil if there is no reason for one.
+func (f *PathFinder) end(buf []byte, at int, reason string) error {
 	if reason == "" {
 		return nil
 	}
 	f.Spans, f.Path, f.Escaped, f.NotString = f.Spans[:0], f.Path[:0], f.Escaped[:0], f.NotString[:0]
+	clear(f.RowsWith)
 	return &SyntaxError{Offset: int64(at), Line: 1 + bytes.Count(buf[:min(at, len(buf))], []byte{'\n'}), Reason: reason}
 }
 
@@ -193,13 +250,13 @@ func (f *PathFinder) scan(buf []byte) (int, string) {
 		}
 		end += i
 		f.Lines++
-		f.shapes.seen, f.shapes.odd = f.shapes.seen[:0], false
+		f.shapes.seen, f.shapes.odd, f.repeats = f.shapes.seen[:0], false, false
 		rows := f.Rows
 		if at, reason := f.line(buf[:end], i); reason != "" {
 			return at, reason
 		}
 		if f.Rows > rows {
-			f.shapes.learn(buf, i, end+1)
+			f.shapes.learn(buf, i, end+1, f.repeats)
 		}
 		i = end + 1
 	}

@@ -1,12 +1,22 @@
 package csvfast
 
 // line reads the line that starts at i and ends with buf, and adds what it
-// finds. It is checkValue with the tree of the paths walked beside it.
+// finds.
 func (f *PathFinder) line(buf []byte, i int) (int, string) {
 	i = skipSpace(buf, i)
 	if i == len(buf) {
 		return i, ""
 	}
+	i, reason := f.row(buf, i)
+	if reason == "" && i < len(buf) {
+		reason = reasonTrailing
+	}
+	return i, reason
+}
+
+// row reads the value that starts at i and the white space behind it, and adds
+// what it finds. It is checkValue with the tree of the paths walked beside it.
+func (f *PathFinder) row(buf []byte, i int) (int, string) {
 	f.Rows++
 	depth := 0
 	node := uint16(0) // of the value that starts at i
@@ -21,7 +31,7 @@ func (f *PathFinder) line(buf []byte, i int) (int, string) {
 			if reason != "" {
 				return end, reason
 			}
-			if node != noNode && f.nodes[node].leaf >= 0 {
+			if node != noNode {
 				f.found(i+1, end, node, escaped)
 			}
 			f.sawScalar(i, end+1, node)
@@ -58,7 +68,7 @@ func (f *PathFinder) line(buf []byte, i int) (int, string) {
 			if i, reason = checkScalar(buf, i); reason != "" {
 				return i, reason
 			}
-			if node != noNode && f.nodes[node].leaf >= 0 {
+			if node != noNode {
 				f.foundOther(begin, node, scalarKind(c))
 			}
 			f.sawScalar(begin, i, node)
@@ -66,9 +76,6 @@ func (f *PathFinder) line(buf []byte, i int) (int, string) {
 		for {
 			i = skipSpace(buf, i)
 			if depth == 0 {
-				if i < len(buf) {
-					return i, reasonTrailing
-				}
 				return i, ""
 			}
 			if i == len(buf) {
@@ -115,18 +122,43 @@ func (f *PathFinder) member(buf []byte, i int, node uint16) (int, uint16, string
 	return i, node, reason
 }
 
-// found adds the string buf[begin:end].
+// found adds the string buf[begin:end], for the path that ends at node or for those
+// that it cuts short.
 func (f *PathFinder) found(begin, end int, node uint16, escaped bool) {
+	leaf := f.nodes[node].leaf
+	if leaf < 0 {
+		f.foundOther(begin-1, node, '"')
+		return
+	}
+	f.meet(node, f.Rows)
 	if escaped {
 		f.Escaped = append(f.Escaped, uint32(len(f.Path)))
 	}
 	f.Spans = append(f.Spans, uint32(begin), uint32(end-begin))
-	f.Path = append(f.Path, uint8(f.nodes[node].leaf))
+	f.Path = append(f.Path, uint8(leaf))
 }
 
-// foundOther adds a value that is no string.
+// foundOther adds a value that is no string, or is one that cuts paths short.
 func (f *PathFinder) foundOther(begin int, node uint16, kind byte) {
-	f.NotString = append(f.NotString, NotString{Offset: uint32(begin), Path: uint8(f.nodes[node].leaf), Kind: kind})
+	f.meet(node, f.Rows)
+	f.addOther(uint32(begin), node, kind)
+}
+
+func (f *PathFinder) addOther(begin uint32, node uint16, kind byte) {
+	n := &f.nodes[node]
+	f.NotString = append(f.NotString, NotString{Offset: begin, Path: n.paths[0], Kind: kind, Short: n.leaf < 0, node: node})
+}
+
+// meet counts a row, numbered from 1, for the paths of node.
+func (f *PathFinder) meet(node uint16, row int) {
+	for _, p := range f.nodes[node].paths {
+		if f.stamp[p] == row {
+			f.repeats = true
+			continue
+		}
+		f.stamp[p] = row
+		f.RowsWith[p]++
+	}
 }
 
 // scalarKind is the Kind of a value that starts with c.
@@ -146,7 +178,11 @@ func (f *PathFinder) sawScalar(begin, end int, node uint16) {
 	}
 	path := uint32(0)
 	if node != noNode {
-		path = uint32(f.nodes[node].leaf + 1)
+		if leaf := f.nodes[node].leaf; leaf >= 0 {
+			path = uint32(leaf) + 1
+		} else {
+			path = shortPath + uint32(node)
+		}
 	}
 	s.seen = append(s.seen, seenValue{uint32(begin), uint32(end), path})
 }

@@ -34,13 +34,15 @@ type shapeNode struct {
 	next uint32 // byte offset of the node to go on with, shapeSize times its index
 	alt  uint32 // byte offset of the node to try if this one does not fit; 0: none
 	kind uint32 // shapeOn, shapeScalar or shapeEnd
-	path uint32 // index of the path that ends at the value, plus one; 0: none
+	path uint32 // index of the path that ends at the value, plus one; shortPath plus the pathNode that it cuts short; 0: none
 	_    [2]uint32
 }
 
 const (
 	shapeText = 32 // longest text of a node
 	shapeSize = 64 // bytes of a node
+
+	shortPath = maxPaths + 1 // above the number of any path plus one
 
 	shapeOn     = 0 // the text goes on in the next node
 	shapeScalar = 1 // a string, number or word follows
@@ -59,7 +61,7 @@ const (
 type shapeValue struct {
 	offset  uint32 // of a string's inside, of another value
 	length  uint32 // of a string's inside
-	path    uint16 // plus one
+	path    uint16 // that of the shapeNode
 	kind    uint8  // first byte of the value
 	escaped uint8  // 1: the string holds a backslash
 	_       uint32
@@ -80,6 +82,7 @@ type shapes struct {
 	found  []shapeValue
 	seen   []seenValue // scalars of the line that is being learned
 	odd    bool        // that line cannot be learned
+	many   bool        // a line of a known shape may meet a path more than once
 	rows   int         // read since the tree was empty
 	failed int         // calls in a row that read no line
 	pause  int         // lines until the next call
@@ -88,7 +91,7 @@ type shapes struct {
 // seenValue is a scalar of a line, quotes included.
 type seenValue struct {
 	begin, end uint32
-	path       uint32 // plus one; 0: none
+	path       uint32 // that of a shapeNode
 }
 
 // read reads lines of known shapes from i and returns the position of the first
@@ -108,10 +111,29 @@ func (f *PathFinder) read(buf []byte, i int) int {
 		if st.high != 0 && !validUTF8(buf[i:i+int(st.done)]) {
 			return -1
 		}
+		counted := s.many
+		if counted {
+			f.countRows(buf, i, s.found[:st.values])
+		}
 		for k := range s.found[:st.values] {
 			v := &s.found[k]
+			if v.path >= shortPath {
+				if v.kind == '"' {
+					v.offset--
+				}
+				if !counted {
+					for _, p := range f.nodes[v.path-shortPath].paths {
+						f.RowsWith[p]++
+					}
+				}
+				f.addOther(v.offset, v.path-shortPath, scalarKind(v.kind))
+				continue
+			}
+			if !counted { // a row for each value
+				f.RowsWith[v.path-1]++
+			}
 			if v.kind != '"' {
-				f.NotString = append(f.NotString, NotString{Offset: v.offset, Path: uint8(v.path - 1), Kind: scalarKind(v.kind)})
+				f.addOther(v.offset, f.ends[v.path-1], scalarKind(v.kind))
 				continue
 			}
 			if v.escaped != 0 {
@@ -121,7 +143,9 @@ func (f *PathFinder) read(buf []byte, i int) int {
 			f.Path = append(f.Path, uint8(v.path-1))
 		}
 		f.Rows += int(st.rows)
-		f.Lines += int(st.rows)
+		if !f.items {
+			f.Lines += int(st.rows)
+		}
 		s.rows += int(st.rows)
 		i += int(st.done)
 		if st.rows == 0 {
@@ -138,9 +162,26 @@ func (f *PathFinder) read(buf []byte, i int) int {
 	return i
 }
 
-// learn adds the shape of the line buf[begin:end], which ends with a line feed
-// and whose scalars are in seen.
-func (s *shapes) learn(buf []byte, begin, end int) {
+// countRows counts the rows of the values that were found by shape, from position
+// i of the buffer on, for their paths, where a row may hold several for a path.
+func (f *PathFinder) countRows(buf []byte, i int, found []shapeValue) {
+	row := f.Rows + 1
+	for k := range found {
+		v := &found[k]
+		row += bytes.Count(buf[i:v.offset], []byte{'\n'})
+		i = int(v.offset)
+		if v.path < shortPath {
+			f.meet(f.ends[v.path-1], row)
+		} else {
+			f.meet(v.path-shortPath, row)
+		}
+	}
+}
+
+// learn adds the shape of the line buf[begin:end], which ends with a line feed, or
+// of an array's item with its comma; its scalars are in seen. With repeats it meets
+// a path more than once.
+func (s *shapes) learn(buf []byte, begin, end int, repeats bool) {
 	if s.odd || len(s.seen) > 0 && int(s.seen[0].begin) == begin {
 		return
 	}
@@ -151,10 +192,11 @@ func (s *shapes) learn(buf []byte, begin, end int) {
 		if s.rows < shapeStale {
 			return
 		}
-		s.nodes, s.rows = s.nodes[:1], 0
+		s.nodes, s.rows, s.many = s.nodes[:1], 0, false
 		s.nodes[0].next = 0
 	}
-	at := uint32(0) // index of the node whose next the text is looked for in
+	s.many = s.many || repeats // before the first node: a part of the shape may be known and go on as another
+	at := uint32(0)            // index of the node whose next the text is looked for in
 	for k, v := range s.seen {
 		text := buf[begin:v.begin]
 		begin = int(v.end)

@@ -46,7 +46,7 @@ func (a *answer) make() *problem {
 	psn := &a.grant.Claims.PSN
 	a.item = psn.Err == token.ErrItem
 	a.estimate()
-	c.errs, c.errCount = c.errs[:0], 0
+	c.errs, c.errCount, c.cause = c.errs[:0], 0, ""
 	if a.in == formJSON {
 		a.notString = c.json.NotString
 	} else {
@@ -98,7 +98,11 @@ func (a *answer) make() *problem {
 		slices.SortFunc(c.errs, func(a, b valueError) int { return a.index - b.index })
 	}
 	if c.errCount > 0 && !a.item {
-		return &problem{code: codeUnprocessableValues, detail: "nothing is returned; errors names the first bad values by their index",
+		detail := "nothing is returned; errors names the first bad values by their index"
+		if c.cause != "" {
+			detail += "; the first whose cause shows: " + c.cause
+		}
+		return &problem{code: codeUnprocessableValues, detail: detail,
 			errors: c.errs, errorCount: c.errCount}
 	}
 	return a.end(n)
@@ -186,7 +190,9 @@ func (a *answer) run(dst []byte, from, to int, pre, post string) (res []byte, ba
 		return b.Dst, false, nil
 	}
 	for _, e := range b.Bad {
-		c.addError(from+e.Index, e.Code)
+		if c.addError(from+e.Index, e.Code); c.cause == "" && len(c.errs) < maxErrors && e.Code != suite.NotAString {
+			c.cause = a.grant.Plan.Cause(b.Src[b.Spans[2*e.Index]:][:b.Spans[2*e.Index+1]], e.Code)
+		}
 	}
 	return b.Dst, true, nil
 }

@@ -211,12 +211,16 @@ func TestErrorTable(t *testing.T) {
 	})
 	t.Run("value codes", func(t *testing.T) {
 		digits := r.token("pseudonymise", func(q *token.Request) { q.Project = "numbers" })
+		onlyDigits := r.token("pseudonymise", func(q *token.Request) { q.Norm = []string{"digits"} })
 		for _, c := range []struct{ tok, path, body, code string }{
 			{rev, reversePath, jsonOf("Ab"), "NOT_A_PSEUDONYM"},
 			{fwd, forwardPath, jsonOf("a\nb"), "VALUE_NOT_TEXT"},
 			{fwd, forwardPath, jsonOf(strings.Repeat("x", 65536)), "VALUE_TOO_LONG"},
 			{digits, forwardPath, jsonOf("12345678901a"), "VALUE_NOT_IN_ALPHABET"},
 			{digits, forwardPath, jsonOf("12"), "VALUE_LENGTH"},
+			{onlyDigits, forwardPath, jsonOf("AB-CD"), "VALUE_EMPTY"},
+			{onlyDigits, forwardPath, jsonOf("\u0663\u0664\u0665"), "VALUE_NOT_IN_ALPHABET"},
+			{onlyDigits, forwardPath, jsonOf("12\uff13"), "VALUE_NOT_IN_ALPHABET"},
 			{fwd, forwardPath, `{"data":[7]}`, "NOT_A_STRING"},
 		} {
 			p := r.post(c.path, c.tok, jsonType, c.body).problem(t, 422, "UNPROCESSABLE_VALUES")
@@ -224,6 +228,59 @@ func TestErrorTable(t *testing.T) {
 				t.Errorf("%s: %+v", c.code, p)
 			}
 		}
+	})
+	t.Run("causes", func(t *testing.T) {
+		// White space that a database added shows, and the detail says what helps.
+		made := r.post(forwardPath, fwd, jsonType, jsonOf("12345")).strings(t)
+		padded := jsonOf(made[0] + "   ")
+		p := r.post(reversePath, rev, jsonType, padded).problem(t, 422, "UNPROCESSABLE_VALUES")
+		if !strings.Contains(p.Detail, "norm step trim") || strings.Contains(p.Detail, made[0]) {
+			t.Errorf("detail %q", p.Detail)
+		}
+		p = r.post(reversePath, rev, jsonType, jsonOf("Ab")).problem(t, 422, "UNPROCESSABLE_VALUES")
+		if strings.Contains(p.Detail, "cause") {
+			t.Errorf("a cause of an earlier request: %q", p.Detail)
+		}
+		gone := []byte(made[0])
+		gone[0] += 10 // two generations on
+		p = r.post(reversePath, rev, jsonType, jsonOf(string(gone))).problem(t, 422, "UNPROCESSABLE_VALUES")
+		if !strings.Contains(p.Detail, "generation 2 ") || p.Errors[0].Code != "NOT_A_PSEUDONYM" {
+			t.Errorf("detail %q, %v", p.Detail, p.Errors)
+		}
+		trim := r.token("reverse", func(q *token.Request) { q.Norm = []string{"trim"} })
+		if back := r.post(reversePath, trim, jsonType, padded).strings(t); back[0] != "12345" {
+			t.Errorf("reversed to %q", back[0])
+		}
+	})
+	t.Run("normalisation", func(t *testing.T) {
+		// What a step empties is refused, unless it was white space alone: that is a
+		// missing value, which no budget is charged for.
+		item := r.token("pseudonymise", func(q *token.Request) {
+			q.Norm, q.Err, q.Limits = []string{"digits"}, token.ErrItem, token.Limits{Max: 4}
+		})
+		var got struct {
+			Data   []*string
+			Errors []struct {
+				Index int
+				Code  string
+			}
+		}
+		a := r.post(forwardPath, item, jsonType, jsonOf("77.0", "AB-CD", " \u2003", "770", ""))
+		if err := json.Unmarshal(a.body, &got); a.status != 200 || err != nil || len(got.Data) != 5 {
+			t.Fatalf("%d, %v: %s", a.status, err, a.body)
+		}
+		d := got.Data
+		if d[1] != nil || len(got.Errors) != 1 || got.Errors[0].Index != 1 || got.Errors[0].Code != "VALUE_EMPTY" {
+			t.Errorf("of letters alone: %s", a.body)
+		}
+		if d[2] == nil || *d[2] != "" || d[4] == nil || *d[4] != "" {
+			t.Errorf("white space alone is no missing value: %s", a.body)
+		}
+		if d[0] == nil || d[3] == nil || *d[0] != *d[3] || *d[0] == "" {
+			t.Errorf("77.0 and 770 differ: %s", a.body)
+		}
+		r.post(forwardPath, item, jsonType, jsonOf("1")).strings(t) // the fourth of four
+		r.post(forwardPath, item, jsonType, jsonOf("1")).problem(t, 429, "QUOTA_EXCEEDED")
 	})
 	t.Run("quota", func(t *testing.T) {
 		limited := r.token("pseudonymise", func(q *token.Request) { q.Limits = token.Limits{Req: 2} })

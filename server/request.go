@@ -90,6 +90,7 @@ type call struct {
 	values, empty int64
 	errs          []valueError
 	errCount      int
+	cause         string // of the first bad value whose outside shows one
 }
 
 // handle answers one request.
@@ -344,7 +345,7 @@ func (c *call) work(grant *token.Grant) (p *problem, fault error) {
 		return p, nil
 	}
 	c.values = int64(len(spans) / 2)
-	c.empty = countEmpty(spans)
+	c.empty = countEmpty(spans) + int64(grant.Plan.Blank(c.in, spans))
 	if err := grant.Spend(c.s.base, int(c.values-c.empty)); err != nil {
 		return ofToken(err)
 	}

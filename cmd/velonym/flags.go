@@ -94,6 +94,21 @@ func checkForm(s string) error {
 // maxSteps is how many steps a token can hold.
 const maxSteps = 16
 
+// normHelp says what each step of --norm does.
+const normHelp = `
+
+Steps of --norm, done in the order given:
+  trim    drops white space at both ends
+  nfc     composes characters (Unicode normalisation form C)
+  upper   changes every letter to its upper case, one character for one
+  lower   the same to lower case
+  digits  keeps 0 to 9 and drops everything else, signs and decimal points too:
+          77.0 becomes 770. Digits of other scripts are refused.
+A value of which nothing is left is refused with VALUE_EMPTY; one of white space
+alone becomes empty, and is a missing value. A reverse gives the normalised value;
+of its own steps trim alone counts: it takes the white space away that CHAR columns
+of databases add to pseudonyms.`
+
 // splitNorm cuts the steps of --norm.
 func splitNorm(s string) []string {
 	steps := strings.Split(s, ",")

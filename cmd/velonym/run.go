@@ -38,6 +38,7 @@ type runFlags struct {
 	reverse   bool
 
 	columns    []string
+	header     string
 	comma      string
 	format     string
 	compress   string
@@ -55,7 +56,7 @@ func newRun(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run --token-file F | --project NAME   --column NAME … [-o OUT] [FILE …]",
 		Short: "Replace the named columns of files",
-		Long: `Replaces the values of the named columns of CSV, TSV, NDJSON and Parquet files,
+		Long: `Replaces the values of the named columns of CSV, TSV, NDJSON, JSON and Parquet files,
 plain, gzip or zstd, and passes every other byte through as it came. What is done
 with the values is in the token; with --project it is the project's own policy.
 Without a file, or with -, it reads standard input; without -o it writes standard
@@ -64,14 +65,27 @@ output.
 A file that is written gets its name only when it is complete. An error names
 file, line and column, never the value, and leaves nothing behind.
 
-A column of NDJSON is a path of member names joined by dots, and arrays are gone
-through: patient.id. A dot within a name is written \. and a backslash \\. A path
-that no line of a file has is an error, unless --allow-missing is given. In
+A column of NDJSON or JSON is a path of member names joined by dots, and arrays are
+gone through: patient.id. Upper and lower case differ. A dot within a name is written
+\. and a backslash \\. A path that no line of a file has is an error, unless
+--allow-missing is given; lines without it, and nulls, are counted. A number, true,
+false or an object at a path, and anything but an object on the way to it, is an
+error (or what --on-error says), unless --allow-other-shapes lets it pass, counted.
+A member that is given twice in an object is replaced twice. In
 --column NAME=TOKENFILE an = that belongs to the name is written \= (or the column
 is named by its number).
 
+A column of CSV that is given as a number, 2, is the second one; where the header
+has that number as a name too, #2 is always the number, and a name that begins so
+is written \#2. A first line sep=; names the separator. What could leave values in
+clear is refused and says what to do: lines that end in CR alone, two columns of
+one name, a first row that looks like data (--header, --no-header), the header
+again within the data (--repeated-header), values that are pseudonyms of the project
+already (--again), an output whose suffix states another
+format than is written.
+
 Of a token's limits a run keeps to the values in its life and to those a second.
-The limit a request only cuts what is asked for at a time: a run is no request.`,
+The limit a request only cuts what is asked for at a time: a run is no request.` + normHelp,
 		Example: `  velonym run --token-file token --column national_id -o out.csv patients.csv
   velonym run --project demo --op reverse --column 2 < out.csv > back.csv
   velonym run --token-file t1 --column id --column doctor=t2 -o out.csv.zst in.csv.gz
@@ -90,12 +104,17 @@ The limit a request only cuts what is asked for at a time: a run is no request.`
 	fl.StringVar(&f.server, "server", "", "let a server of the same contract do the work: its URL; the token goes there")
 	fl.IntVar(&f.inFlight, "concurrency", 0, "with --server: requests at a time (default 4)")
 	fl.BoolVar(&f.reverse, "reverse", false, "with --server and a token that is no JWT: ask it to reverse")
-	fl.StringArrayVar(&f.columns, "column", nil, "column to replace, by name, number from 1, or path in NDJSON (repeatable); NAME=TOKENFILE gives it a token of its own, \\= is an = in the name")
-	fl.BoolVar(&f.job.AllowMissing, "allow-missing", false, "NDJSON: only warn of a path that no line has")
+	fl.StringArrayVar(&f.columns, "column", nil, "column to replace, by name, number from 1 (#2, or 2 if no column has that name), or path in NDJSON (repeatable); NAME=TOKENFILE gives it a token of its own, \\= is an = in the name, \\# a # at its start")
+	fl.BoolVar(&f.job.AllowMissing, "allow-missing", false, "JSON: only warn of a path that no line has")
+	fl.BoolVar(&f.job.AllowOther, "allow-other-shapes", false, "JSON: let pass, and count, what is no string (numbers, objects) at a path or on the way to it")
 	fl.StringVarP(&f.job.Output, "output", "o", "-", "file to write, or an existing folder")
-	fl.StringVar(&f.format, "format", "auto", "csv, tsv, ndjson or parquet (auto: by the input's suffix)")
+	fl.StringVar(&f.format, "format", "auto", "csv, tsv, ndjson, json (an array, or values over several lines) or parquet (auto: by the input's suffix, JSON by its content too)")
 	fl.StringVar(&f.compress, "compress", "auto", "of the output: none, gzip or zstd (auto: by its suffix)")
 	fl.BoolVar(&f.job.NoHeader, "no-header", false, "the first row is data; name columns by number")
+	fl.BoolVar(&f.job.Header, "header", false, "the first row is the header, even where it looks like the rows below")
+	fl.StringVar(&f.header, "repeated-header", "fail", "a row that is the header again (files put one behind the other): fail, pass (as it is, counted) or value (replace its values)")
+	fl.BoolVar(&f.job.Again, "again", false, "pseudonymise values that are pseudonyms of the project already once more, with a warning (else they are refused)")
+	fl.BoolVar(&f.job.ShowColumns, "show-columns", false, "an unknown column: list the names of the first row even if it may be data")
 	fl.BoolVar(&f.job.Ragged, "ragged", false, "let rows of other lengths pass, as long as they hold the columns")
 	fl.StringVar(&f.comma, "comma", "", "separator, one character or \\t (default: a tab for TSV, else a comma)")
 	fl.StringVar(&f.onError, "on-error", "fail", "a value that cannot be transformed: fail (stop, write nothing), null (empty the field), keep (keep its row out; needs --rejects)")
@@ -207,6 +226,9 @@ func (f *runFlags) read(files []string) (err error) {
 	if j.OnError, err = bulk.ParseOnError(f.onError); err != nil {
 		return flagError("on-error", err)
 	}
+	if j.RepeatedHeader, err = bulk.ParseRepeatedHeader(f.header); err != nil {
+		return flagError("repeated-header", err)
+	}
 	if f.comma == `\t` {
 		f.comma = "\t"
 	}
@@ -251,7 +273,7 @@ func (f *runFlags) readLocal() error {
 		}
 	}
 	if f.norm != "" {
-		l.Norm = strings.Split(f.norm, ",")
+		l.Norm = splitNorm(f.norm)
 		if _, err := suite.ParseNorm(l.Norm); err != nil {
 			return flagError("norm", err)
 		}
@@ -275,8 +297,9 @@ func flagError(flag string, err error) error {
 	return usagef("run: --%s: %s", flag, text)
 }
 
-// columnFlag reads NAME or NAME=TOKENFILE; in a name \= is an =.
-func columnFlag(s string) (name, file string, own bool) {
+// columnFlag reads NAME or NAME=TOKENFILE; in a name \= is an =. #N is the number of
+// a column, whatever their names, and \#N a name.
+func columnFlag(s string) (name string, number int, file string, own bool) {
 	name = s
 	for i := 0; i < len(s); i++ {
 		if s[i] == '\\' {
@@ -286,7 +309,15 @@ func columnFlag(s string) (name, file string, own bool) {
 			break
 		}
 	}
-	return strings.ReplaceAll(name, `\=`, "="), file, own
+	if digits, ok := strings.CutPrefix(name, "#"); ok {
+		if n, err := strconv.Atoi(digits); err == nil && n > 0 && digits[0] != '+' {
+			return "", n, file, own
+		}
+	}
+	if strings.HasPrefix(name, `\#`) {
+		name = name[1:]
+	}
+	return strings.ReplaceAll(name, `\=`, "="), 0, file, own
 }
 
 // columnToken words the error of a column's own token.
@@ -302,7 +333,7 @@ func (f *runFlags) remote(stdin io.Reader) error {
 	main := f.tokenFile
 	servers := map[string]*bulk.Remote{}
 	for _, column := range f.columns {
-		name, file, own := columnFlag(column)
+		name, number, file, own := columnFlag(column)
 		if !own {
 			file = main
 		}
@@ -317,7 +348,7 @@ func (f *runFlags) remote(stdin io.Reader) error {
 			servers[file] = &bulk.Remote{URL: f.server, Token: raw, Concurrency: f.inFlight, Reverse: f.reverse}
 			f.job.Fingerprint += fmt.Sprintf("%s %x\n", f.server, sha256.Sum256(raw))
 		}
-		f.job.Columns = append(f.job.Columns, bulk.Column{Name: name, Remote: servers[file]})
+		f.job.Columns = append(f.job.Columns, bulk.Column{Name: name, Number: number, Remote: servers[file]})
 	}
 	return nil
 }
@@ -339,7 +370,7 @@ func (f *runFlags) grants(ctx context.Context, stdin io.Reader, v *token.Verifie
 	}
 	var main *token.Grant
 	for _, column := range f.columns {
-		name, file, own := columnFlag(column)
+		name, number, file, own := columnFlag(column)
 		grant := main
 		switch {
 		case own:
@@ -359,7 +390,7 @@ func (f *runFlags) grants(ctx context.Context, stdin io.Reader, v *token.Verifie
 			grant = main
 		}
 		f.job.Columns = append(f.job.Columns, bulk.Column{
-			Name: name, Plan: grant.Plan, Spend: spender(grant), Describe: describeGrant(grant)})
+			Name: name, Number: number, Plan: grant.Plan, Spend: spender(grant), Describe: describeGrant(grant)})
 		f.job.Fingerprint += grantIdentity(grant) + "\n"
 	}
 	return list, nil
@@ -534,7 +565,7 @@ func (f *runFlags) report(w io.Writer, cmd *cobra.Command, record func(bulk.Summ
 		return usageError{err}
 	}
 	if f.asJSON {
-		return errors.Join(err, json.NewEncoder(w).Encode(struct {
+		return errors.Join(err, dryFailures(j, sum, err), json.NewEncoder(w).Encode(struct {
 			bulk.Summary
 			Outcome string `json:"outcome"`
 			Kernel  string `json:"kernel"`
@@ -543,11 +574,36 @@ func (f *runFlags) report(w io.Writer, cmd *cobra.Command, record func(bulk.Summ
 	for _, e := range sum.Failures {
 		fmt.Fprintf(w, "%s: line %d, column %q: %s\n", e.File, e.Line, e.Column, e.Code)
 	}
-	if err == nil && !f.quiet {
-		fmt.Fprintf(w, "%d rows, %d values replaced (about %d different), %d empty, %d not transformed, %.2f s, %.0f MB/s, kernel %s\n",
-			sum.Rows, sum.Values, sum.Distinct, sum.Empty, sum.Errors, sum.Seconds, float64(sum.BytesIn)/1e6/max(sum.Seconds, 1e-9), kernel.Kernel())
+	for _, c := range sum.Columns {
+		if err == nil && !f.quiet && c.Missing+c.Null+c.Other > 0 {
+			fmt.Fprintf(w, "column %q: %d rows do not have it, %d null, %d of another shape left as they are\n", c.Name, c.Missing, c.Null, c.Other)
+		}
 	}
-	return err
+	if err == nil && !f.quiet {
+		fmt.Fprintf(w, "%d rows, %d values replaced (about %d different), %d empty, %d not transformed%s, %.2f s, %.0f MB/s, kernel %s\n",
+			sum.Rows, sum.Values, sum.Distinct, sum.Empty, sum.Errors, leftRows(sum), sum.Seconds, float64(sum.BytesIn)/1e6/max(sum.Seconds, 1e-9), kernel.Kernel())
+	}
+	return errors.Join(err, dryFailures(j, sum, err))
+}
+
+// leftRows says of the summary's rows which ones were left, if any were.
+func leftRows(sum bulk.Summary) string {
+	s := ""
+	if sum.Rejected > 0 {
+		s += fmt.Sprintf(", %d rows kept out", sum.Rejected)
+	}
+	if sum.RepeatedHeaders > 0 {
+		s += fmt.Sprintf(", %d repeated headers passed", sum.RepeatedHeaders)
+	}
+	return s
+}
+
+// dryFailures is the error of a dry run that found what would fail.
+func dryFailures(j bulk.Job, sum bulk.Summary, err error) error {
+	if err != nil || !j.DryRun || sum.Errors == 0 {
+		return nil
+	}
+	return fmt.Errorf("dry run: %d of the values cannot be transformed", sum.Errors)
 }
 
 // openAudit opens the record of what was done, beside the keystore.

@@ -23,7 +23,7 @@ func newTokenCreate(g *globals) *cobra.Command {
 		Short: "Sign a token for a project; it is printed alone on standard output",
 		Long: `Signs a token with the keystore's own issuer. It carries the project's method, policy
 and tag, and what the flags say; never a key. The token alone goes to standard
-output, its jti and its end to standard error.`,
+output, its jti and its end to standard error.` + normHelp,
 		Example: `  velonym token create --project register --op pseudonymise > token
   velonym token create --project trial --org north --op reverse --ttl 8h --max 10000 > back.token
   velonym token create --project trial --org north --op secondary --source register > move.token`,

@@ -218,10 +218,13 @@ func TestCSVAgainstModel(t *testing.T) {
 			if p == nil || v == "" {
 				return v, false
 			}
-			values++
-			return one(p, v), true
+			res := one(p, v)
+			if res != "" { // a value of white space alone is a missing one where norm trims
+				values++
+			}
+			return res, true
 		})
-		job := Job{Columns: columns, Comma: tb.comma, Workers: 1 + rng.IntN(3), chunk: 1 + rng.IntN(1<<(1+rng.IntN(9)))}
+		job := Job{Columns: columns, Header: true, Comma: tb.comma, Workers: 1 + rng.IntN(3), chunk: 1 + rng.IntN(1<<(1+rng.IntN(9)))}
 		got, sum, err := runBytes(t, job, in, rng.IntN(2) == 0)
 		if err != nil {
 			t.Fatalf("round %d: %v\n%q", i, err, in)
@@ -306,18 +309,18 @@ func TestBadInput(t *testing.T) {
 		{name: "ragged row", in: "id,x\na,b\nc\n", want: ": line 3: another number of fields than the first row has; --ragged lets such rows pass: wrong number of fields"},
 		{name: "ragged row let pass", in: "id,x\na\nb,c,d\n", job: Job{Ragged: true}, out: "id,x\nA\nB,c,d\n"},
 		{name: "ragged row without the column", in: "y,id\na,b\nc\n", job: Job{Ragged: true}, want: ": line 3: too few fields to hold the column: row does not hold the chosen column"},
-		{name: "unknown column", in: "x,y\na,b\n", want: `: no column "id"; there are "x", "y"`},
-		{name: "column twice", in: "id,id\na,b\n", want: `: column "id" stands in the header twice; give its number`},
+		{name: "unknown column", in: "x,y\n1,b\n", want: `: no column "id"; there are "x", "y"`},
+		{name: "column twice", in: "id,id\na,b\n", want: `: columns 1 and 2 are both named "id"; write #1 or #2`},
 		{name: "empty file", in: "", want: ": is empty: there is no header to find the columns in"},
 		{name: "only empty lines", in: "\n\r\n", want: ": is empty: there is no header to find the columns in"},
 		{name: "header alone", in: "id,x\n", out: "id,x\n"},
 		{name: "header alone, no line end", in: "\xef\xbb\xbfid,x", out: "\xef\xbb\xbfid,x"},
 		{name: "NUL elsewhere", in: "id,x\na,\x00b\n", out: "id,x\nA,\x00b\n"},
-		{name: "NUL in the column", in: "id,x\na,b\n\x00,c\n", want: `: line 3, column "id": VALUE_NOT_TEXT: not UTF-8 text, or it holds control characters; a project with tag 64 or 128 takes any bytes`},
+		{name: "NUL in the column", in: "id,x\na,b\n\x00,c\n", want: `: line 3, column "id": VALUE_NOT_TEXT: not UTF-8 text, or it holds control characters; a file in another encoding is converted first: iconv -f ISO-8859-1 -t UTF-8`},
 		{name: "Latin-1 elsewhere", in: "id,x\na,\xe9\n", out: "id,x\nA,\xe9\n"},
-		{name: "Latin-1 in the column", in: "x,\"id\"\na,\"\xe9\"\n", want: `: line 2, column "id": VALUE_NOT_TEXT: not UTF-8 text, or it holds control characters; a project with tag 64 or 128 takes any bytes`},
-		{name: "line of a value behind line ends in quotes", in: "x,id\n\"a\n\n\",b\nc,\xff\n", want: `: line 5, column "id": VALUE_NOT_TEXT: not UTF-8 text, or it holds control characters; a project with tag 64 or 128 takes any bytes`},
-		{name: "a value before a bare quote", in: "id\n\xff\na\"\n", want: `: line 2, column "id": VALUE_NOT_TEXT: not UTF-8 text, or it holds control characters; a project with tag 64 or 128 takes any bytes`},
+		{name: "Latin-1 in the column", in: "x,\"id\"\na,\"\xe9\"\n", want: `: line 2, column "id": VALUE_NOT_TEXT: not UTF-8 text, or it holds control characters; a file in another encoding is converted first: iconv -f ISO-8859-1 -t UTF-8`},
+		{name: "line of a value behind line ends in quotes", in: "x,id\n\"a\n\n\",b\nc,\xff\n", want: `: line 5, column "id": VALUE_NOT_TEXT: not UTF-8 text, or it holds control characters; a file in another encoding is converted first: iconv -f ISO-8859-1 -t UTF-8`},
+		{name: "a value before a bare quote", in: "id\n\xff\na\"\n", want: `: line 2, column "id": VALUE_NOT_TEXT: not UTF-8 text, or it holds control characters; a file in another encoding is converted first: iconv -f ISO-8859-1 -t UTF-8`},
 		{name: "not a pseudonym", in: "id\nabc\n", job: Job{Columns: []Column{{Name: "id", Plan: rev}}}, want: `: line 2, column "id": NOT_A_PSEUDONYM: not a pseudonym of this project, or damaged`},
 		{name: "no header", in: "a,b\nc,d\n", job: Job{NoHeader: true, Columns: []Column{{Name: "2", Plan: p}}}, out: "a,B\nc,D\n"},
 		{name: "no header, by name", in: "a,b\n", job: Job{NoHeader: true}, want: `column "id": without a header columns go by number, from 1`},
@@ -510,7 +513,7 @@ func TestNoAllocations(t *testing.T) {
 		copy(ch.buf, rows)
 		w := f.(worker)
 		step := func() {
-			ch.tally = tally{}
+			ch.tally = tally{Columns: ch.tally.Columns[:0]}
 			w.work(context.Background(), ch)
 			if ch.err != nil || ch.tally.Values != 1000 {
 				t.Fatal(name, ch.err, ch.tally)

@@ -35,12 +35,19 @@ type chunk struct {
 	// Set by the lane's worker.
 	out     []byte // what to write: rows with results
 	over    *overlong
+	columns []columnTally
 	rejects []byte // rows kept out
 	pairs   []byte // rows of the mapping file
 	tally   tally
+	headers []int64 // lines, from 1 at the chunk's start, of headers that came again and passed
 	faults  []fault // values that could not be transformed, the first ones; lines count from 1 at the chunk's start
 	err     *Error  // ends the run; Line counts from 1 at the chunk's start
 	fail    error   // ends the run too, and has no place
+
+	// Set by the reader of a JSON document.
+	first   bool // the rows are the first of all
+	closing bool // the array must end in it
+	after   bool // the array has ended before it
 }
 
 func (c *chunk) rows() []byte { return c.buf[c.start:c.end] }
@@ -49,7 +56,13 @@ func (c *chunk) rows() []byte { return c.buf[c.start:c.end] }
 type tally struct {
 	Rows, Lines, Values, Empty, Errors, Rejected int64
 
-	Paths pathSet `json:"paths,omitzero"` // NDJSON: met in it
+	Paths   pathSet       `json:"paths,omitzero"`    // NDJSON: met in it
+	Columns []columnTally `json:"columns,omitempty"` // in the order of the shape's names; never changed in place
+	Headers int64         `json:"headers,omitzero"`  // CSV: headers that came again and passed
+	// Values that were looked at in chunks with pseudonyms of the run's own domain, and
+	// those that are; with Job.Again.
+	Sampled int64 `json:"sampled,omitzero"`
+	Known   int64 `json:"known,omitzero"`
 }
 
 func (t *tally) add(u tally) {
@@ -59,7 +72,13 @@ func (t *tally) add(u tally) {
 	t.Empty += u.Empty
 	t.Errors += u.Errors
 	t.Rejected += u.Rejected
+	t.Headers += u.Headers
+	t.Sampled += u.Sampled
+	t.Known += u.Known
 	t.Paths.addAll(u.Paths)
+	if len(u.Columns) > 0 {
+		t.Columns = addColumns(t.Columns, u.Columns)
+	}
 }
 
 // fault is a value that could not be transformed.
@@ -95,7 +114,8 @@ type mark struct {
 type conveyor struct {
 	src  *source
 	cut  cutter
-	size int // of a chunk
+	doc  *jsonDocument // the input is one: cut is not asked
+	size int           // of a chunk
 	max  int64
 
 	// Regular files: the share is [lo, hi) of the file; rows belong to the share
@@ -192,6 +212,9 @@ func (v *conveyor) run(ctx context.Context) (mark, error) {
 		v.count = int((v.hi - v.lo + int64(v.size) - 1) / int64(v.size))
 	} else {
 		v.carry, v.offset, v.ended = v.head, v.begin.In, v.headEOF
+		if v.doc != nil {
+			v.doc.closed = v.begin.Inside
+		}
 	}
 	stop := context.AfterFunc(ctx, func() { v.halt(ErrInterrupted) })
 	defer stop()
@@ -260,23 +283,26 @@ func (v *conveyor) lane(ctx context.Context, w worker, busy chan struct{}) {
 		n := int(v.ticket.Add(1) - 1)
 		var next mark // In, Inside and Chunk behind this chunk
 		var err error
-		if v.src.at != nil {
+		switch {
+		case v.doc != nil:
+			next, err = v.readDocument(n, c)
+		case v.src.at != nil:
 			if n >= v.count {
 				return
 			}
 			next, err = v.readAt(n, c)
-		} else {
+		default:
 			next, err = v.readNext(n, c)
 		}
 		if err == errStop {
 			return
 		}
-		c.out, c.rejects, c.pairs, c.faults = c.out[:0], c.rejects[:0], c.pairs[:0], c.faults[:0]
-		c.tally, c.err, c.fail, c.over = tally{}, nil, nil, nil
+		c.out, c.rejects, c.pairs, c.faults, c.headers = c.out[:0], c.rejects[:0], c.pairs[:0], c.faults[:0], c.headers[:0]
+		c.tally, c.err, c.fail, c.over = tally{Columns: c.tally.Columns[:0]}, nil, nil, nil
 		if !errors.As(err, &c.over) {
 			c.fail = err
 		}
-		if c.fail == nil && c.end > c.start {
+		if c.fail == nil && (c.end > c.start || c.closing) {
 			busy <- struct{}{}
 			w.work(ctx, c)
 			<-busy
@@ -379,6 +405,9 @@ func (v *conveyor) placeError(c *chunk) error {
 		e := *c.err
 		e.File = v.src.name
 		e.Line += v.at.Tally.Lines
+		if e.Offset > 0 {
+			e.Offset += v.at.In
+		}
 		return &e
 	}
 	return nil

@@ -34,6 +34,9 @@ func (m *members) Read(p []byte) (int, error) {
 			return n, err
 		}
 		next, err := m.br.Peek(2)
+		if len(next) > 0 && next[0] == 0 {
+			return 0, m.padding()
+		}
 		if len(next) == 0 {
 			return 0, err
 		}
@@ -47,6 +50,20 @@ func (m *members) Read(p []byte) (int, error) {
 			return 0, err
 		}
 		m.z.Multistream(false)
+	}
+}
+
+// padding reads the zeros that pad a file to a block of its medium, which gzip
+// ignores. What follows them is no member to gzip either.
+func (m *members) padding() error {
+	for {
+		b, err := m.br.ReadByte()
+		if err != nil {
+			return err
+		}
+		if b != 0 {
+			return errBehind
+		}
 	}
 }
 

@@ -69,6 +69,8 @@ func byName(name string) Format {
 		return TSV
 	case ".ndjson", ".jsonl":
 		return NDJSON
+	case ".json":
+		return JSON
 	case ".parquet", ".pq":
 		return Parquet
 	}
@@ -165,7 +167,7 @@ func (j *Job) openSource(ctx context.Context, path string) (*source, error) {
 			return nil, s.unpackError(err)
 		}
 		s.at, s.stream = nil, z
-	case len(head) == 4 && head[0] == 0x28 && head[1] == 0xb5 && head[2] == 0x2f && head[3] == 0xfd:
+	case isZstd(head):
 		s.packed = Zstd
 		z, err := zstd.NewReader(br, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxWindow(128<<20), zstd.WithDecoderLowmem(true))
 		if err != nil {
@@ -220,6 +222,8 @@ func (s *source) unpackError(err error) error {
 		return fmt.Errorf("%s: %w", s.name, bareErr(err))
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		err = fmt.Errorf("the %s stream is cut short: %w", s.packed, io.ErrUnexpectedEOF)
+	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		err = errors.New("the zstd stream asks for a window of more than 128 MiB; pack it anew without --long or --ultra")
 	case err == errBehind:
 		err = fmt.Errorf("the %s stream is complete, and %w; cut them off, if they do not belong there", s.packed, err)
 	default:
@@ -315,7 +319,7 @@ func refuseUTF16(name string, head []byte) error {
 	if enc == "" {
 		return nil
 	}
-	return fmt.Errorf("%s: is %s, not UTF-8; convert it first: iconv -f %s -t UTF-8 <IN >OUT", name, enc, enc)
+	return refuseEncoding(name, enc)
 }
 
 var bom = []byte("\xef\xbb\xbf")

@@ -16,25 +16,28 @@ import (
 type Format string
 
 // The formats. Auto goes by the name of the input, any compression suffix
-// aside: .csv, .tsv and .tab, .ndjson and .jsonl, .parquet and .pq; CSV for
-// other names and for standard input.
+// aside: .csv, .tsv and .tab, .ndjson and .jsonl, .json, .parquet and .pq. What
+// other names and standard input hold is JSON if it starts so, else CSV. Whether
+// JSON is lines or a document is found in the input itself, unless Format says it.
 const (
 	Auto    Format = ""
 	CSV     Format = "csv"
-	TSV     Format = "tsv" // CSV with tabs, quoted as CSV is
-	NDJSON  Format = "ndjson"
+	TSV     Format = "tsv"    // CSV with tabs, quoted as CSV is
+	NDJSON  Format = "ndjson" // JSON texts, one a line
+	JSON    Format = "json"   // a document: an array whose items are the rows, or JSON texts with white space between them
 	Parquet Format = "parquet"
 )
 
-// ParseFormat reads "csv", "tsv", "ndjson" or "parquet"; "" and "auto" are Auto.
+// ParseFormat reads "csv", "tsv", "ndjson", "json" or "parquet"; "" and "auto" are
+// Auto.
 func ParseFormat(s string) (Format, error) {
 	switch f := Format(s); f {
-	case Auto, CSV, TSV, NDJSON, Parquet:
+	case Auto, CSV, TSV, NDJSON, JSON, Parquet:
 		return f, nil
 	case "auto":
 		return Auto, nil
 	}
-	return "", fmt.Errorf("bulk: unknown format %q: use one of csv, tsv, ndjson, parquet", s)
+	return "", fmt.Errorf("bulk: unknown format %q: use one of csv, tsv, ndjson, json, parquet", s)
 }
 
 // OnError says what becomes of a value that cannot be transformed.
@@ -59,18 +62,43 @@ func ParseOnError(s string) (OnError, error) {
 	return "", fmt.Errorf("bulk: unknown choice %q: use one of fail, null, keep", s)
 }
 
+// RepeatedHeader says what becomes of a row of CSV that is the header again, as in
+// files that were put one behind the other.
+type RepeatedHeader string
+
+// What becomes of it: the run stops, the row passes as it is and is counted, or its
+// values are replaced as any others. The same names in another order are an error
+// but for HeaderValue: the columns below are others.
+const (
+	HeaderFail  RepeatedHeader = "fail" // the zero value means HeaderFail too
+	HeaderPass  RepeatedHeader = "pass"
+	HeaderValue RepeatedHeader = "value"
+)
+
+// ParseRepeatedHeader reads "fail", "pass" or "value"; "" is HeaderFail.
+func ParseRepeatedHeader(s string) (RepeatedHeader, error) {
+	switch h := RepeatedHeader(s); h {
+	case HeaderFail, HeaderPass, HeaderValue:
+		return h, nil
+	case "":
+		return HeaderFail, nil
+	}
+	return "", fmt.Errorf("bulk: unknown choice %q: use one of fail, pass, value", s)
+}
+
 // Column is a column to replace and how. Exactly one of Plan and Remote is set.
 // Columns that share a plan (the same pointer) are transformed together: for
 // policy document they are one document, counted row by row.
 type Column struct {
 	// Name is the column's name in the header; for NDJSON a path of member names
 	// ("patient.id", as csvfast.NewPathFinder reads it), for Parquet the dotted name
-	// of a leaf, or of a group or list that has no other. A CSV name that no column has and that is a decimal number is the
-	// number of a column, counted from 1; without a header it has to be one.
+	// of a leaf, or of a group or list that has no other. A name of CSV or Parquet that no
+	// column has and that is a decimal number is the number of a column, counted from 1;
+	// without a header it has to be one. A name that may be both, of one column and the
+	// number of another, is refused.
 	Name string
-	// Number is the column's number from 1, if not 0; Name is then a label only. In
-	// Parquet the columns of values count, in the order of the schema; there too a Name
-	// that is a number is one where no column has that name.
+	// Number is the column's number from 1, if not 0; Name is then not looked at. In
+	// Parquet the columns of values count, in the order of the schema.
 	Number int
 
 	Plan   *suite.Plan
@@ -104,15 +132,31 @@ type Job struct {
 	Format   Format
 	Compress Compression // of the output; AutoCompression: by the suffix of its name (.gz, .zst), standard output plain
 	NoHeader bool        // CSV: the first row is data; columns go by number
-	Comma    byte        // CSV: field delimiter; 0: ',' (tab for TSV)
-	Ragged   bool        // CSV: rows of other lengths pass as long as they hold the columns
-	Columns  []Column
+	Header   bool        // CSV: the first row is the header, even where it looks like data
+	// Again lets values be pseudonymised that are pseudonyms of the column's own key
+	// domain already, and warns of them. Else a run ends where the first values of a
+	// chunk hold such. Values are looked at in samples, and not for a Remote.
+	Again bool
+	// ShowColumns has the error for an unknown column list the names of the header,
+	// even where the first row may be data.
+	ShowColumns bool
+	// RepeatedHeader says what becomes of a CSV row that is the header again.
+	RepeatedHeader RepeatedHeader
+	Comma          byte // CSV: field delimiter; 0: ',' (tab for TSV)
+	Ragged         bool // CSV: rows of other lengths pass as long as they hold the columns
+	Columns        []Column
 
 	// AllowMissing warns of a path that no line of an NDJSON input has, where it is
 	// an error otherwise: what it was meant for would be copied as it is. A share
 	// (Parts) only warns, since others may have the path. A run to standard output
 	// that must fail on it keeps the first MiB back until every path was met.
 	AllowMissing bool
+
+	// AllowOther lets pass, and counts in Summary.Columns, what stands in JSON at a
+	// path and is no string (a number, true or false, an object), or on the way to it
+	// where only an object leads on. Else these are values that cannot be
+	// transformed, and OnError says what becomes of them.
+	AllowOther bool
 
 	OnError OnError
 	Rejects string   // with Keep: path for the rows kept out; required but for a dry run
@@ -167,16 +211,25 @@ type Summary struct {
 	Inputs   []string `json:"inputs"`
 	Outputs  []string `json:"outputs"`
 	Rows     int64    `json:"rows"`
-	Values   int64    `json:"values"`    // transformed; empty ones and placeholders are not counted
-	Empty    int64    `json:"empty"`     // empty values and placeholders, passed through; nulls of NDJSON and Parquet too
-	Distinct int64    `json:"distinct"`  // estimate of the different values, faulty ones included, ± 2 %, and no more than there are values; of a resumed run, since it was resumed
-	Errors   int64    `json:"errors"`    // values that could not be transformed (Null, Keep, DryRun)
-	Rejected int64    `json:"rejected"`  // rows kept out of the output
-	Resumed  bool     `json:"resumed"`   // the run went on from a journal; counts are those of the whole
-	BytesIn  int64    `json:"bytes_in"`  // read, compressed if compressed
-	BytesOut int64    `json:"bytes_out"` // of the outputs
-	Seconds  float64  `json:"seconds"`
-	Workers  int      `json:"workers"`
+	Values   int64    `json:"values"`   // transformed; empty ones and placeholders are not counted
+	Empty    int64    `json:"empty"`    // empty values and placeholders, passed through; nulls of NDJSON and Parquet too
+	Distinct int64    `json:"distinct"` // estimate of the different values, faulty ones included, ± 2 %, and no more than there are values; of a resumed run, since it was resumed
+	Errors   int64    `json:"errors"`   // values that could not be transformed (Null, Keep, DryRun)
+	Rejected int64    `json:"rejected"` // rows kept out of the output
+	// RepeatedHeaders are rows of CSV that were the header again and passed as they are.
+	RepeatedHeaders int64   `json:"repeated_headers"`
+	Resumed         bool    `json:"resumed"`   // the run went on from a journal; counts are those of the whole
+	BytesIn         int64   `json:"bytes_in"`  // read, compressed if compressed
+	BytesOut        int64   `json:"bytes_out"` // of the outputs
+	Seconds         float64 `json:"seconds"`
+	Workers         int     `json:"workers"`
+
+	// Known are pseudonyms of the run's own key domain among the values that were looked
+	// at, with Job.Again.
+	Known int64 `json:"already_pseudonyms,omitempty"`
+
+	// Columns are the counts by column, in the order of Job.Columns.
+	Columns []ColumnCount `json:"columns,omitempty"`
 
 	// Failures are the first 100 values that could not be transformed.
 	Failures []Failure `json:"failures,omitempty"`
@@ -199,11 +252,14 @@ type Error struct {
 	Line   int64      // from 1; 0 where lines mean nothing
 	Row    int64      // Parquet: from 1; else 0
 	Byte   int        // of the line, from 1, where its syntax is at fault; else 0
+	Offset int64      // JSON documents: byte of the (unpacked) input, from 1; else 0
 	Column string     // name or number of the column; "" if the fault is the row's
 	Code   suite.Code // 0 unless a value could not be transformed
-	Err    error
+	Why    string     // the cause and the remedy, where more is known than Code says
+	Err    error      // with a Code: more exactly why, or nil
 
 	open bool // a quote that never closes
+	at   int  // offset of the value in its chunk
 }
 
 // Error reads `register.csv: line 12, column "id": VALUE_NOT_TEXT: …`.
@@ -218,11 +274,22 @@ func (e *Error) Error() string {
 		s += fmt.Sprintf("%srow %d", sep, e.Row)
 		sep = ", "
 	}
-	if e.Byte > 0 {
+	switch {
+	case e.Offset > 0:
+		s += fmt.Sprintf(" (byte %d of the input)", e.Offset)
+	case e.Byte > 0 && e.Column != "":
+		s += fmt.Sprintf("%sbyte %d", sep, e.Byte)
+	case e.Byte > 0:
 		s += fmt.Sprintf("%scolumn %d", sep, e.Byte)
 	}
 	if e.Column != "" {
 		s += sep + "column " + quoteName(e.Column)
+	}
+	if e.Code != 0 && e.Why != "" {
+		return s + ": " + e.Code.String() + ": " + e.Why
+	}
+	if e.Code != 0 && e.Err != nil {
+		return s + ": " + e.Code.String() + ": " + e.Err.Error()
 	}
 	if e.Code != 0 {
 		return s + ": " + e.Code.String() + ": " + explain(e.Code)
@@ -261,7 +328,7 @@ func explain(c suite.Code) string {
 	case suite.NotAPseudonym:
 		return "not a pseudonym of this project, or damaged"
 	case suite.ValueNotText:
-		return "not UTF-8 text, or it holds control characters; a project with tag 64 or 128 takes any bytes"
+		return "not UTF-8 text, or it holds control characters; a file in another encoding is converted first: iconv -f ISO-8859-1 -t UTF-8"
 	case suite.ValueTooLong:
 		return "longer than a pseudonym of this format can hold"
 	case suite.ValueNotInAlphabet:
@@ -270,6 +337,8 @@ func explain(c suite.Code) string {
 		return "too short or too long for a format-preserving pseudonym"
 	case suite.NotAString:
 		return "not a string"
+	case suite.ValueEmpty:
+		return "the norm steps leave nothing of it"
 	}
 	return "cannot be transformed"
 }

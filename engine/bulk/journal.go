@@ -178,7 +178,7 @@ func (r *run) jobDigest(v *conveyor, format Format, pack Compression) string {
 		}
 		columns = append(columns, column{c.Name, c.Number, r.groups[key], c.Describe})
 	}
-	return digestJSON([]any{columns, format, pack, r.NoHeader, r.Comma, r.Ragged, r.OnError, r.Rejects != "",
+	return digestJSON([]any{columns, format, pack, r.NoHeader, r.Comma, r.Ragged, r.RepeatedHeader, r.OnError, r.Rejects != "",
 		r.Null, r.Part, r.Parts, v.size, v.max, v.lo, v.hi})
 }
 

@@ -3,8 +3,6 @@ package bulk
 import (
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/velonym/velonym/csvfast"
 	"github.com/velonym/velonym/engine/suite"
@@ -49,7 +47,7 @@ func (jsonText) appendValue(dst, v, _ []byte, _, _ int) []byte {
 }
 
 func (jsonText) appendNull(dst, data []byte, off, _ int) ([]byte, int) {
-	if data[off-1] != '"' { // no string: see ndjsonWorker.strange
+	if off == 0 || data[off-1] != '"' { // no string between quotes: see ndjsonWorker.strange
 		return append(dst, "null"...), 0
 	}
 	return append(dst[:len(dst)-1], "null"...), 1 // the quotes go too
@@ -78,6 +76,8 @@ func (jsonText) records(dst []int, data []byte, numbers []int) []int {
 // ndjsonWorker finds the strings at the paths and replaces them.
 type ndjsonWorker struct {
 	splicer
+	doc    *jsonDocument // nil: lines
+	pass   bool          // what is no string passes
 	finder *csvfast.PathFinder
 	lines  []uint32
 	own    ndjsonOwn
@@ -93,12 +93,13 @@ func (w *ndjsonWorker) work(ctx context.Context, c *chunk) {
 func (w *ndjsonWorker) find(c *chunk) bool {
 	w.data = c.rows()
 	f := w.finder
-	if err := f.Scan(w.data); err != nil {
-		c.err = jsonError(err, w.data)
+	if err := w.scan(c); err != nil {
+		c.err = w.syntaxError(err)
 		return false
 	}
 	c.tally.Rows, c.tally.Lines = int64(f.Rows), int64(f.Lines)
 	w.meet(c)
+	w.count(c)
 	w.spans, w.encoded, w.path, w.record = f.Spans, f.Escaped, f.Path, nil
 	if !w.strange(c) {
 		return false
@@ -133,7 +134,9 @@ func (w *ndjsonWorker) meet(c *chunk) {
 		w.met.add(int(p))
 	}
 	for _, ns := range w.finder.NotString {
-		w.met.add(int(ns.Path))
+		if !ns.Short {
+			w.met.add(int(ns.Path))
+		}
 	}
 	w.met.addAll(w.finder.Hollow)
 	c.tally.Paths = w.met // of chunks before this one too, which is as true
@@ -146,20 +149,24 @@ type ndjsonOwn struct {
 	path           []uint8
 }
 
-// strange deals with what stands at a path and is no string: null passes, the
-// rest are values that cannot be transformed. It returns false when one ends the
-// run.
+// strange deals with what stands at a path and is no string, or cuts one short: null
+// passes, and with pass the rest too; else the rest are values that cannot be
+// transformed. It returns false when one ends the run.
 func (w *ndjsonWorker) strange(c *chunk) bool {
 	f := w.finder
 	w.forced = w.forced[:0]
 	clear := 0 // those that are not null
 	for _, ns := range f.NotString {
 		if ns.Kind == 'n' {
-			c.tally.Empty++
+			c.tally.Empty += int64(len(f.PathsAt(ns)))
+			continue
+		}
+		if w.pass {
 			continue
 		}
 		if clear++; w.onError == Fail && !w.dry {
-			c.err = &Error{Line: 1 + int64(bytes.Count(w.data[:ns.Offset], lf)), Column: w.names[ns.Path], Code: suite.NotAString}
+			c.err = &Error{Line: 1 + int64(bytes.Count(w.data[:ns.Offset], lf)), Column: w.names[ns.Path], Code: suite.NotAString, at: int(ns.Offset)}
+			w.explainFault(c)
 			break // a string before it may be at fault too, and is then the first
 		}
 	}
@@ -218,16 +225,6 @@ func jsonEnd(b []byte) int {
 	return len(b)
 }
 
-// jsonError turns a finder's error in data into ours.
-func jsonError(err error, data []byte) *Error {
-	var se *csvfast.SyntaxError
-	if !errors.As(err, &se) {
-		return &Error{Err: err}
-	}
-	at := min(se.Offset, int64(len(data)))
-	return &Error{Line: int64(se.Line), Byte: int(at) - bytes.LastIndexByte(data[:at], '\n'), Err: fmt.Errorf("not JSON: %s", se.Reason)}
-}
-
 // ndjsonShape resolves the paths; lines of JSON have no header.
 func (r *run) ndjsonShape(name string, head []byte, all bool) (*shape, error) {
 	if !all && len(head) < 512 {
@@ -236,16 +233,19 @@ func (r *run) ndjsonShape(name string, head []byte, all bool) (*shape, error) {
 	if err := refuseUTF16(name, head); err != nil {
 		return nil, err
 	}
-	sh := &shape{cut: lineCutter{}, data: true}
+	sh := &shape{cut: lineCutter{}, data: true, paths: true, format: NDJSON}
 	if bytes.HasPrefix(head, bom) {
 		sh.prefix = len(bom)
 	}
 	for i, c := range r.Columns {
-		if c.Name == "" {
-			return nil, usagef("NDJSON has no column numbers; name a path, as patient.id")
+		if c.Name == "" || c.Number != 0 {
+			return nil, usagef("column %d: JSON has no column numbers; name a path, as patient.id", c.Number)
 		}
 		sh.order = append(sh.order, i)
 		sh.names = append(sh.names, c.Name)
+	}
+	if err := refuseOverlap(sh.names); err != nil {
+		return nil, err
 	}
 	if _, err := csvfast.NewPathFinder(sh.names); err != nil {
 		return nil, usagef("%v", err)
@@ -256,7 +256,7 @@ func (r *run) ndjsonShape(name string, head []byte, all bool) (*shape, error) {
 			return nil, err
 		}
 		s.text = jsonText{}
-		return &ndjsonWorker{splicer: s, finder: f}, nil
+		return &ndjsonWorker{splicer: s, finder: f, doc: sh.doc, pass: r.AllowOther}, nil
 	}
 	return sh, nil
 }

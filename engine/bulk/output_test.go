@@ -132,7 +132,7 @@ func TestDamagedArchive(t *testing.T) {
 		{"one byte of a second member", Gzip, func(b []byte) []byte { return append(b, 0x1f) }, "the gzip stream is cut short"},
 		{"half a header of a second member", Gzip, func(b []byte) []byte { return append(b, 0x1f, 0x8b, 8) }, "the gzip stream is cut short"},
 		{"text behind", Gzip, func(b []byte) []byte { return append(b, "id\n"...) }, "the gzip stream is complete, and other bytes stand behind its end"},
-		{"a byte behind", Gzip, func(b []byte) []byte { return append(b, 0) }, "the gzip stream is complete, and other bytes stand behind its end"},
+		{"a byte behind", Gzip, func(b []byte) []byte { return append(b, 7) }, "the gzip stream is complete, and other bytes stand behind its end"},
 		{"a byte changed", Gzip, func(b []byte) []byte { b[len(b)-6] ^= 1; return b }, "the gzip stream is damaged"},
 		{"cut", Zstd, func(b []byte) []byte { return b[:len(b)-20] }, "the zstd stream is cut short"},
 		{"text behind", Zstd, func(b []byte) []byte { return append(b, "id,note\n"...) }, "the zstd stream is damaged"},

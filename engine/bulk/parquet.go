@@ -64,6 +64,7 @@ type replaced struct {
 // parquetColumn is a replaced column.
 type parquetColumn struct {
 	name string
+	job  int // index of Job.Columns
 	g    *group
 	doc  bool
 }
@@ -139,6 +140,7 @@ func (r *run) parquet(ctx context.Context, src *source, out string) (err error) 
 		p.mark = p.jot.state.Mark
 		if p.jot.state.Done {
 			r.sum.add(p.mark.Tally, p.mark.Out)
+			r.countJobColumns(p.mark.Tally)
 			r.rejected = p.mark.Reject
 			return nil
 		}
@@ -160,6 +162,8 @@ func (r *run) parquet(ctx context.Context, src *source, out string) (err error) 
 		err = p.out.w.Flush()
 	}
 	r.sum.add(p.tally, p.out.n)
+	r.countJobColumns(p.tally)
+	r.warnKnown(src.name, p.tally)
 	r.sum.BytesIn += src.size
 	if err == nil {
 		p.v.read.Store(src.size)

@@ -238,6 +238,7 @@ func (p *parquetRun) uses(ctx context.Context, o *chunkOut, entries int) ([]int6
 			return nil
 		}
 		p.tally.Empty += d.nulls
+		p.countColumn(o.col, columnTally{Empty: d.nulls})
 		if err := countIndexes(uses, d.values, d.full); err != nil {
 			return p.bad("column %s: a page refers to what its dictionary does not hold", o.column)
 		}
@@ -317,6 +318,7 @@ func (p *parquetRun) data(ctx context.Context, o *chunkOut, page *rawPage) (rows
 		return 0, err
 	}
 	p.tally.Empty += d.nulls
+	p.countColumn(o.col, columnTally{Empty: d.nulls})
 	e := page.encoding()
 	switch e {
 	case format.DeltaLengthByteArray, format.DeltaByteArray:
@@ -409,11 +411,14 @@ func (p *parquetRun) transform(ctx context.Context, o *chunkOut, dst []byte, b *
 	t := &g.batch
 	own := p.withoutNulls(b)
 	t.At, t.Pre, t.Post, t.Src, t.Spans, t.Dst = nil, "", "", b.arena, own, t.Dst[:0]
-	empty := int64(0)
+	empty, blank := int64(0), g.blank() > 0
 	for i := 1; i < len(own); i += 2 {
-		if own[i] == 0 {
+		if own[i] == 0 || blank && g.plan.Blank(b.arena, own[i-1:i+1]) > 0 {
 			empty += b.times(i / 2)
 		}
+	}
+	if err := p.notKnown(o, t); err != nil {
+		return nil, err
 	}
 	if !p.DryRun {
 		if err := g.charge(ctx, int(b.of-empty)); err != nil {
@@ -438,8 +443,10 @@ func (p *parquetRun) transform(ctx context.Context, o *chunkOut, dst []byte, b *
 	if err := p.faults(o, b, t.Bad); err != nil {
 		return nil, err
 	}
+	bad := p.tallyBad(b, t.Bad)
 	p.tally.Empty += empty
-	p.tally.Values += b.of - empty - p.tallyBad(b, t.Bad)
+	p.tally.Values += b.of - empty - bad
+	p.countColumn(o.col, columnTally{Values: b.of - empty - bad, Empty: empty, Errors: bad})
 	if p.mapping != nil && !p.DryRun {
 		if err := p.mapped(t); err != nil {
 			return nil, err

@@ -77,7 +77,7 @@ func (p *parquetRun) choose(meta *thriftValue) error {
 		names = append(names, p.leaves[i].name())
 	}
 	groups := map[int]*group{}
-	for _, c := range p.Columns {
+	for i, c := range p.Columns {
 		at, err := p.find(c, names)
 		if err != nil {
 			return err
@@ -96,7 +96,7 @@ func (p *parquetRun) choose(meta *thriftValue) error {
 		if groups[gi] == nil {
 			groups[gi] = newGroup(c, p.docs[gi], nil)
 		}
-		p.chosen[at] = &parquetColumn{name: names[at], g: groups[gi], doc: p.docs[gi] != nil}
+		p.chosen[at] = &parquetColumn{name: names[at], job: i, g: groups[gi], doc: p.docs[gi] != nil}
 	}
 	return nil
 }

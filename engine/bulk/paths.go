@@ -49,6 +49,22 @@ func (s *pathSet) missing(file string, paths []string) error {
 		`; members are joined by dots, and a dot within a name is written \.; --allow-missing only warns`)}
 }
 
+// refuseOverlap refuses paths of which one is another or leads to it: what stands
+// there would be replaced twice. A path has one spelling, so its text decides.
+func refuseOverlap(paths []string) error {
+	for i, long := range paths {
+		for k, short := range paths {
+			switch {
+			case k < i && short == long:
+				return usagef("columns %s and %s are the same path: give it once", quoteName(short), quoteName(long))
+			case strings.HasPrefix(long, short+"."):
+				return usagef("columns %s and %s overlap: what stands at the first would hold the second; give one of them", quoteName(short), quoteName(long))
+			}
+		}
+	}
+	return nil
+}
+
 // held keeps the first part of standard output back until every path has been
 // met: what goes there cannot be taken back.
 type held struct {

@@ -31,7 +31,7 @@ func TestMissingPath(t *testing.T) {
 		missing string
 	}{
 		{long.String(), []string{"ID"}, `"ID"`},
-		{long.String(), []string{"id", "n.id", "x"}, `"n.id", nor "x"`},
+		{long.String(), []string{"id", "m.id", "x"}, `"m.id", nor "x"`},
 		{long.String() + `{"x":{"y":null}}`, []string{"id", "x.y"}, ""},
 		{`{"x":{"y":[]}}` + "\n" + `{"x":{"y":[null]}}` + "\n" + long.String(), []string{"id", "x.y"}, ""},
 		{long.String() + strings.Repeat(`{"x":[{"y":[ ]},{"z":1}]}`+"\n", 50), []string{"id", "x.y"}, ""},

@@ -346,10 +346,12 @@ func (r *Remote) results(b *suite.Batch, values []int, answer []byte) error {
 			b.Dst = append(b.Dst, raw...)
 		}
 		b.Out[2*i], b.Out[2*i+1] = uint32(at), uint32(len(b.Dst)-at)
-		if len(b.Dst) == at { // only a missing value is empty, and none was sent
+		v := b.Src[b.Spans[2*i]:][:b.Spans[2*i+1]]
+		// Only a missing value is empty, and none was sent; but a norm step of the
+		// token empties white space.
+		if len(b.Dst) == at && len(bytes.TrimSpace(v)) > 0 {
 			return fmt.Errorf("%w: an empty value came back", errContract)
 		}
-		v := b.Src[b.Spans[2*i]:][:b.Spans[2*i+1]]
 		same = same && bytes.Equal(v, b.Dst[at:])
 		sent += len(v)
 	}

@@ -31,6 +31,7 @@ type run struct {
 	dist     *distinct
 	lastTo   time.Time // of the last progress
 	rejected int64     // bytes of the file of rejected rows
+	header   *string   // of the first input, while there are rejected rows
 	targets  []*target // complete, waiting for their names
 	rejects  *target
 	mapping  *mappingFile
@@ -81,11 +82,16 @@ func (r *run) prepare() error {
 	if j.OnError == "" {
 		j.OnError = Fail
 	}
+	if j.RepeatedHeader == "" {
+		j.RepeatedHeader = HeaderFail
+	}
 	switch {
 	case j.Rejects != "" && j.OnError != Keep:
 		return usagef("--rejects needs --on-error keep")
 	case j.OnError == Keep && j.Rejects == "" && !j.DryRun:
 		return usagef("--on-error keep keeps rows out of the output: say with --rejects where they go")
+	case j.Header && j.NoHeader:
+		return usagef("--header and --no-header say opposite things; give one")
 	case j.Rejects == "-" || j.Mapping == "-":
 		return usagef("--rejects and --mapping name files, not standard output")
 	case j.Rejects != "" && j.Mapping != "" && filepath.Clean(j.Rejects) == filepath.Clean(j.Mapping):
@@ -99,9 +105,6 @@ func (r *run) prepare() error {
 	}
 	if j.Output == "" {
 		j.Output = "-"
-	}
-	if len(j.Columns) > 256 {
-		return usagef("more than 256 columns")
 	}
 	r.groups = map[any]int{}
 	for _, c := range j.Columns {
@@ -251,6 +254,9 @@ func (r *run) all(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if err := r.replacedNothing(); err != nil {
+		return err
+	}
 	if r.mapping != nil {
 		if err := r.mapping.finish(); err != nil {
 			return err
@@ -382,6 +388,9 @@ type shape struct {
 	worker  func(s splicer) (finder, error)
 	order   []int    // index of Job.Columns of each column found
 	names   []string // of each
+	paths   bool     // they are paths of JSON
+	format  Format   // if another one than was asked for
+	doc     *jsonDocument
 }
 
 // one runs one input into one output.
@@ -414,12 +423,24 @@ func (r *run) one(ctx context.Context, in, out string) error {
 	format := r.Format
 	if format == Auto {
 		format = byName(in)
+		if src.isParquet() {
+			format = Parquet
+		}
 	}
 	if format == Parquet {
+		if err := r.agree(src.name, in, out, format); err != nil {
+			return err
+		}
 		return r.parquet(ctx, src, out)
 	}
 	head, all, sh, err := r.readHead(src, format)
 	if err != nil {
+		return err
+	}
+	if sh.format != Auto {
+		format = sh.format
+	}
+	if err := r.agree(src.name, in, out, format); err != nil {
 		return err
 	}
 	return r.rows(ctx, src, out, head, all, sh, format)
@@ -455,7 +476,10 @@ func (r *run) readHead(src *source, format Format) (head []byte, all bool, sh *s
 				return nil, false, nil, fmt.Errorf("%s: %w", src.name, bareErr(err))
 			}
 		}
-		sh, err = r.shapeOf(src.name, format, head, all)
+		err = refuseKind(src.name, head, all)
+		if err == nil {
+			sh, err = r.shapeOf(src.name, format, head, all)
+		}
 		if err != errMore {
 			return head, all, sh, err
 		}
@@ -470,8 +494,11 @@ func (r *run) readHead(src *source, format Format) (head []byte, all bool, sh *s
 
 // shapeOf reads the head of an input; errMore asks for more of it.
 func (r *run) shapeOf(name string, format Format, head []byte, all bool) (*shape, error) {
-	if format == NDJSON {
+	switch {
+	case format == NDJSON:
 		return r.ndjsonShape(name, head, all)
+	case format == JSON || looksLikeJSON(head):
+		return r.jsonShape(name, format, head, all)
 	}
 	d := csvfast.Dialect{Comma: r.Comma, Quote: '"'}
 	if d.Comma == 0 {
@@ -484,8 +511,10 @@ func (r *run) shapeOf(name string, format Format, head []byte, all bool) (*shape
 	if err != nil {
 		return nil, err
 	}
+	d = h.d
 	sh := &shape{cut: d, prefix: h.prefix, lines: h.lines, special: []byte{d.Comma, d.Quote},
 		order: h.order, names: h.names, data: len(h.columns) > 0}
+	watch := r.newHeaderWatch(h)
 	fields := h.fields
 	if r.Ragged {
 		fields = -1
@@ -495,15 +524,16 @@ func (r *run) shapeOf(name string, format Format, head []byte, all bool) (*shape
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		s.text = csvText{d: d, quote: d.Quote, only: h.fields == 1}
-		return &csvWorker{splicer: s, sel: sel}, nil
+		t := csvText{d: d, quote: d.Quote}
+		s.text = t
+		return &csvWorker{splicer: s, sep: t, sel: sel, watch: watch, ragged: r.Ragged}, nil
 	}
 	return sh, nil
 }
 
 // splicer makes the format-independent part of a worker.
 func (r *run) splicer(sh *shape, seen *distinct) splicer {
-	s := splicer{names: sh.names, onError: r.OnError, dry: r.DryRun, mapping: r.mapping != nil, special: sh.special, seen: seen}
+	s := splicer{names: sh.names, onError: r.OnError, dry: r.DryRun, mapping: r.mapping != nil, again: r.Again, special: sh.special, seen: seen}
 	index := map[int]int{} // group of the run → of this input
 	for _, c := range sh.order {
 		col := r.Columns[c]
@@ -535,13 +565,17 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 		v.size = 1 << 20 // larger frames pack better
 	}
 	v.begin = mark{In: int64(sh.prefix), Tally: tally{Lines: sh.lines}}
+	inFile := src.at != nil
+	if v.doc = sh.doc; v.doc != nil && inFile {
+		src.asStream(int64(len(head)))
+	}
 	if src.at != nil {
 		v.lo, v.hi = int64(sh.prefix), src.size
 		v.read.Store(v.lo)
 		v.lanes = r.workers // the system reads ahead and writes behind
 	} else {
 		v.head, v.headAt, v.headEOF = head[sh.prefix:], int64(sh.prefix), all
-		v.eager = pack == None && src.packed == None
+		v.eager = pack == None && src.packed == None && !inFile
 		v.lanes = r.workers + 2
 	}
 	remote := false
@@ -580,7 +614,7 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 		}
 		r.targets = append(r.targets, t)
 		r.sum.Outputs = append(r.sum.Outputs, t.name)
-		if t.f == nil && format == NDJSON && !r.AllowMissing && r.Parts < 2 {
+		if t.f == nil && sh.paths && !r.AllowMissing && r.Parts < 2 {
 			hold = &held{w: t.w, n: len(sh.names)}
 			t.w = hold
 		}
@@ -593,6 +627,7 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 		r.sum.Resumed = true
 		if jot.state.Done {
 			r.sum.add(jot.state.Mark.Tally, jot.state.Mark.Out)
+			r.countColumns(jot.state.Mark.Tally, sh)
 			r.rejected = jot.state.Mark.Reject
 			return nil
 		}
@@ -666,6 +701,8 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 		r.dist.merge(d)
 	}
 	r.sum.add(end.Tally, end.Out)
+	r.countColumns(end.Tally, sh)
+	r.warnKnown(src.name, end.Tally)
 	r.sum.BytesIn += v.bytesIn()
 	r.rejected = end.Reject
 	if err == nil {
@@ -684,7 +721,7 @@ func (r *run) rows(ctx context.Context, src *source, out string, head []byte, al
 	if err == nil {
 		err = src.unchanged()
 	}
-	if err == nil && format == NDJSON && end.Tally.Rows > 0 {
+	if err == nil && sh.paths && end.Tally.Rows > 0 {
 		err = end.Tally.Paths.missing(src.name, sh.names)
 		if err != nil && (r.AllowMissing || r.Parts > 1) { // other shares may have it
 			r.warn("%v", err)
@@ -714,6 +751,8 @@ func (f failing) work(_ context.Context, c *chunk) { c.fail = f.err }
 // add adds what was done to one input. Tallies of a resumed run hold what the
 // run before did.
 func (s *Summary) add(t tally, out int64) {
+	s.Known += t.Known
+	s.RepeatedHeaders += t.Headers
 	s.Rows += t.Rows
 	s.Values += t.Values
 	s.Empty += t.Empty
@@ -729,6 +768,7 @@ func (r *run) place(c *chunk, at mark, t *target, v *conveyor) error {
 			r.sum.Failures = append(r.sum.Failures, Failure{v.src.name, at.Tally.Lines + f.line, f.column, f.code})
 		}
 	}
+	r.warnHeaders(v.src.name, at.Tally, c.headers)
 	r.progress(v, at, false)
 	if at.Chunk < v.past.Chunk {
 		return nil
@@ -784,6 +824,9 @@ func (r *run) progress(v *conveyor, at mark, last bool) {
 func (r *run) rejectsStart(v *conveyor, prefix []byte) error {
 	if r.rejects == nil {
 		return nil
+	}
+	if err := r.sameHeader(v.src.name, prefix); err != nil {
+		return err
 	}
 	if r.rejected == 0 {
 		if err := r.rejects.f.Truncate(0); err != nil {

@@ -66,15 +66,36 @@ func (g *group) resultLen(n uint32) uint32 {
 	return uint32(max(g.plan.OutLen(int(n)), 0))
 }
 
+// blank is how many values the plan leaves empty because they are White_Space alone.
+func (g *group) blank() int {
+	if g.plan == nil {
+		return 0
+	}
+	return g.plan.Blank(g.batch.Src, g.batch.Spans)
+}
+
+// cause says more of why a value of the batch is bad than its code does; only if
+// asked, since it looks at the value.
+func (g *group) cause(bad suite.ValueError, asked bool) string {
+	if !asked {
+		return ""
+	}
+	b := &g.batch
+	return g.plan.Cause(b.Src[b.Spans[2*bad.Index]:][:b.Spans[2*bad.Index+1]], bad.Code)
+}
+
 // leave asks whether the values of the group's batch may be transformed.
 func (g *group) leave(ctx context.Context) error {
+	if g.spend == nil {
+		return nil
+	}
 	n := 0
 	for i := 1; i < len(g.batch.Spans); i += 2 {
 		if g.batch.Spans[i] > 0 {
 			n++
 		}
 	}
-	return g.charge(ctx, n)
+	return g.charge(ctx, n-g.blank())
 }
 
 // charge asks whether n values may be transformed.
@@ -143,6 +164,9 @@ type splicer struct {
 	encoded []uint32 // indexes of values whose text is not the value
 	path    []uint8  // column of each value; nil: they take turns
 	forced  []int    // indexes of values that are none to transform: faults
+	again   bool     // values that are pseudonyms already are meant
+	sample  []uint32 // scratch of columnSample
+	passed  int      // values that are not replaced, with a length of 0 in spans: those of headers that came again
 	clear   bool     // the rows are known to be nothing but values, each before an LF
 	record  []uint32 // record of each value, where records differ in their number of values; nil: they do not
 
@@ -157,6 +181,7 @@ type splicer struct {
 type badValue struct {
 	value, column int
 	code          suite.Code
+	why           string // of the first of a group: Error.Why
 }
 
 // column returns the column of value v.
@@ -234,6 +259,9 @@ func (s *splicer) rows() bool {
 func (s *splicer) splice(ctx context.Context, c *chunk) {
 	n := len(s.spans) / 2
 	s.bad = s.bad[:0]
+	if c.err == nil && !s.pseudonymised(c) {
+		return
+	}
 	if !s.dry {
 		for _, g := range s.groups {
 			if c.fail = g.leave(ctx); c.fail != nil {
@@ -249,10 +277,12 @@ func (s *splicer) splice(ctx context.Context, c *chunk) {
 	}
 	empty := -len(s.forced)
 	for _, g := range s.groups {
-		empty += s.seen.add(g.batch.Src, g.batch.Spans, g.pseudonyms)
+		empty += s.seen.add(g.batch.Src, g.batch.Spans, g.pseudonyms) + g.blank()
 	}
 	c.tally.Values += int64(n - empty - len(s.bad))
-	c.tally.Empty += int64(empty)
+	c.tally.Empty += int64(empty - s.passed)
+	s.countValues(c, n, empty)
+	s.passed = 0
 }
 
 // fast writes the output without looking at each result: they are the rows, or
@@ -425,13 +455,13 @@ func (s *splicer) slow(ctx context.Context, c *chunk) {
 			return
 		}
 		clean = clean && s.plain(b.Dst)
-		for _, bad := range b.Bad {
+		for k, bad := range b.Bad {
 			v := s.valueOf(gi, bad.Index)
-			s.bad = append(s.bad, badValue{v, s.column(v), bad.Code})
+			s.bad = append(s.bad, badValue{v, s.column(v), bad.Code, g.cause(bad, k == 0)})
 		}
 	}
 	for _, v := range s.forced {
-		s.bad = append(s.bad, badValue{v, s.column(v), suite.NotAString})
+		s.bad = append(s.bad, badValue{v, s.column(v), suite.NotAString, ""})
 	}
 	if len(s.groups) > 1 || len(s.forced) > 0 {
 		sortBad(s.bad)
@@ -469,6 +499,9 @@ func (s *splicer) slow(ctx context.Context, c *chunk) {
 			if p <= drop[0] { // the first value of the row
 				out = append(out, s.data[p:drop[0]]...)
 				c.rejects = append(c.rejects, s.data[drop[0]:drop[1]]...)
+				if s.data[drop[1]-1] != '\n' {
+					c.rejects = append(c.rejects, '\n') // those of the next input may follow
+				}
 				c.tally.Rejected++
 				p = drop[1]
 			}
@@ -544,7 +577,7 @@ func (s *splicer) faults(c *chunk) {
 		line += int64(bytes.Count(s.data[at:off], lf))
 		at = off
 		if s.onError == Fail && !s.dry {
-			c.err = &Error{Line: line, Column: s.names[b.column], Code: b.code}
+			c.err = &Error{Line: line, Column: s.names[b.column], Code: b.code, Why: b.why, at: off}
 			return
 		}
 		c.faults = append(c.faults, fault{line, s.names[b.column], b.code.String()})

@@ -14,6 +14,7 @@ func (f *FF1) words(b *ff1Bucket) (wrong FF1Code) {
 		for len(b.who)-done >= ff1Lanes {
 			groups := (len(b.who) - done) / ff1Lanes
 			left := f.whole(shape, b, b.spans[2*done:], b.to[done:], groups)
+			ran(pathFF1Whole)
 			done += (groups - left) * ff1Lanes
 			if left > 0 { // the next group has a foreign character
 				wrong |= f.mixed(shape, b, done, ff1Lanes)
@@ -63,6 +64,7 @@ func (f *FF1) mixed(shape *ff1Shape, b *ff1Bucket, first, count int) (wrong FF1C
 	if n == 0 {
 		return wrong
 	}
+	ran(pathFF1Mixed)
 	for ; n < ff1Lanes; n++ {
 		spans[2*n], to[n] = spans[0], to[0]
 	}

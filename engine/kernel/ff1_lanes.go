@@ -67,6 +67,7 @@ func (f *FF1) run(dst []byte, at []uint32, base []byte, spans []uint32, bad []FF
 		b := ff1Bucket{ff1Sort: s, one: one, dst: dst, base: base, dec: dec}
 		wrong := FF1Code(0)
 		if ff1Alike(part) {
+			ran(pathFF1Alike)
 			b.spans, b.to, b.who, b.n = part, places, ff1InOrder[:n], int(part[1])
 			if places == nil {
 				b.to = s.to[:n]
@@ -76,6 +77,7 @@ func (f *FF1) run(dst []byte, at []uint32, base []byte, spans []uint32, bad []FF
 			}
 			wrong |= f.bucket(&b)
 		} else {
+			ran(pathFF1Sorted)
 			s.sort(part)
 			for l := 1; l <= ff1MaxLen+1; l++ {
 				b.who = s.order[s.starts[l-1]:s.starts[l]]
@@ -195,6 +197,7 @@ func (f *FF1) rounds(s *ff1Bucket, first int) (wrong FF1Code) {
 		if lanes == 0 {
 			continue
 		}
+		ran(pathFF1Rounds)
 		a, c := s.a[:lanes], s.c[:lanes]
 		even, odd := &r.pow[u], &r.pow[v]
 		if dec {
@@ -272,6 +275,7 @@ func (f *FF1) pairs(s *ff1Bucket) (wrong FF1Code) {
 		if lanes == 0 {
 			continue
 		}
+		ran(pathFF1Pairs)
 		ah, a, ch, c := s.ah[:lanes], s.a[:lanes], s.ch[:lanes], s.c[:lanes]
 		even, odd := r.pairs[u], r.pairs[v]
 		if dec {

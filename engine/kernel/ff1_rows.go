@@ -78,6 +78,7 @@ func (f *FF1) rows(pre, post string, dst, arena []byte, spans, out []uint32, bad
 		if known == len(bad) {
 			continue
 		}
+		ran(pathFF1Gaps)
 		p = int(at[bad[known].Index]) - len(pre)
 		for i := bad[known].Index; i < n; i++ {
 			from, l := int(at[i]), int(res[2*i+1])

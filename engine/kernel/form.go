@@ -308,6 +308,7 @@ func (f Form) decodeWide(dst, src []byte) (gen int, ok bool) {
 			return 0, false
 		}
 	}
+	ran(pathDecodeWide)
 	whole := len(dst) / 16
 	if !decodeText(dst, src, whole, ReaderFor(f, gen).tab) {
 		return 0, false

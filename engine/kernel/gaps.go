@@ -12,7 +12,9 @@ const GapLens = 64
 // stops before a value of GapLens bytes or more. What dst holds behind to is undefined.
 // Copying is faster where src has 64 bytes of capacity behind its end, and dst of length.
 func Gaps(dst, src []byte, spans, at []uint32, lens *[GapLens]uint32, from, to int) (done, nextFrom, nextTo int) {
-	done, from, to = gapsLanes(dst, src, spans, at, lens, from, to)
+	if done, from, to = gapsLanes(dst, src, spans, at, lens, from, to); done > 0 {
+		ran(pathGaps)
+	}
 	for i := done; i < len(at); i++ {
 		off, n := int(spans[2*i]), spans[2*i+1]
 		if n >= GapLens {

@@ -34,6 +34,7 @@ func hmacWide(k *hmacKey, dst, base []byte, spans []uint32, counters []uint64) {
 		blocks := hmacBlocks(before + int(most))
 		whole := 0
 		if hmacFits(most) && blocks == hmacBlocks(before+int(least)) && n >= hmacLanes {
+			ran(pathHMACAlike)
 			// All alike, as identifiers mostly are: no sorting, results in place.
 			whole = n / hmacLanes * hmacLanes
 			hmacGroups(k, base, spans, counters, whole/hmacLanes, blocks, before+int(most) <= 15, dst)
@@ -56,6 +57,7 @@ func hmacWide(k *hmacKey, dst, base []byte, spans []uint32, counters []uint64) {
 
 // hmacWideSorted takes a chunk of values of any lengths.
 func hmacWideSorted(s *hmacScratch, k *hmacKey, dst, base []byte, spans []uint32, counters []uint64) {
+	ran(pathHMACSorted)
 	s.sort(spans, hmacBefore(counters))
 	for b := 1; b <= hmacSorted; b++ {
 		values := s.order[s.starts[b]:s.starts[b+1]]

@@ -57,6 +57,7 @@ func (s *hmacScratch) sort(spans []uint32, before int) {
 // long hands the values of more than hmacSorted blocks to the twin.
 func (s *hmacScratch) long(k *hmacKey, dst, base []byte, spans []uint32, counters []uint64) {
 	for _, i := range s.order[s.starts[hmacSorted+1] : len(spans)/2] {
+		ran(pathHMACLong)
 		var c []uint64
 		if counters != nil {
 			c = counters[i : i+1]
@@ -71,6 +72,7 @@ func (s *hmacScratch) streams(k *hmacKey, dst, base []byte, spans []uint32, coun
 	size := 64 * blocks
 	most := len(s.msgs) / size &^ 1
 	for len(values) > 0 {
+		ran(pathHMACStreams)
 		n := min(len(values), most)
 		for j, i := range values[:n] {
 			m := s.msgs[j*size : (j+1)*size]

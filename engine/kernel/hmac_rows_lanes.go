@@ -12,6 +12,7 @@ func (w *Writer) rowsOf(dst, blocks []byte, n int) []byte {
 	if active == tierGeneric || w.form != Pair62 && w.form != Hex || w.stride > w.chars+maxFraming {
 		return w.rowsGeneric(dst, blocks, n)
 	}
+	ran(pathRowsOf)
 	var pre, post [4]byte
 	copy(pre[:], w.pre)
 	copy(post[:], w.post)

@@ -147,11 +147,13 @@ func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena [
 		a := g.args(c, tab, m, direct)
 		a.base, a.dst = unsafe.Pointer(unsafe.SliceData(arena)), unsafe.Pointer(unsafe.SliceData(dst))
 		if direct > 0 {
+			ran(pathLongDirect)
 			a.spans, a.at = unsafe.Pointer(unsafe.SliceData(spans)), unsafe.Pointer(unsafe.SliceData(at))
 			longTextAVX512((*byte)(unsafe.Pointer(&a)))
 			other |= a.other
 		}
 		if whole && direct < n {
+			ran(pathLongFilled)
 			// The last one fills the lanes that are left, and writes its text again.
 			for i := range 16 {
 				j := direct + min(i, n-direct-1)
@@ -167,6 +169,7 @@ func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena [
 	for from := direct; from < n; from += 16 {
 		k := min(16, n-from)
 		g.staged = true
+		ran(pathLongStaged)
 		for i := range 16 {
 			j := from + min(i, k-1) // the last one fills the lanes that are left
 			off, l := spans[2*j], spans[2*j+1]
@@ -243,6 +246,7 @@ func (c *Cipher) sealBlocksRows(w *Writer, m int, dst, arena []byte, spans, out,
 	b.base, b.spans = unsafe.Pointer(unsafe.SliceData(arena)), unsafe.Pointer(&spans[0])
 	b.dst, b.at = unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(&at[0])
 	longTextAVX512((*byte)(unsafe.Pointer(&b)))
+	ran(pathLongRows)
 	return n, b.other == 0
 }
 
@@ -319,6 +323,7 @@ func (c *Cipher) sealMixedRows(w *Writer, dst, arena []byte, spans, out []uint32
 		most = m
 	}
 	g.put(most)
+	ran(pathMixed)
 	return rows, other, ok
 }
 
@@ -439,8 +444,10 @@ func (c *Cipher) cryptBlocks(m int, msgs []byte, decrypt bool) {
 		if len(part) < 16*16*m {
 			copy(g.arena[:], part)
 			g.staged = true
+			ran(pathCryptTail)
 			a.base, a.dst = unsafe.Pointer(&g.arena), unsafe.Pointer(&g.arena)
 		}
+		ran(pathCryptWhole)
 		if decrypt {
 			longOpenAVX512((*byte)(unsafe.Pointer(&a)))
 		} else {

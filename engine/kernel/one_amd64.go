@@ -79,6 +79,7 @@ func (c *Cipher) sealRows(w *Writer, dst, arena []byte, spans, out []uint32) ([]
 			a.rows(w, dst, out[2*done:])
 			a.sched = unsafe.Pointer(c.s)
 			k = runRows(w, &a)
+			ran(pathRowsWide)
 			dst = dst[:len(dst)+k*w.stride]
 			done += k
 			if done == n {
@@ -135,6 +136,7 @@ func (c *Cipher) sealGroup(w *Writer, dst, arena []byte, spans, out []uint32) ([
 	g := groups.Get().(*group)
 	defer g.put()
 	g.run(c, w, arena, spans)
+	ran(pathRowsGroup)
 	for i := range g.n {
 		out[2*i], out[2*i+1] = uint32(len(dst)+i*w.stride+len(w.pre)), uint32(w.chars)
 	}
@@ -145,6 +147,7 @@ func (c *Cipher) sealGroupAt(w *Writer, dst []byte, at []uint32, arena []byte, s
 	g := groups.Get().(*group)
 	defer g.put()
 	g.run(c, w, arena, spans)
+	ran(pathAtGroup)
 	for i := range g.n {
 		copy(dst[at[i]:], g.rows[g.out[2*i]:][:w.chars])
 	}
@@ -168,6 +171,7 @@ func (c *Cipher) sealAt(w *Writer, dst []byte, at []uint32, arena []byte, spans 
 			a.at = unsafe.Pointer(unsafe.SliceData(at[done:]))
 			a.sched = unsafe.Pointer(c.s)
 			done += oneAtAVX512((*byte)(unsafe.Pointer(&a)))
+			ran(pathAtWide)
 			if done == n {
 				break
 			}
@@ -196,6 +200,7 @@ func (c *Cipher) openRows(r *Reader, pre, post string, dst, arena []byte, spans,
 			a.set(arena, spans[2*done:], k, 0, asciiText)
 			dst = append(dst, pre...)
 			k = c.runReverse(&a, r, pre, post, dst, out[2*done:])
+			ran(pathOpenWide)
 			dst = dst[:len(dst)+a.wrote-len(pre)]
 			done += k
 			if done == n {
@@ -249,6 +254,7 @@ func (c *Cipher) translateRows(r *Reader, to *Cipher, w *Writer, dst, arena []by
 			a.sched, a.sched2 = unsafe.Pointer(c.s), unsafe.Pointer(to.s)
 			a.dec = unsafe.Pointer(r.tab)
 			k = oneSecondaryAVX512((*byte)(unsafe.Pointer(&a)))
+			ran(pathTranslateWide)
 			dst = dst[:len(dst)+k*w.stride]
 			done += k
 			if done == n {

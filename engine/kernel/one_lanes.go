@@ -212,12 +212,14 @@ func (t *laneScratch) gather(arena []byte, spans []uint32) int {
 		last := min(uint64(cap(arena)-16), 1<<32-1)
 		p := unsafe.Pointer(unsafe.SliceData(arena))
 		if k = gatherBlocks(&t.blocks[0], (*byte)(p), &spans[0], k, 14<<32|last, &gatherTable, &gatherTable.ascii); k > 0 {
+			ran(pathGather)
 			return k
 		}
 	}
 	// The rest, a value near the end of the arena, or one that is not ASCII.
 	t.stage(arena, spans)
 	if t.n > 0 {
+		ran(pathGatherStaged)
 		gatherBlocks(&t.blocks[0], &t.arena[0], &t.spans[0], 16, 14<<32|16*15, &gatherTable, &gatherTable.any)
 	}
 	return t.n
@@ -232,8 +234,10 @@ func (t *laneScratch) write(w *Writer, dst []byte, n int) []byte {
 		return dst
 	}
 	if cap(dst)-len(dst) < n*w.stride+rowSlack {
+		ran(pathWriteTail)
 		return append(dst, t.write(w, t.rows[:0], n)...)
 	}
+	ran(pathWriteRows)
 	var pre, post [4]byte
 	copy(pre[:], w.pre)
 	copy(post[:], w.post)
@@ -249,6 +253,7 @@ func (c *Cipher) sealRowsLanes(w *Writer, dst, arena []byte, spans, out []uint32
 	n, done := len(spans)/2, 0
 	for done < n {
 		if k := c.sealFused(t, w, dst, nil, arena, spans[2*done:], out[2*done:]); k > 0 {
+			ran(pathRowsFused)
 			dst = dst[:len(dst)+k*w.stride]
 			done += k
 			continue
@@ -275,6 +280,7 @@ func (c *Cipher) sealAtLanes(w *Writer, dst []byte, at []uint32, arena []byte, s
 	n, done := len(spans)/2, 0
 	for done < n {
 		if k := c.sealFused(t, w, dst, at[done:], arena, spans[2*done:], nil); k > 0 {
+			ran(pathRowsFused)
 			done += k
 			continue
 		}
@@ -305,8 +311,10 @@ func (t *laneScratch) read(c *Cipher, r *Reader, arena []byte, spans []uint32) i
 		last := min(uint64(cap(arena)-32), 1<<32-1)
 		p := unsafe.Pointer(unsafe.SliceData(arena))
 		k = decodeBlocks(r.form, &t.blocks[0], (*byte)(p), &spans[0], n&^3, last, laneTextOf(r.form, r.gen))
+		ran(pathReadBlocks)
 	}
 	if k == 0 {
+		ran(pathReadOne)
 		for k < min(n, 16) && int(spans[2*k+1]) == r.chars {
 			g, ok := r.form.Decode(t.blocks[16*k:][:16], arena[spans[2*k]:][:spans[2*k+1]])
 			if !ok || r.form.Marked() && g != r.gen {
@@ -384,6 +392,7 @@ func (w *Writer) encodeAt(dst []byte, at []uint32, blocks []byte) {
 	defer t.put()
 	for len(at) > 0 {
 		n := min(len(at), laneValues)
+		ran(pathEncodeAt)
 		encodeRows(w.form, &t.rows[0], &blocks[0], n, laneTextOf(w.form, w.gen), 32, 0, 0, 0)
 		for i, o := range at[:n] {
 			*(*[32]byte)(dst[o:]) = *(*[32]byte)(t.rows[32*i:])

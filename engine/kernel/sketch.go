@@ -49,6 +49,9 @@ func (s *Sketch) Hash(dst *[SketchRoom]uint64, src []byte, spans []uint32, ends 
 		longest = math.MaxUint64
 	}
 	done, kept, empty := s.hashLanes(dst, src, spans, longest)
+	if done > 0 {
+		ran(pathSketch)
+	}
 	k, e := s.hashGeneric(dst[kept:], src, spans[2*done:], longest)
 	return kept + k, empty + e
 }

@@ -63,6 +63,7 @@ type work struct {
 	halves             *[2]Batch // Secondary
 	nfc                norm.Iter
 	span               [2]uint32
+	trimmed            []uint32
 	count              [1]uint64
 }
 
@@ -76,7 +77,9 @@ func (p *Plan) Transform(b *Batch) {
 	n := len(b.Spans) / 2
 	b.Bad = b.Bad[:0]
 	b.Out = grow(b.Out[:0], 2*n)[:2*n]
+	former := p.trimmed(b)
 	p.run(b, 0, n)
+	b.Spans = former
 	if p.op == Secondary {
 		b.work.clean()
 	}
@@ -111,6 +114,9 @@ func (b *Batch) set(i, off, n int, code Code) {
 }
 
 func (p *Plan) appendValue(b *Batch, dst, v []byte) ([]byte, Code) {
+	if p.trim {
+		v = trimSpace(v)
+	}
 	if len(v) == 0 {
 		return dst, 0
 	}
@@ -132,10 +138,10 @@ func (p *Plan) appendValue(b *Batch, dst, v []byte) ([]byte, Code) {
 func (p *Plan) pseudonymise(b *Batch, dst, v []byte) ([]byte, Code) {
 	f, w := &p.forward, &b.work
 	if len(f.spec.Norm) > 0 {
-		var ok bool
-		w.msg, w.tmp, ok = f.spec.Norm.normalise(&w.nfc, w.msg[:0], w.tmp, v)
-		if !ok {
-			return dst, ValueNotText
+		var code Code
+		w.msg, w.tmp, code = f.spec.Norm.normalise(&w.nfc, w.msg[:0], w.tmp, v)
+		if code != 0 {
+			return dst, code
 		}
 		w.value = append(w.value[:0], w.msg...)
 		v = w.value

@@ -246,11 +246,7 @@ func (p *Plan) staged(b *Batch, from, to int) {
 			}
 			begin := len(s.arena)
 			if len(f.spec.Norm) > 0 {
-				var ok bool
-				s.arena, b.work.tmp, ok = f.spec.Norm.normalise(&b.work.nfc, s.arena, b.work.tmp, v)
-				if !ok {
-					code = ValueNotText
-				}
+				s.arena, b.work.tmp, code = f.spec.Norm.normalise(&b.work.nfc, s.arena, b.work.tmp, v)
 			} else if l <= maxValue {
 				s.arena = append(s.arena, v...)
 			}

@@ -3,6 +3,7 @@ package suite
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"unicode"
 	"unicode/utf8"
 
@@ -18,7 +19,7 @@ const (
 	NFC                        // Unicode normalisation form C
 	Upper                      // simple case mapping, rune by rune
 	Lower                      // simple case mapping, rune by rune
-	DigitsOnly                 // keep the bytes 0 to 9
+	DigitsOnly                 // keep the bytes 0 to 9; refuse decimal digits of other scripts
 )
 
 var stepNames = [...]string{Trim: "trim", NFC: "nfc", Upper: "upper", Lower: "lower", DigitsOnly: "digits"}
@@ -48,32 +49,30 @@ func ParseNorm(names []string) (Norm, error) {
 // UnicodeVersion is the version of Unicode behind the nfc step.
 const UnicodeVersion = norm.Version
 
-// normalise appends the normal form of v to dst and returns it, and whether v was
-// good for every step. tmp is scratch of the same kind; both may have grown. it is scratch too.
-func (n Norm) normalise(it *norm.Iter, dst, tmp, v []byte) (d, t []byte, ok bool) {
+// normalise appends the normal form of v to dst and returns it, and why v has none, 0
+// if it has one: ValueNotText if a step needs text and v is none, ValueNotInAlphabet
+// if the digits step meets a decimal digit of another script, ValueEmpty if nothing
+// is left of a value that held more than White_Space. tmp is scratch of the same kind;
+// both may have grown. it is scratch too.
+func (n Norm) normalise(it *norm.Iter, dst, tmp, v []byte) (d, t []byte, code Code) {
 	start := len(dst)
 	dst = append(dst, v...)
 	for _, s := range n {
 		cur := dst[start:]
+		ascii := isASCII(cur)
 		if s == DigitsOnly {
-			k := start
-			for _, c := range cur {
-				dst[k] = c
-				if c-'0' <= 9 {
-					k++
-				}
+			if !ascii && holdsForeignDigit(cur) {
+				return dst[:start], tmp, ValueNotInAlphabet
 			}
-			dst = dst[:k]
+			dst = dst[:start+keepDigits(cur)]
 			continue
 		}
-		ascii := isASCII(cur)
 		if !ascii && !utf8.Valid(cur) {
-			return dst[:start], tmp, false
+			return dst[:start], tmp, ValueNotText
 		}
 		switch s {
 		case Trim:
-			c := bytes.TrimFunc(cur, unicode.IsSpace)
-			dst = dst[:start+copy(cur, c)]
+			dst = dst[:start+copy(cur, trimSpace(cur))]
 		case NFC:
 			if ascii || norm.NFC.QuickSpan(cur) == len(cur) {
 				continue
@@ -89,20 +88,54 @@ func (n Norm) normalise(it *norm.Iter, dst, tmp, v []byte) (d, t []byte, ok bool
 				continue
 			}
 			tmp = append(tmp[:0], cur...)
-			dst = dst[:start]
-			for i := 0; i < len(tmp); {
-				r, w := utf8.DecodeRune(tmp[i:])
-				i += w
-				if s == Upper {
-					r = unicode.ToUpper(r)
-				} else {
-					r = unicode.ToLower(r)
-				}
-				dst = utf8.AppendRune(dst, r)
-			}
+			dst = mapRunes(dst[:start], tmp, s == Upper)
 		}
 	}
-	return dst, tmp, true
+	if len(dst) == start && !isBlank(v) {
+		return dst, tmp, ValueEmpty
+	}
+	return dst, tmp, 0
+}
+
+// empties says whether the steps make a value of White_Space alone empty.
+func (n Norm) empties() bool { return slices.Contains(n, Trim) || slices.Contains(n, DigitsOnly) }
+
+// isBlank says whether v is empty or White_Space alone.
+func isBlank(v []byte) bool { return bytes.IndexFunc(v, notSpace) < 0 }
+
+func notSpace(r rune) bool { return !unicode.IsSpace(r) }
+
+// holdsForeignDigit says whether v holds a decimal digit (category Nd) outside ASCII.
+// Bytes that are no UTF-8 are none.
+func holdsForeignDigit(v []byte) bool {
+	return bytes.IndexFunc(v, func(r rune) bool { return r >= utf8.RuneSelf && unicode.IsDigit(r) }) >= 0
+}
+
+// keepDigits moves the bytes 0 to 9 of v to its front and returns how many there are.
+func keepDigits(v []byte) int {
+	k := 0
+	for _, c := range v {
+		v[k] = c
+		if c-'0' <= 9 {
+			k++
+		}
+	}
+	return k
+}
+
+// mapRunes appends the upper or lower case of v to dst.
+func mapRunes(dst, v []byte, upper bool) []byte {
+	for i := 0; i < len(v); {
+		r, w := utf8.DecodeRune(v[i:])
+		i += w
+		if upper {
+			r = unicode.ToUpper(r)
+		} else {
+			r = unicode.ToLower(r)
+		}
+		dst = utf8.AppendRune(dst, r)
+	}
+	return dst
 }
 
 func mapASCII(b []byte, upper bool) {

@@ -46,6 +46,8 @@ func (p *Plan) TransformParallel(b *Batch, workers int) {
 		p.Transform(b)
 		return
 	}
+	former := p.trimmed(b)
+	defer func() { b.Spans = former }()
 	b.Bad = b.Bad[:0]
 	b.Out = grow(b.Out[:0], 2*n)[:2*n]
 	q := &b.work.pool

@@ -3,6 +3,8 @@ package suite
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/velonym/velonym/engine/kernel"
@@ -14,10 +16,14 @@ type Plan struct {
 	op      Op
 	forward forward  // Pseudonymise, Secondary
 	reverse backward // Reverse, Secondary
+	trim    bool     // Reverse, Secondary: White_Space at the ends of pseudonyms goes first
 	halves  *[2]Plan // Secondary: reverse and forward, for values that kernels do not translate
 	keys    []*Keys
 	writer  atomic.Pointer[kernel.Writer] // the last one used
 	random  func([]byte)                  // fills with random bytes: policy different; replaced by tests
+
+	ownOnce sync.Once  // of own
+	own     *ownDomain // Recognise
 }
 
 // forward is what makes pseudonyms.
@@ -48,7 +54,8 @@ type backward struct {
 //
 // Reverse finds the generation by the mark of pair62, which may be any living one;
 // other forms are read with s.Gen, else the active one; with tag 64 or 128 all living
-// generations are tried, newest first.
+// generations are tried, newest first. Of s.Norm it takes Trim: pseudonyms lose
+// White_Space at their ends, which CHAR columns of databases add.
 func NewPlan(op Op, s Spec, k *Keys) (*Plan, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
@@ -65,6 +72,7 @@ func newPlan(op Op, s Spec, k *Keys) (*Plan, error) {
 		p.forward, err = newForward(s, k)
 	case Reverse:
 		p.reverse, err = newBackward(s, k)
+		p.trim = slices.Contains(s.Norm, Trim)
 	default:
 		err = errors.New("suite: a plan of one spec is to pseudonymise or to reverse")
 	}
@@ -77,7 +85,8 @@ func newPlan(op Op, s Spec, k *Keys) (*Plan, error) {
 
 // NewSecondary plans the change from pseudonyms of one domain to pseudonyms of another:
 // reverse as src says under srcKeys, then forward as dst says under dstKeys as if the
-// value had been given, normalisation included. It retains both until Close.
+// value had been given, normalisation included; a Trim in it is for the pseudonyms too.
+// It retains both until Close.
 func NewSecondary(src Spec, srcKeys *Keys, dst Spec, dstKeys *Keys) (*Plan, error) {
 	for _, s := range []Spec{src, dst} {
 		if err := s.Validate(); err != nil {
@@ -92,6 +101,7 @@ func NewSecondary(src Spec, srcKeys *Keys, dst Spec, dstKeys *Keys) (*Plan, erro
 	if p.forward, err = newForward(dst, dstKeys); err != nil {
 		return nil, err
 	}
+	p.trim = slices.Contains(dst.Norm, Trim)
 	p.halves = new([2]Plan)
 	first, second := &p.halves[0], &p.halves[1]
 	first.op, first.reverse = Reverse, p.reverse
@@ -198,7 +208,7 @@ func (p *Plan) OutLen(n int) int {
 		return 0
 	}
 	f := &p.forward
-	if p.op == Reverse || len(f.spec.Norm) > 0 {
+	if p.op == Reverse || p.trim || len(f.spec.Norm) > 0 {
 		return -1
 	}
 	padded := (n + 16) &^ 15 // length of value ‖ pad
@@ -232,6 +242,21 @@ func (p *Plan) OutLen(n int) int {
 // characters are as good as random: those of all forms but the format-preserving.
 func (p *Plan) ReadsPseudonyms() bool {
 	return p.op != Pseudonymise && !p.reverse.spec.Format.Preserving()
+}
+
+// Blank counts the values of White_Space alone that the plan's normalisation empties:
+// like empty ones, which it does not count, they stay empty and are no values. It is 0
+// for plans that normalise nothing.
+func (p *Plan) Blank(src []byte, spans []uint32) (n int) {
+	if !p.trim && (p.op != Pseudonymise || !p.forward.spec.Norm.empties()) {
+		return 0
+	}
+	for i := 0; i < len(spans); i += 2 {
+		if v := src[spans[i]:][:spans[i+1]]; len(v) > 0 && isBlank(v) {
+			n++
+		}
+	}
+	return n
 }
 
 // NewDocument returns the counters of one document for policy document, nil for other

@@ -79,8 +79,9 @@ const (
 	NotAPseudonym      Code = iota + 1 // reverse, secondary: not made under this key and policy
 	ValueNotText                       // not UTF-8, or holds control characters, where text is needed
 	ValueTooLong                       // over 65,535 bytes, or over what a UUID holds
-	ValueNotInAlphabet                 // format-preserving: a character outside the alphabet
+	ValueNotInAlphabet                 // format-preserving: a character outside the alphabet; norm digits: a digit of another script
 	ValueLength                        // format-preserving: too short or too long
+	ValueEmpty                         // nothing is left after normalisation of a value that held more than White_Space
 	NotAString                         // an item of a JSON array that is no string; set by callers
 )
 
@@ -90,6 +91,7 @@ var codeNames = [...]string{
 	ValueTooLong:       "VALUE_TOO_LONG",
 	ValueNotInAlphabet: "VALUE_NOT_IN_ALPHABET",
 	ValueLength:        "VALUE_LENGTH",
+	ValueEmpty:         "VALUE_EMPTY",
 	NotAString:         "NOT_A_STRING",
 }
 

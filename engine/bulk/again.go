@@ -1,0 +1,211 @@
+package bulk
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/velonym/velonym/csvfast"
+)
+
+// Files that were put one behind the other hold their header again, within the
+// data. The first chosen column then holds the name of a column. That costs one
+// look at the length of its values; only values of the length of a name are read.
+
+// headerWatch finds rows that are the header again. It is not changed while lanes
+// use it.
+type headerWatch struct {
+	d      csvfast.Dialect
+	header []string
+	own    string         // name of the first chosen column
+	names  map[string]int // name → column, from 0
+	first  [256]uint64    // 1 for first bytes of names
+	length uint64         // lengths of names, modulo 64
+	pass   bool
+}
+
+// newHeaderWatch returns nil where no row can be the header again.
+func (r *run) newHeaderWatch(h *csvHead) *headerWatch {
+	if len(h.header) == 0 || len(h.columns) == 0 || r.RepeatedHeader == HeaderValue {
+		return nil
+	}
+	w := &headerWatch{d: h.d, header: h.header, own: h.header[h.columns[0]], names: map[string]int{}, pass: r.RepeatedHeader == HeaderPass}
+	for i, n := range h.header {
+		if n == "" {
+			continue
+		}
+		w.add(n, i)
+		if i == 0 {
+			w.add(string(bom)+n, i)
+		}
+	}
+	return w
+}
+
+func (w *headerWatch) add(name string, column int) {
+	if _, ok := w.names[name]; !ok {
+		w.names[name] = column
+	}
+	w.first[name[0]] = 1
+	w.length |= 1 << (len(name) & 63)
+}
+
+// meets says whether a value may be a name, by its length. Of spans every stride-th
+// value is looked at.
+func (w *headerWatch) meets(spans []uint32, stride int) bool {
+	if len(spans) < 2 {
+		return false
+	}
+	if w.length>>(spans[1]&63)&1 == 0 && (stride == 1 && sameLengths(spans)) {
+		return false // as in most columns of identifiers
+	}
+	var seen uint64
+	step := 2 * stride
+	i := 1
+	for ; i+3*step < len(spans); i += 4 * step {
+		s := spans[i : i+3*step+1 : i+3*step+1]
+		seen |= 1<<(s[0]&63) | 1<<(s[step]&63) | 1<<(s[2*step]&63) | 1<<(s[3*step]&63)
+	}
+	for ; i < len(spans); i += step {
+		seen |= 1 << (spans[i] & 63)
+	}
+	return seen&w.length != 0
+}
+
+// sameLengths says whether all values of spans, at least one, are as long as the
+// first.
+func sameLengths(spans []uint32) bool {
+	n := spans[1]
+	var other, more uint32
+	for len(spans) >= 16 {
+		s := spans[:16:16]
+		other |= s[1] ^ n | s[3] ^ n | s[5] ^ n | s[7] ^ n
+		more |= s[9] ^ n | s[11] ^ n | s[13] ^ n | s[15] ^ n
+		spans = spans[16:]
+	}
+	for i := 1; i < len(spans); i += 2 {
+		other |= spans[i] ^ n
+	}
+	return other|more == 0
+}
+
+// headerAgain looks for rows that are the header again. It returns false when one
+// ends the run.
+func (w *csvWorker) headerAgain(c *chunk) bool {
+	h, stride := w.watch, len(w.owner)
+	if !h.meets(w.spans, stride) {
+		return true
+	}
+	lines, at := int64(0), 0
+	first, length, data, spans := &h.first, h.length, w.data, w.spans
+	for i := 0; i+1 < len(spans); i += 2 * stride {
+		off, n := int(spans[i]), int(spans[i+1])
+		// Both at once: each for itself is hard to predict.
+		if off >= len(data) || length>>(n&63)&first[data[off]] == 0 {
+			continue
+		}
+		v := i / 2
+		value := w.data[off : off+n]
+		if _, ok := h.names[string(value)]; !ok {
+			continue
+		}
+		row := w.rowAt(off)
+		if string(value) != h.own && !h.onlyNames(row) {
+			continue
+		}
+		is, same := h.isHeader(row, string(value))
+		if !is {
+			continue
+		}
+		lines += int64(bytes.Count(w.data[at:off], lf))
+		at = off
+		if !same || !h.pass {
+			err := fmt.Errorf("the header stands here again, as in files that were put one behind the other; --repeated-header pass lets such rows pass, value replaces their values too")
+			if !same {
+				err = fmt.Errorf("names of the header stand here again, in another order: the rows below may have other columns; do the files one by one, or --repeated-header value takes this row for data")
+			}
+			e := &Error{Line: lines + 1, Err: err}
+			if c.err != nil && c.err.Line < e.Line {
+				return len(w.spans) > 0
+			}
+			c.err = e
+			w.spans = w.spans[:2*v] // a value in the rows before may be at fault, and is then the first error
+			return w.onError == Fail && v > 0
+		}
+		c.headers = append(c.headers, lines+1)
+		c.tally.Headers++
+		c.tally.Rows--
+		for k := range stride {
+			w.spans[2*(v+k)+1] = 0
+			w.passed++
+		}
+		w.clear = false
+	}
+	return true
+}
+
+// rowAt returns the row that holds the value at off, which is not in quotes that
+// hold line ends: it is a name of the header or no header stands there.
+func (w *csvWorker) rowAt(off int) []byte {
+	from := bytes.LastIndexByte(w.data[:off], '\n') + 1
+	row := w.data[from:]
+	if end := w.watch.d.FirstRowEnd(row, false); end >= 0 {
+		row = row[:end]
+	}
+	return row
+}
+
+// onlyNames says whether a row may hold nothing but names: a look that costs little,
+// where a name is a frequent value.
+func (h *headerWatch) onlyNames(row []byte) bool {
+	row = bytes.TrimRight(row, "\r\n")
+	for more := true; more; {
+		var field []byte
+		field, row, more = bytes.Cut(row, []byte{h.d.Comma})
+		if bytes.IndexByte(field, h.d.Quote) >= 0 {
+			return true // isHeader tells
+		}
+		if _, ok := h.names[string(field)]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// isHeader says whether a row is the header again, and whether it is in the same
+// order. value is that of the first chosen column.
+func (h *headerWatch) isHeader(row []byte, value string) (is, same bool) {
+	fields, _, err := fieldsOf(h.d, row)
+	if err != nil {
+		return false, false
+	}
+	if len(fields) > 0 {
+		fields[0] = string(bytes.TrimPrefix([]byte(fields[0]), bom))
+	}
+	same = len(fields) == len(h.header)
+	used := make(map[string]bool, len(fields))
+	known := 0
+	for i, f := range fields {
+		same = same && f == h.header[i]
+		if _, ok := h.names[f]; ok && !used[f] {
+			known++
+		}
+		used[f] = true
+	}
+	value = string(bytes.TrimPrefix([]byte(value), bom))
+	return same || value == h.own || known == len(fields), same
+}
+
+// warnedHeaders is how many headers that came again are named by their line.
+const warnedHeaders = 20
+
+// warnHeaders tells of headers that came again and passed.
+func (r *run) warnHeaders(name string, before tally, lines []int64) {
+	for i, l := range lines {
+		switch n := before.Headers + int64(i); {
+		case n < warnedHeaders:
+			r.warn("%s: line %d: the header stands here again; the row passes as it is", name, before.Lines+l)
+		case n == warnedHeaders:
+			r.warn("%s: the header stands in further rows too; the summary counts them", name)
+		}
+	}
+}

@@ -1,0 +1,508 @@
+package bulk
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/velonym/velonym/csvfast"
+)
+
+// csvHead is what the first row says.
+type csvHead struct {
+	d       csvfast.Dialect
+	prefix  int // bytes before the data: byte order mark, line sep=, empty lines, header
+	lines   int64
+	fields  int
+	header  []string // nil without
+	columns []int    // chosen, ascending, from 0
+	order   []int    // index of Job.Columns for each
+	names   []string // of each: as it was chosen, by name or by number
+
+	below []byte // what the head holds below the header
+	all   bool   // and that is all of the input
+	rows  [][]string
+}
+
+// errMore asks for more of the head.
+var errMore = errors.New("more")
+
+// errLoneCR: rows that end in CR alone, which no CSV reader takes for row ends.
+var errLoneCR = errors.New("a CR without LF stands outside quotes: lines that end in CR alone (Excel for Mac) are no CSV rows; " +
+	`convert the file first: tr '\r' '\n' <IN >OUT; a CR that belongs to a value stands in quotes`)
+
+// loneCR returns the place of the first CR in b that stands outside quotes, before
+// something else than LF; -1 if there is none. b starts outside quotes.
+func loneCR(b []byte, quote byte) int {
+	inside := false
+	for at := 0; ; {
+		i := bytes.IndexByte(b[at:], '\r')
+		if i < 0 || at+i+1 >= len(b) {
+			return -1
+		}
+		if b[at+i+1] != '\n' {
+			inside = inside != (bytes.Count(b[at:at+i], []byte{quote})&1 == 1)
+			if !inside {
+				return at + i
+			}
+			at += i + 1
+			continue
+		}
+		inside = inside != (bytes.Count(b[at:at+i], []byte{quote})&1 == 1)
+		at += i + 2
+	}
+}
+
+// sepLine reads a first line `sep=;`, by which spreadsheets name the separator. n is
+// its length with the line end, 0 if there is none.
+func sepLine(b []byte, all bool) (comma byte, n int, err error) {
+	const word = "sep="
+	end := bytes.IndexByte(b, '\n')
+	line := b
+	if end >= 0 {
+		line, n = b[:end], end+1
+	} else {
+		n = len(b)
+		if !all {
+			if len(b) <= len(word)+4 {
+				return 0, 0, errMore
+			}
+			return 0, 0, nil
+		}
+	}
+	line = bytes.TrimSuffix(line, []byte{'\r'})
+	if len(line) == len(word)+3 && line[0] == '"' && line[len(line)-1] == '"' {
+		line = line[1 : len(line)-1]
+	}
+	if len(line) != len(word)+1 || !strings.EqualFold(string(line[:len(word)]), word) {
+		return 0, 0, nil
+	}
+	switch c := line[len(word)]; {
+	case c == '"', c == '\r', c >= 0x80:
+		return 0, 0, nil
+	default:
+		return c, n, nil
+	}
+}
+
+// readCSVHead finds the first row in head, the start of the input, and resolves
+// the columns. It returns errMore when head ends before what it needs does.
+func (j *Job) readCSVHead(name string, head []byte, all bool, d csvfast.Dialect) (*csvHead, error) {
+	if !all && len(head) < 4 {
+		return nil, errMore
+	}
+	if err := refuseUTF16(name, head); err != nil {
+		return nil, err
+	}
+	h := &csvHead{d: d}
+	if bytes.HasPrefix(head, bom) {
+		h.prefix = len(bom)
+	}
+	comma, n, err := sepLine(head[h.prefix:], all)
+	if err != nil {
+		return nil, err
+	}
+	if n > 0 {
+		if j.Comma != 0 && j.Comma != comma {
+			return nil, usagef("%s: its first line says that the separator is %q, and --comma says %q; leave --comma out", name, comma, j.Comma)
+		}
+		h.d.Comma = comma
+		h.prefix += n
+		h.lines++
+	}
+	row, at, err := h.firstRow(name, head, all)
+	if err != nil {
+		return nil, err
+	}
+	if row == nil {
+		if j.NoHeader {
+			h.prefix = at
+			return h, nil // nothing in it, or empty lines
+		}
+		return nil, fmt.Errorf("%s: is empty: there is no header to find the columns in", name)
+	}
+	first, lines, e := fieldsOf(h.d, row)
+	if e != nil {
+		e.File = name
+		e.Line += h.lines
+		return nil, e
+	}
+	h.fields = len(first)
+	if h.fields == 1 {
+		if i := loneCR(head[at-len(row):], h.d.Quote); i >= 0 {
+			return nil, &Error{File: name, Line: h.lines + 1 + int64(bytes.Count(head[at-len(row):][:i], lf)), Err: errLoneCR}
+		}
+	}
+	if j.NoHeader {
+		h.lines = int64(bytes.Count(head[:h.prefix], lf))
+		return h, j.resolve(h, name, first)
+	}
+	h.prefix = at
+	h.lines += lines
+	h.header, h.below, h.all = first, head[at:], all
+	if !all && j.byNumber() && len(h.sample()) == 0 {
+		return nil, errMore // a row below, to tell a header from data
+	}
+	return h, j.resolve(h, name, first)
+}
+
+// firstRow returns the first row that is no empty line, and the offset behind it;
+// nil at the end of an input without. It counts the lines before it.
+func (h *csvHead) firstRow(name string, head []byte, all bool) (row []byte, at int, err error) {
+	at = h.prefix
+	if i := loneCR(head[at:], h.d.Quote); i >= 0 {
+		// Only before the first line end: there it ends no row.
+		if e := h.d.FirstRowEnd(head[at:], false); e < 0 || i < e {
+			return nil, 0, &Error{File: name, Line: h.lines + 1, Err: errLoneCR}
+		}
+	}
+	for {
+		end := h.d.FirstRowEnd(head[at:], false)
+		if end < 0 {
+			if !all {
+				return nil, 0, errMore
+			}
+			end = len(head) - at
+		}
+		line := head[at : at+end]
+		at += end
+		if len(line) == 0 {
+			return nil, at, nil
+		}
+		if !emptyLine(line) {
+			if i := loneCR(line, h.d.Quote); i >= 0 {
+				return nil, 0, &Error{File: name, Line: h.lines + 1, Err: errLoneCR}
+			}
+			return line, at, nil
+		}
+		h.lines++
+	}
+}
+
+// fieldsOf returns the fields of a row, and its line feeds.
+func fieldsOf(d csvfast.Dialect, row []byte) ([]string, int64, *Error) {
+	sel, err := csvfast.NewSelector(d, nil, 0)
+	if err != nil {
+		return nil, 0, &Error{Err: err}
+	}
+	if err := sel.Scan(row); err != nil {
+		return nil, 0, csvError(err, len(row))
+	}
+	fields := make([]string, 0, len(sel.Spans)/2)
+	doubled := sel.Doubled
+	for i := 0; i < len(sel.Spans)/2; i++ {
+		v := row[sel.Spans[2*i]:][:sel.Spans[2*i+1]]
+		if len(doubled) > 0 && doubled[0] == uint32(i) {
+			v, doubled = d.Unquote(nil, v), doubled[1:]
+		}
+		fields = append(fields, string(v))
+	}
+	return fields, int64(sel.Lines), nil
+}
+
+// byNumber says whether a column is chosen by its number, or may be.
+func (j *Job) byNumber() bool {
+	for _, c := range j.Columns {
+		if n, err := strconv.Atoi(c.Name); c.Number != 0 || err == nil && n > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// sampleRows bounds the rows below a header that are looked at.
+const sampleRows = 100
+
+// sample returns the first rows below the header, as far as they are whole and in
+// order.
+func (h *csvHead) sample() [][]string {
+	if h.rows != nil {
+		return h.rows
+	}
+	rows := [][]string{}
+	for b := h.below; len(rows) < sampleRows && len(b) > 0; {
+		end := h.d.FirstRowEnd(b, false)
+		if end < 0 {
+			if !h.all {
+				break
+			}
+			end = len(b)
+		}
+		row := b[:end]
+		b = b[end:]
+		if emptyLine(row) {
+			continue
+		}
+		fields, _, err := fieldsOf(h.d, row)
+		if err != nil {
+			break
+		}
+		rows = append(rows, fields)
+	}
+	h.rows = rows
+	return rows
+}
+
+// resolve finds the columns by name in the first row, or by number. first is the
+// header, or without one the first row of data.
+func (j *Job) resolve(h *csvHead, name string, first []string) error {
+	chosen := make([]int, h.fields) // index of Job.Columns + 1
+	numbered := make([]bool, h.fields)
+	for i, c := range j.Columns {
+		at, byNumber, err := j.find(h, name, c, first)
+		if err != nil {
+			return err
+		}
+		if chosen[at] != 0 {
+			return usagef("column %s is given twice", c.label())
+		}
+		chosen[at], numbered[at] = i+1, byNumber
+	}
+	for at, i := range chosen {
+		if i == 0 {
+			continue
+		}
+		h.columns = append(h.columns, at)
+		h.order = append(h.order, i-1)
+		if numbered[at] { // the first row may be data, and is not to stand in errors
+			h.names = append(h.names, strconv.Itoa(at+1))
+		} else {
+			h.names = append(h.names, h.header[at])
+		}
+	}
+	return nil
+}
+
+// label is what messages call a column: its name, or #2 for its number.
+func (c *Column) label() string {
+	if c.Number != 0 {
+		return "#" + strconv.Itoa(c.Number)
+	}
+	return quoteName(c.Name)
+}
+
+// find finds one column, from 0.
+func (j *Job) find(h *csvHead, name string, c Column, first []string) (at int, byNumber bool, err error) {
+	at = -1
+	n := c.Number
+	if n == 0 {
+		for k, title := range h.header {
+			if title != c.Name {
+				continue
+			}
+			if at >= 0 {
+				return 0, false, fmt.Errorf("%s: columns %d and %d are both named %s; write #%d or #%d", name, at+1, k+1, quoteName(c.Name), at+1, k+1)
+			}
+			at = k
+		}
+		n, _ = strconv.Atoi(c.Name)
+		if at >= 0 && n > 0 && n <= h.fields && n != at+1 {
+			return 0, false, fmt.Errorf("%s: column %s: the header has that name in column %d, and there is a column %d; write #%d for the one or #%d for the other", name, quoteName(c.Name), at+1, n, at+1, n)
+		}
+		if at >= 0 {
+			return at, false, nil
+		}
+	}
+	switch {
+	case n == 0 && h.header == nil:
+		return 0, false, usagef("column %s: without a header columns go by number, from 1", quoteName(c.Name))
+	case n == 0:
+		return 0, false, fmt.Errorf("%s: no column %s; %s", name, quoteName(c.Name), j.whatThereIs(h))
+	case n < 0 || n > h.fields:
+		return 0, false, fmt.Errorf("%s: no column %d; rows have %s", name, n, plural(h.fields, "field"))
+	}
+	if h.header != nil && !j.Header && !j.named(h.header) {
+		var below []string
+		for _, row := range h.sample() {
+			if n <= len(row) {
+				below = append(below, row[n-1])
+			}
+		}
+		if looksLike(first[n-1], below) {
+			return 0, false, &Error{File: name, Line: h.lines, Err: fmt.Errorf("column #%d: the first row looks like data; give --no-header if it is, or --header if it is the header", n)}
+		}
+	}
+	return n - 1, true, nil
+}
+
+// whatThereIs says what columns there are. Names are shown where the first row is
+// known to be a header: a file without one would show its data.
+func (j *Job) whatThereIs(h *csvHead) string {
+	if j.ShowColumns || j.Header || j.isHeader(h.header, h.sample()) {
+		return "there are " + listNames(h.header)
+	}
+	return "the first row has " + plural(h.fields, "field") +
+		", and may be data: --show-columns shows them as the names they are taken for; without a header, give --no-header and columns by number"
+}
+
+// plural writes "1 field", "2 fields".
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
+}
+
+// isHeader says whether the first row is a header beyond doubt: a column was found
+// in it by name, or no field of it is a number and one of letters alone stands above
+// values with digits.
+func (j *Job) isHeader(first []string, sample [][]string) bool {
+	if j.named(first) {
+		return true
+	}
+	for _, f := range first {
+		if digits(f)*2 >= len(f) && f != "" || digits(f) >= 4 || strings.ContainsRune(f, '@') {
+			return false
+		}
+	}
+	for k, f := range first {
+		if f == "" || digits(f) > 0 || standsForNone(f) {
+			continue
+		}
+		seen, with := 0, 0
+		for _, row := range sample {
+			if k < len(row) && row[k] != "" && !standsForNone(row[k]) {
+				seen++
+				if digits(row[k]) > 0 {
+					with++
+				}
+			}
+		}
+		if seen > 0 && seen == with {
+			return true
+		}
+	}
+	return false
+}
+
+// named says whether a column is found in the header by its name.
+func (j *Job) named(header []string) bool {
+	for _, f := range header {
+		for _, c := range j.Columns {
+			if c.Number == 0 && c.Name == f {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// standsForNone says whether v is a common mark of a missing value.
+func standsForNone(v string) bool {
+	switch strings.ToLower(v) {
+	case "na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "missing", "unknown", "\\n":
+		return true
+	}
+	return false
+}
+
+// digits counts the ASCII digits of s.
+func digits(s string) int {
+	n := 0
+	for i := 0; i < len(s); i++ {
+		if s[i] >= '0' && s[i] <= '9' {
+			n++
+		}
+	}
+	return n
+}
+
+// classes are the kinds of characters that a value holds.
+type classes uint16
+
+const (
+	hasDigit classes = 1 << iota
+	hasLower
+	hasUpper
+	hasOther // letters outside ASCII
+	hasSpace
+	hasDash
+	hasMark // other punctuation
+)
+
+func classesOf(s string) (c classes) {
+	for i := 0; i < len(s); i++ {
+		switch b := s[i]; {
+		case b >= '0' && b <= '9':
+			c |= hasDigit
+		case b >= 'a' && b <= 'z':
+			c |= hasLower
+		case b >= 'A' && b <= 'Z':
+			c |= hasUpper
+		case b >= 0x80:
+			c |= hasOther
+		case b == ' ':
+			c |= hasSpace
+		case b == '-' || b == '_':
+			c |= hasDash
+		default:
+			c |= hasMark
+		}
+	}
+	return c
+}
+
+// looksLike says whether the first field of a column looks like the values below
+// it: it is made of the same kinds of characters, and about as long. Without values
+// below it looks like data if digits are the most of it.
+func looksLike(first string, below []string) bool {
+	if first == "" {
+		return false
+	}
+	var all classes
+	own := classesOf(first)
+	seen, same, least, most := 0, 0, math.MaxInt, 0
+	for _, v := range below {
+		if v == "" || standsForNone(v) {
+			continue
+		}
+		c := classesOf(v)
+		seen++
+		all |= c
+		if c == own {
+			same++
+		}
+		least, most = min(least, len(v)), max(most, len(v))
+	}
+	switch {
+	case seen == 0:
+		return digits(first)*2 >= len(first)
+	case own == hasDigit:
+		return same > 0
+	case own&hasDigit != 0:
+		return own&^all == 0 && len(first) >= least-1 && len(first) <= most+1
+	}
+	return same*2 >= seen && len(first) >= least && len(first) <= most
+}
+
+// listNames lists what columns there are, the first 50.
+func listNames(names []string) string {
+	var b strings.Builder
+	for i, n := range names {
+		if i == 50 {
+			fmt.Fprintf(&b, " and %d more", len(names)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(quoteName(n))
+	}
+	return b.String()
+}
+
+// sameHeader refuses to put rejected rows of inputs with different headers into one
+// file. prefix is what stands before the rows.
+func (r *run) sameHeader(name string, prefix []byte) error {
+	h := string(bytes.TrimRight(bytes.TrimPrefix(prefix, bom), "\r\n"))
+	if r.header == nil {
+		r.header = &h
+	}
+	if *r.header != h {
+		return usagef("%s: its header is not that of the first input, and --rejects puts the rows of all into one file; do the files one by one", name)
+	}
+	return nil
+}

@@ -1,0 +1,178 @@
+package bulk
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/velonym/velonym/csvfast"
+)
+
+// A JSON document is an array whose items are the rows, or JSON texts that may go
+// over many lines. Where one row ends follows from everything before it, so a
+// document is read from front to back by one lane at a time, cut behind items, and
+// its chunks are worked on in parallel.
+
+// jsonDocument is the state of reading a document. It is used under the pipeline's
+// cutting turn, but for array, which does not change.
+type jsonDocument struct {
+	array bool
+	begin int64 // offset in the input of the first row
+
+	split   *csvfast.JSONSplitter
+	started bool // what was carried over has been looked at
+	closed  bool // the array has ended
+}
+
+// looksLikeJSON says whether text that is not named as anything else begins an object
+// or an array of objects or strings. It is then no CSV, which has no quote within a
+// field that is not quoted.
+func looksLikeJSON(head []byte) bool {
+	head = bytes.TrimLeft(bytes.TrimPrefix(head, bom), " \t\r\n")
+	if len(head) == 0 || head[0] != '{' && head[0] != '[' {
+		return false
+	}
+	head = bytes.TrimLeft(head, "{[ \t\r\n")
+	return len(head) > 0 && head[0] == '"'
+}
+
+// jsonShape finds out whether JSON is lines, an array or other texts. Asked for by
+// name, it is a document.
+func (r *run) jsonShape(name string, format Format, head []byte, all bool) (*shape, error) {
+	sh, err := r.ndjsonShape(name, head, all)
+	if err != nil {
+		return nil, err
+	}
+	at := sh.prefix
+	at += len(head[at:]) - len(bytes.TrimLeft(head[at:], " \t\r\n"))
+	switch {
+	case at == len(head) && !all:
+		return nil, errMore
+	case at == len(head):
+		return sh, nil // nothing but white space
+	case format == CSV || format == TSV:
+		if r.Format != Auto || format == TSV || isNamedCSV(name) {
+			return nil, fmt.Errorf("%s: is JSON, not CSV: use --format json, or ndjson for one value a line", name)
+		}
+	}
+	array := head[at] == '['
+	if !array && r.Format != JSON {
+		line, _, whole := bytes.Cut(head[at:], lf)
+		if !whole && !all {
+			return nil, errMore
+		}
+		if csvfast.ValidateJSON(line) == nil {
+			return sh, nil
+		}
+	}
+	switch {
+	case r.Parts > 0:
+		return nil, usagef("%s: a JSON document is read from front to back and cannot be done in parts; make lines of it first, as with jq -c '.[]'", name)
+	case r.OnError == Keep:
+		return nil, usagef("%s: --on-error keep takes lines out, and a JSON document is not made of lines; use --on-error null, or make lines of it first, as with jq -c '.[]'", name)
+	}
+	sh.format = JSON
+	if array {
+		sh.prefix = at + 1
+		sh.lines = int64(bytes.Count(head[:sh.prefix], lf))
+	}
+	sh.doc = &jsonDocument{array: array, begin: int64(sh.prefix), split: csvfast.NewJSONSplitter(array)}
+	return sh, nil
+}
+
+// isNamedCSV says whether a name, any compression suffix aside, ends as those of CSV
+// do.
+func isNamedCSV(name string) bool {
+	if bySuffix(name) != None {
+		name = strings.TrimSuffix(name, filepath.Ext(name))
+	}
+	return strings.EqualFold(filepath.Ext(name), ".csv")
+}
+
+// asStream makes a regular file one that is read from front to back, from offset at
+// on.
+func (s *source) asStream(at int64) {
+	s.raw = &countingReader{r: io.NewSectionReader(s.at, at, s.size-at)}
+	s.raw.n.Store(at)
+	s.stream, s.at = s.raw, nil
+}
+
+// readDocument reads the next chunk of a document, under the turn.
+func (v *conveyor) readDocument(n int, c *chunk) (next mark, err error) {
+	if !v.cutting.wait(n) {
+		return next, errStop
+	}
+	d := v.doc
+	if v.ended && len(v.carry) == 0 && (d.closed || !d.array) {
+		v.cutting.halt()
+		return next, errStop
+	}
+	c.buf = room(c.buf, max(v.size, len(v.carry)))
+	have := copy(c.buf, v.carry)
+	c.start, c.first, c.closing, c.after = 0, v.offset == d.begin, false, d.closed
+	seen := 0
+	if d.started {
+		seen = have
+	}
+	d.started = true
+	cut := -1
+	for {
+		switch {
+		case d.closed:
+			cut = have
+		default:
+			if k := d.split.Next(c.buf[seen:have]); k >= 0 {
+				cut = seen + k
+			}
+			if d.split.Closed() {
+				d.closed, c.closing, cut = true, true, have
+			}
+		}
+		seen = have
+		if v.ended {
+			c.closing = c.closing || d.array && !d.closed
+			d.closed, cut = d.array, have
+			break
+		}
+		if cut > 0 && (have == len(c.buf) || v.eager) {
+			break
+		}
+		if int64(have) > v.max && cut < 0 {
+			v.cutting.pass()
+			c.buf, c.end = c.buf[:have], have
+			return next, &overlong{1, v.max}
+		}
+		if have == len(c.buf) {
+			c.buf = room(c.buf, 2*have)
+		}
+		k, err := v.src.stream.Read(c.buf[have:])
+		have += k
+		if err == io.EOF {
+			v.ended = true
+		} else if err != nil {
+			v.cutting.pass()
+			return next, v.src.readError(err)
+		}
+	}
+	c.buf, c.end = c.buf[:have], cut
+	v.carry = append(v.carry[:0], c.buf[cut:]...)
+	v.offset += int64(cut)
+	next = mark{Chunk: n + 1, In: v.offset, Inside: d.closed}
+	v.cutting.pass()
+	return next, nil
+}
+
+// readError words an error of reading a stream.
+func (s *source) readError(err error) error {
+	switch {
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		return ErrInterrupted
+	case s.packed != None:
+		return s.unpackError(err)
+	}
+	return fmt.Errorf("%s: %w", s.name, bareErr(err))
+}

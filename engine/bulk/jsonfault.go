@@ -1,0 +1,134 @@
+package bulk
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/velonym/velonym/csvfast"
+	"github.com/velonym/velonym/engine/suite"
+)
+
+// What is said of JSON that is not as a run wants it, and what is counted.
+
+// scan finds what stands at the paths in the worker's data.
+func (w *ndjsonWorker) scan(c *chunk) error {
+	switch {
+	case w.doc == nil:
+		return w.finder.Scan(w.data)
+	case !w.doc.array:
+		return w.finder.ScanTexts(w.data)
+	case !c.after:
+		return w.finder.ScanItems(w.data, c.first, c.closing)
+	}
+	if behind := bytes.TrimLeft(w.data, " \t\r\n"); len(behind) > 0 {
+		at := len(w.data) - len(behind)
+		return &csvfast.SyntaxError{Offset: int64(at), Line: 1 + bytes.Count(w.data[:at], lf), Reason: "text after the end of the array"}
+	}
+	return w.finder.ScanTexts(w.data)
+}
+
+// count counts what is no value of each path.
+func (w *ndjsonWorker) count(c *chunk) {
+	f := w.finder
+	any := false
+	c.columns = slices.Grow(c.columns[:0], len(w.names))[:len(w.names)]
+	clear(c.columns)
+	for p, n := range f.RowsWith {
+		c.columns[p].Missing = int64(f.Rows - n)
+		any = any || n < f.Rows
+	}
+	for _, ns := range f.NotString {
+		for _, p := range f.PathsAt(ns) {
+			switch {
+			case ns.Kind == 'n':
+				c.columns[p].Null++
+				any = true
+			case w.pass:
+				c.columns[p].Other++
+				any = true
+			}
+		}
+	}
+	if any {
+		c.tally.Columns = c.columns
+	}
+}
+
+// syntaxError turns a finder's error in the worker's data into ours.
+func (w *ndjsonWorker) syntaxError(err error) *Error {
+	var se *csvfast.SyntaxError
+	if !errors.As(err, &se) {
+		return &Error{Err: err}
+	}
+	at := min(se.Offset, int64(len(w.data)))
+	e := &Error{Line: int64(se.Line), at: int(at)}
+	hint := ""
+	if w.doc != nil {
+		e.Offset = at + 1
+	} else {
+		begin := bytes.LastIndexByte(w.data[:at], '\n') + 1
+		e.Byte = int(at) - begin + 1
+		switch {
+		case bytes.IndexByte(w.data[begin:at], '\r') >= 0:
+			hint = "; lines that end in CR alone are no lines here: convert them, as with tr '\\r' '\\n'"
+		case strings.HasPrefix(se.Reason, "text ends"):
+			hint = "; a value that goes over several lines is read with --format json"
+		}
+	}
+	e.Err = fmt.Errorf("not JSON: %s%s", se.Reason, hint)
+	return e
+}
+
+// splice replaces, and completes the chunk's error.
+func (w *ndjsonWorker) splice(ctx context.Context, c *chunk) {
+	w.splicer.splice(ctx, c)
+	w.explainFault(c)
+}
+
+// explainFault says more of a value's fault than its code: where exactly it stands,
+// and what stands there if it is no string.
+func (w *ndjsonWorker) explainFault(c *chunk) {
+	e := c.err
+	if e == nil || e.Code == 0 {
+		return
+	}
+	if w.doc != nil {
+		e.Offset = int64(e.at) + 1
+	}
+	if e.Code != suite.NotAString {
+		return
+	}
+	k, ok := slices.BinarySearchFunc(w.finder.NotString, uint32(e.at), func(ns csvfast.NotString, at uint32) int {
+		return int(ns.Offset) - int(at)
+	})
+	if !ok {
+		return
+	}
+	if w.doc == nil {
+		e.Byte = e.at - bytes.LastIndexByte(w.data[:e.at], '\n')
+	}
+	e.Err = shapeError(w.finder.NotString[k])
+}
+
+// shapeError words what stands in the place of a string, or of an object.
+func shapeError(ns csvfast.NotString) error {
+	what, remedy := "", ""
+	switch ns.Kind {
+	case '"':
+		what = "a string"
+	case '0':
+		what, remedy = "a number", "; write identifiers as strings, in quotes"
+	case '{':
+		what, remedy = "an object", "; name a member of it, as patient.id"
+	default:
+		what = "true or false"
+	}
+	if ns.Short {
+		return fmt.Errorf("%s stands where the path leads through an object; --allow-other-shapes lets such values pass, and counts them", what)
+	}
+	return fmt.Errorf("%s, not a string%s; --allow-other-shapes lets such values pass, and counts them", what, remedy)
+}

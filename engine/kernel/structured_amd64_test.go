@@ -1,0 +1,5 @@
+//go:build !purego
+
+package kernel
+
+func cpuHasSHA() bool { return cpuSHA }

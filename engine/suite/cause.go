@@ -1,0 +1,76 @@
+package suite
+
+import (
+	"bytes"
+	"fmt"
+	"unicode"
+)
+
+// Cause says what of value v made a plan refuse it with code c, and the remedy, where
+// v's outside shows more than the code says; "" where it does not. It deciphers nothing
+// and never holds a byte of v. A nil plan knows the values that no plan takes.
+func (p *Plan) Cause(v []byte, c Code) string {
+	if c != NotAPseudonym && c != ValueNotInAlphabet {
+		return ""
+	}
+	if c == ValueNotInAlphabet && holdsForeignDigit(v) {
+		return "holds a digit of another script; write it as one of 0 to 9"
+	}
+	if t := trimSpace(v); len(t) > 0 && len(t) < len(v) {
+		return "white space at its ends, as CHAR columns of databases have it; norm step trim takes it away"
+	}
+	if c == NotAPseudonym && p != nil {
+		if g := p.missing(v); g >= 0 {
+			return fmt.Sprintf("made by generation %d of the project's keys, which is not here: it was destroyed, or this keystore is an older copy", g)
+		}
+	}
+	return ""
+}
+
+// missing is the generation that the pseudonym x is marked with if it is none of the
+// living ones, else -1.
+func (p *Plan) missing(x []byte) int {
+	r := &p.reverse
+	if p.op == Pseudonymise || r.fpe != nil || !r.form.Marked() {
+		return -1
+	}
+	n := r.form.DecodedLen(len(x))
+	if !r.lengthOK(n) {
+		return -1
+	}
+	g, ok := r.form.Decode(make([]byte, n), x)
+	if !ok || p.keys[0].living[g] {
+		return -1
+	}
+	return g
+}
+
+// trimSpace is v without White_Space at its ends.
+func trimSpace(v []byte) []byte { return bytes.TrimFunc(v, unicode.IsSpace) }
+
+// trimmed gives b the spans of its pseudonyms without White_Space at their ends, where
+// the plan has norm step trim and reads pseudonyms, and returns the former ones: no form
+// has White_Space, and databases pad.
+func (p *Plan) trimmed(b *Batch) (former []uint32) {
+	former = b.Spans
+	if !p.trim {
+		return former
+	}
+	w := &b.work
+	w.trimmed = append(w.trimmed[:0], b.Spans...)
+	for i := 0; i < len(w.trimmed); i += 2 {
+		off, n := w.trimmed[i], w.trimmed[i+1]
+		if n == 0 || isGraphic(b.Src[off]) && isGraphic(b.Src[off+n-1]) {
+			continue
+		}
+		v := b.Src[off:][:n]
+		left := bytes.TrimLeftFunc(v, unicode.IsSpace)
+		w.trimmed[i] = off + uint32(len(v)-len(left))
+		w.trimmed[i+1] = uint32(len(trimSpace(left)))
+	}
+	b.Spans = w.trimmed
+	return former
+}
+
+// isGraphic says whether c is a character of ASCII that is seen.
+func isGraphic(c byte) bool { return c-0x21 < 0x7f-0x21 }

@@ -1,0 +1,201 @@
+package suite
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// TestRecogniseOwn pseudonymises under every spec and generation and recognises the
+// result from the plan of every other form.
+func TestRecogniseOwn(t *testing.T) {
+	k := testKeys(t) // generations 3, 7 and 9, the last active
+	older := func(active int) *Keys {
+		var s []Secret
+		for _, g := range []int{3, 7, 9} {
+			x := Secret{Gen: g, Active: g == active}
+			for i := range x.S {
+				x.S[i] = byte(g*31 + i)
+			}
+			s = append(s, x)
+		}
+		k, err := NewKeys("register", "clinic", s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(k.Release)
+		return k
+	}
+	keys := []*Keys{k, older(3), older(7)}
+	foreign, err := NewKeys("register", "other", []Secret{{Gen: 9, Active: true, S: [32]byte{9}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(foreign.Release)
+	var values [][]byte
+	for i := range 100 {
+		values = append(values, fmt.Appendf(nil, "%0*d", 1+i%200, i+1))
+	}
+	eachKernel(t, func(t *testing.T) {
+		for _, s := range allSpecs() {
+			if s.Norm != nil {
+				continue
+			}
+			for _, from := range keys {
+				p := plan(t, Pseudonymise, s, from)
+				b := batchOf(values)
+				b.Doc = p.NewDocument()
+				p.Transform(b)
+				made := make([][]byte, len(values))
+				want := 0
+				for i := range made {
+					made[i] = bytes.Clone(b.result(i))
+					if i%3 == 0 {
+						made[i] = append(made[i], "   "...) // a CHAR column
+					}
+					if b.bad(i) != 0 || s.Format.Preserving() {
+						continue
+					}
+					if s.Method == Reversible || s.Format == Pair62 {
+						want++
+					}
+				}
+				in := batchOf(made)
+				for _, to := range []Format{Pair62, Hex, Digits} {
+					s := s
+					s.Format = to
+					if s.Validate() != nil {
+						continue
+					}
+					q := plan(t, Pseudonymise, s, k)
+					want := want
+					if to.Preserving() {
+						want = 0
+					}
+					if got := q.Recognise(in.Src, in.Spans); got != want {
+						t.Fatalf("%s to %s: %d recognised, want %d", p.forward.spec.name(), to, got, want)
+					}
+					if s.Method == Reversible {
+						other := plan(t, Pseudonymise, s, foreign)
+						if got := other.Recognise(in.Src, in.Spans); got != 0 {
+							t.Fatalf("%s: %d of another domain recognised", s.name(), got)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestRecogniseOrdinary gives a hundred thousand identifiers of each kind that registers
+// hold, and takes none for a pseudonym.
+func TestRecogniseOrdinary(t *testing.T) {
+	k := testKeys(t)
+	r := rand.New(rand.NewPCG(3, 33))
+	pick := func(alphabet string, n int) []byte {
+		v := make([]byte, n)
+		for i := range v {
+			v[i] = alphabet[r.IntN(len(alphabet))]
+		}
+		return v
+	}
+	const alnum = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	kinds := map[string]func() []byte{
+		"numbers": func() []byte { return pick("0123456789", 1+r.IntN(40)) },
+		"hex":     func() []byte { return pick("0123456789abcdef", 32) },
+		"hex 64":  func() []byte { return pick("0123456789ABCDEF", 64) },
+		"uuid": func() []byte {
+			x := pick("0123456789abcdef", 36)
+			x[8], x[13], x[18], x[23] = '-', '-', '-', '-'
+			return x
+		},
+		"alphanumeric": func() []byte { return pick(alnum, 20+r.IntN(20)) },
+		"base32":       func() []byte { return pick("abcdefghijklmnopqrstuvwxyz234567", 26) },
+		"lower":        func() []byte { return pick("abcdefghijklmnopqrstuvwxyz", 32) },
+		"names":        func() []byte { return append(pick("abcdefgh", 12), append([]byte(" "), pick("ijklmno", 19)...)...) },
+		"bytes":        func() []byte { return pick("\x00\xff\x80 a", r.IntN(600)) },
+	}
+	rounds := 100_000
+	if testing.Short() {
+		rounds = 5_000
+	}
+	plans := []*Plan{
+		plan(t, Pseudonymise, Spec{Method: Reversible, Policy: Same, Format: Pair62, Gen: -1}, k),
+		plan(t, Pseudonymise, Spec{Method: Reversible, Policy: Different, Format: Pair62, Tag: 64, Gen: -1}, k),
+		plan(t, Pseudonymise, Spec{Method: Irreversible, Policy: Same, Format: Pair62, Gen: -1}, k),
+	}
+	for name, kind := range kinds {
+		for range rounds / 1000 {
+			values := make([][]byte, 1000)
+			for i := range values {
+				values[i] = kind()
+			}
+			b := batchOf(values)
+			for _, p := range plans {
+				if n := p.Recognise(b.Src, b.Spans); n > 0 {
+					t.Fatalf("%s: %d taken for pseudonyms by %s", name, n, p.forward.spec.name())
+				}
+			}
+		}
+	}
+}
+
+// TestRecogniseNothing: plans that read pseudonyms look at none.
+func TestRecogniseNothing(t *testing.T) {
+	k := testKeys(t)
+	s := Spec{Method: Reversible, Policy: Same, Format: Pair62, Gen: -1}
+	p, q := plan(t, Pseudonymise, s, k), plan(t, Reverse, s, k)
+	second, err := NewSecondary(s, k, s, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(second.Close)
+	b := batchOf(slices.Repeat([][]byte{[]byte("1234567890123")}, 20))
+	p.Transform(b)
+	if n := p.Recognise(b.Dst, b.Out); n != 20 {
+		t.Fatalf("%d of 20 recognised", n)
+	}
+	for _, p := range []*Plan{q, second} {
+		if n := p.Recognise(b.Dst, b.Out); n != 0 {
+			t.Errorf("%s: recognises %d", p.op, n)
+		}
+	}
+	if n := p.Recognise(nil, nil); n != 0 {
+		t.Errorf("%d of nothing", n)
+	}
+}
+
+// TestRecogniseAllocates nothing per value.
+func TestRecogniseAllocates(t *testing.T) {
+	k := testKeys(t)
+	eachKernel(t, func(t *testing.T) {
+		s := Spec{Method: Reversible, Policy: Same, Format: Hex, Gen: -1}
+		p := plan(t, Pseudonymise, s, k)
+		var values [][]byte
+		for i := range 500 {
+			values = append(values, fmt.Appendf(nil, "%0*d", 1+i%200, i+1))
+		}
+		b := batchOf(values)
+		p.Transform(b)
+		if n := testing.AllocsPerRun(20, func() { p.Recognise(b.Dst, b.Out) }); n > 1 {
+			t.Errorf("%v allocations for 500 values", n)
+		}
+	})
+}
+
+func BenchmarkRecognise(b *testing.B) {
+	k := testKeys(b)
+	p := plan(b, Pseudonymise, Spec{Method: Reversible, Policy: Same, Format: Pair62, Gen: -1}, k)
+	for _, in := range []string{"1234567890123", "00000000-0000-4000-8000-000000000000", "d41d8cd98f00b204e9800998ecf8427e"} {
+		b.Run(fmt.Sprint(len(in)), func(b *testing.B) {
+			v := batchOf(slices.Repeat([][]byte{[]byte(in)}, 256))
+			b.ReportAllocs()
+			for b.Loop() {
+				p.Recognise(v.Src, v.Spans)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/256, "ns/value")
+		})
+	}
+}
