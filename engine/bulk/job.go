@@ -93,14 +93,13 @@ func ParseRepeatedHeader(s string) (RepeatedHeader, error) {
 type Column struct {
 	// Name is the column's name in the header; for NDJSON a path of member names
 	// ("patient.id", as csvfast.NewPathFinder reads it), for Parquet the dotted name
-	// of a leaf, or of a group or list that has no other. A CSV name that no column has
-	// and that is a decimal number is the number of a column, counted from 1; without a
-	// header it has to be one. A name that may be both, of one column and the number of
-	// another, is refused.
+	// of a leaf, or of a group or list that has no other. A name of CSV or Parquet that no
+	// column has and that is a decimal number is the number of a column, counted from 1;
+	// without a header it has to be one. A name that may be both, of one column and the
+	// number of another, is refused.
 	Name string
-	// Number is the column's number from 1, if not 0; Name is then a label only. In
-	// Parquet the columns of values count, in the order of the schema; there too a Name
-	// that is a number is one where no column has that name.
+	// Number is the column's number from 1, if not 0; Name is then not looked at. In
+	// Parquet the columns of values count, in the order of the schema.
 	Number int
 
 	Plan   *suite.Plan
@@ -194,11 +193,12 @@ type Job struct {
 
 	chunk      int                   // bytes read at a time; tests make it tiny
 	checkpoint time.Duration         // between journal entries
-	ways       *ways                 // of tests: counts
 	wrapOut    func(outFile) outFile // failing file layer of tests
-	byShape    *atomic.Int64         // if not nil: counts the rows of JSON that were read by a known shape
 
-	parquetPaths *parquetPaths // for tests: how often each way was taken
+	// What tests count; nil otherwise.
+	ways         *ways         // of rows
+	byShape      *atomic.Int64 // rows of JSON that were read by a known shape
+	parquetPaths *parquetPaths
 }
 
 // Progress is how far a run is.
@@ -337,7 +337,7 @@ func explain(c suite.Code) string {
 	case suite.ValueTooLong:
 		return "longer than a pseudonym of this format can hold"
 	case suite.ValueNotInAlphabet:
-		return "holds a character outside the format's alphabet"
+		return "holds a character outside the format's alphabet, or a digit of another script that norm step digits would drop"
 	case suite.ValueLength:
 		return "too short or too long for a format-preserving pseudonym"
 	case suite.NotAString:
