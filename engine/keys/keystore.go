@@ -349,9 +349,9 @@ func (ks *Keystore) Rotate(ctx context.Context, name string) error {
 }
 
 // Shorten brings the end of a project's retention forward, in whole seconds,
-// rounded down. A time in the past ends it now: the next Sweep destroys the
-// secrets. A project without retention gets one. Errors: ErrNotFound,
-// ErrSevered, ErrRetentionOver, ErrExtend, ErrInvalid.
+// rounded down. A project without retention gets one. An end that is not in the
+// future is ErrInvalid: to destroy the secrets now is what Sever is for. Errors:
+// ErrNotFound, ErrSevered, ErrRetentionOver, ErrExtend, ErrInvalid.
 func (ks *Keystore) Shorten(ctx context.Context, name string, until time.Time) error {
 	if until.IsZero() || until.Year() > 9999 {
 		return fmt.Errorf("%w: retention needs a time before the year 10000", ErrInvalid)
@@ -365,6 +365,9 @@ func (ks *Keystore) Shorten(ctx context.Context, name string, until time.Time) e
 		}
 		if err := p.alive(now); err != nil {
 			return err
+		}
+		if !until.After(now) {
+			return fmt.Errorf("%w: the retention of project %q would end at once: sever the project to destroy its secrets now", ErrInvalid, name)
 		}
 		if !p.Retention.IsZero() && until.After(p.Retention) {
 			return fmt.Errorf("%w: that of project %q ends %s", ErrExtend, name, p.Retention.Format(time.RFC3339))

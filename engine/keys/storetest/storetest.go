@@ -526,7 +526,12 @@ func testShorten(e *env) {
 		e.Errorf("retention %v, want %v", got.Retention, want)
 	}
 	e.is(e.ks.Shorten(e.ctx, "p", p.Retention), keys.ErrExtend)
-	e.must(e.ks.Shorten(e.ctx, "p", e.now().Add(-time.Hour)))
+	// An end that has come is what Sever is for.
+	e.is(e.ks.Shorten(e.ctx, "p", e.now().Add(-time.Hour)), keys.ErrInvalid)
+	e.is(e.ks.Shorten(e.ctx, "p", e.now()), keys.ErrInvalid)
+	e.secrets(e.ks, "p", "")
+	e.must(e.ks.Shorten(e.ctx, "p", e.now().Add(time.Minute)))
+	e.later(time.Minute)
 	_, err = e.ks.Secrets(e.ctx, keys.Domain{Prj: "p"})
 	e.is(err, keys.ErrRetentionOver)
 
