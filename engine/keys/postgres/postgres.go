@@ -73,8 +73,9 @@ INSERT INTO velonym.change VALUES (1);
 
 // Store is a keystore in a PostgreSQL database. It implements [keys.Store].
 type Store struct {
-	pool *pgxpool.Pool
-	name string
+	pool     *pgxpool.Pool
+	name     string
+	password string // never shown
 }
 
 var _ keys.Store = (*Store)(nil)
@@ -85,10 +86,9 @@ const connectTimeout = 10 * time.Second
 
 // configure reads an address.
 func configure(url string) (*pgxpool.Config, error) {
-	conf, err := pgxpool.ParseConfig(url)
+	conf, err := parse(url)
 	if err != nil {
-		// The error quotes the URL, which may hold a password.
-		return nil, fmt.Errorf("%w: the address is not of the form postgres://user@host/database", keys.ErrUnreadable)
+		return nil, err
 	}
 	// A server started with other defaults must not weaken what a commit means.
 	conf.ConnConfig.RuntimeParams["synchronous_commit"] = "on"
@@ -110,12 +110,12 @@ func connect(ctx context.Context, url string) (*Store, error) {
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, conf)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", keys.ErrUnreadable, err)
+		return nil, fmt.Errorf("%w: %w", keys.ErrUnreadable, without{err, conf.ConnConfig.Password})
 	}
-	s := &Store{pool: pool, name: fmt.Sprintf("postgres database %s on %s", conf.ConnConfig.Database, conf.ConnConfig.Host)}
+	s := &Store{pool: pool, password: conf.ConnConfig.Password, name: fmt.Sprintf("postgres database %s on %s", conf.ConnConfig.Database, conf.ConnConfig.Host)}
 	if err := pool.Ping(ctx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("%w: %s: is it running, and may this user connect? %w", keys.ErrUnreadable, s.name, oneLine{err})
+		return nil, fmt.Errorf("%w: %s: is it running, and may this user connect? %w", keys.ErrUnreadable, s.name, oneLine{without{err, s.password}})
 	}
 	return s, nil
 }
@@ -163,7 +163,8 @@ func (s *Store) fill(ctx context.Context) error {
 	return s.fault(err)
 }
 
-// Open opens an existing keystore, and never makes or changes one. Errors:
+// Open opens an existing keystore at an address of either form that [IsAddress]
+// knows, and never makes or changes one. No error holds the password. Errors:
 // [keys.ErrUnreadable], [keys.ErrNoKeystore], [keys.ErrForeign],
 // [keys.ErrSchema], [keys.ErrCorrupt].
 func Open(ctx context.Context, url string) (keys.Store, error) {
@@ -219,6 +220,7 @@ func (s *Store) fault(err error) error {
 	case errors.Is(err, pgx.ErrNoRows):
 		return fmt.Errorf("%w: %s lacks a row that it must have: restore it from a backup; it is left as it is", keys.ErrCorrupt, s.name)
 	}
+	err = oneLine{without{err, s.password}}
 	switch sqlState(err) {
 	case "42P01", "42703", "XX001", "XX002": // undefined_table, undefined_column, data_corrupted, index_corrupted
 		return fmt.Errorf("%w: %s: restore it from a backup; it is left as it is: %w", keys.ErrCorrupt, s.name, err)

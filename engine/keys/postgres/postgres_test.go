@@ -139,6 +139,17 @@ func TestNoConnection(t *testing.T) {
 		"postgres://u:" + password + "@[::1/db",
 		"postgres://u:" + password + "%zz@h/db",
 		"host=/nonexistent user=u password=" + password,
+		"postgres://u:" + password + "@x@127.0.0.1:1/db",
+		"postgres://u:a/" + password + "@127.0.0.1:1/db",
+		"postgres://u:12/" + password + "@127.0.0.1:1/db",
+		"postgres://u:#" + password + "@127.0.0.1:1/db",
+		"postgres://u:?x=" + password + "@127.0.0.1:1/db",
+		"postgres://127.0.0.1:1/db?user=u&password=" + password,
+		"postgres://:" + password + "@127.0.0.1:1/db",
+		"POSTGRES://u:" + password + "@127.0.0.1:1/db",
+		"host=127.0.0.1 port=1 password='" + password,
+		"host=127.0.0.1 port=1 user=u password='x " + password + "'",
+		"host=127.0.0.1 port=x user=u password=" + password,
 	} {
 		_, err := Open(t.Context(), address)
 		if !errors.Is(err, keys.ErrUnreadable) || strings.Contains(err.Error(), password) || strings.Contains(err.Error(), "\n") {
