@@ -20,6 +20,10 @@ var (
 	// does not hold, or a wrapped secret that does not open.
 	ErrCorrupt = errors.New("keys: keystore is damaged")
 
+	// ErrTampered is returned when projects, generations or revocations are
+	// not as this package left them: somebody else wrote to the store.
+	ErrTampered = errors.New("keys: KEYSTORE_TAMPERED")
+
 	// ErrSchema is returned for a keystore made by a newer version.
 	ErrSchema = errors.New("keys: unknown keystore schema")
 

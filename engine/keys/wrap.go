@@ -13,6 +13,8 @@ const (
 	purposeCheck   = "check"
 	purposeIssuer  = "issuer"
 	purposeReceipt = "receipt"
+	purposeSealKey = "seal key"
+	purposeSeals   = "seals"
 )
 
 // wrapOverhead is the nonce before and the tag behind a wrapped secret.

@@ -71,6 +71,20 @@ INSERT INTO velonym.schema_version VALUES (1);
 INSERT INTO velonym.change VALUES (1);
 `
 
+// upgrades[i] brings tables of version i+1 to version i+2. They are what makes new
+// stores too, so that both have the same tables.
+var upgrades = []string{`
+ALTER TABLE velonym.change RENAME TO changes;
+ALTER TABLE velonym.project
+	ADD COLUMN keys_mac bytea NOT NULL DEFAULT '',
+	ADD COLUMN seal bytea NOT NULL DEFAULT '';
+CREATE TABLE velonym.seal_list (
+	bucket integer PRIMARY KEY,
+	doc    bytea NOT NULL
+);
+UPDATE velonym.schema_version SET version = 2;
+`}
+
 // Store is a keystore in a PostgreSQL database. It implements [keys.Store].
 type Store struct {
 	pool     *pgxpool.Pool
@@ -153,7 +167,7 @@ func (s *Store) fill(ctx context.Context) error {
 		return fmt.Errorf("keys: %s has encoding %s: make one with UTF8", s.name, encoding)
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(t pgx.Tx) error {
-		_, err := t.Exec(ctx, schema)
+		_, err := t.Exec(ctx, schema+strings.Join(upgrades, ""))
 		return err
 	})
 	switch sqlState(err) {
@@ -198,7 +212,7 @@ func (s *Store) check(ctx context.Context) error {
 	if version > keys.SchemaVersion {
 		return fmt.Errorf("%w: the keystore in %s was made by a newer version of velonym (schema %d, this one reads %d): use that version", keys.ErrSchema, s.name, version, keys.SchemaVersion)
 	}
-	if version != keys.SchemaVersion {
+	if version < keys.OldestSchema {
 		return fmt.Errorf("%w: the keystore in %s has schema %d, this version reads %d", keys.ErrSchema, s.name, version, keys.SchemaVersion)
 	}
 	return nil
@@ -253,7 +267,7 @@ func (s *Store) View(ctx context.Context, f func(keys.Tx) error) error {
 	return f(&tx{s: s, t: t, ctx: ctx})
 }
 
-// Update implements [keys.Store]. The lock on the one row of the change counter
+// Update implements [keys.Store]. The lock on the one row of the schema's version
 // is what serialises it.
 func (s *Store) Update(ctx context.Context, f func(keys.Tx) error) error {
 	t, err := s.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
@@ -272,13 +286,13 @@ func (s *Store) Update(ctx context.Context, f func(keys.Tx) error) error {
 
 func lock(ctx context.Context, t pgx.Tx) error {
 	var n int64
-	return t.QueryRow(ctx, "SELECT n FROM velonym.change FOR UPDATE").Scan(&n)
+	return t.QueryRow(ctx, "SELECT version FROM velonym.schema_version FOR UPDATE").Scan(&n)
 }
 
 // Change implements [keys.Store].
 func (s *Store) Change(ctx context.Context) (uint64, error) {
 	var n int64
-	if err := s.pool.QueryRow(ctx, "SELECT n FROM velonym.change").Scan(&n); err != nil {
+	if err := s.pool.QueryRow(ctx, "SELECT n FROM velonym.changes").Scan(&n); err != nil {
 		return 0, s.fault(err)
 	}
 	return uint64(n), nil

@@ -89,6 +89,20 @@ INSERT INTO schema_version VALUES (1);
 INSERT INTO change VALUES (1);
 `
 
+// upgrades[i] brings tables of version i+1 to version i+2. They are what makes new
+// stores too, so that both have the same tables.
+var upgrades = []string{`
+ALTER TABLE change RENAME TO changes;
+ALTER TABLE project ADD COLUMN keys_mac BLOB NOT NULL DEFAULT x'';
+ALTER TABLE project ADD COLUMN seal BLOB NOT NULL DEFAULT x'';
+CREATE TABLE seal_list (
+	bucket INTEGER PRIMARY KEY,
+	doc    BLOB NOT NULL
+) STRICT;
+UPDATE schema_version SET version = 2;
+PRAGMA user_version = 2;
+`}
+
 // Store is a keystore in an SQLite file. It implements [keys.Store].
 type Store struct {
 	path string
@@ -138,7 +152,7 @@ func fill(path string) error {
 		return err
 	}
 	defer tx.Rollback()
-	if _, err := tx.Exec(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d;", applicationID, keys.SchemaVersion) + schema); err != nil {
+	if _, err := tx.Exec(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d;", applicationID, keys.SchemaVersion) + schema + strings.Join(upgrades, "")); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
@@ -259,7 +273,7 @@ func (s *Store) check() error {
 	if schema > keys.SchemaVersion {
 		return fmt.Errorf("%w: %s was made by a newer version of velonym (schema %d, this one reads %d): use that version", keys.ErrSchema, s.path, schema, keys.SchemaVersion)
 	}
-	if schema != keys.SchemaVersion {
+	if schema < keys.OldestSchema {
 		return fmt.Errorf("%w: %s has schema %d, this version reads %d", keys.ErrSchema, s.path, schema, keys.SchemaVersion)
 	}
 	var result string
@@ -313,6 +327,8 @@ func (s *Store) fault(err error) error {
 		return fmt.Errorf("%w: %s lacks a row that it must have: restore it from a backup; it is left as it is", keys.ErrCorrupt, s.path)
 	}
 	switch code(err) {
+	case sqlite3.SQLITE_FULL:
+		return fmt.Errorf("keys: keystore %s: its disk is full, and nothing was changed: make room there and try again: %w", s.path, err)
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR:
 		// With statements fixed at compile time, SQLITE_ERROR is a table or
 		// column that is not there.
@@ -358,7 +374,7 @@ func (s *Store) Update(ctx context.Context, f func(keys.Tx) error) error {
 // Change implements [keys.Store].
 func (s *Store) Change(ctx context.Context) (uint64, error) {
 	var n int64
-	if err := s.db.QueryRowContext(ctx, "SELECT n FROM change").Scan(&n); err != nil {
+	if err := s.db.QueryRowContext(ctx, "SELECT n FROM changes").Scan(&n); err != nil {
 		return 0, s.fault(err)
 	}
 	return uint64(n), nil

@@ -46,6 +46,33 @@ func (p place) OnDisk(needles ...[]byte) ([]bool, error) {
 	return found, nil
 }
 
+// Execute implements [storetest.Place].
+func (p place) Execute(statements string) error {
+	db, err := sql.Open("sqlite", dsn(p.path, true))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	_, err = db.Exec(strings.ReplaceAll(statements, "@", ""))
+	return err
+}
+
+// The file of testdata/schema1 was made by version 1: see [storetest.Upgrade].
+func TestUpgrade(t *testing.T) {
+	p := newPlace(t)
+	key := filepath.Join(t.TempDir(), "master.key")
+	for from, to := range map[string]string{"keystore.db": p.path, "master.key": key} {
+		b, err := os.ReadFile(filepath.Join("testdata", "schema1", from))
+		if err == nil {
+			err = os.WriteFile(to, b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	storetest.Upgrade(t, key, p.Open, p.Execute)
+}
+
 func newPlace(t *testing.T) place {
 	return place{filepath.Join(t.TempDir(), "key store?#%41&x=y.db")}
 }
@@ -176,7 +203,7 @@ func TestOpenRefuses(t *testing.T) {
 	})
 	t.Run("newer schema", func(t *testing.T) {
 		path, s := create(t)
-		if _, err := s.db.Exec("UPDATE schema_version SET version = 2"); err != nil {
+		if _, err := s.db.Exec("UPDATE schema_version SET version = 3"); err != nil {
 			t.Fatal(err)
 		}
 		s.Close()
@@ -349,7 +376,7 @@ func TestScrubSaysWhenItCannot(t *testing.T) {
 		}
 		// One connection, which does not wait for long.
 		s.db.SetMaxOpenConns(1)
-		if _, err := s.db.Exec("PRAGMA busy_timeout = 10; UPDATE change SET n = n + 1"); err != nil {
+		if _, err := s.db.Exec("PRAGMA busy_timeout = 10; UPDATE changes SET n = n + 1"); err != nil {
 			return err
 		}
 		if err := s.Scrub(t.Context()); err == nil {
