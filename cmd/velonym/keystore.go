@@ -95,11 +95,12 @@ func (g *globals) openSwept(cmd *cobra.Command) (*keys.Keystore, error) {
 		return nil, err
 	}
 	all, err := ks.Projects(ctx)
-	if err != nil {
+	tampered := errors.Is(err, keys.ErrTampered) // the sweep says of which; the verb may be about another
+	if err != nil && !tampered {
 		return nil, errors.Join(err, ks.Close())
 	}
 	now := time.Now()
-	if !slices.ContainsFunc(all, func(p keys.Project) bool {
+	if !tampered && !slices.ContainsFunc(all, func(p keys.Project) bool {
 		return !p.Severed && !p.Retention.IsZero() && !now.Before(p.Retention)
 	}) {
 		return ks, nil
@@ -108,7 +109,7 @@ func (g *globals) openSwept(cmd *cobra.Command) (*keys.Keystore, error) {
 	for _, r := range receipts {
 		fmt.Fprintf(cmd.ErrOrStderr(), "project %s: its retention is over: keys destroyed\n", r.Project)
 	}
-	if err != nil && !errors.Is(err, keys.ErrTraces) {
+	if err != nil && !errors.Is(err, keys.ErrTraces) && !errors.Is(err, keys.ErrTampered) {
 		return nil, errors.Join(err, ks.Close())
 	}
 	if err != nil {

@@ -87,6 +87,7 @@ func TestScripts(t *testing.T) {
 			"post":            cmdPost,
 			"ready":           cmdReady,
 			"same-value":      cmdSameValue,
+			"sql":             cmdSQL,
 			"usage":           cmdUsage,
 			"status":          cmdStatus,
 			"term-under-load": cmdTermUnderLoad,
