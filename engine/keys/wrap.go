@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+
+	"github.com/velonym/velonym/engine/kernel"
 )
 
 // What a wrapped secret is for. The purpose is part of the associated data, so
@@ -55,4 +57,8 @@ func (m *MasterKey) unwrap(dst, blob []byte, purpose string, d Domain, gen int) 
 	return out, nil
 }
 
-func wipe(b []byte) { clear(b) }
+// MemoryUnlocked returns how many bytes of the memory that holds keys the system
+// refused to lock, so that they may be written to swap.
+func MemoryUnlocked() int { return kernel.KeyMemoryStatus().Unlocked }
+
+func wipe(b []byte) { kernel.Wipe(b) }

@@ -195,6 +195,10 @@ func scanKey(row pgx.CollectableRow) (keys.KeyRow, error) {
 	err := row.Scan(&k.Prj, &k.Org, &k.Gen, &k.State, &k.Imported, &created, &destroyed, &k.Wrapped)
 	k.Created = time.UnixMicro(created).UTC()
 	k.Destroyed = fromNull(destroyed)
+	// What was copied is overwritten in the connection's buffer, too.
+	if raw := row.RawValues(); len(raw) == 8 {
+		clear(raw[7])
+	}
 	return k, err
 }
 
