@@ -32,5 +32,8 @@ func (b *Block) Encrypt(dst, src []byte) { b.k.Encrypt(dst, src) }
 // Decrypt implements [cipher.Block].
 func (b *Block) Decrypt(dst, src []byte) { b.k.Decrypt(dst, src) }
 
+// Scrubbed runs f, and then overwrites the part of the stack that its calls used.
+func Scrubbed(f func() error) error { return scrubbed(f) }
+
 // Release wipes the schedule. The block must not be used again.
 func (b *Block) Release() { b.k.release() }

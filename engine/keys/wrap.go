@@ -50,7 +50,11 @@ func (m *MasterKey) unwrap(dst, blob []byte, purpose string, d Domain, gen int) 
 	if len(blob) < wrapOverhead {
 		return nil, errUnwrap
 	}
-	out, err := m.aead.Open(dst, blob[:12], blob[12:], associated(purpose, d, gen))
+	var out []byte
+	err := kernel.Scrubbed(func() (err error) {
+		out, err = m.aead.Open(dst, blob[:12], blob[12:], associated(purpose, d, gen))
+		return err
+	})
 	if err != nil {
 		return nil, errUnwrap
 	}

@@ -174,6 +174,7 @@ func fill(path string) error {
 
 // dsn spells every pragma as _pragma, so that each pooled connection has it.
 func dsn(path string, wal bool) string {
+	registerPages()
 	q := url.Values{}
 	q.Set("mode", "rw") // never creates
 	q.Set("_txlock", "immediate")

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/velonym/velonym/engine/keys"
@@ -216,7 +217,38 @@ func (t *tx) Upgrade() error {
 
 // keyRows reads wrapped secrets without leaving a copy of the driver's behind:
 // what it made is copied once and overwritten.
+//
+// SQLite copies a blob to memory of the statement's, and frees that as it is: see
+// [tx.overwrite].
 func (t *tx) keyRows(wrapped, where string, args ...any) ([]keys.KeyRow, error) {
+	out, err := t.readKeys(wrapped, where, args...)
+	if wrapped == secretColumn {
+		err = errors.Join(err, t.overwrite())
+	}
+	return out, err
+}
+
+// manyZeros has more blobs of the size of a wrapped secret than a connection has
+// small pieces of memory that are free, all at the same time.
+var manyZeros = "SELECT " + strings.Repeat("zeroblob(60), ", zeroCount-1) + "zeroblob(60)"
+
+const zeroCount = 192
+
+// overwrite has SQLite fill the memory of this connection that small blobs were in.
+func (t *tx) overwrite() error {
+	rows, err := t.t.QueryContext(t.ctx, manyZeros)
+	if err != nil {
+		return t.s.fault(err)
+	}
+	defer rows.Close()
+	for rows.Next() { // which reads all columns
+	}
+	return t.s.fault(rows.Err())
+}
+
+const secretColumn = "wrapped"
+
+func (t *tx) readKeys(wrapped, where string, args ...any) ([]keys.KeyRow, error) {
 	rows, err := t.t.QueryContext(t.ctx, "SELECT prj, org, gen, state, imported, created, destroyed, "+wrapped+" FROM generation WHERE "+where+" ORDER BY org, gen", args...)
 	if err != nil {
 		return nil, t.s.fault(err)
@@ -242,12 +274,12 @@ func (t *tx) keyRows(wrapped, where string, args ...any) ([]keys.KeyRow, error) 
 	return out, t.s.fault(rows.Err())
 }
 
-func (t *tx) Keys(prj string) ([]keys.KeyRow, error) { return t.keyRows("wrapped", "prj = ?", prj) }
+func (t *tx) Keys(prj string) ([]keys.KeyRow, error) { return t.keyRows(secretColumn, "prj = ?", prj) }
 
 func (t *tx) KeyStates(prj string) ([]keys.KeyRow, error) { return t.keyRows("NULL", "prj = ?", prj) }
 
 func (t *tx) DomainKeys(d keys.Domain) ([]keys.KeyRow, error) {
-	return t.keyRows("wrapped", "prj = ? AND org = ?", d.Prj, d.Org)
+	return t.keyRows(secretColumn, "prj = ? AND org = ?", d.Prj, d.Org)
 }
 
 func (t *tx) AddKey(k keys.KeyRow) error {
