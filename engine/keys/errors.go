@@ -30,6 +30,10 @@ var (
 	// ErrUnreadable is returned when the system refuses access.
 	ErrUnreadable = errors.New("keys: cannot read keystore")
 
+	// ErrReadOnly is returned by what must write, for a keystore that can
+	// only be read.
+	ErrReadOnly = errors.New("keys: keystore is read-only")
+
 	// ErrMasterKey is returned when a source yields no usable master key.
 	ErrMasterKey = errors.New("keys: no master key")
 

