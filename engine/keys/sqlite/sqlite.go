@@ -401,6 +401,8 @@ func (s *Store) fault(err error) error {
 	switch code(err) {
 	case sqlite3.SQLITE_FULL:
 		return fmt.Errorf("keys: keystore %s: its disk is full, and nothing was changed: make room there and try again: %w", s.path, err)
+	case sqlite3.SQLITE_IOERR:
+		return fmt.Errorf("keys: keystore %s: reading or writing it or its -wal and -shm failed, and nothing was changed: is its disk full or faulty? %w", s.path, err)
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR:
 		// With statements fixed at compile time, SQLITE_ERROR is a table or
 		// column that is not there.

@@ -420,3 +420,33 @@ func TestHeld(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A disk that is full is named as such, and nothing is half done.
+func TestFullDisk(t *testing.T) {
+	path, s := create(t)
+	defer s.Close()
+	s.db.SetMaxOpenConns(1) // so that the limit, which stands for the disk's, holds for all
+	var pages int
+	if err := s.db.QueryRow("PRAGMA max_page_count = 1").Scan(&pages); err != nil {
+		t.Fatal(err)
+	}
+	big := make([]byte, 1<<20)
+	err := s.Update(t.Context(), func(tx keys.Tx) error {
+		if err := tx.SetMeta("small", []byte("x")); err != nil {
+			return err
+		}
+		return tx.SetMeta("big", big)
+	})
+	if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "disk is full") || !strings.Contains(err.Error(), "make room") {
+		t.Errorf("got %v", err)
+	}
+	err = s.View(t.Context(), func(tx keys.Tx) error {
+		if b, err := tx.Meta("small"); b != nil || err != nil {
+			t.Errorf("half of it is there: %v", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
