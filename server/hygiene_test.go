@@ -110,7 +110,7 @@ func TestNoValueLeaks(t *testing.T) {
 	}
 	for _, want := range []string{`velonym_requests_total{code="OK",endpoint="request-psn"}`, `velonym_requests_total{code="BAD_REQUEST",endpoint="request-psn"}`,
 		"velonym_values_total", "velonym_request_seconds_bucket", "velonym_request_values_bucket", "velonym_token_cache_hits_total",
-		"velonym_in_flight_bytes 0", `velonym_build_info{commit="none"`, "velonym_ready 1", "velonym_token_number_walks_total 1"} {
+		"velonym_in_flight_bytes 0", "velonym_key_memory_unlocked_bytes ", `velonym_build_info{commit="none"`, "velonym_ready 1", "velonym_token_number_walks_total 1"} {
 		if !strings.Contains(string(figures), want) {
 			t.Errorf("the metrics lack %s", want)
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/common/expfmt"
 
+	"github.com/velonym/velonym/engine/keys"
 	"github.com/velonym/velonym/engine/token"
 )
 
@@ -82,6 +83,7 @@ func newMetrics(s *Server) *metrics {
 		gauge("velonym_in_flight_bytes", "Memory held by requests.", func() float64 { return float64(s.mem.used.Load()) }),
 		gauge("velonym_in_flight_limit_bytes", "Bound of velonym_in_flight_bytes and velonym_idle_bytes together.", func() float64 { return float64(s.mem.limit) }),
 		gauge("velonym_idle_bytes", "Buffers kept for reuse.", func() float64 { return float64(s.mem.idle.Load()) }),
+		gauge("velonym_key_memory_unlocked_bytes", "Memory for keys that the system refused to lock.", func() float64 { return float64(keys.MemoryUnlocked()) }),
 		gauge("velonym_connections", "Open connections.", func() float64 { return float64(s.conns.Load()) }),
 		gauge("velonym_ready", "1 when the server is ready.", func() float64 {
 			if s.Ready() != nil {

@@ -8,8 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,9 +19,23 @@ import (
 	"github.com/velonym/velonym/engine/keys/sqlite"
 )
 
-// isPostgres tells a PostgreSQL URL from a file name.
-func isPostgres(keystore string) bool {
-	return strings.HasPrefix(keystore, "postgres://") || strings.HasPrefix(keystore, "postgresql://")
+// isPostgres tells a PostgreSQL address from a file name.
+func isPostgres(keystore string) bool { return postgres.IsAddress(keystore) }
+
+// addressLike is what looks like an address that was mistyped, and can hold a
+// password: no file has such a name.
+var addressLike = regexp.MustCompile(`(?i)^[^/\\]+:[^\\].*@|^postgres(ql)?:|://|password\s*=`)
+
+// checkPlace refuses what is neither a file nor a database's address, without
+// repeating it.
+func checkPlace(keystore string) error {
+	if isPostgres(keystore) || !addressLike.MatchString(keystore) {
+		return nil
+	}
+	if _, err := os.Lstat(keystore); err == nil {
+		return nil
+	}
+	return usagef("--keystore: a keystore is an SQLite file, postgres://user@host/database or host=… dbname=… user=…, and this is none of them (it is not shown, since it may hold a password; a file of such a name is written with ./ before it)")
 }
 
 // places returns the keystore's and the master key's places: the flags', the
@@ -29,8 +43,8 @@ func isPostgres(keystore string) bool {
 func (g *globals) places() (keystore, masterKey string, err error) {
 	// No defaults of the flags: help shows those, and a URL may hold a password.
 	keystore, masterKey = cmp.Or(g.keystore, os.Getenv("VELONYM_KEYSTORE")), cmp.Or(g.masterKey, os.Getenv("VELONYM_MASTER_KEY"))
-	if scheme, _, ok := strings.Cut(keystore, "://"); ok && !isPostgres(keystore) {
-		return "", "", usagef("--keystore: a keystore is an SQLite file or postgres://…, not %s://…", scheme)
+	if err := checkPlace(keystore); err != nil {
+		return "", "", err
 	}
 	if keystore == "" {
 		if keystore, err = g.inFolder("keystore.db"); err != nil {
@@ -81,11 +95,12 @@ func (g *globals) openSwept(cmd *cobra.Command) (*keys.Keystore, error) {
 		return nil, err
 	}
 	all, err := ks.Projects(ctx)
-	if err != nil {
+	tampered := errors.Is(err, keys.ErrTampered) // the sweep says of which; the verb may be about another
+	if err != nil && !tampered {
 		return nil, errors.Join(err, ks.Close())
 	}
 	now := time.Now()
-	if !slices.ContainsFunc(all, func(p keys.Project) bool {
+	if !tampered && !slices.ContainsFunc(all, func(p keys.Project) bool {
 		return !p.Severed && !p.Retention.IsZero() && !now.Before(p.Retention)
 	}) {
 		return ks, nil
@@ -94,7 +109,7 @@ func (g *globals) openSwept(cmd *cobra.Command) (*keys.Keystore, error) {
 	for _, r := range receipts {
 		fmt.Fprintf(cmd.ErrOrStderr(), "project %s: its retention is over: keys destroyed\n", r.Project)
 	}
-	if err != nil && !errors.Is(err, keys.ErrTraces) {
+	if err != nil && !errors.Is(err, keys.ErrTraces) && !errors.Is(err, keys.ErrTampered) {
 		return nil, errors.Join(err, ks.Close())
 	}
 	if err != nil {

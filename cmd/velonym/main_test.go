@@ -90,6 +90,7 @@ func TestScripts(t *testing.T) {
 			"ready":           cmdReady,
 			"repeat":          cmdRepeat,
 			"same-value":      cmdSameValue,
+			"sql":             cmdSQL,
 			"usage":           cmdUsage,
 			"status":          cmdStatus,
 			"term-under-load": cmdTermUnderLoad,

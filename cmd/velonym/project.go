@@ -109,13 +109,17 @@ func (o orgs) Set(s string) error {
 func newProjectCreate(g *globals) *cobra.Command {
 	var p keys.Project
 	var retention, secretFile string
+	var yes bool
 	cmd := &cobra.Command{
 		Use:   "create NAME --retention SPAN",
 		Short: "A project and the key domains of its organisations",
 		Long: `Makes a project and a secret for each of its organisations (one, without a name,
 when none is given). The method, the policy and the tag are the project's for good;
 a token may ask for another form. At the end of the retention the secrets are
-destroyed, and what was pseudonymised can be reversed by nobody.`,
+destroyed, and what was pseudonymised can be reversed by nobody. SPAN is a number
+with y, mo, d, h or min behind it, counted from now, or a day, which ends with its
+last second where TZ says. A retention of less than a day wants --yes, or the
+project's name typed on a terminal.`,
 		Example: `  velonym project create register --retention 5y
   velonym project create trial --retention 2031-01-31 --org north --org south --tag 128
   velonym project create links --method irreversible --format uuid`,
@@ -134,6 +138,11 @@ destroyed, and what was pseudonymised can be reversed by nobody.`,
 			}
 			if err := checkProject(p); err != nil {
 				return err
+			}
+			if !p.Retention.IsZero() && time.Until(p.Retention) < soon {
+				if err := confirmEnd(cmd, yes, p.Name, p.Retention); err != nil {
+					return err
+				}
 			}
 			secrets, err := readSecrets(secretFile)
 			defer func() {
@@ -164,6 +173,7 @@ destroyed, and what was pseudonymised can be reversed by nobody.`,
 	checkedVar(f, &p.Format, "format", "pair62", "FORM", "pair62, hex, b64u, b32, uuid, digits or fpe:ALPHABET (digits and fpe cannot tell a foreign pseudonym)", checkForm)
 	f.Var(&tagFlag{p: &p.Tag}, "tag", "bits of integrity: 0, 64 or 128")
 	checkedVar(f, &retention, "retention", "", "SPAN", "how long until the keys are destroyed: 5y, 6mo, 90d, 2031-01-31 (reversible projects need one)", checkAhead)
+	f.BoolVar(&yes, "yes", false, "do not ask about a retention of less than a day")
 	checkedVar(f, &secretFile, "import-secret", "", "FILE", "secrets made elsewhere: 64 hex digits, one line per generation, oldest first", notEmpty)
 	return cmd
 }
@@ -233,7 +243,7 @@ func readSecrets(path string) (secrets [][32]byte, err error) {
 func summary(p keys.Project) string {
 	s := fmt.Sprintf("%s, policy %s, form %s, tag %d", p.Method, p.Policy, p.Format, p.Tag)
 	if !p.Retention.IsZero() {
-		s += ", keys destroyed on " + p.Retention.Format(time.RFC3339)
+		s += ", keys destroyed on " + shown(p.Retention)
 	}
 	if p.Imported {
 		s += ", secret imported"
@@ -322,7 +332,7 @@ domains and receipts.`,
 			for _, p := range all {
 				until, state := "-", "alive"
 				if !p.Retention.IsZero() {
-					until = p.Retention.Format(time.DateOnly)
+					until = p.Retention.Local().Format(time.DateOnly)
 				}
 				if p.Severed {
 					state = "severed"
@@ -441,12 +451,16 @@ in its life.`,
 
 func newProjectShorten(g *globals) *cobra.Command {
 	var retention string
+	var yes bool
 	cmd := &cobra.Command{
-		Use:   "shorten NAME --retention SPAN",
+		Use:   "shorten NAME --retention SPAN --yes",
 		Short: "An earlier end of retention; it can never be extended",
 		Long: `Brings the day forward on which a project's keys are destroyed. It can never be put
-off again. To destroy them now, use 'velonym project sever'.`,
-		Example: `  velonym project shorten register --retention 90d`,
+off again, so the new end is said first, and --yes, or the project's name typed on a
+terminal, is wanted. SPAN is a number with y, mo, d, h or min behind it, counted from
+now, or a day, which ends with its last second where TZ says. To destroy the keys
+now, use 'velonym project sever'.`,
+		Example: `  velonym project shorten register --retention 90d --yes`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if retention == "" {
@@ -462,19 +476,31 @@ off again. To destroy them now, use 'velonym project sever'.`,
 				return err
 			}
 			defer ks.Close()
+			p, err := ks.Project(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			// What Shorten refuses anyway is not asked about.
+			if !p.Severed && (p.Retention.IsZero() || !until.After(p.Retention)) {
+				if err := confirmEnd(cmd, yes, p.Name, until); err != nil {
+					return err
+				}
+			}
 			if err := ks.Shorten(cmd.Context(), args[0], until); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "project %s: keys destroyed on %s\n", args[0], until.Format(time.RFC3339))
+			fmt.Fprintf(cmd.ErrOrStderr(), "project %s: keys destroyed on %s\n", args[0], shown(until))
 			return nil
 		},
 	}
 	checkedVar(cmd.Flags(), &retention, "retention", "", "SPAN", "the new end, from now: 90d, 6mo, 2030-01-31", func(s string) error {
-		if err := checkAhead(s); err != nil {
-			return fmt.Errorf("%w; to destroy the keys now, use 'velonym project sever'", err)
+		until, err := parseSpan(s, time.Now())
+		if err == nil && !until.Truncate(time.Second).After(time.Now()) {
+			err = errors.New("that is not in the future: to destroy the keys now, use 'velonym project sever'")
 		}
-		return nil
+		return err
 	})
+	cmd.Flags().BoolVar(&yes, "yes", false, "the end is meant; without it the project's name is asked for, on a terminal")
 	return cmd
 }
 

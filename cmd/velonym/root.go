@@ -51,7 +51,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(stderr, "velonym: %s\n", strings.TrimPrefix(err.Error(), "velonym: "))
+	fmt.Fprintf(stderr, "velonym: %s\n", withoutSecrets(strings.TrimPrefix(err.Error(), "velonym: "), args))
 	var usage usageError
 	if errors.As(err, &usage) || !g.started {
 		fmt.Fprintf(stderr, "Run '%s --help'.\n", cmd.CommandPath())
@@ -103,7 +103,7 @@ Data goes to standard output, everything else to standard error. Exit status:
 	root.SetFlagErrorFunc(didYouMean)
 	pf := root.PersistentFlags()
 	placeVar(pf, &g.dir, "dir", "DIR", "folder of keystore and keys (env VELONYM_DIR; default $XDG_DATA_HOME/velonym or ~/.local/share/velonym)")
-	placeVar(pf, &g.keystore, "keystore", "PLACE", "keystore: an SQLite file or postgres://… (env VELONYM_KEYSTORE; default DIR/keystore.db)")
+	placeVar(pf, &g.keystore, "keystore", "PLACE", "keystore: an SQLite file, postgres://… or host=… dbname=… (env VELONYM_KEYSTORE; default DIR/keystore.db)")
 	placeVar(pf, &g.masterKey, "master-key", "SOURCE", "master key: a 0600 file, env:NAME or exec:COMMAND (env VELONYM_MASTER_KEY; default DIR/master.key)")
 	pf.StringVar(&g.kernel, "kernel", os.Getenv("VELONYM_KERNEL"), "force a `TIER` of kernels: auto, avx512, avx2, arm64, generic (env VELONYM_KERNEL)")
 	root.SetHelpCommand(&cobra.Command{

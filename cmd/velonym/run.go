@@ -363,7 +363,7 @@ func (f *runFlags) grants(ctx context.Context, stdin io.Reader, v *token.Verifie
 		}
 		grant, err := v.Verify(ctx, raw, token.OpsAny)
 		if err != nil {
-			return nil, refusal(err)
+			return nil, refusal(tokenDomain(err, raw))
 		}
 		list = append(list, grant)
 		return grant, nil
@@ -379,7 +379,11 @@ func (f *runFlags) grants(ctx context.Context, stdin io.Reader, v *token.Verifie
 			}
 		case main == nil && f.local.Project != "":
 			if main, err = v.Local(ctx, f.local); err != nil {
-				return list, f.localError(err)
+				dom := token.PSN{Dom: token.Domain{Prj: f.local.Project, Org: f.local.Org}, Gen: f.local.Gen}
+				if f.local.Source != "" {
+					dom.Src = &token.Domain{Prj: f.local.Source, Org: f.local.SourceOrg}
+				}
+				return list, f.localError(namedDomain(err, &dom))
 			}
 			list = append(list, main)
 			grant = main

@@ -192,6 +192,9 @@ func (f *serveFlags) assemble(ctx context.Context, g *globals, stderr io.Writer,
 		return nil, err
 	}
 	open.add(ks.Close)
+	if refused := kernel.KeyMemoryStatus().LockErr; refused != nil {
+		f.cfg.Log.Warn("memory for keys is not locked", "error", refused.Error(), "remedy", lockRemedy)
+	}
 	verifier, err := newVerifier(ctx, ks, f.trust)
 	if err != nil {
 		return nil, err

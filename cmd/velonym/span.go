@@ -1,24 +1,42 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
 	"strconv"
+	"strings"
 	"time"
+	_ "time/tzdata" // TZ counts where the system has no zones of its own, as in a container
 )
 
-// parseSpan reads a span of time from now on, or a day: 5y, 6mo, 90d, 24h, 30m,
-// 45s or 2031-01-31. Years and months follow the calendar.
+// spanHelp names the units, for the errors of flags that take a span.
+const spanHelp = "use for example 5y, 6mo, 90d, 24h, 30min or a day such as 2031-01-31"
+
+// parseSpan reads a span of time from now on, or a day: 5y, 6mo, 90d, 24h, 30min,
+// 45s or 2031-01-31. Years, months and days follow the calendar of now's time
+// zone. A day ends with its last second there. "m" is refused: it is read as
+// months by some and as minutes by others, and keys hang on it.
 func parseSpan(s string, now time.Time) (time.Time, error) {
 	if day, err := time.Parse(time.DateOnly, s); err == nil {
-		return day, nil
+		if err := knownZone(os.Getenv("TZ")); err != nil {
+			return time.Time{}, err
+		}
+		return endOfDay(day, now.Location()), nil
 	}
 	digits := 0
 	for digits < len(s) && s[digits] >= '0' && s[digits] <= '9' {
 		digits++
 	}
+	unit := s[digits:]
+	if digits > 0 && (unit == "m" || unit == "M") {
+		return time.Time{}, errors.New("m can mean months or minutes: write mo for months, as in 6mo, or min for minutes, as in 30min")
+	}
 	n, err := strconv.Atoi(s[:digits])
 	if err == nil && n > 0 && n <= 1_000_000_000 {
-		switch s[digits:] {
+		switch unit {
 		case "y":
 			if n <= 1000 {
 				return now.AddDate(n, 0, 0), nil
@@ -35,7 +53,7 @@ func parseSpan(s string, now time.Time) (time.Time, error) {
 			if n <= 2_500_000 { // what a time.Duration holds, as below
 				return now.Add(time.Duration(n) * time.Hour), nil
 			}
-		case "m":
+		case "min":
 			if n <= 150_000_000 {
 				return now.Add(time.Duration(n) * time.Minute), nil
 			}
@@ -43,5 +61,46 @@ func parseSpan(s string, now time.Time) (time.Time, error) {
 			return now.Add(time.Duration(n) * time.Second), nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("not a span of time: use for example 5y, 6mo, 90d, 24h, 30m or a day such as 2031-01-31")
+	return time.Time{}, fmt.Errorf("not a span of time: %s", spanHelp)
+}
+
+// knownZone refuses a TZ that package time would take for UTC without a word.
+func knownZone(tz string) error {
+	tz = strings.TrimPrefix(tz, ":")
+	if tz == "" || filepath.IsAbs(tz) {
+		return nil
+	}
+	if _, err := time.LoadLocation(tz); err != nil {
+		return errors.New("a day ends where TZ says, and TZ names no time zone that is known here: set it to one such as Europe/Luxembourg or UTC, or write a span such as 90d")
+	}
+	return nil
+}
+
+// endOfDay returns the last second of a calendar day in a time zone. The day's
+// end is searched for and not computed from midnight, which some days lack and
+// others have twice where the clocks change.
+func endOfDay(day time.Time, zone *time.Location) time.Time {
+	year, month, date := day.Date()
+	first := day.Add(-26 * time.Hour) // before the day begins anywhere
+	n := sort.Search(80*60*60, func(i int) bool {
+		y, m, d := first.Add(time.Duration(i) * time.Second).In(zone).Date()
+		return time.Date(y, m, d, 0, 0, 0, 0, time.UTC).After(time.Date(year, month, date, 0, 0, 0, 0, time.UTC))
+	})
+	return first.Add(time.Duration(n-1) * time.Second).In(zone)
+}
+
+// shown is how people read a time: where they are, with the offset.
+func shown(t time.Time) string { return t.Local().Format(time.RFC3339) }
+
+// roughly says in one unit how far off a time is.
+func roughly(d time.Duration) string {
+	for _, u := range []struct {
+		name string
+		unit time.Duration
+	}{{"days", 24 * time.Hour}, {"hours", time.Hour}, {"minutes", time.Minute}} {
+		if d >= 2*u.unit {
+			return fmt.Sprintf("%d %s", d/u.unit, u.name)
+		}
+	}
+	return fmt.Sprintf("%d seconds", max(0, d)/time.Second)
 }

@@ -32,7 +32,8 @@ output, its jti and its end to standard error.` + normHelp,
 			if err := checkRequest(&r); err != nil {
 				return err
 			}
-			now := time.Now()
+			now := time.Now().Truncate(time.Second) // as the claims count
+			r.Now = now
 			var until time.Time
 			if ttl != "" {
 				var err error
@@ -72,7 +73,7 @@ output, its jti and its end to standard error.` + normHelp,
 			if !until.IsZero() && claims.Expires.Before(until.Add(-time.Second)) {
 				cut = ", with the retention, sooner than --ttl says"
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "token %s for %s, expires %s%s\n", claims.ID, claims.PSN.Op, claims.Expires.Format(time.RFC3339), cut)
+			fmt.Fprintf(cmd.ErrOrStderr(), "token %s for %s, expires %s%s\n", claims.ID, claims.PSN.Op, shown(claims.Expires), cut)
 			return nil
 		},
 	}
@@ -82,7 +83,7 @@ output, its jti and its end to standard error.` + normHelp,
 	checkedVar(f, &r.Op, "op", "", "OP", "pseudonymise, reverse or secondary", oneOf("pseudonymise", "reverse", "secondary"))
 	checkedVar(f, &r.Source, "source", "", "NAME", "secondary: the project that made the pseudonyms", notEmpty)
 	checkedVar(f, &r.SourceOrg, "source-org", "", "ORG", "secondary: its organisation, where it has some", orgName)
-	checkedVar(f, &ttl, "ttl", "", "SPAN", "time to live, such as 24h, 90d, 1y, 2031-01-31 (default: until the project's retention ends, 90 days without one)", checkLife)
+	checkedVar(f, &ttl, "ttl", "", "SPAN", "time to live: 30min, 24h, 90d, 6mo, 1y, 2031-01-31 (default: until the project's retention ends, 90 days without one)", checkLife)
 	checkedVar(f, &r.Format, "format", "", "FORM", "shape of a pseudonym: pair62, hex, b64u, b32, uuid, digits or fpe:ALPHABET (default: the project's)", checkForm)
 	checkedVar(f, &normSteps, "norm", "", "STEPS", "before the transform, in order, with commas between: trim, nfc, upper, lower, digits (default: none)", checkNorm)
 	checkedVar(f, &r.Err, "on-error", token.ErrStrict, "HOW", "strict: one bad value refuses the whole request; item: null in its place", oneOf(token.ErrStrict, token.ErrItem))

@@ -26,7 +26,25 @@ type versionInfo struct {
 	Tokenizer string   `json:"tokenizer"`
 	Kernels   []string `json:"kernels"` // all that this CPU can run, best first
 	Features  []string `json:"features"`
+	KeyMemory string   `json:"key_memory"` // locked, or why it is not
+	Dumps     string   `json:"dumps"`      // of this process by the system: off or allowed
 }
+
+// keyMemory says whether memory for keys can be locked here: it is tried.
+func keyMemory() (string, error) {
+	b, err := kernel.NewSecret(1)
+	if err != nil {
+		return "", err
+	}
+	defer kernel.FreeSecret(b)
+	if refused := kernel.KeyMemoryStatus().LockErr; refused != nil {
+		return fmt.Sprintf("not locked (%v): %s", refused, lockRemedy), nil
+	}
+	return "locked", nil
+}
+
+// lockRemedy is what an operator does when memory cannot be locked.
+const lockRemedy = "keys may be written to swap: raise the limit (ulimit -l, LimitMEMLOCK= of systemd, --ulimit memlock of containers)"
 
 // buildVersion reads version and commit from what the linker kept of the build.
 func buildVersion() (version, commit string) {
@@ -57,7 +75,9 @@ func newVersion(*globals) *cobra.Command {
 		Short: "Version, commit, Go, kernels and CPU features",
 		Long: `Says what this program is and what it runs on. --json writes one object: version,
 commit ("+" behind it: built with changes), go, platform, suite, unicode, kernel
-and tokenizer in use, kernels of this CPU (best first), features.`,
+and tokenizer in use, kernels of this CPU (best first), features, key_memory
+("locked", or why memory for keys is not), dumps (of this process by the system:
+"off", or "allowed" with VELONYM_ALLOW_DUMPS=1, for debuggers).`,
 		Example: `  velonym version
   velonym version --json`,
 		Args: cobra.NoArgs,
@@ -75,14 +95,19 @@ and tokenizer in use, kernels of this CPU (best first), features.`,
 				Kernel: kernel.Kernel(), Tokenizer: csvfast.Kernel(), Kernels: kernel.Kernels(), Features: kernel.Features(),
 			}
 			v.Version, v.Commit = buildVersion()
+			v.Dumps = dumps()
+			var err error
+			if v.KeyMemory, err = keyMemory(); err != nil {
+				return err
+			}
 			if asJSON {
 				enc := json.NewEncoder(out)
 				enc.SetIndent("", "  ")
 				return enc.Encode(v)
 			}
-			_, err := fmt.Fprintf(out, "velonym %s (commit %s)\n%s %s, suite %s, Unicode %s\nkernel %s, tokenizer %s (this CPU runs: %s)\ncpu %s\n",
+			_, err = fmt.Fprintf(out, "velonym %s (commit %s)\n%s %s, suite %s, Unicode %s\nkernel %s, tokenizer %s (this CPU runs: %s)\ncpu %s\nkey memory %s, dumps %s\n",
 				v.Version, v.Commit, v.Go, v.Platform, v.Suite, v.Unicode, v.Kernel, v.Tokenizer,
-				strings.Join(v.Kernels, ", "), strings.Join(v.Features, " "))
+				strings.Join(v.Kernels, ", "), strings.Join(v.Features, " "), v.KeyMemory, v.Dumps)
 			return err
 		},
 	}

@@ -20,11 +20,19 @@ var (
 	// does not hold, or a wrapped secret that does not open.
 	ErrCorrupt = errors.New("keys: keystore is damaged")
 
+	// ErrTampered is returned when projects, generations or revocations are
+	// not as this package left them: somebody else wrote to the store.
+	ErrTampered = errors.New("keys: KEYSTORE_TAMPERED")
+
 	// ErrSchema is returned for a keystore made by a newer version.
 	ErrSchema = errors.New("keys: unknown keystore schema")
 
 	// ErrUnreadable is returned when the system refuses access.
 	ErrUnreadable = errors.New("keys: cannot read keystore")
+
+	// ErrReadOnly is returned by what must write, for a keystore that can
+	// only be read.
+	ErrReadOnly = errors.New("keys: keystore is read-only")
 
 	// ErrMasterKey is returned when a source yields no usable master key.
 	ErrMasterKey = errors.New("keys: no master key")

@@ -8,7 +8,11 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"time"
+
+	"github.com/velonym/velonym/engine/kernel"
 )
 
 // Entries of a store's meta table.
@@ -19,7 +23,12 @@ const (
 	metaScrub   = "scrub"   // present while deleted secrets may linger in old pages; new at each destruction
 )
 
-const checkText = "velonym master key check"
+// The text says the schema too: a store whose rows are sealed cannot be passed
+// off as one of the time before seals.
+const (
+	checkText  = "velonym master key check 2"
+	checkText1 = "velonym master key check"
+)
 
 // dropAfter is how long after a token's end its revocation and its budget are
 // kept: verifiers allow 30 seconds of skew, and clocks differ.
@@ -34,6 +43,8 @@ type Keystore struct {
 	store Store
 	mk    *MasterKey
 	now   func() time.Time
+	seal  *kernel.HMAC
+	root  atomic.Pointer[seals] // as last read by a view
 }
 
 // Option changes what [New] makes.
@@ -53,33 +64,91 @@ func New(ctx context.Context, store Store, mk *MasterKey, options ...Option) (*K
 	for _, o := range options {
 		o(ks)
 	}
-	var check []byte
+	var at opening
 	read := func(tx Tx) (err error) {
-		check, err = tx.Meta(metaCheck)
+		at, err = readOpening(tx)
 		return err
 	}
 	if err := store.View(ctx, read); err != nil {
 		return nil, err
 	}
-	if check == nil {
+	if at.check == nil || at.schema < SchemaVersion {
 		err := store.Update(ctx, func(tx Tx) error {
 			// Another process may have been faster.
-			if err := read(tx); err != nil || check != nil {
+			if err := read(tx); err != nil || at.check != nil && at.schema == SchemaVersion {
 				return err
 			}
-			return ks.bind(tx)
+			if err := ks.prepare(tx, at); err != nil {
+				return err
+			}
+			return read(tx)
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
-	if check != nil {
-		text, err := mk.unwrap(nil, check, purposeCheck, Domain{}, 0)
-		if err != nil || subtle.ConstantTimeCompare(text, []byte(checkText)) != 1 {
-			return nil, fmt.Errorf("%w for %s: give the master key that it was made with (a file, env: or exec: source); without it its secrets cannot be read, and a new keystore is a new start", ErrWrongMasterKey, store.Name())
-		}
+	if err := ks.opens(at.check, checkText); err != nil {
+		return nil, err
+	}
+	if err := ks.openSeals(at.sealKey); err != nil {
+		return nil, err
 	}
 	return ks, nil
+}
+
+// opening is what is looked at when a keystore is opened.
+type opening struct {
+	schema         int
+	check, sealKey []byte
+}
+
+func readOpening(tx Tx) (at opening, err error) {
+	if at.schema, err = tx.Schema(); err != nil {
+		return at, err
+	}
+	if at.check, err = tx.Meta(metaCheck); err != nil {
+		return at, err
+	}
+	at.sealKey, err = tx.Meta(metaSealKey)
+	return at, err
+}
+
+// opens says whether the check value is that text under the master key.
+func (ks *Keystore) opens(check []byte, want string) error {
+	text, err := ks.mk.unwrap(nil, check, purposeCheck, Domain{}, 0)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w for %s: give the master key that it was made with (a file, env: or exec: source); without it its secrets cannot be read, and a new keystore is a new start", ErrWrongMasterKey, ks.store.Name())
+	case subtle.ConstantTimeCompare(text, []byte(want)) != 1:
+		return ks.tampered("its version is not the one that it was left with")
+	}
+	return nil
+}
+
+// prepare upgrades a store of an older schema, binds a new one to the master key,
+// and seals what is in it.
+func (ks *Keystore) prepare(tx Tx, at opening) error {
+	if at.check != nil {
+		if err := ks.opens(at.check, checkText1); err != nil {
+			return err
+		}
+	}
+	if at.schema < SchemaVersion {
+		if err := tx.Upgrade(); err != nil {
+			return err
+		}
+	}
+	if at.check == nil {
+		if err := ks.bind(tx); err != nil {
+			return err
+		}
+	} else if err := tx.SetMeta(metaCheck, ks.mk.wrap([]byte(checkText), purposeCheck, Domain{}, 0)); err != nil {
+		return err
+	}
+	if err := ks.sealNew(tx); err != nil {
+		return err
+	}
+	return tx.Bump()
 }
 
 // bind writes what a new store lacks.
@@ -108,8 +177,30 @@ func (ks *Keystore) bind(tx Tx) error {
 	return tx.SetMeta(metaReceipt, ks.mk.wrap(seed[:], purposeReceipt, Domain{}, 0))
 }
 
-// Close closes the store.
-func (ks *Keystore) Close() error { return ks.store.Close() }
+// Close closes the store. No call may be under way.
+func (ks *Keystore) Close() error {
+	ks.seal.Release()
+	return ks.store.Close()
+}
+
+// change runs f in a transaction with the seals that were read in it, and writes
+// these when f says that it changed them.
+func (ks *Keystore) change(ctx context.Context, f func(Tx, *seals) (changed bool, err error)) error {
+	return ks.store.Update(ctx, func(tx Tx) error {
+		s, err := ks.readSeals(tx)
+		if err != nil {
+			return err
+		}
+		changed, err := f(tx, s)
+		if err != nil || !changed {
+			return err
+		}
+		if err := ks.writeSeals(tx, s); err != nil {
+			return err
+		}
+		return tx.Bump()
+	})
+}
 
 // CreateProject makes a project with the first generation of each of its
 // domains. With imported secrets, one a generation, oldest first, every domain
@@ -135,12 +226,15 @@ func (ks *Keystore) CreateProject(ctx context.Context, p Project, imported [][Se
 	}
 	p.Imported = len(imported) > 0
 	gens := max(1, len(imported))
-	return ks.store.Update(ctx, func(tx Tx) error {
+	return ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
+		switch _, err := ks.lookUp(tx, s, p.Name); {
+		case err == nil:
+			return false, fmt.Errorf("%w: %q: choose another name; the names of severed projects stay taken", ErrExists, p.Name)
+		case !errors.Is(err, ErrNotFound):
+			return false, err
+		}
 		if err := tx.AddProject(ProjectRow{Project: p}); err != nil {
-			if errors.Is(err, ErrExists) {
-				return fmt.Errorf("%w: %q: choose another name; the names of severed projects stay taken", ErrExists, p.Name)
-			}
-			return err
+			return false, err
 		}
 		for _, org := range p.Orgs {
 			for g := range gens {
@@ -154,11 +248,12 @@ func (ks *Keystore) CreateProject(ctx context.Context, p Project, imported [][Se
 				}
 				row.Wrapped = ks.wrapSecret(secret, row.Domain, g)
 				if err := tx.AddKey(row); err != nil {
-					return err
+					return false, err
 				}
+				wipe(row.Wrapped)
 			}
 		}
-		return tx.Bump()
+		return true, ks.reseal(tx, s, p.Name)
 	})
 }
 
@@ -177,29 +272,55 @@ func (ks *Keystore) wrapSecret(secret []byte, d Domain, gen int) []byte {
 func (ks *Keystore) Project(ctx context.Context, name string) (Project, error) {
 	var p ProjectRow
 	err := ks.store.View(ctx, func(tx Tx) (err error) {
-		p, err = find(tx, name)
+		p, err = ks.view(tx, name)
 		return err
 	})
 	return p.Project, err
 }
 
-// find is Tx.Project for a name that nobody checked.
-func find(tx Tx, name string) (ProjectRow, error) {
+// find is lookUp for a name that nobody checked.
+func (ks *Keystore) find(tx Tx, s *seals, name string) (ProjectRow, error) {
 	if checkName("project name", name) != nil {
 		return ProjectRow{}, fmt.Errorf("%w: no such project", ErrNotFound)
 	}
-	p, err := tx.Project(name)
+	p, err := ks.lookUp(tx, s, name)
 	if errors.Is(err, ErrNotFound) {
 		err = fmt.Errorf("%w: no project %q: 'velonym project list' lists those there are", ErrNotFound, name)
 	}
 	return p, err
 }
 
+// view is find within a view.
+func (ks *Keystore) view(tx Tx, name string) (ProjectRow, error) {
+	s, err := ks.viewSeals(tx)
+	if err != nil {
+		return ProjectRow{}, err
+	}
+	return ks.find(tx, s, name)
+}
+
+// findAll is find with the states of all generations, checked.
+func (ks *Keystore) findAll(tx Tx, s *seals, name string) (ProjectRow, []KeyRow, error) {
+	p, err := ks.find(tx, s, name)
+	if err != nil {
+		return p, nil, err
+	}
+	rows, err := tx.KeyStates(name)
+	if err != nil {
+		return p, nil, err
+	}
+	return p, rows, ks.checkKeys(&p, rows)
+}
+
 // Projects lists all projects by name, severed ones included.
 func (ks *Keystore) Projects(ctx context.Context) ([]Project, error) {
 	var out []Project
 	err := ks.store.View(ctx, func(tx Tx) error {
-		rows, err := tx.Projects()
+		s, err := ks.viewSeals(tx)
+		if err != nil {
+			return err
+		}
+		rows, err := ks.all(tx, s)
 		if err != nil {
 			return err
 		}
@@ -217,10 +338,11 @@ func (ks *Keystore) Projects(ctx context.Context) ([]Project, error) {
 func (ks *Keystore) Generations(ctx context.Context, name string) (map[string][]Generation, error) {
 	out := make(map[string][]Generation)
 	err := ks.store.View(ctx, func(tx Tx) error {
-		if _, err := find(tx, name); err != nil {
+		s, err := ks.viewSeals(tx)
+		if err != nil {
 			return err
 		}
-		rows, err := tx.Keys(name)
+		_, rows, err := ks.findAll(tx, s, name)
 		for i := range rows {
 			out[rows[i].Org] = append(out[rows[i].Org], rows[i].generation())
 		}
@@ -243,7 +365,7 @@ func (r *KeyRow) generation() Generation {
 func (ks *Keystore) Secrets(ctx context.Context, d Domain) ([]Generation, error) {
 	var rows []KeyRow
 	err := ks.store.View(ctx, func(tx Tx) error {
-		p, err := find(tx, d.Prj)
+		p, err := ks.view(tx, d.Prj)
 		if err != nil {
 			return err
 		}
@@ -253,9 +375,21 @@ func (ks *Keystore) Secrets(ctx context.Context, d Domain) ([]Generation, error)
 		if err := p.alive(ks.now()); err != nil {
 			return err
 		}
-		rows, err = tx.DomainKeys(d)
-		return err
+		if rows, err = tx.DomainKeys(d); err != nil {
+			return err
+		}
+		whole := rows
+		if len(p.Orgs) > 1 {
+			if whole, err = tx.KeyStates(d.Prj); err != nil {
+				return err
+			}
+			if !slices.EqualFunc(rows, slices.DeleteFunc(slices.Clone(whole), func(r KeyRow) bool { return r.Org != d.Org }), sameState) {
+				return ks.tamperedProject(d.Prj)
+			}
+		}
+		return ks.checkKeys(&p, whole)
 	})
+	defer wipeRows(rows)
 	if err != nil {
 		return nil, err
 	}
@@ -283,6 +417,20 @@ func (ks *Keystore) Secrets(ctx context.Context, d Domain) ([]Generation, error)
 		return nil, fmt.Errorf("%w: project %q has %d active generations in a domain instead of one: restore %s from a backup", ErrCorrupt, d.Prj, active, ks.store.Name())
 	}
 	return out, nil
+}
+
+// sameState compares all of two rows but their secrets.
+func sameState(a, b KeyRow) bool {
+	a.Wrapped, b.Wrapped = nil, nil
+	return a.Domain == b.Domain && a.Gen == b.Gen && a.State == b.State && a.Imported == b.Imported && a.Created.Equal(b.Created) && a.Destroyed.Equal(b.Destroyed)
+}
+
+// wipeRows overwrites the wrapped secrets of rows: a copy that stays in memory is
+// a copy of the secret to whoever gets hold of the master key.
+func wipeRows(rows []KeyRow) {
+	for i := range rows {
+		wipe(rows[i].Wrapped)
+	}
 }
 
 // WipeSecrets overwrites the secrets of what [Keystore.Secrets] returned.
@@ -313,69 +461,72 @@ func (p *Project) over(now time.Time) bool {
 // ErrRetentionOver, ErrTooManyGenerations.
 func (ks *Keystore) Rotate(ctx context.Context, name string) error {
 	now := ks.now()
-	return ks.store.Update(ctx, func(tx Tx) error {
-		p, err := find(tx, name)
+	return ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
+		p, rows, err := ks.findAll(tx, s, name)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if err := p.alive(now); err != nil {
-			return err
+			return false, err
 		}
 		for _, org := range p.Orgs {
 			d := Domain{name, org}
-			rows, err := tx.DomainKeys(d)
-			if err != nil {
-				return err
-			}
 			next := 0
 			for _, r := range rows {
+				if r.Org != org {
+					continue
+				}
 				next = max(next, r.Gen+1)
 				if r.State == Active {
 					if err := tx.Deactivate(d, r.Gen); err != nil {
-						return err
+						return false, err
 					}
 				}
 			}
 			if next >= MaxGenerations {
-				return fmt.Errorf("%w: project %q has had its %d: make a new project, and secondary tokens to move to it", ErrTooManyGenerations, name, MaxGenerations)
+				return false, fmt.Errorf("%w: project %q has had its %d: make a new project, and secondary tokens to move to it", ErrTooManyGenerations, name, MaxGenerations)
 			}
 			row := KeyRow{Domain: d, Gen: next, State: Active, Created: stamp(now), Wrapped: ks.wrapSecret(nil, d, next)}
 			if err := tx.AddKey(row); err != nil {
-				return err
+				return false, err
 			}
+			wipe(row.Wrapped)
 		}
-		return tx.Bump()
+		return true, ks.reseal(tx, s, name)
 	})
 }
 
 // Shorten brings the end of a project's retention forward, in whole seconds,
-// rounded down. A time in the past ends it now: the next Sweep destroys the
-// secrets. A project without retention gets one. Errors: ErrNotFound,
-// ErrSevered, ErrRetentionOver, ErrExtend, ErrInvalid.
+// rounded down. A project without retention gets one. An end that is not in the
+// future is ErrInvalid: to destroy the secrets now is what Sever is for. Errors:
+// ErrNotFound, ErrSevered, ErrRetentionOver, ErrExtend, ErrInvalid.
 func (ks *Keystore) Shorten(ctx context.Context, name string, until time.Time) error {
 	if until.IsZero() || until.Year() > 9999 {
 		return fmt.Errorf("%w: retention needs a time before the year 10000", ErrInvalid)
 	}
 	until = wholeSeconds(until)
 	now := ks.now()
-	return ks.store.Update(ctx, func(tx Tx) error {
-		p, err := find(tx, name)
+	return ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
+		p, _, err := ks.findAll(tx, s, name)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if err := p.alive(now); err != nil {
-			return err
+			return false, err
+		}
+		if !until.After(now) {
+			return false, fmt.Errorf("%w: the retention of project %q would end at once: sever the project to destroy its secrets now", ErrInvalid, name)
 		}
 		if !p.Retention.IsZero() && until.After(p.Retention) {
-			return fmt.Errorf("%w: that of project %q ends %s", ErrExtend, name, p.Retention.Format(time.RFC3339))
+			return false, fmt.Errorf("%w: that of project %q ends %s", ErrExtend, name, p.Retention.Format(time.RFC3339))
 		}
 		if until.Equal(p.Retention) {
-			return nil
+			return false, nil
 		}
 		if err := tx.SetRetention(name, until); err != nil {
-			return err
+			return false, err
 		}
-		return tx.Bump()
+		return true, ks.reseal(tx, s, name)
 	})
 }
 
@@ -385,22 +536,22 @@ func (ks *Keystore) Shorten(ctx context.Context, name string, until time.Time) e
 func (ks *Keystore) Sever(ctx context.Context, name string) (Receipt, error) {
 	var r Receipt
 	now := ks.now()
-	err := ks.store.Update(ctx, func(tx Tx) error {
-		p, err := find(tx, name)
+	err := ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
+		p, rows, err := ks.findAll(tx, s, name)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if p.Severed {
-			return p.alive(now)
+			return false, p.alive(now)
 		}
 		reason := ReasonSevered
 		if p.over(now) {
 			reason = ReasonRetention
 		}
-		if r, err = ks.destroy(tx, p, now, reason); err != nil {
-			return err
+		if r, err = ks.destroy(tx, p, rows, now, reason); err != nil {
+			return false, err
 		}
-		return tx.Bump()
+		return true, ks.reseal(tx, s, name)
 	})
 	if err != nil {
 		return Receipt{}, err
@@ -413,22 +564,18 @@ func (ks *Keystore) Sever(ctx context.Context, name string) (Receipt, error) {
 // cheap when there is nothing to do; call it every minute ([Keystore.Sweeper]).
 // The receipts are valid also beside an error that is ErrTraces.
 func (ks *Keystore) Sweep(ctx context.Context, now time.Time) ([]Receipt, error) {
-	due := func(tx Tx) ([]ProjectRow, error) {
-		rows, err := tx.Projects()
-		var out []ProjectRow
-		for _, p := range rows {
-			if !p.Severed && p.over(now) {
-				out = append(out, p)
-			}
-		}
-		return out, err
-	}
 	var some []ProjectRow
 	var pending []byte
-	err := ks.store.View(ctx, func(tx Tx) (err error) {
-		if some, err = due(tx); err != nil {
+	var tampered error
+	err := ks.store.View(ctx, func(tx Tx) error {
+		s, err := ks.viewSeals(tx)
+		if err != nil {
 			return err
 		}
+		if some, err = ks.due(tx, s, now); err != nil && !errors.Is(err, ErrTampered) {
+			return err
+		}
+		tampered = err // which is no reason to let the others live on
 		pending, err = tx.Meta(metaScrub)
 		return err
 	})
@@ -437,22 +584,7 @@ func (ks *Keystore) Sweep(ctx context.Context, now time.Time) ([]Receipt, error)
 	}
 	var receipts []Receipt
 	if len(some) > 0 {
-		err = ks.store.Update(ctx, func(tx Tx) error {
-			// Another process may have swept since.
-			rows, err := due(tx)
-			if err != nil || len(rows) == 0 {
-				return err
-			}
-			for _, p := range rows {
-				r, err := ks.destroy(tx, p, now, ReasonRetention)
-				if err != nil {
-					return err
-				}
-				receipts = append(receipts, r)
-			}
-			return tx.Bump()
-		})
-		if err != nil {
+		if receipts, err = ks.destroyDue(ctx, now); err != nil {
 			return nil, err
 		}
 	}
@@ -461,13 +593,61 @@ func (ks *Keystore) Sweep(ctx context.Context, now time.Time) ([]Receipt, error)
 			return receipts, err
 		}
 	}
-	return receipts, ks.store.Update(ctx, func(tx Tx) error {
-		n, err := tx.DropExpired(now.Add(-dropAfter))
-		if err != nil || n == 0 {
-			return err
+	err = ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
+		dropped, err := tx.DropExpired(now.Add(-dropAfter))
+		for _, r := range dropped {
+			subtle.XORBytes(s.sum[:], s.sum[:], ks.revocationMAC(r))
+			s.revoked--
 		}
-		return tx.Bump()
+		return len(dropped) > 0, err
 	})
+	if errors.Is(err, ErrReadOnly) {
+		err = nil // what is kept longer than it must be does no harm
+	}
+	return receipts, errors.Join(tampered, err)
+}
+
+// due lists the projects whose retention has ended. Beside an error that is
+// ErrTampered stand those among the sound ones.
+func (ks *Keystore) due(tx Tx, s *seals, now time.Time) ([]ProjectRow, error) {
+	rows, err := ks.all(tx, s)
+	var out []ProjectRow
+	for _, p := range rows {
+		if !p.Severed && p.over(now) {
+			out = append(out, p)
+		}
+	}
+	return out, err
+}
+
+// destroyDue destroys the secrets of all projects that are due.
+func (ks *Keystore) destroyDue(ctx context.Context, now time.Time) (receipts []Receipt, err error) {
+	err = ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
+		// Another process may have swept since.
+		due, err := ks.due(tx, s, now)
+		if err != nil && !errors.Is(err, ErrTampered) {
+			return false, err
+		}
+		for _, p := range due {
+			_, rows, err := ks.findAll(tx, s, p.Name)
+			if errors.Is(err, ErrTampered) {
+				continue // the view said so, or the next will
+			}
+			if err != nil {
+				return false, err
+			}
+			r, err := ks.destroy(tx, p, rows, now, ReasonRetention)
+			if err != nil {
+				return false, err
+			}
+			if err := ks.reseal(tx, s, p.Name); err != nil {
+				return false, err
+			}
+			receipts = append(receipts, r)
+		}
+		return len(receipts) > 0, nil
+	})
+	return receipts, err
 }
 
 // Sweeper calls Sweep at once and then at every interval until the context
@@ -492,12 +672,8 @@ func (ks *Keystore) Sweeper(ctx context.Context, every time.Duration, report fun
 }
 
 // destroy erases a project's secrets within a transaction and records why.
-func (ks *Keystore) destroy(tx Tx, p ProjectRow, now time.Time, reason string) (Receipt, error) {
+func (ks *Keystore) destroy(tx Tx, p ProjectRow, rows []KeyRow, now time.Time, reason string) (Receipt, error) {
 	now = stamp(now)
-	rows, err := tx.Keys(p.Name)
-	if err != nil {
-		return Receipt{}, err
-	}
 	r := Receipt{V: 1, Project: p.Name, Reason: reason, Destroyed: now, Imported: p.Imported}
 	if !p.Retention.IsZero() {
 		ret := p.Retention
@@ -640,11 +816,24 @@ func (ks *Keystore) Revoke(ctx context.Context, jti string, exp time.Time) error
 	if err := checkJTI(jti); err != nil {
 		return err
 	}
-	return ks.store.Update(ctx, func(tx Tx) error {
-		if err := tx.Revoke(jti, exp); err != nil {
-			return err
+	return ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
+		before, revoked, err := tx.Revocation(jti)
+		if err != nil {
+			return false, err
 		}
-		return tx.Bump()
+		if err := tx.Revoke(jti, exp); err != nil {
+			return false, err
+		}
+		after, _, err := tx.Revocation(jti)
+		if err != nil {
+			return false, err
+		}
+		if revoked {
+			subtle.XORBytes(s.sum[:], s.sum[:], ks.revocationMAC(before))
+			s.revoked--
+		}
+		s.add(ks.revocationMAC(after), 1)
+		return true, nil
 	})
 }
 
@@ -657,17 +846,23 @@ func checkJTI(jti string) error {
 
 // Revocations returns the jti of every token that is revoked.
 func (ks *Keystore) Revocations(ctx context.Context) (map[string]struct{}, error) {
-	var list []string
-	err := ks.store.View(ctx, func(tx Tx) (err error) {
-		list, err = tx.Revocations()
-		return err
+	var list []Revocation
+	err := ks.store.View(ctx, func(tx Tx) error {
+		s, err := ks.viewSeals(tx)
+		if err != nil {
+			return err
+		}
+		if list, err = tx.Revocations(); err != nil {
+			return err
+		}
+		return ks.checkRevocations(s, list)
 	})
 	if err != nil {
 		return nil, err
 	}
 	out := make(map[string]struct{}, len(list))
-	for _, jti := range list {
-		out[jti] = struct{}{}
+	for _, r := range list {
+		out[r.JTI] = struct{}{}
 	}
 	return out, nil
 }

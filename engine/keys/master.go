@@ -3,7 +3,6 @@ package keys
 import (
 	"bytes"
 	"context"
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
 	"encoding/hex"
@@ -16,13 +15,20 @@ import (
 	"runtime"
 	"strings"
 	"time"
+	"unsafe"
+
+	"github.com/velonym/velonym/engine/kernel"
 )
 
-// MasterKey wraps the secrets of a keystore. It is safe for concurrent use.
+// MasterKey wraps the secrets of a keystore. It is safe for concurrent use. Its
+// key lives in key memory alone: locked, outside the heap, in no core dump.
 type MasterKey struct {
-	// Only the cipher is kept: the 32 bytes that it was made of are wiped.
-	aead cipher.AEAD
+	block *kernel.Block // the 32 bytes that it was made of are wiped
+	aead  cipher.AEAD
 }
+
+// Close wipes the key. No keystore that was opened with it may be in use.
+func (m *MasterKey) Close() { m.block.Release() }
 
 // execTimeout bounds how long an exec: source may take.
 const execTimeout = 30 * time.Second
@@ -33,15 +39,19 @@ const maxKeySource = 4096
 // newMasterKey takes the 32 bytes of k and wipes them.
 func newMasterKey(k []byte) (*MasterKey, error) {
 	defer wipe(k)
-	block, err := aes.NewCipher(k)
-	if err != nil {
+	if len(k) != SecretSize {
 		return nil, fmt.Errorf("%w: need 32 bytes", ErrMasterKey)
+	}
+	block, err := kernel.NewBlock(k)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMasterKey, err)
 	}
 	aead, err := cipher.NewGCM(block)
 	if err != nil {
+		block.Release()
 		return nil, fmt.Errorf("%w: AES-256-GCM is not available: %w", ErrMasterKey, err)
 	}
-	return &MasterKey{aead: aead}, nil
+	return &MasterKey{block: block, aead: aead}, nil
 }
 
 // NewMasterKeyFile makes a random master key and writes it to a new file as 64
@@ -105,7 +115,10 @@ func syncDir(dir string) error {
 // LoadMasterKey reads the master key from a source:
 //
 //	PATH          a file that its owner alone can read
-//	env:NAME      an environment variable, which is unset after reading
+//	env:NAME      an environment variable, which is unset after reading, and
+//	              overwritten in the process's environment block on Linux; a
+//	              weaker source than the others all the same: whoever started
+//	              the program had it too, and what it starts may see it first
 //	exec:COMMAND  the standard output of a command, run by the shell; it has
 //	              30 seconds, and what it says on standard error is dropped
 //
@@ -124,8 +137,9 @@ func LoadMasterKey(ctx context.Context, source string) (*MasterKey, error) {
 		if !ok || name == "" {
 			return nil, fmt.Errorf("%w: environment variable %q is not set: set it to 64 hexadecimal digits", ErrMasterKey, name)
 		}
-		os.Unsetenv(name)
 		raw = []byte(v)
+		os.Unsetenv(name)
+		eraseEnv(name, v)
 	case strings.HasPrefix(source, "exec:"):
 		raw, err = runKeyCommand(ctx, source[len("exec:"):])
 	case source == "":
@@ -155,6 +169,18 @@ func LoadMasterKey(ctx context.Context, source string) (*MasterKey, error) {
 		return nil, fmt.Errorf("%w: %s gave %d bytes: need 64 hexadecimal digits", ErrMasterKey, sourceName(source), len(trimmed))
 	}
 	return newMasterKey(k[:])
+}
+
+// eraseEnv overwrites the copies of an environment variable that this process has:
+// the runtime's, which nothing refers to once the variable is unset and read, and
+// that of the block that the system handed over, which the system shows to others.
+func eraseEnv(name, value string) {
+	if value == "" {
+		return
+	}
+	// The runtime copied it to the heap at the start, where it can be written.
+	wipe(unsafe.Slice(unsafe.StringData(value), len(value)))
+	eraseBlock(name)
 }
 
 // isKey says whether text has the form of a key.

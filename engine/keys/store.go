@@ -6,8 +6,16 @@ import (
 )
 
 // SchemaVersion is the version of the tables that this package's stores make
-// and read. A store refuses a newer one with ErrSchema.
-const SchemaVersion = 1
+// and work with. A store refuses a newer one with ErrSchema; an older one, from
+// OldestSchema on, is upgraded by [New].
+//
+// Version 2 added the seals of rows (see seal.go), and gave the table of the change
+// counter another name, so that programs of version 1 that have the store open
+// cannot change what they would not seal.
+const (
+	SchemaVersion = 2
+	OldestSchema  = 1
+)
 
 // Store keeps the rows of a keystore durably. It sees only wrapped secrets and
 // takes no decision. Several processes may use one store at the same time.
@@ -40,6 +48,15 @@ type Store interface {
 type ProjectRow struct {
 	Project
 	Reason string // why it is severed: ReasonSevered or ReasonRetention
+
+	KeysMAC []byte // of the states of its generations
+	Seal    []byte // of all the other fields
+}
+
+// Revocation is a token that is refused, as a store keeps it.
+type Revocation struct {
+	JTI     string
+	Expires time.Time // zero: never
 }
 
 // KeyRow is a generation as a store keeps it.
@@ -56,6 +73,12 @@ type KeyRow struct {
 // Tx is one transaction of a [Store]. It is used by one goroutine and not kept
 // after the function that it was given to. Times have microsecond precision.
 type Tx interface {
+	// Schema is the version of the store's tables. Upgrade brings those of an
+	// older one to SchemaVersion, without any seals; before it, only Schema and
+	// Meta work.
+	Schema() (int, error)
+	Upgrade() error
+
 	// Meta returns nil when there is no such entry. SetMeta with nil removes.
 	Meta(name string) ([]byte, error)
 	SetMeta(name string, value []byte) error
@@ -68,10 +91,19 @@ type Tx interface {
 	SetRetention(name string, until time.Time) error
 	SetSevered(name string, at time.Time, reason string) error
 
+	// SetSeal stores the seals of a project's row. SealList is what was stored
+	// for a bucket, nil for none; SealLists are all.
+	SetSeal(name string, keysMAC, seal []byte) error
+	SealList(bucket uint16) ([]byte, error)
+	SealLists() (map[uint16][]byte, error)
+	SetSealList(bucket uint16, doc []byte) error
+
 	// Keys lists the generations of all domains of a project, by
 	// organisation in byte order, then by number. DomainKeys lists one
-	// domain's, by number.
+	// domain's, by number. The caller wipes what is wrapped in them.
+	// KeyStates is Keys without reading any secret: Wrapped is nil.
 	Keys(prj string) ([]KeyRow, error)
+	KeyStates(prj string) ([]KeyRow, error)
 	DomainKeys(d Domain) ([]KeyRow, error)
 	AddKey(k KeyRow) error
 	Deactivate(d Domain, gen int) error
@@ -84,16 +116,19 @@ type Tx interface {
 	AddReceipt(project string, doc []byte) error
 	Receipts(project string) ([][]byte, error)
 
-	// Revoke is idempotent and keeps the later time.
+	// Revoke is idempotent and keeps the later time. Revocation says whether
+	// a token is revoked.
 	Revoke(jti string, exp time.Time) error
-	Revocations() ([]string, error)
+	Revocation(jti string) (r Revocation, revoked bool, err error)
+	Revocations() ([]Revocation, error)
 	// Spent returns 0 for an unknown jti. A zero exp means never dropped.
 	Spent(jti string) (int64, error)
 	SetSpent(jti string, spent int64, exp time.Time) error
 	// DropExpired deletes revocations and budgets that expired before t and
-	// says how many revocations there were among them.
-	DropExpired(t time.Time) (revocations int64, err error)
+	// returns the revocations among them.
+	DropExpired(t time.Time) (dropped []Revocation, err error)
 
-	// Bump raises the change counter.
+	// Change reads the change counter, Bump raises it.
+	Change() (uint64, error)
 	Bump() error
 }

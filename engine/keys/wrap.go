@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+
+	"github.com/velonym/velonym/engine/kernel"
 )
 
 // What a wrapped secret is for. The purpose is part of the associated data, so
@@ -13,6 +15,8 @@ const (
 	purposeCheck   = "check"
 	purposeIssuer  = "issuer"
 	purposeReceipt = "receipt"
+	purposeSealKey = "seal key"
+	purposeSeals   = "seals"
 )
 
 // wrapOverhead is the nonce before and the tag behind a wrapped secret.
@@ -46,11 +50,19 @@ func (m *MasterKey) unwrap(dst, blob []byte, purpose string, d Domain, gen int) 
 	if len(blob) < wrapOverhead {
 		return nil, errUnwrap
 	}
-	out, err := m.aead.Open(dst, blob[:12], blob[12:], associated(purpose, d, gen))
+	var out []byte
+	err := kernel.Scrubbed(func() (err error) {
+		out, err = m.aead.Open(dst, blob[:12], blob[12:], associated(purpose, d, gen))
+		return err
+	})
 	if err != nil {
 		return nil, errUnwrap
 	}
 	return out, nil
 }
 
-func wipe(b []byte) { clear(b) }
+// MemoryUnlocked returns how many bytes of the memory that holds keys the system
+// refused to lock, so that they may be written to swap.
+func MemoryUnlocked() int { return kernel.KeyMemoryStatus().Unlocked }
+
+func wipe(b []byte) { kernel.Wipe(b) }

@@ -71,10 +71,25 @@ INSERT INTO velonym.schema_version VALUES (1);
 INSERT INTO velonym.change VALUES (1);
 `
 
+// upgrades[i] brings tables of version i+1 to version i+2. They are what makes new
+// stores too, so that both have the same tables.
+var upgrades = []string{`
+ALTER TABLE velonym.change RENAME TO changes;
+ALTER TABLE velonym.project
+	ADD COLUMN keys_mac bytea NOT NULL DEFAULT '',
+	ADD COLUMN seal bytea NOT NULL DEFAULT '';
+CREATE TABLE velonym.seal_list (
+	bucket integer PRIMARY KEY,
+	doc    bytea NOT NULL
+);
+UPDATE velonym.schema_version SET version = 2;
+`}
+
 // Store is a keystore in a PostgreSQL database. It implements [keys.Store].
 type Store struct {
-	pool *pgxpool.Pool
-	name string
+	pool     *pgxpool.Pool
+	name     string
+	password string // never shown
 }
 
 var _ keys.Store = (*Store)(nil)
@@ -85,10 +100,9 @@ const connectTimeout = 10 * time.Second
 
 // configure reads an address.
 func configure(url string) (*pgxpool.Config, error) {
-	conf, err := pgxpool.ParseConfig(url)
+	conf, err := parse(url)
 	if err != nil {
-		// The error quotes the URL, which may hold a password.
-		return nil, fmt.Errorf("%w: the address is not of the form postgres://user@host/database", keys.ErrUnreadable)
+		return nil, err
 	}
 	// A server started with other defaults must not weaken what a commit means.
 	conf.ConnConfig.RuntimeParams["synchronous_commit"] = "on"
@@ -110,12 +124,12 @@ func connect(ctx context.Context, url string) (*Store, error) {
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, conf)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", keys.ErrUnreadable, err)
+		return nil, fmt.Errorf("%w: %w", keys.ErrUnreadable, without{err, conf.ConnConfig.Password})
 	}
-	s := &Store{pool: pool, name: fmt.Sprintf("postgres database %s on %s", conf.ConnConfig.Database, conf.ConnConfig.Host)}
+	s := &Store{pool: pool, password: conf.ConnConfig.Password, name: fmt.Sprintf("postgres database %s on %s", conf.ConnConfig.Database, conf.ConnConfig.Host)}
 	if err := pool.Ping(ctx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("%w: %s: is it running, and may this user connect? %w", keys.ErrUnreadable, s.name, oneLine{err})
+		return nil, fmt.Errorf("%w: %s: is it running, and may this user connect? %w", keys.ErrUnreadable, s.name, oneLine{without{err, s.password}})
 	}
 	return s, nil
 }
@@ -153,7 +167,7 @@ func (s *Store) fill(ctx context.Context) error {
 		return fmt.Errorf("keys: %s has encoding %s: make one with UTF8", s.name, encoding)
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(t pgx.Tx) error {
-		_, err := t.Exec(ctx, schema)
+		_, err := t.Exec(ctx, schema+strings.Join(upgrades, ""))
 		return err
 	})
 	switch sqlState(err) {
@@ -163,7 +177,8 @@ func (s *Store) fill(ctx context.Context) error {
 	return s.fault(err)
 }
 
-// Open opens an existing keystore, and never makes or changes one. Errors:
+// Open opens an existing keystore at an address of either form that [IsAddress]
+// knows, and never makes or changes one. No error holds the password. Errors:
 // [keys.ErrUnreadable], [keys.ErrNoKeystore], [keys.ErrForeign],
 // [keys.ErrSchema], [keys.ErrCorrupt].
 func Open(ctx context.Context, url string) (keys.Store, error) {
@@ -197,7 +212,7 @@ func (s *Store) check(ctx context.Context) error {
 	if version > keys.SchemaVersion {
 		return fmt.Errorf("%w: the keystore in %s was made by a newer version of velonym (schema %d, this one reads %d): use that version", keys.ErrSchema, s.name, version, keys.SchemaVersion)
 	}
-	if version != keys.SchemaVersion {
+	if version < keys.OldestSchema {
 		return fmt.Errorf("%w: the keystore in %s has schema %d, this version reads %d", keys.ErrSchema, s.name, version, keys.SchemaVersion)
 	}
 	return nil
@@ -219,6 +234,7 @@ func (s *Store) fault(err error) error {
 	case errors.Is(err, pgx.ErrNoRows):
 		return fmt.Errorf("%w: %s lacks a row that it must have: restore it from a backup; it is left as it is", keys.ErrCorrupt, s.name)
 	}
+	err = oneLine{without{err, s.password}}
 	switch sqlState(err) {
 	case "42P01", "42703", "XX001", "XX002": // undefined_table, undefined_column, data_corrupted, index_corrupted
 		return fmt.Errorf("%w: %s: restore it from a backup; it is left as it is: %w", keys.ErrCorrupt, s.name, err)
@@ -251,7 +267,7 @@ func (s *Store) View(ctx context.Context, f func(keys.Tx) error) error {
 	return f(&tx{s: s, t: t, ctx: ctx})
 }
 
-// Update implements [keys.Store]. The lock on the one row of the change counter
+// Update implements [keys.Store]. The lock on the one row of the schema's version
 // is what serialises it.
 func (s *Store) Update(ctx context.Context, f func(keys.Tx) error) error {
 	t, err := s.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
@@ -270,13 +286,13 @@ func (s *Store) Update(ctx context.Context, f func(keys.Tx) error) error {
 
 func lock(ctx context.Context, t pgx.Tx) error {
 	var n int64
-	return t.QueryRow(ctx, "SELECT n FROM velonym.change FOR UPDATE").Scan(&n)
+	return t.QueryRow(ctx, "SELECT version FROM velonym.schema_version FOR UPDATE").Scan(&n)
 }
 
 // Change implements [keys.Store].
 func (s *Store) Change(ctx context.Context) (uint64, error) {
 	var n int64
-	if err := s.pool.QueryRow(ctx, "SELECT n FROM velonym.change").Scan(&n); err != nil {
+	if err := s.pool.QueryRow(ctx, "SELECT n FROM velonym.changes").Scan(&n); err != nil {
 		return 0, s.fault(err)
 	}
 	return uint64(n), nil

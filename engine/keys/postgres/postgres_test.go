@@ -3,9 +3,12 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	_ "modernc.org/sqlite"
 	"net"
 	"os"
 	"path/filepath"
@@ -84,6 +87,88 @@ func (p place) OnDisk(needles ...[]byte) ([]bool, error) {
 	})
 }
 
+// Execute implements [storetest.Place].
+func (p place) Execute(statements string) error {
+	ctx := context.Background()
+	c, err := pgx.Connect(ctx, p.url)
+	if err != nil {
+		return err
+	}
+	defer c.Close(ctx)
+	_, err = c.Exec(ctx, strings.ReplaceAll(statements, "@", "velonym."))
+	return err
+}
+
+// TestUpgrade has the tables of version 1 hold what its file for SQLite does.
+func TestUpgrade(t *testing.T) {
+	ctx := t.Context()
+	p := newPlace(t, "ENCODING 'UTF8'")
+	execute(t, p.url, schema)
+	const file = "../sqlite/testdata/schema1/"
+	db, err := sql.Open("sqlite", "file:"+file+"keystore.db?mode=ro&immutable=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	c, err := pgx.Connect(ctx, p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(ctx)
+	for table, bools := range map[string][]int{"meta": nil, "project": {7}, "generation": {4}, "receipt": nil, "revocation": nil} {
+		rows, err := db.Query("SELECT * FROM " + table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		columns, err := rows.Columns()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+			values, refs := make([]any, len(columns)), make([]any, len(columns))
+			marks := make([]string, len(columns))
+			for i := range values {
+				refs[i], marks[i] = &values[i], fmt.Sprintf("$%d", i+1)
+			}
+			if err := rows.Scan(refs...); err != nil {
+				t.Fatal(err)
+			}
+			for _, i := range bools {
+				values[i] = values[i] == int64(1)
+			}
+			if table == "project" {
+				var orgs []string
+				if err := json.Unmarshal(values[5].([]byte), &orgs); err != nil {
+					t.Fatal(err)
+				}
+				values[5] = orgs
+			}
+			overriding := ""
+			if table == "receipt" {
+				overriding = " OVERRIDING SYSTEM VALUE"
+			}
+			if table == "generation" { // its project may come later
+				execute(t, p.url, "ALTER TABLE velonym.generation DROP CONSTRAINT IF EXISTS generation_prj_fkey")
+			}
+			if _, err := c.Exec(ctx, "INSERT INTO velonym."+table+overriding+" VALUES ("+strings.Join(marks, ", ")+")", values...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	key := filepath.Join(t.TempDir(), "master.key")
+	b, err := os.ReadFile(file + "master.key")
+	if err == nil {
+		err = os.WriteFile(key, b, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	storetest.Upgrade(t, key, p.Open, p.Execute)
+}
+
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Place { return newPlace(t, "ENCODING 'UTF8'") })
 }
@@ -122,7 +207,7 @@ func TestOpenRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Close()
-	execute(t, p.url, "UPDATE velonym.schema_version SET version = 2")
+	execute(t, p.url, "UPDATE velonym.schema_version SET version = 3")
 	_, err = Open(ctx, p.url)
 	expect(err, keys.ErrSchema, "newer version")
 	execute(t, p.url, "DELETE FROM velonym.schema_version")
@@ -139,6 +224,17 @@ func TestNoConnection(t *testing.T) {
 		"postgres://u:" + password + "@[::1/db",
 		"postgres://u:" + password + "%zz@h/db",
 		"host=/nonexistent user=u password=" + password,
+		"postgres://u:" + password + "@x@127.0.0.1:1/db",
+		"postgres://u:a/" + password + "@127.0.0.1:1/db",
+		"postgres://u:12/" + password + "@127.0.0.1:1/db",
+		"postgres://u:#" + password + "@127.0.0.1:1/db",
+		"postgres://u:?x=" + password + "@127.0.0.1:1/db",
+		"postgres://127.0.0.1:1/db?user=u&password=" + password,
+		"postgres://:" + password + "@127.0.0.1:1/db",
+		"POSTGRES://u:" + password + "@127.0.0.1:1/db",
+		"host=127.0.0.1 port=1 password='" + password,
+		"host=127.0.0.1 port=1 user=u password='x " + password + "'",
+		"host=127.0.0.1 port=x user=u password=" + password,
 	} {
 		_, err := Open(t.Context(), address)
 		if !errors.Is(err, keys.ErrUnreadable) || strings.Contains(err.Error(), password) || strings.Contains(err.Error(), "\n") {
@@ -218,7 +314,7 @@ func TestScrubDespiteOldSnapshot(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close(context.Background())
-	if _, err := c.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT n FROM velonym.change"); err != nil {
+	if _, err := c.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT n FROM velonym.changes"); err != nil {
 		t.Fatal(err)
 	}
 	if found, err := p.OnDisk(blob); err != nil || !found[0] {

@@ -84,13 +84,13 @@ func (t *tx) SetMeta(name string, value []byte) error {
 	return t.exec("INSERT INTO velonym.meta VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value)
 }
 
-const projectColumns = "name, method, policy, format, tag, orgs, retention, imported, created, severed_at, reason"
+const projectColumns = "name, method, policy, format, tag, orgs, retention, imported, created, severed_at, reason, keys_mac, seal"
 
 func scanProject(row pgx.CollectableRow) (keys.ProjectRow, error) {
 	var p keys.ProjectRow
 	var retention, severed *int64
 	var created int64
-	err := row.Scan(&p.Name, &p.Method, &p.Policy, &p.Format, &p.Tag, &p.Orgs, &retention, &p.Imported, &created, &severed, &p.Reason)
+	err := row.Scan(&p.Name, &p.Method, &p.Policy, &p.Format, &p.Tag, &p.Orgs, &retention, &p.Imported, &created, &severed, &p.Reason, &p.KeysMAC, &p.Seal)
 	p.Retention = fromNull(retention)
 	p.Created = time.UnixMicro(created).UTC()
 	p.SeveredAt = fromNull(severed)
@@ -114,8 +114,8 @@ func (t *tx) Projects() ([]keys.ProjectRow, error) {
 }
 
 func (t *tx) AddProject(p keys.ProjectRow) error {
-	r, err := t.t.Exec(t.ctx, "INSERT INTO velonym.project ("+projectColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
-		p.Name, p.Method, p.Policy, p.Format, p.Tag, p.Orgs, nullTime(p.Retention), p.Imported, p.Created.UnixMicro(), nullTime(p.SeveredAt), p.Reason)
+	r, err := t.t.Exec(t.ctx, "INSERT INTO velonym.project ("+projectColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
+		p.Name, p.Method, p.Policy, p.Format, p.Tag, p.Orgs, nullTime(p.Retention), p.Imported, p.Created.UnixMicro(), nullTime(p.SeveredAt), p.Reason, notNil(p.KeysMAC), notNil(p.Seal))
 	if err == nil && r.RowsAffected() == 0 {
 		return keys.ErrExists
 	}
@@ -130,6 +130,62 @@ func (t *tx) SetSevered(name string, at time.Time, reason string) error {
 	return t.one("UPDATE velonym.project SET severed_at = $1, reason = $2 WHERE name = $3", at.UnixMicro(), reason, name)
 }
 
+// notNil is b for a column that holds no NULL.
+func notNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+func (t *tx) SetSeal(name string, keysMAC, seal []byte) error {
+	return t.one("UPDATE velonym.project SET keys_mac = $1, seal = $2 WHERE name = $3", keysMAC, seal, name)
+}
+
+func (t *tx) SealList(bucket uint16) ([]byte, error) {
+	var doc []byte
+	err := t.t.QueryRow(t.ctx, "SELECT doc FROM velonym.seal_list WHERE bucket = $1", int32(bucket)).Scan(&doc)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	return doc, t.s.fault(err)
+}
+
+func (t *tx) SealLists() (map[uint16][]byte, error) {
+	out := map[uint16][]byte{}
+	_, err := list(t, func(row pgx.CollectableRow) (none struct{}, err error) {
+		var bucket int32
+		var doc []byte
+		err = row.Scan(&bucket, &doc)
+		out[uint16(bucket)] = doc
+		return none, err
+	}, "SELECT bucket, doc FROM velonym.seal_list")
+	return out, err
+}
+
+func (t *tx) SetSealList(bucket uint16, doc []byte) error {
+	return t.exec("INSERT INTO velonym.seal_list VALUES ($1, $2) ON CONFLICT (bucket) DO UPDATE SET doc = excluded.doc", int32(bucket), doc)
+}
+
+func (t *tx) Schema() (int, error) {
+	var n int
+	err := t.t.QueryRow(t.ctx, "SELECT version FROM velonym.schema_version").Scan(&n)
+	return n, t.s.fault(err)
+}
+
+func (t *tx) Upgrade() error {
+	n, err := t.Schema()
+	if err != nil {
+		return err
+	}
+	for _, statements := range upgrades[n-1:] {
+		if err := t.exec(statements); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 const keyColumns = "prj, org, gen, state, imported, created, destroyed, wrapped"
 
 func scanKey(row pgx.CollectableRow) (keys.KeyRow, error) {
@@ -139,11 +195,19 @@ func scanKey(row pgx.CollectableRow) (keys.KeyRow, error) {
 	err := row.Scan(&k.Prj, &k.Org, &k.Gen, &k.State, &k.Imported, &created, &destroyed, &k.Wrapped)
 	k.Created = time.UnixMicro(created).UTC()
 	k.Destroyed = fromNull(destroyed)
+	// What was copied is overwritten in the connection's buffer, too.
+	if raw := row.RawValues(); len(raw) == 8 {
+		clear(raw[7])
+	}
 	return k, err
 }
 
 func (t *tx) Keys(prj string) ([]keys.KeyRow, error) {
 	return list(t, scanKey, "SELECT "+keyColumns+" FROM velonym.generation WHERE prj = $1 ORDER BY org, gen", prj)
+}
+
+func (t *tx) KeyStates(prj string) ([]keys.KeyRow, error) {
+	return list(t, scanKey, "SELECT prj, org, gen, state, imported, created, destroyed, NULL::bytea FROM velonym.generation WHERE prj = $1 ORDER BY org, gen", prj)
 }
 
 func (t *tx) DomainKeys(d keys.Domain) ([]keys.KeyRow, error) {
@@ -177,13 +241,27 @@ func (t *tx) Revoke(jti string, exp time.Time) error {
 	return t.exec("INSERT INTO velonym.revocation AS r VALUES ($1, $2) ON CONFLICT (jti) DO UPDATE SET expires = greatest(r.expires, excluded.expires)", []byte(jti), expiry(exp))
 }
 
-func (t *tx) Revocations() ([]string, error) {
-	scan := func(row pgx.CollectableRow) (string, error) {
-		var jti []byte
-		err := row.Scan(&jti)
-		return string(jti), err
+func (t *tx) Revocation(jti string) (keys.Revocation, bool, error) {
+	rows, err := list(t, scanRevocation, "SELECT jti, expires FROM velonym.revocation WHERE jti = $1", []byte(jti))
+	if err != nil || len(rows) == 0 {
+		return keys.Revocation{}, false, err
 	}
-	return list(t, scan, "SELECT jti FROM velonym.revocation ORDER BY jti")
+	return rows[0], true, nil
+}
+
+func scanRevocation(row pgx.CollectableRow) (keys.Revocation, error) {
+	var jti []byte
+	var expires int64
+	err := row.Scan(&jti, &expires)
+	r := keys.Revocation{JTI: string(jti)}
+	if expires != never {
+		r.Expires = time.UnixMicro(expires).UTC()
+	}
+	return r, err
+}
+
+func (t *tx) Revocations() ([]keys.Revocation, error) {
+	return list(t, scanRevocation, "SELECT jti, expires FROM velonym.revocation ORDER BY jti")
 }
 
 func (t *tx) Spent(jti string) (int64, error) {
@@ -199,12 +277,17 @@ func (t *tx) SetSpent(jti string, spent int64, exp time.Time) error {
 	return t.exec("INSERT INTO velonym.budget AS b VALUES ($1, $2, $3) ON CONFLICT (jti) DO UPDATE SET spent = excluded.spent, expires = greatest(b.expires, excluded.expires)", []byte(jti), spent, expiry(exp))
 }
 
-func (t *tx) DropExpired(before time.Time) (int64, error) {
+func (t *tx) DropExpired(before time.Time) ([]keys.Revocation, error) {
 	if err := t.exec("DELETE FROM velonym.budget WHERE expires < $1", before.UnixMicro()); err != nil {
-		return 0, err
+		return nil, err
 	}
-	r, err := t.t.Exec(t.ctx, "DELETE FROM velonym.revocation WHERE expires < $1", before.UnixMicro())
-	return r.RowsAffected(), t.s.fault(err)
+	return list(t, scanRevocation, "DELETE FROM velonym.revocation WHERE expires < $1 RETURNING jti, expires", before.UnixMicro())
 }
 
-func (t *tx) Bump() error { return t.one("UPDATE velonym.change SET n = n + 1") }
+func (t *tx) Change() (uint64, error) {
+	var n int64
+	err := t.t.QueryRow(t.ctx, "SELECT n FROM velonym.changes").Scan(&n)
+	return uint64(n), t.s.fault(err)
+}
+
+func (t *tx) Bump() error { return t.one("UPDATE velonym.changes SET n = n + 1") }

@@ -89,10 +89,27 @@ INSERT INTO schema_version VALUES (1);
 INSERT INTO change VALUES (1);
 `
 
+// upgrades[i] brings tables of version i+1 to version i+2. They are what makes new
+// stores too, so that both have the same tables.
+var upgrades = []string{`
+ALTER TABLE change RENAME TO changes;
+ALTER TABLE project ADD COLUMN keys_mac BLOB NOT NULL DEFAULT x'';
+ALTER TABLE project ADD COLUMN seal BLOB NOT NULL DEFAULT x'';
+CREATE TABLE seal_list (
+	bucket INTEGER PRIMARY KEY,
+	doc    BLOB NOT NULL
+) STRICT;
+UPDATE schema_version SET version = 2;
+PRAGMA user_version = 2;
+`}
+
 // Store is a keystore in an SQLite file. It implements [keys.Store].
 type Store struct {
 	path string
 	db   *sql.DB
+
+	readOnly bool
+	frozen   os.FileInfo // of a file that was opened as one that nobody changes; nil otherwise
 }
 
 var _ keys.Store = (*Store)(nil)
@@ -138,7 +155,7 @@ func fill(path string) error {
 		return err
 	}
 	defer tx.Rollback()
-	if _, err := tx.Exec(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d;", applicationID, keys.SchemaVersion) + schema); err != nil {
+	if _, err := tx.Exec(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d;", applicationID, keys.SchemaVersion) + schema + strings.Join(upgrades, "")); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
@@ -163,27 +180,96 @@ func dsn(path string, wal bool) string {
 	q := url.Values{}
 	q.Set("mode", "rw") // never creates
 	q.Set("_txlock", "immediate")
+	if wal {
+		q.Add("_pragma", "journal_mode(WAL)")
+	}
+	return source(path, q)
+}
+
+// readDSN is dsn for a place where nothing can be written. Without a write-ahead
+// log beside it, which could not be made, the file is read as one that nobody
+// changes.
+func readDSN(path string, frozen bool) string {
+	q := url.Values{}
+	q.Set("mode", "ro")
+	if frozen {
+		q.Set("immutable", "1")
+	}
+	return source(path, q)
+}
+
+func source(path string, q url.Values) string {
+	registerPages()
 	q.Add("_pragma", fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()))
 	q.Add("_pragma", "secure_delete(ON)")
 	q.Add("_pragma", "synchronous(FULL)")
 	q.Add("_pragma", "foreign_keys(ON)")
 	q.Add("_pragma", "temp_store(MEMORY)") // VACUUM must not copy wrapped secrets to a temporary file
 	q.Add("_pragma", "trusted_schema(OFF)")
-	if wal {
-		q.Add("_pragma", "journal_mode(WAL)")
-	}
 	return "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath() + "?" + q.Encode()
 }
 
 // Open opens an existing keystore, and never makes or changes one that it does
-// not know. Errors: [keys.ErrNoKeystore], [keys.ErrUnreadable],
-// [keys.ErrForeign], [keys.ErrSchema], [keys.ErrCorrupt].
+// not know. Where it cannot be written (the file, its folder or the medium), it is
+// opened for reading: every Update then is [keys.ErrReadOnly]. Errors:
+// [keys.ErrNoKeystore], [keys.ErrUnreadable], [keys.ErrForeign],
+// [keys.ErrSchema], [keys.ErrCorrupt].
 func Open(path string) (keys.Store, error) {
 	path, err := filepath.Abs(path) // the process may change its directory
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", keys.ErrUnreadable, err)
 	}
-	if err := checkHeader(path); err != nil {
+	s, err := openWriting(path)
+	if err == nil {
+		return s, nil
+	}
+	if errors.Is(err, keys.ErrUnreadable) {
+		if r, e := openReading(path); e == nil {
+			return r, nil
+		}
+	}
+	return nil, err
+}
+
+// openReading opens a keystore that cannot be written here.
+func openReading(path string) (*Store, error) {
+	if err := checkHeader(path, os.O_RDONLY); err != nil {
+		return nil, err
+	}
+	s := &Store{path: path, readOnly: true}
+	if _, err := os.Stat(path + "-wal"); errors.Is(err, fs.ErrNotExist) {
+		if s.frozen, err = os.Stat(path); err != nil {
+			return nil, fmt.Errorf("%w: %w", keys.ErrUnreadable, err)
+		}
+	}
+	db, err := sql.Open("sqlite", readDSN(path, s.frozen != nil))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", keys.ErrUnreadable, err)
+	}
+	db.SetMaxOpenConns(8)
+	db.SetMaxIdleConns(8)
+	s.db = db
+	if err := s.check(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return s, nil
+}
+
+// unchanged says whether a file that was opened as one that nobody changes is one.
+func (s *Store) unchanged() error {
+	if s.frozen == nil {
+		return nil
+	}
+	now, err := os.Stat(s.path)
+	_, log := os.Lstat(s.path + "-wal")
+	if err != nil || !os.SameFile(now, s.frozen) || now.Size() != s.frozen.Size() || !now.ModTime().Equal(s.frozen.ModTime()) || log == nil {
+		return fmt.Errorf("%w: %s was opened for reading only, and somebody writes to it since: start again, where its folder can be written if it is in use", keys.ErrUnreadable, s.path)
+	}
+	return nil
+}
+
+func openWriting(path string) (*Store, error) {
+	if err := checkHeader(path, os.O_RDWR); err != nil {
 		return nil, err
 	}
 	db, err := sql.Open("sqlite", dsn(path, true))
@@ -211,7 +297,7 @@ func Open(path string) (keys.Store, error) {
 }
 
 // checkHeader looks at the first bytes before SQLite may touch the file.
-func checkHeader(path string) error {
+func checkHeader(path string, mode int) error {
 	st, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w at %s: make one with velonym init, or name its directory", keys.ErrNoKeystore, path)
@@ -222,7 +308,7 @@ func checkHeader(path string) error {
 	if !st.Mode().IsRegular() {
 		return fmt.Errorf("%w: %s is not a regular file", keys.ErrForeign, path)
 	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := os.OpenFile(path, mode, 0)
 	if err != nil {
 		return fmt.Errorf("%w: %w: run as the user who owns it", keys.ErrUnreadable, err)
 	}
@@ -259,7 +345,7 @@ func (s *Store) check() error {
 	if schema > keys.SchemaVersion {
 		return fmt.Errorf("%w: %s was made by a newer version of velonym (schema %d, this one reads %d): use that version", keys.ErrSchema, s.path, schema, keys.SchemaVersion)
 	}
-	if schema != keys.SchemaVersion {
+	if schema < keys.OldestSchema {
 		return fmt.Errorf("%w: %s has schema %d, this version reads %d", keys.ErrSchema, s.path, schema, keys.SchemaVersion)
 	}
 	var result string
@@ -313,6 +399,10 @@ func (s *Store) fault(err error) error {
 		return fmt.Errorf("%w: %s lacks a row that it must have: restore it from a backup; it is left as it is", keys.ErrCorrupt, s.path)
 	}
 	switch code(err) {
+	case sqlite3.SQLITE_FULL:
+		return fmt.Errorf("keys: keystore %s: its disk is full, and nothing was changed: make room there and try again: %w", s.path, err)
+	case sqlite3.SQLITE_IOERR:
+		return fmt.Errorf("keys: keystore %s: reading or writing it or its -wal and -shm failed, and nothing was changed: is its disk full or faulty? %w", s.path, err)
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR:
 		// With statements fixed at compile time, SQLITE_ERROR is a table or
 		// column that is not there.
@@ -334,6 +424,9 @@ func (s *Store) Close() error { return s.fault(s.db.Close()) }
 
 // View implements [keys.Store].
 func (s *Store) View(ctx context.Context, f func(keys.Tx) error) error {
+	if err := s.unchanged(); err != nil {
+		return err
+	}
 	t, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return s.fault(err)
@@ -344,6 +437,9 @@ func (s *Store) View(ctx context.Context, f func(keys.Tx) error) error {
 
 // Update implements [keys.Store].
 func (s *Store) Update(ctx context.Context, f func(keys.Tx) error) error {
+	if s.readOnly {
+		return fmt.Errorf("%w: %s: the file, its folder or the medium cannot be written by this user, and this has to write: use it where it can", keys.ErrReadOnly, s.path)
+	}
 	t, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return s.fault(err)
@@ -357,8 +453,11 @@ func (s *Store) Update(ctx context.Context, f func(keys.Tx) error) error {
 
 // Change implements [keys.Store].
 func (s *Store) Change(ctx context.Context) (uint64, error) {
+	if err := s.unchanged(); err != nil {
+		return 0, err
+	}
 	var n int64
-	if err := s.db.QueryRowContext(ctx, "SELECT n FROM change").Scan(&n); err != nil {
+	if err := s.db.QueryRowContext(ctx, "SELECT n FROM changes").Scan(&n); err != nil {
 		return 0, s.fault(err)
 	}
 	return uint64(n), nil

@@ -46,6 +46,33 @@ func (p place) OnDisk(needles ...[]byte) ([]bool, error) {
 	return found, nil
 }
 
+// Execute implements [storetest.Place].
+func (p place) Execute(statements string) error {
+	db, err := sql.Open("sqlite", dsn(p.path, true))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	_, err = db.Exec(strings.ReplaceAll(statements, "@", ""))
+	return err
+}
+
+// The file of testdata/schema1 was made by version 1: see [storetest.Upgrade].
+func TestUpgrade(t *testing.T) {
+	p := newPlace(t)
+	key := filepath.Join(t.TempDir(), "master.key")
+	for from, to := range map[string]string{"keystore.db": p.path, "master.key": key} {
+		b, err := os.ReadFile(filepath.Join("testdata", "schema1", from))
+		if err == nil {
+			err = os.WriteFile(to, b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	storetest.Upgrade(t, key, p.Open, p.Execute)
+}
+
 func newPlace(t *testing.T) place {
 	return place{filepath.Join(t.TempDir(), "key store?#%41&x=y.db")}
 }
@@ -176,7 +203,7 @@ func TestOpenRefuses(t *testing.T) {
 	})
 	t.Run("newer schema", func(t *testing.T) {
 		path, s := create(t)
-		if _, err := s.db.Exec("UPDATE schema_version SET version = 2"); err != nil {
+		if _, err := s.db.Exec("UPDATE schema_version SET version = 3"); err != nil {
 			t.Fatal(err)
 		}
 		s.Close()
@@ -349,7 +376,7 @@ func TestScrubSaysWhenItCannot(t *testing.T) {
 		}
 		// One connection, which does not wait for long.
 		s.db.SetMaxOpenConns(1)
-		if _, err := s.db.Exec("PRAGMA busy_timeout = 10; UPDATE change SET n = n + 1"); err != nil {
+		if _, err := s.db.Exec("PRAGMA busy_timeout = 10; UPDATE changes SET n = n + 1"); err != nil {
 			return err
 		}
 		if err := s.Scrub(t.Context()); err == nil {
@@ -390,6 +417,36 @@ func TestHeld(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := s.Update(t.Context(), func(tx keys.Tx) error { return tx.Bump() }); err != nil {
+		t.Error(err)
+	}
+}
+
+// A disk that is full is named as such, and nothing is half done.
+func TestFullDisk(t *testing.T) {
+	path, s := create(t)
+	defer s.Close()
+	s.db.SetMaxOpenConns(1) // so that the limit, which stands for the disk's, holds for all
+	var pages int
+	if err := s.db.QueryRow("PRAGMA max_page_count = 1").Scan(&pages); err != nil {
+		t.Fatal(err)
+	}
+	big := make([]byte, 1<<20)
+	err := s.Update(t.Context(), func(tx keys.Tx) error {
+		if err := tx.SetMeta("small", []byte("x")); err != nil {
+			return err
+		}
+		return tx.SetMeta("big", big)
+	})
+	if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "disk is full") || !strings.Contains(err.Error(), "make room") {
+		t.Errorf("got %v", err)
+	}
+	err = s.View(t.Context(), func(tx keys.Tx) error {
+		if b, err := tx.Meta("small"); b != nil || err != nil {
+			t.Errorf("half of it is there: %v", err)
+		}
+		return nil
+	})
+	if err != nil {
 		t.Error(err)
 	}
 }

@@ -1,12 +1,14 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/velonym/velonym/engine/keys"
@@ -27,6 +29,13 @@ func expiry(t time.Time) int64 {
 		return never
 	}
 	return t.UnixMicro()
+}
+
+func fromExpiry(us int64) time.Time {
+	if us == never {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
 }
 
 func nullTime(t time.Time) sql.NullInt64 {
@@ -74,14 +83,14 @@ func (t *tx) SetMeta(name string, value []byte) error {
 	return t.exec("INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value)
 }
 
-const projectColumns = "name, method, policy, format, tag, orgs, retention, imported, created, severed_at, reason"
+const projectColumns = "name, method, policy, format, tag, orgs, retention, imported, created, severed_at, reason, keys_mac, seal"
 
 func (t *tx) scanProject(row interface{ Scan(...any) error }) (keys.ProjectRow, error) {
 	var p keys.ProjectRow
 	var orgs []byte
 	var retention, severed sql.NullInt64
 	var created int64
-	err := row.Scan(&p.Name, &p.Method, &p.Policy, &p.Format, &p.Tag, &orgs, &retention, &p.Imported, &created, &severed, &p.Reason)
+	err := row.Scan(&p.Name, &p.Method, &p.Policy, &p.Format, &p.Tag, &orgs, &retention, &p.Imported, &created, &severed, &p.Reason, &p.KeysMAC, &p.Seal)
 	if err != nil {
 		return p, err
 	}
@@ -128,8 +137,8 @@ func (t *tx) AddProject(p keys.ProjectRow) error {
 	if err != nil {
 		return fmt.Errorf("keys: organisations: %w", err)
 	}
-	_, err = t.t.ExecContext(t.ctx, "INSERT INTO project ("+projectColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		p.Name, p.Method, p.Policy, p.Format, p.Tag, orgs, nullTime(p.Retention), p.Imported, p.Created.UnixMicro(), nullTime(p.SeveredAt), p.Reason)
+	_, err = t.t.ExecContext(t.ctx, "INSERT INTO project ("+projectColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		p.Name, p.Method, p.Policy, p.Format, p.Tag, orgs, nullTime(p.Retention), p.Imported, p.Created.UnixMicro(), nullTime(p.SeveredAt), p.Reason, notNil(p.KeysMAC), notNil(p.Seal))
 	if code(err) == sqlite3.SQLITE_CONSTRAINT {
 		return keys.ErrExists
 	}
@@ -144,8 +153,103 @@ func (t *tx) SetSevered(name string, at time.Time, reason string) error {
 	return t.one("UPDATE project SET severed_at = ?, reason = ? WHERE name = ?", at.UnixMicro(), reason, name)
 }
 
-func (t *tx) keyRows(where string, args ...any) ([]keys.KeyRow, error) {
-	rows, err := t.t.QueryContext(t.ctx, "SELECT prj, org, gen, state, imported, created, destroyed, wrapped FROM generation WHERE "+where+" ORDER BY org, gen", args...)
+// notNil is b for a column that holds no NULL.
+func notNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+func (t *tx) SetSeal(name string, keysMAC, seal []byte) error {
+	return t.one("UPDATE project SET keys_mac = ?, seal = ? WHERE name = ?", keysMAC, seal, name)
+}
+
+func (t *tx) SealList(bucket uint16) ([]byte, error) {
+	var doc []byte
+	err := t.t.QueryRowContext(t.ctx, "SELECT doc FROM seal_list WHERE bucket = ?", int64(bucket)).Scan(&doc)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return doc, t.s.fault(err)
+}
+
+func (t *tx) SealLists() (map[uint16][]byte, error) {
+	rows, err := t.t.QueryContext(t.ctx, "SELECT bucket, doc FROM seal_list")
+	if err != nil {
+		return nil, t.s.fault(err)
+	}
+	defer rows.Close()
+	out := map[uint16][]byte{}
+	for rows.Next() {
+		var bucket int64
+		var doc []byte
+		if err := rows.Scan(&bucket, &doc); err != nil {
+			return nil, t.s.fault(err)
+		}
+		out[uint16(bucket)] = doc
+	}
+	return out, t.s.fault(rows.Err())
+}
+
+func (t *tx) SetSealList(bucket uint16, doc []byte) error {
+	return t.exec("INSERT INTO seal_list VALUES (?, ?) ON CONFLICT (bucket) DO UPDATE SET doc = excluded.doc", int64(bucket), doc)
+}
+
+func (t *tx) Schema() (int, error) {
+	var n int
+	err := t.t.QueryRowContext(t.ctx, "SELECT version FROM schema_version").Scan(&n)
+	return n, t.s.fault(err)
+}
+
+func (t *tx) Upgrade() error {
+	n, err := t.Schema()
+	if err != nil {
+		return err
+	}
+	for _, statements := range upgrades[n-1:] {
+		if err := t.exec(statements); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keyRows reads wrapped secrets without leaving a copy of the driver's behind:
+// what it made is copied once and overwritten.
+//
+// SQLite copies a blob to memory of the statement's, and frees that as it is: see
+// [tx.overwrite].
+func (t *tx) keyRows(wrapped, where string, args ...any) ([]keys.KeyRow, error) {
+	out, err := t.readKeys(wrapped, where, args...)
+	if wrapped == secretColumn {
+		err = errors.Join(err, t.overwrite())
+	}
+	return out, err
+}
+
+// manyZeros has more blobs of the size of a wrapped secret than a connection has
+// small pieces of memory that are free, all at the same time.
+var manyZeros = "SELECT " + strings.Repeat("zeroblob(60), ", zeroCount-1) + "zeroblob(60)"
+
+const zeroCount = 192
+
+// overwrite has SQLite fill the memory of this connection that small blobs were in.
+func (t *tx) overwrite() error {
+	rows, err := t.t.QueryContext(t.ctx, manyZeros)
+	if err != nil {
+		return t.s.fault(err)
+	}
+	defer rows.Close()
+	for rows.Next() { // which reads all columns
+	}
+	return t.s.fault(rows.Err())
+}
+
+const secretColumn = "wrapped"
+
+func (t *tx) readKeys(wrapped, where string, args ...any) ([]keys.KeyRow, error) {
+	rows, err := t.t.QueryContext(t.ctx, "SELECT prj, org, gen, state, imported, created, destroyed, "+wrapped+" FROM generation WHERE "+where+" ORDER BY org, gen", args...)
 	if err != nil {
 		return nil, t.s.fault(err)
 	}
@@ -155,8 +259,13 @@ func (t *tx) keyRows(where string, args ...any) ([]keys.KeyRow, error) {
 		var k keys.KeyRow
 		var created int64
 		var destroyed sql.NullInt64
-		if err := rows.Scan(&k.Prj, &k.Org, &k.Gen, &k.State, &k.Imported, &created, &destroyed, &k.Wrapped); err != nil {
+		var blob sql.RawBytes
+		if err := rows.Scan(&k.Prj, &k.Org, &k.Gen, &k.State, &k.Imported, &created, &destroyed, &blob); err != nil {
 			return nil, t.s.fault(err)
+		}
+		if blob != nil {
+			k.Wrapped = bytes.Clone(blob)
+			clear(blob)
 		}
 		k.Created = time.UnixMicro(created).UTC()
 		k.Destroyed = fromNull(destroyed)
@@ -165,10 +274,12 @@ func (t *tx) keyRows(where string, args ...any) ([]keys.KeyRow, error) {
 	return out, t.s.fault(rows.Err())
 }
 
-func (t *tx) Keys(prj string) ([]keys.KeyRow, error) { return t.keyRows("prj = ?", prj) }
+func (t *tx) Keys(prj string) ([]keys.KeyRow, error) { return t.keyRows(secretColumn, "prj = ?", prj) }
+
+func (t *tx) KeyStates(prj string) ([]keys.KeyRow, error) { return t.keyRows("NULL", "prj = ?", prj) }
 
 func (t *tx) DomainKeys(d keys.Domain) ([]keys.KeyRow, error) {
-	return t.keyRows("prj = ? AND org = ?", d.Prj, d.Org)
+	return t.keyRows(secretColumn, "prj = ? AND org = ?", d.Prj, d.Org)
 }
 
 func (t *tx) AddKey(k keys.KeyRow) error {
@@ -213,19 +324,33 @@ func (t *tx) Revoke(jti string, exp time.Time) error {
 	return t.exec("INSERT INTO revocation VALUES (?, ?) ON CONFLICT (jti) DO UPDATE SET expires = max(expires, excluded.expires)", []byte(jti), expiry(exp))
 }
 
-func (t *tx) Revocations() ([]string, error) {
-	rows, err := t.t.QueryContext(t.ctx, "SELECT jti FROM revocation ORDER BY jti")
+func (t *tx) Revocation(jti string) (keys.Revocation, bool, error) {
+	var expires int64
+	err := t.t.QueryRowContext(t.ctx, "SELECT expires FROM revocation WHERE jti = ?", []byte(jti)).Scan(&expires)
+	if errors.Is(err, sql.ErrNoRows) {
+		return keys.Revocation{}, false, nil
+	}
+	return keys.Revocation{JTI: jti, Expires: fromExpiry(expires)}, err == nil, t.s.fault(err)
+}
+
+func (t *tx) Revocations() ([]keys.Revocation, error) {
+	return t.revocations("SELECT jti, expires FROM revocation ORDER BY jti")
+}
+
+func (t *tx) revocations(query string, args ...any) ([]keys.Revocation, error) {
+	rows, err := t.t.QueryContext(t.ctx, query, args...)
 	if err != nil {
 		return nil, t.s.fault(err)
 	}
 	defer rows.Close()
-	var out []string
+	var out []keys.Revocation
 	for rows.Next() {
 		var jti []byte
-		if err := rows.Scan(&jti); err != nil {
+		var expires int64
+		if err := rows.Scan(&jti, &expires); err != nil {
 			return nil, t.s.fault(err)
 		}
-		out = append(out, string(jti))
+		out = append(out, keys.Revocation{JTI: string(jti), Expires: fromExpiry(expires)})
 	}
 	return out, t.s.fault(rows.Err())
 }
@@ -243,15 +368,17 @@ func (t *tx) SetSpent(jti string, spent int64, exp time.Time) error {
 	return t.exec("INSERT INTO budget VALUES (?, ?, ?) ON CONFLICT (jti) DO UPDATE SET spent = excluded.spent, expires = max(expires, excluded.expires)", []byte(jti), spent, expiry(exp))
 }
 
-func (t *tx) DropExpired(before time.Time) (int64, error) {
+func (t *tx) DropExpired(before time.Time) ([]keys.Revocation, error) {
 	if err := t.exec("DELETE FROM budget WHERE expires < ?", before.UnixMicro()); err != nil {
-		return 0, err
+		return nil, err
 	}
-	r, err := t.t.ExecContext(t.ctx, "DELETE FROM revocation WHERE expires < ?", before.UnixMicro())
-	if err != nil {
-		return 0, t.s.fault(err)
-	}
-	return r.RowsAffected()
+	return t.revocations("DELETE FROM revocation WHERE expires < ? RETURNING jti, expires", before.UnixMicro())
 }
 
-func (t *tx) Bump() error { return t.one("UPDATE change SET n = n + 1") }
+func (t *tx) Change() (uint64, error) {
+	var n int64
+	err := t.t.QueryRowContext(t.ctx, "SELECT n FROM changes").Scan(&n)
+	return uint64(n), t.s.fault(err)
+}
+
+func (t *tx) Bump() error { return t.one("UPDATE changes SET n = n + 1") }

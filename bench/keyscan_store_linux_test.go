@@ -1,0 +1,262 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/velonym/velonym/engine"
+	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/keys/sqlite"
+	"github.com/velonym/velonym/engine/suite"
+)
+
+const (
+	storeScanEnv = "VELONYM_TEST_STORESCAN" // FOLDER;TOKEN;NEEDLE=HEX;…
+	liveWords    = "in use"
+	severedWords = "severed"
+)
+
+// TestSeveredStays has one process serve a project, and another one sever it. Then
+// the first one's memory is read, as /proc/PID/mem shows it to root: the secret,
+// its wrapped form, and (but for key memory) the master key and its schedule must
+// not be in it. While the project was in use, its keys must be found.
+func TestSeveredStays(t *testing.T) {
+	ctx := t.Context()
+	dir := t.TempDir()
+	var imported [1][32]byte
+	kernel.Random(imported[0][:])
+	secret := imported[0]
+	if err := engine.NewMasterKeyFile(dir + "/master.key"); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(dir + "/master.key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	master, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := sqlite.Create(dir + "/keystore.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine.Open(ctx, engine.Config{Store: store, MasterKey: dir + "/master.key"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	p := engine.Project{Name: "scan", Method: "reversible", Policy: "same", Format: "pair62", Retention: time.Now().Add(time.Hour)}
+	if err := e.Keystore.CreateProject(ctx, p, imported[:]); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 30 { // pages of others around it
+		p.Name = fmt.Sprintf("other%d", i)
+		if err := e.Keystore.CreateProject(ctx, p, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	raw, _, err := e.CreateToken(ctx, engine.TokenRequest{Project: "scan", Op: "pseudonymise"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wrapped []byte
+	db, err := sql.Open("sqlite", "file:"+dir+"/keystore.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.QueryRow("SELECT wrapped FROM generation WHERE prj = 'scan'").Scan(&wrapped); err != nil {
+		t.Fatal(err)
+	}
+	schedule := roundKeys(master)
+	env := storeScanEnv + "=" + dir + ";" + raw
+	for _, n := range []struct {
+		name string
+		b    []byte
+	}{{"secret", secret[:]}, {"wrapped secret", wrapped[12:]}, {"master key", master}, {"master key in hex", bytes.TrimSpace(text)},
+		{"master key's schedule", schedule[5][:]}, {"master key's last round key", schedule[14][:]}} {
+		m := bytes.Clone(n.b)
+		for i := range m {
+			m[i] ^= scanMask
+		}
+		env += ";" + n.name + "=" + hex.EncodeToString(m)
+	}
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestStoreScanChild$", "-test.v")
+	cmd.Env = append(os.Environ(), "GODEBUG=asyncpreemptoff=1", "GOGC=off", env)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	live := make(chan struct{})
+	cmd.Stdout = &notify{w: &out, word: liveWords, seen: live}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-live:
+	case <-time.After(time.Minute):
+	}
+	if _, err := e.Keystore.Sever(ctx, "scan"); err != nil {
+		t.Error(err)
+	}
+	fmt.Fprintln(in, severedWords)
+	if err := cmd.Wait(); err != nil || !strings.Contains(out.String(), "nothing stays") {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+}
+
+// notify closes a channel when a word was written.
+type notify struct {
+	w    *bytes.Buffer
+	word string
+	seen chan struct{}
+	all  string
+}
+
+func (n *notify) Write(b []byte) (int, error) {
+	if n.all += string(b); n.seen != nil && strings.Contains(n.all, n.word) {
+		close(n.seen)
+		n.seen = nil
+	}
+	return n.w.Write(b)
+}
+
+// TestStoreScanChild is the child of TestSeveredStays: a server without its HTTP.
+func TestStoreScanChild(t *testing.T) {
+	env := os.Getenv(storeScanEnv)
+	if env == "" {
+		return // it has work only as a child of TestSeveredStays
+	}
+	fields := strings.Split(env, ";")
+	dir, raw := fields[0], fields[1]
+	var needles []needle
+	for _, f := range fields[2:] {
+		name, masked, _ := strings.Cut(f, "=")
+		b, err := hex.DecodeString(masked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for j := 0; j+8 <= len(b); j += 8 {
+			needles = append(needles, needle{fmt.Sprint(name, " ", j), binary.LittleEndian.Uint64(b[j:])})
+		}
+	}
+	ctx := context.Background()
+	store, err := sqlite.Open(dir + "/keystore.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine.Open(ctx, engine.Config{Store: store, MasterKey: dir + "/master.key"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	use := func() error {
+		done := make(chan error)
+		go func() { // on a stack of its own, which is left as it is
+			g, err := e.Verify(ctx, raw, engine.OpsForward)
+			if err == nil {
+				g.Plan.Transform(&suite.Batch{Src: []byte("scan"), Spans: []uint32{0, 4}})
+				g.Release()
+			}
+			done <- err
+		}()
+		return <-done
+	}
+	if err := use(); err != nil {
+		t.Fatal(err)
+	}
+	// What a server and its operator do besides.
+	if _, err := e.Keystore.Projects(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Keystore.Generations(ctx, "scan"); err != nil {
+		t.Fatal(err)
+	}
+	gens, err := e.Keystore.Secrets(ctx, keys.Domain{Prj: "scan"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys.WipeSecrets(gens)
+	if found := scan(t, needles); len(found) == 0 {
+		t.Fatalf("the search is blind: it finds %v", found)
+	}
+	fmt.Println(liveWords)
+	var word string
+	if _, err := fmt.Scanln(&word); err != nil || word != severedWords {
+		t.Fatal(word, err)
+	}
+	for range 100 {
+		if err = use(); err != nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err == nil {
+		t.Fatal("a second after severing the project is in use")
+	}
+	clobber(64)
+	locked := keyRegions(t)
+	bad := false
+	for name, where := range scan(t, needles) {
+		for at := range strings.SplitSeq(where, " ") {
+			var p uintptr
+			if _, err := fmt.Sscanf(at, "0x%x", &p); err != nil {
+				continue
+			}
+			if strings.HasPrefix(name, "master key") && locked(p) {
+				continue
+			}
+			bad = true
+			t.Errorf("%s stays at %#x: %.900s", name, p, where)
+			break
+		}
+	}
+	if !bad {
+		fmt.Printf("nothing stays of %d needles\n", len(needles))
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// keyRegions tells the addresses of key memory: it is left out of dumps and of
+// forked children, which nothing else in the process asks for.
+func keyRegions(t *testing.T) func(uintptr) bool {
+	smaps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var regions [][2]uintptr
+	var at [2]uintptr
+	for line := range strings.Lines(string(smaps)) {
+		if _, err := fmt.Sscanf(line, "%x-%x ", &at[0], &at[1]); err == nil {
+			continue
+		}
+		if strings.HasPrefix(line, "VmFlags:") && strings.Contains(line, " dd ") && strings.Contains(line, " dc ") {
+			regions = append(regions, at)
+		}
+	}
+	if len(regions) == 0 {
+		t.Fatal("no key memory found")
+	}
+	return func(p uintptr) bool {
+		for _, r := range regions {
+			if p >= r[0] && p < r[1] {
+				return true
+			}
+		}
+		return false
+	}
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// soon is how near an end of retention must be for it to need a confirmation:
+// a unit that was mistaken ends keys within minutes.
+const soon = 24 * time.Hour
+
+// confirmEnd says on standard error when the keys of a project will be
+// destroyed, and then wants --yes or, on a terminal, the project's name typed.
+// An error means that nothing is to be changed.
+func confirmEnd(cmd *cobra.Command, yes bool, name string, end time.Time) error {
+	fmt.Fprintf(cmd.ErrOrStderr(), "project %s: its keys will be destroyed on %s, in %s: nobody can reverse its pseudonyms from then on, and the end cannot be put off again\n",
+		name, shown(end), roughly(time.Until(end)))
+	if yes {
+		return nil
+	}
+	in, ok := cmd.InOrStdin().(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return usagef("project %s: nothing was changed: say --yes if that end is meant", cmd.Name())
+	}
+	fmt.Fprint(cmd.ErrOrStderr(), "Type the name of the project to go on: ")
+	typed, err := readLine(cmd.Context(), in)
+	if err != nil {
+		fmt.Fprintln(cmd.ErrOrStderr())
+		return fmt.Errorf("project %s: nothing was changed: no name was typed", cmd.Name())
+	}
+	if typed != name {
+		return fmt.Errorf("project %s: nothing was changed: that is not the name of the project", cmd.Name())
+	}
+	return nil
+}
+
+// readLine reads one line without its end, and gives up when the context ends:
+// the read itself cannot be interrupted and is left behind.
+func readLine(ctx context.Context, r io.Reader) (string, error) {
+	type read struct {
+		line string
+		err  error
+	}
+	got := make(chan read, 1)
+	go func() {
+		line, err := bufio.NewReader(io.LimitReader(r, 4096)).ReadString('\n')
+		got <- read{strings.TrimRight(line, "\r\n"), err}
+	}()
+	select {
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case g := <-got:
+		return g.line, g.err
+	}
+}

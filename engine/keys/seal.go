@@ -1,0 +1,430 @@
+package keys
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/velonym/velonym/engine/kernel"
+)
+
+// Rows are sealed so that whoever can write to the store, and has no master key,
+// can change nothing unnoticed:
+//
+//   - a project's row holds an HMAC over all its other fields, one of which is an
+//     HMAC over the states of its generations;
+//   - a list per bucket of names holds the name and the HMAC of every project of
+//     the bucket, so that a row cannot be deleted, added, or replaced by what it
+//     was earlier;
+//   - the root holds the digest of every list, and number and sum of the
+//     revocations; it is wrapped by the master key.
+//
+// The HMAC's key is random, made with the store and wrapped too: nothing fits into
+// another store. An older copy of the whole store is beyond what a store can show.
+
+// Entries of the meta table.
+const (
+	metaSealKey = "sealkey"
+	metaSeals   = "seals"
+)
+
+const (
+	sealSize    = 16
+	sealBuckets = 1024
+)
+
+// seals is the root. It is not changed once others can see it.
+type seals struct {
+	change  uint64 // the store's counter when it was read
+	revoked uint64 // how many revocations there are
+	sum     [sealSize]byte
+	lists   map[uint16][sha256.Size]byte // of the buckets that are not empty
+}
+
+func (s *seals) encode() []byte {
+	b := binary.BigEndian.AppendUint64(nil, s.revoked)
+	b = append(b, s.sum[:]...)
+	for _, k := range slices.Sorted(maps.Keys(s.lists)) {
+		b = binary.BigEndian.AppendUint16(b, k)
+		digest := s.lists[k]
+		b = append(b, digest[:]...)
+	}
+	return b
+}
+
+func decodeSeals(b []byte) (*seals, bool) {
+	s := &seals{lists: map[uint16][sha256.Size]byte{}}
+	const head, entry = 8 + sealSize, 2 + sha256.Size
+	if len(b) < head || (len(b)-head)%entry != 0 {
+		return nil, false
+	}
+	s.revoked = binary.BigEndian.Uint64(b)
+	copy(s.sum[:], b[8:])
+	for b = b[head:]; len(b) > 0; b = b[entry:] {
+		s.lists[binary.BigEndian.Uint16(b)] = [sha256.Size]byte(b[2:])
+	}
+	return s, true
+}
+
+// tampered is ErrTampered with what it is about.
+func (ks *Keystore) tampered(what string) error {
+	return fmt.Errorf("%w: %s, in %s: it was changed by something else than velonym: find out who can write there, and restore it from a backup", ErrTampered, what, ks.store.Name())
+}
+
+func (ks *Keystore) tamperedProject(name string) error {
+	return ks.tampered(fmt.Sprintf("the stored row of project %q is not as it was left", name))
+}
+
+// mac is the HMAC of parts, each with its length before it.
+func (ks *Keystore) mac(parts ...[]byte) []byte {
+	var msg []byte
+	for _, p := range parts {
+		msg = binary.BigEndian.AppendUint32(msg, uint32(len(p)))
+		msg = append(msg, p...)
+	}
+	out := make([]byte, sealSize)
+	ks.seal.Sum(out, msg, []uint32{0, uint32(len(msg))}, nil)
+	return out
+}
+
+// field encodes what is no text.
+func field(v any) []byte {
+	switch v := v.(type) {
+	case int:
+		return binary.BigEndian.AppendUint64(nil, uint64(v))
+	case bool:
+		if v {
+			return []byte{1}
+		}
+		return []byte{0}
+	case time.Time:
+		if v.IsZero() {
+			return nil
+		}
+		return binary.BigEndian.AppendUint64(nil, uint64(v.UnixMicro()))
+	}
+	panic("keys: a field of unknown type")
+}
+
+// keysMAC seals the states of a project's generations. Their secrets are bound to
+// project, organisation and number by the wrapping.
+func (ks *Keystore) keysMAC(name string, rows []KeyRow) []byte {
+	parts := [][]byte{[]byte("generations 1"), []byte(name)}
+	for _, r := range rows {
+		parts = append(parts, []byte(r.Org), field(r.Gen), []byte(r.State), field(r.Imported), field(r.Created), field(r.Destroyed))
+	}
+	return ks.mac(parts...)
+}
+
+// projectMAC seals a project's row.
+func (ks *Keystore) projectMAC(p *ProjectRow) []byte {
+	parts := [][]byte{[]byte("project 1"), []byte(p.Name), []byte(p.Method), []byte(p.Policy), []byte(p.Format), field(p.Tag),
+		field(p.Retention), field(p.Imported), field(p.Created), field(p.Severed), field(p.SeveredAt), []byte(p.Reason), p.KeysMAC}
+	for _, org := range p.Orgs {
+		parts = append(parts, []byte(org))
+	}
+	return ks.mac(parts...)
+}
+
+// revocationMAC stands for a revocation in the sum. The sums are never stored in
+// the clear, which is what makes a sum by XOR of HMACs one that cannot be aimed at.
+func (ks *Keystore) revocationMAC(r Revocation) []byte {
+	return ks.mac([]byte("revocation 1"), []byte(r.JTI), field(r.Expires))
+}
+
+func (s *seals) add(mac []byte, n int) {
+	subtle.XORBytes(s.sum[:], s.sum[:], mac)
+	s.revoked += uint64(n)
+}
+
+// bucketOf is the bucket of a name.
+func bucketOf(name string) uint16 {
+	h := sha256.Sum256([]byte(name))
+	return binary.BigEndian.Uint16(h[:]) % sealBuckets
+}
+
+// sealList is the projects of a bucket by name, with the seals of their rows.
+type sealList map[string][sealSize]byte
+
+func (l sealList) encode() []byte {
+	var b []byte
+	for _, name := range slices.Sorted(maps.Keys(l)) {
+		b = binary.BigEndian.AppendUint16(b, uint16(len(name)))
+		b = append(b, name...)
+		seal := l[name]
+		b = append(b, seal[:]...)
+	}
+	return b
+}
+
+func decodeList(b []byte) (sealList, bool) {
+	l := sealList{}
+	for len(b) > 0 {
+		if len(b) < 2 {
+			return nil, false
+		}
+		n := int(binary.BigEndian.Uint16(b))
+		if b = b[2:]; len(b) < n+sealSize {
+			return nil, false
+		}
+		l[string(b[:n])] = [sealSize]byte(b[n:])
+		b = b[n+sealSize:]
+	}
+	return l, true
+}
+
+// list checks a bucket's list against the root.
+func (ks *Keystore) list(s *seals, bucket uint16, doc []byte) (sealList, error) {
+	want, there := s.lists[bucket]
+	if !there && len(doc) == 0 {
+		return sealList{}, nil
+	}
+	if got := sha256.Sum256(doc); there != (len(doc) > 0) || there && got != want {
+		return nil, ks.tampered("a list of projects is not as it was left")
+	}
+	l, ok := decodeList(doc)
+	if !ok {
+		return nil, ks.tampered("a list of projects cannot be read")
+	}
+	return l, nil
+}
+
+// readSeals reads the root within a transaction.
+func (ks *Keystore) readSeals(tx Tx) (*seals, error) {
+	blob, err := tx.Meta(metaSeals)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := ks.mk.unwrap(nil, blob, purposeSeals, Domain{}, 0)
+	if err != nil {
+		return nil, ks.tampered("the seals of its rows do not open under the master key")
+	}
+	s, ok := decodeSeals(plain)
+	if !ok {
+		return nil, ks.tampered("the seals of its rows cannot be read")
+	}
+	return s, nil
+}
+
+// viewSeals is readSeals for a view: what was read last is still good when the
+// store has not changed since.
+func (ks *Keystore) viewSeals(tx Tx) (*seals, error) {
+	n, err := tx.Change()
+	if err != nil {
+		return nil, err
+	}
+	if s := ks.root.Load(); s != nil && s.change == n {
+		return s, nil
+	}
+	s, err := ks.readSeals(tx)
+	if err != nil {
+		return nil, err
+	}
+	s.change = n
+	ks.root.Store(s)
+	return s, nil
+}
+
+func (ks *Keystore) writeSeals(tx Tx, s *seals) error {
+	return tx.SetMeta(metaSeals, ks.mk.wrap(s.encode(), purposeSeals, Domain{}, 0))
+}
+
+// checkRow compares a project's row with its seal, and that with the list of its
+// bucket.
+func (ks *Keystore) checkRow(p *ProjectRow, l sealList) error {
+	seal, there := l[p.Name]
+	if !there || subtle.ConstantTimeCompare(seal[:], p.Seal) != 1 || subtle.ConstantTimeCompare(ks.projectMAC(p), p.Seal) != 1 {
+		return ks.tamperedProject(p.Name)
+	}
+	return nil
+}
+
+// checkKeys compares the states of all generations of a project with its row,
+// which was checked.
+func (ks *Keystore) checkKeys(p *ProjectRow, rows []KeyRow) error {
+	if subtle.ConstantTimeCompare(ks.keysMAC(p.Name, rows), p.KeysMAC) != 1 {
+		return ks.tampered(fmt.Sprintf("the stored generations of project %q are not as they were left", p.Name))
+	}
+	return nil
+}
+
+// lookUp reads and checks a project, one that is not there included.
+func (ks *Keystore) lookUp(tx Tx, s *seals, name string) (ProjectRow, error) {
+	p, missing := tx.Project(name)
+	if missing != nil && !errors.Is(missing, ErrNotFound) {
+		return p, missing
+	}
+	bucket := bucketOf(name)
+	doc, err := tx.SealList(bucket)
+	if err != nil {
+		return p, err
+	}
+	l, err := ks.list(s, bucket, doc)
+	if err != nil {
+		return p, fmt.Errorf("%w (when project %q was looked for)", err, name)
+	}
+	if missing != nil {
+		if _, there := l[name]; there {
+			return p, ks.tampered(fmt.Sprintf("the row of project %q is gone", name))
+		}
+		return p, missing
+	}
+	return p, ks.checkRow(&p, l)
+}
+
+// all reads and checks all projects. Beside an error that is ErrTampered stand
+// those that are sound.
+func (ks *Keystore) all(tx Tx, s *seals) ([]ProjectRow, error) {
+	rows, err := tx.Projects()
+	if err != nil {
+		return nil, err
+	}
+	docs, err := tx.SealLists()
+	if err != nil {
+		return nil, err
+	}
+	lists := map[uint16]sealList{}
+	var errs []error
+	for k := range uint16(sealBuckets) {
+		l, err := ks.list(s, k, docs[k])
+		if err != nil {
+			errs = append(errs, err)
+			l = sealList{}
+		}
+		lists[k] = l
+	}
+	sound := rows[:0]
+	for _, p := range rows {
+		l := lists[bucketOf(p.Name)]
+		if err := ks.checkRow(&p, l); err != nil {
+			errs = append(errs, err)
+		} else {
+			sound = append(sound, p)
+		}
+		delete(l, p.Name)
+	}
+	for _, l := range lists {
+		for name := range l {
+			errs = append(errs, ks.tampered(fmt.Sprintf("the row of project %q is gone", name)))
+		}
+	}
+	return sound, several(errs)
+}
+
+// several is the first of errors, with how many more there are.
+func several(errs []error) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	return fmt.Errorf("%w (and %d more rows)", errs[0], len(errs)-1)
+}
+
+// reseal seals a project after a change in the same transaction. What was there
+// before has been checked by the caller.
+func (ks *Keystore) reseal(tx Tx, s *seals, name string) error {
+	p, err := tx.Project(name)
+	if err != nil {
+		return err
+	}
+	rows, err := tx.KeyStates(name)
+	if err != nil {
+		return err
+	}
+	p.KeysMAC = ks.keysMAC(name, rows)
+	p.Seal = ks.projectMAC(&p)
+	if err := tx.SetSeal(name, p.KeysMAC, p.Seal); err != nil {
+		return err
+	}
+	bucket := bucketOf(name)
+	doc, err := tx.SealList(bucket)
+	if err != nil {
+		return err
+	}
+	l, err := ks.list(s, bucket, doc)
+	if err != nil {
+		return err
+	}
+	l[name] = [sealSize]byte(p.Seal)
+	doc = l.encode()
+	s.lists[bucket] = sha256.Sum256(doc)
+	return tx.SetSealList(bucket, doc)
+}
+
+// sealNew writes the seals of a store that has none yet: a new one, or one of the
+// schema before. What it holds is taken for what it should be.
+func (ks *Keystore) sealNew(tx Tx) error {
+	key, err := kernel.NewSecret(SecretSize)
+	if err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	defer kernel.FreeSecret(key)
+	rand.Read(key)
+	if err := tx.SetMeta(metaSealKey, ks.mk.wrap(key, purposeSealKey, Domain{}, 0)); err != nil {
+		return err
+	}
+	hmac, err := kernel.NewHMAC((*[SecretSize]byte)(key))
+	if err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	defer hmac.Release()
+	of := &Keystore{store: ks.store, mk: ks.mk, now: ks.now, seal: hmac}
+	s := &seals{lists: map[uint16][sha256.Size]byte{}}
+	rows, err := tx.Projects()
+	if err != nil {
+		return err
+	}
+	for _, p := range rows {
+		if err := of.reseal(tx, s, p.Name); err != nil {
+			return err
+		}
+	}
+	revoked, err := tx.Revocations()
+	if err != nil {
+		return err
+	}
+	for _, r := range revoked {
+		s.add(of.revocationMAC(r), 1)
+	}
+	return of.writeSeals(tx, s)
+}
+
+// openSeals unwraps the key of the seals.
+func (ks *Keystore) openSeals(blob []byte) error {
+	key, err := kernel.NewSecret(SecretSize)
+	if err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	defer kernel.FreeSecret(key)
+	plain, err := ks.mk.unwrap(key[:0], blob, purposeSealKey, Domain{}, 0)
+	if err != nil || len(plain) != SecretSize {
+		return ks.tampered("the key of its seals does not open under the master key")
+	}
+	if ks.seal, err = kernel.NewHMAC((*[SecretSize]byte)(key)); err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	return nil
+}
+
+// checkRevocations compares all revocations with their sum.
+func (ks *Keystore) checkRevocations(s *seals, rows []Revocation) error {
+	var sum seals
+	for _, r := range rows {
+		sum.add(ks.revocationMAC(r), 1)
+	}
+	if sum.revoked != s.revoked || !bytes.Equal(sum.sum[:], s.sum[:]) {
+		return ks.tampered(fmt.Sprintf("the stored revocations of tokens are not as they were left (%d, %d were made)", sum.revoked, s.revoked))
+	}
+	return nil
+}
