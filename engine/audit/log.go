@@ -29,8 +29,12 @@ type Options struct {
 	// Delay lets records without Sync wait in memory for so long, or until
 	// 24 KiB are waiting or a record with Sync comes; a crash of the process
 	// loses them. Append then returns before they are written, unless 256 KiB
-	// are waiting, and a failure shows in [Log.Err], in later calls and as a
-	// gap record. 0 means no delay.
+	// are waiting. The space that they will take is set aside on the disk
+	// before (fallocate), so that a full disk refuses the first call; where that
+	// cannot be done, as on a disk with little space, on NFS before 4.2 and on
+	// other systems than Linux, Append returns when its record is written.
+	// Another failure shows in [Log.Err], in later calls and as a gap record.
+	// 0 means no delay.
 	Delay time.Duration
 
 	// Now is the clock; time.Now when nil.
@@ -73,15 +77,19 @@ type Log struct {
 	closed  bool
 	written uint64 // number of the last batch written
 	lost    int64  // records that could not be written since the last gap record
-	bad     bool   // a sync failed: the file must be opened again
-	err     error  // of the last attempt to write or sync
+	// Bytes set aside on disk for what waits; see covered.
+	reserved int64
+	bad      bool  // a sync failed: the file must be opened again
+	err      error // of the last attempt to write or sync
 
 	// For the goroutine that leads, and under syncing where it changes f.
 	f    file
 	size int64 // of f at the end of our last write; -1: unknown
-	head head
-	line []byte
-	sha  hash.Hash
+	// The offset in f up to which space is set aside.
+	reservedTo int64
+	head       head
+	line       []byte
+	sha        hash.Hash
 
 	syncing sync.Mutex
 	synced  uint64 // number of the last batch that a sync covered
@@ -111,26 +119,6 @@ type signal struct {
 
 var callerPool = sync.Pool{New: func() any { return &caller{wake: make(chan signal, 1)} }}
 
-// file is what a log needs of an *os.File; tests break it.
-type file interface {
-	io.Writer
-	io.ReaderAt
-	io.Closer
-	Stat() (os.FileInfo, error)
-	Sync() error
-	Truncate(int64) error
-	Fd() uintptr
-}
-
-// openFile is replaced by tests.
-var openFile = func(path string, flag int) (file, error) {
-	f, err := os.OpenFile(path, flag, 0o600)
-	if err != nil {
-		return nil, err // not f: an interface that holds a nil pointer is not nil
-	}
-	return f, nil
-}
-
 // Open opens a log for appending, and makes it when there is none. A line that
 // a crash left torn at its end is closed off with a record that says so. When
 // the file is missing or empty and rotated files of it are in the same folder,
@@ -147,6 +135,7 @@ func Open(path string, opt Options) (*Log, error) {
 	if err := l.acquire(0); err != nil {
 		return nil, err
 	}
+	l.reserved = l.reserveAhead()
 	err = unlock(l.f)
 	if err == nil {
 		err = l.f.Sync()
@@ -183,7 +172,7 @@ func (l *Log) Append(r Record) error {
 	before := len(l.waiting)
 	l.waiting = r.appendBody(l.waiting, now, &l.clock)
 	l.ends = append(l.ends, len(l.waiting))
-	if l.opt.Delay > 0 && !r.Sync && len(l.waiting) < maxBehind {
+	if l.opt.Delay > 0 && !r.Sync && len(l.waiting) < maxBehind && l.covered() {
 		switch {
 		case l.timer == nil:
 			l.timer = time.AfterFunc(l.opt.Delay, l.flushDelayed)
@@ -245,15 +234,17 @@ func (l *Log) lead(self *caller) error {
 	lost := l.lost
 	reopen := l.bad
 	l.bad = false
+	l.reserved -= sized(len(bodies), len(ends)) // until it is known what is left
 	l.mu.Unlock()
 
 	if reopen {
 		l.drop()
 	}
-	err := l.write(bodies, ends, lost)
+	reserved, err := l.write(bodies, ends, lost)
 
 	l.mu.Lock()
 	l.written++
+	l.reserved = reserved
 	batch := l.written
 	if err != nil {
 		l.lost += int64(len(ends))
@@ -353,16 +344,16 @@ func (l *Log) drop() error {
 	if e := l.f.Close(); err == nil && e != nil {
 		err = fmt.Errorf("audit: closing %s: %w", l.path, e)
 	}
-	l.f, l.size = nil, -1
+	l.f, l.size, l.reservedTo = nil, -1, 0
 	return err
 }
 
-// write appends one batch. On error nothing of it is left in the file, unless
-// the system refuses to cut it off; then the next write closes it off as torn.
-func (l *Log) write(bodies []byte, ends []int, lost int64) error {
-	// Around a body stand at most 250 bytes.
-	if err := l.acquire(int64(len(bodies) + 256*(len(ends)+1))); err != nil {
-		return err
+// write appends one batch, and returns how much space is set aside behind it. On
+// error nothing of it is left in the file, unless the system refuses to cut it
+// off; then the next write closes it off as torn.
+func (l *Log) write(bodies []byte, ends []int, lost int64) (reserved int64, err error) {
+	if err := l.acquire(sized(len(bodies), len(ends)+1)); err != nil {
+		return 0, err
 	}
 	defer unlock(l.f)
 	h := l.head
@@ -383,11 +374,11 @@ func (l *Log) write(bodies []byte, ends []int, lost int64) error {
 	}
 	if err := l.put(l.f, b, l.size); err != nil {
 		l.size = -1
-		return err
+		return 0, err
 	}
 	l.head = h
 	l.size += int64(len(b))
-	return nil
+	return l.reserveAhead(), nil
 }
 
 // put writes b at the end of f, which has the size given, or nothing.
@@ -431,7 +422,7 @@ func (l *Log) acquire(room int64) error {
 				return fmt.Errorf("audit: %w", err)
 			}
 			l.syncing.Lock()
-			l.f, l.size = f, -1
+			l.f, l.size, l.reservedTo = f, -1, 0
 			l.syncing.Unlock()
 		}
 		if err := lock(l.f); err != nil {
@@ -487,6 +478,11 @@ func (l *Log) current(room int64) (again bool, err error) {
 	if l.opt.MaxSize > 0 && l.size+room > l.opt.MaxSize && l.size > firstRecords {
 		name := fmt.Sprintf("%s.%012d", l.path, l.head.seq)
 		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+			if l.reservedTo > l.size {
+				// Gives back what is set aside. Where that fails, the file only
+				// takes more space than it shows.
+				_ = l.f.Truncate(l.size)
+			}
 			if err := os.Rename(l.path, name); err != nil {
 				return false, fmt.Errorf("audit: rotating: %w", err)
 			}
