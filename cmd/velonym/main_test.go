@@ -69,6 +69,7 @@ func TestScripts(t *testing.T) {
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
+		Condition:     conditions,
 		UpdateScripts: *update,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("VELONYM_DIR", filepath.Join(env.WorkDir, "keys"))
@@ -81,6 +82,7 @@ func TestScripts(t *testing.T) {
 			"bytes":           cmdBytes,
 			"concat":          cmdConcat,
 			"jti":             cmdJTI,
+			"kill-behind":     cmdKillBehind,
 			"lines":           cmdLines,
 			"nowhere":         cmdNowhere,
 			"only":            cmdOnly,
@@ -90,6 +92,7 @@ func TestScripts(t *testing.T) {
 			"usage":           cmdUsage,
 			"status":          cmdStatus,
 			"term-under-load": cmdTermUnderLoad,
+			"tmpfs":           cmdTmpfs,
 			"within":          cmdWithin,
 		},
 	})
