@@ -23,6 +23,7 @@ import (
 	"github.com/velonym/velonym/engine/audit"
 	"github.com/velonym/velonym/engine/bulk"
 	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/keys"
 	"github.com/velonym/velonym/engine/suite"
 	"github.com/velonym/velonym/engine/token"
 )
@@ -152,12 +153,12 @@ func (f *runFlags) run(cmd *cobra.Command, g *globals, files []string) error {
 			g.Release()
 		}
 	}()
-	log, logErr := g.openAudit()
+	log, closeLog, logErr := g.openAudit(ctx, ks)
 	if logErr != nil {
 		return errors.Join(err, logErr)
 	}
 	if err != nil {
-		return errors.Join(err, f.recordRefused(log, err), log.Close())
+		return errors.Join(err, f.recordRefused(log, err), closeLog())
 	}
 	// A reader of standard output that goes away is an error that is recorded, not
 	// the end of the process.
@@ -166,11 +167,11 @@ func (f *runFlags) run(cmd *cobra.Command, g *globals, files []string) error {
 	defer signal.Stop(gone)
 	id := token.NewID()
 	if err := recordBegun(log, id, grants); err != nil {
-		return errors.Join(err, log.Close())
+		return errors.Join(err, closeLog())
 	}
 	return errors.Join(f.report(stderr, cmd, func(sum bulk.Summary, err error) error {
 		return record(log, id, grants, sum, outcome(err))
-	}), log.Close())
+	}), closeLog())
 }
 
 // read judges the flags, before anything is opened, and fills in the job.
@@ -550,11 +551,20 @@ func (f *runFlags) report(w io.Writer, cmd *cobra.Command, record func(bulk.Summ
 	return err
 }
 
-// openAudit opens the record of what was done, beside the keystore.
-func (g *globals) openAudit() (*audit.Log, error) {
+// openAudit opens the record of what was done, beside the keystore, whose key signs
+// its heads. What is returned closes it.
+func (g *globals) openAudit(ctx context.Context, ks *keys.Keystore) (*audit.Log, func() error, error) {
 	path, err := g.inFolder("audit.jsonl")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return audit.Open(path, audit.Options{})
+	signer, err := ks.HeadSigner(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	log, err := audit.Open(path, audit.Options{Signer: signer})
+	if err != nil {
+		return nil, nil, errors.Join(err, signer.Close())
+	}
+	return log, func() error { return errors.Join(log.Close(), signer.Close()) }, nil
 }

@@ -39,6 +39,19 @@ type Options struct {
 
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
+
+	// Signer signs heads: see [Head]. Nil: none are signed.
+	Signer Signer
+	// A head is signed after HeadEvery records (0: 1,000), though at most once a
+	// second, at the latest HeadPeriod (0: 30 s) after a record, and by Close.
+	HeadEvery  int
+	HeadPeriod time.Duration
+	// OnHead gets every head when it is on disk and in the heads file, in order,
+	// to keep it elsewhere too; nil: nobody does.
+	OnHead func(Head) error
+	// HeadFailed gets the error of a head that could not be kept. The next one
+	// covers the same records. Nil: only Close tells.
+	HeadFailed func(error)
 }
 
 // Bytes of delayed records: so many start a write, which none of their callers
@@ -78,9 +91,19 @@ type Log struct {
 	written uint64 // number of the last batch written
 	lost    int64  // records that could not be written since the last gap record
 	// Bytes set aside on disk for what waits; see covered.
-	reserved int64
-	bad      bool  // a sync failed: the file must be opened again
-	err      error // of the last attempt to write or sync
+	reserved     int64
+	bad          bool  // a sync failed: the file must be opened again
+	err          error // of the last attempt to write or sync
+	unsigned     int   // records since the last head that this process signed
+	lastHead     time.Time
+	headNow      bool // the next batch ends with a head
+	headTimer    *time.Timer
+	headTimed    bool // headTimer runs
+	headErr      error
+	toPublish    *Head // newest head that is not in the heads file yet
+	publishBatch uint64
+	publishing   bool
+	publishers   sync.WaitGroup
 
 	// For the goroutine that leads, and under syncing where it changes f.
 	f    file
@@ -130,6 +153,12 @@ func Open(path string, opt Options) (*Log, error) {
 	}
 	if opt.Now == nil {
 		opt.Now = time.Now
+	}
+	if opt.HeadEvery <= 0 {
+		opt.HeadEvery = defaultHeadEvery
+	}
+	if opt.HeadPeriod <= 0 {
+		opt.HeadPeriod = defaultHeadPeriod
 	}
 	l := &Log{path: abs, opt: opt, size: -1, sha: sha256.New()}
 	if err := l.acquire(0); err != nil {
@@ -234,13 +263,14 @@ func (l *Log) lead(self *caller) error {
 	lost := l.lost
 	reopen := l.bad
 	l.bad = false
+	sign := l.headDue(len(ends))
 	l.reserved -= sized(len(bodies), len(ends)) // until it is known what is left
 	l.mu.Unlock()
 
 	if reopen {
 		l.drop()
 	}
-	reserved, err := l.write(bodies, ends, lost)
+	reserved, signed, err := l.write(bodies, ends, lost, sign)
 
 	l.mu.Lock()
 	l.written++
@@ -251,6 +281,7 @@ func (l *Log) lead(self *caller) error {
 		l.bad = l.bad || reopen
 	} else {
 		l.lost -= lost
+		l.headWritten(len(ends), batch, signed)
 	}
 	if err != nil || !l.bad {
 		l.err = err
@@ -348,12 +379,13 @@ func (l *Log) drop() error {
 	return err
 }
 
-// write appends one batch, and returns how much space is set aside behind it. On
+// write appends one batch, with a signed head at its end if that is wanted, and
+// returns how much space is set aside behind it. On
 // error nothing of it is left in the file, unless the system refuses to cut it
 // off; then the next write closes it off as torn.
-func (l *Log) write(bodies []byte, ends []int, lost int64) (reserved int64, err error) {
-	if err := l.acquire(sized(len(bodies), len(ends)+1)); err != nil {
-		return 0, err
+func (l *Log) write(bodies []byte, ends []int, lost int64, sign bool) (reserved int64, signed *Head, err error) {
+	if err := l.acquire(sized(len(bodies), len(ends)+3)); err != nil {
+		return 0, nil, err
 	}
 	defer unlock(l.f)
 	h := l.head
@@ -369,16 +401,21 @@ func (l *Log) write(bodies []byte, ends []int, lost int64) (reserved int64, err 
 		b = h.appendLine(b, bodies[start:end], l.sha)
 		start = end
 	}
+	if sign && h.seq > 0 {
+		s, body := l.signHead(h)
+		signed = &s
+		b = h.appendLine(b, body, l.sha)
+	}
 	if cap(b) <= 2*maxSpare {
 		l.line = b
 	}
 	if err := l.put(l.f, b, l.size); err != nil {
 		l.size = -1
-		return 0, err
+		return 0, nil, err
 	}
 	l.head = h
 	l.size += int64(len(b))
-	return l.reserveAhead(), nil
+	return l.reserveAhead(), signed, nil
 }
 
 // put writes b at the end of f, which has the size given, or nothing.
@@ -630,7 +667,7 @@ func startOfRecord(b []byte) bool {
 }
 
 func broken(name, why string) error {
-	return fmt.Errorf("%w: %s: %s: run velonym audit verify on it, and move it to another folder to start a new one", ErrBroken, name, why)
+	return fmt.Errorf("%w: %s: %s: run velonym audit verify on it, and move it to another folder, with its .heads file, to start a new one", ErrBroken, name, why)
 }
 
 // Reopen closes the file and opens the one that now has its name, making it if
@@ -679,6 +716,10 @@ func (l *Log) Close() error {
 	if l.timer != nil {
 		l.timer.Stop()
 	}
+	if l.headTimer != nil {
+		l.headTimer.Stop()
+	}
+	l.headNow = true
 	err := l.wait(true)
 	// Appends that were let in before are finished before the file goes.
 	for {
@@ -690,6 +731,10 @@ func (l *Log) Close() error {
 	}
 	l.closed = true
 	l.mu.Unlock()
+	l.publishers.Wait()
+	if err == nil {
+		err = l.headErr
+	}
 	if e := l.drop(); err == nil {
 		err = e
 	}
