@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -66,6 +67,7 @@ func BenchmarkRefused(b *testing.B) {
 							b.Error(err)
 							return
 						}
+						_, _ = io.Copy(io.Discard, res.Body)
 						res.Body.Close()
 						if res.StatusCode != http.StatusUnauthorized {
 							b.Errorf("status %d", res.StatusCode)

@@ -88,7 +88,7 @@ The limit a request only cuts what is asked for at a time: a run is no request.`
 	fl.StringVar(&f.local.SourceOrg, "source-org", "", "with --op secondary: its organisation")
 	fl.StringVar(&f.local.Format, "form", "", "with --project: shape of a pseudonym (default: the project's)")
 	fl.StringVar(&f.norm, "norm", "", "with --project: steps before the transform: trim, nfc, upper, lower, digits")
-	fl.StringVar(&f.server, "server", "", "let a server of the same contract do the work: its URL; the token goes there")
+	fl.StringVar(&f.server, "server", "", "let a server of the same contract do the work: its URL, with or without the path of the contract; the token goes there")
 	fl.IntVar(&f.inFlight, "concurrency", 0, "with --server: requests at a time (default 4)")
 	fl.BoolVar(&f.reverse, "reverse", false, "with --server and a token that is no JWT: ask it to reverse")
 	fl.StringArrayVar(&f.columns, "column", nil, "column to replace, by name, number from 1, or path in NDJSON (repeatable); NAME=TOKENFILE gives it a token of its own, \\= is an = in the name")
