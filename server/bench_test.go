@@ -3,8 +3,13 @@ package server
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/valyala/fasthttp"
 )
@@ -39,6 +44,44 @@ func BenchmarkHandle(b *testing.B) {
 				ctx.Request.Reset()
 				ctx.Response.Reset()
 			}
+		})
+	}
+}
+
+// BenchmarkRefused is refused calls over connections that stay, each on disk before
+// its answer: calls a second and the 99th percentile.
+func BenchmarkRefused(b *testing.B) {
+	for _, conns := range []int{1, 16, 64} {
+		b.Run(fmt.Sprint(conns), func(b *testing.B) {
+			r := newRig(b, nil)
+			r.client.Transport = &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: conns}
+			took := make([][]time.Duration, conns)
+			var wg sync.WaitGroup
+			b.ResetTimer()
+			for i := range conns {
+				wg.Go(func() {
+					for n := i; n < b.N; n += conns {
+						start := time.Now()
+						res, err := r.client.Post(r.url+reversePath, csvType, strings.NewReader("x"))
+						if err != nil {
+							b.Error(err)
+							return
+						}
+						_, _ = io.Copy(io.Discard, res.Body)
+						res.Body.Close()
+						if res.StatusCode != http.StatusUnauthorized {
+							b.Errorf("status %d", res.StatusCode)
+							return
+						}
+						took[i] = append(took[i], time.Since(start))
+					}
+				})
+			}
+			wg.Wait()
+			all := slices.Concat(took...)
+			slices.Sort(all)
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
+			b.ReportMetric(float64(all[len(all)*99/100].Microseconds()), "p99-µs")
 		})
 	}
 }

@@ -29,9 +29,12 @@ type Keystore interface {
 }
 
 // Audit takes the records; *audit.Log is one. Give it a delay (audit.Options)
-// so that forward calls do not each wait for a write; a record of a reversing
-// call has Sync set and is on disk before the answer is sent. Append keeps nothing
-// of the record: its Request is read from a buffer that is used again.
+// so that forward calls do not each wait for a write. Every call of the two
+// endpoints is recorded, with or without a token that verifies; the record of one
+// that reverses or is refused has Sync set and is on disk before the answer is sent.
+// Not recorded are other paths, what is no HTTP, and connections over MaxConns, whose
+// requests are not read. Append keeps nothing of the record: its Request is read
+// from a buffer that is used again.
 type Audit interface {
 	Append(r audit.Record) error
 	Check() error // nil when records can be written; tries again after a failure
@@ -45,8 +48,9 @@ type Config struct {
 	Audit    Audit    // nil: nothing is recorded
 
 	// AuditContinue goes on answering when a record cannot be written (a full
-	// disk). Without it such requests are refused with 503 UNAVAILABLE, and the
-	// server is not ready until a record can be written again.
+	// disk). Without it such requests, refused ones included, are answered with
+	// 503 UNAVAILABLE and nothing else, and the server is not ready until a
+	// record can be written again.
 	AuditContinue bool
 
 	// MaxBody is the largest body in bytes, after decompression; 0: 256 MiB. It

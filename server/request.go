@@ -73,6 +73,7 @@ type call struct {
 	decoding bool
 	expected bool     // the body is still to be asked for: see expect
 	goOn     bool     // and it shall be sent
+	noted    bool     // in the audit log, or that was tried
 	turned   net.Conn // to linger on when the answer is out
 
 	json  csvfast.DataArray
@@ -119,12 +120,9 @@ func (s *Server) serve(c *call, ctx *fasthttp.RequestCtx) {
 	if len(s.cfg.CORS) > 0 {
 		s.allowOrigin(ctx)
 	}
-	switch string(rawPath(ctx)) {
-	case endpointForward.path:
-		c.transform(&endpointForward)
-	case endpointReverse.path:
-		c.transform(&endpointReverse)
-	default:
+	if e := endpointOf(ctx); e != nil {
+		c.transform(e)
+	} else {
 		c.other()
 	}
 }
@@ -182,6 +180,23 @@ func (c *call) recovered() {
 	c.refuse(fail(codeInternal, ""))
 	c.ctx.SetConnectionClose()
 	c.s.metrics.requests(routeOther, codeInternal)
+	if e := endpointOf(c.ctx); e != nil && c.s.cfg.Audit != nil && !c.noted {
+		c.noted = true
+		if err := c.s.cfg.Audit.Append(c.record(time.Now(), e, nil, codeInternal)); err != nil {
+			c.s.auditFailed(err) // the client is told of a failure either way
+		}
+	}
+}
+
+// endpointOf is the endpoint that a request is for, nil for any other page.
+func endpointOf(ctx *fasthttp.RequestCtx) *endpoint {
+	switch string(rawPath(ctx)) {
+	case endpointForward.path:
+		return &endpointForward
+	case endpointReverse.path:
+		return &endpointReverse
+	}
+	return nil
 }
 
 // Close is called by fasthttp when the answer has been written, or the
@@ -193,7 +208,7 @@ func (c *call) Close() error {
 	turned := c.turned
 	// Field by field: a call is large, and most of it need not be cleared.
 	c.s, c.ctx, c.id, c.out, c.turned = nil, nil, nil, nil, nil
-	c.reading, c.bodyRead, c.decoding, c.expected, c.goOn = false, false, false, false, false
+	c.reading, c.bodyRead, c.decoding, c.expected, c.goOn, c.noted = false, false, false, false, false, false
 	c.values, c.empty, c.errs, c.errCount = 0, 0, c.errs[:0], 0
 	s.calls.Put(c)
 	if turned != nil {
@@ -485,12 +500,17 @@ func (c *call) done(e *endpoint, grant *token.Grant, p *problem, fault error) {
 		s.log.Error("a request could not be served", "request", string(c.id), "code", outcome.String(), "error", fault.Error())
 	}
 	if s.cfg.Audit != nil {
-		if err := s.cfg.Audit.Append(c.record(now, e, grant, outcome)); err != nil {
+		c.noted = true
+		r := c.record(now, e, grant, outcome)
+		if err := s.cfg.Audit.Append(r); err != nil {
 			s.auditFailed(err)
-			if p == nil && !s.cfg.AuditContinue {
+			if !s.cfg.AuditContinue {
 				p = busy(codeUnavailable, "calls cannot be recorded at the moment")
 				outcome = p.code
 			}
+		}
+		if r.Sync {
+			now = time.Now() // the disk took its time
 		}
 	}
 	r := &c.ctx.Response
@@ -516,7 +536,11 @@ func (c *call) done(e *endpoint, grant *token.Grant, p *problem, fault error) {
 	}
 }
 
-// record is the audit record of the call.
+// record is the audit record of the call. One that reverses, or is refused, is on
+// disk before its answer leaves; calls that come at the same time share a write and
+// a sync, so that many of them cost little more than one. Each connection waits for
+// its own, which bounds what waits by MaxConns records. A call whose token did not
+// verify is recorded without anything that the token says.
 func (c *call) record(now time.Time, e *endpoint, grant *token.Grant, outcome code) audit.Record {
 	// The record is written before the call's buffers are used again.
 	id := unsafe.String(unsafe.SliceData(c.id), len(c.id))
@@ -528,15 +552,17 @@ func (c *call) record(now time.Time, e *endpoint, grant *token.Grant, outcome co
 		if psn.Src != nil {
 			r.Source, r.SrcOrg = psn.Src.Prj, psn.Src.Org
 		}
-		// A reversal leads back to persons: its record outlives a power cut.
-		r.Sync = e.rev && outcome == codeOK
 	}
+	r.Sync = e.rev || outcome != codeOK
 	return r
 }
 
 // refuse makes the answer of a problem.
 func (c *call) refuse(p *problem) {
 	r := &c.ctx.Response
+	// What was said of an answer that is not sent.
+	r.Header.Del("Content-Encoding")
+	r.Header.Del("X-Error-Count")
 	r.SetStatusCode(problems[p.code].status)
 	r.Header.SetContentTypeBytes(mimeProblem)
 	if w := p.challenge(); w != "" {

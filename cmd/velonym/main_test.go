@@ -69,6 +69,7 @@ func TestScripts(t *testing.T) {
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
+		Condition:     conditions,
 		UpdateScripts: *update,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("VELONYM_DIR", filepath.Join(env.WorkDir, "keys"))
@@ -83,6 +84,7 @@ func TestScripts(t *testing.T) {
 			"concat":          cmdConcat,
 			"jti":             cmdJTI,
 			"kernels":         cmdKernels,
+			"kill-behind":     cmdKillBehind,
 			"lines":           cmdLines,
 			"nowhere":         cmdNowhere,
 			"only":            cmdOnly,
@@ -94,6 +96,7 @@ func TestScripts(t *testing.T) {
 			"usage":           cmdUsage,
 			"status":          cmdStatus,
 			"term-under-load": cmdTermUnderLoad,
+			"tmpfs":           cmdTmpfs,
 			"within":          cmdWithin,
 		},
 	})

@@ -34,7 +34,8 @@ type globals struct {
 	keystore  string
 	masterKey string
 	kernel    string
-	started   bool // past cobra's own checks: errors from here on are no usage errors
+	started   bool  // past cobra's own checks: errors from here on are no usage errors
+	noVerb    error // help was asked for a verb that is not there
 }
 
 // run executes one command line and returns its exit status.
@@ -48,6 +49,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	cmd, err := execute(ctx, root)
+	if err == nil {
+		err = g.noVerb
+	}
 	if err == nil {
 		return 0
 	}
@@ -101,6 +105,14 @@ Data goes to standard output, everything else to standard error. Exit status:
 		},
 	}
 	root.SetFlagErrorFunc(didYouMean)
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		if verb, ok := unknownVerb(cmd, args); ok {
+			g.noVerb = usagef("unknown command %q for %q", verb, cmd.CommandPath())
+			return
+		}
+		help(cmd, args)
+	})
 	pf := root.PersistentFlags()
 	placeVar(pf, &g.dir, "dir", "DIR", "folder of keystore and keys (env VELONYM_DIR; default $XDG_DATA_HOME/velonym or ~/.local/share/velonym)")
 	placeVar(pf, &g.keystore, "keystore", "PLACE", "keystore: an SQLite file, postgres://… or host=… dbname=… (env VELONYM_KEYSTORE; default DIR/keystore.db)")
@@ -124,6 +136,23 @@ Data goes to standard output, everything else to standard error. Exit status:
 		newBench(g), newAudit(g), newSelftest(g), newVersion(g),
 	)
 	return root
+}
+
+// unknownVerb returns the word in the place of a verb of cmd where help was asked
+// for, as in 'velonym nonsense --help'. cmd is the last verb that is there.
+func unknownVerb(cmd *cobra.Command, args []string) (string, bool) {
+	if !cmd.HasSubCommands() {
+		return "", false
+	}
+	if words := cmd.Flags().Args(); len(words) > 0 {
+		return words[0], true
+	}
+	for i, arg := range args { // what stands behind --help was not read
+		if (arg == "--help" || arg == "-h") && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
+			return args[i+1], true
+		}
+	}
+	return "", false
 }
 
 // useKernel forces the tier that was asked for, tokenizer and transforms alike.

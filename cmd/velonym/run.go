@@ -23,6 +23,7 @@ import (
 	"github.com/velonym/velonym/engine/audit"
 	"github.com/velonym/velonym/engine/bulk"
 	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/keys"
 	"github.com/velonym/velonym/engine/suite"
 	"github.com/velonym/velonym/engine/token"
 )
@@ -101,7 +102,7 @@ The limit a request only cuts what is asked for at a time: a run is no request.`
 	fl.StringVar(&f.local.SourceOrg, "source-org", "", "with --op secondary: its organisation")
 	fl.StringVar(&f.local.Format, "form", "", "with --project: shape of a pseudonym (default: the project's)")
 	fl.StringVar(&f.norm, "norm", "", "with --project: steps before the transform: trim, nfc, upper, lower, digits")
-	fl.StringVar(&f.server, "server", "", "let a server of the same contract do the work: its URL; the token goes there")
+	fl.StringVar(&f.server, "server", "", "let a server of the same contract do the work: its URL, with or without the path of the contract; the token goes there")
 	fl.IntVar(&f.inFlight, "concurrency", 0, "with --server: requests at a time (default 4)")
 	fl.BoolVar(&f.reverse, "reverse", false, "with --server and a token that is no JWT: ask it to reverse")
 	fl.StringArrayVar(&f.columns, "column", nil, "column to replace, by name, number from 1 (#2, or 2 if no column has that name), or path in NDJSON (repeatable); NAME=TOKENFILE gives it a token of its own, \\= is an = in the name, \\# a # at its start")
@@ -171,12 +172,12 @@ func (f *runFlags) run(cmd *cobra.Command, g *globals, files []string) error {
 			g.Release()
 		}
 	}()
-	log, logErr := g.openAudit()
+	log, closeLog, logErr := g.openAudit(ctx, ks)
 	if logErr != nil {
 		return errors.Join(err, logErr)
 	}
 	if err != nil {
-		return errors.Join(err, f.recordRefused(log, err), log.Close())
+		return errors.Join(err, f.recordRefused(log, err), closeLog())
 	}
 	// A reader of standard output that goes away is an error that is recorded, not
 	// the end of the process.
@@ -185,11 +186,11 @@ func (f *runFlags) run(cmd *cobra.Command, g *globals, files []string) error {
 	defer signal.Stop(gone)
 	id := token.NewID()
 	if err := recordBegun(log, id, grants); err != nil {
-		return errors.Join(err, log.Close())
+		return errors.Join(err, closeLog())
 	}
 	return errors.Join(f.report(stderr, cmd, func(sum bulk.Summary, err error) error {
 		return record(log, id, grants, sum, outcome(err))
-	}), log.Close())
+	}), closeLog())
 }
 
 // read judges the flags, before anything is opened, and fills in the job.
@@ -607,11 +608,20 @@ func dryFailures(j bulk.Job, sum bulk.Summary, err error) error {
 	return fmt.Errorf("dry run: %d of the values cannot be transformed", sum.Errors)
 }
 
-// openAudit opens the record of what was done, beside the keystore.
-func (g *globals) openAudit() (*audit.Log, error) {
+// openAudit opens the record of what was done, beside the keystore, whose key signs
+// its heads. What is returned closes it.
+func (g *globals) openAudit(ctx context.Context, ks *keys.Keystore) (*audit.Log, func() error, error) {
 	path, err := g.inFolder("audit.jsonl")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return audit.Open(path, audit.Options{})
+	signer, err := ks.HeadSigner(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	log, err := audit.Open(path, audit.Options{Signer: signer})
+	if err != nil {
+		return nil, nil, errors.Join(err, signer.Close())
+	}
+	return log, func() error { return errors.Join(log.Close(), signer.Close()) }, nil
 }

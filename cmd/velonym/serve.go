@@ -210,7 +210,13 @@ func (f *serveFlags) assemble(ctx context.Context, g *globals, stderr io.Writer,
 				return nil, err
 			}
 		}
-		log, err := audit.Open(path, audit.Options{MaxSize: f.auditMax, Delay: 50 * time.Millisecond})
+		signer, err := ks.HeadSigner(ctx)
+		if err != nil {
+			return nil, err
+		}
+		open.add(signer.Close)
+		log, err := audit.Open(path, audit.Options{MaxSize: f.auditMax, Delay: 50 * time.Millisecond, Signer: signer,
+			HeadFailed: func(err error) { f.cfg.Log.Error("a signed head of the audit log was not kept", "error", err.Error()) }})
 		if err != nil {
 			return nil, err
 		}

@@ -29,12 +29,29 @@ type Options struct {
 	// Delay lets records without Sync wait in memory for so long, or until
 	// 24 KiB are waiting or a record with Sync comes; a crash of the process
 	// loses them. Append then returns before they are written, unless 256 KiB
-	// are waiting, and a failure shows in [Log.Err], in later calls and as a
-	// gap record. 0 means no delay.
+	// are waiting. The space that they will take is set aside on the disk
+	// before (fallocate), so that a full disk refuses the first call; where that
+	// cannot be done, as on a disk with little space, on NFS before 4.2 and on
+	// other systems than Linux, Append returns when its record is written.
+	// Another failure shows in [Log.Err], in later calls and as a gap record.
+	// 0 means no delay.
 	Delay time.Duration
 
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
+
+	// Signer signs heads: see [Head]. Nil: none are signed.
+	Signer Signer
+	// A head is signed after HeadEvery records (0: 1,000), though at most once a
+	// second, at the latest HeadPeriod (0: 30 s) after a record, and by Close.
+	HeadEvery  int
+	HeadPeriod time.Duration
+	// OnHead gets every head when it is on disk and in the heads file, in order,
+	// to keep it elsewhere too; nil: nobody does.
+	OnHead func(Head) error
+	// HeadFailed gets the error of a head that could not be kept. The next one
+	// covers the same records. Nil: only Close tells.
+	HeadFailed func(error)
 }
 
 // Bytes of delayed records: so many start a write, which none of their callers
@@ -73,15 +90,29 @@ type Log struct {
 	closed  bool
 	written uint64 // number of the last batch written
 	lost    int64  // records that could not be written since the last gap record
-	bad     bool   // a sync failed: the file must be opened again
-	err     error  // of the last attempt to write or sync
+	// Bytes set aside on disk for what waits; see covered.
+	reserved     int64
+	bad          bool  // a sync failed: the file must be opened again
+	err          error // of the last attempt to write or sync
+	unsigned     int   // records since the last head that this process signed
+	lastHead     time.Time
+	headNow      bool // the next batch ends with a head
+	headTimer    *time.Timer
+	headTimed    bool // headTimer runs
+	headErr      error
+	toPublish    *Head // newest head that is not in the heads file yet
+	publishBatch uint64
+	publishing   bool
+	publishers   sync.WaitGroup
 
 	// For the goroutine that leads, and under syncing where it changes f.
 	f    file
 	size int64 // of f at the end of our last write; -1: unknown
-	head head
-	line []byte
-	sha  hash.Hash
+	// The offset in f up to which space is set aside.
+	reservedTo int64
+	head       head
+	line       []byte
+	sha        hash.Hash
 
 	syncing sync.Mutex
 	synced  uint64 // number of the last batch that a sync covered
@@ -111,26 +142,6 @@ type signal struct {
 
 var callerPool = sync.Pool{New: func() any { return &caller{wake: make(chan signal, 1)} }}
 
-// file is what a log needs of an *os.File; tests break it.
-type file interface {
-	io.Writer
-	io.ReaderAt
-	io.Closer
-	Stat() (os.FileInfo, error)
-	Sync() error
-	Truncate(int64) error
-	Fd() uintptr
-}
-
-// openFile is replaced by tests.
-var openFile = func(path string, flag int) (file, error) {
-	f, err := os.OpenFile(path, flag, 0o600)
-	if err != nil {
-		return nil, err // not f: an interface that holds a nil pointer is not nil
-	}
-	return f, nil
-}
-
 // Open opens a log for appending, and makes it when there is none. A line that
 // a crash left torn at its end is closed off with a record that says so. When
 // the file is missing or empty and rotated files of it are in the same folder,
@@ -143,10 +154,17 @@ func Open(path string, opt Options) (*Log, error) {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
+	if opt.HeadEvery <= 0 {
+		opt.HeadEvery = defaultHeadEvery
+	}
+	if opt.HeadPeriod <= 0 {
+		opt.HeadPeriod = defaultHeadPeriod
+	}
 	l := &Log{path: abs, opt: opt, size: -1, sha: sha256.New()}
 	if err := l.acquire(0); err != nil {
 		return nil, err
 	}
+	l.reserved = l.reserveAhead()
 	err = unlock(l.f)
 	if err == nil {
 		err = l.f.Sync()
@@ -183,7 +201,7 @@ func (l *Log) Append(r Record) error {
 	before := len(l.waiting)
 	l.waiting = r.appendBody(l.waiting, now, &l.clock)
 	l.ends = append(l.ends, len(l.waiting))
-	if l.opt.Delay > 0 && !r.Sync && len(l.waiting) < maxBehind {
+	if l.opt.Delay > 0 && !r.Sync && len(l.waiting) < maxBehind && l.covered() {
 		switch {
 		case l.timer == nil:
 			l.timer = time.AfterFunc(l.opt.Delay, l.flushDelayed)
@@ -245,21 +263,25 @@ func (l *Log) lead(self *caller) error {
 	lost := l.lost
 	reopen := l.bad
 	l.bad = false
+	sign := l.headDue(len(ends))
+	l.reserved -= sized(len(bodies), len(ends)) // until it is known what is left
 	l.mu.Unlock()
 
 	if reopen {
 		l.drop()
 	}
-	err := l.write(bodies, ends, lost)
+	reserved, signed, err := l.write(bodies, ends, lost, sign)
 
 	l.mu.Lock()
 	l.written++
+	l.reserved = reserved
 	batch := l.written
 	if err != nil {
 		l.lost += int64(len(ends))
 		l.bad = l.bad || reopen
 	} else {
 		l.lost -= lost
+		l.headWritten(len(ends), batch, signed)
 	}
 	if err != nil || !l.bad {
 		l.err = err
@@ -353,16 +375,17 @@ func (l *Log) drop() error {
 	if e := l.f.Close(); err == nil && e != nil {
 		err = fmt.Errorf("audit: closing %s: %w", l.path, e)
 	}
-	l.f, l.size = nil, -1
+	l.f, l.size, l.reservedTo = nil, -1, 0
 	return err
 }
 
-// write appends one batch. On error nothing of it is left in the file, unless
-// the system refuses to cut it off; then the next write closes it off as torn.
-func (l *Log) write(bodies []byte, ends []int, lost int64) error {
-	// Around a body stand at most 250 bytes.
-	if err := l.acquire(int64(len(bodies) + 256*(len(ends)+1))); err != nil {
-		return err
+// write appends one batch, with a signed head at its end if that is wanted, and
+// returns how much space is set aside behind it. On
+// error nothing of it is left in the file, unless the system refuses to cut it
+// off; then the next write closes it off as torn.
+func (l *Log) write(bodies []byte, ends []int, lost int64, sign bool) (reserved int64, signed *Head, err error) {
+	if err := l.acquire(sized(len(bodies), len(ends)+3)); err != nil {
+		return 0, nil, err
 	}
 	defer unlock(l.f)
 	h := l.head
@@ -378,16 +401,21 @@ func (l *Log) write(bodies []byte, ends []int, lost int64) error {
 		b = h.appendLine(b, bodies[start:end], l.sha)
 		start = end
 	}
+	if sign && h.seq > 0 {
+		s, body := l.signHead(h)
+		signed = &s
+		b = h.appendLine(b, body, l.sha)
+	}
 	if cap(b) <= 2*maxSpare {
 		l.line = b
 	}
 	if err := l.put(l.f, b, l.size); err != nil {
 		l.size = -1
-		return err
+		return 0, nil, err
 	}
 	l.head = h
 	l.size += int64(len(b))
-	return nil
+	return l.reserveAhead(), signed, nil
 }
 
 // put writes b at the end of f, which has the size given, or nothing.
@@ -431,7 +459,7 @@ func (l *Log) acquire(room int64) error {
 				return fmt.Errorf("audit: %w", err)
 			}
 			l.syncing.Lock()
-			l.f, l.size = f, -1
+			l.f, l.size, l.reservedTo = f, -1, 0
 			l.syncing.Unlock()
 		}
 		if err := lock(l.f); err != nil {
@@ -487,6 +515,11 @@ func (l *Log) current(room int64) (again bool, err error) {
 	if l.opt.MaxSize > 0 && l.size+room > l.opt.MaxSize && l.size > firstRecords {
 		name := fmt.Sprintf("%s.%012d", l.path, l.head.seq)
 		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+			if l.reservedTo > l.size {
+				// Gives back what is set aside. Where that fails, the file only
+				// takes more space than it shows.
+				_ = l.f.Truncate(l.size)
+			}
 			if err := os.Rename(l.path, name); err != nil {
 				return false, fmt.Errorf("audit: rotating: %w", err)
 			}
@@ -634,7 +667,7 @@ func startOfRecord(b []byte) bool {
 }
 
 func broken(name, why string) error {
-	return fmt.Errorf("%w: %s: %s: run velonym audit verify on it, and move it to another folder to start a new one", ErrBroken, name, why)
+	return fmt.Errorf("%w: %s: %s: run velonym audit verify on it, and move it to another folder, with its .heads file, to start a new one", ErrBroken, name, why)
 }
 
 // Reopen closes the file and opens the one that now has its name, making it if
@@ -683,6 +716,10 @@ func (l *Log) Close() error {
 	if l.timer != nil {
 		l.timer.Stop()
 	}
+	if l.headTimer != nil {
+		l.headTimer.Stop()
+	}
+	l.headNow = true
 	err := l.wait(true)
 	// Appends that were let in before are finished before the file goes.
 	for {
@@ -694,6 +731,10 @@ func (l *Log) Close() error {
 	}
 	l.closed = true
 	l.mu.Unlock()
+	l.publishers.Wait()
+	if err == nil {
+		err = l.headErr
+	}
 	if e := l.drop(); err == nil {
 		err = e
 	}

@@ -664,18 +664,19 @@ func TestDelay(t *testing.T) {
 
 // faulty is a file that fails as told.
 type faulty struct {
-	*os.File
+	osFile
 	f *faults
 }
 
 type faults struct {
-	mu       sync.Mutex
-	room     int // bytes that can still be written; below 0: any number
-	noTrunc  bool
-	syncErr  error
-	syncs    int
-	onSync   func()
-	fullSize int64 // size of the file at the last sync
+	mu        sync.Mutex
+	room      int // bytes that can still be written; below 0: any number
+	noTrunc   bool
+	noReserve bool // space cannot be set aside
+	syncErr   error
+	syncs     int
+	onSync    func()
+	fullSize  int64 // size of the file at the last sync
 }
 
 func (f *faulty) Write(b []byte) (int, error) {
@@ -687,12 +688,24 @@ func (f *faulty) Write(b []byte) (int, error) {
 		}
 		return f.File.Write(b)
 	}
-	n, err := f.File.Write(b[:f.f.room])
+	n, err := f.osFile.Write(b[:f.f.room])
 	f.f.room = 0
 	if err == nil {
 		err = syscall.ENOSPC
 	}
 	return n, err
+}
+
+func (f *faulty) reserve(_, n int64) error {
+	f.f.mu.Lock()
+	defer f.f.mu.Unlock()
+	switch {
+	case f.f.noReserve:
+		return errNoReserve
+	case f.f.room >= 0 && int64(f.f.room) < n:
+		return syscall.ENOSPC
+	}
+	return nil
 }
 
 func (f *faulty) Truncate(size int64) error {
@@ -726,7 +739,7 @@ func withFaults(t *testing.T) *faults {
 		if err != nil {
 			return nil, err
 		}
-		return &faulty{o, f}, nil
+		return &faulty{osFile{o}, f}, nil
 	}
 	t.Cleanup(func() { openFile = old })
 	return f
@@ -789,7 +802,7 @@ func TestFullDiskDelayed(t *testing.T) {
 	if err := l.Append(request("c", true)); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("got %v", err)
 	}
-	// Those that need not wait are told of the failure before.
+	// Those that need not wait have no space set aside for them, and are not kept.
 	if err := l.Append(request("d", false)); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("got %v", err)
 	}
@@ -799,10 +812,42 @@ func TestFullDiskDelayed(t *testing.T) {
 	}
 	add(t, l, "e")
 	l.Close()
-	same(t, path, "gap", "d", "e")
-	if r := whole(t, path); r.Lost != 3 {
+	same(t, path, "gap", "e")
+	if r := whole(t, path); r.Lost != 4 {
 		t.Errorf("%+v", r)
 	}
+}
+
+// TestFullDiskRefusesTheFirst: a delayed record is let in only when the space that
+// it will take is set aside, so a full disk refuses the first call, not the one
+// after the first write.
+func TestFullDiskRefusesTheFirst(t *testing.T) {
+	f := withFaults(t)
+	path := newPath(t)
+	l := open(t, path, Options{Delay: time.Hour})
+	f.set(func() { f.room = 0 })
+	// Space was set aside when the log was opened: so many records fit.
+	for range 100 {
+		add(t, l, "a")
+	}
+	l = open(t, newPath(t), Options{Delay: time.Hour})
+	if err := l.Append(request("b", false)); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("the first call on a full disk: %v", err)
+	}
+	f.set(func() { f.room = -1 })
+	add(t, l, "c") // and at once again when there is space
+	same(t, l.path, "gap", "c")
+}
+
+// TestNoReserve: where space cannot be set aside, a record is written before Append
+// returns.
+func TestNoReserve(t *testing.T) {
+	f := withFaults(t)
+	f.set(func() { f.noReserve = true })
+	path := newPath(t)
+	l := open(t, path, Options{Delay: time.Hour})
+	add(t, l, "a", "b")
+	same(t, path, "a", "b")
 }
 
 func TestSyncFails(t *testing.T) {

@@ -14,10 +14,14 @@
 // lower-case hexadecimal, of the bytes of the line before without its line end;
 // 64 zeros in record 1. sum is the SHA-256 of the line's own bytes up to the
 // comma before "sum", so that a damaged last record shows too. A chain proves
-// that the record is whole up to its end; that nothing was cut off at the end
-// can be told only by who noted an earlier [Report.Seq] and [Report.Head].
+// that the record is whole up to its end; that nothing was cut off at the end, and
+// that it was not all made anew, is told by signed heads: see [Head]. They stand in
+// the log and in the heads file beside it. What came after the last head, and what
+// stood in a log without heads, can be told only by who noted an earlier
+// [Report.Seq] and [Report.Head].
 //
-// Besides the callers' records there are three kinds of the log's own:
+// Besides the callers' records there are four kinds of the log's own: "head" signs
+// the record before it,
 // "rotated" opens a file that continues another, "recovered" closes off a line
 // that a crash left torn, giving its length and digest, and "gap" says how many
 // records could not be written before it.
@@ -96,7 +100,7 @@ func (r *Record) check() error {
 		return fmt.Errorf("%w: outcome must be 1 to 64 of A-Z, 0-9 and '_'", ErrRecord)
 	case r.Values < 0 || r.Empty < 0 || r.Bad < 0:
 		return fmt.Errorf("%w: a count is negative", ErrRecord)
-	case r.Kind == kindRotated || r.Kind == kindRecovered || r.Kind == kindGap:
+	case r.Kind == kindRotated || r.Kind == kindRecovered || r.Kind == kindGap || r.Kind == kindHead:
 		return fmt.Errorf("%w: kind %q is the log's own", ErrRecord, r.Kind)
 	}
 	return nil
@@ -123,6 +127,7 @@ const (
 	kindRotated   = "rotated"
 	kindRecovered = "recovered"
 	kindGap       = "gap"
+	kindHead      = "head"
 )
 
 // clock writes times as RFC 3339 has them, in UTC with nine digits behind the

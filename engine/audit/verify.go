@@ -25,6 +25,10 @@ type Report struct {
 	Head    string // digest of the last record
 	Torn    int    // lines torn by a crash, and closed off
 	Lost    int64  // records that gap records say could not be written
+
+	Heads  int64    // signed heads among the records
+	Signed uint64   // number of the last record that a signed head covers; 0: none does
+	Keys   [][]byte // public keys that signed
 }
 
 // BrokenError names the first record that does not hold.
@@ -52,6 +56,8 @@ type parsed struct {
 	Torn    int    `json:"torn"`
 	TornSum string `json:"torn_sum"`
 	Lost    int64  `json:"lost"`
+	Key     []byte `json:"key"`
+	Sig     []byte `json:"sig"`
 }
 
 var (
@@ -94,11 +100,13 @@ type chain struct {
 	tornAt  *BrokenError
 	report  Report
 	line    int64 // of the file being read
-	anchor  Anchor
+	trust   Trust
+	whole   bool              // the first record must be a log's first, or follow an anchor
+	heads   map[uint64]string // digests of signed heads that were kept apart
 }
 
 // Anchor is the end of a chain as it was seen once, and kept elsewhere: what is
-// cut off the end of a log shows only against it.
+// cut off the end of a log, or its beginning, shows against it.
 type Anchor struct {
 	Seq  uint64 // Report.Seq of then
 	Head string // Report.Head of then
@@ -112,25 +120,17 @@ func Verify(r io.Reader) (Report, error) {
 	return c.finish(), err
 }
 
-// VerifyFiles checks a chain that goes through several files, given in order.
-// Logs that are being written can be verified: what is appended meanwhile is
-// left out.
-func VerifyFiles(paths ...string) (Report, error) { return VerifyAnchored(Anchor{}, paths...) }
-
-// VerifyAnchored is VerifyFiles, and requires that the chain go through a, or
-// begin right after it. The zero Anchor requires nothing.
-func VerifyAnchored(a Anchor, paths ...string) (Report, error) {
-	c := chain{anchor: a}
+// VerifyFiles checks a chain that goes through several files, given in order,
+// wherever it begins: see [Report.First]. Logs that are being written can be
+// verified: what is appended meanwhile is left out.
+func VerifyFiles(paths ...string) (Report, error) {
+	var c chain
 	for _, path := range paths {
 		if err := c.readFile(path); err != nil {
 			return c.finish(), err
 		}
 	}
-	r := c.finish()
-	if r.Seq < a.Seq && len(paths) > 0 {
-		return r, &BrokenError{File: paths[len(paths)-1], Line: c.line + 1, Seq: r.Seq + 1, Reason: fmt.Sprintf("the log ends here, though it had %d records before", a.Seq)}
-	}
-	return r, nil
+	return c.finish(), nil
 }
 
 // Files lists the files of a log in the order of their records: those rotated,
@@ -262,8 +262,8 @@ func (c *chain) next(name string, n int64, line []byte) error {
 		if len(p.Prev) != 2*sha256.Size {
 			return c.broken(name, n, "it holds no digest of the record before it")
 		}
-		if c.anchor.Seq > 0 && p.Seq > c.anchor.Seq && (p.Seq != c.anchor.Seq+1 || p.Prev != c.anchor.Head) {
-			return c.broken(name, n, fmt.Sprintf("it does not follow record %d as that was before: give older files too", c.anchor.Seq))
+		if err := c.begins(name, &p); err != nil {
+			return err
 		}
 		if zero := hex.EncodeToString(make([]byte, sha256.Size)); (p.Seq == 1) != (p.Prev == zero) {
 			return c.broken(name, n, "it is not the first record of a log and does not follow one")
@@ -279,8 +279,5 @@ func (c *chain) next(name string, n int64, line []byte) error {
 	c.head = head{seq: p.Seq, sum: sha256.Sum256(line)}
 	c.report.Records++
 	c.report.Lost += p.Lost
-	if c.anchor.Seq == p.Seq && c.anchor.Head != hex.EncodeToString(c.head.sum[:]) {
-		return &BrokenError{File: name, Line: n, Seq: p.Seq, Reason: "it is not the record that had this number before: the log was written anew up to here at least"}
-	}
-	return nil
+	return c.signed(name, n, &p)
 }

@@ -80,7 +80,7 @@ func TestCutAnywhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		var broken *BrokenError
-		if _, err := VerifyAnchored(Anchor{full.Seq, full.Head}, path); !errors.As(err, &broken) || broken.Seq != uint64(line) {
+		if _, err := VerifyLog(Trust{Anchors: []Anchor{{full.Seq, full.Head}}}, path); !errors.As(err, &broken) || broken.Seq != uint64(line) {
 			t.Fatalf("cut after %d records, with the end known: %v", line-1, err)
 		}
 	}
@@ -97,7 +97,7 @@ func TestAnchor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := VerifyAnchored(anchor, files...); err != nil {
+	if _, err := VerifyLog(Trust{Anchors: []Anchor{anchor}}, files...); err != nil {
 		t.Error(err)
 	}
 	if len(files) < 3 {
@@ -108,10 +108,10 @@ func TestAnchor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := VerifyAnchored(Anchor{one.Seq, one.Head}, files[1:]...); err != nil {
+	if _, err := VerifyLog(Trust{Anchors: []Anchor{{one.Seq, one.Head}}}, files[1:]...); err != nil {
 		t.Error(err)
 	}
-	if _, err := VerifyAnchored(Anchor{one.Seq, one.Head}, files[2:]...); err == nil {
+	if _, err := VerifyLog(Trust{Anchors: []Anchor{{one.Seq, one.Head}}}, files[2:]...); err == nil {
 		t.Error("a missing file between is not noticed")
 	}
 	// A log that was written anew from the start holds in itself.
@@ -122,7 +122,7 @@ func TestAnchor(t *testing.T) {
 		t.Error(err)
 	}
 	var broken *BrokenError
-	if _, err := VerifyAnchored(anchor, other); !errors.As(err, &broken) || broken.Seq != anchor.Seq {
+	if _, err := VerifyLog(Trust{Anchors: []Anchor{anchor}}, other); !errors.As(err, &broken) || broken.Seq != anchor.Seq {
 		t.Errorf("a log written anew: %v", err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -30,24 +31,28 @@ import (
 // answered is sent again, which is safe where the same values get the same
 // results.
 type Remote struct {
-	// URL is the server's: "https://psn.example.org". /api/request-psn or
-	// /api/request-psn-rev is added.
+	// URL is the server's: "https://psn.example.org", with a base path if it has
+	// one. /api/request-psn or /api/request-psn-rev is added where it does not end
+	// in one of them.
 	URL string
 	// Token is sent as the bearer token. It is not kept anywhere else.
 	Token []byte
 	// Reverse asks the second endpoint. A JWT whose op is reverse does so by itself.
 	Reverse bool
 
-	BatchValues int           // values in a request; 0: 10,000
+	BatchValues int           // values in a request; 0: 10,000. The token's req and an answer of 413 make it less
 	BatchBytes  int           // bytes of values in a request; 0: 1 MiB
 	Concurrency int           // requests at a time; 0: 4
 	Attempts    int           // for each batch; 0: 10
 	Pause       time.Duration // before the second attempt; doubled before each other, up to half a minute; 0: 250 ms
 
-	Client *http.Client // nil: one with keep-alive and no redirects; the token goes nowhere else
+	Client *http.Client // nil: one with keep-alive. No redirect is followed: the token goes nowhere else
 
 	endpoint string
 	policy   string
+	warn     func(string)
+	most     atomic.Int64 // values in a request, as learned from answers of 413
+	failing  atomic.Bool  // that the server fails was told
 }
 
 // pauses between attempts are never longer than this, whatever a server asks.
@@ -72,19 +77,53 @@ func (r *Remote) prepare() error {
 	if r.Pause == 0 {
 		r.Pause = 250 * time.Millisecond
 	}
-	op := ""
-	op, r.policy = claims(r.Token)
-	path := "/api/request-psn"
-	if r.Reverse || op == "reverse" {
-		path = "/api/request-psn-rev"
+	c := claims(r.Token)
+	r.policy = c.PSN.Policy
+	if c.PSN.Lim.Req > 0 {
+		r.BatchValues = int(min(int64(r.BatchValues), c.PSN.Lim.Req))
 	}
-	r.endpoint = strings.TrimSuffix(r.URL, "/") + path
+	r.most.Store(int64(r.BatchValues))
+	if err := r.setEndpoint(u, c.PSN.Op); err != nil {
+		return err
+	}
 	if r.Client == nil {
 		t := http.DefaultTransport.(*http.Transport).Clone()
 		t.MaxIdleConnsPerHost, t.MaxConnsPerHost = r.Concurrency, r.Concurrency
 		t.ResponseHeaderTimeout = 2 * time.Minute
-		r.Client = &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		r.Client = &http.Client{Transport: t}
 	}
+	own := *r.Client // the caller's stays as it is
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	r.Client = &own
+	return nil
+}
+
+// The paths of the contract.
+const (
+	forwardPath = "/api/request-psn"
+	reversePath = "/api/request-psn-rev"
+)
+
+// setEndpoint finds the URL that is called: u may end in a path of the contract.
+func (r *Remote) setEndpoint(u *url.URL, op string) error {
+	base := strings.TrimRight(u.Path, "/")
+	named := ""
+	for _, path := range []string{reversePath, forwardPath} {
+		if before, ok := strings.CutSuffix(base, path); ok {
+			base, named = before, path
+			break
+		}
+	}
+	path := forwardPath
+	if r.Reverse || op == "reverse" || op == "" && named == reversePath {
+		path = reversePath
+	}
+	if named != "" && named != path {
+		return usagef("--server: the URL ends in %s, and the token is for %s: leave the path out", named, path)
+	}
+	at := *u
+	at.Path, at.RawPath = strings.TrimRight(base, "/")+path, ""
+	r.endpoint = at.String()
 	return nil
 }
 
@@ -116,26 +155,29 @@ func (r *Remote) identity() string {
 	return r.endpoint + " " + hex.EncodeToString(s[:])
 }
 
-// claims reads what a JWT says of itself; nobody verifies it here.
-func claims(token []byte) (op, policy string) {
+// ownClaims is what a run reads of a token.
+type ownClaims struct {
+	PSN struct {
+		Op     string `json:"op"`
+		Policy string `json:"policy"`
+		Lim    struct {
+			Req int64 `json:"req"`
+		} `json:"lim"`
+	} `json:"psn"`
+}
+
+// claims reads what a JWT says of itself; nobody verifies it here. Of what is none
+// it reads nothing.
+func claims(token []byte) (c ownClaims) {
 	parts := bytes.Split(token, []byte{'.'})
 	if len(parts) != 3 {
-		return "", ""
+		return ownClaims{}
 	}
 	b, err := base64.RawURLEncoding.DecodeString(string(parts[1]))
-	if err != nil {
-		return "", ""
+	if err != nil || json.Unmarshal(b, &c) != nil {
+		return ownClaims{}
 	}
-	var c struct {
-		PSN struct {
-			Op     string `json:"op"`
-			Policy string `json:"policy"`
-		} `json:"psn"`
-	}
-	if json.Unmarshal(b, &c) != nil {
-		return "", ""
-	}
-	return c.PSN.Op, c.PSN.Policy
+	return c
 }
 
 // remoteError is a batch that the server did not do.
@@ -183,7 +225,7 @@ func (r *Remote) transform(ctx context.Context, b *suite.Batch, all bool) error 
 			b.Bad = append(b.Bad, suite.ValueError{Index: i, Code: suite.ValueNotText})
 			continue
 		}
-		if len(batch) == r.BatchValues || len(batch) > 0 && size+len(v) > r.BatchBytes {
+		if int64(len(batch)) >= r.most.Load() || len(batch) > 0 && size+len(v) > r.BatchBytes {
 			if err := send(); err != nil {
 				return err
 			}
@@ -219,19 +261,25 @@ func (r *Remote) batch(ctx context.Context, b *suite.Batch, values []int) (left 
 		if err == nil {
 			switch status {
 			case http.StatusOK:
+				r.failing.Store(false)
 				return nil, r.results(b, values, answer)
+			case http.StatusRequestEntityTooLarge:
+				return r.halves(ctx, b, values, answer)
 			case http.StatusUnprocessableEntity:
-				return r.refused(b, values, answer)
+				return r.refused(ctx, b, values, answer)
 			}
 			err = statusError(status, answer)
 			if status != http.StatusTooManyRequests && (status < 502 || status > 504) {
 				return nil, err
 			}
+		} else if err = cause(err); errors.Is(err, errForGood) {
+			return nil, err
 		}
 		if attempt == r.Attempts {
 			return nil, fmt.Errorf("given up after %d attempts: %w", attempt, err)
 		}
-		pause := min(r.Pause<<min(attempt-1, 16), 30*time.Second)
+		r.tellFailing(err)
+		pause := r.pause(attempt - 1)
 		pause = pause/2 + rand.N(pause/2+1)
 		select {
 		case <-time.After(max(pause, min(wait, longestPause))):
@@ -240,6 +288,47 @@ func (r *Remote) batch(ctx context.Context, b *suite.Batch, values []int) (left 
 		}
 	}
 }
+
+// halves sends the values of a batch that was too large in pieces of half its size,
+// or of what was found meanwhile to be small enough.
+func (r *Remote) halves(ctx context.Context, b *suite.Batch, values []int, answer []byte) (left []int, err error) {
+	n := len(values) / 2
+	if n == 0 {
+		return nil, fmt.Errorf("%w for one value alone", statusError(http.StatusRequestEntityTooLarge, answer))
+	}
+	for {
+		most := r.most.Load()
+		if most <= int64(n) || r.most.CompareAndSwap(most, int64(n)) {
+			break
+		}
+	}
+	for len(values) > 0 {
+		piece := values[:min(len(values), int(r.most.Load()))]
+		values = values[len(piece):]
+		again, err := r.batch(ctx, b, piece)
+		if err != nil {
+			return nil, err
+		}
+		left = append(left, again...)
+	}
+	return left, nil
+}
+
+// tellFailing says at once why the server fails, the first time since it answered,
+// and for how long it will be asked again.
+func (r *Remote) tellFailing(err error) {
+	if r.warn == nil || !r.failing.CompareAndSwap(false, true) {
+		return
+	}
+	var all time.Duration
+	for i := range r.Attempts - 1 {
+		all += r.pause(i)
+	}
+	r.warn(fmt.Sprintf("server: %v; asking again, %d times at the most, with pauses of up to %s in all", err, r.Attempts-1, all.Round(time.Second/10)))
+}
+
+// pause is the longest pause after so many attempts and one.
+func (r *Remote) pause(i int) time.Duration { return min(r.Pause<<min(i, 16), 30*time.Second) }
 
 // post sends one request and reads the whole answer.
 func (r *Remote) post(ctx context.Context, body []byte) (answer []byte, status int, wait time.Duration, err error) {
@@ -252,17 +341,13 @@ func (r *Remote) post(ctx context.Context, body []byte) (answer []byte, status i
 	req.Header.Set("Accept", "application/json")
 	res, err := r.Client.Do(req)
 	if err != nil {
-		var ue *url.Error
-		if errors.As(err, &ue) {
-			err = ue.Err // the URL is the user's own, and long
-		}
 		return nil, 0, 0, err
 	}
 	defer res.Body.Close()
 	most := int64(len(body))*8 + 4<<20
 	answer, err = io.ReadAll(io.LimitReader(res.Body, most+1))
 	if err == nil && int64(len(answer)) > most {
-		err = errors.New("the answer is far longer than pseudonyms would be")
+		err = errTooLong
 	}
 	if s := res.Header.Get("Retry-After"); s != "" {
 		if n, err := strconv.Atoi(s); err == nil && n > 0 {
@@ -274,42 +359,27 @@ func (r *Remote) post(ctx context.Context, body []byte) (answer []byte, status i
 	return answer, res.StatusCode, wait, err
 }
 
-// statusError words a refusal: the status and its code, nothing that the server
-// could have taken from the values.
-func statusError(status int, answer []byte) error {
-	var p struct {
-		Code string `json:"code"`
-	}
-	if json.Unmarshal(answer, &p) == nil && knownWord(p.Code) {
-		return fmt.Errorf("answered %d %s", status, p.Code)
-	}
-	return fmt.Errorf("answered %d %s", status, http.StatusText(status))
-}
-
-// knownWord says whether s looks like a code of the contract.
-func knownWord(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; (c < 'A' || c > 'Z') && c != '_' {
-			return false
-		}
-	}
-	return len(s) > 0 && len(s) <= 40
-}
-
 // itemErrors is what an answer says of single values.
 type itemErrors struct {
+	Code   string `json:"code"`
 	Errors []struct {
 		Index int    `json:"index"`
 		Code  string `json:"code"`
 	} `json:"errors"`
 }
 
-var errContract = errors.New("the answer is not what the contract says")
+var (
+	errContract = errors.New("the answer is not what the contract says")
+	errTooLong  = errors.New("the answer is far longer than pseudonyms would be")
+)
 
 // results takes the answer of a batch.
 func (r *Remote) results(b *suite.Batch, values []int, answer []byte) error {
 	var a csvfast.DataArray
 	if err := a.Scan(answer); err != nil {
+		if text := bytes.TrimSpace(answer); len(text) > 0 && text[0] == '<' {
+			return fmt.Errorf("%w: it is a page (HTML or XML): is the URL that of the server, and is there no proxy that asks for a login?", errContract)
+		}
 		return fmt.Errorf("%w: %w", errContract, err)
 	}
 	if got := len(a.Spans) / 2; got != len(values) {
@@ -363,10 +433,13 @@ func (r *Remote) results(b *suite.Batch, values []int, answer []byte) error {
 }
 
 // refused takes a 422, which names values that cannot be transformed, and returns
-// the others.
-func (r *Remote) refused(b *suite.Batch, values []int, answer []byte) (left []int, err error) {
+// the others. A 422 that only says that there are too many values is a 413.
+func (r *Remote) refused(ctx context.Context, b *suite.Batch, values []int, answer []byte) (left []int, err error) {
 	var e itemErrors
 	if err := json.Unmarshal(answer, &e); err != nil || len(e.Errors) == 0 {
+		if err == nil && e.Code == "TOO_LARGE" {
+			return r.halves(ctx, b, values, answer)
+		}
 		return nil, statusError(http.StatusUnprocessableEntity, answer)
 	}
 	bad := map[int]bool{}

@@ -148,7 +148,8 @@ func TestRemoteRefusals(t *testing.T) {
 	}
 	for name, c := range map[string]struct{ answer, want string }{
 		"too few values":  {`{"data":["x"]}`, "line 2: server: the batch of 8 values that starts here: the answer is not what the contract says: 1 values came back"},
-		"no JSON":         {`<html>`, "the answer is not what the contract says: json: byte 0"},
+		"no JSON":         {`hello`, "the answer is not what the contract says: json: byte 0"},
+		"a page":          {`<html>`, "the answer is not what the contract says: it is a page"},
 		"no data":         {`{"dat":[]}`, "the answer is not what the contract says"},
 		"too many values": {`{"data":["x","x","x","x","x","x","x","x","x"]}`, "9 values came back"},
 		"nothing":         {``, "the answer is not what the contract says"},

@@ -118,6 +118,7 @@ func (r *run) prepare() error {
 			return usagef("a column needs a name or a number from 1")
 		case c.Remote != nil:
 			key = c.Remote
+			c.Remote.warn = func(s string) { j.warn("%s", s) }
 			if err := c.Remote.prepare(); err != nil {
 				return err
 			}

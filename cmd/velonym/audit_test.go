@@ -1,0 +1,80 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// cmdKillBehind makes N calls of each kind, several at a time, and kills the one
+// background process, a server, with SIGKILL as soon as the last answer is there:
+// kill-behind SOCK N PATH:TOKENFILE:BODY ….
+func cmdKillBehind(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 || len(ts.BackgroundCmds()) != 1 {
+		ts.Fatalf("usage: kill-behind SOCK N PATH:TOKENFILE:BODY …, with one process in the background")
+	}
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	errs := make(chan error)
+	for _, kind := range args[2:] {
+		part := strings.Split(kind, ":")
+		if len(part) != 3 {
+			ts.Fatalf("kill-behind: write PATH:TOKENFILE:BODY")
+		}
+		go func() {
+			var all error
+			for range n {
+				answer, err := call(ts, []string{args[0], part[0], part[1], "text/csv", part[2]})
+				if err == nil && strings.HasPrefix(answer, "5") {
+					err = fmt.Errorf("answered %s", answer)
+				}
+				all = errors.Join(all, err)
+			}
+			errs <- all
+		}()
+	}
+	var all error
+	for range args[2:] {
+		all = errors.Join(all, <-errs)
+	}
+	ts.Check(errors.Join(ts.BackgroundCmds()[0].Process.Signal(syscall.SIGKILL), all))
+}
+
+// cmdTmpfs mounts a file system in memory of that size at DIR, for the script's time:
+// tmpfs DIR SIZE. The condition [tmpfs] says whether that is permitted.
+func cmdTmpfs(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: tmpfs DIR SIZE")
+	}
+	dir := ts.MkAbs(args[0])
+	ts.Check(mountTmpfs(dir, args[1]))
+	ts.Defer(func() { _ = unmount(dir) }) // a server may still stand on it
+}
+
+func mountTmpfs(dir, size string) error {
+	return exec.Command("mount", "-t", "tmpfs", "-o", "mode=700,size="+size, "velonym-test", dir).Run()
+}
+
+func unmount(dir string) error { return exec.Command("umount", "-l", dir).Run() }
+
+// conditions are those of the scripts besides testscript's own.
+func conditions(cond string) (bool, error) {
+	if cond != "tmpfs" {
+		return false, fmt.Errorf("unknown condition %q", cond)
+	}
+	dir, err := os.MkdirTemp("", "velonym-tmpfs-")
+	if err != nil {
+		return false, err
+	}
+	defer os.Remove(dir)
+	if mountTmpfs(dir, "64k") != nil {
+		return false, nil
+	}
+	return true, unmount(dir)
+}

@@ -1,0 +1,339 @@
+package audit
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// Signer signs the heads of a log, with Ed25519 (RFC 8032). Its methods are called
+// while the log is locked: they must not read or write files or ask other machines.
+type Signer interface {
+	Sign(message []byte) []byte
+	PublicKey() []byte
+}
+
+// Head is the end of a chain at one time, signed. It stands in the log, as a record
+// of kind "head" that signs the record before it, and in the heads file beside it.
+// The signature is over the text "velonym audit head 1", the number, the digest and
+// the time, each with a line feed behind.
+type Head struct {
+	Seq       uint64 `json:"seq"`  // number of the last record that is signed
+	Digest    string `json:"head"` // its digest, as the next record's prev
+	Time      string `json:"time"`
+	Key       []byte `json:"key"` // Ed25519, base64
+	Signature []byte `json:"sig"`
+}
+
+// HeadsPath is the name of the heads file of the log at path. Keep copies of it on
+// another machine: who can write both files can cut both.
+func HeadsPath(path string) string { return path + ".heads" }
+
+// When heads are signed: after so many records, but at most one a second, and at the
+// latest so long after a record; and when the log is closed.
+const (
+	defaultHeadEvery  = 1000
+	defaultHeadPeriod = 30 * time.Second
+	leastHeadGap      = time.Second
+)
+
+func (h *Head) message() []byte {
+	return fmt.Appendf(nil, "velonym audit head 1\n%d\n%s\n%s\n", h.Seq, h.Digest, h.Time)
+}
+
+// verify checks the signature. With keys, the head must be signed by one of them.
+func (h *Head) verify(keys [][]byte) error {
+	if len(h.Key) != ed25519.PublicKeySize || len(h.Signature) != ed25519.SignatureSize || !ed25519.Verify(h.Key, h.message(), h.Signature) {
+		return errors.New("its signature does not fit")
+	}
+	for _, k := range keys {
+		if bytes.Equal(k, h.Key) {
+			return nil
+		}
+	}
+	if len(keys) > 0 {
+		return fmt.Errorf("it is signed by the key %s, which is none of those trusted", base64.StdEncoding.EncodeToString(h.Key))
+	}
+	return nil
+}
+
+// signHead signs the chain up to h and returns the body of the record that says so.
+func (l *Log) signHead(h head) (Head, []byte) {
+	s := Head{Seq: h.seq, Digest: hex.EncodeToString(h.sum[:]), Time: l.opt.Now().UTC().Format(timeFormat), Key: l.opt.Signer.PublicKey()}
+	s.Signature = l.opt.Signer.Sign(s.message())
+	b := append([]byte(nil), `"time":"`...)
+	b = append(b, s.Time...)
+	b = append(b, `","kind":"`+kindHead+`","key":"`...)
+	b = base64.StdEncoding.AppendEncode(b, s.Key)
+	b = append(b, `","sig":"`...)
+	b = base64.StdEncoding.AppendEncode(b, s.Signature)
+	return s, append(b, '"')
+}
+
+// headDue says whether the batch of n records that is about to be written is to end
+// with a signed head; l.mu is held.
+func (l *Log) headDue(n int) bool {
+	if l.opt.Signer == nil || l.unsigned+n == 0 {
+		l.headNow = false
+		return false
+	}
+	return l.headNow || l.unsigned+n >= l.opt.HeadEvery && time.Since(l.lastHead) >= leastHeadGap
+}
+
+// headWritten notes what a batch of n records did for heads, and has a new head
+// published when it is on disk; l.mu is held.
+func (l *Log) headWritten(n int, batch uint64, signed *Head) {
+	if signed == nil {
+		l.unsigned += n
+		if l.opt.Signer != nil && n > 0 && !l.headTimed {
+			l.headTimed = true
+			l.headTimer = time.AfterFunc(l.opt.HeadPeriod, l.signNow)
+		}
+		return
+	}
+	l.unsigned, l.headNow, l.lastHead = 0, false, time.Now()
+	l.toPublish, l.publishBatch = signed, batch
+	if !l.publishing {
+		l.publishing = true
+		l.publishers.Go(l.publish)
+	}
+}
+
+// signNow signs what was written since the last head.
+func (l *Log) signNow() {
+	l.mu.Lock()
+	l.headTimed = false
+	if l.closed || l.unsigned == 0 {
+		l.mu.Unlock()
+		return
+	}
+	l.headNow = true
+	_ = l.wait(true) // a failure is in l.err; the next head covers the same records
+}
+
+// publish appends the newest head to the heads file when its records are on disk.
+func (l *Log) publish() {
+	for {
+		l.mu.Lock()
+		h, batch := l.toPublish, l.publishBatch
+		l.toPublish = nil
+		if h == nil {
+			l.publishing = false
+			l.mu.Unlock()
+			return
+		}
+		l.mu.Unlock()
+		err := l.settle(batch)
+		if err == nil {
+			err = appendHead(HeadsPath(l.path), h)
+		}
+		if err == nil && l.opt.OnHead != nil {
+			err = l.opt.OnHead(*h)
+		}
+		l.mu.Lock()
+		l.headErr = err
+		l.mu.Unlock()
+		if err != nil && l.opt.HeadFailed != nil {
+			l.opt.HeadFailed(err)
+		}
+	}
+}
+
+// appendHead adds a line to the heads file. A line that a crash left torn is closed
+// off, and is no head.
+func appendHead(path string, h *Head) (err error) {
+	f, err := openFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND)
+	if err != nil {
+		return fmt.Errorf("audit: heads: %w", err)
+	}
+	defer func() {
+		if e := f.Close(); err == nil && e != nil {
+			err = fmt.Errorf("audit: heads: %w", e)
+		}
+	}()
+	if err := lock(f); err != nil {
+		return fmt.Errorf("audit: locking %s: %w", path, err)
+	}
+	defer unlock(f)
+	st, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("audit: heads: %w", err)
+	}
+	var line []byte
+	if last := []byte{0}; st.Size() > 0 {
+		if _, err := f.ReadAt(last, st.Size()-1); err != nil {
+			return fmt.Errorf("audit: heads: %w", err)
+		}
+		if last[0] != '\n' {
+			line = append(line, '\n')
+		}
+	}
+	text, err := json.Marshal(h)
+	if err != nil {
+		return fmt.Errorf("audit: heads: %w", err)
+	}
+	line = append(append(line, text...), '\n')
+	if _, err := f.Write(line); err != nil {
+		return fmt.Errorf("audit: writing %s: %w", path, err)
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("audit: syncing %s: %w", path, err)
+	}
+	if st.Size() == 0 {
+		if err := syncDir(filepath.Dir(path)); err != nil {
+			return fmt.Errorf("audit: heads: %w", err)
+		}
+	}
+	return nil
+}
+
+// ReadHeads reads a heads file. A file that is not there holds none. Lines that a
+// crash left torn are left out, and counted.
+func ReadHeads(path string) (heads []Head, torn int, err error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("audit: heads: %w", err)
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		var h Head
+		if err := json.Unmarshal(lines.Bytes(), &h); err != nil || h.Seq == 0 {
+			torn++
+			continue
+		}
+		heads = append(heads, h)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, 0, fmt.Errorf("audit: %s: line %d is no head: %w", path, len(heads)+torn+1, err)
+	}
+	return heads, torn, nil
+}
+
+// Trust is what a log is held against.
+type Trust struct {
+	// Anchors are ends that earlier checks of the chain found. It must go through
+	// each, or begin behind it, and must begin at record 1 or right behind one.
+	Anchors []Anchor
+	// Heads are signed heads that were kept apart from the log; it must hold them.
+	Heads []Head
+	// Keys are the public keys of those who may sign heads; none: whoever did.
+	Keys [][]byte
+	// Older says that the files given are not the log's last: heads of later
+	// records are not asked for.
+	Older bool
+}
+
+// VerifyLog checks the chain that goes through the files, from its first record on,
+// and holds it against t. The error is a [*BrokenError] for a log that is not whole.
+func VerifyLog(t Trust, paths ...string) (Report, error) {
+	c := chain{trust: t, whole: true, heads: map[uint64]string{}}
+	last := uint64(0)
+	for i := range t.Heads {
+		h := &t.Heads[i]
+		if err := h.verify(t.Keys); err != nil {
+			return Report{}, fmt.Errorf("audit: heads: the head of record %d: %w", h.Seq, err)
+		}
+		if d, ok := c.heads[h.Seq]; ok && d != h.Digest {
+			return Report{}, fmt.Errorf("audit: heads: there are two heads of record %d, and they differ: two logs were written under this name", h.Seq)
+		}
+		c.heads[h.Seq] = h.Digest
+		c.report.addKey(h.Key)
+		last = max(last, h.Seq)
+	}
+	for _, path := range paths {
+		if err := c.readFile(path); err != nil {
+			return c.finish(), err
+		}
+	}
+	r := c.finish()
+	what := "an anchor"
+	if last > r.Seq && !t.Older {
+		what = "a signed head"
+	} else {
+		last = 0
+	}
+	for _, a := range t.Anchors {
+		last = max(last, a.Seq)
+	}
+	if last > r.Seq {
+		e := &BrokenError{Line: c.line + 1, Seq: r.Seq + 1, Reason: fmt.Sprintf("the log ends here, though %s shows that it had %d records: at least %d are missing", what, last, last-r.Seq)}
+		if len(paths) > 0 {
+			e.File = paths[len(paths)-1]
+		}
+		return r, e
+	}
+	return r, nil
+}
+
+// begins checks that the chain's first record may be the first of a log, or follows
+// an anchor.
+func (c *chain) begins(name string, p *parsed) error {
+	if p.Seq == 1 || !c.whole {
+		return nil
+	}
+	for _, a := range c.trust.Anchors {
+		if a.Seq+1 != p.Seq {
+			continue
+		}
+		if a.Head != p.Prev {
+			return c.broken(name, 1, fmt.Sprintf("it does not follow record %d as that was before", a.Seq))
+		}
+		return nil
+	}
+	return &BrokenError{File: name, Line: 1, Seq: 1, Reason: "the log begins with record " + strconv.FormatUint(p.Seq, 10) +
+		": those before it are not here: give their files too, or --anchor " + strconv.FormatUint(p.Seq-1, 10) + ":DIGEST as the check of those printed it"}
+}
+
+// signed checks what is known of a record that fits the chain: anchors, heads that
+// were kept apart, and, if it is a head, its own signature.
+func (c *chain) signed(name string, n int64, p *parsed) error {
+	digest := hex.EncodeToString(c.head.sum[:])
+	anew := &BrokenError{File: name, Line: n, Seq: p.Seq, Reason: "it is not the record that had this number before: the log was written anew up to here at least"}
+	for _, a := range c.trust.Anchors {
+		if a.Seq == p.Seq && a.Head != digest {
+			return anew
+		}
+	}
+	if d, ok := c.heads[p.Seq]; ok {
+		if d != digest {
+			anew.Reason = "it is not the record that a signed head names: the log was written anew up to here at least"
+			return anew
+		}
+		c.report.Signed = p.Seq
+	}
+	if p.Kind != kindHead {
+		return nil
+	}
+	h := Head{Seq: p.Seq - 1, Digest: p.Prev, Time: p.Time, Key: p.Key, Signature: p.Sig}
+	if err := h.verify(c.trust.Keys); err != nil {
+		return &BrokenError{File: name, Line: n, Seq: p.Seq, Reason: "a signed head: " + err.Error()}
+	}
+	c.report.Heads++
+	c.report.Signed = p.Seq - 1
+	c.report.addKey(p.Key)
+	return nil
+}
+
+// addKey notes who signed.
+func (r *Report) addKey(key []byte) {
+	for _, k := range r.Keys {
+		if bytes.Equal(k, key) {
+			return
+		}
+	}
+	r.Keys = append(r.Keys, key)
+}

@@ -1,0 +1,196 @@
+package audit
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// signer signs with a key made of one byte.
+type signer struct{ key ed25519.PrivateKey }
+
+func newSigner(b byte) signer {
+	return signer{ed25519.NewKeyFromSeed(bytes.Repeat([]byte{b}, ed25519.SeedSize))}
+}
+
+func (s signer) Sign(m []byte) []byte { return ed25519.Sign(s.key, m) }
+func (s signer) PublicKey() []byte    { return s.key.Public().(ed25519.PublicKey) }
+
+// signedLog writes records a to d and closes: d is the last that a head covers.
+func signedLog(t *testing.T, by byte, names ...string) string {
+	t.Helper()
+	path := newPath(t)
+	l := open(t, path, Options{Signer: newSigner(by)})
+	add(t, l, names...)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func headsOf(t *testing.T, path string) []Head {
+	t.Helper()
+	heads, torn, err := ReadHeads(HeadsPath(path))
+	if err != nil || torn != 0 {
+		t.Fatal(torn, err)
+	}
+	return heads
+}
+
+// refusedLog verifies and requires an error with that text.
+func refusedLog(t *testing.T, trust Trust, want string, paths ...string) {
+	t.Helper()
+	r, err := VerifyLog(trust, paths...)
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %+v, %v; want %q", r, err, want)
+	}
+}
+
+func TestHeads(t *testing.T) {
+	path := signedLog(t, 1, "a", "b", "c", "d")
+	same(t, path, "a", "b", "c", "d", "head")
+	heads := headsOf(t, path)
+	good := Trust{Heads: heads, Keys: [][]byte{newSigner(1).PublicKey()}}
+	r, err := VerifyLog(good, path)
+	if err != nil || r.Heads != 1 || r.Signed != 4 || len(r.Keys) != 1 || len(heads) != 1 {
+		t.Fatalf("%+v, %v, %d heads", r, err, len(heads))
+	}
+	whole := read(t, path)
+	lines := bytes.SplitAfter(whole, []byte("\n"))
+	write := func(b []byte) {
+		t.Helper()
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range 4 { // cut at the end, down to nothing
+		write(bytes.Join(lines[:n], nil))
+		refusedLog(t, good, []string{"at least 4", "at least 3", "at least 2", "at least 1"}[n]+" are missing", path)
+	}
+	write(bytes.Join(lines[2:], nil)) // the beginning is cut
+	refusedLog(t, good, "begins with record 3: those before it are not here", path)
+	refusedLog(t, Trust{}, "--anchor 2:DIGEST", path)
+	write(whole)
+
+	// Written anew, with another record in the place of b, by who has no key, and
+	// by who signs with a key of their own.
+	anew := newPath(t)
+	l := open(t, anew, Options{})
+	add(t, l, "a", "x", "c", "d", "e")
+	l.Close()
+	refusedLog(t, good, "a signed head names: the log was written anew", anew)
+	forged := signedLog(t, 2, "a", "x", "c", "d")
+	refusedLog(t, good, "a signed head names", forged)
+	refusedLog(t, Trust{Keys: good.Keys}, "none of those trusted", forged)
+	refusedLog(t, Trust{Heads: headsOf(t, forged), Keys: good.Keys}, "none of those trusted", path)
+	spoiled := heads[0]
+	spoiled.Seq--
+	refusedLog(t, Trust{Heads: []Head{spoiled}}, "signature does not fit", path)
+	refusedLog(t, Trust{Heads: append(headsOf(t, forged), heads...)}, "they differ", path)
+
+	// A log of before there were heads.
+	old := newPath(t)
+	l = open(t, old, Options{})
+	add(t, l, "a", "b")
+	l.Close()
+	if r, err := VerifyLog(Trust{Keys: good.Keys}, old); err != nil || r.Signed != 0 || r.Heads != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	l = open(t, old, Options{Signer: newSigner(1)}) // goes on with heads
+	add(t, l, "c")
+	l.Close()
+	if r, err := VerifyLog(Trust{Heads: headsOf(t, old), Keys: good.Keys}, old); err != nil || r.Signed != 3 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// TestHeadsByCountAndTime: without a Close, heads come after so many records and
+// after so much time, and OnHead gets them.
+func TestHeadsByCountAndTime(t *testing.T) {
+	got := make(chan Head, 10)
+	keep := func(h Head) error { got <- h; return nil }
+	path := newPath(t)
+	l := open(t, path, Options{Signer: newSigner(1), HeadEvery: 3, HeadPeriod: time.Hour, OnHead: keep})
+	add(t, l, "a", "b", "c")
+	if h := <-got; h.Seq != 3 {
+		t.Errorf("after three records: %d", h.Seq)
+	}
+	path = newPath(t)
+	l = open(t, path, Options{Signer: newSigner(1), HeadPeriod: time.Millisecond, OnHead: keep, Delay: time.Millisecond})
+	add(t, l, "a")
+	if h := <-got; h.Seq != 1 {
+		t.Errorf("after a time: %d", h.Seq)
+	}
+	same(t, path, "a", "head")
+	l.Close()
+	same(t, path, "a", "head") // nothing came since: no other one
+}
+
+// TestHeadsRotatedAndTorn: heads stay valid across rotation, and a torn line in the
+// heads file is closed off.
+func TestHeadsRotatedAndTorn(t *testing.T) {
+	path := newPath(t)
+	l := open(t, path, Options{Signer: newSigner(1), MaxSize: 1500})
+	add(t, l, "a", "b", "c", "d", "e", "f", "g")
+	l.Close()
+	f, err := os.OpenFile(HeadsPath(path), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(`{"seq":99,"he`); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	l = open(t, path, Options{Signer: newSigner(1), MaxSize: 1500})
+	add(t, l, "h")
+	l.Close()
+	heads, torn, err := ReadHeads(HeadsPath(path))
+	if err != nil || torn != 1 || len(heads) != 2 {
+		t.Fatal(len(heads), torn, err)
+	}
+	files, err := Files(path)
+	if err != nil || len(files) < 3 {
+		t.Fatal(files, err)
+	}
+	if r, err := VerifyLog(Trust{Heads: heads}, files...); err != nil || r.First != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	first, err := VerifyLog(Trust{Heads: heads, Older: true}, files[0])
+	if err != nil {
+		t.Error(err)
+	}
+	if _, err := VerifyLog(Trust{Heads: heads, Anchors: []Anchor{{first.Seq, first.Head}}}, files[1:]...); err != nil {
+		t.Error(err)
+	}
+	refusedLog(t, Trust{Heads: heads}, "those before it are not here", files[1:]...)
+}
+
+// TestHeadFails: records are kept when the heads file cannot be written, which is
+// told, and the next head covers them.
+func TestHeadFails(t *testing.T) {
+	path := newPath(t)
+	if err := os.Mkdir(HeadsPath(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan error, 10)
+	l := open(t, path, Options{Signer: newSigner(1), HeadEvery: 1, HeadFailed: func(err error) { told <- err }})
+	add(t, l, "a")
+	if err := <-told; !errors.Is(err, syscall.EISDIR) {
+		t.Error(err)
+	}
+	if err := os.Remove(HeadsPath(path)); err != nil {
+		t.Fatal(err)
+	}
+	add(t, l, "b")
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if heads := headsOf(t, path); len(heads) == 0 || heads[len(heads)-1].Seq < 3 {
+		t.Errorf("%+v", heads)
+	}
+}

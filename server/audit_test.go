@@ -1,0 +1,129 @@
+package server
+
+import (
+	"bytes"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/velonym/velonym/engine/audit"
+	"github.com/velonym/velonym/engine/token"
+)
+
+// onDisk counts the lines of the audit file with all the given texts in it, as it
+// stands at this moment: nothing is flushed before.
+func (r *rig) onDisk(texts ...string) int {
+	r.t.Helper()
+	b, err := os.ReadFile(r.auditAt)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	n := 0
+lines:
+	for line := range bytes.Lines(b) {
+		for _, text := range texts {
+			if !bytes.Contains(line, []byte(text)) {
+				continue lines
+			}
+		}
+		n++
+	}
+	return n
+}
+
+// TestRefusedCallsAreOnDisk: the record of every refused and every reversing call is
+// in the file when the answer is there, on both endpoints, whatever the refusal.
+func TestRefusedCallsAreOnDisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	slow, err := audit.Open(path, audit.Options{Delay: time.Hour}) // writes nothing of itself
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { slow.Close() })
+	r := newRig(t, func(c *Config) { c.MaxBody, c.Audit = 2000, slow })
+	r.auditAt = path
+	fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
+	few := func(op string) string {
+		return r.token(op, func(q *token.Request) { q.Limits.Max = 1 })
+	}
+	old := func(op string) string {
+		return r.token(op, func(q *token.Request) { q.TTL, q.Now = time.Second, r.now.Now().Add(-time.Hour) })
+	}
+	psn := *r.post(forwardPath, fwd, csvType, "a").data(t)[0]
+	for _, e := range []struct{ path, mine, other, good string }{
+		{forwardPath, "pseudonymise", rev, fwd}, {reversePath, "reverse", fwd, rev},
+	} {
+		for _, c := range []struct {
+			code             string
+			status           int
+			tok, ctype, body string
+		}{
+			{"MISSING_TOKEN", 401, "", csvType, "a"},
+			{"INVALID_TOKEN", 401, "not.a.token", csvType, "a"},
+			{"EXPIRED_TOKEN", 401, old(e.mine), csvType, "a"},
+			{"FORBIDDEN_OPERATION", 403, e.other, csvType, "a"},
+			{"BAD_REQUEST", 400, e.good, jsonType, `{"data":`},
+			{"UNSUPPORTED_MEDIA_TYPE", 415, e.good, "text/plain", "a"},
+			{"TOO_LARGE", 413, e.good, csvType, strings.Repeat("a", 3000)},
+			{"UNPROCESSABLE_VALUES", 422, e.good, jsonType, `{"data":["\u0001"]}`},
+			{"QUOTA_EXCEEDED", 429, few(e.mine), csvType, psn + "\n" + psn},
+		} {
+			id := "req-" + e.mine + "-" + c.code
+			r.post(e.path, c.tok, c.ctype, c.body, "X-Request-Id", id).problem(t, c.status, c.code)
+			if n := r.onDisk(`"request":"`+id+`"`, `"outcome":"`+c.code+`"`); n != 1 {
+				t.Errorf("%s %s: %d records on disk behind the answer", e.path, c.code, n)
+			}
+		}
+		a := r.send("GET", e.path, nil, "X-Request-Id", "req-get-"+e.mine)
+		if n := r.onDisk("req-get-"+e.mine, "METHOD_NOT_ALLOWED"); a.status != http.StatusMethodNotAllowed || n != 1 {
+			t.Errorf("GET: status %d, %d records", a.status, n)
+		}
+	}
+	r.post(reversePath, rev, csvType, psn, "X-Request-Id", "req-reversed").data(t)
+	if n := r.onDisk(`"request":"req-reversed"`, `"outcome":"OK"`); n != 1 {
+		t.Errorf("a reversal: %d records on disk behind the answer", n)
+	}
+}
+
+// TestFlood: calls without a token share writes, and each is recorded once.
+func TestFlood(t *testing.T) {
+	r := newRig(t, nil)
+	const clients, calls = 16, 20
+	var wg sync.WaitGroup
+	for range clients {
+		wg.Go(func() {
+			for range calls {
+				r.post(forwardPath, "", csvType, "a").problem(t, 401, "MISSING_TOKEN")
+			}
+		})
+	}
+	wg.Wait()
+	if n := r.onDisk("MISSING_TOKEN"); n != clients*calls {
+		t.Errorf("%d records of %d calls", n, clients*calls)
+	}
+}
+
+// TestAuditFullRefusals: what cannot be recorded is answered with nothing but that,
+// a refusal and a compressed answer too.
+func TestAuditFullRefusals(t *testing.T) {
+	disk := &failing{}
+	r := newRig(t, func(c *Config) { c.Audit = disk })
+	fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
+	many := strings.Repeat("abc\n", 2000)
+	psn := r.post(forwardPath, fwd, csvType, "a").strings(t)
+	disk.full.Store(true)
+	for _, c := range []struct{ path, tok, body string }{
+		{forwardPath, "", "a"}, {reversePath, "x.y.z", "a"}, {reversePath, fwd, "a"}, {reversePath, rev, "forged"},
+		{forwardPath, fwd, many}, {reversePath, rev, strings.Repeat(psn[0]+"\n", 2000)},
+	} {
+		a := r.post(c.path, c.tok, csvType, c.body, "Accept-Encoding", "gzip")
+		a.problem(t, 503, "UNAVAILABLE")
+		if a.header.Get("Content-Encoding") != "" || a.header.Get("WWW-Authenticate") != "" {
+			t.Errorf("%v", a.header)
+		}
+	}
+}
