@@ -60,7 +60,7 @@ write both files can cut both. The keystore's key must have signed them; elsewhe
 give the public key with --key. What came after the last head, and a log of a version
 that signed none, are vouched for by an anchor alone.`,
 		Example: `  velonym audit verify
-  velonym audit verify --heads copy.heads --key 2UcB…= audit.jsonl
+  velonym audit verify --heads copy.heads --key ADADADADADADADADADADADADADADADADADADADADADA= audit.jsonl
   velonym audit verify --anchor 1042:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef`,
 		RunE: func(cmd *cobra.Command, files []string) error { return f.verify(cmd, g, files) },
 	}
