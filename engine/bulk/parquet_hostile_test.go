@@ -130,7 +130,7 @@ func TestParquetHostile(t *testing.T) {
 		"wide index": width(32),
 		"index beyond": pages(dictionary, format.DataPage, func(_ *thriftValue, body []byte) []byte {
 			at := widthAt(body)
-			return append(body[:at], 5, 0xff, 0xff, 0xff, 0x7f, 31) // a run of all, of entry 31
+			return append(body[:at], 5, 0xfe, 0xff, 0xff, 0x7f, 31) // a run of all, of entry 31
 		}),
 		"dictionary of fewer":          head(dictionary, format.DictionaryPage, 7, 1, 1),
 		"dictionary of more":           head(dictionary, format.DictionaryPage, 7, 1, huge),
