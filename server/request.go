@@ -118,6 +118,10 @@ func (s *Server) serve(c *call, ctx *fasthttp.RequestCtx) {
 	if len(s.cfg.CORS) > 0 {
 		s.allowOrigin(ctx)
 	}
+	if p := refusedWire(&ctx.Request.Header); p != nil {
+		c.refuseWire(p)
+		return
+	}
 	switch string(rawPath(ctx)) {
 	case endpointForward.path:
 		c.transform(&endpointForward)
@@ -671,12 +675,15 @@ func (s *Server) broken(ctx *fasthttp.RequestCtx, err error) {
 		p = fail(codeHeadersTooLarge, fmt.Sprintf("the header is over the limit of %d bytes", readBuffer))
 	case isTimeout(err):
 		p = fail(codeRequestTimeout, "the request came in too slowly")
+	case tokenBroken(err):
+		c.refuseBrokenToken()
+		return
+	case beganHTTP2(ctx.Conn()):
+		p = fail(codeVersionNotSupported, versionNeeded)
 	case strings.Contains(err.Error(), "unexpected EOF"):
 		p = fail(codeBadRequest, "the request ended before all of it had come")
 	default:
 		p = fail(codeBadRequest, "the request is not HTTP/1.1 as RFC 9112 has it")
 	}
-	c.refuse(p)
-	c.turned = ctx.Conn()
-	s.metrics.requests(routeOther, p.code)
+	c.refuseWire(p)
 }
