@@ -38,7 +38,7 @@ type conn struct {
 	token token.Seen
 
 	phase   phase
-	http2   bool // it began with HTTP/2's preface
+	http2   bool      // it began with HTTP/2's preface
 	interim bool      // what is written next is no answer yet
 	since   time.Time // when the answer was ready; zero: not known
 	wait    time.Time // until when a read may wait in this phase

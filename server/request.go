@@ -208,6 +208,13 @@ func (c *call) Close() error {
 // keepSmall is the size up to which lists of unusual values stay with a call.
 const keepSmall = 16 << 10
 
+// After a call of more than manyValues values the engine's own buffers are looked
+// at, and stay with the call up to keepWork bytes: small ones have none.
+const (
+	manyValues = 1000
+	keepWork   = 64 << 10
+)
+
 // dropInputs gives back everything but the answer.
 func (c *call) dropInputs() {
 	m := c.s.mem
@@ -217,6 +224,9 @@ func (c *call) dropInputs() {
 	c.json.Spans = nil
 	m.words.put(c.batch.Out)
 	c.batch.Out, c.batch.Spans, c.batch.Src, c.batch.Dst, c.batch.Doc = nil, nil, nil, nil, nil
+	if c.values > manyValues {
+		c.batch.Trim(keepWork)
+	}
 	if c.csv != nil {
 		m.words.put(c.csv.Spans)
 		c.csv.Spans = nil

@@ -87,6 +87,7 @@ func TestScripts(t *testing.T) {
 			"post":            cmdPost,
 			"ready":           cmdReady,
 			"same-value":      cmdSameValue,
+			"token-env":       cmdTokenEnv,
 			"usage":           cmdUsage,
 			"status":          cmdStatus,
 			"term-under-load": cmdTermUnderLoad,

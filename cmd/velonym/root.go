@@ -46,11 +46,14 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	cmd, err := root.ExecuteContextC(ctx)
+	cmd, err := root, refuseTokens(args)
+	if err == nil {
+		cmd, err = root.ExecuteContextC(ctx)
+	}
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(stderr, "velonym: %s\n", strings.TrimPrefix(err.Error(), "velonym: "))
+	fmt.Fprintf(stderr, "velonym: %s\n", shown(strings.TrimPrefix(err.Error(), "velonym: ")))
 	var usage usageError
 	if errors.As(err, &usage) || !g.started {
 		fmt.Fprintf(stderr, "Run '%s --help'.\n", cmd.CommandPath())
