@@ -80,6 +80,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"bytes":           cmdBytes,
 			"concat":          cmdConcat,
+			"hangup":          cmdHangup,
+			"issuer":          cmdIssuer,
 			"jti":             cmdJTI,
 			"lines":           cmdLines,
 			"nowhere":         cmdNowhere,

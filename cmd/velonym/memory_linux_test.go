@@ -136,7 +136,7 @@ func largeBodies(t *testing.T, sock, auth string, inFlight, clients int) map[int
 					if resp.StatusCode == http.StatusOK {
 						break
 					}
-					time.Sleep(50 * time.Millisecond) // less than it is told to
+					time.Sleep(200 * time.Millisecond) // less than it is told to
 				}
 			}
 		})
