@@ -440,14 +440,11 @@ func describeGrant(g *token.Grant) map[string]string {
 	return d
 }
 
-// grantIdentity tells whether an interrupted run may go on with a grant: that
-// of another token, or of the same project with another choice, differs.
+// grantIdentity tells whether an interrupted run may go on with a grant: that of
+// another key domain, or of the same with another choice, differs. Another token for
+// the same, which follows one that has expired or is spent, does not.
 func grantIdentity(g *token.Grant) string {
 	p := g.Claims.PSN
-	id := "project"
-	if !strings.HasPrefix(g.Claims.ID, "local:") {
-		id = g.Claims.ID
-	}
 	gen := -1
 	if p.Gen != nil {
 		gen = *p.Gen
@@ -456,7 +453,7 @@ func grantIdentity(g *token.Grant) string {
 	if p.Src != nil {
 		src = *p.Src
 	}
-	return fmt.Sprintf("%q %q %q %q %q %q %q %d %d %q", id, p.Op, p.Dom, src, p.Method, p.Policy, p.Fmt, p.Tag, gen, p.Norm)
+	return fmt.Sprintf("%q %q %q %q %q %q %d %d %q", p.Op, p.Dom, src, p.Method, p.Policy, p.Fmt, p.Tag, gen, p.Norm)
 }
 
 // outcome is what the audit log says of a run: OK, the code of a token's refusal,

@@ -230,6 +230,62 @@ func TestAccessTokens(t *testing.T) {
 	}
 }
 
+// A grant that a connection remembers counts no longer than one of the cache: each
+// condition of that path is broken once, with the path taken before and after.
+func TestRememberedGrant(t *testing.T) {
+	f := foreignKeys()
+	s := newKeyServer(t, f.jwks())
+	r := newRig(t, s.trust)
+	r.firstKeys(t)
+	raw := []byte(f.sign("EdDSA", "ed", longLived()))
+	var last Seen
+	try := func() string {
+		g, err := r.VerifyAgain(context.Background(), raw, OpsForward, &last)
+		if err == nil {
+			g.Release()
+		}
+		return code(err)
+	}
+	taken := func() bool {
+		t.Helper()
+		for range 4 { // one may be a miss, and one may be left to the cache
+			before := r.remembered.Load()
+			if got := try(); got != "" {
+				t.Fatal(got)
+			}
+			r.settle()
+			if r.remembered.Load() > before {
+				return true
+			}
+		}
+		return false
+	}
+	if !taken() {
+		t.Fatal("the remembered grant is not used")
+	}
+	n := r.remembered.Load()
+	// The deadline: the issuer's keys are to be looked at again.
+	r.clock.Advance(defaultRefresh)
+	if err := r.Sync(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if got := try(); got != "" || r.remembered.Load() != n {
+		t.Errorf("past its deadline: %q, taken %v", got, r.remembered.Load() != n)
+	}
+	if !taken() {
+		t.Fatal("the new grant is not used")
+	}
+	// The epoch: something has changed.
+	n = r.remembered.Load()
+	s.change(func() { s.set = `{"keys":[]}` })
+	if err := r.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	if got := try(); got != InvalidToken || r.remembered.Load() != n {
+		t.Errorf("after the keys were withdrawn: %q, taken %v", got, r.remembered.Load() != n)
+	}
+}
+
 // The kinds of refusals within a long job can be told apart.
 func TestKindsOfRefusals(t *testing.T) {
 	kinds := []error{ErrExpired, ErrRevoked, ErrBudgetSpent, ErrRetentionOver}

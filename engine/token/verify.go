@@ -101,6 +101,7 @@ type Verifier struct {
 	change  uint64 // the store's counter, of the poll goroutine
 
 	hits, misses, known, bad, alarms atomic.Uint64
+	remembered                       atomic.Uint64 // of hits, those that a Seen brought: for tests
 
 	waveMu  sync.Mutex
 	wave    *wave // the next poll to begin
@@ -479,6 +480,7 @@ func (v *Verifier) lookup(sum *[32]byte, now time.Time, g *Grant) (*Grant, error
 		return nil, ErrClosed
 	}
 	if g != nil && v.holds(g, sum, now) {
+		v.remembered.Add(1)
 		return g, nil
 	}
 	if g, ok := v.cache.Get(cacheKey(sum)); ok && v.holds(g, sum, now) {
