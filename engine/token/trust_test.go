@@ -275,7 +275,8 @@ func TestRememberedGrant(t *testing.T) {
 	if !taken() {
 		t.Fatal("the new grant is not used")
 	}
-	// The epoch: something has changed.
+	// The epoch: something has changed, while somebody holds the grant, so that it lives.
+	r.held(t, string(raw))
 	n = r.remembered.Load()
 	s.change(func() { s.set = `{"keys":[]}` })
 	if err := r.Reload(); err != nil {
