@@ -178,6 +178,12 @@ func (a *answer) run(dst []byte, from, to int, pre, post string) (res []byte, ba
 	c := a.c
 	b := &c.batch
 	b.Spans, b.Dst, b.Pre, b.Post = a.spans[2*from:2*to], dst, pre, post
+	if n := a.scratch(from, to); n > 0 {
+		if !c.s.mem.take(n) {
+			return dst, false, c.overloaded(n)
+		}
+		defer c.s.mem.give(n)
+	}
 	room := b.Out
 	a.grant.Plan.TransformParallel(b, c.s.cfg.Workers)
 	// The engine may have grown it: the account has to follow.
@@ -196,6 +202,23 @@ func (a *answer) run(dst []byte, from, to int, pre, post string) (res []byte, ba
 	}
 	return b.Dst, true, nil
 }
+
+// scratch is what the engine may need besides dst for the values from … to: several
+// workers write what does not make rows of one length to buffers of their own first.
+func (a *answer) scratch(from, to int) int64 {
+	n := to - from
+	if n <= manyValues || a.c.s.cfg.Workers == 1 {
+		return 0
+	}
+	need := a.bound(from, to)
+	if a.grant.Op == suite.Pseudonymise && len(a.grant.Claims.PSN.Norm) == 0 && a.grant.Plan.OutLen(1) > 0 && need < n*(a.base+a.slope*oneBlockValue) {
+		return 0
+	}
+	return int64(need)
+}
+
+// oneBlockValue is the longest value, in bytes, that makes a row of the common length.
+const oneBlockValue = 15
 
 // mergeNotString adds the items of the array that are no strings, which the
 // engine has seen as empty values, to its bad values.

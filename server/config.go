@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -60,9 +61,7 @@ type Config struct {
 	// positions of their values, their answers until they are written, and
 	// buffers kept for reuse. Requests beyond it are refused with 503
 	// OVERLOADED; one that could not be served by an idle server either is
-	// refused with 413. 0: 2 GiB. With MaxConns connections the process needs at
-	// most MaxInFlight + 48 KiB × MaxConns + 64 MiB, and what the garbage
-	// collector leaves uncollected on top, which GOMEMLIMIT bounds.
+	// refused with 413. 0: 2 GiB. What the process needs in all says MemoryBound.
 	MaxInFlight int64
 	// MaxConns is the number of open connections; 0: 4096. More are answered
 	// with 503 OVERLOADED and closed.
@@ -119,6 +118,31 @@ type Config struct {
 	OnReload []ReloadHook
 }
 
+// MemoryBound is what a server of this Config needs at most, whatever the load, in
+// bytes of resident memory: 9/8 × MaxInFlight + 48 KiB × MaxConns + 96 MiB. It holds
+// when the process keeps to MemoryLimit, and for a program that does little besides.
+func (c Config) MemoryBound() int64 {
+	inFlight := cmp.Or(c.MaxInFlight, defaultInFlight)
+	return inFlight + inFlight/8 + connMemory*int64(cmp.Or(c.MaxConns, defaultConns)) + baseMemory
+}
+
+// MemoryLimit is what to give debug.SetMemoryLimit, so that garbage is collected
+// before the process is larger than MemoryBound: what is left out is the program
+// itself, which the limit does not count.
+func (c Config) MemoryLimit() int64 { return c.MemoryBound() - programMemory }
+
+const (
+	defaultInFlight = 2 << 30
+	defaultConns    = 4096
+)
+
+// The parts of MemoryBound besides MaxInFlight.
+const (
+	connMemory    = 48 << 10 // a connection: its buffers, its stack, the call
+	baseMemory    = 96 << 20 // all that does not depend on the load
+	programMemory = 40 << 20 // of that, what is not the runtime's: the program's file, locked keys
+)
+
 // ReloadHook is something to read again on SIGHUP.
 type ReloadHook struct {
 	Name string
@@ -151,15 +175,11 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MaxBody < 1 || c.MaxBody > maxMaxBody {
 		return c, errors.New("server: the largest body must be between 1 byte and 1 GiB")
 	}
-	if c.MaxInFlight == 0 {
-		c.MaxInFlight = 2 << 30
-	}
+	c.MaxInFlight = cmp.Or(c.MaxInFlight, defaultInFlight)
 	if c.MaxInFlight < 1<<20 {
 		return c, errors.New("server: less than 1 MiB in flight serves nobody")
 	}
-	if c.MaxConns == 0 {
-		c.MaxConns = 4096
-	}
+	c.MaxConns = cmp.Or(c.MaxConns, defaultConns)
 	if c.Workers == 0 {
 		c.Workers = runtime.GOMAXPROCS(0)
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"net"
 	"runtime"
 	"sync"
@@ -37,6 +38,7 @@ type conn struct {
 	token token.Seen
 
 	phase   phase
+	http2   bool      // it began with HTTP/2's preface
 	interim bool      // what is written next is no answer yet
 	since   time.Time // when the answer was ready; zero: not known
 	wait    time.Time // until when a read may wait in this phase
@@ -170,6 +172,9 @@ func (c *conn) Read(b []byte) (n int, err error) {
 		n, err = c.sock.read(b)
 	} else {
 		n, err = c.Conn.Read(b)
+	}
+	if before == phaseNew && bytes.HasPrefix(b[:max(n, 0)], []byte(http2Preface)) {
+		c.http2 = true
 	}
 	if n > 0 && (before == phaseNew || before == phaseAnswered) {
 		c.phase, c.since = phaseBegun, time.Time{}

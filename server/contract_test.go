@@ -286,8 +286,8 @@ func TestErrorTable(t *testing.T) {
 		limited := r.token("pseudonymise", func(q *token.Request) { q.Limits = token.Limits{Req: 2} })
 		if p := r.post(forwardPath, limited, jsonType, jsonOf("a", "b", "c")); p.header.Get("Retry-After") != "" {
 			t.Error("waiting does not make a request smaller, but Retry-After is sent")
-		} else {
-			p.problem(t, 429, "QUOTA_EXCEEDED")
+		} else if d := p.problem(t, 413, "TOO_LARGE").Detail; !strings.Contains(d, "the 2 that psn.lim.req allows") {
+			t.Errorf("the limit is not said: %q", d)
 		}
 		r.post(forwardPath, limited, jsonType, jsonOf("a", "", "c")).strings(t)
 		rated := r.token("pseudonymise", func(q *token.Request) { q.Limits = token.Limits{Rate: 10} })

@@ -34,6 +34,7 @@ const (
 	codeInternal
 	codeOverloaded
 	codeUnavailable
+	codeVersionNotSupported
 	numCodes
 )
 
@@ -55,7 +56,7 @@ var problems = [numCodes]struct {
 	codeNotFound:             {404, "NOT_FOUND", "No such resource"},
 	codeMethodNotAllowed:     {405, "METHOD_NOT_ALLOWED", "Method not allowed"},
 	codeRequestTimeout:       {408, "REQUEST_TIMEOUT", "The request came in too slowly"},
-	codeTooLarge:             {413, "TOO_LARGE", "The request is too large"},
+	codeTooLarge:             {413, token.TooLarge, "The request is too large"},
 	codeUnsupportedMediaType: {415, "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type"},
 	codeUnprocessableValues:  {422, "UNPROCESSABLE_VALUES", "Some values cannot be transformed"},
 	codeQuotaExceeded:        {429, token.QuotaExceeded, "The token's budget or rate is spent"},
@@ -63,6 +64,7 @@ var problems = [numCodes]struct {
 	codeInternal:             {500, "INTERNAL", "The server failed"},
 	codeOverloaded:           {503, "OVERLOADED", "More work in flight than the server takes"},
 	codeUnavailable:          {503, "UNAVAILABLE", "The server cannot answer at the moment"},
+	codeVersionNotSupported:  {505, "HTTP_VERSION_NOT_SUPPORTED", "This version of HTTP is not spoken here"},
 }
 
 func (c code) String() string { return problems[c].name }

@@ -120,6 +120,10 @@ func (s *Server) serve(c *call, ctx *fasthttp.RequestCtx) {
 	if len(s.cfg.CORS) > 0 {
 		s.allowOrigin(ctx)
 	}
+	if p := refusedWire(&ctx.Request.Header); p != nil {
+		c.refuseWire(p)
+		return
+	}
 	if e := endpointOf(ctx); e != nil {
 		c.transform(e)
 	} else {
@@ -220,6 +224,13 @@ func (c *call) Close() error {
 // keepSmall is the size up to which lists of unusual values stay with a call.
 const keepSmall = 16 << 10
 
+// After a call of more than manyValues values the engine's own buffers are looked
+// at, and stay with the call up to keepWork bytes: small ones have none.
+const (
+	manyValues = 1000
+	keepWork   = 64 << 10
+)
+
 // dropInputs gives back everything but the answer.
 func (c *call) dropInputs() {
 	m := c.s.mem
@@ -229,6 +240,9 @@ func (c *call) dropInputs() {
 	c.json.Spans = nil
 	m.words.put(c.batch.Out)
 	c.batch.Out, c.batch.Spans, c.batch.Src, c.batch.Dst, c.batch.Doc = nil, nil, nil, nil, nil
+	if c.values > manyValues {
+		c.batch.Trim(keepWork)
+	}
 	if c.csv != nil {
 		m.words.put(c.csv.Spans)
 		c.csv.Spans = nil
@@ -488,6 +502,8 @@ func countEmpty(spans []uint32) int64 {
 	return int64(a + b + c + d)
 }
 
+const auditUnavailable = "calls cannot be recorded at the moment"
+
 // done records and answers: what the client gets is decided before.
 func (c *call) done(e *endpoint, grant *token.Grant, p *problem, fault error) {
 	s := c.s
@@ -505,7 +521,7 @@ func (c *call) done(e *endpoint, grant *token.Grant, p *problem, fault error) {
 		if err := s.cfg.Audit.Append(r); err != nil {
 			s.auditFailed(err)
 			if !s.cfg.AuditContinue {
-				p = busy(codeUnavailable, "calls cannot be recorded at the moment")
+				p = busy(codeUnavailable, auditUnavailable)
 				outcome = p.code
 			}
 		}
@@ -698,12 +714,15 @@ func (s *Server) broken(ctx *fasthttp.RequestCtx, err error) {
 		p = fail(codeHeadersTooLarge, fmt.Sprintf("the header is over the limit of %d bytes", readBuffer))
 	case isTimeout(err):
 		p = fail(codeRequestTimeout, "the request came in too slowly")
+	case tokenBroken(err):
+		c.refuseBrokenToken()
+		return
+	case beganHTTP2(ctx.Conn()):
+		p = fail(codeVersionNotSupported, versionNeeded)
 	case strings.Contains(err.Error(), "unexpected EOF"):
 		p = fail(codeBadRequest, "the request ended before all of it had come")
 	default:
 		p = fail(codeBadRequest, "the request is not HTTP/1.1 as RFC 9112 has it")
 	}
-	c.refuse(p)
-	c.turned = ctx.Conn()
-	s.metrics.requests(routeOther, p.code)
+	c.refuseWire(p)
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/velonym/velonym/server"
 )
 
 // typed cuts a line that a reader may type into words: quotes undone, without
@@ -105,6 +107,48 @@ func TestDocuments(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(top, filepath.FromSlash(file))); err != nil {
 				t.Errorf("%s names %s, which is not there", name, file)
 			}
+		}
+	}
+}
+
+// README, deploy and help state the server's need of memory by the one formula that
+// the program goes by, and its value with the defaults.
+func TestMemoryFormula(t *testing.T) {
+	const formula = "9/8 × --max-in-flight-bytes + 48 KiB × --max-connections + 96 MiB"
+	const value = "2592 MiB"
+	if got := (server.Config{}).MemoryBound(); got != 2592<<20 {
+		t.Errorf("with the defaults the bound is %d MiB", got>>20)
+	}
+	for _, c := range [][2]int64{{64 << 20, 64}, {1 << 30, 100}} {
+		want := c[0] + c[0]/8 + 48<<10*c[1] + 96<<20
+		if got := (server.Config{MaxInFlight: c[0], MaxConns: int(c[1])}).MemoryBound(); got != want {
+			t.Errorf("%v: %d, and the formula says %d", c, got, want)
+		}
+	}
+	flat := func(s string) string { return strings.Join(strings.Fields(strings.ReplaceAll(s, "`", "")), " ") }
+	help := newServe(&globals{}).Long
+	for name, text := range map[string]string{"README.md": "", "deploy/README.md": "", "serve --help": help} {
+		if text == "" {
+			b, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(name)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			text = string(b)
+			if !strings.Contains(flat(text), value) {
+				t.Errorf("%s does not say %s", name, value)
+			}
+		}
+		if !strings.Contains(flat(text), formula) {
+			t.Errorf("%s does not say %s", name, formula)
+		}
+	}
+	for _, file := range []string{"velonym.service", "Dockerfile"} {
+		b, err := os.ReadFile(filepath.Join("..", "..", "deploy", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(b), "GOMEMLIMIT") || !strings.Contains(string(b), value) {
+			t.Errorf("deploy/%s sets a limit of its own, or does not name %s", file, value)
 		}
 	}
 }

@@ -48,14 +48,17 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	cmd, err := execute(ctx, root)
+	cmd, err := root, refuseTokens(args)
+	if err == nil {
+		cmd, err = execute(ctx, root)
+	}
 	if err == nil {
 		err = g.noVerb
 	}
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(stderr, "velonym: %s\n", withoutSecrets(strings.TrimPrefix(err.Error(), "velonym: "), args))
+	fmt.Fprintf(stderr, "velonym: %s\n", withoutTokens(withoutSecrets(strings.TrimPrefix(err.Error(), "velonym: "), args)))
 	var usage usageError
 	if errors.As(err, &usage) || !g.started {
 		fmt.Fprintf(stderr, "Run '%s --help'.\n", cmd.CommandPath())

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -46,8 +47,15 @@ func newServe(g *globals) *cobra.Command {
 /healthz, /readyz and /openapi.json beside them.
 
 SIGTERM and SIGINT: readiness goes down, requests in flight are answered, then it
-stops. SIGHUP: certificate, issuer keys, log and audit files are read or opened
-again.`,
+stops. SIGHUP: certificate, issuer keys (files and URLs), log and audit files are read
+or opened again.
+
+It needs at most 9/8 × --max-in-flight-bytes + 48 KiB × --max-connections + 96 MiB of
+resident memory, and sets the garbage collector's limit by that unless GOMEMLIMIT is
+set.
+
+Send a file with curl --data-binary @FILE: --data @FILE takes the line ends out, so
+that the values of all lines become one.`,
 		Example: `  velonym serve
   velonym serve --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem --admin-listen 127.0.0.1:9090
   velonym serve --jwks https://login.example=https://login.example/keys --audience register`,
@@ -229,6 +237,10 @@ func (f *serveFlags) assemble(ctx context.Context, g *globals, stderr io.Writer,
 			return nil, err
 		}
 	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(f.cfg.MemoryLimit())
+	}
+	f.cfg.Log.Info("memory", "at_most_bytes", f.cfg.MemoryBound(), "collector_limit_bytes", debug.SetMemoryLimit(-1))
 	f.cfg.Metrics = f.admin == ""
 	f.cfg.Version, f.cfg.Commit = buildVersion()
 	f.cfg.Kernel = kernel.Kernel()

@@ -189,3 +189,11 @@ func cmdSameValue(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("the answer is not that of the file")
 	}
 }
+
+// cmdTokenEnv puts a token into an environment variable: token-env TOKENFILE NAME.
+func cmdTokenEnv(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: token-env TOKENFILE NAME")
+	}
+	ts.Setenv(args[1], strings.TrimSpace(ts.ReadFile(args[0])))
+}

@@ -88,6 +88,12 @@ func readToken(from string, stdin io.Reader) ([]byte, error) {
 	if len(raw) == 0 {
 		return nil, fmt.Errorf("token: %s is empty", source)
 	}
+	if from == "" && isFileName(raw) {
+		return nil, errTokenIsFileName
+	}
+	if err := checkToken(source, raw); err != nil {
+		return nil, err
+	}
 	return raw, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -19,17 +20,26 @@ type verifierFlags struct {
 	jwks     []string
 	secrets  []string
 	audience string
+	maxStale time.Duration
 	log      *slog.Logger
 }
 
 func (v *verifierFlags) add(f *pflag.FlagSet) {
-	f.StringArrayVar(&v.jwks, "jwks", nil, "trust an issuer: `ISS=FILE` or ISS=https://… of its JWK Set (repeatable; ISS is the iss of its tokens)")
+	f.StringArrayVar(&v.jwks, "jwks", nil, "trust an issuer: `ISS=FILE` or ISS=https://… of its JWK Set (repeatable; ISS is the iss of its tokens); ,typ=at+jwt behind it accepts that typ too")
+	f.DurationVar(&v.maxStale, "jwks-max-stale", time.Hour, "how long the keys of a JWK Set's URL are trusted while it cannot be fetched; then the issuer's tokens are refused")
 	f.StringArrayVar(&v.secrets, "hs256", nil, "trust an issuer with a shared secret: `ISS=FILE` of 32 bytes or more (repeatable)")
 	checkedVar(f, &v.audience, "audience", "", "AUD", "aud that tokens of these issuers must name (default "+token.DefaultAudience+")", notEmpty)
 }
 
+// typeSuffix stands behind the source of an issuer's keys whose access tokens (RFC
+// 9068) are accepted.
+const typeSuffix = ",typ=at+jwt"
+
 // trusted reads the flags into issuers, in the order in which they are named.
 func (v *verifierFlags) trusted() ([]token.TrustedIssuer, error) {
+	if v.maxStale <= 0 {
+		return nil, usagef("--jwks-max-stale: it must be more than 0")
+	}
 	var list []token.TrustedIssuer
 	find := func(flag, s string) (*token.TrustedIssuer, string, error) {
 		iss, source, ok := strings.Cut(s, "=")
@@ -44,13 +54,19 @@ func (v *verifierFlags) trusted() ([]token.TrustedIssuer, error) {
 				return &list[i], source, nil
 			}
 		}
-		list = append(list, token.TrustedIssuer{Name: iss})
+		list = append(list, token.TrustedIssuer{Name: iss, MaxStale: v.maxStale})
 		return &list[len(list)-1], source, nil
 	}
 	for _, s := range v.jwks {
 		t, source, err := find("jwks", s)
 		if err != nil {
 			return nil, err
+		}
+		if source, t.AccessTokens = strings.CutSuffix(source, typeSuffix); source == "" {
+			return nil, usagef("--jwks: write ISS=FILE%s", typeSuffix)
+		}
+		if i := strings.LastIndex(source, ",typ="); i >= 0 {
+			return nil, usagef("--jwks: the one typ that can be accepted besides is at+jwt: write ISS=FILE%s", typeSuffix)
 		}
 		if t.JWKSURL != "" || t.JWKSFile != "" {
 			return nil, usagef("--jwks: the keys of %s are given twice: name one set, with all its keys", t.Name)

@@ -98,7 +98,14 @@ func (p *Plan) TransformParallel(b *Batch, workers int) {
 			b.Bad = append(b.Bad, ValueError{e.Index + i*piece, e.Code})
 		}
 	}
+	// A piece must not keep the caller's Dst alive, which may be large.
+	forget := func() {
+		for i := range pieces {
+			q.pieces[i].dst = nil
+		}
+	}
 	if b.At != nil {
+		forget()
 		return
 	}
 	end, moved := begin, false
@@ -109,6 +116,7 @@ func (p *Plan) TransformParallel(b *Batch, workers int) {
 	}
 	if !moved {
 		b.work.paths.placed++
+		forget()
 		b.Dst = b.Dst[:end]
 		return
 	}
@@ -129,10 +137,34 @@ func (p *Plan) TransformParallel(b *Batch, workers int) {
 		copy(dst[at:], r.dst)
 		shift(b.Out[2*i*piece:2*min(n, (i+1)*piece)], at-r.base)
 	})
-	for i := range pieces {
-		q.pieces[i].dst = nil
-	}
+	forget()
 	b.Dst = dst
+}
+
+// Trim drops what the batch keeps between calls if that is more than most bytes: who
+// keeps batches for long, and counts their memory, calls it after a large one.
+func (b *Batch) Trim(most int) {
+	if b.work.size() > most {
+		b.work = work{}
+	}
+}
+
+// size is about how many bytes w keeps.
+func (w *work) size() int {
+	n := cap(w.value) + cap(w.tmp) + cap(w.msg) + cap(w.c) + cap(w.random)
+	for i := range w.pool.workers {
+		n += w.pool.workers[i].work.size()
+	}
+	for i := range w.pool.pieces {
+		n += cap(w.pool.pieces[i].own) + 16*cap(w.pool.pieces[i].bad)
+	}
+	if w.halves != nil {
+		for i := range w.halves {
+			h := &w.halves[i]
+			n += cap(h.Dst) + 4*cap(h.Out) + h.work.size()
+		}
+	}
+	return n
 }
 
 // shift moves the offsets of off, len pairs.

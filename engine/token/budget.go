@@ -113,7 +113,7 @@ func (g *Grant) Spend(ctx context.Context, n int) error {
 
 func (l *ledger) spend(ctx context.Context, v *Verifier, n int64) error {
 	if l.lim.Req > 0 && n > l.lim.Req {
-		return refuse(QuotaExceeded, "more values in one request than psn.lim.req allows")
+		return refuse(TooLarge, fmt.Sprintf("more values in one request than the %d that psn.lim.req allows; send them in parts", l.lim.Req))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -146,7 +146,7 @@ func (l *ledger) draw(ctx context.Context, v *Verifier, n int64) error {
 	if l.left >= n {
 		return nil
 	}
-	over := refuse(QuotaExceeded, "the token's budget psn.lim.max is spent")
+	over := refuse(QuotaExceeded, budgetSpent)
 	if l.dry || n > l.lim.Max-l.spent {
 		return over
 	}

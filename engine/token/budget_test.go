@@ -3,7 +3,9 @@ package token
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -42,7 +44,7 @@ func TestSpendRequest(t *testing.T) {
 		}
 	}
 	err := g.Spend(ctx, 101)
-	if code(err) != QuotaExceeded || retryAfter(err) != 0 {
+	if code(err) != TooLarge || retryAfter(err) != 0 || !strings.Contains(fmt.Sprint(err), "the 100 that") {
 		t.Errorf("101 values where 100 are allowed: %v, retry after %v", err, retryAfter(err))
 	}
 }

@@ -14,7 +14,8 @@ const (
 	ForbiddenOperation = "FORBIDDEN_OPERATION" // a right token at the wrong place, or against the project's policy
 	UnknownDomain      = "UNKNOWN_DOMAIN"      // no such project or organisation here
 	RetentionExpired   = "RETENTION_EXPIRED"   // the link is severed for good
-	QuotaExceeded      = "QUOTA_EXCEEDED"      // budget, rate or request limit
+	QuotaExceeded      = "QUOTA_EXCEEDED"      // budget or rate
+	TooLarge           = "TOO_LARGE"           // more values in one request than psn.lim.req allows
 )
 
 // Errors that are no verdict on a token.
@@ -26,7 +27,32 @@ var (
 	ErrClosed = errors.New("token: verifier is closed")
 )
 
-// Error is a refusal. Its text never holds the token nor anything read from it.
+// Kinds of refusals that a long job can meet between its beginning and its end:
+// errors.Is(err, ErrExpired) holds for each *Error of the kind.
+var (
+	ErrExpired       = errors.New("token: expired")
+	ErrRevoked       = errors.New("token: revoked")
+	ErrBudgetSpent   = errors.New("token: the budget psn.lim.max is spent")
+	ErrRetentionOver = errors.New("token: the retention is over")
+)
+
+// Details of refusals: what is wrong, and what to do about it. They name the claim
+// and never its value.
+const (
+	noProject      = "no such project in this keystore: psn.dom or psn.src of the token, or --project, names one that was never created here, or the token is for another keystore; 'velonym project list' shows those there are"
+	noOrganisation = "the project does not list this organisation: psn.dom or psn.src of the token, or --org, names one that 'velonym project show' does not; have the token made for one that it does"
+	noDomain       = "no such key domain in this keystore: the token is for another one, or for an organisation that the project does not list"
+	noGeneration   = "the key domain has no living generation of the number in psn.gen: leave psn.gen out, or name one that 'velonym project show' lists"
+	retentionOver  = "the project's retention is over: nothing of it can be made or reversed any more, by anyone"
+	noActive       = "the key domain has no active generation: nothing new can be made; 'velonym project rotate' makes one"
+	wrongEndpoint  = "the token is for another operation than this endpoint's: /api/request-psn takes pseudonymise and secondary, /api/request-psn-rev takes reverse"
+	budgetSpent    = "the token's budget psn.lim.max is spent: go on with a new token"
+	tokenExpired   = "the token has expired: ask for a new one"
+	tokenRevoked   = "the token was revoked: ask for a new one"
+)
+
+// Error is a refusal. Its text never holds the token, nor anything read from it
+// but its limits.
 type Error struct {
 	Code       string        // one of the codes above
 	Detail     string        // what is wrong, in a sentence fragment
@@ -34,6 +60,28 @@ type Error struct {
 }
 
 func (e *Error) Error() string { return "token: " + e.Detail }
+
+// Is reports whether e is of one of the kinds ErrExpired, ErrRevoked,
+// ErrBudgetSpent and ErrRetentionOver.
+func (e *Error) Is(kind error) bool {
+	switch kind {
+	case ErrExpired:
+		return e.Code == ExpiredToken
+	case ErrRevoked:
+		return e.Code == RevokedToken
+	case ErrBudgetSpent:
+		return e.Code == QuotaExceeded && e.RetryAfter == 0
+	case ErrRetentionOver:
+		return e.Code == RetentionExpired
+	}
+	return false
+}
+
+// Resumable reports whether another token for the same key domain can go on where
+// this one was refused: it has expired or its budget is spent. It is false for a
+// token that was revoked and for a retention that is over: somebody wants the work
+// to end, so nothing of it is kept.
+func (e *Error) Resumable() bool { return e.Is(ErrExpired) || e.Is(ErrBudgetSpent) }
 
 // Bearer returns the error code of RFC 6750 §3.1 for the WWW-Authenticate
 // header: "invalid_token", "insufficient_scope", or "" when no token was given

@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"crypto"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -29,7 +30,9 @@ type Grant struct {
 	seen     atomic.Uint64
 	refs     atomic.Int32
 	held     [2]*domainKeys
-	book     *ledger // nil for local grants
+	book     *ledger            // nil for local grants
+	source   *keySource         // of the issuer's keys; nil: they cannot be withdrawn
+	signers  []crypto.PublicKey // one of them signed the token
 }
 
 // retain adds a holder unless the last one has gone.
@@ -74,7 +77,7 @@ func (g *Grant) alive(ctx context.Context) error {
 	now := v.now()
 	if now.UnixNano() >= g.end {
 		if c := g.Claims; !c.Expires.IsZero() && !now.Before(c.Expires.Add(v.skew)) {
-			return refuse(ExpiredToken, "the token has expired")
+			return refuse(ExpiredToken, tokenExpired)
 		}
 		return refuse(RetentionExpired, "the retention is over")
 	}
@@ -83,12 +86,18 @@ func (g *Grant) alive(ctx context.Context) error {
 			return err
 		}
 	}
+	if g.source != nil && g.source.stale(now) {
+		return invalid(errStale.Error())
+	}
 	epoch := v.epoch.Load()
 	if g.seen.Load() == epoch {
 		return nil
 	}
+	if g.source != nil && !g.source.hasAny(ctx, g.signers) {
+		return invalid("the issuer has withdrawn its key")
+	}
 	if g.book != nil && v.isRevoked(g.Claims.ID) {
-		return refuse(RevokedToken, "the token was revoked")
+		return refuse(RevokedToken, tokenRevoked)
 	}
 	psn := &g.Claims.PSN
 	p, err := v.project(ctx, psn.Dom.Prj, epoch)
@@ -121,11 +130,11 @@ type domainKeys struct {
 func (k *domainKeys) allows(gen *int, op suite.Op) *Error {
 	switch {
 	case gen == nil && k.active < 0 && op != suite.Reverse:
-		return refuse(RetentionExpired, "the key domain has no active generation")
+		return refuse(RetentionExpired, noActive)
 	case gen == nil:
 		return nil
 	case !k.living[*gen]:
-		return refuse(UnknownDomain, "the key domain has no such living generation")
+		return refuse(UnknownDomain, noGeneration)
 	case op != suite.Reverse && *gen != k.active:
 		return refuse(ForbiddenOperation, "a generation that is no longer active makes no new pseudonyms")
 	}
@@ -147,9 +156,9 @@ func (r *keyring) acquire(ctx context.Context, ks Keystore, d keys.Domain, epoch
 	gens, err := ks.Secrets(ctx, d)
 	switch {
 	case errors.Is(err, keys.ErrNotFound):
-		return nil, refuse(UnknownDomain, "no such key domain here")
+		return nil, refuse(UnknownDomain, noDomain)
 	case errors.Is(err, keys.ErrSevered), errors.Is(err, keys.ErrRetentionOver):
-		return nil, refuse(RetentionExpired, "the project's retention is over")
+		return nil, refuse(RetentionExpired, retentionOver)
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	case len(gens) == 0:

@@ -12,6 +12,11 @@ const MaxSize = 8 << 10
 const (
 	typePSN = "psn+jwt"
 	typeJWT = "JWT"
+
+	// typeAccess is the type of OAuth access tokens (RFC 9068), accepted in both
+	// spellings from issuers that are configured so: TrustedIssuer.AccessTokens.
+	typeAccess     = "at+jwt"
+	typeAccessLong = "application/at+jwt"
 )
 
 // Algorithms that a token may be signed with. HS256 only ever with a secret
@@ -27,6 +32,8 @@ const (
 // strictBase64 accepts one spelling of any bytes, but for the line ends that
 // package base64 always skips; callers refuse those first (see segments).
 var strictBase64 = base64.RawURLEncoding.Strict()
+
+const wrongType = "the header's typ is not psn+jwt or JWT"
 
 // header is a JOSE header that passed the allow-list.
 type header struct{ alg, typ, kid string }
@@ -119,11 +126,13 @@ func parseHeader(segment []byte) (header, *Error) {
 		return header{}, invalid("the header's alg is not EdDSA, ES256, PS256, RS256 or HS256")
 	}
 	switch h.typ {
-	case typePSN, typeJWT:
+	case typePSN, typeJWT, typeAccess:
+	case typeAccessLong:
+		h.typ = typeAccess
 	case "":
 		return header{}, invalid("the header has no typ: psn+jwt or JWT is needed")
 	default:
-		return header{}, invalid("the header's typ is not psn+jwt or JWT")
+		return header{}, invalid(wrongType)
 	}
 	return h, nil
 }

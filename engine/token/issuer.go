@@ -265,15 +265,15 @@ func draft(ctx context.Context, ps Projects, r Request, now time.Time) (c Claims
 func stateOf(p keys.Project, err error, org string, now time.Time) error {
 	switch {
 	case errors.Is(err, keys.ErrNotFound):
-		return refuse(UnknownDomain, "no such project here")
+		return refuse(UnknownDomain, noProject)
 	case errors.Is(err, keys.ErrSevered), errors.Is(err, keys.ErrRetentionOver):
-		return refuse(RetentionExpired, "the project's retention is over")
+		return refuse(RetentionExpired, retentionOver)
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	case p.Severed, !p.Retention.IsZero() && !now.Before(p.Retention):
-		return refuse(RetentionExpired, "the project's retention is over")
+		return refuse(RetentionExpired, retentionOver)
 	case !slices.Contains(p.Orgs, org):
-		return refuse(UnknownDomain, "the project does not list this organisation")
+		return refuse(UnknownDomain, noOrganisation)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -18,6 +19,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/MicahParks/jwkset"
@@ -32,6 +34,7 @@ const (
 	fetchWait        = 2 * time.Second  // what a call waits for a fetch that is under way
 	fetchPause       = time.Minute      // between attempts for unknown key ids, counted from the last attempt
 	defaultRefresh   = 15 * time.Minute // between attempts otherwise
+	defaultMaxStale  = time.Hour        // for which fetched keys are trusted without another fetch
 	minSecret        = 32               // bytes of an HS256 secret
 	minRSA, maxRSA   = 2048, 8192       // bits of a modulus; larger ones are a burden, not a safeguard
 	keysWithoutKeyID = 4                // keys that are tried for a token that names none
@@ -48,7 +51,14 @@ type TrustedIssuer struct {
 	// Refresh is the pause between two fetches of JWKSURL; default 15 minutes.
 	// A key that the issuer withdrew is trusted for so long at most.
 	Refresh time.Duration
-	Secret  []byte // HS256 secret of 32 bytes or more; copied
+	// MaxStale is for how long the keys of JWKSURL are trusted when no fetch
+	// succeeds; then the issuer's tokens are refused, those in the cache too, until
+	// one does. Default 1 hour. Refresh is at most half of it.
+	MaxStale time.Duration
+	// AccessTokens accepts the typ at+jwt (RFC 9068) beside psn+jwt and JWT. Set it
+	// only where all that the issuer signs for this audience is meant for us.
+	AccessTokens bool
+	Secret       []byte // HS256 secret of 32 bytes or more; copied
 	// Algorithms narrows what its tokens may be signed with. Default: EdDSA,
 	// ES256, PS256 and RS256 with a JWK Set, HS256 with a secret.
 	Algorithms []string
@@ -58,6 +68,7 @@ type TrustedIssuer struct {
 // trusted is an issuer made ready.
 type trusted struct {
 	name, audience string
+	access         bool // typ at+jwt is accepted
 	algs           []string
 	keys           *keySource // nil: secret only
 	keyfunc        keyfunc.Keyfunc
@@ -71,13 +82,23 @@ func (t *trusted) allows(alg string) bool { return slices.Contains(t.algs, alg) 
 // the issuer's next key set.
 var errNoKey = errors.New("no key of the issuer is for this token")
 
+// strictPS256 is PS256 with a salt of the hash's length and no other, as RFC 7518
+// §3.5 says; package jwt's own accepts any length.
+var strictPS256 = &jwt.SigningMethodRSAPSS{SigningMethodRSA: jwt.SigningMethodPS256.SigningMethodRSA, Options: jwt.SigningMethodPS256.Options}
+
 // key finds the keys that may verify a token with header h.
 func (t *trusted) key(ctx context.Context, tok *jwt.Token, h header) (any, error) {
 	if h.alg == algHS256 {
 		return t.secret, nil // allows said that there is one
 	}
+	if h.alg == algPS256 {
+		tok.Method = strictPS256
+	}
 	if h.kid == "" {
 		all, err := t.keys.KeyReadAll(ctx)
+		if errors.Is(err, errStale) {
+			return nil, errStale
+		}
 		if err != nil {
 			return nil, errNoKey
 		}
@@ -93,6 +114,9 @@ func (t *trusted) key(ctx context.Context, tok *jwt.Token, h header) (any, error
 		return set, nil
 	}
 	k, err := t.keyfunc.KeyfuncCtx(ctx)(tok)
+	if errors.Is(err, errStale) {
+		return nil, errStale
+	}
 	if errors.Is(err, jwkset.ErrKeyNotFound) {
 		return nil, errNoKey
 	}
@@ -137,11 +161,12 @@ func usable(k jwkset.JWK) bool {
 }
 
 // parseJWKS takes the public keys that can verify tokens out of a JWK Set.
-// Others (for encryption, of other types, too short, broken) are passed over; a
-// set without any of use is an error. Private members are not read.
+// Others (for encryption, of other types, too short, broken) are passed over, so
+// the list may be empty: the issuer has withdrawn its keys. What is no JWK Set is
+// an error. Private members are not read.
 func parseJWKS(b []byte) ([]jwkset.JWK, error) {
 	var set jwkset.JWKSMarshal
-	if err := json.Unmarshal(b, &set); err != nil {
+	if err := json.Unmarshal(b, &set); err != nil || set.Keys == nil {
 		return nil, errors.New("not a JWK Set")
 	}
 	var out []jwkset.JWK
@@ -153,38 +178,66 @@ func parseJWKS(b []byte) ([]jwkset.JWK, error) {
 			out = append(out, k)
 		}
 	}
-	if len(out) == 0 {
-		return nil, errors.New("no usable public key in the JWK Set: EdDSA, P-256 or RSA of 2048 bits is needed")
-	}
 	return out, nil
 }
+
+// errNoUsableKey refuses a file without a usable key at the start, where it is
+// a mistake and no withdrawal.
+var errNoUsableKey = errors.New("no usable public key in the JWK Set: EdDSA, P-256 or RSA of 2048 bits is needed")
+
+// errStale is what the fetched keys of an issuer are after TrustedIssuer.MaxStale.
+var errStale = errors.New("the issuer's keys could not be fetched for too long")
 
 // keySource holds the public keys of an issuer. It is the jwkset.Storage that
 // keyfunc reads, and adds to it when a key id is unknown: one fetch for all who
 // wait, at most one a minute, and never a wait longer than fetchWait. A fetch
-// that fails leaves the last good set in place.
+// that fails leaves the last good set in place, for maxStale at most.
 type keySource struct {
 	*jwkset.MemoryJWKSet
-	issuer  string // for messages
-	file    string
-	url     string
-	client  *http.Client
-	refresh time.Duration
-	now     func() time.Time
-	changed func() // called after the set of keys has changed
-	log     *slog.Logger
-	ctx     context.Context // ended by close
+	issuer   string // for messages
+	file     string
+	url      string
+	client   *http.Client
+	refresh  time.Duration
+	maxStale time.Duration
+	now      func() time.Time
+	changed  func() // called after the set of keys has changed
+	log      *slog.Logger
+	ctx      context.Context // ended by close
+
+	staleAt atomic.Int64 // until when fetched keys count, in Unix nanoseconds
 
 	mu      sync.Mutex
-	print   [32]byte      // of the set in place
-	last    time.Time     // start of the last attempt
-	flight  chan struct{} // closed at the end of the attempt under way; nil: none
+	print   [32]byte  // of the set in place
+	last    time.Time // start of the last attempt
+	flight  *fetching // the attempt under way; nil: none
+	failed  bool      // the last attempt did
 	running sync.WaitGroup
+}
+
+// fetching is one attempt to fetch keys.
+type fetching struct {
+	done chan struct{} // closed at its end
+	err  error         // set before done is closed
+}
+
+// stale reports whether no fetch has succeeded for too long at now. Keys of a
+// file and the built-in key never are.
+func (s *keySource) stale(now time.Time) bool {
+	return s.url != "" && now.UnixNano() >= s.staleAt.Load()
+}
+
+// read returns the key with this id if it is known and counts.
+func (s *keySource) read(ctx context.Context, kid string) (jwkset.JWK, error) {
+	if s.stale(s.now()) {
+		return jwkset.JWK{}, fmt.Errorf("%w: %w", jwkset.ErrKeyNotFound, errStale)
+	}
+	return s.MemoryJWKSet.KeyRead(ctx, kid)
 }
 
 // KeyRead implements jwkset.Storage.
 func (s *keySource) KeyRead(ctx context.Context, kid string) (jwkset.JWK, error) {
-	k, err := s.MemoryJWKSet.KeyRead(ctx, kid)
+	k, err := s.read(ctx, kid)
 	if err == nil || s.url == "" {
 		return k, err
 	}
@@ -198,20 +251,29 @@ func (s *keySource) KeyRead(ctx context.Context, kid string) (jwkset.JWK, error)
 		t := time.NewTimer(fetchWait)
 		defer t.Stop()
 		select {
-		case <-flight:
+		case <-flight.done:
 		case <-ctx.Done():
 		case <-t.C:
 		}
 	}
 	// Without a flight too: one may have ended since the look above.
-	return s.MemoryJWKSet.KeyRead(ctx, kid)
+	return s.read(ctx, kid)
+}
+
+// KeyReadAll implements jwkset.Storage. Keys that do not count any more are none.
+func (s *keySource) KeyReadAll(ctx context.Context) ([]jwkset.JWK, error) {
+	if s.stale(s.now()) {
+		return nil, errStale
+	}
+	return s.MemoryJWKSet.KeyReadAll(ctx)
 }
 
 // start begins a fetch in the background; s.mu is held and no other is under
 // way. The fetch does not end with the call that asked for it.
-func (s *keySource) start() chan struct{} {
-	done := make(chan struct{})
-	s.flight, s.last = done, s.now()
+func (s *keySource) start() *fetching {
+	began := s.now()
+	f := &fetching{done: make(chan struct{})}
+	s.flight, s.last = f, began
 	s.running.Add(1)
 	go func() {
 		defer s.running.Done()
@@ -219,28 +281,53 @@ func (s *keySource) start() chan struct{} {
 		defer cancel()
 		b, err := s.fetch(ctx)
 		if err == nil {
-			err = s.install(b)
+			err = s.install(b, func() { s.staleAt.Store(nanos(began.Add(s.maxStale))) })
 		}
-		if err != nil && s.ctx.Err() == nil {
-			s.log.Warn("issuer keys not refreshed; the last good set stays", "issuer", s.issuer, "error", err)
+		switch {
+		case err == nil || s.ctx.Err() != nil:
+		case s.stale(s.now()):
+			s.log.Error("issuer keys not refreshed; its tokens are refused until they are", "issuer", s.issuer, "error", err)
+		default:
+			s.log.Warn("issuer keys not refreshed; the last good set stays for now", "issuer", s.issuer, "error", err,
+				"until", time.Unix(0, s.staleAt.Load()).UTC().Format(time.RFC3339))
 		}
 		s.mu.Lock()
-		s.flight = nil
+		s.flight, s.failed = nil, err != nil
 		s.mu.Unlock()
-		close(done)
+		f.err = err
+		close(f.done)
 	}()
-	return done
+	return f
+}
+
+// refetch fetches the keys anew: what it returns comes of an attempt that began
+// after the call.
+func (s *keySource) refetch() error {
+	s.mu.Lock()
+	for s.flight != nil {
+		earlier := s.flight
+		s.mu.Unlock()
+		<-earlier.done // within fetchTimeout
+		s.mu.Lock()
+	}
+	f := s.start()
+	s.mu.Unlock()
+	<-f.done
+	if f.err != nil {
+		return fmt.Errorf("token: issuer keys of %s: %w", s.issuer, f.err)
+	}
+	return nil
 }
 
 func (s *keySource) fetch(ctx context.Context) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
 	if err != nil {
-		return nil, err
+		return nil, errors.New("the JWKS URL cannot be read")
 	}
 	req.Header.Set("Accept", "application/jwk-set+json, application/json")
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, withoutURL(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -251,6 +338,15 @@ func (s *keySource) fetch(ctx context.Context) ([]byte, error) {
 		err = errors.New("the JWK Set is larger than 1 MiB")
 	}
 	return b, err
+}
+
+// withoutURL takes the URL off an error of package http: it may hold a password.
+func withoutURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
 }
 
 // load reads the file of keys.
@@ -265,7 +361,7 @@ func (s *keySource) load() error {
 		err = errors.New("larger than 1 MiB")
 	}
 	if err == nil {
-		err = s.install(b)
+		err = s.install(b, nil)
 	}
 	if err != nil {
 		return fmt.Errorf("token: issuer keys: %s: %w", s.file, err)
@@ -273,8 +369,9 @@ func (s *keySource) load() error {
 	return nil
 }
 
-// install puts the keys of a JWK Set in place of those before.
-func (s *keySource) install(b []byte) error {
+// install puts the keys of a JWK Set in place of those before, and logs that.
+// good, if not nil, is called when the keys are in place and before they count.
+func (s *keySource) install(b []byte, good func()) error {
 	set, err := parseJWKS(b)
 	if err != nil {
 		return err
@@ -286,6 +383,9 @@ func (s *keySource) install(b []byte) error {
 	if err != nil {
 		return err
 	}
+	if good != nil {
+		good()
+	}
 	print := sha256.Sum256(canon)
 	s.mu.Lock()
 	same := print == s.print
@@ -293,8 +393,37 @@ func (s *keySource) install(b []byte) error {
 	s.mu.Unlock()
 	if !same {
 		s.changed()
+		if len(set) == 0 {
+			s.log.Warn("the issuer has withdrawn its keys: its tokens are refused", "issuer", s.issuer, "keys", 0)
+		} else {
+			s.log.Info("issuer keys read", "issuer", s.issuer, "keys", len(set))
+		}
 	}
 	return nil
+}
+
+// hasAny reports whether one of keys is among those in place.
+func (s *keySource) hasAny(ctx context.Context, keys []crypto.PublicKey) bool {
+	all, err := s.KeyReadAll(ctx)
+	if err != nil {
+		return false
+	}
+	for _, k := range all {
+		same, ok := k.Key().(interface{ Equal(crypto.PublicKey) bool })
+		if ok && slices.ContainsFunc(keys, same.Equal) {
+			return true
+		}
+	}
+	return false
+}
+
+// count is the number of keys in place.
+func (s *keySource) count() int {
+	all, err := s.KeyReadAll(s.ctx)
+	if err != nil {
+		return 0
+	}
+	return len(all)
 }
 
 // run refreshes the keys until s.ctx ends.
@@ -308,14 +437,16 @@ func (s *keySource) run() {
 		}
 		s.mu.Unlock()
 		select {
-		case <-flight:
+		case <-flight.done:
 		case <-s.ctx.Done():
 			return
 		}
 		pause := s.refresh
-		if all, err := s.KeyReadAll(s.ctx); err != nil || len(all) == 0 {
-			pause = min(pause, fetchPause) // no keys yet: the issuer was down at the start
+		s.mu.Lock()
+		if s.failed {
+			pause = min(pause, fetchPause)
 		}
+		s.mu.Unlock()
 		t := time.NewTimer(pause)
 		select {
 		case <-t.C:

@@ -136,7 +136,7 @@ func TestKeysFromURL(t *testing.T) {
 			t.Errorf("with the issuer down: %v", err)
 		}
 	}
-	for _, junk := range []string{"", "{", `{"keys":[]}`, `{"keys":[{"kty":"oct","kid":"ed","k":"AAAA"}]}`, strings.Repeat(" ", maxJWKS+2)} {
+	for _, junk := range []string{"", "{", "{}", "null", "[]", `{"keys":null}`, `{"keys":7}`, strings.Repeat(" ", maxJWKS+2)} {
 		s.change(func() { s.down, s.set = false, junk })
 		r.clock.Advance(fetchPause)
 		_ = r.try(f.sign("EdDSA", "unknown", foreignClaims()), OpsForward)

@@ -39,6 +39,11 @@ func TestSeen(t *testing.T) {
 	if !same(last.raw, second) {
 		t.Fatal("the last token is not remembered")
 	}
+	// Of three calls in a row the first is a miss or a hit of the cache, and keeps the
+	// grant that the others are to find here.
+	if n := r.remembered.Load(); n < 10 {
+		t.Fatalf("%d of 18 calls found the grant of the connection's last token", n)
+	}
 	if err := try(second, OpsReverse); code(err) != ForbiddenOperation {
 		t.Errorf("for another endpoint: %v", err)
 	}

@@ -3,6 +3,7 @@ package token
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"io"
@@ -100,6 +101,7 @@ type Verifier struct {
 	change  uint64 // the store's counter, of the poll goroutine
 
 	hits, misses, known, bad, alarms atomic.Uint64
+	remembered                       atomic.Uint64 // of hits, those that a Seen brought: for tests
 
 	waveMu  sync.Mutex
 	wave    *wave // the next poll to begin
@@ -204,6 +206,9 @@ func (v *Verifier) trustBuiltin(i *Issuer) error {
 	t := &trusted{name: i.iss, audience: i.aud, algs: []string{algEdDSA}}
 	t.keys = v.newSource(t.name)
 	set, err := parseJWKS(i.JWKS())
+	if err == nil && len(set) == 0 {
+		err = errNoUsableKey
+	}
 	if err == nil {
 		err = t.keys.KeyReplaceAll(v.ctx, set)
 	}
@@ -223,7 +228,7 @@ func (v *Verifier) newSource(issuer string) *keySource {
 }
 
 func (v *Verifier) trust(c TrustedIssuer, audience string) error {
-	t := &trusted{name: c.Name, audience: c.Audience, algs: slices.Clone(c.Algorithms)}
+	t := &trusted{name: c.Name, audience: c.Audience, algs: slices.Clone(c.Algorithms), access: c.AccessTokens}
 	if t.audience == "" {
 		t.audience = audience
 	}
@@ -270,6 +275,9 @@ func (v *Verifier) trust(c TrustedIssuer, audience string) error {
 		if err := t.keys.load(); err != nil {
 			return err
 		}
+		if t.keys.count() == 0 {
+			return fmt.Errorf("token: issuer keys: %s: %w", c.JWKSFile, errNoUsableKey)
+		}
 		v.sources = append(v.sources, t.keys)
 	case c.JWKSURL != "":
 		if err := keyURL(c.JWKSURL); err != nil {
@@ -279,6 +287,10 @@ func (v *Verifier) trust(c TrustedIssuer, audience string) error {
 		if t.keys.refresh <= 0 {
 			t.keys.refresh = defaultRefresh
 		}
+		if t.keys.maxStale = c.MaxStale; t.keys.maxStale <= 0 {
+			t.keys.maxStale = defaultMaxStale
+		}
+		t.keys.refresh = min(t.keys.refresh, t.keys.maxStale/2)
 		if t.keys.client == nil {
 			t.keys.client = keyClient()
 		}
@@ -290,15 +302,26 @@ func (v *Verifier) trust(c TrustedIssuer, audience string) error {
 	return nil
 }
 
-// Reload reads the files of issuer keys again. A file that cannot be used is an
-// error, and the keys before it stay in use.
+// Reload reads the files of issuer keys again and fetches those of URLs, all at
+// once; it says in the log how many keys each issuer has now. A set that cannot be
+// had is an error, and the keys before it stay in use (those of a URL for MaxStale
+// at most); a set without keys ends the trust in its issuer.
 func (v *Verifier) Reload() error {
-	var errs []error
-	for _, s := range v.sources {
-		if s.file != "" {
-			errs = append(errs, s.load())
-		}
+	errs := make([]error, len(v.sources))
+	var all sync.WaitGroup
+	for i, s := range v.sources {
+		all.Go(func() {
+			if s.file != "" {
+				errs[i] = s.load()
+			} else {
+				errs[i] = s.refetch()
+			}
+			if errs[i] == nil {
+				v.log.Info("issuer keys reloaded", "issuer", s.issuer, "keys", s.count())
+			}
+		})
 	}
+	all.Wait()
 	return errors.Join(errs...)
 }
 
@@ -411,8 +434,6 @@ func (v *Verifier) VerifyAgain(ctx context.Context, raw []byte, ops Ops, last *S
 	return g, nil
 }
 
-const wrongEndpoint = "the token is for another operation than this endpoint's"
-
 // count counts a refusal, and returns it.
 func (v *Verifier) count(err error) error {
 	var refused *Error
@@ -459,6 +480,7 @@ func (v *Verifier) lookup(sum *[32]byte, now time.Time, g *Grant) (*Grant, error
 		return nil, ErrClosed
 	}
 	if g != nil && v.holds(g, sum, now) {
+		v.remembered.Add(1)
 		return g, nil
 	}
 	if g, ok := v.cache.Get(cacheKey(sum)); ok && v.holds(g, sum, now) {
@@ -474,7 +496,7 @@ func (v *Verifier) holds(g *Grant, sum *[32]byte, now time.Time) bool {
 
 // verify is the long way.
 func (v *Verifier) verify(ctx context.Context, raw []byte, sum *[32]byte, h *header, ops Ops, epoch uint64, now time.Time) (*Grant, error) {
-	c, keysUntil, refused, final := v.signature(ctx, raw, h)
+	s, refused, final := v.signature(ctx, raw, h)
 	if refused != nil {
 		if final {
 			v.refused.put(sum, epoch, OpsAny, now, refused)
@@ -488,6 +510,7 @@ func (v *Verifier) verify(ctx context.Context, raw []byte, sum *[32]byte, h *hea
 		return nil, ErrClosed
 	}
 	v.learn(raw, *h)
+	c := s.claims
 	op, spec, refused := c.PSN.spec()
 	if refused != nil { // psnOf has passed the same claims
 		return nil, refused
@@ -503,7 +526,7 @@ func (v *Verifier) verify(ctx context.Context, raw []byte, sum *[32]byte, h *hea
 	g, err := v.grant(ctx, c, op, spec, epoch, now)
 	if err == nil && v.isRevoked(c.ID) {
 		g.Release()
-		err = refuse(RevokedToken, "the token was revoked")
+		err = refuse(RevokedToken, tokenRevoked)
 	}
 	if err != nil {
 		if errors.As(err, &refused) {
@@ -512,72 +535,99 @@ func (v *Verifier) verify(ctx context.Context, raw []byte, sum *[32]byte, h *hea
 		return nil, err
 	}
 	g.sum = *sum
-	g.deadline = min(g.end, keysUntil)
+	g.deadline = min(g.end, s.until)
+	g.source, g.signers = s.source, s.signers
 	g.book = v.books.open(v, c)
 	v.store(g)
 	return g, nil
 }
 
 // signature verifies the signature and all that follows from the claims alone.
-// final says that the same bytes will be refused again for a while. keysUntil
-// is when the issuer's keys are to be looked at again, in Unix nanoseconds.
-func (v *Verifier) signature(ctx context.Context, raw []byte, h *header) (c *Claims, keysUntil int64, refused *Error, final bool) {
+// final says that the same bytes will be refused again for a while.
+func (v *Verifier) signature(ctx context.Context, raw []byte, h *header) (s verdict, refused *Error, final bool) {
 	_, segment, _, ok := segments(raw)
 	if !ok {
-		return nil, 0, invalid("not three parts of base64url with points between"), true
+		return s, invalid("not three parts of base64url with points between"), true
 	}
 	payload, err := strictBase64.AppendDecode(nil, segment)
 	if err != nil {
-		return nil, 0, invalid("the claims are not base64url in its one spelling"), true
+		return s, invalid("the claims are not base64url in its one spelling"), true
 	}
 	n, err := parseJSON(payload)
 	if err != nil {
-		return nil, 0, invalid("the claims cannot be read: " + err.Error()), true
+		return s, invalid("the claims cannot be read: " + err.Error()), true
 	}
 	read, audiences, refused := claimsOf(&n)
 	if refused != nil {
-		return nil, 0, refused, true
+		return s, refused, true
 	}
 	t := v.issuers[read.Issuer]
 	if t == nil {
-		return nil, 0, invalid("the issuer is not trusted here"), true
+		return s, invalid("the issuer is not trusted here"), true
+	}
+	if h.typ == typeAccess && !t.access {
+		return s, invalid(wrongType), true
 	}
 	if !t.allows(h.alg) {
-		return nil, 0, invalid("the alg is not one that the issuer may sign with"), true
+		return s, invalid("the alg is not one that the issuer may sign with"), true
 	}
-	if err := v.parse(ctx, t, raw, &registered{c: &read, audiences: audiences}, h); err != nil {
+	signers, err := v.parse(ctx, t, raw, &registered{c: &read, audiences: audiences}, h)
+	if err != nil {
 		switch {
+		case errors.Is(err, errStale):
+			return s, invalid(errStale.Error()), false
 		case errors.Is(err, errNoKey):
-			return nil, 0, invalid("the issuer has no such key"), false
+			return s, invalid("the issuer has no such key"), false
 		case errors.Is(err, jwt.ErrTokenUnverifiable):
-			return nil, 0, invalid("the issuer's key is not for this alg"), true
+			return s, invalid("the issuer's key is not for this alg"), true
 		case errors.Is(err, jwt.ErrTokenSignatureInvalid):
-			return nil, 0, invalid("the signature does not verify"), true
+			return s, invalid("the signature does not verify"), true
 		case errors.Is(err, jwt.ErrTokenInvalidIssuer), errors.Is(err, jwt.ErrTokenInvalidAudience):
-			return nil, 0, invalid("the token is for another audience"), true
+			return s, invalid("the token is for another audience"), true
 		case errors.Is(err, jwt.ErrTokenExpired):
-			return nil, 0, refuse(ExpiredToken, "the token has expired"), true
+			return s, refuse(ExpiredToken, tokenExpired), true
 		case errors.Is(err, jwt.ErrTokenNotValidYet), errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
-			return nil, 0, invalid("the token is not valid yet"), false
+			return s, invalid("the token is not valid yet"), false
 		}
-		return nil, 0, invalid("the token cannot be read"), true
+		return s, invalid("the token cannot be read"), true
 	}
 	read.Audience = t.audience
 	if read.PSN, refused = psnOf(&n); refused != nil {
-		return nil, 0, refused, true
+		return s, refused, true
 	}
-	keysUntil = math.MaxInt64
+	s = verdict{claims: &read, until: math.MaxInt64}
+	if t.keys != nil && (t.keys.url != "" || t.keys.file != "") && h.alg != algHS256 {
+		s.source, s.signers = t.keys, signers
+	}
 	if t.keys != nil && t.keys.url != "" {
-		keysUntil = v.now().Add(t.keys.refresh).UnixNano()
+		s.until = min(v.now().Add(t.keys.refresh).UnixNano(), t.keys.staleAt.Load())
 	}
-	return &read, keysUntil, nil, false
+	return s, nil, false
 }
 
-func (v *Verifier) parse(ctx context.Context, t *trusted, raw []byte, r *registered, h *header) error {
-	_, err := t.parser.ParseWithClaims(string(raw), r, func(tok *jwt.Token) (any, error) {
-		return t.key(ctx, tok, *h)
+func (v *Verifier) parse(ctx context.Context, t *trusted, raw []byte, r *registered, h *header) (signers []crypto.PublicKey, err error) {
+	_, err = t.parser.ParseWithClaims(string(raw), r, func(tok *jwt.Token) (any, error) {
+		key, err := t.key(ctx, tok, *h)
+		switch k := key.(type) {
+		case nil, []byte:
+		case jwt.VerificationKeySet:
+			for _, one := range k.Keys {
+				signers = append(signers, one)
+			}
+		default:
+			signers = append(signers, k)
+		}
+		return key, err
 	})
-	return err
+	return signers, err
+}
+
+// verdict is what a verified signature says.
+type verdict struct {
+	claims  *Claims
+	until   int64              // when the issuer's keys are to be looked at again, in Unix nanoseconds
+	source  *keySource         // of the issuer's keys; nil: they cannot be withdrawn
+	signers []crypto.PublicKey // one of them signed
 }
 
 // registered hands claims that were read already to package jwt, which checks
@@ -682,13 +732,13 @@ func agrees(p keys.Project, c *PSN, op suite.Op, now time.Time) *Error {
 	case op == suite.Reverse && (p.Method != "reversible" || c.Method != "reversible"):
 		return refuse(ForbiddenOperation, "an irreversible project cannot be reversed")
 	case c.Method != p.Method:
-		return refuse(ForbiddenOperation, "psn.method is not the project's")
+		return refuse(ForbiddenOperation, "psn.method is not the project's: have the token made anew for the project as it is")
 	case c.Policy != policy:
-		return refuse(ForbiddenOperation, "psn.policy is not the project's")
+		return refuse(ForbiddenOperation, "psn.policy is not the project's: have the token made anew for the project as it is")
 	case c.Tag != p.Tag:
-		return refuse(ForbiddenOperation, "psn.tag is not the project's")
+		return refuse(ForbiddenOperation, "psn.tag is not the project's: have the token made anew for the project as it is")
 	case c.Ret != 0 && !p.Retention.IsZero() && c.Ret > p.Retention.Unix():
-		return refuse(ForbiddenOperation, "psn.ret is beyond the project's retention")
+		return refuse(ForbiddenOperation, "psn.ret is beyond the project's retention: have the token made anew; it may have been shortened since")
 	case c.Ret != 0 && now.Unix() >= c.Ret:
 		return refuse(RetentionExpired, "the token's retention is over")
 	}

@@ -408,9 +408,10 @@ func TestVerifyRefusesShape(t *testing.T) {
 
 // A foreign issuer's keys, made without our issuer.
 type foreign struct {
-	ed  ed25519.PrivateKey
-	ec  *ecdsa.PrivateKey
-	rsa *rsa.PrivateKey
+	ed   ed25519.PrivateKey
+	ec   *ecdsa.PrivateKey
+	rsa  *rsa.PrivateKey
+	salt int // of PS256 signatures; 0: as long as the hash
 }
 
 var foreignKeys = sync.OnceValue(func() *foreign {
@@ -461,7 +462,11 @@ func (f *foreign) sign(alg, kid string, claims object) string {
 		r, s, e := ecdsa.Sign(rand.Reader, f.ec, sum[:])
 		sig, err = append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...), e
 	case "PS256":
-		sig, err = rsa.SignPSS(rand.Reader, f.rsa, crypto.SHA256, sum[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+		salt := f.salt
+		if salt == 0 {
+			salt = rsa.PSSSaltLengthEqualsHash
+		}
+		sig, err = rsa.SignPSS(rand.Reader, f.rsa, crypto.SHA256, sum[:], &rsa.PSSOptions{SaltLength: salt})
 	case "RS256":
 		sig, err = rsa.SignPKCS1v15(rand.Reader, f.rsa, crypto.SHA256, sum[:])
 	}
