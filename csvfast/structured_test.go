@@ -54,7 +54,11 @@ func structured(r *rand.Rand, number int) []byte {
 		}
 		in = append(in, change...)
 		if r.IntN(8) == 0 {
-			in = append(append(in, bytes.Repeat([]byte("long"), r.IntN(3*window/4))...), '\n')
+			if r.IntN(2) == 0 {
+				in = append(append(in, bytes.Repeat([]byte("long"), r.IntN(3*window/4))...), '\n')
+			} else {
+				in = append(append(append(in, '"'), bytes.Repeat([]byte("lo\n\"\"ng"), r.IntN(window/2))...), "\"\n"...)
+			}
 		}
 		if r.IntN(2) == 0 {
 			kind = r.IntN(len(stretches))

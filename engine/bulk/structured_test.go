@@ -62,7 +62,8 @@ func structuredFile(r *rand.Rand, number, chunk int) []byte {
 		}
 		in = append(in, change...)
 		if r.IntN(8) == 0 {
-			in = append(append(in, bytes.Repeat([]byte("long"), r.IntN(step))...), '\n')
+			text := []string{"long", "lo\n\"\"ng"}[r.IntN(2)]
+			in = append(append(append(in, '"'), bytes.Repeat([]byte(text), r.IntN(step))...), "\"\n"...)
 		}
 		if r.IntN(2) == 0 {
 			kind = rowKinds[r.IntN(len(rowKinds))]

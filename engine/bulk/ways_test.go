@@ -1,0 +1,77 @@
+package bulk
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/velonym/velonym/engine/suite"
+)
+
+// TestWaysOfRows: rows that are nothing but values come out right where one result
+// among many cannot stand as it is, or is none.
+func TestWaysOfRows(t *testing.T) {
+	tag := plain
+	tag.Tag = 64
+	fwd, rev := plan(t, suite.Pseudonymise, tag), plan(t, suite.Reverse, tag)
+	for _, c := range []struct{ value, written string }{
+		{"a,b", `"a,b"`}, {"a\nb", "\"a\nb\""}, {"a\r", "\"a\r\""}, {`a"b`, `"a""b"`}, {"plain", "plain"},
+	} {
+		var ways ways
+		rows := slices.Repeat([]string{one(fwd, "ordinary")}, 500)
+		want := slices.Repeat([]string{"ordinary"}, 500)
+		rows[300], want[300] = one(fwd, c.value), c.written
+		job := Job{NoHeader: true, Columns: []Column{{Number: 1, Plan: rev}}, ways: &ways}
+		out, _, err := runBytes(t, job, []byte(strings.Join(rows, "\n")), true)
+		if err != nil || string(out) != strings.Join(want, "\n") {
+			t.Errorf("%q among others: %v", c.value, err)
+		}
+		if (ways.slow.Load() == 0) != (c.value == "plain") {
+			t.Errorf("%q: %d chunks were written value by value", c.value, ways.slow.Load())
+		}
+	}
+	// A row that is no pseudonym, and one that stands for none.
+	rows := slices.Repeat([]string{one(fwd, "ordinary")}, 500)
+	rows[300] = "none"
+	in := []byte(strings.Join(rows, "\n"))
+	job := Job{NoHeader: true, Columns: []Column{{Number: 1, Plan: rev}}}
+	var e *Error
+	if _, _, err := runBytes(t, job, in, true); !errors.As(err, &e) || e.Line != 301 {
+		t.Errorf("no pseudonym: %v, want an error in line 301", err)
+	}
+	job.Null = []string{"none"}
+	if out, sum, err := runBytes(t, job, in, true); err != nil || sum.Values != 499 || sum.Empty != 1 || bytes.Count(out, []byte("\nnone\n")) != 1 {
+		t.Errorf("a placeholder: %d values, %d empty, %v", sum.Values, sum.Empty, err)
+	}
+	p := plan(t, suite.Pseudonymise, plain)
+	rows = slices.Repeat([]string{"ordinary"}, 500)
+	rows[300] = "\x01bad"
+	job = Job{NoHeader: true, Columns: []Column{{Number: 1, Plan: p}}}
+	if _, _, err := runBytes(t, job, []byte(strings.Join(rows, "\n")), true); !errors.As(err, &e) || e.Line != 301 {
+		t.Errorf("a value that cannot be transformed: %v, want an error in line 301", err)
+	}
+	job = Job{NoHeader: true, Null: []string{"none"}, Columns: []Column{{Number: 2, Plan: p}}}
+	if out, _, err := runBytes(t, job, []byte("x,y\nx,none\nx,y\n"), true); err != nil || string(out) != "x,"+one(p, "y")+"\nx,none\nx,"+one(p, "y")+"\n" {
+		t.Errorf("a placeholder between others: %v", err)
+	}
+	// The same where text stands between the values, and is written around them.
+	long := strings.Repeat("v", 200)
+	for _, bad := range []string{"\x01bad", "", "\"\"", "\"q\"\"r\""} {
+		text := strings.Repeat("x,"+long+"\n", 50) + "x," + bad + "\n" + "x,y\n"
+		out, sum, err := runBytes(t, Job{NoHeader: true, OnError: Null, Columns: []Column{{Number: 2, Plan: p}}}, []byte(text), true)
+		want := ""
+		switch bad {
+		case "\x01bad":
+		case "", "\"\"":
+			want = bad
+		default:
+			want = `"` + one(p, `q"r`) + `"`
+		}
+		whole := strings.Repeat("x,"+one(p, long)+"\n", 50) + "x," + want + "\nx," + one(p, "y") + "\n"
+		if err != nil || string(out) != whole || sum.Rows != 52 {
+			t.Errorf("%q between others: %d rows, %v", bad, sum.Rows, err)
+		}
+	}
+}
