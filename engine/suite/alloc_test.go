@@ -3,6 +3,7 @@
 package suite
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 )
@@ -50,6 +51,24 @@ func TestNoAllocations(t *testing.T) {
 				q.Close()
 			}
 			p.Close()
+		}
+	})
+}
+
+// TestRecogniseAllocates nothing per value.
+func TestRecogniseAllocates(t *testing.T) {
+	k := testKeys(t)
+	eachKernel(t, func(t *testing.T) {
+		s := Spec{Method: Reversible, Policy: Same, Format: Hex, Gen: -1}
+		p := plan(t, Pseudonymise, s, k)
+		var values [][]byte
+		for i := range 500 {
+			values = append(values, fmt.Appendf(nil, "%0*d", 1+i%200, i+1))
+		}
+		b := batchOf(values)
+		p.Transform(b)
+		if n := testing.AllocsPerRun(20, func() { p.Recognise(b.Dst, b.Out) }); n > 1 {
+			t.Errorf("%v allocations for 500 values", n)
 		}
 	})
 }

@@ -26,7 +26,11 @@ func TestTrimmedPseudonyms(t *testing.T) {
 			}
 			p := plan(t, Pseudonymise, s, k)
 			var values [][]byte
-			for i := range 2500 {
+			n := 300
+			if s.Policy == Same && s.Tag == 0 {
+				n = leastPiece + 400
+			}
+			for i := range n {
 				values = append(values, fmt.Appendf(nil, "%09d", i))
 			}
 			a := batchOf(values)
@@ -42,7 +46,7 @@ func TestTrimmedPseudonyms(t *testing.T) {
 					x = nil
 				}
 				bare = append(bare, x)
-				padded = append(padded, slices.Concat([]byte(ends[i*5%7]), x, []byte(ends[i%7])))
+				padded = append(padded, slices.Concat([]byte(ends[(i*5+3)%7]), x, []byte(ends[i%7])))
 			}
 			s.Norm = Norm{Trim, Upper}
 			dst := Spec{Method: Reversible, Policy: Same, Format: Pair62, Norm: s.Norm, Gen: -1}
@@ -65,8 +69,8 @@ func TestTrimmedPseudonyms(t *testing.T) {
 						t.Fatalf("%s %s, way %d: the spans have changed", q.op, s.name(), i)
 					}
 				}
-				if n := len(want.Bad); n < 20 || n > 30 {
-					t.Fatalf("%s %s: %d bad values", q.op, s.name(), n)
+				if len(want.Bad) < n/100 {
+					t.Fatalf("%s %s: %d bad values", q.op, s.name(), len(want.Bad))
 				}
 				blank := 0
 				for i := range bare {
