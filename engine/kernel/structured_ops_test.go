@@ -156,7 +156,13 @@ func longOps(t *testing.T) (ops []*structured) {
 				r.pre, r.post, r.framed = w.pre, w.post, true
 				at := make([]uint32, len(a.spans)/2)
 				r.stepwise(a, func(spans, out []uint32) (n int) {
-					r.dst, n, _ = c.SealBlocksRows(w, m, r.dst, a.src, spans, out, at)
+					var plain bool
+					r.dst, n, plain = c.SealBlocksRows(w, m, r.dst, a.src, spans, out, at)
+					for i := 0; plain && i < n; i++ {
+						if !isASCIIText(a.src[spans[2*i]:][:spans[2*i+1]]) {
+							t.Fatalf("SealBlocksRows: other letters are said to be plain")
+						}
+					}
 					return n
 				})
 			},
@@ -270,6 +276,7 @@ func otherOps(t *testing.T) (ops []*structured) {
 			ops = append(ops, &structured{
 				name: fmt.Sprint("FF1 of ", len(alphabet), dec), base: digits(13), borders: borders,
 				changes: []shapes{digits(12), digits(5), digits(2), digits(16), digits(17), digits(33), digits(40), digits(70), digits(257), shapeOf("empty", same("")),
+					shapeOf("70 with another", same(strings.Repeat("0123456789", 6)+"012345678-")),
 					shapeOf("13 with another", func(i int) string { return "0123456789012"[:i] + "-" + "0123456789012"[i+1:] })},
 				twin: func(v []byte) ([]byte, bool) {
 					if len(v) == 0 {

@@ -195,6 +195,7 @@ func TestTransformIsPortable(t *testing.T) {
 				c.Post, d.Post = "\n", "\n"
 				q.Transform(c)
 				d.Out = make([]uint32, 2*n)
+				q.trimmed(d)
 				q.portable(d, 0, n)
 				same(t, s.name()+" reverse", c, d)
 			}
