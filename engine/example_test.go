@@ -87,5 +87,5 @@ func Example() {
 	// different people differ: true
 	// the same person does not: true
 	// reversed: Example PID 1Example PID 2Example PID 2
-	// token: the token is for another operation than this endpoint's
+	// token: the token is for another operation than this endpoint's: /api/request-psn takes pseudonymise and secondary, /api/request-psn-rev takes reverse
 }
