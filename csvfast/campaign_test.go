@@ -80,6 +80,21 @@ func atLeast(t *testing.T, want int, counts map[string]int) {
 	t.Logf("taken at least %d times: %v", want, counts)
 }
 
+// atLeastInKernels is atLeast for paths that only kernels have: where there is none but
+// the portable code, none of them may count.
+func atLeastInKernels(t *testing.T, want int, counts map[string]int) {
+	t.Helper()
+	if len(available()) > 1 {
+		atLeast(t, want, counts)
+		return
+	}
+	for path, n := range counts {
+		if n != 0 {
+			t.Errorf("path %s of kernels was taken %d times by the portable code", path, n)
+		}
+	}
+}
+
 // border picks a place around a multiple of step within n bytes: shift goes through
 // −130…130 with the number of the input.
 func border(r *rand.Rand, number, step, n int) int {
