@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,7 +32,8 @@ func main() {
 func run() error {
 	check := flag.Bool("check", false, "only look whether the texts stand where the lists say")
 	only := flag.String("run", "", "only mutants whose name matches `REGEXP`")
-	jobs := flag.Int("j", max(1, runtime.NumCPU()/2), "how many to try at a time")
+	most := flag.Duration("for", 0, "begin no other mutant after so long; their order is then that of the day")
+	jobs := flag.Int("j", runtime.NumCPU(), "how many to try at a time")
 	flag.Parse()
 	match, err := regexp.Compile(*only)
 	if err != nil {
@@ -59,10 +62,21 @@ func run() error {
 	}
 	defer os.RemoveAll(tmp)
 	start := time.Now()
-	if err := errors.Join(each(mutants, *jobs, func(i int) error { return try(tmp, i, &mutants[i]) })...); err != nil {
+	if *most > 0 {
+		day := uint64(start.Unix() / (24 * 60 * 60))
+		rand.New(rand.NewPCG(day, 0)).Shuffle(len(mutants), func(i, j int) { mutants[i], mutants[j] = mutants[j], mutants[i] })
+	}
+	var tried atomic.Int64
+	if err := errors.Join(each(mutants, *jobs, func(i int) error {
+		if *most > 0 && time.Since(start) > *most {
+			return nil
+		}
+		tried.Add(1)
+		return try(tmp, i, &mutants[i])
+	})...); err != nil {
 		return err
 	}
-	fmt.Printf("%d mutants, all killed, in %v\n", len(mutants), time.Since(start).Round(time.Second))
+	fmt.Printf("%d of %d mutants tried, all killed, in %v\n", tried.Load(), len(mutants), time.Since(start).Round(time.Second))
 	return nil
 }
 
