@@ -183,7 +183,7 @@ func TestStructuredLines(t *testing.T) {
 	})
 	atLeast(t, 10, map[string]int{"shaped": sum.shaped, "failed": sum.failed, "full": sum.full, "pauses": sum.pauses, "learned": sum.learned})
 	atLeastInKernels(t, 10, map[string]int{"validated": sum.validated})
-	atLeastInKernels(t, 5, map[string]int{"refused": sum.refused})
+	atLeastInKernels(t, 3, map[string]int{"refused": sum.refused}) // so few with one kernel
 }
 
 // sameInParts scans whole lines of about size bytes at a time; f has scanned all.
