@@ -55,7 +55,7 @@ func Run(ctx context.Context, job Job) (Summary, error) {
 	}
 	r.sum.Seconds = time.Since(r.started).Seconds()
 	r.sum.Workers = r.workers
-	r.sum.Distinct = min(r.dist.estimate(), r.sum.Values+r.sum.Errors)
+	r.sum.Distinct = min(r.dist.estimate(), r.sum.Values)
 	return r.sum, err
 }
 
@@ -580,7 +580,7 @@ func (r *run) shapeOf(name string, format Format, head []byte, all bool) (*shape
 		}
 		t := csvText{d: d, quote: d.Quote}
 		s.text = t
-		return &csvWorker{splicer: s, sep: t, sel: sel, watch: watch, ragged: r.Ragged}, nil
+		return &csvWorker{splicer: s, sep: t, sel: sel, watch: watch, ragged: r.Ragged, single: h.fields == 1}, nil
 	}
 	return sh, nil
 }
