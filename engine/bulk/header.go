@@ -332,10 +332,23 @@ func (j *Job) find(h *csvHead, name string, c Column, first []string) (at int, b
 // known to be a header: a file without one would show its data.
 func (j *Job) whatThereIs(h *csvHead) string {
 	if j.ShowColumns || j.Header || j.isHeader(h.header, h.sample()) {
-		return "there are " + listNames(h.header)
+		return "there are " + listNames(h.header) + separatorHint(h.header, h.d.Comma)
 	}
 	return "the first row has " + plural(h.fields, "field") +
 		", and may be data: --show-columns shows them as the names they are taken for; without a header, give --no-header and columns by number"
+}
+
+// separatorHint says how to name the separator that a header of one field seems to have.
+func separatorHint(header []string, comma byte) string {
+	if len(header) != 1 {
+		return ""
+	}
+	for _, c := range []string{";", "\t", "|", ","} {
+		if c[0] != comma && strings.Contains(header[0], c) {
+			return fmt.Sprintf("; if %q separates them, give --comma '%s'", c, strings.ReplaceAll(c, "\t", `\t`))
+		}
+	}
+	return ""
 }
 
 // plural writes "1 field", "2 fields".
@@ -376,6 +389,12 @@ func (j *Job) isHeader(first []string, sample [][]string) bool {
 		}
 	}
 	return false
+}
+
+// doubtful says whether a first row that stays as it is, as a column was chosen by its
+// number, may yet be data.
+func (j *Job) doubtful(h *csvHead) bool {
+	return h.header != nil && !j.Header && j.byNumber() && !j.isHeader(h.header, h.sample())
 }
 
 // named says whether a column is found in the header by its name.
