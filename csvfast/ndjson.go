@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// maxPaths bounds the paths of a PathFinder, whose values name theirs in a byte.
-const maxPaths = 256
+// MaxPaths bounds the paths of a PathFinder, whose values name theirs in a byte.
+const MaxPaths = 256
 
 // NotString is a value that stands at a path and is no string, or that ends a path
 // before its last name.
@@ -83,8 +83,8 @@ const (
 // in an object counts each time. What stands where one path ends and another goes
 // on belongs to the one that ends.
 func NewPathFinder(paths []string) (*PathFinder, error) {
-	if len(paths) == 0 || len(paths) > maxPaths {
-		return nil, fmt.Errorf("json: %d paths given; give 1 to %d", len(paths), maxPaths)
+	if len(paths) == 0 || len(paths) > MaxPaths {
+		return nil, fmt.Errorf("json: %d paths given; give 1 to %d", len(paths), MaxPaths)
 	}
 	f := &PathFinder{nodes: []pathNode{{leaf: -1}}, stack: make([]uint16, maxDepth)}
 	for k, path := range paths {

@@ -42,7 +42,7 @@ const (
 	shapeText = 32 // longest text of a node
 	shapeSize = 64 // bytes of a node
 
-	shortPath = maxPaths + 1 // above the number of any path plus one
+	shortPath = MaxPaths + 1 // above the number of any path plus one
 
 	shapeOn     = 0 // the text goes on in the next node
 	shapeScalar = 1 // a string, number or word follows

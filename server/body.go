@@ -1,14 +1,16 @@
 package server
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"net"
 	"sync"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/velonym/velonym/internal/gunzip"
 )
 
 // firstBuffer is how much memory a body gets on the word of its Content-Length;
@@ -208,10 +210,10 @@ func (c *call) readGzip(p *paced) *problem {
 	}
 	defer c.s.mem.give(gzipMemory)
 	c.decoding = true
-	z, _ := gzipReaders.Get().(*gzip.Reader)
+	z, _ := gzipReaders.Get().(*gunzip.Reader)
 	var err error
 	if z == nil {
-		z, err = gzip.NewReader(p)
+		z, err = gunzip.NewReader(bufio.NewReader(p))
 	} else {
 		err = z.Reset(p)
 	}
@@ -223,6 +225,7 @@ func (c *call) readGzip(p *paced) *problem {
 	}
 	pr := c.fill(z, 64<<10)
 	if pr == nil {
+		z.Release()
 		gzipReaders.Put(z)
 	}
 	return pr

@@ -240,6 +240,21 @@ func TestCompression(t *testing.T) {
 			}
 		}
 	}
+	// As the tools of the formats read them: padding and members, and skippable frames.
+	skip := "\x50\x2a\x4d\x18\x04\x00\x00\x00abcd"
+	for enc, packed := range map[string][]string{
+		"gzip": {pack["gzip"](plain) + strings.Repeat("\x00", 9000), pack["gzip"](plain[:5000]) + pack["gzip"](plain[5000:])},
+		"zstd": {skip + pack["zstd"](plain), pack["zstd"](plain[:5000]) + skip + pack["zstd"](plain[5000:]) + skip},
+	} {
+		for i, body := range packed {
+			if a := r.post(forwardPath, fwd, jsonType, body, "Content-Encoding", enc); a.status != 200 || !bytes.Equal(a.body, want.body) {
+				t.Errorf("%s, way %d: status %d: %.200s", enc, i, a.status, a.body)
+			}
+		}
+	}
+	if a := r.post(forwardPath, fwd, jsonType, pack["gzip"](plain)+"behind", "Content-Encoding", "gzip"); a.status != 400 {
+		t.Errorf("text behind gzip: status %d: %.200s", a.status, a.body)
+	}
 	for accept, want := range map[string]string{"": "", "identity": "", "gzip": "gzip", "gzip, zstd": "zstd", "gzip;q=1, zstd;q=0.5": "gzip",
 		"zstd;q=0, gzip;q=0": "", "*": "gzip", "br": "", "gzip;q=0.1, identity": "", "GZIP": "gzip"} {
 		a := r.post(forwardPath, fwd, jsonType, plain, "Accept-Encoding", accept)

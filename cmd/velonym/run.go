@@ -64,7 +64,8 @@ Without a file, or with -, it reads standard input; without -o it writes standar
 output.
 
 A file that is written gets its name only when it is complete. An error names
-file, line and column, never the value, and leaves nothing behind.
+file, line and column, never the value, and leaves nothing behind. Parquet is read
+back before it gets its name; written to standard output it is not: prefer -o.
 
 A column of NDJSON or JSON is a path of member names joined by dots, and arrays are
 gone through: patient.id. Upper and lower case differ. A dot within a name is written

@@ -100,6 +100,7 @@ type csvWorker struct {
 	sep    csvText
 	watch  *headerWatch // nil: no row can be the header again
 	ragged bool
+	single bool // rows have one field: no other number of fields tells of rows that end in CR alone
 }
 
 func (w *csvWorker) work(ctx context.Context, c *chunk) {
@@ -120,7 +121,7 @@ func (w *csvWorker) find(c *chunk) bool {
 	}
 	c.tally.Rows, c.tally.Lines = int64(w.sel.Rows), int64(w.sel.Lines)
 	w.spans, w.encoded, w.clear = w.sel.Spans, w.sel.Doubled, w.sel.Plain
-	if w.ragged && c.err == nil {
+	if (w.ragged || w.single && !w.sel.Plain && !w.rowCRs()) && c.err == nil {
 		if at := loneCR(w.data, w.sep.quote); at >= 0 {
 			c.err = &Error{Line: 1 + int64(bytes.Count(w.data[:at], lf)), Err: errLoneCR}
 			return false
@@ -138,6 +139,22 @@ func (w *csvWorker) find(c *chunk) bool {
 	}
 	w.gather()
 	return true
+}
+
+// rowCRs says whether it is clear at once that every CR of the chunk, which is rows of
+// one field, ends a row together with an LF. The rest is for loneCR to tell.
+func (w *csvWorker) rowCRs() bool {
+	n := bytes.Count(w.data, []byte{'\r'})
+	if n == 0 {
+		return true
+	}
+	for i := 0; i+1 < len(w.spans) && n >= 0; i += 2 {
+		end := int(w.spans[i] + w.spans[i+1])
+		if end < len(w.data) && w.data[end] == '\r' && (end+1 == len(w.data) || w.data[end+1] == '\n') {
+			n--
+		}
+	}
+	return n == 0
 }
 
 // csvError turns a tokenizer's error into ours. n is the length of the scanned rows.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 
@@ -321,7 +320,7 @@ func (j *Job) find(h *csvHead, name string, c Column, first []string) (at int, b
 				below = append(below, row[n-1])
 			}
 		}
-		if looksLike(first[n-1], below) {
+		if looksLike(first[n-1], below) && (ofOneKind(first[n-1], below) || !j.isHeader(h.header, h.sample())) {
 			return 0, false, &Error{File: name, Line: h.lines, Err: fmt.Errorf("column #%d: the first row looks like data; give --no-header if it is, or --header if it is the header", n)}
 		}
 	}
@@ -332,10 +331,23 @@ func (j *Job) find(h *csvHead, name string, c Column, first []string) (at int, b
 // known to be a header: a file without one would show its data.
 func (j *Job) whatThereIs(h *csvHead) string {
 	if j.ShowColumns || j.Header || j.isHeader(h.header, h.sample()) {
-		return "there are " + listNames(h.header)
+		return "there are " + listNames(h.header) + separatorHint(h.header, h.d.Comma)
 	}
 	return "the first row has " + plural(h.fields, "field") +
 		", and may be data: --show-columns shows them as the names they are taken for; without a header, give --no-header and columns by number"
+}
+
+// separatorHint says how to name the separator that a header of one field seems to have.
+func separatorHint(header []string, comma byte) string {
+	if len(header) != 1 {
+		return ""
+	}
+	for _, c := range []string{";", "\t", "|", ","} {
+		if c[0] != comma && strings.Contains(header[0], c) {
+			return fmt.Sprintf("; if %q separates them, give --comma '%s'", c, strings.ReplaceAll(c, "\t", `\t`))
+		}
+	}
+	return ""
 }
 
 // plural writes "1 field", "2 fields".
@@ -378,6 +390,12 @@ func (j *Job) isHeader(first []string, sample [][]string) bool {
 	return false
 }
 
+// doubtful says whether a first row that stays as it is, as a column was chosen by its
+// number, may yet be data.
+func (j *Job) doubtful(h *csvHead) bool {
+	return h.header != nil && !j.Header && j.byNumber() && !j.isHeader(h.header, h.sample())
+}
+
 // named says whether a column is found in the header by its name.
 func (j *Job) named(header []string) bool {
 	for _, f := range header {
@@ -388,94 +406,6 @@ func (j *Job) named(header []string) bool {
 		}
 	}
 	return false
-}
-
-// standsForNone says whether v is a common mark of a missing value.
-func standsForNone(v string) bool {
-	switch strings.ToLower(v) {
-	case "na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "missing", "unknown", "\\n":
-		return true
-	}
-	return false
-}
-
-// digits counts the ASCII digits of s.
-func digits(s string) int {
-	n := 0
-	for i := 0; i < len(s); i++ {
-		if s[i] >= '0' && s[i] <= '9' {
-			n++
-		}
-	}
-	return n
-}
-
-// classes are the kinds of characters that a value holds.
-type classes uint16
-
-const (
-	hasDigit classes = 1 << iota
-	hasLower
-	hasUpper
-	hasOther // letters outside ASCII
-	hasSpace
-	hasDash
-	hasMark // other punctuation
-)
-
-func classesOf(s string) (c classes) {
-	for i := 0; i < len(s); i++ {
-		switch b := s[i]; {
-		case b >= '0' && b <= '9':
-			c |= hasDigit
-		case b >= 'a' && b <= 'z':
-			c |= hasLower
-		case b >= 'A' && b <= 'Z':
-			c |= hasUpper
-		case b >= 0x80:
-			c |= hasOther
-		case b == ' ':
-			c |= hasSpace
-		case b == '-' || b == '_':
-			c |= hasDash
-		default:
-			c |= hasMark
-		}
-	}
-	return c
-}
-
-// looksLike says whether the first field of a column looks like the values below
-// it: it is made of the same kinds of characters, and about as long. Without values
-// below it looks like data if digits are the most of it.
-func looksLike(first string, below []string) bool {
-	if first == "" {
-		return false
-	}
-	var all classes
-	own := classesOf(first)
-	seen, same, least, most := 0, 0, math.MaxInt, 0
-	for _, v := range below {
-		if v == "" || standsForNone(v) {
-			continue
-		}
-		c := classesOf(v)
-		seen++
-		all |= c
-		if c == own {
-			same++
-		}
-		least, most = min(least, len(v)), max(most, len(v))
-	}
-	switch {
-	case seen == 0:
-		return digits(first)*2 >= len(first)
-	case own == hasDigit:
-		return same > 0
-	case own&hasDigit != 0:
-		return own&^all == 0 && len(first) >= least-1 && len(first) <= most+1
-	}
-	return same*2 >= seen && len(first) >= least && len(first) <= most
 }
 
 // listNames lists what columns there are, the first 50.

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/velonym/velonym/internal/gunzip"
 )
 
 // Compression is how a file is packed.
@@ -161,7 +163,7 @@ func (j *Job) openSource(ctx context.Context, path string) (*source, error) {
 	switch {
 	case len(head) >= 2 && head[0] == 0x1f && head[1] == 0x8b:
 		s.packed = Gzip
-		z, err := newMembers(br)
+		z, err := gunzip.NewReader(br)
 		if err != nil {
 			s.done()
 			return nil, s.unpackError(err)
@@ -224,7 +226,7 @@ func (s *source) unpackError(err error) error {
 		err = fmt.Errorf("the %s stream is cut short: %w", s.packed, io.ErrUnexpectedEOF)
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
 		err = errors.New("the zstd stream asks for a window of more than 128 MiB; pack it anew without --long or --ultra")
-	case err == errBehind:
+	case err == gunzip.ErrBehind:
 		err = fmt.Errorf("the %s stream is complete, and %w; cut them off, if they do not belong there", s.packed, err)
 	default:
 		err = fmt.Errorf("the %s stream is damaged: %w", s.packed, err)

@@ -218,7 +218,7 @@ type Summary struct {
 	Rows     int64    `json:"rows"`
 	Values   int64    `json:"values"`   // transformed; empty ones and placeholders are not counted
 	Empty    int64    `json:"empty"`    // empty values and placeholders, passed through; nulls of NDJSON and Parquet too
-	Distinct int64    `json:"distinct"` // estimate of the different values, faulty ones included, ± 2 %, and no more than there are values; of a resumed run, since it was resumed
+	Distinct int64    `json:"distinct"` // estimate of the different values, ± 2 %, and never more than Values; of a resumed run, since it was resumed
 	Errors   int64    `json:"errors"`   // values that could not be transformed (Null, Keep, DryRun)
 	Rejected int64    `json:"rejected"` // rows kept out of the output
 	// RepeatedHeaders are rows of CSV that were the header again and passed as they are.

@@ -252,6 +252,9 @@ func (r *run) ndjsonShape(name string, head []byte, all bool) (*shape, error) {
 		sh.order = append(sh.order, i)
 		sh.names = append(sh.names, c.Name)
 	}
+	if n := len(sh.names); n > csvfast.MaxPaths {
+		return nil, usagef("%d columns of JSON: a run takes up to %d; do the others in a second run, over the output of the first", n, csvfast.MaxPaths)
+	}
 	if err := refuseOverlap(sh.names); err != nil {
 		return nil, err
 	}

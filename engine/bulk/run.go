@@ -55,7 +55,7 @@ func Run(ctx context.Context, job Job) (Summary, error) {
 	}
 	r.sum.Seconds = time.Since(r.started).Seconds()
 	r.sum.Workers = r.workers
-	r.sum.Distinct = min(r.dist.estimate(), r.sum.Values+r.sum.Errors)
+	r.sum.Distinct = min(r.dist.estimate(), r.sum.Values)
 	return r.sum, err
 }
 
@@ -439,6 +439,7 @@ type shape struct {
 	paths   bool     // they are paths of JSON
 	format  Format   // if another one than was asked for
 	doc     *jsonDocument
+	note    string // what a user should know of how the first row was taken
 }
 
 // one runs one input into one output.
@@ -496,6 +497,9 @@ func (r *run) one(ctx context.Context, in, out string) error {
 	}
 	if r.looking {
 		return nil
+	}
+	if sh.note != "" {
+		r.warn("%s: %s", src.name, sh.note)
 	}
 	return r.rows(ctx, src, out, head, all, sh, format)
 }
@@ -568,6 +572,9 @@ func (r *run) shapeOf(name string, format Format, head []byte, all bool) (*shape
 	d = h.d
 	sh := &shape{cut: d, prefix: h.prefix, lines: h.lines, special: []byte{d.Comma, d.Quote},
 		order: h.order, names: h.names, data: len(h.columns) > 0}
+	if r.doubtful(h) {
+		sh.note = fmt.Sprintf("line %d is taken for the header and stays as it is; give --no-header if it is data, or --header if it is the header", h.lines)
+	}
 	watch := r.newHeaderWatch(h)
 	fields := h.fields
 	if r.Ragged {
@@ -580,7 +587,7 @@ func (r *run) shapeOf(name string, format Format, head []byte, all bool) (*shape
 		}
 		t := csvText{d: d, quote: d.Quote}
 		s.text = t
-		return &csvWorker{splicer: s, sep: t, sel: sel, watch: watch, ragged: r.Ragged}, nil
+		return &csvWorker{splicer: s, sep: t, sel: sel, watch: watch, ragged: r.Ragged, single: h.fields == 1}, nil
 	}
 	return sh, nil
 }
