@@ -179,7 +179,7 @@ func (c *call) broken(n int, err error) *problem {
 	case int64(n) > c.s.cfg.MaxBody, errors.Is(err, errBodyTooLarge):
 		return c.s.tooLarge()
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return fail(codeRequestTimeout, "the body came in too slowly")
+		return fail(codeTimeout, "the body came in too slowly")
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
 		return fail(codeBadRequest, "the compressed body needs a window over 8 MiB")
 	case errors.Is(err, io.ErrUnexpectedEOF):
