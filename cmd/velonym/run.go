@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -347,7 +346,6 @@ func (f *runFlags) remote(stdin io.Reader) error {
 				return err
 			}
 			servers[file] = &bulk.Remote{URL: f.server, Token: raw, Concurrency: f.inFlight, Reverse: f.reverse}
-			f.job.Fingerprint += fmt.Sprintf("%s %x\n", f.server, sha256.Sum256(raw))
 		}
 		f.job.Columns = append(f.job.Columns, bulk.Column{Name: name, Number: number, Remote: servers[file]})
 	}
