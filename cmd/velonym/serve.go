@@ -195,6 +195,7 @@ func (f *serveFlags) assemble(ctx context.Context, g *globals, stderr io.Writer,
 	f.cfg.Log = slog.New(slog.NewJSONHandler(logTo, nil))
 	f.trust.log = f.cfg.Log
 
+	g.warn = func(text string) { f.cfg.Log.Warn(text) }
 	ks, err := g.openKeystore(ctx)
 	if err != nil {
 		return nil, err
