@@ -131,6 +131,11 @@ func (c *call) fill(r io.Reader, first int64) *problem {
 	if c.in, ok = small(&s.mem.bytes, c.inOwn[:], int(first)+slack); !ok {
 		return c.overloaded(first)
 	}
+	if cap(c.in) == len(c.inOwn) {
+		s.ways.ownBody.Add(1)
+	} else {
+		s.ways.pooledBody.Add(1)
+	}
 	n := 0
 	for {
 		room := cap(c.in) - slack
