@@ -606,6 +606,15 @@ func dryFailures(j bulk.Job, sum bulk.Summary, err error) error {
 	return fmt.Errorf("dry run: %d of the values cannot be transformed", sum.Errors)
 }
 
+// auditPlace adds to an error of opening the record of what was done how it can be
+// written elsewhere.
+func auditPlace(err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("%w: nothing is done without a record: give --dir a folder that is there and can be written, and say with --keystore and --master-key where those are", err)
+	}
+	return err
+}
+
 // openAudit opens the record of what was done, beside the keystore, whose key signs
 // its heads. What is returned closes it.
 func (g *globals) openAudit(ctx context.Context, ks *keys.Keystore) (*audit.Log, func() error, error) {
@@ -619,7 +628,7 @@ func (g *globals) openAudit(ctx context.Context, ks *keys.Keystore) (*audit.Log,
 	}
 	log, err := audit.Open(path, audit.Options{Signer: signer})
 	if err != nil {
-		return nil, nil, errors.Join(err, signer.Close())
+		return nil, nil, errors.Join(auditPlace(err), signer.Close())
 	}
 	return log, func() error { return errors.Join(log.Close(), signer.Close()) }, nil
 }
