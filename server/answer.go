@@ -271,11 +271,13 @@ func (a *answer) jsonChunk(from, to int) *problem {
 	case p != nil:
 		return p
 	case !bad && (a.plain || clean(c.out[start:], to-from)):
+		c.s.ways.direct.Add(1)
 		return nil
 	case bad && !a.item:
 		c.out = c.out[:start]
 		return nil
 	}
+	c.s.ways.rewritten.Add(1)
 	return a.rewrite(from, start)
 }
 

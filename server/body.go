@@ -133,6 +133,11 @@ func (c *call) fill(r io.Reader, first int64) *problem {
 	if c.in, ok = small(&s.mem.bytes, c.inOwn[:], int(first)+slack); !ok {
 		return c.overloaded(first)
 	}
+	if cap(c.in) == len(c.inOwn) {
+		s.ways.ownBody.Add(1)
+	} else {
+		s.ways.pooledBody.Add(1)
+	}
 	n := 0
 	for {
 		room := cap(c.in) - slack
@@ -181,7 +186,7 @@ func (c *call) broken(n int, err error) *problem {
 	case int64(n) > c.s.cfg.MaxBody, errors.Is(err, errBodyTooLarge):
 		return c.s.tooLarge()
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return fail(codeRequestTimeout, "the body came in too slowly")
+		return fail(codeTimeout, "the body came in too slowly")
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
 		return fail(codeBadRequest, "the compressed body needs a window over 8 MiB")
 	case errors.Is(err, io.ErrUnexpectedEOF):

@@ -169,6 +169,7 @@ func (c *conn) Read(b []byte) (n int, err error) {
 		}
 	}
 	if c.sock != nil && len(b) > 0 && len(b) <= maxQuiet {
+		c.s.ways.quietReads.Add(1)
 		n, err = c.sock.read(b)
 	} else {
 		n, err = c.Conn.Read(b)
@@ -216,6 +217,7 @@ func (c *conn) Write(b []byte) (int, error) {
 	switch {
 	case c.sock != nil && len(b) > 0 && first+len(b) <= maxQuiet:
 		var k int
+		c.s.ways.quietWrites.Add(1)
 		k, err = c.sock.write(c.held, b)
 		n = int64(k)
 	case first == 0:

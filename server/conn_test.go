@@ -22,13 +22,13 @@ func TestPatience(t *testing.T) {
 	}
 	t.Run("a connection without a request", func(t *testing.T) {
 		w := newRig(t, limits(short, long, long)).raw()
-		w.read().problem(t, 408, "REQUEST_TIMEOUT")
+		w.read().problem(t, 408, "TIMEOUT")
 		w.closed()
 	})
 	t.Run("a header that does not end", func(t *testing.T) {
 		w := newRig(t, limits(short, long, long)).raw()
 		w.write("POST " + forwardPath + " HTTP/1.1\r\nHost: x\r\n")
-		w.read().problem(t, 408, "REQUEST_TIMEOUT")
+		w.read().problem(t, 408, "TIMEOUT")
 		w.closed()
 	})
 	t.Run("a header that trickles, on a connection that was good before", func(t *testing.T) {
@@ -48,7 +48,7 @@ func TestPatience(t *testing.T) {
 				}
 			}
 		}()
-		w.read().problem(t, 408, "REQUEST_TIMEOUT")
+		w.read().problem(t, 408, "TIMEOUT")
 		close(stop)
 		<-done
 	})
@@ -56,7 +56,7 @@ func TestPatience(t *testing.T) {
 		r := newRig(t, limits(short, long, long))
 		w := r.raw()
 		w.write(head(r.token("pseudonymise", nil), length(3)) + "a")
-		w.read().problem(t, 408, "REQUEST_TIMEOUT")
+		w.read().problem(t, 408, "TIMEOUT")
 		w.closed()
 	})
 	t.Run("a body that was asked for and does not come", func(t *testing.T) {
@@ -69,14 +69,14 @@ func TestPatience(t *testing.T) {
 		if line, err := w.br.ReadString('\n'); err != nil || line != "\r\n" {
 			t.Fatalf("%q, %v", line, err)
 		}
-		w.read().problem(t, 408, "REQUEST_TIMEOUT")
+		w.read().problem(t, 408, "TIMEOUT")
 		w.closed()
 	})
 	t.Run("a large body that stops", func(t *testing.T) {
 		r := newRig(t, limits(long, long, short))
 		w := r.raw()
 		w.write(head(r.token("pseudonymise", nil), length(1<<20)) + strings.Repeat("a,", 20<<10))
-		w.read().problem(t, 408, "REQUEST_TIMEOUT")
+		w.read().problem(t, 408, "TIMEOUT")
 		w.closed()
 	})
 	t.Run("no other request", func(t *testing.T) {

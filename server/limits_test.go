@@ -301,7 +301,7 @@ func TestLyingClients(t *testing.T) {
 		if used := r.srv.mem.used.Load(); used > 8<<20 {
 			t.Errorf("%d bytes are held for a promise", used)
 		}
-		w.read().problem(t, 408, "REQUEST_TIMEOUT")
+		w.read().problem(t, 408, "TIMEOUT")
 		w.closed()
 	})
 	t.Run("more body than announced", func(t *testing.T) {
@@ -382,13 +382,13 @@ func TestLyingClients(t *testing.T) {
 	t.Run("a header that never ends", func(t *testing.T) {
 		w := r.raw()
 		w.write("POST " + forwardPath + " HTTP/1.1\r\nHost: x\r\n")
-		w.read().problem(t, 408, "REQUEST_TIMEOUT")
+		w.read().problem(t, 408, "TIMEOUT")
 		w.closed()
 	})
 	t.Run("a header too large", func(t *testing.T) {
 		w := r.raw()
 		w.write(head(tok, "X-Junk: "+strings.Repeat("j", 100_000), length(1)) + "a")
-		w.read().problem(t, 431, "HEADERS_TOO_LARGE")
+		w.read().problem(t, 431, "HEADER_TOO_LARGE")
 		w.closed()
 	})
 	t.Run("no HTTP", func(t *testing.T) {
@@ -427,7 +427,7 @@ func TestSlowBody(t *testing.T) {
 			}
 		}
 	}()
-	w.read().problem(t, 408, "REQUEST_TIMEOUT")
+	w.read().problem(t, 408, "TIMEOUT")
 	close(stop)
 	r.settled()
 }

@@ -25,12 +25,12 @@ const (
 	codeRetentionExpired
 	codeNotFound
 	codeMethodNotAllowed
-	codeRequestTimeout
+	codeTimeout
 	codeTooLarge
 	codeUnsupportedMediaType
 	codeUnprocessableValues
 	codeQuotaExceeded
-	codeHeadersTooLarge
+	codeHeaderTooLarge
 	codeInternal
 	codeOverloaded
 	codeUnavailable
@@ -55,12 +55,12 @@ var problems = [numCodes]struct {
 	codeRetentionExpired:     {403, token.RetentionExpired, "The project's retention is over"},
 	codeNotFound:             {404, "NOT_FOUND", "No such resource"},
 	codeMethodNotAllowed:     {405, "METHOD_NOT_ALLOWED", "Method not allowed"},
-	codeRequestTimeout:       {408, "REQUEST_TIMEOUT", "The request came in too slowly"},
+	codeTimeout:              {408, "TIMEOUT", "The request came in too slowly"},
 	codeTooLarge:             {413, token.TooLarge, "The request is too large"},
 	codeUnsupportedMediaType: {415, "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type"},
 	codeUnprocessableValues:  {422, "UNPROCESSABLE_VALUES", "Some values cannot be transformed"},
 	codeQuotaExceeded:        {429, token.QuotaExceeded, "The token's budget or rate is spent"},
-	codeHeadersTooLarge:      {431, "HEADERS_TOO_LARGE", "The request header is too large"},
+	codeHeaderTooLarge:       {431, "HEADER_TOO_LARGE", "The request header is too large"},
 	codeInternal:             {500, "INTERNAL", "The server failed"},
 	codeOverloaded:           {503, "OVERLOADED", "More work in flight than the server takes"},
 	codeUnavailable:          {503, "UNAVAILABLE", "The server cannot answer at the moment"},

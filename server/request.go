@@ -711,9 +711,9 @@ func (s *Server) broken(ctx *fasthttp.RequestCtx, err error) {
 	var p *problem
 	switch {
 	case asError(err, &small):
-		p = fail(codeHeadersTooLarge, fmt.Sprintf("the header is over the limit of %d bytes", readBuffer))
+		p = fail(codeHeaderTooLarge, fmt.Sprintf("the header is over the limit of %d bytes", readBuffer))
 	case isTimeout(err):
-		p = fail(codeRequestTimeout, "the request came in too slowly")
+		p = fail(codeTimeout, "the request came in too slowly")
 	case tokenBroken(err):
 		c.refuseBrokenToken()
 		return

@@ -28,6 +28,7 @@ type Server struct {
 	http    *fasthttp.Server
 	mem     *memory
 	metrics *metrics
+	ways    ways
 	calls   sync.Pool
 	ids     requestIDs
 	pages   map[string]func() (status int, mime string, body []byte)

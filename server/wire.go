@@ -20,25 +20,37 @@ var fieldNameByte = func() (t [256]bool) {
 // whose names are names and whose values stand on one line (RFC 9112 §5). The
 // reader of fasthttp is more lenient: it takes spaces into a name and joins folded
 // lines, a proxy in front may do otherwise, and the two would see two requests.
-func wellFormed(lines []byte) bool {
+//
+// framed says whether no more than one field tells where the body ends (RFC 9112
+// §6.1), and in a way that all understand: a length, or chunks alone.
+func wellFormed(lines []byte) (well, framed bool) {
+	lengths, codings := 0, 0
+	framed = true
 	for len(lines) > 0 {
 		n := 0
 		for n < len(lines) && fieldNameByte[lines[n]] {
 			n++
 		}
 		if n == 0 && (lines[0] == '\r' || lines[0] == '\n') {
-			return true // the line that ends the header
+			break // the line that ends the header
 		}
 		if n == 0 || n == len(lines) || lines[n] != ':' {
-			return false
+			return false, false
 		}
 		end := bytes.IndexByte(lines[n:], '\n')
 		if end < 0 {
-			return false
+			return false, false
+		}
+		switch {
+		case n == len("Content-Length") && bytes.EqualFold(lines[:n], []byte("Content-Length")):
+			lengths++
+		case n == len("Transfer-Encoding") && bytes.EqualFold(lines[:n], []byte("Transfer-Encoding")):
+			codings++
+			framed = framed && bytes.EqualFold(bytes.TrimSpace(lines[n+1:n+end]), []byte("chunked"))
 		}
 		lines = lines[n+end+1:]
 	}
-	return true
+	return true, framed && lengths+codings < 2
 }
 
 // refusedWire returns what is against a request as it was sent, whatever it asks for.
@@ -46,8 +58,11 @@ func refusedWire(h *fasthttp.RequestHeader) *problem {
 	if !h.IsHTTP11() && string(h.Protocol()) != "HTTP/1.0" {
 		return fail(codeVersionNotSupported, versionNeeded)
 	}
-	if !wellFormed(h.RawHeaders()) {
+	switch well, framed := wellFormed(h.RawHeaders()); {
+	case !well:
 		return fail(codeBadRequest, "the request's header has a space or a control character in a field's name, or a field that is folded over several lines")
+	case !framed:
+		return fail(codeBadRequest, "send either one Content-Length or Transfer-Encoding: chunked, and nothing else that says where the body ends")
 	}
 	return nil
 }

@@ -23,6 +23,8 @@ owner alone, and never overwrites anything. With --keystore postgres://… the
 keystore is made in that database, in a schema of its own, and only the master key
 in --dir. With --master-key env:NAME or exec:COMMAND the master key comes from
 there (64 hexadecimal digits), and is named in the same way to every other verb.
+A variable is weaker than a file: it is read and erased, but whoever starts the
+program has it too, and each run says so.
 
 Without its master key a keystore is of no use: back the key up, apart from the
 keystore.`,
@@ -44,7 +46,7 @@ keystore.`,
 					return fmt.Errorf("init: %s is there already: it is never overwritten; use it, or name another folder with --dir", place)
 				}
 			}
-			master, made, err := initMaster(ctx, masterPlace)
+			master, made, err := g.initMaster(ctx, masterPlace)
 			if err != nil {
 				return err
 			}
@@ -85,7 +87,7 @@ keystore.`,
 }
 
 // initMaster makes the master key file, or loads the key from env: or exec:.
-func initMaster(ctx context.Context, place string) (master *keys.MasterKey, made bool, err error) {
+func (g *globals) initMaster(ctx context.Context, place string) (master *keys.MasterKey, made bool, err error) {
 	if !strings.HasPrefix(place, "env:") && !strings.HasPrefix(place, "exec:") {
 		if err := keys.NewMasterKeyFile(place); err != nil {
 			return nil, false, err
@@ -93,5 +95,8 @@ func initMaster(ctx context.Context, place string) (master *keys.MasterKey, made
 		made = true
 	}
 	master, err = keys.LoadMasterKey(ctx, place)
+	if err == nil {
+		g.tellWeak(place)
+	}
 	return master, made, err
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -79,11 +80,22 @@ func (g *globals) openKeystore(ctx context.Context) (*keys.Keystore, error) {
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
+	g.tellWeak(masterPlace)
 	ks, err := keys.New(ctx, store, master)
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	return ks, nil
+}
+
+// tellWeak warns of a master key that came from the environment, once.
+func (g *globals) tellWeak(masterPlace string) {
+	if !strings.HasPrefix(masterPlace, "env:") || g.warn == nil || g.told {
+		return
+	}
+	g.told = true
+	g.warn("the master key comes from an environment variable, which is weaker than a 0600 file or exec: " +
+		"it was read and erased here, but whoever started the program had it too, and may show or pass it on")
 }
 
 // openSwept opens the keystore and destroys the keys whose retention is over,

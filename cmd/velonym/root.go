@@ -34,8 +34,10 @@ type globals struct {
 	keystore  string
 	masterKey string
 	kernel    string
-	started   bool  // past cobra's own checks: errors from here on are no usage errors
-	noVerb    error // help was asked for a verb that is not there
+	warn      func(string) // where a warning goes
+	told      bool         // that the master key's source is weak
+	started   bool         // past cobra's own checks: errors from here on are no usage errors
+	noVerb    error        // help was asked for a verb that is not there
 }
 
 // run executes one command line and returns its exit status.
@@ -99,7 +101,8 @@ Data goes to standard output, everything else to standard error. Exit status:
 			_ = cmd.Help()
 			return usagef("name a verb")
 		},
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			g.warn = func(text string) { fmt.Fprintln(cmd.ErrOrStderr(), "velonym: warning: "+text) }
 			if err := g.useKernel(); err != nil {
 				return err
 			}
@@ -119,7 +122,7 @@ Data goes to standard output, everything else to standard error. Exit status:
 	pf := root.PersistentFlags()
 	placeVar(pf, &g.dir, "dir", "DIR", "folder of keystore and keys (env VELONYM_DIR; default $XDG_DATA_HOME/velonym or ~/.local/share/velonym)")
 	placeVar(pf, &g.keystore, "keystore", "PLACE", "keystore: an SQLite file, postgres://… or host=… dbname=… (env VELONYM_KEYSTORE; default DIR/keystore.db)")
-	placeVar(pf, &g.masterKey, "master-key", "SOURCE", "master key: a 0600 file, env:NAME or exec:COMMAND (env VELONYM_MASTER_KEY; default DIR/master.key)")
+	placeVar(pf, &g.masterKey, "master-key", "SOURCE", "master key: a 0600 file, exec:COMMAND or env:NAME, which is weaker (env VELONYM_MASTER_KEY; default DIR/master.key)")
 	pf.StringVar(&g.kernel, "kernel", os.Getenv("VELONYM_KERNEL"), "force a `TIER` of kernels: auto, avx512, avx2, arm64, generic (env VELONYM_KERNEL)")
 	root.SetHelpCommand(&cobra.Command{
 		Use:     "help [VERB]",

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -348,7 +347,6 @@ func (f *runFlags) remote(stdin io.Reader) error {
 				return err
 			}
 			servers[file] = &bulk.Remote{URL: f.server, Token: raw, Concurrency: f.inFlight, Reverse: f.reverse}
-			f.job.Fingerprint += fmt.Sprintf("%s %x\n", f.server, sha256.Sum256(raw))
 		}
 		f.job.Columns = append(f.job.Columns, bulk.Column{Name: name, Number: number, Remote: servers[file]})
 	}
@@ -609,6 +607,15 @@ func dryFailures(j bulk.Job, sum bulk.Summary, err error) error {
 	return fmt.Errorf("dry run: %d of the values cannot be transformed", sum.Errors)
 }
 
+// auditPlace adds to an error of opening the record of what was done how it can be
+// written elsewhere.
+func auditPlace(err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("%w: nothing is done without a record: give --dir a folder that is there and can be written, and say with --keystore and --master-key where those are", err)
+	}
+	return err
+}
+
 // openAudit opens the record of what was done, beside the keystore, whose key signs
 // its heads. What is returned closes it.
 func (g *globals) openAudit(ctx context.Context, ks *keys.Keystore) (*audit.Log, func() error, error) {
@@ -622,7 +629,7 @@ func (g *globals) openAudit(ctx context.Context, ks *keys.Keystore) (*audit.Log,
 	}
 	log, err := audit.Open(path, audit.Options{Signer: signer})
 	if err != nil {
-		return nil, nil, errors.Join(err, signer.Close())
+		return nil, nil, errors.Join(auditPlace(err), signer.Close())
 	}
 	return log, func() error { return errors.Join(log.Close(), signer.Close()) }, nil
 }

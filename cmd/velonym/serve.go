@@ -195,6 +195,7 @@ func (f *serveFlags) assemble(ctx context.Context, g *globals, stderr io.Writer,
 	f.cfg.Log = slog.New(slog.NewJSONHandler(logTo, nil))
 	f.trust.log = f.cfg.Log
 
+	g.warn = func(text string) { f.cfg.Log.Warn(text) }
 	ks, err := g.openKeystore(ctx)
 	if err != nil {
 		return nil, err
@@ -226,7 +227,7 @@ func (f *serveFlags) assemble(ctx context.Context, g *globals, stderr io.Writer,
 		log, err := audit.Open(path, audit.Options{MaxSize: f.auditMax, Delay: 50 * time.Millisecond, Signer: signer,
 			HeadFailed: func(err error) { f.cfg.Log.Error("a signed head of the audit log was not kept", "error", err.Error()) }})
 		if err != nil {
-			return nil, err
+			return nil, auditPlace(err)
 		}
 		open.add(log.Close)
 		f.cfg.Audit = log

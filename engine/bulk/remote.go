@@ -149,10 +149,32 @@ func (r *Remote) caution() []string {
 	return w
 }
 
-// identity tells one server and token from another, without telling the token.
+// identity tells one server, and what a token is for there, from another, without
+// telling the token. A JWT is told by its rules without its limits and its life, so
+// that a fresh one for the same work goes on where an older one ended.
 func (r *Remote) identity() string {
-	s := sha256.Sum256(r.Token)
+	what := r.Token
+	var c struct {
+		PSN map[string]json.RawMessage `json:"psn"`
+	}
+	if payload, ok := payloadOf(r.Token); ok && json.Unmarshal(payload, &c) == nil && len(c.PSN) > 0 {
+		delete(c.PSN, "lim")
+		if rules, err := json.Marshal(c.PSN); err == nil { // the names sorted
+			what = rules
+		}
+	}
+	s := sha256.Sum256(what)
 	return r.endpoint + " " + hex.EncodeToString(s[:])
+}
+
+// payloadOf is the payload of what looks like a JWT.
+func payloadOf(token []byte) ([]byte, bool) {
+	parts := bytes.Split(token, []byte{'.'})
+	if len(parts) != 3 {
+		return nil, false
+	}
+	b, err := base64.RawURLEncoding.DecodeString(string(parts[1]))
+	return b, err == nil
 }
 
 // ownClaims is what a run reads of a token.
@@ -169,12 +191,8 @@ type ownClaims struct {
 // claims reads what a JWT says of itself; nobody verifies it here. Of what is none
 // it reads nothing.
 func claims(token []byte) (c ownClaims) {
-	parts := bytes.Split(token, []byte{'.'})
-	if len(parts) != 3 {
-		return ownClaims{}
-	}
-	b, err := base64.RawURLEncoding.DecodeString(string(parts[1]))
-	if err != nil || json.Unmarshal(b, &c) != nil {
+	payload, ok := payloadOf(token)
+	if !ok || json.Unmarshal(payload, &c) != nil {
 		return ownClaims{}
 	}
 	return c
@@ -269,6 +287,9 @@ func (r *Remote) batch(ctx context.Context, b *suite.Batch, values []int) (left 
 				return r.refused(ctx, b, values, answer)
 			}
 			err = statusError(status, answer)
+			if over := overOf(status, answer, wait, err); over != nil {
+				return nil, over
+			}
 			if status != http.StatusTooManyRequests && (status < 502 || status > 504) {
 				return nil, err
 			}

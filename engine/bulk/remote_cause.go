@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // errForGood is a failure that asking again does not mend.
@@ -61,12 +62,9 @@ func cause(err error) error {
 // statusError words a refusal: the status and its code, nothing that the server
 // could have taken from the values.
 func statusError(status int, answer []byte) error {
-	var p struct {
-		Code string `json:"code"`
-	}
-	name := http.StatusText(status)
-	if json.Unmarshal(answer, &p) == nil && slices.Contains(contractCodes, p.Code) {
-		name = p.Code
+	name := codeIn(answer)
+	if name == "" {
+		name = http.StatusText(status)
 	}
 	hint := ""
 	switch {
@@ -78,8 +76,42 @@ func statusError(status int, answer []byte) error {
 	return fmt.Errorf("answered %d %s%s", status, name, hint)
 }
 
+// codeIn is the code of the contract that an answer holds, "" for none.
+func codeIn(answer []byte) string {
+	var p struct {
+		Code string `json:"code"`
+	}
+	if json.Unmarshal(answer, &p) != nil || !slices.Contains(contractCodes, p.Code) {
+		return ""
+	}
+	return p.Code
+}
+
+// tokenOver is a server's refusal to do more for a token.
+type tokenOver struct {
+	err   error
+	again bool // another token for the same work can go on
+}
+
+func (e *tokenOver) Error() string   { return e.err.Error() }
+func (e *tokenOver) Unwrap() error   { return e.err }
+func (e *tokenOver) Resumable() bool { return e.again }
+
+// overOf finds in a refusal that asking again with the same token is of no use: nil
+// for another one. A budget that is spent is answered without Retry-After, a rate with
+// it.
+func overOf(status int, answer []byte, wait time.Duration, err error) error {
+	switch code := codeIn(answer); {
+	case status == http.StatusUnauthorized && code == "EXPIRED_TOKEN", status == http.StatusTooManyRequests && code == "QUOTA_EXCEEDED" && wait <= 0:
+		return &refusal{&tokenOver{fmt.Errorf("%w: have another token made for the same work", err), true}}
+	case status == http.StatusUnauthorized && code == "REVOKED_TOKEN", status == http.StatusForbidden && code != "":
+		return &refusal{&tokenOver{err, false}}
+	}
+	return nil
+}
+
 // contractCodes are the codes that are repeated; another text could be a value.
 var contractCodes = strings.Fields(`BAD_REQUEST MISSING_TOKEN INVALID_TOKEN EXPIRED_TOKEN REVOKED_TOKEN
-	FORBIDDEN_OPERATION UNKNOWN_DOMAIN RETENTION_EXPIRED NOT_FOUND METHOD_NOT_ALLOWED TIMEOUT REQUEST_TIMEOUT
-	TOO_LARGE HEADER_TOO_LARGE HEADERS_TOO_LARGE UNSUPPORTED_MEDIA_TYPE UNPROCESSABLE_VALUES QUOTA_EXCEEDED
-	INTERNAL UNAVAILABLE OVERLOADED`)
+	FORBIDDEN_OPERATION UNKNOWN_DOMAIN RETENTION_EXPIRED NOT_FOUND METHOD_NOT_ALLOWED TIMEOUT
+	TOO_LARGE HEADER_TOO_LARGE UNSUPPORTED_MEDIA_TYPE UNPROCESSABLE_VALUES QUOTA_EXCEEDED
+	INTERNAL UNAVAILABLE OVERLOADED HTTP_VERSION_NOT_SUPPORTED`)

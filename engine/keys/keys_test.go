@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"github.com/velonym/velonym/engine/kernel"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -234,16 +235,53 @@ func TestWrap(t *testing.T) {
 	}
 }
 
+func testKey(t *testing.T, b byte) *signingKey {
+	t.Helper()
+	key, err := newSigningKey(bytes.Repeat([]byte{b}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(key.close)
+	return key
+}
+
+// TestSigningKey: the signatures are those of crypto/ed25519, bit for bit, the seed is
+// wiped, and a key that is closed leaves nothing in use.
+func TestSigningKey(t *testing.T) {
+	before := kernel.KeyMemoryStatus().InUse
+	for i := range 200 {
+		seed := make([]byte, ed25519.SeedSize)
+		kernel.Random(seed)
+		theirs := ed25519.NewKeyFromSeed(seed)
+		ours, err := newSigningKey(seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(seed, make([]byte, len(seed))) {
+			t.Fatal("the seed is still there")
+		}
+		message := bytes.Repeat([]byte{byte(i)}, i*i%3000)
+		if !bytes.Equal(ours.public, theirs.Public().(ed25519.PublicKey)) || !bytes.Equal(ours.sign(message), ed25519.Sign(theirs, message)) {
+			t.Fatalf("another signature of %d bytes", len(message))
+		}
+		ours.close()
+		ours.close()
+	}
+	if now := kernel.KeyMemoryStatus().InUse; now != before {
+		t.Errorf("%d bytes of key memory are left in use", now-before)
+	}
+}
+
 func someReceipt(t *testing.T) (Receipt, ed25519.PublicKey) {
 	t.Helper()
-	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32))
+	key := testKey(t, 7)
 	at := time.Date(2030, 1, 2, 3, 4, 5, 6000, time.UTC)
 	r := Receipt{V: 1, Project: "Étude <1> & \u2028", Reason: ReasonRetention, Retention: &at, Destroyed: at, Imported: true,
 		Orgs: []ReceiptOrg{{Org: "", Generations: []ReceiptGeneration{{0, at, true}, {1, at, false}}}, {Org: "b"}}}
 	if err := r.sign(key); err != nil {
 		t.Fatal(err)
 	}
-	return r, key.Public().(ed25519.PublicKey)
+	return r, key.public
 }
 
 func TestReceiptVerifies(t *testing.T) {
@@ -281,7 +319,7 @@ func TestReceiptVerifies(t *testing.T) {
 
 func TestReceiptRefused(t *testing.T) {
 	good, pub := someReceipt(t)
-	another := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{8}, 32))
+	another := testKey(t, 8)
 	later := good.Destroyed.Add(time.Microsecond)
 	for what, change := range map[string]func(*Receipt){
 		"version":     func(r *Receipt) { r.V = 2 },
@@ -295,7 +333,7 @@ func TestReceiptRefused(t *testing.T) {
 		"signature":   func(r *Receipt) { r.Signature = bytes.Clone(r.Signature); r.Signature[5] ^= 1 },
 		"unsigned":    func(r *Receipt) { r.Signature = nil },
 		"no key":      func(r *Receipt) { r.PublicKey = nil },
-		"another key": func(r *Receipt) { r.PublicKey = another.Public().(ed25519.PublicKey) },
+		"another key": func(r *Receipt) { r.PublicKey = another.public },
 		"signed by another": func(r *Receipt) {
 			if err := r.sign(another); err != nil {
 				t.Fatal(err)

@@ -686,14 +686,12 @@ func (ks *Keystore) destroy(tx Tx, p ProjectRow, rows []KeyRow, now time.Time, r
 		o := &r.Orgs[len(r.Orgs)-1]
 		o.Generations = append(o.Generations, ReceiptGeneration{Gen: k.Gen, Created: k.Created, Imported: k.Imported})
 	}
-	seed, err := ks.seed(tx, metaReceipt, purposeReceipt)
+	key, err := ks.receiptKeyOf(tx)
 	if err != nil {
 		return Receipt{}, err
 	}
-	key := ed25519.NewKeyFromSeed(seed)
 	err = r.sign(key)
-	wipe(seed)
-	wipe(key)
+	key.close()
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -766,19 +764,29 @@ func (ks *Keystore) Receipts(ctx context.Context, name string) ([]Receipt, error
 
 // ReceiptKey returns the public key that verifies this keystore's receipts.
 func (ks *Keystore) ReceiptKey(ctx context.Context) (ed25519.PublicKey, error) {
-	var pub ed25519.PublicKey
-	err := ks.store.View(ctx, func(tx Tx) error {
-		seed, err := ks.seed(tx, metaReceipt, purposeReceipt)
-		if err != nil {
-			return err
-		}
-		key := ed25519.NewKeyFromSeed(seed)
-		pub = append(pub, key.Public().(ed25519.PublicKey)...)
-		wipe(seed)
-		wipe(key)
-		return nil
+	key, err := ks.receiptKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer key.close()
+	return key.public, nil
+}
+
+// receiptKey unwraps the key that signs receipts and heads. The caller closes it.
+func (ks *Keystore) receiptKey(ctx context.Context) (key *signingKey, err error) {
+	err = ks.store.View(ctx, func(tx Tx) (err error) {
+		key, err = ks.receiptKeyOf(tx)
+		return err
 	})
-	return pub, err
+	return key, err
+}
+
+func (ks *Keystore) receiptKeyOf(tx Tx) (*signingKey, error) {
+	seed, err := ks.seed(tx, metaReceipt, purposeReceipt)
+	if err != nil {
+		return nil, err
+	}
+	return newSigningKey(seed)
 }
 
 // IssuerSeed returns the 32-byte Ed25519 seed of the built-in issuer. It is

@@ -71,13 +71,13 @@ func (r Receipt) message() ([]byte, error) {
 }
 
 // sign fills in the public key and the signature.
-func (r *Receipt) sign(key ed25519.PrivateKey) error {
-	r.PublicKey = append([]byte(nil), key.Public().(ed25519.PublicKey)...)
+func (r *Receipt) sign(key *signingKey) error {
+	r.PublicKey = append([]byte(nil), key.public...)
 	msg, err := r.message()
 	if err != nil {
 		return err
 	}
-	r.Signature = ed25519.Sign(key, msg)
+	r.Signature = key.sign(msg)
 	return nil
 }
 

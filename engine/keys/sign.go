@@ -1,0 +1,81 @@
+package keys
+
+import (
+	"crypto/ed25519"
+	"crypto/sha512"
+	"fmt"
+
+	"filippo.io/edwards25519"
+
+	"github.com/velonym/velonym/engine/kernel"
+)
+
+// signingKey is an Ed25519 key (RFC 8032) that stays in key memory: crypto/ed25519
+// keeps a copy of every key that it signs with on the heap, which nobody can wipe.
+// It is safe for concurrent use until it is closed.
+type signingKey struct {
+	mem    []byte // key memory: the scalar before clamping, then the prefix of the nonces
+	public ed25519.PublicKey
+}
+
+// newSigningKey takes a seed and wipes it.
+func newSigningKey(seed []byte) (*signingKey, error) {
+	defer wipe(seed)
+	mem, err := kernel.NewSecret(sha512.Size)
+	if err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	k := &signingKey{mem: mem}
+	err = kernel.Scrubbed(func() error {
+		h := sha512.Sum512(seed)
+		copy(mem, h[:])
+		k.public = new(edwards25519.Point).ScalarBaseMult(k.scalar(new(edwards25519.Scalar))).Bytes()
+		return nil
+	})
+	return k, err
+}
+
+// scalar sets s to the secret scalar.
+func (k *signingKey) scalar(s *edwards25519.Scalar) *edwards25519.Scalar {
+	if _, err := s.SetBytesWithClamping(k.mem[:32]); err != nil {
+		panic("keys: a scalar is 32 bytes")
+	}
+	return s
+}
+
+// hashTo sets s to the digest of b as a number.
+func hashTo(s *edwards25519.Scalar, b []byte) *edwards25519.Scalar {
+	h := sha512.Sum512(b)
+	if _, err := s.SetUniformBytes(h[:]); err != nil {
+		panic("keys: a digest is 64 bytes")
+	}
+	return s
+}
+
+// sign returns the signature of message (RFC 8032 §5.1.6).
+func (k *signingKey) sign(message []byte) []byte {
+	sig := make([]byte, ed25519.SignatureSize)
+	buf := make([]byte, 64+len(message)) // first prefix and message, then R, A and message
+	defer wipe(buf)
+	copy(buf[64:], message)
+	_ = kernel.Scrubbed(func() error {
+		var s, r, h edwards25519.Scalar
+		copy(buf[32:], k.mem[32:])
+		hashTo(&r, buf[32:])
+		copy(sig, new(edwards25519.Point).ScalarBaseMult(&r).Bytes())
+		copy(buf, sig[:32])
+		copy(buf[32:], k.public)
+		hashTo(&h, buf)
+		copy(sig[32:], h.MultiplyAdd(&h, k.scalar(&s), &r).Bytes())
+		return nil // as ever
+	})
+	return sig
+}
+
+// close wipes the key.
+func (k *signingKey) close() {
+	if k.mem != nil {
+		kernel.FreeSecret(k.mem)
+		k.mem = nil
+	}
+}

@@ -1,0 +1,107 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/token"
+)
+
+// TestWays: whichever way a request takes, the answer is the same: bodies that fit into
+// their call and larger ones, results that stand as the engine wrote them and results
+// that are escaped, answers of one write and of many. It fails unless each way ran.
+func TestWays(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MaxBody = 8 << 20 })
+	r.project("tagged", func(p *keys.Project) { p.Tag = 64 }) // takes any bytes
+	of := func(q *token.Request) { q.Project = "tagged" }
+	forward, back := r.token("pseudonymise", of), r.token("reverse", of)
+	rng := rand.New(rand.NewPCG(1, 2))
+	// Values that JSON carries as they are, and one each that it does not.
+	odd := []string{`"`, `\`, "\x1f", "\n", "é", "\u2028", "😀", `a"b`, `\\`, "\x00", "\x7f", `","`, `"}`}
+	value := func(odds float64) string {
+		v := fmt.Sprint(rng.IntN(1_000_000))
+		if rng.Float64() < odds {
+			v += odd[rng.IntN(len(odd))]
+		}
+		return v
+	}
+	list := func(bytes int, odds float64) (values []string) {
+		for size := len(`{"data":[]}`); ; {
+			v := value(odds)
+			b, err := json.Marshal(v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if size += len(b) + 1; size > bytes && len(values) > 0 {
+				return values
+			}
+			values = append(values, v)
+		}
+	}
+	// One call gives all pseudonyms; each is then held against other ways.
+	texts := func(tok, path string, values []string, header ...string) (got []string) {
+		t.Helper()
+		for _, p := range r.post(path, tok, jsonType, jsonOf(values...), header...).data(t) {
+			if p == nil {
+				t.Fatal("a value is null")
+			}
+			got = append(got, *p)
+		}
+		return got
+	}
+	lines := func(tok, path string, values []string) []string {
+		t.Helper()
+		a := r.post(path, tok, csvType, strings.Join(values, "\n"), "Accept", csvType)
+		if a.status != 200 {
+			t.Fatalf("%d: %s", a.status, a.body)
+		}
+		return strings.Split(string(a.body), "\n")
+	}
+	equal := func(what string, got, want []string) {
+		t.Helper()
+		if len(got) != len(want) {
+			t.Fatalf("%s: %d values, want %d", what, len(got), len(want))
+		}
+		for i := range got {
+			if got[i] != want[i] {
+				t.Fatalf("%s: value %d is %q, want %q", what, i, got[i], want[i])
+			}
+		}
+	}
+	counts := func() [6]int64 {
+		w := &r.srv.ways
+		return [6]int64{w.ownBody.Load(), w.pooledBody.Load(), w.direct.Load(), w.rewritten.Load(), w.quietReads.Load(), w.quietWrites.Load()}
+	}
+	before := counts()
+	for _, size := range []int{20, 300, 900, 950, 955, 958, 959, 960, 961, 962, 970, 1000, 1023, 1024, 1025, 1100, 4000, 40_000, 400_000} {
+		for _, odds := range []float64{0, 0.02, 1} {
+			values := list(size, odds)
+			made := texts(forward, forwardPath, values)
+			equal("back", texts(back, reversePath, made), values)
+			for from := 0; from < len(made) && from < 200; {
+				to := min(len(made), from+1+rng.IntN(20))
+				equal("in small bodies", texts(forward, forwardPath, values[from:to]), made[from:to])
+				equal("back in small bodies", texts(back, reversePath, made[from:to]), values[from:to])
+				from = to
+			}
+			if odds == 0 {
+				equal("as lines", lines(forward, forwardPath, values), made)
+				equal("back as lines", lines(back, reversePath, made), values)
+			}
+		}
+	}
+	names := [6]string{"own bodies", "pooled bodies", "direct chunks", "rewritten chunks", "quiet reads", "quiet writes"}
+	for i, now := range counts() {
+		if i >= 4 && runtime.GOOS != "linux" {
+			continue // there is no such way
+		}
+		if n := now - before[i]; n < 40 {
+			t.Errorf("%s: %d, too few for this test to say anything", names[i], n)
+		}
+	}
+}
