@@ -23,8 +23,8 @@ owner alone, and never overwrites anything. With --keystore postgres://… the
 keystore is made in that database, in a schema of its own, and only the master key
 in --dir. With --master-key env:NAME or exec:COMMAND the master key comes from
 there (64 hexadecimal digits), and is named in the same way to every other verb.
-A variable is weaker than a file: it is read and erased, but whoever starts the
-program has it too, and each run says so.
+A variable is weaker than a file: it is erased from the environment, but copies in
+memory can stay, and whoever starts the program has it too; each run says so.
 
 Without its master key a keystore is of no use: back the key up, apart from the
 keystore.`,

@@ -95,7 +95,7 @@ func (g *globals) tellWeak(masterPlace string) {
 	}
 	g.told = true
 	g.warn("the master key comes from an environment variable, which is weaker than a 0600 file or exec: " +
-		"it was read and erased here, but whoever started the program had it too, and may show or pass it on")
+		"it was erased from the environment of this process, but copies in its memory can stay, and whoever started it had the key too")
 }
 
 // openSwept opens the keystore and destroys the keys whose retention is over,
