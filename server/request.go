@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"runtime/debug"
 	"strings"
 	"time"
 	"unsafe"
@@ -16,6 +15,7 @@ import (
 	"github.com/velonym/velonym/engine/audit"
 	"github.com/velonym/velonym/engine/suite"
 	"github.com/velonym/velonym/engine/token"
+	"github.com/velonym/velonym/internal/panics"
 )
 
 // The header names and values of every answer, in the spelling that fasthttp
@@ -162,24 +162,14 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 // callKey is the name of the call among the user values of a request.
 const callKey = "velonym.call"
 
-// recovered answers 500 after a panic. The log gets the stack, whose arguments
-// are addresses, and the panic's value only if it is an error of the runtime
-// or a message of ours: both name indexes and lengths, never bytes.
+// recovered answers 500 after a panic. The log says where it came from, and shows
+// nothing of what was being worked on.
 func (c *call) recovered() {
 	v := recover()
 	if v == nil {
 		return
 	}
-	what := fmt.Sprintf("%T", v)
-	switch v := v.(type) {
-	case error:
-		if _, ok := v.(interface{ RuntimeError() }); ok {
-			what = v.Error()
-		}
-	case string:
-		what = v
-	}
-	c.s.log.Error("request failed", "request", string(c.id), "panic", what, "stack", string(debug.Stack()))
+	c.s.log.Error("request failed", "request", string(c.id), "panic", panics.New(v).Error())
 	c.dropInputs()
 	c.refuse(fail(codeInternal, ""))
 	c.ctx.SetConnectionClose()

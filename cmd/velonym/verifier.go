@@ -46,6 +46,9 @@ func (v *verifierFlags) trusted() ([]token.TrustedIssuer, error) {
 		switch {
 		case !ok || iss == "" || source == "":
 			return nil, "", usagef("--%s: write ISS=FILE, where ISS is the iss of the issuer's tokens", flag)
+		case strings.ContainsAny(iss, "?@"):
+			// More likely a URL with a query or a password, whose = is not ours.
+			return nil, "", usagef("--%s: write ISS=FILE: an issuer's name has neither ? nor @ in it, and what stands here is not repeated, since it may hold a secret", flag)
 		case iss == token.DefaultIssuer:
 			return nil, "", usagef("--%s: %s is the name of the keystore's own issuer, which is trusted without", flag, iss)
 		}

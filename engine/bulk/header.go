@@ -330,7 +330,7 @@ func (j *Job) find(h *csvHead, name string, c Column, first []string) (at int, b
 // whatThereIs says what columns there are. Names are shown where the first row is
 // known to be a header: a file without one would show its data.
 func (j *Job) whatThereIs(h *csvHead) string {
-	if j.ShowColumns || j.Header || j.isHeader(h.header, h.sample()) {
+	if j.ShowColumns || j.isHeader(h.header, h.sample()) {
 		return "there are " + listNames(h.header) + separatorHint(h.header, h.d.Comma)
 	}
 	return "the first row has " + plural(h.fields, "field") +

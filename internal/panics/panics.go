@@ -18,6 +18,9 @@ type Error struct {
 	What string
 }
 
+// innermost is how many calls are named.
+const innermost = 5
+
 // Error describes the panic in one line.
 func (e *Error) Error() string {
 	s := "internal error"
@@ -34,20 +37,21 @@ func (e *Error) Error() string {
 // deferred itself: `defer panics.Recover(&err)`.
 func Recover(err *error) {
 	if p := recover(); p != nil {
-		*err = newError(p)
+		*err = New(p)
 	}
 }
 
-// newError describes the panic p, called by a deferred function on the panicking
-// goroutine's stack.
-func newError(p any) *Error {
+// New describes the panic p. The deferred function that has recovered it must call New
+// itself, on the panicking goroutine's stack.
+func New(p any) *Error {
 	e := &Error{}
-	if r, ok := p.(runtime.Error); ok {
+	// Only the runtime's own types: others may say that they are runtime errors.
+	if r, ok := p.(runtime.Error); ok && strings.HasPrefix(strings.TrimPrefix(fmt.Sprintf("%T", p), "*"), "runtime.") {
 		e.What = strings.TrimPrefix(r.Error(), "runtime error: ")
 	}
 	pcs := make([]uintptr, 64)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs)])
-	for more := true; more && len(e.Where) < 3; {
+	for more := true; more && len(e.Where) < innermost; {
 		var f runtime.Frame
 		f, more = frames.Next()
 		if f.Function == "" || strings.HasPrefix(f.Function, "runtime.") {

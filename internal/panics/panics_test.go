@@ -36,6 +36,22 @@ func TestRecoverShowsNoValue(t *testing.T) {
 	}
 }
 
+// claimed says that it is an error of the runtime, and holds a value.
+type claimed string
+
+func (c claimed) Error() string { return string(c) }
+func (claimed) RuntimeError()   {}
+
+func TestRecoverBelievesTheRuntimeAlone(t *testing.T) {
+	err := func() (err error) {
+		defer Recover(&err)
+		panic(claimed("100200300"))
+	}()
+	if err == nil || strings.Contains(err.Error(), "100200300") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestRecoverLeavesOtherErrors(t *testing.T) {
 	want := errors.New("an error of its own")
 	got := func() (err error) {
