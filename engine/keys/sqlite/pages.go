@@ -7,6 +7,7 @@ import (
 	"modernc.org/libc"
 	"modernc.org/libc/sys/types"
 	driver "modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
 )
 
 // SQLite caches the pages that it reads, those with wrapped secrets too, and frees
@@ -20,7 +21,40 @@ var registerOnce sync.Once
 // that embeds this package has opened SQLite before, its cache stays, and pages
 // with wrapped secrets linger in memory.
 func registerPages() {
-	registerOnce.Do(func() { _ = driver.RegisterPageCache(pages{}) })
+	registerOnce.Do(func() {
+		tls := libc.NewTLS()
+		defer tls.Close()
+		own := ownCache(tls)
+		if driver.RegisterPageCache(pages{}) == nil {
+			startOwnCache(tls, own)
+		}
+	})
+}
+
+// ownCache returns the function that starts SQLite's own cache, 0 if there is none.
+func ownCache(tls *libc.TLS) uintptr {
+	methods := libc.Xcalloc(tls, 1, types.Size_t(unsafe.Sizeof(lib.Tsqlite3_pcache_methods2{})))
+	if methods == 0 {
+		return 0
+	}
+	defer libc.Xfree(tls, methods)
+	args := tls.Alloc(16)
+	defer tls.Free(16)
+	if lib.Xsqlite3_config(tls, lib.SQLITE_CONFIG_GETPCACHE2, libc.VaList(args+8, methods)) != lib.SQLITE_OK {
+		return 0
+	}
+	return (*lib.Tsqlite3_pcache_methods2)(*(*unsafe.Pointer)(unsafe.Pointer(&methods))).FxInit
+}
+
+// startOwnCache starts SQLite's own cache beside ours, which nothing then uses but its
+// counters of allocations: their lock is made here, and without it connections that are
+// opened at the same time race for the counters.
+func startOwnCache(tls *libc.TLS, start uintptr) {
+	if start == 0 || lib.Xsqlite3_initialize(tls) != lib.SQLITE_OK {
+		return
+	}
+	// How the translated C calls through a pointer.
+	(*(*func(*libc.TLS, uintptr) int32)(unsafe.Pointer(&struct{ uintptr }{start})))(tls, 0)
 }
 
 // pages implements [driver.PageCache].
