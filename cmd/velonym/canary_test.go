@@ -208,7 +208,6 @@ func TestCanariesInFiles(t *testing.T) {
 		for _, args := range [][]string{
 			{"run", "--token-file", name, "--column", "id", "-o", out, "good.csv"},
 			{"run", "--token-file", "spent", "--column", "id", "-o", out, name},
-			{"run", "--server", "http://127.0.0.1:1", "--token-file", name, "--column", "id", "-o", out, "good.csv"},
 			{"run", "--check", name},
 			{"run", "--project", "demo", "--column", "id", "--mapping", "out.map", "--mapping-recipient", name, "-o", out, name},
 			{"token", "inspect", name}, {"token", "inspect", "--jwks", "iss=" + name, "--audience", "a", "spent"},
