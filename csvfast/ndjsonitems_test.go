@@ -193,8 +193,8 @@ func TestSplitterAgainstPieces(t *testing.T) {
 // path, by shape too, as lines and as items.
 func TestRowsWithPaths(t *testing.T) {
 	paths := []string{"id", "p.nr", "p.x", "q.y"}
-	members := []string{`"id":"a"`, `"id":null`, `"p":{"nr":"b"}`, `"p":{"nr":"b","x":"c"}`, `"p":"cut short"`, `"p":null`, `"p":{}`, `"q":{"y":1}`, `"q":7`, `"z":"none"`}
-	belongs := [][]int{{0}, {0}, {1}, {1, 2}, {1, 2}, {1, 2}, {}, {3}, {3}, {}}
+	members := []string{`"id":"a"`, `"id":null`, `"p":{"nr":"b"}`, `"p":{"nr":"b","x":"c"}`, `"p":"cut short"`, `"p":null`, `"p":{}`, `"q":{"y":1}`, `"q":7`, `"z":"none"`, `"id":["a","b"]`, `"p":[{"nr":"b"},{"x":"c"},{"nr":"d"}]`}
+	belongs := [][]int{{0}, {0}, {1}, {1, 2}, {1, 2}, {1, 2}, {}, {3}, {3}, {}, {0}, {1, 2}}
 	eachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(9, 3))
 		byShape := 0

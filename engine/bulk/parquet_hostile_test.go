@@ -3,6 +3,7 @@ package bulk
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -176,6 +177,10 @@ func TestParquetHostile(t *testing.T) {
 			binary.LittleEndian.PutUint32(body[widthAt(body):], math.MaxUint32)
 			return body
 		}),
+		"delta, one more or less": pages(deltaPages, format.DataPage, func(_ *thriftValue, body []byte) []byte {
+			body[widthAt(body)+3] ^= 1 // behind the sizes of blocks and miniblocks, 80 01 and 04
+			return body
+		}),
 		"delta, count": pages(deltaPages, format.DataPage, func(_ *thriftValue, body []byte) []byte {
 			return append(body[:widthAt(body)], 0x80, 1, 4, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 0)
 		}),
@@ -250,13 +255,16 @@ func TestParquetMemory(t *testing.T) {
 		"dictionary": {arrowparquet.WithDictionaryPageSizeLimit(1 << 30)},
 	} {
 		writeArrow(t, in, cells(200_000, 150_000), append(opts, arrowparquet.WithCompression(arrowcompress.Codecs.Zstd))...)
-		job := Job{Inputs: []string{in}, Output: out, Force: true, Columns: []Column{{Name: "id", Plan: p}}, MaxMemory: 2 << 20}
-		_, err := Run(t.Context(), job)
-		if err == nil || !strings.Contains(err.Error(), "more than --max-memory allows, 2 MiB; raise it") {
-			t.Errorf("%s: %v", name, err)
-		}
-		if left, _ := os.ReadDir(dir); len(left) != 1 {
-			t.Errorf("%s: left %v", name, left)
+		job := Job{Inputs: []string{in}, Output: out, Force: true, Columns: []Column{{Name: "id", Plan: p}}}
+		for _, mib := range []int64{2, 6} { // less than the page; less than the page and its results
+			job.MaxMemory = mib << 20
+			_, err := Run(t.Context(), job)
+			if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("more than --max-memory allows, %d MiB; raise it", mib)) {
+				t.Errorf("%s: %v", name, err)
+			}
+			if left, _ := os.ReadDir(dir); len(left) != 1 {
+				t.Errorf("%s: left %v", name, left)
+			}
 		}
 		job.MaxMemory = 64 << 20
 		if _, err := Run(t.Context(), job); err != nil {

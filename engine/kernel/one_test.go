@@ -255,6 +255,7 @@ func TestTranslateRows(t *testing.T) {
 	c, to := testCipher(t, 1), testCipher(t, 9)
 	eachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(7, 2))
+		forged := 0
 		for round := range 400 {
 			n := counts(r)[round%13]
 			form, gen := allForms[r.IntN(5)], r.IntN(12)
@@ -262,6 +263,15 @@ func TestTranslateRows(t *testing.T) {
 			a.guard(t, r.IntN(20))
 			f := framings[r.IntN(len(framings))]
 			rd, w := NewReader(form, gen), NewWriter(allForms[r.IntN(5)], r.IntN(12), f[0], f[1])
+			if round%4 == 1 && n > 0 { // a text that nobody makes: it opens as an empty value
+				empty := [16]byte(bytes.Repeat([]byte{16}, 16))
+				c.encryptOne(&empty)
+				k := r.IntN(n)
+				if text := NewWriter(form, gen, "", "").append(make([]byte, 0, 64), &empty); len(text) == int(a.spans[2*k+1]) {
+					copy(a.src[a.spans[2*k]:], text)
+					forged++
+				}
+			}
 			wantOut, out := make([]uint32, 2*n), make([]uint32, 2*n)
 			want, wantN := c.translateRowsGeneric(rd, to, w, grow(bytes.Repeat([]byte{0xC5}, 10), n*w.stride), a.src, a.spans, wantOut)
 			dst, intact := withCanary(n*w.stride + r.IntN(200) - 100)
@@ -269,6 +279,9 @@ func TestTranslateRows(t *testing.T) {
 			if gotN != wantN || !bytes.Equal(got, want) || !slices.Equal(out[:2*gotN], wantOut[:2*wantN]) || !intact() {
 				t.Fatalf("round %d: %s to %s, %d values: did %d, want %d\n%q\n%q", round, form, w.form, n, gotN, wantN, tail(got), tail(want))
 			}
+		}
+		if forged < 40 {
+			t.Fatalf("only %d texts of empty values", forged)
 		}
 	})
 }
