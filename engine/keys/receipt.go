@@ -2,6 +2,7 @@ package keys
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/subtle"
 	"encoding/json"
@@ -118,4 +119,55 @@ func VerifyReceipt(r Receipt, trusted ed25519.PublicKey) error {
 		return fmt.Errorf("%w: the signature does not fit the content", ErrReceipt)
 	}
 	return nil
+}
+
+// Receipts returns the destruction receipts of a project, or of all projects
+// for "", oldest first.
+func (ks *Keystore) Receipts(ctx context.Context, name string) ([]Receipt, error) {
+	if checkName("project name", name) != nil {
+		return nil, nil
+	}
+	var out []Receipt
+	err := ks.store.View(ctx, func(tx Tx) error {
+		docs, err := tx.Receipts(name)
+		if err != nil {
+			return err
+		}
+		for _, d := range docs {
+			r, err := ParseReceipt(d)
+			if err != nil {
+				return fmt.Errorf("%w: a stored receipt cannot be read", ErrCorrupt)
+			}
+			out = append(out, r)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// ReceiptKey returns the public key that verifies this keystore's receipts.
+func (ks *Keystore) ReceiptKey(ctx context.Context) (ed25519.PublicKey, error) {
+	key, err := ks.receiptKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer key.close()
+	return key.public, nil
+}
+
+// receiptKey unwraps the key that signs receipts and heads. The caller closes it.
+func (ks *Keystore) receiptKey(ctx context.Context) (key *signingKey, err error) {
+	err = ks.store.View(ctx, func(tx Tx) (err error) {
+		key, err = ks.receiptKeyOf(tx)
+		return err
+	})
+	return key, err
+}
+
+func (ks *Keystore) receiptKeyOf(tx Tx) (*signingKey, error) {
+	seed, err := ks.seed(tx, metaReceipt, purposeReceipt)
+	if err != nil {
+		return nil, err
+	}
+	return newSigningKey(seed)
 }

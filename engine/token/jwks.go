@@ -23,7 +23,6 @@ import (
 	"time"
 
 	"github.com/MicahParks/jwkset"
-	"github.com/MicahParks/keyfunc/v3"
 	"github.com/golang-jwt/jwt/v5"
 )
 
@@ -65,19 +64,6 @@ type TrustedIssuer struct {
 	Client     *http.Client // for JWKSURL; default: one with a timeout of 10 s
 }
 
-// trusted is an issuer made ready.
-type trusted struct {
-	name, audience string
-	access         bool // typ at+jwt is accepted
-	algs           []string
-	keys           *keySource // nil: secret only
-	keyfunc        keyfunc.Keyfunc
-	secret         []byte
-	parser         *jwt.Parser
-}
-
-func (t *trusted) allows(alg string) bool { return slices.Contains(t.algs, alg) }
-
 // errNoKey says that no key of the issuer is for a token, which may change with
 // the issuer's next key set.
 var errNoKey = errors.New("no key of the issuer is for this token")
@@ -85,49 +71,6 @@ var errNoKey = errors.New("no key of the issuer is for this token")
 // strictPS256 is PS256 with a salt of the hash's length and no other, as RFC 7518
 // §3.5 says; package jwt's own accepts any length.
 var strictPS256 = &jwt.SigningMethodRSAPSS{SigningMethodRSA: jwt.SigningMethodPS256.SigningMethodRSA, Options: jwt.SigningMethodPS256.Options}
-
-// key finds the keys that may verify a token with header h.
-func (t *trusted) key(ctx context.Context, tok *jwt.Token, h header) (any, error) {
-	if h.alg == algHS256 {
-		return t.secret, nil // allows said that there is one
-	}
-	if h.alg == algPS256 {
-		tok.Method = strictPS256
-	}
-	if h.kid == "" {
-		all, err := t.keys.KeyReadAll(ctx)
-		if errors.Is(err, errStale) {
-			return nil, errStale
-		}
-		if err != nil {
-			return nil, errNoKey
-		}
-		var set jwt.VerificationKeySet
-		for _, k := range all {
-			if a := k.Marshal().ALG.String(); (a == "" || a == h.alg) && fits(h.alg, k.Key()) && len(set.Keys) < keysWithoutKeyID {
-				set.Keys = append(set.Keys, k.Key())
-			}
-		}
-		if len(set.Keys) == 0 {
-			return nil, errNoKey
-		}
-		return set, nil
-	}
-	k, err := t.keyfunc.KeyfuncCtx(ctx)(tok)
-	if errors.Is(err, errStale) {
-		return nil, errStale
-	}
-	if errors.Is(err, jwkset.ErrKeyNotFound) {
-		return nil, errNoKey
-	}
-	if err != nil {
-		return nil, errors.New("the key is not for this alg")
-	}
-	if !fits(h.alg, k) {
-		return nil, errors.New("the key is not for this alg")
-	}
-	return k, nil
-}
 
 // fits reports whether a public key is one that alg verifies with.
 func fits(alg string, key any) bool {

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/velonym/velonym/engine/keys"
+)
+
+func newProjectShorten(g *globals) *cobra.Command {
+	var retention string
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "shorten NAME --retention SPAN --yes",
+		Short: "An earlier end of retention; it can never be extended",
+		Long: `Brings the day forward on which a project's keys are destroyed. It can never be put
+off again, so the new end is said first, and --yes, or the project's name typed on a
+terminal, is wanted. SPAN is a number with y, mo, d, h or min behind it, counted from
+now, or a day, which ends with its last second where TZ says. To destroy the keys
+now, use 'velonym project sever'.`,
+		Example: `  velonym project shorten register --retention 90d --yes`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if retention == "" {
+				return usagef("project shorten: give the new end with --retention, for example 90d")
+			}
+			until, err := parseSpan(retention, time.Now())
+			if err != nil {
+				return usagef("--retention: %w", err)
+			}
+			until = until.UTC().Truncate(time.Second)
+			ks, err := g.openSwept(cmd)
+			if err != nil {
+				return err
+			}
+			defer ks.Close()
+			p, err := ks.Project(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			// What Shorten refuses anyway is not asked about.
+			if !p.Severed && (p.Retention.IsZero() || !until.After(p.Retention)) {
+				if err := confirmEnd(cmd, yes, p.Name, until); err != nil {
+					return err
+				}
+			}
+			if err := ks.Shorten(cmd.Context(), args[0], until); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "project %s: keys destroyed on %s\n", args[0], shown(until))
+			return nil
+		},
+	}
+	checkedVar(cmd.Flags(), &retention, "retention", "", "SPAN", "the new end, from now: 90d, 6mo, 2030-01-31", func(s string) error {
+		until, err := parseSpan(s, time.Now())
+		if err == nil && !until.Truncate(time.Second).After(time.Now()) {
+			err = errors.New("that is not in the future: to destroy the keys now, use 'velonym project sever'")
+		}
+		return err
+	})
+	cmd.Flags().BoolVar(&yes, "yes", false, "the end is meant; without it the project's name is asked for, on a terminal")
+	return cmd
+}
+
+func newProjectSever(g *globals) *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "sever NAME --yes",
+		Short: "Destroy a project's keys for good; the signed receipt goes to standard output",
+		Long: `Destroys the keys of a project now. What was pseudonymised with them can be reversed
+by nobody from then on, whatever keys they hold. The signed receipt goes to standard
+output, and is kept: 'velonym project show NAME --json' shows it again.`,
+		Example: `  velonym project sever register --yes > receipt.json`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !yes {
+				return usagef("project sever: this destroys the keys of %s for good, and no backup of the master key brings them back: say --yes", args[0])
+			}
+			ks, err := g.openSwept(cmd)
+			if err != nil {
+				return err
+			}
+			defer ks.Close()
+			receipt, err := ks.Sever(cmd.Context(), args[0])
+			if err != nil && !errors.Is(err, keys.ErrTraces) {
+				return err
+			}
+			// With ErrTraces the keys are destroyed, and the receipt holds.
+			return errors.Join(err, printJSON(cmd.OutOrStdout(), receipt))
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "really")
+	return cmd
+}

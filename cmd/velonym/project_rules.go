@@ -1,0 +1,85 @@
+package main
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/suite"
+)
+
+// checkProject judges a new project's choices as a token for it will be judged.
+func checkProject(p keys.Project) error {
+	if err := checkTogether(p.Method, p.Policy, p.Format, p.Tag); err != nil {
+		return usagef("project create: --method %s, --policy %s, --format %s and --tag %d do not go together: %w", p.Method, p.Policy, p.Format, p.Tag, err)
+	}
+	if p.Method == "reversible" && p.Retention.IsZero() {
+		return usagef("project create: a reversible project needs an end: give --retention, for example 5y")
+	}
+	for i, org := range p.Orgs {
+		switch {
+		case slices.Contains(p.Orgs[:i], org):
+			return usagef("project create: --org %q is given twice", org)
+		case org == "" && len(p.Orgs) > 1:
+			return usagef("project create: one --org is empty: give each organisation a name, or none to a project without any")
+		}
+	}
+	return nil
+}
+
+// checkTogether says why a method, policy, form and tag, each of them good by
+// itself, make no transform.
+func checkTogether(method, policy, form string, tag int) error {
+	s := suite.Spec{Tag: tag, Gen: -1}
+	var errs [4]error
+	s.Method, errs[0] = suite.ParseMethod(method)
+	s.Policy, errs[1] = suite.ParsePolicy(policy)
+	s.Format, errs[2] = suite.ParseFormat(form)
+	if err := errors.Join(errs[:]...); err != nil {
+		return plain(err)
+	}
+	return plain(s.Validate())
+}
+
+// checkName judges the name of a project or an organisation.
+func checkName(s string) error {
+	switch {
+	case s == "":
+		return errors.New("the name is empty")
+	case len(s) > 255:
+		return errors.New("a name has 255 bytes at most")
+	case !utf8.ValidString(s):
+		return errors.New("a name is UTF-8")
+	case strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return errors.New("a name has no control characters, and none that cannot be seen")
+	case strings.TrimSpace(s) != s:
+		return errors.New("a name has no space at its ends")
+	}
+	return nil
+}
+
+// orgName judges the name of an organisation; the empty one stands for none.
+func orgName(s string) error {
+	if s == "" {
+		return nil
+	}
+	return checkName(s)
+}
+
+// orgs is the repeatable flag --org.
+type orgs struct{ p *[]string }
+
+func (o orgs) String() string { return strings.Join(*o.p, ",") }
+
+func (o orgs) Type() string { return "ORG" }
+
+func (o orgs) Set(s string) error {
+	if err := orgName(s); err != nil {
+		return err
+	}
+	*o.p = append(*o.p, s)
+	return nil
+}

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/velonym/velonym/engine/keys"
+)
+
+// summary says in one line what a project is.
+func summary(p keys.Project) string {
+	s := fmt.Sprintf("%s, policy %s, form %s, tag %d", p.Method, p.Policy, p.Format, p.Tag)
+	if !p.Retention.IsZero() {
+		s += ", keys destroyed on " + shown(p.Retention)
+	}
+	if p.Imported {
+		s += ", secret imported"
+	}
+	if p.Severed {
+		s += ", severed"
+	}
+	return s
+}
+
+// projectJSON is what `project list --json` and `project show --json` say of a
+// project. No secret is in it.
+type projectJSON struct {
+	Name      string       `json:"name"`
+	Method    string       `json:"method"`
+	Policy    string       `json:"policy"`
+	Format    string       `json:"format"`
+	Tag       int          `json:"tag"`
+	Orgs      []string     `json:"orgs"`      // "" alone for a project without any
+	Retention *time.Time   `json:"retention"` // when the keys are destroyed; null: never
+	Imported  bool         `json:"imported"`  // the first secrets came from outside
+	Severed   bool         `json:"severed"`   // the keys are destroyed
+	SeveredAt *time.Time   `json:"severed_at"`
+	Created   time.Time    `json:"created"`
+	Domains   []domainJSON `json:"domains,omitempty"` // show only
+	// Receipts are what remains of destroyed keys, signed; show only.
+	Receipts []keys.Receipt `json:"receipts,omitempty"`
+}
+
+type domainJSON struct {
+	Org         string           `json:"org"`
+	Generations []generationJSON `json:"generations"` // oldest first
+}
+
+type generationJSON struct {
+	Gen       int        `json:"gen"`
+	State     keys.State `json:"state"` // active, deactivated (only reverses) or destroyed
+	Imported  bool       `json:"imported"`
+	Created   time.Time  `json:"created"`
+	Destroyed *time.Time `json:"destroyed"`
+}
+
+// orNull is t, or nothing for the zero time.
+func orNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+func toJSON(p keys.Project) projectJSON {
+	return projectJSON{Name: p.Name, Method: p.Method, Policy: p.Policy, Format: p.Format, Tag: p.Tag, Orgs: p.Orgs,
+		Retention: orNull(p.Retention), Imported: p.Imported, Severed: p.Severed, SeveredAt: orNull(p.SeveredAt), Created: p.Created}
+}
+
+func newProjectList(g *globals) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "All projects",
+		Long: `Lists all projects by name, severed ones included. With --json it writes an array
+of objects with the members that 'velonym project show --help' describes, without
+domains and receipts.`,
+		Example: `  velonym project list
+  velonym project list --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ks, err := g.openSwept(cmd)
+			if err != nil {
+				return err
+			}
+			defer ks.Close()
+			all, err := ks.Projects(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				list := make([]projectJSON, len(all))
+				for i, p := range all {
+					list[i] = toJSON(p)
+				}
+				return printJSON(cmd.OutOrStdout(), list)
+			}
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "NAME\tMETHOD\tPOLICY\tFORM\tTAG\tORGS\tKEYS UNTIL\tSTATE")
+			for _, p := range all {
+				until, state := "-", "alive"
+				if !p.Retention.IsZero() {
+					until = p.Retention.Local().Format(time.DateOnly)
+				}
+				if p.Severed {
+					state = "severed"
+				}
+				if p.Imported {
+					state += ", secret imported"
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", p.Name, p.Method, p.Policy, p.Format, p.Tag, orDash(strings.Join(p.Orgs, " ")), until, state)
+			}
+			return w.Flush()
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	return cmd
+}
+
+func newProjectShow(g *globals) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "show NAME",
+		Short: "One project and the generations of its key domains",
+		Long: `Shows a project and the generations of its key domains, never a secret. With --json
+it writes one object:
+
+  name, method, policy, format, tag   as at its making
+  orgs            its organisations; [""] for a project without any
+  retention       when the keys are destroyed, RFC 3339; null: never
+  imported        true when its first secrets came from outside
+  severed         true when the keys are destroyed; severed_at says since when
+  created         when it was made
+  domains         [{org, generations: [{gen, state, imported, created, destroyed}]}],
+                  where state is active, deactivated (only reverses) or destroyed
+  receipts        the signed receipts of destroyed keys, if there are any`,
+		Example: `  velonym project show register
+  velonym project show register --json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ks, err := g.openSwept(cmd)
+			if err != nil {
+				return err
+			}
+			defer ks.Close()
+			p, err := ks.Project(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			gens, err := ks.Generations(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			out := cmd.OutOrStdout()
+			if asJSON {
+				doc := toJSON(p)
+				for _, org := range p.Orgs {
+					d := domainJSON{Org: org, Generations: []generationJSON{}}
+					for _, gen := range gens[org] {
+						d.Generations = append(d.Generations, generationJSON{gen.Gen, gen.State, gen.Imported, gen.Created, orNull(gen.Destroyed)})
+					}
+					doc.Domains = append(doc.Domains, d)
+				}
+				if doc.Receipts, err = ks.Receipts(cmd.Context(), args[0]); err != nil {
+					return err
+				}
+				return printJSON(out, doc)
+			}
+			fmt.Fprintf(out, "%s: %s\n", p.Name, summary(p))
+			w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "ORG\tGENERATION\tSTATE\tCREATED\tDESTROYED")
+			for _, org := range p.Orgs {
+				for _, gen := range gens[org] {
+					destroyed := "-"
+					if !gen.Destroyed.IsZero() {
+						destroyed = gen.Destroyed.Format(time.RFC3339)
+					}
+					fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", orDash(org), gen.Gen, gen.State, gen.Created.Format(time.RFC3339), destroyed)
+				}
+			}
+			return w.Flush()
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	return cmd
+}
+
+// orDash shows the empty string.
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

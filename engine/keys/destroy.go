@@ -1,0 +1,219 @@
+package keys
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Sever destroys the secrets of a project now and for good. The receipt is
+// valid also beside an error that is ErrTraces. Errors: ErrNotFound, ErrSevered,
+// ErrRetentionOver when a sweep was there before.
+func (ks *Keystore) Sever(ctx context.Context, name string) (Receipt, error) {
+	var r Receipt
+	now := ks.now()
+	err := ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
+		p, rows, err := ks.findAll(tx, s, name)
+		if err != nil {
+			return false, err
+		}
+		if p.Severed {
+			return false, p.alive(now)
+		}
+		reason := ReasonSevered
+		if p.over(now) {
+			reason = ReasonRetention
+		}
+		if r, err = ks.destroy(tx, p, rows, now, reason); err != nil {
+			return false, err
+		}
+		return true, ks.reseal(tx, s, name)
+	})
+	if err != nil {
+		return Receipt{}, err
+	}
+	return r, ks.scrub(ctx)
+}
+
+// Sweep destroys the secrets of the projects whose retention is over at the
+// time given, and drops revocations and budgets of tokens long expired. It is
+// cheap when there is nothing to do; call it every minute ([Keystore.Sweeper]).
+// The receipts are valid also beside an error that is ErrTraces.
+func (ks *Keystore) Sweep(ctx context.Context, now time.Time) ([]Receipt, error) {
+	var some []ProjectRow
+	var pending []byte
+	var tampered error
+	err := ks.store.View(ctx, func(tx Tx) error {
+		s, err := ks.viewSeals(tx)
+		if err != nil {
+			return err
+		}
+		if some, err = ks.due(tx, s, now); err != nil && !errors.Is(err, ErrTampered) {
+			return err
+		}
+		tampered = err // which is no reason to let the others live on
+		pending, err = tx.Meta(metaScrub)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var receipts []Receipt
+	if len(some) > 0 {
+		if receipts, err = ks.destroyDue(ctx, now); err != nil {
+			return nil, err
+		}
+	}
+	if len(receipts) > 0 || pending != nil {
+		if err := ks.scrub(ctx); err != nil {
+			return receipts, err
+		}
+	}
+	err = ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
+		dropped, err := tx.DropExpired(now.Add(-dropAfter))
+		for _, r := range dropped {
+			subtle.XORBytes(s.sum[:], s.sum[:], ks.revocationMAC(r))
+			s.revoked--
+		}
+		return len(dropped) > 0, err
+	})
+	if errors.Is(err, ErrReadOnly) {
+		err = nil // what is kept longer than it must be does no harm
+	}
+	return receipts, errors.Join(tampered, err)
+}
+
+// due lists the projects whose retention has ended. Beside an error that is
+// ErrTampered stand those among the sound ones.
+func (ks *Keystore) due(tx Tx, s *seals, now time.Time) ([]ProjectRow, error) {
+	rows, err := ks.all(tx, s)
+	var out []ProjectRow
+	for _, p := range rows {
+		if !p.Severed && p.over(now) {
+			out = append(out, p)
+		}
+	}
+	return out, err
+}
+
+// destroyDue destroys the secrets of all projects that are due.
+func (ks *Keystore) destroyDue(ctx context.Context, now time.Time) (receipts []Receipt, err error) {
+	err = ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
+		// Another process may have swept since.
+		due, err := ks.due(tx, s, now)
+		if err != nil && !errors.Is(err, ErrTampered) {
+			return false, err
+		}
+		for _, p := range due {
+			_, rows, err := ks.findAll(tx, s, p.Name)
+			if errors.Is(err, ErrTampered) {
+				continue // the view said so, or the next will
+			}
+			if err != nil {
+				return false, err
+			}
+			r, err := ks.destroy(tx, p, rows, now, ReasonRetention)
+			if err != nil {
+				return false, err
+			}
+			if err := ks.reseal(tx, s, p.Name); err != nil {
+				return false, err
+			}
+			receipts = append(receipts, r)
+		}
+		return len(receipts) > 0, nil
+	})
+	return receipts, err
+}
+
+// Sweeper calls Sweep at once and then at every interval until the context
+// ends, and hands on what it returned when there is something to tell.
+func (ks *Keystore) Sweeper(ctx context.Context, every time.Duration, report func([]Receipt, error)) {
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		receipts, err := ks.Sweep(ctx, ks.now())
+		if ctx.Err() != nil && len(receipts) == 0 {
+			return
+		}
+		if (len(receipts) > 0 || err != nil) && report != nil {
+			report(receipts, err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// destroy erases a project's secrets within a transaction and records why.
+func (ks *Keystore) destroy(tx Tx, p ProjectRow, rows []KeyRow, now time.Time, reason string) (Receipt, error) {
+	now = stamp(now)
+	r := Receipt{V: 1, Project: p.Name, Reason: reason, Destroyed: now, Imported: p.Imported}
+	if !p.Retention.IsZero() {
+		ret := p.Retention
+		r.Retention = &ret
+	}
+	for _, k := range rows {
+		if len(r.Orgs) == 0 || r.Orgs[len(r.Orgs)-1].Org != k.Org {
+			r.Orgs = append(r.Orgs, ReceiptOrg{Org: k.Org})
+		}
+		o := &r.Orgs[len(r.Orgs)-1]
+		o.Generations = append(o.Generations, ReceiptGeneration{Gen: k.Gen, Created: k.Created, Imported: k.Imported})
+	}
+	key, err := ks.receiptKeyOf(tx)
+	if err != nil {
+		return Receipt{}, err
+	}
+	err = r.sign(key)
+	key.close()
+	if err != nil {
+		return Receipt{}, err
+	}
+	doc, err := r.encode()
+	if err != nil {
+		return Receipt{}, err
+	}
+	if err := tx.EraseKeys(p.Name, now); err != nil {
+		return Receipt{}, err
+	}
+	if err := tx.SetSevered(p.Name, now, reason); err != nil {
+		return Receipt{}, err
+	}
+	if err := tx.AddReceipt(p.Name, doc); err != nil {
+		return Receipt{}, err
+	}
+	return r, tx.SetMeta(metaScrub, []byte(rand.Text()))
+}
+
+// scrub has the store rewrite its files, and notes that it did, unless another
+// process destroyed something meanwhile: the mark is then a new one, and stays
+// until that one is done with it, or the next sweep.
+func (ks *Keystore) scrub(ctx context.Context) error {
+	var mark []byte
+	err := ks.store.View(ctx, func(tx Tx) (err error) {
+		mark, err = tx.Meta(metaScrub)
+		return err
+	})
+	if err == nil {
+		err = ks.store.Scrub(ctx)
+	}
+	if err == nil {
+		err = ks.store.Update(ctx, func(tx Tx) error {
+			now, err := tx.Meta(metaScrub)
+			if err != nil || !bytes.Equal(now, mark) {
+				return err
+			}
+			return tx.SetMeta(metaScrub, nil)
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("%w: the next sweep tries again: %w", ErrTraces, err)
+	}
+	return nil
+}

@@ -1,0 +1,194 @@
+package keys
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Generations lists the generations of a project by organisation, oldest
+// first, without their secrets. ErrNotFound.
+func (ks *Keystore) Generations(ctx context.Context, name string) (map[string][]Generation, error) {
+	out := make(map[string][]Generation)
+	err := ks.store.View(ctx, func(tx Tx) error {
+		s, err := ks.viewSeals(tx)
+		if err != nil {
+			return err
+		}
+		_, rows, err := ks.findAll(tx, s, name)
+		for i := range rows {
+			out[rows[i].Org] = append(out[rows[i].Org], rows[i].generation())
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (r *KeyRow) generation() Generation {
+	return Generation{Gen: r.Gen, State: r.State, Imported: r.Imported, Created: r.Created, Destroyed: r.Destroyed}
+}
+
+// Secrets returns the living generations of a domain with their secrets, oldest
+// first. The caller wipes them ([WipeSecrets]). The retention is checked against
+// the clock at every call, whether or not a sweep has been. Errors: ErrNotFound,
+// ErrRetentionOver, ErrSevered, ErrCorrupt.
+func (ks *Keystore) Secrets(ctx context.Context, d Domain) ([]Generation, error) {
+	var rows []KeyRow
+	err := ks.store.View(ctx, func(tx Tx) error {
+		p, err := ks.view(tx, d.Prj)
+		if err != nil {
+			return err
+		}
+		if !p.hasOrg(d.Org) {
+			return fmt.Errorf("%w: project %q has no such organisation", ErrNotFound, d.Prj)
+		}
+		if err := p.alive(ks.now()); err != nil {
+			return err
+		}
+		if rows, err = tx.DomainKeys(d); err != nil {
+			return err
+		}
+		whole := rows
+		if len(p.Orgs) > 1 {
+			if whole, err = tx.KeyStates(d.Prj); err != nil {
+				return err
+			}
+			if !slices.EqualFunc(rows, slices.DeleteFunc(slices.Clone(whole), func(r KeyRow) bool { return r.Org != d.Org }), sameState) {
+				return ks.tamperedProject(d.Prj)
+			}
+		}
+		return ks.checkKeys(&p, whole)
+	})
+	defer wipeRows(rows)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Generation, 0, len(rows))
+	active := 0
+	for i := range rows {
+		if rows[i].State == Active {
+			active++
+		}
+		if rows[i].State == Destroyed {
+			continue
+		}
+		g := rows[i].generation()
+		out = append(out, g)
+		// Unwrapped in place, so that no other copy is made.
+		s := out[len(out)-1].Secret[:0]
+		s, err := ks.mk.unwrap(s, rows[i].Wrapped, purposeSecret, d, g.Gen)
+		if err != nil || len(s) != SecretSize {
+			WipeSecrets(out)
+			return nil, fmt.Errorf("%w: generation %d of project %q does not open under the master key: restore %s from a backup", ErrCorrupt, g.Gen, d.Prj, ks.store.Name())
+		}
+	}
+	if active != 1 {
+		WipeSecrets(out)
+		return nil, fmt.Errorf("%w: project %q has %d active generations in a domain instead of one: restore %s from a backup", ErrCorrupt, d.Prj, active, ks.store.Name())
+	}
+	return out, nil
+}
+
+// Rotate makes a new active generation in every domain of a project; those
+// before it only reverse from then on. Errors: ErrNotFound, ErrSevered,
+// ErrRetentionOver, ErrTooManyGenerations.
+func (ks *Keystore) Rotate(ctx context.Context, name string) error {
+	now := ks.now()
+	return ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
+		p, rows, err := ks.findAll(tx, s, name)
+		if err != nil {
+			return false, err
+		}
+		if err := p.alive(now); err != nil {
+			return false, err
+		}
+		for _, org := range p.Orgs {
+			d := Domain{name, org}
+			next := 0
+			for _, r := range rows {
+				if r.Org != org {
+					continue
+				}
+				next = max(next, r.Gen+1)
+				if r.State == Active {
+					if err := tx.Deactivate(d, r.Gen); err != nil {
+						return false, err
+					}
+				}
+			}
+			if next >= MaxGenerations {
+				return false, fmt.Errorf("%w: project %q has had its %d: make a new project, and secondary tokens to move to it", ErrTooManyGenerations, name, MaxGenerations)
+			}
+			row := KeyRow{Domain: d, Gen: next, State: Active, Created: stamp(now), Wrapped: ks.wrapSecret(nil, d, next)}
+			if err := tx.AddKey(row); err != nil {
+				return false, err
+			}
+			wipe(row.Wrapped)
+		}
+		return true, ks.reseal(tx, s, name)
+	})
+}
+
+// wrapSecret wraps the secret given, or 32 random bytes for nil.
+func (ks *Keystore) wrapSecret(secret []byte, d Domain, gen int) []byte {
+	if secret == nil {
+		var s [SecretSize]byte
+		defer wipe(s[:])
+		rand.Read(s[:])
+		secret = s[:]
+	}
+	return ks.mk.wrap(secret, purposeSecret, d, gen)
+}
+
+// sameState compares all of two rows but their secrets.
+func sameState(a, b KeyRow) bool {
+	a.Wrapped, b.Wrapped = nil, nil
+	return a.Domain == b.Domain && a.Gen == b.Gen && a.State == b.State && a.Imported == b.Imported && a.Created.Equal(b.Created) && a.Destroyed.Equal(b.Destroyed)
+}
+
+// wipeRows overwrites the wrapped secrets of rows: a copy that stays in memory is
+// a copy of the secret to whoever gets hold of the master key.
+func wipeRows(rows []KeyRow) {
+	for i := range rows {
+		wipe(rows[i].Wrapped)
+	}
+}
+
+// WipeSecrets overwrites the secrets of what [Keystore.Secrets] returned.
+func WipeSecrets(gens []Generation) {
+	for i := range gens {
+		wipe(gens[i].Secret[:])
+	}
+}
+
+// MaxGenerations is how many generations a domain can have in its life. They
+// are numbered from 0, and no number is used twice.
+const MaxGenerations = 12
+
+// SecretSize is the length in bytes of the secret of a generation.
+const SecretSize = 32
+
+// State is where a generation stands in its life.
+type State string
+
+// The states of a generation, in the order in which it passes through them.
+const (
+	Active      State = "active"      // makes pseudonyms and reverses them
+	Deactivated State = "deactivated" // reverses only
+	Destroyed   State = "destroyed"   // the secret is gone
+)
+
+// Generation is one generation of a domain's secret.
+type Generation struct {
+	Gen       int
+	State     State
+	Imported  bool             // the secret came from outside
+	Created   time.Time        // UTC
+	Destroyed time.Time        // zero while the secret lives
+	Secret    [SecretSize]byte // zero in listings and when destroyed
+}

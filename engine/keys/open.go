@@ -1,0 +1,104 @@
+package keys
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/subtle"
+	"fmt"
+)
+
+// Entries of a store's meta table.
+const (
+	metaCheck   = "check"   // a known text under the master key
+	metaIssuer  = "issuer"  // seed of the built-in issuer, wrapped
+	metaReceipt = "receipt" // seed of the receipt key, wrapped
+	metaScrub   = "scrub"   // present while deleted secrets may linger in old pages; new at each destruction
+)
+
+// The text says the schema too: a store whose rows are sealed cannot be passed
+// off as one of the time before seals.
+const (
+	checkText  = "velonym master key check 2"
+	checkText1 = "velonym master key check"
+)
+
+// opening is what is looked at when a keystore is opened.
+type opening struct {
+	schema         int
+	check, sealKey []byte
+}
+
+func readOpening(tx Tx) (at opening, err error) {
+	if at.schema, err = tx.Schema(); err != nil {
+		return at, err
+	}
+	if at.check, err = tx.Meta(metaCheck); err != nil {
+		return at, err
+	}
+	at.sealKey, err = tx.Meta(metaSealKey)
+	return at, err
+}
+
+// opens says whether the check value is that text under the master key.
+func (ks *Keystore) opens(check []byte, want string) error {
+	text, err := ks.mk.unwrap(nil, check, purposeCheck, Domain{}, 0)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w for %s: give the master key that it was made with (a file, env: or exec: source); without it its secrets cannot be read, and a new keystore is a new start", ErrWrongMasterKey, ks.store.Name())
+	case subtle.ConstantTimeCompare(text, []byte(want)) != 1:
+		return ks.tampered("its version is not the one that it was left with")
+	}
+	return nil
+}
+
+// prepare upgrades a store of an older schema, binds a new one to the master key,
+// and seals what is in it.
+func (ks *Keystore) prepare(tx Tx, at opening) error {
+	if at.check != nil {
+		if err := ks.opens(at.check, checkText1); err != nil {
+			return err
+		}
+	}
+	if at.schema < SchemaVersion {
+		if err := tx.Upgrade(); err != nil {
+			return err
+		}
+	}
+	if at.check == nil {
+		if err := ks.bind(tx); err != nil {
+			return err
+		}
+	} else if err := tx.SetMeta(metaCheck, ks.mk.wrap([]byte(checkText), purposeCheck, Domain{}, 0)); err != nil {
+		return err
+	}
+	if err := ks.sealNew(tx); err != nil {
+		return err
+	}
+	return tx.Bump()
+}
+
+// bind writes what a new store lacks.
+func (ks *Keystore) bind(tx Tx) error {
+	ps, err := tx.Projects()
+	if err != nil {
+		return err
+	}
+	issuer, err := tx.Meta(metaIssuer)
+	if err != nil {
+		return err
+	}
+	if len(ps) > 0 || issuer != nil {
+		return fmt.Errorf("%w: %s has lost the check value of its master key: restore it from a backup", ErrCorrupt, ks.store.Name())
+	}
+	if err := tx.SetMeta(metaCheck, ks.mk.wrap([]byte(checkText), purposeCheck, Domain{}, 0)); err != nil {
+		return err
+	}
+	var seed [ed25519.SeedSize]byte
+	defer wipe(seed[:])
+	rand.Read(seed[:])
+	if err := tx.SetMeta(metaIssuer, ks.mk.wrap(seed[:], purposeIssuer, Domain{}, 0)); err != nil {
+		return err
+	}
+	rand.Read(seed[:])
+	return tx.SetMeta(metaReceipt, ks.mk.wrap(seed[:], purposeReceipt, Domain{}, 0))
+}

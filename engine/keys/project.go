@@ -1,0 +1,302 @@
+package keys
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// CreateProject makes a project with the first generation of each of its
+// domains. With imported secrets, one a generation, oldest first, every domain
+// gets those instead, the last one active; the domains' working keys differ
+// all the same, since they are derived with the domain's name. The caller wipes
+// the secrets. Errors: ErrInvalid (the same secret twice among them), ErrExists,
+// ErrTooManyGenerations.
+func (ks *Keystore) CreateProject(ctx context.Context, p Project, imported [][SecretSize]byte) error {
+	now := ks.now()
+	p.Orgs = append([]string(nil), p.Orgs...)
+	if err := p.normalise(now); err != nil {
+		return err
+	}
+	if len(imported) > MaxGenerations {
+		return fmt.Errorf("%w: %d imported secrets, a domain has at most %d", ErrTooManyGenerations, len(imported), MaxGenerations)
+	}
+	for i := range imported {
+		for j := range i {
+			if subtle.ConstantTimeCompare(imported[i][:], imported[j][:]) == 1 {
+				return fmt.Errorf("%w: imported secrets %d and %d are the same: every generation needs its own", ErrInvalid, j, i)
+			}
+		}
+	}
+	p.Imported = len(imported) > 0
+	gens := max(1, len(imported))
+	return ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
+		switch _, err := ks.lookUp(tx, s, p.Name); {
+		case err == nil:
+			return false, fmt.Errorf("%w: %q: choose another name; the names of severed projects stay taken", ErrExists, p.Name)
+		case !errors.Is(err, ErrNotFound):
+			return false, err
+		}
+		if err := tx.AddProject(ProjectRow{Project: p}); err != nil {
+			return false, err
+		}
+		for _, org := range p.Orgs {
+			for g := range gens {
+				row := KeyRow{Domain: Domain{p.Name, org}, Gen: g, State: Deactivated, Imported: p.Imported, Created: p.Created}
+				if g == gens-1 {
+					row.State = Active
+				}
+				var secret []byte
+				if p.Imported {
+					secret = imported[g][:]
+				}
+				row.Wrapped = ks.wrapSecret(secret, row.Domain, g)
+				if err := tx.AddKey(row); err != nil {
+					return false, err
+				}
+				wipe(row.Wrapped)
+			}
+		}
+		return true, ks.reseal(tx, s, p.Name)
+	})
+}
+
+// Project returns a project, severed ones included. ErrNotFound.
+func (ks *Keystore) Project(ctx context.Context, name string) (Project, error) {
+	var p ProjectRow
+	err := ks.store.View(ctx, func(tx Tx) (err error) {
+		p, err = ks.view(tx, name)
+		return err
+	})
+	return p.Project, err
+}
+
+// Projects lists all projects by name, severed ones included.
+func (ks *Keystore) Projects(ctx context.Context) ([]Project, error) {
+	var out []Project
+	err := ks.store.View(ctx, func(tx Tx) error {
+		s, err := ks.viewSeals(tx)
+		if err != nil {
+			return err
+		}
+		rows, err := ks.all(tx, s)
+		if err != nil {
+			return err
+		}
+		out = make([]Project, len(rows))
+		for i := range rows {
+			out[i] = rows[i].Project
+		}
+		return nil
+	})
+	return out, err
+}
+
+// find is lookUp for a name that nobody checked.
+func (ks *Keystore) find(tx Tx, s *seals, name string) (ProjectRow, error) {
+	if checkName("project name", name) != nil {
+		return ProjectRow{}, fmt.Errorf("%w: no such project", ErrNotFound)
+	}
+	p, err := ks.lookUp(tx, s, name)
+	if errors.Is(err, ErrNotFound) {
+		err = fmt.Errorf("%w: no project %q: 'velonym project list' lists those there are", ErrNotFound, name)
+	}
+	return p, err
+}
+
+// view is find within a view.
+func (ks *Keystore) view(tx Tx, name string) (ProjectRow, error) {
+	s, err := ks.viewSeals(tx)
+	if err != nil {
+		return ProjectRow{}, err
+	}
+	return ks.find(tx, s, name)
+}
+
+// findAll is find with the states of all generations, checked.
+func (ks *Keystore) findAll(tx Tx, s *seals, name string) (ProjectRow, []KeyRow, error) {
+	p, err := ks.find(tx, s, name)
+	if err != nil {
+		return p, nil, err
+	}
+	rows, err := tx.KeyStates(name)
+	if err != nil {
+		return p, nil, err
+	}
+	return p, rows, ks.checkKeys(&p, rows)
+}
+
+// over says whether the retention has ended: its last second is not part of it.
+func (p *Project) over(now time.Time) bool {
+	return !p.Retention.IsZero() && !now.Before(p.Retention)
+}
+
+// alive says whether the project's secrets may be used at the time given.
+func (p *ProjectRow) alive(now time.Time) error {
+	switch {
+	case p.Severed && p.Reason != ReasonRetention:
+		return fmt.Errorf("%w: %q, for good", ErrSevered, p.Name)
+	case p.Severed, p.over(now):
+		return fmt.Errorf("%w: project %q: its link is severed for good", ErrRetentionOver, p.Name)
+	}
+	return nil
+}
+
+// Shorten brings the end of a project's retention forward, in whole seconds,
+// rounded down. A project without retention gets one. An end that is not in the
+// future is ErrInvalid: to destroy the secrets now is what Sever is for. Errors:
+// ErrNotFound, ErrSevered, ErrRetentionOver, ErrExtend, ErrInvalid.
+func (ks *Keystore) Shorten(ctx context.Context, name string, until time.Time) error {
+	if until.IsZero() || until.Year() > 9999 {
+		return fmt.Errorf("%w: retention needs a time before the year 10000", ErrInvalid)
+	}
+	until = wholeSeconds(until)
+	now := ks.now()
+	return ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
+		p, _, err := ks.findAll(tx, s, name)
+		if err != nil {
+			return false, err
+		}
+		if err := p.alive(now); err != nil {
+			return false, err
+		}
+		if !until.After(now) {
+			return false, fmt.Errorf("%w: the retention of project %q would end at once: sever the project to destroy its secrets now", ErrInvalid, name)
+		}
+		if !p.Retention.IsZero() && until.After(p.Retention) {
+			return false, fmt.Errorf("%w: that of project %q ends %s", ErrExtend, name, p.Retention.Format(time.RFC3339))
+		}
+		if until.Equal(p.Retention) {
+			return false, nil
+		}
+		if err := tx.SetRetention(name, until); err != nil {
+			return false, err
+		}
+		return true, ks.reseal(tx, s, name)
+	})
+}
+
+// Project is what is kept of a project besides its secrets.
+type Project struct {
+	Name   string   // 1 to 255 bytes of UTF-8 without control characters
+	Method string   // "reversible" or "irreversible"
+	Policy string   // "same", "different" or "document"
+	Format string   // as the token's psn.fmt
+	Tag    int      // 0, 64 or 128
+	Orgs   []string // in the order given; "" alone when none was
+
+	// Retention is when the secrets are destroyed, in whole seconds, UTC.
+	// A reversible project must have one; zero means none.
+	Retention time.Time
+
+	Imported  bool      // the first secrets came from outside
+	Severed   bool      // the secrets are destroyed, by Sever or by the end of retention
+	SeveredAt time.Time // zero unless Severed
+	Created   time.Time
+}
+
+const maxName = 255
+
+// normalise checks the shape of a new project and brings it to the form that
+// is stored. Which formats exist and which combinations make sense is for the
+// caller to check, who knows the transform suite.
+func (p *Project) normalise(now time.Time) error {
+	if p.Name == "" {
+		return fmt.Errorf("%w: a project needs a name", ErrInvalid)
+	}
+	if err := checkName("project name", p.Name); err != nil {
+		return err
+	}
+	switch p.Method {
+	case "reversible", "irreversible":
+	default:
+		return fmt.Errorf("%w: method must be reversible or irreversible", ErrInvalid)
+	}
+	switch p.Policy {
+	case "same", "different", "document":
+	default:
+		return fmt.Errorf("%w: policy must be same, different or document", ErrInvalid)
+	}
+	switch p.Tag {
+	case 0, 64, 128:
+	default:
+		return fmt.Errorf("%w: tag must be 0, 64 or 128", ErrInvalid)
+	}
+	if p.Format == "" || len(p.Format) > 128 {
+		return fmt.Errorf("%w: format must be 1 to 128 bytes long", ErrInvalid)
+	}
+	for i := 0; i < len(p.Format); i++ {
+		if p.Format[i] < 0x20 || p.Format[i] > 0x7e {
+			return fmt.Errorf("%w: format must be printable ASCII", ErrInvalid)
+		}
+	}
+	if len(p.Orgs) == 0 {
+		p.Orgs = []string{""}
+	}
+	seen := make(map[string]bool, len(p.Orgs))
+	for _, org := range p.Orgs {
+		if err := checkName("organisation name", org); err != nil {
+			return err
+		}
+		if seen[org] {
+			return fmt.Errorf("%w: an organisation is named twice", ErrInvalid)
+		}
+		seen[org] = true
+	}
+	if p.Retention.IsZero() {
+		if p.Method == "reversible" {
+			return fmt.Errorf("%w: a reversible project needs a retention: say when its secrets are to be destroyed", ErrInvalid)
+		}
+	} else {
+		p.Retention = wholeSeconds(p.Retention)
+		if !p.Retention.After(now) {
+			return fmt.Errorf("%w: the retention is already over", ErrInvalid)
+		}
+		if p.Retention.Year() > 9999 {
+			return fmt.Errorf("%w: the retention ends after the year 9999", ErrInvalid)
+		}
+	}
+	p.Created = stamp(now)
+	p.Severed = false
+	p.SeveredAt = time.Time{}
+	return nil
+}
+
+func checkName(what, s string) error {
+	if len(s) > maxName {
+		return fmt.Errorf("%w: %s is longer than %d bytes", ErrInvalid, what, maxName)
+	}
+	if !utf8.ValidString(s) {
+		return fmt.Errorf("%w: %s is not valid UTF-8", ErrInvalid, what)
+	}
+	for _, r := range s {
+		if unicode.IsControl(r) {
+			return fmt.Errorf("%w: %s holds a control character", ErrInvalid, what)
+		}
+	}
+	return nil
+}
+
+func (p *Project) hasOrg(org string) bool {
+	for _, o := range p.Orgs {
+		if o == org {
+			return true
+		}
+	}
+	return false
+}
+
+// Domain names a key domain: a project and one of its organisations, which is
+// "" for a project without any.
+type Domain struct{ Prj, Org string }
+
+// wholeSeconds rounds down, so that a project never outlives what its tokens
+// can say of it: psn.ret counts seconds.
+func wholeSeconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
+
+// stamp is the precision that every store keeps.
+func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

@@ -1,0 +1,139 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/velonym/velonym/engine/keys"
+)
+
+// env is a new keystore and what a test needs around it.
+type env struct {
+	*testing.T
+	ctx    context.Context
+	place  Place
+	again  func(*testing.T) Place
+	keyAt  string
+	mk     *keys.MasterKey
+	store  keys.Store
+	ks     *keys.Keystore
+	muNow  sync.Mutex
+	offset time.Duration
+}
+
+func newEnv(t *testing.T, p Place) *env {
+	t.Helper()
+	e := &env{T: t, ctx: t.Context(), place: p, keyAt: filepath.Join(t.TempDir(), "master.key")}
+	e.must(keys.NewMasterKeyFile(e.keyAt))
+	mk, err := keys.LoadMasterKey(e.ctx, e.keyAt)
+	e.must(err)
+	e.mk = mk
+	e.store, err = p.Create()
+	e.must(err)
+	e.ks = e.join(e.store)
+	return e
+}
+
+func (e *env) must(err error) {
+	e.Helper()
+	if err != nil {
+		e.Fatal(err)
+	}
+}
+
+// is fails the test unless err is the sentinel, and names its room.
+func (e *env) is(err, sentinel error) {
+	e.Helper()
+	if !errors.Is(err, sentinel) {
+		e.Fatalf("got %v, want %v", err, sentinel)
+	}
+	if !strings.HasPrefix(err.Error(), "keys: ") {
+		e.Fatalf("error without its room: %v", err)
+	}
+}
+
+func (e *env) now() time.Time {
+	e.muNow.Lock()
+	defer e.muNow.Unlock()
+	return time.Now().Add(e.offset)
+}
+
+// later moves the clock.
+func (e *env) later(d time.Duration) {
+	e.muNow.Lock()
+	defer e.muNow.Unlock()
+	e.offset += d
+}
+
+func (e *env) join(s keys.Store) *keys.Keystore {
+	e.Helper()
+	ks, err := keys.New(e.ctx, s, e.mk, keys.WithClock(e.now))
+	e.must(err)
+	e.Cleanup(func() { ks.Close() })
+	return ks
+}
+
+// second is another handle on the same keystore.
+func (e *env) second() *keys.Keystore {
+	e.Helper()
+	s, err := e.place.Open()
+	e.must(err)
+	return e.join(s)
+}
+
+func (e *env) project(name string, orgs ...string) keys.Project {
+	return keys.Project{
+		Name: name, Method: "reversible", Policy: "same", Format: "pair62",
+		Orgs: orgs, Retention: e.now().Add(24 * time.Hour),
+	}
+}
+
+func (e *env) create(name string, orgs ...string) keys.Project {
+	e.Helper()
+	e.must(e.ks.CreateProject(e.ctx, e.project(name, orgs...), nil))
+	p, err := e.ks.Project(e.ctx, name)
+	e.must(err)
+	return p
+}
+
+func (e *env) secrets(ks *keys.Keystore, prj, org string) []keys.Generation {
+	e.Helper()
+	g, err := ks.Secrets(e.ctx, keys.Domain{Prj: prj, Org: org})
+	e.must(err)
+	return g
+}
+
+func (e *env) change() uint64 {
+	e.Helper()
+	n, err := e.ks.Change(e.ctx)
+	e.must(err)
+	return n
+}
+
+func (e *env) blobs(prj string) [][]byte {
+	e.Helper()
+	var out [][]byte
+	e.must(e.store.View(e.ctx, func(tx keys.Tx) error {
+		rows, err := tx.Keys(prj)
+		for _, r := range rows {
+			if r.Wrapped != nil {
+				out = append(out, r.Wrapped)
+			}
+		}
+		return err
+	}))
+	return out
+}
+
+func (e *env) onDisk(needles ...[]byte) (any bool, all bool) {
+	e.Helper()
+	found, err := e.place.OnDisk(needles...)
+	e.must(err)
+	return slices.Contains(found, true), !slices.Contains(found, false)
+}

@@ -1,0 +1,167 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/suite"
+)
+
+// grant judges claims against the stored project and expands the keys. The
+// grant has one holder.
+func (v *Verifier) grant(ctx context.Context, c *Claims, op suite.Op, spec suite.Spec, epoch uint64, now time.Time) (*Grant, error) {
+	p, err := v.project(ctx, c.PSN.Dom.Prj, epoch)
+	if err = stateOf(p, err, c.PSN.Dom.Org, now); err != nil {
+		return nil, err
+	}
+	if refused := agrees(p, &c.PSN, op, now); refused != nil {
+		return nil, refused
+	}
+	g := &Grant{Claims: c, Op: op, v: v, epoch: epoch}
+	g.seen.Store(epoch)
+	g.refs.Store(1)
+	end := p.Retention
+	sooner := func(t time.Time) {
+		if !t.IsZero() && (end.IsZero() || t.Before(end)) {
+			end = t
+		}
+	}
+	if c.PSN.Ret != 0 {
+		sooner(time.Unix(c.PSN.Ret, 0))
+	}
+	target, err := v.ring.acquire(ctx, v.ks, keys.Domain{Prj: c.PSN.Dom.Prj, Org: c.PSN.Dom.Org}, epoch)
+	if err != nil {
+		return nil, err
+	}
+	g.held[0] = target
+	if refused := target.allows(c.PSN.Gen, op); refused != nil {
+		g.Release()
+		return nil, refused
+	}
+	if op != suite.Secondary {
+		g.Plan, err = suite.NewPlan(op, spec, target.keys)
+	} else {
+		var src suite.Spec
+		var srcEnd time.Time
+		if src, srcEnd, err = v.source(ctx, c.PSN.Src, epoch, now); err == nil {
+			sooner(srcEnd)
+			g.held[1], err = v.ring.acquire(ctx, v.ks, keys.Domain{Prj: c.PSN.Src.Prj, Org: c.PSN.Src.Org}, epoch)
+		}
+		if err == nil {
+			g.Plan, err = suite.NewSecondary(src, g.held[1].keys, spec, target.keys)
+		}
+	}
+	if err != nil {
+		g.Release()
+		return nil, err
+	}
+	g.end = math.MaxInt64
+	if !c.Expires.IsZero() {
+		g.end = nanos(c.Expires.Add(v.skew))
+	}
+	if !end.IsZero() {
+		g.end = min(g.end, nanos(end))
+	}
+	return g, nil
+}
+
+// nanos is t.UnixNano without its overflow in the year 2262.
+func nanos(t time.Time) int64 {
+	if t.Unix() >= math.MaxInt64/int64(time.Second) {
+		return math.MaxInt64
+	}
+	return t.UnixNano()
+}
+
+// agrees compares what a token asks for with the stored project, which wins.
+func agrees(p keys.Project, c *PSN, op suite.Op, now time.Time) *Error {
+	policy := p.Policy
+	if policy == "" {
+		policy = "same"
+	}
+	switch {
+	case op == suite.Reverse && (p.Method != "reversible" || c.Method != "reversible"):
+		return refuse(ForbiddenOperation, "an irreversible project cannot be reversed")
+	case c.Method != p.Method:
+		return refuse(ForbiddenOperation, "psn.method is not the project's: have the token made anew for the project as it is")
+	case c.Policy != policy:
+		return refuse(ForbiddenOperation, "psn.policy is not the project's: have the token made anew for the project as it is")
+	case c.Tag != p.Tag:
+		return refuse(ForbiddenOperation, "psn.tag is not the project's: have the token made anew for the project as it is")
+	case c.Ret != 0 && !p.Retention.IsZero() && c.Ret > p.Retention.Unix():
+		return refuse(ForbiddenOperation, "psn.ret is beyond the project's retention: have the token made anew; it may have been shortened since")
+	case c.Ret != 0 && now.Unix() >= c.Ret:
+		return refuse(RetentionExpired, "the token's retention is over")
+	}
+	return nil
+}
+
+// source describes how the input of a secondary pseudonymisation was made, and
+// until when it can be reversed.
+func (v *Verifier) source(ctx context.Context, d *Domain, epoch uint64, now time.Time) (suite.Spec, time.Time, error) {
+	var s suite.Spec
+	p, err := v.project(ctx, d.Prj, epoch)
+	if err = stateOf(p, err, d.Org, now); err != nil {
+		return s, time.Time{}, err
+	}
+	if p.Method != "reversible" {
+		return s, time.Time{}, refuse(ForbiddenOperation, "the source project is irreversible")
+	}
+	stored := PSN{Op: "secondary", Method: p.Method, Policy: p.Policy, Fmt: p.Format, Tag: p.Tag}
+	if stored.Policy == "" {
+		stored.Policy = "same"
+	}
+	if stored.Fmt == "" {
+		stored.Fmt = "pair62"
+	}
+	_, s, refused := stored.spec()
+	if refused != nil {
+		return s, time.Time{}, fmt.Errorf("token: the source project is stored with a policy that cannot be read: %s", refused.Detail)
+	}
+	return s, p.Retention, nil
+}
+
+// LocalRequest describes what the operator's own process wants to do in a
+// project, without a token.
+type LocalRequest struct {
+	Project, Org      string
+	Op                string // default pseudonymise
+	Source, SourceOrg string // secondary only
+	Format            string // default: the project's
+	Norm              []string
+	Err               string // default strict
+	Gen               *int
+}
+
+// Local returns the grant that a token of the project would give, with the same
+// policy and checks, and no budget. Its jti begins with "local:".
+func (v *Verifier) Local(ctx context.Context, r LocalRequest) (*Grant, error) {
+	now := v.now()
+	epoch := v.epoch.Load()
+	if err := v.sync(ctx); err != nil {
+		return nil, err
+	}
+	c, _, err := draft(ctx, v.ks, Request{Project: r.Project, Org: r.Org, Op: r.Op, Source: r.Source,
+		SourceOrg: r.SourceOrg, Format: r.Format, Norm: r.Norm, Err: r.Err, Gen: r.Gen}, now)
+	if err != nil {
+		return nil, err
+	}
+	if c.PSN.Err != ErrStrict && c.PSN.Err != ErrItem {
+		return nil, errors.New("token: errors are answered strict or item")
+	}
+	c.Issuer, c.Audience, c.ID, c.IssuedAt = "local", "local", "local:"+NewID(), now.UTC().Truncate(time.Second)
+	op, spec, refused := c.PSN.spec()
+	if refused != nil {
+		return nil, refused
+	}
+	g, err := v.grant(ctx, &c, op, spec, epoch, now)
+	if err != nil {
+		return nil, err
+	}
+	g.deadline = g.end
+	return g, nil
+}

@@ -1,0 +1,153 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/suite"
+)
+
+// domainKeys are the working keys of a domain, shared by its grants.
+type domainKeys struct {
+	domain keys.Domain
+	keys   *suite.Keys
+	active int
+	living [12]bool
+	epoch  uint64
+	users  int // under keyring.mu
+}
+
+// allows checks the generation that a token names.
+func (k *domainKeys) allows(gen *int, op suite.Op) *Error {
+	switch {
+	case gen == nil && k.active < 0 && op != suite.Reverse:
+		return refuse(RetentionExpired, noActive)
+	case gen == nil:
+		return nil
+	case !k.living[*gen]:
+		return refuse(UnknownDomain, noGeneration)
+	case op != suite.Reverse && *gen != k.active:
+		return refuse(ForbiddenOperation, "a generation that is no longer active makes no new pseudonyms")
+	}
+	return nil
+}
+
+// keyring finds the working keys that are in use. It keeps none by itself: the
+// last grant of a domain takes them along.
+type keyring struct {
+	mu sync.Mutex
+	m  map[keys.Domain]*domainKeys
+}
+
+// acquire returns the keys of a domain as they are at epoch or later.
+func (r *keyring) acquire(ctx context.Context, ks Keystore, d keys.Domain, epoch uint64) (*domainKeys, error) {
+	if k := r.find(d, epoch); k != nil {
+		return k, nil
+	}
+	gens, err := ks.Secrets(ctx, d)
+	switch {
+	case errors.Is(err, keys.ErrNotFound):
+		return nil, refuse(UnknownDomain, noDomain)
+	case errors.Is(err, keys.ErrSevered), errors.Is(err, keys.ErrRetentionOver):
+		return nil, refuse(RetentionExpired, retentionOver)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case len(gens) == 0:
+		return nil, refuse(RetentionExpired, "the key domain has no living generation")
+	}
+	k := &domainKeys{domain: d, active: -1, epoch: epoch, users: 1}
+	secrets := make([]suite.Secret, len(gens))
+	for i := range gens {
+		active := string(gens[i].State) == "active"
+		// Member by member: a composite literal is made on the stack first,
+		// where a copy of the secret would stay.
+		secrets[i].Gen, secrets[i].Active = gens[i].Gen, active
+		copy(secrets[i].S[:], gens[i].Secret[:])
+		if g := gens[i].Gen; g >= 0 && g < len(k.living) {
+			k.living[g] = true
+			if active {
+				k.active = g
+			}
+		}
+		clear(gens[i].Secret[:])
+	}
+	k.keys, err = suite.NewKeys(d.Prj, d.Org, secrets)
+	for i := range secrets {
+		clear(secrets[i].S[:])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("token: working keys: %w", err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if other := r.m[d]; other != nil && other.epoch >= epoch { // made by another meanwhile
+		other.users++
+		k.keys.Release()
+		return other, nil
+	}
+	r.m[d] = k
+	return k, nil
+}
+
+func (r *keyring) find(d keys.Domain, epoch uint64) *domainKeys {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k := r.m[d]
+	if k == nil || k.epoch < epoch {
+		return nil
+	}
+	k.users++
+	return k
+}
+
+func (r *keyring) release(k *domainKeys) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k.users--
+	if k.users > 0 {
+		return
+	}
+	if r.m[k.domain] == k {
+		delete(r.m, k.domain)
+	}
+	k.keys.Release()
+}
+
+// projects remembers what the store said of projects until something changes
+// there, so that a token that was not seen before need not read it.
+type projects struct {
+	mu    sync.Mutex
+	epoch uint64
+	m     map[string]keys.Project
+}
+
+const maxProjects = 4096
+
+// project returns a stored project as it is at epoch or later.
+func (v *Verifier) project(ctx context.Context, name string, epoch uint64) (keys.Project, error) {
+	c := &v.projects
+	c.mu.Lock()
+	p, ok := c.m[name]
+	ok = ok && c.epoch >= epoch
+	c.mu.Unlock()
+	if ok {
+		return p, nil
+	}
+	p, err := v.ks.Project(ctx, name)
+	if err != nil {
+		return p, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.epoch < epoch || c.m == nil {
+		c.epoch, c.m = epoch, map[string]keys.Project{}
+	}
+	// What was read at an older epoch may be older than what is there.
+	if c.epoch == epoch && len(c.m) < maxProjects {
+		c.m[name] = p
+	}
+	return p, nil
+}

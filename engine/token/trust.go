@@ -1,0 +1,206 @@
+package token
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/MicahParks/jwkset"
+	"github.com/MicahParks/keyfunc/v3"
+	"github.com/golang-jwt/jwt/v5"
+)
+
+func (v *Verifier) newParser(t *trusted) *jwt.Parser {
+	return jwt.NewParser(
+		jwt.WithValidMethods(t.algs),
+		jwt.WithExpirationRequired(),
+		jwt.WithIssuedAt(),
+		jwt.WithIssuer(t.name),
+		jwt.WithAudience(t.audience),
+		jwt.WithStrictDecoding(),
+		jwt.WithLeeway(v.skew),
+		jwt.WithTimeFunc(v.now),
+	)
+}
+
+func (v *Verifier) trustBuiltin(i *Issuer) error {
+	t := &trusted{name: i.iss, audience: i.aud, algs: []string{algEdDSA}}
+	t.keys = v.newSource(t.name)
+	set, err := parseJWKS(i.JWKS())
+	if err == nil && len(set) == 0 {
+		err = errNoUsableKey
+	}
+	if err == nil {
+		err = t.keys.KeyReplaceAll(v.ctx, set)
+	}
+	if err == nil {
+		t.keyfunc, err = keyfunc.New(keyfunc.Options{Ctx: v.ctx, Storage: t.keys})
+	}
+	if err != nil {
+		return fmt.Errorf("token: the built-in issuer's key: %w", err)
+	}
+	t.parser = v.newParser(t)
+	v.issuers[t.name] = t
+	return nil
+}
+
+func (v *Verifier) newSource(issuer string) *keySource {
+	return &keySource{MemoryJWKSet: jwkset.NewMemoryStorage(), issuer: issuer, now: v.now, changed: v.bump, log: v.log, ctx: v.ctx}
+}
+
+func (v *Verifier) trust(c TrustedIssuer, audience string) error {
+	t := &trusted{name: c.Name, audience: c.Audience, algs: slices.Clone(c.Algorithms), access: c.AccessTokens}
+	if t.audience == "" {
+		t.audience = audience
+	}
+	switch {
+	case t.name == "" || t.audience == "":
+		return errors.New("token: a trusted issuer needs a name and an audience")
+	case v.issuers[t.name] != nil:
+		return fmt.Errorf("token: the issuer %q is trusted twice; give each its own name", t.name)
+	case c.JWKSFile != "" && c.JWKSURL != "":
+		return fmt.Errorf("token: the issuer %q has a JWKS file and a JWKS URL; give one", t.name)
+	case c.JWKSFile == "" && c.JWKSURL == "" && len(c.Secret) == 0:
+		return fmt.Errorf("token: the issuer %q has no keys; give a JWKS file, a JWKS URL or a secret", t.name)
+	case len(c.Secret) > 0 && len(c.Secret) < minSecret:
+		return fmt.Errorf("token: the secret of issuer %q is too short; HS256 needs %d bytes or more", t.name, minSecret)
+	}
+	var can []string
+	if c.JWKSFile != "" || c.JWKSURL != "" {
+		can = append(can, algEdDSA, algES256, algPS256, algRS256)
+	}
+	if len(c.Secret) > 0 {
+		can = append(can, algHS256)
+		t.secret = bytes.Clone(c.Secret)
+	}
+	if len(t.algs) == 0 {
+		t.algs = can
+	}
+	for _, a := range t.algs {
+		if !slices.Contains(can, a) {
+			return fmt.Errorf("token: the issuer %q has no key for the algorithm %q", t.name, a)
+		}
+	}
+	if c.JWKSFile != "" || c.JWKSURL != "" {
+		t.keys = v.newSource(t.name)
+		kf, err := keyfunc.New(keyfunc.Options{Ctx: v.ctx, Storage: t.keys})
+		if err != nil {
+			return fmt.Errorf("token: issuer keys: %w", err)
+		}
+		t.keyfunc = kf
+	}
+	t.parser = v.newParser(t)
+	switch {
+	case c.JWKSFile != "":
+		t.keys.file = c.JWKSFile
+		if err := t.keys.load(); err != nil {
+			return err
+		}
+		if t.keys.count() == 0 {
+			return fmt.Errorf("token: issuer keys: %s: %w", c.JWKSFile, errNoUsableKey)
+		}
+		v.sources = append(v.sources, t.keys)
+	case c.JWKSURL != "":
+		if err := keyURL(c.JWKSURL); err != nil {
+			return err
+		}
+		t.keys.url, t.keys.refresh, t.keys.client = c.JWKSURL, c.Refresh, c.Client
+		if t.keys.refresh <= 0 {
+			t.keys.refresh = defaultRefresh
+		}
+		if t.keys.maxStale = c.MaxStale; t.keys.maxStale <= 0 {
+			t.keys.maxStale = defaultMaxStale
+		}
+		t.keys.refresh = min(t.keys.refresh, t.keys.maxStale/2)
+		if t.keys.client == nil {
+			t.keys.client = keyClient()
+		}
+		v.sources = append(v.sources, t.keys)
+		t.keys.running.Add(1)
+		go t.keys.run()
+	}
+	v.issuers[t.name] = t
+	return nil
+}
+
+// Reload reads the files of issuer keys again and fetches those of URLs, all at
+// once; it says in the log how many keys each issuer has now. A set that cannot be
+// had is an error, and the keys before it stay in use (those of a URL for MaxStale
+// at most); a set without keys ends the trust in its issuer.
+func (v *Verifier) Reload() error {
+	errs := make([]error, len(v.sources))
+	var all sync.WaitGroup
+	for i, s := range v.sources {
+		all.Go(func() {
+			if s.file != "" {
+				errs[i] = s.load()
+			} else {
+				errs[i] = s.refetch()
+			}
+			if errs[i] == nil {
+				v.log.Info("issuer keys reloaded", "issuer", s.issuer, "keys", s.count())
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// trusted is an issuer made ready.
+type trusted struct {
+	name, audience string
+	access         bool // typ at+jwt is accepted
+	algs           []string
+	keys           *keySource // nil: secret only
+	keyfunc        keyfunc.Keyfunc
+	secret         []byte
+	parser         *jwt.Parser
+}
+
+func (t *trusted) allows(alg string) bool { return slices.Contains(t.algs, alg) }
+
+// key finds the keys that may verify a token with header h.
+func (t *trusted) key(ctx context.Context, tok *jwt.Token, h header) (any, error) {
+	if h.alg == algHS256 {
+		return t.secret, nil // allows said that there is one
+	}
+	if h.alg == algPS256 {
+		tok.Method = strictPS256
+	}
+	if h.kid == "" {
+		all, err := t.keys.KeyReadAll(ctx)
+		if errors.Is(err, errStale) {
+			return nil, errStale
+		}
+		if err != nil {
+			return nil, errNoKey
+		}
+		var set jwt.VerificationKeySet
+		for _, k := range all {
+			if a := k.Marshal().ALG.String(); (a == "" || a == h.alg) && fits(h.alg, k.Key()) && len(set.Keys) < keysWithoutKeyID {
+				set.Keys = append(set.Keys, k.Key())
+			}
+		}
+		if len(set.Keys) == 0 {
+			return nil, errNoKey
+		}
+		return set, nil
+	}
+	k, err := t.keyfunc.KeyfuncCtx(ctx)(tok)
+	if errors.Is(err, errStale) {
+		return nil, errStale
+	}
+	if errors.Is(err, jwkset.ErrKeyNotFound) {
+		return nil, errNoKey
+	}
+	if err != nil {
+		return nil, errors.New("the key is not for this alg")
+	}
+	if !fits(h.alg, k) {
+		return nil, errors.New("the key is not for this alg")
+	}
+	return k, nil
+}
