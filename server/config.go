@@ -21,7 +21,7 @@ type Verifier interface {
 // rememberer is a Verifier that spares connections the hashing of the same
 // token again and again.
 type rememberer interface {
-	VerifyAgain(ctx context.Context, raw []byte, ops token.Ops, last *token.Seen) (*token.Grant, error)
+	VerifyAgain(ctx context.Context, raw []byte, ops token.Ops, last *token.LastToken) (*token.Grant, error)
 }
 
 // Keystore is asked whether keys can be read; *keys.Keystore is one.

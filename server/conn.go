@@ -35,7 +35,7 @@ type conn struct {
 	net.Conn
 	s     *Server
 	sock  *socket // nil: Conn alone
-	token token.Seen
+	token token.LastToken
 
 	phase   phase
 	http2   bool      // it began with HTTP/2's preface

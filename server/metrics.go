@@ -118,7 +118,7 @@ func tokenStats(v Verifier) []prometheus.Collector {
 		counter("velonym_token_cache_misses_total", "Tokens that were verified in full.", func(s token.Stats) uint64 { return s.Misses }),
 		counter("velonym_token_negative_hits_total", "Tokens refused again from the negative cache.", func(s token.Stats) uint64 { return s.Negative }),
 		counter("velonym_token_refusals_total", "Refusals of the verifier.", func(s token.Stats) uint64 { return s.Refused }),
-		counter("velonym_token_number_walks_total", "Tokens seen to walk through consecutive numbers.", func(s token.Stats) uint64 { return s.Walks }),
+		counter("velonym_token_number_walks_total", "Tokens seen to walk through consecutive numbers.", func(s token.Stats) uint64 { return s.Enumerations }),
 	}
 }
 

@@ -368,7 +368,7 @@ func (c *call) work(grant *token.Grant) (p *problem, fault error) {
 	if err := grant.Spend(c.s.base, int(c.values-c.empty)); err != nil {
 		return ofToken(err)
 	}
-	if grant.Op == suite.Pseudonymise && grant.Watch(c.in, spans) {
+	if grant.Op == suite.Pseudonymise && grant.Observe(c.in, spans) {
 		c.s.log.Warn("a token walks through consecutive numbers", "request", string(c.id), "jti", grant.Claims.ID)
 	}
 	if left, ok := grant.Left(); ok {

@@ -11,80 +11,80 @@ import (
 	"time"
 )
 
-// ledger is what is remembered of a token between its requests: its budget and
-// the detector of number walks. It lives on when the cache drops the token.
-type ledger struct {
-	users int       // grants that hold it; under books.mu
-	idle  time.Time // since when none does; under books.mu
+// budget holds the limits a token has used and its enumeration guard. It outlives
+// the token's cache entry.
+type budget struct {
+	users int       // grants that hold it; guarded by budgets.mu
+	idle  time.Time // when the last grant released it; guarded by budgets.mu
 	lim   Limits
-	lease string // name of the budget in the store
+	lease string // key of the budget in the store
 	exp   time.Time
 
 	mu     sync.Mutex
-	tokens float64 // of the rate bucket; below 0 after a request larger than the bucket
+	tokens float64 // in the rate bucket; negative after a request larger than the bucket
 	at     time.Time
-	left   int64 // leased from the store and not spent
+	left   int64 // leased from the store and unspent
 	spent  int64 // by this process
 	dry    bool  // the store has no more to lease
-	walk   walk
+	guard  enumerationGuard
 }
 
-// books holds the ledgers of the tokens in use.
-type books struct {
+// budgets holds the budgets of the tokens in use.
+type budgets struct {
 	mu sync.Mutex
-	m  map[[32]byte]*ledger
+	m  map[[32]byte]*budget
 }
 
-// open finds or makes the ledger of a token, which is known by issuer and jti.
-func (b *books) open(v *Verifier, c *Claims) *ledger {
+// open returns the budget of a token, identified by issuer and jti.
+func (bs *budgets) open(v *Verifier, c *Claims) *budget {
 	key := sha256.Sum256([]byte(c.Issuer + "\x00" + c.ID))
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	l := b.m[key]
-	if l == nil || l.lim != c.PSN.Lim { // the same jti with other limits is another token
-		l = &ledger{lim: c.PSN.Lim, lease: c.ID, exp: c.Expires,
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	b := bs.m[key]
+	if b == nil || b.lim != c.PSN.Lim { // the same jti with different limits is a different token
+		b = &budget{lim: c.PSN.Lim, lease: c.ID, exp: c.Expires,
 			tokens: float64(c.PSN.Lim.Rate), at: v.now()}
 		if c.Issuer != v.builtin {
-			// Issuers know nothing of each other's jti.
-			l.lease = hex.EncodeToString(key[:])
+			// Two issuers may use the same jti.
+			b.lease = hex.EncodeToString(key[:])
 		}
-		b.m[key] = l
+		bs.m[key] = b
 	}
-	l.users++
-	return l
+	b.users++
+	return b
 }
 
-func (b *books) close(l *ledger) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	l.users--
-	if l.users == 0 {
-		l.idle = time.Time{}
+func (bs *budgets) close(b *budget) {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	b.users--
+	if b.users == 0 {
+		b.idle = time.Time{}
 	}
 }
 
-// ledgerRest is for how long a ledger without users is kept.
-const ledgerRest = 10 * time.Minute
+// idleBudgetTTL is for how long a budget without users is kept.
+const idleBudgetTTL = 10 * time.Minute
 
-// sweep drops ledgers that nobody uses: at once when their token has ended, and
+// sweep drops budgets that nobody uses: at once when their token has ended, and
 // after a rest when they owe nothing to the rate and hold no leased values,
 // which would be lost to the token.
-func (b *books) sweep(now time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for key, l := range b.m {
-		if l.users > 0 {
+func (bs *budgets) sweep(now time.Time) {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	for key, b := range bs.m {
+		if b.users > 0 {
 			continue
 		}
-		if l.idle.IsZero() {
-			l.idle = now
+		if b.idle.IsZero() {
+			b.idle = now
 		}
-		l.mu.Lock()
-		full := l.tokens+float64(l.lim.Rate)*now.Sub(l.at).Seconds() >= float64(l.lim.Rate)
-		rested := now.Sub(l.idle) >= ledgerRest && l.left == 0 && full
-		l.mu.Unlock()
-		if rested || now.After(l.exp.Add(maxSkew)) {
-			delete(b.m, key)
+		b.mu.Lock()
+		full := b.tokens+float64(b.lim.Rate)*now.Sub(b.at).Seconds() >= float64(b.lim.Rate)
+		rested := now.Sub(b.idle) >= idleBudgetTTL && b.left == 0 && full
+		b.mu.Unlock()
+		if rested || now.After(b.exp.Add(maxSkew)) {
+			delete(bs.m, key)
 		}
 	}
 }
@@ -104,64 +104,64 @@ func (g *Grant) Spend(ctx context.Context, n int) error {
 	if err := g.alive(ctx); err != nil {
 		return err
 	}
-	l := g.book
-	if l == nil || n <= 0 || l.lim == (Limits{}) {
+	b := g.budget
+	if b == nil || n <= 0 || b.lim == (Limits{}) {
 		return nil
 	}
-	return l.spend(ctx, g.v, int64(n))
+	return b.spend(ctx, g.v, int64(n))
 }
 
-func (l *ledger) spend(ctx context.Context, v *Verifier, n int64) error {
-	if l.lim.Req > 0 && n > l.lim.Req {
-		return refuse(TooLarge, fmt.Sprintf("more values in one request than the %d that psn.lim.req allows; send them in parts", l.lim.Req))
+func (b *budget) spend(ctx context.Context, v *Verifier, n int64) error {
+	if b.lim.Req > 0 && n > b.lim.Req {
+		return refuse(TooLarge, fmt.Sprintf("more values in one request than the %d that psn.lim.req allows; send them in parts", b.lim.Req))
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.lim.Rate > 0 {
-		rate := float64(l.lim.Rate)
-		if now := v.now(); now.After(l.at) {
-			l.tokens = min(rate, l.tokens+rate*now.Sub(l.at).Seconds())
-			l.at = now
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lim.Rate > 0 {
+		rate := float64(b.lim.Rate)
+		if now := v.now(); now.After(b.at) {
+			b.tokens = min(rate, b.tokens+rate*now.Sub(b.at).Seconds())
+			b.at = now
 		}
-		if need := min(float64(n), rate); l.tokens < need {
-			wait := time.Duration(math.Ceil((need - l.tokens) / rate * float64(time.Second)))
+		if need := min(float64(n), rate); b.tokens < need {
+			wait := time.Duration(math.Ceil((need - b.tokens) / rate * float64(time.Second)))
 			return &Error{Code: QuotaExceeded, Detail: "more values a second than psn.lim.rate allows", RetryAfter: max(wait, time.Millisecond)}
 		}
 	}
-	if l.lim.Max > 0 {
-		if err := l.draw(ctx, v, n); err != nil {
+	if b.lim.Max > 0 {
+		if err := b.draw(ctx, v, n); err != nil {
 			return err
 		}
-		l.left -= n
+		b.left -= n
 	}
-	l.spent += n
-	if l.lim.Rate > 0 {
-		l.tokens -= float64(n)
+	b.spent += n
+	if b.lim.Rate > 0 {
+		b.tokens -= float64(n)
 	}
 	return nil
 }
 
-// draw sees to it that n values are leased; l.mu is held.
-func (l *ledger) draw(ctx context.Context, v *Verifier, n int64) error {
-	if l.left >= n {
+// draw sees to it that n values are leased; b.mu is held.
+func (b *budget) draw(ctx context.Context, v *Verifier, n int64) error {
+	if b.left >= n {
 		return nil
 	}
 	over := refuse(QuotaExceeded, budgetSpent)
-	if l.dry || n > l.lim.Max-l.spent {
+	if b.dry || n > b.lim.Max-b.spent {
 		return over
 	}
-	piece := min(max(l.lim.Max/100, 1), 1<<20)
-	want := max(n-l.left, piece)
-	granted, err := v.ks.LeaseUntil(ctx, l.lease, l.exp, l.lim.Max, want)
+	piece := min(max(b.lim.Max/100, 1), 1<<20)
+	want := max(n-b.left, piece)
+	granted, err := v.ks.LeaseUntil(ctx, b.lease, b.exp, b.lim.Max, want)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if granted < 0 || granted > want {
 		return errors.New("token: the keystore leased what was not asked for")
 	}
-	l.left += granted
-	l.dry = granted < want
-	if l.left < n {
+	b.left += granted
+	b.dry = granted < want
+	if b.left < n {
 		return over
 	}
 	return nil
@@ -170,14 +170,14 @@ func (l *ledger) draw(ctx context.Context, v *Verifier, n int64) error {
 // Left says how much of psn.lim.max may be left, as far as this process knows;
 // others may have spent of it too. ok is false for a token without that limit.
 func (g *Grant) Left() (left int64, ok bool) {
-	l := g.book
-	if l == nil || l.lim.Max == 0 {
+	b := g.budget
+	if b == nil || b.lim.Max == 0 {
 		return 0, false
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.dry {
-		return l.left, true
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.dry {
+		return b.left, true
 	}
-	return l.lim.Max - l.spent, true
+	return b.lim.Max - b.spent, true
 }

@@ -104,17 +104,17 @@ func TestRateOutlivesTheCache(t *testing.T) {
 	if err := spend(); err != nil {
 		t.Fatal(err)
 	}
-	r.bump()
-	r.books.sweep(r.clock.Now())
+	r.invalidate()
+	r.budgets.sweep(r.clock.Now())
 	if code(spend()) != QuotaExceeded {
 		t.Error("a token dropped by the cache has a new bucket")
 	}
-	r.bump()
-	r.books.sweep(r.clock.Now())
-	r.clock.Advance(ledgerRest)
-	r.books.sweep(r.clock.Now())
-	if n := len(r.books.m); n != 0 {
-		t.Errorf("%d ledgers of tokens that rest", n)
+	r.invalidate()
+	r.budgets.sweep(r.clock.Now())
+	r.clock.Advance(idleBudgetTTL)
+	r.budgets.sweep(r.clock.Now())
+	if n := len(r.budgets.m); n != 0 {
+		t.Errorf("%d budgets of tokens that rest", n)
 	}
 }
 
@@ -306,12 +306,12 @@ func TestWatch(t *testing.T) {
 		for rest := c.values; len(rest) > 0; {
 			n := min(c.per, len(rest))
 			arena, spans := batch(rest[:n]...)
-			if g.Watch(arena, spans) {
+			if g.Observe(arena, spans) {
 				told++
 			}
 			rest = rest[n:]
 		}
-		if got := r.Stats().Walks; got != c.want || told != c.want {
+		if got := r.Stats().Enumerations; got != c.want || told != c.want {
 			t.Errorf("%s: %d alarms, %d told; want %d", c.name, got, told, c.want)
 		}
 		g.Release()
@@ -325,7 +325,7 @@ func TestWatchAllocatesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	arena, spans := batch("1", "2", "3")
-	if g.Watch(arena, spans) {
+	if g.Observe(arena, spans) {
 		t.Error("the operator's own run is watched")
 	}
 	g.Release()
@@ -334,7 +334,7 @@ func TestWatchAllocatesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := testing.AllocsPerRun(200, func() {
-		g.Watch(arena, spans)
+		g.Observe(arena, spans)
 		if err := g.Spend(context.Background(), 3); err != nil {
 			t.Fatal(err)
 		}

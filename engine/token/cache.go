@@ -10,8 +10,8 @@ func cacheKey(sum *[32]byte) uint64 { return binary.LittleEndian.Uint64(sum[:]) 
 
 // store offers a grant to the cache, which may take it later or not at all.
 func (v *Verifier) store(g *Grant) {
-	v.gate.RLock()
-	defer v.gate.RUnlock()
+	v.cacheMu.RLock()
+	defer v.cacheMu.RUnlock()
 	if v.closed || g.epoch != v.epoch.Load() {
 		return
 	}
@@ -56,13 +56,13 @@ func (n *negatives) put(sum *[32]byte, epoch uint64, ops Ops, now time.Time, err
 
 // lookup returns the grant of a verified token, or nil. g, if not nil, may be it.
 func (v *Verifier) lookup(sum *[32]byte, now time.Time, g *Grant) (*Grant, error) {
-	v.gate.RLock()
-	defer v.gate.RUnlock()
+	v.cacheMu.RLock()
+	defer v.cacheMu.RUnlock()
 	if v.closed {
 		return nil, ErrClosed
 	}
 	if g != nil && v.holds(g, sum, now) {
-		v.remembered.Add(1)
+		v.lastTokenHits.Add(1)
 		return g, nil
 	}
 	if g, ok := v.cache.Get(cacheKey(sum)); ok && v.holds(g, sum, now) {

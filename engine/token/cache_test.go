@@ -304,7 +304,7 @@ func TestKeysLiveAsLongAsTheirUsers(t *testing.T) {
 	if grants[1].held[0] != k || grants[2].held[0] != k {
 		t.Fatal("the domain's keys are expanded more than once")
 	}
-	r.bump() // the cache lets go
+	r.invalidate() // the cache lets go
 	if got := r.users()[clinic]; got != 3 {
 		t.Fatalf("%d users while three grants are held", got)
 	}
@@ -443,7 +443,7 @@ func TestConcurrentVerification(t *testing.T) {
 				if got := forward(g.Plan, "42"); got != want[raw] {
 					t.Errorf("got %q, want %q", got, want[raw])
 				}
-				g.Watch([]byte("12"), []uint32{0, 1, 1, 1})
+				g.Observe([]byte("12"), []uint32{0, 1, 1, 1})
 				g.Release()
 				if i%50 == 0 {
 					_ = r.try(raw+"x", OpsForward)

@@ -180,78 +180,8 @@ func psnOf(claims *node) (PSN, *Error) {
 		}
 	}
 	for i, name := range n.names {
-		v := &n.items[i]
-		switch name {
-		case "v":
-			if d, ok := v.integer(); !ok || d != 1 {
-				return p, invalid("psn.v is not 1")
-			}
-			p.V = 1
-		case "op", "method", "policy", "fmt", "err":
-			if v.kind != kindText {
-				return p, invalid("psn." + name + " is no text")
-			}
-			switch name {
-			case "op":
-				p.Op = v.text
-			case "method":
-				p.Method = v.text
-			case "policy":
-				p.Policy = v.text
-			case "fmt":
-				p.Fmt = v.text
-			case "err":
-				p.Err = v.text
-			}
-		case "dom":
-			d, err := domainOf(v)
-			if err != nil {
-				return p, err
-			}
-			p.Dom = d
-		case "src":
-			d, err := domainOf(v)
-			if err != nil {
-				return p, err
-			}
-			p.Src = &d
-		case "tag":
-			d, ok := v.integer()
-			if !ok || d != 0 && d != 64 && d != 128 {
-				return p, invalid("psn.tag is not 0, 64 or 128")
-			}
-			p.Tag = int(d)
-		case "gen":
-			d, ok := v.integer()
-			if !ok || d < 0 || d > 11 {
-				return p, invalid("psn.gen is not 0 to 11")
-			}
-			g := int(d)
-			p.Gen = &g
-		case "ret":
-			d, ok := v.seconds(false)
-			if !ok || d < 1 || d > maxDate {
-				return p, invalid("psn.ret is not a number of seconds since 1970")
-			}
-			p.Ret = d
-		case "norm":
-			if v.kind != kindArray || len(v.items) > 16 {
-				return p, invalid("psn.norm is no list of at most 16 steps")
-			}
-			for _, s := range v.items {
-				if s.kind != kindText {
-					return p, invalid("psn.norm holds something other than a text")
-				}
-				p.Norm = append(p.Norm, s.text)
-			}
-		case "lim":
-			l, err := limitsOf(v)
-			if err != nil {
-				return p, err
-			}
-			p.Lim = l
-		default:
-			return p, invalid("psn has a member that is not known here")
+		if err := p.read(name, &n.items[i]); err != nil {
+			return p, err
 		}
 	}
 	op, s, err := p.spec()
@@ -268,6 +198,83 @@ func psnOf(claims *node) (PSN, *Error) {
 		return p, invalid("psn.ret is missing, which a reversible method needs")
 	}
 	return p, nil
+}
+
+// read sets the member of p that name stands for.
+func (p *PSN) read(name string, v *node) *Error {
+	switch name {
+	case "v":
+		if d, ok := v.integer(); !ok || d != 1 {
+			return invalid("psn.v is not 1")
+		}
+		p.V = 1
+	case "op", "method", "policy", "fmt", "err":
+		if v.kind != kindText {
+			return invalid("psn." + name + " is no text")
+		}
+		switch name {
+		case "op":
+			p.Op = v.text
+		case "method":
+			p.Method = v.text
+		case "policy":
+			p.Policy = v.text
+		case "fmt":
+			p.Fmt = v.text
+		case "err":
+			p.Err = v.text
+		}
+	case "dom":
+		d, err := domainOf(v)
+		if err != nil {
+			return err
+		}
+		p.Dom = d
+	case "src":
+		d, err := domainOf(v)
+		if err != nil {
+			return err
+		}
+		p.Src = &d
+	case "tag":
+		d, ok := v.integer()
+		if !ok || d != 0 && d != 64 && d != 128 {
+			return invalid("psn.tag is not 0, 64 or 128")
+		}
+		p.Tag = int(d)
+	case "gen":
+		d, ok := v.integer()
+		if !ok || d < 0 || d > 11 {
+			return invalid("psn.gen is not 0 to 11")
+		}
+		g := int(d)
+		p.Gen = &g
+	case "ret":
+		d, ok := v.seconds(false)
+		if !ok || d < 1 || d > maxDate {
+			return invalid("psn.ret is not a number of seconds since 1970")
+		}
+		p.Ret = d
+	case "norm":
+		if v.kind != kindArray || len(v.items) > 16 {
+			return invalid("psn.norm is no list of at most 16 steps")
+		}
+		for _, s := range v.items {
+			if s.kind != kindText {
+				return invalid("psn.norm holds something other than a text")
+			}
+			p.Norm = append(p.Norm, s.text)
+		}
+	case "lim":
+		l, err := limitsOf(v)
+		if err != nil {
+			return err
+		}
+		p.Lim = l
+	default:
+		return invalid("psn has a member that is not known here")
+	}
+	return nil
 }
 
 func domainOf(n *node) (Domain, *Error) {

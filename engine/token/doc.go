@@ -28,6 +28,6 @@
 //
 // For every token in use: its claims, its working keys (in locked memory,
 // shared by the tokens of a domain, wiped when the last user lets go), its
-// remaining budget, and for the detector of number walks the last number seen,
+// remaining budget, and for the enumeration guard the last number seen,
 // the step and the length of the run. No token text and no other value is kept.
 package token

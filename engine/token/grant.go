@@ -24,7 +24,7 @@ type Grant struct {
 	seen     atomic.Uint64
 	refs     atomic.Int32
 	held     [2]*domainKeys
-	book     *ledger            // nil for local grants
+	budget   *budget            // nil for local grants
 	source   *keySource         // of the issuer's keys; nil: they cannot be withdrawn
 	signers  []crypto.PublicKey // one of them signed the token
 }
@@ -59,8 +59,8 @@ func (g *Grant) Release() {
 			g.v.ring.release(k)
 		}
 	}
-	if g.book != nil {
-		g.v.books.close(g.book)
+	if g.budget != nil {
+		g.v.budgets.close(g.budget)
 	}
 }
 
@@ -90,7 +90,7 @@ func (g *Grant) alive(ctx context.Context) error {
 	if g.source != nil && !g.source.hasAny(ctx, g.signers) {
 		return invalid("the issuer has withdrawn its key")
 	}
-	if g.book != nil && v.isRevoked(g.Claims.ID) {
+	if g.budget != nil && v.isRevoked(g.Claims.ID) {
 		return refuse(RevokedToken, tokenRevoked)
 	}
 	psn := &g.Claims.PSN

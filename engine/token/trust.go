@@ -48,7 +48,7 @@ func (v *Verifier) trustBuiltin(i *Issuer) error {
 }
 
 func (v *Verifier) newSource(issuer string) *keySource {
-	return &keySource{MemoryJWKSet: jwkset.NewMemoryStorage(), issuer: issuer, now: v.now, changed: v.bump, log: v.log, ctx: v.ctx}
+	return &keySource{MemoryJWKSet: jwkset.NewMemoryStorage(), issuer: issuer, now: v.now, changed: v.invalidate, log: v.log, ctx: v.ctx}
 }
 
 func (v *Verifier) trust(c TrustedIssuer, audience string) error {

@@ -238,7 +238,7 @@ func TestRememberedGrant(t *testing.T) {
 	r := newRig(t, s.trust)
 	r.firstKeys(t)
 	raw := []byte(f.sign("EdDSA", "ed", longLived()))
-	var last Seen
+	var last LastToken
 	try := func() string {
 		g, err := r.VerifyAgain(context.Background(), raw, OpsForward, &last)
 		if err == nil {
@@ -249,12 +249,12 @@ func TestRememberedGrant(t *testing.T) {
 	taken := func() bool {
 		t.Helper()
 		for range 4 { // one may be a miss, and one may be left to the cache
-			before := r.remembered.Load()
+			before := r.lastTokenHits.Load()
 			if got := try(); got != "" {
 				t.Fatal(got)
 			}
 			r.settle()
-			if r.remembered.Load() > before {
+			if r.lastTokenHits.Load() > before {
 				return true
 			}
 		}
@@ -263,27 +263,27 @@ func TestRememberedGrant(t *testing.T) {
 	if !taken() {
 		t.Fatal("the remembered grant is not used")
 	}
-	n := r.remembered.Load()
+	n := r.lastTokenHits.Load()
 	// The deadline: the issuer's keys are to be looked at again.
 	r.clock.Advance(defaultRefresh)
 	if err := r.Sync(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if got := try(); got != "" || r.remembered.Load() != n {
-		t.Errorf("past its deadline: %q, taken %v", got, r.remembered.Load() != n)
+	if got := try(); got != "" || r.lastTokenHits.Load() != n {
+		t.Errorf("past its deadline: %q, taken %v", got, r.lastTokenHits.Load() != n)
 	}
 	if !taken() {
 		t.Fatal("the new grant is not used")
 	}
 	// The epoch: something has changed, while somebody holds the grant, so that it lives.
 	r.held(t, string(raw))
-	n = r.remembered.Load()
+	n = r.lastTokenHits.Load()
 	s.change(func() { s.set = `{"keys":[]}` })
 	if err := r.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	if got := try(); got != InvalidToken || r.remembered.Load() != n {
-		t.Errorf("after the keys were withdrawn: %q, taken %v", got, r.remembered.Load() != n)
+	if got := try(); got != InvalidToken || r.lastTokenHits.Load() != n {
+		t.Errorf("after the keys were withdrawn: %q, taken %v", got, r.lastTokenHits.Load() != n)
 	}
 }
 

@@ -63,46 +63,46 @@ const (
 	maxStale     = time.Second            // after which cached tokens no longer count
 	pollTimeout  = 5 * time.Second        // default: a disk under load may keep a reader waiting for seconds
 	firstTimeout = 10 * time.Second
-	sweepEvery   = time.Minute // pause between sweeps of idle ledgers
+	sweepEvery   = time.Minute // pause between sweeps of idle budgets
 )
 
 // Verifier verifies tokens. It is safe for concurrent use. Close it after the
 // last use; its grants outlive it until they are released.
 type Verifier struct {
-	ks       Keystore
-	now      func() time.Time
-	start    time.Time // origin of the times in fresh
-	skew     time.Duration
-	patience time.Duration // with one look at the store
-	issuers  map[string]*trusted
-	sources  []*keySource
-	builtin  string // name of the built-in issuer, "" when there is none
-	log      *slog.Logger
+	ks           Keystore
+	now          func() time.Time
+	start        time.Time // origin of the times in fresh
+	skew         time.Duration
+	storeTimeout time.Duration // with one look at the store
+	issuers      map[string]*trusted
+	sources      []*keySource
+	builtin      string // name of the built-in issuer, "" when there is none
+	log          *slog.Logger
 
-	gate   sync.RWMutex // held for reading around uses of the cache, for writing to empty or close it
-	cache  *ristretto.Cache[uint64, *Grant]
-	closed bool // under gate
+	cacheMu sync.RWMutex // held for reading around uses of the cache, for writing to empty or close it
+	cache   *ristretto.Cache[uint64, *Grant]
+	closed  bool // under cacheMu
 
 	heads    atomic.Pointer[[]knownHead]
 	refused  negatives
 	projects projects
 	ring     keyring
-	books    books
+	budgets  budgets
 
 	epoch   atomic.Uint64 // raised by every change that could turn a verdict
 	fresh   atomic.Int64  // until when the state below is trusted, in ns since start
 	revoked atomic.Pointer[map[string]struct{}]
 	change  uint64 // the store's counter, of the poll goroutine
 
-	hits, misses, known, bad, alarms atomic.Uint64
-	remembered                       atomic.Uint64 // of hits, those that a Seen brought: for tests
+	hits, misses, negativeHits, refusals, enumerations atomic.Uint64
+	lastTokenHits                                      atomic.Uint64 // of hits, those that a LastToken brought: for tests
 
-	waveMu  sync.Mutex
-	wave    *wave // the next poll to begin
-	kick    chan struct{}
-	ctx     context.Context
-	stop    context.CancelFunc
-	running sync.WaitGroup
+	pollMu   sync.Mutex
+	nextPoll *storePoll // the next poll to begin
+	wake     chan struct{}
+	ctx      context.Context
+	stop     context.CancelFunc
+	running  sync.WaitGroup
 }
 
 // NewVerifier returns a Verifier. It reads the store's changes once and the
@@ -133,10 +133,10 @@ func NewVerifier(c Config) (*Verifier, error) {
 	if c.Audience == "" && c.Issuer != nil {
 		c.Audience = c.Issuer.aud
 	}
-	v := &Verifier{ks: c.Keystore, now: c.Now, start: c.Now(), skew: c.Skew, patience: c.StoreTimeout, log: c.Log,
-		issuers: map[string]*trusted{}, wave: newWave(), kick: make(chan struct{}, 1)}
+	v := &Verifier{ks: c.Keystore, now: c.Now, start: c.Now(), skew: c.Skew, storeTimeout: c.StoreTimeout, log: c.Log,
+		issuers: map[string]*trusted{}, nextPoll: newPoll(), wake: make(chan struct{}, 1)}
 	v.ring.m = map[keys.Domain]*domainKeys{}
-	v.books.m = map[[32]byte]*ledger{}
+	v.budgets.m = map[[32]byte]*budget{}
 	v.heads.Store(&[]knownHead{})
 	v.ctx, v.stop = context.WithCancel(context.Background())
 	var err error
@@ -174,12 +174,12 @@ func NewVerifier(c Config) (*Verifier, error) {
 	if len(v.issuers) == 0 {
 		return fail(errors.New("token: a verifier needs an issuer to trust"))
 	}
-	err = v.poll(max(firstTimeout, c.StoreTimeout))
+	err = v.pollStore(max(firstTimeout, c.StoreTimeout))
 	if err != nil {
 		return fail(err)
 	}
 	v.running.Add(1)
-	go v.watch()
+	go v.pollLoop()
 	return v, nil
 }
 
@@ -187,12 +187,12 @@ func NewVerifier(c Config) (*Verifier, error) {
 // keys that no grant holds. Calls after it fail with ErrClosed.
 func (v *Verifier) Close() {
 	v.stop()
-	v.gate.Lock()
+	v.cacheMu.Lock()
 	if !v.closed {
 		v.closed = true
 		v.cache.Close()
 	}
-	v.gate.Unlock()
+	v.cacheMu.Unlock()
 	v.running.Wait()
 	for _, s := range v.sources {
 		s.running.Wait()
@@ -204,17 +204,17 @@ func (v *Verifier) Close() {
 
 // Stats counts what a Verifier did since it was made.
 type Stats struct {
-	Hits     uint64 // verified tokens found in the cache
-	Misses   uint64 // tokens that were verified in full, whatever came of it
-	Negative uint64 // refused again from the negative cache
-	Refused  uint64 // refusals by Verify, cached or not
-	Walks    uint64 // tokens seen walking a numeric range, each run once; see Grant.Watch
+	Hits         uint64 // verified tokens found in the cache
+	Misses       uint64 // tokens that were verified in full, whatever came of it
+	Negative     uint64 // refused again from the negative cache
+	Refused      uint64 // refusals by Verify, cached or not
+	Enumerations uint64 // tokens seen walking a numeric range, each run once; see Grant.Observe
 }
 
 // Stats returns the counts up to now.
 func (v *Verifier) Stats() Stats {
-	return Stats{Hits: v.hits.Load(), Misses: v.misses.Load(), Negative: v.known.Load(),
-		Refused: v.bad.Load(), Walks: v.alarms.Load()}
+	return Stats{Hits: v.hits.Load(), Misses: v.misses.Load(), Negative: v.negativeHits.Load(),
+		Refused: v.refusals.Load(), Enumerations: v.enumerations.Load()}
 }
 
 // Healthy reports whether the store's changes were read within the last second.
@@ -234,7 +234,7 @@ func (v *Verifier) Healthy() error {
 // ended context) is no verdict.
 //
 // A token seen before costs a SHA-256 and a look-up, and no allocation but what
-// the cache needs for its own books (2 KiB every 256 calls). The budget is
+// the cache needs for its own budgets (2 KiB every 256 calls). The budget is
 // not touched: see [Grant.Spend].
 func (v *Verifier) Verify(ctx context.Context, raw []byte, ops Ops) (*Grant, error) {
 	return v.VerifyAgain(ctx, raw, ops, nil)
@@ -243,7 +243,7 @@ func (v *Verifier) Verify(ctx context.Context, raw []byte, ops Ops) (*Grant, err
 // VerifyAgain is Verify where the same token comes again and again: last knows
 // the digest of the one before, and is told of this one if it is valid. The
 // verdict does not rest on it; nil is allowed.
-func (v *Verifier) VerifyAgain(ctx context.Context, raw []byte, ops Ops, last *Seen) (*Grant, error) {
+func (v *Verifier) VerifyAgain(ctx context.Context, raw []byte, ops Ops, last *LastToken) (*Grant, error) {
 	if len(raw) == 0 {
 		return nil, v.count(refuse(MissingToken, "no token was given"))
 	}
@@ -280,7 +280,7 @@ func (v *Verifier) VerifyAgain(ctx context.Context, raw []byte, ops Ops, last *S
 	epoch := v.epoch.Load()
 	if v.isFresh(now) {
 		if refused := v.refused.get(&sum, epoch, ops, now); refused != nil {
-			v.known.Add(1)
+			v.negativeHits.Add(1)
 			return nil, v.count(refused)
 		}
 	}
@@ -296,7 +296,7 @@ func (v *Verifier) VerifyAgain(ctx context.Context, raw []byte, ops Ops, last *S
 func (v *Verifier) count(err error) error {
 	var refused *Error
 	if errors.As(err, &refused) {
-		v.bad.Add(1)
+		v.refusals.Add(1)
 	}
 	return err
 }
@@ -344,7 +344,7 @@ func (v *Verifier) verify(ctx context.Context, raw []byte, sum *[32]byte, h *hea
 	g.sum = *sum
 	g.deadline = min(g.end, s.until)
 	g.source, g.signers = s.source, s.signers
-	g.book = v.books.open(v, c)
+	g.budget = v.budgets.open(v, c)
 	v.store(g)
 	return g, nil
 }

@@ -16,7 +16,7 @@ func TestSeen(t *testing.T) {
 	other := goodClaims()
 	other["jti"] = "another"
 	second := []byte(compact(goodHeader, other.String()))
-	var last Seen
+	var last LastToken
 	try := func(raw []byte, ops Ops) error {
 		t.Helper()
 		g, err := r.VerifyAgain(ctx, raw, ops, &last)
@@ -41,7 +41,7 @@ func TestSeen(t *testing.T) {
 	}
 	// Of three calls in a row the first is a miss or a hit of the cache, and keeps the
 	// grant that the others are to find here.
-	if n := r.remembered.Load(); n < 10 {
+	if n := r.lastTokenHits.Load(); n < 10 {
 		t.Fatalf("%d of 18 calls found the grant of the connection's last token", n)
 	}
 	if err := try(second, OpsReverse); code(err) != ForbiddenOperation {

@@ -1,11 +1,11 @@
 package token
 
-// walk recognises a token that goes through numbers in order, as someone does
+// enumerationGuard recognises a token that goes through numbers in order, as someone does
 // who wants the pseudonym of every possible identifier: values that are decimal
 // numbers at one small distance from each other, up or down. It keeps the last
 // number, the distance and the length of the run, and nothing else, until the
 // token is forgotten.
-type walk struct {
+type enumerationGuard struct {
 	last uint64
 	step int64 // 0: none yet
 	run  int64 // values in the run
@@ -13,20 +13,20 @@ type walk struct {
 }
 
 const (
-	walkLength = 1000 // values of a run that is reported
-	walkStep   = 1000 // largest distance
-	walkSample = 16   // values at the front of a batch that are looked at
+	enumerationLength = 1000 // values of a run that is reported
+	enumerationStep   = 1000 // largest distance
+	enumerationSample = 16   // values at the front of a batch that are looked at
 )
 
-// Watch shows the values of a request, in the arena and spans form of package
-// suite, to the detector of number walks. It reports whether a run has just
+// Observe shows the values of a request, in the arena and spans form of package
+// suite, to the enumeration guard. It reports whether a run has just
 // passed 1,000 values, which it does once a run and [Stats] counts. It looks at
 // the first values of a batch and the last one, and takes the rest for granted
 // when they fit, so its cost does not grow with the batch. Shuffled walks
 // escape it: it is an alarm, not a defence.
-func (g *Grant) Watch(arena []byte, spans []uint32) bool {
-	l := g.book
-	if l == nil || len(spans) < 2 {
+func (g *Grant) Observe(arena []byte, spans []uint32) bool {
+	b := g.budget
+	if b == nil || len(spans) < 2 {
 		return false
 	}
 	value := func(i int) (uint64, bool) { return number(arena[spans[2*i]:][:spans[2*i+1]]) }
@@ -36,56 +36,56 @@ func (g *Grant) Watch(arena []byte, spans []uint32) bool {
 		return false
 	}
 	n := len(spans) / 2
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	w := &l.walk
-	w.add(first)
-	front := min(n, walkSample)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := &b.guard
+	e.add(first)
+	front := min(n, enumerationSample)
 	for i := 1; i < front; i++ {
 		d, ok := value(i)
 		if !ok {
-			*w = walk{}
+			*e = enumerationGuard{}
 			return false
 		}
-		w.add(d)
-		if w.run <= int64(i) && n > front { // broken in this batch: the rest cannot fit
+		e.add(d)
+		if e.run <= int64(i) && n > front { // broken in this batch: the rest cannot fit
 			front = i + 1
 		}
 	}
 	if rest := n - front; rest > 0 {
 		d, ok := value(n - 1)
 		switch {
-		case ok && w.step != 0 && w.run >= int64(front) && d == w.last+uint64(w.step)*uint64(rest):
-			w.last = d
-			w.run += int64(rest)
+		case ok && e.step != 0 && e.run >= int64(front) && d == e.last+uint64(e.step)*uint64(rest):
+			e.last = d
+			e.run += int64(rest)
 		case ok:
-			*w = walk{last: d, run: 1}
+			*e = enumerationGuard{last: d, run: 1}
 		default:
-			*w = walk{}
+			*e = enumerationGuard{}
 		}
 	}
-	if w.told || w.run < walkLength {
+	if e.told || e.run < enumerationLength {
 		return false
 	}
-	w.told = true
-	g.v.alarms.Add(1)
+	e.told = true
+	g.v.enumerations.Add(1)
 	return true
 }
 
 // add takes one number. Distances are counted modulo 2^64, which harms nothing
 // where only small ones matter.
-func (w *walk) add(d uint64) {
-	step := int64(d - w.last)
-	small := step != 0 && step >= -walkStep && step <= walkStep
+func (e *enumerationGuard) add(d uint64) {
+	step := int64(d - e.last)
+	small := step != 0 && step >= -enumerationStep && step <= enumerationStep
 	switch {
-	case w.run > 0 && small && step == w.step:
-		w.run++
-	case w.run > 0 && small:
-		w.step, w.run, w.told = step, 2, false
+	case e.run > 0 && small && step == e.step:
+		e.run++
+	case e.run > 0 && small:
+		e.step, e.run, e.told = step, 2, false
 	default:
-		w.step, w.run, w.told = 0, 1, false
+		e.step, e.run, e.told = 0, 1, false
 	}
-	w.last = d
+	e.last = d
 }
 
 // number reads 1 to 18 decimal digits.

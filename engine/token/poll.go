@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// wave is one look at the store's change counter and those who wait for it.
-type wave struct {
+// storePoll is one look at the store's change counter and those who wait for it.
+type storePoll struct {
 	done chan struct{}
 	err  error // set before done is closed
 }
 
-func newWave() *wave { return &wave{done: make(chan struct{})} }
+func newPoll() *storePoll { return &storePoll{done: make(chan struct{})} }
 
 func (v *Verifier) isFresh(now time.Time) bool {
 	return int64(now.Sub(v.start)) < v.fresh.Load()
@@ -24,21 +24,21 @@ func (v *Verifier) isRevoked(jti string) bool {
 	return ok
 }
 
-// bump makes all that was cached invalid, and lets go of it.
-func (v *Verifier) bump() {
+// invalidate makes all that was cached invalid, and lets go of it.
+func (v *Verifier) invalidate() {
 	v.epoch.Add(1)
-	v.gate.Lock()
-	defer v.gate.Unlock()
+	v.cacheMu.Lock()
+	defer v.cacheMu.Unlock()
 	if !v.closed {
 		v.cache.Clear()
 	}
 }
 
-// poll reads the store's change counter, and what it stands for when it has
-// changed. One at a time: NewVerifier's, then those of watch. The order matters:
+// pollStore reads the store's change counter, and what it stands for when it has
+// changed. One at a time: NewVerifier's, then those of pollLoop. The order matters:
 // whoever sees the new epoch finds the new revocations. It takes at most the
 // time given.
-func (v *Verifier) poll(most time.Duration) error {
+func (v *Verifier) pollStore(most time.Duration) error {
 	ctx, cancel := context.WithTimeout(v.ctx, most)
 	defer cancel()
 	began := v.now().Sub(v.start)
@@ -48,7 +48,7 @@ func (v *Verifier) poll(most time.Duration) error {
 		if err = e; err == nil {
 			v.revoked.Store(&revoked)
 			v.change = n
-			v.bump()
+			v.invalidate()
 		}
 	}
 	switch {
@@ -62,8 +62,8 @@ func (v *Verifier) poll(most time.Duration) error {
 	return nil
 }
 
-// watch polls until Close.
-func (v *Verifier) watch() {
+// pollLoop polls until Close.
+func (v *Verifier) pollLoop() {
 	defer v.running.Done()
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
@@ -73,13 +73,13 @@ func (v *Verifier) watch() {
 		case <-v.ctx.Done():
 			return
 		case <-tick.C:
-		case <-v.kick:
+		case <-v.wake:
 		}
-		v.waveMu.Lock()
-		w := v.wave
-		v.wave = newWave()
-		v.waveMu.Unlock()
-		w.err = v.poll(v.patience)
+		v.pollMu.Lock()
+		w := v.nextPoll
+		v.nextPoll = newPoll()
+		v.pollMu.Unlock()
+		w.err = v.pollStore(v.storeTimeout)
 		close(w.done)
 		if ok := w.err == nil; ok != healthy && v.ctx.Err() == nil {
 			healthy = ok
@@ -91,7 +91,7 @@ func (v *Verifier) watch() {
 		}
 		if now := v.now(); now.Sub(swept) >= sweepEvery {
 			swept = now
-			v.books.sweep(now)
+			v.budgets.sweep(now)
 		}
 	}
 }
@@ -100,11 +100,11 @@ func (v *Verifier) watch() {
 // another process revoked, rotated or severed before it is noticed. Without it
 // that takes a second at most.
 func (v *Verifier) Sync(ctx context.Context) error {
-	v.waveMu.Lock()
-	w := v.wave
-	v.waveMu.Unlock()
+	v.pollMu.Lock()
+	w := v.nextPoll
+	v.pollMu.Unlock()
 	select {
-	case v.kick <- struct{}{}:
+	case v.wake <- struct{}{}:
 	default: // a poll that has not begun yet is on its way
 	}
 	select {

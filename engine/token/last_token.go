@@ -5,12 +5,12 @@ import (
 	"encoding/binary"
 )
 
-// Seen remembers the last token that was found valid at one place, such as a
+// LastToken remembers the last token that was found valid at one place, such as a
 // connection, and its digest, so that the same token there is compared instead
 // of hashed: see [Verifier.VerifyAgain]. The zero value has seen nothing. One
 // goroutine at a time. It holds the token's bytes until another follows, or
 // until Forget.
-type Seen struct {
+type LastToken struct {
 	raw   []byte
 	sum   [sha256.Size]byte
 	grant *Grant // of raw; not held, so it may be gone
@@ -22,7 +22,7 @@ type Seen struct {
 const maxSeen = 2 << 10
 
 // digest returns the SHA-256 of raw.
-func (s *Seen) digest(raw []byte) [sha256.Size]byte {
+func (s *LastToken) digest(raw []byte) [sha256.Size]byte {
 	if s != nil && same(s.raw, raw) {
 		return s.sum
 	}
@@ -32,7 +32,7 @@ func (s *Seen) digest(raw []byte) [sha256.Size]byte {
 // again returns the grant of the token with this digest if it is the one before and
 // still at hand. Now and then it does not, so that the cache, which drops what nobody
 // asks it for, goes on hearing of the token.
-func (s *Seen) again(sum *[sha256.Size]byte) *Grant {
+func (s *LastToken) again(sum *[sha256.Size]byte) *Grant {
 	if s == nil || s.grant == nil || s.sum != *sum {
 		return nil
 	}
@@ -44,7 +44,7 @@ func (s *Seen) again(sum *[sha256.Size]byte) *Grant {
 }
 
 // keep remembers a token that is valid, and its grant.
-func (s *Seen) keep(raw []byte, sum *[sha256.Size]byte, g *Grant) {
+func (s *LastToken) keep(raw []byte, sum *[sha256.Size]byte, g *Grant) {
 	if s == nil || len(raw) > maxSeen {
 		return
 	}
@@ -56,7 +56,7 @@ func (s *Seen) keep(raw []byte, sum *[sha256.Size]byte, g *Grant) {
 }
 
 // Forget wipes what was remembered.
-func (s *Seen) Forget() {
+func (s *LastToken) Forget() {
 	clear(s.raw[:cap(s.raw)])
 	s.raw, s.sum, s.grant = s.raw[:0], [sha256.Size]byte{}, nil
 }
