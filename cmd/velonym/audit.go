@@ -178,7 +178,7 @@ func tellHeads(out io.Writer, r audit.Report, kept, known bool) {
 
 // headKeys is the public key of the keystore, or nothing where there is no keystore.
 func (g *globals) headKeys(ctx context.Context) ([][]byte, error) {
-	place, _, err := g.places()
+	place, _, err := g.locations()
 	if err != nil {
 		return nil, err
 	}

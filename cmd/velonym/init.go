@@ -34,7 +34,7 @@ keystore.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			place, masterPlace, err := g.places()
+			place, masterPlace, err := g.locations()
 			if err != nil {
 				return err
 			}

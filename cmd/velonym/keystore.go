@@ -39,9 +39,9 @@ func checkPlace(keystore string) error {
 	return usagef("--keystore: a keystore is an SQLite file, postgres://user@host/database or host=… dbname=… user=…, and this is none of them (it is not shown, since it may hold a password; a file of such a name is written with ./ before it)")
 }
 
-// places returns the keystore's and the master key's places: the flags', the
+// locations returns the keystore's and the master key's places: the flags', the
 // environment's, or those in --dir.
-func (g *globals) places() (keystore, masterKey string, err error) {
+func (g *globals) locations() (keystore, masterKey string, err error) {
 	// No defaults of the flags: help shows those, and a URL may hold a password.
 	keystore, masterKey = cmp.Or(g.keystore, os.Getenv("VELONYM_KEYSTORE")), cmp.Or(g.masterKey, os.Getenv("VELONYM_MASTER_KEY"))
 	if err := checkPlace(keystore); err != nil {
@@ -62,7 +62,7 @@ func (g *globals) places() (keystore, masterKey string, err error) {
 
 // openKeystore opens what `velonym init` made. It never creates anything.
 func (g *globals) openKeystore(ctx context.Context) (*keys.Keystore, error) {
-	place, masterPlace, err := g.places()
+	place, masterPlace, err := g.locations()
 	if err != nil {
 		return nil, err
 	}

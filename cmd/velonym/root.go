@@ -60,7 +60,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(stderr, "velonym: %s\n", withoutTokens(withoutSecrets(strings.TrimPrefix(err.Error(), "velonym: "), args)))
+	fmt.Fprintf(stderr, "velonym: %s\n", redact(strings.TrimPrefix(err.Error(), "velonym: "), args))
 	var usage usageError
 	if errors.As(err, &usage) || !g.started {
 		fmt.Fprintf(stderr, "Run '%s --help'.\n", cmd.CommandPath())

@@ -128,3 +128,38 @@ create' says it on standard error.`,
 		},
 	}
 }
+
+// checkToken reports text that users leave around a token by mistake, such as quotes or
+// "Bearer". source names where the token came from.
+func checkToken(source string, raw []byte) error {
+	say := func(format string, args ...any) error {
+		return fmt.Errorf("token: %s %s", source, fmt.Sprintf(format, args...))
+	}
+	first, _, several := bytes.Cut(raw, []byte{' '})
+	switch {
+	case bytes.HasPrefix(bytes.ToLower(raw), []byte("authorization:")):
+		return say("holds a whole header: leave \"Authorization: Bearer \" away")
+	case several && bytes.EqualFold(first, []byte("bearer")):
+		return say("has the word Bearer before the token: leave it away")
+	case bytes.ContainsAny(raw, "\"'`"):
+		return say("has quotes around the token: leave them away")
+	case bytes.ContainsAny(raw, " \t\r\n"):
+		return say("has a space or a line end within the token: it must stand on one line, and alone")
+	case bytes.ContainsFunc(raw, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return say("has control characters within the token: write it anew, as it was made")
+	case len(raw) > token.MaxSize:
+		return say("is longer than the %d bytes that a token can have", token.MaxSize)
+	}
+	return nil
+}
+
+// isFileName reports whether raw is the name of an existing file instead of a token.
+func isFileName(raw []byte) bool {
+	if len(raw) > 4096 || bytes.Count(raw, []byte{'.'}) == 2 && bytes.HasPrefix(raw, []byte("eyJ")) {
+		return false
+	}
+	_, err := os.Stat(string(raw))
+	return err == nil
+}
+
+var errTokenIsFileName = errors.New("token: VELONYM_TOKEN holds the name of a file; it must hold the token itself: give the file with --token-file")

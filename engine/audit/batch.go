@@ -31,9 +31,9 @@ type signal struct {
 
 var callerPool = sync.Pool{New: func() any { return &caller{wake: make(chan signal, 1)} }}
 
-// wait sees to it that what waits is written, and unlocks l.mu, which is held
+// commit sees to it that what waits is written, and unlocks l.mu, which is held
 // when it is called.
-func (l *Log) wait(sync bool) error {
+func (l *Log) commit(sync bool) error {
 	c := callerPool.Get().(*caller)
 	l.callers = append(l.callers, c)
 	var s signal
@@ -53,7 +53,7 @@ func (l *Log) wait(sync bool) error {
 	if s.err != nil || !sync {
 		return s.err
 	}
-	return l.settle(batch)
+	return l.waitSynced(batch)
 }
 
 // lead writes everything that waits as one batch, tells those who wait for it,
@@ -61,8 +61,8 @@ func (l *Log) wait(sync bool) error {
 // the batch's callers and is not told.
 func (l *Log) lead(self *caller) error {
 	l.mu.Lock()
-	bodies, ends, callers := l.waiting, l.ends, l.callers
-	l.waiting, l.ends, l.callers = l.spare[:0], l.spareN[:0], l.spareC[:0]
+	bodies, ends, callers := l.pending, l.ends, l.callers
+	l.pending, l.ends, l.callers = l.spare[:0], l.spareN[:0], l.spareC[:0]
 	l.spare, l.spareN, l.spareC = nil, nil, nil
 	lost := l.lost
 	reopen := l.bad
@@ -90,7 +90,7 @@ func (l *Log) lead(self *caller) error {
 	if err != nil || !l.bad {
 		l.err = err
 	}
-	if cap(bodies) <= maxSpare {
+	if cap(bodies) <= maxRetained {
 		l.spare, l.spareN = bodies, ends
 	}
 	l.mu.Unlock()
@@ -118,9 +118,9 @@ func (l *Log) lead(self *caller) error {
 	return err
 }
 
-// settle returns when a batch is on disk. Whoever comes first syncs for all
+// waitSynced returns when a batch is on disk. Whoever comes first syncs for all
 // that is written by then.
-func (l *Log) settle(batch uint64) error {
+func (l *Log) waitSynced(batch uint64) error {
 	l.syncing.Lock()
 	defer l.syncing.Unlock()
 	for _, f := range l.failed {
@@ -148,16 +148,16 @@ func (l *Log) settle(batch uint64) error {
 // 99th percentile at half load; one of 24 KiB takes half of that or less, for a
 // hundredth more work.
 const (
-	maxWaiting = 24 << 10
-	maxBehind  = 256 << 10
+	flushAt = 24 << 10
+	blockAt = 256 << 10
 )
 
-// maxSpare is how large a buffer may be that is kept for the next batch.
-const maxSpare = maxBehind
+// maxRetained is how large a buffer may be that is kept for the next batch.
+const maxRetained = blockAt
 
-// lettingGo is after how many records of a batch whoever else is ready to run goes
+// yieldEvery is after how many records of a batch whoever else is ready to run goes
 // first: the digests of a full batch take longer than most requests.
-const lettingGo = 16
+const yieldEvery = 16
 
 // flushDelayed writes what waits; a failure is kept in l.err.
 func (l *Log) flushDelayed() {
@@ -166,7 +166,7 @@ func (l *Log) flushDelayed() {
 		l.mu.Unlock()
 		return
 	}
-	l.wait(false)
+	l.commit(false)
 }
 
 // syncLocked syncs the file; l.syncing is held.
@@ -222,11 +222,11 @@ func (l *Log) write(bodies []byte, ends []int, lost int64, sign bool) (reserved 
 	h := l.head
 	b := l.line[:0]
 	if lost > 0 {
-		b = h.appendLine(b, l.note(kindGap, `,"lost":`+strconv.FormatInt(lost, 10)), l.sha)
+		b = h.appendLine(b, l.ownRecord(kindGap, `,"lost":`+strconv.FormatInt(lost, 10)), l.sha)
 	}
 	start := 0
 	for i, end := range ends {
-		if i%lettingGo == lettingGo-1 {
+		if i%yieldEvery == yieldEvery-1 {
 			runtime.Gosched()
 		}
 		b = h.appendLine(b, bodies[start:end], l.sha)
@@ -237,10 +237,10 @@ func (l *Log) write(bodies []byte, ends []int, lost int64, sign bool) (reserved 
 		signed = &s
 		b = h.appendLine(b, body, l.sha)
 	}
-	if cap(b) <= 2*maxSpare {
+	if cap(b) <= 2*maxRetained {
 		l.line = b
 	}
-	if err := l.put(l.f, b, l.size); err != nil {
+	if err := l.appendBytes(l.f, b, l.size); err != nil {
 		l.size = -1
 		return 0, nil, err
 	}
@@ -249,8 +249,8 @@ func (l *Log) write(bodies []byte, ends []int, lost int64, sign bool) (reserved 
 	return l.reserveAhead(), signed, nil
 }
 
-// put writes b at the end of f, which has the size given, or nothing.
-func (l *Log) put(f file, b []byte, size int64) error {
+// appendBytes writes b at the end of f, which has the size given, or nothing.
+func (l *Log) appendBytes(f file, b []byte, size int64) error {
 	if len(b) == 0 {
 		return nil
 	}
@@ -270,8 +270,8 @@ func (l *Log) put(f file, b []byte, size int64) error {
 	return err
 }
 
-// note is the body of a record of the log's own.
-func (l *Log) note(kind, members string) []byte {
+// ownRecord is the body of a record of the log's own.
+func (l *Log) ownRecord(kind, members string) []byte {
 	b := append([]byte(nil), `"time":"`...)
 	b = l.opt.Now().UTC().AppendFormat(b, timeFormat)
 	b = append(b, `","kind":"`...)

@@ -37,8 +37,8 @@ func (l *Log) begin() (head, int64, error) {
 	if newest.seq == 0 {
 		return newest, 0, nil
 	}
-	b := newest.appendLine(nil, l.note(kindRotated, ""), l.sha)
-	return newest, int64(len(b)), l.put(l.f, b, 0)
+	b := newest.appendLine(nil, l.ownRecord(kindRotated, ""), l.sha)
+	return newest, int64(len(b)), l.appendBytes(l.f, b, 0)
 }
 
 // endOf is end for a rotated file. It writes to it only if it is torn and its
@@ -86,14 +86,14 @@ func (l *Log) end(name string, f file, size int64) (head, int64, error) {
 	b := []byte{'\n'}
 	if p, err := parseLine(torn); err == nil && p.Seq == h.seq+1 && p.Prev == hex.EncodeToString(h.sum[:]) {
 		// Only the line end is missing.
-		if err := l.put(f, b, size); err != nil {
+		if err := l.appendBytes(f, b, size); err != nil {
 			return head{}, 0, err
 		}
 		return head{seq: p.Seq, sum: sha256.Sum256(torn)}, size + 1, nil
 	}
 	sum := sha256.Sum256(torn)
-	b = h.appendLine(b, l.note(kindRecovered, `,"torn":`+strconv.Itoa(len(torn))+`,"torn_sum":"`+hex.EncodeToString(sum[:])+`"`), l.sha)
-	if err := l.put(f, b, size); err != nil {
+	b = h.appendLine(b, l.ownRecord(kindRecovered, `,"torn":`+strconv.Itoa(len(torn))+`,"torn_sum":"`+hex.EncodeToString(sum[:])+`"`), l.sha)
+	if err := l.appendBytes(f, b, size); err != nil {
 		return head{}, 0, err
 	}
 	return h, size + int64(len(b)), nil

@@ -46,7 +46,7 @@ var openFile = func(path string, flag int) (file, error) {
 // process and a batch on its way, and as much in another one.
 const (
 	reserveSize = 2 << 20
-	reserveLow  = 4 * maxBehind
+	reserveLow  = 4 * blockAt
 )
 
 // frame bounds the bytes that stand around the body of a record.
@@ -56,7 +56,7 @@ const frame = 256
 func sized(bodies, n int) int64 { return int64(bodies) + frame*int64(n) }
 
 // covered says whether what waits has its space on disk; l.mu is held.
-func (l *Log) covered() bool { return l.reserved >= sized(len(l.waiting), len(l.ends)) }
+func (l *Log) covered() bool { return l.reserved >= sized(len(l.pending), len(l.ends)) }
 
 // reserveAhead sets space aside behind the end of the locked file, if too little
 // is left, and returns how much there is. It is called by the leader. What cannot

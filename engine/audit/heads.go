@@ -118,7 +118,7 @@ func (l *Log) signNow() {
 		return
 	}
 	l.headNow = true
-	_ = l.wait(true) // a failure is in l.err; the next head covers the same records
+	_ = l.commit(true) // a failure is in l.err; the next head covers the same records
 }
 
 // publish appends the newest head to the heads file when its records are on disk.
@@ -133,7 +133,7 @@ func (l *Log) publish() {
 			return
 		}
 		l.mu.Unlock()
-		err := l.settle(batch)
+		err := l.waitSynced(batch)
 		if err == nil {
 			err = appendHead(HeadsPath(l.path), h)
 		}

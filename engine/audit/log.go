@@ -16,7 +16,7 @@ type Log struct {
 	opt  Options
 
 	mu      sync.Mutex
-	waiting []byte // bodies of records to write, one after the other
+	pending []byte // bodies of records to write, one after the other
 	ends    []int  // where each ends
 	clock   clock
 	callers []*caller // who waits for them
@@ -113,29 +113,29 @@ func (l *Log) Append(r Record) error {
 		l.mu.Unlock()
 		return ErrClosed
 	}
-	before := len(l.waiting)
-	l.waiting = r.appendBody(l.waiting, now, &l.clock)
-	l.ends = append(l.ends, len(l.waiting))
-	if l.opt.Delay > 0 && !r.Sync && len(l.waiting) < maxBehind && l.covered() {
+	before := len(l.pending)
+	l.pending = r.appendBody(l.pending, now, &l.clock)
+	l.ends = append(l.ends, len(l.pending))
+	if l.opt.Delay > 0 && !r.Sync && len(l.pending) < blockAt && l.covered() {
 		switch {
 		case l.timer == nil:
 			l.timer = time.AfterFunc(l.opt.Delay, l.flushDelayed)
 		case before == 0:
 			l.timer.Reset(l.opt.Delay)
-		case before < maxWaiting && len(l.waiting) >= maxWaiting:
+		case before < flushAt && len(l.pending) >= flushAt:
 			l.timer.Reset(0)
 		}
 		err := l.err
 		l.mu.Unlock()
 		return err
 	}
-	return l.wait(r.Sync)
+	return l.commit(r.Sync)
 }
 
 // Reopen closes the file and opens the one that now has its name, making it if
 // need be, so that a rotated file can be taken away at once. Appends notice a
 // renamed file by themselves; Reopen only makes them do so now.
-func (l *Log) Reopen() error { return l.nudge() }
+func (l *Log) Reopen() error { return l.reopenAndFlush() }
 
 // Err returns the error of the last attempt to write or sync, nil when it
 // succeeded.
@@ -154,18 +154,18 @@ func (l *Log) Check() error {
 	if l.Err() == nil {
 		return nil
 	}
-	return l.nudge()
+	return l.reopenAndFlush()
 }
 
-// nudge writes what waits, if only a gap record, to a file opened anew.
-func (l *Log) nudge() error {
+// reopenAndFlush writes what waits, if only a gap record, to a file opened anew.
+func (l *Log) reopenAndFlush() error {
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
 		return ErrClosed
 	}
 	l.bad = true
-	return l.wait(true)
+	return l.commit(true)
 }
 
 // Close writes and syncs what waits, and closes the file.
@@ -182,14 +182,14 @@ func (l *Log) Close() error {
 		l.headTimer.Stop()
 	}
 	l.headNow = true
-	err := l.wait(true)
+	err := l.commit(true)
 	// Appends that were let in before are finished before the file goes.
 	for {
 		l.mu.Lock()
 		if !l.leading && len(l.ends) == 0 {
 			break
 		}
-		l.wait(false)
+		l.commit(false)
 	}
 	l.closed = true
 	l.mu.Unlock()

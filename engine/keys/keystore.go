@@ -91,7 +91,7 @@ func (ks *Keystore) change(ctx context.Context, f func(Tx, *seals) (changed bool
 		if err := ks.writeSeals(tx, s); err != nil {
 			return err
 		}
-		return tx.Bump()
+		return tx.RaiseChange()
 	})
 }
 

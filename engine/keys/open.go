@@ -74,7 +74,7 @@ func (ks *Keystore) prepare(tx Tx, at opening) error {
 	if err := ks.sealNew(tx); err != nil {
 		return err
 	}
-	return tx.Bump()
+	return tx.RaiseChange()
 }
 
 // bind writes what a new store lacks.

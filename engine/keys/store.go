@@ -128,7 +128,7 @@ type Tx interface {
 	// returns the revocations among them.
 	DropExpired(t time.Time) (dropped []Revocation, err error)
 
-	// Change reads the change counter, Bump raises it.
+	// Change reads the change counter, RaiseChange raises it.
 	Change() (uint64, error)
-	Bump() error
+	RaiseChange() error
 }

@@ -87,7 +87,7 @@ func (p place) OnDisk(needles ...[]byte) ([]bool, error) {
 	})
 }
 
-// Execute implements [storetest.Place].
+// Execute implements [storetest.Location].
 func (p place) Execute(statements string) error {
 	ctx := context.Background()
 	c, err := pgx.Connect(ctx, p.url)
@@ -170,7 +170,7 @@ func TestUpgrade(t *testing.T) {
 }
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) storetest.Place { return newPlace(t, "ENCODING 'UTF8'") })
+	storetest.Run(t, func(t *testing.T) storetest.Location { return newPlace(t, "ENCODING 'UTF8'") })
 }
 
 func execute(t *testing.T, url, statements string) {

@@ -46,8 +46,8 @@ func (t *tx) exec(query string, args ...any) error {
 	return t.s.fault(err)
 }
 
-// one is exec of a statement that must change exactly one row.
-func (t *tx) one(query string, args ...any) error {
+// execOne is exec of a statement that must change exactly one row.
+func (t *tx) execOne(query string, args ...any) error {
 	r, err := t.t.Exec(t.ctx, query, args...)
 	if err != nil {
 		return t.s.fault(err)
@@ -123,11 +123,11 @@ func (t *tx) AddProject(p keys.ProjectRow) error {
 }
 
 func (t *tx) SetRetention(name string, until time.Time) error {
-	return t.one("UPDATE velonym.project SET retention = $1 WHERE name = $2", until.UnixMicro(), name)
+	return t.execOne("UPDATE velonym.project SET retention = $1 WHERE name = $2", until.UnixMicro(), name)
 }
 
 func (t *tx) SetSevered(name string, at time.Time, reason string) error {
-	return t.one("UPDATE velonym.project SET severed_at = $1, reason = $2 WHERE name = $3", at.UnixMicro(), reason, name)
+	return t.execOne("UPDATE velonym.project SET severed_at = $1, reason = $2 WHERE name = $3", at.UnixMicro(), reason, name)
 }
 
 // notNil is b for a column that holds no NULL.
@@ -139,7 +139,7 @@ func notNil(b []byte) []byte {
 }
 
 func (t *tx) SetSeal(name string, keysMAC, seal []byte) error {
-	return t.one("UPDATE velonym.project SET keys_mac = $1, seal = $2 WHERE name = $3", keysMAC, seal, name)
+	return t.execOne("UPDATE velonym.project SET keys_mac = $1, seal = $2 WHERE name = $3", keysMAC, seal, name)
 }
 
 func (t *tx) SealList(bucket uint16) ([]byte, error) {
@@ -220,7 +220,7 @@ func (t *tx) AddKey(k keys.KeyRow) error {
 }
 
 func (t *tx) Deactivate(d keys.Domain, gen int) error {
-	return t.one("UPDATE velonym.generation SET state = 'deactivated' WHERE prj = $1 AND org = $2 AND gen = $3", d.Prj, d.Org, gen)
+	return t.execOne("UPDATE velonym.generation SET state = 'deactivated' WHERE prj = $1 AND org = $2 AND gen = $3", d.Prj, d.Org, gen)
 }
 
 // EraseKeys cannot overwrite: an update makes a new row here. The old ones go
@@ -290,4 +290,4 @@ func (t *tx) Change() (uint64, error) {
 	return uint64(n), t.s.fault(err)
 }
 
-func (t *tx) Bump() error { return t.one("UPDATE velonym.changes SET n = n + 1") }
+func (t *tx) RaiseChange() error { return t.execOne("UPDATE velonym.changes SET n = n + 1") }

@@ -46,7 +46,7 @@ func (p place) OnDisk(needles ...[]byte) ([]bool, error) {
 	return found, nil
 }
 
-// Execute implements [storetest.Place].
+// Execute implements [storetest.Location].
 func (p place) Execute(statements string) error {
 	db, err := sql.Open("sqlite", dsn(p.path, true))
 	if err != nil {
@@ -78,7 +78,7 @@ func newPlace(t *testing.T) place {
 }
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) storetest.Place { return newPlace(t) })
+	storetest.Run(t, func(t *testing.T) storetest.Location { return newPlace(t) })
 }
 
 func create(t *testing.T) (string, *Store) {
@@ -94,7 +94,7 @@ func create(t *testing.T) (string, *Store) {
 
 func TestFilesArePrivate(t *testing.T) {
 	path, s := create(t)
-	if err := s.Update(t.Context(), func(tx keys.Tx) error { return tx.Bump() }); err != nil {
+	if err := s.Update(t.Context(), func(tx keys.Tx) error { return tx.RaiseChange() }); err != nil {
 		t.Fatal(err)
 	}
 	for _, suffix := range []string{"", "-wal", "-shm"} {
@@ -308,7 +308,7 @@ func TestFirstOpensTogether(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if err := s.Update(t.Context(), func(tx keys.Tx) error { return tx.Bump() }); err != nil {
+				if err := s.Update(t.Context(), func(tx keys.Tx) error { return tx.RaiseChange() }); err != nil {
 					t.Error(err)
 				}
 				if err := s.Close(); err != nil {
@@ -407,7 +407,7 @@ func TestHeld(t *testing.T) {
 		if _, err := s.db.Exec("PRAGMA busy_timeout = 10"); err != nil {
 			return err
 		}
-		err := s.Update(t.Context(), func(tx keys.Tx) error { return tx.Bump() })
+		err := s.Update(t.Context(), func(tx keys.Tx) error { return tx.RaiseChange() })
 		if err == nil || errors.Is(err, keys.ErrCorrupt) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "try again") {
 			t.Errorf("%v", err)
 		}
@@ -416,7 +416,7 @@ func TestHeld(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Update(t.Context(), func(tx keys.Tx) error { return tx.Bump() }); err != nil {
+	if err := s.Update(t.Context(), func(tx keys.Tx) error { return tx.RaiseChange() }); err != nil {
 		t.Error(err)
 	}
 }

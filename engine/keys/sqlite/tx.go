@@ -54,8 +54,8 @@ func (t *tx) exec(query string, args ...any) error {
 	return t.s.fault(err)
 }
 
-// one is exec of a statement that must change exactly one row.
-func (t *tx) one(query string, args ...any) error {
+// execOne is exec of a statement that must change exactly one row.
+func (t *tx) execOne(query string, args ...any) error {
 	r, err := t.t.ExecContext(t.ctx, query, args...)
 	if err != nil {
 		return t.s.fault(err)
@@ -146,11 +146,11 @@ func (t *tx) AddProject(p keys.ProjectRow) error {
 }
 
 func (t *tx) SetRetention(name string, until time.Time) error {
-	return t.one("UPDATE project SET retention = ? WHERE name = ?", until.UnixMicro(), name)
+	return t.execOne("UPDATE project SET retention = ? WHERE name = ?", until.UnixMicro(), name)
 }
 
 func (t *tx) SetSevered(name string, at time.Time, reason string) error {
-	return t.one("UPDATE project SET severed_at = ?, reason = ? WHERE name = ?", at.UnixMicro(), reason, name)
+	return t.execOne("UPDATE project SET severed_at = ?, reason = ? WHERE name = ?", at.UnixMicro(), reason, name)
 }
 
 // notNil is b for a column that holds no NULL.
@@ -162,7 +162,7 @@ func notNil(b []byte) []byte {
 }
 
 func (t *tx) SetSeal(name string, keysMAC, seal []byte) error {
-	return t.one("UPDATE project SET keys_mac = ?, seal = ? WHERE name = ?", keysMAC, seal, name)
+	return t.execOne("UPDATE project SET keys_mac = ?, seal = ? WHERE name = ?", keysMAC, seal, name)
 }
 
 func (t *tx) SealList(bucket uint16) ([]byte, error) {
@@ -288,7 +288,7 @@ func (t *tx) AddKey(k keys.KeyRow) error {
 }
 
 func (t *tx) Deactivate(d keys.Domain, gen int) error {
-	return t.one("UPDATE generation SET state = 'deactivated' WHERE prj = ? AND org = ? AND gen = ?", d.Prj, d.Org, gen)
+	return t.execOne("UPDATE generation SET state = 'deactivated' WHERE prj = ? AND org = ? AND gen = ?", d.Prj, d.Org, gen)
 }
 
 func (t *tx) EraseKeys(prj string, at time.Time) error {
@@ -381,4 +381,4 @@ func (t *tx) Change() (uint64, error) {
 	return uint64(n), t.s.fault(err)
 }
 
-func (t *tx) Bump() error { return t.one("UPDATE changes SET n = n + 1") }
+func (t *tx) RaiseChange() error { return t.execOne("UPDATE changes SET n = n + 1") }

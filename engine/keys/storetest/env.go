@@ -16,20 +16,20 @@ import (
 // env is a new keystore and what a test needs around it.
 type env struct {
 	*testing.T
-	ctx    context.Context
-	place  Place
-	again  func(*testing.T) Place
-	keyAt  string
-	mk     *keys.MasterKey
-	store  keys.Store
-	ks     *keys.Keystore
-	muNow  sync.Mutex
-	offset time.Duration
+	ctx      context.Context
+	location Location
+	again    func(*testing.T) Location
+	keyAt    string
+	mk       *keys.MasterKey
+	store    keys.Store
+	ks       *keys.Keystore
+	muNow    sync.Mutex
+	offset   time.Duration
 }
 
-func newEnv(t *testing.T, p Place) *env {
+func newEnv(t *testing.T, p Location) *env {
 	t.Helper()
-	e := &env{T: t, ctx: t.Context(), place: p, keyAt: filepath.Join(t.TempDir(), "master.key")}
+	e := &env{T: t, ctx: t.Context(), location: p, keyAt: filepath.Join(t.TempDir(), "master.key")}
 	e.must(keys.NewMasterKeyFile(e.keyAt))
 	mk, err := keys.LoadMasterKey(e.ctx, e.keyAt)
 	e.must(err)
@@ -82,7 +82,7 @@ func (e *env) join(s keys.Store) *keys.Keystore {
 // second is another handle on the same keystore.
 func (e *env) second() *keys.Keystore {
 	e.Helper()
-	s, err := e.place.Open()
+	s, err := e.location.Open()
 	e.must(err)
 	return e.join(s)
 }
@@ -133,7 +133,7 @@ func (e *env) blobs(prj string) [][]byte {
 
 func (e *env) onDisk(needles ...[]byte) (any bool, all bool) {
 	e.Helper()
-	found, err := e.place.OnDisk(needles...)
+	found, err := e.location.OnDisk(needles...)
 	e.must(err)
 	return slices.Contains(found, true), !slices.Contains(found, false)
 }

@@ -33,7 +33,7 @@ func testMasterKey(e *env) {
 	e.must(keys.NewMasterKeyFile(wrongAt))
 	wrong, err := keys.LoadMasterKey(e.ctx, wrongAt)
 	e.must(err)
-	s, err := e.place.Open()
+	s, err := e.location.Open()
 	e.must(err)
 	defer s.Close()
 	_, err = keys.New(e.ctx, s, wrong)
@@ -57,7 +57,7 @@ func testBoundOnce(e *env) {
 	seeds := make([][]byte, 6)
 	var wg sync.WaitGroup
 	for i := range seeds {
-		s, err := e.place.Open()
+		s, err := e.location.Open()
 		e.must(err)
 		defer s.Close()
 		wg.Go(func() {

@@ -72,7 +72,7 @@ func (e *env) child(whole int64) *exec.Cmd {
 	self, err := os.Executable()
 	e.must(err)
 	cmd := exec.CommandContext(e.ctx, self)
-	cmd.Env = append(os.Environ(), childAddress+"="+e.place.Address(), childKey+"="+e.keyAt, childWhole+"="+strconv.FormatInt(whole, 10))
+	cmd.Env = append(os.Environ(), childAddress+"="+e.location.Address(), childKey+"="+e.keyAt, childWhole+"="+strconv.FormatInt(whole, 10))
 	return cmd
 }
 

@@ -285,7 +285,7 @@ func testShorten(e *env) {
 
 func testCreateRefuses(e *env) {
 	e.create("p")
-	_, err := e.place.Create()
+	_, err := e.location.Create()
 	e.is(err, keys.ErrKeystoreExists)
 	e.secrets(e.second(), "p", "")
 }
@@ -294,7 +294,7 @@ func testRollback(e *env) {
 	stop := errors.New("stop")
 	before := e.change()
 	err := e.store.Update(e.ctx, func(tx keys.Tx) error {
-		return errors.Join(tx.SetMeta("x", []byte("y")), tx.Revoke("j", time.Time{}), tx.Bump(), stop)
+		return errors.Join(tx.SetMeta("x", []byte("y")), tx.Revoke("j", time.Time{}), tx.RaiseChange(), stop)
 	})
 	if !errors.Is(err, stop) {
 		e.Fatalf("got %v", err)

@@ -9,8 +9,8 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// Place is where one test has its keystore.
-type Place interface {
+// Location is where one test has its keystore.
+type Location interface {
 	Create() (keys.Store, error)
 	Open() (keys.Store, error)
 	// Address is what a child process opens the same keystore by: see Main.
@@ -22,8 +22,8 @@ type Place interface {
 	Execute(statements string) error
 }
 
-// Run runs all tests, each in a new place.
-func Run(t *testing.T, place func(t *testing.T) Place) {
+// Run runs all tests, each in a new location.
+func Run(t *testing.T, location func(t *testing.T) Location) {
 	for _, test := range []struct {
 		name string
 		run  func(*env)
@@ -63,8 +63,8 @@ func Run(t *testing.T, place func(t *testing.T) Place) {
 		{"Cancelled", testCancelled},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			e := newEnv(t, place(t))
-			e.again = place
+			e := newEnv(t, location(t))
+			e.again = location
 			test.run(e)
 		})
 	}

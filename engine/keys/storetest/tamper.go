@@ -43,12 +43,12 @@ func testTampered(e *env) {
 			e := newEnv(t, e.again(t))
 			e.create("p")
 			e.create("q", "a")
-			e.must(e.place.Execute("CREATE TABLE @old AS SELECT * FROM @project; CREATE TABLE @oldlist AS SELECT * FROM @seal_list; CREATE TABLE @oldmeta AS SELECT * FROM @meta"))
+			e.must(e.location.Execute("CREATE TABLE @old AS SELECT * FROM @project; CREATE TABLE @oldlist AS SELECT * FROM @seal_list; CREATE TABLE @oldmeta AS SELECT * FROM @meta"))
 			e.must(e.ks.Shorten(e.ctx, "p", e.now().Add(time.Hour)))
 			if _, err := e.ks.Projects(e.ctx); err != nil {
 				t.Fatal(err)
 			}
-			e.must(e.place.Execute(c.statements))
+			e.must(e.location.Execute(c.statements))
 			for which, ks := range map[string]*keys.Keystore{"in use": e.ks, "opened again": e.second()} {
 				e.refusesProject(ks, which)
 			}
@@ -100,7 +100,7 @@ func testTamperedGenerations(e *env) {
 			e := newEnv(t, e.again(t))
 			e.create("p", "a", "b")
 			e.must(e.ks.Rotate(e.ctx, "p"))
-			e.must(e.place.Execute(statements))
+			e.must(e.location.Execute(statements))
 			_, err := e.ks.Secrets(e.ctx, keys.Domain{Prj: "p", Org: "a"})
 			e.is(err, keys.ErrTampered)
 			_, err = e.ks.Generations(e.ctx, "p")
@@ -126,13 +126,13 @@ func testTamperedRevocations(e *env) {
 			e.must(e.ks.Revoke(e.ctx, "j1", time.Time{}))
 			e.must(e.ks.Revoke(e.ctx, "j2", e.now().Add(time.Hour)))
 			e.must(e.ks.Revoke(e.ctx, "j2", e.now().Add(2*time.Hour)))
-			e.must(e.place.Execute("CREATE TABLE @oldmeta AS SELECT * FROM @meta"))
+			e.must(e.location.Execute("CREATE TABLE @oldmeta AS SELECT * FROM @meta"))
 			e.must(e.ks.Shorten(e.ctx, "p", e.now().Add(time.Hour)))
 			e.must(e.ks.Revoke(e.ctx, "j3", e.now().Add(time.Hour)))
 			if got, err := e.ks.Revocations(e.ctx); err != nil || len(got) != 3 {
 				t.Fatal(got, err)
 			}
-			e.must(e.place.Execute(statements))
+			e.must(e.location.Execute(statements))
 			ks := e.second()
 			_, first := ks.Revocations(e.ctx)
 			_, second := ks.Project(e.ctx, "p")
@@ -155,7 +155,7 @@ func testTamperedRevocations(e *env) {
 func testTamperedSweep(e *env) {
 	e.create("p")
 	e.create("q")
-	e.must(e.place.Execute("UPDATE @project SET retention = NULL WHERE name = 'p'"))
+	e.must(e.location.Execute("UPDATE @project SET retention = NULL WHERE name = 'p'"))
 	e.later(25 * time.Hour)
 	receipts, err := e.ks.Sweep(e.ctx, e.now())
 	e.is(err, keys.ErrTampered)
