@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// Sever destroys the secrets of a project now and for good. The receipt is
-// valid also beside an error that is ErrTraces. Errors: ErrNotFound, ErrSevered,
-// ErrRetentionOver when a sweep was there before.
+// Sever destroys the secrets of a project permanently. The receipt is valid even if
+// the error is ErrTraces. Errors: ErrNotFound, ErrSevered, ErrRetentionOver if a
+// sweep has already destroyed them.
 func (ks *Keystore) Sever(ctx context.Context, name string) (Receipt, error) {
 	var r Receipt
 	now := ks.now()
@@ -55,7 +55,7 @@ func (ks *Keystore) Sweep(ctx context.Context, now time.Time) ([]Receipt, error)
 		if some, err = ks.due(tx, s, now); err != nil && !errors.Is(err, ErrTampered) {
 			return err
 		}
-		tampered = err // which is no reason to let the others live on
+		tampered = err // the sound projects are still destroyed on time
 		pending, err = tx.Meta(metaScrub)
 		return err
 	})
@@ -82,7 +82,7 @@ func (ks *Keystore) Sweep(ctx context.Context, now time.Time) ([]Receipt, error)
 		return len(dropped) > 0, err
 	})
 	if errors.Is(err, ErrReadOnly) {
-		err = nil // what is kept longer than it must be does no harm
+		err = nil // keeping expired rows longer is harmless
 	}
 	return receipts, errors.Join(tampered, err)
 }
@@ -100,10 +100,10 @@ func (ks *Keystore) due(tx Tx, s *seals, now time.Time) ([]ProjectRow, error) {
 	return out, err
 }
 
-// destroyDue destroys the secrets of all projects that are due.
+// destroyDue destroys the secrets of every project that is due.
 func (ks *Keystore) destroyDue(ctx context.Context, now time.Time) (receipts []Receipt, err error) {
 	err = ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
-		// Another process may have swept since.
+		// Another process may have swept since the view.
 		due, err := ks.due(tx, s, now)
 		if err != nil && !errors.Is(err, ErrTampered) {
 			return false, err
@@ -111,7 +111,7 @@ func (ks *Keystore) destroyDue(ctx context.Context, now time.Time) (receipts []R
 		for _, p := range due {
 			_, rows, err := ks.findAll(tx, s, p.Name)
 			if errors.Is(err, ErrTampered) {
-				continue // the view said so, or the next will
+				continue // Sweep reports it now or the next time
 			}
 			if err != nil {
 				return false, err
@@ -130,8 +130,8 @@ func (ks *Keystore) destroyDue(ctx context.Context, now time.Time) (receipts []R
 	return receipts, err
 }
 
-// Sweeper calls Sweep at once and then at every interval until the context
-// ends, and hands on what it returned when there is something to tell.
+// Sweeper calls Sweep immediately and then at every interval until the context ends.
+// It calls report, which may be nil, if there are receipts or an error.
 func (ks *Keystore) Sweeper(ctx context.Context, every time.Duration, report func([]Receipt, error)) {
 	t := time.NewTicker(every)
 	defer t.Stop()
@@ -151,7 +151,7 @@ func (ks *Keystore) Sweeper(ctx context.Context, every time.Duration, report fun
 	}
 }
 
-// destroy erases a project's secrets within a transaction and records why.
+// destroy erases a project's secrets within a transaction and stores a receipt.
 func (ks *Keystore) destroy(tx Tx, p ProjectRow, rows []KeyRow, now time.Time, reason string) (Receipt, error) {
 	now = stamp(now)
 	r := Receipt{V: 1, Project: p.Name, Reason: reason, Destroyed: now, Imported: p.Imported}
@@ -191,9 +191,9 @@ func (ks *Keystore) destroy(tx Tx, p ProjectRow, rows []KeyRow, now time.Time, r
 	return r, tx.SetMeta(metaScrub, []byte(rand.Text()))
 }
 
-// scrub has the store rewrite its files, and notes that it did, unless another
-// process destroyed something meanwhile: the mark is then a new one, and stays
-// until that one is done with it, or the next sweep.
+// scrub rewrites the store's files and then removes the scrub mark. If another
+// process destroyed something meanwhile, the mark has changed and stays for that
+// process or the next sweep.
 func (ks *Keystore) scrub(ctx context.Context) error {
 	var mark []byte
 	err := ks.store.View(ctx, func(tx Tx) (err error) {

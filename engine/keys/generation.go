@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Generations lists the generations of a project by organisation, oldest
-// first, without their secrets. ErrNotFound.
+// Generations lists the generations of a project by organisation, oldest first,
+// without secrets. Errors: ErrNotFound.
 func (ks *Keystore) Generations(ctx context.Context, name string) (map[string][]Generation, error) {
 	out := make(map[string][]Generation)
 	err := ks.store.View(ctx, func(tx Tx) error {
@@ -34,9 +34,8 @@ func (r *KeyRow) generation() Generation {
 }
 
 // Secrets returns the living generations of a domain with their secrets, oldest
-// first. The caller wipes them ([WipeSecrets]). The retention is checked against
-// the clock at every call, whether or not a sweep has been. Errors: ErrNotFound,
-// ErrRetentionOver, ErrSevered, ErrCorrupt.
+// first. The caller wipes them with [WipeSecrets]. Each call checks the retention
+// against the clock. Errors: ErrNotFound, ErrRetentionOver, ErrSevered, ErrCorrupt.
 func (ks *Keystore) Secrets(ctx context.Context, d Domain) ([]Generation, error) {
 	var rows []KeyRow
 	err := ks.store.View(ctx, func(tx Tx) error {
@@ -79,7 +78,7 @@ func (ks *Keystore) Secrets(ctx context.Context, d Domain) ([]Generation, error)
 		}
 		g := rows[i].generation()
 		out = append(out, g)
-		// Unwrapped in place, so that no other copy is made.
+		// Unwrap in place, so that there is no second copy.
 		s := out[len(out)-1].Secret[:0]
 		s, err := ks.mk.unwrap(s, rows[i].Wrapped, purposeSecret, d, g.Gen)
 		if err != nil || len(s) != SecretSize {
@@ -94,8 +93,8 @@ func (ks *Keystore) Secrets(ctx context.Context, d Domain) ([]Generation, error)
 	return out, nil
 }
 
-// Rotate makes a new active generation in every domain of a project; those
-// before it only reverse from then on. Errors: ErrNotFound, ErrSevered,
+// Rotate adds an active generation to every domain of a project; the earlier
+// generations only reverse from then on. Errors: ErrNotFound, ErrSevered,
 // ErrRetentionOver, ErrTooManyGenerations.
 func (ks *Keystore) Rotate(ctx context.Context, name string) error {
 	now := ks.now()
@@ -145,21 +144,21 @@ func (ks *Keystore) wrapSecret(secret []byte, d Domain, gen int) []byte {
 	return ks.mk.wrap(secret, purposeSecret, d, gen)
 }
 
-// sameState compares all of two rows but their secrets.
+// sameState reports whether two rows are equal except for their secrets.
 func sameState(a, b KeyRow) bool {
 	a.Wrapped, b.Wrapped = nil, nil
 	return a.Domain == b.Domain && a.Gen == b.Gen && a.State == b.State && a.Imported == b.Imported && a.Created.Equal(b.Created) && a.Destroyed.Equal(b.Destroyed)
 }
 
-// wipeRows overwrites the wrapped secrets of rows: a copy that stays in memory is
-// a copy of the secret to whoever gets hold of the master key.
+// wipeRows overwrites the wrapped secrets of rows. Whoever has the master key could
+// read the secret from a wrapped copy left in memory.
 func wipeRows(rows []KeyRow) {
 	for i := range rows {
 		wipe(rows[i].Wrapped)
 	}
 }
 
-// WipeSecrets overwrites the secrets of what [Keystore.Secrets] returned.
+// WipeSecrets overwrites the secrets that [Keystore.Secrets] returned.
 func WipeSecrets(gens []Generation) {
 	for i := range gens {
 		wipe(gens[i].Secret[:])

@@ -10,18 +10,18 @@ import (
 	"github.com/velonym/velonym/engine/kernel"
 )
 
-// Keystore gives out and looks after the secrets in a [Store]. It keeps no
-// secret in memory between calls, and is safe for concurrent use, by several
-// processes too.
+// Keystore manages the projects and secrets in a [Store]. It keeps no secret in
+// memory between calls. It is safe for concurrent use by several goroutines and
+// several processes.
 type Keystore struct {
 	store Store
 	mk    *MasterKey
 	now   func() time.Time
 	seal  *kernel.HMAC
-	root  atomic.Pointer[seals] // as last read by a view
+	root  atomic.Pointer[seals] // last one that a view verified
 }
 
-// Option changes what [New] makes.
+// Option configures a [Keystore].
 type Option func(*Keystore)
 
 // WithClock sets the clock that retention is checked by.
@@ -29,10 +29,10 @@ func WithClock(now func() time.Time) Option {
 	return func(ks *Keystore) { ks.now = now }
 }
 
-// New joins a store and a master key. A store that was only just created is
-// bound to the key: its check value, the seed of the built-in issuer and the
-// receipt key are written. From then on any other key is ErrWrongMasterKey.
-// The store is not closed on error.
+// New opens a store with a master key. It binds a newly created store to the key:
+// it writes the key's check value, the seed of the built-in issuer and the receipt
+// key. Any other key is ErrWrongMasterKey from then on. New upgrades a store of an
+// older schema. It does not close the store on error.
 func New(ctx context.Context, store Store, mk *MasterKey, options ...Option) (*Keystore, error) {
 	ks := &Keystore{store: store, mk: mk, now: time.Now}
 	for _, o := range options {
@@ -48,7 +48,7 @@ func New(ctx context.Context, store Store, mk *MasterKey, options ...Option) (*K
 	}
 	if at.check == nil || at.schema < SchemaVersion {
 		err := store.Update(ctx, func(tx Tx) error {
-			// Another process may have been faster.
+			// Another process may have bound or upgraded it meanwhile.
 			if err := read(tx); err != nil || at.check != nil && at.schema == SchemaVersion {
 				return err
 			}
@@ -70,14 +70,14 @@ func New(ctx context.Context, store Store, mk *MasterKey, options ...Option) (*K
 	return ks, nil
 }
 
-// Close closes the store. No call may be under way.
+// Close closes the store. No other call may be in progress.
 func (ks *Keystore) Close() error {
 	ks.seal.Release()
 	return ks.store.Close()
 }
 
-// change runs f in a transaction with the seals that were read in it, and writes
-// these when f says that it changed them.
+// change runs f in a transaction with the store's seals. If f reports a change, it
+// writes the seals back and raises the change counter.
 func (ks *Keystore) change(ctx context.Context, f func(Tx, *seals) (changed bool, err error)) error {
 	return ks.store.Update(ctx, func(tx Tx) error {
 		s, err := ks.readSeals(tx)
@@ -95,8 +95,8 @@ func (ks *Keystore) change(ctx context.Context, f func(Tx, *seals) (changed bool
 	})
 }
 
-// IssuerSeed returns the 32-byte Ed25519 seed of the built-in issuer. It is
-// made with the keystore and never changes. The caller wipes it.
+// IssuerSeed returns the 32-byte Ed25519 seed of the built-in issuer, which is
+// created with the keystore and never changes. The caller wipes it.
 func (ks *Keystore) IssuerSeed(ctx context.Context) ([]byte, error) {
 	var seed []byte
 	err := ks.store.View(ctx, func(tx Tx) (err error) {
@@ -119,6 +119,6 @@ func (ks *Keystore) seed(tx Tx, meta, purpose string) ([]byte, error) {
 }
 
 // Change returns a counter that every change of projects, keys and revocations
-// raises, in whichever process it is made. It is cheap enough to be polled
-// several times a second.
+// raises, whichever process makes it. It is cheap enough to poll several times a
+// second.
 func (ks *Keystore) Change(ctx context.Context) (uint64, error) { return ks.store.Change(ctx) }

@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// Lease takes up to want values from the budget of a token, whose whole is max,
-// and says how many were granted: 0 when it is spent. A grant is durable when
-// Lease returns, and counts as spent whether or not it is used: the sum of all
-// grants never passes max, whatever processes take part and however they end.
-// The record is kept for good; see [Keystore.LeaseUntil].
+// Lease reserves up to want values of a token's budget of max values and returns how
+// many it granted, 0 if the budget is spent. A grant is durable when Lease returns
+// and counts as spent even if it is not used: the sum of all grants never exceeds
+// max, whichever processes take part and however they end. The record is kept
+// permanently; see [Keystore.LeaseUntil].
 func (ks *Keystore) Lease(ctx context.Context, jti string, max, want int64) (granted int64, err error) {
 	return ks.LeaseUntil(ctx, jti, time.Time{}, max, want)
 }
 
-// LeaseUntil is [Keystore.Lease] for a token that ends at exp: some minutes
-// later Sweep drops the record.
+// LeaseUntil is [Keystore.Lease] for a token that ends at exp. Sweep drops the record
+// ten minutes later.
 func (ks *Keystore) LeaseUntil(ctx context.Context, jti string, exp time.Time, max, want int64) (granted int64, err error) {
 	if err := checkJTI(jti); err != nil {
 		return 0, err
@@ -37,8 +37,7 @@ func (ks *Keystore) LeaseUntil(ctx context.Context, jti string, exp time.Time, m
 		return tx.SetSpent(jti, spent+granted, exp)
 	})
 	if err != nil {
-		// After a failed commit nobody knows whether it holds: what it may
-		// have granted is not given out.
+		// A failed commit may still have taken effect; its grant is not given out.
 		return 0, err
 	}
 	return granted, nil

@@ -9,20 +9,20 @@ import (
 
 // Entries of a store's meta table.
 const (
-	metaCheck   = "check"   // a known text under the master key
+	metaCheck   = "check"   // a known text, wrapped by the master key
 	metaIssuer  = "issuer"  // seed of the built-in issuer, wrapped
 	metaReceipt = "receipt" // seed of the receipt key, wrapped
-	metaScrub   = "scrub"   // present while deleted secrets may linger in old pages; new at each destruction
+	metaScrub   = "scrub"   // present while old pages may hold deleted secrets; each destruction writes a new value
 )
 
-// The text says the schema too: a store whose rows are sealed cannot be passed
-// off as one of the time before seals.
+// The check text includes the schema, so that nobody can pass off a store with sealed
+// rows as one from before seals existed.
 const (
 	checkText  = "velonym master key check 2"
 	checkText1 = "velonym master key check"
 )
 
-// opening is what is looked at when a keystore is opened.
+// opening holds what New reads from a store before it trusts it.
 type opening struct {
 	schema         int
 	check, sealKey []byte
@@ -39,7 +39,7 @@ func readOpening(tx Tx) (at opening, err error) {
 	return at, err
 }
 
-// opens says whether the check value is that text under the master key.
+// opens verifies that check is the text want, wrapped by the master key.
 func (ks *Keystore) opens(check []byte, want string) error {
 	text, err := ks.mk.unwrap(nil, check, purposeCheck, Domain{}, 0)
 	switch {
@@ -52,7 +52,7 @@ func (ks *Keystore) opens(check []byte, want string) error {
 }
 
 // prepare upgrades a store of an older schema, binds a new one to the master key,
-// and seals what is in it.
+// and seals its rows.
 func (ks *Keystore) prepare(tx Tx, at opening) error {
 	if at.check != nil {
 		if err := ks.opens(at.check, checkText1); err != nil {
@@ -77,7 +77,7 @@ func (ks *Keystore) prepare(tx Tx, at opening) error {
 	return tx.RaiseChange()
 }
 
-// bind writes what a new store lacks.
+// bind writes the check value, the issuer seed and the receipt seed of a new store.
 func (ks *Keystore) bind(tx Tx) error {
 	ps, err := tx.Projects()
 	if err != nil {

@@ -10,11 +10,10 @@ import (
 	"unicode/utf8"
 )
 
-// CreateProject makes a project with the first generation of each of its
-// domains. With imported secrets, one a generation, oldest first, every domain
-// gets those instead, the last one active; the domains' working keys differ
-// all the same, since they are derived with the domain's name. The caller wipes
-// the secrets. Errors: ErrInvalid (the same secret twice among them), ErrExists,
+// CreateProject creates a project with one generation in each of its domains. If
+// imported holds secrets, one per generation, oldest first, every domain gets those
+// instead and the last is active; the domains' working keys still differ, because
+// their derivation includes the domain's name. The caller wipes the secrets. Errors: ErrInvalid (the same secret twice among them), ErrExists,
 // ErrTooManyGenerations.
 func (ks *Keystore) CreateProject(ctx context.Context, p Project, imported [][SecretSize]byte) error {
 	now := ks.now()
@@ -65,7 +64,7 @@ func (ks *Keystore) CreateProject(ctx context.Context, p Project, imported [][Se
 	})
 }
 
-// Project returns a project, severed ones included. ErrNotFound.
+// Project returns a project, even if it is severed. Errors: ErrNotFound.
 func (ks *Keystore) Project(ctx context.Context, name string) (Project, error) {
 	var p ProjectRow
 	err := ks.store.View(ctx, func(tx Tx) (err error) {
@@ -75,7 +74,7 @@ func (ks *Keystore) Project(ctx context.Context, name string) (Project, error) {
 	return p.Project, err
 }
 
-// Projects lists all projects by name, severed ones included.
+// Projects lists all projects by name, including severed ones.
 func (ks *Keystore) Projects(ctx context.Context) ([]Project, error) {
 	var out []Project
 	err := ks.store.View(ctx, func(tx Tx) error {
@@ -96,7 +95,7 @@ func (ks *Keystore) Projects(ctx context.Context) ([]Project, error) {
 	return out, err
 }
 
-// find is lookUp for a name that nobody checked.
+// find is lookUp for an unchecked name.
 func (ks *Keystore) find(tx Tx, s *seals, name string) (ProjectRow, error) {
 	if checkName("project name", name) != nil {
 		return ProjectRow{}, fmt.Errorf("%w: no such project", ErrNotFound)
@@ -108,7 +107,7 @@ func (ks *Keystore) find(tx Tx, s *seals, name string) (ProjectRow, error) {
 	return p, err
 }
 
-// view is find within a view.
+// view is find in a read-only transaction.
 func (ks *Keystore) view(tx Tx, name string) (ProjectRow, error) {
 	s, err := ks.viewSeals(tx)
 	if err != nil {
@@ -117,7 +116,7 @@ func (ks *Keystore) view(tx Tx, name string) (ProjectRow, error) {
 	return ks.find(tx, s, name)
 }
 
-// findAll is find with the states of all generations, checked.
+// findAll returns a project and the verified states of its generations.
 func (ks *Keystore) findAll(tx Tx, s *seals, name string) (ProjectRow, []KeyRow, error) {
 	p, err := ks.find(tx, s, name)
 	if err != nil {
@@ -130,12 +129,12 @@ func (ks *Keystore) findAll(tx Tx, s *seals, name string) (ProjectRow, []KeyRow,
 	return p, rows, ks.checkKeys(&p, rows)
 }
 
-// over says whether the retention has ended: its last second is not part of it.
+// over reports whether the retention has ended. The retention excludes its end.
 func (p *Project) over(now time.Time) bool {
 	return !p.Retention.IsZero() && !now.Before(p.Retention)
 }
 
-// alive says whether the project's secrets may be used at the time given.
+// alive reports why the project's secrets may not be used at the time now, or nil.
 func (p *ProjectRow) alive(now time.Time) error {
 	switch {
 	case p.Severed && p.Reason != ReasonRetention:
@@ -148,7 +147,7 @@ func (p *ProjectRow) alive(now time.Time) error {
 
 // Shorten brings the end of a project's retention forward, in whole seconds,
 // rounded down. A project without retention gets one. An end that is not in the
-// future is ErrInvalid: to destroy the secrets now is what Sever is for. Errors:
+// future is ErrInvalid; Sever destroys secrets now. Errors:
 // ErrNotFound, ErrSevered, ErrRetentionOver, ErrExtend, ErrInvalid.
 func (ks *Keystore) Shorten(ctx context.Context, name string, until time.Time) error {
 	if until.IsZero() || until.Year() > 9999 {
@@ -180,7 +179,7 @@ func (ks *Keystore) Shorten(ctx context.Context, name string, until time.Time) e
 	})
 }
 
-// Project is what is kept of a project besides its secrets.
+// Project holds everything about a project but its secrets.
 type Project struct {
 	Name   string   // 1 to 255 bytes of UTF-8 without control characters
 	Method string   // "reversible" or "irreversible"
@@ -193,7 +192,7 @@ type Project struct {
 	// A reversible project must have one; zero means none.
 	Retention time.Time
 
-	Imported  bool      // the first secrets came from outside
+	Imported  bool      // its first secrets were imported
 	Severed   bool      // the secrets are destroyed, by Sever or by the end of retention
 	SeveredAt time.Time // zero unless Severed
 	Created   time.Time
@@ -201,9 +200,9 @@ type Project struct {
 
 const maxName = 255
 
-// normalise checks the shape of a new project and brings it to the form that
-// is stored. Which formats exist and which combinations make sense is for the
-// caller to check, who knows the transform suite.
+// normalise validates a new project and fills in what the store keeps. The caller,
+// who knows the transform suite, checks that the form exists and that the choices
+// go together.
 func (p *Project) normalise(now time.Time) error {
 	if p.Name == "" {
 		return fmt.Errorf("%w: a project needs a name", ErrInvalid)
@@ -294,9 +293,9 @@ func (p *Project) hasOrg(org string) bool {
 // "" for a project without any.
 type Domain struct{ Prj, Org string }
 
-// wholeSeconds rounds down, so that a project never outlives what its tokens
-// can say of it: psn.ret counts seconds.
+// wholeSeconds rounds t down to the precision of psn.ret, so that a project never
+// outlives its tokens' claim.
 func wholeSeconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
-// stamp is the precision that every store keeps.
+// stamp rounds t down to the precision of the stores.
 func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

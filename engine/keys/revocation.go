@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// dropAfter is how long after a token's end its revocation and its budget are
-// kept: verifiers allow 30 seconds of skew, and clocks differ.
+// dropAfter is how long the store keeps a token's revocation and budget after the
+// token's end: verifiers allow 30 seconds of skew, and clocks differ.
 const dropAfter = 10 * time.Minute
 
 const maxJTI = 1024
 
-// Revoke refuses a token from now on, by its jti; exp is when the token ends by
-// itself, from when on the entry is needed no more. A zero exp keeps it for
-// good. ErrInvalid for a jti that is empty or longer than 1,024 bytes.
+// Revoke revokes a token by its jti. exp is the token's own end, after which Sweep
+// drops the entry; a zero exp keeps it permanently. A jti that is empty or longer
+// than 1,024 bytes is ErrInvalid.
 func (ks *Keystore) Revoke(ctx context.Context, jti string, exp time.Time) error {
 	if err := checkJTI(jti); err != nil {
 		return err
@@ -48,7 +48,7 @@ func checkJTI(jti string) error {
 	return nil
 }
 
-// Revocations returns the jti of every token that is revoked.
+// Revocations returns the jti of every revoked token.
 func (ks *Keystore) Revocations(ctx context.Context) (map[string]struct{}, error) {
 	var list []Revocation
 	err := ks.store.View(ctx, func(tx Tx) error {
