@@ -500,16 +500,16 @@ func TestNoAllocations(t *testing.T) {
 		if err := r.prepare(); err != nil {
 			t.Fatal(err)
 		}
-		sh, err := r.shapeOf("in.csv", CSV, []byte(c.head), true)
+		rf, err := r.detectFormat("in.csv", CSV, []byte(c.head), true)
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := sh.worker(r.splicer(sh, r.dist))
+		f, err := rf.worker(r.splicer(rf, r.dist))
 		if err != nil {
 			t.Fatal(err)
 		}
 		rows := bytes.Repeat([]byte(c.row), 1000)
-		ch := &chunk{buf: room(nil, 2*len(rows)), end: len(rows)}
+		ch := &chunk{buf: padded(nil, 2*len(rows)), end: len(rows)}
 		copy(ch.buf, rows)
 		w := f.(worker)
 		step := func() {

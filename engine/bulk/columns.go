@@ -52,10 +52,10 @@ func (t *tally) column(i, n int) *columnTally {
 
 // countColumns adds the counts of an input, whose columns shape names, to those of
 // the run.
-func (r *run) countColumns(t tally, sh *shape) {
+func (r *run) countColumns(t tally, rf *rowFormat) {
 	r.needColumns()
 	for i, c := range t.Columns {
-		r.sum.Columns[sh.order[i]].add(c)
+		r.sum.Columns[rf.order[i]].add(c)
 	}
 }
 

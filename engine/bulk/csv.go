@@ -98,7 +98,7 @@ type csvWorker struct {
 	splicer
 	sel    *csvfast.Selector
 	sep    csvText
-	watch  *headerWatch // nil: no row can be the header again
+	watch  *headerMatcher // nil: no row can be the header again
 	ragged bool
 	single bool // rows have one field: no other number of fields tells of rows that end in CR alone
 }

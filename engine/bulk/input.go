@@ -325,3 +325,18 @@ func refuseUTF16(name string, head []byte) error {
 }
 
 var bom = []byte("\xef\xbb\xbf")
+
+// unchanged says whether a regular input is still the file that was opened.
+func (s *source) unchanged() error {
+	if s.info == nil || !s.info.Mode().IsRegular() {
+		return nil
+	}
+	now, err := s.file.Stat()
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.name, bareErr(err))
+	}
+	if now.Size() != s.info.Size() || !now.ModTime().Equal(s.info.ModTime()) {
+		return fmt.Errorf("%s: %w: it was written to while it was read", s.name, ErrChanged)
+	}
+	return nil
+}

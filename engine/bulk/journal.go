@@ -76,7 +76,7 @@ func journalName(path string) string {
 // an interrupted run left. It returns nil where a run cannot go on: from or to a
 // pipe, with a mapping file, whose sealed stream cannot be taken up again, with
 // policy document over more than the rows of one file.
-func (r *run) openJournal(src *source, t *target, v *conveyor, format Format, pack Compression) (*journal, error) {
+func (r *run) openJournal(src *source, t *target, v *pipeline, format Format, pack Compression) (*journal, error) {
 	why := ""
 	switch {
 	case t.f == nil:
@@ -112,7 +112,7 @@ func (r *run) openJournal(src *source, t *target, v *conveyor, format Format, pa
 			return nil, plainPathError(err)
 		}
 		j.state, j.lastAt = now, time.Now()
-		r.jots = append(r.jots, j)
+		r.journals = append(r.journals, j)
 		return j, nil
 	}
 	b, err := readOwn(j.path, journalLimit)
@@ -152,7 +152,7 @@ func (r *run) openJournal(src *source, t *target, v *conveyor, format Format, pa
 		j.state = now
 	}
 	j.lastAt = time.Now()
-	r.jots = append(r.jots, j)
+	r.journals = append(r.journals, j)
 	return j, nil
 }
 
@@ -172,7 +172,7 @@ func identify(src *source) (input, error) {
 }
 
 // jobDigest binds a journal to everything that shapes the output, keys aside.
-func (r *run) jobDigest(v *conveyor, format Format, pack Compression) string {
+func (r *run) jobDigest(v *pipeline, format Format, pack Compression) string {
 	type column struct {
 		Name     string
 		Number   int
@@ -251,10 +251,10 @@ func (j *journal) tail(n int64) (string, error) {
 	return hex.EncodeToString(s[:]), nil
 }
 
-// goOn sets v to continue at the journal's mark. With policy document it starts from
+// resumeAt sets v to continue at the journal's mark. With policy document it starts from
 // the beginning and writes nothing up to there: the counters, which are identifiers,
 // are in no file, and are counted again.
-func (r *run) goOn(ctx context.Context, j *journal, t *target, v *conveyor, src *source) error {
+func (r *run) resumeAt(ctx context.Context, j *journal, t *target, v *pipeline, src *source) error {
 	m := j.state.Mark
 	if err := t.f.Truncate(m.Out); err != nil {
 		return t.writeError(err)

@@ -40,20 +40,20 @@ func looksLikeJSON(head []byte) bool {
 	return len(head) > 0 && head[0] == '"'
 }
 
-// jsonShape finds out whether JSON is lines, an array or other texts. Asked for by
+// jsonFormat finds out whether JSON is lines, an array or other texts. Asked for by
 // name, it is a document.
-func (r *run) jsonShape(name string, format Format, head []byte, all bool) (*shape, error) {
-	sh, err := r.ndjsonShape(name, head, all)
+func (r *run) jsonFormat(name string, format Format, head []byte, all bool) (*rowFormat, error) {
+	rf, err := r.ndjsonFormat(name, head, all)
 	if err != nil {
 		return nil, err
 	}
-	at := sh.prefix
+	at := rf.prefix
 	at += len(head[at:]) - len(bytes.TrimLeft(head[at:], " \t\r\n"))
 	switch {
 	case at == len(head) && !all:
 		return nil, errMore
 	case at == len(head):
-		return sh, nil // nothing but white space
+		return rf, nil // nothing but white space
 	case format == CSV || format == TSV:
 		if r.Format != Auto || format == TSV || isNamedCSV(name) {
 			return nil, fmt.Errorf("%s: is JSON, not CSV: use --format json, or ndjson for one value a line", name)
@@ -66,7 +66,7 @@ func (r *run) jsonShape(name string, format Format, head []byte, all bool) (*sha
 			return nil, errMore
 		}
 		if csvfast.ValidateJSON(line) == nil {
-			return sh, nil
+			return rf, nil
 		}
 	}
 	switch {
@@ -75,13 +75,13 @@ func (r *run) jsonShape(name string, format Format, head []byte, all bool) (*sha
 	case r.OnError == Keep:
 		return nil, usagef("%s: --on-error keep takes lines out, and a JSON document is not made of lines; use --on-error null, or make lines of it first, as with jq -c '.[]'", name)
 	}
-	sh.format = JSON
+	rf.format = JSON
 	if array {
-		sh.prefix = at + 1
-		sh.lines = int64(bytes.Count(head[:sh.prefix], lf))
+		rf.prefix = at + 1
+		rf.lines = int64(bytes.Count(head[:rf.prefix], lf))
 	}
-	sh.doc = &jsonDocument{array: array, begin: int64(sh.prefix), split: csvfast.NewJSONSplitter(array)}
-	return sh, nil
+	rf.doc = &jsonDocument{array: array, begin: int64(rf.prefix), split: csvfast.NewJSONSplitter(array)}
+	return rf, nil
 }
 
 // isNamedCSV says whether a name, any compression suffix aside, ends as those of CSV
@@ -102,16 +102,16 @@ func (s *source) asStream(at int64) {
 }
 
 // readDocument reads the next chunk of a document, under the turn.
-func (v *conveyor) readDocument(n int, c *chunk) (next mark, err error) {
-	if !v.cutting.wait(n) {
+func (v *pipeline) readDocument(n int, c *chunk) (next mark, err error) {
+	if !v.cutOrder.wait(n) {
 		return next, errStop
 	}
 	d := v.doc
 	if v.ended && len(v.carry) == 0 && (d.closed || !d.array) {
-		v.cutting.halt()
+		v.cutOrder.halt()
 		return next, errStop
 	}
-	c.buf = room(c.buf, max(v.size, len(v.carry)))
+	c.buf = padded(c.buf, max(v.size, len(v.carry)))
 	have := copy(c.buf, v.carry)
 	c.start, c.first, c.closing, c.after = 0, v.offset == d.begin, false, d.closed
 	seen := 0
@@ -142,19 +142,19 @@ func (v *conveyor) readDocument(n int, c *chunk) (next mark, err error) {
 			break
 		}
 		if int64(have) > v.max && cut < 0 {
-			v.cutting.pass()
+			v.cutOrder.pass()
 			c.buf, c.end = c.buf[:have], have
-			return next, &overlong{1, v.max}
+			return next, &rowTooLong{1, v.max}
 		}
 		if have == len(c.buf) {
-			c.buf = room(c.buf, 2*have)
+			c.buf = padded(c.buf, 2*have)
 		}
 		k, err := v.src.stream.Read(c.buf[have:])
 		have += k
 		if err == io.EOF {
 			v.ended = true
 		} else if err != nil {
-			v.cutting.pass()
+			v.cutOrder.pass()
 			return next, v.src.readError(err)
 		}
 	}
@@ -162,7 +162,7 @@ func (v *conveyor) readDocument(n int, c *chunk) (next mark, err error) {
 	v.carry = append(v.carry[:0], c.buf[cut:]...)
 	v.offset += int64(cut)
 	next = mark{Chunk: n + 1, In: v.offset, Inside: d.closed}
-	v.cutting.pass()
+	v.cutOrder.pass()
 	return next, nil
 }
 

@@ -233,41 +233,41 @@ func jsonEnd(b []byte) int {
 	return len(b)
 }
 
-// ndjsonShape resolves the paths; lines of JSON have no header.
-func (r *run) ndjsonShape(name string, head []byte, all bool) (*shape, error) {
+// ndjsonFormat resolves the paths; lines of JSON have no header.
+func (r *run) ndjsonFormat(name string, head []byte, all bool) (*rowFormat, error) {
 	if !all && len(head) < 512 {
 		return nil, errMore
 	}
 	if err := refuseUTF16(name, head); err != nil {
 		return nil, err
 	}
-	sh := &shape{cut: lineCutter{}, data: true, paths: true, format: NDJSON}
+	rf := &rowFormat{cut: lineCutter{}, data: true, paths: true, format: NDJSON}
 	if bytes.HasPrefix(head, bom) {
-		sh.prefix = len(bom)
+		rf.prefix = len(bom)
 	}
 	for i, c := range r.Columns {
 		if c.Name == "" || c.Number != 0 {
 			return nil, usagef("column %d: JSON has no column numbers; name a path, as patient.id", c.Number)
 		}
-		sh.order = append(sh.order, i)
-		sh.names = append(sh.names, c.Name)
+		rf.order = append(rf.order, i)
+		rf.names = append(rf.names, c.Name)
 	}
-	if n := len(sh.names); n > csvfast.MaxPaths {
+	if n := len(rf.names); n > csvfast.MaxPaths {
 		return nil, usagef("%d columns of JSON: a run takes up to %d; do the others in a second run, over the output of the first", n, csvfast.MaxPaths)
 	}
-	if err := refuseOverlap(sh.names); err != nil {
+	if err := refuseOverlap(rf.names); err != nil {
 		return nil, err
 	}
-	if _, err := csvfast.NewPathFinder(sh.names); err != nil {
+	if _, err := csvfast.NewPathFinder(rf.names); err != nil {
 		return nil, usagef("%v", err)
 	}
-	sh.worker = func(s splicer) (finder, error) {
-		f, err := csvfast.NewPathFinder(sh.names)
+	rf.worker = func(s splicer) (finder, error) {
+		f, err := csvfast.NewPathFinder(rf.names)
 		if err != nil {
 			return nil, err
 		}
 		s.text = jsonText{}
-		return &ndjsonWorker{splicer: s, finder: f, doc: sh.doc, pass: r.AllowOther, byShape: r.byShape}, nil
+		return &ndjsonWorker{splicer: s, finder: f, doc: rf.doc, pass: r.AllowOther, byShape: r.byShape}, nil
 	}
-	return sh, nil
+	return rf, nil
 }

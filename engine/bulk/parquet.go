@@ -31,8 +31,8 @@ type parquetRun struct {
 	tally  tally
 	seen   *distinct
 	row    int64     // rows of the row groups before
-	v      *conveyor // for progress and journal: marks count column chunks
-	jot    *journal  // nil where the run cannot be resumed
+	v      *pipeline // for progress and journal: marks count column chunks
+	jnl    *journal  // nil where the run cannot be resumed
 	mark   mark      // what is written
 
 	sums          []uint32   // of the replaced chunks, as they were written
@@ -119,12 +119,12 @@ func (r *run) parquet(ctx context.Context, src *source, out string) (err error) 
 		return err
 	}
 	t := &target{name: "nothing", w: io.Discard}
-	p.v = &conveyor{src: src, hi: src.size}
+	p.v = &pipeline{src: src, hi: src.size}
 	if !r.DryRun {
 		if t, err = r.openTarget(out, src.info, r.Resume); err != nil {
 			return err
 		}
-		if p.jot, err = r.openJournal(src, t, p.v, Parquet, None); err != nil {
+		if p.jnl, err = r.openJournal(src, t, p.v, Parquet, None); err != nil {
 			t.abandon(r.Resume)
 			return err
 		}
@@ -135,16 +135,16 @@ func (r *run) parquet(ctx context.Context, src *source, out string) (err error) 
 	p.out = &positionWriter{w: bufio.NewWriterSize(w, 1<<20)}
 	p.mark.Reject = r.rejected
 	switch {
-	case p.jot.resumes():
+	case p.jnl.resumes():
 		r.sum.Resumed = true
-		p.mark = p.jot.state.Mark
-		if p.jot.state.Done {
+		p.mark = p.jnl.state.Mark
+		if p.jnl.state.Done {
 			r.sum.add(p.mark.Tally, p.mark.Out)
 			r.countJobColumns(p.mark.Tally)
 			r.rejected = p.mark.Reject
 			return nil
 		}
-		if err := r.goOn(ctx, p.jot, t, p.v, src); err != nil {
+		if err := r.resumeAt(ctx, p.jnl, t, p.v, src); err != nil {
 			return err
 		}
 		if _, err := t.lock.Seek(p.mark.Out, io.SeekStart); err != nil {
@@ -181,9 +181,9 @@ func (r *run) parquet(ctx context.Context, src *source, out string) (err error) 
 	if err == nil && !r.DryRun {
 		err = t.finish()
 	}
-	if p.jot != nil {
+	if p.jnl != nil {
 		p.mark.Out, p.mark.Tally = p.out.n, p.tally
-		p.jot.end(err == nil, p.mark, len(r.Inputs) > 1)
+		p.jnl.end(err == nil, p.mark, len(r.Inputs) > 1)
 	}
 	return err
 }
@@ -322,7 +322,7 @@ func (p *parquetRun) all(ctx context.Context, meta *thriftValue) error {
 func (p *parquetRun) reached(chunks int, isReplaced bool, x index) error {
 	p.v.read.Store(min(p.out.n, p.src.size))
 	p.progress(p.v, mark{Tally: p.tally}, false)
-	if p.jot == nil {
+	if p.jnl == nil {
 		return nil
 	}
 	if isReplaced {
@@ -336,7 +336,7 @@ func (p *parquetRun) reached(chunks int, isReplaced bool, x index) error {
 		return err
 	}
 	p.mark.Chunk, p.mark.In, p.mark.Out, p.mark.Tally = chunks, p.v.read.Load(), p.out.n, p.tally
-	return p.jot.reached(p.mark)
+	return p.jnl.reached(p.mark)
 }
 
 // again takes a replaced chunk's metadata from the journal.

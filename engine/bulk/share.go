@@ -14,7 +14,7 @@ import (
 // whose preceding byte lies in the i-th of n equal pieces of the file. Whether
 // a piece starts within quotes follows from every byte before it, so those are
 // read too, for the parity of their quotes and the count of their lines.
-func (v *conveyor) share(ctx context.Context, i, n, workers int) error {
+func (v *pipeline) share(ctx context.Context, i, n, workers int) error {
 	lo, hi := v.lo, v.hi
 	size := hi - lo
 	cutAt := func(k int) int64 {
@@ -61,7 +61,7 @@ func (v *conveyor) share(ctx context.Context, i, n, workers int) error {
 
 // survey reads [from, to) and returns whether it holds an odd number of quotes,
 // and its line feeds.
-func (v *conveyor) survey(ctx context.Context, from, to int64, workers int) (odd bool, lines int64, err error) {
+func (v *pipeline) survey(ctx context.Context, from, to int64, workers int) (odd bool, lines int64, err error) {
 	const piece = 1 << 20
 	var next, count, quotes atomic.Int64
 	next.Store(from)

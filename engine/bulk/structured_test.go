@@ -282,7 +282,7 @@ func TestStructuredRuns(t *testing.T) {
 		return // so many inputs need not go all ways
 	}
 	w := &b.ways
-	for name, got := range map[string]int64{"rows": w.rows.Load(), "placed": w.placed.Load(), "slow": w.slow.Load(), "direct": w.direct.Load(),
+	for name, got := range map[string]int64{"rows": w.rows.Load(), "placed": w.placed.Load(), "slow": w.slow.Load(), "sameSpans": w.sameSpans.Load(),
 		"within": w.within.Load(), "beyond": w.beyond.Load(), "grown": w.grown.Load()} {
 		t.Logf("%s: %d chunks", name, got)
 		if got < 10 {

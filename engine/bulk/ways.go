@@ -5,11 +5,11 @@ import "sync/atomic"
 // ways counts the ways that chunks have gone, for tests: one that no longer reaches
 // a fast way must fail. A count goes up once a chunk.
 type ways struct {
-	rows   atomic.Int64 // written row by row by the transform, as nothing stands between the values
-	placed atomic.Int64 // results written to their places
-	copied atomic.Int64 // results copied to their places
-	slow   atomic.Int64 // value by value
-	direct atomic.Int64 // the tokenizer's positions served as they were
+	rows      atomic.Int64 // written row by row by the transform, as nothing stands between the values
+	placed    atomic.Int64 // results written to their places
+	copied    atomic.Int64 // results copied to their places
+	slow      atomic.Int64 // value by value
+	sameSpans atomic.Int64 // the tokenizer's positions served as they were
 
 	within atomic.Int64 // chunks of a file that lie within a row
 	beyond atomic.Int64 // further reads of a file for the end of a chunk's last row

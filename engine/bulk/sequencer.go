@@ -2,23 +2,23 @@ package bulk
 
 import "sync"
 
-// turn lets goroutines pass one by one in the order of their tickets.
-type turn struct {
+// sequencer lets goroutines pass one by one in the order of their tickets.
+type sequencer struct {
 	mu     sync.Mutex
 	cond   sync.Cond
 	next   int
 	halted bool
 }
 
-func newTurn(first int) *turn {
-	t := &turn{next: first}
+func newSequencer(first int) *sequencer {
+	t := &sequencer{next: first}
 	t.cond.L = &t.mu
 	return t
 }
 
 // wait blocks until it is ticket n's turn and reports whether it is; false
 // means that the line was halted.
-func (t *turn) wait(n int) bool {
+func (t *sequencer) wait(n int) bool {
 	t.mu.Lock()
 	for t.next != n && !t.halted {
 		t.cond.Wait()
@@ -29,7 +29,7 @@ func (t *turn) wait(n int) bool {
 }
 
 // pass hands the turn to the next ticket.
-func (t *turn) pass() {
+func (t *sequencer) pass() {
 	t.mu.Lock()
 	t.next++
 	t.mu.Unlock()
@@ -37,7 +37,7 @@ func (t *turn) pass() {
 }
 
 // halt lets nobody pass any more.
-func (t *turn) halt() {
+func (t *sequencer) halt() {
 	t.mu.Lock()
 	t.halted = true
 	t.mu.Unlock()

@@ -11,9 +11,9 @@ import (
 // data. The first chosen column then holds the name of a column. That costs one
 // look at the length of its values; only values of the length of a name are read.
 
-// headerWatch finds rows that are the header again. It is not changed while lanes
+// headerMatcher finds rows that are the header again. It is not changed while lanes
 // use it.
-type headerWatch struct {
+type headerMatcher struct {
 	d      csvfast.Dialect
 	header []string
 	own    string         // name of the first chosen column
@@ -23,12 +23,12 @@ type headerWatch struct {
 	pass   bool
 }
 
-// newHeaderWatch returns nil where no row can be the header again.
-func (r *run) newHeaderWatch(h *csvHead) *headerWatch {
+// newHeaderMatcher returns nil where no row can be the header again.
+func (r *run) newHeaderMatcher(h *csvHead) *headerMatcher {
 	if len(h.header) == 0 || len(h.columns) == 0 || r.RepeatedHeader == HeaderValue {
 		return nil
 	}
-	w := &headerWatch{d: h.d, header: h.header, own: h.header[h.columns[0]], names: map[string]int{}, pass: r.RepeatedHeader == HeaderPass}
+	w := &headerMatcher{d: h.d, header: h.header, own: h.header[h.columns[0]], names: map[string]int{}, pass: r.RepeatedHeader == HeaderPass}
 	for i, n := range h.header {
 		if n == "" {
 			continue
@@ -41,7 +41,7 @@ func (r *run) newHeaderWatch(h *csvHead) *headerWatch {
 	return w
 }
 
-func (w *headerWatch) add(name string, column int) {
+func (w *headerMatcher) add(name string, column int) {
 	if _, ok := w.names[name]; !ok {
 		w.names[name] = column
 	}
@@ -51,7 +51,7 @@ func (w *headerWatch) add(name string, column int) {
 
 // meets says whether a value may be a name, by its length. Of spans every stride-th
 // value is looked at.
-func (w *headerWatch) meets(spans []uint32, stride int) bool {
+func (w *headerMatcher) meets(spans []uint32, stride int) bool {
 	if len(spans) < 2 {
 		return false
 	}
@@ -156,7 +156,7 @@ func (w *csvWorker) rowAt(off int) []byte {
 
 // onlyNames says whether a row may hold nothing but names: a look that costs little,
 // where a name is a frequent value.
-func (h *headerWatch) onlyNames(row []byte) bool {
+func (h *headerMatcher) onlyNames(row []byte) bool {
 	row = bytes.TrimRight(row, "\r\n")
 	for more := true; more; {
 		var field []byte
@@ -173,7 +173,7 @@ func (h *headerWatch) onlyNames(row []byte) bool {
 
 // isHeader says whether a row is the header again, and whether it is in the same
 // order. value is that of the first chosen column.
-func (h *headerWatch) isHeader(row []byte, value string) (is, same bool) {
+func (h *headerMatcher) isHeader(row []byte, value string) (is, same bool) {
 	fields, _, err := fieldsOf(h.d, row)
 	if err != nil {
 		return false, false

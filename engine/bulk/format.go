@@ -1,0 +1,204 @@
+package bulk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/velonym/velonym/csvfast"
+)
+
+// shape is what a run needs of a format of rows.
+type rowFormat struct {
+	cut     cutter
+	prefix  int   // bytes before the rows, passed through
+	lines   int64 // in them
+	data    bool  // there may be rows behind the prefix
+	special []byte
+	worker  func(s splicer) (finder, error)
+	order   []int    // index of Job.Columns of each column found
+	names   []string // of each
+	paths   bool     // they are paths of JSON
+	format  Format   // if another one than was asked for
+	doc     *jsonDocument
+	note    string // what a user should know of how the first row was taken
+}
+
+// processInput runs one input into one output.
+func (r *run) processInput(ctx context.Context, in, out string) error {
+	src, err := r.openSource(ctx, in)
+	if err != nil {
+		return err
+	}
+	defer src.done()
+	r.sum.Inputs = append(r.sum.Inputs, src.name)
+	if out == "-" {
+		if f, ok := r.Stdout.(*os.File); ok || r.Stdout == nil {
+			if f == nil {
+				f = os.Stdout
+			}
+			if st, err := f.Stat(); err == nil && st.Mode().IsRegular() {
+				if err := r.checkSameInfo(stdoutName, st); err != nil {
+					return err
+				}
+			}
+		}
+	} else if err := r.checkSame(out); err != nil {
+		return err
+	}
+	for _, side := range []string{r.Rejects, r.Mapping} {
+		if side != "" && filepath.Clean(side) == filepath.Clean(out) {
+			return usagef("output and %s are the same file", side)
+		}
+	}
+	format := r.Format
+	if format == Auto {
+		format = byName(in)
+		if src.isParquet() {
+			format = Parquet
+		}
+	}
+	if format == Parquet {
+		if err := r.agree(src.name, in, out, format); err != nil {
+			return err
+		}
+		if r.looking {
+			return nil
+		}
+		return r.parquet(ctx, src, out)
+	}
+	head, all, rf, err := r.readHead(src, format)
+	if err != nil {
+		return err
+	}
+	if rf.format != Auto {
+		format = rf.format
+	}
+	if err := r.agree(src.name, in, out, format); err != nil {
+		return err
+	}
+	if r.looking {
+		return nil
+	}
+	if rf.note != "" {
+		r.warn("%s: %s", src.name, rf.note)
+	}
+	return r.processRows(ctx, src, out, head, all, rf, format)
+}
+
+// readHead reads as much of the source as the format's first row needs.
+func (r *run) readHead(src *source, format Format) (head []byte, all bool, rf *rowFormat, err error) {
+	size := 64 << 10
+	for {
+		if src.at != nil {
+			n := min(int64(size), src.size)
+			head = make([]byte, n)
+			k, err := src.at.ReadAt(head, 0)
+			if err != nil && err != io.EOF {
+				return nil, false, nil, fmt.Errorf("%s: %w", src.name, bareErr(err))
+			}
+			head = head[:k]
+			all = int64(k) == src.size
+		} else {
+			if len(head) == cap(head) {
+				head = append(make([]byte, 0, size), head...)
+			}
+			n, err := src.stream.Read(head[len(head):cap(head)])
+			head = head[:len(head)+n]
+			switch {
+			case err == io.EOF:
+				all = true
+			case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+				return nil, false, nil, ErrInterrupted
+			case err != nil && src.packed != None:
+				return nil, false, nil, src.unpackError(err)
+			case err != nil:
+				return nil, false, nil, fmt.Errorf("%s: %w", src.name, bareErr(err))
+			}
+		}
+		err = refuseKind(src.name, head, all)
+		if err == nil {
+			rf, err = r.detectFormat(src.name, format, head, all)
+		}
+		if err != errMore {
+			return head, all, rf, err
+		}
+		if int64(len(head)) > r.MaxRow {
+			return nil, false, nil, &Error{File: src.name, Line: 1, Err: &rowTooLong{max: r.MaxRow}}
+		}
+		if src.at != nil || len(head) == cap(head) {
+			size *= 2
+		}
+	}
+}
+
+// detectFormat reads the head of an input; errMore asks for more of it.
+func (r *run) detectFormat(name string, format Format, head []byte, all bool) (*rowFormat, error) {
+	switch {
+	case format == NDJSON:
+		return r.ndjsonFormat(name, head, all)
+	case format == JSON || looksLikeJSON(head):
+		return r.jsonFormat(name, format, head, all)
+	}
+	d := csvfast.Dialect{Comma: r.Comma, Quote: '"'}
+	if d.Comma == 0 {
+		d.Comma = ','
+		if format == TSV {
+			d.Comma = '\t'
+		}
+	}
+	h, err := r.readCSVHead(name, head, all, d)
+	if err != nil {
+		return nil, err
+	}
+	d = h.d
+	rf := &rowFormat{cut: d, prefix: h.prefix, lines: h.lines, special: []byte{d.Comma, d.Quote},
+		order: h.order, names: h.names, data: len(h.columns) > 0}
+	if r.doubtful(h) {
+		rf.note = fmt.Sprintf("line %d is taken for the header and stays as it is; give --no-header if it is data, or --header if it is the header", h.lines)
+	}
+	watch := r.newHeaderMatcher(h)
+	fields := h.fields
+	if r.Ragged {
+		fields = -1
+	}
+	rf.worker = func(s splicer) (finder, error) {
+		sel, err := csvfast.NewSelector(d, h.columns, fields)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		t := csvText{d: d, quote: d.Quote}
+		s.text = t
+		return &csvWorker{splicer: s, sep: t, sel: sel, watch: watch, ragged: r.Ragged, single: h.fields == 1}, nil
+	}
+	return rf, nil
+}
+
+// splicer makes the format-independent part of a worker.
+func (r *run) splicer(rf *rowFormat, seen *distinct) splicer {
+	s := splicer{names: rf.names, onError: r.OnError, dry: r.DryRun, mapping: r.mapping != nil, again: r.Again, special: rf.special, seen: seen, ways: r.countWays()}
+	index := map[int]int{} // group of the run → of this input
+	for _, c := range rf.order {
+		col := r.Columns[c]
+		var key any = col.Plan
+		if col.Remote != nil {
+			key = col.Remote
+		}
+		g := r.groups[key]
+		if _, ok := index[g]; !ok {
+			index[g] = len(s.groups)
+			s.groups = append(s.groups, newGroup(col, r.docs[g], rf.special))
+		}
+		s.owner = append(s.owner, index[g])
+	}
+	if len(r.Null) > 0 {
+		s.null = map[string]struct{}{}
+		for _, n := range r.Null {
+			s.null[n] = struct{}{}
+		}
+	}
+	return s
+}

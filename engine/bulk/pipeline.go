@@ -1,0 +1,320 @@
+package bulk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/velonym/velonym/internal/panics"
+)
+
+const (
+	defaultChunk   = 64 << 10 // with its output and positions well within a second-level cache
+	defaultMaxRow  = 16 << 20
+	overlap        = 4 << 10 // read beyond a chunk, where its last row most likely ends
+	deliveryYields = 500     // times that a lane lets others run before it leaves a chunk to them
+	padding        = 128     // capacity behind a chunk, for kernels that read ahead
+)
+
+// pipeline runs the chunks of one input through lanes.
+type pipeline struct {
+	src  *source
+	cut  cutter
+	doc  *jsonDocument // the input is one: cut is not asked
+	size int           // of a chunk
+	max  int64
+
+	// Regular files: the share is [lo, hi) of the file; rows belong to the share
+	// in which the byte before their first stands (the first of all: lo).
+	lo, hi int64
+	midRow bool  // lo is no row start
+	from   int64 // where the share starts, its header included
+	// Streams: what was read already, and whether that was all.
+	head    []byte
+	headAt  int64 // its offset in the input
+	headEOF bool
+	eager   bool // hand on what a read gave, for the sake of latency
+
+	begin mark // where to start
+	past  mark // policy document, resumed: what lies before is written already
+
+	lanes   int
+	workers int
+	make    func() worker
+
+	// sink writes the chunks, in order, one at a time.
+	sink func(c *chunk, at mark) error
+	// reached, if set, is told of each mark up to which everything is written, in order.
+	reached func(mark) error
+	read    atomic.Int64 // bytes of input read, for the progress
+
+	// state of the run
+	ticket     atomic.Int64
+	cutOrder   *sequencer
+	ways       *ways
+	inside     bool       // cutting: the next chunk starts inside quotes
+	carry      []byte     // cutting, streams: the start of a row
+	offset     int64      // cutting, streams: of carry in the input
+	ended      bool       // cutting, streams
+	count      int        // chunks of a regular file
+	writeOrder *sequencer // ordered workers only
+	at         mark       // everything before is written; for whoever writes
+
+	mu     sync.Mutex
+	idle   sync.Cond
+	err    error
+	halted bool
+	spare  []*chunk              // last used first, while it is in the cache
+	ready  map[int]finishedChunk // worked on, waiting for what comes before
+	next   atomic.Int64          // chunk behind the one that a lane is writing; -1: none is
+}
+
+// errStop ends a lane without being an error of its own.
+var errStop = errors.New("stop")
+
+// run moves everything. The error is the first in the order of the input.
+func (v *pipeline) run(ctx context.Context) (mark, error) {
+	v.at = v.begin
+	v.inside = v.begin.Inside
+	v.ticket.Store(int64(v.begin.Chunk))
+	v.cutOrder, v.writeOrder = newSequencer(v.begin.Chunk), newSequencer(v.begin.Chunk)
+	v.idle.L = &v.mu
+	v.ready = map[int]finishedChunk{}
+	v.next.Store(-1)
+	// A lane that finds another one writing leaves its chunk and goes on with a
+	// spare one.
+	v.spare = make([]*chunk, v.lanes)
+	if v.lanes > 1 {
+		v.spare = make([]*chunk, v.lanes+v.workers+1)
+	}
+	for i := range v.spare {
+		v.spare[i] = &chunk{}
+	}
+	if v.src.at != nil {
+		v.count = int((v.hi - v.lo + int64(v.size) - 1) / int64(v.size))
+	} else {
+		v.carry, v.offset, v.ended = v.head, v.begin.In, v.headEOF
+		if v.doc != nil {
+			v.doc.closed = v.begin.Inside
+		}
+	}
+	stop := context.AfterFunc(ctx, func() { v.halt(ErrInterrupted) })
+	defer stop()
+	busy := make(chan struct{}, v.workers)
+	var wg sync.WaitGroup
+	for range v.lanes {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			var err error
+			defer func() {
+				if err != nil {
+					v.halt(err)
+				}
+			}()
+			defer panics.Recover(&err)
+			v.runLane(ctx, v.make(), busy)
+		}()
+	}
+	wg.Wait()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.err == nil && ctx.Err() != nil {
+		v.err = ErrInterrupted
+	}
+	return v.at, v.err
+}
+
+// halt records the first error and stops the lanes.
+func (v *pipeline) halt(err error) {
+	v.mu.Lock()
+	if v.err == nil {
+		v.err = err
+	}
+	v.halted = true
+	v.mu.Unlock()
+	v.idle.Broadcast()
+	v.cutOrder.halt()
+	v.writeOrder.halt()
+}
+
+// bytesIn returns how much of the input was read, as it lies: what a stream gave
+// counts from its first byte, be it to the head or to a chunk.
+func (v *pipeline) bytesIn() int64 {
+	if v.src.at == nil {
+		return v.src.raw.n.Load()
+	}
+	return v.read.Load()
+}
+
+// reserve returns a chunk to fill, nil when the run is halted.
+func (v *pipeline) reserve() *chunk {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for len(v.spare) == 0 && !v.halted {
+		v.idle.Wait()
+	}
+	if v.halted {
+		return nil
+	}
+	c := v.spare[len(v.spare)-1]
+	v.spare = v.spare[:len(v.spare)-1]
+	return c
+}
+
+// runLane carries chunks one after the other: read, work, write.
+func (v *pipeline) runLane(ctx context.Context, w worker, busy chan struct{}) {
+	for {
+		c := v.reserve() // before the ticket: who has a ticket can always go on
+		if c == nil {
+			return
+		}
+		n := int(v.ticket.Add(1) - 1)
+		var next mark // In, Inside and Chunk behind this chunk
+		var err error
+		switch {
+		case v.doc != nil:
+			next, err = v.readDocument(n, c)
+		case v.src.at != nil:
+			if n >= v.count {
+				return
+			}
+			next, err = v.readAt(n, c)
+		default:
+			next, err = v.readNext(n, c)
+		}
+		if err == errStop {
+			return
+		}
+		c.out, c.rejects, c.pairs, c.faults, c.headers = c.out[:0], c.rejects[:0], c.pairs[:0], c.faults[:0], c.headers[:0]
+		c.tally, c.err, c.fail, c.over = tally{Columns: c.tally.Columns[:0]}, nil, nil, nil
+		if !errors.As(err, &c.over) {
+			c.fail = err
+		}
+		if c.fail == nil && (c.end > c.start || c.closing) {
+			busy <- struct{}{}
+			if err := guarded(ctx, c, w.work); err != nil {
+				c.fail = err
+			}
+			<-busy
+		}
+		o, inOrder := w.(ordered)
+		if inOrder {
+			if !v.writeOrder.wait(n) {
+				return
+			}
+			if c.fail == nil && c.err == nil && c.end > c.start {
+				if err := guarded(ctx, c, o.inOrder); err != nil {
+					c.fail = err
+				}
+			}
+		}
+		if err := v.deliver(n, finishedChunk{c, next}); err != nil {
+			v.halt(err)
+			return
+		}
+		if inOrder {
+			v.writeOrder.pass()
+		}
+	}
+}
+
+// deliver writes chunk n, and what is ready behind it, if everything before is
+// written and nobody else is writing; else it leaves the chunk to who does. One
+// lane at a time writes: systems take a lock for every write to a file, and a lane
+// that computes is worth more than one that waits for it.
+//
+// A lane whose turn is next, or the one after, waits for a moment all the same: what
+// it has made is then written from its CPU's cache, and its next results go where the
+// last ones were. Without that one lane would soon write everything.
+func (v *pipeline) deliver(n int, p finishedChunk) error {
+	for i := 0; i < deliveryYields; i++ {
+		if next := int(v.next.Load()); next != n && next != n-1 {
+			break
+		}
+		runtime.Gosched()
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.ready[n] = p
+	if v.next.Load() >= 0 {
+		return nil
+	}
+	defer v.next.Store(-1)
+	for !v.halted {
+		p, ok := v.ready[v.at.Chunk]
+		if !ok {
+			return nil
+		}
+		delete(v.ready, v.at.Chunk)
+		v.next.Store(int64(v.at.Chunk) + 1)
+		v.mu.Unlock()
+		err := v.write(p)
+		v.mu.Lock()
+		if err != nil {
+			return err
+		}
+		v.spare = append(v.spare, p.c)
+		v.idle.Signal()
+	}
+	return nil
+}
+
+// guarded calls a worker's function and turns its panic into the chunk's error, so
+// that the run ends in order and removes what it wrote.
+func guarded(ctx context.Context, c *chunk, f func(context.Context, *chunk)) (err error) {
+	defer panics.Recover(&err)
+	f(ctx, c)
+	return nil
+}
+
+// write writes a chunk whose turn it is. Its caller must be able to go on after a
+// panic, so it returns that as an error.
+func (v *pipeline) write(p finishedChunk) (err error) {
+	defer panics.Recover(&err)
+	c := p.c
+	if err := v.locateError(c); err != nil {
+		return err
+	}
+	if err := v.sink(c, v.at); err != nil {
+		return err
+	}
+	v.at.Tally.add(c.tally)
+	v.at.Out += int64(len(c.out))
+	v.at.Reject += int64(len(c.rejects))
+	if p.next.In >= 0 {
+		v.at.In = p.next.In
+	}
+	v.at.Chunk, v.at.Inside = p.next.Chunk, p.next.Inside
+	if v.reached != nil {
+		return v.reached(v.at)
+	}
+	return nil
+}
+
+// locateError returns the chunk's error with its place in the whole input.
+func (v *pipeline) locateError(c *chunk) error {
+	var se *serverError
+	if errors.As(c.fail, &se) {
+		return fmt.Errorf("%s: line %d: %w", v.src.name, v.at.Tally.Lines+se.line, se.err)
+	}
+	if c.fail != nil {
+		return c.fail
+	}
+	if c.over != nil && (c.err == nil || c.err.open) {
+		c.err = &Error{Line: c.over.line, Err: c.over}
+	}
+	if c.err != nil {
+		e := *c.err
+		e.File = v.src.name
+		e.Line += v.at.Tally.Lines
+		if e.Offset > 0 {
+			e.Offset += v.at.In
+		}
+		return &e
+	}
+	return nil
+}
