@@ -85,6 +85,12 @@ func newMetrics(s *Server) *metrics {
 		gauge("velonym_idle_bytes", "Buffers kept for reuse.", func() float64 { return float64(s.mem.idle.Load()) }),
 		gauge("velonym_key_memory_unlocked_bytes", "Memory for keys that the system refused to lock.", func() float64 { return float64(keys.MemoryUnlocked()) }),
 		gauge("velonym_connections", "Open connections.", func() float64 { return float64(s.conns.Load()) }),
+		gauge("velonym_keystore_clock_refused", "1 while the keystore refuses this machine's clock: no token is answered.", func() float64 {
+			if f := s.keysFault.Load(); f != nil && *f == clockRefused {
+				return 1
+			}
+			return 0
+		}),
 		gauge("velonym_ready", "1 when the server is ready.", func() float64 {
 			if s.Ready() != nil {
 				return 0

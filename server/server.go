@@ -18,6 +18,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/valyala/fasthttp"
+
+	"github.com/velonym/velonym/engine/keys"
 )
 
 // Server answers the two endpoints, and says of itself whether it is alive and
@@ -157,13 +159,20 @@ func (s *Server) look(ctx context.Context) {
 		_, err := s.cfg.Keystore.Change(ctx)
 		cancel()
 		if ctx.Err() == nil || err == nil || !errors.Is(err, context.Canceled) {
-			s.fault(&s.keysFault, "the keystore cannot be read", err)
+			what := "the keystore cannot be read"
+			if errors.Is(err, keys.ErrClock) {
+				what = clockRefused
+			}
+			s.fault(&s.keysFault, what, err)
 		}
 	}
 	if s.cfg.Audit != nil {
 		s.fault(&s.auditFault, "the audit log cannot be written", s.cfg.Audit.Check())
 	}
 }
+
+// clockRefused is the fault of a machine whose clock the keystore refuses.
+const clockRefused = "KEYSTORE_CLOCK: this machine's clock disagrees with the keystore's; see 'velonym key clock'"
 
 // fault notes and logs a change of something that readiness rests on.
 func (s *Server) fault(at *atomic.Pointer[string], what string, err error) {

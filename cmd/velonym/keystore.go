@@ -9,9 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -98,26 +96,15 @@ func (g *globals) tellWeak(masterPlace string) {
 		"it was erased from the environment of this process, but copies in its memory can stay, and whoever started it had the key too")
 }
 
-// openSwept opens the keystore and destroys the keys whose retention is over,
-// as a running server does every minute.
+// openSwept opens the keystore for a verb that changes it, and sweeps it as a running
+// server does every minute. Verbs that read use openKeystore and destroy nothing.
 func (g *globals) openSwept(cmd *cobra.Command) (*keys.Keystore, error) {
 	ctx := cmd.Context()
 	ks, err := g.openKeystore(ctx)
 	if err != nil {
 		return nil, err
 	}
-	all, err := ks.Projects(ctx)
-	tampered := errors.Is(err, keys.ErrTampered) // the sweep says of which; the verb may be about another
-	if err != nil && !tampered {
-		return nil, errors.Join(err, ks.Close())
-	}
-	now := time.Now()
-	if !tampered && !slices.ContainsFunc(all, func(p keys.Project) bool {
-		return !p.Severed && !p.Retention.IsZero() && !now.Before(p.Retention)
-	}) {
-		return ks, nil
-	}
-	receipts, err := ks.Sweep(ctx, now)
+	receipts, err := ks.Sweep(ctx)
 	for _, r := range receipts {
 		fmt.Fprintf(cmd.ErrOrStderr(), "project %s: its retention is over: keys destroyed\n", r.Project)
 	}

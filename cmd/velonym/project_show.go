@@ -83,7 +83,7 @@ domains and receipts.`,
   velonym project list --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ks, err := g.openSwept(cmd)
+			ks, err := g.openKeystore(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -101,13 +101,17 @@ domains and receipts.`,
 			}
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "NAME\tMETHOD\tPOLICY\tFORM\tTAG\tORGS\tKEYS UNTIL\tSTATE")
+			now := time.Now()
 			for _, p := range all {
 				until, state := "-", "alive"
 				if !p.Retention.IsZero() {
 					until = p.Retention.Local().Format(time.DateOnly)
 				}
-				if p.Severed {
+				switch {
+				case p.Severed:
 					state = "severed"
+				case !p.Retention.IsZero() && !now.Before(p.Retention):
+					state = "retention over"
 				}
 				if p.Imported {
 					state += ", secret imported"
@@ -142,7 +146,7 @@ it writes one object:
   velonym project show register --json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ks, err := g.openSwept(cmd)
+			ks, err := g.openKeystore(cmd.Context())
 			if err != nil {
 				return err
 			}

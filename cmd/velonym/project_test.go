@@ -174,8 +174,21 @@ func TestSweptByCommand(t *testing.T) {
 	if err := ks.Close(); err != nil {
 		t.Fatal(err)
 	}
+	// Verbs that read destroy nothing.
 	status, stdout, stderr := velonym("", "project", "list")
-	if status != 0 || !strings.Contains(stderr, "project old: its retention is over: keys destroyed") || !strings.Contains(stdout, "severed") {
+	if status != 0 || stderr != "" || !strings.Contains(stdout, "retention over") {
+		t.Errorf("status %d: %s%s", status, stdout, stderr)
+	}
+	status, stdout, stderr = velonym("", "project", "show", "old")
+	if status != 0 || stderr != "" || !strings.Contains(stdout, "active") {
+		t.Errorf("status %d: %s%s", status, stdout, stderr)
+	}
+	status, stdout, stderr = velonym("", "project", "create", "new", "--retention", "5y")
+	if status != 0 || !strings.Contains(stderr, "project old: its retention is over: keys destroyed") {
+		t.Errorf("status %d: %s%s", status, stdout, stderr)
+	}
+	status, stdout, stderr = velonym("", "project", "list")
+	if status != 0 || stderr != "" || !strings.Contains(stdout, "severed") {
 		t.Errorf("status %d: %s%s", status, stdout, stderr)
 	}
 	status, stdout, stderr = velonym("", "project", "show", "old")

@@ -115,7 +115,7 @@ create' says it on standard error.`,
 			case len(jti) > 256:
 				return usagef("token revoke: a jti has 256 bytes at most: see 'velonym token inspect'")
 			}
-			ks, err := g.openSwept(cmd)
+			ks, err := g.openKeystore(cmd.Context())
 			if err != nil {
 				return err
 			}

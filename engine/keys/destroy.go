@@ -15,14 +15,17 @@ import (
 // sweep has already destroyed them.
 func (ks *Keystore) Sever(ctx context.Context, name string) (Receipt, error) {
 	var r Receipt
-	now := ks.now()
 	err := ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
 		p, rows, err := ks.findAll(tx, s, name)
 		if err != nil {
 			return false, err
 		}
 		if p.Severed {
-			return false, p.alive(now)
+			return false, p.alive(time.Time{})
+		}
+		now, err := ks.acknowledge(tx)
+		if err != nil {
+			return false, err
 		}
 		reason := ReasonSevered
 		if p.over(now) {
@@ -39,16 +42,21 @@ func (ks *Keystore) Sever(ctx context.Context, name string) (Receipt, error) {
 	return r, ks.scrub(ctx)
 }
 
-// Sweep destroys the secrets of the projects whose retention is over at the
-// time given, and drops revocations and budgets of tokens long expired. It is
-// cheap when there is nothing to do; call it every minute ([Keystore.Sweeper]).
-// The receipts are valid also beside an error that is ErrTraces.
-func (ks *Keystore) Sweep(ctx context.Context, now time.Time) ([]Receipt, error) {
+// Sweep destroys the secrets of the projects whose retention is over by the store's
+// time, drops revocations and budgets of tokens long expired, and acknowledges the
+// time. It is cheap if there is nothing to do; call it every minute
+// ([Keystore.Sweeper]). The receipts are valid even if the error is ErrTraces.
+// Errors: ErrClock, and then nothing was destroyed.
+func (ks *Keystore) Sweep(ctx context.Context) ([]Receipt, error) {
 	var some []ProjectRow
 	var pending []byte
 	var tampered error
 	err := ks.store.View(ctx, func(tx Tx) error {
 		s, err := ks.viewSeals(tx)
+		if err != nil {
+			return err
+		}
+		now, err := ks.time(tx)
 		if err != nil {
 			return err
 		}
@@ -64,7 +72,7 @@ func (ks *Keystore) Sweep(ctx context.Context, now time.Time) ([]Receipt, error)
 	}
 	var receipts []Receipt
 	if len(some) > 0 {
-		if receipts, err = ks.destroyDue(ctx, now); err != nil {
+		if receipts, err = ks.destroyDue(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -74,6 +82,10 @@ func (ks *Keystore) Sweep(ctx context.Context, now time.Time) ([]Receipt, error)
 		}
 	}
 	err = ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
+		now, err := ks.acknowledge(tx)
+		if err != nil {
+			return false, err
+		}
 		dropped, err := tx.DropExpired(now.Add(-dropAfter))
 		for _, r := range dropped {
 			subtle.XORBytes(s.sum[:], s.sum[:], ks.revocationMAC(r))
@@ -101,8 +113,12 @@ func (ks *Keystore) due(tx Tx, s *seals, now time.Time) ([]ProjectRow, error) {
 }
 
 // destroyDue destroys the secrets of every project that is due.
-func (ks *Keystore) destroyDue(ctx context.Context, now time.Time) (receipts []Receipt, err error) {
+func (ks *Keystore) destroyDue(ctx context.Context) (receipts []Receipt, err error) {
 	err = ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
+		now, err := ks.acknowledge(tx)
+		if err != nil {
+			return false, err
+		}
 		// Another process may have swept since the view.
 		due, err := ks.due(tx, s, now)
 		if err != nil && !errors.Is(err, ErrTampered) {
@@ -136,7 +152,7 @@ func (ks *Keystore) Sweeper(ctx context.Context, every time.Duration, report fun
 	t := time.NewTicker(every)
 	defer t.Stop()
 	for {
-		receipts, err := ks.Sweep(ctx, ks.now())
+		receipts, err := ks.Sweep(ctx)
 		if ctx.Err() != nil && len(receipts) == 0 {
 			return
 		}

@@ -24,6 +24,10 @@ var (
 	// not as this package left them: somebody else wrote to the store.
 	ErrTampered = errors.New("keys: KEYSTORE_TAMPERED")
 
+	// ErrClock is returned when this machine's clock disagrees with the store's:
+	// by what destroys, makes or gives out keys.
+	ErrClock = errors.New("keys: KEYSTORE_CLOCK")
+
 	// ErrSchema is returned for a keystore made by a newer version.
 	ErrSchema = errors.New("keys: unknown keystore schema")
 

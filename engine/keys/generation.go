@@ -46,7 +46,13 @@ func (ks *Keystore) Secrets(ctx context.Context, d Domain) ([]Generation, error)
 		if !p.hasOrg(d.Org) {
 			return fmt.Errorf("%w: project %q has no such organisation", ErrNotFound, d.Prj)
 		}
-		if err := p.alive(ks.now()); err != nil {
+		var now time.Time
+		if !p.Severed { // what is severed stays so at any time
+			if now, err = ks.time(tx); err != nil {
+				return err
+			}
+		}
+		if err := p.alive(now); err != nil {
 			return err
 		}
 		if rows, err = tx.DomainKeys(d); err != nil {
@@ -97,13 +103,13 @@ func (ks *Keystore) Secrets(ctx context.Context, d Domain) ([]Generation, error)
 // generations only reverse from then on. Errors: ErrNotFound, ErrSevered,
 // ErrRetentionOver, ErrTooManyGenerations.
 func (ks *Keystore) Rotate(ctx context.Context, name string) error {
-	now := ks.now()
 	return ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
 		p, rows, err := ks.findAll(tx, s, name)
 		if err != nil {
 			return false, err
 		}
-		if err := p.alive(now); err != nil {
+		now, err := ks.usable(tx, &p)
+		if err != nil {
 			return false, err
 		}
 		for _, org := range p.Orgs {

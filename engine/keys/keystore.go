@@ -14,17 +14,18 @@ import (
 // memory between calls. It is safe for concurrent use by several goroutines and
 // several processes.
 type Keystore struct {
-	store Store
-	mk    *MasterKey
-	now   func() time.Time
-	seal  *kernel.HMAC
-	root  atomic.Pointer[seals] // last one that a view verified
+	store    Store
+	mk       *MasterKey
+	now      func() time.Time
+	storeNow func() time.Time // instead of the store's clock
+	seal     *kernel.HMAC
+	root     atomic.Pointer[seals] // last one that a view verified
 }
 
 // Option configures a [Keystore].
 type Option func(*Keystore)
 
-// WithClock sets the clock that retention is checked by.
+// WithClock replaces this machine's clock.
 func WithClock(now func() time.Time) Option {
 	return func(ks *Keystore) { ks.now = now }
 }
@@ -120,5 +121,18 @@ func (ks *Keystore) seed(tx Tx, meta, purpose string) ([]byte, error) {
 
 // Change returns a counter that every change of projects, keys and revocations
 // raises, whichever process makes it. It is cheap enough to poll several times a
-// second.
-func (ks *Keystore) Change(ctx context.Context) (uint64, error) { return ks.store.Change(ctx) }
+// second. Errors: ErrClock, so that who polls learns of a clock that went wrong.
+func (ks *Keystore) Change(ctx context.Context) (uint64, error) {
+	n, clock, acknowledged, err := ks.store.Change(ctx, metaClock)
+	if err != nil {
+		return 0, err
+	}
+	c, err := ks.clockOf(clock, acknowledged)
+	if err == nil {
+		_, err = c.Time()
+	}
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}

@@ -16,9 +16,8 @@ import (
 // their derivation includes the domain's name. The caller wipes the secrets. Errors: ErrInvalid (the same secret twice among them), ErrExists,
 // ErrTooManyGenerations.
 func (ks *Keystore) CreateProject(ctx context.Context, p Project, imported [][SecretSize]byte) error {
-	now := ks.now()
 	p.Orgs = append([]string(nil), p.Orgs...)
-	if err := p.normalise(now); err != nil {
+	if err := p.normalise(ks.now()); err != nil {
 		return err
 	}
 	if len(imported) > MaxGenerations {
@@ -34,6 +33,11 @@ func (ks *Keystore) CreateProject(ctx context.Context, p Project, imported [][Se
 	p.Imported = len(imported) > 0
 	gens := max(1, len(imported))
 	return ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
+		now, err := ks.acknowledge(tx)
+		if err != nil {
+			return false, err
+		}
+		p.Created = stamp(now)
 		switch _, err := ks.lookUp(tx, s, p.Name); {
 		case err == nil:
 			return false, fmt.Errorf("%w: %q: choose another name; the names of severed projects stay taken", ErrExists, p.Name)
@@ -129,6 +133,18 @@ func (ks *Keystore) findAll(tx Tx, s *seals, name string) (ProjectRow, []KeyRow,
 	return p, rows, ks.checkKeys(&p, rows)
 }
 
+// usable reports why the project's secrets may not be used now, within an Update.
+// What is severed stays so at any time. Errors: ErrSevered, ErrRetentionOver,
+// ErrClock.
+func (ks *Keystore) usable(tx Tx, p *ProjectRow) (now time.Time, err error) {
+	if !p.Severed {
+		if now, err = ks.acknowledge(tx); err != nil {
+			return now, err
+		}
+	}
+	return now, p.alive(now)
+}
+
 // over reports whether the retention has ended. The retention excludes its end.
 func (p *Project) over(now time.Time) bool {
 	return !p.Retention.IsZero() && !now.Before(p.Retention)
@@ -154,13 +170,13 @@ func (ks *Keystore) Shorten(ctx context.Context, name string, until time.Time) e
 		return fmt.Errorf("%w: retention needs a time before the year 10000", ErrInvalid)
 	}
 	until = wholeSeconds(until)
-	now := ks.now()
 	return ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
 		p, _, err := ks.findAll(tx, s, name)
 		if err != nil {
 			return false, err
 		}
-		if err := p.alive(now); err != nil {
+		now, err := ks.usable(tx, &p)
+		if err != nil {
 			return false, err
 		}
 		if !until.After(now) {

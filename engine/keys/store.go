@@ -30,8 +30,9 @@ type Store interface {
 	// Otherwise nothing is changed, and the error of f is returned as it is.
 	Update(ctx context.Context, f func(Tx) error) error
 
-	// Change reads the change counter, cheaply.
-	Change(ctx context.Context) (uint64, error)
+	// Change reads the change counter, the store's clock (see [Tx.Clock]) and
+	// the entry of the meta table of that name, cheaply.
+	Change(ctx context.Context, meta string) (n uint64, clock time.Time, value []byte, err error)
 
 	// Scrub rewrites what the store keeps on disk so that no content deleted
 	// before the call is left in it.
@@ -78,6 +79,10 @@ type Tx interface {
 	// Meta work.
 	Schema() (int, error)
 	Upgrade() error
+
+	// Clock is the time of the store's own clock, and zero for a store that has
+	// none beside that of its processes' machines.
+	Clock() (time.Time, error)
 
 	// Meta returns nil when there is no such entry. SetMeta with nil removes.
 	Meta(name string) ([]byte, error)

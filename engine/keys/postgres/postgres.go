@@ -290,12 +290,10 @@ func lock(ctx context.Context, t pgx.Tx) error {
 }
 
 // Change implements [keys.Store].
-func (s *Store) Change(ctx context.Context) (uint64, error) {
-	var n int64
-	if err := s.pool.QueryRow(ctx, "SELECT n FROM velonym.changes").Scan(&n); err != nil {
-		return 0, s.fault(err)
-	}
-	return uint64(n), nil
+func (s *Store) Change(ctx context.Context, meta string) (n uint64, clock time.Time, value []byte, err error) {
+	var signed int64
+	err = s.pool.QueryRow(ctx, "SELECT n, clock_timestamp(), (SELECT value FROM velonym.meta WHERE name = $1) FROM velonym.changes", meta).Scan(&signed, &clock, &value)
+	return uint64(signed), clock, value, s.fault(err)
 }
 
 // Scrub implements [keys.Store]: it moves what is alive to a new file of the

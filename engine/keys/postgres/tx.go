@@ -68,6 +68,11 @@ func list[T any](t *tx, scan pgx.RowToFunc[T], query string, args ...any) ([]T, 
 	return out, t.s.fault(err)
 }
 
+func (t *tx) Clock() (now time.Time, err error) {
+	err = t.t.QueryRow(t.ctx, "SELECT clock_timestamp()").Scan(&now)
+	return now, t.s.fault(err)
+}
+
 func (t *tx) Meta(name string) ([]byte, error) {
 	var v []byte
 	err := t.t.QueryRow(t.ctx, "SELECT value FROM velonym.meta WHERE name = $1", name).Scan(&v)

@@ -452,15 +452,13 @@ func (s *Store) Update(ctx context.Context, f func(keys.Tx) error) error {
 }
 
 // Change implements [keys.Store].
-func (s *Store) Change(ctx context.Context) (uint64, error) {
+func (s *Store) Change(ctx context.Context, meta string) (n uint64, clock time.Time, value []byte, err error) {
 	if err := s.unchanged(); err != nil {
-		return 0, err
+		return 0, clock, nil, err
 	}
-	var n int64
-	if err := s.db.QueryRowContext(ctx, "SELECT n FROM changes").Scan(&n); err != nil {
-		return 0, s.fault(err)
-	}
-	return uint64(n), nil
+	var signed int64
+	err = s.db.QueryRowContext(ctx, "SELECT n, (SELECT value FROM meta WHERE name = ?) FROM changes", meta).Scan(&signed, &value)
+	return uint64(signed), clock, value, s.fault(err)
 }
 
 // Scrub implements [keys.Store]: it rebuilds the file from what is alive, since

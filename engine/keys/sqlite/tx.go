@@ -67,6 +67,9 @@ func (t *tx) execOne(query string, args ...any) error {
 	return err
 }
 
+// Clock is zero: the file has no clock.
+func (t *tx) Clock() (time.Time, error) { return time.Time{}, nil }
+
 func (t *tx) Meta(name string) ([]byte, error) {
 	var v []byte
 	err := t.t.QueryRowContext(t.ctx, "SELECT value FROM meta WHERE name = ?", name).Scan(&v)

@@ -18,12 +18,12 @@ func testSweep(e *env) {
 	p := e.project("longer")
 	p.Retention = e.now().Add(48 * time.Hour)
 	e.must(e.ks.CreateProject(e.ctx, p, nil))
-	if r, err := e.ks.Sweep(e.ctx, e.now()); len(r) != 0 || err != nil {
+	if r, err := e.ks.Sweep(e.ctx); len(r) != 0 || err != nil {
 		e.Fatalf("swept %d too early, error %v", len(r), err)
 	}
 	e.later(25 * time.Hour)
 	before := e.change()
-	rs, err := e.second().Sweep(e.ctx, e.now())
+	rs, err := e.second().Sweep(e.ctx)
 	e.must(err)
 	if len(rs) != 1 || rs[0].Project != "p" || rs[0].Reason != keys.ReasonRetention || len(rs[0].Orgs) != 2 || len(rs[0].Orgs[0].Generations) != 2 {
 		e.Fatalf("receipts %+v", rs)
@@ -34,7 +34,7 @@ func testSweep(e *env) {
 	pub, err := e.ks.ReceiptKey(e.ctx)
 	e.must(err)
 	e.must(keys.VerifyReceipt(rs[0], pub))
-	if r, err := e.ks.Sweep(e.ctx, e.now()); len(r) != 0 || err != nil {
+	if r, err := e.ks.Sweep(e.ctx); len(r) != 0 || err != nil {
 		e.Errorf("swept %d again, error %v", len(r), err)
 	}
 	_, err = e.ks.Secrets(e.ctx, keys.Domain{Prj: "p", Org: "a"})
@@ -53,17 +53,20 @@ func testSweep(e *env) {
 	if len(e.blobs("p")) != 0 {
 		e.Error("wrapped secrets are left")
 	}
+	_, err = e.ks.Secrets(e.ctx, keys.Domain{Prj: "longer"})
+	e.is(err, keys.ErrClock)
+	e.later(25 * time.Hour)
 	e.secrets(e.ks, "longer", "")
 
 	// Many sweepers, one receipt.
-	e.later(50 * time.Hour)
+	e.later(25 * time.Hour)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	total := 0
 	for range 3 {
 		ks := e.second()
 		wg.Go(func() {
-			rs, err := ks.Sweep(e.ctx, e.now())
+			rs, err := ks.Sweep(e.ctx)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil && !errors.Is(err, keys.ErrTraces) {
@@ -113,7 +116,7 @@ func testSever(e *env) {
 	e.later(48 * time.Hour)
 	_, err = e.ks.Secrets(e.ctx, keys.Domain{Prj: "p", Org: "b"})
 	e.is(err, keys.ErrSevered)
-	if rs, err := e.ks.Sweep(e.ctx, e.now()); len(rs) != 0 || err != nil {
+	if rs, err := e.ks.Sweep(e.ctx); len(rs) != 0 || err != nil {
 		e.Errorf("swept %d of what is severed, error %v", len(rs), err)
 	}
 }
@@ -235,11 +238,11 @@ func testTracesTriedAgain(e *env) {
 	}
 	_, err = ks.Secrets(e.ctx, keys.Domain{Prj: "p"})
 	e.is(err, keys.ErrSevered)
-	_, err = ks.Sweep(e.ctx, e.now())
+	_, err = ks.Sweep(e.ctx)
 	e.is(err, keys.ErrTraces)
 	h.scrub = nil
 	// By whichever process sweeps next.
-	_, err = e.second().Sweep(e.ctx, e.now())
+	_, err = e.second().Sweep(e.ctx)
 	e.must(err)
 	if any, _ := e.onDisk(blob); any {
 		e.Error("the traces are still there")
@@ -260,13 +263,13 @@ func testTracesTriedAgain(e *env) {
 	e.must(err)
 	scrubs := 0
 	h.scrub = func() error { scrubs++; return nil }
-	_, err = ks.Sweep(e.ctx, e.now())
+	_, err = ks.Sweep(e.ctx)
 	e.must(err)
 	if any, _ := e.onDisk(blob); any || scrubs != 1 {
 		e.Errorf("%d scrubs, or traces are left", scrubs)
 	}
 	h.scrub = func() error { return errors.New("called though there is nothing to do") }
-	_, err = ks.Sweep(e.ctx, e.now())
+	_, err = ks.Sweep(e.ctx)
 	e.must(err)
 }
 

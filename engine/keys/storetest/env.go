@@ -73,7 +73,7 @@ func (e *env) later(d time.Duration) {
 
 func (e *env) join(s keys.Store) *keys.Keystore {
 	e.Helper()
-	ks, err := keys.New(e.ctx, s, e.mk, keys.WithClock(e.now))
+	ks, err := keys.New(e.ctx, s, e.mk, keys.WithClock(e.now), keys.WithStoreClock(e.now))
 	e.must(err)
 	e.Cleanup(func() { ks.Close() })
 	return ks

@@ -36,7 +36,10 @@ func testRevoke(e *env) {
 	expect("short", "long", odd)
 	sweep := func(at time.Time) {
 		e.Helper()
-		_, err := e.ks.Sweep(e.ctx, at)
+		e.later(at.Sub(e.now()))
+		_, err := e.ks.AcceptClock(e.ctx)
+		e.must(err)
+		_, err = e.ks.Sweep(e.ctx)
 		e.must(err)
 	}
 	sweep(now.Add(2 * time.Minute)) // over, but within the skew of clocks
@@ -79,12 +82,14 @@ func testLease(e *env) {
 	now := e.now()
 	_, err := e.ks.LeaseUntil(e.ctx, "ended", now, 5, 5)
 	e.must(err)
-	_, err = e.ks.Sweep(e.ctx, now.Add(time.Minute))
+	e.later(time.Minute)
+	_, err = e.ks.Sweep(e.ctx)
 	e.must(err)
 	e.lease(e.ks, "ended", 5, 1, 0)
 	_, err = e.ks.LeaseUntil(e.ctx, "ended2", now, 5, 5)
 	e.must(err)
-	_, err = e.ks.Sweep(e.ctx, now.Add(time.Hour))
+	e.later(time.Hour)
+	_, err = e.ks.Sweep(e.ctx)
 	e.must(err)
 	e.lease(e.ks, "ended2", 5, 5, 5)
 	e.lease(e.ks, "a", 100, 1, 0)

@@ -61,6 +61,9 @@ func Run(t *testing.T, location func(t *testing.T) Location) {
 		{"CreateRefuses", testCreateRefuses},
 		{"Rollback", testRollback},
 		{"Cancelled", testCancelled},
+		{"Clock", testClock},
+		{"ClockInUse", testClockInUse},
+		{"ClockTampered", testClockTampered},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			e := newEnv(t, location(t))

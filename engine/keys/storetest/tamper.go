@@ -73,7 +73,7 @@ func (e *env) refusesProject(ks *keys.Keystore, which string) {
 		"shorten": func() error { return ks.Shorten(e.ctx, "p", e.now().Add(time.Minute)) },
 		"sever":   func() error { _, err := ks.Sever(e.ctx, "p"); return err },
 		"create":  func() error { return ks.CreateProject(e.ctx, e.project("p"), nil) },
-		"sweep":   func() error { _, err := ks.Sweep(e.ctx, e.now()); return err },
+		"sweep":   func() error { _, err := ks.Sweep(e.ctx); return err },
 	} {
 		err := f()
 		if verb == "create" && errors.Is(err, keys.ErrExists) {
@@ -157,7 +157,7 @@ func testTamperedSweep(e *env) {
 	e.create("q")
 	e.must(e.location.Execute("UPDATE @project SET retention = NULL WHERE name = 'p'"))
 	e.later(25 * time.Hour)
-	receipts, err := e.ks.Sweep(e.ctx, e.now())
+	receipts, err := e.ks.Sweep(e.ctx)
 	e.is(err, keys.ErrTampered)
 	if len(receipts) != 1 || receipts[0].Project != "q" || !strings.Contains(err.Error(), `project "p"`) {
 		e.Errorf("%d receipts, %v", len(receipts), err)

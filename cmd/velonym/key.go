@@ -1,0 +1,74 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/velonym/velonym/engine/keys"
+)
+
+func newKey(g *globals) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "key",
+		Short:   "The keystore's clock",
+		Example: `  velonym key clock`,
+		Args:    cobra.NoArgs,
+		RunE:    needVerb,
+	}
+	cmd.AddCommand(newKeyClock(g))
+	return cmd
+}
+
+func newKeyClock(g *globals) *cobra.Command {
+	var accept bool
+	cmd := &cobra.Command{
+		Use:   "clock",
+		Short: "What time the keystore goes by, and whether this machine's clock agrees",
+		Long: fmt.Sprintf(`Keys are destroyed by the keystore's time, never by one machine's clock alone: the
+latest time at which the keystore was used, and with PostgreSQL the database's
+clock. A machine whose clock differs from the database's by more than %d minutes, or
+is more than %d minutes behind or %d days ahead of the latest use, neither destroys nor
+gives out keys (KEYSTORE_CLOCK). --accept says that this machine's clock is right;
+keys that were destroyed stay so. Exit status 1 when the clock is refused.`,
+			keys.ClockTolerance/time.Minute, keys.ClockTolerance/time.Minute, keys.ClockJump/(24*time.Hour)),
+		Example: `  velonym key clock
+  velonym key clock --accept`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ks, err := g.openKeystore(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer ks.Close()
+			if accept {
+				now, err := ks.AcceptClock(cmd.Context())
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.ErrOrStderr(), "the keystore goes by this clock from now on: %s\n", now.UTC().Format(time.RFC3339))
+				return nil
+			}
+			c, err := ks.Clock(cmd.Context())
+			if err != nil {
+				return err
+			}
+			out := cmd.OutOrStdout()
+			_, err = fmt.Fprintf(out, "this machine  %s\ndatabase      %s\nlast use      %s\n", clockTime(c.Local), clockTime(c.Store), clockTime(c.Acknowledged))
+			_, refused := c.Time()
+			return errors.Join(err, refused)
+		},
+	}
+	cmd.Flags().BoolVar(&accept, "accept", false, "this machine's clock is right")
+	return cmd
+}
+
+// clockTime formats a time in UTC; the zero time is a dash.
+func clockTime(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format(time.RFC3339)
+}
