@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
+
+	"github.com/velonym/velonym/engine/keys"
 )
 
 // storePoll is one look at the store's change counter and those who wait for it.
@@ -55,6 +58,9 @@ func (v *Verifier) pollStore(most time.Duration) error {
 	case err == nil:
 	case errors.Is(err, context.DeadlineExceeded) && v.ctx.Err() == nil:
 		return fmt.Errorf("%w: no answer within %v: is its disk or its server overloaded? try again when it is not: %w", ErrUnavailable, most, err)
+	case errors.Is(err, keys.ErrClock):
+		v.fresh.Store(math.MinInt64) // by a clock that may have gone back
+		fallthrough
 	default:
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}

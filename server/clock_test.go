@@ -1,0 +1,54 @@
+package server
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/velonym/velonym/engine/token"
+)
+
+// TestClockRefused moves the machine's clock while tokens are in use: nothing is
+// answered, not even for a token in the cache, and the operator is told why.
+func TestClockRefused(t *testing.T) {
+	r := newRig(t, nil)
+	ctx := context.Background()
+	if _, err := r.ks.Sweep(ctx); err != nil {
+		t.Fatal(err)
+	}
+	tok := r.token("pseudonymise", func(q *token.Request) { q.Now = q.Now.Add(-30 * time.Minute) })
+	r.post(forwardPath, tok, csvType, "a").strings(t)
+	for _, off := range []time.Duration{-10 * time.Minute, 40 * 24 * time.Hour, -50 * 365 * 24 * time.Hour} {
+		r.now.move(off)
+		_ = r.verifier.Sync(ctx)
+		r.srv.look(ctx)
+		if a := r.post(forwardPath, tok, csvType, "a"); a.status == 200 || off < 0 && off > -time.Hour && a.status != 503 {
+			t.Errorf("clock off by %v: answered %d", off, a.status)
+		}
+		if a := r.send("GET", "/readyz", nil); a.status != 503 || !strings.Contains(string(a.body), "KEYSTORE_CLOCK") {
+			t.Errorf("clock off by %v: readyz %d %s", off, a.status, a.body)
+		}
+		if a := r.send("GET", "/metrics", nil); !strings.Contains(string(a.body), "velonym_keystore_clock_refused 1\n") {
+			t.Errorf("clock off by %v: the metric does not say so", off)
+		}
+		if !strings.Contains(r.log.String(), "KEYSTORE_CLOCK") {
+			t.Error("the log does not say so")
+		}
+		if _, err := r.ks.Sweep(ctx); err == nil {
+			t.Errorf("clock off by %v: swept", off)
+		}
+		r.now.move(-off)
+		if err := r.verifier.Sync(ctx); err != nil {
+			t.Fatal(err)
+		}
+		r.srv.look(ctx)
+		r.post(forwardPath, tok, csvType, "a").strings(t)
+		if a := r.send("GET", "/readyz", nil); a.status != 200 {
+			t.Errorf("not ready again: %s", a.body)
+		}
+		if a := r.send("GET", "/metrics", nil); !strings.Contains(string(a.body), "velonym_keystore_clock_refused 0\n") {
+			t.Error("the metric stays")
+		}
+	}
+}
