@@ -3,6 +3,8 @@ package bulk
 import (
 	"context"
 	"fmt"
+
+	"github.com/velonym/velonym/engine/bulk/parquet"
 )
 
 // cutter tells where rows end. csvfast.Dialect is one.
@@ -92,7 +94,7 @@ type mark struct {
 	Reject int64 `json:"reject"`
 	Tally  tally `json:"tally"`
 
-	Replaced []replaced `json:"replaced,omitempty"` // Parquet: chunks so far of the columns that are replaced
+	Replaced []parquet.WrittenChunk `json:"replaced,omitempty"` // Parquet: chunks so far of the columns that are replaced
 }
 
 // finishedChunk is a chunk with the place behind it.

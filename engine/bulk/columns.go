@@ -67,13 +67,6 @@ func (r *run) countJobColumns(t tally) {
 	}
 }
 
-// countColumn adds to the counts of a column of Parquet.
-func (p *parquetRun) countColumn(col *parquetColumn, c columnTally) {
-	u := make([]columnTally, len(p.Columns))
-	u[col.job] = c
-	p.tally.Columns = addColumns(p.tally.Columns, u)
-}
-
 // needColumns makes the counts by column of the summary.
 func (r *run) needColumns() {
 	for i := len(r.sum.Columns); i < len(r.Columns); i++ {

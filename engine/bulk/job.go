@@ -10,6 +10,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/velonym/velonym/engine/bulk/parquet"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -196,9 +197,9 @@ type Job struct {
 	wrapOut    func(outFile) outFile // failing file layer of tests
 
 	// What tests count; nil otherwise.
-	ways         *ways         // of rows
-	byShape      *atomic.Int64 // rows of JSON that were read by a known shape
-	parquetPaths *parquetPaths
+	ways          *ways         // of rows
+	byShape       *atomic.Int64 // rows of JSON that were read by a known shape
+	parquetCounts *parquet.Counts
 }
 
 // Progress is how far a run is.

@@ -3,85 +3,75 @@ package bulk
 import (
 	"bufio"
 	"context"
-	"encoding/binary"
+	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
-)
 
-// Parquet: the chunks of the replaced columns are read page by page and written
-// anew; all other chunks are copied byte for byte, and the footer is edited to
-// say where everything is now. Whatever tells of the original values of a
-// replaced column goes: statistics of chunks, pages and the column index, bloom
-// filters, and the part of a sort order that begins with the column. What was
-// written is read again before it gets its name (parquet_verify.go).
-//
-// Source: apache/parquet-format, README and parquet.thrift; numbers below are
-// field ids there.
+	"github.com/velonym/velonym/engine/bulk/parquet"
+)
 
 // parquetRun is a Parquet file under way.
 type parquetRun struct {
 	*run
-	parquetFile
-	src    *source
-	out    *positionWriter
-	leaves []leaf
-	chosen map[int]*parquetColumn // by leaf
-	buf    []byte
-	tally  tally
-	seen   *distinct
-	row    int64     // rows of the row groups before
-	v      *pipeline // for progress and journal: marks count column chunks
-	jnl    *journal  // nil where the run cannot be resumed
-	mark   mark      // what is written
-
-	sums          []uint32   // of the replaced chunks, as they were written
-	values        pageValues // of the page under way
-	plain, packed []byte     // its results
-	pairs         []byte
-	paths         *parquetPaths
+	src     *source
+	file    *parquet.File
+	out     *bufio.Writer
+	tally   tally
+	pipe    *pipeline // for progress and journal: marks count column chunks
+	jnl     *journal  // nil where the run cannot be resumed
+	mark    mark      // what is written
+	pairs   []byte
+	missing []int
 }
 
-// parquetPaths counts, for tests, how often each way of doing the work was taken.
-type parquetPaths struct {
-	copied       int // chunks, byte for byte
-	dictionaries int // replaced once for all pages that refer to them
-	indexPages   int // left as they are behind such a dictionary
-	undone       int // dictionaries dropped, their pages written out
-	plain, delta int // pages of values
-	batches      int // of values transformed at a time
-	verified     int // chunks of outputs read again
+// damaged is a fault of a Parquet file, or of a value in it, that another attempt would
+// meet again.
+type damaged struct{ error }
+
+func (d damaged) Unwrap() error { return d.error }
+
+// bad returns an error of the file.
+func (p *parquetRun) bad(format string, args ...any) error {
+	return damaged{fmt.Errorf("%s: "+format, append([]any{p.src.name}, args...)...)}
 }
 
-// replaced is what a journal keeps of a column chunk whose values were replaced,
-// for the footer of the run that goes on: how the chunk and its pages lie, no value.
-type replaced struct {
-	Meta    []byte `json:"meta"`              // ColumnMetaData
-	Offsets []byte `json:"offsets,omitempty"` // OffsetIndex
-	Sum     uint32 `json:"sum"`               // CRC-32C of its bytes
+// failed words an error of the package parquet.
+func (p *parquetRun) failed(err error) error {
+	var fault *parquet.Error
+	var memory *parquet.MemoryError
+	switch {
+	case errors.Is(err, parquet.ErrResume):
+		return p.bad("%w", errJournal)
+	case errors.As(err, &memory) && errors.As(err, &fault):
+		return damaged{&parquet.Error{File: fault.File, Column: fault.Column, Group: fault.Group, Page: fault.Page, Err: overMemory(memory)}}
+	case errors.As(err, &fault):
+		return damaged{err}
+	}
+	return err
 }
 
-// parquetColumn is a replaced column.
-type parquetColumn struct {
-	name string
-	job  int // index of Job.Columns
-	g    *group
-	doc  bool
+// overMemory words a MemoryError for those who give Job.MaxMemory.
+func overMemory(m *parquet.MemoryError) error {
+	limit := max(m.Limit>>20, 1)
+	if m.Footer {
+		return fmt.Errorf("the footer of %d MiB unfolds to more than --max-memory allows, %d MiB; raise it", m.Need>>20, limit)
+	}
+	return fmt.Errorf("%s needs about %d MiB, more than --max-memory allows, %d MiB; raise it, or have the file written with smaller pages",
+		m.What, (m.Need+1<<20-1)>>20, limit)
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// fileReader words the errors of a file that package parquet reads.
+type fileReader struct{ io.ReaderAt }
 
-// positionWriter knows how much it wrote.
-type positionWriter struct {
-	w   *bufio.Writer
-	n   int64
-	sum uint32 // of what was written since it was set to 0
-}
-
-func (p *positionWriter) Write(b []byte) (int, error) {
-	n, err := p.w.Write(b)
-	p.n += int64(n)
-	p.sum = crc32.Update(p.sum, castagnoli, b)
+func (r fileReader) ReadAt(b []byte, off int64) (int, error) {
+	n, err := r.ReaderAt.ReadAt(b, off)
+	switch {
+	case err == nil || n == len(b):
+	case err == io.EOF:
+		err = fmt.Errorf("%w: it became shorter while it was read", ErrChanged)
+	default:
+		err = bareErr(err)
+	}
 	return n, err
 }
 
@@ -99,97 +89,144 @@ func (r *run) parquet(ctx context.Context, src *source, out string) (err error) 
 	case r.Compress != AutoCompression && r.Compress != None:
 		return usagef("%s: Parquet compresses by itself", src.name)
 	}
-	p := &parquetRun{run: r, src: src, chosen: map[int]*parquetColumn{}, seen: r.dist, paths: r.parquetPaths,
-		parquetFile: parquetFile{name: src.name, at: src.at, size: src.size, memory: r.MaxMemory}}
-	if p.paths == nil {
-		p.paths = &parquetPaths{}
+	p := &parquetRun{run: r, src: src}
+	if p.file, err = parquet.Open(src.name, fileReader{src.at}, src.size, r.MaxMemory, r.parquetCounts); err != nil {
+		return p.failed(err)
 	}
-	defer p.unpacker.close()
-	meta, _, err := p.footer()
-	if err != nil {
+	defer p.file.Close()
+	if err := p.choose(); err != nil {
 		return err
 	}
-	if p.leaves, err = p.readSchema(meta); err != nil {
-		return err
+	if err := p.file.Check(); err != nil {
+		return p.failed(err)
 	}
-	if err := p.choose(meta); err != nil {
-		return err
+	if r.Parts > 0 {
+		p.file.Share(r.Part, r.Parts)
 	}
-	if err := p.check(meta); err != nil {
-		return err
-	}
+	p.pipe = &pipeline{src: src, hi: src.size}
 	t := &target{name: "nothing", w: io.Discard}
-	p.v = &pipeline{src: src, hi: src.size}
 	if !r.DryRun {
 		if t, err = r.openTarget(out, src.info, r.Resume); err != nil {
 			return err
 		}
-		if p.jnl, err = r.openJournal(src, t, p.v, Parquet, None); err != nil {
+		if p.jnl, err = r.openJournal(src, t, p.pipe, Parquet, None); err != nil {
 			t.abandon(r.Resume)
 			return err
 		}
 		r.targets = append(r.targets, t)
 		r.sum.Outputs = append(r.sum.Outputs, t.name)
 	}
-	w := &outputErrors{t: t}
-	p.out = &positionWriter{w: bufio.NewWriterSize(w, 1<<20)}
 	p.mark.Reject = r.rejected
+	if done, err := p.resume(ctx, t); done || err != nil {
+		return err
+	}
+	return p.write(ctx, t)
+}
+
+// resume takes up the journal of an interrupted run. It reports whether that run was
+// complete.
+func (p *parquetRun) resume(ctx context.Context, t *target) (done bool, err error) {
 	switch {
 	case p.jnl.resumes():
-		r.sum.Resumed = true
+		p.sum.Resumed = true
 		p.mark = p.jnl.state.Mark
 		if p.jnl.state.Done {
-			r.sum.add(p.mark.Tally, p.mark.Out)
-			r.countJobColumns(p.mark.Tally)
-			r.rejected = p.mark.Reject
-			return nil
+			p.sum.add(p.mark.Tally, p.mark.Out)
+			p.countJobColumns(p.mark.Tally)
+			p.rejected = p.mark.Reject
+			return true, nil
 		}
-		if err := r.resumeAt(ctx, p.jnl, t, p.v, src); err != nil {
-			return err
+		if err := p.resumeAt(ctx, p.jnl, t, p.pipe, p.src); err != nil {
+			return false, err
 		}
 		if _, err := t.lock.Seek(p.mark.Out, io.SeekStart); err != nil {
-			return t.writeError(err)
+			return false, t.writeError(err)
 		}
 		p.tally = p.mark.Tally
 		p.tally.Rows = 0 // counted again with the row groups
 	case t.f != nil:
 		if err := t.f.Truncate(0); err != nil {
-			return t.writeError(err)
+			return false, t.writeError(err)
 		}
 	}
-	err = p.all(ctx, meta)
+	return false, nil
+}
+
+// write writes the output and reads it back.
+func (p *parquetRun) write(ctx context.Context, t *target) error {
+	r := p.run
+	w := &outputErrors{t: t}
+	p.out = bufio.NewWriterSize(w, 1<<20)
+	from := parquet.Resume{Chunks: p.mark.Chunk, Out: p.mark.Out, Replaced: p.mark.Replaced}
+	state, err := p.file.Write(ctx, p.out, from, p.written)
+	p.tally.Rows = state.Rows
 	if err == nil {
-		err = p.out.w.Flush()
+		err = p.out.Flush()
 	}
-	r.sum.add(p.tally, p.out.n)
+	r.sum.add(p.tally, state.Out)
 	r.countJobColumns(p.tally)
-	r.warnKnown(src.name, p.tally)
-	r.sum.BytesIn += src.size
+	r.warnKnown(p.src.name, p.tally)
+	r.sum.BytesIn += p.src.size
 	if err == nil {
-		p.v.read.Store(src.size)
+		p.pipe.read.Store(p.src.size)
 	}
-	r.progress(p.v, mark{}, true)
+	r.progress(p.pipe, mark{}, true)
 	if w.err != nil {
 		err = w.err
 	}
 	if err == nil {
-		err = src.unchanged()
+		err = p.src.unchanged()
 	}
 	if err == nil && t.f != nil {
-		err = p.verify(ctx, t, meta)
+		err = p.verify(ctx, t)
 	}
-	if err == nil && !r.DryRun {
+	switch {
+	case err == nil && !r.DryRun:
 		err = t.finish()
+	case err != nil && err == ctx.Err():
+		err = ErrInterrupted
 	}
 	if p.jnl != nil {
-		p.mark.Out, p.mark.Tally = p.out.n, p.tally
+		p.mark.Out, p.mark.Tally = state.Out, p.tally
 		p.jnl.end(err == nil, p.mark, len(r.Inputs) > 1)
 	}
-	return err
+	return p.failed(err)
 }
 
-// outputErrors words the errors of the output, so that they are told from those
-// of the input.
+// written notes that a column chunk is written.
+func (p *parquetRun) written(s parquet.State) error {
+	p.tally.Rows = s.Rows
+	p.pipe.read.Store(min(s.Out, p.src.size))
+	p.run.progress(p.pipe, mark{Tally: p.tally}, false)
+	if p.jnl == nil {
+		return nil
+	}
+	if s.Replaced != nil {
+		p.mark.Replaced = append(p.mark.Replaced, *s.Replaced)
+	}
+	if err := p.out.Flush(); err != nil {
+		return err
+	}
+	p.mark.Chunk, p.mark.In, p.mark.Out, p.mark.Tally = s.Chunks, p.pipe.read.Load(), s.Out, p.tally
+	return p.jnl.reached(p.mark)
+}
+
+// verify reads the output before it gets its name. What goes to standard output cannot
+// be read again.
+func (p *parquetRun) verify(ctx context.Context, t *target) error {
+	info, err := t.lock.Stat()
+	if err != nil {
+		return t.writeError(err)
+	}
+	err = p.file.Verify(ctx, t.name, fileReader{t.lock}, info.Size())
+	if err == nil || err == ctx.Err() {
+		return err
+	}
+	return damaged{fmt.Errorf("the output does not read back, which is a fault of this program or of the disk; nothing of it is kept: %w", err)}
+}
+
+// outputErrors words the errors of the output, so that they are told from those of the
+// input.
 type outputErrors struct {
 	t   *target
 	err error
@@ -201,288 +238,4 @@ func (o *outputErrors) Write(b []byte) (int, error) {
 		o.err = o.t.writeError(err)
 	}
 	return n, err
-}
-
-// index is what was read of a chunk's indexes, to be written behind the data.
-type index struct {
-	chunk   *thriftValue
-	offsets *thriftValue // the offset index, edited
-	column  []byte       // the column index, as it was
-	bloom   []byte       // the bloom filter, as it was
-}
-
-// all writes the file. What an interrupted run wrote is gone through for its
-// metadata alone.
-func (p *parquetRun) all(ctx context.Context, meta *thriftValue) error {
-	const magic = "PAR1"
-	if p.mark.Chunk > 0 {
-		p.out.n = int64(len(magic))
-	} else if _, err := io.WriteString(p.out, magic); err != nil {
-		return err
-	}
-	done, chunks, made := p.mark.Chunk, 0, p.mark.Replaced
-	groups := meta.items(4)
-	if p.Parts > 0 { // whole row groups: a share is a Parquet file of its own
-		lo, hi := len(groups)*(p.Part-1)/p.Parts, len(groups)*p.Part/p.Parts
-		groups = groups[lo:hi]
-		meta.field(4).list = groups
-		rows := int64(0)
-		for i := range groups {
-			rows += groups[i].int(3)
-			groups[i].set(7, int64(i))
-		}
-		meta.set(3, rows)
-	}
-	var indexes []index
-	for i := range groups {
-		rg := &groups[i]
-		start := p.out.n
-		total, packed := int64(0), int64(0)
-		for c := range rg.items(1) {
-			cc := &rg.items(1)[c]
-			if ctx.Err() != nil {
-				return ErrInterrupted
-			}
-			var was *replaced // what an interrupted run made of it
-			chunks++
-			if chunks <= done {
-				was = &replaced{}
-				if p.chosen[c] != nil {
-					if len(made) == 0 {
-						return p.bad("%w", errJournal)
-					}
-					was, made = &made[0], made[1:]
-				}
-			}
-			x, err := p.chunk(ctx, cc, c, rg.int(3), was)
-			if err != nil {
-				return err
-			}
-			indexes = append(indexes, x)
-			total += cc.field(3).int(6)
-			packed += cc.field(3).int(7)
-			switch {
-			case chunks > done:
-				err = p.reached(chunks, p.chosen[c] != nil, x)
-			case chunks == done && p.out.n != p.mark.Out:
-				err = p.bad("%w", errJournal)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		rg.put(2, thriftI64, total)
-		rg.set(5, start)
-		rg.set(6, packed)
-		for k, s := range rg.items(4) {
-			if p.chosen[int(s.int(1))] != nil {
-				rg.field(4).list = rg.items(4)[:k]
-				if k == 0 {
-					rg.remove(4)
-				}
-				break
-			}
-		}
-		p.row += rg.int(3)
-		p.tally.Rows += rg.int(3)
-	}
-	for _, x := range indexes {
-		if x.column != nil {
-			x.chunk.put(6, thriftI64, p.out.n)
-			if _, err := p.out.Write(x.column); err != nil {
-				return err
-			}
-		}
-	}
-	for _, x := range indexes {
-		if x.offsets != nil {
-			b := x.offsets.append(nil)
-			x.chunk.put(4, thriftI64, p.out.n)
-			x.chunk.put(5, thriftI32, int64(len(b)))
-			if _, err := p.out.Write(b); err != nil {
-				return err
-			}
-		}
-	}
-	for _, x := range indexes { // apart: readers take the indexes for one block
-		if x.bloom != nil {
-			x.chunk.field(3).put(14, thriftI64, p.out.n)
-			if _, err := p.out.Write(x.bloom); err != nil {
-				return err
-			}
-		}
-	}
-	b := meta.append(nil)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(b)))
-	_, err := p.out.Write(append(b, "PAR1"...))
-	return err
-}
-
-// reached notes that a column chunk is written.
-func (p *parquetRun) reached(chunks int, isReplaced bool, x index) error {
-	p.v.read.Store(min(p.out.n, p.src.size))
-	p.progress(p.v, mark{Tally: p.tally}, false)
-	if p.jnl == nil {
-		return nil
-	}
-	if isReplaced {
-		was := replaced{Meta: x.chunk.field(3).append(nil), Sum: p.sums[len(p.sums)-1]}
-		if x.offsets != nil {
-			was.Offsets = x.offsets.append(nil)
-		}
-		p.mark.Replaced = append(p.mark.Replaced, was)
-	}
-	if err := p.out.w.Flush(); err != nil {
-		return err
-	}
-	p.mark.Chunk, p.mark.In, p.mark.Out, p.mark.Tally = chunks, p.v.read.Load(), p.out.n, p.tally
-	return p.jnl.reached(p.mark)
-}
-
-// again takes a replaced chunk's metadata from the journal.
-func (p *parquetRun) again(m *thriftValue, x *index, was *replaced) error {
-	v, _, err := readThrift(was.Meta)
-	if err != nil {
-		return p.bad("%w", errJournal)
-	}
-	v.id = m.id
-	*m = v
-	p.sums = append(p.sums, was.Sum)
-	if x.offsets != nil {
-		v, _, err := readThrift(was.Offsets)
-		if err != nil {
-			return p.bad("%w", errJournal)
-		}
-		x.offsets = &v
-	}
-	p.out.n += m.int(7)
-	return nil
-}
-
-// chunk writes a column chunk, copied or with its values replaced, and updates
-// its metadata. A chunk that an interrupted run wrote, of which was tells, is not
-// written again.
-func (p *parquetRun) chunk(ctx context.Context, cc *thriftValue, c int, rows int64, was *replaced) (x index, err error) {
-	col := p.chosen[c]
-	cc.put(2, thriftI64, 0) // readers take the place from the metadata
-	column, columnLen := cc.int(6), cc.int(7)
-	if col != nil {
-		cc.remove(6, 7)
-	}
-	x.chunk = cc
-	if off := cc.int(4); off > 0 {
-		b, err := p.pread(off, cc.int(5), "an offset index")
-		if err != nil {
-			return x, err
-		}
-		v, _, err := readThriftWithin(b, p.memory/thriftValueSize)
-		if err != nil {
-			return x, p.bad("offset index: %w", err)
-		}
-		x.offsets = &v
-	}
-	m := cc.field(3)
-	start, size := chunkStart(m), m.int(7)
-	if col != nil {
-		ch, err := p.chunkOf(m, &p.leaves[c], rows)
-		if err != nil {
-			return x, err
-		}
-		m.remove(8, 14, 15, 17)
-		keepOnly(m.field(12), 3)
-		m.field(16).remove(1)
-		if x.offsets != nil {
-			x.offsets.remove(2)
-		}
-		if was != nil {
-			return x, p.again(m, &x, was)
-		}
-		return x, p.replace(ctx, m, col, &ch, x.offsets)
-	}
-	if x.column, err = p.optional(column, columnLen, "a column index"); err != nil {
-		return x, err
-	}
-	if off := m.int(14); off > 0 {
-		n := m.int(15)
-		if n == 0 { // older writers leave the length to the filter's header
-			head, err := p.pread(off, min(64, p.src.size-off), "a bloom filter")
-			if err != nil {
-				return x, err
-			}
-			h, k, err := readThrift(head)
-			if err != nil {
-				return x, p.bad("bloom filter: %w", err)
-			}
-			n = int64(k) + h.int(1)
-		}
-		if x.bloom, err = p.optional(off, n, "a bloom filter"); err != nil {
-			return x, err
-		}
-	}
-	p.paths.copied++
-	moved := p.out.n - start
-	if was != nil {
-		p.out.n += size
-	} else if err := p.copy(start, size); err != nil {
-		return x, err
-	}
-	for _, id := range []int16{9, 10, 11} {
-		if f := m.field(id); f != nil && f.num > 0 {
-			f.num += moved
-		}
-	}
-	if x.offsets != nil {
-		for i := range x.offsets.items(1) {
-			loc := &x.offsets.items(1)[i]
-			loc.set(1, loc.int(1)+moved)
-		}
-	}
-	return x, nil
-}
-
-// keepOnly removes all fields but one.
-func keepOnly(v *thriftValue, id int16) {
-	if v == nil {
-		return
-	}
-	var drop []int16
-	for _, f := range v.list {
-		if f.id != id {
-			drop = append(drop, f.id)
-		}
-	}
-	v.remove(drop...)
-}
-
-// optional reads a part that may not be there.
-func (p *parquetRun) optional(off, n int64, what string) ([]byte, error) {
-	if off <= 0 || n <= 0 {
-		return nil, nil
-	}
-	return p.pread(off, n, what)
-}
-
-// copy writes bytes of the input as they are.
-func (p *parquetRun) copy(off, n int64) error {
-	if off < 0 || n < 0 || off > p.src.size || n > p.src.size-off {
-		return p.bad("a column chunk lies outside the file: it is damaged or cut short")
-	}
-	if p.buf == nil {
-		p.buf = make([]byte, 1<<20)
-	}
-	for n > 0 {
-		b := p.buf[:min(n, int64(len(p.buf)))]
-		k, err := p.src.at.ReadAt(b, off)
-		if k < len(b) {
-			if err == io.EOF {
-				err = fmt.Errorf("%w: it became shorter while it was read", ErrChanged)
-			}
-			return p.unread(err)
-		}
-		if _, err := p.out.Write(b); err != nil {
-			return err
-		}
-		off, n = off+int64(k), n-int64(k)
-	}
-	return nil
 }

@@ -11,8 +11,10 @@ import (
 
 	arrowparquet "github.com/apache/arrow-go/v18/parquet"
 	arrowcompress "github.com/apache/arrow-go/v18/parquet/compress"
-	"github.com/parquet-go/parquet-go"
+	parquetgo "github.com/parquet-go/parquet-go"
 
+	"github.com/velonym/velonym/engine/bulk/internal/thrift"
+	"github.com/velonym/velonym/engine/bulk/parquet"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -20,7 +22,7 @@ import (
 func writeRows[T any](t testing.TB, path string, rows ...T) {
 	t.Helper()
 	var b bytes.Buffer
-	w := parquet.NewGenericWriter[T](&b)
+	w := parquetgo.NewGenericWriter[T](&b)
 	if _, err := w.Write(rows); err != nil {
 		t.Fatal(err)
 	}
@@ -56,16 +58,11 @@ func TestParquetColumnNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var names []string
-	editFooter(t, f, func(meta *thriftValue) {
-		leaves, err := (&parquetFile{}).readSchema(meta)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range leaves {
-			names = append(names, leaves[i].name())
-		}
-	})
+	file, err := parquet.Open(in, bytes.NewReader(f), int64(len(f)), 1<<20, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := file.Columns()
 	at := func(name string, nth int) int { // parquet-go sorts groups, or does not
 		for i, n := range names {
 			if n == name {
@@ -128,18 +125,18 @@ func readLeaf(t testing.TB, path string, leaf int) (values []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := parquet.OpenFile(bytes.NewReader(raw), int64(len(raw)))
+	f, err := parquetgo.OpenFile(bytes.NewReader(raw), int64(len(raw)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, rg := range f.RowGroups() {
 		rows := rg.Rows()
 		defer rows.Close()
-		buf := make([]parquet.Row, 10)
+		buf := make([]parquetgo.Row, 10)
 		for {
 			n, err := rows.ReadRows(buf)
 			for _, row := range buf[:n] {
-				row.Range(func(column int, v []parquet.Value) bool {
+				row.Range(func(column int, v []parquetgo.Value) bool {
 					if column == leaf {
 						for _, x := range v {
 							values = append(values, x.String())
@@ -156,6 +153,14 @@ func readLeaf(t testing.TB, path string, leaf int) (values []string) {
 	return values
 }
 
+// Ids of parquet.thrift.
+const (
+	logicalString  = 1
+	logicalVariant = 16
+	convertedUTF8  = 0
+	convertedEnum  = 4
+)
+
 // TestParquetAnnotations: what a column says it holds is true of its results, or it
 // is refused by name.
 func TestParquetAnnotations(t *testing.T) {
@@ -166,7 +171,7 @@ func TestParquetAnnotations(t *testing.T) {
 		t.Fatal(err)
 	}
 	// DuckDB writes its enumerations as strings; other writers say that they are some.
-	data = editFooter(t, data, func(meta *thriftValue) { meta.items(2)[3].put(6, thriftI32, convertedEnum) })
+	data = editFooter(t, data, func(meta *thrift.Value) { meta.Items(2)[3].Put(6, thrift.I32, convertedEnum) })
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
 	run := func(b []byte, column string) (warned string, err error) {
@@ -181,14 +186,14 @@ func TestParquetAnnotations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		editFooter(t, b, func(meta *thriftValue) {
-			e := &meta.items(2)[leaf+1]
+		editFooter(t, b, func(meta *thrift.Value) {
+			e := &meta.Items(2)[leaf+1]
 			converted = -1
-			if f := e.field(6); f != nil {
-				converted = f.num
+			if f := e.Field(6); f != nil {
+				converted = f.Num
 			}
-			for _, f := range e.field(10).fields() {
-				logical = append(logical, f.id)
+			for _, f := range e.Field(10).Fields() {
+				logical = append(logical, f.ID)
 			}
 		})
 		return logical, converted
@@ -215,16 +220,16 @@ func TestParquetAnnotations(t *testing.T) {
 		}
 		readColumn(t, out, c.leaf)
 	}
-	logical := func(id int16) func(e *thriftValue) {
-		return func(e *thriftValue) {
-			e.remove(6)
-			e.replace(thriftValue{id: 10, kind: thriftStruct, list: []thriftValue{{id: id, kind: thriftStruct}}})
+	logical := func(id int16) func(e *thrift.Value) {
+		return func(e *thrift.Value) {
+			e.Remove(6)
+			e.Replace(thrift.Value{ID: 10, Kind: thrift.Struct, List: []thrift.Value{{ID: id, Kind: thrift.Struct}}})
 		}
 	}
-	converted := func(n int64) func(e *thriftValue) {
-		return func(e *thriftValue) { e.remove(10); e.put(6, thriftI32, n) }
+	converted := func(n int64) func(e *thrift.Value) {
+		return func(e *thrift.Value) { e.Remove(10); e.Put(6, thrift.I32, n) }
 	}
-	for want, edit := range map[string]func(e *thriftValue){
+	for want, edit := range map[string]func(e *thrift.Value){
 		"annotated as DECIMAL, which":           logical(5),
 		"annotated as BSON, which":              logical(13),
 		"annotated as GEOMETRY, which":          logical(17),
@@ -236,21 +241,21 @@ func TestParquetAnnotations(t *testing.T) {
 		"annotated as DECIMAL, which its":       converted(5),
 		"annotated as converted type 77, which": converted(77),
 	} {
-		b := editFooter(t, data, func(meta *thriftValue) { edit(&meta.items(2)[2]) })
+		b := editFooter(t, data, func(meta *thrift.Value) { edit(&meta.Items(2)[2]) })
 		if _, err := run(b, "doc"); err == nil || !strings.Contains(err.Error(), `column "doc" is `+want) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
-	variant := editFooter(t, data, func(meta *thriftValue) {
-		root := &meta.items(2)[0]
+	variant := editFooter(t, data, func(meta *thrift.Value) {
+		root := &meta.Items(2)[0]
 		logical(logicalVariant)(root)
 	})
 	if _, err := run(variant, "doc"); err == nil || !strings.Contains(err.Error(), "is part of a VARIANT") {
 		t.Errorf("VARIANT: %v", err)
 	}
-	geo := editFooter(t, data, func(meta *thriftValue) {
-		meta.replace(thriftValue{id: 5, kind: thriftList, elem: thriftStruct, list: []thriftValue{{kind: thriftStruct, list: []thriftValue{
-			{id: 1, kind: thriftBinary, bytes: []byte("geo")}, {id: 2, kind: thriftBinary, bytes: []byte(`{"columns":{"doc":{"bbox":[1,2,3,4]}}}`)}}}}})
+	geo := editFooter(t, data, func(meta *thrift.Value) {
+		meta.Replace(thrift.Value{ID: 5, Kind: thrift.List, Elem: thrift.Struct, List: []thrift.Value{{Kind: thrift.Struct, List: []thrift.Value{
+			{ID: 1, Kind: thrift.Binary, Bytes: []byte("geo")}, {ID: 2, Kind: thrift.Binary, Bytes: []byte(`{"columns":{"doc":{"bbox":[1,2,3,4]}}}`)}}}}})
 	})
 	if _, err := run(geo, "doc"); err == nil || !strings.Contains(err.Error(), "holds geometries (GeoParquet)") {
 		t.Errorf("geo: %v", err)
@@ -287,10 +292,10 @@ func TestParquetReadsBack(t *testing.T) {
 	} {
 		rows := cells(60, 20)
 		writeArrow(t, in, rows, append(opts, arrowparquet.WithCompression(arrowcompress.Codecs.Snappy))...)
-		var paths parquetPaths
-		job := Job{Inputs: []string{in}, Output: out, Columns: []Column{{Name: "id", Plan: p}}, parquetPaths: &paths}
-		if _, err := Run(t.Context(), job); err != nil || paths.verified != 1 {
-			t.Fatalf("%s: %v, %d chunks read again", name, err, paths.verified)
+		var counts parquet.Counts
+		job := Job{Inputs: []string{in}, Output: out, Columns: []Column{{Name: "id", Plan: p}}, parquetCounts: &counts}
+		if _, err := Run(t.Context(), job); err != nil || counts.Verified != 1 {
+			t.Fatalf("%s: %v, %d chunks read again", name, err, counts.Verified)
 		}
 		good, err := os.ReadFile(out)
 		if err != nil {
@@ -338,7 +343,7 @@ func TestParquetPaths(t *testing.T) {
 	undo := plan(t, suite.Reverse, suite.Spec{Method: suite.Reversible, Policy: suite.Different, Format: suite.Hex})
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
-	var paths parquetPaths
+	var counts parquet.Counts
 	for i, opts := range [][]arrowparquet.WriterProperty{
 		{arrowparquet.WithMaxRowGroupLength(40_000)},
 		{arrowparquet.WithDataPageVersion(arrowparquet.DataPageV2), arrowparquet.WithDataPageSize(900)},
@@ -351,7 +356,7 @@ func TestParquetPaths(t *testing.T) {
 		writeArrow(t, in, rows, opts...)
 		for _, workers := range []int{1, 2} {
 			for _, p := range []*suite.Plan{same, different} {
-				_, err := Run(t.Context(), Job{Inputs: []string{in}, Output: out, Force: true, Workers: workers, Columns: []Column{{Name: "id", Plan: p}}, parquetPaths: &paths})
+				_, err := Run(t.Context(), Job{Inputs: []string{in}, Output: out, Force: true, Workers: workers, Columns: []Column{{Name: "id", Plan: p}}, parquetCounts: &counts})
 				if err != nil {
 					t.Fatalf("file %d: %v", i, err)
 				}
@@ -378,15 +383,15 @@ func TestParquetPaths(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]struct{ n, least int }{
-		"chunks copied": {paths.copied, 60}, "dictionaries replaced": {paths.dictionaries, 8}, "dictionaries dropped": {paths.undone, 8},
-		"pages of indexes left": {paths.indexPages, 100}, "plain pages": {paths.plain, 500}, "delta pages": {paths.delta, 1000},
-		"chunks read again": {paths.verified, 24}, "batches": {paths.batches, 2000},
+		"chunks copied": {counts.Copied, 60}, "dictionaries replaced": {counts.Dictionaries, 8}, "dictionaries dropped": {counts.Dropped, 8},
+		"pages of indexes left": {counts.IndexPages, 100}, "plain pages": {counts.PlainPages, 500}, "delta pages": {counts.Delta, 1000},
+		"chunks read again": {counts.Verified, 24}, "batches": {counts.Batches, 2000},
 	} {
 		if c.n < c.least {
 			t.Errorf("%s: %d, not %d: this test does not try that way", name, c.n, c.least)
 		}
 	}
-	t.Logf("%+v", paths)
+	t.Logf("%+v", counts)
 }
 
 // TestParquetNamed: what is no Parquet file, is encrypted, or is cut short anywhere is

@@ -12,9 +12,8 @@ import (
 
 	arrowparquet "github.com/apache/arrow-go/v18/parquet"
 	arrowcompress "github.com/apache/arrow-go/v18/parquet/compress"
-	"github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/format"
 
+	"github.com/velonym/velonym/engine/bulk/internal/thrift"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -66,12 +65,12 @@ func setCodec(t *testing.T, b []byte, codec int64) []byte {
 	t.Helper()
 	n := int(binary.LittleEndian.Uint32(b[len(b)-8:]))
 	start := len(b) - 8 - n
-	meta, _, err := readThrift(b[start:])
+	meta, _, err := thrift.Read(b[start:])
 	if err != nil {
 		t.Fatal(err)
 	}
-	meta.items(4)[0].items(1)[1].field(3).set(4, codec)
-	footer := meta.append(nil)
+	meta.Items(4)[0].Items(1)[1].Field(3).Set(4, codec)
+	footer := meta.Append(nil)
 	out := append(b[:start:start], footer...)
 	out = binary.LittleEndian.AppendUint32(out, uint32(len(footer)))
 	return append(out, "PAR1"...)
@@ -175,43 +174,5 @@ func TestParquetDamaged(t *testing.T) {
 	}
 	if failed == 0 {
 		t.Fatal("no file was damaged")
-	}
-}
-
-// TestUnpack: every codec gives back what the library packed, and refuses a
-// stated size that is not the real one.
-func TestUnpack(t *testing.T) {
-	rng := rand.New(rand.NewPCG(4, 4))
-	var u unpacker
-	defer u.close()
-	for _, codec := range []format.CompressionCodec{format.Snappy, format.Gzip, format.Brotli, format.Zstd, format.Lz4Raw} {
-		for i := range 300 {
-			var b []byte
-			for range rng.IntN(40) {
-				piece := []byte(strings.Repeat("ab0123456789"[:1+rng.IntN(12)], 1+rng.IntN(200)))
-				if rng.IntN(2) == 0 {
-					for k := range piece {
-						piece[k] = byte(rng.Uint32())
-					}
-				}
-				b = append(b, piece...)
-			}
-			packed, err := parquet.LookupCompressionCodec(codec).Encode(nil, b)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := u.unpack(codec, packed, int64(len(b)))
-			if err != nil || !bytes.Equal(got, b) {
-				t.Fatalf("%v, round %d: %d bytes of %d, %v", codec, i, len(got), len(b), err)
-			}
-			for _, n := range []int64{int64(len(b)) - 1, int64(len(b)) + 1} {
-				if n < 0 {
-					continue
-				}
-				if got, err := u.unpack(codec, packed, n); err == nil && int64(len(got)) == n {
-					t.Fatalf("%v, round %d: %d bytes unpacked to %d", codec, i, len(b), n)
-				}
-			}
-		}
 	}
 }

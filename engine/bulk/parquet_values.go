@@ -1,107 +1,117 @@
 package bulk
 
 import (
+	"bytes"
 	"context"
-	"encoding/binary"
-	"fmt"
 	"slices"
 
-	"github.com/parquet-go/parquet-go/format"
-
+	"github.com/velonym/velonym/engine/bulk/parquet"
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// batch is values on their way through a transform.
-type batch struct {
-	arena []byte
-	spans []uint32
-	uses  []int64 // of a dictionary: how many values each entry stands for; nil: one
-	of    int64   // values that all are
-
-	page  *dataPage // nil: of a dictionary
-	first int64     // of the page's values before
-
-	bad []suite.ValueError // of a dictionary, whose places are yet to be found
+// parquetColumn replaces a column of a Parquet file: it is a parquet.Replacer.
+type parquetColumn struct {
+	p    *parquetRun
+	name string
+	job  int // index of Job.Columns
+	g    *group
+	doc  bool // policy document
 }
 
-// times returns how many values entry i stands for.
-func (b *batch) times(i int) int64 {
-	if b.uses == nil {
-		return 1
+// Nulls counts values that are null.
+func (c *parquetColumn) Nulls(n int64) {
+	c.p.tally.Empty += n
+	c.count(columnTally{Empty: n})
+}
+
+// count adds to the counts of the column.
+func (c *parquetColumn) count(n columnTally) {
+	all := make([]columnTally, len(c.p.Columns))
+	all[c.job] = n
+	c.p.tally.Columns = addColumns(c.p.tally.Columns, all)
+}
+
+// Once reports whether the first value that has a result has the same twice. Policy
+// document counts every value, and a server is asked for each.
+func (c *parquetColumn) Once(ctx context.Context, arena []byte, spans []uint32) (bool, error) {
+	if c.doc || c.g.remote != nil {
+		return false, nil
 	}
-	return b.uses[i]
+	for i := 0; i < len(spans); i += 2 {
+		if spans[i+1] == 0 {
+			continue
+		}
+		b := &c.g.batch
+		b.At, b.Pre, b.Post = nil, "", ""
+		b.Src, b.Spans, b.Dst = arena, []uint32{spans[i], spans[i+1], spans[i], spans[i+1]}, b.Dst[:0]
+		if err := c.g.transform(ctx, true); err != nil {
+			return false, c.p.bad("column %s: %w", quoteName(c.name), err)
+		}
+		if len(b.Bad) == 0 && b.Out[1] > 0 {
+			return bytes.Equal(b.Dst[b.Out[0]:][:b.Out[1]], b.Dst[b.Out[2]:][:b.Out[3]]), nil
+		}
+	}
+	return true, nil
 }
 
-// transform charges for the values that are not empty, transforms them, and
-// appends the results to dst as PLAIN byte arrays.
-func (p *parquetRun) transform(ctx context.Context, o *chunkOut, dst []byte, b *batch) ([]byte, error) {
-	g := o.col.g
-	t := &g.batch
+// Replace charges for the values that are not empty, transforms them and counts.
+func (c *parquetColumn) Replace(ctx context.Context, b *parquet.Batch) (parquet.Results, error) {
+	p, g, t := c.p, c.g, &c.g.batch
 	own := p.withoutNulls(b)
-	t.At, t.Pre, t.Post, t.Src, t.Spans, t.Dst = nil, "", "", b.arena, own, t.Dst[:0]
+	t.At, t.Pre, t.Post, t.Src, t.Spans, t.Dst = nil, "", "", b.Arena, own, t.Dst[:0]
 	empty, blank := int64(0), g.blank() > 0
 	for i := 1; i < len(own); i += 2 {
-		if own[i] == 0 || blank && g.plan.Blank(b.arena, own[i-1:i+1]) > 0 {
-			empty += b.times(i / 2)
+		if own[i] == 0 || blank && g.plan.Blank(b.Arena, own[i-1:i+1]) > 0 {
+			empty += b.Times(i / 2)
 		}
 	}
-	if err := p.notKnown(o, t); err != nil {
-		return nil, err
+	if err := c.notKnown(b); err != nil {
+		return parquet.Results{}, err
 	}
 	if !p.DryRun {
-		if err := g.charge(ctx, int(b.of-empty)); err != nil {
-			return nil, err
+		if err := g.charge(ctx, int(b.Total-empty)); err != nil {
+			return parquet.Results{}, err
 		}
 	}
-	p.paths.batches++
-	if g.remote != nil || o.col.doc || p.workers == 1 {
+	if g.remote != nil || c.doc || p.workers == 1 {
 		if err := g.transform(ctx, p.OnError != Fail || p.DryRun); err != nil {
-			return nil, p.bad("column %s: %w", o.column, err)
+			return parquet.Results{}, p.bad("column %s: %w", quoteName(c.name), err)
 		}
 	} else {
 		g.plan.TransformParallel(t, p.workers)
 	}
-	p.seen.add(b.arena, own, g.pseudonyms)
-	if o.col.doc {
-		p.counters.add(b.arena, own)
+	p.dist.add(b.Arena, own, g.pseudonyms)
+	if c.doc {
+		p.counters.add(b.Arena, own)
 		if err := p.counters.check(); err != nil {
-			return nil, p.bad("%w", err)
+			return parquet.Results{}, p.bad("%w", err)
 		}
 	}
-	if err := p.faults(o, b, t.Bad); err != nil {
-		return nil, err
+	bad, err := c.faults(b)
+	if err != nil {
+		return parquet.Results{}, err
 	}
-	bad := p.tallyBad(b, t.Bad)
+	p.tally.Errors += bad
 	p.tally.Empty += empty
-	p.tally.Values += b.of - empty - bad
-	p.countColumn(o.col, columnTally{Values: b.of - empty - bad, Empty: empty, Errors: bad})
+	p.tally.Values += b.Total - empty - bad
+	c.count(columnTally{Values: b.Total - empty - bad, Empty: empty, Errors: bad})
 	if p.mapping != nil && !p.DryRun {
 		if err := p.mapped(t); err != nil {
-			return nil, err
+			return parquet.Results{}, err
 		}
 	}
-	return appendResults(dst, b, t), nil
-}
-
-// tallyBad counts the values that have no result.
-func (p *parquetRun) tallyBad(b *batch, bad []suite.ValueError) int64 {
-	n := int64(0)
-	for _, e := range bad {
-		n += b.times(e.Index)
-	}
-	p.tally.Errors += n
-	return n
+	return parquet.Results{Arena: t.Dst, Spans: t.Out, Values: own, Missing: p.missing}, nil
 }
 
 // withoutNulls returns the spans with the placeholders for none made empty.
-func (p *parquetRun) withoutNulls(b *batch) []uint32 {
+func (p *parquetRun) withoutNulls(b *parquet.Batch) []uint32 {
 	if len(p.Null) == 0 {
-		return b.spans
+		return b.Spans
 	}
-	own := slices.Clone(b.spans)
+	own := slices.Clone(b.Spans)
 	for i := 0; i < len(own); i += 2 {
 		for _, n := range p.Null {
-			if string(b.arena[own[i]:][:own[i+1]]) == n {
+			if string(b.Arena[own[i]:][:own[i+1]]) == n {
 				own[i+1] = 0
 			}
 		}
@@ -109,28 +119,51 @@ func (p *parquetRun) withoutNulls(b *batch) []uint32 {
 	return own
 }
 
-// appendResults appends results as PLAIN byte arrays: nothing for a value that has
-// none, and what passes through as it is.
-func appendResults(dst []byte, b *batch, t *suite.Batch) []byte {
-	n := len(b.spans) / 2
-	dst = slices.Grow(dst, len(t.Dst)+4*n)
-	bad := t.Bad
-	for i := range n {
-		res := t.Dst[t.Out[2*i]:][:t.Out[2*i+1]]
-		switch {
-		case len(bad) > 0 && bad[0].Index == i:
-			bad, res = bad[1:], nil
-		case t.Spans[2*i+1] == 0:
-			res = b.arena[b.spans[2*i]:][:b.spans[2*i+1]]
-		}
-		dst = binary.LittleEndian.AppendUint32(dst, uint32(len(res)))
-		dst = append(dst, res...)
+// faults lists the values without a result in p.missing and returns how many values of
+// rows they are. It notes the rows of the first ones, or makes the first the run's error.
+func (c *parquetColumn) faults(b *parquet.Batch) (n int64, err error) {
+	p, bad := c.p, c.g.batch.Bad
+	p.missing = p.missing[:0]
+	for _, e := range bad {
+		p.missing = append(p.missing, e.Index)
+		n += b.Times(e.Index)
 	}
-	return dst
+	fail := p.OnError == Fail && !p.DryRun
+	most := maxFailures - len(p.sum.Failures)
+	if fail {
+		most = 1
+	}
+	err = b.Locate(p.missing, most, func(row int64, i int) error {
+		e := &Error{File: p.src.name, Row: row, Column: c.name, Code: bad[i].Code}
+		if fail {
+			return e
+		}
+		p.sum.Failures = append(p.sum.Failures, Failure{e.File, e.Row, e.Column, e.Code.String()})
+		return nil
+	})
+	return n, err
 }
 
-// mapped writes rows of the mapping file: one for each value transformed, which
-// those of a dictionary are once.
+// notKnown refuses values that are pseudonyms of the column's own key domain already, or
+// counts them.
+func (c *parquetColumn) notKnown(b *parquet.Batch) error {
+	p, g := c.p, c.g
+	if !g.looksForOwn() {
+		return nil
+	}
+	known, sampled := g.known(b.Arena, g.batch.Spans)
+	if known > 0 && !p.Again {
+		return &Error{File: p.src.name, Row: b.Row, Column: c.name, Err: errKnown(known, sampled)}
+	}
+	if known > 0 {
+		p.tally.Known += int64(known)
+		p.tally.Sampled += int64(sampled)
+	}
+	return nil
+}
+
+// mapped writes a row of the mapping file for each value that was transformed; an entry
+// of a dictionary is one.
 func (p *parquetRun) mapped(t *suite.Batch) error {
 	p.pairs = p.pairs[:0]
 	bad := t.Bad
@@ -148,99 +181,4 @@ func (p *parquetRun) mapped(t *suite.Batch) error {
 		p.pairs = append(p.pairs, '\n')
 	}
 	return p.mapping.write(p.pairs)
-}
-
-// faults notes the places of a page's values without a result, or makes the first
-// the run's error. Those of a dictionary wait for whereUsed.
-func (p *parquetRun) faults(o *chunkOut, b *batch, bad []suite.ValueError) error {
-	if len(bad) == 0 {
-		return nil
-	}
-	if b.page == nil {
-		b.bad = slices.Clone(bad)
-		return nil
-	}
-	most := maxFailures
-	if p.OnError == Fail && !p.DryRun {
-		most = 1
-	}
-	most = min(most, len(bad), max(maxFailures-len(p.sum.Failures), 0))
-	var at []int64
-	for _, e := range bad[:most] {
-		at = append(at, b.first+int64(e.Index))
-	}
-	rows, err := b.page.rowsOf(o.leaf, at)
-	if err != nil || len(rows) != len(at) {
-		return p.bad("column %s: the levels of a page are damaged", o.column)
-	}
-	for i, row := range rows {
-		if err := p.fault(o, p.row+o.row+row+1, bad[i].Code); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// fault notes a value without a result, or makes it the run's error.
-func (p *parquetRun) fault(o *chunkOut, row int64, code suite.Code) error {
-	e := &Error{File: p.src.name, Row: row, Column: o.col.name, Code: code}
-	if p.OnError == Fail && !p.DryRun {
-		return e
-	}
-	if len(p.sum.Failures) < maxFailures {
-		p.sum.Failures = append(p.sum.Failures, Failure{e.File, e.Row, e.Column, e.Code.String()})
-	}
-	return nil
-}
-
-// whereUsed goes through the pages once more for the places of the entries of a
-// dictionary that have no result, the first ones.
-func (p *parquetRun) whereUsed(o *chunkOut, bad []suite.ValueError) error {
-	codes := map[uint32]suite.Code{}
-	for _, e := range bad {
-		codes[uint32(e.Index)] = e.Code
-	}
-	before := int64(0)
-	err := p.pages(&o.columnChunk, func(page *rawPage) error {
-		if page.kind == format.DictionaryPage || len(p.sum.Failures) >= maxFailures {
-			return nil
-		}
-		d, err := p.open(&o.columnChunk, page)
-		if err != nil {
-			return err
-		}
-		defer func() { before += d.rows }()
-		if !page.isIndexes() || d.full == 0 {
-			return nil
-		}
-		var at []int64
-		var found []suite.Code
-		var c levelCursor // of indexes
-		if c.rle, err = newRLE(d.values[1:], int(d.values[0]), d.full); err != nil {
-			return p.bad("column %s: a page is damaged: %w", o.column, err)
-		}
-		for i := int64(0); i < d.full && len(at) < maxFailures; i++ {
-			index, err := c.next()
-			if err != nil {
-				return p.bad("column %s: a page is damaged: %w", o.column, err)
-			}
-			if code := codes[index]; code != 0 {
-				at, found = append(at, i), append(found, code)
-			}
-		}
-		rows, err := d.rowsOf(o.leaf, at)
-		if err != nil || len(rows) != len(at) {
-			return p.bad("column %s: the levels of a page are damaged", o.column)
-		}
-		for i, row := range rows {
-			if err := p.fault(o, p.row+before+row+1, found[i]); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err == nil && p.OnError == Fail && !p.DryRun {
-		err = fmt.Errorf("%s: column %s: a value of its dictionary cannot be transformed", p.src.name, o.column)
-	}
-	return err
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/velonym/velonym/engine/bulk/internal/thrift"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -84,16 +85,16 @@ func readColumn(t testing.TB, path string, column int) []string {
 }
 
 // editFooter changes the footer of a file.
-func editFooter(t testing.TB, b []byte, edit func(meta *thriftValue)) []byte {
+func editFooter(t testing.TB, b []byte, edit func(meta *thrift.Value)) []byte {
 	t.Helper()
 	n := int(binary.LittleEndian.Uint32(b[len(b)-8:]))
 	start := len(b) - 8 - n
-	meta, _, err := readThrift(b[start:])
+	meta, _, err := thrift.Read(b[start:])
 	if err != nil {
 		t.Fatal(err)
 	}
 	edit(&meta)
-	footer := meta.append(nil)
+	footer := meta.Append(nil)
 	out := append(bytes.Clone(b[:start]), footer...)
 	out = binary.LittleEndian.AppendUint32(out, uint32(len(footer)))
 	return append(out, "PAR1"...)
@@ -102,13 +103,13 @@ func editFooter(t testing.TB, b []byte, edit func(meta *thriftValue)) []byte {
 // withoutDictionaryOffset is a file as writers of old made it: the place of the data
 // is that of the dictionary, and there is no word of one.
 func withoutDictionaryOffset(t testing.TB, b []byte) []byte {
-	return editFooter(t, b, func(meta *thriftValue) {
-		for _, rg := range meta.items(4) {
-			for i := range rg.items(1) {
-				m := rg.items(1)[i].field(3)
-				if d := m.int(11); d > 0 {
-					m.put(9, thriftI64, d)
-					m.remove(11)
+	return editFooter(t, b, func(meta *thrift.Value) {
+		for _, rg := range meta.Items(4) {
+			for i := range rg.Items(1) {
+				m := rg.Items(1)[i].Field(3)
+				if d := m.Int(11); d > 0 {
+					m.Put(9, thrift.I64, d)
+					m.Remove(11)
 				}
 			}
 		}

@@ -3,8 +3,6 @@ package bulk
 import (
 	"bytes"
 	"fmt"
-
-	"github.com/velonym/velonym/engine/suite"
 )
 
 // Input that holds pseudonyms already, of the very key domain that it is about to be
@@ -105,21 +103,4 @@ func (r *run) warnKnown(name string, t tally) {
 	if t.Known > 0 {
 		r.warn("%s: pseudonymised once more: %d of %d values that were looked at are pseudonyms of this project already", name, t.Known, t.Sampled)
 	}
-}
-
-// notKnown is pseudonymised for the values of a Parquet page or dictionary.
-func (p *parquetRun) notKnown(o *chunkOut, b *suite.Batch) error {
-	g := o.col.g
-	if !g.looksForOwn() {
-		return nil
-	}
-	known, sampled := g.known(b.Src, b.Spans)
-	if known > 0 && !p.Again {
-		return &Error{File: p.src.name, Row: p.row + 1, Column: o.col.name, Err: errKnown(known, sampled)}
-	}
-	if known > 0 {
-		p.tally.Known += int64(known)
-		p.tally.Sampled += int64(sampled)
-	}
-	return nil
 }

@@ -1,8 +1,10 @@
-package bulk
+package parquet
 
 import (
 	"encoding/binary"
 	"math/bits"
+
+	"github.com/velonym/velonym/engine/bulk/internal/thrift"
 )
 
 // rleDecoder decodes the RLE and bit-packing hybrid, a run at a time, from bytes
@@ -23,7 +25,7 @@ type rleDecoder struct {
 // newRLE decodes n values of width bits from b.
 func newRLE(b []byte, width int, n int64) (rleDecoder, error) {
 	if width < 0 || width > 32 || n < 0 {
-		return rleDecoder{}, errThrift
+		return rleDecoder{}, thrift.ErrDamaged
 	}
 	return rleDecoder{b: b, width: width, left: n}, nil
 }
@@ -37,13 +39,13 @@ func (d *rleDecoder) next() (value uint32, count int64, group []uint32, err erro
 		}
 		head, k := binary.Uvarint(d.b)
 		if k <= 0 {
-			return 0, 0, nil, errThriftShort
+			return 0, 0, nil, thrift.ErrShort
 		}
 		d.b = d.b[k:]
 		if head&1 == 0 {
 			size := (d.width + 7) / 8
 			if len(d.b) < size {
-				return 0, 0, nil, errThriftShort
+				return 0, 0, nil, thrift.ErrShort
 			}
 			for i := range size {
 				value |= uint32(d.b[i]) << (8 * i)
@@ -79,7 +81,7 @@ func (d *rleDecoder) beginPacked(groups uint64) error {
 	}
 	// Values that all the bytes hold; one of no bits needs none.
 	if d.width > 0 && n > uint64(len(d.b))*8/uint64(d.width) {
-		return errThriftShort
+		return thrift.ErrShort
 	}
 	size := uint64(len(d.b))
 	if d.width == 0 {
@@ -137,7 +139,7 @@ func countLevels(b []byte, most int, n int64) (full, below, zero int64, err erro
 		for _, v := range group {
 			switch {
 			case v > uint32(most):
-				return 0, 0, 0, errThrift
+				return 0, 0, 0, thrift.ErrDamaged
 			case v == uint32(most):
 				full += k
 			case v == uint32(most)-1:
@@ -174,103 +176,65 @@ func (c *levelCursor) next() (uint32, error) {
 		c.group = c.group[1:]
 		return v, nil
 	}
-	return 0, errThriftShort
+	return 0, thrift.ErrShort
 }
 
-// deltaDecoder decodes DELTA_BINARY_PACKED 32-bit integers, one by one.
-//
-// Source: apache/parquet-format, Encodings.md.
-type deltaDecoder struct {
-	b       []byte // behind the miniblock under way
-	perMini int64
-	minis   int
-	left    int64
-	last    int32
-
-	least  int32  // of the block: what is added to every difference
-	widths []byte // of the block's miniblocks to come
-	packed []byte // of the miniblock
-	inMini int64  // values of it to come
-	at     int    // bit in packed
-	width  int
-	first  bool
+// countIndexes adds to uses how often each index is among the n of a page.
+func countIndexes(uses []int64, b []byte, n int64) error {
+	if n == 0 {
+		return nil
+	}
+	if len(b) == 0 {
+		return thrift.ErrShort
+	}
+	d, err := newRLE(b[1:], int(b[0]), n)
+	if err != nil {
+		return err
+	}
+	for {
+		v, k, group, err := d.next()
+		switch {
+		case err != nil:
+			return err
+		case k > 0:
+			if uint64(v) >= uint64(len(uses)) {
+				return thrift.ErrDamaged
+			}
+			uses[v] += k
+		case len(group) == 0:
+			return nil
+		}
+		for _, v := range group {
+			if uint64(v) >= uint64(len(uses)) {
+				return thrift.ErrDamaged
+			}
+			uses[v]++
+		}
+	}
 }
 
-// newDelta decodes the n values that begin b. It returns what stands behind them.
-func newDelta(b []byte, n int64) (d deltaDecoder, rest []byte, err error) {
-	var head [4]uint64
-	for i := range head {
-		v, k := binary.Uvarint(b)
-		if k <= 0 {
-			return d, nil, errThriftShort
+// checkIndexes returns an error unless each of the n indexes of a page is below entries.
+func checkIndexes(b []byte, n int64, entries int) error {
+	if n == 0 {
+		return nil
+	}
+	if len(b) == 0 {
+		return thrift.ErrShort
+	}
+	d, err := newRLE(b[1:], int(b[0]), n)
+	if err != nil {
+		return err
+	}
+	for {
+		v, k, group, err := d.next()
+		if err != nil || k == 0 && len(group) == 0 {
+			return err
 		}
-		head[i], b = v, b[k:]
-	}
-	block, minis, total := head[0], head[1], head[2]
-	if block == 0 || block > 1<<24 || minis == 0 || block%minis != 0 || block/minis%8 != 0 || n < 0 || total != uint64(n) {
-		return d, nil, errThrift
-	}
-	d = deltaDecoder{b: b, perMini: int64(block / minis), minis: int(minis), left: n, last: int32(unzigzag(head[3])), first: true}
-	walk := d
-	for values := n - 1; values > 0; values -= walk.perMini {
-		if err := walk.miniblock(); err != nil {
-			return d, nil, err
+		for _, i := range group {
+			v = max(v, i)
 		}
-	}
-	return d, walk.b, nil
-}
-
-func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }
-
-// miniblock goes to the next miniblock, and into the next block where one ends.
-func (d *deltaDecoder) miniblock() error {
-	if len(d.widths) == 0 {
-		u, k := binary.Uvarint(d.b)
-		if k <= 0 || len(d.b)-k < d.minis {
-			return errThriftShort
-		}
-		d.least = int32(unzigzag(u))
-		d.b = d.b[k:]
-		d.widths, d.b = d.b[:d.minis], d.b[d.minis:]
-	}
-	d.width, d.widths = int(d.widths[0]), d.widths[1:]
-	size := d.perMini * int64(d.width) / 8
-	if d.width > 32 {
-		return errThrift
-	}
-	if size > int64(len(d.b)) {
-		return errThriftShort
-	}
-	d.packed, d.b = d.b[:size], d.b[size:]
-	d.inMini, d.at = d.perMini, 0
-	return nil
-}
-
-// next returns the next value; there must be one.
-func (d *deltaDecoder) next() (int32, error) {
-	if d.left--; d.left < 0 {
-		return 0, errThriftShort
-	}
-	if d.first {
-		d.first = false
-		return d.last, nil
-	}
-	if d.inMini == 0 {
-		if err := d.miniblock(); err != nil {
-			return 0, err
+		if uint64(v) >= uint64(entries) {
+			return thrift.ErrDamaged
 		}
 	}
-	d.inMini--
-	var x uint64
-	if p := d.packed[d.at>>3:]; len(p) >= 8 {
-		x = binary.LittleEndian.Uint64(p)
-	} else {
-		for i, c := range p {
-			x |= uint64(c) << (8 * i)
-		}
-	}
-	x = x >> (d.at & 7) & (1<<d.width - 1)
-	d.at += d.width
-	d.last += d.least + int32(uint32(x))
-	return d.last, nil
 }

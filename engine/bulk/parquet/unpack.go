@@ -1,4 +1,4 @@
-package bulk
+package parquet
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-	"github.com/parquet-go/parquet-go"
+	codecs "github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
 )
 
@@ -114,7 +114,7 @@ func (u *unpacker) unpack(codec format.CompressionCodec, body []byte, n int64) (
 			return nil, errUnpack
 		}
 	}
-	return parquet.LookupCompressionCodec(codec).Decode(dst, body)
+	return codecs.LookupCompressionCodec(codec).Decode(dst, body)
 }
 
 // close frees what the decoders hold.

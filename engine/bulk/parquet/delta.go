@@ -1,0 +1,105 @@
+package parquet
+
+import (
+	"encoding/binary"
+
+	"github.com/velonym/velonym/engine/bulk/internal/thrift"
+)
+
+// deltaDecoder decodes DELTA_BINARY_PACKED 32-bit integers, one by one.
+//
+// Source: apache/parquet-format, Encodings.md.
+type deltaDecoder struct {
+	b       []byte // behind the miniblock under way
+	perMini int64
+	minis   int
+	left    int64
+	last    int32
+
+	least  int32  // of the block: what is added to every difference
+	widths []byte // of the block's miniblocks to come
+	packed []byte // of the miniblock
+	inMini int64  // values of it to come
+	at     int    // bit in packed
+	width  int
+	first  bool
+}
+
+// newDelta decodes the n values that begin b. It returns what stands behind them.
+func newDelta(b []byte, n int64) (d deltaDecoder, rest []byte, err error) {
+	var head [4]uint64
+	for i := range head {
+		v, k := binary.Uvarint(b)
+		if k <= 0 {
+			return d, nil, thrift.ErrShort
+		}
+		head[i], b = v, b[k:]
+	}
+	block, minis, total := head[0], head[1], head[2]
+	if block == 0 || block > 1<<24 || minis == 0 || block%minis != 0 || block/minis%8 != 0 || n < 0 || total != uint64(n) {
+		return d, nil, thrift.ErrDamaged
+	}
+	d = deltaDecoder{b: b, perMini: int64(block / minis), minis: int(minis), left: n, last: int32(unzigzag(head[3])), first: true}
+	walk := d
+	for values := n - 1; values > 0; values -= walk.perMini {
+		if err := walk.miniblock(); err != nil {
+			return d, nil, err
+		}
+	}
+	return d, walk.b, nil
+}
+
+func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }
+
+// miniblock goes to the next miniblock, and into the next block where one ends.
+func (d *deltaDecoder) miniblock() error {
+	if len(d.widths) == 0 {
+		u, k := binary.Uvarint(d.b)
+		if k <= 0 || len(d.b)-k < d.minis {
+			return thrift.ErrShort
+		}
+		d.least = int32(unzigzag(u))
+		d.b = d.b[k:]
+		d.widths, d.b = d.b[:d.minis], d.b[d.minis:]
+	}
+	d.width, d.widths = int(d.widths[0]), d.widths[1:]
+	size := d.perMini * int64(d.width) / 8
+	if d.width > 32 {
+		return thrift.ErrDamaged
+	}
+	if size > int64(len(d.b)) {
+		return thrift.ErrShort
+	}
+	d.packed, d.b = d.b[:size], d.b[size:]
+	d.inMini, d.at = d.perMini, 0
+	return nil
+}
+
+// next returns the next value; there must be one.
+func (d *deltaDecoder) next() (int32, error) {
+	if d.left--; d.left < 0 {
+		return 0, thrift.ErrShort
+	}
+	if d.first {
+		d.first = false
+		return d.last, nil
+	}
+	if d.inMini == 0 {
+		if err := d.miniblock(); err != nil {
+			return 0, err
+		}
+	}
+	d.inMini--
+	var x uint64
+	if p := d.packed[d.at>>3:]; len(p) >= 8 {
+		x = binary.LittleEndian.Uint64(p)
+	} else {
+		for i, c := range p {
+			x |= uint64(c) << (8 * i)
+		}
+	}
+	x = x >> (d.at & 7) & (1<<d.width - 1)
+	d.at += d.width
+	d.last += d.least + int32(uint32(x))
+	return d.last, nil
+}

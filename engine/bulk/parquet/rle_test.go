@@ -1,0 +1,90 @@
+package parquet
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/parquet-go/parquet-go/encoding/rle"
+)
+
+// TestRLE: the hybrid is decoded as the library does, at every width, in runs of
+// every length; no bytes make it panic, go on, or give more values than asked for.
+func TestRLE(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for width := range 33 {
+		for n := range 70 {
+			want := make([]int32, n*13)
+			for i := range want {
+				if i > 0 && rng.IntN(9) > 0 {
+					want[i] = want[i-1]
+				} else {
+					want[i] = int32(rng.Uint32() & uint32(uint64(1)<<width-1))
+				}
+			}
+			e := rle.Encoding{BitWidth: width}
+			var b []byte
+			var err error
+			if width > 0 {
+				if b, err = e.EncodeInt32(nil, want); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				b = binary.AppendUvarint(nil, uint64(len(want))<<1)
+			}
+			d, err := newRLE(b, width, int64(len(want)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := []int32{}
+			for {
+				v, k, group, err := d.next()
+				if err != nil {
+					t.Fatalf("width %d, %d values: %v", width, len(want), err)
+				}
+				if k == 0 && len(group) == 0 {
+					break
+				}
+				for range k {
+					got = append(got, int32(v))
+				}
+				for _, v := range group {
+					got = append(got, int32(v))
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Fatalf("width %d: %d values differ", width, len(want))
+			}
+		}
+	}
+}
+
+// TestRLEShort: bytes that end before the values do are an error, and what may be cut
+// short is only what no value needs.
+func TestRLEShort(t *testing.T) {
+	for width := 1; width <= 32; width++ {
+		for n := 1; n <= 24; n++ {
+			groups := (n + 7) / 8
+			need := (n*width + 7) / 8
+			for size := range groups*width + 1 {
+				b := append([]byte{byte(groups)<<1 | 1}, make([]byte, size)...)
+				d, err := newRLE(b, width, int64(n))
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := 0
+				for {
+					_, k, group, e := d.next()
+					if err = e; e != nil || k == 0 && len(group) == 0 {
+						break
+					}
+					got += int(k) + len(group)
+				}
+				if (err == nil) != (size >= need) || err == nil && got != n {
+					t.Fatalf("width %d, %d values in %d bytes of %d: %d, %v", width, n, size, need, got, err)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,199 @@
+package parquet
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/velonym/velonym/engine/bulk/internal/thrift"
+)
+
+// leaf is a column of values in a schema.
+type leaf struct {
+	path           []string
+	kind           format.Type
+	element        *thrift.Value // SchemaElement
+	variant        bool          // part of a VARIANT
+	maxDef, maxRep int
+}
+
+// name returns the dotted name.
+func (l *leaf) name() string { return strings.Join(l.path, ".") }
+
+// optional reports whether the values themselves may be null.
+func (l *leaf) optional() bool {
+	return format.FieldRepetitionType(l.element.Int(elementRepetition)) == format.Optional
+}
+
+// readSchema returns the leaves of a footer's schema in order.
+func (f *reader) readSchema(meta *thrift.Value) ([]leaf, error) {
+	elements := meta.Items(fileSchema)
+	var leaves []leaf
+	at := 0
+	var walk func(path []string, def, rep, depth int, variant bool) error
+	walk = func(path []string, def, rep, depth int, variant bool) error {
+		if at >= len(elements) || depth > 100 {
+			return f.bad("footer: the schema is damaged")
+		}
+		e := &elements[at]
+		at++
+		if depth > 0 {
+			path = append(slices.Clip(path), e.Text(elementName))
+			switch format.FieldRepetitionType(e.Int(elementRepetition)) {
+			case format.Optional:
+				def++
+			case format.Repeated:
+				def, rep = def+1, rep+1
+			}
+		}
+		if children := e.Int(elementChildren); children > 0 || depth == 0 {
+			variant = variant || e.Field(elementLogical).Field(logicalVariant) != nil
+			for range children {
+				if err := walk(path, def, rep, depth+1, variant); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		leaves = append(leaves, leaf{path, format.Type(e.Int(elementType)), e, variant, def, rep})
+		return nil
+	}
+	if err := walk(nil, 0, 0, 0, false); err != nil {
+		return nil, err
+	}
+	if at != len(elements) {
+		return nil, f.bad("footer: the schema is damaged")
+	}
+	return leaves, nil
+}
+
+// annotate makes the schema say that the leaf holds text, if it said that it holds JSON
+// or names of an enumeration, and returns what it said. It refuses a leaf whose type
+// would not be true of results. A column of bytes stays one.
+func (f *File) annotate(l *leaf) (was string, err error) {
+	const only = "only strings and binary values (BYTE_ARRAY) can be replaced"
+	e := l.element
+	if l.kind != format.ByteArray {
+		return "", f.refuse(l, "is of type %v; %s", l.kind, only)
+	}
+	if l.variant {
+		return "", f.refuse(l, "is part of a VARIANT, whose bytes hold more than one value; %s", only)
+	}
+	logical, converted := e.Field(elementLogical), e.Field(elementConverted)
+	if logical != nil && len(logical.List) > 0 {
+		switch id := logical.List[0].ID; id {
+		case logicalString, logicalUnknown:
+		case logicalEnum:
+			was = "ENUM"
+		case logicalJSON:
+			was = "JSON"
+		default:
+			return "", f.refuse(l, "is annotated as %s, which its results would not be; %s", nameOr(logicalNames[id], "logical type", int64(id)), only)
+		}
+	}
+	if converted != nil {
+		switch converted.Num {
+		case convertedUTF8:
+		case convertedEnum:
+			was = "ENUM"
+		case convertedJSON:
+			was = "JSON"
+		default:
+			return "", f.refuse(l, "is annotated as %s, which its results would not be; %s", nameOr(convertedNames[converted.Num], "converted type", converted.Num), only)
+		}
+	}
+	if err := f.checkKeyValues(l, was == "JSON"); err != nil || was == "" {
+		return "", err
+	}
+	if converted != nil {
+		converted.Num = convertedUTF8
+	}
+	if logical != nil {
+		logical.List = []thrift.Value{{ID: logicalString, Kind: thrift.Struct}}
+	}
+	return was, nil
+}
+
+func nameOr(name, kind string, id int64) string {
+	if name == "" {
+		return fmt.Sprintf("%s %d", kind, id)
+	}
+	return name
+}
+
+// checkKeyValues refuses a column that the schema of another system, kept in the file's
+// key-value metadata, takes for what results would not be.
+func (f *File) checkKeyValues(l *leaf, isJSON bool) error {
+	for i := range f.meta.Items(fileKeyValues) {
+		kv := &f.meta.Items(fileKeyValues)[i]
+		switch kv.Text(keyValueKey) {
+		case "geo":
+			var geo struct {
+				Columns map[string]json.RawMessage `json:"columns"`
+			}
+			if json.Unmarshal([]byte(kv.Text(keyValueValue)), &geo) != nil {
+				continue // no GeoParquet
+			}
+			if _, ok := geo.Columns[l.name()]; ok {
+				return f.refuse(l, "holds geometries (GeoParquet), which its results would not be")
+			}
+		case "ARROW:schema":
+			b, err := base64.StdEncoding.DecodeString(kv.Text(keyValueValue))
+			if err == nil && isJSON && strings.Contains(string(b), "arrow.json") {
+				return f.refuse(l, "is JSON to Arrow (arrow.json in the schema kept in ARROW:schema), which its results would not be; cast it to a string first")
+			}
+		}
+	}
+	return nil
+}
+
+// checkRowGroups refuses what cannot be done, before anything is written.
+func (f *File) checkRowGroups() error {
+	rows := int64(0)
+	for i := range f.meta.Items(fileRowGroups) {
+		group := &f.meta.Items(fileRowGroups)[i]
+		columns, n := group.Items(groupColumns), group.Int(groupRows)
+		if len(columns) != len(f.leaves) {
+			return f.bad("footer: row group %d has %d columns, the schema %d", i+1, len(columns), len(f.leaves))
+		}
+		if n < 0 || rows+n < rows {
+			return f.bad("footer: row group %d has %d rows: it is damaged", i+1, n)
+		}
+		rows += n
+		for c := range columns {
+			if err := f.checkChunk(&columns[c], c, i+1, n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkChunk is checkRowGroups for one column chunk.
+func (f *File) checkChunk(chunk *thrift.Value, c, group int, rows int64) error {
+	l := &f.leaves[c]
+	m := chunk.Field(chunkMeta)
+	switch {
+	case chunk.Field(chunkCrypto) != nil || chunk.Field(chunkEncryptedMeta) != nil:
+		return f.refuse(l, "is encrypted; decrypt the file first")
+	case chunk.Text(chunkFilePath) != "":
+		return f.refuse(l, "lies in another file")
+	case m == nil:
+		return f.bad("footer: column %s has no metadata", quote(l.name()))
+	}
+	if f.replaced[c] == nil {
+		return nil
+	}
+	if codec := format.CompressionCodec(m.Int(metaCodec)); !knownCodec(codec) {
+		return f.refuse(l, "is compressed with codec %v (%d), which is not read here", codec, codec)
+	}
+	if k := format.Type(m.Int(metaType)); k != format.ByteArray {
+		return f.bad("footer: column %s is of type %v, and not as the schema says: it is damaged", quote(l.name()), k)
+	}
+	_, err := f.chunkOf(m, l, group, rows)
+	return err
+}

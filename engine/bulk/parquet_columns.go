@@ -1,0 +1,99 @@
+package bulk
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// choose finds the columns of the job in the file and has them replaced.
+func (p *parquetRun) choose() error {
+	names := p.file.Columns()
+	chosen := map[int]bool{}
+	groups := map[int]*group{}
+	for i, c := range p.Columns {
+		at, err := p.find(c, names)
+		if err != nil {
+			return err
+		}
+		if chosen[at] {
+			return usagef("%s: column %s (#%d) is given twice", p.src.name, quoteName(names[at]), at+1)
+		}
+		chosen[at] = true
+		var key any = c.Plan
+		if c.Remote != nil {
+			key = c.Remote
+		}
+		gi := p.groups[key]
+		if groups[gi] == nil {
+			groups[gi] = newGroup(c, p.docs[gi], nil)
+		}
+		was, err := p.file.Replace(at, &parquetColumn{p: p, name: names[at], job: i, g: groups[gi], doc: p.docs[gi] != nil})
+		if err != nil {
+			return p.failed(err)
+		}
+		if was != "" {
+			p.warn("%s: column %s was annotated as %s; in the output it is a plain string (UTF-8)", p.src.name, quoteName(names[at]), was)
+		}
+	}
+	return nil
+}
+
+// find returns the column of values that c means: by number in the order of the schema, by its
+// dotted name, by that of a group or list with no other leaf in it, or, where no
+// column has the name and it is a number, by that. What could mean two is refused.
+func (p *parquetRun) find(c Column, names []string) (int, error) {
+	if c.Number > 0 {
+		if c.Number > len(names) {
+			return 0, p.bad("no column #%d; there are %d", c.Number, len(names))
+		}
+		return c.Number - 1, nil
+	}
+	var same, below []int
+	for i, name := range names {
+		switch {
+		case name == c.Name:
+			same = append(same, i)
+		case strings.HasPrefix(name, c.Name+"."):
+			below = append(below, i)
+		}
+	}
+	number, err := strconv.Atoi(c.Name)
+	if err != nil || strconv.Itoa(number) != c.Name || number < 1 {
+		number = 0
+	}
+	found := same
+	if len(found) == 0 {
+		found = below
+	}
+	switch {
+	case len(same) > 1:
+		return 0, p.bad("column %s is there %d times; give its number: %s", quoteName(c.Name), len(same), numbers(same))
+	case len(found) > 1:
+		var in []string
+		for _, i := range found {
+			in = append(in, names[i])
+		}
+		return 0, p.bad("column %s holds several; name one of %s", quoteName(c.Name), listNames(in))
+	case len(found) == 1:
+		if number > 0 && number <= len(names) && number-1 != found[0] {
+			return 0, p.bad("column %s: that is the name of one and the number of another; write #%d for the one of that name, #%d for the other, %s",
+				quoteName(c.Name), found[0]+1, number, quoteName(names[number-1]))
+		}
+		return found[0], nil
+	case number > len(names):
+		return 0, p.bad("no column %s; there are %d", quoteName(c.Name), len(names))
+	case number > 0:
+		return number - 1, nil
+	}
+	return 0, p.bad("no column %s; there are %s", quoteName(c.Name), listNames(names))
+}
+
+// numbers lists columns by number.
+func numbers(at []int) string {
+	var s []string
+	for _, i := range at {
+		s = append(s, fmt.Sprintf("#%d", i+1))
+	}
+	return strings.Join(s, ", ")
+}
