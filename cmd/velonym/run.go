@@ -556,8 +556,9 @@ func (f *runFlags) report(w io.Writer, cmd *cobra.Command, record func(bulk.Summ
 	j.Stdin, j.Stdout = cmd.InOrStdin(), cmd.OutOrStdout()
 	bar := newProgress(w, f.quiet || f.asJSON)
 	j.Progress = bar.show
-	j.Warn = func(s string) { fmt.Fprintf(w, "velonym: %s\n", s) }
+	j.Warn = func(warning error) { fmt.Fprintf(w, "velonym: %s\n", runErrorText(warning)) }
 	sum, err := bulk.Run(cmd.Context(), j)
+	err = wordRunError(err)
 	bar.done()
 	if record != nil {
 		err = errors.Join(err, record(sum, err))

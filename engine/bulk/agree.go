@@ -40,19 +40,14 @@ func (r *run) agree(src, in, out string, format Format) error {
 		return nil
 	}
 	if c := bySuffix(out); r.Compress != AutoCompression && c != None && c != r.Compress {
-		return usagef("%s: the name says %s, and --compress says %s; leave one of them out", out, c, r.Compress)
+		return &CompressionNameError{out, c, r.Compress}
 	}
 	says := nameSays(out)
 	if says == Auto || says == nameSays(in) && r.sameName(in, out) || r.mayBeNamed(says, format) {
 		return nil
 	}
-	if r.Format != Auto {
-		return usagef("%s: the name says %s, and --format says %s; formats are not converted, give the output the suffix .%s", out, says, format, format)
-	}
-	if in == "-" || nameSays(in) == Auto {
-		return usagef("%s: the name says %s, and %s is read as %s; say with --format what it is, formats are not converted", out, says, src, format)
-	}
-	return usagef("%s: the name says %s, and %s is %s; formats are not converted, give the output the suffix .%s", out, says, src, format, format)
+	return &OutputNameError{Path: out, Input: src, Says: says, Format: format,
+		ByJob: r.Format != Auto, ByContent: in == "-" || nameSays(in) == Auto}
 }
 
 // sameName says whether an output in a folder has the name of its input.

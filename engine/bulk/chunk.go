@@ -2,7 +2,6 @@ package bulk
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/velonym/velonym/engine/bulk/parquet"
 )
@@ -103,15 +102,11 @@ type finishedChunk struct {
 	next mark
 }
 
-// rowTooLong is the error of a row over the limit. The rows are worked on all the
-// same: most often a misplaced quote before it is the cause, and the better error.
+// rowTooLong is a RowTooLongError in a chunk. The rows are worked on all the same: most
+// often a misplaced quote before it is the cause, and the better error.
 type rowTooLong struct {
+	RowTooLongError
 	line int64 // from 1 at the chunk's start
-	max  int64
-}
-
-func (o *rowTooLong) Error() string {
-	return fmt.Sprintf("a row is longer than %d MiB: is a quote not closed? --max-row raises the limit", o.max>>20)
 }
 
 // serverError is a batch that a server did not do: no fault of the data.

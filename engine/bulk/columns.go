@@ -1,7 +1,5 @@
 package bulk
 
-import "fmt"
-
 // ColumnCount is what a run met of one column, for the summary.
 type ColumnCount struct {
 	Name string `json:"name"` // as it was asked for: its name, path or number (#2)
@@ -88,7 +86,7 @@ func (c *ColumnCount) add(t columnTally) {
 	c.Errors += t.Errors
 }
 
-// replacedNothing is an error where --on-error null has emptied every value of a
+// replacedNothing is an error where OnError Null has emptied every value of a
 // column: the project does not suit it, and the output would hold nothing of it.
 func (r *run) replacedNothing() error {
 	if r.OnError == Fail || r.DryRun {
@@ -102,7 +100,7 @@ func (r *run) replacedNothing() error {
 			r.warn("column %s: none of its values could be transformed: %d failed", quoteName(c.Name), c.Errors)
 			continue
 		}
-		return &refusal{fmt.Errorf("column %s: none of its values could be transformed, and --on-error null would leave it empty (%d values); --dry-run says why", quoteName(c.Name), c.Errors)}
+		return &refusal{&NothingReplacedError{c.Name, c.Errors}}
 	}
 	return nil
 }

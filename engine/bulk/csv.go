@@ -173,7 +173,7 @@ func csvError(err error, n int) *Error {
 	case pe.Err == csvfast.ErrQuote:
 		e.Byte, e.Err = pe.Column, fmt.Errorf("text behind a closing quote; double the quotes inside a quoted field: %w", pe.Err)
 	case pe.Err == csvfast.ErrFieldCount:
-		e.Err = fmt.Errorf("another number of fields than the first row has; --ragged lets such rows pass: %w", pe.Err)
+		e.Err = &FieldCountError{pe.Err}
 	case pe.Err == csvfast.ErrColumn:
 		e.Err = fmt.Errorf("too few fields to hold the column: %w", pe.Err)
 	default:

@@ -42,7 +42,7 @@ var kinds = []kind{
 	{magic: "\x1f\x9d", name: "compressed with compress (.Z)", remedy: "unpack it first: gzip -dc FILE | velonym run …"},
 	{magic: "\x1f\x8b", name: "compressed with gzip twice", remedy: "unpack it once first: gzip -dc FILE | velonym run …"},
 	{magic: "\x28\xb5\x2f\xfd", name: "compressed with zstd twice", remedy: "unpack it once first: zstd -dc FILE | velonym run …"},
-	{magic: "PAR1", binary: true, name: "Parquet", remedy: "Parquet is read from its end: give a file that is not compressed, without --format or with --format parquet"},
+	{magic: "PAR1", binary: true, name: "Parquet", remedy: "Parquet is read from its end: give a file that is not compressed"},
 	{magic: "PARE", binary: true, name: "encrypted Parquet", remedy: "decrypt it first"},
 	{magic: "ARROW1\x00\x00", name: "an Arrow file", remedy: "write it as Parquet or CSV first"},
 	{magic: "\xff\xff\xff\xff", name: "an Arrow stream", remedy: "write it as Parquet or CSV first"},
@@ -90,7 +90,7 @@ func refuseKind(name string, head []byte, all bool) error {
 				continue
 			}
 		}
-		return &Error{File: name, Err: fmt.Errorf("is %s; %s", k.name, k.remedy)}
+		return &Error{File: name, Err: &KindError{k.name, k.remedy, k.magic == "PAR1"}}
 	}
 	switch {
 	case bytes.HasPrefix(head, []byte{0xff, 0xfe, 0, 0}):

@@ -2,7 +2,6 @@ package bulk
 
 import (
 	"context"
-	"fmt"
 )
 
 // Policy document counts how often each value came before, over the whole run, so
@@ -77,5 +76,5 @@ func (c *counters) check() error {
 	if n*bytesEach+n*c.bytes/c.values*3/2 <= c.limit {
 		return nil
 	}
-	return &refusal{fmt.Errorf("policy document: the counters of about %d different values need more than --max-memory allows, %d MiB; raise it, or make several documents of the input", n, max(c.limit>>20, 1))}
+	return &refusal{&CountersError{n, c.limit}}
 }

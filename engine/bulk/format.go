@@ -24,7 +24,7 @@ type rowFormat struct {
 	paths   bool     // they are paths of JSON
 	format  Format   // if another one than was asked for
 	doc     *jsonDocument
-	note    string // what a user should know of how the first row was taken
+	note    error // what a user should know of how the first row was taken
 }
 
 // processInput runs one input into one output.
@@ -83,8 +83,8 @@ func (r *run) processInput(ctx context.Context, in, out string) error {
 	if r.looking {
 		return nil
 	}
-	if rf.note != "" {
-		r.warn("%s: %s", src.name, rf.note)
+	if rf.note != nil && r.Warn != nil {
+		r.Warn(rf.note)
 	}
 	return r.processRows(ctx, src, out, head, all, rf, format)
 }
@@ -127,7 +127,7 @@ func (r *run) readHead(src *source, format Format) (head []byte, all bool, rf *r
 			return head, all, rf, err
 		}
 		if int64(len(head)) > r.MaxRow {
-			return nil, false, nil, &Error{File: src.name, Line: 1, Err: &rowTooLong{max: r.MaxRow}}
+			return nil, false, nil, &Error{File: src.name, Line: 1, Err: &RowTooLongError{r.MaxRow}}
 		}
 		if src.at != nil || len(head) == cap(head) {
 			size *= 2
@@ -158,7 +158,7 @@ func (r *run) detectFormat(name string, format Format, head []byte, all bool) (*
 	rf := &rowFormat{cut: d, prefix: h.prefix, lines: h.lines, special: []byte{d.Comma, d.Quote},
 		order: h.order, names: h.names, data: len(h.columns) > 0}
 	if r.doubtful(h) {
-		rf.note = fmt.Sprintf("line %d is taken for the header and stays as it is; give --no-header if it is data, or --header if it is the header", h.lines)
+		rf.note = &FirstRowWarning{name, h.lines}
 	}
 	watch := r.newHeaderMatcher(h)
 	fields := h.fields

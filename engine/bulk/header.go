@@ -106,7 +106,7 @@ func (j *Job) readCSVHead(name string, head []byte, all bool, d csvfast.Dialect)
 	}
 	if n > 0 {
 		if j.Comma != 0 && j.Comma != comma {
-			return nil, usagef("%s: its first line says that the separator is %q, and --comma says %q; leave --comma out", name, comma, j.Comma)
+			return nil, &SeparatorError{name, comma, j.Comma}
 		}
 		h.d.Comma = comma
 		h.prefix += n
@@ -309,7 +309,7 @@ func (j *Job) find(h *csvHead, name string, c Column, first []string) (at int, b
 	case n == 0 && h.header == nil:
 		return 0, false, usagef("column %s: without a header columns go by number, from 1", quoteName(c.Name))
 	case n == 0:
-		return 0, false, fmt.Errorf("%s: no column %s; %s", name, quoteName(c.Name), j.whatThereIs(h))
+		return 0, false, j.unknownColumn(h, name, c.Name)
 	case n < 0 || n > h.fields:
 		return 0, false, fmt.Errorf("%s: no column %d; rows have %s", name, n, plural(h.fields, "field"))
 	}
@@ -321,30 +321,30 @@ func (j *Job) find(h *csvHead, name string, c Column, first []string) (at int, b
 			}
 		}
 		if looksLike(first[n-1], below) && (ofOneKind(first[n-1], below) || !j.isHeader(h.header, h.sample())) {
-			return 0, false, &Error{File: name, Line: h.lines, Err: fmt.Errorf("column #%d: the first row looks like data; give --no-header if it is, or --header if it is the header", n)}
+			return 0, false, &Error{File: name, Line: h.lines, Err: &FirstRowError{n}}
 		}
 	}
 	return n - 1, true, nil
 }
 
-// whatThereIs says what columns there are. Names are shown where the first row is
+// unknownColumn says what columns there are. Names are shown where the first row is
 // known to be a header: a file without one would show its data.
-func (j *Job) whatThereIs(h *csvHead) string {
+func (j *Job) unknownColumn(h *csvHead, file, column string) error {
+	e := &UnknownColumnError{File: file, Column: column, Fields: h.fields}
 	if j.ShowColumns || j.isHeader(h.header, h.sample()) {
-		return "there are " + listNames(h.header) + separatorHint(h.header, h.d.Comma)
+		e.Names, e.Separator = h.header, separatorOf(h.header, h.d.Comma)
 	}
-	return "the first row has " + plural(h.fields, "field") +
-		", and may be data: --show-columns shows them as the names they are taken for; without a header, give --no-header and columns by number"
+	return e
 }
 
-// separatorHint says how to name the separator that a header of one field seems to have.
-func separatorHint(header []string, comma byte) string {
+// separatorOf returns the separator that a header of one field seems to have.
+func separatorOf(header []string, comma byte) string {
 	if len(header) != 1 {
 		return ""
 	}
 	for _, c := range []string{";", "\t", "|", ","} {
 		if c[0] != comma && strings.Contains(header[0], c) {
-			return fmt.Sprintf("; if %q separates them, give --comma '%s'", c, strings.ReplaceAll(c, "\t", `\t`))
+			return c
 		}
 	}
 	return ""

@@ -137,7 +137,7 @@ func interrupted(t *testing.T, dir string, p *suite.Plan) Job {
 		Columns: []Column{{Name: "id", Plan: p, Describe: map[string]string{"token": "first"}}}}
 	job.Columns[0].Spend = leaveFor(10_000, endOfToken{true})
 	_, err := Run(t.Context(), job)
-	if !errors.As(err, &endOfToken{}) || !strings.Contains(err.Error(), "--resume") {
+	if !errors.As(err, &endOfToken{}) || !canResume(err) {
 		t.Fatalf("got %v, want the token's end and how to go on", err)
 	}
 	for _, name := range hiddenNames[:2] {

@@ -2,7 +2,6 @@ package bulk
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"sync/atomic"
@@ -189,8 +188,9 @@ type Job struct {
 	// Progress, if set, is called a few times a second and at the end of each input,
 	// by one goroutine at a time.
 	Progress func(Progress)
-	// Warn, if set, is told what a user should know: one line, no value.
-	Warn func(string)
+	// Warn, if set, is told what a user should know: its text is one line and holds no
+	// value. Some warnings are of the types of errors.go.
+	Warn func(error)
 
 	chunk      int                   // bytes read at a time; tests make it tiny
 	checkpoint time.Duration         // between journal entries
@@ -252,113 +252,8 @@ type Failure struct {
 // maxFailures bounds Summary.Failures.
 const maxFailures = 100
 
-// Error is a fault of the input at a place. It never holds a value.
-type Error struct {
-	File   string
-	Line   int64      // from 1; 0 where lines mean nothing
-	Row    int64      // Parquet: from 1; else 0
-	Byte   int        // of the line, from 1, where its syntax is at fault; else 0
-	Offset int64      // JSON documents: byte of the (unpacked) input, from 1; else 0
-	Column string     // name or number of the column; "" if the fault is the row's
-	Code   suite.Code // 0 unless a value could not be transformed
-	Why    string     // the cause and the remedy, where more is known than Code says
-	Err    error      // with a Code: more exactly why, or nil
-
-	open bool // a quote that never closes
-	at   int  // offset of the value in its chunk
-}
-
-// Error reads `register.csv: line 12, column "id": VALUE_NOT_TEXT: …`.
-func (e *Error) Error() string {
-	s := e.File
-	sep := ": "
-	if e.Line > 0 {
-		s += fmt.Sprintf("%sline %d", sep, e.Line)
-		sep = ", "
-	}
-	if e.Row > 0 {
-		s += fmt.Sprintf("%srow %d", sep, e.Row)
-		sep = ", "
-	}
-	switch {
-	case e.Offset > 0:
-		s += fmt.Sprintf(" (byte %d of the input)", e.Offset)
-	case e.Byte > 0 && e.Column != "":
-		s += fmt.Sprintf("%sbyte %d", sep, e.Byte)
-	case e.Byte > 0:
-		s += fmt.Sprintf("%scolumn %d", sep, e.Byte)
-	}
-	if e.Column != "" {
-		s += sep + "column " + quoteName(e.Column)
-	}
-	if e.Code != 0 && e.Why != "" {
-		return s + ": " + e.Code.String() + ": " + e.Why
-	}
-	if e.Code != 0 && e.Err != nil {
-		return s + ": " + e.Code.String() + ": " + e.Err.Error()
-	}
-	if e.Code != 0 {
-		return s + ": " + e.Code.String() + ": " + explain(e.Code)
-	}
-	return s + ": " + e.Err.Error()
-}
-
-// Unwrap returns Err.
-func (e *Error) Unwrap() error { return e.Err }
-
-// Sentinels of Run, found with errors.Is.
-var (
-	// ErrUsage: the job asks for what cannot be done. Commands exit with status 2.
-	ErrUsage = errors.New("bulk: cannot be asked for")
-	// ErrInterrupted: the context was cancelled. With a journal, a run with
-	// Job.Resume goes on from there.
-	ErrInterrupted = errors.New("interrupted")
-	// ErrChanged: the input is not, or no longer, the one that the run or the
-	// journal began with.
-	ErrChanged = errors.New("input has changed")
-)
-
-// usageError is an ErrUsage with its own words.
-type usageError struct{ msg string }
-
-func (e *usageError) Error() string        { return e.msg }
-func (e *usageError) Is(target error) bool { return target == ErrUsage }
-
-func usagef(format string, args ...any) error {
-	return &usageError{fmt.Sprintf("run: "+format, args...)}
-}
-
-// explain says in a few words what a code means for a file.
-func explain(c suite.Code) string {
-	switch c {
-	case suite.NotAPseudonym:
-		return "not a pseudonym of this project, or damaged"
-	case suite.ValueNotText:
-		return "not UTF-8 text, or it holds control characters; a file in another encoding is converted first: iconv -f ISO-8859-1 -t UTF-8"
-	case suite.ValueTooLong:
-		return "longer than a pseudonym of this format can hold"
-	case suite.ValueNotInAlphabet:
-		return "holds a character outside the format's alphabet, or a digit of another script that norm step digits would drop"
-	case suite.ValueLength:
-		return "too short or too long for a format-preserving pseudonym"
-	case suite.NotAString:
-		return "not a string"
-	case suite.ValueEmpty:
-		return "the norm steps leave nothing of it"
-	}
-	return "cannot be transformed"
-}
-
-// quoteName writes a column's name so that odd ones stay on one line.
-func quoteName(s string) string {
-	if len(s) > 80 {
-		s = s[:80] + "…"
-	}
-	return fmt.Sprintf("%q", s)
-}
-
 func (j *Job) warn(format string, args ...any) {
 	if j.Warn != nil {
-		j.Warn(fmt.Sprintf(format, args...))
+		j.Warn(fmt.Errorf(format, args...))
 	}
 }

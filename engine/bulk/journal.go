@@ -65,7 +65,7 @@ const (
 
 // errJournal is a journal that fits its input and output by its digests but says
 // what cannot be.
-var errJournal = errors.New("the journal of the interrupted run is damaged; without --resume the run starts from the beginning")
+var errJournal error = &ResumeError{errors.New("the journal of the interrupted run is damaged")}
 
 // journalName is the name of the journal of an output.
 func journalName(path string) string {
@@ -126,7 +126,7 @@ func (r *run) openJournal(src *source, t *target, v *pipeline, format Format, pa
 		differ := ""
 		switch s := &j.state; {
 		case s.Input != now.Input:
-			return nil, fmt.Errorf("%s: %w since the interrupted run; without --resume the run starts from the beginning", src.name, ErrChanged)
+			return nil, &ResumeError{fmt.Errorf("%s: %w since the interrupted run", src.name, ErrChanged)}
 		case s.Version != now.Version:
 			differ = "another version of the program"
 		case s.Fingerprint != now.Fingerprint:
@@ -135,11 +135,11 @@ func (r *run) openJournal(src *source, t *target, v *pipeline, format Format, pa
 			differ = "other columns or options"
 		}
 		if differ != "" {
-			return nil, usagef("the interrupted run had %s; without --resume the run starts from the beginning", differ)
+			return nil, &ResumeError{usagef("the interrupted run had %s", differ)}
 		}
 		tail, err := j.tail(j.state.Mark.Out)
 		if err != nil || tail != j.state.Tail {
-			return nil, fmt.Errorf("%s is not what the interrupted run left; without --resume the run starts from the beginning", t.temp)
+			return nil, &ResumeError{fmt.Errorf("%s is not what the interrupted run left", t.temp)}
 		}
 		j.found, j.written = true, true
 		if r.varies() {

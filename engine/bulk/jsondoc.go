@@ -56,7 +56,7 @@ func (r *run) jsonFormat(name string, format Format, head []byte, all bool) (*ro
 		return rf, nil // nothing but white space
 	case format == CSV || format == TSV:
 		if r.Format != Auto || format == TSV || isNamedCSV(name) {
-			return nil, fmt.Errorf("%s: is JSON, not CSV: use --format json, or ndjson for one value a line", name)
+			return nil, &NotCSVError{name}
 		}
 	}
 	array := head[at] == '['
@@ -73,7 +73,7 @@ func (r *run) jsonFormat(name string, format Format, head []byte, all bool) (*ro
 	case r.Parts > 0:
 		return nil, usagef("%s: a JSON document is read from front to back and cannot be done in parts; make lines of it first, as with jq -c '.[]'", name)
 	case r.OnError == Keep:
-		return nil, usagef("%s: --on-error keep takes lines out, and a JSON document is not made of lines; use --on-error null, or make lines of it first, as with jq -c '.[]'", name)
+		return nil, &KeepError{name, JSON}
 	}
 	rf.format = JSON
 	if array {
@@ -144,7 +144,7 @@ func (v *pipeline) readDocument(n int, c *chunk) (next mark, err error) {
 		if int64(have) > v.max && cut < 0 {
 			v.cutOrder.pass()
 			c.buf, c.end = c.buf[:have], have
-			return next, &rowTooLong{1, v.max}
+			return next, &rowTooLong{RowTooLongError{v.max}, 1}
 		}
 		if have == len(c.buf) {
 			c.buf = padded(c.buf, 2*have)

@@ -182,6 +182,7 @@ func TestJSONFormatFound(t *testing.T) {
 	for k, c := range []struct {
 		name, in, out, want string
 		job                 Job
+		cut                 bool // of want: a JSONError
 	}{
 		{name: "in.json", in: `[{"id":"a"}]`, out: `[{"id":"A"}]`},
 		{name: "in.json", in: "\xef\xbb\xbf \n[ {\"id\":\"a\"} ] \n", out: "\xef\xbb\xbf \n[ {\"id\":\"A\"} ] \n"},
@@ -195,11 +196,11 @@ func TestJSONFormatFound(t *testing.T) {
 		{name: "in.data", in: "[\n{\"id\":\"a\"}]", out: "[\n{\"id\":\"A\"}]"},
 		{name: "in.txt", in: " {\"id\":\"a\"}\n", out: " {\"id\":\"A\"}\n"},
 		{name: "in.data", in: "id,{\na,b\n", out: "id,{\nA,b\n"},
-		{name: "in.csv", in: "{\"id\":\"a\"}\n", want: "is JSON, not CSV: use --format json"},
+		{name: "in.csv", in: "{\"id\":\"a\"}\n", want: "is JSON, not CSV"},
 		{name: "in.tsv", in: "[{\"id\":\"a\"}]\n", want: "is JSON, not CSV"},
 		{name: "in.json", in: "{\"id\":\"a\"}\n", job: Job{Format: CSV}, want: "is JSON, not CSV"},
 		{name: "in.ndjson", in: "[{\"id\":\"a\"}]\n", out: "[{\"id\":\"A\"}]\n"},
-		{name: "in.ndjson", in: "[\n{\"id\":\"a\"}\n]\n", want: "--format json"},
+		{name: "in.ndjson", in: "[\n{\"id\":\"a\"}\n]\n", want: "text ends too early", cut: true},
 		{name: "in.json", in: "[{\"id\":\"a\"}]\n[{\"id\":\"a\"}]\n", want: "line 2 (byte 14 of the input): not JSON: text after the end"},
 		{name: "in.json", in: "[{\"id\":\"a\"},", want: "line 1 (byte 13 of the input): not JSON: text ends too early"},
 		{name: "in.json", in: "[{\"id\":\"a\"}", want: "line 1 (byte 12 of the input): not JSON: text ends too early"},
@@ -223,6 +224,9 @@ func TestJSONFormatFound(t *testing.T) {
 			if c.want != "" {
 				if err == nil || !strings.Contains(err.Error(), c.want) {
 					t.Errorf("%s of %.100q: %v, want %s", c.name, c.in, err, c.want)
+				}
+				if e, ok := errors.AsType[*JSONError](err); c.cut && (!ok || !e.Cut) {
+					t.Errorf("%s of %.100q: %v is not that a line ends within a value", c.name, c.in, err)
 				}
 				continue
 			}

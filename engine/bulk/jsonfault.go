@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -57,20 +56,16 @@ func (w *ndjsonWorker) syntaxError(err error) *Error {
 	}
 	at := min(se.Offset, int64(len(w.data)))
 	e := &Error{Line: int64(se.Line), at: int(at), open: strings.HasPrefix(se.Reason, "text ends")} // for want of what was not read
-	hint := ""
+	cause := &JSONError{Reason: se.Reason}
 	if w.doc != nil {
 		e.Offset = at + 1
 	} else {
 		begin := bytes.LastIndexByte(w.data[:at], '\n') + 1
 		e.Byte = int(at) - begin + 1
-		switch {
-		case bytes.IndexByte(w.data[begin:at], '\r') >= 0:
-			hint = "; lines that end in CR alone are no lines here: convert them, as with tr '\\r' '\\n'"
-		case e.open:
-			hint = "; a value that goes over several lines is read with --format json"
-		}
+		cause.lines = bytes.IndexByte(w.data[begin:at], '\r') >= 0
+		cause.Cut = e.open && !cause.lines
 	}
-	e.Err = fmt.Errorf("not JSON: %s%s", se.Reason, hint)
+	e.Err = cause
 	return e
 }
 
@@ -119,7 +114,7 @@ func shapeError(ns csvfast.NotString) error {
 		what = "true or false"
 	}
 	if ns.Short {
-		return fmt.Errorf("%s stands where the path leads through an object; --allow-other-shapes lets such values pass, and counts them", what)
+		return &OtherShapeError{what + " stands where the path leads through an object"}
 	}
-	return fmt.Errorf("%s, not a string%s; --allow-other-shapes lets such values pass, and counts them", what, remedy)
+	return &OtherShapeError{what + ", not a string" + remedy}
 }

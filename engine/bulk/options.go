@@ -11,7 +11,7 @@ import (
 func (r *run) prepare() error {
 	j := r.Job
 	if j.Workers < 0 || j.MaxRow < 0 || j.MaxMemory < 0 {
-		return usagef("--workers, --max-row and --max-memory must not be negative")
+		return ErrNegative
 	}
 	r.workers = j.Workers
 	if r.workers == 0 {
@@ -21,7 +21,7 @@ func (r *run) prepare() error {
 		j.MaxRow = defaultMaxRow
 	}
 	if j.MaxRow > 1<<30 {
-		return usagef("--max-row: rows of more than 1 GiB are not read")
+		return ErrMaxRow
 	}
 	if j.MaxMemory == 0 {
 		j.MaxMemory = 1 << 30
@@ -37,15 +37,15 @@ func (r *run) prepare() error {
 	}
 	switch {
 	case j.Rejects != "" && j.OnError != Keep:
-		return usagef("--rejects needs --on-error keep")
+		return ErrRejectsWithoutKeep
 	case j.OnError == Keep && j.Rejects == "" && !j.DryRun:
-		return usagef("--on-error keep keeps rows out of the output: say with --rejects where they go")
+		return ErrKeepWithoutRejects
 	case j.Header && j.NoHeader:
-		return usagef("--header and --no-header say opposite things; give one")
+		return ErrHeaderOrNot
 	case j.Rejects == "-" || j.Mapping == "-":
-		return usagef("--rejects and --mapping name files, not standard output")
+		return ErrSideOnStdout
 	case j.Rejects != "" && j.Mapping != "" && filepath.Clean(j.Rejects) == filepath.Clean(j.Mapping):
-		return usagef("--rejects and --mapping are the same file")
+		return ErrSameSides
 	}
 	if len(j.Columns) == 0 {
 		return usagef("no column named")
@@ -96,13 +96,13 @@ func (r *run) prepare() error {
 		return usagef("part %d of %d: parts count from 1 to their number", j.Part, j.Parts)
 	}
 	if j.Mapping != "" && len(j.Recipients) == 0 {
-		return usagef("--mapping needs a recipient to be sealed to: --mapping-recipient age1…")
+		return ErrNoRecipient
 	}
 	if j.DryRun && (j.Mapping != "" || j.Manifest) {
-		return usagef("--dry-run writes no mapping file and no manifest")
+		return ErrDryRunSides
 	}
 	if j.Manifest && (len(j.Inputs) != 1 || j.Inputs[0] == "-" || j.Output == "-") {
-		return usagef("--manifest is written beside one output file of one input file: name both")
+		return ErrManifestFiles
 	}
 	stdin := 0
 	for _, in := range j.Inputs {

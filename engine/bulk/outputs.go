@@ -33,7 +33,7 @@ func (r *run) outputs() ([]string, error) {
 		}
 	}
 	if len(r.Inputs) > 1 && !r.DryRun {
-		return nil, usagef("several inputs need an existing folder as output (-o FOLDER)")
+		return nil, ErrFolderNeeded
 	}
 	out := make([]string, len(r.Inputs))
 	for i := range out {

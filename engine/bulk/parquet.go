@@ -38,26 +38,13 @@ func (p *parquetRun) bad(format string, args ...any) error {
 // failed words an error of the package parquet.
 func (p *parquetRun) failed(err error) error {
 	var fault *parquet.Error
-	var memory *parquet.MemoryError
 	switch {
 	case errors.Is(err, parquet.ErrResume):
 		return p.bad("%w", errJournal)
-	case errors.As(err, &memory) && errors.As(err, &fault):
-		return damaged{&parquet.Error{File: fault.File, Column: fault.Column, Group: fault.Group, Page: fault.Page, Err: overMemory(memory)}}
 	case errors.As(err, &fault):
 		return damaged{err}
 	}
 	return err
-}
-
-// overMemory words a MemoryError for those who give Job.MaxMemory.
-func overMemory(m *parquet.MemoryError) error {
-	limit := max(m.Limit>>20, 1)
-	if m.Footer {
-		return fmt.Errorf("the footer of %d MiB unfolds to more than --max-memory allows, %d MiB; raise it", m.Need>>20, limit)
-	}
-	return fmt.Errorf("%s needs about %d MiB, more than --max-memory allows, %d MiB; raise it, or have the file written with smaller pages",
-		m.What, (m.Need+1<<20-1)>>20, limit)
 }
 
 // fileReader words the errors of a file that package parquet reads.
@@ -85,7 +72,7 @@ func (r *run) parquet(ctx context.Context, src *source, out string) (err error) 
 	}
 	switch {
 	case r.OnError == Keep:
-		return usagef("%s: rows of Parquet cannot be kept out; use --on-error null", src.name)
+		return &KeepError{src.name, Parquet}
 	case r.Compress != AutoCompression && r.Compress != None:
 		return usagef("%s: Parquet compresses by itself", src.name)
 	}

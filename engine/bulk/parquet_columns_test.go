@@ -178,7 +178,7 @@ func TestParquetAnnotations(t *testing.T) {
 		if err := os.WriteFile(in, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err = Run(t.Context(), Job{Inputs: []string{in}, Output: out, Force: true, Columns: []Column{{Name: column, Plan: p}}, Warn: func(s string) { warned += s }})
+		_, err = Run(t.Context(), Job{Inputs: []string{in}, Output: out, Force: true, Columns: []Column{{Name: column, Plan: p}}, Warn: func(w error) { warned += w.Error() }})
 		return warned, err
 	}
 	annotation := func(path string, leaf int) (logical []int16, converted int64) {

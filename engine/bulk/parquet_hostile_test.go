@@ -3,7 +3,7 @@ package bulk
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -265,7 +265,7 @@ func TestParquetMemory(t *testing.T) {
 		for _, mib := range []int64{2, 6} { // less than the page; less than the page and its results
 			job.MaxMemory = mib << 20
 			_, err := Run(t.Context(), job)
-			if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("more than --max-memory allows, %d MiB; raise it", mib)) {
+			if e, ok := errors.AsType[*MemoryError](err); !ok || e.Limit != mib<<20 {
 				t.Errorf("%s: %v", name, err)
 			}
 			if left, _ := os.ReadDir(dir); len(left) != 1 {

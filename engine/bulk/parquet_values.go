@@ -153,7 +153,7 @@ func (c *parquetColumn) notKnown(b *parquet.Batch) error {
 	}
 	known, sampled := g.known(b.Arena, g.batch.Spans)
 	if known > 0 && !p.Again {
-		return &Error{File: p.src.name, Row: b.Row, Column: c.name, Err: errKnown(known, sampled)}
+		return &Error{File: p.src.name, Row: b.Row, Column: c.name, Err: &PseudonymsError{known, sampled}}
 	}
 	if known > 0 {
 		p.tally.Known += int64(known)

@@ -1,7 +1,6 @@
 package bulk
 
 import (
-	"errors"
 	"io"
 	"strings"
 )
@@ -39,14 +38,13 @@ func (s *pathSet) missing(file string, paths []string) error {
 	var none []string
 	for i, p := range paths {
 		if !s.has(i) {
-			none = append(none, quoteName(p))
+			none = append(none, p)
 		}
 	}
 	if len(none) == 0 {
 		return nil
 	}
-	return &Error{File: file, Err: errors.New("no line has the path " + strings.Join(none, ", nor ") +
-		`; members are joined by dots, and a dot within a name is written \.; --allow-missing only warns`)}
+	return &Error{File: file, Err: &MissingPathError{none}}
 }
 
 // refuseOverlap refuses paths of which one is another or leads to it: what stands

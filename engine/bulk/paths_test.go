@@ -62,7 +62,7 @@ func TestMissingPath(t *testing.T) {
 				}
 				job.AllowMissing = true
 				warned := ""
-				job.Warn = func(s string) { warned += s }
+				job.Warn = func(w error) { warned += w.Error() }
 				got, _, err = runBytes(t, job, []byte(c.in), pipe)
 				if err != nil || !strings.Contains(warned, c.missing) || len(got) == 0 && !job.DryRun {
 					t.Errorf("%v in %.40q, allowed: %d bytes, %v, warned %q", c.paths, c.in, len(got), err, warned)
@@ -78,7 +78,7 @@ func TestMissingPathInShare(t *testing.T) {
 	in := `{"id":"a"}` + "\n" + strings.Repeat(`{"n":1}`+"\n", 100)
 	for part := 1; part <= 2; part++ {
 		warned := ""
-		job := Job{Format: NDJSON, Columns: []Column{{Name: "id", Plan: p}}, Part: part, Parts: 2, Warn: func(s string) { warned += s }}
+		job := Job{Format: NDJSON, Columns: []Column{{Name: "id", Plan: p}}, Part: part, Parts: 2, Warn: func(w error) { warned += w.Error() }}
 		_, _, err := runBytes(t, job, []byte(in), false)
 		if err != nil || (warned != "") != (part == 2) {
 			t.Errorf("part %d: %v, warned %q", part, err, warned)

@@ -305,7 +305,7 @@ func (v *pipeline) locateError(c *chunk) error {
 		return c.fail
 	}
 	if c.over != nil && (c.err == nil || c.err.open) {
-		c.err = &Error{Line: c.over.line, Err: c.over}
+		c.err = &Error{Line: c.over.line, Err: &c.over.RowTooLongError}
 	}
 	if c.err != nil {
 		e := *c.err

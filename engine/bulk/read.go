@@ -73,7 +73,7 @@ func (v *pipeline) readAt(n int, c *chunk) (next mark, err error) {
 		if int64(len(c.buf)-c.start) > v.max {
 			rows := max(v.cut.LastRowEnd(c.buf[c.start:size], false), 0)
 			c.end = len(c.buf)
-			return next, &rowTooLong{1 + int64(bytes.Count(c.buf[c.start:c.start+rows], lf)), v.max}
+			return next, &rowTooLong{RowTooLongError{v.max}, 1 + int64(bytes.Count(c.buf[c.start:c.start+rows], lf))}
 		}
 		v.ways.beyond.Add(1)
 		in = in != v.cut.Parity(c.buf[at:])
@@ -152,7 +152,7 @@ func (v *pipeline) readNext(n int, c *chunk) (next mark, err error) {
 		if int64(have) > v.max {
 			v.cutOrder.pass()
 			c.buf, c.end = c.buf[:have], have
-			return next, &rowTooLong{1, v.max}
+			return next, &rowTooLong{RowTooLongError{v.max}, 1}
 		}
 		in = in != v.cut.Parity(c.buf[seen:have])
 		seen = have

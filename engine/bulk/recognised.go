@@ -2,7 +2,6 @@ package bulk
 
 import (
 	"bytes"
-	"fmt"
 )
 
 // Input that holds pseudonyms already, of the very key domain that it is about to be
@@ -39,11 +38,6 @@ func (g *group) known(src []byte, spans []uint32) (known, sampled int) {
 // looksForOwn says whether the group's values may be pseudonyms by mistake.
 func (g *group) looksForOwn() bool { return g.plan != nil && !g.pseudonyms }
 
-// errKnown is the error of input that is pseudonymised already.
-func errKnown(known, sampled int) error {
-	return fmt.Errorf("%d of the first %d values here are pseudonyms of this project already; --again pseudonymises them once more", known, sampled)
-}
-
 // pseudonymised looks for pseudonyms among the gathered values. It returns false
 // where they end the run.
 func (s *splicer) pseudonymised(c *chunk) bool {
@@ -67,7 +61,7 @@ func (s *splicer) pseudonymised(c *chunk) bool {
 				c.tally.Sampled += int64(sampled)
 			default:
 				line := 1 + int64(bytes.Count(s.data[:s.spans[2*first]], lf))
-				c.err = &Error{Line: line, Column: s.names[col], Err: errKnown(known, sampled)}
+				c.err = &Error{Line: line, Column: s.names[col], Err: &PseudonymsError{known, sampled}}
 				return false
 			}
 		}

@@ -22,7 +22,7 @@ func TestParquetAgain(t *testing.T) {
 	}
 	writeArrow(t, in, rows)
 	var warned []string
-	job := Job{Inputs: []string{in}, Output: once, Columns: []Column{{Name: "id", Plan: p}}, Warn: func(s string) { warned = append(warned, s) }}
+	job := Job{Inputs: []string{in}, Output: once, Columns: []Column{{Name: "id", Plan: p}}, Warn: func(w error) { warned = append(warned, w.Error()) }}
 	sum, err := Run(t.Context(), job)
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +33,7 @@ func TestParquetAgain(t *testing.T) {
 	job.Inputs, job.Output = []string{once}, twice
 	_, err = Run(t.Context(), job)
 	var e *Error
-	if !errors.As(err, &e) || e.Column != "id" || !strings.Contains(err.Error(), "7 of the first 7 values here are pseudonyms of this project already; --again") {
+	if !errors.As(err, &e) || e.Column != "id" || !strings.Contains(err.Error(), "7 of the first 7 values here are pseudonyms of this project already") {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(twice); err == nil {

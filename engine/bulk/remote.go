@@ -62,7 +62,7 @@ const longestPause = 2 * time.Minute
 func (r *Remote) prepare() error {
 	u, err := url.Parse(r.URL)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return usagef("--server: write https://host:port")
+		return ErrServerURL
 	}
 	if len(r.Token) == 0 || len(r.Token) > 8<<10 || bytes.ContainsAny(r.Token, " \r\n\x00") {
 		return usagef("the server needs a token, one line of at most 8 KiB")
@@ -119,7 +119,7 @@ func (r *Remote) setEndpoint(u *url.URL, op string) error {
 		path = reversePath
 	}
 	if named != "" && named != path {
-		return usagef("--server: the URL ends in %s, and the token is for %s: leave the path out", named, path)
+		return &ServerPathError{named, path}
 	}
 	at := *u
 	at.Path, at.RawPath = strings.TrimRight(base, "/")+path, ""

@@ -24,7 +24,7 @@ func remoteJob(url string, attempts int) (Job, func() string) {
 	var mu sync.Mutex
 	var said []string
 	j := Job{Columns: []Column{{Name: "id", Remote: &Remote{URL: url, Token: []byte("secret-token"), Pause: time.Millisecond, Attempts: attempts}}},
-		Warn: func(s string) { mu.Lock(); defer mu.Unlock(); said = append(said, s) }}
+		Warn: func(w error) { mu.Lock(); defer mu.Unlock(); said = append(said, w.Error()) }}
 	return j, func() string { mu.Lock(); defer mu.Unlock(); return strings.Join(said, "\n") }
 }
 

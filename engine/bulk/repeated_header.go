@@ -2,7 +2,6 @@ package bulk
 
 import (
 	"bytes"
-	"fmt"
 
 	"github.com/velonym/velonym/csvfast"
 )
@@ -119,9 +118,9 @@ func (w *csvWorker) headerAgain(c *chunk) bool {
 		lines += int64(bytes.Count(w.data[at:off], lf))
 		at = off
 		if !same || !h.pass {
-			err := fmt.Errorf("the header stands here again, as in files that were put one behind the other; --repeated-header pass lets such rows pass, value replaces their values too")
+			err := ErrHeaderAgain
 			if !same {
-				err = fmt.Errorf("names of the header stand here again, in another order: the rows below may have other columns; do the files one by one, or --repeated-header value takes this row for data")
+				err = ErrHeaderReordered
 			}
 			e := &Error{Line: lines + 1, Err: err}
 			if c.err != nil && c.err.Line < e.Line {
@@ -218,7 +217,7 @@ func (r *run) sameHeader(name string, prefix []byte) error {
 		r.header = &h
 	}
 	if *r.header != h {
-		return usagef("%s: its header is not that of the first input, and --rejects puts the rows of all into one file; do the files one by one", name)
+		return &HeaderDiffersError{name}
 	}
 	return nil
 }

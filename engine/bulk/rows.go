@@ -172,7 +172,7 @@ func (r *run) processRows(ctx context.Context, src *source, out string, head []b
 	if err == nil && rf.paths && end.Tally.Rows > 0 {
 		err = end.Tally.Paths.missing(src.name, rf.names)
 		if err != nil && (r.AllowMissing || r.Parts > 1) { // other shares may have it
-			r.warn("%v", err)
+			r.warn("%w", err)
 			err = nil
 		}
 	}

@@ -3,7 +3,6 @@ package bulk
 import (
 	"context"
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"sync"
 	"time"
@@ -102,7 +101,7 @@ func (r *run) runAll(ctx context.Context) (err error) {
 		if err := r.processInput(ctx, in, outs[i]); err != nil {
 			keep = r.resumable(err)
 			if keep {
-				err = fmt.Errorf("%w; --resume goes on from here", err)
+				err = &InterruptedError{err}
 			}
 			return err
 		}

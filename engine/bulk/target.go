@@ -49,7 +49,7 @@ func (j *Job) openTarget(path string, info os.FileInfo, keep bool) (*target, err
 			w = os.Stdout
 		}
 		if w == io.Writer(os.Stdout) && closedAtStart(os.Stdout) {
-			return nil, errors.New("cannot write standard output: it is closed; name a file with -o")
+			return nil, ErrStdoutClosed
 		}
 		return &target{given: path, path: path, name: stdoutName, w: w}, nil
 	}
@@ -129,7 +129,7 @@ func checkFree(path string, force bool) error {
 	case err == nil && checkKind(path, st) != nil:
 		return checkKind(path, st)
 	case err == nil && !force:
-		return fmt.Errorf("%s: exists; --force overwrites it: %w", path, os.ErrExist)
+		return &ExistsError{path}
 	case err != nil && !errors.Is(err, os.ErrNotExist):
 		return plainPathError(err)
 	}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/velonym/velonym/engine/bulk"
+)
+
+// engine/bulk says what is wrong with a file or a job and knows no flags. Here its
+// errors get the words of this command: the flag that lets the run pass.
+
+// runUsage are the words of jobs that contradict themselves.
+var runUsage = []struct {
+	err  error
+	text string
+}{
+	{bulk.ErrNegative, "--workers, --max-row and --max-memory must not be negative"},
+	{bulk.ErrMaxRow, "--max-row: rows of more than 1 GiB are not read"},
+	{bulk.ErrRejectsWithoutKeep, "--rejects needs --on-error keep"},
+	{bulk.ErrKeepWithoutRejects, "--on-error keep keeps rows out of the output: say with --rejects where they go"},
+	{bulk.ErrHeaderOrNot, "--header and --no-header say opposite things; give one"},
+	{bulk.ErrSideOnStdout, "--rejects and --mapping name files, not standard output"},
+	{bulk.ErrSameSides, "--rejects and --mapping are the same file"},
+	{bulk.ErrNoRecipient, "--mapping needs a recipient to be sealed to: --mapping-recipient age1…"},
+	{bulk.ErrDryRunSides, "--dry-run writes no mapping file and no manifest"},
+	{bulk.ErrManifestFiles, "--manifest is written beside one output file of one input file: name both"},
+	{bulk.ErrFolderNeeded, "several inputs need an existing folder as output (-o FOLDER)"},
+	{bulk.ErrServerURL, "--server: write https://host:port"},
+}
+
+// runError is an error of a run in the words of the command.
+type runError struct {
+	text string
+	err  error
+}
+
+func (e runError) Error() string { return e.text }
+func (e runError) Unwrap() error { return e.err }
+
+// wordRunError returns err, of bulk.Run, with the flags that are its remedy in its text.
+func wordRunError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return runError{runErrorText(err), err}
+}
+
+// runErrorText words err. An error that only wraps another, or says where it stands,
+// has its cause's words in the place of the cause's text.
+func runErrorText(err error) string {
+	for _, u := range runUsage {
+		if err == u.err {
+			return "run: " + u.text
+		}
+	}
+	if text, ok := jobErrorText(err); ok {
+		return text
+	}
+	if text, ok := rowErrorText(err); ok {
+		return text
+	}
+	cause := errors.Unwrap(err)
+	if cause == nil {
+		return err.Error()
+	}
+	text := strings.Replace(err.Error(), cause.Error(), runErrorText(cause), 1)
+	switch err.(type) {
+	case *bulk.InterruptedError:
+		return text + "; --resume goes on from here"
+	case *bulk.ResumeError:
+		return text + "; without --resume the run starts from the beginning"
+	}
+	return text
+}
+
+// jobErrorText words errors that come before the first row, or after the last.
+func jobErrorText(err error) (text string, ok bool) {
+	switch e := err.(type) {
+	case *bulk.ServerPathError:
+		return fmt.Sprintf("run: --server: the URL ends in %s, and the token is for %s: leave the path out", e.Named, e.Wanted), true
+	case *bulk.CompressionNameError:
+		return fmt.Sprintf("run: %s: the name says %s, and --compress says %s; leave one of them out", e.Path, e.Says, e.Job), true
+	case *bulk.OutputNameError:
+		switch {
+		case e.ByJob:
+			return fmt.Sprintf("run: %s: the name says %s, and --format says %s; formats are not converted, give the output the suffix .%s", e.Path, e.Says, e.Format, e.Format), true
+		case e.ByContent:
+			return fmt.Sprintf("run: %s: the name says %s, and %s is read as %s; say with --format what it is, formats are not converted", e.Path, e.Says, e.Input, e.Format), true
+		}
+	case *bulk.ExistsError:
+		return fmt.Sprintf("%s: exists; --force overwrites it: %v", e.Path, e.Unwrap()), true
+	case *bulk.KindError:
+		if e.Parquet {
+			return e.Error() + ", without --format or with --format parquet", true
+		}
+	case *bulk.NotCSVError:
+		return e.Error() + ": use --format json, or ndjson for one value a line", true
+	case *bulk.KeepError:
+		if e.Format == bulk.Parquet {
+			return e.Error() + "; use --on-error null", true
+		}
+		return fmt.Sprintf("run: %s: --on-error keep takes lines out, and a JSON document is not made of lines; use --on-error null, or make lines of it first, as with jq -c '.[]'", e.File), true
+	case *bulk.SeparatorError:
+		return fmt.Sprintf("run: %s: its first line says that the separator is %q, and --comma says %q; leave --comma out", e.File, e.Found, e.Asked), true
+	case *bulk.UnknownColumnError:
+		switch {
+		case e.Names == nil:
+			return e.Error() + ": --show-columns shows them as the names they are taken for; without a header, give --no-header and columns by number", true
+		case e.Separator != "":
+			return fmt.Sprintf("%v; if %q separates them, give --comma '%s'", e, e.Separator, strings.ReplaceAll(e.Separator, "\t", `\t`)), true
+		}
+	case *bulk.FirstRowWarning:
+		return e.Error() + "; give --no-header if it is data, or --header if it is the header", true
+	case *bulk.HeaderDiffersError:
+		return fmt.Sprintf("run: %s: its header is not that of the first input, and --rejects puts the rows of all into one file; do the files one by one", e.File), true
+	case *bulk.MissingPathError:
+		return e.Error() + "; --allow-missing only warns", true
+	case *bulk.NothingReplacedError:
+		return fmt.Sprintf("column %q: none of its values could be transformed, and --on-error null would leave it empty (%d values); --dry-run says why", e.Column, e.Values), true
+	case *bulk.CountersError:
+		return fmt.Sprintf("policy document: the counters of about %d different values need more than --max-memory allows, %d MiB; raise it, or make several documents of the input", e.Values, max(e.Limit>>20, 1)), true
+	case *bulk.MemoryError:
+		limit := max(e.Limit>>20, 1)
+		if e.Footer {
+			return fmt.Sprintf("the footer of %d MiB unfolds to more than --max-memory allows, %d MiB; raise it", e.Need>>20, limit), true
+		}
+		return fmt.Sprintf("%s needs about %d MiB, more than --max-memory allows, %d MiB; raise it, or have the file written with smaller pages", e.What, (e.Need+1<<20-1)>>20, limit), true
+	}
+	if err == bulk.ErrStdoutClosed {
+		return err.Error() + "; name a file with -o", true
+	}
+	return "", false
+}
+
+// rowErrorText words errors of rows; where they stand is said by the error around them.
+func rowErrorText(err error) (text string, ok bool) {
+	switch e := err.(type) {
+	case *bulk.FirstRowError:
+		return e.Error() + "; give --no-header if it is, or --header if it is the header", true
+	case *bulk.RowTooLongError:
+		return e.Error() + " --max-row raises the limit", true
+	case *bulk.FieldCountError:
+		return fmt.Sprintf("another number of fields than the first row has; --ragged lets such rows pass: %v", e.Err), true
+	case *bulk.PseudonymsError:
+		return e.Error() + "; --again pseudonymises them once more", true
+	case *bulk.JSONError:
+		if e.Cut {
+			return e.Error() + "; a value that goes over several lines is read with --format json", true
+		}
+	case *bulk.OtherShapeError:
+		return e.Error() + "; --allow-other-shapes lets such values pass, and counts them", true
+	}
+	switch err {
+	case bulk.ErrHeaderAgain:
+		return err.Error() + "; --repeated-header pass lets such rows pass, value replaces their values too", true
+	case bulk.ErrHeaderReordered:
+		return err.Error() + ", or --repeated-header value takes this row for data", true
+	}
+	return "", false
+}
