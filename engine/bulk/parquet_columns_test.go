@@ -312,7 +312,7 @@ func TestParquetReadsBack(t *testing.T) {
 			case at < start-3 || at > start+size && at < footer-3:
 				at += 97
 			}
-			job.wrapOut = func(f outFile) outFile { return &flipping{outFile: f, at: at} }
+			job.wrapOut = func(f outFile) outFile { return &flipping{outFile: unsynced{f}, at: at} }
 			_, err := Run(t.Context(), job)
 			if err != nil {
 				refused++

@@ -113,6 +113,13 @@ func TestParquetResume(t *testing.T) {
 	}
 }
 
+// unsynced is an output file that is not synced, for tests of many small files.
+type unsynced struct{ outFile }
+
+func (unsynced) Sync() error { return nil }
+
+func withoutSync(f outFile) outFile { return unsynced{f} }
+
 // TestParquetDamaged: whatever bytes a file has, a run of it ends with an error
 // or an output, and an error leaves nothing.
 func TestParquetDamaged(t *testing.T) {
@@ -162,7 +169,7 @@ func TestParquetDamaged(t *testing.T) {
 			if err := os.WriteFile(in, b, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			job := Job{Inputs: []string{in}, Output: out, Force: true, Columns: []Column{{Name: "id", Plan: p}, {Name: "codes", Plan: p}}, Workers: 1}
+			job := Job{Inputs: []string{in}, Output: out, Force: true, Columns: []Column{{Name: "id", Plan: p}, {Name: "codes", Plan: p}}, Workers: 1, wrapOut: withoutSync}
 			if _, err := Run(t.Context(), job); err != nil {
 				failed++
 				if left, _ := os.ReadDir(dir); len(left) != 1 {

@@ -321,10 +321,14 @@ func TestParquetRefuses(t *testing.T) {
 		t.Error(err)
 	}
 	// Damaged anywhere: an error or a file, never a panic.
-	for i := 0; i < len(good); i += 37 {
+	writeArrow(t, in, rows[:100], arrowparquet.WithDictionaryDefault(false), arrowparquet.WithDataPageSize(500), arrowparquet.WithBatchSize(20))
+	if good, err = os.ReadFile(in); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(good); i += 11 {
 		b := bytes.Clone(good)
 		b[i] ^= 0x55
-		_ = run(b, Job{})
+		_ = run(b, Job{wrapOut: withoutSync})
 	}
 	job := Job{Inputs: []string{"-"}, Stdin: bytes.NewReader(good), Format: Parquet, Columns: []Column{{Name: "id", Plan: p}}}
 	if _, err := Run(t.Context(), job); !errors.Is(err, ErrUsage) {
