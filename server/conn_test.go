@@ -234,3 +234,32 @@ func (s *sized) Read(b []byte) (int, error) {
 	n, err := s.r.Read(own[:min(s.room, len(b))])
 	return copy(b, own[:n]), err
 }
+
+func TestConnectionCap(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MaxConns = 3 })
+	tok := r.token("pseudonymise", nil)
+	var kept []*raw
+	for range 3 {
+		w := r.raw()
+		w.write(head(tok, length(1)) + "a")
+		w.read().strings(t)
+		kept = append(kept, w)
+	}
+	w := r.raw()
+	w.write(head(tok, length(1)) + "a")
+	a := w.read()
+	a.problem(t, 503, "OVERLOADED")
+	if a.header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	w.closed()
+	kept[0].conn.Close()
+	for end := time.Now().Add(10 * time.Second); r.srv.conns.Load() >= 3; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the closed connection still counts")
+		}
+	}
+	w = r.raw()
+	w.write(head(tok, length(1)) + "a")
+	w.read().strings(t)
+}

@@ -211,3 +211,25 @@ func equalFold(b []byte, lower string) bool {
 	}
 	return true
 }
+
+// The header names and values of every answer, in the spelling that fasthttp
+// would bring them into.
+var (
+	hdrAccept         = []byte("Accept")
+	hdrAcceptEncoding = []byte("Accept-Encoding")
+	hdrCacheControl   = []byte("Cache-Control")
+	hdrContentOptions = []byte("X-Content-Type-Options")
+	hdrRequestID      = []byte("X-Request-Id")
+	hdrRetryAfter     = []byte("Retry-After")
+	hdrSecurityPolicy = []byte("Content-Security-Policy")
+	hdrTransport      = []byte("Strict-Transport-Security")
+
+	valNoStore   = []byte("no-store")
+	valNoSniff   = []byte("nosniff")
+	valPolicy    = []byte("default-src 'none'; frame-ancestors 'none'")
+	valTransport = []byte("max-age=31536000")
+
+	mimeJSON    = []byte("application/json")
+	mimeCSV     = []byte("text/csv; charset=utf-8")
+	mimeProblem = []byte("application/problem+json")
+)

@@ -1,0 +1,120 @@
+package server
+
+import (
+	"net"
+	"sync"
+	"time"
+)
+
+// capped is a listener that answers connections beyond the cap itself.
+type capped struct {
+	net.Listener
+	s      *Server
+	secure bool // TLS on top: no answer can be given before a handshake
+}
+
+// maxTurnedAway bounds the goroutines that tell connections to come back.
+const maxTurnedAway = 64
+
+func (l *capped) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if int(l.s.conns.Add(1)) <= l.s.cfg.MaxConns {
+			return &conn{Conn: c, s: l.s, sock: newSocket(c), wait: time.Now().Add(l.s.cfg.HeaderTimeout)}, nil
+		}
+		l.s.conns.Add(-1)
+		l.s.metrics.connsRefused.Inc()
+		if l.secure || l.s.turnedAway.Add(1) > maxTurnedAway {
+			if !l.secure {
+				l.s.turnedAway.Add(-1)
+			}
+			c.Close()
+			continue
+		}
+		go func() {
+			defer l.s.turnedAway.Add(-1)
+			l.s.turnAway(c)
+		}()
+	}
+}
+
+// turnAway answers a connection over the cap.
+func (s *Server) turnAway(c net.Conn) {
+	defer c.Close()
+	p := busy(codeOverloaded, "too many connections")
+	body := p.appendJSON(nil)
+	id := s.ids.next(nil)
+	b := []byte("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nContent-Type: application/problem+json\r\nX-Request-Id: ")
+	b = append(b, id...)
+	b = append(b, "\r\nContent-Length: "...)
+	b = appendInt(b, len(body))
+	b = append(b, "\r\n\r\n"...)
+	b = append(b, body...)
+	end := time.Now().Add(time.Second)
+	if c.SetDeadline(end) != nil {
+		return
+	}
+	if _, err := c.Write(b); err != nil {
+		return
+	}
+	if half, ok := c.(interface{ CloseWrite() error }); ok && half.CloseWrite() != nil {
+		return
+	}
+	var drop [4096]byte
+	for left := 1 << 20; left > 0; {
+		n, err := c.Read(drop[:])
+		if err != nil {
+			return
+		}
+		left -= n
+	}
+}
+
+// connSet is a set of connections whose end can be hurried.
+type connSet struct {
+	mu      sync.Mutex
+	m       map[net.Conn]struct{}
+	hurried bool
+}
+
+// hurryIn is how long a lingering connection gets once the server is closing.
+const hurryIn = 500 * time.Millisecond
+
+func (c *connSet) add(conn net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.m == nil {
+		c.m = map[net.Conn]struct{}{}
+	}
+	c.m[conn] = struct{}{}
+	if c.hurried {
+		hurry(conn)
+	}
+}
+
+func (c *connSet) remove(conn net.Conn) {
+	c.mu.Lock()
+	delete(c.m, conn)
+	c.mu.Unlock()
+}
+
+func (c *connSet) hurry() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hurried = true
+	for conn := range c.m {
+		hurry(conn)
+	}
+}
+
+func hurry(c net.Conn) {
+	t := time.Now().Add(hurryIn)
+	if ours, ok := c.(*conn); ok {
+		ours.hurry(t)
+		return
+	}
+	_ = c.SetDeadline(t) // TLS: its deadlines may be set at any time
+}

@@ -1,0 +1,86 @@
+package server
+
+import (
+	"bytes"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/velonym/velonym/engine/token"
+)
+
+func FuzzHeaders(f *testing.F) {
+	f.Add([]byte("Bearer abc"), []byte("application/json; charset=utf-8"), []byte("text/csv;q=0.5, */*"), []byte("gzip, zstd;q=0"), []byte("id-1"))
+	f.Add([]byte("bearer"), []byte(";"), []byte(",,;q=;"), []byte("*;q=2"), []byte(""))
+	f.Fuzz(func(t *testing.T, auth, ct, accept, enc, id []byte) {
+		if tok := bearer(auth); tok != nil {
+			if len(auth) < 7 || !strings.EqualFold(string(auth[:6]), "bearer") || !bytes.HasSuffix(bytes.TrimRight(auth, " \t"), tok) {
+				t.Errorf("token %q of %q", tok, auth)
+			}
+		}
+		if m := mediaType(ct); m != formUnknown {
+			want := map[form]string{formJSON: "application/json", formCSV: "text/csv"}[m]
+			if !strings.Contains(strings.ToLower(string(ct)), want) {
+				t.Errorf("%q is %v", ct, m)
+			}
+		}
+		if wantsCSV(accept) && !strings.Contains(strings.ToLower(string(accept)), "text/csv") {
+			t.Errorf("%q wants CSV", accept)
+		}
+		if c := acceptCoding(enc); c == codingZstd && !strings.Contains(strings.ToLower(string(enc)), "zstd") {
+			t.Errorf("%q takes %v", enc, c)
+		}
+		if contentCoding(enc) == codingGzip && !strings.Contains(strings.ToLower(string(enc)), "gzip") {
+			t.Errorf("%q is gzip", enc)
+		}
+		if saneRequestID(id) && (len(id) > maxRequestID || bytes.ContainsAny(id, "\r\n\"<> \x00")) {
+			t.Errorf("%q is sane", id)
+		}
+	})
+}
+
+// FuzzRequest sends bodies through the whole of the request path.
+func FuzzRequest(f *testing.F) {
+	r := newRig(f, func(c *Config) { c.Audit, c.Keystore = nil, nil })
+	tok := r.token("pseudonymise", func(q *token.Request) { q.Err = "item" })
+	strict := r.token("pseudonymise", nil)
+	f.Add([]byte(`{"data":["a","b\"",1,null,""]}`), byte(0))
+	f.Add([]byte("a,\"b\"\"c\"\r\n\r\n,d"), byte(1))
+	f.Add([]byte("\ufeff\"\"\n\"x\ny\",z\n"), byte(3))
+	nobody, _ := net.Pipe()
+	nobody.Close() // deadlines and lingering end at once
+	f.Fuzz(func(t *testing.T, body []byte, how byte) {
+		var ctx fasthttp.RequestCtx
+		ctx.Init2(nobody, nil, false)
+		q := &ctx.Request
+		q.Header.SetMethod("POST")
+		q.SetRequestURI(forwardPath)
+		q.Header.SetContentType([]string{jsonType, csvType}[how&1])
+		if how&2 != 0 {
+			q.Header.Set("Accept", csvType)
+		}
+		q.Header.Set("Authorization", "Bearer "+[]string{tok, strict}[how>>2&1])
+		if how&8 != 0 {
+			q.Header.Set("Content-Encoding", []string{"gzip", "zstd"}[how>>4&1])
+		}
+		q.SetBodyStream(bytes.NewReader(body), len(body))
+		r.srv.handle(&ctx)
+		a := answerOf{ctx.Response.StatusCode(), http.Header{}, bytes.Clone(ctx.Response.Body())}
+		switch a.status {
+		case 200:
+			if !bytes.HasPrefix(ctx.Response.Header.ContentType(), []byte("text/csv")) {
+				a.data(t)
+			}
+		case 400, 413, 422:
+		default:
+			t.Errorf("status %d: %s", a.status, a.body)
+		}
+		ctx.Request.Reset()
+		if used := r.srv.mem.used.Load(); used != 0 {
+			t.Fatalf("%d bytes are not given back", used)
+		}
+	})
+}

@@ -1,0 +1,70 @@
+package server
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// only hides every method but Read, so that a client cannot know the length.
+type only struct{ io.Reader }
+
+// raw opens a connection, sends what it is given, and reads answers.
+type raw struct {
+	t    testing.TB
+	conn net.Conn
+	br   *bufio.Reader
+}
+
+func (r *rig) raw() *raw {
+	r.t.Helper()
+	c, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { c.Close() })
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	return &raw{r.t, c, bufio.NewReader(c)}
+}
+
+func (w *raw) write(s string) {
+	w.t.Helper()
+	if _, err := io.WriteString(w.conn, s); err != nil {
+		w.t.Fatal("write: ", err)
+	}
+}
+
+// read reads one answer. A reset connection is a failure.
+func (w *raw) read() answerOf {
+	w.t.Helper()
+	res, err := http.ReadResponse(w.br, nil)
+	if err != nil {
+		w.t.Fatal("no answer: ", err)
+	}
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		w.t.Fatal("half an answer: ", err)
+	}
+	return answerOf{res.StatusCode, res.Header, b}
+}
+
+// closed checks that the server ends the connection, and how.
+func (w *raw) closed() {
+	w.t.Helper()
+	if b, err := io.ReadAll(w.br); err != nil || len(b) > 0 {
+		w.t.Errorf("after the last answer: %d bytes, %v", len(b), err)
+	}
+}
+
+// head is the beginning of a request with the given extra header lines.
+func head(tok string, lines ...string) string {
+	return "POST " + forwardPath + " HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nAuthorization: Bearer " + tok + "\r\n" +
+		strings.Join(append(lines, "", ""), "\r\n")
+}
+
+func length(n int) string { return fmt.Sprintf("Content-Length: %d", n) }

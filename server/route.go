@@ -1,0 +1,77 @@
+package server
+
+import (
+	"bytes"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/velonym/velonym/engine/token"
+)
+
+// endpoint is a place that tokens are good for.
+type endpoint struct {
+	path string
+	op   string // for the record of a call whose token says nothing: a to z and '-'
+	ops  token.Ops
+	rev  bool
+}
+
+var (
+	endpointForward = endpoint{"/api/request-psn", "pseudonymise", token.OpsForward, false}
+	endpointReverse = endpoint{"/api/request-psn-rev", "reverse", token.OpsReverse, true}
+)
+
+// rawPath is the path as it was sent: what comes close to a path is another one,
+// to a proxy in front that judges by paths as well.
+func rawPath(ctx *fasthttp.RequestCtx) []byte {
+	target := ctx.Request.Header.RequestURI()
+	if len(target) == 0 || target[0] != '/' { // RFC 9112 §3.2.2: with scheme and host
+		return ctx.URI().PathOriginal()
+	}
+	if i := bytes.IndexByte(target, '?'); i >= 0 {
+		target = target[:i]
+	}
+	return target
+}
+
+// endpointOf is the endpoint that a request is for, nil for any other page.
+func endpointOf(ctx *fasthttp.RequestCtx) *endpoint {
+	switch string(rawPath(ctx)) {
+	case endpointForward.path:
+		return &endpointForward
+	case endpointReverse.path:
+		return &endpointReverse
+	}
+	return nil
+}
+
+// allowOrigin adds the CORS header when the caller's origin is configured.
+func (s *Server) allowOrigin(ctx *fasthttp.RequestCtx) {
+	origin := ctx.Request.Header.Peek("Origin")
+	if len(origin) == 0 {
+		return
+	}
+	h := &ctx.Response.Header
+	for _, o := range s.cfg.CORS {
+		if o == "*" || o == string(origin) {
+			if o != "*" {
+				h.Set("Vary", "Origin")
+			}
+			h.Set("Access-Control-Allow-Origin", o)
+			h.Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After, X-Error-Count")
+			return
+		}
+	}
+}
+
+// preflight answers the question of a browser.
+func (c *call) preflight(methods string) {
+	h := &c.ctx.Response.Header
+	if len(h.Peek("Access-Control-Allow-Origin")) > 0 {
+		h.Set("Access-Control-Allow-Methods", methods)
+		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Content-Encoding, X-Request-Id")
+		h.Set("Access-Control-Max-Age", "600")
+	}
+	c.ctx.SetStatusCode(fasthttp.StatusNoContent)
+	c.s.metrics.requests(routeOther, codeOK)
+}
