@@ -5,11 +5,70 @@ import (
 	"io"
 )
 
-// processRows runs an input of rows.
-func (r *run) processRows(ctx context.Context, src *source, out string, head []byte, all bool, rf *rowFormat, format Format) (err error) {
-	pack := r.packing(out)
-	v := &pipeline{src: src, cut: rf.cut, size: r.chunk, max: r.MaxRow, workers: r.workers, ways: r.countWays()}
-	if pack != None && r.chunk == defaultChunk {
+// rowsRun is an input of rows under way.
+type rowsRun struct {
+	*run
+	src    *source
+	format *rowFormat
+	pack   Compression
+	out    *target
+	hold   *held    // nil unless standard output waits until every path was met
+	jnl    *journal // nil where the run cannot be resumed
+	pipe   *pipeline
+	prefix []byte      // what stands before the rows, in this share's output
+	packed []byte      // prefix as a frame of its own
+	seen   []*distinct // of each worker
+	failed error       // of making a worker
+}
+
+// processRows runs an input of rows, of which head has been read; all says that this is
+// the whole input.
+func (r *run) processRows(ctx context.Context, src *source, out string, head []byte, all bool, rf *rowFormat, format Format) error {
+	n := &rowsRun{run: r, src: src, format: rf, pack: r.packing(out), out: &target{name: "nothing", w: io.Discard}, prefix: head[:rf.prefix]}
+	n.newPipeline(head, all)
+	if r.Parts > 0 {
+		if err := n.takeShare(ctx); err != nil {
+			return err
+		}
+	}
+	if !r.DryRun {
+		if err := n.openOutput(out, format); err != nil {
+			return err
+		}
+	}
+	if n.jnl.resumes() && n.jnl.state.Done {
+		r.sum.Resumed = true
+		r.sum.add(n.jnl.state.Mark.Tally, n.jnl.state.Mark.Out)
+		r.countColumns(n.jnl.state.Mark.Tally, rf)
+		r.rejected = n.jnl.state.Mark.Reject
+		return nil
+	}
+	if err := n.start(ctx, head[:rf.prefix]); err != nil {
+		return err
+	}
+	before := n.pipe.begin
+	if !n.jnl.resumes() || n.pipe.past.Chunk > 0 {
+		before = mark{Tally: tally{Lines: rf.lines}}
+	}
+	n.connect()
+	end := n.pipe.begin
+	var err error
+	if rf.data {
+		end, err = n.pipe.run(ctx)
+	}
+	err = n.finish(end, err)
+	r.progress(n.pipe, before, true)
+	if n.jnl != nil {
+		n.jnl.end(err == nil, end, len(r.Inputs) > 1)
+	}
+	return err
+}
+
+// newPipeline sets up how the input is read, and by how many goroutines.
+func (n *rowsRun) newPipeline(head []byte, all bool) {
+	src, rf := n.src, n.format
+	v := &pipeline{src: src, cut: rf.cut, size: n.chunk, max: n.MaxRow, workers: n.workers, ways: n.countWays()}
+	if n.pack != None && n.chunk == defaultChunk {
 		v.size = 1 << 20 // larger frames pack better
 	}
 	v.begin = mark{In: int64(rf.prefix), Tally: tally{Lines: rf.lines}}
@@ -20,175 +79,176 @@ func (r *run) processRows(ctx context.Context, src *source, out string, head []b
 	if src.at != nil {
 		v.lo, v.hi = int64(rf.prefix), src.size
 		v.read.Store(v.lo)
-		v.lanes = r.workers // the system reads ahead and writes behind
+		v.lanes = n.workers // the system reads ahead and writes behind
 	} else {
 		v.head, v.headAt, v.headEOF = head[rf.prefix:], int64(rf.prefix), all
-		v.eager = pack == None && src.packed == None && !inFile
-		v.lanes = r.workers + 2
+		v.eager = n.pack == None && src.packed == None && !inFile
+		v.lanes = n.workers + 2
 	}
-	remote := false
-	for _, c := range r.Columns {
+	for _, c := range n.Columns {
 		if c.Remote != nil {
-			remote = true
+			v.eager = false
 			v.workers, v.lanes = max(v.workers, c.Remote.Concurrency), max(v.lanes, c.Remote.Concurrency)
 		}
 	}
-	if remote {
-		v.eager = false
+	n.pipe = v
+}
+
+// takeShare narrows the pipeline to the job's part of the file.
+func (n *rowsRun) takeShare(ctx context.Context) error {
+	if n.src.at == nil {
+		return usagef("%s: only a regular file that is not compressed can be done in parts", n.src.name)
 	}
-	prefix := head[:rf.prefix]
-	if r.Parts > 0 {
-		if src.at == nil {
-			return usagef("%s: only a regular file that is not compressed can be done in parts", src.name)
-		}
-		if r.Part > 1 {
-			prefix = nil
-		}
-		if err := v.share(ctx, r.Part, r.Parts, r.workers); err != nil {
+	if n.Part > 1 {
+		n.prefix = nil
+	}
+	return n.pipe.share(ctx, n.Part, n.Parts, n.workers)
+}
+
+// openOutput opens the output and its journal.
+func (n *rowsRun) openOutput(path string, format Format) error {
+	t, err := n.openTarget(path, n.src.info, n.Resume)
+	if err != nil {
+		return err
+	}
+	if n.jnl, err = n.openJournal(n.src, t, n.pipe, format, n.pack); err != nil {
+		t.abandon(n.Resume)
+		return err
+	}
+	n.out = t
+	n.targets = append(n.targets, t)
+	n.sum.Outputs = append(n.sum.Outputs, t.name)
+	if t.f == nil && n.format.paths && !n.AllowMissing && n.Parts < 2 {
+		n.hold = &held{w: t.w, n: len(n.format.names)}
+		t.w = n.hold
+	}
+	if n.packed, err = n.pack.frame(n.prefix); err != nil {
+		return err
+	}
+	n.pipe.begin.Out = int64(len(n.packed))
+	return nil
+}
+
+// start goes on where an interrupted run ended, or writes what stands before the rows.
+// header is that of the input, whatever the share.
+func (n *rowsRun) start(ctx context.Context, header []byte) error {
+	if n.jnl.resumes() {
+		n.sum.Resumed = true
+		if err := n.resumeAt(ctx, n.jnl, n.out, n.pipe, n.src); err != nil {
 			return err
+		}
+		if n.pipe.past.Chunk > 0 && n.rejects != nil {
+			n.pipe.begin.Reject = int64(len(header))
+		}
+		return nil
+	}
+	if n.out.f != nil {
+		if err := n.out.f.Truncate(0); err != nil {
+			return n.out.writeError(err)
 		}
 	}
-	t := &target{name: "nothing", w: io.Discard}
-	var jnl *journal
-	var lead []byte
-	var hold *held
-	if !r.DryRun {
-		if t, err = r.openTarget(out, src.info, r.Resume); err != nil {
-			return err
+	if len(n.packed) > 0 {
+		if _, err := n.out.w.Write(n.packed); err != nil {
+			return n.out.writeError(err)
 		}
-		if jnl, err = r.openJournal(src, t, v, format, pack); err != nil {
-			t.abandon(r.Resume)
-			return err
-		}
-		r.targets = append(r.targets, t)
-		r.sum.Outputs = append(r.sum.Outputs, t.name)
-		if t.f == nil && rf.paths && !r.AllowMissing && r.Parts < 2 {
-			hold = &held{w: t.w, n: len(rf.names)}
-			t.w = hold
-		}
-		if lead, err = pack.frame(prefix); err != nil {
-			return err
-		}
-		v.begin.Out = int64(len(lead))
 	}
-	if jnl.resumes() {
-		r.sum.Resumed = true
-		if jnl.state.Done {
-			r.sum.add(jnl.state.Mark.Tally, jnl.state.Mark.Out)
-			r.countColumns(jnl.state.Mark.Tally, rf)
-			r.rejected = jnl.state.Mark.Reject
+	return n.rejectsStart(n.pipe, header)
+}
+
+// connect gives the pipeline its workers, its output and its journal.
+func (n *rowsRun) connect() {
+	n.pipe.make = n.newWorker
+	n.pipe.sink = func(c *chunk, at mark) error {
+		if n.hold != nil {
+			if err := n.hold.met(c.tally.Paths); err != nil {
+				return n.out.writeError(err)
+			}
+		}
+		return n.writeChunk(c, at, n.out, n.pipe)
+	}
+	if n.jnl == nil {
+		return
+	}
+	n.pipe.reached = func(m mark) error {
+		switch past := n.pipe.past; {
+		case m.Chunk < past.Chunk:
 			return nil
+		case m.Chunk == past.Chunk && (m.In != past.In || m.Out != past.Out || m.Reject != past.Reject):
+			return errJournal
 		}
-		if err := r.resumeAt(ctx, jnl, t, v, src); err != nil {
-			return err
-		}
-		if v.past.Chunk > 0 && r.rejects != nil {
-			v.begin.Reject = int64(rf.prefix)
-		}
-	} else {
-		if t.f != nil {
-			if err := t.f.Truncate(0); err != nil {
-				return t.writeError(err)
-			}
-		}
-		if len(lead) > 0 {
-			if _, err := t.w.Write(lead); err != nil {
-				return t.writeError(err)
-			}
-		}
-		if err := r.rejectsStart(v, head[:rf.prefix]); err != nil {
-			return err
-		}
+		return n.jnl.reached(m)
 	}
-	before := v.begin
-	if !jnl.resumes() || v.past.Chunk > 0 {
-		before = mark{Tally: tally{Lines: rf.lines}}
+}
+
+// newWorker makes a worker of the pipeline. It is called by several goroutines.
+func (n *rowsRun) newWorker() worker {
+	n.distMu.Lock()
+	defer n.distMu.Unlock()
+	d := newDistinct(n.seed)
+	n.seen = append(n.seen, d)
+	f, err := n.format.worker(n.splicer(n.format, d))
+	if err != nil {
+		n.failed = err
+		return failing{err}
 	}
-	v.sink = func(c *chunk, at mark) error {
-		if hold != nil {
-			if err := hold.met(c.tally.Paths); err != nil {
-				return t.writeError(err)
-			}
-		}
-		return r.writeChunk(c, at, t, v)
+	var w worker = f.(worker)
+	if n.documents() {
+		w = &documentWorker{finder: f, counters: n.counters}
 	}
-	if jnl != nil {
-		v.reached = func(m mark) error {
-			switch past := v.past; {
-			case m.Chunk < past.Chunk:
-				return nil
-			case m.Chunk == past.Chunk && (m.In != past.In || m.Out != past.Out || m.Reject != past.Reject):
-				return errJournal
-			}
-			return jnl.reached(m)
-		}
+	return n.pack.wrap(w)
+}
+
+// finish counts what was done up to end, and completes the output unless err, or what
+// it finds, is an error.
+func (n *rowsRun) finish(end mark, err error) error {
+	for _, d := range n.seen {
+		n.dist.merge(d)
 	}
-	var lanes []*distinct
-	var laneErr error
-	v.make = func() worker {
-		r.distMu.Lock()
-		defer r.distMu.Unlock()
-		d := newDistinct(r.seed)
-		lanes = append(lanes, d)
-		f, err := rf.worker(r.splicer(rf, d))
-		if err != nil {
-			laneErr = err
-			return failing{err}
-		}
-		var w worker = f.(worker)
-		if r.documents() {
-			w = &documentWorker{finder: f, counters: r.counters}
-		}
-		return pack.wrap(w)
+	n.sum.add(end.Tally, end.Out)
+	n.countColumns(end.Tally, n.format)
+	n.warnKnown(n.src.name, end.Tally)
+	n.sum.BytesIn += n.pipe.bytesIn()
+	n.rejected = end.Reject
+	switch {
+	case err != nil:
+		return err
+	case n.failed != nil:
+		return n.failed
+	case end.Chunk < n.pipe.past.Chunk:
+		return errJournal
 	}
-	end := v.begin
-	if rf.data {
-		end, err = v.run(ctx)
-	}
-	for _, d := range lanes {
-		r.dist.merge(d)
-	}
-	r.sum.add(end.Tally, end.Out)
-	r.countColumns(end.Tally, rf)
-	r.warnKnown(src.name, end.Tally)
-	r.sum.BytesIn += v.bytesIn()
-	r.rejected = end.Reject
-	if err == nil {
-		err = laneErr
-	}
-	if err == nil && end.Chunk < v.past.Chunk {
-		err = errJournal
-	}
-	if err == nil && end.Out == 0 && pack != None && !r.DryRun {
+	if end.Out == 0 && n.pack != None && !n.DryRun {
 		// A compressed file of nothing is not an empty file.
-		var empty []byte
-		if empty, err = pack.always(nil); err == nil {
-			_, err = t.w.Write(empty)
+		empty, err := n.pack.always(nil)
+		if err == nil {
+			_, err = n.out.w.Write(empty)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	if err == nil {
-		err = src.unchanged()
+	if err := n.src.unchanged(); err != nil {
+		return err
 	}
-	if err == nil && rf.paths && end.Tally.Rows > 0 {
-		err = end.Tally.Paths.missing(src.name, rf.names)
-		if err != nil && (r.AllowMissing || r.Parts > 1) { // other shares may have it
-			r.warn("%w", err)
-			err = nil
+	if n.format.paths && end.Tally.Rows > 0 {
+		err := end.Tally.Paths.missing(n.src.name, n.format.names)
+		switch {
+		case err == nil:
+		case !n.AllowMissing && n.Parts < 2:
+			return err
+		default: // other shares may have it
+			n.warn("%w", err)
 		}
 	}
-	if err == nil && hold != nil {
-		if err = hold.release(); err != nil {
-			err = t.writeError(err)
+	if n.hold != nil {
+		if err := n.hold.release(); err != nil {
+			return n.out.writeError(err)
 		}
 	}
-	if err == nil && !r.DryRun {
-		err = t.finish()
+	if n.DryRun {
+		return nil
 	}
-	r.progress(v, before, true)
-	if jnl != nil {
-		jnl.end(err == nil, end, len(r.Inputs) > 1)
-	}
-	return err
+	return n.out.finish()
 }
 
 // failing is a worker that could not be made.
