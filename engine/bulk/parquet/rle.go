@@ -7,9 +7,9 @@ import (
 	"github.com/velonym/velonym/engine/bulk/internal/thrift"
 )
 
-// rleDecoder decodes the RLE and bit-packing hybrid, a run at a time, from bytes
-// that may say anything: what it cannot be is an error, and it holds no more than
-// 256 values whatever a run's length.
+// rleDecoder decodes the hybrid of run-length encoding and bit-packing, a run at a time.
+// Bytes that cannot be such are an error. It holds at most 256 values, however long a run
+// is.
 //
 // Source: apache/parquet-format, Encodings.md.
 type rleDecoder struct {
@@ -22,7 +22,7 @@ type rleDecoder struct {
 	group      [256]uint32
 }
 
-// newRLE decodes n values of width bits from b.
+// newRLE returns a decoder of n values of width bits.
 func newRLE(b []byte, width int, n int64) (rleDecoder, error) {
 	if width < 0 || width > 32 || n < 0 {
 		return rleDecoder{}, thrift.ErrDamaged
@@ -30,37 +30,12 @@ func newRLE(b []byte, width int, n int64) (rleDecoder, error) {
 	return rleDecoder{b: b, width: width, left: n}, nil
 }
 
-// next returns the next values: count times value, or the group, which is valid
-// until the next call. Behind the last value both are empty.
+// next returns the next values: count times value, or the group, which is valid until the
+// next call. After the last value both are empty.
 func (d *rleDecoder) next() (value uint32, count int64, group []uint32, err error) {
-	for d.packedLeft == 0 {
-		if d.left == 0 {
-			return 0, 0, nil, nil
-		}
-		head, k := binary.Uvarint(d.b)
-		if k <= 0 {
-			return 0, 0, nil, thrift.ErrShort
-		}
-		d.b = d.b[k:]
-		if head&1 == 0 {
-			size := (d.width + 7) / 8
-			if len(d.b) < size {
-				return 0, 0, nil, thrift.ErrShort
-			}
-			for i := range size {
-				value |= uint32(d.b[i]) << (8 * i)
-			}
-			d.b = d.b[size:]
-			count = int64(min(head>>1, uint64(d.left)))
-			if count == 0 {
-				value = 0
-				continue // a run of nothing, as some writers make them
-			}
-			d.left -= count
-			return value, count, nil, nil
-		}
-		if err := d.beginPacked(head >> 1); err != nil {
-			return 0, 0, nil, err
+	if d.packedLeft == 0 {
+		if value, count, err = d.begin(); err != nil || count > 0 || d.packedLeft == 0 {
+			return value, count, nil, err
 		}
 	}
 	n := int(min(d.packedLeft, int64(len(d.group))))
@@ -70,6 +45,39 @@ func (d *rleDecoder) next() (value uint32, count int64, group []uint32, err erro
 	}
 	d.packedLeft -= int64(n)
 	return 0, 0, d.group[:n], nil
+}
+
+// begin begins the next run: it returns count times value, or sets packed and packedLeft.
+// After the last value it does neither.
+func (d *rleDecoder) begin() (value uint32, count int64, err error) {
+	for d.packedLeft == 0 && d.left > 0 {
+		head, k := binary.Uvarint(d.b)
+		if k <= 0 {
+			return 0, 0, thrift.ErrShort
+		}
+		d.b = d.b[k:]
+		if head&1 == 1 {
+			if err := d.beginPacked(head >> 1); err != nil {
+				return 0, 0, err
+			}
+			continue
+		}
+		size := (d.width + 7) / 8
+		if len(d.b) < size {
+			return 0, 0, thrift.ErrShort
+		}
+		value = 0
+		for i := range size {
+			value |= uint32(d.b[i]) << (8 * i)
+		}
+		d.b = d.b[size:]
+		// Some writers make runs of nothing.
+		if count = int64(min(head>>1, uint64(d.left))); count > 0 {
+			d.left -= count
+			return value, count, nil
+		}
+	}
+	return 0, 0, nil
 }
 
 // beginPacked begins a run of so many groups of eight. The last one may lack the
@@ -124,15 +132,19 @@ func countLevels(b []byte, most int, n int64) (full, below, zero int64, err erro
 	if err != nil {
 		return 0, 0, 0, err
 	}
-	var one [1]uint32
+	if most == 1 {
+		full, err = d.countOnes()
+		return full, n - full, n - full, err
+	}
+	var run [1]uint32
 	for {
 		v, k, group, err := d.next()
 		if err != nil {
 			return 0, 0, 0, err
 		}
 		if k > 0 {
-			one[0] = v
-			group = one[:]
+			run[0] = v
+			group = run[:]
 		} else if k = 1; len(group) == 0 {
 			return full, below, zero, nil
 		}
@@ -149,6 +161,33 @@ func countLevels(b []byte, most int, n int64) (full, below, zero int64, err erro
 				zero += k
 			}
 		}
+	}
+}
+
+// countOnes counts the ones among all values of a decoder of width 1, at which no other
+// method was called. A run of a value above 1 is an error.
+func (d *rleDecoder) countOnes() (ones int64, err error) {
+	for {
+		value, count, err := d.begin()
+		switch {
+		case err != nil:
+			return 0, err
+		case value > 1:
+			return 0, thrift.ErrDamaged
+		case count > 0:
+			ones += int64(value) * count
+			continue
+		case d.packedLeft == 0:
+			return ones, nil
+		}
+		p, n := d.packed, d.packedLeft
+		for ; n >= 64 && len(p) >= 8; p, n = p[8:], n-64 {
+			ones += int64(bits.OnesCount64(binary.LittleEndian.Uint64(p)))
+		}
+		for ; n > 0; p, n = p[1:], n-8 {
+			ones += int64(bits.OnesCount8(p[0] & (1<<min(n, 8) - 1)))
+		}
+		d.packedLeft = 0
 	}
 }
 

@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -86,5 +87,50 @@ func TestRLEShort(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestCountLevels checks counts of levels against the decoded levels, of which those that
+// are 0 or 1 are counted by words.
+func TestCountLevels(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 7))
+	for round := range 2000 {
+		most := 1 + round%3
+		var b []byte
+		var want [4]int64
+		n := int64(0)
+		for range rng.IntN(6) {
+			if rng.IntN(2) == 0 {
+				count, level := rng.IntN(300), rng.IntN(most+1)
+				b = append(binary.AppendUvarint(b, uint64(count)<<1), byte(level))
+				n, want[level] = n+int64(count), want[level]+int64(count)
+				continue
+			}
+			levels := make([]int32, 8*rng.IntN(40))
+			width := bits.Len(uint(most))
+			packed := make([]byte, len(levels)*width/8)
+			for i := range levels {
+				level := rng.IntN(most + 1)
+				want[level]++
+				for bit := range width {
+					packed[(i*width+bit)/8] |= byte(level>>bit&1) << ((i*width + bit) % 8)
+				}
+			}
+			b = append(binary.AppendUvarint(b, uint64(len(levels)/8)<<1|1), packed...)
+			n += int64(len(levels))
+		}
+		full, below, zero, err := countLevels(b, most, n)
+		if err != nil || full != want[most] || below != want[most-1] || zero != want[0] {
+			t.Fatalf("round %d: %d full, %d below, %d zero of %v, %v", round, full, below, zero, want[:most+1], err)
+		}
+	}
+	ones := []byte{5, 0xff, 0xff} // sixteen, of which fewer may count
+	for n := range int64(17) {
+		if full, _, _, err := countLevels(ones, 1, n); err != nil || full != n {
+			t.Errorf("%d of %d ones, %v", full, n, err)
+		}
+	}
+	if _, _, _, err := countLevels([]byte{6, 2}, 1, 3); err == nil {
+		t.Error("a level of 2 of 1 is counted")
 	}
 }
