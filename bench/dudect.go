@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // ConstantTime looks for a dependence of time on secrets, as Reparaz, Balasch
@@ -33,7 +34,7 @@ import (
 // the median counts. It is an error if one is certain then, or if the comparison that
 // leaks is not seen, except when o.Quick asks for too few measurements to tell.
 func ConstantTime(ctx context.Context, o Options) (*Section, error) {
-	defer kernel.SetKernel("auto")
+	defer simd.Force("auto")
 	n := 200_000
 	if o.Quick {
 		n = 4_000
@@ -46,8 +47,8 @@ func ConstantTime(ctx context.Context, o Options) (*Section, error) {
 			"Above %v: suspected, above %v: certain.", n, suspected, suspected, certain)},
 	}
 	var wrong []string
-	for _, tier := range kernel.Kernels() {
-		if err := kernel.SetKernel(tier); err != nil {
+	for _, tier := range simd.Kernels() {
+		if err := simd.Force(tier); err != nil {
 			return nil, err
 		}
 		cases, release, err := timingCases()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/velonym/velonym/engine/kernel"
 	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // engineBatch is the number of values of a batch that stays in the cache.
@@ -26,8 +27,8 @@ const engineBatch = 1024
 // that have another measure against that. Every contender's answer is checked
 // before it is timed. It leaves the best kernels chosen.
 func Engine(ctx context.Context, o Options) (*Section, error) {
-	defer kernel.SetKernel("auto")
-	e := &engineBench{r: rand.New(rand.NewPCG(20, 26)), best: kernel.Kernels()[0]}
+	defer simd.Force("auto")
+	e := &engineBench{r: rand.New(rand.NewPCG(20, 26)), best: simd.Kernels()[0]}
 	defer e.close()
 	if err := e.open(); err != nil {
 		return nil, err
@@ -124,7 +125,7 @@ func newEngineJob(name, tier string, p *suite.Plan, src []byte, spans []uint32) 
 
 // run is the job once, in its tier.
 func (j *engineJob) run() error {
-	if err := kernel.SetKernel(j.tier); err != nil {
+	if err := simd.Force(j.tier); err != nil {
 		return err
 	}
 	j.b.Dst = j.b.Dst[:0]
@@ -171,7 +172,7 @@ func (j *engineJob) timed() Case {
 func (e *engineBench) raw(tier string) Case {
 	data := make([]byte, 16*engineBatch)
 	return Case{Name: "raw AES-256 blocks, " + tier, Amount: repeats * engineBatch, Run: func() error {
-		if err := kernel.SetKernel(tier); err != nil {
+		if err := simd.Force(tier); err != nil {
 			return err
 		}
 		for range repeats {
@@ -210,7 +211,7 @@ func (e *engineBench) shares(_ context.Context, o Options, s *Section) error {
 		return j.checked()
 	}
 	short, shortSpans := e.values(engineBatch, 8, 15, letters)
-	for _, tier := range kernel.Kernels() {
+	for _, tier := range simd.Kernels() {
 		must, aim := 0.3, 0.45
 		switch tier {
 		case "avx512":
@@ -257,7 +258,7 @@ func (e *engineBench) shares(_ context.Context, o Options, s *Section) error {
 	}
 	var cases []Case
 	raw := map[string]int{}
-	for _, tier := range kernel.Kernels() {
+	for _, tier := range simd.Kernels() {
 		if tiers[tier] {
 			raw[tier] = len(cases)
 			cases = append(cases, e.raw(tier))
@@ -390,7 +391,7 @@ func (e *engineBench) hashes(_ context.Context, o Options, s *Section) error {
 		}
 		return nil
 	}}}
-	for _, tier := range kernel.Kernels() {
+	for _, tier := range simd.Kernels() {
 		j := newEngineJob("HMAC-SHA-256, "+tier, tier, p, src, spans)
 		if err := j.checked(); err != nil {
 			return err
@@ -456,7 +457,7 @@ func (e *engineBench) digits(_ context.Context, o Options, s *Section) error {
 			return err
 		}
 		cases := []Case{twin.timed()}
-		for _, tier := range kernel.Kernels() {
+		for _, tier := range simd.Kernels() {
 			if tier == "generic" {
 				continue
 			}
@@ -483,7 +484,7 @@ func (e *engineBench) digits(_ context.Context, o Options, s *Section) error {
 
 // allocations counts what a value costs the heap, over all plans opened so far.
 func (e *engineBench) allocations(_ context.Context, _ Options, s *Section) error {
-	if err := kernel.SetKernel("auto"); err != nil {
+	if err := simd.Force("auto"); err != nil {
 		return err
 	}
 	src, spans := e.values(engineBatch, 10, 15, digits) // all plans but reverse and secondary take these

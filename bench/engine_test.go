@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // TestEngine runs the benchmark small: every contender's answer is checked, and
@@ -15,11 +15,11 @@ func TestEngine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if kernel.Kernel() != kernel.Kernels()[0] {
-		t.Errorf("left %q chosen", kernel.Kernel())
+	if simd.Kernel() != simd.Kernels()[0] {
+		t.Errorf("left %q chosen", simd.Kernel())
 	}
 	want := []string{"forward, one block, generic", "HMAC-SHA-256, generic", "allocations", "batch of 1 M values, two workers"}
-	if best := kernel.Kernels()[0]; best != "generic" {
+	if best := simd.Kernels()[0]; best != "generic" {
 		want = append(want, "raw AES-256 blocks, "+best, "forward, one block, "+best, "reverse, one block", "secondary, one block",
 			"forward, 2 blocks", "forward, 4 blocks", "forward, mixed 16 to 200 bytes", "HMAC-SHA-256, "+best, "FF1, radix 10, 16 characters, "+best)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/velonym/velonym/engine/kernel"
 	"github.com/velonym/velonym/engine/keys/sqlite"
 	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // The search for keys in memory runs in a child process, so that what the parent
@@ -116,7 +117,7 @@ func TestNoKeyStays(t *testing.T) {
 			}
 		}
 	}
-	for _, way := range append(kernel.Kernels(), scanKeystore) {
+	for _, way := range append(simd.Kernels(), scanKeystore) {
 		t.Run(way, func(t *testing.T) {
 			cmd := exec.Command(os.Args[0], "-test.run=^TestKeyScanChild$", "-test.v")
 			// What the runtime copies when it interrupts a goroutine or moves its
@@ -207,7 +208,7 @@ func TestKeyScanChild(t *testing.T) {
 	if fields[0] == scanKeystore {
 		release = scanGrant(t)
 	} else {
-		if err := kernel.SetKernel(fields[0]); err != nil {
+		if err := simd.Force(fields[0]); err != nil {
 			t.Fatal(err)
 		}
 		release = scanKeys(t)

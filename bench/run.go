@@ -17,10 +17,9 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
-	"github.com/velonym/velonym/csvfast"
 	"github.com/velonym/velonym/engine/bulk"
-	"github.com/velonym/velonym/engine/kernel"
 	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // Run measures whole runs over files in the page cache against the programs that
@@ -359,11 +358,11 @@ func (b *runBench) csvPart(s *Section, label, in, column string, at, rows int, g
 // generic runs f on the portable kernels, tokenizer and transforms alike.
 func generic(f func() error) func() error {
 	return func() error {
-		tokenizer, transforms := csvfast.Kernel(), kernel.Kernel()
-		if err := errors.Join(csvfast.SetKernel("generic"), kernel.SetKernel("generic")); err != nil {
+		was := simd.Kernel()
+		if err := simd.Force("generic"); err != nil {
 			return err
 		}
-		return errors.Join(f(), csvfast.SetKernel(tokenizer), kernel.SetKernel(transforms))
+		return errors.Join(f(), simd.Force(was))
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/velonym/velonym/csvfast"
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // What each shape must reach at least, and what we aim at.
@@ -27,8 +28,8 @@ const tokenizerPiece = 64 << 10
 // against a bare read pass, fields and selected columns against encoding/csv,
 // and JSON against encoding/json.
 func Tokenizer(ctx context.Context, o Options) (*Section, error) {
-	was := csvfast.Kernel()
-	defer func() { _ = csvfast.SetKernel(was) }() // it was in use: it can be set
+	was := simd.Kernel()
+	defer func() { _ = simd.Force(was) }() // it was in use: it can be set
 	size := o.Size
 	if size == 0 {
 		size = 64 << 20
@@ -57,7 +58,7 @@ func Tokenizer(ctx context.Context, o Options) (*Section, error) {
 		}
 		s.Rows = append(s.Rows, rows...)
 	}
-	if err := csvfast.SetKernel(was); err != nil {
+	if err := simd.Force(was); err != nil {
 		return nil, err
 	}
 	o.logf("tokenizer: json")
@@ -74,7 +75,7 @@ type tally struct{ rows, values, bytes int }
 
 // tokenizerCSV measures one shape.
 func tokenizerCSV(o Options, shape string, data []byte, best string) ([]Row, error) {
-	kernels := csvfast.Kernels()
+	kernels := simd.Kernels()
 	wide := slices.Contains(kernels, "avx512") && slices.Contains(kernels, "avx2")
 	all, err := csvfast.NewSelector(csvfast.Dialect{}, nil, 0)
 	if err != nil {
@@ -94,7 +95,7 @@ func tokenizerCSV(o Options, shape string, data []byte, best string) ([]Row, err
 	}
 	scratch := make([]byte, 0, 64<<10)
 	for _, k := range kernels {
-		if err := csvfast.SetKernel(k); err != nil {
+		if err := simd.Force(k); err != nil {
 			return nil, err
 		}
 		if err := tokenizerCheck(data, all, two, index, want, wantTwo); err != nil {
@@ -105,7 +106,7 @@ func tokenizerCSV(o Options, shape string, data []byte, best string) ([]Row, err
 	odd := false
 	bytesOf := func(name string, kernel string, run func() error) Case {
 		return Case{Name: shape + ": " + name, Amount: float64(len(data)), Run: func() error {
-			if err := csvfast.SetKernel(kernel); err != nil {
+			if err := simd.Force(kernel); err != nil {
 				return err
 			}
 			return run()
@@ -145,7 +146,7 @@ func tokenizerCSV(o Options, shape string, data []byte, best string) ([]Row, err
 	}
 	runtime.KeepAlive(sink)
 	runtime.KeepAlive(odd)
-	if err := csvfast.SetKernel(best); err != nil {
+	if err := simd.Force(best); err != nil {
 		return nil, err
 	}
 	g := tokenizerGoals[shape]

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/velonym/velonym/csvfast"
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // tokenizerJSON measures the JSON scanners against encoding/json: the strings
@@ -140,8 +141,8 @@ func visitBody(a *csvfast.DataArray, body, scratch []byte, list []string) (total
 // tokenizerBody measures a body of strings with every kernel.
 func tokenizerBody(o Options, name string, body []byte, must, aim float64) ([]Row, error) {
 	o.logf("tokenizer: %s", name)
-	best := csvfast.Kernel()
-	kernels := csvfast.Kernels()
+	best := simd.Kernel()
+	kernels := simd.Kernels()
 	array := body[len(`{"data":`) : len(body)-1]
 	var list []string
 	if err := json.Unmarshal(array, &list); err != nil {
@@ -151,7 +152,7 @@ func tokenizerBody(o Options, name string, body []byte, must, aim float64) ([]Ro
 	scratch := make([]byte, 0, 4096)
 	total := 0
 	for _, kernel := range kernels {
-		if err := csvfast.SetKernel(kernel); err != nil {
+		if err := simd.Force(kernel); err != nil {
 			return nil, err
 		}
 		n, same, err := visitBody(scanner, body, scratch, list)
@@ -168,7 +169,7 @@ func tokenizerBody(o Options, name string, body []byte, must, aim float64) ([]Ro
 	}
 	for _, kernel := range kernels {
 		cases = append(cases, Case{Name: name + ", strict, " + kernel, Amount: float64(len(body)), Run: func() error {
-			if err := csvfast.SetKernel(kernel); err != nil {
+			if err := simd.Force(kernel); err != nil {
 				return err
 			}
 			n, _, err := visitBody(scanner, body, scratch, nil)
@@ -188,8 +189,8 @@ func tokenizerBody(o Options, name string, body []byte, must, aim float64) ([]Ro
 func tokenizerLines(o Options, lines []byte) ([]Row, error) {
 	const name = "JSON lines, one path"
 	o.logf("tokenizer: %s", name)
-	best := csvfast.Kernel()
-	kernels := csvfast.Kernels()
+	best := simd.Kernel()
+	kernels := simd.Kernels()
 	finder, err := csvfast.NewPathFinder([]string{"patient.id"})
 	if err != nil {
 		return nil, err
@@ -228,7 +229,7 @@ func tokenizerLines(o Options, lines []byte) ([]Row, error) {
 		return nil
 	}
 	for _, kernel := range kernels {
-		if err := csvfast.SetKernel(kernel); err != nil {
+		if err := simd.Force(kernel); err != nil {
 			return nil, err
 		}
 		k, same := 0, true
@@ -247,7 +248,7 @@ func tokenizerLines(o Options, lines []byte) ([]Row, error) {
 	}}}
 	for _, kernel := range kernels {
 		cases = append(cases, Case{Name: name + ", strict, " + kernel, Amount: float64(len(lines)), Run: func() error {
-			if err := csvfast.SetKernel(kernel); err != nil {
+			if err := simd.Force(kernel); err != nil {
 				return err
 			}
 			n := 0
@@ -274,13 +275,13 @@ func tokenizerRows(o Options, cases []Case, best string, must, aim float64) ([]R
 	if err != nil {
 		return nil, err
 	}
-	if err := csvfast.SetKernel(best); err != nil {
+	if err := simd.Force(best); err != nil {
 		return nil, err
 	}
 	rows := []Row{Plain(stats[0], "GB/s", 1e9)}
 	for i, s := range stats[1:] {
 		m, a := 0.0, 0.0
-		if csvfast.Kernels()[i] == best {
+		if simd.Kernels()[i] == best {
 			m, a = must, aim
 		}
 		rows = append(rows, Against(s, stats[0], "GB/s", 1e9, m, a))

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/velonym/velonym/csvfast"
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // TestData holds the shapes to what their names promise.
@@ -42,13 +42,13 @@ func TestData(t *testing.T) {
 }
 
 func TestTokenizer(t *testing.T) {
-	was := csvfast.Kernel()
+	was := simd.Kernel()
 	s, err := Tokenizer(context.Background(), Options{Quick: true, Rounds: 1, Size: 256 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if csvfast.Kernel() != was {
-		t.Errorf("left kernel %s, was %s", csvfast.Kernel(), was)
+	if simd.Kernel() != was {
+		t.Errorf("left kernel %s, was %s", simd.Kernel(), was)
 	}
 	for _, shape := range Shapes[:3] {
 		found := 0

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // TestArrayCutRune: a character that is cut short at the end of a window is refused,
@@ -11,7 +13,7 @@ import (
 func TestArrayCutRune(t *testing.T) {
 	const step = 64 * arrayBlocks
 	head := `{"data":[`
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		for _, bad := range []string{"é", "日", "😀", "\xc3", "\xe6\x97", "\xf0\x9f\x98", "\xc3a", "\xed\xa0\x80"} {
 			for before := range 6 { // bytes of it before the end of the window
 				pad := strings.Repeat(`"abcd",`, (step-20)/7)
@@ -27,7 +29,7 @@ func TestArrayCutRune(t *testing.T) {
 func TestShapesApart(t *testing.T) {
 	name := `"` + strings.Repeat("n", shapeText-4) + `"` // with a brace and a colon the longest text of a node
 	pad := strings.Repeat("[\"pad\"]\n", 60)
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		for _, c := range [][3]string{
 			{`[1]`, `[{"id":1}]`, `[1}]`},
 			{`{` + name + `:1}`, `{` + name + `: 1}`, `{` + name + `:1 1}`},

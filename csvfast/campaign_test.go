@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // The structured tests try a fixed number of inputs in `go test`. `make soak` lets
@@ -58,10 +60,10 @@ func campaign(t *testing.T, count, shares int, try func(t *testing.T, r *rand.Ra
 
 // onEachKernel runs f with every kernel of this CPU, without a subtest.
 func onEachKernel(f func(kernel string)) {
-	defer func(was tier) { active = was }(active)
-	for _, k := range available() {
-		active = k
-		f(tierNames[k])
+	defer simd.Force(simd.Kernel())
+	for _, k := range simd.Kernels() {
+		simd.Force(k)
+		f(k)
 	}
 }
 
@@ -84,7 +86,7 @@ func atLeast(t *testing.T, want int, counts map[string]int) {
 // the portable code, none of them may count.
 func atLeastInKernels(t *testing.T, want int, counts map[string]int) {
 	t.Helper()
-	if len(available()) > 1 {
+	if len(simd.Kernels()) > 1 {
 		atLeast(t, want, counts)
 		return
 	}

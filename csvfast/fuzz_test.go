@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"testing"
 	"testing/iotest"
+
+	"github.com/velonym/velonym/internal/simd"
 )
 
 var fuzzSeeds = []string{
@@ -28,9 +30,9 @@ func FuzzIndex(f *testing.F) {
 		if _, err := NewSelector(d, columns, int(fields)); err != nil {
 			return
 		}
-		defer func(was tier) { active = was }(active)
-		for _, k := range available() {
-			active = k
+		defer simd.Force(simd.Kernel())
+		for _, k := range simd.Kernels() {
+			simd.Force(k)
 			same(t, d, columns, int(fields), in)
 		}
 	})
@@ -42,9 +44,9 @@ func FuzzReader(f *testing.F) {
 		f.Add(bytes.Repeat([]byte(s), 70), int8(-1), true)
 	}
 	f.Fuzz(func(t *testing.T, in []byte, fields int8, slowly bool) {
-		defer func(was tier) { active = was }(active)
-		for _, k := range available() {
-			active = k
+		defer simd.Force(simd.Kernel())
+		for _, k := range simd.Kernels() {
+			simd.Force(k)
 			if slowly {
 				checkReader(t, in, iotest.OneByteReader(bytes.NewReader(in)), int(fields))
 			} else {
@@ -69,21 +71,21 @@ func FuzzSplit(f *testing.F) {
 		if quote == '\n' {
 			return // no dialect
 		}
-		defer func(was tier) { active = was }(active)
-		for _, k := range available() {
-			active = k
+		defer simd.Force(simd.Kernel())
+		for _, k := range simd.Kernels() {
+			simd.Force(k)
 			ends, end := rowEnds(d, in, inside)
 			first, last := -1, -1
 			if len(ends) > 0 {
 				first, last = ends[0], ends[len(ends)-1]
 			}
 			if d.Parity(in) != (end != inside) || d.FirstRowEnd(in, inside) != first || d.LastRowEnd(in, inside) != last {
-				t.Fatalf("kernel %s: parity %v, first %d, last %d; want %v, %d, %d", tierNames[k],
+				t.Fatalf("kernel %s: parity %v, first %d, last %d; want %v, %d, %d", k,
 					d.Parity(in), d.FirstRowEnd(in, inside), d.LastRowEnd(in, inside), end != inside, first, last)
 			}
 			at := min(int(cut), len(in))
 			if (d.Parity(in[:at]) != d.Parity(in[at:])) != d.Parity(in) {
-				t.Fatalf("kernel %s: parities of parts do not make the whole's", tierNames[k])
+				t.Fatalf("kernel %s: parities of parts do not make the whole's", k)
 			}
 		}
 	})

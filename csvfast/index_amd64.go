@@ -2,6 +2,8 @@
 
 package csvfast
 
+import "github.com/velonym/velonym/internal/simd"
+
 // The index kernels. All of them
 //
 //   - read blocks*64 bytes at p, no more, in any alignment
@@ -46,33 +48,33 @@ func indexPlainAVX2(p *byte, blocks int, base uint32, out *uint32, st *indexStat
 func indexStrictAVX2(p *byte, blocks int, base uint32, out *uint32, st *indexState) int
 
 func (st *indexState) plain(p []byte, base uint32, out []uint32, dense bool) int {
-	switch active {
-	case tierAVX512:
+	switch simd.Active() {
+	case simd.AVX512:
 		if dense {
 			return indexPlainDenseAVX512(&p[0], len(p)/64, base, &out[0], st)
 		}
 		return indexPlainAVX512(&p[0], len(p)/64, base, &out[0], st)
-	case tierAVX2:
+	case simd.AVX2:
 		return indexPlainAVX2(&p[0], len(p)/64, base, &out[0], st)
 	}
 	return st.plainGeneric(p, base, out)
 }
 
 func (st *indexState) strict(p []byte, base uint32, out []uint32, dense bool) int {
-	switch active {
-	case tierAVX512:
+	switch simd.Active() {
+	case simd.AVX512:
 		if dense {
 			return indexStrictDenseAVX512(&p[0], len(p)/64, base, &out[0], st)
 		}
 		return indexStrictAVX512(&p[0], len(p)/64, base, &out[0], st)
-	case tierAVX2:
+	case simd.AVX2:
 		return indexStrictAVX2(&p[0], len(p)/64, base, &out[0], st)
 	}
 	return st.strictGeneric(p, base, out)
 }
 
 func spans(ents []uint32, base uint32, out []uint32) {
-	if active == tierAVX512 && len(ents) > 1 {
+	if simd.Active() == simd.AVX512 && len(ents) > 1 {
 		spansAVX512(&ents[0], len(ents)-1, base, &out[0])
 		return
 	}

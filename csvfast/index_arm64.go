@@ -2,6 +2,8 @@
 
 package csvfast
 
+import "github.com/velonym/velonym/internal/simd"
+
 // blockMasks are the masks of a block.
 type blockMasks struct {
 	all, nl, q uint64 // as in masks
@@ -18,7 +20,7 @@ func masksNEON(p *byte, blocks int, comma, quote byte, out *blockMasks)
 const atOnce = 16
 
 func (st *indexState) plain(p []byte, base uint32, out []uint32, dense bool) int {
-	if active != tierARM64 {
+	if simd.Active() != simd.ARM64 {
 		return st.plainGeneric(p, base, out)
 	}
 	var found [atOnce]blockMasks
@@ -40,7 +42,7 @@ func (st *indexState) plain(p []byte, base uint32, out []uint32, dense bool) int
 }
 
 func (st *indexState) strict(p []byte, base uint32, out []uint32, dense bool) int {
-	if active != tierARM64 {
+	if simd.Active() != simd.ARM64 {
 		return st.strictGeneric(p, base, out)
 	}
 	var found [atOnce]blockMasks

@@ -5,14 +5,15 @@ package csvfast
 import (
 	"math/rand/v2"
 	"testing"
+
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // TestScanPageEnds scans buffers that end where memory ends, and that start where
 // it starts: a kernel that reads outside faults.
 func TestScanPageEnds(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
-		page, free := guarded(t, 3*window)
-		defer free()
+	simdtest.EachKernel(t, func(t *testing.T) {
+		page := simdtest.Pages(t, 3*window)
 		r := rand.New(rand.NewPCG(23, 24))
 		s, err := NewSelector(Dialect{}, nil, -1)
 		if err != nil {

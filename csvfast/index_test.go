@@ -7,6 +7,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/velonym/velonym/internal/simd"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // dialects that the kernels are tested with.
@@ -31,7 +34,7 @@ func soup(r *rand.Rand, p []byte, d Dialect, density, quotes int) {
 // after blocks of anything at every alignment, and what lies behind the entries.
 func TestIndexTwin(t *testing.T) {
 	const canary = 0xdeadbeef
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(13, 14))
 		back := make([]byte, 64+window)
 		out, want := make([]uint32, window+slack+64), make([]uint32, window+slack)
@@ -90,7 +93,7 @@ func TestIndexTwin(t *testing.T) {
 
 // TestSpansTwin does the same for the spans of entries.
 func TestSpansTwin(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(15, 16))
 		back := make([]uint32, 400)
 		for n := range 300 {
@@ -164,7 +167,7 @@ func same(t *testing.T, d Dialect, columns []int, fields int, buf []byte) {
 // TestLengths scans buffers of every length up to some strides, and around
 // windows, at every alignment; guarded says where memory ends, too.
 func TestLengths(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(17, 18))
 		big := evenCSV(r, 3*window)
 		back := make([]byte, 64+4*window)
@@ -203,7 +206,7 @@ func TestLengths(t *testing.T) {
 }
 
 func TestScanAllocations(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(19, 20))
 		var in []byte
 		for {
@@ -252,11 +255,11 @@ func BenchmarkIndex(b *testing.B) {
 	for len(shapes["quoted"]) < 1<<20 {
 		shapes["quoted"] = append(shapes["quoted"], fmt.Sprintf("%d,\"name, %x\",town,\"say \"\"%d\"\"\nwell\",ok\n", r.IntN(1e6), r.IntN(1e9), r.IntN(1000))...)
 	}
-	defer func(was tier) { active = was }(active)
-	for _, k := range Kernels() {
+	defer simd.Force(simd.Kernel())
+	for _, k := range simd.Kernels() {
 		for _, shape := range []string{"plain", "quoted"} {
 			b.Run(fmt.Sprintf("%s/%s/1MiB", k, shape), func(b *testing.B) {
-				if err := SetKernel(k); err != nil {
+				if err := simd.Force(k); err != nil {
 					b.Fatal(err)
 				}
 				x, err := NewIndex(Dialect{})

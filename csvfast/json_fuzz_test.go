@@ -7,14 +7,16 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // withEachKernel runs check with every kernel in use.
 func withEachKernel(t *testing.T, check func()) {
 	t.Helper()
-	defer SetKernel("auto")
-	for _, name := range Kernels() {
-		if err := SetKernel(name); err != nil {
+	defer simd.Force("auto")
+	for _, name := range simd.Kernels() {
+		if err := simd.Force(name); err != nil {
 			t.Fatal(err)
 		}
 		check()

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 func TestJSONTestSuite(t *testing.T) {
@@ -21,7 +23,7 @@ func TestJSONTestSuite(t *testing.T) {
 	if err != nil || len(files) < 330 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		for _, file := range files {
 			text, err := os.ReadFile(file)
 			if err != nil {
@@ -578,7 +580,7 @@ func TestDataArrayAgainstEncodingJSON(t *testing.T) {
 	if testing.Short() {
 		rounds = 20_000
 	}
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(4, 1))
 		var a DataArray
 		accepted := 0
@@ -626,7 +628,7 @@ func TestPathFinderAgainstEncodingJSON(t *testing.T) {
 		rounds = 20_000
 	}
 	paths := []string{"id", "patient.id", "visits", "patient.visits.id", "data"}
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(4, 2))
 		f, err := NewPathFinder(paths)
 		if err != nil {
@@ -725,7 +727,7 @@ func shapedLine(r, shape *rand.Rand, b []byte) []byte {
 
 func TestDataArrayRules(t *testing.T) {
 	deep := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		for _, c := range []struct{ text, err string }{
 			{`{"data":[]}`, ``},
 			{`{"x":1,"data":["a"],"y":{"data":["b"]}}`, ``},
@@ -784,7 +786,7 @@ func TestPathFinderRules(t *testing.T) {
 	}
 	text := `{"a.b":"1","c\\d":["2",["3"]],"\u00e9":"4","patient":{"id":null,"x":{"id":"no"}}}` + "\r\n\r\n" +
 		`{"patient":[{"id":"5"},{"id":"6"}],"a":{"b":"no"}}` + "\n \n[{\"a.b\":7}]"
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		if err := f.Scan([]byte(text)); err != nil {
 			t.Fatal(err)
 		}
@@ -821,7 +823,7 @@ func TestNaughtyStrings(t *testing.T) {
 	if err := json.Unmarshal(text, &list); err != nil || len(list) < 500 {
 		t.Fatal(len(list), err)
 	}
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		body := []byte(`{"data":[`)
 		for k, s := range list {
 			if k > 0 {
@@ -848,7 +850,7 @@ func TestNaughtyStrings(t *testing.T) {
 // TestDataArrayMemory holds a first scan to room for the spans that there are,
 // wherever in a string its windows end.
 func TestDataArrayMemory(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		for _, n := range []int{1, 3, 13, 300} {
 			body := []byte(`{"data":["x"`)
 			for len(body) < 1<<20 {
@@ -876,7 +878,7 @@ func TestJSONAllocations(t *testing.T) {
 		lines = append(shapedLine(r, rand.New(rand.NewPCG(r.Uint64()%3, 0)), lines), '\n')
 	}
 	body = append(body, `]}`...)
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		var a DataArray
 		f, _ := NewPathFinder([]string{"id", "visits", "patient.id"})
 		scratch := make([]byte, 0, 4*len(body))

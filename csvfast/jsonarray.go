@@ -3,6 +3,8 @@ package csvfast
 import (
 	"math/bits"
 	"slices"
+
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // How the strings of an array are found 64 bytes at a time. Per block, as masks
@@ -89,7 +91,7 @@ func (a *DataArray) items(buf []byte, i int) (int, string) {
 	}
 	begin := i
 	slow := 0 // items to read one by one before the next try
-	if active == tierGeneric {
+	if simd.Active() == simd.Generic {
 		slow = -1
 	}
 	for {

@@ -2,6 +2,8 @@
 
 package csvfast
 
+import "github.com/velonym/velonym/internal/simd"
+
 // arrayQuotesAVX512 is arrayQuotes. It reads 64·blocks bytes from p, writes up
 // to 64·blocks+48 positions to out and a note for every block with escapes to
 // notes. Needs AVX512F, AVX512BW, AVX512VBMI2, VPCLMULQDQ, CLMUL, BMI1, POPCNT.
@@ -27,10 +29,10 @@ func arrayQuotesAVX2(p *byte, blocks int, base uint32, out *uint32, notes *array
 func arraySpansAVX2(out *uint32, groups int)
 
 func arrayQuotesTier(p []byte, blocks int, base uint32, out []uint32, notes []arrayNote, st *arrayState) int {
-	switch active {
-	case tierAVX512:
+	switch simd.Active() {
+	case simd.AVX512:
 		return arrayQuotesAVX512(&p[0], blocks, base, &out[0], &notes[0], st)
-	case tierAVX2:
+	case simd.AVX2:
 		return arrayQuotesAVX2(&p[0], blocks, base, &out[0], &notes[0], st)
 	}
 	return arrayQuotesGeneric(p, blocks, base, out, notes, st)
@@ -40,10 +42,10 @@ func arrayQuotesTier(p []byte, blocks int, base uint32, out []uint32, notes []ar
 // were.
 func arraySpansTier(pairs []uint32) int {
 	switch n := len(pairs); {
-	case active == tierAVX512 && n >= 16:
+	case simd.Active() == simd.AVX512 && n >= 16:
 		arraySpansAVX512(&pairs[0], n/16)
 		return n &^ 15
-	case active == tierAVX2 && n >= 8:
+	case simd.Active() == simd.AVX2 && n >= 8:
 		arraySpansAVX2(&pairs[0], n/8)
 		return n &^ 7
 	}

@@ -2,6 +2,8 @@
 
 package csvfast
 
+import "github.com/velonym/velonym/internal/simd"
+
 // arrayQuotesNEON is arrayQuotes. It reads 64·blocks bytes from p, writes up to
 // 64·blocks+8 positions to out and a note for every block with escapes to
 // notes. Needs ASIMD and PMULL.
@@ -16,7 +18,7 @@ func arrayQuotesNEON(p *byte, blocks int, base uint32, out *uint32, notes *array
 func arraySpansNEON(out *uint32, groups int)
 
 func arrayQuotesTier(p []byte, blocks int, base uint32, out []uint32, notes []arrayNote, st *arrayState) int {
-	if active == tierARM64 {
+	if simd.Active() == simd.ARM64 {
 		return arrayQuotesNEON(&p[0], blocks, base, &out[0], &notes[0], st)
 	}
 	return arrayQuotesGeneric(p, blocks, base, out, notes, st)
@@ -26,7 +28,7 @@ func arrayQuotesTier(p []byte, blocks int, base uint32, out []uint32, notes []ar
 // were.
 func arraySpansTier(pairs []uint32) int {
 	n := len(pairs)
-	if active == tierARM64 && n >= 8 {
+	if simd.Active() == simd.ARM64 && n >= 8 {
 		arraySpansNEON(&pairs[0], n/8)
 		return n &^ 7
 	}

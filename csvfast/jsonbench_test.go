@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // idBody writes {"data":[…]} with n strings; a share of them, in percent, holds
@@ -36,10 +38,10 @@ func BenchmarkDataArray(b *testing.B) {
 		{"escapes", idBody(1<<20, 10, ",")},
 		{"small", idBody(10, 0, ",")},
 	} {
-		for _, kernel := range Kernels() {
+		for _, kernel := range simd.Kernels() {
 			b.Run(kernel+"/"+shape.name, func(b *testing.B) {
-				SetKernel(kernel)
-				defer SetKernel("auto")
+				simd.Force(kernel)
+				defer simd.Force("auto")
 				var a DataArray
 				if err := a.Scan(shape.body); err != nil {
 					b.Fatal(err)
@@ -77,10 +79,10 @@ func recordLines(n int) []byte {
 
 func BenchmarkPathFinder(b *testing.B) {
 	body := recordLines(1 << 18)
-	for _, kernel := range Kernels() {
+	for _, kernel := range simd.Kernels() {
 		b.Run(kernel, func(b *testing.B) {
-			SetKernel(kernel)
-			defer SetKernel("auto")
+			simd.Force(kernel)
+			defer simd.Force("auto")
 			f, _ := NewPathFinder([]string{"patient.id"})
 			if err := f.Scan(body); err != nil {
 				b.Fatal(err)

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/velonym/velonym/internal/simd"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // arrayTexts are what the blocks of the kernels' tests are cut from: valid
@@ -29,9 +32,8 @@ func arrayText(r *rand.Rand, n int) []byte {
 
 func TestArrayKernels(t *testing.T) {
 	const canary = 0xdeadbeef
-	page, free := guarded(t, 16384)
-	defer free()
-	eachKernel(t, func(t *testing.T) {
+	page := simdtest.Pages(t, 16384)
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(6, 1))
 		for round := range 30_000 {
 			blocks := 1 + r.IntN(5)
@@ -79,7 +81,7 @@ func TestArrayKernels(t *testing.T) {
 }
 
 func TestArraySpans(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		for n := 0; n <= 256; n += 2 {
 			for shift := range 4 {
 				pairs, want := make([]uint32, n+8), make([]uint32, n+8)
@@ -100,12 +102,11 @@ func TestArraySpans(t *testing.T) {
 }
 
 func TestValidUTF8(t *testing.T) {
-	page, free := guarded(t, 8192)
-	defer free()
+	page := simdtest.Pages(t, 8192)
 	parts := []string{"a", "b", "é", "日", "😀", "abcdefghijklmnop", "ééééééé", "日本語日本語", "\u0800", "\ud7ff", "\ue000", "\U0010ffff", "\U00010000", "\u007f\u0080\u07ff"}
 	bad := []string{"\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc3", "\xe0\x80\x80", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xed\xbf\xbf", "\xe6\x97", "\xe6", "\xf0\x80\x80\x80",
 		"\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "\xfe", "\xf0\x9f\x98", "\xf0\x9f", "\xf8\x88\x80\x80\x80", "\xc3\xa9\xa9"}
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(6, 2))
 		valid := 0
 		for round := range 40_000 {
@@ -139,9 +140,8 @@ func TestValidUTF8(t *testing.T) {
 }
 
 func TestShapeKernels(t *testing.T) {
-	page, free := guarded(t, 1<<16)
-	defer free()
-	eachKernel(t, func(t *testing.T) {
+	page := simdtest.Pages(t, 1<<16)
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(6, 3))
 		read := 0
 		for round := range 4_000 {
@@ -191,7 +191,7 @@ func TestShapeKernels(t *testing.T) {
 			if !slices.Equal(found[:got.values], want[:got.values]) {
 				t.Fatalf("%q: %+v, twin %+v", text, found[:got.values], want[:got.values])
 			}
-			if active != tierGeneric && got.high == 0 && slices.ContainsFunc(text[:got.done], func(c byte) bool { return c >= 0x80 }) {
+			if simd.Active() != simd.Generic && got.high == 0 && slices.ContainsFunc(text[:got.done], func(c byte) bool { return c >= 0x80 }) {
 				t.Fatalf("%q: bytes from 0x80 up not noticed", text[:got.done])
 			}
 			if found[room].offset != canary {

@@ -1,6 +1,10 @@
 package csvfast
 
-import "unicode/utf8"
+import (
+	"unicode/utf8"
+
+	"github.com/velonym/velonym/internal/simd"
+)
 
 // How UTF-8 is validated a vector at a time (Keiser and Lemire, "Validating
 // UTF-8 in less than one instruction per byte", 2021). A fault between two
@@ -17,7 +21,7 @@ import "unicode/utf8"
 
 // validUTF8 reports whether p is valid UTF-8.
 func validUTF8(p []byte) bool {
-	if len(p) < 128 || active == tierGeneric {
+	if len(p) < 128 || simd.Active() == simd.Generic {
 		return utf8.Valid(p)
 	}
 	k := 3 // the kernels look three bytes back

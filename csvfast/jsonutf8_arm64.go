@@ -10,5 +10,5 @@ package csvfast
 //go:noescape
 func utf8BlocksNEON(p *byte, blocks int) (bad uint64)
 
-// utf8Blocks checks blocks from p[k:], k at least 3. It is not for tierGeneric.
+// utf8Blocks checks blocks from p[k:], k at least 3. It is not for simd.Generic.
 func utf8Blocks(p []byte, k, blocks int) uint64 { return utf8BlocksNEON(&p[k], blocks) }

@@ -2,5 +2,5 @@
 
 package csvfast
 
-// utf8Blocks is not reached: there is no tier but tierGeneric.
+// utf8Blocks is not reached: there is no tier but simd.Generic.
 func utf8Blocks([]byte, int, int) uint64 { return 0 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // document is a JSON array, or JSON texts, with its values known.
@@ -99,7 +101,7 @@ func TestDocumentAgainstEncodingJSON(t *testing.T) {
 	for _, p := range paths {
 		cut = append(cut, strings.Split(p, "."))
 	}
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(9, 1))
 		f, err := NewPathFinder(paths)
 		if err != nil {
@@ -195,7 +197,7 @@ func TestRowsWithPaths(t *testing.T) {
 	paths := []string{"id", "p.nr", "p.x", "q.y"}
 	members := []string{`"id":"a"`, `"id":null`, `"p":{"nr":"b"}`, `"p":{"nr":"b","x":"c"}`, `"p":"cut short"`, `"p":null`, `"p":{}`, `"q":{"y":1}`, `"q":7`, `"z":"none"`, `"id":["a","b"]`, `"p":[{"nr":"b"},{"x":"c"},{"nr":"d"}]`}
 	belongs := [][]int{{0}, {0}, {1}, {1, 2}, {1, 2}, {1, 2}, {}, {3}, {3}, {}, {0}, {1, 2}}
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(9, 3))
 		byShape := 0
 		for round := range 300 {

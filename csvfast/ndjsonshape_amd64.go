@@ -2,6 +2,8 @@
 
 package csvfast
 
+import "github.com/velonym/velonym/internal/simd"
+
 // readShapesAVX512 is readShapes. It reads nothing behind p[n-1]; nodes holds a
 // tree whose offsets lead to nodes of it, found has room for room values. Needs
 // AVX512F, AVX512BW, AVX2, BMI1.
@@ -18,10 +20,10 @@ func readShapesAVX2(p *byte, n int, base uint32, nodes *shapeNode, found *shapeV
 // offsets counted from base. It stops before a line that it cannot read, that
 // comes close to the end of p, or for whose values there is no room.
 func readShapes(p []byte, base uint32, nodes []shapeNode, found []shapeValue, st *shapeState) {
-	switch active {
-	case tierAVX512:
+	switch simd.Active() {
+	case simd.AVX512:
 		readShapesAVX512(&p[0], len(p), base, &nodes[0], &found[0], len(found), st)
-	case tierAVX2:
+	case simd.AVX2:
 		readShapesAVX2(&p[0], len(p), base, &nodes[0], &found[0], len(found), st)
 	default:
 		readShapesGeneric(p, base, nodes, found, st)

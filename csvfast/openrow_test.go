@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/velonym/velonym/internal/simd"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // TestOpenRow: a row that a window boundary cuts, at any of its bytes, between rows
@@ -14,7 +17,7 @@ import (
 func TestOpenRow(t *testing.T) {
 	lines := []string{"abcdefghijklm\n", "\"a\"\n", "x\n\n", "a,b\r\n", "ab,cd,ef\n", "a,,\"c\",,,,\n"}
 	odds := []string{"x\r\n", "a,second\n", "a,\n", "\"q\"\r\n", "a,\"b\"\"c\",d\n", "a,b,c,d\n", "a,b,\"\"\"\",,e\r\n", "a,second,,\"th,ird\",,\"fo\"\"ur\",\r\n", "\r\n"}
-	defer func(was tier) { active = was }(active)
+	defer simd.Force(simd.Kernel())
 	var paths selectorPaths
 	for _, line := range lines {
 		for _, odd := range odds {
@@ -23,7 +26,7 @@ func TestOpenRow(t *testing.T) {
 				in = append(append(in, odd...), strings.Repeat(line, (window+200)/len(line))...)
 				v := judge(t, append(in, "end"...))
 				for k, c := range selections[:4] {
-					active = available()[(into+k)%len(available())]
+					simd.Force(simd.Kernels()[(into+k)%len(simd.Kernels())])
 					s, err := NewSelector(Dialect{}, c.columns, c.fields)
 					if err != nil {
 						t.Fatal(err)
@@ -41,7 +44,7 @@ func TestOpenRow(t *testing.T) {
 // is no value of the first column.
 func TestOpenRowExample(t *testing.T) {
 	in := []byte(strings.Repeat("abcdefghijklm\n", 585) + "a,secondfield\n" + strings.Repeat("z\n", 5))
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		s, err := NewSelector(Dialect{}, []int{0}, -1)
 		if err != nil {
 			t.Fatal(err)

@@ -2,6 +2,8 @@
 
 package csvfast
 
+import "github.com/velonym/velonym/internal/simd"
+
 // parityAVX512 returns 1 if an odd number of the pieces*256 bytes at p equal
 // quote, else 0. It reads those bytes alone. AVX-512 F, BW; POPCNT.
 //
@@ -20,10 +22,10 @@ func parity(buf []byte, quote byte) bool {
 	pieces := len(buf) / 256
 	odd := uint64(0)
 	if pieces > 0 {
-		switch active {
-		case tierAVX512:
+		switch simd.Active() {
+		case simd.AVX512:
 			odd = parityAVX512(&buf[0], pieces, quote)
-		case tierAVX2:
+		case simd.AVX2:
 			odd = parityAVX2(&buf[0], pieces, quote)
 		default:
 			return parityGeneric(buf, quote)

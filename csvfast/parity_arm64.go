@@ -2,6 +2,8 @@
 
 package csvfast
 
+import "github.com/velonym/velonym/internal/simd"
+
 // parityNEON returns 1 if an odd number of the pieces*256 bytes at p equal quote,
 // else 0. It reads those bytes alone. NEON.
 //
@@ -12,7 +14,7 @@ func parityNEON(p *byte, pieces int, quote byte) uint64
 func parity(buf []byte, quote byte) bool {
 	raceRead(buf)
 	pieces := len(buf) / 256
-	if active != tierARM64 || pieces == 0 {
+	if simd.Active() != simd.ARM64 || pieces == 0 {
 		return parityGeneric(buf, quote)
 	}
 	odd := parityNEON(&buf[0], pieces, quote) == 1

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // oneOf returns src as it is, or in reads of odd sizes.
@@ -71,7 +73,7 @@ func checkReader(t *testing.T, in []byte, src io.Reader, fields int) {
 }
 
 func TestReaderRandom(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(5, 6))
 		for range rounds() / 20 {
 			in := randomCSV(r, 1<<(2+r.IntN(5)))
@@ -86,7 +88,7 @@ func TestReaderRandom(t *testing.T) {
 
 // TestReaderLongRow reads rows that are longer than every buffer.
 func TestReaderLongRow(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		for _, field := range []string{"x", "\"a\"\"b\n\"", "\"" + strings.Repeat("c,\n", 5*readerBuffer) + "\""} {
 			var in []byte
 			in = append(in, "head,er\n"...)
@@ -100,7 +102,7 @@ func TestReaderLongRow(t *testing.T) {
 }
 
 func TestReaderSourceError(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		for _, in := range []string{"", "a,b\n", "a,b\nc,d", "a,b\n\"c", "a,b\n\"c\"x", "a,b\n" + strings.Repeat("c,d\n", 70)} {
 			r := NewReader(io.MultiReader(strings.NewReader(in), iotest.ErrReader(io.ErrUnexpectedEOF)))
 			rows := 0
@@ -133,7 +135,7 @@ func TestReaderDialect(t *testing.T) {
 }
 
 func TestReaderAllocations(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		in := bytes.Repeat([]byte("a,\"b\"\"c\",def\r\n"), 20000)
 		r := NewReader(bytes.NewReader(in))
 		for range 15000 { // both buffers are in use by then
@@ -161,7 +163,7 @@ func TestSpectrum(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal("no files of csv-spectrum", err)
 	}
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		for _, name := range files {
 			in, err := os.ReadFile(name)
 			if err != nil {
@@ -233,7 +235,7 @@ func TestEncodingCSVCases(t *testing.T) {
 	if err := json.Unmarshal(data, &cases); err != nil {
 		t.Fatal(err)
 	}
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		ran := 0
 		for _, c := range cases {
 			if c.LazyQuotes || c.Trim || c.Comment != "" || len(c.Comma) > 1 {

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // reference is what encoding/csv makes of an input: rows up to the first error.
@@ -228,7 +230,7 @@ func rounds() int {
 }
 
 func TestSelectorRandom(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		s := map[string]*Selector{}
 		for range rounds() {
@@ -239,7 +241,7 @@ func TestSelectorRandom(t *testing.T) {
 }
 
 func TestSelectorEven(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))
 		s := map[string]*Selector{}
 		for range rounds() / 200 {
@@ -323,7 +325,7 @@ func TestParseErrorText(t *testing.T) {
 // TestPlain: a buffer that is called plain is its values with an LF after each, and
 // an ordinary file of one column is called so.
 func TestPlain(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(7, 8))
 		plain := 0
 		for i := range 3000 {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // rowEnds is the plainest form of all that split.go does: the offsets just past
@@ -21,7 +23,7 @@ func rowEnds(d Dialect, buf []byte, in bool) (ends []int, inside bool) {
 }
 
 func TestSplit(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(7, 8))
 		for _, d := range []Dialect{{}, {Comma: ';', Quote: '\''}, {Comma: '\t', Quote: 0xff}} {
 			for round := range rounds() / 100 {
@@ -68,7 +70,7 @@ func TestSplit(t *testing.T) {
 // TestSplitShares cuts files in shares as a caller would, by parities of the
 // pieces, and finds the same rows as one scan of the whole.
 func TestSplitShares(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(9, 10))
 		var d Dialect
 		for range rounds() / 500 {
@@ -116,7 +118,7 @@ func TestSplitShares(t *testing.T) {
 }
 
 func TestScanPart(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(11, 12))
 		for range rounds() / 500 {
 			in := evenCSV(r, 1+r.IntN(3*window))

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // The functions here have no counters: they are called for every value. Their tests
@@ -16,7 +18,7 @@ import (
 // TestTakenByWriting: what must be quoted or escaped is found behind any number of
 // plain bytes, by the kernels, which take values of shortValue and more, and without.
 func TestTakenByWriting(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		long, beyond := 0, 0
 		for n := range 200 {
 			for at := 0; at <= n; at++ {
@@ -52,7 +54,7 @@ func TestTakenByWriting(t *testing.T) {
 
 // TestTakenByParity: pieces of 256 bytes and what stands behind them.
 func TestTakenByParity(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(16, 1))
 		pieces, tails, odd := 0, 0, 0
 		for n := range 2000 {
@@ -130,7 +132,7 @@ func TestTakenByUnescape(t *testing.T) {
 // whole blocks before and behind it.
 func TestTakenByUTF8(t *testing.T) {
 	text := []byte(strings.Repeat("aé日b😀cdefghijk", 20))
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		blocks, faults := 0, 0
 		for cut := 128; cut < len(text); cut++ {
 			for at := cut % 5; at < cut; at += 5 {

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"testing"
+
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // specials are values of every length up to 256 whose bytes are mostly plain.
@@ -22,10 +24,9 @@ func specials(r *rand.Rand, n int) []byte {
 }
 
 func TestSpecialKernels(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(5, 1))
-		page, free := guarded(t, 8192)
-		defer free()
+		page := simdtest.Pages(t, 8192)
 		for n := 0; n <= 256; n++ {
 			for round := range 200 {
 				v := specials(r, n)
@@ -82,7 +83,7 @@ func TestFieldsAgainstEncodingCSV(t *testing.T) {
 		}
 		list = append(list, string(v))
 	}
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		for _, d := range []Dialect{{}, {Comma: ';'}, {Comma: '\t', Quote: '"'}} {
 			for k, s := range list {
 				row := d.AppendField(nil, []byte(s), k%5 == 0)
@@ -125,7 +126,7 @@ func TestFieldsAgainstEncodingCSV(t *testing.T) {
 }
 
 func TestEscapesAgainstEncodingJSON(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(5, 3))
 		for range 20_000 {
 			v := specials(r, r.IntN(150))

@@ -2,6 +2,8 @@
 
 package csvfast
 
+import "github.com/velonym/velonym/internal/simd"
+
 // jsonSpecialAVX512 is jsonSpecial. It reads n bytes from p. Needs AVX512F,
 // AVX512BW, BMI1, BMI2.
 //
@@ -25,20 +27,20 @@ func jsonSpecialAVX2(p *byte, n int) int
 func csvSpecialAVX2(p *byte, n int, a, b byte) int
 
 func jsonSpecialTier(v []byte) int {
-	switch active {
-	case tierAVX512:
+	switch simd.Active() {
+	case simd.AVX512:
 		return jsonSpecialAVX512(&v[0], len(v))
-	case tierAVX2:
+	case simd.AVX2:
 		return jsonSpecialAVX2(&v[0], len(v))
 	}
 	return jsonSpecialGeneric(v)
 }
 
 func csvSpecialTier(v []byte, a, b byte) int {
-	switch active {
-	case tierAVX512:
+	switch simd.Active() {
+	case simd.AVX512:
 		return csvSpecialAVX512(&v[0], len(v), a, b)
-	case tierAVX2:
+	case simd.AVX2:
 		return csvSpecialAVX2(&v[0], len(v), a, b)
 	}
 	return csvSpecialGeneric(v, a, b)

@@ -2,6 +2,8 @@
 
 package csvfast
 
+import "github.com/velonym/velonym/internal/simd"
+
 // jsonSpecialNEON is jsonSpecial for n of at least 16. It reads n bytes from p.
 // Needs ASIMD.
 //
@@ -15,14 +17,14 @@ func jsonSpecialNEON(p *byte, n int) int
 func csvSpecialNEON(p *byte, n int, a, b byte) int
 
 func jsonSpecialTier(v []byte) int {
-	if active == tierARM64 {
+	if simd.Active() == simd.ARM64 {
 		return jsonSpecialNEON(&v[0], len(v))
 	}
 	return jsonSpecialGeneric(v)
 }
 
 func csvSpecialTier(v []byte, a, b byte) int {
-	if active == tierARM64 {
+	if simd.Active() == simd.ARM64 {
 		return csvSpecialNEON(&v[0], len(v), a, b)
 	}
 	return csvSpecialGeneric(v, a, b)

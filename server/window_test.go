@@ -5,19 +5,19 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/velonym/velonym/csvfast"
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // TestRowAcrossWindows: a body of CSV has as many values as fields, each in its
 // place, wherever a row of several fields crosses a window of the tokenizer.
 func TestRowAcrossWindows(t *testing.T) {
 	defer func() {
-		if err := csvfast.SetKernel("auto"); err != nil {
+		if err := simd.Force("auto"); err != nil {
 			t.Error(err)
 		}
 	}()
-	for _, tier := range csvfast.Kernels() {
-		if err := csvfast.SetKernel(tier); err != nil {
+	for _, tier := range simd.Kernels() {
+		if err := simd.Force(tier); err != nil {
 			t.Fatal(err)
 		}
 		t.Run(tier, func(t *testing.T) {

@@ -8,13 +8,13 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/velonym/velonym/csvfast"
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // cmdKernels runs the program once with every tier of kernels that this CPU has:
 // kernels ARG …, where KERNEL in an argument stands for the tier's name.
 func cmdKernels(ts *testscript.TestScript, neg bool, args []string) {
-	for _, tier := range csvfast.Kernels() {
+	for _, tier := range simd.Kernels() {
 		with := []string{"--kernel", tier}
 		for _, a := range args {
 			with = append(with, strings.ReplaceAll(a, "KERNEL", tier))
@@ -31,7 +31,7 @@ func cmdCmpKernels(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: cmp-kernels NAME FILE")
 	}
 	want := ts.ReadFile(args[1])
-	for _, tier := range csvfast.Kernels() {
+	for _, tier := range simd.Kernels() {
 		if name := strings.ReplaceAll(args[0], "KERNEL", tier); ts.ReadFile(name) != want {
 			ts.Fatalf("%s and %s differ", name, args[1])
 		}

@@ -14,9 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/velonym/velonym/csvfast"
-	"github.com/velonym/velonym/engine/kernel"
 	"github.com/velonym/velonym/internal/panics"
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // usageError marks what the caller typed wrong: exit status 2.
@@ -167,10 +166,7 @@ func (g *globals) useKernel() error {
 	if name == "" {
 		name = "auto"
 	}
-	if err := csvfast.SetKernel(name); err != nil {
-		return usagef("--kernel: %w", err)
-	}
-	if err := kernel.SetKernel(name); err != nil {
+	if err := simd.Force(name); err != nil {
 		return usagef("--kernel: %w", err)
 	}
 	return nil

@@ -21,10 +21,10 @@ import (
 
 	"github.com/velonym/velonym/engine/audit"
 	"github.com/velonym/velonym/engine/bulk"
-	"github.com/velonym/velonym/engine/kernel"
 	"github.com/velonym/velonym/engine/keys"
 	"github.com/velonym/velonym/engine/suite"
 	"github.com/velonym/velonym/engine/token"
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // runFlags are the flags of `velonym run`.
@@ -571,7 +571,7 @@ func (f *runFlags) report(w io.Writer, cmd *cobra.Command, record func(bulk.Summ
 			bulk.Summary
 			Outcome string `json:"outcome"`
 			Kernel  string `json:"kernel"`
-		}{sum, outcome(err), kernel.Kernel()}))
+		}{sum, outcome(err), simd.Kernel()}))
 	}
 	for _, e := range sum.Failures {
 		fmt.Fprintf(w, "%s: line %d, column %q: %s\n", e.File, e.Line, e.Column, e.Code)
@@ -583,7 +583,7 @@ func (f *runFlags) report(w io.Writer, cmd *cobra.Command, record func(bulk.Summ
 	}
 	if err == nil && !f.quiet {
 		fmt.Fprintf(w, "%d rows, %d values replaced (about %d different), %d empty, %d not transformed%s, %.2f s, %.0f MB/s, kernel %s\n",
-			sum.Rows, sum.Values, sum.Distinct, sum.Empty, sum.Errors, leftRows(sum), sum.Seconds, float64(sum.BytesIn)/1e6/max(sum.Seconds, 1e-9), kernel.Kernel())
+			sum.Rows, sum.Values, sum.Distinct, sum.Empty, sum.Errors, leftRows(sum), sum.Seconds, float64(sum.BytesIn)/1e6/max(sum.Seconds, 1e-9), simd.Kernel())
 	}
 	return errors.Join(err, dryFailures(j, sum, err))
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/velonym/velonym/engine/audit"
 	"github.com/velonym/velonym/engine/kernel"
 	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/internal/simd"
 	"github.com/velonym/velonym/server"
 )
 
@@ -142,7 +143,7 @@ func (f *serveFlags) serve(ctx context.Context, g *globals, stderr io.Writer) (e
 			}
 		}()
 	}
-	f.cfg.Log.Info("serving", "url", f.url(ln), "kernel", kernel.Kernel())
+	f.cfg.Log.Info("serving", "url", f.url(ln), "kernel", simd.Kernel())
 	if err := server.Notify("READY=1"); err != nil {
 		f.cfg.Log.Warn("systemd was not told", "error", err.Error())
 	}
@@ -244,7 +245,7 @@ func (f *serveFlags) assemble(ctx context.Context, g *globals, stderr io.Writer,
 	f.cfg.Log.Info("memory", "at_most_bytes", f.cfg.MemoryBound(), "collector_limit_bytes", debug.SetMemoryLimit(-1))
 	f.cfg.Metrics = f.admin == ""
 	f.cfg.Version, f.cfg.Commit = buildVersion()
-	f.cfg.Kernel = kernel.Kernel()
+	f.cfg.Kernel = simd.Kernel()
 
 	sweep, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var swept sync.WaitGroup

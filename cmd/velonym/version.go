@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/text/unicode/norm"
 
-	"github.com/velonym/velonym/csvfast"
 	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // versionInfo is what `velonym version --json` prints.
@@ -87,12 +87,12 @@ and tokenizer in use, kernels of this CPU (best first), features, key_memory
 				return usagef("version: give --json or --kernels, not both")
 			}
 			if kernelsOnly {
-				_, err := fmt.Fprintln(out, strings.Join(kernel.Kernels(), ","))
+				_, err := fmt.Fprintln(out, strings.Join(simd.Kernels(), ","))
 				return err
 			}
 			v := versionInfo{
 				Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Suite: "a256-1", Unicode: norm.Version,
-				Kernel: kernel.Kernel(), Tokenizer: csvfast.Kernel(), Kernels: kernel.Kernels(), Features: kernel.Features(),
+				Kernel: simd.Kernel(), Tokenizer: simd.Kernel(), Kernels: simd.Kernels(), Features: simd.Features(),
 			}
 			v.Version, v.Commit = buildVersion()
 			v.Dumps = dumps()

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/velonym/velonym/engine/kernel"
 	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // secondary makes a plan from pseudonyms of one domain to those of another.
@@ -46,9 +46,9 @@ func secondary(t *testing.T, src, dst suite.Spec) *suite.Plan {
 // column and in two, with text of any length between them, quotes and empty values,
 // with every kernel.
 func TestCopiedResults(t *testing.T) {
-	was := kernel.Kernel()
+	was := simd.Kernel()
 	defer func() {
-		if err := kernel.SetKernel(was); err != nil {
+		if err := simd.Force(was); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -56,7 +56,7 @@ func TestCopiedResults(t *testing.T) {
 	hex.Format = suite.Hex
 	var ways ways
 	for round := range 60 {
-		if err := kernel.SetKernel(kernel.Kernels()[round%len(kernel.Kernels())]); err != nil {
+		if err := simd.Force(simd.Kernels()[round%len(simd.Kernels())]); err != nil {
 			t.Fatal(err)
 		}
 		src, dst := plain, plain
@@ -92,7 +92,7 @@ func TestCopiedResults(t *testing.T) {
 		job := Job{NoHeader: true, Columns: columns, ways: &ways, Workers: 1, chunk: 3000 + r.IntN(9000)}
 		got, _, err := runBytes(t, job, []byte(in.String()), round%4 < 2)
 		if err != nil || !bytes.Equal(got, []byte(want.String())) {
-			t.Fatalf("round %d, kernel %s: another file; %v", round, kernel.Kernel(), err)
+			t.Fatalf("round %d, kernel %s: another file; %v", round, simd.Kernel(), err)
 		}
 	}
 	if n := ways.copied.Load(); n < 100 {

@@ -12,8 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/velonym/velonym/csvfast"
 	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // jsonKind is how the rows of a text stand in it.
@@ -97,8 +97,8 @@ func TestJSONAtBorders(t *testing.T) {
 	if testing.Short() {
 		step = 5
 	}
-	defer csvfast.SetKernel("auto")
-	kernels := csvfast.Kernels()
+	defer simd.Force("auto")
+	kernels := simd.Kernels()
 	var byShape atomic.Int64
 	runs, n := 0, 0
 	for _, kind := range []jsonKind{jsonLines, jsonArray, jsonTexts} {
@@ -112,7 +112,7 @@ func TestJSONAtBorders(t *testing.T) {
 					continue // no fast way there
 				}
 				r := rand.New(rand.NewPCG(uint64(off+1000), uint64(k)))
-				if err := csvfast.SetKernel(kernels[n%len(kernels)]); err != nil {
+				if err := simd.Force(kernels[n%len(kernels)]); err != nil {
 					t.Fatal(err)
 				}
 				rows := bordersText(r, kind, chunk, off, stranger)

@@ -15,9 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/velonym/velonym/csvfast"
-	"github.com/velonym/velonym/engine/kernel"
 	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // rowKinds are rows that are repeated up to a change.
@@ -159,9 +158,9 @@ func (b *structuredRig) run(job Job, in string) ([]byte, error) {
 
 // try checks one input: as a file, as a stream, in shares, and back.
 func (b *structuredRig) try(t *testing.T, r *rand.Rand, number int) {
-	tiers := csvfast.Kernels()
+	tiers := simd.Kernels()
 	tier := tiers[number%len(tiers)]
-	if err := errors.Join(csvfast.SetKernel(tier), kernel.SetKernel(tier)); err != nil {
+	if err := simd.Force(tier); err != nil {
 		t.Fatal(err)
 	}
 	chunk := []int{64, 500, 4 << 10, 8 << 10, 10_000}[r.IntN(5)] + r.IntN(131)
@@ -261,9 +260,9 @@ func TestStructuredRuns(t *testing.T) {
 	}
 	b := &structuredRig{fwd: plan(t, suite.Pseudonymise, tag), rev: plan(t, suite.Reverse, tag), known: map[string]string{}, dir: t.TempDir()}
 	n := first
-	was, wasKernel := csvfast.Kernel(), kernel.Kernel()
+	was := simd.Kernel()
 	defer func() {
-		if err := errors.Join(csvfast.SetKernel(was), kernel.SetKernel(wasKernel)); err != nil {
+		if err := simd.Force(was); err != nil {
 			t.Error(err)
 		}
 		if t.Failed() {

@@ -2,9 +2,11 @@
 
 package kernel
 
+import "github.com/velonym/velonym/internal/simd"
+
 func expandKey(enc, inv *[15][16]byte, key *[32]byte) {
 	// Whatever the tier: the portable one is slow, not safer.
-	if cpuAVX2 {
+	if simd.Has(simd.AVX2) {
 		expandKeyAVX2(&enc[0][0], &inv[0][0], &key[0])
 		return
 	}
@@ -15,13 +17,13 @@ func expandKey(enc, inv *[15][16]byte, key *[32]byte) {
 func aesSchedule(keys *[15][16]byte, blocks []byte, decrypt bool) bool {
 	p, n := &blocks[0], len(blocks)/16
 	switch {
-	case active == tierAVX512 && decrypt:
+	case simd.Active() == simd.AVX512 && decrypt:
 		aesDecryptAVX512(&keys[0][0], p, p, n)
-	case active == tierAVX512:
+	case simd.Active() == simd.AVX512:
 		aesEncryptAVX512(&keys[0][0], p, p, n)
-	case active == tierAVX2 && decrypt:
+	case simd.Active() == simd.AVX2 && decrypt:
 		aesDecryptAVX2(&keys[0][0], p, p, n)
-	case active == tierAVX2:
+	case simd.Active() == simd.AVX2:
 		aesEncryptAVX2(&keys[0][0], p, p, n)
 	default:
 		return false

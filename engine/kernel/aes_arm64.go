@@ -2,11 +2,13 @@
 
 package kernel
 
+import "github.com/velonym/velonym/internal/simd"
+
 func expandKey(enc, inv *[15][16]byte, key *[32]byte) { expandKeyGeneric(enc, inv, key) }
 
 // aesSchedule says whether the tier in use has AES of its own, and ran it.
 func aesSchedule(keys *[15][16]byte, blocks []byte, decrypt bool) bool {
-	if active != tierARM64 {
+	if simd.Active() != simd.ARM64 {
 		return false
 	}
 	p, n := &blocks[0], len(blocks)/16

@@ -3,13 +3,15 @@ package kernel
 import (
 	"bytes"
 	"testing"
+
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // TestAESBlocks holds AES of every tier, with the four schedules of a cipher, against
 // crypto/aes, and both against FIPS 197.
 func TestAESBlocks(t *testing.T) {
 	c := testCipher(t, 5)
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		for _, n := range []int{1, 2, 7, 8, 9, 31, 32, 33, 40, 64, 100} {
 			for i, keys := range []*[15][16]byte{&c.s.enc, &c.s.inv, &c.s.one, &c.s.oneInv} {
 				a := make([]byte, 16*n)

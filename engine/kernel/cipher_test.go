@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"os"
 	"testing"
+
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 func unhex(t testing.TB, s string) []byte {
@@ -43,7 +45,7 @@ func TestHCTR2Vectors(t *testing.T) {
 	if len(cases) == 0 {
 		t.Fatal("no vectors")
 	}
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		for _, v := range cases {
 			c, err := NewCipher((*[32]byte)(unhex(t, v.Input.Key)), unhex(t, v.Input.Tweak))
 			if err != nil {
@@ -108,7 +110,7 @@ func TestKeyExpansion(t *testing.T) {
 // around blocks, around what is hashed with one reduction, and long ones; in place too.
 func TestCryptIsPortable(t *testing.T) {
 	c := testCipher(t, 8, 1, 2, 8)
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		for _, n := range append(seq(16, 300), 511, 512, 513, 1000, 4096, 65567) {
 			in := make([]byte, n)
 			for i := range in {

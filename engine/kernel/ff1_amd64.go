@@ -2,6 +2,8 @@
 
 package kernel
 
+import "github.com/velonym/velonym/internal/simd"
+
 // ff1Few is the number of values of a length from which a kernel that takes 32
 // at once is worth it: it takes as long for one as for all.
 const ff1Few = 5
@@ -9,7 +11,7 @@ const ff1Few = 5
 // words transforms the values of b, whose halves are words.
 func (f *FF1) words(b *ff1Bucket) (wrong FF1Code) {
 	done := 0
-	if active == tierAVX512 && b.n < len(f.r.shapes) && f.r.shapes[b.n] != nil {
+	if simd.Active() == simd.AVX512 && b.n < len(f.r.shapes) && f.r.shapes[b.n] != nil {
 		shape := f.r.shapes[b.n]
 		for len(b.who)-done >= ff1Lanes {
 			groups := (len(b.who) - done) / ff1Lanes
@@ -77,7 +79,7 @@ func (f *FF1) mixed(shape *ff1Shape, b *ff1Bucket, first, count int) (wrong FF1C
 // aesBlocks encrypts n blocks in place. It may work on blocks behind them, up
 // to a multiple of 32.
 func aesBlocks(keys *byte, lastKey int, blocks *byte, n int) {
-	if active == tierAVX512 && n > 16 {
+	if simd.Active() == simd.AVX512 && n > 16 {
 		aesBlocksAVX512(keys, lastKey, blocks, (n+31)/32)
 	} else {
 		aesBlocksAVX2(keys, lastKey, blocks, (n+7)/8)

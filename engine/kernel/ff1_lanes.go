@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"sync"
+
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // What the kernels share: values are sorted by length, and those of one length
@@ -53,7 +55,7 @@ type ff1Bucket struct {
 }
 
 func (f *FF1) run(dst []byte, at []uint32, base []byte, spans []uint32, bad []FF1Error, dec bool) []FF1Error {
-	if active == tierGeneric {
+	if simd.Active() == simd.Generic {
 		return f.generic(dst, at, base, spans, bad, dec)
 	}
 	s, one := ff1Sorts.Get().(*ff1Sort), ff1Scratches.Get().(*ff1Scratch)

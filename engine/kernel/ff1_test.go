@@ -15,6 +15,9 @@ import (
 	"strings"
 	"testing"
 	"unsafe"
+
+	"github.com/velonym/velonym/internal/simd"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 const (
@@ -172,7 +175,7 @@ func TestFF1NIST(t *testing.T) {
 	if err := json.Unmarshal(raw, &file); err != nil || len(file.Samples) != 9 {
 		t.Fatal(len(file.Samples), err)
 	}
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		for _, c := range file.Samples {
 			key, _ := hex.DecodeString(c.Key)
 			tweak, _ := hex.DecodeString(c.Tweak)
@@ -217,7 +220,7 @@ func TestFF1Wycheproof(t *testing.T) {
 			if err := json.NewDecoder(z).Decode(&file); err != nil {
 				t.Fatal(err)
 			}
-			eachKernel(t, func(t *testing.T) {
+			simdtest.EachKernel(t, func(t *testing.T) {
 				run, refused := 0, 0
 				for _, g := range file.TestGroups {
 					for _, c := range g.Tests {
@@ -419,9 +422,9 @@ func TestFF1Batches(t *testing.T) {
 			r := rand.New(rand.NewPCG(7, uint64(len(alphabet))))
 			run := func(n, dirty int, dec bool, length func() int) {
 				b := newFF1Batch(t, r, f, key, alphabet, n, dirty, dec, length)
-				defer SetKernel("auto")
-				for _, name := range Kernels() {
-					if err := SetKernel(name); err != nil {
+				defer simd.Force("auto")
+				for _, name := range simd.Kernels() {
+					if err := simd.Force(name); err != nil {
 						t.Fatal(err)
 					}
 					b.check(t, f, dec, name)
@@ -465,7 +468,7 @@ func TestFF1Characters(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer f.Release()
-		eachKernel(t, func(t *testing.T) {
+		simdtest.EachKernel(t, func(t *testing.T) {
 			for _, l := range []int{7, 16, 21, 40} {
 				for p := range l {
 					for c := range 256 {
@@ -637,7 +640,7 @@ func TestFF1AllocatesNothing(t *testing.T) {
 	defer f.Release()
 	r := rand.New(rand.NewPCG(8, 8))
 	b := newFF1Batch(t, r, f, key[:], base36, 300, 0, false, func() int { return 4 + r.IntN(60) })
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		if n := testing.AllocsPerRun(20, func() { f.Encrypt(b.want, b.at, b.base, b.spans, nil) }); n >= 1 {
 			t.Fatalf("%v allocations", n)
 		}
@@ -660,15 +663,15 @@ func FuzzFF1(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer c.Release()
-		defer SetKernel("auto")
+		defer simd.Force("auto")
 		b := newFF1Batch(t, r, c, k, alphabet, int(n%300), 20, dec, func() int {
 			if r.IntN(4) == 0 {
 				return r.IntN(int(length) + 4)
 			}
 			return int(length)
 		})
-		for _, name := range Kernels() {
-			if err := SetKernel(name); err != nil {
+		for _, name := range simd.Kernels() {
+			if err := simd.Force(name); err != nil {
 				t.Fatal(err)
 			}
 			b.check(t, c, dec, name)
@@ -677,7 +680,7 @@ func FuzzFF1(f *testing.F) {
 }
 
 func BenchmarkFF1(b *testing.B) {
-	defer SetKernel("auto")
+	defer simd.Force("auto")
 	for _, c := range []struct {
 		alphabet string
 		length   int
@@ -691,9 +694,9 @@ func BenchmarkFF1(b *testing.B) {
 		r := rand.New(rand.NewPCG(1, 2))
 		batch := newFF1Batch(b, r, f, key[:], c.alphabet, 1024, 0, false, func() int { return c.length })
 		dst := make([]byte, len(batch.want))
-		for _, name := range Kernels() {
+		for _, name := range simd.Kernels() {
 			b.Run(fmt.Sprintf("%s/radix%d/%d", name, len(c.alphabet), c.length), func(b *testing.B) {
-				if err := SetKernel(name); err != nil {
+				if err := simd.Force(name); err != nil {
 					b.Fatal(err)
 				}
 				b.ReportAllocs()
@@ -703,7 +706,7 @@ func BenchmarkFF1(b *testing.B) {
 				b.ReportMetric(1024*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mvalues/s")
 			})
 			b.Run(fmt.Sprintf("%s/radix%d/%d/rows", name, len(c.alphabet), c.length), func(b *testing.B) {
-				if err := SetKernel(name); err != nil {
+				if err := simd.Force(name); err != nil {
 					b.Fatal(err)
 				}
 				out := make([]uint32, 2048)
@@ -727,7 +730,7 @@ func TestFF1PageEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer f.Release()
-		eachKernel(t, func(t *testing.T) {
+		simdtest.EachKernel(t, func(t *testing.T) {
 			for _, l := range []int{6, 7, 10, 15, 16, 17, 20, 31, 32, 33, 70} {
 				v := make([]byte, l)
 				for i := range v {

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // TestForms holds the forms of RFC 4648 against the standard library, and all forms
@@ -59,7 +61,7 @@ func TestForms(t *testing.T) {
 
 // TestDecodeIsPortable decodes damaged texts of every length with every kernel.
 func TestDecodeIsPortable(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(2, 9))
 		for round := range 20000 {
 			f, n := allForms[round%2], r.IntN(80)

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/velonym/velonym/internal/simd"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // gapsCase is text with values in it, and what it looks like when every byte of a
@@ -47,9 +50,9 @@ func newGapsCase(r *rand.Rand, values, longest, widest int) *gapsCase {
 // that fault, with the room behind them that is asked for.
 func (c *gapsCase) check(t *testing.T, srcRoom, dstRoom int) {
 	t.Helper()
-	page := guarded(t, len(c.src)+srcRoom)
+	page := simdtest.PageEnd(t, len(c.src)+srcRoom)
 	src := page[:copy(page, c.src)]
-	dst := guarded(t, len(c.want)+dstRoom)
+	dst := simdtest.PageEnd(t, len(c.want)+dstRoom)
 	at := make([]uint32, len(c.at))
 	from, to := 0, 0
 	for v := 0; ; v++ {
@@ -88,7 +91,7 @@ func (c *gapsCase) check(t *testing.T, srcRoom, dstRoom int) {
 // TestGaps: the text between values arrives whole and in its place, whatever the
 // lengths, and nothing outside of the given room is touched.
 func TestGaps(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		for i := range 600 {
 			c := newGapsCase(r, r.IntN(40), []int{0, 13, 63, 90}[r.IntN(4)], []int{0, 3, 70, 200, 1000}[i%5])
@@ -101,9 +104,9 @@ func FuzzGaps(f *testing.F) {
 	f.Add(uint64(1), uint16(20), uint8(13), uint16(70), uint8(0))
 	f.Fuzz(func(t *testing.T, seed uint64, values uint16, longest uint8, widest uint16, room uint8) {
 		c := newGapsCase(rand.New(rand.NewPCG(seed, 1)), int(values%500), int(longest), int(widest%2000))
-		defer SetKernel("auto")
-		for _, name := range Kernels() {
-			if err := SetKernel(name); err != nil {
+		defer simd.Force("auto")
+		for _, name := range simd.Kernels() {
+			if err := simd.Force(name); err != nil {
 				t.Fatal(err)
 			}
 			c.check(t, int(room), int(room))

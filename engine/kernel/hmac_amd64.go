@@ -2,6 +2,8 @@
 
 package kernel
 
+import "github.com/velonym/velonym/internal/simd"
+
 // hmacLanes is the number of values that hmacAVX512 takes at once, and hmacFew
 // the number below which a group is left to narrower kernels: sixteen lanes take
 // as long for one value as for all.
@@ -12,9 +14,9 @@ const (
 
 func (h *HMAC) sum(dst, base []byte, spans []uint32, counters []uint64) {
 	switch {
-	case active == tierAVX512:
+	case simd.Active() == simd.AVX512:
 		hmacWide(h.k, dst, base, spans, counters)
-	case active == tierAVX2 && cpuSHA:
+	case simd.Active() == simd.AVX2 && simd.SHA():
 		hmacStreams(h.k, dst, base, spans, counters)
 	default: // crypto/sha256 has an AVX2 kernel of its own
 		hmacGeneric(h.k, dst, base, spans, counters)
@@ -61,10 +63,10 @@ func hmacWideSorted(s *hmacScratch, k *hmacKey, dst, base []byte, spans []uint32
 	s.sort(spans, hmacBefore(counters))
 	for b := 1; b <= hmacSorted; b++ {
 		values := s.order[s.starts[b]:s.starts[b+1]]
-		if len(values)%hmacLanes < hmacFew && cpuSHA || len(values) < 3 {
+		if len(values)%hmacLanes < hmacFew && simd.SHA() || len(values) < 3 {
 			few := values[len(values)/hmacLanes*hmacLanes:]
 			values = values[:len(values)-len(few)]
-			if cpuSHA {
+			if simd.SHA() {
 				s.streams(k, dst, base, spans, counters, few, b)
 			} else {
 				for _, i := range few {

@@ -2,8 +2,10 @@
 
 package kernel
 
+import "github.com/velonym/velonym/internal/simd"
+
 func (h *HMAC) sum(dst, base []byte, spans []uint32, counters []uint64) {
-	if active == tierARM64 {
+	if simd.Active() == simd.ARM64 {
 		hmacStreams(h.k, dst, base, spans, counters)
 	} else {
 		hmacGeneric(h.k, dst, base, spans, counters)

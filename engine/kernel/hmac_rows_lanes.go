@@ -5,11 +5,13 @@ package kernel
 import (
 	"encoding/binary"
 	"slices"
+
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // rowsOf appends n rows.
 func (w *Writer) rowsOf(dst, blocks []byte, n int) []byte {
-	if active == tierGeneric || w.form != Pair62 && w.form != Hex || w.stride > w.chars+maxFraming {
+	if simd.Active() == simd.Generic || w.form != Pair62 && w.form != Hex || w.stride > w.chars+maxFraming {
 		return w.rowsGeneric(dst, blocks, n)
 	}
 	ran(pathRowsOf)

@@ -7,6 +7,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/velonym/velonym/internal/simd"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // TestSumRows holds rows of every form, framing and generation against the
@@ -20,7 +23,7 @@ func TestSumRows(t *testing.T) {
 	}
 	defer h.Release()
 	long := make([]byte, 70000)
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(4, 4))
 		for k, n := range []int{0, 1, 3, 4, 15, 16, 17, 64, 65, 200, 511, 512, 513, 1100} {
 			for _, form := range []Form{Pair62, Hex, B64u, B32, UUID} {
@@ -66,7 +69,7 @@ func TestSumRows(t *testing.T) {
 }
 
 func BenchmarkSumRows(b *testing.B) {
-	defer SetKernel("auto")
+	defer simd.Force("auto")
 	h, err := NewHMAC(&[32]byte{1})
 	if err != nil {
 		b.Fatal(err)
@@ -80,9 +83,9 @@ func BenchmarkSumRows(b *testing.B) {
 	}
 	out := make([]uint32, 2048)
 	dst := make([]byte, 0, 40*1024)
-	for _, name := range Kernels() {
+	for _, name := range simd.Kernels() {
 		b.Run(fmt.Sprintf("%s/12B", name), func(b *testing.B) {
-			if err := SetKernel(name); err != nil {
+			if err := simd.Force(name); err != nil {
 				b.Fatal(err)
 			}
 			b.ReportAllocs()

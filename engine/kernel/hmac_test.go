@@ -12,6 +12,9 @@ import (
 	"os"
 	"testing"
 	"unsafe"
+
+	"github.com/velonym/velonym/internal/simd"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // hmacOracle is the primitive as the standard library has it.
@@ -63,7 +66,7 @@ func TestHMACRFC4231(t *testing.T) {
 		{rep(0xaa, 131), "Test Using Larger Than Block-Size Key - Hash Key First", "60e431591ee0b67f0d8a26aacbf5b77f"},
 		{rep(0xaa, 131), "This is a test using a larger than block-size key and a larger than block-size data. The key needs to be hashed before being used by the HMAC algorithm.", "9b09ffa71b942fcb27635fbcd5b0e944"},
 	}
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		for i, c := range cases {
 			h, err := newHMAC([]byte(c.key))
 			if err != nil {
@@ -97,7 +100,7 @@ func TestHMACWycheproof(t *testing.T) {
 	if err := json.Unmarshal(raw, &file); err != nil {
 		t.Fatal(err)
 	}
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		valid, invalid := 0, 0
 		for _, g := range file.TestGroups {
 			for _, c := range g.Tests {
@@ -159,7 +162,7 @@ func TestHMACBatches(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.Release()
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))
 		sizes := []int{300, 1000, 2000}
 		for n := range 201 {
@@ -259,7 +262,7 @@ func TestHMACAllocatesNothing(t *testing.T) {
 	defer h.Release()
 	base, spans, counters := hmacBatch(rand.New(rand.NewPCG(5, 6)), 500, 200)
 	dst := make([]byte, 16*500)
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		if n := testing.AllocsPerRun(50, func() { h.Sum(dst, base, spans, counters) }); n >= 1 {
 			t.Fatalf("%v allocations", n)
 		}
@@ -323,7 +326,7 @@ func FuzzHMAC(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer h.Release()
-		defer SetKernel("auto")
+		defer simd.Force("auto")
 		r := rand.New(rand.NewPCG(seed, 1))
 		var spans []uint32
 		var counters []uint64
@@ -335,8 +338,8 @@ func FuzzHMAC(f *testing.F) {
 		if !counted {
 			counters = nil
 		}
-		for _, name := range Kernels() {
-			if err := SetKernel(name); err != nil {
+		for _, name := range simd.Kernels() {
+			if err := simd.Force(name); err != nil {
 				t.Fatal(err)
 			}
 			hmacCheck(t, h, key, data, spans, counters)
@@ -345,16 +348,16 @@ func FuzzHMAC(f *testing.F) {
 }
 
 func BenchmarkHMAC(b *testing.B) {
-	defer SetKernel("auto")
+	defer simd.Force("auto")
 	h, err := NewHMAC(&[32]byte{1})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer h.Release()
-	for _, name := range Kernels() {
+	for _, name := range simd.Kernels() {
 		for _, size := range []int{12, 40, 100, 300, 2000} {
 			b.Run(fmt.Sprintf("%s/%dB", name, size), func(b *testing.B) {
-				if err := SetKernel(name); err != nil {
+				if err := simd.Force(name); err != nil {
 					b.Fatal(err)
 				}
 				const n = 1024
@@ -407,7 +410,7 @@ func TestHMACPageEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.Release()
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		for _, l := range []int{0, 1, 7, 15, 16, 40, 55, 56, 64, 119, 120, 200, 300} {
 			for _, n := range []int{1, 3, 16, 17, 32, 50} {
 				for _, counted := range []bool{false, true} {

@@ -5,6 +5,8 @@ package kernel
 import (
 	"encoding/binary"
 	"unsafe"
+
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // gatherBlocks pads n values, a multiple of 4, into blocks, 4 at a time. It stops
@@ -127,7 +129,7 @@ func polyvalAVX2(state, powers, blocks *byte, n int)
 // textBlocks returns a bit for every one of n blocks, a multiple of 4 and at most 64,
 // that is not text, and whether the tier in use has a kernel for it.
 func textBlocks(blocks *byte, n int) (bad uint64, ok bool) {
-	if active != tierAVX512 || n == 0 {
+	if simd.Active() != simd.AVX512 || n == 0 {
 		return 0, false
 	}
 	return textBlocksAVX512(blocks, n), true
@@ -137,7 +139,7 @@ func textBlocks(blocks *byte, n int) (bad uint64, ok bool) {
 func textBlocksAVX512(blocks *byte, n int) uint64
 
 // wideDecode says whether the tier in use has a kernel that decodes long texts.
-func wideDecode() bool { return active == tierAVX512 }
+func wideDecode() bool { return simd.Active() == simd.AVX512 }
 
 // decodeText reads n times 32 characters and says whether all were good.
 func decodeText(dst, src []byte, n int, t *decTables) bool {

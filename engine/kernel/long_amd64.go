@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"unsafe"
+
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // longArgs is what the kernels over many messages read; assembly knows the offsets.
@@ -123,7 +125,7 @@ func (g *longGroup) args(c *Cipher, t *textTables, m, n int) longArgs {
 // sealBlocksAt is told whether whole blocks of every value may be read.
 func (c *Cipher) sealBlocksAt(w *Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32, whole bool) (plain bool) {
 	n := len(spans) / 2
-	if active != tierAVX512 || m < 2 {
+	if simd.Active() != simd.AVX512 || m < 2 {
 		c.sealBlocksOneByOne((*Cipher).cryptWith, w, m, dst, at, arena, spans)
 		return false
 	}
@@ -222,7 +224,7 @@ var layTable = func() (a layArgs) {
 // sealBlocksRows needs dst to have room for all rows and 8 bytes more.
 func (c *Cipher) sealBlocksRows(w *Writer, m int, dst, arena []byte, spans, out, at []uint32) (n int, plain bool) {
 	n = len(spans) / 2 &^ 15
-	if active != tierAVX512 || n == 0 || w.form != Pair62 && w.form != Hex || len(w.pre) > 4 || len(w.post) > 4 || cap(arena) < 16 {
+	if simd.Active() != simd.AVX512 || n == 0 || w.form != Pair62 && w.form != Hex || len(w.pre) > 4 || len(w.post) > 4 || cap(arena) < 16 {
 		return 0, false
 	}
 	a := layTable
@@ -283,7 +285,7 @@ var mixes = sync.Pool{New: func() any {
 
 func (c *Cipher) sealMixedRows(w *Writer, dst, arena []byte, spans, out []uint32) (rows []byte, other uint32, ok bool) {
 	n := len(spans) / 2
-	if active != tierAVX512 || n < 16 || w.form != Pair62 && w.form != Hex || len(w.pre) > 4 || len(w.post) > 4 || cap(arena) < 16 {
+	if simd.Active() != simd.AVX512 || n < 16 || w.form != Pair62 && w.form != Hex || len(w.pre) > 4 || len(w.post) > 4 || cap(arena) < 16 {
 		return dst, 0, false
 	}
 	s := mixes.Get().(*mixed)
@@ -428,7 +430,7 @@ func fitsWhole(arena []byte, spans []uint32, m int) bool {
 }
 
 func (c *Cipher) cryptBlocks(m int, msgs []byte, decrypt bool) {
-	if active != tierAVX512 || m < 2 {
+	if simd.Active() != simd.AVX512 || m < 2 {
 		c.cryptBlocksOneByOne((*Cipher).cryptWith, m, msgs, decrypt)
 		return
 	}

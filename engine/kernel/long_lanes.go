@@ -2,7 +2,11 @@
 
 package kernel
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/velonym/velonym/internal/simd"
+)
 
 // hashLanes is hash by polyval, 16 blocks a reduction.
 func (c *Cipher) hashLanes(t *scratch, x fe, n []byte) fe {
@@ -60,7 +64,7 @@ func (c *Cipher) cryptLanes(t *scratch, dst, src []byte, decrypt bool) {
 
 // cryptWith is HCTR2 of one message with the tier in use. t may hold anything.
 func (c *Cipher) cryptWith(t *scratch, dst, src []byte, decrypt bool) {
-	if active == tierGeneric {
+	if simd.Active() == simd.Generic {
 		c.cryptGeneric(t, dst, src, decrypt)
 	} else {
 		c.cryptLanes(t, dst, src, decrypt)

@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/velonym/velonym/internal/simd"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 func TestSealBlocksAt(t *testing.T) {
 	c := testCipher(t, 3, 1, 2, 16)
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 3))
 		for round := range 300 {
 			m := 2 + round%(maxBlocks-1)
@@ -43,7 +46,7 @@ func TestSealBlocksAt(t *testing.T) {
 
 func TestSealBlocksRows(t *testing.T) {
 	c := testCipher(t, 3, 1, 2, 16)
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(6, 3))
 		for round := range 300 {
 			m := 2 + round%(maxBlocks-1)
@@ -72,7 +75,7 @@ func TestSealBlocksRows(t *testing.T) {
 			if did > stop || !intact() || plain && did == n && !texts {
 				t.Fatalf("round %d: did %d of %d, plain %v", round, did, stop, plain)
 			}
-			if w.form <= Hex && Kernel() == "avx512" && stop >= 48 && did < 16 && len(f[0]) <= 4 {
+			if w.form <= Hex && simd.Kernel() == "avx512" && stop >= 48 && did < 16 && len(f[0]) <= 4 {
 				t.Fatalf("round %d: did %d of %d", round, did, stop)
 			}
 			chars := w.form.EncodedLen(16 * m)
@@ -97,7 +100,7 @@ func TestSealBlocksRows(t *testing.T) {
 // with values that no kernel takes and bytes that are no ASCII strewn in.
 func TestSealMixedRows(t *testing.T) {
 	c := testCipher(t, 3, 1, 2, 16)
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(7, 3))
 		var kernels int
 		for round := range 600 {
@@ -159,7 +162,7 @@ func TestSealMixedRows(t *testing.T) {
 				t.Fatalf("round %d: %s %q, %d values up to %d bytes\n%q\n%q", round, w.form, f, n, longest, tail(rows), tail(want))
 			}
 		}
-		if kernels < 20 && Kernel() == "avx512" {
+		if kernels < 20 && simd.Kernel() == "avx512" {
 			t.Fatalf("the kernel did %d rounds", kernels)
 		}
 	})
@@ -167,7 +170,7 @@ func TestSealMixedRows(t *testing.T) {
 
 func TestCryptBlocks(t *testing.T) {
 	c := testCipher(t, 3, 1, 2, 16)
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(4, 3))
 		for round := range 300 {
 			m := 1 + round%maxBlocks

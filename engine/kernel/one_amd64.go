@@ -5,6 +5,8 @@ package kernel
 import (
 	"sync"
 	"unsafe"
+
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // oneArgs is what the kernels of one-block values read; assembly knows the offsets.
@@ -63,10 +65,10 @@ func (a *oneArgs) rows(w *Writer, dst []byte, out []uint32) {
 }
 
 func (c *Cipher) sealRows(w *Writer, dst, arena []byte, spans, out []uint32) ([]byte, int) {
-	if w.stride > w.chars+maxFraming || active == tierGeneric {
+	if w.stride > w.chars+maxFraming || simd.Active() == simd.Generic {
 		return c.sealRowsGeneric(w, dst, arena, spans, out)
 	}
-	if active == tierAVX2 {
+	if simd.Active() == simd.AVX2 {
 		return c.sealRowsLanes(w, dst, arena, spans, out)
 	}
 	n, done := len(spans)/2, 0
@@ -155,10 +157,10 @@ func (c *Cipher) sealGroupAt(w *Writer, dst []byte, at []uint32, arena []byte, s
 }
 
 func (c *Cipher) sealAt(w *Writer, dst []byte, at []uint32, arena []byte, spans []uint32) int {
-	switch active {
-	case tierGeneric:
+	switch simd.Active() {
+	case simd.Generic:
 		return c.sealAtGeneric(w, dst, at, arena, spans)
-	case tierAVX2:
+	case simd.AVX2:
 		return c.sealAtLanes(w, dst, at, arena, spans)
 	}
 	n, done := len(spans)/2, 0
@@ -186,10 +188,10 @@ func (c *Cipher) sealAt(w *Writer, dst []byte, at []uint32, arena []byte, spans 
 }
 
 func (c *Cipher) openRows(r *Reader, pre, post string, dst, arena []byte, spans, out []uint32) ([]byte, int) {
-	if active == tierGeneric {
+	if simd.Active() == simd.Generic {
 		return c.openRowsGeneric(r, pre, post, dst, arena, spans, out)
 	}
-	if active == tierAVX2 || r.form != Pair62 && r.form != Hex || len(pre)+len(post) > maxFraming {
+	if simd.Active() == simd.AVX2 || r.form != Pair62 && r.form != Hex || len(pre)+len(post) > maxFraming {
 		return c.openRowsLanes(r, pre, post, dst, arena, spans, out)
 	}
 	n, done := len(spans)/2, 0
@@ -238,10 +240,10 @@ func (c *Cipher) runReverse(a *oneArgs, r *Reader, pre, post string, dst []byte,
 
 func (c *Cipher) translateRows(r *Reader, to *Cipher, w *Writer, dst, arena []byte, spans, out []uint32) ([]byte, int) {
 	pairs := (r.form == Pair62 || r.form == Hex) && (w.form == Pair62 || w.form == Hex || w.form == UUID)
-	if active == tierGeneric || w.stride > w.chars+maxFraming {
+	if simd.Active() == simd.Generic || w.stride > w.chars+maxFraming {
 		return c.translateRowsGeneric(r, to, w, dst, arena, spans, out)
 	}
-	if active == tierAVX2 || !pairs {
+	if simd.Active() == simd.AVX2 || !pairs {
 		return c.translateRowsLanes(r, to, w, dst, arena, spans, out)
 	}
 	n, done := len(spans)/2, 0

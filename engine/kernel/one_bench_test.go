@@ -3,15 +3,17 @@ package kernel
 import (
 	"math/rand/v2"
 	"testing"
+
+	"github.com/velonym/velonym/internal/simd"
 )
 
 func eachKernelB(b *testing.B, f func(b *testing.B)) {
-	for _, name := range Kernels() {
+	for _, name := range simd.Kernels() {
 		b.Run(name, func(b *testing.B) {
-			if err := SetKernel(name); err != nil {
+			if err := simd.Force(name); err != nil {
 				b.Fatal(err)
 			}
-			defer SetKernel("auto")
+			defer simd.Force("auto")
 			f(b)
 		})
 	}

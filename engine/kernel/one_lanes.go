@@ -7,6 +7,8 @@ import (
 	"math/bits"
 	"sync"
 	"unsafe"
+
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // One-block values where registers hold one value: in three passes over some values at
@@ -384,7 +386,7 @@ func (c *Cipher) translateRowsLanes(r *Reader, to *Cipher, w *Writer, dst, arena
 }
 
 func (w *Writer) encodeAt(dst []byte, at []uint32, blocks []byte) {
-	if active == tierGeneric || w.form != Pair62 && w.form != Hex {
+	if simd.Active() == simd.Generic || w.form != Pair62 && w.form != Hex {
 		w.encodeAtGeneric(dst, at, blocks)
 		return
 	}

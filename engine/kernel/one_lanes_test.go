@@ -2,11 +2,15 @@
 
 package kernel
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/velonym/velonym/internal/simd/simdtest"
+)
 
 // TestTextBlocks holds the check of many texts side by side against the rules.
 func TestTextBlocks(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		var src []byte
 		var spans []uint32
 		edgeTexts(func(v []byte) {

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 var allForms = []Form{Pair62, Hex, B64u, B32, UUID}
@@ -45,7 +47,7 @@ func (a *arena) value(i int) []byte { return a.src[a.spans[2*i]:][:a.spans[2*i+1
 // where the system can do that.
 func (a *arena) guard(t testing.TB, slack int) {
 	t.Helper()
-	mem := guarded(t, len(a.src)+slack)
+	mem := simdtest.PageEnd(t, len(a.src)+slack)
 	a.src = mem[:copy(mem, a.src)]
 }
 
@@ -112,7 +114,7 @@ func withCanary(extra int) (dst []byte, intact func() bool) {
 
 func TestSealRows(t *testing.T) {
 	c := testCipher(t, 1)
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		for round := range 400 {
 			n := counts(r)[round%13]
@@ -142,7 +144,7 @@ func TestSealRows(t *testing.T) {
 func tail(b []byte) []byte { return b[max(0, len(b)-200):] }
 
 func TestEncodeAt(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 7))
 		for round := range 100 {
 			n := counts(r)[round%13]
@@ -168,7 +170,7 @@ func TestEncodeAt(t *testing.T) {
 
 func TestSealAt(t *testing.T) {
 	c := testCipher(t, 1)
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 2))
 		for round := range 300 {
 			n := counts(r)[round%13]
@@ -231,7 +233,7 @@ func pseudonyms(r *rand.Rand, c *Cipher, f Form, gen, n int, damage bool) *arena
 
 func TestOpenRows(t *testing.T) {
 	c := testCipher(t, 1)
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(5, 2))
 		for round := range 400 {
 			n := counts(r)[round%13]
@@ -253,7 +255,7 @@ func TestOpenRows(t *testing.T) {
 
 func TestTranslateRows(t *testing.T) {
 	c, to := testCipher(t, 1), testCipher(t, 9)
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(7, 2))
 		forged := 0
 		for round := range 400 {

@@ -1,5 +1,7 @@
 package kernel
 
+import "github.com/velonym/velonym/internal/simd"
+
 // Blocks is AES-256 of whole blocks under one key, nothing else: what the CPU
 // reaches in the tier in use when no value has to be read, padded or written.
 // Benchmarks hold the transforms against it. It is not for values: equal blocks
@@ -28,7 +30,7 @@ func (b *Blocks) Encrypt(data []byte) {
 	if len(data) == 0 {
 		return
 	}
-	if active == tierGeneric {
+	if simd.Active() == simd.Generic {
 		for i := 0; i < len(data); i += 16 {
 			b.f.block.Encrypt(data[i:i+16], data[i:i+16])
 		}

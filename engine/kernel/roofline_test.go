@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/aes"
 	"testing"
+
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 func TestBlocks(t *testing.T) {
@@ -17,7 +19,7 @@ func TestBlocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Release()
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		for _, n := range []int{0, 512, 1024, 16384} {
 			data := make([]byte, n)
 			for i := range data {

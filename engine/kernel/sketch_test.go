@@ -5,6 +5,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/velonym/velonym/internal/simd"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // sketchCase is values in a page that faults right behind the room that kernels need.
@@ -15,7 +18,7 @@ func sketchCase(t testing.TB, r *rand.Rand, values, longest, room int) (src []by
 		spans = append(spans, uint32(size), uint32(n))
 		size += n
 	}
-	page := guarded(t, size+room)
+	page := simdtest.PageEnd(t, size+room)
 	for i := range size {
 		page[i] = byte(r.IntN(256))
 	}
@@ -45,7 +48,7 @@ func checkSketch(t *testing.T, s Sketch, src []byte, spans []uint32, ends bool) 
 // TestSketch: all kernels hash alike, whatever the lengths, and read nothing but the
 // values and the room behind them.
 func TestSketch(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		for i := range 600 {
 			s := NewSketch(r.Uint64(), r.Uint64())
@@ -59,7 +62,7 @@ func TestSketch(t *testing.T) {
 // TestSketchTellsApart: values that differ in one byte, in their length or in the
 // order of their bytes have hashes that differ, wherever it is that they differ.
 func TestSketchTellsApart(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		for _, ends := range []bool{false, true} {
 			s := NewSketch(1, 2)
 			seen := map[uint64]string{}
@@ -102,7 +105,7 @@ func TestSketchTellsApart(t *testing.T) {
 
 // TestSketchKeepsSmallHashes: as many hashes are kept as lie below the bound.
 func TestSketchKeepsSmallHashes(t *testing.T) {
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		s := NewSketch(3, 4)
 		s.SetMost(math.MaxUint64 >> 3)
 		kept := 0
@@ -130,9 +133,9 @@ func FuzzSketch(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed uint64, values uint16, longest, room uint8, ends bool) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		src, spans := sketchCase(t, r, int(values)%(SketchBatch+1), int(longest), int(room))
-		defer SetKernel("auto")
-		for _, name := range Kernels() {
-			if err := SetKernel(name); err != nil {
+		defer simd.Force("auto")
+		for _, name := range simd.Kernels() {
+			if err := simd.Force(name); err != nil {
 				t.Fatal(err)
 			}
 			checkSketch(t, NewSketch(seed, ^seed), src, spans, ends)

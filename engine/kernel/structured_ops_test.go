@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // The operations that TestStructured runs.
@@ -216,7 +218,7 @@ func mixedOp(t *testing.T, c *Cipher, w *Writer, twin func(v []byte) ([]byte, bo
 						strange |= 1 << m
 					}
 				}
-				if wide := Kernel() == "avx512" && to-from >= 16 && takes; ok != wide && !(wide && cap(a.src)-len(a.src) < 16) {
+				if wide := simd.Kernel() == "avx512" && to-from >= 16 && takes; ok != wide && !(wide && cap(a.src)-len(a.src) < 16) {
 					t.Fatalf("SealMixedRows of %d values: %v, want %v", to-from, ok, wide)
 				}
 				if strange&^other != 0 {

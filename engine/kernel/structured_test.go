@@ -3,9 +3,13 @@ package kernel
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/velonym/velonym/internal/simd"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // Values as files have them: a long stretch of one shape, and then another one. Faults
@@ -104,19 +108,19 @@ func (o *structured) offsets(kind, step int) (list []int) {
 // check runs the operation over a stretch with a change at every offset: of one value,
 // of 21, or for good, and once from each.
 func (o *structured) check(t *testing.T, step int) {
-	tier := Kernel()
+	tier := simd.Kernel()
 	type want struct {
 		result []byte
 		ok     bool
 	}
 	twins := func(s shapes) (w [8]want) {
-		if err := SetKernel("generic"); err != nil {
+		if err := simd.Force("generic"); err != nil {
 			t.Fatal(err)
 		}
 		for i, v := range s.values {
 			w[i].result, w[i].ok = o.twin(v)
 		}
-		if err := SetKernel(tier); err != nil {
+		if err := simd.Force(tier); err != nil {
 			t.Fatal(err)
 		}
 		return w
@@ -192,12 +196,12 @@ func TestStructured(t *testing.T) {
 	}
 	counting = true
 	t.Cleanup(func() { counting = false })
-	eachKernel(t, func(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
 		for p := range pathRuns {
 			pathRuns[p].Store(0)
 		}
 		step := step
-		if Kernel() == "generic" { // what it is compared with
+		if simd.Kernel() == "generic" { // what it is compared with
 			step *= 8
 		}
 		for _, o := range slices.Concat(oneBlockOps(t), longOps(t), otherOps(t)) {
@@ -206,7 +210,7 @@ func TestStructured(t *testing.T) {
 		structuredGaps(t, step)
 		structuredSketch(t, step)
 		structuredBlocks(t, step)
-		for p, name := range pathsOf(Kernel()) {
+		for p, name := range pathsOf(simd.Kernel()) {
 			if n := pathRuns[p].Load(); n < least {
 				t.Errorf("path %s ran %d times, want %d: the inputs no longer reach it", name, n, least)
 			}
@@ -252,7 +256,7 @@ func pathsOf(tier string) map[path]string {
 		clear(all)
 		all[pathFF1Gaps] = "FF1 gaps"
 	}
-	if !cpuHasSHA() {
+	if runtime.GOARCH == "amd64" && !simd.SHA() {
 		without(pathHMACStreams)
 		if tier == "avx2" {
 			without(pathHMACLong)

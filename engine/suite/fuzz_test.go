@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // FuzzTransform cuts the input into values, runs them through every kernel, forwards
@@ -27,10 +27,10 @@ func FuzzTransform(f *testing.F) {
 			}
 			values = append(values, part)
 		}
-		defer kernel.SetKernel("auto")
+		defer simd.Force("auto")
 		var forward, back *Batch
-		for _, name := range slices.Backward(kernel.Kernels()) { // the portable one first
-			if err := kernel.SetKernel(name); err != nil {
+		for _, name := range slices.Backward(simd.Kernels()) { // the portable one first
+			if err := simd.Force(name); err != nil {
 				t.Fatal(err)
 			}
 			p := plan(t, Pseudonymise, s, k)

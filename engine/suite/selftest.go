@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // vector is a case or a reject of a vector file.
@@ -56,12 +56,12 @@ func SelfTest(w io.Writer, vectors []byte) error {
 	if len(file.Cases)+len(file.Rejects) == 0 {
 		return errors.New("suite: vector file: holds no vectors")
 	}
-	before := kernel.Kernel()
-	defer kernel.SetKernel(before)
+	before := simd.Kernel()
+	defer simd.Force(before)
 	failed := 0
 	var first error
-	for _, name := range kernel.Kernels() {
-		if err := kernel.SetKernel(name); err != nil {
+	for _, name := range simd.Kernels() {
+		if err := simd.Force(name); err != nil {
 			return err
 		}
 		var ok [2]int

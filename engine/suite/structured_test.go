@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // Values as files have them: a long stretch of one shape, and then another one, at
@@ -42,8 +42,8 @@ func always(name, v string) *kind { return kindOf(name, func(int) string { retur
 // solve finds the results by the portable way.
 func (k *kind) solve(t *testing.T, p *Plan) *kind {
 	s := &kind{name: k.name, values: k.values}
-	tier := kernel.Kernel()
-	if err := kernel.SetKernel("generic"); err != nil {
+	tier := simd.Kernel()
+	if err := simd.Force("generic"); err != nil {
 		t.Fatal(err)
 	}
 	for i, v := range s.values {
@@ -52,7 +52,7 @@ func (k *kind) solve(t *testing.T, p *Plan) *kind {
 		p.portable(b, 0, 1)
 		s.result[i], s.code[i] = b.result(0), b.bad(0)
 	}
-	if err := kernel.SetKernel(tier); err != nil {
+	if err := simd.Force(tier); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -182,7 +182,7 @@ func TestStructured(t *testing.T) {
 	t.Cleanup(to.Release)
 	eachKernel(t, func(t *testing.T) {
 		step := step
-		if kernel.Kernel() == "generic" {
+		if simd.Kernel() == "generic" {
 			step *= 8
 		}
 		var b Batch
@@ -190,13 +190,13 @@ func TestStructured(t *testing.T) {
 			s.check(t, step, &b)
 		}
 		rare := map[string]bool{}
-		if kernel.Kernel() != "avx512" { // ways of its kernels
+		if simd.Kernel() != "avx512" { // ways of its kernels
 			rare["long"], rare["mixed"] = true, true
 		}
 		paths := reflect.ValueOf(b.work.paths)
 		for i := range paths.NumField() {
 			name, n := paths.Type().Field(i).Name, int(paths.Field(i).Int())
-			if n < least && !rare[name] && kernel.Kernel() != "generic" {
+			if n < least && !rare[name] && simd.Kernel() != "generic" {
 				t.Errorf("way %s was taken %d times, want %d: the inputs no longer reach it", name, n, least)
 			}
 		}

@@ -8,15 +8,16 @@ import (
 	"testing"
 
 	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/internal/simd"
 )
 
 func eachKernel(t *testing.T, f func(t *testing.T)) {
-	for _, name := range kernel.Kernels() {
+	for _, name := range simd.Kernels() {
 		t.Run(name, func(t *testing.T) {
-			if err := kernel.SetKernel(name); err != nil {
+			if err := simd.Force(name); err != nil {
 				t.Fatal(err)
 			}
-			defer kernel.SetKernel("auto")
+			defer simd.Force("auto")
 			f(t)
 		})
 	}

@@ -1,6 +1,6 @@
 //go:build !purego
 
-package kernel
+package simd
 
 import (
 	"strings"
@@ -8,23 +8,26 @@ import (
 	"github.com/klauspost/cpuid/v2"
 )
 
-// needARM64 is what the arm64 kernels use. cpuid asks the system for them
-// (HWCAP on Linux, sysctl on macOS), so the registers are saved where they are
+// needARM64 lists the instruction sets of the tier ARM64. cpuid asks the system for
+// them (HWCAP on Linux, sysctl on macOS), so the registers are saved where they are
 // reported.
 var needARM64 = []cpuid.FeatureID{cpuid.ASIMD, cpuid.AESARM, cpuid.PMULL, cpuid.SHA2}
 
+// SHA reports false: it is about SHA-NI of amd64. SHA2 is a part of the tier ARM64.
+func SHA() bool { return false }
+
 // detect lists the tiers of this CPU, best first.
-func detect() []tier {
+func detect() []Tier {
 	if cpuid.CPU.Supports(needARM64...) {
-		return []tier{tierARM64, tierGeneric}
+		return []Tier{ARM64, Generic}
 	}
-	return []tier{tierGeneric}
+	return []Tier{Generic}
 }
 
 // Features returns the instruction sets that the tier in use relies on, in
-// lower case; nothing for the portable one.
+// lower case; nothing for Generic.
 func Features() []string {
-	if active != tierARM64 {
+	if active != ARM64 {
 		return nil
 	}
 	names := make([]string, len(needARM64))

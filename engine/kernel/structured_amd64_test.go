@@ -1,5 +1,0 @@
-//go:build !purego
-
-package kernel
-
-func cpuHasSHA() bool { return cpuSHA }
