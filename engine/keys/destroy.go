@@ -42,8 +42,8 @@ func (ks *Keystore) Sever(ctx context.Context, name string) (Receipt, error) {
 	return r, ks.scrub(ctx)
 }
 
-// Sweep destroys the secrets of the projects whose retention is over by the store's
-// time, drops revocations and budgets of tokens long expired, and acknowledges the
+// Sweep notes which projects have ended by the store's time, destroys the secrets of
+// those whose grace is over, drops revocations and budgets of tokens long expired, and acknowledges the
 // time. It is cheap if there is nothing to do; call it every minute
 // ([Keystore.Sweeper]). The receipts are valid even if the error is ErrTraces.
 // Errors: ErrClock, and then nothing was destroyed.
@@ -72,7 +72,7 @@ func (ks *Keystore) Sweep(ctx context.Context) ([]Receipt, error) {
 	}
 	var receipts []Receipt
 	if len(some) > 0 {
-		if receipts, err = ks.destroyDue(ctx); err != nil {
+		if receipts, err = ks.sweepDue(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -99,22 +99,29 @@ func (ks *Keystore) Sweep(ctx context.Context) ([]Receipt, error) {
 	return receipts, errors.Join(tampered, err)
 }
 
-// due lists the projects whose retention has ended. Beside an error that is
-// ErrTampered stand those among the sound ones.
+// due lists the projects that a sweep changes: those that ended and are to be noted or
+// destroyed, and those noted by a clock that an operator has set back since. The
+// sound ones are returned even if the error is ErrTampered.
 func (ks *Keystore) due(tx Tx, s *seals, now time.Time) ([]ProjectRow, error) {
 	rows, err := ks.all(tx, s)
 	var out []ProjectRow
 	for _, p := range rows {
-		if !p.Severed && p.over(now) {
+		ended := p.EndedBy(now)
+		switch {
+		case p.Severed:
+		case ended == p.Ended.IsZero(), ended && !now.Before(p.DestroyAt()):
 			out = append(out, p)
 		}
 	}
 	return out, err
 }
 
-// destroyDue destroys the secrets of every project that is due.
-func (ks *Keystore) destroyDue(ctx context.Context) (receipts []Receipt, err error) {
-	err = ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
+// sweepDue notes the end of every project that is due, or destroys its secrets if the
+// grace since it was noted is over. The grace counts from a first sweep and not from
+// the end itself, so that a clock that jumped ahead has to stay so for the whole grace
+// before anything is lost.
+func (ks *Keystore) sweepDue(ctx context.Context) (receipts []Receipt, err error) {
+	err = ks.change(ctx, func(tx Tx, s *seals) (changed bool, err error) {
 		now, err := ks.acknowledge(tx)
 		if err != nil {
 			return false, err
@@ -132,18 +139,67 @@ func (ks *Keystore) destroyDue(ctx context.Context) (receipts []Receipt, err err
 			if err != nil {
 				return false, err
 			}
-			r, err := ks.destroy(tx, p, rows, now, ReasonRetention)
+			switch {
+			case !p.EndedBy(now):
+				err = tx.SetSchedule(p.Name, time.Time{}, p.SeverAt)
+			case p.Grace > 0 && p.Ended.IsZero():
+				err = tx.SetSchedule(p.Name, stamp(now), p.SeverAt)
+			default:
+				reason := ReasonRetention
+				if !p.over(now) {
+					reason = ReasonSevered
+				}
+				var r Receipt
+				r, err = ks.destroy(tx, p, rows, now, reason)
+				receipts = append(receipts, r)
+			}
 			if err != nil {
 				return false, err
 			}
 			if err := ks.reseal(tx, s, p.Name); err != nil {
 				return false, err
 			}
-			receipts = append(receipts, r)
+			changed = true
 		}
-		return len(receipts) > 0, nil
+		return changed, nil
 	})
-	return receipts, err
+	if err != nil {
+		return nil, err
+	}
+	return receipts, nil
+}
+
+// ScheduleSever has the project end at a time before its retention does: from then on
+// nothing uses its secrets, and they are destroyed when its grace is over. A later
+// call sets another time, and the zero time cancels, until the time has come. Errors:
+// ErrNotFound, ErrSevered, ErrRetentionOver, ErrInvalid, ErrClock.
+func (ks *Keystore) ScheduleSever(ctx context.Context, name string, at time.Time) error {
+	if !at.IsZero() {
+		at = wholeSeconds(at)
+	}
+	return ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
+		p, _, err := ks.findAll(tx, s, name)
+		if err != nil {
+			return false, err
+		}
+		now, err := ks.usable(tx, &p)
+		switch {
+		case err != nil:
+			return false, err
+		case at.IsZero() && p.SeverAt.IsZero():
+			return false, fmt.Errorf("%w: no severing of project %q is scheduled", ErrInvalid, name)
+		case !at.IsZero() && !at.After(now):
+			return false, fmt.Errorf("%w: the severing of project %q would be due at once: sever it now instead", ErrInvalid, name)
+		case !at.IsZero() && !p.Retention.IsZero() && !at.Before(p.Retention):
+			return false, fmt.Errorf("%w: the retention of project %q ends before, at %s", ErrInvalid, name, p.Retention.Format(time.RFC3339))
+		case at.Equal(p.SeverAt):
+			return false, nil
+		}
+		if err := tx.SetSchedule(name, p.Ended, at); err != nil {
+			return false, err
+		}
+		return true, ks.reseal(tx, s, name)
+	})
 }
 
 // Sweeper calls Sweep immediately and then at every interval until the context ends.
@@ -174,6 +230,10 @@ func (ks *Keystore) destroy(tx Tx, p ProjectRow, rows []KeyRow, now time.Time, r
 	if !p.Retention.IsZero() {
 		ret := p.Retention
 		r.Retention = &ret
+	}
+	if !p.Ended.IsZero() {
+		ended := p.Ended
+		r.Ended, r.GraceSeconds = &ended, int64(p.Grace/time.Second)
 	}
 	for _, k := range rows {
 		if len(r.Orgs) == 0 || r.Orgs[len(r.Orgs)-1].Org != k.Org {

@@ -54,8 +54,14 @@ func (ks *Keystore) opens(check []byte, want string) error {
 // prepare upgrades a store of an older schema, binds a new one to the master key,
 // and seals its rows.
 func (ks *Keystore) prepare(tx Tx, at opening) error {
+	// Since schema 2 the rows are sealed, and an upgrade leaves them as they are.
+	sealed := at.check != nil && at.schema >= 2
 	if at.check != nil {
-		if err := ks.opens(at.check, checkText1); err != nil {
+		text := checkText1
+		if sealed {
+			text = checkText
+		}
+		if err := ks.opens(at.check, text); err != nil {
 			return err
 		}
 	}
@@ -63,6 +69,9 @@ func (ks *Keystore) prepare(tx Tx, at opening) error {
 		if err := tx.Upgrade(); err != nil {
 			return err
 		}
+	}
+	if sealed {
+		return tx.RaiseChange()
 	}
 	if at.check == nil {
 		if err := ks.bind(tx); err != nil {

@@ -155,10 +155,29 @@ func (p *ProjectRow) alive(now time.Time) error {
 	switch {
 	case p.Severed && p.Reason != ReasonRetention:
 		return fmt.Errorf("%w: %q, for good", ErrSevered, p.Name)
-	case p.Severed, p.over(now):
+	case p.Severed:
 		return fmt.Errorf("%w: project %q: its link is severed for good", ErrRetentionOver, p.Name)
+	case p.over(now):
+		return fmt.Errorf("%w: project %q: its keys are used no more, and will be destroyed", ErrRetentionOver, p.Name)
+	case p.EndedBy(now):
+		return fmt.Errorf("%w: %q: its keys are used no more, and will be destroyed", ErrSevered, p.Name)
 	}
 	return nil
+}
+
+// EndedBy reports whether the project's secrets are no longer used at the time now,
+// because its retention is over or its scheduled severing is due.
+func (p *Project) EndedBy(now time.Time) bool {
+	return p.over(now) || !p.SeverAt.IsZero() && !now.Before(p.SeverAt)
+}
+
+// DestroyAt returns when the secrets of an ended project are to be destroyed, and
+// zero while it has not ended or no sweep has noticed.
+func (p *Project) DestroyAt() time.Time {
+	if p.Ended.IsZero() {
+		return time.Time{}
+	}
+	return p.Ended.Add(p.Grace)
 }
 
 // Shorten brings the end of a project's retention forward, in whole seconds,
@@ -208,13 +227,26 @@ type Project struct {
 	// A reversible project must have one; zero means none.
 	Retention time.Time
 
+	// Grace is how long after its end the secrets still exist, though nothing uses
+	// them, in whole seconds. 0 destroys them at once: see DefaultGrace.
+	Grace   time.Duration
+	Ended   time.Time // when a sweep found it ended, from when on Grace counts; zero before
+	SeverAt time.Time // when it ends by order; zero: not ordered
+
 	Imported  bool      // its first secrets were imported
 	Severed   bool      // the secrets are destroyed, by Sever or by the end of retention
 	SeveredAt time.Time // zero unless Severed
 	Created   time.Time
 }
 
-const maxName = 255
+// DefaultGrace is the grace of projects made before there was one, and what callers
+// without another wish set.
+const DefaultGrace = 7 * 24 * time.Hour
+
+const (
+	maxName  = 255
+	maxGrace = 3660 * 24 * time.Hour
+)
 
 // normalise validates a new project and fills in what the store keeps. The caller,
 // who knows the transform suite, checks that the form exists and that the choices
@@ -275,6 +307,10 @@ func (p *Project) normalise(now time.Time) error {
 			return fmt.Errorf("%w: the retention ends after the year 9999", ErrInvalid)
 		}
 	}
+	if p.Grace < 0 || p.Grace > maxGrace || p.Grace%time.Second != 0 {
+		return fmt.Errorf("%w: the grace must be whole seconds, ten years at most", ErrInvalid)
+	}
+	p.Ended, p.SeverAt = time.Time{}, time.Time{}
 	p.Created = stamp(now)
 	p.Severed = false
 	p.SeveredAt = time.Time{}

@@ -25,15 +25,17 @@ const (
 // member "signature" left out, members in the order below, as encoding/json
 // writes it with HTML escaping off.
 type Receipt struct {
-	V         int          `json:"v"` // 1
-	Project   string       `json:"project"`
-	Orgs      []ReceiptOrg `json:"orgs"`
-	Reason    string       `json:"reason"`              // ReasonSevered or ReasonRetention
-	Retention *time.Time   `json:"retention,omitempty"` // when it ended or would have ended
-	Destroyed time.Time    `json:"destroyed"`
-	Imported  bool         `json:"imported"`   // a secret had come from outside: copies may exist there
-	PublicKey []byte       `json:"public_key"` // Ed25519, base64 in JSON
-	Signature []byte       `json:"signature,omitempty"`
+	V            int          `json:"v"` // 1
+	Project      string       `json:"project"`
+	Orgs         []ReceiptOrg `json:"orgs"`
+	Reason       string       `json:"reason"`                  // ReasonSevered or ReasonRetention
+	Retention    *time.Time   `json:"retention,omitempty"`     // when it ended or would have ended
+	Ended        *time.Time   `json:"ended,omitempty"`         // when its end was noted, if there was a grace
+	GraceSeconds int64        `json:"grace_seconds,omitempty"` // from then until its secrets were destroyed
+	Destroyed    time.Time    `json:"destroyed"`
+	Imported     bool         `json:"imported"`   // a secret had come from outside: copies may exist there
+	PublicKey    []byte       `json:"public_key"` // Ed25519, base64 in JSON
+	Signature    []byte       `json:"signature,omitempty"`
 }
 
 // ReceiptOrg is one key domain of a destroyed project.

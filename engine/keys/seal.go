@@ -131,6 +131,11 @@ func (ks *Keystore) projectMAC(p *ProjectRow) []byte {
 	for _, org := range p.Orgs {
 		parts = append(parts, []byte(org))
 	}
+	// The fields of schema 3 are left out where they are as an upgrade sets them.
+	if p.Grace != DefaultGrace || !p.Ended.IsZero() || !p.SeverAt.IsZero() {
+		parts[0] = []byte("project 2")
+		parts = append(parts, field(int(p.Grace/time.Second)), field(p.Ended), field(p.SeverAt))
+	}
 	return ks.mac(parts...)
 }
 

@@ -12,8 +12,11 @@ import (
 // Version 2 added the seals of rows (see seal.go), and gave the table of the change
 // counter another name, so that programs of version 1 that have the store open
 // cannot change what they would not seal.
+//
+// Version 3 added the grace, the end that was noticed and the scheduled severing of a
+// project, and renamed the counter's table again.
 const (
-	SchemaVersion = 2
+	SchemaVersion = 3
 	OldestSchema  = 1
 )
 
@@ -95,6 +98,9 @@ type Tx interface {
 	AddProject(p ProjectRow) error
 	SetRetention(name string, until time.Time) error
 	SetSevered(name string, at time.Time, reason string) error
+	// SetSchedule stores when a sweep found the project ended and when it is to
+	// be severed; zero for neither.
+	SetSchedule(name string, ended, severAt time.Time) error
 
 	// SetSeal stores the seals of a project's row. SealList is what was stored
 	// for a bucket, nil for none; SealLists are all.

@@ -83,6 +83,13 @@ CREATE TABLE velonym.seal_list (
 	doc    bytea NOT NULL
 );
 UPDATE velonym.schema_version SET version = 2;
+`, `
+ALTER TABLE velonym.changes RENAME TO counter;
+ALTER TABLE velonym.project
+	ADD COLUMN grace bigint NOT NULL DEFAULT 604800,
+	ADD COLUMN ended bigint,
+	ADD COLUMN sever_at bigint;
+UPDATE velonym.schema_version SET version = 3;
 `}
 
 // Store is a keystore in a PostgreSQL database. It implements [keys.Store].
@@ -292,7 +299,7 @@ func lock(ctx context.Context, t pgx.Tx) error {
 // Change implements [keys.Store].
 func (s *Store) Change(ctx context.Context, meta string) (n uint64, clock time.Time, value []byte, err error) {
 	var signed int64
-	err = s.pool.QueryRow(ctx, "SELECT n, clock_timestamp(), (SELECT value FROM velonym.meta WHERE name = $1) FROM velonym.changes", meta).Scan(&signed, &clock, &value)
+	err = s.pool.QueryRow(ctx, "SELECT n, clock_timestamp(), (SELECT value FROM velonym.meta WHERE name = $1) FROM velonym.counter", meta).Scan(&signed, &clock, &value)
 	return uint64(signed), clock, value, s.fault(err)
 }
 

@@ -207,7 +207,7 @@ func TestOpenRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Close()
-	execute(t, p.url, "UPDATE velonym.schema_version SET version = 3")
+	execute(t, p.url, "UPDATE velonym.schema_version SET version = 99")
 	_, err = Open(ctx, p.url)
 	expect(err, keys.ErrSchema, "newer version")
 	execute(t, p.url, "DELETE FROM velonym.schema_version")
@@ -314,7 +314,7 @@ func TestScrubDespiteOldSnapshot(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close(context.Background())
-	if _, err := c.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT n FROM velonym.changes"); err != nil {
+	if _, err := c.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT n FROM velonym.counter"); err != nil {
 		t.Fatal(err)
 	}
 	if found, err := p.OnDisk(blob); err != nil || !found[0] {

@@ -89,17 +89,19 @@ func (t *tx) SetMeta(name string, value []byte) error {
 	return t.exec("INSERT INTO velonym.meta VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value)
 }
 
-const projectColumns = "name, method, policy, format, tag, orgs, retention, imported, created, severed_at, reason, keys_mac, seal"
+const projectColumns = "name, method, policy, format, tag, orgs, retention, imported, created, severed_at, reason, keys_mac, seal, grace, ended, sever_at"
 
 func scanProject(row pgx.CollectableRow) (keys.ProjectRow, error) {
 	var p keys.ProjectRow
-	var retention, severed *int64
-	var created int64
-	err := row.Scan(&p.Name, &p.Method, &p.Policy, &p.Format, &p.Tag, &p.Orgs, &retention, &p.Imported, &created, &severed, &p.Reason, &p.KeysMAC, &p.Seal)
+	var retention, severed, ended, severAt *int64
+	var created, grace int64
+	err := row.Scan(&p.Name, &p.Method, &p.Policy, &p.Format, &p.Tag, &p.Orgs, &retention, &p.Imported, &created, &severed, &p.Reason, &p.KeysMAC, &p.Seal, &grace, &ended, &severAt)
 	p.Retention = fromNull(retention)
 	p.Created = time.UnixMicro(created).UTC()
 	p.SeveredAt = fromNull(severed)
 	p.Severed = severed != nil
+	p.Grace = time.Duration(grace) * time.Second
+	p.Ended, p.SeverAt = fromNull(ended), fromNull(severAt)
 	return p, err
 }
 
@@ -119,8 +121,8 @@ func (t *tx) Projects() ([]keys.ProjectRow, error) {
 }
 
 func (t *tx) AddProject(p keys.ProjectRow) error {
-	r, err := t.t.Exec(t.ctx, "INSERT INTO velonym.project ("+projectColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
-		p.Name, p.Method, p.Policy, p.Format, p.Tag, p.Orgs, nullTime(p.Retention), p.Imported, p.Created.UnixMicro(), nullTime(p.SeveredAt), p.Reason, notNil(p.KeysMAC), notNil(p.Seal))
+	r, err := t.t.Exec(t.ctx, "INSERT INTO velonym.project ("+projectColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT DO NOTHING",
+		p.Name, p.Method, p.Policy, p.Format, p.Tag, p.Orgs, nullTime(p.Retention), p.Imported, p.Created.UnixMicro(), nullTime(p.SeveredAt), p.Reason, notNil(p.KeysMAC), notNil(p.Seal), int64(p.Grace/time.Second), nullTime(p.Ended), nullTime(p.SeverAt))
 	if err == nil && r.RowsAffected() == 0 {
 		return keys.ErrExists
 	}
@@ -133,6 +135,10 @@ func (t *tx) SetRetention(name string, until time.Time) error {
 
 func (t *tx) SetSevered(name string, at time.Time, reason string) error {
 	return t.execOne("UPDATE velonym.project SET severed_at = $1, reason = $2 WHERE name = $3", at.UnixMicro(), reason, name)
+}
+
+func (t *tx) SetSchedule(name string, ended, severAt time.Time) error {
+	return t.execOne("UPDATE velonym.project SET ended = $1, sever_at = $2 WHERE name = $3", nullTime(ended), nullTime(severAt), name)
 }
 
 // notNil is b for a column that holds no NULL.
@@ -291,8 +297,8 @@ func (t *tx) DropExpired(before time.Time) ([]keys.Revocation, error) {
 
 func (t *tx) Change() (uint64, error) {
 	var n int64
-	err := t.t.QueryRow(t.ctx, "SELECT n FROM velonym.changes").Scan(&n)
+	err := t.t.QueryRow(t.ctx, "SELECT n FROM velonym.counter").Scan(&n)
 	return uint64(n), t.s.fault(err)
 }
 
-func (t *tx) RaiseChange() error { return t.execOne("UPDATE velonym.changes SET n = n + 1") }
+func (t *tx) RaiseChange() error { return t.execOne("UPDATE velonym.counter SET n = n + 1") }

@@ -101,6 +101,13 @@ CREATE TABLE seal_list (
 ) STRICT;
 UPDATE schema_version SET version = 2;
 PRAGMA user_version = 2;
+`, `
+ALTER TABLE changes RENAME TO counter;
+ALTER TABLE project ADD COLUMN grace INTEGER NOT NULL DEFAULT 604800;
+ALTER TABLE project ADD COLUMN ended INTEGER;
+ALTER TABLE project ADD COLUMN sever_at INTEGER;
+UPDATE schema_version SET version = 3;
+PRAGMA user_version = 3;
 `}
 
 // Store is a keystore in an SQLite file. It implements [keys.Store].
@@ -457,7 +464,7 @@ func (s *Store) Change(ctx context.Context, meta string) (n uint64, clock time.T
 		return 0, clock, nil, err
 	}
 	var signed int64
-	err = s.db.QueryRowContext(ctx, "SELECT n, (SELECT value FROM meta WHERE name = ?) FROM changes", meta).Scan(&signed, &value)
+	err = s.db.QueryRowContext(ctx, "SELECT n, (SELECT value FROM meta WHERE name = ?) FROM counter", meta).Scan(&signed, &value)
 	return uint64(signed), clock, value, s.fault(err)
 }
 

@@ -57,12 +57,19 @@ func (p place) Execute(statements string) error {
 	return err
 }
 
-// The file of testdata/schema1 was made by version 1: see [storetest.Upgrade].
+// The files of testdata/schema1 and schema2 were made by these versions: see
+// [storetest.Upgrade].
 func TestUpgrade(t *testing.T) {
+	for _, schema := range []string{"schema1", "schema2"} {
+		t.Run(schema, func(t *testing.T) { testUpgrade(t, schema) })
+	}
+}
+
+func testUpgrade(t *testing.T, schema string) {
 	p := newPlace(t)
 	key := filepath.Join(t.TempDir(), "master.key")
 	for from, to := range map[string]string{"keystore.db": p.path, "master.key": key} {
-		b, err := os.ReadFile(filepath.Join("testdata", "schema1", from))
+		b, err := os.ReadFile(filepath.Join("testdata", schema, from))
 		if err == nil {
 			err = os.WriteFile(to, b, 0o600)
 		}
@@ -203,7 +210,7 @@ func TestOpenRefuses(t *testing.T) {
 	})
 	t.Run("newer schema", func(t *testing.T) {
 		path, s := create(t)
-		if _, err := s.db.Exec("UPDATE schema_version SET version = 3"); err != nil {
+		if _, err := s.db.Exec("UPDATE schema_version SET version = 99"); err != nil {
 			t.Fatal(err)
 		}
 		s.Close()
@@ -376,7 +383,7 @@ func TestScrubSaysWhenItCannot(t *testing.T) {
 		}
 		// One connection, which does not wait for long.
 		s.db.SetMaxOpenConns(1)
-		if _, err := s.db.Exec("PRAGMA busy_timeout = 10; UPDATE changes SET n = n + 1"); err != nil {
+		if _, err := s.db.Exec("PRAGMA busy_timeout = 10; UPDATE counter SET n = n + 1"); err != nil {
 			return err
 		}
 		if err := s.Scrub(t.Context()); err == nil {

@@ -86,14 +86,14 @@ func (t *tx) SetMeta(name string, value []byte) error {
 	return t.exec("INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value)
 }
 
-const projectColumns = "name, method, policy, format, tag, orgs, retention, imported, created, severed_at, reason, keys_mac, seal"
+const projectColumns = "name, method, policy, format, tag, orgs, retention, imported, created, severed_at, reason, keys_mac, seal, grace, ended, sever_at"
 
 func (t *tx) scanProject(row interface{ Scan(...any) error }) (keys.ProjectRow, error) {
 	var p keys.ProjectRow
 	var orgs []byte
-	var retention, severed sql.NullInt64
-	var created int64
-	err := row.Scan(&p.Name, &p.Method, &p.Policy, &p.Format, &p.Tag, &orgs, &retention, &p.Imported, &created, &severed, &p.Reason, &p.KeysMAC, &p.Seal)
+	var retention, severed, ended, severAt sql.NullInt64
+	var created, grace int64
+	err := row.Scan(&p.Name, &p.Method, &p.Policy, &p.Format, &p.Tag, &orgs, &retention, &p.Imported, &created, &severed, &p.Reason, &p.KeysMAC, &p.Seal, &grace, &ended, &severAt)
 	if err != nil {
 		return p, err
 	}
@@ -104,6 +104,8 @@ func (t *tx) scanProject(row interface{ Scan(...any) error }) (keys.ProjectRow, 
 	p.Created = time.UnixMicro(created).UTC()
 	p.SeveredAt = fromNull(severed)
 	p.Severed = severed.Valid
+	p.Grace = time.Duration(grace) * time.Second
+	p.Ended, p.SeverAt = fromNull(ended), fromNull(severAt)
 	return p, nil
 }
 
@@ -140,8 +142,8 @@ func (t *tx) AddProject(p keys.ProjectRow) error {
 	if err != nil {
 		return fmt.Errorf("keys: organisations: %w", err)
 	}
-	_, err = t.t.ExecContext(t.ctx, "INSERT INTO project ("+projectColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		p.Name, p.Method, p.Policy, p.Format, p.Tag, orgs, nullTime(p.Retention), p.Imported, p.Created.UnixMicro(), nullTime(p.SeveredAt), p.Reason, notNil(p.KeysMAC), notNil(p.Seal))
+	_, err = t.t.ExecContext(t.ctx, "INSERT INTO project ("+projectColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		p.Name, p.Method, p.Policy, p.Format, p.Tag, orgs, nullTime(p.Retention), p.Imported, p.Created.UnixMicro(), nullTime(p.SeveredAt), p.Reason, notNil(p.KeysMAC), notNil(p.Seal), int64(p.Grace/time.Second), nullTime(p.Ended), nullTime(p.SeverAt))
 	if code(err) == sqlite3.SQLITE_CONSTRAINT {
 		return keys.ErrExists
 	}
@@ -154,6 +156,10 @@ func (t *tx) SetRetention(name string, until time.Time) error {
 
 func (t *tx) SetSevered(name string, at time.Time, reason string) error {
 	return t.execOne("UPDATE project SET severed_at = ?, reason = ? WHERE name = ?", at.UnixMicro(), reason, name)
+}
+
+func (t *tx) SetSchedule(name string, ended, severAt time.Time) error {
+	return t.execOne("UPDATE project SET ended = ?, sever_at = ? WHERE name = ?", nullTime(ended), nullTime(severAt), name)
 }
 
 // notNil is b for a column that holds no NULL.
@@ -380,8 +386,8 @@ func (t *tx) DropExpired(before time.Time) ([]keys.Revocation, error) {
 
 func (t *tx) Change() (uint64, error) {
 	var n int64
-	err := t.t.QueryRowContext(t.ctx, "SELECT n FROM changes").Scan(&n)
+	err := t.t.QueryRowContext(t.ctx, "SELECT n FROM counter").Scan(&n)
 	return uint64(n), t.s.fault(err)
 }
 
-func (t *tx) RaiseChange() error { return t.execOne("UPDATE changes SET n = n + 1") }
+func (t *tx) RaiseChange() error { return t.execOne("UPDATE counter SET n = n + 1") }

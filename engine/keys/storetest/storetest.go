@@ -64,6 +64,9 @@ func Run(t *testing.T, location func(t *testing.T) Location) {
 		{"Clock", testClock},
 		{"ClockInUse", testClockInUse},
 		{"ClockTampered", testClockTampered},
+		{"Grace", testGrace},
+		{"GraceOfAWrongClock", testGraceOfAWrongClock},
+		{"ScheduledSever", testScheduledSever},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			e := newEnv(t, location(t))

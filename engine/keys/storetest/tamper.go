@@ -27,6 +27,9 @@ func testTampered(e *env) {
 		{"form", "UPDATE @project SET format = 'hex' WHERE name = 'p'"},
 		{"tag", "UPDATE @project SET tag = 64 WHERE name = 'p'"},
 		{"imported", "UPDATE @project SET imported = (name = 'p') WHERE name = 'p'"},
+		{"grace", "UPDATE @project SET grace = 604800 WHERE name = 'p'"},
+		{"ended", "UPDATE @project SET ended = created WHERE name = 'p'"},
+		{"severing scheduled", "UPDATE @project SET sever_at = created WHERE name = 'p'"},
 		{"created", "UPDATE @project SET created = created - 1 WHERE name = 'p'"},
 		{"severed without an act", "UPDATE @project SET severed_at = created, reason = 'severed' WHERE name = 'p'"},
 		{"organisations of another", "UPDATE @project SET orgs = (SELECT orgs FROM @project WHERE name = 'q') WHERE name = 'p'"},
@@ -36,8 +39,8 @@ func testTampered(e *env) {
 		{"no seal", "UPDATE @project SET seal = keys_mac WHERE name = 'p'"},
 		{"row gone", "DELETE FROM @generation WHERE prj = 'p'; DELETE FROM @project WHERE name = 'p'"},
 		{"no lists", "DELETE FROM @seal_list"},
-		{"an older root", "UPDATE @meta SET value = (SELECT value FROM @oldmeta WHERE name = 'seals') WHERE name = 'seals'; UPDATE @changes SET n = n + 1"},
-		{"no root", "DELETE FROM @meta WHERE name = 'seals'; UPDATE @changes SET n = n + 1"},
+		{"an older root", "UPDATE @meta SET value = (SELECT value FROM @oldmeta WHERE name = 'seals') WHERE name = 'seals'; UPDATE @counter SET n = n + 1"},
+		{"no root", "DELETE FROM @meta WHERE name = 'seals'; UPDATE @counter SET n = n + 1"},
 	} {
 		e.Run(c.what, func(t *testing.T) {
 			e := newEnv(t, e.again(t))
@@ -164,7 +167,7 @@ func testTamperedSweep(e *env) {
 	}
 }
 
-// Upgrade opens a store that version 1 made, by several at once, and checks that
+// Upgrade opens a store that an earlier version made, by several at once, and checks that
 // it holds what it held: projects alpha (two organisations, rotated), beta and
 // gone (severed), and two revocations. open opens a store at the same place.
 func Upgrade(t *testing.T, masterKey string, open func() (keys.Store, error), execute Execute) {
@@ -213,7 +216,7 @@ func Upgrade(t *testing.T, masterKey string, open func() (keys.Store, error), ex
 	}
 	// From here on rows are sealed, and programs of version 1 write nothing.
 	if err := execute("UPDATE @change SET n = n + 1"); err == nil {
-		t.Error("the counter of version 1 is there")
+		t.Error("the counter of an earlier version is there")
 	}
 	if err := execute("UPDATE @project SET retention = NULL WHERE name = 'alpha'"); err != nil {
 		t.Fatal(err)
@@ -222,7 +225,7 @@ func Upgrade(t *testing.T, masterKey string, open func() (keys.Store, error), ex
 		t.Errorf("got %v", err)
 	}
 	// Nor does it pass for a store of version 1 again.
-	if err := execute("UPDATE @schema_version SET version = 1; ALTER TABLE @changes RENAME TO change"); err != nil {
+	if err := execute("UPDATE @schema_version SET version = 1; ALTER TABLE @counter RENAME TO change"); err != nil {
 		t.Fatal(err)
 	}
 	s, err := open()

@@ -1,0 +1,142 @@
+package storetest
+
+import (
+	"time"
+
+	"github.com/velonym/velonym/engine/keys"
+)
+
+const grace = 7 * 24 * time.Hour
+
+// withGrace creates a project whose retention ends in a day, with a grace of a week.
+func (e *env) withGrace(name string) keys.Project {
+	e.Helper()
+	p := e.project(name)
+	p.Grace = grace
+	e.must(e.ks.CreateProject(e.ctx, p, nil))
+	p, err := e.ks.Project(e.ctx, name)
+	e.must(err)
+	return p
+}
+
+// sweeps has every given keystore sweep, and checks how many projects that destroys.
+func (e *env) sweeps(want int, all ...*keys.Keystore) (receipts []keys.Receipt) {
+	e.Helper()
+	for _, ks := range all {
+		rs, err := ks.Sweep(e.ctx)
+		e.must(err)
+		receipts = append(receipts, rs...)
+	}
+	if len(receipts) != want {
+		e.Fatalf("swept %d, want %d", len(receipts), want)
+	}
+	return receipts
+}
+
+// testGrace has the end of a retention block at once and destroy later.
+func testGrace(e *env) {
+	p := e.withGrace("p")
+	if p.Grace != grace || !p.Ended.IsZero() || !p.DestroyAt().IsZero() {
+		e.Fatalf("made %+v", p)
+	}
+	other := e.second()
+	e.sweeps(0, e.ks, other)
+	e.later(25 * time.Hour)
+	for _, ks := range []*keys.Keystore{e.ks, other} {
+		_, err := ks.Secrets(e.ctx, keys.Domain{Prj: "p"})
+		e.is(err, keys.ErrRetentionOver)
+		e.is(ks.Rotate(e.ctx, "p"), keys.ErrRetentionOver)
+	}
+	before := e.change()
+	e.sweeps(0, e.ks, other)
+	if e.change() != before+1 {
+		e.Errorf("the counter went up by %d", e.change()-before)
+	}
+	p, err := other.Project(e.ctx, "p")
+	e.must(err)
+	if p.Severed || p.Ended.IsZero() || !p.DestroyAt().Equal(p.Ended.Add(grace)) || len(e.blobs("p")) != 1 {
+		e.Fatalf("noted %+v", p)
+	}
+	e.later(grace - time.Hour)
+	e.sweeps(0, e.ks, other)
+	e.later(2 * time.Hour)
+	r := e.sweeps(1, other, e.ks)[0]
+	if r.Reason != keys.ReasonRetention || r.GraceSeconds != int64(grace/time.Second) || !r.Ended.Equal(p.Ended) || len(e.blobs("p")) != 0 {
+		e.Errorf("receipt %+v", r)
+	}
+	pub, err := e.ks.ReceiptKey(e.ctx)
+	e.must(err)
+	e.must(keys.VerifyReceipt(r, pub))
+	// To sever needs no grace.
+	e.withGrace("q")
+	_, err = e.ks.Sever(e.ctx, "q")
+	e.must(err)
+	if len(e.blobs("q")) != 0 {
+		e.Error("severing waits")
+	}
+	for _, wrong := range []time.Duration{-1, time.Millisecond, 100 * 366 * 24 * time.Hour} {
+		p := e.project("wrong")
+		p.Grace = wrong
+		e.is(e.ks.CreateProject(e.ctx, p, nil), keys.ErrInvalid)
+	}
+}
+
+// testGraceOfAWrongClock has the only clock jump ahead, little enough to pass: what it
+// ends is in use again once an operator has set the clock right.
+func testGraceOfAWrongClock(e *env) {
+	e.withGrace("p")
+	const jump = keys.ClockJump - time.Hour
+	e.sweeps(0, e.ks)
+	e.later(jump)
+	for range 3 {
+		e.sweeps(0, e.ks)
+		e.later(time.Hour)
+	}
+	_, err := e.ks.Secrets(e.ctx, keys.Domain{Prj: "p"})
+	e.is(err, keys.ErrRetentionOver)
+	e.later(-jump - 3*time.Hour)
+	_, err = e.ks.Sweep(e.ctx)
+	e.is(err, keys.ErrClock)
+	_, err = e.ks.AcceptClock(e.ctx)
+	e.must(err)
+	e.sweeps(0, e.ks, e.second())
+	e.secrets(e.ks, "p", "")
+	// The grace begins anew with the true end.
+	e.later(25 * time.Hour)
+	e.sweeps(0, e.ks)
+	e.later(grace - time.Hour)
+	e.sweeps(0, e.ks)
+	e.later(2 * time.Hour)
+	e.sweeps(1, e.ks)
+}
+
+// testScheduledSever has a project severed later, and the order cancelled.
+func testScheduledSever(e *env) {
+	p := e.project("p")
+	p.Grace, p.Retention = grace, e.now().Add(20*24*time.Hour)
+	e.must(e.ks.CreateProject(e.ctx, p, nil))
+	e.is(e.ks.ScheduleSever(e.ctx, "none", e.now().Add(time.Hour)), keys.ErrNotFound)
+	for _, wrong := range []time.Time{{}, e.now(), e.now().Add(-time.Hour), p.Retention, p.Retention.Add(time.Hour)} {
+		e.is(e.ks.ScheduleSever(e.ctx, "p", wrong), keys.ErrInvalid)
+	}
+	other := e.second()
+	e.must(e.ks.ScheduleSever(e.ctx, "p", e.now().Add(time.Hour)))
+	e.secrets(other, "p", "")
+	e.must(other.ScheduleSever(e.ctx, "p", time.Time{}))
+	e.later(2 * time.Hour)
+	e.secrets(e.ks, "p", "")
+	e.must(e.ks.ScheduleSever(e.ctx, "p", e.now().Add(24*time.Hour)))
+	e.later(25 * time.Hour)
+	_, err := other.Secrets(e.ctx, keys.Domain{Prj: "p"})
+	e.is(err, keys.ErrSevered)
+	// What is due cannot be called back.
+	e.is(other.ScheduleSever(e.ctx, "p", time.Time{}), keys.ErrSevered)
+	e.sweeps(0, e.ks, other)
+	e.is(other.ScheduleSever(e.ctx, "p", time.Time{}), keys.ErrSevered)
+	e.later(grace + time.Hour)
+	if r := e.sweeps(1, e.ks, other)[0]; r.Reason != keys.ReasonSevered || len(e.blobs("p")) != 0 {
+		e.Errorf("receipt %+v", r)
+	}
+	_, err = other.Secrets(e.ctx, keys.Domain{Prj: "p"})
+	e.is(err, keys.ErrSevered)
+}
