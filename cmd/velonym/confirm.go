@@ -11,18 +11,19 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/velonym/velonym/engine/keys"
 )
 
 // soon is how near an end of retention must be for it to need a confirmation:
 // a unit that was mistaken ends keys within minutes.
 const soon = 24 * time.Hour
 
-// confirmEnd says on standard error when the keys of a project will be
-// destroyed, and then wants --yes or, on a terminal, the project's name typed.
-// An error means that nothing is to be changed.
-func confirmEnd(cmd *cobra.Command, yes bool, name string, end time.Time) error {
-	fmt.Fprintf(cmd.ErrOrStderr(), "project %s: its keys will be destroyed on %s, in %s: nobody can reverse its pseudonyms from then on, and the end cannot be put off again\n",
-		name, shown(end), roughly(time.Until(end)))
+// confirmEnd says on standard error when the keys of a project end, and then wants
+// --yes or, on a terminal, the project's name typed. On error nothing may be changed.
+func confirmEnd(cmd *cobra.Command, yes bool, p keys.Project, end time.Time) error {
+	fmt.Fprintf(cmd.ErrOrStderr(), "project %s: its %s, in %s: nobody can reverse its pseudonyms from then on, and the end cannot be put off again\n",
+		p.Name, endText(end, p.Grace), roughly(time.Until(end)))
 	if yes {
 		return nil
 	}
@@ -36,10 +37,18 @@ func confirmEnd(cmd *cobra.Command, yes bool, name string, end time.Time) error 
 		fmt.Fprintln(cmd.ErrOrStderr())
 		return fmt.Errorf("project %s: nothing was changed: no name was typed", cmd.Name())
 	}
-	if typed != name {
+	if typed != p.Name {
 		return fmt.Errorf("project %s: nothing was changed: that is not the name of the project", cmd.Name())
 	}
 	return nil
+}
+
+// endText says when keys end, and for how long they exist after that.
+func endText(end time.Time, grace time.Duration) string {
+	if grace == 0 {
+		return "keys are destroyed on " + shown(end)
+	}
+	return fmt.Sprintf("keys end (%s before they are destroyed) on %s", graceText(grace), shown(end))
 }
 
 // readLine reads one line without its end, and gives up when the context ends:

@@ -17,15 +17,17 @@ import (
 
 func newProjectCreate(g *globals) *cobra.Command {
 	var p keys.Project
-	var retention, secretFile string
+	var retention, grace, secretFile string
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "create NAME --retention SPAN",
 		Short: "A project and the key domains of its organisations",
 		Long: `Makes a project and a secret for each of its organisations (one, without a name,
 when none is given). The method, the policy and the tag are the project's for good;
-a token may ask for another form. At the end of the retention the secrets are
-destroyed, and what was pseudonymised can be reversed by nobody. SPAN is a number
+a token may ask for another form. From the end of the retention on nothing
+uses the secrets, and after the grace they are destroyed: what was pseudonymised can
+be reversed by nobody. The grace is for a wrong clock to be noticed, and --grace 0
+does without. SPAN is a number
 with y, mo, d, h or min behind it, counted from now, or a day, which ends with its
 last second where TZ says. A retention of less than a day wants --yes, or the
 project's name typed on a terminal.`,
@@ -45,11 +47,15 @@ project's name typed on a terminal.`,
 				}
 				p.Retention = until.UTC().Truncate(time.Second)
 			}
+			var err error
+			if p.Grace, err = parseGrace(grace); err != nil {
+				return usagef("--grace: %w", err)
+			}
 			if err := checkProject(p); err != nil {
 				return err
 			}
 			if !p.Retention.IsZero() && time.Until(p.Retention) < soon {
-				if err := confirmEnd(cmd, yes, p.Name, p.Retention); err != nil {
+				if err := confirmEnd(cmd, yes, p, p.Retention); err != nil {
 					return err
 				}
 			}
@@ -82,6 +88,7 @@ project's name typed on a terminal.`,
 	checkedVar(f, &p.Format, "format", "pair62", "FORM", "pair62, hex, b64u, b32, uuid, digits or fpe:ALPHABET (digits and fpe cannot tell a foreign pseudonym)", checkForm)
 	f.Var(&tagFlag{p: &p.Tag}, "tag", "bits of integrity: 0, 64 or 128")
 	checkedVar(f, &retention, "retention", "", "SPAN", "how long until the keys are destroyed: 5y, 6mo, 90d, 2031-01-31 (reversible projects need one)", checkAhead)
+	checkedVar(f, &grace, "grace", "7d", "SPAN", "how long after the retention's end the keys still exist, in use by nobody: 7d, 24h, or 0 to destroy them at once", func(s string) error { _, err := parseGrace(s); return err })
 	f.BoolVar(&yes, "yes", false, "do not ask about a retention of less than a day")
 	checkedVar(f, &secretFile, "import-secret", "", "FILE", "secrets made elsewhere: 64 hex digits, one line per generation, oldest first", notEmpty)
 	return cmd

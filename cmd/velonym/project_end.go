@@ -43,14 +43,14 @@ now, use 'velonym project sever'.`,
 			}
 			// What Shorten refuses anyway is not asked about.
 			if !p.Severed && (p.Retention.IsZero() || !until.After(p.Retention)) {
-				if err := confirmEnd(cmd, yes, p.Name, until); err != nil {
+				if err := confirmEnd(cmd, yes, p, until); err != nil {
 					return err
 				}
 			}
 			if err := ks.Shorten(cmd.Context(), args[0], until); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "project %s: keys destroyed on %s\n", args[0], shown(until))
+			fmt.Fprintf(cmd.ErrOrStderr(), "project %s: %s\n", args[0], endText(until, p.Grace))
 			return nil
 		},
 	}
@@ -66,16 +66,24 @@ now, use 'velonym project sever'.`,
 }
 
 func newProjectSever(g *globals) *cobra.Command {
-	var yes bool
+	var yes, cancel bool
+	var in string
 	cmd := &cobra.Command{
-		Use:   "sever NAME --yes",
+		Use:   "sever NAME --yes | --in SPAN | --cancel",
 		Short: "Destroy a project's keys for good; the signed receipt goes to standard output",
 		Long: `Destroys the keys of a project now. What was pseudonymised with them can be reversed
 by nobody from then on, whatever keys they hold. The signed receipt goes to standard
-output, and is kept: 'velonym project show NAME --json' shows it again.`,
-		Example: `  velonym project sever register --yes > receipt.json`,
-		Args:    cobra.ExactArgs(1),
+output, and is kept: 'velonym project show NAME --json' shows it again. With --in the
+project is used until then, and its keys are destroyed after its grace; until then
+--cancel takes the order back.`,
+		Example: `  velonym project sever register --yes > receipt.json
+  velonym project sever register --in 30d
+  velonym project sever register --cancel`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if in != "" || cancel {
+				return scheduleSever(g, cmd, args[0], in, yes, cancel)
+			}
 			if !yes {
 				return usagef("project sever: this destroys the keys of %s for good, and no backup of the master key brings them back: say --yes", args[0])
 			}
@@ -92,6 +100,41 @@ output, and is kept: 'velonym project show NAME --json' shows it again.`,
 			return errors.Join(err, printJSON(cmd.OutOrStdout(), receipt))
 		},
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "really")
+	cmd.Flags().BoolVar(&yes, "yes", false, "really, and now")
+	cmd.Flags().BoolVar(&cancel, "cancel", false, "take back what --in ordered")
+	checkedVar(cmd.Flags(), &in, "in", "", "SPAN", "not now but then: 30d, 6mo, 2030-01-31", checkAhead)
 	return cmd
+}
+
+// scheduleSever orders the severing of a project, or takes the order back.
+func scheduleSever(g *globals, cmd *cobra.Command, name, in string, yes, cancel bool) error {
+	if yes || in != "" && cancel {
+		return usagef("project sever: give one of --yes, --in and --cancel")
+	}
+	var at time.Time
+	if in != "" {
+		var err error
+		if at, err = parseSpan(in, time.Now()); err != nil {
+			return usagef("--in: %w", err)
+		}
+		at = at.UTC().Truncate(time.Second)
+	}
+	ks, err := g.openSwept(cmd)
+	if err != nil {
+		return err
+	}
+	defer ks.Close()
+	if err := ks.ScheduleSever(cmd.Context(), name, at); err != nil {
+		return err
+	}
+	if cancel {
+		fmt.Fprintf(cmd.ErrOrStderr(), "project %s: no longer to be severed\n", name)
+		return nil
+	}
+	p, err := ks.Project(cmd.Context(), name)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "project %s: %s; 'velonym project sever %s --cancel' takes that back until then\n", name, endText(at, p.Grace), name)
+	return nil
 }

@@ -15,7 +15,10 @@ import (
 func summary(p keys.Project) string {
 	s := fmt.Sprintf("%s, policy %s, form %s, tag %d", p.Method, p.Policy, p.Format, p.Tag)
 	if !p.Retention.IsZero() {
-		s += ", keys destroyed on " + shown(p.Retention)
+		s += ", " + endText(p.Retention, p.Grace)
+	}
+	if !p.SeverAt.IsZero() && !p.Severed {
+		s += ", to be severed on " + shown(p.SeverAt)
 	}
 	if p.Imported {
 		s += ", secret imported"
@@ -26,6 +29,19 @@ func summary(p keys.Project) string {
 	return s
 }
 
+// graceText is a grace in the largest unit that it is a whole number of.
+func graceText(d time.Duration) string {
+	for _, u := range []struct {
+		name string
+		unit time.Duration
+	}{{"d", 24 * time.Hour}, {"h", time.Hour}, {"min", time.Minute}} {
+		if d%u.unit == 0 {
+			return fmt.Sprintf("%d%s", d/u.unit, u.name)
+		}
+	}
+	return fmt.Sprintf("%ds", d/time.Second)
+}
+
 // projectJSON is what `project list --json` and `project show --json` say of a
 // project. No secret is in it.
 type projectJSON struct {
@@ -34,10 +50,13 @@ type projectJSON struct {
 	Policy    string       `json:"policy"`
 	Format    string       `json:"format"`
 	Tag       int          `json:"tag"`
-	Orgs      []string     `json:"orgs"`      // "" alone for a project without any
-	Retention *time.Time   `json:"retention"` // when the keys are destroyed; null: never
-	Imported  bool         `json:"imported"`  // the first secrets came from outside
-	Severed   bool         `json:"severed"`   // the keys are destroyed
+	Orgs      []string     `json:"orgs"`          // "" alone for a project without any
+	Retention *time.Time   `json:"retention"`     // when the keys are destroyed; null: never
+	Grace     int64        `json:"grace_seconds"` // from the noted end to the destruction
+	DestroyAt *time.Time   `json:"destroy_at"`    // of a project that has ended; null before
+	SeverAt   *time.Time   `json:"sever_at"`      // as scheduled; null: not
+	Imported  bool         `json:"imported"`      // the first secrets came from outside
+	Severed   bool         `json:"severed"`       // the keys are destroyed
 	SeveredAt *time.Time   `json:"severed_at"`
 	Created   time.Time    `json:"created"`
 	Domains   []domainJSON `json:"domains,omitempty"` // show only
@@ -68,7 +87,7 @@ func orNull(t time.Time) *time.Time {
 
 func toJSON(p keys.Project) projectJSON {
 	return projectJSON{Name: p.Name, Method: p.Method, Policy: p.Policy, Format: p.Format, Tag: p.Tag, Orgs: p.Orgs,
-		Retention: orNull(p.Retention), Imported: p.Imported, Severed: p.Severed, SeveredAt: orNull(p.SeveredAt), Created: p.Created}
+		Retention: orNull(p.Retention), Grace: int64(p.Grace / time.Second), DestroyAt: orNull(p.DestroyAt()), SeverAt: orNull(p.SeverAt), Imported: p.Imported, Severed: p.Severed, SeveredAt: orNull(p.SeveredAt), Created: p.Created}
 }
 
 func newProjectList(g *globals) *cobra.Command {
@@ -110,8 +129,13 @@ domains and receipts.`,
 				switch {
 				case p.Severed:
 					state = "severed"
-				case !p.Retention.IsZero() && !now.Before(p.Retention):
-					state = "retention over"
+				case p.EndedBy(now):
+					state = "ended"
+					if at := p.DestroyAt(); !at.IsZero() {
+						state += ", keys destroyed on " + at.Local().Format(time.DateOnly)
+					}
+				case !p.SeverAt.IsZero():
+					state = "severed on " + p.SeverAt.Local().Format(time.DateOnly)
 				}
 				if p.Imported {
 					state += ", secret imported"
@@ -135,7 +159,10 @@ it writes one object:
 
   name, method, policy, format, tag   as at its making
   orgs            its organisations; [""] for a project without any
-  retention       when the keys are destroyed, RFC 3339; null: never
+  retention       until when the keys are used, RFC 3339; null: for ever
+  grace_seconds   how long after their end the keys are destroyed
+  destroy_at      when that is, once a sweep has noted the end; null before
+  sever_at        when the project is to be severed; null: no such order
   imported        true when its first secrets came from outside
   severed         true when the keys are destroyed; severed_at says since when
   created         when it was made

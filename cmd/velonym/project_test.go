@@ -57,6 +57,9 @@ func TestProjectJSON(t *testing.T) {
       "north"
     ],
     "retention": "T",
+    "grace_seconds": 604800,
+    "destroy_at": null,
+    "sever_at": null,
     "imported": true,
     "severed": false,
     "severed_at": null,
@@ -72,6 +75,9 @@ func TestProjectJSON(t *testing.T) {
       ""
     ],
     "retention": "T",
+    "grace_seconds": 604800,
+    "destroy_at": null,
+    "sever_at": null,
     "imported": false,
     "severed": true,
     "severed_at": "T",
@@ -87,6 +93,9 @@ func TestProjectJSON(t *testing.T) {
       ""
     ],
     "retention": null,
+    "grace_seconds": 604800,
+    "destroy_at": null,
+    "sever_at": null,
     "imported": false,
     "severed": false,
     "severed_at": null,
@@ -107,6 +116,9 @@ func TestProjectJSON(t *testing.T) {
     "north"
   ],
   "retention": "T",
+  "grace_seconds": 604800,
+  "destroy_at": null,
+  "sever_at": null,
   "imported": true,
   "severed": false,
   "severed_at": null,
@@ -176,7 +188,7 @@ func TestSweptByCommand(t *testing.T) {
 	}
 	// Verbs that read destroy nothing.
 	status, stdout, stderr := velonym("", "project", "list")
-	if status != 0 || stderr != "" || !strings.Contains(stdout, "retention over") {
+	if status != 0 || stderr != "" || !strings.Contains(stdout, "ended") {
 		t.Errorf("status %d: %s%s", status, stdout, stderr)
 	}
 	status, stdout, stderr = velonym("", "project", "show", "old")

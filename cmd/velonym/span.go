@@ -89,6 +89,26 @@ func endOfDay(day time.Time, zone *time.Location) time.Time {
 	return first.Add(time.Duration(n-1) * time.Second).In(zone)
 }
 
+// parseGrace reads a span of time of which no calendar matters, or 0.
+func parseGrace(s string) (time.Duration, error) {
+	if s == "0" {
+		return 0, nil
+	}
+	if _, err := time.Parse(time.DateOnly, s); err == nil {
+		return 0, errors.New("a grace is a span and no day: use for example 7d, 24h or 0")
+	}
+	from := time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
+	until, err := parseSpan(s, from)
+	if err != nil {
+		return 0, err
+	}
+	const most = 3650 * 24 * time.Hour
+	if until.After(from.Add(most)) {
+		return 0, errors.New("a grace is ten years at most")
+	}
+	return until.Sub(from), nil
+}
+
 // shown is how people read a time: where they are, with the offset.
 func shown(t time.Time) string { return t.Local().Format(time.RFC3339) }
 

@@ -30,6 +30,7 @@ func (v *Verifier) grant(ctx context.Context, c *Claims, op suite.Op, spec suite
 			end = t
 		}
 	}
+	sooner(p.SeverAt)
 	if c.PSN.Ret != 0 {
 		sooner(time.Unix(c.PSN.Ret, 0))
 	}

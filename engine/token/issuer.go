@@ -270,7 +270,7 @@ func stateOf(p keys.Project, err error, org string, now time.Time) error {
 		return refuse(RetentionExpired, retentionOver)
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	case p.Severed, !p.Retention.IsZero() && !now.Before(p.Retention):
+	case p.Severed, p.EndedBy(now):
 		return refuse(RetentionExpired, retentionOver)
 	case !slices.Contains(p.Orgs, org):
 		return refuse(UnknownDomain, noOrganisation)
