@@ -10,11 +10,12 @@
 // # Life of a secret
 //
 // A generation is active until the next one is created, then deactivated: it
-// reverses and makes no new pseudonyms. When the project's retention
-// ends, or the project is severed, the wrapped secrets of all its generations
-// are overwritten and deleted, and the store rewrites its files so that no old
-// page keeps them. What remains is a signed [Receipt]. Copies that were taken
-// of the store before (backups, replicas, the write-ahead archive of a
-// PostgreSQL server) are beyond this package's reach: let them expire with the
-// retention.
+// reverses and makes no new pseudonyms. When the project's retention ends,
+// nothing uses its secrets any more. When its grace since then is over, or
+// the project is severed, the wrapped secrets of all its generations are overwritten
+// and deleted, and the store rewrites its files so that no old page keeps them. The
+// time that decides is the store's, not one machine's: see [Clock]. What remains is
+// a signed [Receipt]. Copies made of the store before (backups, replicas, the
+// write-ahead archive of a PostgreSQL server) are beyond this package's reach: let
+// them expire with the retention.
 package keys

@@ -1,15 +1,14 @@
 package token
 
-// enumerationGuard recognises a token that goes through numbers in order, as someone does
-// who wants the pseudonym of every possible identifier: values that are decimal
-// numbers at one small distance from each other, up or down. It keeps the last
-// number, the distance and the length of the run, and nothing else, until the
-// token is forgotten.
+// enumerationGuard detects a token that enumerates decimal numbers at one small
+// distance from each other, up or down, as someone does who wants the pseudonym of
+// every possible identifier. It keeps the last number, the distance and the length of
+// the run, for as long as the token's budget is kept.
 type enumerationGuard struct {
 	last uint64
 	step int64 // 0: none yet
 	run  int64 // values in the run
-	told bool  // this run was counted
+	told bool  // this run has been reported
 }
 
 const (

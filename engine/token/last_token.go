@@ -5,11 +5,10 @@ import (
 	"encoding/binary"
 )
 
-// LastToken remembers the last token that was found valid at one place, such as a
-// connection, and its digest, so that the same token there is compared instead
-// of hashed: see [Verifier.VerifyAgain]. The zero value has seen nothing. One
-// goroutine at a time. It holds the token's bytes until another follows, or
-// until Forget.
+// LastToken is the last valid token of one caller, such as a connection, and its
+// digest. The verifier compares the next token with it instead of hashing: see
+// [Verifier.VerifyAgain]. The zero value is empty. It is for one goroutine at a time,
+// and holds the token's bytes until another token follows or Forget is called.
 type LastToken struct {
 	raw   []byte
 	sum   [sha256.Size]byte
@@ -17,8 +16,7 @@ type LastToken struct {
 	times uint8  // that it was taken from here
 }
 
-// maxSeen is the length up to which tokens are remembered: a place costs so
-// many bytes at most.
+// maxSeen is the longest token that LastToken keeps, in bytes.
 const maxSeen = 2 << 10
 
 // digest returns the SHA-256 of raw.
@@ -29,9 +27,8 @@ func (s *LastToken) digest(raw []byte) [sha256.Size]byte {
 	return sha256.Sum256(raw)
 }
 
-// again returns the grant of the token with this digest if it is the one before and
-// still at hand. Now and then it does not, so that the cache, which drops what nobody
-// asks it for, goes on hearing of the token.
+// again returns the grant of the last token if it has this digest. Every 64th call
+// returns nil, so that the cache, which evicts entries nobody asks for, sees the token.
 func (s *LastToken) again(sum *[sha256.Size]byte) *Grant {
 	if s == nil || s.grant == nil || s.sum != *sum {
 		return nil
@@ -43,7 +40,7 @@ func (s *LastToken) again(sum *[sha256.Size]byte) *Grant {
 	return s.grant
 }
 
-// keep remembers a token that is valid, and its grant.
+// keep stores a valid token and its grant.
 func (s *LastToken) keep(raw []byte, sum *[sha256.Size]byte, g *Grant) {
 	if s == nil || len(raw) > maxSeen {
 		return
@@ -55,13 +52,13 @@ func (s *LastToken) keep(raw []byte, sum *[sha256.Size]byte, g *Grant) {
 	s.grant = g
 }
 
-// Forget wipes what was remembered.
+// Forget wipes the stored token.
 func (s *LastToken) Forget() {
 	clear(s.raw[:cap(s.raw)])
 	s.raw, s.sum, s.grant = s.raw[:0], [sha256.Size]byte{}, nil
 }
 
-// same compares two texts in a time that depends on their lengths alone.
+// same compares two texts in time that depends only on their lengths.
 func same(a, b []byte) bool {
 	if len(a) != len(b) || len(a) == 0 {
 		return false

@@ -10,7 +10,7 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// storePoll is one look at the store's change counter and those who wait for it.
+// storePoll is one read of the store's change counter, which several callers may await.
 type storePoll struct {
 	done chan struct{}
 	err  error // set before done is closed
@@ -27,7 +27,7 @@ func (v *Verifier) isRevoked(jti string) bool {
 	return ok
 }
 
-// invalidate makes all that was cached invalid, and lets go of it.
+// invalidate ends the validity of every cached grant and clears the cache.
 func (v *Verifier) invalidate() {
 	v.epoch.Add(1)
 	v.cacheMu.Lock()
@@ -102,9 +102,9 @@ func (v *Verifier) pollLoop() {
 	}
 }
 
-// Sync returns when the store's changes up to the call are in force here: what
-// another process revoked, rotated or severed before it is noticed. Without it
-// that takes a second at most.
+// Sync returns when every change made to the store before the call is in force here,
+// such as a token that another process revoked. Without Sync that takes at most a
+// second.
 func (v *Verifier) Sync(ctx context.Context) error {
 	v.pollMu.Lock()
 	w := v.nextPoll
@@ -123,7 +123,7 @@ func (v *Verifier) Sync(ctx context.Context) error {
 	}
 }
 
-// sync waits for a look at the store unless the last one is recent.
+// sync waits for a poll of the store unless the last one is recent.
 func (v *Verifier) sync(ctx context.Context) error {
 	if v.isFresh(v.now()) {
 		return nil
