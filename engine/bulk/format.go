@@ -183,11 +183,7 @@ func (r *run) splicer(rf *rowFormat, seen *distinct) splicer {
 	index := map[int]int{} // group of the run → of this input
 	for _, c := range rf.order {
 		col := r.Columns[c]
-		var key any = col.Plan
-		if col.Remote != nil {
-			key = col.Remote
-		}
-		g := r.groups[key]
+		g := r.groups[col.transform()]
 		if _, ok := index[g]; !ok {
 			index[g] = len(s.groups)
 			s.groups = append(s.groups, newGroup(col, r.docs[g], rf.special))

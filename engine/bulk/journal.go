@@ -181,13 +181,9 @@ func (r *run) jobDigest(v *pipeline, format Format, pack Compression) string {
 	}
 	var columns []column
 	for _, c := range r.Columns {
-		var key any = c.Plan
-		if c.Remote != nil {
-			key = c.Remote
-		}
 		what := maps.Clone(c.Describe)
 		delete(what, "token")
-		columns = append(columns, column{c.Name, c.Number, r.groups[key], what})
+		columns = append(columns, column{c.Name, c.Number, r.groups[c.transform()], what})
 	}
 	return digestJSON([]any{columns, format, pack, r.NoHeader, r.Comma, r.Ragged, r.RepeatedHeader, r.AllowOther, r.OnError, r.Rejects != "",
 		r.Null, r.Part, r.Parts, v.size, v.max, v.lo, v.hi})

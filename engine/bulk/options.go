@@ -1,6 +1,7 @@
 package bulk
 
 import (
+	"cmp"
 	"path/filepath"
 	"runtime"
 
@@ -10,31 +11,43 @@ import (
 // prepare checks the job and fills in defaults.
 func (r *run) prepare() error {
 	j := r.Job
-	if j.Workers < 0 || j.MaxRow < 0 || j.MaxMemory < 0 {
-		return ErrNegative
+	if err := j.setDefaults(); err != nil {
+		return err
 	}
-	r.workers = j.Workers
-	if r.workers == 0 {
+	if r.workers = j.Workers; r.workers == 0 {
 		r.workers = runtime.GOMAXPROCS(0)
 	}
-	if j.MaxRow == 0 {
-		j.MaxRow = defaultMaxRow
+	if err := j.checkChoices(); err != nil {
+		return err
+	}
+	if err := r.groupColumns(); err != nil {
+		return err
+	}
+	return j.checkFiles()
+}
+
+// setDefaults checks the job's limits and fills in those that are not set.
+func (j *Job) setDefaults() error {
+	if j.Workers < 0 || j.MaxRow < 0 || j.MaxMemory < 0 {
+		return ErrNegative
 	}
 	if j.MaxRow > 1<<30 {
 		return ErrMaxRow
 	}
-	if j.MaxMemory == 0 {
-		j.MaxMemory = 1 << 30
+	j.MaxRow = cmp.Or(j.MaxRow, defaultMaxRow)
+	j.MaxMemory = cmp.Or(j.MaxMemory, 1<<30)
+	j.chunk = cmp.Or(j.chunk, defaultChunk)
+	j.OnError = cmp.Or(j.OnError, Fail)
+	j.RepeatedHeader = cmp.Or(j.RepeatedHeader, HeaderFail)
+	j.Output = cmp.Or(j.Output, "-")
+	if len(j.Inputs) == 0 {
+		j.Inputs = []string{"-"}
 	}
-	if j.chunk == 0 {
-		j.chunk = defaultChunk
-	}
-	if j.OnError == "" {
-		j.OnError = Fail
-	}
-	if j.RepeatedHeader == "" {
-		j.RepeatedHeader = HeaderFail
-	}
+	return nil
+}
+
+// checkChoices refuses choices that contradict each other.
+func (j *Job) checkChoices() error {
 	switch {
 	case j.Rejects != "" && j.OnError != Keep:
 		return ErrRejectsWithoutKeep
@@ -46,35 +59,32 @@ func (r *run) prepare() error {
 		return ErrSideOnStdout
 	case j.Rejects != "" && j.Mapping != "" && filepath.Clean(j.Rejects) == filepath.Clean(j.Mapping):
 		return ErrSameSides
-	}
-	if len(j.Columns) == 0 {
+	case len(j.Columns) == 0:
 		return usagef("no column named")
 	}
-	if len(j.Inputs) == 0 {
-		j.Inputs = []string{"-"}
-	}
-	if j.Output == "" {
-		j.Output = "-"
-	}
+	return nil
+}
+
+// groupColumns checks the columns and finds those that share a plan or a server.
+func (r *run) groupColumns() error {
+	j := r.Job
 	r.groups = map[any]int{}
 	for _, c := range j.Columns {
-		var key any = c.Plan
 		switch {
 		case (c.Plan == nil) == (c.Remote == nil):
 			return usagef("column %s needs a plan, or a server, and not both", quoteName(c.Name))
 		case c.Name == "" && c.Number <= 0:
 			return usagef("a column needs a name or a number from 1")
 		case c.Remote != nil:
-			key = c.Remote
 			c.Remote.warn = func(s string) { j.warn("%s", s) }
 			if err := c.Remote.prepare(); err != nil {
 				return err
 			}
 		}
-		if _, ok := r.groups[key]; ok {
+		if _, ok := r.groups[c.transform()]; ok {
 			continue
 		}
-		r.groups[key] = len(r.docs)
+		r.groups[c.transform()] = len(r.docs)
 		if c.Remote != nil {
 			for _, w := range c.Remote.caution() {
 				j.warn("%s", w)
@@ -92,16 +102,27 @@ func (r *run) prepare() error {
 	if r.documents() {
 		r.counters = &counters{seen: newDistinct(r.seed), limit: j.MaxMemory}
 	}
-	if j.Parts != 0 && (j.Parts < 1 || j.Part < 1 || j.Part > j.Parts) {
+	return nil
+}
+
+// transform returns the column's plan or server: columns that share it are a group.
+func (c *Column) transform() any {
+	if c.Remote != nil {
+		return c.Remote
+	}
+	return c.Plan
+}
+
+// checkFiles refuses files that cannot be read or written together.
+func (j *Job) checkFiles() error {
+	switch {
+	case j.Parts != 0 && (j.Parts < 1 || j.Part < 1 || j.Part > j.Parts):
 		return usagef("part %d of %d: parts count from 1 to their number", j.Part, j.Parts)
-	}
-	if j.Mapping != "" && len(j.Recipients) == 0 {
+	case j.Mapping != "" && len(j.Recipients) == 0:
 		return ErrNoRecipient
-	}
-	if j.DryRun && (j.Mapping != "" || j.Manifest) {
+	case j.DryRun && (j.Mapping != "" || j.Manifest):
 		return ErrDryRunSides
-	}
-	if j.Manifest && (len(j.Inputs) != 1 || j.Inputs[0] == "-" || j.Output == "-") {
+	case j.Manifest && (len(j.Inputs) != 1 || j.Inputs[0] == "-" || j.Output == "-"):
 		return ErrManifestFiles
 	}
 	stdin := 0

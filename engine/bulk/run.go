@@ -67,30 +67,7 @@ func (r *run) runAll(ctx context.Context) (err error) {
 		return err
 	}
 	keep := false // what was written, for a resume
-	defer func() {
-		for _, t := range r.targets {
-			if keep {
-				t.release()
-			} else {
-				t.discard()
-			}
-		}
-		if r.rejects != nil {
-			if keep {
-				r.rejects.release()
-			} else {
-				r.rejects.discard()
-			}
-		}
-		if r.mapping != nil {
-			r.mapping.discard()
-		}
-		for _, j := range r.journals {
-			if !keep {
-				j.remove()
-			}
-		}
-	}()
+	defer func() { r.cleanUp(keep) }()
 	if err := r.lookAtAll(ctx, outs); err != nil {
 		return err
 	}
@@ -99,8 +76,7 @@ func (r *run) runAll(ctx context.Context) (err error) {
 	}
 	for i, in := range r.Inputs {
 		if err := r.processInput(ctx, in, outs[i]); err != nil {
-			keep = r.resumable(err)
-			if keep {
+			if keep = r.resumable(err); keep {
 				err = &InterruptedError{err}
 			}
 			return err
@@ -123,6 +99,38 @@ func (r *run) runAll(ctx context.Context) (err error) {
 		keep = r.resumable(ErrInterrupted)
 		return ErrInterrupted
 	}
+	return r.commit(ctx, outs)
+}
+
+// cleanUp removes what has no name yet, or with keep leaves it for a resume. A mapping
+// file cannot be taken up again.
+func (r *run) cleanUp(keep bool) {
+	drop := func(t *target) {
+		if keep {
+			t.release()
+		} else {
+			t.discard()
+		}
+	}
+	for _, t := range r.targets {
+		drop(t)
+	}
+	if r.rejects != nil {
+		drop(r.rejects)
+	}
+	if r.mapping != nil {
+		r.mapping.discard()
+	}
+	for _, j := range r.journals {
+		if !keep {
+			j.remove()
+		}
+	}
+}
+
+// commit gives the complete files their names. Those beside the outputs come first: who
+// finds an output finds them too.
+func (r *run) commit(ctx context.Context, outs []string) (err error) {
 	var man *manifest
 	if r.Manifest {
 		if err := checkFree(ManifestName(outs[0]), r.Force); err != nil {
@@ -132,7 +140,6 @@ func (r *run) runAll(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	// Sides first: who finds the output finds them too.
 	if r.mapping != nil {
 		if err := r.mapping.commit(r.Force); err != nil {
 			return err
@@ -149,9 +156,7 @@ func (r *run) runAll(ctx context.Context) (err error) {
 		}
 	}
 	if man != nil {
-		if err := man.write(ManifestName(outs[0])); err != nil {
-			return err
-		}
+		return man.write(ManifestName(outs[0]))
 	}
 	return nil
 }

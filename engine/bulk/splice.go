@@ -312,11 +312,30 @@ func (s *splicer) layout(out []byte) []byte {
 	return out[:o]
 }
 
-// slow transforms into the batches' own room and then writes value by value,
-// with whatever quoting, escaping and errors there are.
+// slow transforms into the batches' own buffers and then writes value by value, with
+// whatever quoting, escaping and errors there are.
 func (s *splicer) slow(ctx context.Context, c *chunk) {
 	s.ways.slow.Add(1)
-	clean := true
+	plain := s.transformAll(ctx, c)
+	if c.fail != nil {
+		return
+	}
+	s.faults(c)
+	if c.err != nil {
+		return
+	}
+	if s.mapping && !s.dry {
+		s.pairs(c)
+	}
+	if !s.dry {
+		s.writeValues(c, plain)
+	}
+}
+
+// transformAll transforms every group's batch and collects the values without a result,
+// in order. plain says that every result can stand as it is.
+func (s *splicer) transformAll(ctx context.Context, c *chunk) (plain bool) {
+	plain = true
 	for gi, g := range s.groups {
 		b := &g.batch
 		g.next = 0
@@ -328,9 +347,9 @@ func (s *splicer) slow(ctx context.Context, c *chunk) {
 				line := 1 + int64(bytes.Count(s.data[:s.spans[2*v]], lf))
 				c.fail = &serverError{line: line, err: err}
 			}
-			return
+			return false
 		}
-		clean = clean && s.plain(b.Dst)
+		plain = plain && s.plain(b.Dst)
 		for k, bad := range b.Bad {
 			v := s.valueOf(gi, bad.Index)
 			s.bad = append(s.bad, badValue{v, s.column(v), bad.Code, g.cause(bad, k == 0)})
@@ -342,16 +361,12 @@ func (s *splicer) slow(ctx context.Context, c *chunk) {
 	if len(s.groups) > 1 || len(s.forced) > 0 {
 		sortBad(s.bad)
 	}
-	s.faults(c)
-	if c.err != nil {
-		return
-	}
-	if s.mapping && !s.dry {
-		s.pairs(c)
-	}
-	if s.dry {
-		return
-	}
+	return plain
+}
+
+// writeValues writes the chunk with the results in the place of their values, and keeps
+// the rows out that are to be. plain says that every result can stand as it is.
+func (s *splicer) writeValues(c *chunk, plain bool) {
 	drop := s.ext[:0]
 	if len(s.bad) > 0 && s.onError == Keep {
 		drop = s.dropped()
@@ -396,7 +411,7 @@ func (s *splicer) slow(ctx context.Context, c *chunk) {
 		}
 		res := g.batch.Dst[g.batch.Out[2*i]:][:g.batch.Out[2*i+1]]
 		out = append(out, s.data[p:off]...)
-		if clean && len(res) > 0 {
+		if plain && len(res) > 0 {
 			out = append(out, res...)
 		} else {
 			out = s.appendValue(out, res, s.data, off, n)
