@@ -15,8 +15,8 @@ const (
 	defaultChunk   = 64 << 10 // with its output and positions well within a second-level cache
 	defaultMaxRow  = 16 << 20
 	overlap        = 4 << 10 // read beyond a chunk, where its last row most likely ends
-	deliveryYields = 500     // times that a lane lets others run before it leaves a chunk to them
-	padding        = 128     // capacity behind a chunk, for kernels that read ahead
+	deliveryYields = 500     // times that a lane yields to the scheduler before it leaves its chunk to the lane that writes
+	padding        = 128     // capacity behind a chunk: kernels read past the end of their input
 )
 
 // pipeline runs the chunks of one input through lanes.

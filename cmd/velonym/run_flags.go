@@ -1,0 +1,265 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"filippo.io/age"
+	"github.com/spf13/cobra"
+
+	"github.com/velonym/velonym/engine/bulk"
+	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/engine/token"
+)
+
+// runFlags are the flags of `velonym run`.
+type runFlags struct {
+	trust     verifierFlags
+	tokenFile string
+	local     token.LocalRequest
+	norm      string
+	server    string
+	inFlight  int
+	reverse   bool
+
+	columns    []string
+	header     string
+	comma      string
+	format     string
+	compress   string
+	onError    string
+	part       string
+	recipients []string
+	check      string
+	job        bulk.Job
+	asJSON     bool
+	quiet      bool
+}
+
+// newRun is the verb run. It is long for its help and a flag a line.
+func newRun(g *globals) *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run --token-file F | --project NAME   --column NAME … [-o OUT] [FILE …]",
+		Short: "Replace the named columns of files",
+		Long: `Replaces the values of the named columns of CSV, TSV, NDJSON, JSON and Parquet files,
+plain, gzip or zstd, and passes every other byte through as it came. What is done
+with the values is in the token; with --project it is the project's own policy.
+Without a file, or with -, it reads standard input; without -o it writes standard
+output.
+
+A file that is written gets its name only when it is complete. An error names
+file, line and column, never the value, and leaves nothing behind. Parquet is read
+back before it gets its name; written to standard output it is not: prefer -o.
+
+A column of NDJSON or JSON is a path of member names joined by dots, and arrays are
+gone through: patient.id. Upper and lower case differ. A dot within a name is written
+\. and a backslash \\. A path that no line of a file has is an error, unless
+--allow-missing is given; lines without it, and nulls, are counted. A number, true,
+false or an object at a path, and anything but an object on the way to it, is an
+error (or what --on-error says), unless --allow-other-shapes lets it pass, counted.
+A member that is given twice in an object is replaced twice. In
+--column NAME=TOKENFILE an = that belongs to the name is written \= (or the column
+is named by its number).
+
+A column of CSV that is given as a number, 2, is the second one; where the header
+has that number as a name too, #2 is always the number, and a name that begins so
+is written \#2. A first line sep=; names the separator. What could leave values in
+clear is refused and says what to do: lines that end in CR alone, two columns of
+one name, a first row that looks like data (--header, --no-header), the header
+again within the data (--repeated-header), values that are pseudonyms of the project
+already (--again), an output whose suffix states another
+format than is written.
+
+Of a token's limits a run keeps to the values in its life and to those a second.
+The limit a request only cuts what is asked for at a time: a run is no request.` + normHelp,
+		Example: `  velonym run --token-file token --column national_id -o out.csv patients.csv
+  velonym run --project demo --op reverse --column 2 < out.csv > back.csv
+  velonym run --token-file t1 --column id --column doctor=t2 -o out.csv.zst in.csv.gz
+  velonym run --token-file token --column patient.id -o out.ndjson in.ndjson`,
+		RunE: func(cmd *cobra.Command, files []string) error { return f.run(cmd, g, files) },
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.tokenFile, "token-file", "", "file that holds the token, or - (default: env VELONYM_TOKEN)")
+	fl.StringVar(&f.local.Project, "project", "", "instead of a token: the local operator's short way, with the project's policy")
+	fl.StringVar(&f.local.Org, "org", "", "with --project: its organisation")
+	fl.StringVar(&f.local.Op, "op", "", "with --project: pseudonymise (default), reverse or secondary")
+	fl.StringVar(&f.local.Source, "source", "", "with --op secondary: the project that made the pseudonyms")
+	fl.StringVar(&f.local.SourceOrg, "source-org", "", "with --op secondary: its organisation")
+	fl.StringVar(&f.local.Format, "form", "", "with --project: shape of a pseudonym (default: the project's)")
+	fl.StringVar(&f.norm, "norm", "", "with --project: steps before the transform: trim, nfc, upper, lower, digits")
+	fl.StringVar(&f.server, "server", "", "let a server of the same contract do the work: its URL, with or without the path of the contract; the token goes there")
+	fl.IntVar(&f.inFlight, "concurrency", 0, "with --server: requests at a time (default 4)")
+	fl.BoolVar(&f.reverse, "reverse", false, "with --server and a token that is no JWT: ask it to reverse")
+	fl.StringArrayVar(&f.columns, "column", nil, "column to replace, by name, number from 1 (#2, or 2 if no column has that name), or path in NDJSON (repeatable); NAME=TOKENFILE gives it a token of its own, \\= is an = in the name, \\# a # at its start")
+	fl.BoolVar(&f.job.AllowMissing, "allow-missing", false, "JSON: only warn of a path that no line has")
+	fl.BoolVar(&f.job.AllowOther, "allow-other-shapes", false, "JSON: let pass, and count, what is no string (numbers, objects) at a path or on the way to it")
+	fl.StringVarP(&f.job.Output, "output", "o", "-", "file to write, or an existing folder")
+	fl.StringVar(&f.format, "format", "auto", "csv, tsv, ndjson, json (an array, or values over several lines) or parquet (auto: by the input's suffix, JSON by its content too)")
+	fl.StringVar(&f.compress, "compress", "auto", "of the output: none, gzip or zstd (auto: by its suffix)")
+	fl.BoolVar(&f.job.NoHeader, "no-header", false, "the first row is data; name columns by number")
+	fl.BoolVar(&f.job.Header, "header", false, "the first row is the header, even where it looks like the rows below")
+	fl.StringVar(&f.header, "repeated-header", "fail", "a row that is the header again (files put one behind the other): fail, pass (as it is, counted) or value (replace its values)")
+	fl.BoolVar(&f.job.Again, "again", false, "pseudonymise values that are pseudonyms of the project already once more, with a warning (else they are refused)")
+	fl.BoolVar(&f.job.ShowColumns, "show-columns", false, "an unknown column: list the names of the first row even if it may be data")
+	fl.BoolVar(&f.job.Ragged, "ragged", false, "let rows of other lengths pass, as long as they hold the columns")
+	fl.StringVar(&f.comma, "comma", "", "separator, one character or \\t (default: a tab for TSV, else a comma)")
+	fl.StringVar(&f.onError, "on-error", "fail", "a value that cannot be transformed: fail (stop, write nothing), null (empty the field), keep (keep its row out; needs --rejects)")
+	fl.StringVar(&f.job.Rejects, "rejects", "", "with --on-error keep: file for the rows kept out")
+	fl.StringSliceVar(&f.job.Null, "null", nil, "values that stand for none and pass through, such as NA,NULL")
+	fl.BoolVar(&f.job.Force, "force", false, "replace an output file that exists")
+	fl.BoolVar(&f.job.Resume, "resume", false, "go on with an interrupted run")
+	fl.BoolVar(&f.job.DryRun, "dry-run", false, "count what would fail and where, write nothing")
+	fl.StringVar(&f.part, "part", "", "i/n: do the i-th of n exact shares of the file")
+	fl.IntVar(&f.job.Workers, "workers", 0, "cores to use (default: all)")
+	sizeVar(fl, &f.job.MaxRow, "max-row", 0, "longest row (default 16MiB)")
+	sizeVar(fl, &f.job.MaxMemory, "max-memory", 0, "memory for the counters of policy document, and for a page of Parquet with its results (default 1GiB)")
+	fl.StringVar(&f.job.Mapping, "mapping", "", "also write identifier, pseudonym pairs to this file, sealed to --mapping-recipient")
+	fl.StringArrayVar(&f.recipients, "mapping-recipient", nil, "age recipient, age1… (repeatable)")
+	fl.BoolVar(&f.job.Manifest, "manifest", false, "also write OUT.velonym.json: what was done, digests of input and output")
+	fl.StringVar(&f.check, "check", "", "verify the files that a manifest names, and do nothing else")
+	fl.BoolVar(&f.asJSON, "json", false, "summary as JSON on standard error")
+	fl.BoolVar(&f.quiet, "quiet", false, "no progress and no summary")
+	f.trust.add(fl)
+	return cmd
+}
+
+// read judges the flags, before anything is opened, and fills in the job.
+func (f *runFlags) read(files []string) (err error) {
+	j := &f.job
+	switch {
+	case len(f.columns) == 0:
+		return usagef("run: name the columns to replace with --column")
+	case f.local.Project != "" && f.tokenFile != "":
+		return usagef("run: give --token-file or --project, not both")
+	case f.local.Project != "" && f.server != "":
+		return usagef("run: a server wants a token: give --token-file")
+	case (f.inFlight != 0 || f.reverse) && f.server == "":
+		return usagef("run: --concurrency and --reverse go with --server")
+	case f.local.Project == "" && (f.local.Op != "" || f.local.Org != "" || f.local.Source != "" || f.local.Format != "" || f.norm != ""):
+		return usagef("run: --op, --org, --source, --form and --norm go with --project; a token carries its own")
+	case f.tokenFile == "-" && (len(files) == 0 || files[0] == "-"):
+		return usagef("run: standard input cannot give both the token and the data")
+	case len(f.recipients) > 0 && j.Mapping == "":
+		return usagef("run: --mapping-recipient goes with --mapping")
+	case f.inFlight < 0:
+		return usagef("run: --concurrency must not be negative")
+	}
+	if err := f.readLocal(); err != nil {
+		return err
+	}
+	j.Inputs = files
+	if j.Format, err = bulk.ParseFormat(f.format); err != nil {
+		return flagError("format", err)
+	}
+	if j.Compress, err = bulk.ParseCompression(f.compress); err != nil {
+		return flagError("compress", err)
+	}
+	if j.OnError, err = bulk.ParseOnError(f.onError); err != nil {
+		return flagError("on-error", err)
+	}
+	if j.RepeatedHeader, err = bulk.ParseRepeatedHeader(f.header); err != nil {
+		return flagError("repeated-header", err)
+	}
+	if f.comma == `\t` {
+		f.comma = "\t"
+	}
+	if f.comma != "" {
+		if len(f.comma) != 1 || strings.ContainsAny(f.comma, "\"\r\n") || f.comma[0] >= utf8.RuneSelf {
+			return usagef("--comma: one ASCII character, and neither a quote nor a line end")
+		}
+		j.Comma = f.comma[0]
+	}
+	if f.part != "" {
+		i, n, ok := strings.Cut(f.part, "/")
+		var errI, errN error
+		j.Part, errI = strconv.Atoi(i)
+		j.Parts, errN = strconv.Atoi(n)
+		if !ok || errI != nil || errN != nil || j.Part < 1 || j.Parts < j.Part {
+			return usagef("--part: write i/n, for example 2/8 for the second of eight shares")
+		}
+	}
+	for _, r := range f.recipients {
+		list, err := age.ParseRecipients(strings.NewReader(r))
+		if err != nil {
+			return usagef("--mapping-recipient: %w", err)
+		}
+		j.Recipients = append(j.Recipients, list...)
+	}
+	version, commit := buildVersion()
+	j.Version = version + " " + commit
+	return nil
+}
+
+// readLocal judges the flags that go with --project.
+func (f *runFlags) readLocal() error {
+	l := &f.local
+	if l.Op != "" {
+		if _, err := suite.ParseOp(l.Op); err != nil {
+			return flagError("op", err)
+		}
+	}
+	if l.Format != "" {
+		if _, err := suite.ParseFormat(l.Format); err != nil {
+			return flagError("form", err)
+		}
+	}
+	if f.norm != "" {
+		l.Norm = splitNorm(f.norm)
+		if _, err := suite.ParseNorm(l.Norm); err != nil {
+			return flagError("norm", err)
+		}
+	}
+	switch {
+	case l.Op == "secondary" && l.Source == "":
+		return usagef("run: --op secondary needs --source, the project that made the pseudonyms")
+	case l.Op != "secondary" && (l.Source != "" || l.SourceOrg != ""):
+		return usagef("run: --source and --source-org go with --op secondary")
+	}
+	return nil
+}
+
+// flagError is a usage error that names the flag, in place of the room that
+// refused its value.
+func flagError(flag string, err error) error {
+	text := err.Error()
+	if _, after, ok := strings.Cut(text, ": "); ok {
+		text = after
+	}
+	return usagef("run: --%s: %s", flag, text)
+}
+
+// columnFlag reads NAME or NAME=TOKENFILE; in a name \= is an =. #N is the number of
+// a column, whatever their names, and \#N a name.
+func columnFlag(s string) (name string, number int, file string, own bool) {
+	name = s
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' {
+			i++
+		} else if s[i] == '=' {
+			name, file, own = s[:i], s[i+1:], true
+			break
+		}
+	}
+	if digits, ok := strings.CutPrefix(name, "#"); ok {
+		if n, err := strconv.Atoi(digits); err == nil && n > 0 && digits[0] != '+' {
+			return "", n, file, own
+		}
+	}
+	if strings.HasPrefix(name, `\#`) {
+		name = name[1:]
+	}
+	return strings.ReplaceAll(name, `\=`, "="), 0, file, own
+}
+
+// columnToken words the error of a column's own token.
+func columnToken(name string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return usagef("run: --column %s: %w; behind = stands a file that holds a token: an = that belongs to the column's name is written \\=, or name the column by its number", name, err)
+	}
+	return fmt.Errorf("column %s: %w", name, err)
+}

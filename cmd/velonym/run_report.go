@@ -1,0 +1,165 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/velonym/velonym/engine/audit"
+	"github.com/velonym/velonym/engine/bulk"
+	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/engine/token"
+	"github.com/velonym/velonym/internal/simd"
+)
+
+// outcome is what the audit log says of a run: OK, the code of a token's refusal,
+// or FAILED.
+func outcome(err error) string {
+	var refused *token.Error
+	switch {
+	case err == nil:
+		return "OK"
+	case errors.As(err, &refused):
+		return refused.Code
+	}
+	return "FAILED"
+}
+
+// recordRefused writes a run into the audit log that was refused before it began;
+// what failed otherwise did nothing and is not recorded.
+func (f *runFlags) recordRefused(log *audit.Log, err error) error {
+	var refused *token.Error
+	if !errors.As(err, &refused) {
+		return nil
+	}
+	r := audit.Record{Kind: "run", Request: token.NewID(), Outcome: refused.Code, Sync: true}
+	if l := &f.local; l.Project != "" { // else nobody has vouched for what the token says
+		r.Project, r.Org, r.Source, r.SrcOrg, r.Op = l.Project, l.Org, l.Source, l.SourceOrg, cmp.Or(l.Op, "pseudonymise")
+	}
+	return log.Append(r)
+}
+
+// recordBegun writes the grants that reverse into the audit log before anything is
+// reversed: a run that is killed leaves identifiers in its temporary file.
+func recordBegun(log *audit.Log, id string, grants []*token.Grant) error {
+	var reversing []*token.Grant
+	for _, g := range grants {
+		if g.Op == suite.Reverse {
+			reversing = append(reversing, g)
+		}
+	}
+	return record(log, id, reversing, bulk.Summary{}, "BEGUN")
+}
+
+// record writes what a run did into the audit log, one record a grant; id is the same
+// in all records of a run.
+func record(log *audit.Log, id string, grants []*token.Grant, sum bulk.Summary, outcome string) error {
+	for _, g := range grants {
+		psn := &g.Claims.PSN
+		r := audit.Record{
+			Kind: "run", Request: id, JTI: g.Claims.ID, Project: psn.Dom.Prj, Org: psn.Dom.Org, Op: psn.Op,
+			Values: sum.Values + sum.Empty + sum.Errors, Empty: sum.Empty, Bad: sum.Errors, Outcome: outcome, Sync: true,
+		}
+		if psn.Src != nil {
+			r.Source, r.SrcOrg = psn.Src.Prj, psn.Src.Org
+		}
+		if err := log.Append(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// report does the job, says how far it is and what it did, and hands the
+// outcome to record, if there is one.
+func (f *runFlags) report(w io.Writer, cmd *cobra.Command, record func(bulk.Summary, error) error) error {
+	j := f.job
+	j.Stdin, j.Stdout = cmd.InOrStdin(), cmd.OutOrStdout()
+	bar := newProgress(w, f.quiet || f.asJSON)
+	j.Progress = bar.show
+	j.Warn = func(warning error) { fmt.Fprintf(w, "velonym: %s\n", runErrorText(warning)) }
+	sum, err := bulk.Run(cmd.Context(), j)
+	err = wordRunError(err)
+	bar.done()
+	if record != nil {
+		err = errors.Join(err, record(sum, err))
+	}
+	if errors.Is(err, bulk.ErrUsage) {
+		return usageError{err}
+	}
+	if f.asJSON {
+		return errors.Join(err, dryFailures(j, sum, err), json.NewEncoder(w).Encode(struct {
+			bulk.Summary
+			Outcome string `json:"outcome"`
+			Kernel  string `json:"kernel"`
+		}{sum, outcome(err), simd.Kernel()}))
+	}
+	for _, e := range sum.Failures {
+		fmt.Fprintf(w, "%s: line %d, column %q: %s\n", e.File, e.Line, e.Column, e.Code)
+	}
+	for _, c := range sum.Columns {
+		if err == nil && !f.quiet && c.Missing+c.Null+c.Other > 0 {
+			fmt.Fprintf(w, "column %q: %d rows do not have it, %d null, %d of another shape left as they are\n", c.Name, c.Missing, c.Null, c.Other)
+		}
+	}
+	if err == nil && !f.quiet {
+		fmt.Fprintf(w, "%d rows, %d values replaced (about %d different), %d empty, %d not transformed%s, %.2f s, %.0f MB/s, kernel %s\n",
+			sum.Rows, sum.Values, sum.Distinct, sum.Empty, sum.Errors, leftRows(sum), sum.Seconds, float64(sum.BytesIn)/1e6/max(sum.Seconds, 1e-9), simd.Kernel())
+	}
+	return errors.Join(err, dryFailures(j, sum, err))
+}
+
+// leftRows says of the summary's rows which ones were left, if any were.
+func leftRows(sum bulk.Summary) string {
+	s := ""
+	if sum.Rejected > 0 {
+		s += fmt.Sprintf(", %d rows kept out", sum.Rejected)
+	}
+	if sum.RepeatedHeaders > 0 {
+		s += fmt.Sprintf(", %d repeated headers passed", sum.RepeatedHeaders)
+	}
+	return s
+}
+
+// dryFailures is the error of a dry run that found what would fail.
+func dryFailures(j bulk.Job, sum bulk.Summary, err error) error {
+	if err != nil || !j.DryRun || sum.Errors == 0 {
+		return nil
+	}
+	return fmt.Errorf("dry run: %d of the values cannot be transformed", sum.Errors)
+}
+
+// auditPlace adds to an error of opening the record of what was done how it can be
+// written elsewhere.
+func auditPlace(err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("%w: nothing is done without a record: give --dir a folder that is there and can be written, and say with --keystore and --master-key where those are", err)
+	}
+	return err
+}
+
+// openAudit opens the record of what was done, beside the keystore, whose key signs
+// its heads. What is returned closes it.
+func (g *globals) openAudit(ctx context.Context, ks *keys.Keystore) (*audit.Log, func() error, error) {
+	path, err := g.inFolder("audit.jsonl")
+	if err != nil {
+		return nil, nil, err
+	}
+	signer, err := ks.HeadSigner(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	log, err := audit.Open(path, audit.Options{Signer: signer})
+	if err != nil {
+		return nil, nil, errors.Join(auditPlace(err), signer.Close())
+	}
+	return log, func() error { return errors.Join(log.Close(), signer.Close()) }, nil
+}
