@@ -4,19 +4,19 @@ import (
 	"context"
 )
 
-// Policy document counts how often each value came before, over the whole run, so
-// its transforms happen chunk by chunk in the order of the input, and its memory
-// grows with the number of different values. The counters live in memory only, for
-// they are identifiers: a run that is resumed counts again what it had counted.
+// Policy document counts how often each value came before in the whole run. Its chunks are
+// therefore transformed in the order of the input, and its memory grows with the number of
+// different values. The counters are identifiers and stay in memory: a resumed run counts
+// again.
 
-// documentWorker transforms in the order of the input; it finds before its turn.
+// documentWorker finds values in parallel and transforms them in the order of the input.
 type documentWorker struct {
 	finder
 	counters *counters
 	found    bool
 }
 
-// finder is a worker that can be asked to find first and to replace later.
+// finder is a worker whose two steps can be called apart.
 type finder interface {
 	find(c *chunk) bool
 	splice(ctx context.Context, c *chunk)
@@ -70,7 +70,7 @@ func (c *counters) add(src []byte, spans []uint32) {
 // check refuses to go on above the limit.
 func (c *counters) check() error {
 	if c.values == 0 || c.values*bytesEach+c.bytes*3/2 < c.limit {
-		return nil // not even if all were different
+		return nil // even if all values are different
 	}
 	n := c.seen.estimate()
 	if n*bytesEach+n*c.bytes/c.values*3/2 <= c.limit {

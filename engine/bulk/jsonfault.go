@@ -11,9 +11,7 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// What is said of JSON that is not as a run wants it, and what is counted.
-
-// scan finds what stands at the paths in the worker's data.
+// scan finds the values at the paths in the worker's data.
 func (w *ndjsonWorker) scan(c *chunk) error {
 	switch {
 	case w.doc == nil:
@@ -30,7 +28,7 @@ func (w *ndjsonWorker) scan(c *chunk) error {
 	return w.finder.ScanTexts(w.data)
 }
 
-// count counts what is no value of each path.
+// count counts, for each path, rows without it, nulls and other values that are no strings.
 func (w *ndjsonWorker) count(c *chunk) {
 	f := w.finder
 	for p, n := range f.RowsWith {
@@ -48,7 +46,7 @@ func (w *ndjsonWorker) count(c *chunk) {
 	}
 }
 
-// syntaxError turns a finder's error in the worker's data into ours.
+// syntaxError returns an Error for the finder's error, with its place in the chunk.
 func (w *ndjsonWorker) syntaxError(err error) *Error {
 	var se *csvfast.SyntaxError
 	if !errors.As(err, &se) {
@@ -69,14 +67,14 @@ func (w *ndjsonWorker) syntaxError(err error) *Error {
 	return e
 }
 
-// splice replaces, and completes the chunk's error.
+// splice replaces the values, and completes the chunk's error.
 func (w *ndjsonWorker) splice(ctx context.Context, c *chunk) {
 	w.splicer.splice(ctx, c)
 	w.explainFault(c)
 }
 
-// explainFault says more of a value's fault than its code: where exactly it stands,
-// and what stands there if it is no string.
+// explainFault adds to the error of a value its exact place, and what it is if it is no
+// string.
 func (w *ndjsonWorker) explainFault(c *chunk) {
 	e := c.err
 	if e == nil || e.Code == 0 {
@@ -100,7 +98,7 @@ func (w *ndjsonWorker) explainFault(c *chunk) {
 	e.Err = shapeError(w.finder.NotString[k])
 }
 
-// shapeError words what stands in the place of a string, or of an object.
+// shapeError names the kind of a value that should be a string or an object.
 func shapeError(ns csvfast.NotString) error {
 	what, remedy := "", ""
 	switch ns.Kind {

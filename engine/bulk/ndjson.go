@@ -9,7 +9,7 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// lineCutter cuts where every LF is a row end.
+// lineCutter is a cutter for rows that end at every LF.
 type lineCutter struct{}
 
 func (lineCutter) Parity([]byte) bool { return false }
@@ -33,7 +33,8 @@ type jsonText struct{}
 
 func (jsonText) decode(dst, raw []byte) []byte { return csvfast.UnescapeJSON(dst, raw) }
 
-// plain: results are valid UTF-8 unless a project with a tag holds other bytes.
+// plain reports whether v needs no escape. Bytes from 0x80 on are checked elsewhere,
+// since a result may hold bytes that are not UTF-8.
 func (jsonText) plain(v []byte) bool {
 	for _, b := range v {
 		if b < 0x20 || b == '"' || b == '\\' || b >= 0x80 {
@@ -48,7 +49,7 @@ func (jsonText) appendValue(dst, v, _ []byte, _, _ int) []byte {
 }
 
 func (jsonText) appendNull(dst, data []byte, off, _ int) ([]byte, int) {
-	if off == 0 || data[off-1] != '"' { // no string between quotes: see ndjsonWorker.strange
+	if off == 0 || data[off-1] != '"' { // no string between quotes: see ndjsonWorker.mergeNonStrings
 		return append(dst, "null"...), 0
 	}
 	return append(dst[:len(dst)-1], "null"...), 1 // the quotes go too
@@ -74,14 +75,14 @@ func (jsonText) records(dst []int, data []byte, numbers []int) []int {
 	return dst
 }
 
-// ndjsonWorker finds the strings at the paths and replaces them.
+// ndjsonWorker finds the strings at the paths of JSON rows and replaces them.
 type ndjsonWorker struct {
 	splicer
 	doc      *jsonDocument // nil: lines
 	pass     bool          // what is no string passes
 	finder   *csvfast.PathFinder
 	lines    []uint32
-	own      ndjsonOwn
+	own      mergedValues
 	byShape  *atomic.Int64 // if not nil: counts the rows that were read by a known shape
 	reported int64         // of them, in byShape
 
@@ -106,10 +107,10 @@ func (w *ndjsonWorker) find(c *chunk) bool {
 		w.byShape.Add(int64(f.RowsByShape()) - w.reported)
 		w.reported = int64(f.RowsByShape())
 	}
-	w.meet(c)
+	w.observePaths(c)
 	w.count(c)
 	w.spans, w.encoded, w.path, w.record = f.Spans, f.Escaped, f.Path, nil
-	if !w.strange(c) {
+	if !w.mergeNonStrings(c) {
 		return false
 	}
 	if len(w.spans) == 0 {
@@ -133,8 +134,8 @@ func (w *ndjsonWorker) find(c *chunk) bool {
 	return true
 }
 
-// meet notes which paths the chunk has, until the worker has met all.
-func (w *ndjsonWorker) meet(c *chunk) {
+// observePaths notes which paths the chunk has, until the worker has seen all of them.
+func (w *ndjsonWorker) observePaths(c *chunk) {
 	if w.met.full(len(w.names)) {
 		return
 	}
@@ -147,20 +148,20 @@ func (w *ndjsonWorker) meet(c *chunk) {
 		}
 	}
 	w.met.addAll(w.finder.Hollow)
-	c.tally.Paths = w.met // of chunks before this one too, which is as true
+	c.tally.Paths = w.met // those of earlier chunks may be in it too
 }
 
-// ndjsonOwn is what the finder found and what stands at the paths without being
-// a string, in one list.
-type ndjsonOwn struct {
+// mergedValues lists, in the order of the input, the strings that the finder found and
+// the other values at the paths.
+type mergedValues struct {
 	spans, encoded []uint32
 	path           []uint8
 }
 
-// strange deals with what stands at a path and is no string, or cuts one short: null
-// passes, and with pass the rest too; else the rest are values that cannot be
-// transformed. It returns false when one ends the run.
-func (w *ndjsonWorker) strange(c *chunk) bool {
+// mergeNonStrings handles values at a path that are not strings, and values on the way
+// that no object can follow. A null passes, and with pass the others too; else they are
+// values that cannot be transformed. It returns false if one of them ends the run.
+func (w *ndjsonWorker) mergeNonStrings(c *chunk) bool {
 	f := w.finder
 	w.forced = w.forced[:0]
 	clear := 0 // those that are not null
@@ -233,7 +234,7 @@ func jsonEnd(b []byte) int {
 	return len(b)
 }
 
-// ndjsonFormat resolves the paths; lines of JSON have no header.
+// ndjsonFormat returns the row format of NDJSON with the paths of the job.
 func (r *run) ndjsonFormat(name string, head []byte, all bool) (*rowFormat, error) {
 	if !all && len(head) < 512 {
 		return nil, errMore

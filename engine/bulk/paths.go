@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// A path of NDJSON that stands in no line is most often a typing error, and what
-// it was meant for would be copied in clear. So a run keeps account of the paths
-// it has met, and fails if there is one that the whole of an input does not have.
+// A path that no row of an input has is most often a typing error, and the values that it
+// was meant for would be copied in clear. A run therefore notes the paths that it has
+// seen, and fails if an input lacks one.
 
 // pathSet is a set of the at most 256 paths of a run, by number.
 type pathSet [4]uint64
@@ -22,7 +22,7 @@ func (s *pathSet) addAll(t pathSet) {
 	}
 }
 
-// full says whether the first n paths are all in the set.
+// full reports whether the set has all of the first n paths.
 func (s *pathSet) full(n int) bool {
 	for i := range n {
 		if !s.has(i) {
@@ -32,8 +32,7 @@ func (s *pathSet) full(n int) bool {
 	return true
 }
 
-// missing returns an error that names those of the paths that are not in the
-// set, nil if all are.
+// missing returns an error that names the paths which are not in the set, or nil.
 func (s *pathSet) missing(file string, paths []string) error {
 	var none []string
 	for i, p := range paths {
@@ -47,8 +46,8 @@ func (s *pathSet) missing(file string, paths []string) error {
 	return &Error{File: file, Err: &MissingPathError{none}}
 }
 
-// refuseOverlap refuses paths of which one is another or leads to it: what stands
-// there would be replaced twice. A path has one spelling, so its text decides.
+// refuseOverlap refuses two paths that are equal or of which one leads to the other: their
+// values would be replaced twice. A path has one spelling, so comparing texts is enough.
 func refuseOverlap(paths []string) error {
 	for i, long := range paths {
 		for k, short := range paths {
@@ -63,8 +62,8 @@ func refuseOverlap(paths []string) error {
 	return nil
 }
 
-// held keeps the first part of standard output back until every path has been
-// met: what goes there cannot be taken back.
+// held buffers the start of standard output until every path has been seen, since what is
+// written there cannot be taken back.
 type held struct {
 	w    io.Writer
 	buf  []byte
@@ -73,10 +72,10 @@ type held struct {
 	open bool
 }
 
-// holdMost bounds what is kept back.
+// holdMost is the size of the buffer, in bytes.
 const holdMost = 1 << 20
 
-// met notes paths that the next bytes to be written have.
+// met notes the paths of the bytes that are written next.
 func (h *held) met(s pathSet) error {
 	h.seen.addAll(s)
 	if h.seen.full(h.n) {
@@ -96,7 +95,7 @@ func (h *held) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// release writes what was kept back; from here on nothing is.
+// release writes the buffer and ends buffering.
 func (h *held) release() error {
 	if h.open {
 		return nil

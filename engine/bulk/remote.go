@@ -58,7 +58,7 @@ type Remote struct {
 // pauses between attempts are never longer than this, whatever a server asks.
 const longestPause = 2 * time.Minute
 
-// prepare checks and fills in.
+// prepare checks the fields and sets defaults.
 func (r *Remote) prepare() error {
 	u, err := url.Parse(r.URL)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
@@ -133,7 +133,7 @@ func setDefault(n *int, to int) {
 	}
 }
 
-// caution says what a user should know before values are sent.
+// caution returns warnings for the user before values are sent.
 func (r *Remote) caution() []string {
 	var w []string
 	switch r.policy {
@@ -167,7 +167,7 @@ func (r *Remote) identity() string {
 	return r.endpoint + " " + hex.EncodeToString(s[:])
 }
 
-// payloadOf is the payload of what looks like a JWT.
+// payloadOf returns the payload of a token that looks like a JWT.
 func payloadOf(token []byte) ([]byte, bool) {
 	parts := bytes.Split(token, []byte{'.'})
 	if len(parts) != 3 {
@@ -188,8 +188,7 @@ type ownClaims struct {
 	} `json:"psn"`
 }
 
-// claims reads what a JWT says of itself; nobody verifies it here. Of what is none
-// it reads nothing.
+// claims reads the claims of a JWT without verifying it. Any other token has none.
 func claims(token []byte) (c ownClaims) {
 	payload, ok := payloadOf(token)
 	if !ok || json.Unmarshal(payload, &c) != nil {
@@ -282,18 +281,18 @@ func (r *Remote) batch(ctx context.Context, b *suite.Batch, values []int) (left 
 				r.failing.Store(false)
 				return nil, r.results(b, values, answer)
 			case http.StatusRequestEntityTooLarge:
-				return r.halves(ctx, b, values, answer)
+				return r.sendHalves(ctx, b, values, answer)
 			case http.StatusUnprocessableEntity:
 				return r.refused(ctx, b, values, answer)
 			}
 			err = statusError(status, answer)
-			if over := overOf(status, answer, wait, err); over != nil {
+			if over := tokenOverOf(status, answer, wait, err); over != nil {
 				return nil, over
 			}
 			if status != http.StatusTooManyRequests && (status < 502 || status > 504) {
 				return nil, err
 			}
-		} else if err = cause(err); errors.Is(err, errForGood) {
+		} else if err = cause(err); errors.Is(err, errPermanent) {
 			return nil, err
 		}
 		if attempt == r.Attempts {
@@ -310,9 +309,9 @@ func (r *Remote) batch(ctx context.Context, b *suite.Batch, values []int) (left 
 	}
 }
 
-// halves sends the values of a batch that was too large in pieces of half its size,
-// or of what was found meanwhile to be small enough.
-func (r *Remote) halves(ctx context.Context, b *suite.Batch, values []int, answer []byte) (left []int, err error) {
+// sendHalves sends a batch that was too large in pieces of half its size, or of a smaller
+// size that another batch has found.
+func (r *Remote) sendHalves(ctx context.Context, b *suite.Batch, values []int, answer []byte) (left []int, err error) {
 	n := len(values) / 2
 	if n == 0 {
 		return nil, fmt.Errorf("%w for one value alone", statusError(http.StatusRequestEntityTooLarge, answer))
@@ -335,8 +334,8 @@ func (r *Remote) halves(ctx context.Context, b *suite.Batch, values []int, answe
 	return left, nil
 }
 
-// tellFailing says at once why the server fails, the first time since it answered,
-// and for how long it will be asked again.
+// tellFailing warns, once until the next answer, why the server fails and for how long
+// attempts go on.
 func (r *Remote) tellFailing(err error) {
 	if r.warn == nil || !r.failing.CompareAndSwap(false, true) {
 		return
@@ -348,7 +347,7 @@ func (r *Remote) tellFailing(err error) {
 	r.warn(fmt.Sprintf("server: %v; asking again, %d times at the most, with pauses of up to %s in all", err, r.Attempts-1, all.Round(time.Second/10)))
 }
 
-// pause is the longest pause after so many attempts and one.
+// pause returns the longest pause after attempt i, from 0.
 func (r *Remote) pause(i int) time.Duration { return min(r.Pause<<min(i, 16), 30*time.Second) }
 
 // post sends one request and reads the whole answer.
@@ -394,7 +393,7 @@ var (
 	errTooLong  = errors.New("the answer is far longer than pseudonyms would be")
 )
 
-// results takes the answer of a batch.
+// results stores the answer to a batch in b.
 func (r *Remote) results(b *suite.Batch, values []int, answer []byte) error {
 	var a csvfast.DataArray
 	if err := a.Scan(answer); err != nil {
@@ -459,7 +458,7 @@ func (r *Remote) refused(ctx context.Context, b *suite.Batch, values []int, answ
 	var e itemErrors
 	if err := json.Unmarshal(answer, &e); err != nil || len(e.Errors) == 0 {
 		if err == nil && e.Code == "TOO_LARGE" {
-			return r.halves(ctx, b, values, answer)
+			return r.sendHalves(ctx, b, values, answer)
 		}
 		return nil, statusError(http.StatusUnprocessableEntity, answer)
 	}
@@ -479,8 +478,7 @@ func (r *Remote) refused(ctx context.Context, b *suite.Batch, values []int, answ
 	return left, nil
 }
 
-// codeOf reads a code of the contract; one that it does not have is
-// NotAPseudonym.
+// codeOf parses a code of the contract; unknown ones are NotAPseudonym.
 func codeOf(s string) suite.Code {
 	for c := suite.NotAPseudonym; c <= suite.NotAString; c++ {
 		if c.String() == s {

@@ -15,11 +15,11 @@ import (
 	"time"
 )
 
-// errForGood is a failure that asking again does not mend.
-var errForGood = errors.New("the server cannot be asked")
+// errPermanent is a failure that another attempt would meet again.
+var errPermanent = errors.New("the server cannot be asked")
 
-// cause words why there is no answer. Nothing of the library's text is in it: that
-// can hold bytes that the server sent.
+// cause returns why there is no answer. It uses none of the library's texts, which can
+// hold bytes that the server sent.
 func cause(err error) error {
 	var (
 		dns     *net.DNSError
@@ -38,17 +38,17 @@ func cause(err error) error {
 	case errors.As(err, &dns):
 		return errors.New("the host name cannot be resolved (DNS)")
 	case errors.As(err, &host):
-		return fmt.Errorf("%w: TLS: its certificate is for another host name", errForGood)
+		return fmt.Errorf("%w: TLS: its certificate is for another host name", errPermanent)
 	case errors.As(err, &unknown):
-		return fmt.Errorf("%w: TLS: its certificate is signed by an authority that this machine does not trust", errForGood)
+		return fmt.Errorf("%w: TLS: its certificate is signed by an authority that this machine does not trust", errPermanent)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return fmt.Errorf("%w: TLS: its certificate has expired, or is not valid yet", errForGood)
+		return fmt.Errorf("%w: TLS: its certificate has expired, or is not valid yet", errPermanent)
 	case errors.As(err, &verify), errors.As(err, &invalid):
-		return fmt.Errorf("%w: TLS: its certificate cannot be verified", errForGood)
+		return fmt.Errorf("%w: TLS: its certificate cannot be verified", errPermanent)
 	case errors.As(err, &record), strings.HasSuffix(err.Error(), "server gave HTTP response to HTTPS client"):
-		return fmt.Errorf("%w: TLS: it does not speak it: write http:// if that is meant", errForGood)
+		return fmt.Errorf("%w: TLS: it does not speak it: write http:// if that is meant", errPermanent)
 	case errors.As(err, &alert):
-		return fmt.Errorf("%w: TLS: it refuses the handshake", errForGood)
+		return fmt.Errorf("%w: TLS: it refuses the handshake", errPermanent)
 	case errors.As(err, &errno):
 		return errors.New(errno.Error()) // connection refused, no route to host, …
 	case errors.As(err, &timeout) && timeout.Timeout():
@@ -76,7 +76,7 @@ func statusError(status int, answer []byte) error {
 	return fmt.Errorf("answered %d %s%s", status, name, hint)
 }
 
-// codeIn is the code of the contract that an answer holds, "" for none.
+// codeIn returns the contract's code in an answer, or "".
 func codeIn(answer []byte) string {
 	var p struct {
 		Code string `json:"code"`
@@ -97,10 +97,9 @@ func (e *tokenOver) Error() string   { return e.err.Error() }
 func (e *tokenOver) Unwrap() error   { return e.err }
 func (e *tokenOver) Resumable() bool { return e.again }
 
-// overOf finds in a refusal that asking again with the same token is of no use: nil
-// for another one. A budget that is spent is answered without Retry-After, a rate with
-// it.
-func overOf(status int, answer []byte, wait time.Duration, err error) error {
+// tokenOverOf returns an error if an answer says that the token can do no more, else nil.
+// Servers answer a spent budget without Retry-After, and a rate limit with it.
+func tokenOverOf(status int, answer []byte, wait time.Duration, err error) error {
 	switch code := codeIn(answer); {
 	case status == http.StatusUnauthorized && code == "EXPIRED_TOKEN", status == http.StatusTooManyRequests && code == "QUOTA_EXCEEDED" && wait <= 0:
 		return &refusal{&tokenOver{fmt.Errorf("%w: have another token made for the same work", err), true}}
