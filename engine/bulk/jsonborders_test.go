@@ -93,9 +93,9 @@ func TestJSONAtBorders(t *testing.T) {
 	tag.Tag = 64
 	p := plan(t, suite.Pseudonymise, tag)
 	const chunk = 1500
-	step := 1
-	if testing.Short() {
-		step = 5
+	step := 5
+	if longForm {
+		step = 1
 	}
 	defer simd.Force("auto")
 	kernels := simd.Kernels()

@@ -52,9 +52,9 @@ func TestJSONRandomStructure(t *testing.T) {
 	tag := plain
 	tag.Tag = 64
 	p := plan(t, suite.Pseudonymise, tag)
-	rounds := 6000
-	if testing.Short() {
-		rounds = 1500
+	rounds := 1500
+	if longForm {
+		rounds = 6000
 	}
 	accepted, others := 0, int64(0)
 	for round := range rounds {

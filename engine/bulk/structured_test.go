@@ -231,6 +231,9 @@ func (b *structuredRig) compare(t *testing.T, want fileJudge, out []byte) {
 	}
 }
 
+// longForm has tests repeat their work as often as make soak lets them.
+var longForm = os.Getenv("VELONYM_SOAK") != ""
+
 // TestStructuredRuns: a run over a file, a stream of odd reads and shares gives what
 // encoding/csv and a transform of each value give, and the reverse the same bytes.
 // VELONYM_SOAK and VELONYM_SOAK_SEED are those of csvfast's structured tests.
