@@ -20,11 +20,7 @@ func (p *parquetRun) choose() error {
 			return usagef("%s: column %s (#%d) is given twice", p.src.name, quoteName(names[at]), at+1)
 		}
 		chosen[at] = true
-		var key any = c.Plan
-		if c.Remote != nil {
-			key = c.Remote
-		}
-		gi := p.groups[key]
+		gi := p.groups[c.transform()]
 		if groups[gi] == nil {
 			groups[gi] = newGroup(c, p.docs[gi], nil)
 		}
