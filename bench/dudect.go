@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/secmem"
 	"github.com/velonym/velonym/internal/simd"
 )
 
@@ -117,7 +118,7 @@ const timingLanes = 64
 func timingCases() ([]timingCase, func(), error) {
 	r := rand.New(rand.NewPCG(3, 14))
 	var key [32]byte
-	kernel.Random(key[:])
+	secmem.Random(key[:])
 	cipher, err := kernel.NewCipher(&key, []byte{1, 1, 0})
 	if err != nil {
 		return nil, nil, err
@@ -193,13 +194,13 @@ func timingCases() ([]timingCase, func(), error) {
 	var keys [2 * pool][32]byte
 	keyIn := slots()
 	for _, k := range keyIn[1] {
-		kernel.Random(keys[k][:])
+		secmem.Random(keys[k][:])
 	}
 	var used [32]byte
 
 	// A comparison that stops at the first difference, to see one.
 	var secret, guess [512]byte
-	kernel.Random(secret[:])
+	secmem.Random(secret[:])
 	guesses := [2][512]byte{secret, secret}
 	guesses[0][0] ^= 1
 	sink := 0
@@ -240,7 +241,7 @@ func timingCases() ([]timingCase, func(), error) {
 			}
 		}},
 	}
-	return cases, func() { cipher.Release(); kernel.Wipe(key[:]) }, nil
+	return cases, func() { cipher.Release(); secmem.Wipe(key[:]) }, nil
 }
 
 // welchOf measures n runs, of a class drawn anew each time, and returns the

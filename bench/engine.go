@@ -15,6 +15,7 @@ import (
 	"slices"
 
 	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/secmem"
 	"github.com/velonym/velonym/engine/suite"
 	"github.com/velonym/velonym/internal/simd"
 )
@@ -63,7 +64,7 @@ type engineBench struct {
 func (e *engineBench) open() (err error) {
 	var secret [2][32]byte
 	for i := range secret {
-		kernel.Random(secret[i][:])
+		secmem.Random(secret[i][:])
 		if e.keys[i], err = suite.NewKeys(fmt.Sprint("bench", i), "", []suite.Secret{{Gen: 0, Active: true, S: secret[i]}}); err != nil {
 			return err
 		}
@@ -291,7 +292,7 @@ func (e *engineBench) portable(_ context.Context, o Options, s *Section) error {
 		return err
 	}
 	var key [32]byte
-	kernel.Random(key[:])
+	secmem.Random(key[:])
 	block, err := aes.NewCipher(key[:])
 	if err != nil {
 		return err

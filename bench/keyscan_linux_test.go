@@ -18,7 +18,7 @@ import (
 	"unsafe"
 
 	"github.com/velonym/velonym/engine"
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/secmem"
 	"github.com/velonym/velonym/engine/keys/sqlite"
 	"github.com/velonym/velonym/engine/suite"
 	"github.com/velonym/velonym/internal/simd"
@@ -56,7 +56,7 @@ type needle struct {
 // secret from a keystore, for a token, until the project is severed.
 func TestNoKeyStays(t *testing.T) {
 	var secret [32]byte
-	kernel.Random(secret[:])
+	secmem.Random(secret[:])
 	prk, err := hkdf.Extract(sha256.New, secret[:], []byte("velonym/a256-1"))
 	if err != nil {
 		t.Fatal(err)
@@ -231,12 +231,12 @@ func TestKeyScanChild(t *testing.T) {
 func scanKeys(t *testing.T) (release func()) {
 	scanSecrets[0].Active = true
 	copy(scanSecrets[0].S[:], scanSecret[0][:])
-	kernel.Wipe(scanSecret[0][:])
+	secmem.Wipe(scanSecret[0][:])
 	keys, err := suite.NewKeys("scan", "org", scanSecrets[:])
 	if err != nil {
 		t.Fatal(err)
 	}
-	kernel.Wipe(scanSecrets[0].S[:])
+	secmem.Wipe(scanSecrets[0].S[:])
 	digits, err := suite.ParseFormat("digits")
 	if err != nil {
 		t.Fatal(err)
@@ -300,7 +300,7 @@ func scanGrant(t *testing.T) (release func()) {
 	if err := e.Keystore.CreateProject(ctx, p, scanSecret[:]); err != nil {
 		t.Fatal(err)
 	}
-	kernel.Wipe(scanSecret[0][:])
+	secmem.Wipe(scanSecret[0][:])
 	raw, _, err := e.CreateToken(ctx, engine.TokenRequest{Project: "scan", Org: "org", Op: "pseudonymise"})
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/velonym/velonym/engine"
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/secmem"
 	"github.com/velonym/velonym/engine/keys"
 	"github.com/velonym/velonym/engine/keys/sqlite"
 	"github.com/velonym/velonym/engine/suite"
@@ -34,7 +34,7 @@ func TestSeveredStays(t *testing.T) {
 	ctx := t.Context()
 	dir := t.TempDir()
 	var imported [1][32]byte
-	kernel.Random(imported[0][:])
+	secmem.Random(imported[0][:])
 	secret := imported[0]
 	if err := engine.NewMasterKeyFile(dir + "/master.key"); err != nil {
 		t.Fatal(err)

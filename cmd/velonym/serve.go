@@ -18,7 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/velonym/velonym/engine/audit"
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/secmem"
 	"github.com/velonym/velonym/engine/keys"
 	"github.com/velonym/velonym/internal/simd"
 	"github.com/velonym/velonym/server"
@@ -202,7 +202,7 @@ func (f *serveFlags) assemble(ctx context.Context, g *globals, stderr io.Writer,
 		return nil, err
 	}
 	open.add(ks.Close)
-	if refused := kernel.KeyMemoryStatus().LockErr; refused != nil {
+	if refused := secmem.Status().LockErr; refused != nil {
 		f.cfg.Log.Warn("memory for keys is not locked", "error", refused.Error(), "remedy", lockRemedy)
 	}
 	verifier, err := newVerifier(ctx, ks, f.trust)

@@ -21,7 +21,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/secmem"
 )
 
 // TestSeveredServer has a server, as it is built for users, answer calls of a project
@@ -46,7 +46,7 @@ func TestSeveredServer(t *testing.T) {
 		return strings.TrimSpace(string(out))
 	}
 	secret := make([]byte, 32)
-	kernel.Random(secret)
+	secmem.Random(secret)
 	imported := filepath.Join(dir, "secret")
 	if err := os.WriteFile(imported, []byte(hex.EncodeToString(secret)+"\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/text/unicode/norm"
 
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/secmem"
 	"github.com/velonym/velonym/internal/simd"
 )
 
@@ -32,12 +32,12 @@ type versionInfo struct {
 
 // keyMemory says whether memory for keys can be locked here: it is tried.
 func keyMemory() (string, error) {
-	b, err := kernel.NewSecret(1)
+	b, err := secmem.Alloc(1)
 	if err != nil {
 		return "", err
 	}
-	defer kernel.FreeSecret(b)
-	if refused := kernel.KeyMemoryStatus().LockErr; refused != nil {
+	defer secmem.Free(b)
+	if refused := secmem.Status().LockErr; refused != nil {
 		return fmt.Sprintf("not locked (%v): %s", refused, lockRemedy), nil
 	}
 	return "locked", nil

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"sync"
 	"unsafe"
+
+	"github.com/velonym/velonym/engine/kernel/secmem"
 )
 
 // HCTR2 (IACR ePrint 2021/1441) of a message M ‖ N, M the first 16 bytes, N of any
@@ -51,7 +53,7 @@ type Cipher struct {
 // NewCipher expands key for messages under tweak, which may be of any length. The
 // caller wipes key. The error is that of a system without memory.
 func NewCipher(key *[32]byte, tweak []byte) (c *Cipher, err error) {
-	err = scrubbed(func() error {
+	err = secmem.Scrubbed(func() error {
 		c, err = newCipher(key, tweak)
 		return err
 	})
@@ -59,13 +61,13 @@ func NewCipher(key *[32]byte, tweak []byte) (c *Cipher, err error) {
 }
 
 func newCipher(key *[32]byte, tweak []byte) (*Cipher, error) {
-	s, err := keyNew[schedule]()
+	s, err := secmem.New[schedule]()
 	if err != nil {
 		return nil, err
 	}
 	block, err := newKeyCipher(key[:])
 	if err != nil {
-		keyDelete(s)
+		secmem.Delete(s)
 		return nil, err
 	}
 	expandKey(&s.enc, &s.inv, key)
@@ -116,7 +118,7 @@ func tweakState(h fe, tweak []byte, low uint64) fe {
 
 // Release wipes the key. The cipher must not be used again.
 func (c *Cipher) Release() {
-	keyDelete(c.s)
+	secmem.Delete(c.s)
 	c.aes.release()
 	*c = Cipher{}
 }
@@ -237,7 +239,7 @@ func expandKeyGeneric(enc, inv *[15][16]byte, key *[32]byte) {
 		}
 		binary.LittleEndian.PutUint32(inv[14-i/4][4*(i%4):], v)
 	}
-	wipe(unsafe.Slice((*byte)(unsafe.Pointer(&w)), unsafe.Sizeof(w)))
+	secmem.Wipe(unsafe.Slice((*byte)(unsafe.Pointer(&w)), unsafe.Sizeof(w)))
 }
 
 // Four elements of AES's field GF(2^8), x^8+x^4+x^3+x+1, one a byte of a word.

@@ -5,6 +5,8 @@ import (
 	"math/big"
 	"math/bits"
 	"sync"
+
+	"github.com/velonym/velonym/engine/kernel/secmem"
 )
 
 // FF1 is the format-preserving cipher FF1 of NIST SP 800-38G with AES, for
@@ -95,7 +97,7 @@ func newFF1(key []byte, alphabet string, tweak []byte) (*FF1, error) {
 	for i := range len(alphabet) {
 		f.table[alphabet[i]], f.table[128+i] = byte(i), alphabet[i]
 	}
-	if err := scrubbed(func() error { return f.expand(key) }); err != nil {
+	if err := secmem.Scrubbed(func() error { return f.expand(key) }); err != nil {
 		return nil, err
 	}
 	return f, nil
@@ -106,7 +108,7 @@ func (f *FF1) expand(key []byte) (err error) {
 	if f.block, err = newKeyCipher(key); err != nil {
 		return err
 	}
-	if f.k, err = keyNew[ff1Key](); err != nil {
+	if f.k, err = secmem.New[ff1Key](); err != nil {
 		f.block.release()
 		return err
 	}
@@ -122,7 +124,7 @@ func (f *FF1) expand(key []byte) (err error) {
 func (f *FF1) Release() {
 	if f.k != nil {
 		f.block.release()
-		keyDelete(f.k)
+		secmem.Delete(f.k)
 		f.k = nil
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/velonym/velonym/engine/kernel/secmem"
 	"github.com/velonym/velonym/internal/simd"
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
@@ -523,11 +524,11 @@ func TestFF1Alphabets(t *testing.T) {
 
 // TestFF1Release finds the key gone.
 func TestFF1Release(t *testing.T) {
-	hold, err := keyNew[ff1Key]() // keeps the chunk mapped
+	hold, err := secmem.New[ff1Key]() // keeps the chunk mapped
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer keyDelete(hold)
+	defer secmem.Delete(hold)
 	f, err := NewFF1(&[32]byte{1}, "0123456789")
 	if err != nil {
 		t.Fatal(err)

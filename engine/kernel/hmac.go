@@ -1,6 +1,10 @@
 package kernel
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/velonym/velonym/engine/kernel/secmem"
+)
 
 // HMAC computes HMAC-SHA-256 (RFC 2104, FIPS 180-4) of many values under one
 // key, cut to the first 16 bytes. It holds no key but the two midstates, that
@@ -30,12 +34,12 @@ func NewHMAC(key *[32]byte) (*HMAC, error) { return newHMAC(key[:]) }
 
 // newHMAC takes a key of any length, as the published vectors need.
 func newHMAC(key []byte) (*HMAC, error) {
-	k, err := keyNew[hmacKey]()
+	k, err := secmem.New[hmacKey]()
 	if err != nil {
 		return nil, err
 	}
-	if err := scrubbed(func() error { return k.expand(key) }); err != nil {
-		keyDelete(k)
+	if err := secmem.Scrubbed(func() error { return k.expand(key) }); err != nil {
+		secmem.Delete(k)
 		return nil, err
 	}
 	return &HMAC{k: k}, nil
@@ -44,7 +48,7 @@ func newHMAC(key []byte) (*HMAC, error) {
 // Release wipes the midstates. The HMAC must not be used again.
 func (h *HMAC) Release() {
 	if h.k != nil {
-		keyDelete(h.k)
+		secmem.Delete(h.k)
 		h.k = nil
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	stdhash "hash"
 	"sync"
+
+	"github.com/velonym/velonym/engine/kernel/secmem"
 )
 
 // sha256Saved is the length of a SHA-256 state as crypto/sha256 marshals it: a
@@ -30,11 +32,11 @@ var sha256States = sync.Pool{New: func() any {
 
 // expand fills k with the midstates of a key of any length.
 func (k *hmacKey) expand(key []byte) error {
-	pad, err := keyAlloc(64)
+	pad, err := secmem.Alloc(64)
 	if err != nil {
 		return err
 	}
-	defer keyFree(pad)
+	defer secmem.Free(pad)
 	d := sha256.New()
 	defer d.Reset() // overwrites the state with the initial one
 	if len(key) > len(pad) {
@@ -111,7 +113,7 @@ func hmacGeneric(k *hmacKey, dst, base []byte, spans []uint32, counters []uint64
 // own, on a stack or heap that nobody wipes. Its error means that the system has
 // no memory left.
 func DeriveKey(out *[32]byte, key, msg []byte) error {
-	return scrubbed(func() error { return deriveKey(out, key, msg) })
+	return secmem.Scrubbed(func() error { return deriveKey(out, key, msg) })
 }
 
 func deriveKey(out *[32]byte, key, msg []byte) error {
@@ -119,11 +121,11 @@ func deriveKey(out *[32]byte, key, msg []byte) error {
 		panic("kernel: key to derive from is longer than a block")
 	}
 	size := (64 + len(msg) + 9 + 63) / 64 * 64
-	m, err := keyAlloc(size + sha256Saved)
+	m, err := secmem.Alloc(size + sha256Saved)
 	if err != nil {
 		return err
 	}
-	defer keyFree(m)
+	defer secmem.Free(m)
 	m, saved := m[:size], (*[sha256Saved]byte)(m[size:])
 	d := sha256.New()
 	defer d.Reset() // overwrites the state with the initial one

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/velonym/velonym/engine/kernel/secmem"
 	"github.com/velonym/velonym/internal/simd"
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
@@ -296,11 +297,11 @@ func TestHMACPanicsOnShortBuffers(t *testing.T) {
 
 // TestHMACRelease finds the midstates gone.
 func TestHMACRelease(t *testing.T) {
-	hold, err := keyNew[hmacKey]() // keeps the chunk mapped
+	hold, err := secmem.New[hmacKey]() // keeps the chunk mapped
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer keyDelete(hold)
+	defer secmem.Delete(hold)
 	h, err := NewHMAC(&[32]byte{1})
 	if err != nil {
 		t.Fatal(err)
@@ -393,11 +394,7 @@ func BenchmarkHMAC(b *testing.B) {
 // faults, and another n that begin where such a page ended.
 func pageEnd(t *testing.T, n int) (end, begin []byte) {
 	t.Helper()
-	mem, _, err := mapPages((n + pageSize) / pageSize * pageSize)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unmapPages(mem) })
+	mem := simdtest.Pages(t, n)
 	return mem[len(mem)-n : len(mem) : len(mem)], mem[:n:n]
 }
 

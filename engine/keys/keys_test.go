@@ -9,7 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/secmem"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -248,10 +248,10 @@ func testKey(t *testing.T, b byte) *signingKey {
 // TestSigningKey: the signatures are those of crypto/ed25519, bit for bit, the seed is
 // wiped, and a key that is closed leaves nothing in use.
 func TestSigningKey(t *testing.T) {
-	before := kernel.KeyMemoryStatus().InUse
+	before := secmem.Status().InUse
 	for i := range 200 {
 		seed := make([]byte, ed25519.SeedSize)
-		kernel.Random(seed)
+		secmem.Random(seed)
 		theirs := ed25519.NewKeyFromSeed(seed)
 		ours, err := newSigningKey(seed)
 		if err != nil {
@@ -267,7 +267,7 @@ func TestSigningKey(t *testing.T) {
 		ours.close()
 		ours.close()
 	}
-	if now := kernel.KeyMemoryStatus().InUse; now != before {
+	if now := secmem.Status().InUse; now != before {
 		t.Errorf("%d bytes of key memory are left in use", now-before)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/secmem"
 )
 
 // Rows are sealed so that whoever can write to the store, and has no master key,
@@ -370,11 +371,11 @@ func (ks *Keystore) reseal(tx Tx, s *seals, name string) error {
 // sealNew writes the seals of a store that has none yet: a new one, or one of the
 // schema before. What it holds is taken for what it should be.
 func (ks *Keystore) sealNew(tx Tx) error {
-	key, err := kernel.NewSecret(SecretSize)
+	key, err := secmem.Alloc(SecretSize)
 	if err != nil {
 		return fmt.Errorf("keys: %w", err)
 	}
-	defer kernel.FreeSecret(key)
+	defer secmem.Free(key)
 	rand.Read(key)
 	if err := tx.SetMeta(metaSealKey, ks.mk.wrap(key, purposeSealKey, Domain{}, 0)); err != nil {
 		return err
@@ -407,11 +408,11 @@ func (ks *Keystore) sealNew(tx Tx) error {
 
 // openSeals unwraps the key of the seals.
 func (ks *Keystore) openSeals(blob []byte) error {
-	key, err := kernel.NewSecret(SecretSize)
+	key, err := secmem.Alloc(SecretSize)
 	if err != nil {
 		return fmt.Errorf("keys: %w", err)
 	}
-	defer kernel.FreeSecret(key)
+	defer secmem.Free(key)
 	plain, err := ks.mk.unwrap(key[:0], blob, purposeSealKey, Domain{}, 0)
 	if err != nil || len(plain) != SecretSize {
 		return ks.tampered("the key of its seals does not open under the master key")

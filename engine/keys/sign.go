@@ -7,7 +7,7 @@ import (
 
 	"filippo.io/edwards25519"
 
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/secmem"
 )
 
 // signingKey is an Ed25519 key (RFC 8032) that stays in key memory: crypto/ed25519
@@ -21,12 +21,12 @@ type signingKey struct {
 // newSigningKey takes a seed and wipes it.
 func newSigningKey(seed []byte) (*signingKey, error) {
 	defer wipe(seed)
-	mem, err := kernel.NewSecret(sha512.Size)
+	mem, err := secmem.Alloc(sha512.Size)
 	if err != nil {
 		return nil, fmt.Errorf("keys: %w", err)
 	}
 	k := &signingKey{mem: mem}
-	err = kernel.Scrubbed(func() error {
+	err = secmem.Scrubbed(func() error {
 		h := sha512.Sum512(seed)
 		copy(mem, h[:])
 		k.public = new(edwards25519.Point).ScalarBaseMult(k.scalar(new(edwards25519.Scalar))).Bytes()
@@ -58,7 +58,7 @@ func (k *signingKey) sign(message []byte) []byte {
 	buf := make([]byte, 64+len(message)) // first prefix and message, then R, A and message
 	defer wipe(buf)
 	copy(buf[64:], message)
-	_ = kernel.Scrubbed(func() error {
+	_ = secmem.Scrubbed(func() error {
 		var s, r, h edwards25519.Scalar
 		copy(buf[32:], k.mem[32:])
 		hashTo(&r, buf[32:])
@@ -75,7 +75,7 @@ func (k *signingKey) sign(message []byte) []byte {
 // close wipes the key.
 func (k *signingKey) close() {
 	if k.mem != nil {
-		kernel.FreeSecret(k.mem)
+		secmem.Free(k.mem)
 		k.mem = nil
 	}
 }

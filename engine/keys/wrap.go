@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/secmem"
 )
 
 // What a wrapped secret is for. The purpose is part of the associated data, so
@@ -51,7 +51,7 @@ func (m *MasterKey) unwrap(dst, blob []byte, purpose string, d Domain, gen int) 
 		return nil, errUnwrap
 	}
 	var out []byte
-	err := kernel.Scrubbed(func() (err error) {
+	err := secmem.Scrubbed(func() (err error) {
 		out, err = m.aead.Open(dst, blob[:12], blob[12:], associated(purpose, d, gen))
 		return err
 	})
@@ -63,6 +63,6 @@ func (m *MasterKey) unwrap(dst, blob []byte, purpose string, d Domain, gen int) 
 
 // MemoryUnlocked returns how many bytes of the memory that holds keys the system
 // refused to lock, so that they may be written to swap.
-func MemoryUnlocked() int { return kernel.KeyMemoryStatus().Unlocked }
+func MemoryUnlocked() int { return secmem.Status().Unlocked }
 
-func wipe(b []byte) { kernel.Wipe(b) }
+func wipe(b []byte) { secmem.Wipe(b) }

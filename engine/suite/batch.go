@@ -4,6 +4,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/secmem"
 )
 
 // ValueError says why value Index of a batch has no result.
@@ -233,10 +234,10 @@ func grow[T byte | uint32](b []T, n int) []T {
 
 func (w *work) clean() {
 	for _, s := range [][]byte{w.value, w.tmp, w.msg, w.c, w.stage.arena} {
-		kernel.Wipe(s[:cap(s)])
+		secmem.Wipe(s[:cap(s)])
 	}
 	if w.halves != nil {
-		kernel.Wipe(w.halves[0].Dst[:cap(w.halves[0].Dst)])
+		secmem.Wipe(w.halves[0].Dst[:cap(w.halves[0].Dst)])
 		w.halves[0].work.clean()
 		w.halves[1].work.clean()
 	}

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/secmem"
 )
 
 // Secret is one living generation of a domain: its number, whether it is the one that
@@ -91,14 +92,14 @@ func NewKeys(prj, org string, secrets []Secret) (*Keys, error) {
 			k.newest = append(k.newest, g)
 		}
 	}
-	mem, err := kernel.NewSecret(MaxGenerations * purposes * 32)
+	mem, err := secmem.Alloc(MaxGenerations * purposes * 32)
 	if err != nil {
 		return nil, err
 	}
 	k.mem = mem
 	for i := range secrets {
 		if err := k.derive(&secrets[i], prj, org); err != nil {
-			kernel.FreeSecret(mem)
+			secmem.Free(mem)
 			return nil, err
 		}
 	}
@@ -109,11 +110,11 @@ func NewKeys(prj, org string, secrets []Secret) (*Keys, error) {
 // derive fills in the working keys of one generation: HKDF (RFC 5869) with its one
 // step of expansion.
 func (k *Keys) derive(s *Secret, prj, org string) error {
-	mem, err := kernel.NewSecret(32)
+	mem, err := secmem.Alloc(32)
 	if err != nil {
 		return err
 	}
-	defer kernel.FreeSecret(mem)
+	defer secmem.Free(mem)
 	prk := (*[32]byte)(mem)
 	if err := kernel.DeriveKey(prk, []byte("velonym/a256-1"), s.S[:]); err != nil {
 		return err
@@ -159,7 +160,7 @@ func (k *Keys) Release() {
 	for _, f := range k.fpes {
 		f.Release()
 	}
-	kernel.FreeSecret(k.mem)
+	secmem.Free(k.mem)
 	k.ciphers, k.macs, k.fpes, k.mem = nil, nil, nil, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/secmem"
 )
 
 // Plan is an operation, a spec and the keys of one or two domains, ready to run. It is
@@ -65,7 +66,7 @@ func NewPlan(op Op, s Spec, k *Keys) (*Plan, error) {
 
 // newPlan is NewPlan without the check of combinations, for vectors.
 func newPlan(op Op, s Spec, k *Keys) (*Plan, error) {
-	p := &Plan{op: op, random: kernel.Random}
+	p := &Plan{op: op, random: secmem.Random}
 	var err error
 	switch op {
 	case Pseudonymise:
@@ -93,7 +94,7 @@ func NewSecondary(src Spec, srcKeys *Keys, dst Spec, dstKeys *Keys) (*Plan, erro
 			return nil, err
 		}
 	}
-	p := &Plan{op: Secondary, random: kernel.Random}
+	p := &Plan{op: Secondary, random: secmem.Random}
 	var err error
 	if p.reverse, err = newBackward(src, srcKeys); err != nil {
 		return nil, err

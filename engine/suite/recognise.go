@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/secmem"
 )
 
 // recognised is how many bytes C may have to be recognised: a longer one is a longer
@@ -51,7 +52,7 @@ func (p *Plan) Recognise(src []byte, spans []uint32) (n int) {
 			n++
 		}
 	}
-	kernel.Wipe(s.msg[:])
+	secmem.Wipe(s.msg[:])
 	return n
 }
 

@@ -1,6 +1,6 @@
 //go:build linux || darwin
 
-package kernel
+package secmem
 
 import (
 	"os"
@@ -25,7 +25,7 @@ func mapPages(size int) (mem []byte, lockErr, err error) {
 		return nil, nil, err
 	}
 	lockErr = unix.Mlock(mem)
-	adviseKeys(mem)
+	advise(mem)
 	return mem, lockErr, nil
 }
 
@@ -33,6 +33,6 @@ func mapPages(size int) (mem []byte, lockErr, err error) {
 func unmapPages(mem []byte) {
 	p := unsafe.Add(unsafe.Pointer(unsafe.SliceData(mem)), -pageSize)
 	if err := unix.MunmapPtr(p, uintptr(len(mem)+2*pageSize)); err != nil {
-		panic("kernel: key memory does not unmap: " + err.Error())
+		panic("secmem: key memory does not unmap: " + err.Error())
 	}
 }

@@ -1,6 +1,6 @@
 //go:build !(linux || darwin)
 
-package kernel
+package secmem
 
 import (
 	"errors"

@@ -1,5 +1,0 @@
-package kernel
-
-// adviseKeys does nothing: macOS has no advice against dumps, and leaves core
-// dumps off unless asked for.
-func adviseKeys([]byte) {}
