@@ -4,8 +4,8 @@ package suite
 // differential test fails once it no longer reaches a fast way. A count goes up once a
 // call or a stretch of values; only single counts values.
 type batchPaths struct {
-	preserved, digests    int // direct
-	rows, places          int // one-block values straight from the arena
+	preserved, digests    int // tryRows
+	rows, places          int // runOneBlock: one-block values straight from the arena
 	long                  int // longRows
 	mixed                 int // mixedRows
 	alike, sorted         int // tryPlain

@@ -239,6 +239,32 @@ func (p *Plan) OutLen(n int) int {
 	return f.form.EncodedLen(f.prefix + padded)
 }
 
+// KeepsLength reports whether every result is as long as its value: forward without
+// norm in a format-preserving form.
+func (p *Plan) KeepsLength() bool {
+	return p.op == Pseudonymise && p.forward.fpe != nil && len(p.forward.spec.Norm) == 0
+}
+
+// KnowsLength reports whether the length of a value tells that of its result: whether
+// OutLen is not -1.
+func (p *Plan) KnowsLength() bool { return p.OutLen(1) >= 0 }
+
+// Deterministic reports whether equal values get equal results; under policy document
+// their n-th occurrences in each document do.
+func (p *Plan) Deterministic() bool {
+	return p.op == Reverse || p.forward.spec.Policy != Different
+}
+
+// Alphabet returns the characters of format-preserving pseudonyms that the plan makes;
+// other pseudonyms hold letters, digits, - and _ alone, and for plans that make them,
+// and those that reverse, it is "".
+func (p *Plan) Alphabet() string {
+	if p.op == Reverse {
+		return ""
+	}
+	return p.forward.spec.Format.alphabet
+}
+
 // ReadsPseudonyms says whether the values given to the plan are pseudonyms whose
 // characters are as good as random: those of all forms but the format-preserving.
 func (p *Plan) ReadsPseudonyms() bool {

@@ -590,3 +590,31 @@ func BenchmarkTransform(b *testing.B) {
 		}
 	}
 }
+
+// TestPlanAnswers holds what a plan says of itself against what it does.
+func TestPlanAnswers(t *testing.T) {
+	k := testKeys(t)
+	for _, s := range allSpecs() {
+		p := plan(t, Pseudonymise, s, k)
+		keeps, known := true, true
+		for n := 20; n < 60; n++ {
+			keeps = keeps && p.OutLen(n) == n
+			known = known && p.OutLen(n) >= 0
+		}
+		if p.KeepsLength() != keeps || p.KnowsLength() != known {
+			t.Errorf("%s: keeps length: %v, want %v; knows it: %v, want %v", s.name(), p.KeepsLength(), keeps, p.KnowsLength(), known)
+		}
+		if got, want := p.Deterministic(), s.Policy != Different; got != want {
+			t.Errorf("%s: deterministic: %v", s.name(), got)
+		}
+		if got := p.Alphabet(); (got != "") != s.Format.Preserving() {
+			t.Errorf("%s: alphabet %q", s.name(), got)
+		}
+		if s.Method == Reversible {
+			q := plan(t, Reverse, s, k)
+			if q.KeepsLength() || q.KnowsLength() || !q.Deterministic() || q.Alphabet() != "" {
+				t.Errorf("%s, reverse: wrong answers", s.name())
+			}
+		}
+	}
+}

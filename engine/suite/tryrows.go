@@ -4,10 +4,10 @@ import (
 	"github.com/velonym/velonym/engine/kernel"
 )
 
-// direct transforms values from to to by a kernel that takes values as they stand
+// tryRows transforms values from to to by a kernel that takes values as they stand
 // in the arena and writes rows: format-preserving ones, and digests. It reports
 // whether the plan and the batch are of that kind; if not it has done nothing.
-func (p *Plan) direct(b *Batch, from, to int) bool {
+func (p *Plan) tryRows(b *Batch, from, to int) bool {
 	switch {
 	case p.op == Reverse && p.reverse.fpe != nil:
 		p.preserve(b, from, to, p.reverse.fpe, true)
