@@ -109,7 +109,7 @@ func (a *answer) estimate() {
 	psn := &a.grant.Claims.PSN
 	forward := a.grant.Op != suite.Reverse
 	// Alphabets apart, no form has characters that JSON escapes.
-	a.plain = forward && (!strings.HasPrefix(psn.Fmt, "fpe:") || !strings.ContainsAny(psn.Fmt, `"\`))
+	a.plain = forward && !strings.ContainsAny(a.grant.Plan.Alphabet(), `"\`)
 	const framing = 3
 	one := a.grant.Plan.OutLen(1)
 	switch {
