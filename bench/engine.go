@@ -185,7 +185,7 @@ func (e *engineBench) raw(tier string) Case {
 
 // shares measures what is made of AES against AES.
 func (e *engineBench) shares(_ context.Context, o Options, s *Section) error {
-	same := suite.Spec{Method: suite.Reversible, Policy: suite.Same, Format: suite.Pair62, Gen: -1}
+	same := suite.Spec{Method: suite.Reversible, Policy: suite.Same, Form: suite.Pair62, Gen: -1}
 	forward, err := e.plan(suite.Pseudonymise, same)
 	if err != nil {
 		return err
@@ -372,7 +372,7 @@ func (p *plainAES) rows(src []byte, spans []uint32) {
 
 // hashes measures irreversible pseudonyms against crypto/hmac.
 func (e *engineBench) hashes(_ context.Context, o Options, s *Section) error {
-	p, err := e.plan(suite.Pseudonymise, suite.Spec{Method: suite.Irreversible, Policy: suite.Same, Format: suite.Pair62, Gen: -1})
+	p, err := e.plan(suite.Pseudonymise, suite.Spec{Method: suite.Irreversible, Policy: suite.Same, Form: suite.Pair62, Gen: -1})
 	if err != nil {
 		return err
 	}
@@ -440,11 +440,11 @@ func (e *engineBench) digits(_ context.Context, o Options, s *Section) error {
 		{digits, 10, 10, 8, 20}, {digits, 16, 16, 8, 20}, {digits, 10, 16, 8, 20}, {digits, 24, 24, 0, 0},
 		{letters[:62], 12, 12, 0, 0}, {digits, 40, 40, 0, 0},
 	} {
-		f, err := suite.ParseFormat("fpe:" + c.alphabet)
+		f, err := suite.ParseForm("fpe:" + c.alphabet)
 		if err != nil {
 			return err
 		}
-		p, err := e.plan(suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.Same, Format: f, Gen: -1})
+		p, err := e.plan(suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.Same, Form: f, Gen: -1})
 		if err != nil {
 			return err
 		}

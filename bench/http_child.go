@@ -188,7 +188,7 @@ func startVelonym() (h hello, run func(string) any, end func(), err error) {
 	if err != nil {
 		return h, nil, nil, err
 	}
-	if err = ks.CreateProject(ctx, keys.Project{Name: "bench", Method: "reversible", Policy: "same", Format: "pair62",
+	if err = ks.CreateProject(ctx, keys.Project{Name: "bench", Method: "reversible", Policy: "same", Form: "pair62",
 		Orgs: []string{""}, Retention: time.Now().Add(24 * time.Hour).UTC().Truncate(time.Second)}, nil); err != nil {
 		return h, nil, nil, err
 	}

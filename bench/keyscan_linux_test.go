@@ -237,16 +237,16 @@ func scanKeys(t *testing.T) (release func()) {
 		t.Fatal(err)
 	}
 	secmem.Wipe(scanSecrets[0].S[:])
-	digits, err := suite.ParseFormat("digits")
+	digits, err := suite.ParseForm("digits")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range []suite.Spec{
-		{Method: suite.Reversible, Policy: suite.Same, Format: suite.Pair62, Gen: -1},
-		{Method: suite.Reversible, Policy: suite.Different, Tag: 64, Format: suite.Pair62, Gen: -1},
-		{Method: suite.Reversible, Policy: suite.Same, Format: digits, Gen: -1},
-		{Method: suite.Irreversible, Policy: suite.Same, Format: suite.Pair62, Gen: -1},
-		{Method: suite.Irreversible, Policy: suite.PerDocument, Format: suite.Pair62, Gen: -1},
+		{Method: suite.Reversible, Policy: suite.Same, Form: suite.Pair62, Gen: -1},
+		{Method: suite.Reversible, Policy: suite.Different, Tag: 64, Form: suite.Pair62, Gen: -1},
+		{Method: suite.Reversible, Policy: suite.Same, Form: digits, Gen: -1},
+		{Method: suite.Irreversible, Policy: suite.Same, Form: suite.Pair62, Gen: -1},
+		{Method: suite.Irreversible, Policy: suite.PerDocument, Form: suite.Pair62, Gen: -1},
 	} {
 		p, err := suite.NewPlan(suite.Pseudonymise, s, keys)
 		if err != nil {
@@ -296,7 +296,7 @@ func scanGrant(t *testing.T) (release func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := engine.Project{Name: "scan", Orgs: []string{"org"}, Method: "reversible", Policy: "same", Format: "pair62", Retention: time.Now().Add(time.Hour)}
+	p := engine.Project{Name: "scan", Orgs: []string{"org"}, Method: "reversible", Policy: "same", Form: "pair62", Retention: time.Now().Add(time.Hour)}
 	if err := e.Keystore.CreateProject(ctx, p, scanSecret[:]); err != nil {
 		t.Fatal(err)
 	}

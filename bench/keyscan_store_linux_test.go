@@ -56,7 +56,7 @@ func TestSeveredStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	p := engine.Project{Name: "scan", Method: "reversible", Policy: "same", Format: "pair62", Retention: time.Now().Add(time.Hour)}
+	p := engine.Project{Name: "scan", Method: "reversible", Policy: "same", Form: "pair62", Retention: time.Now().Add(time.Hour)}
 	if err := e.Keystore.CreateProject(ctx, p, imported[:]); err != nil {
 		t.Fatal(err)
 	}

@@ -67,7 +67,7 @@ type runBench struct {
 	keys  [2]*suite.Keys
 }
 
-var runSpec = suite.Spec{Method: suite.Reversible, Policy: suite.Same, Format: suite.Pair62, Gen: -1}
+var runSpec = suite.Spec{Method: suite.Reversible, Policy: suite.Same, Form: suite.Pair62, Gen: -1}
 
 func (b *runBench) open() (err error) {
 	b.where = "tmpfs"

@@ -29,7 +29,7 @@ func TestOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := e.CreateProject(ctx, engine.Project{Name: "p", Method: "irreversible", Policy: "same", Format: "uuid"}); err != nil {
+	if err := e.CreateProject(ctx, engine.Project{Name: "p", Method: "irreversible", Policy: "same", Form: "uuid"}); err != nil {
 		t.Fatal(err)
 	}
 	token, c, err := e.CreateToken(ctx, engine.TokenRequest{Project: "p"})

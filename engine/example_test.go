@@ -35,7 +35,7 @@ func Example() {
 	}
 	defer e.Close()
 	err = e.CreateProject(ctx, engine.Project{
-		Name: "heart-study", Method: "reversible", Policy: "same", Format: "pair62",
+		Name: "heart-study", Method: "reversible", Policy: "same", Form: "pair62",
 		Retention: time.Now().AddDate(5, 0, 0),
 	})
 	if err != nil {

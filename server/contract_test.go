@@ -122,7 +122,7 @@ func TestTaggedBytes(t *testing.T) {
 // TestAlphabetWithQuotes has results that need escapes.
 func TestAlphabetWithQuotes(t *testing.T) {
 	r := newRig(t, nil)
-	r.project("odd", func(p *keys.Project) { p.Format = `fpe:"\,;` })
+	r.project("odd", func(p *keys.Project) { p.Form = `fpe:"\,;` })
 	of := func(q *token.Request) { q.Project = "odd" }
 	in := []string{`"\,;"\,;"\`, `;;;;;;;;;;;;`, `,,,,,,,,,,`}
 	psn := r.post(forwardPath, r.token("pseudonymise", of), jsonType, jsonOf(in...)).strings(t)
@@ -134,7 +134,7 @@ func TestAlphabetWithQuotes(t *testing.T) {
 
 func TestSecondaryAndDocument(t *testing.T) {
 	r := newRig(t, nil)
-	r.project("target", func(p *keys.Project) { p.Format = "hex" })
+	r.project("target", func(p *keys.Project) { p.Form = "hex" })
 	r.project("paper", func(p *keys.Project) { p.Policy = "document" })
 	in := []string{"a", "b", "a", ""}
 	psn := r.post(forwardPath, r.token("pseudonymise", nil), jsonType, jsonOf(in...)).strings(t)

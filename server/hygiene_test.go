@@ -19,7 +19,7 @@ import (
 // failure, and then searches everything the server has said.
 func TestNoValueLeaks(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.AccessLog, c.MaxBody, c.LingerTimeout = true, 1<<20, 200*time.Millisecond })
-	r.project("numbers", func(p *keys.Project) { p.Format = "digits" })
+	r.project("numbers", func(p *keys.Project) { p.Form = "digits" })
 	fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
 	item := r.token("reverse", func(q *token.Request) { q.Err = "item" })
 	digits := r.token("pseudonymise", func(q *token.Request) { q.Project = "numbers" })

@@ -21,7 +21,7 @@ func TestErrorTable(t *testing.T) {
 	r.project("gone", nil)
 	r.project("brief", func(p *keys.Project) { p.Retention = time.Now().Add(30 * time.Minute).UTC().Truncate(time.Second) })
 	r.project("teams", func(p *keys.Project) { p.Orgs = []string{"north"} })
-	r.project("numbers", func(p *keys.Project) { p.Format = "digits" })
+	r.project("numbers", func(p *keys.Project) { p.Form = "digits" })
 	fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
 	brief := r.token("pseudonymise", func(q *token.Request) { q.Project = "brief" })
 	gone := r.token("pseudonymise", func(q *token.Request) { q.Project = "gone" })

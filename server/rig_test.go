@@ -138,7 +138,7 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 // project makes a project: reversible, same, pair62, kept a year.
 func (r *rig) project(name string, change func(*keys.Project)) {
 	r.t.Helper()
-	p := keys.Project{Name: name, Method: "reversible", Policy: "same", Format: "pair62", Orgs: []string{""},
+	p := keys.Project{Name: name, Method: "reversible", Policy: "same", Form: "pair62", Orgs: []string{""},
 		Retention: time.Now().Add(365 * 24 * time.Hour).UTC().Truncate(time.Second)}
 	if change != nil {
 		change(&p)

@@ -87,7 +87,7 @@ func notEmpty(s string) error {
 
 // checkForm judges the shape of a pseudonym.
 func checkForm(s string) error {
-	_, err := suite.ParseFormat(s)
+	_, err := suite.ParseForm(s)
 	return plain(err)
 }
 

@@ -13,8 +13,8 @@ import (
 
 // checkProject judges a new project's choices as a token for it will be judged.
 func checkProject(p keys.Project) error {
-	if err := checkTogether(p.Method, p.Policy, p.Format, p.Tag); err != nil {
-		return usagef("project create: --method %s, --policy %s, --format %s and --tag %d do not go together: %w", p.Method, p.Policy, p.Format, p.Tag, err)
+	if err := checkTogether(p.Method, p.Policy, p.Form, p.Tag); err != nil {
+		return usagef("project create: --method %s, --policy %s, --format %s and --tag %d do not go together: %w", p.Method, p.Policy, p.Form, p.Tag, err)
 	}
 	if p.Method == "reversible" && p.Retention.IsZero() {
 		return usagef("project create: a reversible project needs an end: give --retention, for example 5y")
@@ -37,7 +37,7 @@ func checkTogether(method, policy, form string, tag int) error {
 	var errs [4]error
 	s.Method, errs[0] = suite.ParseMethod(method)
 	s.Policy, errs[1] = suite.ParsePolicy(policy)
-	s.Format, errs[2] = suite.ParseFormat(form)
+	s.Form, errs[2] = suite.ParseForm(form)
 	if err := errors.Join(errs[:]...); err != nil {
 		return plain(err)
 	}

@@ -13,7 +13,7 @@ import (
 
 // summary says in one line what a project is.
 func summary(p keys.Project) string {
-	s := fmt.Sprintf("%s, policy %s, form %s, tag %d", p.Method, p.Policy, p.Format, p.Tag)
+	s := fmt.Sprintf("%s, policy %s, form %s, tag %d", p.Method, p.Policy, p.Form, p.Tag)
 	if !p.Retention.IsZero() {
 		s += ", " + endText(p.Retention, p.Grace)
 	}
@@ -86,7 +86,7 @@ func orNull(t time.Time) *time.Time {
 }
 
 func toJSON(p keys.Project) projectJSON {
-	return projectJSON{Name: p.Name, Method: p.Method, Policy: p.Policy, Format: p.Format, Tag: p.Tag, Orgs: p.Orgs,
+	return projectJSON{Name: p.Name, Method: p.Method, Policy: p.Policy, Format: p.Form, Tag: p.Tag, Orgs: p.Orgs,
 		Retention: orNull(p.Retention), Grace: int64(p.Grace / time.Second), DestroyAt: orNull(p.DestroyAt()), SeverAt: orNull(p.SeverAt), Imported: p.Imported, Severed: p.Severed, SeveredAt: orNull(p.SeveredAt), Created: p.Created}
 }
 
@@ -140,7 +140,7 @@ domains and receipts.`,
 				if p.Imported {
 					state += ", secret imported"
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", p.Name, p.Method, p.Policy, p.Format, p.Tag, orDash(strings.Join(p.Orgs, " ")), until, state)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", p.Name, p.Method, p.Policy, p.Form, p.Tag, orDash(strings.Join(p.Orgs, " ")), until, state)
 			}
 			return w.Flush()
 		},

@@ -179,7 +179,7 @@ func TestSweptByCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = ks.CreateProject(t.Context(), keys.Project{Name: "old", Method: "reversible", Policy: "same", Format: "hex", Retention: time.Now().Add(-time.Hour)}, nil)
+	err = ks.CreateProject(t.Context(), keys.Project{Name: "old", Method: "reversible", Policy: "same", Form: "hex", Retention: time.Now().Add(-time.Hour)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

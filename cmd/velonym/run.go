@@ -150,8 +150,8 @@ func (f *runFlags) localError(err error) error {
 	if errors.As(err, &refused) || errors.Is(err, token.ErrUnavailable) || errors.Is(err, context.Canceled) {
 		return refusal(err)
 	}
-	if f.local.Format != "" {
-		return usagef("run: --form %s does not go with the project's method, policy and tag", f.local.Format)
+	if f.local.Form != "" {
+		return usagef("run: --form %s does not go with the project's method, policy and tag", f.local.Form)
 	}
 	return flagError("project", err)
 }

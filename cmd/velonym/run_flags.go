@@ -90,7 +90,7 @@ The limit a request only cuts what is asked for at a time: a run is no request.`
 	fl.StringVar(&f.local.Op, "op", "", "with --project: pseudonymise (default), reverse or secondary")
 	fl.StringVar(&f.local.Source, "source", "", "with --op secondary: the project that made the pseudonyms")
 	fl.StringVar(&f.local.SourceOrg, "source-org", "", "with --op secondary: its organisation")
-	fl.StringVar(&f.local.Format, "form", "", "with --project: shape of a pseudonym (default: the project's)")
+	fl.StringVar(&f.local.Form, "form", "", "with --project: shape of a pseudonym (default: the project's)")
 	fl.StringVar(&f.norm, "norm", "", "with --project: steps before the transform: trim, nfc, upper, lower, digits")
 	fl.StringVar(&f.server, "server", "", "let a server of the same contract do the work: its URL, with or without the path of the contract; the token goes there")
 	fl.IntVar(&f.inFlight, "concurrency", 0, "with --server: requests at a time (default 4)")
@@ -140,7 +140,7 @@ func (f *runFlags) read(files []string) (err error) {
 		return usagef("run: a server wants a token: give --token-file")
 	case (f.inFlight != 0 || f.reverse) && f.server == "":
 		return usagef("run: --concurrency and --reverse go with --server")
-	case f.local.Project == "" && (f.local.Op != "" || f.local.Org != "" || f.local.Source != "" || f.local.Format != "" || f.norm != ""):
+	case f.local.Project == "" && (f.local.Op != "" || f.local.Org != "" || f.local.Source != "" || f.local.Form != "" || f.norm != ""):
 		return usagef("run: --op, --org, --source, --form and --norm go with --project; a token carries its own")
 	case f.tokenFile == "-" && (len(files) == 0 || files[0] == "-"):
 		return usagef("run: standard input cannot give both the token and the data")
@@ -203,8 +203,8 @@ func (f *runFlags) readLocal() error {
 			return flagError("op", err)
 		}
 	}
-	if l.Format != "" {
-		if _, err := suite.ParseFormat(l.Format); err != nil {
+	if l.Form != "" {
+		if _, err := suite.ParseForm(l.Form); err != nil {
 			return flagError("form", err)
 		}
 	}

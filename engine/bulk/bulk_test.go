@@ -37,7 +37,7 @@ func plan(t testing.TB, op suite.Op, spec suite.Spec) *suite.Plan {
 	return p
 }
 
-var plain = suite.Spec{Method: suite.Reversible, Policy: suite.Same, Format: suite.Pair62}
+var plain = suite.Spec{Method: suite.Reversible, Policy: suite.Same, Form: suite.Pair62}
 
 // one transforms a single value.
 func one(p *suite.Plan, v string) string {
@@ -184,7 +184,7 @@ func (tb *table) bytes(replace func(row, col int, v string) (string, bool)) []by
 func TestCSVAgainstModel(t *testing.T) {
 	tag := plain
 	tag.Tag = 64
-	irr := suite.Spec{Method: suite.Irreversible, Policy: suite.Same, Format: suite.Hex}
+	irr := suite.Spec{Method: suite.Irreversible, Policy: suite.Same, Form: suite.Hex}
 	norm := tag
 	norm.Norm = suite.Norm{suite.Trim}
 	plans := []*suite.Plan{plan(t, suite.Pseudonymise, tag), plan(t, suite.Pseudonymise, irr), plan(t, suite.Pseudonymise, norm)}

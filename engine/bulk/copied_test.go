@@ -53,7 +53,7 @@ func TestCopiedResults(t *testing.T) {
 		}
 	}()
 	hex := plain
-	hex.Format = suite.Hex
+	hex.Form = suite.Hex
 	var ways ways
 	for round := range 60 {
 		if err := simd.Force(simd.Kernels()[round%len(simd.Kernels())]); err != nil {

@@ -109,7 +109,7 @@ func TestResume(t *testing.T) {
 	in := register(4000, true)
 	for i := range 54 {
 		if i == 36 { // counters that the runs have to share
-			p = plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.PerDocument, Format: suite.Hex})
+			p = plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.PerDocument, Form: suite.Hex})
 			in = registerOf(4000, 97, true)
 		}
 		rng := rand.New(rand.NewPCG(uint64(i), 4))
@@ -161,7 +161,7 @@ func TestResumeCountsAgain(t *testing.T) {
 	if err := os.WriteFile(path, registerOf(2000, 97, false), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.PerDocument, Format: suite.Hex})
+	p := plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.PerDocument, Form: suite.Hex})
 	job := Job{Inputs: []string{path}, Output: filepath.Join(dir, "out.csv"), Columns: []Column{{Name: "id", Plan: p}},
 		Workers: 2, chunk: 3000, checkpoint: time.Nanosecond, Resume: true}
 	for _, change := range []int{1, -1, 1000} {
@@ -240,7 +240,7 @@ func TestResumeRefuses(t *testing.T) {
 		"column":  func(j *Job) { j.Columns = []Column{{Number: 2, Plan: p}} },
 		"options": func(j *Job) { j.Ragged = true },
 		"key": func(j *Job) {
-			j.Columns = []Column{{Name: "id", Plan: plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.Same, Format: suite.Hex})}}
+			j.Columns = []Column{{Name: "id", Plan: plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.Same, Form: suite.Hex})}}
 		},
 	} {
 		job := base

@@ -15,8 +15,8 @@ import (
 // chunks and columns, such rows pass as they are and are counted, or are named by the
 // line of the first.
 func TestRepeatedHeader(t *testing.T) {
-	p, tagged := plan(t, suite.Pseudonymise, plain), plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.Same, Format: suite.Pair62, Tag: 64})
-	back, tback := plan(t, suite.Reverse, plain), plan(t, suite.Reverse, suite.Spec{Method: suite.Reversible, Policy: suite.Same, Format: suite.Pair62, Tag: 64})
+	p, tagged := plan(t, suite.Pseudonymise, plain), plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.Same, Form: suite.Pair62, Tag: 64})
+	back, tback := plan(t, suite.Reverse, plain), plan(t, suite.Reverse, suite.Spec{Method: suite.Reversible, Policy: suite.Same, Form: suite.Pair62, Tag: 64})
 	values := []string{"1973080520045", "", "x", "town", "pid", "Ünï", `"quo""ted"`, "nope", "tow", "name"}
 	repeats, firsts := 0, 0
 	for i := range 400 {

@@ -104,7 +104,7 @@ func TestJSONDocumentResumed(t *testing.T) {
 // compressed, as its lines are.
 func TestJSONDocumentPolicies(t *testing.T) {
 	rows := people(800)
-	for _, spec := range []suite.Spec{plain, {Method: suite.Reversible, Policy: suite.PerDocument, Format: suite.Hex}} {
+	for _, spec := range []suite.Spec{plain, {Method: suite.Reversible, Policy: suite.PerDocument, Form: suite.Hex}} {
 		p := plan(t, suite.Pseudonymise, spec)
 		lines, _, err := runBytes(t, Job{Format: NDJSON, Columns: []Column{{Name: "id", Plan: p}}, chunk: 500, Workers: 3}, []byte(jsonLines.join(rows, "")), false)
 		if err != nil {

@@ -339,8 +339,8 @@ func TestParquetReadsBack(t *testing.T) {
 // and is taken in this test.
 func TestParquetPaths(t *testing.T) {
 	same := plan(t, suite.Pseudonymise, plain)
-	different := plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.Different, Format: suite.Hex})
-	undo := plan(t, suite.Reverse, suite.Spec{Method: suite.Reversible, Policy: suite.Different, Format: suite.Hex})
+	different := plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.Different, Form: suite.Hex})
+	undo := plan(t, suite.Reverse, suite.Spec{Method: suite.Reversible, Policy: suite.Different, Form: suite.Hex})
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
 	var counts parquet.Counts

@@ -138,8 +138,8 @@ func readArrow(t testing.TB, path string) []cell {
 func TestParquetAgainstArrow(t *testing.T) {
 	same := plan(t, suite.Pseudonymise, plain)
 	back := plan(t, suite.Reverse, plain)
-	different := plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.Different, Format: suite.Hex})
-	undo := plan(t, suite.Reverse, suite.Spec{Method: suite.Reversible, Policy: suite.Different, Format: suite.Hex})
+	different := plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.Different, Form: suite.Hex})
+	undo := plan(t, suite.Reverse, suite.Spec{Method: suite.Reversible, Policy: suite.Different, Form: suite.Hex})
 	dir := t.TempDir()
 	in, out, again := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet"), filepath.Join(dir, "again.parquet")
 	n := 5000

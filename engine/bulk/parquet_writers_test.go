@@ -122,7 +122,7 @@ func withoutDictionaryOffset(t testing.TB, b []byte) []byte {
 // its encoding.
 func TestParquetWriters(t *testing.T) {
 	same, back := plan(t, suite.Pseudonymise, plain), plan(t, suite.Reverse, plain)
-	different := plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.Different, Format: suite.Hex})
+	different := plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.Different, Form: suite.Hex})
 	names, err := filepath.Glob("testdata/parquet/*.parquet")
 	if err != nil || len(names) < 10 {
 		t.Fatalf("%d files, %v", len(names), err)

@@ -301,7 +301,7 @@ func TestBytesIn(t *testing.T) {
 // TestDocument: occurrences are counted in the file's order, by several workers
 // and over several columns.
 func TestDocument(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.PerDocument, Format: suite.Hex})
+	p := plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.PerDocument, Form: suite.Hex})
 	doc := p.NewDocument()
 	var in, want bytes.Buffer
 	in.WriteString("a,b,c\n")

@@ -219,7 +219,7 @@ type Project struct {
 	Name   string   // 1 to 255 bytes of UTF-8 without control characters
 	Method string   // "reversible" or "irreversible"
 	Policy string   // "same", "different" or "document"
-	Format string   // as the token's psn.fmt
+	Form   string   // as the token's psn.fmt
 	Tag    int      // 0, 64 or 128
 	Orgs   []string // in the order given; "" alone when none was
 
@@ -273,11 +273,11 @@ func (p *Project) normalise(now time.Time) error {
 	default:
 		return fmt.Errorf("%w: tag must be 0, 64 or 128", ErrInvalid)
 	}
-	if p.Format == "" || len(p.Format) > 128 {
+	if p.Form == "" || len(p.Form) > 128 {
 		return fmt.Errorf("%w: format must be 1 to 128 bytes long", ErrInvalid)
 	}
-	for i := 0; i < len(p.Format); i++ {
-		if p.Format[i] < 0x20 || p.Format[i] > 0x7e {
+	for i := 0; i < len(p.Form); i++ {
+		if p.Form[i] < 0x20 || p.Form[i] > 0x7e {
 			return fmt.Errorf("%w: format must be printable ASCII", ErrInvalid)
 		}
 	}

@@ -127,7 +127,7 @@ func (ks *Keystore) keysMAC(name string, rows []KeyRow) []byte {
 
 // projectMAC seals a project's row.
 func (ks *Keystore) projectMAC(p *ProjectRow) []byte {
-	parts := [][]byte{[]byte("project 1"), []byte(p.Name), []byte(p.Method), []byte(p.Policy), []byte(p.Format), field(p.Tag),
+	parts := [][]byte{[]byte("project 1"), []byte(p.Name), []byte(p.Method), []byte(p.Policy), []byte(p.Form), field(p.Tag),
 		field(p.Retention), field(p.Imported), field(p.Created), field(p.Severed), field(p.SeveredAt), []byte(p.Reason), p.KeysMAC}
 	for _, org := range p.Orgs {
 		parts = append(parts, []byte(org))

@@ -59,7 +59,7 @@ func TestNoAllocations(t *testing.T) {
 func TestRecogniseAllocates(t *testing.T) {
 	k := testKeys(t)
 	eachKernel(t, func(t *testing.T) {
-		s := Spec{Method: Reversible, Policy: Same, Format: Hex, Gen: -1}
+		s := Spec{Method: Reversible, Policy: Same, Form: Hex, Gen: -1}
 		p := plan(t, Pseudonymise, s, k)
 		var values [][]byte
 		for i := range 500 {

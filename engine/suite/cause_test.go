@@ -49,8 +49,8 @@ func TestTrimmedPseudonyms(t *testing.T) {
 				padded = append(padded, slices.Concat([]byte(ends[(i*5+3)%7]), x, []byte(ends[i%7])))
 			}
 			s.Norm = Norm{Trim, Upper}
-			dst := Spec{Method: Reversible, Policy: Same, Format: Pair62, Norm: s.Norm, Gen: -1}
-			second, err := NewSecondary(Spec{Method: s.Method, Policy: s.Policy, Format: s.Format, Tag: s.Tag, Gen: -1}, k, dst, to)
+			dst := Spec{Method: Reversible, Policy: Same, Form: Pair62, Norm: s.Norm, Gen: -1}
+			second, err := NewSecondary(Spec{Method: s.Method, Policy: s.Policy, Form: s.Form, Tag: s.Tag, Gen: -1}, k, dst, to)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -94,7 +94,7 @@ func TestCause(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(other.Release)
-	s := Spec{Method: Reversible, Policy: Same, Format: Pair62, Gen: -1}
+	s := Spec{Method: Reversible, Policy: Same, Form: Pair62, Gen: -1}
 	made := batchOf([][]byte{[]byte("SECRET12")})
 	plan(t, Pseudonymise, s, other).Transform(made)
 	x := string(made.result(0))
@@ -106,7 +106,7 @@ func TestCause(t *testing.T) {
 	mine := batchOf([][]byte{[]byte("SECRET12")}) // of a generation that is here, of another domain
 	plan(t, Pseudonymise, s, nine).Transform(mine)
 	h := s
-	h.Format = Hex
+	h.Form = Hex
 	back, backHex, forward := plan(t, Reverse, s, k), plan(t, Reverse, h, k), plan(t, Pseudonymise, s, k)
 	for _, c := range []struct {
 		p        *Plan

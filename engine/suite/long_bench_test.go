@@ -9,7 +9,7 @@ import (
 // BenchmarkLong is forward of longer values, 1,024 a batch: all of one number of
 // blocks, and mixed.
 func BenchmarkLong(b *testing.B) {
-	p, err := NewPlan(Pseudonymise, Spec{Method: Reversible, Policy: Same, Format: Pair62, Gen: -1}, testKeys(b))
+	p, err := NewPlan(Pseudonymise, Spec{Method: Reversible, Policy: Same, Form: Pair62, Gen: -1}, testKeys(b))
 	if err != nil {
 		b.Fatal(err)
 	}

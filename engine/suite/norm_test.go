@@ -35,7 +35,7 @@ func TestNorm(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := Spec{Method: Reversible, Policy: Same, Format: Hex, Norm: n, Gen: -1}
+		s := Spec{Method: Reversible, Policy: Same, Form: Hex, Norm: n, Gen: -1}
 		p, q := plan(t, Pseudonymise, s, k), plan(t, Reverse, s, k)
 		irr := s
 		irr.Method = Irreversible // takes any bytes: what a step refuses shows

@@ -136,7 +136,7 @@ func prefixLen(s Spec) int {
 }
 
 func newForward(s Spec, k *Keys) (f forward, err error) {
-	f = forward{spec: s, form: s.Format.form, gen: s.Gen}
+	f = forward{spec: s, form: s.Form.form, gen: s.Gen}
 	switch {
 	case k.active < 0:
 		return f, errors.New("suite: the key domain has no active generation")
@@ -146,8 +146,8 @@ func newForward(s Spec, k *Keys) (f forward, err error) {
 		return f, errors.New("suite: new pseudonyms are made by the active generation alone: leave gen out")
 	}
 	switch {
-	case s.Format.Preserving():
-		f.fpe, err = newFPE(k, f.gen, s.Format.alphabet)
+	case s.Form.Preserving():
+		f.fpe, err = newFPE(k, f.gen, s.Form.alphabet)
 	case s.Method == Reversible:
 		f.prefix = prefixLen(s)
 		for m := range f.chars {
@@ -165,7 +165,7 @@ func newForward(s Spec, k *Keys) (f forward, err error) {
 }
 
 func newBackward(s Spec, k *Keys) (r backward, err error) {
-	r = backward{spec: s, form: s.Format.form, prefix: prefixLen(s)}
+	r = backward{spec: s, form: s.Form.form, prefix: prefixLen(s)}
 	if s.Method != Reversible {
 		return r, errors.New("suite: an irreversible pseudonym cannot be reversed")
 	}
@@ -176,11 +176,11 @@ func newBackward(s Spec, k *Keys) (r backward, err error) {
 	if gen >= 0 && !k.living[gen] {
 		return r, errors.New("suite: the generation asked for is destroyed")
 	}
-	if s.Format.Preserving() {
+	if s.Form.Preserving() {
 		if gen < 0 {
 			return r, errors.New("suite: the key domain has no active generation: name one")
 		}
-		r.fpe, err = newFPE(k, gen, s.Format.alphabet)
+		r.fpe, err = newFPE(k, gen, s.Form.alphabet)
 		return r, err
 	}
 	switch {
@@ -262,13 +262,13 @@ func (p *Plan) Alphabet() string {
 	if p.op == Reverse {
 		return ""
 	}
-	return p.forward.spec.Format.alphabet
+	return p.forward.spec.Form.alphabet
 }
 
 // ReadsPseudonyms says whether the values given to the plan are pseudonyms whose
 // characters are as good as random: those of all forms but the format-preserving.
 func (p *Plan) ReadsPseudonyms() bool {
-	return p.op != Pseudonymise && !p.reverse.spec.Format.Preserving()
+	return p.op != Pseudonymise && !p.reverse.spec.Form.Preserving()
 }
 
 // Blank counts the values of White_Space alone that the plan's normalisation empties:

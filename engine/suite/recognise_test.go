@@ -55,17 +55,17 @@ func TestRecogniseOwn(t *testing.T) {
 					if i%3 == 0 {
 						made[i] = append(made[i], "   "...) // a CHAR column
 					}
-					if b.bad(i) != 0 || s.Format.Preserving() {
+					if b.bad(i) != 0 || s.Form.Preserving() {
 						continue
 					}
-					if s.Method == Reversible || s.Format == Pair62 {
+					if s.Method == Reversible || s.Form == Pair62 {
 						want++
 					}
 				}
 				in := batchOf(made)
-				for _, to := range []Format{Pair62, Hex, Digits} {
+				for _, to := range []Form{Pair62, Hex, Digits} {
 					s := s
-					s.Format = to
+					s.Form = to
 					if s.Validate() != nil {
 						continue
 					}
@@ -122,9 +122,9 @@ func TestRecogniseOrdinary(t *testing.T) {
 		rounds = 5_000
 	}
 	plans := []*Plan{
-		plan(t, Pseudonymise, Spec{Method: Reversible, Policy: Same, Format: Pair62, Gen: -1}, k),
-		plan(t, Pseudonymise, Spec{Method: Reversible, Policy: Different, Format: Pair62, Tag: 64, Gen: -1}, k),
-		plan(t, Pseudonymise, Spec{Method: Irreversible, Policy: Same, Format: Pair62, Gen: -1}, k),
+		plan(t, Pseudonymise, Spec{Method: Reversible, Policy: Same, Form: Pair62, Gen: -1}, k),
+		plan(t, Pseudonymise, Spec{Method: Reversible, Policy: Different, Form: Pair62, Tag: 64, Gen: -1}, k),
+		plan(t, Pseudonymise, Spec{Method: Irreversible, Policy: Same, Form: Pair62, Gen: -1}, k),
 	}
 	for name, kind := range kinds {
 		for range rounds / 1000 {
@@ -145,7 +145,7 @@ func TestRecogniseOrdinary(t *testing.T) {
 // TestRecogniseNothing: plans that read pseudonyms look at none.
 func TestRecogniseNothing(t *testing.T) {
 	k := testKeys(t)
-	s := Spec{Method: Reversible, Policy: Same, Format: Pair62, Gen: -1}
+	s := Spec{Method: Reversible, Policy: Same, Form: Pair62, Gen: -1}
 	p, q := plan(t, Pseudonymise, s, k), plan(t, Reverse, s, k)
 	second, err := NewSecondary(s, k, s, k)
 	if err != nil {
@@ -181,7 +181,7 @@ func TestRecogniseNothing(t *testing.T) {
 
 func BenchmarkRecognise(b *testing.B) {
 	k := testKeys(b)
-	p := plan(b, Pseudonymise, Spec{Method: Reversible, Policy: Same, Format: Pair62, Gen: -1}, k)
+	p := plan(b, Pseudonymise, Spec{Method: Reversible, Policy: Same, Form: Pair62, Gen: -1}, k)
 	for _, in := range []string{"1234567890123", "00000000-0000-4000-8000-000000000000", "d41d8cd98f00b204e9800998ecf8427e"} {
 		b.Run(fmt.Sprint(len(in)), func(b *testing.B) {
 			v := batchOf(slices.Repeat([][]byte{[]byte(in)}, 256))

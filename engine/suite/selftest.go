@@ -104,7 +104,7 @@ func (v *vector) plan(op Op) (*Plan, error) {
 	if s.Policy, err = ParsePolicy(v.Policy); err != nil {
 		return nil, err
 	}
-	if s.Format, err = ParseFormat(v.Fmt); err != nil {
+	if s.Form, err = ParseForm(v.Fmt); err != nil {
 		return nil, err
 	}
 	if s.Norm, err = ParseNorm(v.Norm); err != nil {

@@ -122,25 +122,25 @@ func nameOf(i int, names []string) string {
 	return "unknown"
 }
 
-// Format is the shape of a pseudonym. The zero value is no format.
-type Format struct {
+// Form is the shape of a pseudonym. The zero value is no format.
+type Form struct {
 	form     kernel.Form
 	alphabet string // format-preserving only
 }
 
 // The formats without an alphabet of their own, and digits.
 var (
-	Pair62 = Format{form: kernel.Pair62}
-	Hex    = Format{form: kernel.Hex}
-	B64u   = Format{form: kernel.B64u}
-	B32    = Format{form: kernel.B32}
-	UUID   = Format{form: kernel.UUID}
-	Digits = Format{alphabet: "0123456789"}
+	Pair62 = Form{form: kernel.Pair62}
+	Hex    = Form{form: kernel.Hex}
+	B64u   = Form{form: kernel.B64u}
+	B32    = Form{form: kernel.B32}
+	UUID   = Form{form: kernel.UUID}
+	Digits = Form{alphabet: "0123456789"}
 )
 
-// ParseFormat reads "pair62", "hex", "b64u", "b32", "uuid", "digits" or
+// ParseForm reads "pair62", "hex", "b64u", "b32", "uuid", "digits" or
 // "fpe:<alphabet>" with 2 to 94 different printable ASCII characters.
-func ParseFormat(s string) (Format, error) {
+func ParseForm(s string) (Form, error) {
 	switch s {
 	case "pair62":
 		return Pair62, nil
@@ -157,26 +157,26 @@ func ParseFormat(s string) (Format, error) {
 	}
 	a, ok := strings.CutPrefix(s, "fpe:")
 	if !ok {
-		return Format{}, errors.New("suite: unknown format: use one of pair62, hex, b64u, b32, uuid, digits, fpe:<alphabet>")
+		return Form{}, errors.New("suite: unknown format: use one of pair62, hex, b64u, b32, uuid, digits, fpe:<alphabet>")
 	}
 	if len(a) < 2 || len(a) > 94 {
-		return Format{}, errors.New("suite: format fpe: an alphabet has 2 to 94 characters")
+		return Form{}, errors.New("suite: format fpe: an alphabet has 2 to 94 characters")
 	}
 	for i := range len(a) {
 		// The 94 that leave a mark: a space is easily lost.
 		if a[i] < 0x21 || a[i] > 0x7e {
-			return Format{}, errors.New("suite: format fpe: an alphabet is printable ASCII")
+			return Form{}, errors.New("suite: format fpe: an alphabet is printable ASCII")
 		}
 		if strings.IndexByte(a[i+1:], a[i]) >= 0 {
-			return Format{}, errors.New("suite: format fpe: a character stands twice in the alphabet")
+			return Form{}, errors.New("suite: format fpe: a character stands twice in the alphabet")
 		}
 	}
-	return Format{alphabet: a}, nil
+	return Form{alphabet: a}, nil
 }
 
 // String returns what ParseFormat reads; an alphabet of the ten digits in order is
 // "digits".
-func (f Format) String() string {
+func (f Form) String() string {
 	switch {
 	case f.alphabet == Digits.alphabet:
 		return "digits"
@@ -190,14 +190,14 @@ func (f Format) String() string {
 
 // Preserving says whether results have the length and the alphabet of their values:
 // digits and fpe.
-func (f Format) Preserving() bool { return f.alphabet != "" }
+func (f Form) Preserving() bool { return f.alphabet != "" }
 
 // Spec says how the values of a batch are transformed. The zero Gen is generation 0:
 // callers that mean "the active one" write -1.
 type Spec struct {
 	Method Method
 	Policy Policy
-	Format Format
+	Form   Form
 	Tag    int // bits of integrity: 0, 64 or 128
 	Norm   Norm
 	Gen    int // key generation; -1: the active one
@@ -212,7 +212,7 @@ func (s Spec) Validate() error {
 		return errors.New("suite: no such method")
 	case s.Policy < Same || s.Policy > PerDocument:
 		return errors.New("suite: no such policy")
-	case s.Format == Format{}:
+	case s.Form == Form{}:
 		return errors.New("suite: no such format")
 	case s.Tag != 0 && s.Tag != 64 && s.Tag != 128:
 		return errors.New("suite: tag is 0, 64 or 128")
@@ -220,11 +220,11 @@ func (s Spec) Validate() error {
 		return errors.New("suite: gen is 0 to 11, or -1 for the active one")
 	case s.Method == Irreversible && s.Tag != 0:
 		return errors.New("suite: an irreversible method has no tag")
-	case s.Format.Preserving() && (s.Method != Reversible || s.Policy != Same || s.Tag != 0):
+	case s.Form.Preserving() && (s.Method != Reversible || s.Policy != Same || s.Tag != 0):
 		return errors.New("suite: format-preserving pseudonyms are reversible, policy same, tag 0")
-	case s.Format == UUID && s.Tag != 0:
+	case s.Form == UUID && s.Tag != 0:
 		return errors.New("suite: format uuid holds 16 bytes and has no room for a tag")
-	case s.Format == UUID && s.Method == Reversible && s.Policy != Same:
+	case s.Form == UUID && s.Method == Reversible && s.Policy != Same:
 		return errors.New("suite: format uuid, reversible, needs policy same")
 	}
 	for _, n := range s.Norm {

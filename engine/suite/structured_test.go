@@ -229,12 +229,12 @@ func stretches(t *testing.T, k, to *Keys) (all []*stretch) {
 	}
 	seven := sevenActive(t)
 	near, far := []int{0, 64, 128}, []int{1024}
-	fpe, err := ParseFormat("fpe:0123456789abcdef")
+	fpe, err := ParseForm("fpe:0123456789abcdef")
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec := func(m Method, p Policy, f Format, tag int, n ...Step) Spec {
-		return Spec{Method: m, Policy: p, Format: f, Tag: tag, Norm: n, Gen: -1}
+	spec := func(m Method, p Policy, f Form, tag int, n ...Step) Spec {
+		return Spec{Method: m, Policy: p, Form: f, Tag: tag, Norm: n, Gen: -1}
 	}
 	plain := spec(Reversible, Same, Pair62, 0)
 	for _, s := range []struct {
@@ -266,7 +266,7 @@ func stretches(t *testing.T, k, to *Keys) (all []*stretch) {
 			for _, v := range list {
 				x = append(x, v.pseudonyms(t, p))
 			}
-			if s.Format == Pair62 {
+			if s.Form == Pair62 {
 				x = append(x, aliases(numbers(13).pseudonyms(t, p)), aliases(numbers(40).pseudonyms(t, p)))
 			}
 			older := s.Spec
@@ -276,13 +276,13 @@ func stretches(t *testing.T, k, to *Keys) (all []*stretch) {
 		}
 		all = append(all, &stretch{name: s.name() + " reverse", plan: q, base: numbers(13).pseudonyms(t, p), changes: pseudonyms(values), borders: s.borders, post: "\n"},
 			&stretch{name: s.name() + " reverse of long ones", plan: q, base: numbers(40).pseudonyms(t, p), changes: pseudonyms(values), borders: near[:1], post: "\n"})
-		second, err := NewSecondary(Spec{Method: s.Method, Policy: s.Policy, Format: s.Format, Tag: s.Tag, Gen: -1}, k, spec(Reversible, Same, Hex, 0, s.Norm...), to)
+		second, err := NewSecondary(Spec{Method: s.Method, Policy: s.Policy, Form: s.Form, Tag: s.Tag, Gen: -1}, k, spec(Reversible, Same, Hex, 0, s.Norm...), to)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(second.Close)
 		all = append(all, &stretch{name: s.name() + " secondary", plan: second, base: numbers(13).pseudonyms(t, p), changes: pseudonyms(values), borders: s.borders[:2], pre: "[", post: "]"})
-		if s.Format == Pair62 && s.Policy == Same {
+		if s.Form == Pair62 && s.Policy == Same {
 			pieces := []int{leastPiece}
 			all = append(all,
 				&stretch{name: s.name() + " parallel", plan: p, base: numbers(13), changes: values, borders: pieces, workers: 3, pre: `"`, post: `",`},

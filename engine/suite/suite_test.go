@@ -44,7 +44,7 @@ func testKeys(t testing.TB) *Keys {
 
 func allSpecs() []Spec {
 	var all []Spec
-	hexAlphabet, err := ParseFormat("fpe:0123456789abcdef")
+	hexAlphabet, err := ParseForm("fpe:0123456789abcdef")
 	if err != nil {
 		panic(err)
 	}
@@ -52,9 +52,9 @@ func allSpecs() []Spec {
 	for _, m := range []Method{Reversible, Irreversible} {
 		for _, p := range []Policy{Same, Different, PerDocument} {
 			for _, tag := range []int{0, 64, 128} {
-				for _, f := range []Format{Pair62, Hex, B64u, B32, UUID, Digits, hexAlphabet} {
+				for _, f := range []Form{Pair62, Hex, B64u, B32, UUID, Digits, hexAlphabet} {
 					for _, n := range norms {
-						s := Spec{Method: m, Policy: p, Format: f, Tag: tag, Norm: n, Gen: -1}
+						s := Spec{Method: m, Policy: p, Form: f, Tag: tag, Norm: n, Gen: -1}
 						if s.Validate() == nil {
 							all = append(all, s)
 						}
@@ -67,7 +67,7 @@ func allSpecs() []Spec {
 }
 
 func (s Spec) name() string {
-	return fmt.Sprintf("%s/%s/%s/%d/%v", s.Method, s.Policy, s.Format, s.Tag, s.Norm)
+	return fmt.Sprintf("%s/%s/%s/%d/%v", s.Method, s.Policy, s.Form, s.Tag, s.Norm)
 }
 
 func plan(t testing.TB, op Op, s Spec, k *Keys) *Plan {
@@ -287,7 +287,7 @@ func TestPoliciesDiffer(t *testing.T) {
 	k := testKeys(t)
 	seen := map[string]string{}
 	for _, s := range allSpecs() {
-		if s.Norm != nil || s.Format != Hex {
+		if s.Norm != nil || s.Form != Hex {
 			continue
 		}
 		p, err := NewPlan(Pseudonymise, s, k)
@@ -323,7 +323,7 @@ func TestTagRefusesEveryFlip(t *testing.T) {
 	k := testKeys(t)
 	for _, tag := range []int{128, 64, 0} {
 		for _, policy := range []Policy{Same, Different, PerDocument} {
-			s := Spec{Method: Reversible, Policy: policy, Format: Hex, Tag: tag, Gen: -1}
+			s := Spec{Method: Reversible, Policy: policy, Form: Hex, Tag: tag, Gen: -1}
 			p, q := plan(t, Pseudonymise, s, k), plan(t, Reverse, s, k)
 			a := batchOf([][]byte{[]byte("Zoë Ångström, 12")})
 			a.Doc = p.NewDocument()
@@ -373,12 +373,12 @@ func TestGenerations(t *testing.T) {
 		gen         int // asked for on reverse
 		after, gone bool
 	}{
-		{Spec{Format: Pair62}, -1, true, false},
-		{Spec{Format: Pair62}, 2, true, false}, // the mark says more than the token
-		{Spec{Format: Hex}, -1, false, false},
-		{Spec{Format: Hex}, 0, true, false},
-		{Spec{Format: Hex, Tag: 128}, -1, true, false},
-		{Spec{Format: B32, Tag: 64}, -1, true, false},
+		{Spec{Form: Pair62}, -1, true, false},
+		{Spec{Form: Pair62}, 2, true, false}, // the mark says more than the token
+		{Spec{Form: Hex}, -1, false, false},
+		{Spec{Form: Hex}, 0, true, false},
+		{Spec{Form: Hex, Tag: 128}, -1, true, false},
+		{Spec{Form: B32, Tag: 64}, -1, true, false},
 	} {
 		s := c.spec
 		s.Method, s.Policy, s.Gen = Reversible, Same, -1
@@ -406,7 +406,7 @@ func TestGenerations(t *testing.T) {
 			q.Close()
 		}
 	}
-	s := Spec{Method: Reversible, Policy: Same, Format: Pair62, Gen: 0}
+	s := Spec{Method: Reversible, Policy: Same, Form: Pair62, Gen: 0}
 	if _, err := NewPlan(Pseudonymise, s, after); err == nil {
 		t.Error("a deactivated generation makes pseudonyms")
 	}
@@ -556,7 +556,7 @@ func benchBatch(n int) *Batch {
 
 func BenchmarkTransform(b *testing.B) {
 	k := testKeys(b)
-	p, err := NewPlan(Pseudonymise, Spec{Method: Reversible, Policy: Same, Format: Pair62, Gen: -1}, k)
+	p, err := NewPlan(Pseudonymise, Spec{Method: Reversible, Policy: Same, Form: Pair62, Gen: -1}, k)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -607,7 +607,7 @@ func TestPlanAnswers(t *testing.T) {
 		if got, want := p.Deterministic(), s.Policy != Different; got != want {
 			t.Errorf("%s: deterministic: %v", s.name(), got)
 		}
-		if got := p.Alphabet(); (got != "") != s.Format.Preserving() {
+		if got := p.Alphabet(); (got != "") != s.Form.Preserving() {
 			t.Errorf("%s: alphabet %q", s.name(), got)
 		}
 		if s.Method == Reversible {

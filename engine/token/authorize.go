@@ -112,7 +112,7 @@ func (v *Verifier) source(ctx context.Context, d *Domain, epoch uint64, now time
 	if p.Method != "reversible" {
 		return s, time.Time{}, refuse(ForbiddenOperation, "the source project is irreversible")
 	}
-	stored := PSN{Op: "secondary", Method: p.Method, Policy: p.Policy, Fmt: p.Format, Tag: p.Tag}
+	stored := PSN{Op: "secondary", Method: p.Method, Policy: p.Policy, Fmt: p.Form, Tag: p.Tag}
 	if stored.Policy == "" {
 		stored.Policy = "same"
 	}
@@ -132,7 +132,7 @@ type LocalRequest struct {
 	Project, Org      string
 	Op                string // default pseudonymise
 	Source, SourceOrg string // secondary only
-	Format            string // default: the project's
+	Form              string // default: the project's
 	Norm              []string
 	Err               string // default strict
 	Gen               *int
@@ -147,7 +147,7 @@ func (v *Verifier) Local(ctx context.Context, r LocalRequest) (*Grant, error) {
 		return nil, err
 	}
 	c, _, err := draft(ctx, v.ks, Request{Project: r.Project, Org: r.Org, Op: r.Op, Source: r.Source,
-		SourceOrg: r.SourceOrg, Format: r.Format, Norm: r.Norm, Err: r.Err, Gen: r.Gen}, now)
+		SourceOrg: r.SourceOrg, Form: r.Form, Norm: r.Norm, Err: r.Err, Gen: r.Gen}, now)
 	if err != nil {
 		return nil, err
 	}

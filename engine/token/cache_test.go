@@ -194,7 +194,7 @@ func TestNegativeCache(t *testing.T) {
 	if got := code(r.try(raw, OpsForward)); got != UnknownDomain {
 		t.Fatalf("got %q", got)
 	}
-	r.store.add(keys.Project{Name: "later", Method: "reversible", Policy: "same", Format: "pair62", Orgs: []string{""}, Retention: epoch0.AddDate(1, 0, 0)})
+	r.store.add(keys.Project{Name: "later", Method: "reversible", Policy: "same", Form: "pair62", Orgs: []string{""}, Retention: epoch0.AddDate(1, 0, 0)})
 	if err := r.Sync(context.Background()); err != nil {
 		t.Fatal(err)
 	}

@@ -73,7 +73,7 @@ func (p *PSN) spec() (op suite.Op, s suite.Spec, err *Error) {
 	if s.Policy, e = suite.ParsePolicy(p.Policy); e != nil {
 		return op, s, invalid("psn.policy is not same, different or document")
 	}
-	if s.Format, e = suite.ParseFormat(p.Fmt); e != nil {
+	if s.Form, e = suite.ParseForm(p.Fmt); e != nil {
 		return op, s, invalid("psn.fmt is none of the known forms")
 	}
 	if s.Norm, e = suite.ParseNorm(p.Norm); e != nil {

@@ -149,7 +149,7 @@ type Request struct {
 	// there is none. It never outlives the retention.
 	TTL time.Duration
 
-	Format string // default: the project's
+	Form   string // default: the project's
 	Norm   []string
 	Err    string // strict (default) or item
 	Gen    *int
@@ -216,14 +216,14 @@ func draft(ctx context.Context, ps Projects, r Request, now time.Time) (c Claims
 	if r.Op == "" {
 		r.Op = "pseudonymise"
 	}
-	if r.Format == "" {
-		r.Format = p.Format
+	if r.Form == "" {
+		r.Form = p.Form
 	}
 	if r.Err == "" {
 		r.Err = ErrStrict
 	}
 	c.PSN = PSN{V: 1, Op: r.Op, Dom: Domain{Prj: r.Project, Org: r.Org}, Method: p.Method, Policy: p.Policy,
-		Fmt: r.Format, Tag: p.Tag, Gen: r.Gen, Norm: r.Norm, Err: r.Err, Lim: r.Limits}
+		Fmt: r.Form, Tag: p.Tag, Gen: r.Gen, Norm: r.Norm, Err: r.Err, Lim: r.Limits}
 	if c.PSN.Policy == "" {
 		c.PSN.Policy = "same"
 	}

@@ -130,7 +130,7 @@ func TestCreate(t *testing.T) {
 		{"irreversible: 90 days", Request{Project: "oneway"}, epoch0.Add(90 * 24 * time.Hour), 0},
 		{"reverse", Request{Project: "tagged", Op: "reverse"}, year, year.Unix()},
 		{"secondary: with the sooner retention", Request{Project: "study", Org: "lab", Op: "secondary", Source: "brief"}, hour, year.Unix()},
-		{"options", Request{Project: "study", Org: "lab", Format: "digits", Norm: []string{"digits"}, Err: "item", Limits: Limits{Max: 5, Rate: 6, Req: 7}, TTL: time.Minute}, epoch0.Add(time.Minute), year.Unix()},
+		{"options", Request{Project: "study", Org: "lab", Form: "digits", Norm: []string{"digits"}, Err: "item", Limits: Limits{Max: 5, Rate: 6, Req: 7}, TTL: time.Minute}, epoch0.Add(time.Minute), year.Unix()},
 	} {
 		c.req.Now = epoch0
 		raw, claims, err := r.issuer.Create(ctx, r.store, c.req)
@@ -166,8 +166,8 @@ func TestCreate(t *testing.T) {
 		{"secondary without a source", Request{Project: "tagged", Op: "secondary"}, "token: secondary needs the project that made the pseudonyms"},
 		{"source without secondary", Request{Project: "tagged", Source: "study"}, "token: a source project goes with secondary only"},
 		{"unknown operation", Request{Project: "tagged", Op: "x"}, "token: psn.op is not pseudonymise, reverse or secondary"},
-		{"unknown form", Request{Project: "tagged", Format: "x"}, "token: psn.fmt is none of the known forms"},
-		{"form that does not go with the tag", Request{Project: "tagged", Format: "uuid"}, "token: psn asks for a method, policy, fmt and tag that do not go together"},
+		{"unknown form", Request{Project: "tagged", Form: "x"}, "token: psn.fmt is none of the known forms"},
+		{"form that does not go with the tag", Request{Project: "tagged", Form: "uuid"}, "token: psn asks for a method, policy, fmt and tag that do not go together"},
 		{"negative ttl", Request{Project: "tagged", TTL: -1}, "token: the time to live must not be negative"},
 		{"ttl of nothing", Request{Project: "tagged", TTL: time.Millisecond}, "token: the token would expire at once; give it a second or more"},
 	} {

@@ -70,7 +70,7 @@ func BenchmarkVerifyNew(b *testing.B) {
 	ctx := context.Background()
 	newKeystore(b, dir)
 	ks, v, issuer := process(b, dir, func(c *Config) { c.CacheSize = 1 })
-	if err := ks.CreateProject(ctx, keys.Project{Name: "a", Method: "reversible", Policy: "same", Format: "pair62",
+	if err := ks.CreateProject(ctx, keys.Project{Name: "a", Method: "reversible", Policy: "same", Form: "pair62",
 		Retention: time.Now().Add(24 * time.Hour)}, nil); err != nil {
 		b.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestProcesses(t *testing.T) {
 	admin, _, issuer := process(t, dir)
 	_, server, _ := process(t, dir)
 	for _, name := range []string{"a", "b"} {
-		if err := admin.CreateProject(ctx, keys.Project{Name: name, Method: "reversible", Policy: "same", Format: "pair62",
+		if err := admin.CreateProject(ctx, keys.Project{Name: name, Method: "reversible", Policy: "same", Form: "pair62",
 			Retention: time.Now().Add(24 * time.Hour)}, nil); err != nil {
 			t.Fatal(err)
 		}

@@ -55,11 +55,11 @@ func newMemory(now func() time.Time) *memory {
 		revoked: map[string]struct{}{}, spent: map[string]int64{}}
 	year := epoch0.AddDate(1, 0, 0)
 	for _, p := range []keys.Project{
-		{Name: "study", Method: "reversible", Policy: "same", Format: "pair62", Orgs: []string{"clinic", "lab"}, Retention: year},
-		{Name: "tagged", Method: "reversible", Policy: "same", Format: "hex", Tag: 128, Orgs: []string{""}, Retention: year},
-		{Name: "random", Method: "reversible", Policy: "different", Format: "pair62", Orgs: []string{""}, Retention: year},
-		{Name: "oneway", Method: "irreversible", Policy: "same", Format: "uuid", Orgs: []string{""}},
-		{Name: "brief", Method: "reversible", Policy: "same", Format: "pair62", Orgs: []string{""}, Retention: epoch0.Add(time.Hour)},
+		{Name: "study", Method: "reversible", Policy: "same", Form: "pair62", Orgs: []string{"clinic", "lab"}, Retention: year},
+		{Name: "tagged", Method: "reversible", Policy: "same", Form: "hex", Tag: 128, Orgs: []string{""}, Retention: year},
+		{Name: "random", Method: "reversible", Policy: "different", Form: "pair62", Orgs: []string{""}, Retention: year},
+		{Name: "oneway", Method: "irreversible", Policy: "same", Form: "uuid", Orgs: []string{""}},
+		{Name: "brief", Method: "reversible", Policy: "same", Form: "pair62", Orgs: []string{""}, Retention: epoch0.Add(time.Hour)},
 	} {
 		m.add(p)
 	}

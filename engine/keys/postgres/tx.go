@@ -95,7 +95,7 @@ func scanProject(row pgx.CollectableRow) (keys.ProjectRow, error) {
 	var p keys.ProjectRow
 	var retention, severed, ended, severAt *int64
 	var created, grace int64
-	err := row.Scan(&p.Name, &p.Method, &p.Policy, &p.Format, &p.Tag, &p.Orgs, &retention, &p.Imported, &created, &severed, &p.Reason, &p.KeysMAC, &p.Seal, &grace, &ended, &severAt)
+	err := row.Scan(&p.Name, &p.Method, &p.Policy, &p.Form, &p.Tag, &p.Orgs, &retention, &p.Imported, &created, &severed, &p.Reason, &p.KeysMAC, &p.Seal, &grace, &ended, &severAt)
 	p.Retention = fromNull(retention)
 	p.Created = time.UnixMicro(created).UTC()
 	p.SeveredAt = fromNull(severed)
@@ -122,7 +122,7 @@ func (t *tx) Projects() ([]keys.ProjectRow, error) {
 
 func (t *tx) AddProject(p keys.ProjectRow) error {
 	r, err := t.t.Exec(t.ctx, "INSERT INTO velonym.project ("+projectColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT DO NOTHING",
-		p.Name, p.Method, p.Policy, p.Format, p.Tag, p.Orgs, nullTime(p.Retention), p.Imported, p.Created.UnixMicro(), nullTime(p.SeveredAt), p.Reason, notNil(p.KeysMAC), notNil(p.Seal), int64(p.Grace/time.Second), nullTime(p.Ended), nullTime(p.SeverAt))
+		p.Name, p.Method, p.Policy, p.Form, p.Tag, p.Orgs, nullTime(p.Retention), p.Imported, p.Created.UnixMicro(), nullTime(p.SeveredAt), p.Reason, notNil(p.KeysMAC), notNil(p.Seal), int64(p.Grace/time.Second), nullTime(p.Ended), nullTime(p.SeverAt))
 	if err == nil && r.RowsAffected() == 0 {
 		return keys.ErrExists
 	}

@@ -29,7 +29,7 @@ func BenchmarkKeystore(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := ks.CreateProject(ctx, keys.Project{Name: "p", Method: "reversible", Policy: "same", Format: "hex", Retention: time.Now().Add(time.Hour)}, nil); err != nil {
+	if err := ks.CreateProject(ctx, keys.Project{Name: "p", Method: "reversible", Policy: "same", Form: "hex", Retention: time.Now().Add(time.Hour)}, nil); err != nil {
 		b.Fatal(err)
 	}
 	for _, c := range []struct {

@@ -93,7 +93,7 @@ func (t *tx) scanProject(row interface{ Scan(...any) error }) (keys.ProjectRow, 
 	var orgs []byte
 	var retention, severed, ended, severAt sql.NullInt64
 	var created, grace int64
-	err := row.Scan(&p.Name, &p.Method, &p.Policy, &p.Format, &p.Tag, &orgs, &retention, &p.Imported, &created, &severed, &p.Reason, &p.KeysMAC, &p.Seal, &grace, &ended, &severAt)
+	err := row.Scan(&p.Name, &p.Method, &p.Policy, &p.Form, &p.Tag, &orgs, &retention, &p.Imported, &created, &severed, &p.Reason, &p.KeysMAC, &p.Seal, &grace, &ended, &severAt)
 	if err != nil {
 		return p, err
 	}
@@ -143,7 +143,7 @@ func (t *tx) AddProject(p keys.ProjectRow) error {
 		return fmt.Errorf("keys: organisations: %w", err)
 	}
 	_, err = t.t.ExecContext(t.ctx, "INSERT INTO project ("+projectColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		p.Name, p.Method, p.Policy, p.Format, p.Tag, orgs, nullTime(p.Retention), p.Imported, p.Created.UnixMicro(), nullTime(p.SeveredAt), p.Reason, notNil(p.KeysMAC), notNil(p.Seal), int64(p.Grace/time.Second), nullTime(p.Ended), nullTime(p.SeverAt))
+		p.Name, p.Method, p.Policy, p.Form, p.Tag, orgs, nullTime(p.Retention), p.Imported, p.Created.UnixMicro(), nullTime(p.SeveredAt), p.Reason, notNil(p.KeysMAC), notNil(p.Seal), int64(p.Grace/time.Second), nullTime(p.Ended), nullTime(p.SeverAt))
 	if code(err) == sqlite3.SQLITE_CONSTRAINT {
 		return keys.ErrExists
 	}

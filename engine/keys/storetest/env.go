@@ -89,7 +89,7 @@ func (e *env) second() *keys.Keystore {
 
 func (e *env) project(name string, orgs ...string) keys.Project {
 	return keys.Project{
-		Name: name, Method: "reversible", Policy: "same", Format: "pair62",
+		Name: name, Method: "reversible", Policy: "same", Form: "pair62",
 		Orgs: orgs, Retention: e.now().Add(24 * time.Hour),
 	}
 }

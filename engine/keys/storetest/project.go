@@ -15,7 +15,7 @@ import (
 
 func testProject(e *env) {
 	p := e.project("Étude 7 \"x\" <&> 'y'", "b", "", "a")
-	p.Policy, p.Format, p.Tag = "document", "fpe:ab\\\"'", 128
+	p.Policy, p.Form, p.Tag = "document", "fpe:ab\\\"'", 128
 	p.Retention = time.Date(2150, 2, 28, 1, 2, 3, 999e6, time.FixedZone("", 7200))
 	orgs := slices.Clone(p.Orgs)
 	e.must(e.ks.CreateProject(e.ctx, p, nil))
@@ -104,8 +104,8 @@ func testInvalid(e *env) {
 		"method":                  func(p *keys.Project) { p.Method = "Reversible" },
 		"no policy":               func(p *keys.Project) { p.Policy = "" },
 		"tag":                     func(p *keys.Project) { p.Tag = 32 },
-		"no format":               func(p *keys.Project) { p.Format = "" },
-		"control in format":       func(p *keys.Project) { p.Format = "fpe:a\n" },
+		"no format":               func(p *keys.Project) { p.Form = "" },
+		"control in format":       func(p *keys.Project) { p.Form = "fpe:a\n" },
 		"reversible for ever":     func(p *keys.Project) { p.Retention = time.Time{} },
 		"retention over":          func(p *keys.Project) { p.Retention = e.now().Add(-time.Second) },
 		"retention now":           func(p *keys.Project) { p.Retention = e.now() },
@@ -279,7 +279,7 @@ func testShorten(e *env) {
 	e.is(err, keys.ErrRetentionOver)
 
 	// A project without retention can be given one.
-	q := keys.Project{Name: "q", Method: "irreversible", Policy: "same", Format: "hex"}
+	q := keys.Project{Name: "q", Method: "irreversible", Policy: "same", Form: "hex"}
 	e.must(e.ks.CreateProject(e.ctx, q, nil))
 	e.must(e.ks.Shorten(e.ctx, "q", e.now().Add(time.Hour)))
 	e.is(e.ks.Shorten(e.ctx, "q", e.now().Add(2*time.Hour)), keys.ErrExtend)
