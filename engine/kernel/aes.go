@@ -1,11 +1,15 @@
 package kernel
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/velonym/velonym/engine/kernel/aes"
+)
 
 // crypt16 runs AES under one of the schedules of c over blocks, in place. The portable
 // twin knows but two schedules: with X folded in, and without.
 func (c *Cipher) crypt16(keys *[15][16]byte, blocks []byte, decrypt bool) {
-	if len(blocks) > 0 && aesSchedule(keys, blocks, decrypt) {
+	if len(blocks) > 0 && aes.Blocks(keys, blocks, decrypt) {
 		return
 	}
 	c.crypt16Generic(keys, blocks, decrypt)
@@ -21,9 +25,9 @@ func (c *Cipher) crypt16Generic(keys *[15][16]byte, blocks []byte, decrypt bool)
 		case folded:
 			c.encryptOne(b)
 		case decrypt:
-			c.aes.Decrypt(b[:], b[:])
+			c.block.Decrypt(b[:], b[:])
 		default:
-			c.aes.Encrypt(b[:], b[:])
+			c.block.Encrypt(b[:], b[:])
 		}
 	}
 }

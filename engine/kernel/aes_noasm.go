@@ -2,10 +2,6 @@
 
 package kernel
 
-func expandKey(enc, inv *[15][16]byte, key *[32]byte) { expandKeyGeneric(enc, inv, key) }
-
-func aesSchedule(*[15][16]byte, []byte, bool) bool { return false }
-
 // cryptWith is HCTR2 of one message with the tier in use, of which there is but one.
 func (c *Cipher) cryptWith(t *scratch, dst, src []byte, decrypt bool) {
 	c.cryptGeneric(t, dst, src, decrypt)

@@ -1,10 +1,9 @@
 package kernel
 
 import (
-	"encoding/binary"
 	"sync"
-	"unsafe"
 
+	"github.com/velonym/velonym/engine/kernel/aes"
 	"github.com/velonym/velonym/engine/kernel/secmem"
 )
 
@@ -46,8 +45,8 @@ type schedule struct {
 // Cipher is HCTR2-AES-256 under one key and one tweak. Its schedules live in key
 // memory. It is safe for concurrent use until Release.
 type Cipher struct {
-	s   *schedule
-	aes keyCipher
+	s     *schedule
+	block *aes.Block
 }
 
 // NewCipher expands key for messages under tweak, which may be of any length. The
@@ -65,12 +64,12 @@ func newCipher(key *[32]byte, tweak []byte) (*Cipher, error) {
 	if err != nil {
 		return nil, err
 	}
-	block, err := newKeyCipher(key[:])
+	block, err := aes.New(key[:])
 	if err != nil {
 		secmem.Delete(s)
 		return nil, err
 	}
-	expandKey(&s.enc, &s.inv, key)
+	aes.ExpandKey(&s.enc, &s.inv, key)
 	var h [16]byte
 	block.Encrypt(s.pow[0][:], h[:])
 	h[0] = 1
@@ -98,7 +97,7 @@ func newCipher(key *[32]byte, tweak []byte) (*Cipher, error) {
 			s.wide[0][r][i], s.wide[1][r][i] = s.one[r], s.oneInv[r]
 		}
 	}
-	return &Cipher{s: s, aes: block}, nil
+	return &Cipher{s: s, block: block}, nil
 }
 
 // tweakState is the POLYVAL state after the length block, which says how many bits
@@ -119,7 +118,7 @@ func tweakState(h fe, tweak []byte, low uint64) fe {
 // Release wipes the key. The cipher must not be used again.
 func (c *Cipher) Release() {
 	secmem.Delete(c.s)
-	c.aes.release()
+	c.block.Release()
 	*c = Cipher{}
 }
 
@@ -162,9 +161,9 @@ func (c *Cipher) cryptGeneric(t *scratch, dst, src []byte, decrypt bool) {
 	mm := loadFE(src).xor(hash(x, h, src[16:]))
 	mm.store(t.b[:])
 	if decrypt {
-		c.aes.Decrypt(t.b[:], t.b[:])
+		c.block.Decrypt(t.b[:], t.b[:])
 	} else {
-		c.aes.Encrypt(t.b[:], t.b[:])
+		c.block.Encrypt(t.b[:], t.b[:])
 	}
 	uu := loadFE(t.b[:])
 	// The head is written last: src may be dst, and is no longer needed.
@@ -201,7 +200,7 @@ func (t *scratch) put() {
 func (c *Cipher) xctr(t *scratch, dst, src []byte, s fe) {
 	for i := uint64(1); len(src) > 0; i++ {
 		fe{s.lo ^ i, s.hi}.store(t.k[:])
-		c.aes.Encrypt(t.k[:], t.k[:])
+		c.block.Encrypt(t.k[:], t.k[:])
 		if len(src) < 16 {
 			for j, v := range src {
 				dst[j] = v ^ t.k[j]
@@ -211,80 +210,4 @@ func (c *Cipher) xctr(t *scratch, dst, src []byte, s fe) {
 		loadFE(src).xor(loadFE(t.k[:])).store(dst)
 		src, dst = src[16:], dst[16:]
 	}
-}
-
-// expandKeyGeneric is the key expansion of AES-256 (FIPS 197 §5.2) and of its
-// equivalent inverse cipher, without tables or branches on the key.
-func expandKeyGeneric(enc, inv *[15][16]byte, key *[32]byte) {
-	var w [60]uint32
-	for i := range 8 {
-		w[i] = binary.LittleEndian.Uint32(key[4*i:])
-	}
-	rcon := uint32(1)
-	for i := 8; i < 60; i++ {
-		t := w[i-1]
-		switch i % 8 {
-		case 0:
-			t = subWord(t>>8|t<<24) ^ rcon
-			rcon <<= 1
-		case 4:
-			t = subWord(t)
-		}
-		w[i] = w[i-8] ^ t
-	}
-	for i, v := range w {
-		binary.LittleEndian.PutUint32(enc[i/4][4*(i%4):], v)
-		if i >= 4 && i < 56 {
-			v = invMixColumn(v)
-		}
-		binary.LittleEndian.PutUint32(inv[14-i/4][4*(i%4):], v)
-	}
-	secmem.Wipe(unsafe.Slice((*byte)(unsafe.Pointer(&w)), unsafe.Sizeof(w)))
-}
-
-// Four elements of AES's field GF(2^8), x^8+x^4+x^3+x+1, one a byte of a word.
-
-const lanes01 = 0x01010101
-
-func doubleLanes(a uint32) uint32 { return a&0x7f7f7f7f<<1 ^ a>>7&lanes01*0x1b }
-
-func mulLanes(a, b uint32) (r uint32) {
-	for range 8 {
-		r ^= a & (b & lanes01 * 0xff)
-		a = doubleLanes(a)
-		b = b >> 1 & 0x7f7f7f7f
-	}
-	return r
-}
-
-func rotLanes(a uint32, n uint) uint32 {
-	low := uint32(0xff>>n) * lanes01
-	return a&low<<n | a>>(8-n)&(0xff>>(8-n)*lanes01)
-}
-
-// subWord is the S-box on four bytes: the inverse in the field, a^254, then an affine
-// map.
-func subWord(a uint32) uint32 {
-	a2 := mulLanes(a, a)
-	a3 := mulLanes(a2, a)
-	a6 := mulLanes(a3, a3)
-	a12 := mulLanes(a6, a6)
-	a15 := mulLanes(a12, a3)
-	a30 := mulLanes(a15, a15)
-	a60 := mulLanes(a30, a30)
-	a120 := mulLanes(a60, a60)
-	a126 := mulLanes(a120, a6)
-	a127 := mulLanes(a126, a)
-	v := mulLanes(a127, a127)
-	return v ^ rotLanes(v, 1) ^ rotLanes(v, 2) ^ rotLanes(v, 3) ^ rotLanes(v, 4) ^ 0x63*lanes01
-}
-
-// invMixColumn multiplies a column, first byte lowest, by 0e 0b 0d 09.
-func invMixColumn(a uint32) uint32 {
-	r := func(v uint32, n uint) uint32 { return v>>n | v<<(32-n) }
-	a2 := doubleLanes(a)
-	a4 := doubleLanes(a2)
-	a8 := doubleLanes(a4)
-	a9 := a8 ^ a
-	return a8 ^ a4 ^ a2 ^ r(a9^a2, 8) ^ r(a9^a4, 16) ^ r(a9, 24)
 }

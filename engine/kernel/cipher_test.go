@@ -87,25 +87,6 @@ func TestPolyvalVectors(t *testing.T) {
 	t.Logf("%d vectors", len(cases))
 }
 
-// TestKeyExpansion compares the last round keys and a whole encryption with FIPS 197.
-func TestKeyExpansion(t *testing.T) {
-	key := (*[32]byte)(unhex(t, "603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4"))
-	want := "fe4890d1e6188d0b046df344706c631e" // FIPS 197 appendix A.3, w56 to w59
-	var enc, inv, enc2, inv2 [15][16]byte
-	expandKeyGeneric(&enc, &inv, key)
-	if got := hex.EncodeToString(enc[14][:]); got != want {
-		t.Fatalf("last round key %s, want %s", got, want)
-	}
-	for i := range 100 {
-		key[i%32] += byte(i)
-		expandKeyGeneric(&enc, &inv, key)
-		expandKey(&enc2, &inv2, key)
-		if enc != enc2 || inv != inv2 {
-			t.Fatal("the expansion of this CPU differs from the portable one")
-		}
-	}
-}
-
 // TestCryptIsPortable holds HCTR2 of every tier against the portable one, for lengths
 // around blocks, around what is hashed with one reduction, and long ones; in place too.
 func TestCryptIsPortable(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"sync"
 
+	"github.com/velonym/velonym/engine/kernel/aes"
 	"github.com/velonym/velonym/engine/kernel/secmem"
 )
 
@@ -32,7 +33,7 @@ type FF1 struct {
 	table [256]byte // numeral by character, 255 for none; then character by numeral: for register shuffles
 	r     *ff1Radix
 	tweak []byte
-	block keyCipher
+	block *aes.Block
 	k     *ff1Key
 }
 
@@ -105,15 +106,15 @@ func newFF1(key []byte, alphabet string, tweak []byte) (*FF1, error) {
 
 // expand makes what the key alone says.
 func (f *FF1) expand(key []byte) (err error) {
-	if f.block, err = newKeyCipher(key); err != nil {
+	if f.block, err = aes.New(key); err != nil {
 		return err
 	}
 	if f.k, err = secmem.New[ff1Key](); err != nil {
-		f.block.release()
+		f.block.Release()
 		return err
 	}
 	f.k.lastKey = len(key)/4 + 6
-	expandAES(f.k.rounds[:16*(f.k.lastKey+1)], key)
+	aes.RoundKeys(f.k.rounds[:16*(f.k.lastKey+1)], key)
 	for n := f.r.min; n <= ff1Chained; n++ {
 		f.makeChain(&f.k.chain[n], n)
 	}
@@ -123,7 +124,7 @@ func (f *FF1) expand(key []byte) (err error) {
 // Release wipes the key. The FF1 must not be used again.
 func (f *FF1) Release() {
 	if f.k != nil {
-		f.block.release()
+		f.block.Release()
 		secmem.Delete(f.k)
 		f.k = nil
 	}

@@ -547,24 +547,3 @@ func (f *FF1) binary(s *ff1Scratch, limbs []uint64, m int, out []byte) {
 		out[j] = byte(w[i/8] >> (8 * (i % 8)))
 	}
 }
-
-// expandAES writes the round keys of AES (FIPS 197, section 5.2) for a key of
-// 16, 24 or 32 bytes to out, 16 bytes each. The substitution is computed in
-// GF(2^8), not looked up, so that no address depends on the key; every
-// intermediate stands in registers or in out.
-func expandAES(out, key []byte) {
-	n := len(key)
-	copy(out, key)
-	constant := uint32(1)
-	for i := n; i < len(out); i += 4 {
-		x := binary.LittleEndian.Uint32(out[i-4:])
-		switch {
-		case i%n == 0:
-			x = subWord(bits.RotateLeft32(x, -8)) ^ constant
-			constant = constant<<1 ^ constant>>7*0x11b
-		case n > 24 && i%n == 16:
-			x = subWord(x)
-		}
-		binary.LittleEndian.PutUint32(out[i:], x^binary.LittleEndian.Uint32(out[i-n:]))
-	}
-}

@@ -544,24 +544,6 @@ func TestFF1Release(t *testing.T) {
 	f.Release() // harmless
 }
 
-// TestExpandAES encrypts with the schedule by hand in the last round only: it
-// holds the round keys against crypto/aes through a cipher of one block.
-func TestExpandAES(t *testing.T) {
-	// FIPS 197, appendix A: the last round keys of the three examples.
-	for key, want := range map[string]string{
-		"2b7e151628aed2a6abf7158809cf4f3c":                                 "d014f9a8c9ee2589e13f0cc8b6630ca6",
-		"8e73b0f7da0e6452c810f32b809079e562f8ead2522c6b7b":                 "e98ba06f448c773c8ecc720401002202",
-		"603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4": "fe4890d1e6188d0b046df344706c631e",
-	} {
-		k, _ := hex.DecodeString(key)
-		out := make([]byte, 16*(len(k)/4+7))
-		expandAES(out, k)
-		if got := hex.EncodeToString(out[len(out)-16:]); got != want {
-			t.Errorf("key of %d bytes: last round key %s, want %s", len(k), got, want)
-		}
-	}
-}
-
 func TestDivisor(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	for range 200000 {

@@ -337,7 +337,7 @@ func (t *scratch) seal(c *Cipher, arena []byte, spans []uint32) int {
 	c.xorTweak(t.msg[:16*k])
 	for i := range k {
 		b := t.msg[16*i:][:16]
-		c.aes.Encrypt(b, b)
+		c.block.Encrypt(b, b)
 	}
 	c.xorTweak(t.msg[:16*k])
 	return k
@@ -386,13 +386,13 @@ func pad(b *[16]byte, arena []byte, off, n uint32) bool {
 // encryptOne is Encrypt of one block, which is on the heap or goes there.
 func (c *Cipher) encryptOne(b *[16]byte) {
 	c.xorTweak(b[:])
-	c.aes.Encrypt(b[:], b[:])
+	c.block.Encrypt(b[:], b[:])
 	c.xorTweak(b[:])
 }
 
 func (c *Cipher) decryptOne(b *[16]byte) {
 	c.xorTweak(b[:])
-	c.aes.Decrypt(b[:], b[:])
+	c.block.Decrypt(b[:], b[:])
 	c.xorTweak(b[:])
 }
 

@@ -17,13 +17,13 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/aes"
 )
 
 // MasterKey wraps the secrets of a keystore. It is safe for concurrent use. Its
 // key lives in key memory alone: locked, outside the heap, in no core dump.
 type MasterKey struct {
-	block *kernel.Block // the 32 bytes that it was made of are wiped
+	block *aes.Block // the 32 bytes that it was made of are wiped
 	aead  cipher.AEAD
 }
 
@@ -42,7 +42,7 @@ func newMasterKey(k []byte) (*MasterKey, error) {
 	if len(k) != SecretSize {
 		return nil, fmt.Errorf("%w: need 32 bytes", ErrMasterKey)
 	}
-	block, err := kernel.NewBlock(k)
+	block, err := aes.New(k)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMasterKey, err)
 	}

@@ -1,7 +1,8 @@
 // Command aes generates AES-256 of many independent blocks, and the key expansion of
 // AES-NI.
 //
-//	go run ./aes -kernel wide|narrow|keys -out ../../x_amd64.s
+//	go run ./aes -kernel wide|narrow|keys -out ../../aes/x_amd64.s
+//	go run ./aes -kernel neon > ../../aes/x_arm64.s
 package main
 
 import (
@@ -14,18 +15,22 @@ import (
 	"github.com/velonym/velonym/engine/kernel/internal/asm/wide"
 )
 
-var kernel = flag.String("kernel", "wide", "wide (VAES-512), narrow (AES-NI) or keys")
+var kernel = flag.String("kernel", "wide", "wide (VAES-512), narrow (AES-NI), keys or neon")
 
 func main() {
 	flag.Parse()
+	if *kernel == "neon" {
+		neon()
+		return
+	}
 	ConstraintExpr("!purego")
 	switch *kernel {
 	case "wide":
-		blocks("aesEncryptAVX512", "enciphers", 64, wide.AESENC, wide.AESENCLAST)
-		blocks("aesDecryptAVX512", "deciphers", 64, wide.AESDEC, wide.AESDECLAST)
+		blocks("encryptAVX512", "enciphers", 64, wide.AESENC, wide.AESENCLAST)
+		blocks("decryptAVX512", "deciphers", 64, wide.AESDEC, wide.AESDECLAST)
 	case "narrow":
-		blocks("aesEncryptAVX2", "enciphers", 16, VAESENC, VAESENCLAST)
-		blocks("aesDecryptAVX2", "deciphers", 16, VAESDEC, VAESDECLAST)
+		blocks("encryptAVX2", "enciphers", 16, VAESENC, VAESENCLAST)
+		blocks("decryptAVX2", "deciphers", 16, VAESDEC, VAESDECLAST)
 	case "keys":
 		keys()
 	}

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func aesEncryptAVX512(keys *byte, dst *byte, src *byte, n int)
+// func encryptAVX512(keys *byte, dst *byte, src *byte, n int)
 // Requires: AES, AVX, AVX512F
-TEXT ·aesEncryptAVX512(SB), NOSPLIT, $0-32
+TEXT ·encryptAVX512(SB), NOSPLIT, $0-32
 	MOVQ keys+0(FP), AX
 	MOVQ dst+8(FP), CX
 	MOVQ src+16(FP), DX
@@ -192,9 +192,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func aesDecryptAVX512(keys *byte, dst *byte, src *byte, n int)
+// func decryptAVX512(keys *byte, dst *byte, src *byte, n int)
 // Requires: AES, AVX, AVX512F
-TEXT ·aesDecryptAVX512(SB), NOSPLIT, $0-32
+TEXT ·decryptAVX512(SB), NOSPLIT, $0-32
 	MOVQ keys+0(FP), AX
 	MOVQ dst+8(FP), CX
 	MOVQ src+16(FP), DX

@@ -1,22 +1,22 @@
-package kernel
+package aes
 
 import (
-	"crypto/aes"
+	stdaes "crypto/aes"
 	"testing"
 )
 
-// TestKeyCipher holds the moved cipher against the one that crypto/aes makes.
-func TestKeyCipher(t *testing.T) {
+// TestBlock holds the moved cipher against the one that crypto/aes makes.
+func TestBlock(t *testing.T) {
 	for _, n := range []int{16, 24, 32} {
 		key := make([]byte, n)
 		for i := range key {
 			key[i] = byte(i * 7)
 		}
-		c, err := newKeyCipher(key)
+		c, err := New(key)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, err := aes.NewCipher(key)
+		want, err := stdaes.NewCipher(key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -33,9 +33,9 @@ func TestKeyCipher(t *testing.T) {
 		if a != b {
 			t.Fatal("decrypts differently")
 		}
-		c.release()
+		c.Release()
 	}
-	if _, err := newKeyCipher(make([]byte, 5)); err == nil {
+	if _, err := New(make([]byte, 5)); err == nil {
 		t.Fatal("a key of 5 bytes was taken")
 	}
 }

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func aesEncryptAVX2(keys *byte, dst *byte, src *byte, n int)
+// func encryptAVX2(keys *byte, dst *byte, src *byte, n int)
 // Requires: AES, AVX
-TEXT ·aesEncryptAVX2(SB), NOSPLIT, $0-32
+TEXT ·encryptAVX2(SB), NOSPLIT, $0-32
 	MOVQ keys+0(FP), AX
 	MOVQ dst+8(FP), CX
 	MOVQ src+16(FP), DX
@@ -192,9 +192,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func aesDecryptAVX2(keys *byte, dst *byte, src *byte, n int)
+// func decryptAVX2(keys *byte, dst *byte, src *byte, n int)
 // Requires: AES, AVX
-TEXT ·aesDecryptAVX2(SB), NOSPLIT, $0-32
+TEXT ·decryptAVX2(SB), NOSPLIT, $0-32
 	MOVQ keys+0(FP), AX
 	MOVQ dst+8(FP), CX
 	MOVQ src+16(FP), DX

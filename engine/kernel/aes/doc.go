@@ -1,0 +1,11 @@
+// Package aes is AES-256 (FIPS 197) over many independent blocks a call, with one key
+// expansion and one block kernel per CPU tier, and AES under one key as a
+// [crypto/cipher.Block] whose schedule lies in key memory.
+//
+// A schedule is 15 round keys of 16 bytes. Decryption takes the schedule of the
+// equivalent inverse cipher (FIPS 197 section 5.3.5), in the order of its use. Callers
+// may add constants to the first and the last round key, as HCTR2 of one block does,
+// since the kernels take any 15 keys.
+//
+// No part of it indexes memory by, or branches on, a key or a block.
+package aes
