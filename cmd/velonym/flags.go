@@ -57,6 +57,18 @@ func checkedVar(f *pflag.FlagSet, p *string, name, def, kind, usage string, chec
 	f.Var(&checked{p: p, kind: kind, check: check}, name, usage)
 }
 
+// formVar adds --form, the shape of a pseudonym. It also answers to --format, its
+// former name, so f must have no other flag called that.
+func formVar(f *pflag.FlagSet, p *string, def, usage string) {
+	checkedVar(f, p, "form", def, "FORM", usage, checkForm)
+	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "format" {
+			name = "form"
+		}
+		return pflag.NormalizedName(name)
+	})
+}
+
 // placeVar adds a flag for a place, which may be given again: who wraps the
 // command in an alias with a place of its own can still name another.
 func placeVar(f *pflag.FlagSet, p *string, name, kind, usage string) {

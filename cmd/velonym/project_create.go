@@ -33,7 +33,7 @@ last second where TZ says. A retention of less than a day wants --yes, or the
 project's name typed on a terminal.`,
 		Example: `  velonym project create register --retention 5y
   velonym project create trial --retention 2031-01-31 --org north --org south --tag 128
-  velonym project create links --method irreversible --format uuid`,
+  velonym project create links --method irreversible --form uuid`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p.Name = args[0]
@@ -85,7 +85,7 @@ project's name typed on a terminal.`,
 	f.Var(orgs{&p.Orgs}, "org", "an organisation with a key domain of its own (repeatable)")
 	checkedVar(f, &p.Method, "method", "reversible", "METHOD", "reversible or irreversible", oneOf("reversible", "irreversible"))
 	checkedVar(f, &p.Policy, "policy", "same", "POLICY", "same, different or document", oneOf("same", "different", "document"))
-	checkedVar(f, &p.Form, "format", "pair62", "FORM", "pair62, hex, b64u, b32, uuid, digits or fpe:ALPHABET (digits and fpe cannot tell a foreign pseudonym)", checkForm)
+	formVar(f, &p.Form, "pair62", "pair62, hex, b64u, b32, uuid, digits or fpe:ALPHABET (digits and fpe cannot tell a foreign pseudonym)")
 	f.Var(&tagFlag{p: &p.Tag}, "tag", "bits of integrity: 0, 64 or 128")
 	checkedVar(f, &retention, "retention", "", "SPAN", "how long until the keys are destroyed: 5y, 6mo, 90d, 2031-01-31 (reversible projects need one)", checkAhead)
 	checkedVar(f, &grace, "grace", "7d", "SPAN", "how long after the retention's end the keys still exist, in use by nobody: 7d, 24h, or 0 to destroy them at once", func(s string) error { _, err := parseGrace(s); return err })

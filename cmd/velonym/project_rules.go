@@ -14,7 +14,7 @@ import (
 // checkProject judges a new project's choices as a token for it will be judged.
 func checkProject(p keys.Project) error {
 	if err := checkTogether(p.Method, p.Policy, p.Form, p.Tag); err != nil {
-		return usagef("project create: --method %s, --policy %s, --format %s and --tag %d do not go together: %w", p.Method, p.Policy, p.Form, p.Tag, err)
+		return usagef("project create: --method %s, --policy %s, --form %s and --tag %d do not go together: %w", p.Method, p.Policy, p.Form, p.Tag, err)
 	}
 	if p.Method == "reversible" && p.Retention.IsZero() {
 		return usagef("project create: a reversible project needs an end: give --retention, for example 5y")

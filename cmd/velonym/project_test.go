@@ -42,7 +42,7 @@ func TestProjectJSON(t *testing.T) {
 		t.Errorf("no projects: %q", got)
 	}
 	must("project", "create", "alpha", "--retention", "1y", "--org", "north", "--import-secret", file)
-	must("project", "create", "beta", "--retention", "1y", "--format", "fpe:<&>")
+	must("project", "create", "beta", "--retention", "1y", "--form", "fpe:<&>")
 	must("project", "create", "gamma", "--method", "irreversible")
 	must("project", "rotate", "alpha")
 	must("project", "sever", "beta", "--yes")

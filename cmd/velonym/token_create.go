@@ -84,7 +84,7 @@ output, its jti and its end to standard error.` + normHelp,
 	checkedVar(f, &r.Source, "source", "", "NAME", "secondary: the project that made the pseudonyms", notEmpty)
 	checkedVar(f, &r.SourceOrg, "source-org", "", "ORG", "secondary: its organisation, where it has some", orgName)
 	checkedVar(f, &ttl, "ttl", "", "SPAN", "time to live: 30min, 24h, 90d, 6mo, 1y, 2031-01-31 (default: until the project's retention ends, 90 days without one)", checkLife)
-	checkedVar(f, &r.Form, "format", "", "FORM", "shape of a pseudonym: pair62, hex, b64u, b32, uuid, digits or fpe:ALPHABET (default: the project's)", checkForm)
+	formVar(f, &r.Form, "", "shape of a pseudonym: pair62, hex, b64u, b32, uuid, digits or fpe:ALPHABET (default: the project's)")
 	checkedVar(f, &normSteps, "norm", "", "STEPS", "before the transform, in order, with commas between: trim, nfc, upper, lower, digits (default: none)", checkNorm)
 	checkedVar(f, &r.Err, "on-error", token.ErrStrict, "HOW", "strict: one bad value refuses the whole request; item: null in its place", oneOf(token.ErrStrict, token.ErrItem))
 	f.Var(&number{p: &gen, max: keys.MaxGenerations - 1, hint: "; without the flag it is the active one"}, "gen", "key generation, 0 to 11 (default: the active one)")
@@ -131,7 +131,7 @@ func checkAgainstStore(ctx context.Context, ks *keys.Keystore, r token.Request) 
 	}
 	if r.Form != "" {
 		if err := checkTogether(p.Method, p.Policy, r.Form, p.Tag); err != nil {
-			return fmt.Errorf("token create: --format %s does not go with project %s (%s, policy %s, tag %d): %w", r.Form, p.Name, p.Method, p.Policy, p.Tag, err)
+			return fmt.Errorf("token create: --form %s does not go with project %s (%s, policy %s, tag %d): %w", r.Form, p.Name, p.Method, p.Policy, p.Tag, err)
 		}
 	}
 	if r.Op == "secondary" {

@@ -122,13 +122,13 @@ func nameOf(i int, names []string) string {
 	return "unknown"
 }
 
-// Form is the shape of a pseudonym. The zero value is no format.
+// Form is the shape of a pseudonym. The zero value is no form.
 type Form struct {
 	form     kernel.Form
 	alphabet string // format-preserving only
 }
 
-// The formats without an alphabet of their own, and digits.
+// The forms without an alphabet of their own, and digits.
 var (
 	Pair62 = Form{form: kernel.Pair62}
 	Hex    = Form{form: kernel.Hex}
@@ -157,18 +157,18 @@ func ParseForm(s string) (Form, error) {
 	}
 	a, ok := strings.CutPrefix(s, "fpe:")
 	if !ok {
-		return Form{}, errors.New("suite: unknown format: use one of pair62, hex, b64u, b32, uuid, digits, fpe:<alphabet>")
+		return Form{}, errors.New("suite: unknown form: use one of pair62, hex, b64u, b32, uuid, digits, fpe:<alphabet>")
 	}
 	if len(a) < 2 || len(a) > 94 {
-		return Form{}, errors.New("suite: format fpe: an alphabet has 2 to 94 characters")
+		return Form{}, errors.New("suite: form fpe: an alphabet has 2 to 94 characters")
 	}
 	for i := range len(a) {
 		// The 94 that leave a mark: a space is easily lost.
 		if a[i] < 0x21 || a[i] > 0x7e {
-			return Form{}, errors.New("suite: format fpe: an alphabet is printable ASCII")
+			return Form{}, errors.New("suite: form fpe: an alphabet is printable ASCII")
 		}
 		if strings.IndexByte(a[i+1:], a[i]) >= 0 {
-			return Form{}, errors.New("suite: format fpe: a character stands twice in the alphabet")
+			return Form{}, errors.New("suite: form fpe: a character stands twice in the alphabet")
 		}
 	}
 	return Form{alphabet: a}, nil
@@ -213,7 +213,7 @@ func (s Spec) Validate() error {
 	case s.Policy < Same || s.Policy > PerDocument:
 		return errors.New("suite: no such policy")
 	case s.Form == Form{}:
-		return errors.New("suite: no such format")
+		return errors.New("suite: no such form")
 	case s.Tag != 0 && s.Tag != 64 && s.Tag != 128:
 		return errors.New("suite: tag is 0, 64 or 128")
 	case s.Gen < -1 || s.Gen >= MaxGenerations:
@@ -223,9 +223,9 @@ func (s Spec) Validate() error {
 	case s.Form.Preserving() && (s.Method != Reversible || s.Policy != Same || s.Tag != 0):
 		return errors.New("suite: format-preserving pseudonyms are reversible, policy same, tag 0")
 	case s.Form == UUID && s.Tag != 0:
-		return errors.New("suite: format uuid holds 16 bytes and has no room for a tag")
+		return errors.New("suite: form uuid holds 16 bytes and has no room for a tag")
 	case s.Form == UUID && s.Method == Reversible && s.Policy != Same:
-		return errors.New("suite: format uuid, reversible, needs policy same")
+		return errors.New("suite: form uuid, reversible, needs policy same")
 	}
 	for _, n := range s.Norm {
 		if n < Trim || n > DigitsOnly {
