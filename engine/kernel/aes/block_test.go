@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestBlock holds the moved cipher against the one that crypto/aes makes.
-func TestBlock(t *testing.T) {
+// TestBlockInKeyMemory holds the moved cipher against the one that crypto/aes makes.
+func TestBlockInKeyMemory(t *testing.T) {
 	for _, n := range []int{16, 24, 32} {
 		key := make([]byte, n)
 		for i := range key {
