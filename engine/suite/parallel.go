@@ -98,16 +98,19 @@ func (p *Plan) TransformParallel(b *Batch, workers int) {
 			b.Bad = append(b.Bad, ValueError{e.Index + i*piece, e.Code})
 		}
 	}
+	if b.At == nil {
+		b.joinPieces(workers, pieces, piece, begin, row)
+	}
 	// A piece must not keep the caller's Dst alive, which may be large.
-	forget := func() {
-		for i := range pieces {
-			q.pieces[i].dst = nil
-		}
+	for i := range pieces {
+		q.pieces[i].dst = nil
 	}
-	if b.At != nil {
-		forget()
-		return
-	}
+}
+
+// joinPieces makes the results of all pieces follow each other in b.Dst from begin on.
+// Pieces that stand in Dst, row bytes a value, stay there if all are where they belong.
+func (b *Batch) joinPieces(workers, pieces, piece, begin, row int) {
+	n, q := len(b.Spans)/2, &b.work.pool
 	end, moved := begin, false
 	for i := range pieces {
 		r := &q.pieces[i]
@@ -116,7 +119,6 @@ func (p *Plan) TransformParallel(b *Batch, workers int) {
 	}
 	if !moved {
 		b.work.paths.placed++
-		forget()
 		b.Dst = b.Dst[:end]
 		return
 	}
@@ -137,7 +139,6 @@ func (p *Plan) TransformParallel(b *Batch, workers int) {
 		copy(dst[at:], r.dst)
 		shift(b.Out[2*i*piece:2*min(n, (i+1)*piece)], at-r.base)
 	})
-	forget()
 	b.Dst = dst
 }
 
