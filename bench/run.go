@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -14,8 +13,6 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 	"time"
-
-	"github.com/parquet-go/parquet-go"
 
 	"github.com/velonym/velonym/engine/bulk"
 	"github.com/velonym/velonym/engine/suite"
@@ -429,140 +426,6 @@ func tenColumns(size int64) ([]byte, int) {
 			r.IntN(10000), r.IntN(100), 1+r.IntN(12), 1+r.IntN(28), states[r.IntN(len(states))], remark, r.IntN(1e6), 'A'+r.IntN(26), r.IntN(100))
 	}
 	return buf.Bytes(), rows
-}
-
-// ndjson: lines of about 200 bytes, one path.
-func (b *runBench) ndjson(s *Section) error {
-	b.o.logf("run: NDJSON")
-	r := rand.New(rand.NewPCG(6, 1))
-	f, err := os.Create(b.path("in.ndjson"))
-	if err != nil {
-		return err
-	}
-	w := bufio.NewWriter(f)
-	rows, size := 0, int64(0)
-	for size < b.size()/2 {
-		n, _ := fmt.Fprintf(w, `{"record":%d,"patient":{"id":"%013d","name":"%s %s","town":"%s"},"visit":{"date":"2025-%02d-%02d","codes":["E%d","I%d"],"amount":%d.5},"note":"seen, \"again\" after the first dose"}`+"\n",
-			rows, r.Int64N(1e13), givenNames[r.IntN(len(givenNames))], familyName[r.IntN(len(familyName))], towns[r.IntN(len(towns))],
-			1+r.IntN(12), 1+r.IntN(28), r.IntN(100), r.IntN(100), r.IntN(1000))
-		size += int64(n)
-		rows++
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	forward, err := b.plan(suite.Pseudonymise)
-	if err != nil {
-		return err
-	}
-	reverse, err := b.plan(suite.Reverse)
-	if err != nil {
-		return err
-	}
-	std, err := newBlockCipher()
-	if err != nil {
-		return err
-	}
-	cases := []Case{
-		{Name: "NDJSON", Amount: float64(rows), Ready: b.fresh("out.ndjson"), Run: b.job("in.ndjson", "out.ndjson", "patient.id", forward, 1)},
-		{Name: "NDJSON, encoding/json", Amount: float64(rows), Ready: b.fresh("std.ndjson"), Run: b.peer("in.ndjson", "std.ndjson", func(w io.Writer, r io.Reader) error { return stdJSON(w, r, std) })},
-		{Name: "NDJSON, copy", Amount: float64(rows), Ready: b.fresh("copy.ndjson"), Run: b.peer("in.ndjson", "copy.ndjson", copyFile)},
-	}
-	for _, c := range cases {
-		if err := c.Run(); err != nil {
-			return err
-		}
-	}
-	if err := b.job("out.ndjson", "back.ndjson", "patient.id", reverse, 1)(); err != nil {
-		return err
-	}
-	if err := b.compare("in.ndjson", "back.ndjson"); err != nil {
-		return err
-	}
-	if err := b.checkLines("in.ndjson", "std.ndjson"); err != nil {
-		return err
-	}
-	st, err := Interleave(b.o.rounds(), cases)
-	if err != nil {
-		return err
-	}
-	const unit = "M lines/s"
-	s.Rows = append(s.Rows, Against(st[0], st[1], unit, 1e6, 15, 40), Against(st[0], st[2], unit, 1e6, 0, 0), Plain(st[1], unit, 1e6), Plain(st[2], unit, 1e6))
-	return nil
-}
-
-// parquet: one of ten columns, with few and with many different values.
-func (b *runBench) parquet(s *Section) error {
-	rows := int(b.size() / 64)
-	for _, c := range []struct {
-		name      string
-		distinct  int
-		must, aim float64
-	}{
-		{"Parquet, 20,000 different ids", 20_000, 8, 25},
-		{"Parquet, nearly all ids differ", 1 << 40, 2, 4},
-	} {
-		b.o.logf("run: %s", c.name)
-		if err := writeParquet(b.path("in.parquet"), rows, c.distinct); err != nil {
-			return err
-		}
-		forward, err := b.plan(suite.Pseudonymise)
-		if err != nil {
-			return err
-		}
-		std, err := newBlockCipher()
-		if err != nil {
-			return err
-		}
-		cases := []Case{
-			{Name: c.name, Amount: float64(rows), Ready: b.fresh("out.parquet"), Run: b.job("in.parquet", "out.parquet", "id", forward, 1)},
-			{Name: c.name + ", re-encoded with the library", Amount: float64(rows), Ready: b.fresh("std.parquet"), Run: on(1, func() error { return stdParquet(b.path("std.parquet"), b.path("in.parquet"), std) })},
-		}
-		for _, k := range cases {
-			if err := k.Run(); err != nil {
-				return err
-			}
-		}
-		if err := checkParquet(b.path("in.parquet"), b.path("out.parquet"), forward); err != nil {
-			return err
-		}
-		st, err := Interleave(b.o.rounds(), cases)
-		if err != nil {
-			return err
-		}
-		const unit = "M rows/s"
-		s.Rows = append(s.Rows, Against(st[0], st[1], unit, 1e6, c.must, c.aim), Plain(st[1], unit, 1e6))
-	}
-	return nil
-}
-
-// checkParquet compares the replaced column of two files value by value, and the
-// others as the library reads them.
-func checkParquet(in, out string, p *suite.Plan) error {
-	a, err := parquet.ReadFile[parquetRow](in)
-	if err != nil {
-		return err
-	}
-	b, err := parquet.ReadFile[parquetRow](out)
-	if err != nil {
-		return err
-	}
-	if len(a) != len(b) {
-		return fmt.Errorf("bench: run: Parquet: %d rows became %d", len(a), len(b))
-	}
-	var batch suite.Batch
-	for i := range a {
-		batch.Src, batch.Spans, batch.Dst = []byte(a[i].ID), []uint32{0, uint32(len(a[i].ID))}, batch.Dst[:0]
-		p.Transform(&batch)
-		a[i].ID = string(batch.Dst)
-		if a[i] != b[i] {
-			return fmt.Errorf("bench: run: Parquet: row %d is wrong", i+1)
-		}
-	}
-	return nil
 }
 
 // first: from the call to the first byte of 1,000 rows, through pipes.
