@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 
-	"github.com/velonym/velonym/csvfast"
+	"github.com/velonym/velonym/csvfast/jsonfast"
+
 	"github.com/velonym/velonym/internal/simd"
 )
 
@@ -113,7 +114,7 @@ func newGenerator(size int64, seed uint64) *generator {
 
 // visitBody scans body and looks at every string, with its escapes undone. It
 // returns the bytes of all of them, and with a list whether they are the same.
-func visitBody(a *csvfast.DataArray, body, scratch []byte, list []string) (total int, same bool, err error) {
+func visitBody(a *jsonfast.Array, body, scratch []byte, list []string) (total int, same bool, err error) {
 	if err := a.Scan(body); err != nil {
 		return 0, false, err
 	}
@@ -125,7 +126,7 @@ func visitBody(a *csvfast.DataArray, body, scratch []byte, list []string) (total
 	for i := 0; i < len(a.Spans); i += 2 {
 		v := body[a.Spans[i] : a.Spans[i]+a.Spans[i+1]]
 		if i == next {
-			v = csvfast.UnescapeJSON(scratch[:0], v)
+			v = jsonfast.Unescape(scratch[:0], v)
 			if len(escaped) > 0 {
 				next, escaped = 2*int(escaped[0]), escaped[1:]
 			}
@@ -148,7 +149,7 @@ func tokenizerBody(o Options, name string, body []byte, must, aim float64) ([]Ro
 	if err := json.Unmarshal(array, &list); err != nil {
 		return nil, err
 	}
-	scanner := new(csvfast.DataArray)
+	scanner := new(jsonfast.Array)
 	scratch := make([]byte, 0, 4096)
 	total := 0
 	for _, kernel := range kernels {
@@ -191,7 +192,7 @@ func tokenizerLines(o Options, lines []byte) ([]Row, error) {
 	o.logf("tokenizer: %s", name)
 	best := simd.Kernel()
 	kernels := simd.Kernels()
-	finder, err := csvfast.NewPathFinder([]string{"patient.id"})
+	finder, err := jsonfast.NewPathFinder([]string{"patient.id"})
 	if err != nil {
 		return nil, err
 	}

@@ -1,5 +1,5 @@
-// Package csvfast finds the fields of CSV and the strings of JSON at the speed
-// of memory, and writes both with the least quoting.
+// Package csvfast finds the fields of CSV at the speed of memory and writes values
+// with the least quoting. Package jsonfast beneath it does the same for JSON.
 //
 // It works index first. A structural index of a window of the input (where
 // every field ends, which end a row, which hold quotes) is made by vector
@@ -22,12 +22,7 @@
 //     doubled. A quote in any other field is an error
 //   - lines that hold nothing are no rows
 //
-// For JSON, [DataArray] reads the one shape {"data":["…",…]} and [PathFinder]
-// finds strings by path in lines of JSON; both check the whole document
-// strictly (RFC 8259).
-//
 // Every loop has a portable form, which is its specification, and vector forms
-// for amd64 (AVX-512, AVX2) and arm64 (NEON); [Kernels] lists those that this
-// CPU can run. All types are for one goroutine at a time; functions and Dialect
+// for amd64 (AVX-512, AVX2) and arm64 (NEON). All types are for one goroutine at a time; functions and Dialect
 // are safe for concurrent use.
 package csvfast

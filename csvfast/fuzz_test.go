@@ -2,9 +2,11 @@ package csvfast
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"testing/iotest"
 
+	"github.com/velonym/velonym/internal/campaign"
 	"github.com/velonym/velonym/internal/simd"
 )
 
@@ -88,5 +90,29 @@ func FuzzSplit(f *testing.F) {
 				t.Fatalf("kernel %s: parities of parts do not make the whole's", k)
 			}
 		}
+	})
+}
+
+// FuzzWrite: a field is quoted if it must be and comes back as it was.
+func FuzzWrite(f *testing.F) {
+	f.Add([]byte("a\"b\\c\x00\x1f é,;\r\n"))
+	f.Add([]byte(strings.Repeat("abcdefgh", 20) + "\""))
+	f.Fuzz(func(t *testing.T, v []byte) {
+		campaign.OnEachKernel(func(string) {
+			for _, d := range []Dialect{{}, {Comma: ';', Quote: '\''}} {
+				n := d.normal()
+				needs := bytes.ContainsAny(v, "\r\n") || bytes.IndexByte(v, n.Comma) >= 0 || bytes.IndexByte(v, n.Quote) >= 0
+				if d.NeedsQuotes(v) != needs {
+					t.Fatalf("%q: needs quotes %v", v, !needs)
+				}
+				field := d.AppendField(nil, v, false)
+				if !needs && !bytes.Equal(field, v) {
+					t.Fatalf("%q: written as %q", v, field)
+				}
+				if needs && !bytes.Equal(d.Unquote(nil, field[1:len(field)-1]), v) {
+					t.Fatalf("%q: written as %q", v, field)
+				}
+			}
+		})
 	})
 }

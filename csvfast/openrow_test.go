@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/velonym/velonym/internal/campaign"
 	"github.com/velonym/velonym/internal/simd"
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
@@ -37,7 +38,7 @@ func TestOpenRow(t *testing.T) {
 			}
 		}
 	}
-	atLeast(t, 50, map[string]int{"plain": paths.plain, "singles": paths.singles, "columns": paths.columns, "all": paths.all, "evenOpen": paths.evenOpen, "openPlain": paths.openPlain, "part": paths.part})
+	campaign.AtLeast(t, 50, map[string]int{"plain": paths.plain, "singles": paths.singles, "columns": paths.columns, "all": paths.all, "evenOpen": paths.evenOpen, "openPlain": paths.openPlain, "part": paths.part})
 }
 
 // TestOpenRowExample: the second field of the row that crosses the first window

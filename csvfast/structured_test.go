@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/velonym/velonym/internal/campaign"
 )
 
 // stretches are rows that are repeated up to a change.
@@ -33,7 +35,7 @@ const brokenChanges = 7 // of changes, at the end
 func structured(r *rand.Rand, number int) []byte {
 	size := (3+r.IntN(4))*window + r.IntN(200) - 100
 	steps := []int{window, window, window, 64, 4096, 256}
-	at := border(r, number, steps[r.IntN(len(steps))], size)
+	at := campaign.Border(r, number, steps[r.IntN(len(steps))], size)
 	if r.IntN(16) == 0 {
 		at = 0
 	}
@@ -65,7 +67,7 @@ func structured(r *rand.Rand, number int) []byte {
 		}
 		at = size // then a stretch to the end, or another change
 		if r.IntN(3) == 0 {
-			at = max(len(in), border(r, r.IntN(261), window, size))
+			at = max(len(in), campaign.Border(r, r.IntN(261), window, size))
 		}
 	}
 	switch r.IntN(6) {
@@ -351,10 +353,10 @@ func TestStructuredCSV(t *testing.T) {
 	var sum selectorPaths
 	var index indexerPaths
 	var reads readerPaths
-	campaign(t, 261, 3, func(t *testing.T, r *rand.Rand, number int) {
+	campaign.Run(t, 261, 3, func(t *testing.T, r *rand.Rand, number int) {
 		v := judge(t, structured(r, number))
 		choice := r.IntN(len(selections))
-		onEachKernel(func(kernel string) {
+		campaign.OnEachKernel(func(kernel string) {
 			defer func() {
 				if t.Failed() {
 					t.Logf("kernel %s, %d bytes", kernel, len(v.in))
@@ -388,13 +390,13 @@ func TestStructuredCSV(t *testing.T) {
 			v.checkReads(t, r, &reads)
 		})
 	})
-	atLeast(t, 10, map[string]int{
+	campaign.AtLeast(t, 10, map[string]int{
 		"plain": sum.plain, "singles": sum.singles, "columns": sum.columns, "all": sum.all, "evenOpen": sum.evenOpen, "evenTail": sum.evenTail,
 		"byRow": sum.byRow, "part": sum.part, "openPlain": sum.openPlain, "faults": sum.faults, "cut": sum.cut,
 		"index plain": index.plain[0], "index plain dense": index.plain[1], "index strict": index.strict[0], "index strict dense": index.strict[1], "index endings": index.endings,
 		"reader windows": reads.windows, "reader moves": reads.moves, "reader walked": reads.walked,
 	})
-	atLeast(t, 5, map[string]int{"reader grows": reads.grows}) // long rows are few where one kernel runs
+	campaign.AtLeast(t, 5, map[string]int{"reader grows": reads.grows}) // long rows are few where one kernel runs
 }
 
 // add adds the counts of another selector.

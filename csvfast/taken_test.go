@@ -2,12 +2,11 @@ package csvfast
 
 import (
 	"bytes"
-	"encoding/json"
 	"math/rand/v2"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
+	"github.com/velonym/velonym/internal/campaign"
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
@@ -15,7 +14,7 @@ import (
 // make inputs that go the fast ways by what the functions look at alone, compare with
 // plain loops and the standard library, and count those inputs.
 
-// TestTakenByWriting: what must be quoted or escaped is found behind any number of
+// TestTakenByWriting: what must be quoted is found behind any number of
 // plain bytes, by the kernels, which take values of shortValue and more, and without.
 func TestTakenByWriting(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
@@ -34,11 +33,6 @@ func TestTakenByWriting(t *testing.T) {
 					if got := (Dialect{}).AppendField(nil, v, false); string(got) != want {
 						t.Fatalf("%d bytes, %q at %d: %q", n, c, at, got)
 					}
-					var back string
-					escaped := AppendJSONEscaped([]byte{'"'}, v)
-					if err := json.Unmarshal(append(escaped, '"'), &back); err != nil || back != string(v) {
-						t.Fatalf("%d bytes, %q at %d: %q, %v", n, c, at, escaped, err)
-					}
 					if n >= shortValue {
 						long++
 						if at >= shortValue && at < n {
@@ -48,7 +42,7 @@ func TestTakenByWriting(t *testing.T) {
 				}
 			}
 		}
-		atLeast(t, 50_000, map[string]int{"kernel": long, "kernel beyond its first bytes": beyond})
+		campaign.AtLeast(t, 50_000, map[string]int{"kernel": long, "kernel beyond its first bytes": beyond})
 	})
 }
 
@@ -78,79 +72,6 @@ func TestTakenByParity(t *testing.T) {
 				odd++
 			}
 		}
-		atLeast(t, 500, map[string]int{"pieces": pieces, "pieces and a tail": tails, "odd": odd})
-	})
-}
-
-// TestTakenByUnescape: escapes of every kind behind, between and before any number of
-// plain bytes, of which UnescapeJSON takes eight at once.
-func TestTakenByUnescape(t *testing.T) {
-	escapes := []string{`\"`, `\\`, `\/`, `\b`, `\f`, `\n`, `\r`, `\t`, `\u0041`, `\u00e9`, `\u20AC`, `\ud83d\ude00`, `\uDBFF\uDFFF`, `\u0000`, `\\u0041`}
-	plain := strings.Repeat("aé日b😀cdefghijk", 4)
-	words, within, pairs := 0, 0, 0
-	try := func(raw string) {
-		var want string
-		if err := json.Unmarshal([]byte(`"`+raw+`"`), &want); err != nil {
-			t.Fatal(err)
-		}
-		if got := UnescapeJSON([]byte("before"), []byte(raw)); string(got) != "before"+want {
-			t.Fatalf("%q: %q", raw, got)
-		}
-		own := []byte(raw)
-		if got := UnescapeJSON(own[:0], own); string(got) != want {
-			t.Fatalf("%q, in place: %q", raw, got)
-		}
-	}
-	for n := range len(plain) {
-		if !utf8.RuneStart(plain[n]) {
-			continue
-		}
-		for _, e := range escapes {
-			for _, f := range append(escapes, "") {
-				for _, m := range []int{0, 1, 7, 8, 9, 30} {
-					run := plain[:n] + e + strings.Repeat("z", m) + f
-					try(run)
-					try(run + "q")
-					if n >= 8 {
-						words++
-						if n%8 != 0 {
-							within++ // the escape stands within the word that is not taken
-						}
-					}
-					if m == 0 && f != "" {
-						pairs++
-					}
-				}
-			}
-		}
-	}
-	atLeast(t, 10_000, map[string]int{"eight at once": words, "an escape within eight": within})
-	atLeast(t, 5_000, map[string]int{"escapes side by side": pairs})
-}
-
-// TestTakenByUTF8: one wrong byte at every place of a text that the kernels take, with
-// whole blocks before and behind it.
-func TestTakenByUTF8(t *testing.T) {
-	text := []byte(strings.Repeat("aé日b😀cdefghijk", 20))
-	simdtest.EachKernel(t, func(t *testing.T) {
-		blocks, faults := 0, 0
-		for cut := 128; cut < len(text); cut++ {
-			for at := cut % 5; at < cut; at += 5 {
-				p := bytes.Clone(text[:cut])
-				p[at] ^= 0x80
-				want := utf8.Valid(p)
-				if validUTF8(p) != want {
-					t.Fatalf("%d bytes, changed at %d: not %v", cut, at, want)
-				}
-				blocks++
-				if !want && at > 8 && at < cut-64 {
-					faults++
-				}
-			}
-			if validUTF8(text[:cut]) != utf8.Valid(text[:cut]) {
-				t.Fatalf("%d bytes: wrong", cut)
-			}
-		}
-		atLeast(t, 5_000, map[string]int{"blocks": blocks, "a fault in a block": faults})
+		campaign.AtLeast(t, 500, map[string]int{"pieces": pieces, "pieces and a tail": tails, "odd": odd})
 	})
 }

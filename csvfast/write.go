@@ -9,7 +9,7 @@ import "bytes"
 // empty line.
 func (d Dialect) NeedsQuotes(v []byte) bool {
 	d = d.normal()
-	return csvSpecial(v, d.Comma, d.Quote) < len(v)
+	return special(v, d.Comma, d.Quote) < len(v)
 }
 
 // AppendField appends v to dst as a field and returns the extended slice. It

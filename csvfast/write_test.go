@@ -39,16 +39,6 @@ func TestSpecialKernels(t *testing.T) {
 				if at+n < len(page) {
 					page[at+n] = '"'
 				}
-				want := n
-				for i, c := range v {
-					if c < 0x20 || c == '"' || c == '\\' {
-						want = i
-						break
-					}
-				}
-				if got := jsonSpecial(p); got != want {
-					t.Fatalf("%q: JSON %d, want %d", v, got, want)
-				}
 				for _, d := range [][2]byte{{',', '"'}, {';', '\''}, {0x80, 0xff}} {
 					want := n
 					for i, c := range v {
@@ -57,7 +47,7 @@ func TestSpecialKernels(t *testing.T) {
 							break
 						}
 					}
-					if got := csvSpecial(p, d[0], d[1]); got != want {
+					if got := special(p, d[0], d[1]); got != want {
 						t.Fatalf("%q: CSV %d, want %d", v, got, want)
 					}
 				}
@@ -121,28 +111,6 @@ func TestFieldsAgainstEncodingCSV(t *testing.T) {
 			room = d.Unquote(room[:0], room[1:len(room)-1])
 		}); n != 0 || string(room) != "a\xffb\x80" {
 			t.Errorf("%v allocations, %q", n, room)
-		}
-	})
-}
-
-func TestEscapesAgainstEncodingJSON(t *testing.T) {
-	simdtest.EachKernel(t, func(t *testing.T) {
-		r := rand.New(rand.NewPCG(5, 3))
-		for range 20_000 {
-			v := specials(r, r.IntN(150))
-			v = bytes.ToValidUTF8(v, []byte("é"))
-			e := AppendJSONEscaped([]byte{'"'}, v)
-			e = append(e, '"')
-			var back string
-			if err := json.Unmarshal(e, &back); err != nil || back != string(v) {
-				t.Fatalf("%q escaped as %q: %v", v, e, err)
-			}
-			if got := UnescapeJSON(nil, e[1:len(e)-1]); !bytes.Equal(got, v) {
-				t.Fatalf("%q came back as %q", v, got)
-			}
-			if got := UnescapeJSON(e[1:1], e[1:len(e)-1]); !bytes.Equal(got, v) {
-				t.Fatalf("%q came back in place as %q", v, got)
-			}
 		}
 	})
 }

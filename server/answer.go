@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/velonym/velonym/csvfast/jsonfast"
+
 	"github.com/velonym/velonym/csvfast"
 	"github.com/velonym/velonym/engine/suite"
 	"github.com/velonym/velonym/engine/token"
@@ -318,7 +320,7 @@ func (a *answer) rewrite(from, start int) *problem {
 			c.out = append(c.out, `null,`...)
 		default:
 			c.out = append(c.out, '"')
-			c.out = csvfast.AppendJSONEscaped(c.out, v)
+			c.out = jsonfast.AppendEscaped(c.out, v)
 			c.out = append(c.out, '"', ',')
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/velonym/velonym/csvfast/jsonfast"
+
 	"github.com/valyala/fasthttp"
 
 	"github.com/velonym/velonym/csvfast"
@@ -34,7 +36,7 @@ type call struct {
 	noted    bool     // in the audit log, or that was tried
 	turned   net.Conn // to linger on when the answer is out
 
-	json  csvfast.DataArray
+	json  jsonfast.Array
 	csv   *csvfast.Selector
 	long  []uint32 // lengths of the CSV fields with doubled quotes, as they came
 	batch suite.Batch

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/velonym/velonym/csvfast/jsonfast"
+
 	"github.com/velonym/velonym/csvfast"
 	"github.com/velonym/velonym/engine/suite"
 	"github.com/velonym/velonym/engine/token"
@@ -116,7 +118,7 @@ func ofToken(err error) (p *problem, fault error) {
 // place and never hold a byte of the input.
 func ofSyntax(err error) *problem {
 	var (
-		j *csvfast.SyntaxError
+		j *jsonfast.SyntaxError
 		c *csvfast.ParseError
 	)
 	if errors.As(err, &j) || errors.As(err, &c) {
@@ -139,7 +141,7 @@ func (p *problem) appendJSON(b []byte) []byte {
 	b = append(b, '"')
 	if p.detail != "" {
 		b = append(b, `,"detail":"`...)
-		b = csvfast.AppendJSONEscaped(b, []byte(p.detail))
+		b = jsonfast.AppendEscaped(b, []byte(p.detail))
 		b = append(b, '"')
 	}
 	if p.errorCount > 0 {

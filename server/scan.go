@@ -3,6 +3,8 @@ package server
 import (
 	"bytes"
 
+	"github.com/velonym/velonym/csvfast/jsonfast"
+
 	"github.com/velonym/velonym/csvfast"
 )
 
@@ -39,7 +41,7 @@ func (c *call) scanJSON() ([]uint32, *problem) {
 	spans := c.json.Spans
 	for _, i := range c.json.Escaped {
 		raw := in[spans[2*i]:][:spans[2*i+1]]
-		spans[2*i+1] = uint32(len(csvfast.UnescapeJSON(raw[:0], raw)))
+		spans[2*i+1] = uint32(len(jsonfast.Unescape(raw[:0], raw)))
 	}
 	return spans, nil
 }

@@ -92,7 +92,7 @@ func ParseRepeatedHeader(s string) (RepeatedHeader, error) {
 // policy document they are one document, counted row by row.
 type Column struct {
 	// Name is the column's name in the header; for NDJSON a path of member names
-	// ("patient.id", as csvfast.NewPathFinder reads it), for Parquet the dotted name
+	// ("patient.id", as jsonfast.NewPathFinder reads it), for Parquet the dotted name
 	// of a leaf, or of a group or list that has no other. A name of CSV or Parquet that no
 	// column has and that is a decimal number is the number of a column, counted from 1;
 	// without a header it has to be one. A name that may be both, of one column and the

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/velonym/velonym/csvfast"
+	"github.com/velonym/velonym/csvfast/jsonfast"
 )
 
 // A JSON document is an array whose items are the rows, or JSON texts that may go
@@ -23,7 +23,7 @@ type jsonDocument struct {
 	array bool
 	begin int64 // offset in the input of the first row
 
-	split   *csvfast.JSONSplitter
+	split   *jsonfast.Splitter
 	started bool // what was carried over has been looked at
 	closed  bool // the array has ended
 }
@@ -65,7 +65,7 @@ func (r *run) jsonFormat(name string, format Format, head []byte, all bool) (*ro
 		if !whole && !all {
 			return nil, errMore
 		}
-		if csvfast.ValidateJSON(line) == nil {
+		if jsonfast.Validate(line) == nil {
 			return rf, nil
 		}
 	}
@@ -80,7 +80,7 @@ func (r *run) jsonFormat(name string, format Format, head []byte, all bool) (*ro
 		rf.prefix = at + 1
 		rf.lines = int64(bytes.Count(head[:rf.prefix], lf))
 	}
-	rf.doc = &jsonDocument{array: array, begin: int64(rf.prefix), split: csvfast.NewJSONSplitter(array)}
+	rf.doc = &jsonDocument{array: array, begin: int64(rf.prefix), split: jsonfast.NewSplitter(array)}
 	return rf, nil
 }
 

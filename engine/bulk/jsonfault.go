@@ -7,7 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/velonym/velonym/csvfast"
+	"github.com/velonym/velonym/csvfast/jsonfast"
+
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -23,7 +24,7 @@ func (w *ndjsonWorker) scan(c *chunk) error {
 	}
 	if behind := bytes.TrimLeft(w.data, " \t\r\n"); len(behind) > 0 {
 		at := len(w.data) - len(behind)
-		return &csvfast.SyntaxError{Offset: int64(at), Line: 1 + bytes.Count(w.data[:at], lf), Reason: "text after the end of the array"}
+		return &jsonfast.SyntaxError{Offset: int64(at), Line: 1 + bytes.Count(w.data[:at], lf), Reason: "text after the end of the array"}
 	}
 	return w.finder.ScanTexts(w.data)
 }
@@ -48,7 +49,7 @@ func (w *ndjsonWorker) count(c *chunk) {
 
 // syntaxError returns an Error for the finder's error, with its place in the chunk.
 func (w *ndjsonWorker) syntaxError(err error) *Error {
-	var se *csvfast.SyntaxError
+	var se *jsonfast.SyntaxError
 	if !errors.As(err, &se) {
 		return &Error{Err: err}
 	}
@@ -86,7 +87,7 @@ func (w *ndjsonWorker) explainFault(c *chunk) {
 	if e.Code != suite.NotAString {
 		return
 	}
-	k, ok := slices.BinarySearchFunc(w.finder.NotString, uint32(e.at), func(ns csvfast.NotString, at uint32) int {
+	k, ok := slices.BinarySearchFunc(w.finder.NotString, uint32(e.at), func(ns jsonfast.NotString, at uint32) int {
 		return int(ns.Offset) - int(at)
 	})
 	if !ok {
@@ -99,7 +100,7 @@ func (w *ndjsonWorker) explainFault(c *chunk) {
 }
 
 // shapeError names the kind of a value that should be a string or an object.
-func shapeError(ns csvfast.NotString) error {
+func shapeError(ns jsonfast.NotString) error {
 	what, remedy := "", ""
 	switch ns.Kind {
 	case '"':

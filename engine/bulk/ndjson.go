@@ -5,7 +5,8 @@ import (
 	"context"
 	"sync/atomic"
 
-	"github.com/velonym/velonym/csvfast"
+	"github.com/velonym/velonym/csvfast/jsonfast"
+
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -31,7 +32,7 @@ func (lineCutter) LastRowEnd(buf []byte, _ bool) int {
 // jsonText writes values as the inside of JSON strings.
 type jsonText struct{}
 
-func (jsonText) decode(dst, raw []byte) []byte { return csvfast.UnescapeJSON(dst, raw) }
+func (jsonText) decode(dst, raw []byte) []byte { return jsonfast.Unescape(dst, raw) }
 
 // plain reports whether v needs no escape. Bytes from 0x80 on are checked elsewhere,
 // since a result may hold bytes that are not UTF-8.
@@ -45,7 +46,7 @@ func (jsonText) plain(v []byte) bool {
 }
 
 func (jsonText) appendValue(dst, v, _ []byte, _, _ int) []byte {
-	return csvfast.AppendJSONEscaped(dst, v)
+	return jsonfast.AppendEscaped(dst, v)
 }
 
 func (jsonText) appendNull(dst, data []byte, off, _ int) ([]byte, int) {
@@ -80,7 +81,7 @@ type ndjsonWorker struct {
 	splicer
 	doc      *jsonDocument // nil: lines
 	pass     bool          // what is no string passes
-	finder   *csvfast.PathFinder
+	finder   *jsonfast.PathFinder
 	lines    []uint32
 	own      mergedValues
 	byShape  *atomic.Int64 // if not nil: counts the rows that were read by a known shape
@@ -253,17 +254,17 @@ func (r *run) ndjsonFormat(name string, head []byte, all bool) (*rowFormat, erro
 		rf.order = append(rf.order, i)
 		rf.names = append(rf.names, c.Name)
 	}
-	if n := len(rf.names); n > csvfast.MaxPaths {
-		return nil, usagef("%d columns of JSON: a run takes up to %d; do the others in a second run, over the output of the first", n, csvfast.MaxPaths)
+	if n := len(rf.names); n > jsonfast.MaxPaths {
+		return nil, usagef("%d columns of JSON: a run takes up to %d; do the others in a second run, over the output of the first", n, jsonfast.MaxPaths)
 	}
 	if err := refuseOverlap(rf.names); err != nil {
 		return nil, err
 	}
-	if _, err := csvfast.NewPathFinder(rf.names); err != nil {
+	if _, err := jsonfast.NewPathFinder(rf.names); err != nil {
 		return nil, usagef("%v", err)
 	}
 	rf.worker = func(s splicer) (finder, error) {
-		f, err := csvfast.NewPathFinder(rf.names)
+		f, err := jsonfast.NewPathFinder(rf.names)
 		if err != nil {
 			return nil, err
 		}

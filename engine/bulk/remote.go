@@ -21,7 +21,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/velonym/velonym/csvfast"
+	"github.com/velonym/velonym/csvfast/jsonfast"
+
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -266,7 +267,7 @@ func (r *Remote) batch(ctx context.Context, b *suite.Batch, values []int) (left 
 			body = append(body, ',')
 		}
 		body = append(body, '"')
-		body = csvfast.AppendJSONEscaped(body, b.Src[b.Spans[2*i]:][:b.Spans[2*i+1]])
+		body = jsonfast.AppendEscaped(body, b.Src[b.Spans[2*i]:][:b.Spans[2*i+1]])
 		body = append(body, '"')
 	}
 	body = append(body, `]}`...)
@@ -395,7 +396,7 @@ var (
 
 // results stores the answer to a batch in b.
 func (r *Remote) results(b *suite.Batch, values []int, answer []byte) error {
-	var a csvfast.DataArray
+	var a jsonfast.Array
 	if err := a.Scan(answer); err != nil {
 		if text := bytes.TrimSpace(answer); len(text) > 0 && text[0] == '<' {
 			return fmt.Errorf("%w: it is a page (HTML or XML): is the URL that of the server, and is there no proxy that asks for a login?", errContract)
@@ -431,7 +432,7 @@ func (r *Remote) results(b *suite.Batch, values []int, answer []byte) error {
 		at := len(b.Dst)
 		if len(escaped) > 0 && int(escaped[0]) == k {
 			escaped = escaped[1:]
-			b.Dst = csvfast.UnescapeJSON(b.Dst, raw)
+			b.Dst = jsonfast.Unescape(b.Dst, raw)
 		} else {
 			b.Dst = append(b.Dst, raw...)
 		}

@@ -1,0 +1,13 @@
+package csvfast
+
+// special returns the position of the first byte of v that equals one of a, b, CR
+// and LF, or len(v). Short values are read eight bytes at a time on every tier.
+func special(v []byte, a, b byte) int {
+	if len(v) < shortValue {
+		return specialGeneric(v, a, b)
+	}
+	return specialTier(v, a, b)
+}
+
+// shortValue is the least length of a value that the kernels are called for.
+const shortValue = 32
