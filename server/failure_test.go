@@ -110,7 +110,7 @@ func (exploding) Verify(_ context.Context, raw []byte, _ token.Ops) (*token.Gran
 func TestPanicIsAnswered(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Verifier = exploding{} })
 	r.post(forwardPath, canary, csvType, canary).problem(t, 500, "INTERNAL")
-	if l := r.log.String(); strings.Contains(l, canary) || !strings.Contains(l, "server.exploding.Verify (limits_test.go:") {
+	if l := r.log.String(); strings.Contains(l, canary) || !strings.Contains(l, "server.exploding.Verify (failure_test.go:") {
 		t.Errorf("log: %s", l)
 	}
 	if a := r.send("GET", "/healthz", nil); a.status != 200 {
