@@ -118,7 +118,8 @@ func jobErrorText(err error) (text string, ok bool) {
 	case *bulk.MissingPathError:
 		return e.Error() + "; --allow-missing only warns", true
 	case *bulk.NothingReplacedError:
-		return fmt.Sprintf("column %q: none of its values could be transformed, and --on-error null would leave it empty (%d values); --dry-run says why", e.Column, e.Values), true
+		before, _, _ := strings.Cut(e.Error(), ", and it would") // with the column's name as bulk shortens it
+		return fmt.Sprintf("%s, and --on-error null would leave it empty (%d values); --dry-run says why", before, e.Values), true
 	case *bulk.CountersError:
 		return fmt.Sprintf("policy document: the counters of about %d different values need more than --max-memory allows, %d MiB; raise it, or make several documents of the input", e.Values, max(e.Limit>>20, 1)), true
 	case *bulk.MemoryError:
