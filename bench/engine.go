@@ -14,6 +14,7 @@ import (
 
 	"github.com/velonym/velonym/engine/kernel"
 	"github.com/velonym/velonym/engine/kernel/secmem"
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 	"github.com/velonym/velonym/internal/simd"
 )
@@ -86,7 +87,7 @@ func (e *engineBench) close() {
 }
 
 // plan opens a plan of the first domain; close closes it.
-func (e *engineBench) plan(op suite.Op, s suite.Spec) (*suite.Plan, error) {
+func (e *engineBench) plan(op spec.Op, s suite.Spec) (*suite.Plan, error) {
 	p, err := suite.NewPlan(op, s, e.keys[0])
 	if err == nil {
 		e.plans = append(e.plans, p)
@@ -183,12 +184,12 @@ func (e *engineBench) raw(tier string) Case {
 
 // shares measures what is made of AES against AES.
 func (e *engineBench) shares(_ context.Context, o Options, s *Section) error {
-	same := suite.Spec{Method: suite.Reversible, Policy: suite.Same, Form: suite.Pair62, Gen: -1}
-	forward, err := e.plan(suite.Pseudonymise, same)
+	same := suite.Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62, Gen: -1}
+	forward, err := e.plan(spec.Pseudonymise, same)
 	if err != nil {
 		return err
 	}
-	reverse, err := e.plan(suite.Reverse, same)
+	reverse, err := e.plan(spec.Reverse, same)
 	if err != nil {
 		return err
 	}
@@ -323,7 +324,7 @@ func (e *engineBench) portable(_ context.Context, o Options, s *Section) error {
 
 // hashes measures irreversible pseudonyms against crypto/hmac.
 func (e *engineBench) hashes(_ context.Context, o Options, s *Section) error {
-	p, err := e.plan(suite.Pseudonymise, suite.Spec{Method: suite.Irreversible, Policy: suite.Same, Form: suite.Pair62, Gen: -1})
+	p, err := e.plan(spec.Pseudonymise, suite.Spec{Method: spec.Irreversible, Policy: spec.Same, Form: spec.Pair62, Gen: -1})
 	if err != nil {
 		return err
 	}
@@ -375,11 +376,11 @@ func (e *engineBench) digits(_ context.Context, o Options, s *Section) error {
 		{digits, 10, 10, 8, 20}, {digits, 16, 16, 8, 20}, {digits, 10, 16, 8, 20}, {digits, 24, 24, 0, 0},
 		{letters[:62], 12, 12, 0, 0}, {digits, 40, 40, 0, 0},
 	} {
-		f, err := suite.ParseForm("fpe:" + c.alphabet)
+		f, err := spec.ParseForm("fpe:" + c.alphabet)
 		if err != nil {
 			return err
 		}
-		p, err := e.plan(suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.Same, Form: f, Gen: -1})
+		p, err := e.plan(spec.Pseudonymise, suite.Spec{Method: spec.Reversible, Policy: spec.Same, Form: f, Gen: -1})
 		if err != nil {
 			return err
 		}

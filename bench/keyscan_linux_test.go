@@ -20,6 +20,7 @@ import (
 	"github.com/velonym/velonym/engine"
 	"github.com/velonym/velonym/engine/kernel/secmem"
 	"github.com/velonym/velonym/engine/keys/sqlite"
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 	"github.com/velonym/velonym/internal/simd"
 )
@@ -237,18 +238,18 @@ func scanKeys(t *testing.T) (release func()) {
 		t.Fatal(err)
 	}
 	secmem.Wipe(scanSecrets[0].S[:])
-	digits, err := suite.ParseForm("digits")
+	digits, err := spec.ParseForm("digits")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range []suite.Spec{
-		{Method: suite.Reversible, Policy: suite.Same, Form: suite.Pair62, Gen: -1},
-		{Method: suite.Reversible, Policy: suite.Different, Tag: 64, Form: suite.Pair62, Gen: -1},
-		{Method: suite.Reversible, Policy: suite.Same, Form: digits, Gen: -1},
-		{Method: suite.Irreversible, Policy: suite.Same, Form: suite.Pair62, Gen: -1},
-		{Method: suite.Irreversible, Policy: suite.PerDocument, Form: suite.Pair62, Gen: -1},
+		{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62, Gen: -1},
+		{Method: spec.Reversible, Policy: spec.Different, Tag: 64, Form: spec.Pair62, Gen: -1},
+		{Method: spec.Reversible, Policy: spec.Same, Form: digits, Gen: -1},
+		{Method: spec.Irreversible, Policy: spec.Same, Form: spec.Pair62, Gen: -1},
+		{Method: spec.Irreversible, Policy: spec.PerDocument, Form: spec.Pair62, Gen: -1},
 	} {
-		p, err := suite.NewPlan(suite.Pseudonymise, s, keys)
+		p, err := suite.NewPlan(spec.Pseudonymise, s, keys)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -265,8 +266,8 @@ func scanKeys(t *testing.T) (release func()) {
 				}
 			}
 			p.Transform(b)
-			if s.Method == suite.Reversible {
-				back, err := suite.NewPlan(suite.Reverse, s, keys)
+			if s.Method == spec.Reversible {
+				back, err := suite.NewPlan(spec.Reverse, s, keys)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/velonym/velonym/engine/bulk"
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 	"github.com/velonym/velonym/internal/simd"
 )
@@ -64,7 +65,7 @@ type runBench struct {
 	keys  [2]*suite.Keys
 }
 
-var runSpec = suite.Spec{Method: suite.Reversible, Policy: suite.Same, Form: suite.Pair62, Gen: -1}
+var runSpec = suite.Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62, Gen: -1}
 
 func (b *runBench) open() (err error) {
 	b.where = "tmpfs"
@@ -99,10 +100,10 @@ func (b *runBench) close() {
 }
 
 // plan makes a plan that lives as long as b.
-func (b *runBench) plan(op suite.Op) (*suite.Plan, error) {
+func (b *runBench) plan(op spec.Op) (*suite.Plan, error) {
 	var p *suite.Plan
 	var err error
-	if op == suite.Secondary {
+	if op == spec.Secondary {
 		p, err = suite.NewSecondary(runSpec, b.keys[0], runSpec, b.keys[1])
 	} else {
 		p, err = suite.NewPlan(op, runSpec, b.keys[0])
@@ -270,7 +271,7 @@ type csvGoals struct{ std, chunked, two, back [2]float64 }
 
 // csvPart measures one CSV file.
 func (b *runBench) csvPart(s *Section, label, in, column string, at, rows int, goals csvGoals) error {
-	forward, err := b.plan(suite.Pseudonymise)
+	forward, err := b.plan(spec.Pseudonymise)
 	if err != nil {
 		return err
 	}
@@ -295,11 +296,11 @@ func (b *runBench) csvPart(s *Section, label, in, column string, at, rows int, g
 			return err
 		}
 	}
-	reverse, err := b.plan(suite.Reverse)
+	reverse, err := b.plan(spec.Reverse)
 	if err != nil {
 		return err
 	}
-	secondary, err := b.plan(suite.Secondary)
+	secondary, err := b.plan(spec.Secondary)
 	if err != nil {
 		return err
 	}
@@ -378,7 +379,7 @@ func (b *runBench) ids(s *Section) error {
 	if err := b.csvPart(s, "one column", "ids.csv", "id", 0, rows, csvGoals{std: [2]float64{6, 9}, chunked: [2]float64{2.5, 3.7}}); err != nil {
 		return err
 	}
-	forward, err := b.plan(suite.Pseudonymise)
+	forward, err := b.plan(spec.Pseudonymise)
 	if err != nil {
 		return err
 	}
@@ -434,7 +435,7 @@ func (b *runBench) first(s *Section) error {
 	if err != nil {
 		return err
 	}
-	forward, err := b.plan(suite.Pseudonymise)
+	forward, err := b.plan(spec.Pseudonymise)
 	if err != nil {
 		return err
 	}

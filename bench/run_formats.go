@@ -9,6 +9,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -35,11 +36,11 @@ func (b *runBench) ndjson(s *Section) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	forward, err := b.plan(suite.Pseudonymise)
+	forward, err := b.plan(spec.Pseudonymise)
 	if err != nil {
 		return err
 	}
-	reverse, err := b.plan(suite.Reverse)
+	reverse, err := b.plan(spec.Reverse)
 	if err != nil {
 		return err
 	}
@@ -90,7 +91,7 @@ func (b *runBench) parquet(s *Section) error {
 		if err := writeParquet(b.path("in.parquet"), rows, c.distinct); err != nil {
 			return err
 		}
-		forward, err := b.plan(suite.Pseudonymise)
+		forward, err := b.plan(spec.Pseudonymise)
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/velonym/velonym/csvfast/jsonfast"
+	"github.com/velonym/velonym/engine/spec"
 
 	"github.com/velonym/velonym/csvfast"
 	"github.com/velonym/velonym/engine/suite"
@@ -51,7 +52,7 @@ func (a *answer) make() *problem {
 		a.doubled, a.long = c.csv.Doubled, c.long
 	}
 	n := len(a.spans) / 2
-	if psn.Policy == "document" {
+	if psn.Policy == spec.PerDocument {
 		// The counters keep every different value once.
 		if need := int64(len(c.in)) + 96*int64(n); !c.charge(need) {
 			return c.overloaded(need)
@@ -109,7 +110,7 @@ func (a *answer) make() *problem {
 // estimate sets plain, base and slope.
 func (a *answer) estimate() {
 	psn := &a.grant.Claims.PSN
-	forward := a.grant.Op != suite.Reverse
+	forward := a.grant.Op != spec.Reverse
 	// Alphabets apart, no form has characters that JSON escapes.
 	a.plain = forward && !strings.ContainsAny(a.grant.Plan.Alphabet(), `"\`)
 	const framing = 3
@@ -119,7 +120,7 @@ func (a *answer) estimate() {
 		a.base, a.slope = framing, 1 // every form is longer than its value
 	case len(psn.Norm) > 0:
 		a.base, a.slope = framing+96, 6 // normal forms have up to three times the length
-	case a.grant.Op == suite.Pseudonymise && one > 0:
+	case a.grant.Op == spec.Pseudonymise && one > 0:
 		a.base, a.slope = framing+one, 2
 	default:
 		a.base, a.slope = framing+96, 2
@@ -209,7 +210,7 @@ func (a *answer) scratch(from, to int) int64 {
 		return 0
 	}
 	need := a.bound(from, to)
-	if a.grant.Op == suite.Pseudonymise && len(a.grant.Claims.PSN.Norm) == 0 && a.grant.Plan.OutLen(1) > 0 && need < n*(a.base+a.slope*oneBlockValue) {
+	if a.grant.Op == spec.Pseudonymise && len(a.grant.Claims.PSN.Norm) == 0 && a.grant.Plan.OutLen(1) > 0 && need < n*(a.base+a.slope*oneBlockValue) {
 		return 0
 	}
 	return int64(need)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/velonym/velonym/engine/audit"
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/token"
 )
 
@@ -47,15 +48,19 @@ func TestRefusedCallsAreOnDisk(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxBody, c.Audit = 2000, slow })
 	r.auditAt = path
 	fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
-	few := func(op string) string {
+	few := func(op spec.Op) string {
 		return r.token(op, func(q *token.Request) { q.Limits.Max = 1 })
 	}
-	old := func(op string) string {
+	old := func(op spec.Op) string {
 		return r.token(op, func(q *token.Request) { q.TTL, q.Now = time.Second, r.now.Now().Add(-time.Hour) })
 	}
 	psn := *r.post(forwardPath, fwd, csvType, "a").data(t)[0]
-	for _, e := range []struct{ path, mine, other, good string }{
-		{forwardPath, "pseudonymise", rev, fwd}, {reversePath, "reverse", fwd, rev},
+	for _, e := range []struct {
+		path        string
+		mine        spec.Op
+		other, good string
+	}{
+		{forwardPath, spec.Pseudonymise, rev, fwd}, {reversePath, spec.Reverse, fwd, rev},
 	} {
 		for _, c := range []struct {
 			code             string
@@ -72,14 +77,14 @@ func TestRefusedCallsAreOnDisk(t *testing.T) {
 			{"UNPROCESSABLE_VALUES", 422, e.good, jsonType, `{"data":["\u0001"]}`},
 			{"QUOTA_EXCEEDED", 429, few(e.mine), csvType, psn + "\n" + psn},
 		} {
-			id := "req-" + e.mine + "-" + c.code
+			id := "req-" + string(e.mine) + "-" + c.code
 			r.post(e.path, c.tok, c.ctype, c.body, "X-Request-Id", id).problem(t, c.status, c.code)
 			if n := r.onDisk(`"request":"`+id+`"`, `"outcome":"`+c.code+`"`); n != 1 {
 				t.Errorf("%s %s: %d records on disk behind the answer", e.path, c.code, n)
 			}
 		}
-		a := r.send("GET", e.path, nil, "X-Request-Id", "req-get-"+e.mine)
-		if n := r.onDisk("req-get-"+e.mine, "METHOD_NOT_ALLOWED"); a.status != http.StatusMethodNotAllowed || n != 1 {
+		a := r.send("GET", e.path, nil, "X-Request-Id", "req-get-"+string(e.mine))
+		if n := r.onDisk("req-get-"+string(e.mine), "METHOD_NOT_ALLOWED"); a.status != http.StatusMethodNotAllowed || n != 1 {
 			t.Errorf("GET: status %d, %d records", a.status, n)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/velonym/velonym/engine"
 	"github.com/velonym/velonym/engine/audit"
 	"github.com/velonym/velonym/engine/token"
 	"github.com/velonym/velonym/internal/panics"
@@ -92,15 +93,12 @@ func (c *call) done(e *endpoint, grant *token.Grant, p *problem, fault error) {
 func (c *call) record(now time.Time, e *endpoint, grant *token.Grant, outcome code) audit.Record {
 	// The record is written before the call's buffers are used again.
 	id := unsafe.String(unsafe.SliceData(c.id), len(c.id))
-	r := audit.Record{Time: now, Kind: "request", Request: id, Op: e.op, Outcome: outcome.String(),
-		Values: c.values, Empty: c.empty, Bad: int64(c.errCount)}
+	r := audit.Record{Op: string(e.op)}
 	if grant != nil {
-		psn := &grant.Claims.PSN
-		r.JTI, r.Op, r.Project, r.Org = grant.Claims.ID, psn.Op, psn.Dom.Prj, psn.Dom.Org
-		if psn.Src != nil {
-			r.Source, r.SrcOrg = psn.Src.Prj, psn.Src.Org
-		}
+		r = engine.Record(grant.Claims)
 	}
+	r.Time, r.Kind, r.Request, r.Outcome = now, "request", id, outcome.String()
+	r.Values, r.Empty, r.Bad = c.values, c.empty, int64(c.errCount)
 	r.Sync = e.rev || outcome != codeOK
 	return r
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/token"
 )
 
@@ -226,7 +227,7 @@ func TestErrorTable(t *testing.T) {
 
 // foreign signs claims that the issuer's own door would not: for what is not
 // stored here.
-func (r *rig) foreign(t testing.TB, prj, org, op, method string) string {
+func (r *rig) foreign(t testing.TB, prj, org string, op spec.Op, method spec.Method) string {
 	t.Helper()
 	now := r.now.Now().UTC().Truncate(time.Second)
 	s, err := r.issuer.Issue(token.Claims{Issuer: "velonym", Audience: "velonym", ID: token.NewID(), IssuedAt: now, Expires: now.Add(time.Hour),

@@ -5,7 +5,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/token"
 )
 
@@ -150,7 +150,7 @@ func (c *call) work(grant *token.Grant) (p *problem, fault error) {
 	if err := grant.Spend(c.s.base, int(c.values-c.empty)); err != nil {
 		return ofToken(err)
 	}
-	if grant.Op == suite.Pseudonymise && grant.Observe(c.in, spans) {
+	if grant.Op == spec.Pseudonymise && grant.Observe(c.in, spans) {
 		c.s.log.Warn("a token walks through consecutive numbers", "request", string(c.id), "jti", grant.Claims.ID)
 	}
 	if left, ok := grant.Left(); ok {
@@ -164,7 +164,7 @@ func (c *call) work(grant *token.Grant) (p *problem, fault error) {
 		return p, nil
 	}
 	c.dropInputs()
-	return c.compress(acceptCoding(h.PeekCanonical(hdrAcceptEncoding)), a.grant.Op != suite.Reverse), nil
+	return c.compress(acceptCoding(h.PeekCanonical(hdrAcceptEncoding)), a.grant.Op != spec.Reverse), nil
 }
 
 // other serves everything that is not an endpoint for tokens.

@@ -17,6 +17,7 @@ import (
 	"github.com/velonym/velonym/engine/audit"
 	"github.com/velonym/velonym/engine/keys"
 	"github.com/velonym/velonym/engine/keys/sqlite"
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/token"
 )
 
@@ -149,7 +150,7 @@ func (r *rig) project(name string, change func(*keys.Project)) {
 }
 
 // token makes a token for project study; change may alter the request.
-func (r *rig) token(op string, change func(*token.Request)) string {
+func (r *rig) token(op spec.Op, change func(*token.Request)) string {
 	r.t.Helper()
 	q := token.Request{Project: "study", Op: op, TTL: time.Hour, Now: r.now.Now()}
 	if change != nil {

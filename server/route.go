@@ -5,20 +5,21 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/token"
 )
 
 // endpoint is a place that tokens are good for.
 type endpoint struct {
 	path string
-	op   string // for the record of a call whose token says nothing: a to z and '-'
+	op   spec.Op // of the record of a call whose token says nothing
 	ops  token.Ops
 	rev  bool
 }
 
 var (
-	endpointForward = endpoint{"/api/request-psn", "pseudonymise", token.OpsForward, false}
-	endpointReverse = endpoint{"/api/request-psn-rev", "reverse", token.OpsReverse, true}
+	endpointForward = endpoint{"/api/request-psn", spec.Pseudonymise, token.OpsForward, false}
+	endpointReverse = endpoint{"/api/request-psn-rev", spec.Reverse, token.OpsReverse, true}
 )
 
 // rawPath is the path as it was sent: what comes close to a path is another one,

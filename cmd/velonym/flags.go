@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -29,37 +30,37 @@ func (o *once) mark() error {
 // checked is a text flag that judges its value when it is read, so that a wrong
 // one is wrong usage and named by its flag. Unless check lets it pass, an empty
 // value is refused: it mostly is a shell variable that was not set.
-type checked struct {
-	p     *string
+type checked[T ~string] struct {
+	p     *T
 	kind  string // shown in help
 	check func(string) error
 	again bool // may be given again; the last one counts
 	once  once
 }
 
-func (c *checked) String() string { return *c.p }
-func (c *checked) Type() string   { return c.kind }
+func (c *checked[T]) String() string { return string(*c.p) }
+func (c *checked[T]) Type() string   { return c.kind }
 
-func (c *checked) Set(s string) error {
+func (c *checked[T]) Set(s string) error {
 	if err := c.check(s); err != nil {
 		return err
 	}
 	if err := c.once.mark(); err != nil && !c.again {
 		return err
 	}
-	*c.p = s
+	*c.p = T(s)
 	return nil
 }
 
 // checkedVar adds a checked flag; def is its value without the flag.
-func checkedVar(f *pflag.FlagSet, p *string, name, def, kind, usage string, check func(string) error) {
+func checkedVar[T ~string](f *pflag.FlagSet, p *T, name string, def T, kind, usage string, check func(string) error) {
 	*p = def
-	f.Var(&checked{p: p, kind: kind, check: check}, name, usage)
+	f.Var(&checked[T]{p: p, kind: kind, check: check}, name, usage)
 }
 
 // formVar adds --form, the shape of a pseudonym. It also answers to --format, its
 // former name, so f must have no other flag called that.
-func formVar(f *pflag.FlagSet, p *string, def, usage string) {
+func formVar(f *pflag.FlagSet, p *spec.Form, def spec.Form, usage string) {
 	checkedVar(f, p, "form", def, "FORM", usage, checkForm)
 	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "format" {
@@ -72,16 +73,25 @@ func formVar(f *pflag.FlagSet, p *string, def, usage string) {
 // placeVar adds a flag for a place, which may be given again: who wraps the
 // command in an alias with a place of its own can still name another.
 func placeVar(f *pflag.FlagSet, p *string, name, kind, usage string) {
-	f.Var(&checked{p: p, kind: kind, check: notEmpty, again: true}, name, usage)
+	f.Var(&checked[string]{p: p, kind: kind, check: notEmpty, again: true}, name, usage)
 }
 
 // oneOf is a check for one of some words.
-func oneOf(words ...string) func(string) error {
-	last := len(words) - 1
-	list := strings.Join(words[:last], ", ") + " or " + words[last]
+func oneOf[T ~string](words ...T) func(string) error {
+	list := ""
+	for i, w := range words {
+		switch i {
+		case 0:
+		case len(words) - 1:
+			list += " or "
+		default:
+			list += ", "
+		}
+		list += string(w)
+	}
 	return func(s string) error {
 		for _, w := range words {
-			if s == w {
+			if s == string(w) {
 				return nil
 			}
 		}
@@ -99,7 +109,7 @@ func notEmpty(s string) error {
 
 // checkForm judges the shape of a pseudonym.
 func checkForm(s string) error {
-	_, err := suite.ParseForm(s)
+	_, err := spec.ParseForm(s)
 	return plain(err)
 }
 
@@ -160,7 +170,7 @@ func plain(err error) error {
 	if err == nil {
 		return nil
 	}
-	return errors.New(strings.TrimPrefix(err.Error(), "suite: "))
+	return errors.New(strings.TrimPrefix(strings.TrimPrefix(err.Error(), "suite: "), "spec: "))
 }
 
 // number is a flag for a whole number within bounds.

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 func newProjectCreate(g *globals) *cobra.Command {
@@ -83,9 +84,9 @@ project's name typed on a terminal.`,
 	}
 	f := cmd.Flags()
 	f.Var(orgs{&p.Orgs}, "org", "an organisation with a key domain of its own (repeatable)")
-	checkedVar(f, &p.Method, "method", "reversible", "METHOD", "reversible or irreversible", oneOf("reversible", "irreversible"))
-	checkedVar(f, &p.Policy, "policy", "same", "POLICY", "same, different or document", oneOf("same", "different", "document"))
-	formVar(f, &p.Form, "pair62", "pair62, hex, b64u, b32, uuid, digits or fpe:ALPHABET (digits and fpe cannot tell a foreign pseudonym)")
+	checkedVar(f, &p.Method, "method", spec.Reversible, "METHOD", "reversible or irreversible", oneOf(spec.Methods()...))
+	checkedVar(f, &p.Policy, "policy", spec.Same, "POLICY", "same, different or document", oneOf(spec.Policies()...))
+	formVar(f, &p.Form, spec.Pair62, "pair62, hex, b64u, b32, uuid, digits or fpe:ALPHABET (digits and fpe cannot tell a foreign pseudonym)")
 	f.Var(&tagFlag{p: &p.Tag}, "tag", "bits of integrity: 0, 64 or 128")
 	checkedVar(f, &retention, "retention", "", "SPAN", "how long until the keys are destroyed: 5y, 6mo, 90d, 2031-01-31 (reversible projects need one)", checkAhead)
 	checkedVar(f, &grace, "grace", "7d", "SPAN", "how long after the retention's end the keys still exist, in use by nobody: 7d, 24h, or 0 to destroy them at once", func(s string) error { _, err := parseGrace(s); return err })

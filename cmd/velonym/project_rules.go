@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -16,7 +17,7 @@ func checkProject(p keys.Project) error {
 	if err := checkTogether(p.Method, p.Policy, p.Form, p.Tag); err != nil {
 		return usagef("project create: --method %s, --policy %s, --form %s and --tag %d do not go together: %w", p.Method, p.Policy, p.Form, p.Tag, err)
 	}
-	if p.Method == "reversible" && p.Retention.IsZero() {
+	if p.Method == spec.Reversible && p.Retention.IsZero() {
 		return usagef("project create: a reversible project needs an end: give --retention, for example 5y")
 	}
 	for i, org := range p.Orgs {
@@ -32,16 +33,8 @@ func checkProject(p keys.Project) error {
 
 // checkTogether says why a method, policy, form and tag, each of them good by
 // itself, make no transform.
-func checkTogether(method, policy, form string, tag int) error {
-	s := suite.Spec{Tag: tag, Gen: -1}
-	var errs [4]error
-	s.Method, errs[0] = suite.ParseMethod(method)
-	s.Policy, errs[1] = suite.ParsePolicy(policy)
-	s.Form, errs[2] = suite.ParseForm(form)
-	if err := errors.Join(errs[:]...); err != nil {
-		return plain(err)
-	}
-	return plain(s.Validate())
+func checkTogether(method spec.Method, policy spec.Policy, form spec.Form, tag int) error {
+	return plain(suite.Spec{Method: method, Policy: policy, Form: form, Tag: tag, Gen: -1}.Validate())
 }
 
 // checkName judges the name of a project or an organisation.

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // summary says in one line what a project is.
@@ -46,9 +47,9 @@ func graceText(d time.Duration) string {
 // project. No secret is in it.
 type projectJSON struct {
 	Name      string       `json:"name"`
-	Method    string       `json:"method"`
-	Policy    string       `json:"policy"`
-	Format    string       `json:"format"`
+	Method    spec.Method  `json:"method"`
+	Policy    spec.Policy  `json:"policy"`
+	Form      spec.Form    `json:"format"`
 	Tag       int          `json:"tag"`
 	Orgs      []string     `json:"orgs"`          // "" alone for a project without any
 	Retention *time.Time   `json:"retention"`     // when the keys are destroyed; null: never
@@ -86,7 +87,7 @@ func orNull(t time.Time) *time.Time {
 }
 
 func toJSON(p keys.Project) projectJSON {
-	return projectJSON{Name: p.Name, Method: p.Method, Policy: p.Policy, Format: p.Form, Tag: p.Tag, Orgs: p.Orgs,
+	return projectJSON{Name: p.Name, Method: p.Method, Policy: p.Policy, Form: p.Form, Tag: p.Tag, Orgs: p.Orgs,
 		Retention: orNull(p.Retention), Grace: int64(p.Grace / time.Second), DestroyAt: orNull(p.DestroyAt()), SeverAt: orNull(p.SeverAt), Imported: p.Imported, Severed: p.Severed, SeveredAt: orNull(p.SeveredAt), Created: p.Created}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/velonym/velonym/engine/bulk"
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/token"
 )
 
@@ -122,11 +124,8 @@ func (f *runFlags) grants(ctx context.Context, stdin io.Reader, v *token.Verifie
 			}
 		case main == nil && f.local.Project != "":
 			if main, err = v.Local(ctx, f.local); err != nil {
-				dom := token.PSN{Dom: token.Domain{Prj: f.local.Project, Org: f.local.Org}, Gen: f.local.Gen}
-				if f.local.Source != "" {
-					dom.Src = &token.Domain{Prj: f.local.Source, Org: f.local.SourceOrg}
-				}
-				return list, f.localError(namedDomain(err, &dom))
+				asked := f.asked()
+				return list, f.localError(namedDomain(err, &asked))
 			}
 			list = append(list, main)
 			grant = main
@@ -141,6 +140,16 @@ func (f *runFlags) grants(ctx context.Context, stdin io.Reader, v *token.Verifie
 		f.job.Fingerprint += grantIdentity(grant) + "\n"
 	}
 	return list, nil
+}
+
+// asked is what --project and the flags beside it ask for, as a token would say it.
+func (f *runFlags) asked() token.PSN {
+	l := &f.local
+	psn := token.PSN{Op: cmp.Or(l.Op, spec.Pseudonymise), Dom: token.Domain{Prj: l.Project, Org: l.Org}, Gen: l.Gen}
+	if l.Source != "" {
+		psn.Src = &token.Domain{Prj: l.Source, Org: l.SourceOrg}
+	}
+	return psn
 }
 
 // localError words why --project was refused: by its state, or because the flags
@@ -205,7 +214,7 @@ func spender(g *token.Grant) func(context.Context, int) error {
 // describeGrant is what a manifest says of a column.
 func describeGrant(g *token.Grant) map[string]string {
 	p := &g.Claims.PSN
-	d := map[string]string{"op": p.Op, "project": p.Dom.Prj, "method": p.Method, "policy": p.Policy, "form": p.Fmt, "suite": "a256-1"}
+	d := map[string]string{"op": string(p.Op), "project": p.Dom.Prj, "method": string(p.Method), "policy": string(p.Policy), "form": string(p.Fmt), "suite": "a256-1"}
 	if !strings.HasPrefix(g.Claims.ID, "local:") { // a local grant's id says nothing, and differs from run to run
 		d["token"] = g.Claims.ID
 	}

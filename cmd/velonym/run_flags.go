@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/velonym/velonym/engine/bulk"
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 	"github.com/velonym/velonym/engine/token"
 )
@@ -87,10 +88,10 @@ The limit a request only cuts what is asked for at a time: a run is no request.`
 	fl.StringVar(&f.tokenFile, "token-file", "", "file that holds the token, or - (default: env VELONYM_TOKEN)")
 	fl.StringVar(&f.local.Project, "project", "", "instead of a token: the local operator's short way, with the project's policy")
 	fl.StringVar(&f.local.Org, "org", "", "with --project: its organisation")
-	fl.StringVar(&f.local.Op, "op", "", "with --project: pseudonymise (default), reverse or secondary")
+	fl.StringVar((*string)(&f.local.Op), "op", "", "with --project: pseudonymise (default), reverse or secondary")
 	fl.StringVar(&f.local.Source, "source", "", "with --op secondary: the project that made the pseudonyms")
 	fl.StringVar(&f.local.SourceOrg, "source-org", "", "with --op secondary: its organisation")
-	fl.StringVar(&f.local.Form, "form", "", "with --project: shape of a pseudonym (default: the project's)")
+	fl.StringVar((*string)(&f.local.Form), "form", "", "with --project: shape of a pseudonym (default: the project's)")
 	fl.StringVar(&f.norm, "norm", "", "with --project: steps before the transform: trim, nfc, upper, lower, digits")
 	fl.StringVar(&f.server, "server", "", "let a server of the same contract do the work: its URL, with or without the path of the contract; the token goes there")
 	fl.IntVar(&f.inFlight, "concurrency", 0, "with --server: requests at a time (default 4)")
@@ -199,12 +200,12 @@ func (f *runFlags) read(files []string) (err error) {
 func (f *runFlags) readLocal() error {
 	l := &f.local
 	if l.Op != "" {
-		if _, err := suite.ParseOp(l.Op); err != nil {
+		if _, err := spec.ParseOp(string(l.Op)); err != nil {
 			return flagError("op", err)
 		}
 	}
 	if l.Form != "" {
-		if _, err := suite.ParseForm(l.Form); err != nil {
+		if _, err := spec.ParseForm(string(l.Form)); err != nil {
 			return flagError("form", err)
 		}
 	}
@@ -215,9 +216,9 @@ func (f *runFlags) readLocal() error {
 		}
 	}
 	switch {
-	case l.Op == "secondary" && l.Source == "":
+	case l.Op == spec.Secondary && l.Source == "":
 		return usagef("run: --op secondary needs --source, the project that made the pseudonyms")
-	case l.Op != "secondary" && (l.Source != "" || l.SourceOrg != ""):
+	case l.Op != spec.Secondary && (l.Source != "" || l.SourceOrg != ""):
 		return usagef("run: --source and --source-org go with --op secondary")
 	}
 	return nil

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,10 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/velonym/velonym/engine"
 	"github.com/velonym/velonym/engine/audit"
 	"github.com/velonym/velonym/engine/bulk"
 	"github.com/velonym/velonym/engine/keys"
-	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/token"
 	"github.com/velonym/velonym/internal/simd"
 )
@@ -40,10 +40,11 @@ func (f *runFlags) recordRefused(log *audit.Log, err error) error {
 	if !errors.As(err, &refused) {
 		return nil
 	}
-	r := audit.Record{Kind: "run", Request: token.NewID(), Outcome: refused.Code, Sync: true}
-	if l := &f.local; l.Project != "" { // else nobody has vouched for what the token says
-		r.Project, r.Org, r.Source, r.SrcOrg, r.Op = l.Project, l.Org, l.Source, l.SourceOrg, cmp.Or(l.Op, "pseudonymise")
+	var r audit.Record
+	if f.local.Project != "" { // else nobody has vouched for what the token says
+		r = engine.Record(&token.Claims{PSN: f.asked()})
 	}
+	r.Kind, r.Request, r.Outcome, r.Sync = "run", token.NewID(), refused.Code, true
 	return log.Append(r)
 }
 
@@ -52,7 +53,7 @@ func (f *runFlags) recordRefused(log *audit.Log, err error) error {
 func recordBegun(log *audit.Log, id string, grants []*token.Grant) error {
 	var reversing []*token.Grant
 	for _, g := range grants {
-		if g.Op == suite.Reverse {
+		if g.Op == spec.Reverse {
 			reversing = append(reversing, g)
 		}
 	}
@@ -63,14 +64,9 @@ func recordBegun(log *audit.Log, id string, grants []*token.Grant) error {
 // in all records of a run.
 func record(log *audit.Log, id string, grants []*token.Grant, sum bulk.Summary, outcome string) error {
 	for _, g := range grants {
-		psn := &g.Claims.PSN
-		r := audit.Record{
-			Kind: "run", Request: id, JTI: g.Claims.ID, Project: psn.Dom.Prj, Org: psn.Dom.Org, Op: psn.Op,
-			Values: sum.Values + sum.Empty + sum.Errors, Empty: sum.Empty, Bad: sum.Errors, Outcome: outcome, Sync: true,
-		}
-		if psn.Src != nil {
-			r.Source, r.SrcOrg = psn.Src.Prj, psn.Src.Org
-		}
+		r := engine.Record(g.Claims)
+		r.Kind, r.Request, r.Outcome, r.Sync = "run", id, outcome, true
+		r.Values, r.Empty, r.Bad = sum.Values+sum.Empty+sum.Errors, sum.Empty, sum.Errors
 		if err := log.Append(r); err != nil {
 			return err
 		}

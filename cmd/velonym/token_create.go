@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/token"
 )
 
@@ -80,7 +81,7 @@ output, its jti and its end to standard error.` + normHelp,
 	f := cmd.Flags()
 	checkedVar(f, &r.Project, "project", "", "NAME", "project whose key domain the token is for", notEmpty)
 	checkedVar(f, &r.Org, "org", "", "ORG", "organisation of the project, where it has some", orgName)
-	checkedVar(f, &r.Op, "op", "", "OP", "pseudonymise, reverse or secondary", oneOf("pseudonymise", "reverse", "secondary"))
+	checkedVar(f, &r.Op, "op", "", "OP", "pseudonymise, reverse or secondary", oneOf(spec.Ops()...))
 	checkedVar(f, &r.Source, "source", "", "NAME", "secondary: the project that made the pseudonyms", notEmpty)
 	checkedVar(f, &r.SourceOrg, "source-org", "", "ORG", "secondary: its organisation, where it has some", orgName)
 	checkedVar(f, &ttl, "ttl", "", "SPAN", "time to live: 30min, 24h, 90d, 6mo, 1y, 2031-01-31 (default: until the project's retention ends, 90 days without one)", checkLife)
@@ -111,9 +112,9 @@ func checkRequest(r *token.Request) error {
 	switch {
 	case r.Project == "" || r.Op == "":
 		return usagef("token create: name the project with --project and what the token allows with --op")
-	case r.Op == "secondary" && r.Source == "":
+	case r.Op == spec.Secondary && r.Source == "":
 		return usagef("token create: --op secondary needs --source, the project that made the pseudonyms")
-	case r.Op != "secondary" && (r.Source != "" || r.SourceOrg != ""):
+	case r.Op != spec.Secondary && (r.Source != "" || r.SourceOrg != ""):
 		return usagef("token create: --source and --source-org go with --op secondary")
 	}
 	return nil
@@ -126,7 +127,7 @@ func checkAgainstStore(ctx context.Context, ks *keys.Keystore, r token.Request) 
 	if err != nil {
 		return err
 	}
-	if r.Op == "reverse" && p.Method != "reversible" {
+	if r.Op == spec.Reverse && p.Method != spec.Reversible {
 		return fmt.Errorf("token create: project %s is irreversible: nothing leads back to its values", p.Name)
 	}
 	if r.Form != "" {
@@ -134,12 +135,12 @@ func checkAgainstStore(ctx context.Context, ks *keys.Keystore, r token.Request) 
 			return fmt.Errorf("token create: --form %s does not go with project %s (%s, policy %s, tag %d): %w", r.Form, p.Name, p.Method, p.Policy, p.Tag, err)
 		}
 	}
-	if r.Op == "secondary" {
+	if r.Op == spec.Secondary {
 		src, err := aliveProject(ctx, ks, r.Source, r.SourceOrg)
 		if err != nil {
 			return err
 		}
-		if src.Method != "reversible" {
+		if src.Method != spec.Reversible {
 			return fmt.Errorf("token create: source project %s is irreversible: nothing leads back to its values", src.Name)
 		}
 	}
@@ -153,7 +154,7 @@ func checkAgainstStore(ctx context.Context, ks *keys.Keystore, r token.Request) 
 	var living []string
 	for _, g := range gens[r.Org] {
 		switch {
-		case g.Gen == *r.Gen && (g.State == keys.Active || g.State == keys.Deactivated && r.Op == "reverse"):
+		case g.Gen == *r.Gen && (g.State == keys.Active || g.State == keys.Deactivated && r.Op == spec.Reverse):
 			return nil
 		case g.State == keys.Active:
 			living = append(living, fmt.Sprintf("%d (active)", g.Gen))

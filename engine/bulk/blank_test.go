@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -15,7 +16,7 @@ import (
 func TestBlankValues(t *testing.T) {
 	s := plain
 	s.Norm = suite.Norm{suite.Trim}
-	p := plan(t, suite.Pseudonymise, s)
+	p := plan(t, spec.Pseudonymise, s)
 	in := []byte("id,x\n7,a\n  ,b\n,c\n\u3000\t,d\n 7 ,e\n")
 	want := "id,x\n" + one(p, "7") + ",a\n,b\n,c\n,d\n" + one(p, "7") + ",e\n"
 	served, _ := contract(t, p, nil)

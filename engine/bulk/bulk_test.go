@@ -13,23 +13,24 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 )
 
 // plan makes a plan of a fixed key.
-func plan(t testing.TB, op suite.Op, spec suite.Spec) *suite.Plan {
+func plan(t testing.TB, op spec.Op, s suite.Spec) *suite.Plan {
 	t.Helper()
-	s := suite.Secret{Active: true}
-	for i := range s.S {
-		s.S[i] = byte(i * 7)
+	secret := suite.Secret{Active: true}
+	for i := range secret.S {
+		secret.S[i] = byte(i * 7)
 	}
-	k, err := suite.NewKeys("cohort", "", []suite.Secret{s})
+	k, err := suite.NewKeys("cohort", "", []suite.Secret{secret})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer k.Release()
-	spec.Gen = -1
-	p, err := suite.NewPlan(op, spec, k)
+	s.Gen = -1
+	p, err := suite.NewPlan(op, s, k)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +38,7 @@ func plan(t testing.TB, op suite.Op, spec suite.Spec) *suite.Plan {
 	return p
 }
 
-var plain = suite.Spec{Method: suite.Reversible, Policy: suite.Same, Form: suite.Pair62}
+var plain = suite.Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62}
 
 // one transforms a single value.
 func one(p *suite.Plan, v string) string {
@@ -184,11 +185,11 @@ func (tb *table) bytes(replace func(row, col int, v string) (string, bool)) []by
 func TestCSVAgainstModel(t *testing.T) {
 	tag := plain
 	tag.Tag = 64
-	irr := suite.Spec{Method: suite.Irreversible, Policy: suite.Same, Form: suite.Hex}
+	irr := suite.Spec{Method: spec.Irreversible, Policy: spec.Same, Form: spec.Hex}
 	norm := tag
 	norm.Norm = suite.Norm{suite.Trim}
-	plans := []*suite.Plan{plan(t, suite.Pseudonymise, tag), plan(t, suite.Pseudonymise, irr), plan(t, suite.Pseudonymise, norm)}
-	back := plan(t, suite.Reverse, tag)
+	plans := []*suite.Plan{plan(t, spec.Pseudonymise, tag), plan(t, spec.Pseudonymise, irr), plan(t, spec.Pseudonymise, norm)}
+	back := plan(t, spec.Reverse, tag)
 	rounds := 400
 	if testing.Short() {
 		rounds = 60
@@ -263,7 +264,7 @@ func TestAgainstEncodingCSV(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	out, _, err := runBytes(t, Job{Columns: []Column{{Name: "national_id", Plan: p}}, chunk: 1000, Workers: 3}, in, false)
 	if err != nil {
 		t.Fatal(err)
@@ -295,8 +296,8 @@ func TestAgainstEncodingCSV(t *testing.T) {
 
 // TestBadInput: what is said of every kind of bad input, and that nothing is left.
 func TestBadInput(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
-	rev := plan(t, suite.Reverse, plain)
+	p := plan(t, spec.Pseudonymise, plain)
+	rev := plan(t, spec.Reverse, plain)
 	for _, c := range []struct {
 		name, in string
 		job      Job
@@ -366,7 +367,7 @@ func TestBadInput(t *testing.T) {
 
 // TestErrorsHoldNoValue looks for the values of bad input in the messages.
 func TestErrorsHoldNoValue(t *testing.T) {
-	rev := plan(t, suite.Reverse, plain)
+	rev := plan(t, spec.Reverse, plain)
 	for _, in := range []string{"id\nSECRET\n", "id\n\"SECRET", "id\nSEC\"RET\n", "id\nSECRET,SECRET\n"} {
 		_, _, err := runBytes(t, Job{Columns: []Column{{Name: "id", Plan: rev}}}, []byte(in), false)
 		if err == nil || strings.Contains(err.Error(), "SEC") {
@@ -390,7 +391,7 @@ func TestOutputIsSafe(t *testing.T) {
 		}
 	}
 	write(in, "id\na\n", 0o640)
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	job := Job{Inputs: []string{in}, Output: out, Columns: []Column{{Name: "id", Plan: p}}}
 	if _, err := Run(t.Context(), job); err != nil {
 		t.Fatal(err)
@@ -485,7 +486,7 @@ func TestDistinct(t *testing.T) {
 // TestNoAllocations: in steady state a chunk costs no allocation, of whatever kind
 // its rows are.
 func TestNoAllocations(t *testing.T) {
-	p, back := plan(t, suite.Pseudonymise, plain), plan(t, suite.Reverse, plain)
+	p, back := plan(t, spec.Pseudonymise, plain), plan(t, spec.Reverse, plain)
 	id := one(p, "1973080520045")
 	for name, c := range map[string]struct {
 		head, row string

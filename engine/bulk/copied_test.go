@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 	"github.com/velonym/velonym/internal/simd"
 )
@@ -53,7 +54,7 @@ func TestCopiedResults(t *testing.T) {
 		}
 	}()
 	hex := plain
-	hex.Form = suite.Hex
+	hex.Form = spec.Hex
 	var ways ways
 	for round := range 60 {
 		if err := simd.Force(simd.Kernels()[round%len(simd.Kernels())]); err != nil {
@@ -63,7 +64,7 @@ func TestCopiedResults(t *testing.T) {
 		if round&1 == 1 {
 			dst = hex
 		}
-		fwd, sec := plan(t, suite.Pseudonymise, src), secondary(t, src, dst)
+		fwd, sec := plan(t, spec.Pseudonymise, src), secondary(t, src, dst)
 		columns := []Column{{Number: 2, Plan: sec}}
 		if round%3 == 2 {
 			columns = append(columns, Column{Number: 3, Plan: secondary(t, src, plain)})

@@ -5,13 +5,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // TestDifferentNeverAboveValues: the estimate of different values is never more than
 // the values that were replaced, in any format, faulty values or not.
 func TestDifferentNeverAboveValues(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	var csv, ndjson strings.Builder
 	csv.WriteString("id\n")
 	for i := range 400 {
@@ -50,7 +50,7 @@ func TestDifferentNeverAboveValues(t *testing.T) {
 // TestManyColumnsOfJSON: as many columns as a run of JSON takes are replaced, one more
 // is refused with the limit and a way out.
 func TestManyColumnsOfJSON(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	const most = 256
 	job := Job{Format: NDJSON}
 	var in, want strings.Builder

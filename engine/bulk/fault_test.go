@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -105,11 +106,11 @@ func goOnUntilDone(t *testing.T, job Job, round int, rng *rand.Rand, most, first
 // TestResume interrupts runs at random writes, by cancelling and by errors of the
 // disk, resumes them, several times over, and compares with a run in one go.
 func TestResume(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	in := register(4000, true)
 	for i := range 54 {
 		if i == 36 { // counters that the runs have to share
-			p = plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.PerDocument, Form: suite.Hex})
+			p = plan(t, spec.Pseudonymise, suite.Spec{Method: spec.Reversible, Policy: spec.PerDocument, Form: spec.Hex})
 			in = registerOf(4000, 97, true)
 		}
 		rng := rand.New(rand.NewPCG(uint64(i), 4))
@@ -161,7 +162,7 @@ func TestResumeCountsAgain(t *testing.T) {
 	if err := os.WriteFile(path, registerOf(2000, 97, false), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.PerDocument, Form: suite.Hex})
+	p := plan(t, spec.Pseudonymise, suite.Spec{Method: spec.Reversible, Policy: spec.PerDocument, Form: spec.Hex})
 	job := Job{Inputs: []string{path}, Output: filepath.Join(dir, "out.csv"), Columns: []Column{{Name: "id", Plan: p}},
 		Workers: 2, chunk: 3000, checkpoint: time.Nanosecond, Resume: true}
 	for _, change := range []int{1, -1, 1000} {
@@ -206,7 +207,7 @@ func TestResumeCountsAgain(t *testing.T) {
 
 // TestResumeRefuses: another input, token, column or version, a damaged output.
 func TestResumeRefuses(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.csv"), filepath.Join(dir, "out.csv")
 	data := register(3000, false)
@@ -240,7 +241,7 @@ func TestResumeRefuses(t *testing.T) {
 		"column":  func(j *Job) { j.Columns = []Column{{Number: 2, Plan: p}} },
 		"options": func(j *Job) { j.Ragged = true },
 		"key": func(j *Job) {
-			j.Columns = []Column{{Name: "id", Plan: plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.Same, Form: suite.Hex})}}
+			j.Columns = []Column{{Name: "id", Plan: plan(t, spec.Pseudonymise, suite.Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Hex})}}
 		},
 	} {
 		job := base
@@ -284,7 +285,7 @@ func TestResumeRefuses(t *testing.T) {
 
 // TestInputChanges: an input that grows, shrinks or is written to while it is read.
 func TestInputChanges(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	for name, change := range map[string]func(string) error{
 		"shrinks": func(in string) error { return os.Truncate(in, 20_000) },
 		"grows": func(in string) error {
@@ -323,7 +324,7 @@ func TestInputChanges(t *testing.T) {
 
 // TestFullDisk: without a journal yet nothing is left; errors name the output.
 func TestFullDisk(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.csv"), filepath.Join(dir, "out.csv")
 	if err := os.WriteFile(in, register(3000, false), 0o600); err != nil {
@@ -357,7 +358,7 @@ func TestFullDisk(t *testing.T) {
 
 // TestClosedPipe: a reader that goes away ends the run with an error.
 func TestClosedPipe(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -375,7 +376,7 @@ func TestClosedPipe(t *testing.T) {
 
 // TestCancelWhileWaiting: a run that waits for its pipe ends at once when told to.
 func TestCancelWhileWaiting(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -415,9 +416,9 @@ func TestMain(m *testing.M) {
 		if err != nil {
 			panic(err)
 		}
-		spec := plain
-		spec.Gen = -1
-		p, err := suite.NewPlan(suite.Pseudonymise, spec, k)
+		active := plain
+		active.Gen = -1
+		p, err := suite.NewPlan(spec.Pseudonymise, active, k)
 		if err != nil {
 			panic(err)
 		}
@@ -518,7 +519,7 @@ func TestKill(t *testing.T) {
 
 // TestMemory: a run's memory does not grow with its input.
 func TestMemory(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	row := []byte(strings.Repeat("1973080520045,\"x, y\"\n", 1000))
 	size := 400
 	if testing.Short() {

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // stream runs job through pipes.
@@ -27,7 +27,7 @@ func stream(job Job, in []byte) (string, error) {
 func FuzzCSV(f *testing.F) {
 	tag := plain
 	tag.Tag = 64
-	p, back := plan(f, suite.Pseudonymise, tag), plan(f, suite.Reverse, tag)
+	p, back := plan(f, spec.Pseudonymise, tag), plan(f, spec.Reverse, tag)
 	for _, s := range []string{"a,b\nc,d\n", "\xef\xbb\xbf\"a\"\"\",b\r\n\r\n\"c\nd\",e", "a\n\"\"\n\nb", "a,\"b\nc", "a,b\nc\"d,e\n", "a,b\nc\n", "\r\na\r", "\"\",\"\"\n,\n"} {
 		f.Add([]byte(s), uint8(5), false)
 		f.Add([]byte(s), uint8(0), true)
@@ -94,7 +94,7 @@ func hasSepLine(in []byte) bool {
 func FuzzNDJSON(f *testing.F) {
 	tag := plain
 	tag.Tag = 64
-	p, back := plan(f, suite.Pseudonymise, tag), plan(f, suite.Reverse, tag)
+	p, back := plan(f, spec.Pseudonymise, tag), plan(f, spec.Reverse, tag)
 	for _, s := range []string{"{\"id\":\"a\"}\n{\"id\":[\"b\\n\",null]}", "\n{\"id\":1}\n", "{\"id\":{\"id\":\"}\"}}", "{\"id\":\"\\ud83d\\ude00\"}\r\n", "[{\"id\":\"x\"}]"} {
 		f.Add([]byte(s), uint8(3), false)
 		f.Add([]byte(s), uint8(0), true)

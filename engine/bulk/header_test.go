@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -15,8 +16,8 @@ import (
 // chunks and columns, such rows pass as they are and are counted, or are named by the
 // line of the first.
 func TestRepeatedHeader(t *testing.T) {
-	p, tagged := plan(t, suite.Pseudonymise, plain), plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.Same, Form: suite.Pair62, Tag: 64})
-	back, tback := plan(t, suite.Reverse, plain), plan(t, suite.Reverse, suite.Spec{Method: suite.Reversible, Policy: suite.Same, Form: suite.Pair62, Tag: 64})
+	p, tagged := plan(t, spec.Pseudonymise, plain), plan(t, spec.Pseudonymise, suite.Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62, Tag: 64})
+	back, tback := plan(t, spec.Reverse, plain), plan(t, spec.Reverse, suite.Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62, Tag: 64})
 	values := []string{"1973080520045", "", "x", "town", "pid", "Ünï", `"quo""ted"`, "nope", "tow", "name"}
 	repeats, firsts := 0, 0
 	for i := range 400 {
@@ -98,7 +99,7 @@ func TestRepeatedHeader(t *testing.T) {
 // TestHeadersAgainBeyondAChunk: rows before a repeated header that cannot be
 // transformed are the first error.
 func TestHeadersAgainBehindAFault(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	_, _, err := runBytes(t, Job{Columns: []Column{{Name: "pid", Plan: p}}}, []byte("pid,n\na,1\n\x01,2\npid,n\nb,3\n"), false)
 	var e *Error
 	if !errors.As(err, &e) || e.Line != 3 || e.Code != suite.ValueNotText {
@@ -108,7 +109,7 @@ func TestHeadersAgainBehindAFault(t *testing.T) {
 
 // TestManyColumns: more columns than a byte counts.
 func TestManyColumns(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	const n = 700
 	var in, want strings.Builder
 	var columns []Column

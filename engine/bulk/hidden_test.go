@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 	"github.com/velonym/velonym/internal/panics"
 )
@@ -22,7 +23,7 @@ var hiddenNames = []string{".out.csv.velonym-part", ".out.csv.velonym-journal", 
 // TestPlantedFiles: whatever stands at the name of a hidden file, a run neither
 // writes through it, nor waits for it, nor gives it the output's name.
 func TestPlantedFiles(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	in := register(20_000, false)
 	planted := map[string]func(path, elsewhere string) error{
 		"open file": func(path, _ string) error { // another user's reader keeps it open
@@ -93,7 +94,7 @@ func TestPlantedFiles(t *testing.T) {
 // TestResumeOfForeignPart: a part or a journal that somebody else could have changed
 // is not gone on with.
 func TestResumeOfForeignPart(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	change := map[string]func(path string) error{
 		"mode": func(path string) error { return os.Chmod(path, 0o660) },
 		"link": func(path string) error { return os.Link(path, path+"2") },
@@ -161,7 +162,7 @@ func leaveFor(n int, end error) func(context.Context, int) error {
 // TestTokenEndsWithin: the work done under a token that has ended is gone on with
 // under another one for the same, and that of a token that was revoked is not kept.
 func TestTokenEndsWithin(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	dir := t.TempDir()
 	job := interrupted(t, dir, p)
 	job.Resume = true
@@ -201,7 +202,7 @@ func TestTokenEndsWithin(t *testing.T) {
 // TestPanicLeavesNothing: a panic within a run, in a worker or in the caller's
 // functions, is an error without a value, and what was written is removed.
 func TestPanicLeavesNothing(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	for _, what := range []string{"worker", "progress", "write"} {
 		for _, workers := range []int{1, 2} {
 			dir := t.TempDir()
@@ -252,7 +253,7 @@ func (p panicking) WriteAt(b []byte, off int64) (int, error) {
 // TestAllInputsAreLookedAtFirst: what is wrong with the last of several inputs, or
 // with its output's name, is said before the first one is done.
 func TestAllInputsAreLookedAtFirst(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	wrong := map[string]func(in, out string) error{
 		"no such file": func(in, _ string) error { return os.Remove(in) },
 		"no column":    func(in, _ string) error { return os.WriteFile(in, []byte("name\nx\n"), 0o600) },

@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/internal/simd"
 )
 
@@ -91,7 +91,7 @@ func bordersText(r *rand.Rand, kind jsonKind, chunk, off int, stranger string) [
 func TestJSONAtBorders(t *testing.T) {
 	tag := plain
 	tag.Tag = 64
-	p := plan(t, suite.Pseudonymise, tag)
+	p := plan(t, spec.Pseudonymise, tag)
 	const chunk = 1500
 	step := 5
 	if longForm {
@@ -204,7 +204,7 @@ func runJudged(t testing.TB, j *judge, job Job, in string, r *rand.Rand, pipe bo
 func FuzzJSON(f *testing.F) {
 	tag := plain
 	tag.Tag = 64
-	p := plan(f, suite.Pseudonymise, tag)
+	p := plan(f, spec.Pseudonymise, tag)
 	for k, s := range strangers {
 		f.Add([]byte(s+"\n"+s), uint8(k), uint8(40))
 		f.Add([]byte("[ "+s+",\n"+s+"]"), uint8(k), uint8(7))

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -40,7 +41,7 @@ func people(n int) []string {
 func TestJSONDocumentResumed(t *testing.T) {
 	tag := plain
 	tag.Tag = 64
-	p := plan(t, suite.Pseudonymise, tag)
+	p := plan(t, spec.Pseudonymise, tag)
 	for _, kind := range []jsonKind{jsonArray, jsonTexts} {
 		for _, packed := range []Compression{None, Gzip} {
 			in := []byte(kind.join(people(2400), "\n "))
@@ -104,8 +105,8 @@ func TestJSONDocumentResumed(t *testing.T) {
 // compressed, as its lines are.
 func TestJSONDocumentPolicies(t *testing.T) {
 	rows := people(800)
-	for _, spec := range []suite.Spec{plain, {Method: suite.Reversible, Policy: suite.PerDocument, Form: suite.Hex}} {
-		p := plan(t, suite.Pseudonymise, spec)
+	for _, s := range []suite.Spec{plain, {Method: spec.Reversible, Policy: spec.PerDocument, Form: spec.Hex}} {
+		p := plan(t, spec.Pseudonymise, s)
 		lines, _, err := runBytes(t, Job{Format: NDJSON, Columns: []Column{{Name: "id", Plan: p}}, chunk: 500, Workers: 3}, []byte(jsonLines.join(rows, "")), false)
 		if err != nil {
 			t.Fatal(err)
@@ -122,7 +123,7 @@ func TestJSONDocumentPolicies(t *testing.T) {
 					got = unpack(t, kind, got)
 				}
 				if string(got) != want {
-					t.Fatalf("policy %v, pipe %v, %s: differs", spec.Policy, pipe, kind)
+					t.Fatalf("policy %v, pipe %v, %s: differs", s.Policy, pipe, kind)
 				}
 			}
 		}
@@ -132,7 +133,7 @@ func TestJSONDocumentPolicies(t *testing.T) {
 // TestCountsOfAllFormats: the same table gives the same counts, and a budget is
 // charged the same, whatever the format; no more values differ than there are.
 func TestCountsOfAllFormats(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	var rows []string
 	table := "n,id\n"
 	for i := range 2000 {
@@ -176,7 +177,7 @@ func TestCountsOfAllFormats(t *testing.T) {
 
 // TestJSONFormatFound: what an input is follows from its name and content.
 func TestJSONFormatFound(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	A := one(p, "a")
 	dir := t.TempDir()
 	for k, c := range []struct {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // randomJSON writes a value of random structure, whose members have the names of the
@@ -51,7 +51,7 @@ func randomJSON(r *rand.Rand, b []byte, depth int) []byte {
 func TestJSONRandomStructure(t *testing.T) {
 	tag := plain
 	tag.Tag = 64
-	p := plan(t, suite.Pseudonymise, tag)
+	p := plan(t, spec.Pseudonymise, tag)
 	rounds := 1500
 	if longForm {
 		rounds = 6000

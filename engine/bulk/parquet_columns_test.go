@@ -15,6 +15,7 @@ import (
 
 	"github.com/velonym/velonym/engine/bulk/internal/thrift"
 	"github.com/velonym/velonym/engine/bulk/parquet"
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -38,7 +39,7 @@ func writeRows[T any](t testing.TB, path string, rows ...T) {
 // nothing else in it, or by its number among the columns of values; what could mean
 // two is refused with a way out.
 func TestParquetColumnNames(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
 	type group struct {
@@ -164,7 +165,7 @@ const (
 // TestParquetAnnotations: what a column says it holds is true of its results, or it
 // is refused by name.
 func TestParquetAnnotations(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	const annotated = "testdata/parquet/duckdb-annotated.parquet"
 	data, err := os.ReadFile(annotated)
 	if err != nil {
@@ -283,7 +284,7 @@ func (f *flipping) Write(b []byte) (int, error) {
 // TestParquetReadsBack: an output that differs by a byte in its footer or in a page
 // that was written anew does not get its name, and nothing is left.
 func TestParquetReadsBack(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
 	for name, opts := range map[string][]arrowparquet.WriterProperty{
@@ -338,9 +339,9 @@ func TestParquetReadsBack(t *testing.T) {
 // TestParquetPaths: each way of doing the work gives what one value at a time gives,
 // and is taken in this test.
 func TestParquetPaths(t *testing.T) {
-	same := plan(t, suite.Pseudonymise, plain)
-	different := plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.Different, Form: suite.Hex})
-	undo := plan(t, suite.Reverse, suite.Spec{Method: suite.Reversible, Policy: suite.Different, Form: suite.Hex})
+	same := plan(t, spec.Pseudonymise, plain)
+	different := plan(t, spec.Pseudonymise, suite.Spec{Method: spec.Reversible, Policy: spec.Different, Form: spec.Hex})
+	undo := plan(t, spec.Reverse, suite.Spec{Method: spec.Reversible, Policy: spec.Different, Form: spec.Hex})
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
 	var counts parquet.Counts
@@ -397,7 +398,7 @@ func TestParquetPaths(t *testing.T) {
 // TestParquetNamed: what is no Parquet file, is encrypted, or is cut short anywhere is
 // named as that.
 func TestParquetNamed(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	dir := t.TempDir()
 	in := filepath.Join(dir, "in.parquet")
 	writeArrow(t, in, cells(20, 5))

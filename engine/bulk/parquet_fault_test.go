@@ -14,13 +14,13 @@ import (
 	arrowcompress "github.com/apache/arrow-go/v18/parquet/compress"
 
 	"github.com/velonym/velonym/engine/bulk/internal/thrift"
-	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // TestParquetEncrypted: files that are encrypted, whole or in a column, and codecs
 // that are not read here are refused by name; nothing is left.
 func TestParquetEncrypted(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	key := "0123456789012345"
 	column := arrowparquet.ColumnPathToEncryptionPropsMap{}
 	column["name"] = arrowparquet.NewColumnEncryptionProperties("name", arrowparquet.WithKey(key))
@@ -79,7 +79,7 @@ func setCodec(t *testing.T, b []byte, codec int64) []byte {
 // TestParquetResume: runs stopped at random writes, by cancelling and by errors of
 // the disk, and resumed, several times over, end with the bytes of a run in one go.
 func TestParquetResume(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	rows := cells(3000, 400)
 	for i := range 24 {
 		rng := rand.New(rand.NewPCG(uint64(i), 5))
@@ -123,7 +123,7 @@ func withoutSync(f outFile) outFile { return unsynced{f} }
 // TestParquetDamaged: whatever bytes a file has, a run of it ends with an error
 // or an output, and an error leaves nothing.
 func TestParquetDamaged(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
 	rounds := 60

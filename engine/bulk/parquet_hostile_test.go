@@ -17,7 +17,7 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/velonym/velonym/engine/bulk/internal/thrift"
-	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // chunkStart returns where the first page of a chunk lies.
@@ -84,7 +84,7 @@ func editPages(t testing.TB, b []byte, column int, edit func(h *thrift.Value, bo
 // TestParquetHostile: what a file says of itself is held against what it has: widths,
 // counts and sizes that cannot be are errors that take no memory and leave nothing.
 func TestParquetHostile(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	dir := t.TempDir()
 	in := filepath.Join(dir, "in.parquet")
 	build := func(opts ...arrowparquet.WriterProperty) []byte {
@@ -213,7 +213,7 @@ func TestParquetHostile(t *testing.T) {
 // TestParquetTrailing: bytes behind the values of a page, as some writers leave
 // them, are no values, and of pages that are written anew they are gone.
 func TestParquetTrailing(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
 	for name, opts := range map[string][]arrowparquet.WriterProperty{
@@ -253,7 +253,7 @@ func TestParquetTrailing(t *testing.T) {
 // TestParquetMemory: what a page needs is held against --max-memory before it is
 // taken, and said.
 func TestParquetMemory(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
 	for name, opts := range map[string][]arrowparquet.WriterProperty{
@@ -283,7 +283,7 @@ func TestParquetMemory(t *testing.T) {
 // TestParquetRowsOfFaults: a value without a result is found by its row, whatever
 // the encoding, among nulls and in lists.
 func TestParquetRowsOfFaults(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	dir := t.TempDir()
 	in := filepath.Join(dir, "in.parquet")
 	rows := cells(3000, 50)
@@ -333,7 +333,7 @@ func FuzzParquetFile(f *testing.F) {
 		}
 		f.Add(b)
 	}
-	p := plan(f, suite.Pseudonymise, plain)
+	p := plan(f, spec.Pseudonymise, plain)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		dir := t.TempDir()
 		in := filepath.Join(dir, "in.parquet")

@@ -19,6 +19,7 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -136,10 +137,10 @@ func readArrow(t testing.TB, path string) []cell {
 // TestParquetAgainstArrow writes files in every encoding, page version and codec
 // with one library, replaces columns, and reads them with it and with another.
 func TestParquetAgainstArrow(t *testing.T) {
-	same := plan(t, suite.Pseudonymise, plain)
-	back := plan(t, suite.Reverse, plain)
-	different := plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.Different, Form: suite.Hex})
-	undo := plan(t, suite.Reverse, suite.Spec{Method: suite.Reversible, Policy: suite.Different, Form: suite.Hex})
+	same := plan(t, spec.Pseudonymise, plain)
+	back := plan(t, spec.Reverse, plain)
+	different := plan(t, spec.Pseudonymise, suite.Spec{Method: spec.Reversible, Policy: spec.Different, Form: spec.Hex})
+	undo := plan(t, spec.Reverse, suite.Spec{Method: spec.Reversible, Policy: spec.Different, Form: spec.Hex})
 	dir := t.TempDir()
 	in, out, again := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet"), filepath.Join(dir, "again.parquet")
 	n := 5000
@@ -271,7 +272,7 @@ func checkParquetGo(t *testing.T, name, in string, raw []byte) {
 
 // TestParquetRefuses: what cannot be done, and what is damaged.
 func TestParquetRefuses(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
 	rows := cells(1000, 50)
@@ -338,7 +339,7 @@ func TestParquetRefuses(t *testing.T) {
 
 // TestParquetParts: the shares hold the rows of the whole, in order.
 func TestParquetParts(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	dir := t.TempDir()
 	in := filepath.Join(dir, "in.parquet")
 	rows := cells(2000, 300)

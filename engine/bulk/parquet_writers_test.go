@@ -22,6 +22,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/velonym/velonym/engine/bulk/internal/thrift"
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -121,8 +122,8 @@ func withoutDictionaryOffset(t testing.TB, b []byte) []byte {
 // empty values, the estimate and what is charged are those of the table, whatever
 // its encoding.
 func TestParquetWriters(t *testing.T) {
-	same, back := plan(t, suite.Pseudonymise, plain), plan(t, suite.Reverse, plain)
-	different := plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.Different, Form: suite.Hex})
+	same, back := plan(t, spec.Pseudonymise, plain), plan(t, spec.Reverse, plain)
+	different := plan(t, spec.Pseudonymise, suite.Spec{Method: spec.Reversible, Policy: spec.Different, Form: spec.Hex})
 	names, err := filepath.Glob("testdata/parquet/*.parquet")
 	if err != nil || len(names) < 10 {
 		t.Fatalf("%d files, %v", len(names), err)
@@ -200,7 +201,7 @@ func TestParquetWriters(t *testing.T) {
 // TestParquetBudget: a budget that is smaller than the values is refused before any
 // of them is written, whatever the encoding; nothing is left.
 func TestParquetBudget(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	dir := t.TempDir()
 	in := filepath.Join(dir, "in.parquet")
 	spent := errors.New("spent")
@@ -225,7 +226,7 @@ func TestParquetBudget(t *testing.T) {
 // TestParquetCountsAsCSV: a table is counted and charged alike as CSV and as
 // Parquet of any encoding, faults counted among it.
 func TestParquetCountsAsCSV(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	dir := t.TempDir()
 	rows := cells(5000, 700)
 	rows[77].id, rows[78].id = "\x01", "\x01"
@@ -282,7 +283,7 @@ func TestParquetCountsAsCSV(t *testing.T) {
 // TestParquetMapping: the sealed file of pairs has those of a Parquet file, one for
 // each value of a dictionary that a row has.
 func TestParquetMapping(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	id, err := age.GenerateX25519Identity()
 	if err != nil {
 		t.Fatal(err)

@@ -13,14 +13,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // TestMissingPath: a path that no line of the whole input has is an error that
 // names it, and nothing is written; one that any line has is not, be it null, no
 // string, or in another chunk.
 func TestMissingPath(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	var long strings.Builder
 	for i := range 500 {
 		fmt.Fprintf(&long, `{"n":%d,"id":"a"}`+"\n", i)
@@ -74,7 +74,7 @@ func TestMissingPath(t *testing.T) {
 
 // TestMissingPathInShare: a share in which a path is not met warns; the whole does not.
 func TestMissingPathInShare(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	in := `{"id":"a"}` + "\n" + strings.Repeat(`{"n":1}`+"\n", 100)
 	for part := 1; part <= 2; part++ {
 		warned := ""
@@ -91,7 +91,7 @@ func TestMissingPathInShare(t *testing.T) {
 
 // TestMissingPathResumed: what was met before the interruption counts after it.
 func TestMissingPathResumed(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	for first, fails := range map[string]bool{`{"id":"a"}`: false, `{"n":1}`: true} {
 		dir := t.TempDir()
 		in := filepath.Join(dir, "in.ndjson")

@@ -7,13 +7,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // TestParquetAgain: Parquet that is pseudonymised already is refused with the count,
 // or done once more with a warning; its counts by column are those of rows.
 func TestParquetAgain(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	dir := t.TempDir()
 	in, once, twice := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "once.parquet"), filepath.Join(dir, "twice.parquet")
 	rows := make([]cell, 300)

@@ -22,6 +22,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/velonym/velonym/csvfast/jsonfast"
+	"github.com/velonym/velonym/engine/spec"
 
 	"github.com/velonym/velonym/engine/suite"
 )
@@ -50,7 +51,7 @@ type Remote struct {
 	Client *http.Client // nil: one with keep-alive. No redirect is followed: the token goes nowhere else
 
 	endpoint string
-	policy   string
+	policy   spec.Policy
 	warn     func(string)
 	most     atomic.Int64 // values in a request, as learned from answers of 413
 	failing  atomic.Bool  // that the server fails was told
@@ -106,7 +107,7 @@ const (
 )
 
 // setEndpoint finds the URL that is called: u may end in a path of the contract.
-func (r *Remote) setEndpoint(u *url.URL, op string) error {
+func (r *Remote) setEndpoint(u *url.URL, op spec.Op) error {
 	base := strings.TrimRight(u.Path, "/")
 	named := ""
 	for _, path := range []string{reversePath, forwardPath} {
@@ -116,7 +117,7 @@ func (r *Remote) setEndpoint(u *url.URL, op string) error {
 		}
 	}
 	path := forwardPath
-	if r.Reverse || op == "reverse" || op == "" && named == reversePath {
+	if r.Reverse || op == spec.Reverse || op == "" && named == reversePath {
 		path = reversePath
 	}
 	if named != "" && named != path {
@@ -138,9 +139,9 @@ func setDefault(n *int, to int) {
 func (r *Remote) caution() []string {
 	var w []string
 	switch r.policy {
-	case "different":
+	case spec.Different:
 		w = append(w, "policy different: a batch that has to be sent again gets other pseudonyms than the lost answer held")
-	case "document":
+	case spec.PerDocument:
 		w = append(w, "policy document: a server counts within a request, so equal values of different batches can get equal pseudonyms")
 	}
 	u, _ := url.Parse(r.URL) // prepare has seen it
@@ -181,8 +182,8 @@ func payloadOf(token []byte) ([]byte, bool) {
 // ownClaims is what a run reads of a token.
 type ownClaims struct {
 	PSN struct {
-		Op     string `json:"op"`
-		Policy string `json:"policy"`
+		Op     spec.Op     `json:"op"`
+		Policy spec.Policy `json:"policy"`
 		Lim    struct {
 			Req int64 `json:"req"`
 		} `json:"lim"`

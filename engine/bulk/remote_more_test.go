@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // remoteJob is a job for one column on a server, with what it warns of.
@@ -73,7 +73,7 @@ func TestRemoteTellsTheFirstFailure(t *testing.T) {
 // TestRemoteHalves: an answer of 413 makes the batches smaller, down to one value,
 // and those after it stay so; the limit a request in the token is kept from the start.
 func TestRemoteHalves(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	for _, most := range []int{1, 7, 100} {
 		for _, refuse := range []string{"413", "422"} {
 			var mu sync.Mutex

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // jwt is a token with the given payload, which nobody verifies here.
@@ -27,7 +27,7 @@ func jwt(payload string) []byte {
 // the same work goes on to the same output. A token for other work does not, and
 // nothing is kept where the right to the work is over.
 func TestRemoteTokenOver(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	const rules = `"psn":{"v":1,"op":"pseudonymise","dom":{"prj":"demo","org":""},"policy":"same"`
 	first := jwt(`{"jti":"1","exp":10,` + rules + `,"lim":{"max":5000}}}`)
 	fresh := jwt(`{"exp":99,"jti":"2",` + strings.Replace(rules, `"v":1,"op":"pseudonymise"`, `"op":"pseudonymise","v":1`, 1) + `}}`)

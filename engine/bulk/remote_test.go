@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -62,7 +63,7 @@ func contract(t testing.TB, p *suite.Plan, spoil func(n int64, w http.ResponseWr
 // TestRemote: the same bytes as with the plan here, for CSV and NDJSON, through a
 // server that fails now and then.
 func TestRemote(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	var in, ndjson bytes.Buffer
 	in.WriteString("id,x,other\n")
 	for i := range 3000 {
@@ -119,7 +120,7 @@ func TestRemote(t *testing.T) {
 
 // TestRemoteRefusals: what ends a run, and what is a value's own fault.
 func TestRemoteRefusals(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	in := []byte("id,x\na,1\n\x01,2\nb,3\n\xff,4\n\x02,5\n\x03,6\n\x04,7\n\x05,8\nc,9\n")
 	good, calls := contract(t, p, nil)
 	job := func(url string) Job {

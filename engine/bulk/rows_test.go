@@ -16,6 +16,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -23,8 +24,8 @@ import (
 func TestNDJSONAgainstModel(t *testing.T) {
 	tag := plain
 	tag.Tag = 128
-	p, q := plan(t, suite.Pseudonymise, plain), plan(t, suite.Pseudonymise, tag)
-	back, qback := plan(t, suite.Reverse, plain), plan(t, suite.Reverse, tag)
+	p, q := plan(t, spec.Pseudonymise, plain), plan(t, spec.Pseudonymise, tag)
+	back, qback := plan(t, spec.Reverse, plain), plan(t, spec.Reverse, tag)
 	texts := [][2]string{ // value, its JSON text
 		{"1973080520045", `1973080520045`}, {"", ``}, {"é高", `é高`}, {`a"b\c`, `a\"b\\c`}, {"x", `x`},
 		{strings.Repeat("long ", 20), strings.Repeat("long ", 20)},
@@ -92,7 +93,7 @@ func TestNDJSONAgainstModel(t *testing.T) {
 
 // TestNDJSONBadInput: what is no string, what is no JSON, what cannot be transformed.
 func TestNDJSONBadInput(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	for _, c := range []struct {
 		in      string
 		onError OnError
@@ -125,7 +126,7 @@ func TestNDJSONBadInput(t *testing.T) {
 func TestParts(t *testing.T) {
 	tag := plain
 	tag.Tag = 64
-	p := plan(t, suite.Pseudonymise, tag)
+	p := plan(t, spec.Pseudonymise, tag)
 	dir := t.TempDir()
 	path, out := filepath.Join(dir, "in.csv"), filepath.Join(dir, "out.csv")
 	for i := range 150 {
@@ -166,7 +167,7 @@ func TestParts(t *testing.T) {
 	if err := os.WriteFile(path, []byte("id,x\n"+strings.Repeat("a,\"b\nc\"\n", 500)+"\x00,d\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	job := Job{Inputs: []string{path}, Output: out, Columns: []Column{{Number: 1, Plan: plan(t, suite.Pseudonymise, plain)}}, Force: true, Part: 7, Parts: 7, chunk: 50}
+	job := Job{Inputs: []string{path}, Output: out, Columns: []Column{{Number: 1, Plan: plan(t, spec.Pseudonymise, plain)}}, Force: true, Part: 7, Parts: 7, chunk: 50}
 	var e *Error
 	if _, err := Run(t.Context(), job); !errors.As(err, &e) || e.Line != 1002 {
 		t.Fatalf("fault in the last share: %v", err)
@@ -212,7 +213,7 @@ func unpack(t testing.TB, kind Compression, b []byte) []byte {
 // TestCompression: found by content, several members, written by suffix, cut
 // short, damaged.
 func TestCompression(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	var in, want bytes.Buffer
 	in.WriteString("id,x\n")
 	want.WriteString("id,x\n")
@@ -277,7 +278,7 @@ func TestCompression(t *testing.T) {
 // TestBytesIn: an input that the read of its head swallows is counted whole, and
 // so is one that is longer.
 func TestBytesIn(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	for _, rows := range []int{1, 100, 20000} {
 		in := []byte("id\n" + strings.Repeat("12345\n", rows))
 		for _, kind := range []Compression{None, Gzip, Zstd} {
@@ -301,7 +302,7 @@ func TestBytesIn(t *testing.T) {
 // TestDocument: occurrences are counted in the file's order, by several workers
 // and over several columns.
 func TestDocument(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, suite.Spec{Method: suite.Reversible, Policy: suite.PerDocument, Form: suite.Hex})
+	p := plan(t, spec.Pseudonymise, suite.Spec{Method: spec.Reversible, Policy: spec.PerDocument, Form: spec.Hex})
 	doc := p.NewDocument()
 	var in, want bytes.Buffer
 	in.WriteString("a,b,c\n")
@@ -348,7 +349,7 @@ func TestDocument(t *testing.T) {
 
 // TestSides: rejects, dry run, mapping, manifest, progress.
 func TestSides(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	dir := t.TempDir()
 	in := filepath.Join(dir, "in.csv")
 	name := func(s string) string { return filepath.Join(dir, s) }

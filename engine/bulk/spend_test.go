@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // TestSpend asks for leave for every value that is not empty, and ends the run
@@ -28,7 +28,7 @@ func TestSpend(t *testing.T) {
 	for _, limit := range []int64{1500, 1499} {
 		var spent atomic.Int64
 		job := Job{Inputs: []string{in}, Output: out, Workers: 2, chunk: 64, Columns: []Column{{
-			Name: "id", Plan: plan(t, suite.Pseudonymise, plain),
+			Name: "id", Plan: plan(t, spec.Pseudonymise, plain),
 			Spend: func(_ context.Context, n int) error {
 				if spent.Add(int64(n)) > limit {
 					return refused

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 	"github.com/velonym/velonym/internal/simd"
 )
@@ -261,7 +262,7 @@ func TestStructuredRuns(t *testing.T) {
 		}
 		count = first + 1
 	}
-	b := &structuredRig{fwd: plan(t, suite.Pseudonymise, tag), rev: plan(t, suite.Reverse, tag), known: map[string]string{}, dir: t.TempDir()}
+	b := &structuredRig{fwd: plan(t, spec.Pseudonymise, tag), rev: plan(t, spec.Reverse, tag), known: map[string]string{}, dir: t.TempDir()}
 	n := first
 	was := simd.Kernel()
 	defer func() {

@@ -13,13 +13,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // TestOutputLink: a link as output stays a link, and what it stands for is judged
 // and replaced.
 func TestOutputLink(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	write := func(name, text string) {
@@ -80,7 +80,7 @@ func TestOutputLink(t *testing.T) {
 // TestOutputMode: the mode of the output is the input's less the umask, whatever
 // the temporary file was.
 func TestOutputMode(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	for _, c := range []struct{ in, mask, want os.FileMode }{
 		{0o644, 0o022, 0o644}, {0o666, 0o022, 0o644}, {0o644, 0o077, 0o600}, {0o400, 0o022, 0o400}, {0o440, 0o027, 0o440}, {0o755, 0o022, 0o644}, {0o600, 0, 0o600},
 	} {
@@ -120,7 +120,7 @@ func TestOutputMode(t *testing.T) {
 // TestDamagedArchive: what is cut short or damaged leaves nothing, though a
 // journal was written, and says what it is.
 func TestDamagedArchive(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	data := register(20_000, false)
 	for _, c := range []struct {
 		name   string
@@ -155,7 +155,7 @@ func TestDamagedArchive(t *testing.T) {
 
 // TestManyMembers: members of any size, empty ones too, are one file.
 func TestManyMembers(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	var in bytes.Buffer
 	for _, part := range []string{"", "id\n", "a", "", "\nb\n", ""} {
 		z := gzip.NewWriter(&in)
@@ -173,7 +173,7 @@ func TestManyMembers(t *testing.T) {
 // TestCancelWhileOpening: a run that waits for somebody to write into a named
 // pipe ends when told to.
 func TestCancelWhileOpening(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	dir := t.TempDir()
 	in := filepath.Join(dir, "in.csv")
 	if err := syscall.Mkfifo(in, 0o600); err != nil {
@@ -196,8 +196,8 @@ func TestCancelWhileOpening(t *testing.T) {
 // TestFirstValueBad: a value that cannot be transformed spoils none of the good
 // ones behind it.
 func TestFirstValueBad(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
-	rev := plan(t, suite.Reverse, plain)
+	p := plan(t, spec.Pseudonymise, plain)
+	rev := plan(t, spec.Reverse, plain)
 	a, b := one(p, "1973080520045"), one(p, "x")
 	for _, c := range []struct {
 		format  Format
@@ -226,7 +226,7 @@ func TestFirstValueBad(t *testing.T) {
 
 // TestKeepNeedsRejects: rows do not vanish.
 func TestKeepNeedsRejects(t *testing.T) {
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	for _, job := range []Job{{OnError: Keep}, {OnError: Keep, Rejects: "-"}, {Rejects: "x"}} {
 		job.Columns = []Column{{Name: "id", Plan: p}}
 		job.Stdin, job.Stdout = strings.NewReader("id\n\x00\n"), &bytes.Buffer{}

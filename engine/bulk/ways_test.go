@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // TestWaysOfRows: rows that are nothing but values come out right where one result
@@ -15,7 +15,7 @@ import (
 func TestWaysOfRows(t *testing.T) {
 	tag := plain
 	tag.Tag = 64
-	fwd, rev := plan(t, suite.Pseudonymise, tag), plan(t, suite.Reverse, tag)
+	fwd, rev := plan(t, spec.Pseudonymise, tag), plan(t, spec.Reverse, tag)
 	for _, c := range []struct{ value, written string }{
 		{"a,b", `"a,b"`}, {"a\nb", "\"a\nb\""}, {"a\r", "\"a\r\""}, {`a"b`, `"a""b"`}, {"plain", "plain"},
 	} {
@@ -45,7 +45,7 @@ func TestWaysOfRows(t *testing.T) {
 	if out, sum, err := runBytes(t, job, in, true); err != nil || sum.Values != 499 || sum.Empty != 1 || bytes.Count(out, []byte("\nnone\n")) != 1 {
 		t.Errorf("a placeholder: %d values, %d empty, %v", sum.Values, sum.Empty, err)
 	}
-	p := plan(t, suite.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, plain)
 	rows = slices.Repeat([]string{"ordinary"}, 500)
 	rows[300] = "\x01bad"
 	job = Job{NoHeader: true, Columns: []Column{{Number: 1, Plan: p}}}

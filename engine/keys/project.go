@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // CreateProject creates a project with one generation in each of its domains. If
@@ -216,12 +218,12 @@ func (ks *Keystore) Shorten(ctx context.Context, name string, until time.Time) e
 
 // Project holds everything about a project but its secrets.
 type Project struct {
-	Name   string   // 1 to 255 bytes of UTF-8 without control characters
-	Method string   // "reversible" or "irreversible"
-	Policy string   // "same", "different" or "document"
-	Form   string   // as the token's psn.fmt
-	Tag    int      // 0, 64 or 128
-	Orgs   []string // in the order given; "" alone when none was
+	Name   string // 1 to 255 bytes of UTF-8 without control characters
+	Method spec.Method
+	Policy spec.Policy
+	Form   spec.Form // of its pseudonyms, unless a token names another
+	Tag    int       // 0, 64 or 128
+	Orgs   []string  // in the order given; "" alone when none was
 
 	// Retention is when the secrets are destroyed, in whole seconds, UTC.
 	// A reversible project must have one; zero means none.
@@ -249,8 +251,7 @@ const (
 )
 
 // normalise validates a new project and fills in what the store keeps. The caller,
-// who knows the transform suite, checks that the form exists and that the choices
-// go together.
+// who knows the transform suite, checks that the choices go together.
 func (p *Project) normalise(now time.Time) error {
 	if p.Name == "" {
 		return fmt.Errorf("%w: a project needs a name", ErrInvalid)
@@ -258,14 +259,10 @@ func (p *Project) normalise(now time.Time) error {
 	if err := checkName("project name", p.Name); err != nil {
 		return err
 	}
-	switch p.Method {
-	case "reversible", "irreversible":
-	default:
+	if !p.Method.Valid() {
 		return fmt.Errorf("%w: method must be reversible or irreversible", ErrInvalid)
 	}
-	switch p.Policy {
-	case "same", "different", "document":
-	default:
+	if !p.Policy.Valid() {
 		return fmt.Errorf("%w: policy must be same, different or document", ErrInvalid)
 	}
 	switch p.Tag {
@@ -273,13 +270,8 @@ func (p *Project) normalise(now time.Time) error {
 	default:
 		return fmt.Errorf("%w: tag must be 0, 64 or 128", ErrInvalid)
 	}
-	if p.Form == "" || len(p.Form) > 128 {
-		return fmt.Errorf("%w: format must be 1 to 128 bytes long", ErrInvalid)
-	}
-	for i := 0; i < len(p.Form); i++ {
-		if p.Form[i] < 0x20 || p.Form[i] > 0x7e {
-			return fmt.Errorf("%w: format must be printable ASCII", ErrInvalid)
-		}
+	if !p.Form.Valid() {
+		return fmt.Errorf("%w: form must be pair62, hex, b64u, b32, uuid, digits or fpe: and an alphabet of 2 to 94 different printable characters", ErrInvalid)
 	}
 	if len(p.Orgs) == 0 {
 		p.Orgs = []string{""}
@@ -295,7 +287,7 @@ func (p *Project) normalise(now time.Time) error {
 		seen[org] = true
 	}
 	if p.Retention.IsZero() {
-		if p.Method == "reversible" {
+		if p.Method == spec.Reversible {
 			return fmt.Errorf("%w: a reversible project needs a retention: say when its secrets are to be destroyed", ErrInvalid)
 		}
 	} else {

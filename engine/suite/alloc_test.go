@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // The race detector empties pools at random, so allocations are counted without it.
@@ -16,7 +18,7 @@ func TestNoAllocations(t *testing.T) {
 	eachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 9))
 		for _, s := range allSpecs() {
-			p, err := NewPlan(Pseudonymise, s, k)
+			p, err := NewPlan(spec.Pseudonymise, s, k)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -34,8 +36,8 @@ func TestNoAllocations(t *testing.T) {
 			if n := testing.AllocsPerRun(5, func() { run(p, b) }); n > 0 {
 				t.Errorf("%s: %v allocations", s.name(), n)
 			}
-			if s.Method == Reversible {
-				q, err := NewPlan(Reverse, s, k)
+			if s.Method == spec.Reversible {
+				q, err := NewPlan(spec.Reverse, s, k)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -59,8 +61,8 @@ func TestNoAllocations(t *testing.T) {
 func TestRecogniseAllocates(t *testing.T) {
 	k := testKeys(t)
 	eachKernel(t, func(t *testing.T) {
-		s := Spec{Method: Reversible, Policy: Same, Form: Hex, Gen: -1}
-		p := plan(t, Pseudonymise, s, k)
+		s := Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Hex, Gen: -1}
+		p := plan(t, spec.Pseudonymise, s, k)
 		var values [][]byte
 		for i := range 500 {
 			values = append(values, fmt.Appendf(nil, "%0*d", 1+i%200, i+1))

@@ -5,6 +5,7 @@ import (
 
 	"github.com/velonym/velonym/engine/kernel"
 	"github.com/velonym/velonym/engine/kernel/secmem"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // ValueError says why value Index of a batch has no result.
@@ -82,7 +83,7 @@ func (p *Plan) Transform(b *Batch) {
 	former := p.trimmed(b)
 	p.run(b, 0, n)
 	b.Spans = former
-	if p.op == Secondary {
+	if p.op == spec.Secondary {
 		b.work.clean()
 	}
 }
@@ -120,9 +121,9 @@ func (p *Plan) appendValue(b *Batch, dst, v []byte) ([]byte, Code) {
 		return dst, 0
 	}
 	switch p.op {
-	case Reverse:
+	case spec.Reverse:
 		return p.reverse.append(&b.work, dst, v)
-	case Secondary:
+	case spec.Secondary:
 		w := &b.work
 		plain, code := p.reverse.append(w, w.value[:0], v)
 		w.value = plain
@@ -152,19 +153,19 @@ func (p *Plan) pseudonymise(b *Batch, dst, v []byte) ([]byte, Code) {
 		return dst, ValueTooLong
 	case f.fpe != nil:
 		return f.fpe.append(w, dst, v, false)
-	case f.spec.Method == Reversible && f.spec.Tag == 0 && !kernel.IsText(v):
+	case !f.irreversible && f.spec.Tag == 0 && !kernel.IsText(v):
 		return dst, ValueNotText
-	case f.form == kernel.UUID && f.spec.Method == Reversible && f.prefix+(len(v)+16)&^15 != 16:
+	case f.form == kernel.UUID && !f.irreversible && f.prefix+(len(v)+16)&^15 != 16:
 		return dst, ValueTooLong
 	}
-	if f.spec.Method == Irreversible {
+	if f.irreversible {
 		var c [16]byte
 		switch f.spec.Policy {
-		case Same:
+		case spec.Same:
 			f.mac.Sum(c[:], v, w.spanOf(v), nil)
-		case Different:
+		case spec.Different:
 			p.random(c[:])
-		case PerDocument:
+		case spec.PerDocument:
 			w.count[0] = b.Doc.next(v)
 			f.mac.Sum(c[:], v, w.spanOf(v), w.count[:])
 		}
@@ -172,11 +173,11 @@ func (p *Plan) pseudonymise(b *Batch, dst, v []byte) ([]byte, Code) {
 	} else {
 		var r [12]byte
 		switch f.spec.Policy {
-		case Different:
+		case spec.Different:
 			w.random = grow(w.random[:0], 12)[:12]
 			p.random(w.random)
 			copy(r[:], w.random)
-		case PerDocument:
+		case spec.PerDocument:
 			r = counter(b.Doc.next(v))
 		}
 		w.c = f.message(w.c[:0], &r, v)

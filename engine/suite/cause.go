@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"unicode"
+
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // Cause says what of value v made a plan refuse it with code c, and the remedy, where
@@ -31,7 +33,7 @@ func (p *Plan) Cause(v []byte, c Code) string {
 // living ones, else -1.
 func (p *Plan) missing(x []byte) int {
 	r := &p.reverse
-	if p.op == Pseudonymise || r.fpe != nil || !r.form.Marked() {
+	if p.op == spec.Pseudonymise || r.fpe != nil || !r.form.Marked() {
 		return -1
 	}
 	n := r.form.DecodedLen(len(x))

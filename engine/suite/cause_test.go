@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // TestTrimmedPseudonyms reads pseudonyms with white space at their ends where the plan
@@ -21,13 +23,13 @@ func TestTrimmedPseudonyms(t *testing.T) {
 	ends := []string{"", " ", "    ", "\t", "\u00a0", "\u2003 ", "\r\n"}
 	eachKernel(t, func(t *testing.T) {
 		for _, s := range allSpecs() {
-			if s.Method != Reversible || s.Norm != nil {
+			if s.Method != spec.Reversible || s.Norm != nil {
 				continue
 			}
-			p := plan(t, Pseudonymise, s, k)
+			p := plan(t, spec.Pseudonymise, s, k)
 			var values [][]byte
 			n := 300
-			if s.Policy == Same && s.Tag == 0 {
+			if s.Policy == spec.Same && s.Tag == 0 {
 				n = leastPiece + 400
 			}
 			for i := range n {
@@ -49,13 +51,13 @@ func TestTrimmedPseudonyms(t *testing.T) {
 				padded = append(padded, slices.Concat([]byte(ends[(i*5+3)%7]), x, []byte(ends[i%7])))
 			}
 			s.Norm = Norm{Trim, Upper}
-			dst := Spec{Method: Reversible, Policy: Same, Form: Pair62, Norm: s.Norm, Gen: -1}
+			dst := Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62, Norm: s.Norm, Gen: -1}
 			second, err := NewSecondary(Spec{Method: s.Method, Policy: s.Policy, Form: s.Form, Tag: s.Tag, Gen: -1}, k, dst, to)
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(second.Close)
-			for _, q := range []*Plan{plan(t, Reverse, s, k), second} {
+			for _, q := range []*Plan{plan(t, spec.Reverse, s, k), second} {
 				want, got, three := batchOf(bare), batchOf(padded), batchOf(padded)
 				spans := slices.Clone(got.Spans)
 				q.Transform(want)
@@ -94,9 +96,9 @@ func TestCause(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(other.Release)
-	s := Spec{Method: Reversible, Policy: Same, Form: Pair62, Gen: -1}
+	s := Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62, Gen: -1}
 	made := batchOf([][]byte{[]byte("SECRET12")})
-	plan(t, Pseudonymise, s, other).Transform(made)
+	plan(t, spec.Pseudonymise, s, other).Transform(made)
 	x := string(made.result(0))
 	nine, err := NewKeys("register", "elsewhere", []Secret{{Gen: 9, Active: true}})
 	if err != nil {
@@ -104,10 +106,10 @@ func TestCause(t *testing.T) {
 	}
 	t.Cleanup(nine.Release)
 	mine := batchOf([][]byte{[]byte("SECRET12")}) // of a generation that is here, of another domain
-	plan(t, Pseudonymise, s, nine).Transform(mine)
+	plan(t, spec.Pseudonymise, s, nine).Transform(mine)
 	h := s
-	h.Form = Hex
-	back, backHex, forward := plan(t, Reverse, s, k), plan(t, Reverse, h, k), plan(t, Pseudonymise, s, k)
+	h.Form = spec.Hex
+	back, backHex, forward := plan(t, spec.Reverse, s, k), plan(t, spec.Reverse, h, k), plan(t, spec.Pseudonymise, s, k)
 	for _, c := range []struct {
 		p        *Plan
 		value    string

@@ -2,6 +2,7 @@ package suite
 
 import (
 	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // The ways of a batch, fastest first. Each does leading values and leaves the rest to
@@ -39,19 +40,19 @@ type stage struct {
 func (p *Plan) run(b *Batch, from, to int) {
 	switch {
 	case p.tryRows(b, from, to):
-	case p.op == Pseudonymise && p.forward.oneBlock():
+	case p.op == spec.Pseudonymise && p.forward.oneBlock():
 		p.runOneBlock(b, from, to)
-	case p.op == Pseudonymise:
+	case p.op == spec.Pseudonymise:
 		for ; from < to; from += chunk {
 			p.staged(b, from, min(from+chunk, to))
 		}
-	case p.op == Reverse && p.reverse.oneBlock():
+	case p.op == spec.Reverse && p.reverse.oneBlock():
 		p.runOneBlockReverse(b, from, to)
-	case p.op == Reverse:
+	case p.op == spec.Reverse:
 		for ; from < to; from += chunk {
 			p.stagedReverse(b, from, min(from+chunk, to))
 		}
-	case p.op == Secondary && p.reverse.oneBlock() && p.forward.oneBlock() && b.At == nil:
+	case p.op == spec.Secondary && p.reverse.oneBlock() && p.forward.oneBlock() && b.At == nil:
 		p.runOneBlockSecondary(b, from, to)
 	default:
 		for ; from < to; from += chunk {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/internal/simd"
 )
 
@@ -33,7 +34,7 @@ func FuzzTransform(f *testing.F) {
 			if err := simd.Force(name); err != nil {
 				t.Fatal(err)
 			}
-			p := plan(t, Pseudonymise, s, k)
+			p := plan(t, spec.Pseudonymise, s, k)
 			a := batchOf(values)
 			a.Doc, a.Post = p.NewDocument(), ";"
 			p.Transform(a)
@@ -41,10 +42,10 @@ func FuzzTransform(f *testing.F) {
 				forward = a
 			}
 			same(t, name+": "+s.name(), a, forward)
-			if s.Method != Reversible {
+			if s.Method != spec.Reversible {
 				continue
 			}
-			q := plan(t, Reverse, s, k)
+			q := plan(t, spec.Reverse, s, k)
 			x := slices.Clone(values) // foreign ones
 			for i := range values {
 				x = append(x, forward.result(i))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/velonym/velonym/engine/kernel"
 	"github.com/velonym/velonym/engine/kernel/secmem"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // Secret is one living generation of a domain: its number, whether it is the one that
@@ -47,7 +48,7 @@ type Keys struct {
 
 type cipherID struct {
 	gen, tag int
-	policy   Policy
+	policy   spec.Policy
 }
 
 type macID struct{ gen, purpose int }
@@ -166,14 +167,14 @@ func (k *Keys) Release() {
 
 // cipher returns the HCTR2 cipher of a generation for a policy and a tag; it lives as
 // long as k.
-func (k *Keys) cipher(gen int, policy Policy, tag int) (*kernel.Cipher, error) {
+func (k *Keys) cipher(gen int, policy spec.Policy, tag int) (*kernel.Cipher, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	id := cipherID{gen, tag, policy}
 	if c := k.ciphers[id]; c != nil {
 		return c, nil
 	}
-	c, err := kernel.NewCipher(k.key(gen, purposeRev), []byte{1, byte(policy), byte(tag / 8)})
+	c, err := kernel.NewCipher(k.key(gen, purposeRev), []byte{1, policyNumber(policy), byte(tag / 8)})
 	if err != nil {
 		return nil, err
 	}

@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // BenchmarkLong is forward of longer values, 1,024 a batch: all of one number of
 // blocks, and mixed.
 func BenchmarkLong(b *testing.B) {
-	p, err := NewPlan(Pseudonymise, Spec{Method: Reversible, Policy: Same, Form: Pair62, Gen: -1}, testKeys(b))
+	p, err := NewPlan(spec.Pseudonymise, Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62, Gen: -1}, testKeys(b))
 	if err != nil {
 		b.Fatal(err)
 	}

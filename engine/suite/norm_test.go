@@ -2,6 +2,8 @@ package suite
 
 import (
 	"testing"
+
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // TestNorm holds what each step does with values that it changes, empties or refuses.
@@ -35,12 +37,12 @@ func TestNorm(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := Spec{Method: Reversible, Policy: Same, Form: Hex, Norm: n, Gen: -1}
-		p, q := plan(t, Pseudonymise, s, k), plan(t, Reverse, s, k)
+		s := Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Hex, Norm: n, Gen: -1}
+		p, q := plan(t, spec.Pseudonymise, s, k), plan(t, spec.Reverse, s, k)
 		irr := s
-		irr.Method = Irreversible // takes any bytes: what a step refuses shows
+		irr.Method = spec.Irreversible // takes any bytes: what a step refuses shows
 		b := batchOf([][]byte{[]byte(c.in)})
-		plan(t, Pseudonymise, irr, k).Transform(b)
+		plan(t, spec.Pseudonymise, irr, k).Transform(b)
 		if got := b.bad(0); got != c.code {
 			t.Errorf("%v of %q, irreversible: %v, want %v", c.steps, c.in, got, c.code)
 		}

@@ -3,6 +3,8 @@ package suite
 import (
 	"sync"
 	"sync/atomic"
+
+	"github.com/velonym/velonym/engine/spec"
 )
 
 const (
@@ -42,7 +44,7 @@ func (p *Plan) TransformParallel(b *Batch, workers int) {
 	piece := pieceOf(n, workers)
 	pieces := (n + piece - 1) / piece
 	workers = min(workers, pieces)
-	if n <= inline || workers < 2 || p.op != Reverse && p.forward.spec.Policy == PerDocument {
+	if n <= inline || workers < 2 || p.op != spec.Reverse && p.forward.spec.Policy == spec.PerDocument {
 		p.Transform(b)
 		return
 	}
@@ -59,7 +61,7 @@ func (p *Plan) TransformParallel(b *Batch, workers int) {
 	}
 	// Most values of most batches make rows of one length: their place is known before.
 	row := 0
-	if b.At == nil && (p.op == Pseudonymise && p.forward.oneBlock() || p.op == Secondary && p.forward.oneBlock() && p.reverse.oneBlock()) {
+	if b.At == nil && (p.op == spec.Pseudonymise && p.forward.oneBlock() || p.op == spec.Secondary && p.forward.oneBlock() && p.reverse.oneBlock()) {
 		row = len(b.Pre) + p.forward.form.EncodedLen(16) + len(b.Post)
 	}
 	begin := len(b.Dst)
@@ -88,7 +90,7 @@ func (p *Plan) TransformParallel(b *Batch, workers int) {
 		} else {
 			shift(t.Out, r.base)
 		}
-		if p.op == Secondary {
+		if p.op == spec.Secondary {
 			t.work.clean()
 		}
 		t.Dst, t.Out, t.Bad, t.Src, t.Spans, t.At = nil, nil, nil, nil, nil, nil

@@ -9,12 +9,13 @@ import (
 
 	"github.com/velonym/velonym/engine/kernel"
 	"github.com/velonym/velonym/engine/kernel/secmem"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // Plan is an operation, a spec and the keys of one or two domains, ready to run. It is
 // immutable and safe for concurrent use until Close.
 type Plan struct {
-	op      Op
+	op      spec.Op
 	forward forward  // Pseudonymise, Secondary
 	reverse backward // Reverse, Secondary
 	trim    bool     // Reverse, Secondary: White_Space at the ends of pseudonyms goes first
@@ -29,14 +30,15 @@ type Plan struct {
 
 // forward is what makes pseudonyms.
 type forward struct {
-	spec   Spec
-	form   kernel.Form
-	gen    int
-	prefix int                       // bytes before the value in the message
-	cipher *kernel.Cipher            // reversible, not format-preserving
-	mac    *kernel.HMAC              // irreversible, same and document
-	fpe    *fpe                      // format-preserving
-	chars  [kernel.MaxBlocks + 1]int // length of the result by blocks of C
+	spec         Spec
+	form         kernel.Form
+	gen          int
+	irreversible bool
+	prefix       int                       // bytes before the value in the message
+	cipher       *kernel.Cipher            // reversible, not format-preserving
+	mac          *kernel.HMAC              // irreversible, same and document
+	fpe          *fpe                      // format-preserving
+	chars        [kernel.MaxBlocks + 1]int // length of the result by blocks of C
 }
 
 // backward is what reads them.
@@ -57,7 +59,7 @@ type backward struct {
 // other forms are read with s.Gen, else the active one; with tag 64 or 128 all living
 // generations are tried, newest first. Of s.Norm it takes Trim: pseudonyms lose
 // White_Space at their ends, which CHAR columns of databases add.
-func NewPlan(op Op, s Spec, k *Keys) (*Plan, error) {
+func NewPlan(op spec.Op, s Spec, k *Keys) (*Plan, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
@@ -65,13 +67,13 @@ func NewPlan(op Op, s Spec, k *Keys) (*Plan, error) {
 }
 
 // newPlan is NewPlan without the check of combinations, for vectors.
-func newPlan(op Op, s Spec, k *Keys) (*Plan, error) {
+func newPlan(op spec.Op, s Spec, k *Keys) (*Plan, error) {
 	p := &Plan{op: op, random: secmem.Random}
 	var err error
 	switch op {
-	case Pseudonymise:
+	case spec.Pseudonymise:
 		p.forward, err = newForward(s, k)
-	case Reverse:
+	case spec.Reverse:
 		p.reverse, err = newBackward(s, k)
 		p.trim = slices.Contains(s.Norm, Trim)
 	default:
@@ -94,7 +96,7 @@ func NewSecondary(src Spec, srcKeys *Keys, dst Spec, dstKeys *Keys) (*Plan, erro
 			return nil, err
 		}
 	}
-	p := &Plan{op: Secondary, random: secmem.Random}
+	p := &Plan{op: spec.Secondary, random: secmem.Random}
 	var err error
 	if p.reverse, err = newBackward(src, srcKeys); err != nil {
 		return nil, err
@@ -105,8 +107,8 @@ func NewSecondary(src Spec, srcKeys *Keys, dst Spec, dstKeys *Keys) (*Plan, erro
 	p.trim = slices.Contains(dst.Norm, Trim)
 	p.halves = new([2]Plan)
 	first, second := &p.halves[0], &p.halves[1]
-	first.op, first.reverse = Reverse, p.reverse
-	second.op, second.forward = Pseudonymise, p.forward
+	first.op, first.reverse = spec.Reverse, p.reverse
+	second.op, second.forward = spec.Pseudonymise, p.forward
 	second.random = func(b []byte) { p.random(b) }
 	p.retain(srcKeys, dstKeys)
 	return p, nil
@@ -129,14 +131,14 @@ func (p *Plan) Close() {
 
 func prefixLen(s Spec) int {
 	n := s.Tag / 8
-	if s.Policy != Same {
+	if s.Policy != spec.Same {
 		n += 16
 	}
 	return n
 }
 
 func newForward(s Spec, k *Keys) (f forward, err error) {
-	f = forward{spec: s, form: s.Form.form, gen: s.Gen}
+	f = forward{spec: s, form: kernelForm(s.Form), gen: s.Gen, irreversible: s.Method == spec.Irreversible}
 	switch {
 	case k.active < 0:
 		return f, errors.New("suite: the key domain has no active generation")
@@ -147,8 +149,8 @@ func newForward(s Spec, k *Keys) (f forward, err error) {
 	}
 	switch {
 	case s.Form.Preserving():
-		f.fpe, err = newFPE(k, f.gen, s.Form.alphabet)
-	case s.Method == Reversible:
+		f.fpe, err = newFPE(k, f.gen, s.Form.Alphabet())
+	case s.Method == spec.Reversible:
 		f.prefix = prefixLen(s)
 		for m := range f.chars {
 			if m > 0 {
@@ -156,17 +158,17 @@ func newForward(s Spec, k *Keys) (f forward, err error) {
 			}
 		}
 		f.cipher, err = k.cipher(f.gen, s.Policy, s.Tag)
-	case s.Policy == Same:
+	case s.Policy == spec.Same:
 		f.mac, err = k.mac(f.gen, purposeMac)
-	case s.Policy == PerDocument:
+	case s.Policy == spec.PerDocument:
 		f.mac, err = k.mac(f.gen, purposeDoc)
 	}
 	return f, err
 }
 
 func newBackward(s Spec, k *Keys) (r backward, err error) {
-	r = backward{spec: s, form: s.Form.form, prefix: prefixLen(s)}
-	if s.Method != Reversible {
+	r = backward{spec: s, form: kernelForm(s.Form), prefix: prefixLen(s)}
+	if s.Method != spec.Reversible {
 		return r, errors.New("suite: an irreversible pseudonym cannot be reversed")
 	}
 	gen := s.Gen
@@ -180,7 +182,7 @@ func newBackward(s Spec, k *Keys) (r backward, err error) {
 		if gen < 0 {
 			return r, errors.New("suite: the key domain has no active generation: name one")
 		}
-		r.fpe, err = newFPE(k, gen, s.Form.alphabet)
+		r.fpe, err = newFPE(k, gen, s.Form.Alphabet())
 		return r, err
 	}
 	switch {
@@ -209,11 +211,11 @@ func (p *Plan) OutLen(n int) int {
 		return 0
 	}
 	f := &p.forward
-	if p.op == Reverse || p.trim || len(f.spec.Norm) > 0 {
+	if p.op == spec.Reverse || p.trim || len(f.spec.Norm) > 0 {
 		return -1
 	}
 	padded := (n + 16) &^ 15 // length of value ‖ pad
-	if p.op == Secondary {
+	if p.op == spec.Secondary {
 		if f.fpe != nil || p.reverse.fpe != nil {
 			return -1
 		}
@@ -231,7 +233,7 @@ func (p *Plan) OutLen(n int) int {
 			return 0
 		}
 		return n
-	case f.spec.Method == Irreversible:
+	case f.irreversible:
 		return f.form.EncodedLen(16)
 	case f.form == kernel.UUID && f.prefix+padded != 16:
 		return 0
@@ -242,7 +244,7 @@ func (p *Plan) OutLen(n int) int {
 // KeepsLength reports whether every result is as long as its value: forward without
 // norm in a format-preserving form.
 func (p *Plan) KeepsLength() bool {
-	return p.op == Pseudonymise && p.forward.fpe != nil && len(p.forward.spec.Norm) == 0
+	return p.op == spec.Pseudonymise && p.forward.fpe != nil && len(p.forward.spec.Norm) == 0
 }
 
 // KnowsLength reports whether the length of a value tells that of its result: whether
@@ -252,30 +254,30 @@ func (p *Plan) KnowsLength() bool { return p.OutLen(1) >= 0 }
 // Deterministic reports whether equal values get equal results; under policy document
 // their n-th occurrences in each document do.
 func (p *Plan) Deterministic() bool {
-	return p.op == Reverse || p.forward.spec.Policy != Different
+	return p.op == spec.Reverse || p.forward.spec.Policy != spec.Different
 }
 
 // Alphabet returns the characters of format-preserving pseudonyms that the plan makes;
 // other pseudonyms hold letters, digits, - and _ alone, and for plans that make them,
 // and those that reverse, it is "".
 func (p *Plan) Alphabet() string {
-	if p.op == Reverse {
+	if p.op == spec.Reverse {
 		return ""
 	}
-	return p.forward.spec.Form.alphabet
+	return p.forward.spec.Form.Alphabet()
 }
 
 // ReadsPseudonyms says whether the values given to the plan are pseudonyms whose
 // characters are as good as random: those of all forms but the format-preserving.
 func (p *Plan) ReadsPseudonyms() bool {
-	return p.op != Pseudonymise && !p.reverse.spec.Form.Preserving()
+	return p.op != spec.Pseudonymise && !p.reverse.spec.Form.Preserving()
 }
 
 // Blank counts the values of White_Space alone that the plan's normalisation empties:
 // like empty ones, which it does not count, they stay empty and are no values. It is 0
 // for plans that normalise nothing.
 func (p *Plan) Blank(src []byte, spans []uint32) (n int) {
-	if !p.trim && (p.op != Pseudonymise || !p.forward.spec.Norm.empties()) {
+	if !p.trim && (p.op != spec.Pseudonymise || !p.forward.spec.Norm.empties()) {
 		return 0
 	}
 	for i := 0; i < len(spans); i += 2 {
@@ -289,7 +291,7 @@ func (p *Plan) Blank(src []byte, spans []uint32) (n int) {
 // NewDocument returns the counters of one document for policy document, nil for other
 // policies. A document is used in order, by one goroutine at a time.
 func (p *Plan) NewDocument() *Document {
-	if p.op == Reverse || p.forward.spec.Policy != PerDocument {
+	if p.op == spec.Reverse || p.forward.spec.Policy != spec.PerDocument {
 		return nil
 	}
 	return newDocument()
@@ -347,7 +349,7 @@ func (f *fpe) append(w *work, dst, v []byte, decrypt bool) ([]byte, Code) {
 // message appends the HCTR2 message of v to dst: prefix, value, padding. r is the
 // first 12 bytes of the prefix of policies different and document.
 func (f *forward) message(dst []byte, r *[12]byte, v []byte) []byte {
-	if f.spec.Policy != Same {
+	if f.spec.Policy != spec.Same {
 		dst = append(dst, r[:]...)
 		dst = append(dst, 0, 0, 0, 0)
 	}
@@ -378,7 +380,7 @@ func (r *backward) lengthOK(n int) bool {
 // prefix. All checks are made whatever each finds.
 func (r *backward) open(m []byte) (n int, ok bool) {
 	var zeros byte
-	if r.spec.Policy != Same {
+	if r.spec.Policy != spec.Same {
 		zeros = m[12] | m[13] | m[14] | m[15]
 	}
 	for _, b := range m[r.prefix-r.spec.Tag/8 : r.prefix] {

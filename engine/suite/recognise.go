@@ -5,6 +5,7 @@ import (
 
 	"github.com/velonym/velonym/engine/kernel"
 	"github.com/velonym/velonym/engine/kernel/secmem"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // recognised is how many bytes C may have to be recognised: a longer one is a longer
@@ -39,7 +40,7 @@ var recognisedForms = [...]kernel.Form{kernel.Pair62, kernel.Hex, kernel.B64u, k
 // It uses constant memory, allocates nothing per value, and wipes what it deciphers. It
 // is safe for concurrent use.
 func (p *Plan) Recognise(src []byte, spans []uint32) (n int) {
-	if p.op != Pseudonymise || p.forward.fpe != nil {
+	if p.op != spec.Pseudonymise || p.forward.fpe != nil {
 		return 0
 	}
 	r := p.ownDomain()
@@ -63,7 +64,7 @@ func (p *Plan) ownDomain() *ownDomain {
 	p.ownOnce.Do(func() {
 		f, k := &p.forward, p.keys[0]
 		d := &ownDomain{living: k.living}
-		if f.spec.Method == Reversible {
+		if !f.irreversible {
 			s := f.spec
 			s.Gen, s.Norm = -1, nil
 			r, err := newBackward(s, k)

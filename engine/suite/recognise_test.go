@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // TestRecogniseOwn pseudonymises under every spec and generation and recognises the
@@ -44,7 +46,7 @@ func TestRecogniseOwn(t *testing.T) {
 				continue
 			}
 			for _, from := range keys {
-				p := plan(t, Pseudonymise, s, from)
+				p := plan(t, spec.Pseudonymise, s, from)
 				b := batchOf(values)
 				b.Doc = p.NewDocument()
 				p.Transform(b)
@@ -58,18 +60,18 @@ func TestRecogniseOwn(t *testing.T) {
 					if b.bad(i) != 0 || s.Form.Preserving() {
 						continue
 					}
-					if s.Method == Reversible || s.Form == Pair62 {
+					if s.Method == spec.Reversible || s.Form == spec.Pair62 {
 						want++
 					}
 				}
 				in := batchOf(made)
-				for _, to := range []Form{Pair62, Hex, Digits} {
+				for _, to := range []spec.Form{spec.Pair62, spec.Hex, spec.Digits} {
 					s := s
 					s.Form = to
 					if s.Validate() != nil {
 						continue
 					}
-					q := plan(t, Pseudonymise, s, k)
+					q := plan(t, spec.Pseudonymise, s, k)
 					want := want
 					if to.Preserving() {
 						want = 0
@@ -77,8 +79,8 @@ func TestRecogniseOwn(t *testing.T) {
 					if got := q.Recognise(in.Src, in.Spans); got != want {
 						t.Fatalf("%s to %s: %d recognised, want %d", p.forward.spec.name(), to, got, want)
 					}
-					if s.Method == Reversible {
-						other := plan(t, Pseudonymise, s, foreign)
+					if s.Method == spec.Reversible {
+						other := plan(t, spec.Pseudonymise, s, foreign)
 						if got := other.Recognise(in.Src, in.Spans); got != 0 {
 							t.Fatalf("%s: %d of another domain recognised", s.name(), got)
 						}
@@ -122,9 +124,9 @@ func TestRecogniseOrdinary(t *testing.T) {
 		rounds = 5_000
 	}
 	plans := []*Plan{
-		plan(t, Pseudonymise, Spec{Method: Reversible, Policy: Same, Form: Pair62, Gen: -1}, k),
-		plan(t, Pseudonymise, Spec{Method: Reversible, Policy: Different, Form: Pair62, Tag: 64, Gen: -1}, k),
-		plan(t, Pseudonymise, Spec{Method: Irreversible, Policy: Same, Form: Pair62, Gen: -1}, k),
+		plan(t, spec.Pseudonymise, Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62, Gen: -1}, k),
+		plan(t, spec.Pseudonymise, Spec{Method: spec.Reversible, Policy: spec.Different, Form: spec.Pair62, Tag: 64, Gen: -1}, k),
+		plan(t, spec.Pseudonymise, Spec{Method: spec.Irreversible, Policy: spec.Same, Form: spec.Pair62, Gen: -1}, k),
 	}
 	for name, kind := range kinds {
 		for range rounds / 1000 {
@@ -145,8 +147,8 @@ func TestRecogniseOrdinary(t *testing.T) {
 // TestRecogniseNothing: plans that read pseudonyms look at none.
 func TestRecogniseNothing(t *testing.T) {
 	k := testKeys(t)
-	s := Spec{Method: Reversible, Policy: Same, Form: Pair62, Gen: -1}
-	p, q := plan(t, Pseudonymise, s, k), plan(t, Reverse, s, k)
+	s := Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62, Gen: -1}
+	p, q := plan(t, spec.Pseudonymise, s, k), plan(t, spec.Reverse, s, k)
 	second, err := NewSecondary(s, k, s, k)
 	if err != nil {
 		t.Fatal(err)
@@ -163,15 +165,15 @@ func TestRecogniseNothing(t *testing.T) {
 		}
 	}
 	// A generation that does not live here tells that a pseudonym is another domain's.
-	s.Method = Irreversible
+	s.Method = spec.Irreversible
 	one, err := NewKeys("register", "clinic", []Secret{{Gen: 1, Active: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(one.Release)
 	x := batchOf([][]byte{[]byte("1234567890123")})
-	plan(t, Pseudonymise, s, one).Transform(x)
-	if n := plan(t, Pseudonymise, s, k).Recognise(x.Dst, x.Out); n != 0 {
+	plan(t, spec.Pseudonymise, s, one).Transform(x)
+	if n := plan(t, spec.Pseudonymise, s, k).Recognise(x.Dst, x.Out); n != 0 {
 		t.Errorf("an irreversible pseudonym of a generation that is not here is recognised")
 	}
 	if n := p.Recognise(nil, nil); n != 0 {
@@ -181,7 +183,7 @@ func TestRecogniseNothing(t *testing.T) {
 
 func BenchmarkRecognise(b *testing.B) {
 	k := testKeys(b)
-	p := plan(b, Pseudonymise, Spec{Method: Reversible, Policy: Same, Form: Pair62, Gen: -1}, k)
+	p := plan(b, spec.Pseudonymise, Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62, Gen: -1}, k)
 	for _, in := range []string{"1234567890123", "00000000-0000-4000-8000-000000000000", "d41d8cd98f00b204e9800998ecf8427e"} {
 		b.Run(fmt.Sprint(len(in)), func(b *testing.B) {
 			v := batchOf(slices.Repeat([][]byte{[]byte(in)}, 256))

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/internal/simd"
 )
 
@@ -92,19 +93,19 @@ func SelfTest(w io.Writer, vectors []byte) error {
 
 // plan makes the plan of a vector. Combinations that Validate refuses are run too:
 // what the transform does with a value there is part of the vectors.
-func (v *vector) plan(op Op) (*Plan, error) {
+func (v *vector) plan(op spec.Op) (*Plan, error) {
 	secret, err := hex.DecodeString(v.Secret)
 	if err != nil || len(secret) != 32 {
 		return nil, errors.New("secret is not 32 bytes of hex")
 	}
 	s := Spec{Tag: v.Tag, Gen: v.Gen}
-	if s.Method, err = ParseMethod(v.Method); err != nil {
+	if s.Method, err = spec.ParseMethod(v.Method); err != nil {
 		return nil, err
 	}
-	if s.Policy, err = ParsePolicy(v.Policy); err != nil {
+	if s.Policy, err = spec.ParsePolicy(v.Policy); err != nil {
 		return nil, err
 	}
-	if s.Form, err = ParseForm(v.Fmt); err != nil {
+	if s.Form, err = spec.ParseForm(v.Fmt); err != nil {
 		return nil, err
 	}
 	if s.Norm, err = ParseNorm(v.Norm); err != nil {
@@ -132,7 +133,7 @@ func (v *vector) plan(op Op) (*Plan, error) {
 // run checks one vector.
 func (v *vector) run() error {
 	if v.Op != "" {
-		op, err := ParseOp(v.Op)
+		op, err := spec.ParseOp(v.Op)
 		if err != nil {
 			return err
 		}
@@ -155,7 +156,7 @@ func (v *vector) run() error {
 	if err != nil {
 		return err
 	}
-	p, err := v.plan(Pseudonymise)
+	p, err := v.plan(spec.Pseudonymise)
 	if err != nil {
 		return err
 	}
@@ -179,7 +180,7 @@ func (v *vector) run() error {
 			return err
 		}
 	}
-	q, err := v.plan(Reverse)
+	q, err := v.plan(spec.Reverse)
 	if err != nil {
 		return err
 	}
@@ -226,7 +227,7 @@ func (v *vector) value(p *Plan, in []byte) ([]byte, Code) {
 		}
 	}
 	a := many.Dst[many.Out[2*around]:][:many.Out[2*around+1]]
-	if random := p.op == Pseudonymise && v.Method == "irreversible" && v.Policy == "different"; among != code || !random && string(a) != string(one.Dst) {
+	if random := p.op == spec.Pseudonymise && v.Method == "irreversible" && v.Policy == "different"; among != code || !random && string(a) != string(one.Dst) {
 		return nil, code ^ 0x80 // neither a result nor a known code
 	}
 	return one.Dst, code

@@ -2,6 +2,7 @@ package suite
 
 import (
 	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // staged pseudonymises values from to to, chunk at most.
@@ -15,7 +16,7 @@ func (p *Plan) staged(b *Batch, from, to int) {
 	s.spans = sized(s.spans, 2*chunk)
 	s.at = sized(s.at, chunk)
 	s.m = sized(s.m, chunk)
-	if f.spec.Method == Reversible && f.spec.Policy == Different {
+	if !f.irreversible && f.spec.Policy == spec.Different {
 		s.random = sized(s.random, 12*(to-from))
 		p.random(s.random)
 	}
@@ -51,7 +52,7 @@ func (p *Plan) staged(b *Batch, from, to int) {
 				code = ValueTooLong
 			case f.fpe != nil:
 				size = len(v)
-			case f.spec.Method == Irreversible:
+			case f.irreversible:
 				c = 16
 				size = f.form.EncodedLen(16)
 			case f.spec.Tag == 0 && !kernel.IsText(v):
@@ -84,15 +85,15 @@ func (p *Plan) staged(b *Batch, from, to int) {
 			continue
 		}
 		switch {
-		case f.spec.Policy == PerDocument:
+		case f.spec.Policy == spec.PerDocument:
 			k := b.Doc.next(v)
-			if f.spec.Method == Irreversible {
+			if f.irreversible {
 				s.counts = append(s.counts, k)
 			} else {
 				r := counter(k)
 				copy(s.arena[start:], r[:])
 			}
-		case f.spec.Policy == Different && f.spec.Method == Reversible:
+		case f.spec.Policy == spec.Different && !f.irreversible:
 			copy(s.arena[start:], s.random[12*n:12*n+12])
 		}
 		if copied {
@@ -118,7 +119,7 @@ func (p *Plan) staged(b *Batch, from, to int) {
 	switch {
 	case f.fpe != nil:
 		f.fpe.key.Encrypt(b.Dst, at, arena, spans, nil)
-	case f.spec.Method == Irreversible:
+	case f.irreversible:
 		p.digests(b, arena, spans, at)
 	default:
 		p.blocks(b, arena, spans, at, s.m[:n], most)
@@ -132,11 +133,11 @@ func (p *Plan) digests(b *Batch, arena []byte, spans, at []uint32) {
 	f, s := &p.forward, &b.work.stage
 	s.macs = sized(s.macs, 16*len(at))
 	switch f.spec.Policy {
-	case Same:
+	case spec.Same:
 		f.mac.Sum(s.macs, arena, spans, nil)
-	case PerDocument:
+	case spec.PerDocument:
 		f.mac.Sum(s.macs, arena, spans, s.counts)
-	case Different:
+	case spec.Different:
 		p.random(s.macs)
 	}
 	kernel.WriterFor(f.form, f.gen, "", "").EncodeAt(b.Dst, at, s.macs)

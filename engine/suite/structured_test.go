@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/internal/simd"
 )
 
@@ -229,25 +230,25 @@ func stretches(t *testing.T, k, to *Keys) (all []*stretch) {
 	}
 	seven := sevenActive(t)
 	near, far := []int{0, 64, 128}, []int{1024}
-	fpe, err := ParseForm("fpe:0123456789abcdef")
+	fpe, err := spec.ParseForm("fpe:0123456789abcdef")
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec := func(m Method, p Policy, f Form, tag int, n ...Step) Spec {
+	specOf := func(m spec.Method, p spec.Policy, f spec.Form, tag int, n ...Step) Spec {
 		return Spec{Method: m, Policy: p, Form: f, Tag: tag, Norm: n, Gen: -1}
 	}
-	plain := spec(Reversible, Same, Pair62, 0)
+	plain := specOf(spec.Reversible, spec.Same, spec.Pair62, 0)
 	for _, s := range []struct {
 		Spec
 		borders []int
 	}{
-		{plain, append(near, far...)}, {spec(Reversible, Same, Hex, 0), near}, {spec(Reversible, Same, B64u, 0), near},
-		{spec(Reversible, Same, UUID, 0), near}, {spec(Reversible, Same, B32, 64), near}, {spec(Reversible, Different, Pair62, 0), near},
-		{spec(Reversible, Same, Pair62, 0, Trim, Upper), append(near, far...)}, {spec(Irreversible, Same, Pair62, 0), append(near, far...)},
-		{spec(Irreversible, Same, Hex, 0, DigitsOnly), near}, {spec(Irreversible, Different, B64u, 0), near},
-		{spec(Reversible, Same, Digits, 0), append(near, far...)}, {spec(Reversible, Same, fpe, 0, Trim), near},
+		{plain, append(near, far...)}, {specOf(spec.Reversible, spec.Same, spec.Hex, 0), near}, {specOf(spec.Reversible, spec.Same, spec.B64u, 0), near},
+		{specOf(spec.Reversible, spec.Same, spec.UUID, 0), near}, {specOf(spec.Reversible, spec.Same, spec.B32, 64), near}, {specOf(spec.Reversible, spec.Different, spec.Pair62, 0), near},
+		{specOf(spec.Reversible, spec.Same, spec.Pair62, 0, Trim, Upper), append(near, far...)}, {specOf(spec.Irreversible, spec.Same, spec.Pair62, 0), append(near, far...)},
+		{specOf(spec.Irreversible, spec.Same, spec.Hex, 0, DigitsOnly), near}, {specOf(spec.Irreversible, spec.Different, spec.B64u, 0), near},
+		{specOf(spec.Reversible, spec.Same, spec.Digits, 0), append(near, far...)}, {specOf(spec.Reversible, spec.Same, fpe, 0, Trim), near},
 	} {
-		p := plan(t, Pseudonymise, s.Spec, k)
+		p := plan(t, spec.Pseudonymise, s.Spec, k)
 		of := func(base *kind, borders []int, pre, post string, places bool, workers int) {
 			all = append(all, &stretch{name: s.name(), plan: p, base: base, changes: values, borders: borders, places: places, workers: workers, pre: pre, post: post})
 		}
@@ -258,31 +259,31 @@ func stretches(t *testing.T, k, to *Keys) (all []*stretch) {
 			of(numbers(13), near, "", "", true, 0)
 			of(numbers(40), near[:1], "", "", true, 0)
 		}
-		if s.Method != Reversible {
+		if s.Method != spec.Reversible {
 			continue
 		}
-		q := plan(t, Reverse, s.Spec, k)
+		q := plan(t, spec.Reverse, s.Spec, k)
 		pseudonyms := func(list []*kind) (x []*kind) {
 			for _, v := range list {
 				x = append(x, v.pseudonyms(t, p))
 			}
-			if s.Form == Pair62 {
+			if s.Form == spec.Pair62 {
 				x = append(x, aliases(numbers(13).pseudonyms(t, p)), aliases(numbers(40).pseudonyms(t, p)))
 			}
 			older := s.Spec
 			older.Norm = nil
-			return append(x, numbers(13).pseudonyms(t, plan(t, Pseudonymise, older, seven)),
+			return append(x, numbers(13).pseudonyms(t, plan(t, spec.Pseudonymise, older, seven)),
 				numbers(13), numbers(32), always("no pseudonym", "abc-"))
 		}
 		all = append(all, &stretch{name: s.name() + " reverse", plan: q, base: numbers(13).pseudonyms(t, p), changes: pseudonyms(values), borders: s.borders, post: "\n"},
 			&stretch{name: s.name() + " reverse of long ones", plan: q, base: numbers(40).pseudonyms(t, p), changes: pseudonyms(values), borders: near[:1], post: "\n"})
-		second, err := NewSecondary(Spec{Method: s.Method, Policy: s.Policy, Form: s.Form, Tag: s.Tag, Gen: -1}, k, spec(Reversible, Same, Hex, 0, s.Norm...), to)
+		second, err := NewSecondary(Spec{Method: s.Method, Policy: s.Policy, Form: s.Form, Tag: s.Tag, Gen: -1}, k, specOf(spec.Reversible, spec.Same, spec.Hex, 0, s.Norm...), to)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(second.Close)
 		all = append(all, &stretch{name: s.name() + " secondary", plan: second, base: numbers(13).pseudonyms(t, p), changes: pseudonyms(values), borders: s.borders[:2], pre: "[", post: "]"})
-		if s.Form == Pair62 && s.Policy == Same {
+		if s.Form == spec.Pair62 && s.Policy == spec.Same {
 			pieces := []int{leastPiece}
 			all = append(all,
 				&stretch{name: s.name() + " parallel", plan: p, base: numbers(13), changes: values, borders: pieces, workers: 3, pre: `"`, post: `",`},

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/internal/simd"
 )
 
@@ -44,15 +45,15 @@ func testKeys(t testing.TB) *Keys {
 
 func allSpecs() []Spec {
 	var all []Spec
-	hexAlphabet, err := ParseForm("fpe:0123456789abcdef")
+	hexAlphabet, err := spec.ParseForm("fpe:0123456789abcdef")
 	if err != nil {
 		panic(err)
 	}
 	norms := []Norm{nil, {Trim, NFC, Upper}, {DigitsOnly}}
-	for _, m := range []Method{Reversible, Irreversible} {
-		for _, p := range []Policy{Same, Different, PerDocument} {
+	for _, m := range []spec.Method{spec.Reversible, spec.Irreversible} {
+		for _, p := range []spec.Policy{spec.Same, spec.Different, spec.PerDocument} {
 			for _, tag := range []int{0, 64, 128} {
-				for _, f := range []Form{Pair62, Hex, B64u, B32, UUID, Digits, hexAlphabet} {
+				for _, f := range []spec.Form{spec.Pair62, spec.Hex, spec.B64u, spec.B32, spec.UUID, spec.Digits, hexAlphabet} {
 					for _, n := range norms {
 						s := Spec{Method: m, Policy: p, Form: f, Tag: tag, Norm: n, Gen: -1}
 						if s.Validate() == nil {
@@ -70,7 +71,7 @@ func (s Spec) name() string {
 	return fmt.Sprintf("%s/%s/%s/%d/%v", s.Method, s.Policy, s.Form, s.Tag, s.Norm)
 }
 
-func plan(t testing.TB, op Op, s Spec, k *Keys) *Plan {
+func plan(t testing.TB, op spec.Op, s Spec, k *Keys) *Plan {
 	t.Helper()
 	p, err := NewPlan(op, s, k)
 	if err != nil {
@@ -156,7 +157,7 @@ func TestTransformIsPortable(t *testing.T) {
 						values[i] = values[r.IntN(i)]
 					}
 				}
-				p := plan(t, Pseudonymise, s, k)
+				p := plan(t, spec.Pseudonymise, s, k)
 				a, b := batchOf(values), batchOf(values)
 				a.Pre, a.Post = `"`, `",`
 				b.Pre, b.Post = `"`, `",`
@@ -178,10 +179,10 @@ func TestTransformIsPortable(t *testing.T) {
 						t.Fatalf("%s: scattered: bad %v, want %v", s.name(), at.Bad, b.Bad)
 					}
 				}
-				if s.Method != Reversible {
+				if s.Method != spec.Reversible {
 					continue
 				}
-				q := plan(t, Reverse, s, k)
+				q := plan(t, spec.Reverse, s, k)
 				x := make([][]byte, n)
 				for i := range x {
 					x[i] = bytes.Clone(b.result(i))
@@ -239,7 +240,7 @@ func TestRoundTrip(t *testing.T) {
 	k := testKeys(t)
 	r := rand.New(rand.NewPCG(5, 6))
 	for _, s := range allSpecs() {
-		if s.Method != Reversible || s.Norm != nil {
+		if s.Method != spec.Reversible || s.Norm != nil {
 			continue
 		}
 		var values [][]byte
@@ -253,7 +254,7 @@ func TestRoundTrip(t *testing.T) {
 			}
 			values = append(values, v)
 		}
-		p, q := plan(t, Pseudonymise, s, k), plan(t, Reverse, s, k)
+		p, q := plan(t, spec.Pseudonymise, s, k), plan(t, spec.Reverse, s, k)
 		a := batchOf(values)
 		a.Doc = p.NewDocument()
 		p.Transform(a)
@@ -287,10 +288,10 @@ func TestPoliciesDiffer(t *testing.T) {
 	k := testKeys(t)
 	seen := map[string]string{}
 	for _, s := range allSpecs() {
-		if s.Norm != nil || s.Form != Hex {
+		if s.Norm != nil || s.Form != spec.Hex {
 			continue
 		}
-		p, err := NewPlan(Pseudonymise, s, k)
+		p, err := NewPlan(spec.Pseudonymise, s, k)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -299,7 +300,7 @@ func TestPoliciesDiffer(t *testing.T) {
 		p.Transform(b)
 		for i := range 2 {
 			x := string(b.result(i))
-			if s.Policy == Same && i == 1 {
+			if s.Policy == spec.Same && i == 1 {
 				if x != string(b.result(0)) {
 					t.Errorf("%s: two pseudonyms of one value", s.name())
 				}
@@ -322,9 +323,9 @@ func TestPoliciesDiffer(t *testing.T) {
 func TestTagRefusesEveryFlip(t *testing.T) {
 	k := testKeys(t)
 	for _, tag := range []int{128, 64, 0} {
-		for _, policy := range []Policy{Same, Different, PerDocument} {
-			s := Spec{Method: Reversible, Policy: policy, Form: Hex, Tag: tag, Gen: -1}
-			p, q := plan(t, Pseudonymise, s, k), plan(t, Reverse, s, k)
+		for _, policy := range []spec.Policy{spec.Same, spec.Different, spec.PerDocument} {
+			s := Spec{Method: spec.Reversible, Policy: policy, Form: spec.Hex, Tag: tag, Gen: -1}
+			p, q := plan(t, spec.Pseudonymise, s, k), plan(t, spec.Reverse, s, k)
 			a := batchOf([][]byte{[]byte("Zoë Ångström, 12")})
 			a.Doc = p.NewDocument()
 			p.Transform(a)
@@ -373,22 +374,22 @@ func TestGenerations(t *testing.T) {
 		gen         int // asked for on reverse
 		after, gone bool
 	}{
-		{Spec{Form: Pair62}, -1, true, false},
-		{Spec{Form: Pair62}, 2, true, false}, // the mark says more than the token
-		{Spec{Form: Hex}, -1, false, false},
-		{Spec{Form: Hex}, 0, true, false},
-		{Spec{Form: Hex, Tag: 128}, -1, true, false},
-		{Spec{Form: B32, Tag: 64}, -1, true, false},
+		{Spec{Form: spec.Pair62}, -1, true, false},
+		{Spec{Form: spec.Pair62}, 2, true, false}, // the mark says more than the token
+		{Spec{Form: spec.Hex}, -1, false, false},
+		{Spec{Form: spec.Hex}, 0, true, false},
+		{Spec{Form: spec.Hex, Tag: 128}, -1, true, false},
+		{Spec{Form: spec.B32, Tag: 64}, -1, true, false},
 	} {
 		s := c.spec
-		s.Method, s.Policy, s.Gen = Reversible, Same, -1
-		p := plan(t, Pseudonymise, s, before)
+		s.Method, s.Policy, s.Gen = spec.Reversible, spec.Same, -1
+		p := plan(t, spec.Pseudonymise, s, before)
 		a := batchOf(slices.Repeat([][]byte{value}, 20))
 		p.Transform(a)
 		s.Gen = c.gen
 		for i, k := range []*Keys{after, gone} {
 			want := []bool{c.after, c.gone}[i]
-			q, err := NewPlan(Reverse, s, k)
+			q, err := NewPlan(spec.Reverse, s, k)
 			if err != nil {
 				if want {
 					t.Errorf("%s gen %d: %v", s.name(), c.gen, err)
@@ -406,12 +407,12 @@ func TestGenerations(t *testing.T) {
 			q.Close()
 		}
 	}
-	s := Spec{Method: Reversible, Policy: Same, Form: Pair62, Gen: 0}
-	if _, err := NewPlan(Pseudonymise, s, after); err == nil {
+	s := Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62, Gen: 0}
+	if _, err := NewPlan(spec.Pseudonymise, s, after); err == nil {
 		t.Error("a deactivated generation makes pseudonyms")
 	}
 	s.Gen = -1
-	if _, err := NewPlan(Pseudonymise, s, keys(secret(1, false))); err == nil {
+	if _, err := NewPlan(spec.Pseudonymise, s, keys(secret(1, false))); err == nil {
 		t.Error("a domain without an active generation makes pseudonyms")
 	}
 }
@@ -429,7 +430,7 @@ func TestSecondary(t *testing.T) {
 		specs := allSpecs()
 		for range 400 {
 			src, dst := specs[r.IntN(len(specs))], specs[r.IntN(len(specs))]
-			if src.Method != Reversible {
+			if src.Method != spec.Reversible {
 				if _, err := NewSecondary(src, from, dst, to); err == nil {
 					t.Fatal("an irreversible source is taken")
 				}
@@ -440,7 +441,7 @@ func TestSecondary(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			first, second := plan(t, Pseudonymise, src, from), plan(t, Pseudonymise, dst, to)
+			first, second := plan(t, spec.Pseudonymise, src, from), plan(t, spec.Pseudonymise, dst, to)
 			p.random = second.random
 			n := r.IntN(120)
 			values := make([][]byte, n)
@@ -504,7 +505,7 @@ func TestParallel(t *testing.T) {
 					values[i] = value(r)
 				}
 			}
-			p := plan(t, Pseudonymise, s, k)
+			p := plan(t, spec.Pseudonymise, s, k)
 			a, b := batchOf(values), batchOf(values)
 			a.Pre, a.Post, b.Pre, b.Post = "<", "\n", "<", "\n"
 			a.Doc, b.Doc = p.NewDocument(), p.NewDocument()
@@ -521,8 +522,8 @@ func TestParallel(t *testing.T) {
 					}
 				}
 			}
-			if s.Method == Reversible {
-				q := plan(t, Reverse, s, k)
+			if s.Method == spec.Reversible {
+				q := plan(t, spec.Reverse, s, k)
 				x := make([][]byte, n)
 				for i := range x {
 					x[i] = a.result(i)
@@ -556,7 +557,7 @@ func benchBatch(n int) *Batch {
 
 func BenchmarkTransform(b *testing.B) {
 	k := testKeys(b)
-	p, err := NewPlan(Pseudonymise, Spec{Method: Reversible, Policy: Same, Form: Pair62, Gen: -1}, k)
+	p, err := NewPlan(spec.Pseudonymise, Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62, Gen: -1}, k)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -595,7 +596,7 @@ func BenchmarkTransform(b *testing.B) {
 func TestPlanAnswers(t *testing.T) {
 	k := testKeys(t)
 	for _, s := range allSpecs() {
-		p := plan(t, Pseudonymise, s, k)
+		p := plan(t, spec.Pseudonymise, s, k)
 		keeps, known := true, true
 		for n := 20; n < 60; n++ {
 			keeps = keeps && p.OutLen(n) == n
@@ -604,14 +605,14 @@ func TestPlanAnswers(t *testing.T) {
 		if p.KeepsLength() != keeps || p.KnowsLength() != known {
 			t.Errorf("%s: keeps length: %v, want %v; knows it: %v, want %v", s.name(), p.KeepsLength(), keeps, p.KnowsLength(), known)
 		}
-		if got, want := p.Deterministic(), s.Policy != Different; got != want {
+		if got, want := p.Deterministic(), s.Policy != spec.Different; got != want {
 			t.Errorf("%s: deterministic: %v", s.name(), got)
 		}
 		if got := p.Alphabet(); (got != "") != s.Form.Preserving() {
 			t.Errorf("%s: alphabet %q", s.name(), got)
 		}
-		if s.Method == Reversible {
-			q := plan(t, Reverse, s, k)
+		if s.Method == spec.Reversible {
+			q := plan(t, spec.Reverse, s, k)
 			if q.KeepsLength() || q.KnowsLength() || !q.Deterministic() || q.Alphabet() != "" {
 				t.Errorf("%s, reverse: wrong answers", s.name())
 			}

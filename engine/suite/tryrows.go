@@ -2,6 +2,7 @@ package suite
 
 import (
 	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // tryRows transforms values from to to by a kernel that takes values as they stand
@@ -9,15 +10,15 @@ import (
 // whether the plan and the batch are of that kind; if not it has done nothing.
 func (p *Plan) tryRows(b *Batch, from, to int) bool {
 	switch {
-	case p.op == Reverse && p.reverse.fpe != nil:
+	case p.op == spec.Reverse && p.reverse.fpe != nil:
 		p.preserve(b, from, to, p.reverse.fpe, true)
 	case b.At != nil: // a refused value may have no room there
 		return false
-	case p.op != Pseudonymise || len(p.forward.spec.Norm) > 0:
+	case p.op != spec.Pseudonymise || len(p.forward.spec.Norm) > 0:
 		return false
 	case p.forward.fpe != nil:
 		p.preserve(b, from, to, p.forward.fpe, false)
-	case p.forward.mac != nil && p.forward.spec.Policy == Same:
+	case p.forward.mac != nil && p.forward.spec.Policy == spec.Same:
 		p.digestRows(b, from, to)
 	default:
 		return false

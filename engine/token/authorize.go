@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 )
 
 // grant judges claims against the stored project and expands the keys. The
 // grant has one holder.
-func (v *Verifier) grant(ctx context.Context, c *Claims, op suite.Op, spec suite.Spec, epoch uint64, now time.Time) (*Grant, error) {
+func (v *Verifier) grant(ctx context.Context, c *Claims, op spec.Op, s suite.Spec, epoch uint64, now time.Time) (*Grant, error) {
 	p, err := v.project(ctx, c.PSN.Dom.Prj, epoch)
 	if err = stateOf(p, err, c.PSN.Dom.Org, now); err != nil {
 		return nil, err
@@ -43,8 +44,8 @@ func (v *Verifier) grant(ctx context.Context, c *Claims, op suite.Op, spec suite
 		g.Release()
 		return nil, refused
 	}
-	if op != suite.Secondary {
-		g.Plan, err = suite.NewPlan(op, spec, target.keys)
+	if op != spec.Secondary {
+		g.Plan, err = suite.NewPlan(op, s, target.keys)
 	} else {
 		var src suite.Spec
 		var srcEnd time.Time
@@ -53,7 +54,7 @@ func (v *Verifier) grant(ctx context.Context, c *Claims, op suite.Op, spec suite
 			g.held[1], err = v.ring.acquire(ctx, v.ks, keys.Domain{Prj: c.PSN.Src.Prj, Org: c.PSN.Src.Org}, epoch)
 		}
 		if err == nil {
-			g.Plan, err = suite.NewSecondary(src, g.held[1].keys, spec, target.keys)
+			g.Plan, err = suite.NewSecondary(src, g.held[1].keys, s, target.keys)
 		}
 	}
 	if err != nil {
@@ -79,13 +80,13 @@ func nanos(t time.Time) int64 {
 }
 
 // agrees compares what a token asks for with the stored project, which wins.
-func agrees(p keys.Project, c *PSN, op suite.Op, now time.Time) *Error {
+func agrees(p keys.Project, c *PSN, op spec.Op, now time.Time) *Error {
 	policy := p.Policy
 	if policy == "" {
-		policy = "same"
+		policy = spec.Same
 	}
 	switch {
-	case op == suite.Reverse && (p.Method != "reversible" || c.Method != "reversible"):
+	case op == spec.Reverse && (p.Method != spec.Reversible || c.Method != spec.Reversible):
 		return refuse(ForbiddenOperation, "an irreversible project cannot be reversed")
 	case c.Method != p.Method:
 		return refuse(ForbiddenOperation, "psn.method is not the project's: have the token made anew for the project as it is")
@@ -109,15 +110,15 @@ func (v *Verifier) source(ctx context.Context, d *Domain, epoch uint64, now time
 	if err = stateOf(p, err, d.Org, now); err != nil {
 		return s, time.Time{}, err
 	}
-	if p.Method != "reversible" {
+	if p.Method != spec.Reversible {
 		return s, time.Time{}, refuse(ForbiddenOperation, "the source project is irreversible")
 	}
-	stored := PSN{Op: "secondary", Method: p.Method, Policy: p.Policy, Fmt: p.Form, Tag: p.Tag}
+	stored := PSN{Op: spec.Secondary, Method: p.Method, Policy: p.Policy, Fmt: p.Form, Tag: p.Tag}
 	if stored.Policy == "" {
-		stored.Policy = "same"
+		stored.Policy = spec.Same
 	}
 	if stored.Fmt == "" {
-		stored.Fmt = "pair62"
+		stored.Fmt = spec.Pair62
 	}
 	_, s, refused := stored.spec()
 	if refused != nil {
@@ -130,9 +131,9 @@ func (v *Verifier) source(ctx context.Context, d *Domain, epoch uint64, now time
 // project, without a token.
 type LocalRequest struct {
 	Project, Org      string
-	Op                string // default pseudonymise
-	Source, SourceOrg string // secondary only
-	Form              string // default: the project's
+	Op                spec.Op   // default pseudonymise
+	Source, SourceOrg string    // secondary only
+	Form              spec.Form // default: the project's
 	Norm              []string
 	Err               string // default strict
 	Gen               *int
@@ -155,11 +156,11 @@ func (v *Verifier) Local(ctx context.Context, r LocalRequest) (*Grant, error) {
 		return nil, errors.New("token: errors are answered strict or item")
 	}
 	c.Issuer, c.Audience, c.ID, c.IssuedAt = "local", "local", "local:"+NewID(), now.UTC().Truncate(time.Second)
-	op, spec, refused := c.PSN.spec()
+	op, s, refused := c.PSN.spec()
 	if refused != nil {
 		return nil, refused
 	}
-	g, err := v.grant(ctx, &c, op, spec, epoch, now)
+	g, err := v.grant(ctx, &c, op, s, epoch, now)
 	if err != nil {
 		return nil, err
 	}

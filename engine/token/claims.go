@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -32,18 +33,18 @@ const (
 // defaults of the contract when it is issued; one that was read from a token
 // has them filled in.
 type PSN struct {
-	V      int      // 1
-	Op     string   // pseudonymise, reverse or secondary
-	Dom    Domain   // target key domain
-	Src    *Domain  // secondary only: where the input pseudonyms were made
-	Method string   // reversible or irreversible
-	Policy string   // same (default), different or document
-	Fmt    string   // shape of a pseudonym; default pair62
-	Tag    int      // bits of integrity: 0, 64 or 128
-	Gen    *int     // key generation; nil: the active one
-	Ret    int64    // end of retention in Unix seconds; 0: none
-	Norm   []string // steps before the transform
-	Err    string   // strict (default) or item
+	V      int // 1
+	Op     spec.Op
+	Dom    Domain  // target key domain
+	Src    *Domain // secondary only: where the input pseudonyms were made
+	Method spec.Method
+	Policy spec.Policy // default same
+	Fmt    spec.Form   // default pair62
+	Tag    int         // bits of integrity: 0, 64 or 128
+	Gen    *int        // key generation; nil: the active one
+	Ret    int64       // end of retention in Unix seconds; 0: none
+	Norm   []string    // steps before the transform
+	Err    string      // strict (default) or item
 	Lim    Limits
 }
 
@@ -62,18 +63,19 @@ type Claims struct {
 }
 
 // spec reads the suite's description of the transform out of the claims.
-func (p *PSN) spec() (op suite.Op, s suite.Spec, err *Error) {
-	var e error
-	if op, e = suite.ParseOp(p.Op); e != nil {
+func (p *PSN) spec() (op spec.Op, s suite.Spec, err *Error) {
+	op = p.Op
+	if !op.Valid() {
 		return op, s, invalid("psn.op is not pseudonymise, reverse or secondary")
 	}
-	if s.Method, e = suite.ParseMethod(p.Method); e != nil {
+	if s.Method = p.Method; !s.Method.Valid() {
 		return op, s, invalid("psn.method is not reversible or irreversible")
 	}
-	if s.Policy, e = suite.ParsePolicy(p.Policy); e != nil {
+	if s.Policy = p.Policy; !s.Policy.Valid() {
 		return op, s, invalid("psn.policy is not same, different or document")
 	}
-	if s.Form, e = suite.ParseForm(p.Fmt); e != nil {
+	var e error
+	if s.Form, e = spec.ParseForm(string(p.Fmt)); e != nil {
 		return op, s, invalid("psn.fmt is none of the known forms")
 	}
 	if s.Norm, e = suite.ParseNorm(p.Norm); e != nil {
@@ -166,7 +168,7 @@ func claimsOf(n *node) (c Claims, audiences []string, err *Error) {
 
 // psnOf reads the claim psn: every member known, of its type and in its range.
 func psnOf(claims *node) (PSN, *Error) {
-	p := PSN{Policy: "same", Fmt: "pair62", Err: ErrStrict}
+	p := PSN{Policy: spec.Same, Fmt: spec.Pair62, Err: ErrStrict}
 	n, ok := claims.member("psn")
 	if !ok {
 		return p, invalid("psn is missing")
@@ -191,10 +193,10 @@ func psnOf(claims *node) (PSN, *Error) {
 	if p.Err != ErrStrict && p.Err != ErrItem {
 		return p, invalid("psn.err is not strict or item")
 	}
-	if (op == suite.Secondary) != (p.Src != nil) {
+	if (op == spec.Secondary) != (p.Src != nil) {
 		return p, invalid("psn.src goes with psn.op secondary, and only with it")
 	}
-	if s.Method == suite.Reversible && p.Ret == 0 {
+	if s.Method == spec.Reversible && p.Ret == 0 {
 		return p, invalid("psn.ret is missing, which a reversible method needs")
 	}
 	return p, nil
@@ -214,13 +216,13 @@ func (p *PSN) read(name string, v *node) *Error {
 		}
 		switch name {
 		case "op":
-			p.Op = v.text
+			p.Op = spec.Op(v.text)
 		case "method":
-			p.Method = v.text
+			p.Method = spec.Method(v.text)
 		case "policy":
-			p.Policy = v.text
+			p.Policy = spec.Policy(v.text)
 		case "fmt":
-			p.Fmt = v.text
+			p.Fmt = spec.Form(v.text)
 		case "err":
 			p.Err = v.text
 		}
@@ -338,19 +340,19 @@ type wire struct {
 }
 
 type psn struct {
-	V      int      `json:"v"`
-	Op     string   `json:"op"`
-	Dom    Domain   `json:"dom"`
-	Src    *Domain  `json:"src,omitempty"`
-	Method string   `json:"method"`
-	Policy string   `json:"policy,omitempty"`
-	Fmt    string   `json:"fmt,omitempty"`
-	Tag    int      `json:"tag,omitempty"`
-	Gen    *int     `json:"gen,omitempty"`
-	Ret    int64    `json:"ret,omitempty"`
-	Norm   []string `json:"norm,omitempty"`
-	Err    string   `json:"err,omitempty"`
-	Lim    *Limits  `json:"lim,omitempty"`
+	V      int         `json:"v"`
+	Op     spec.Op     `json:"op"`
+	Dom    Domain      `json:"dom"`
+	Src    *Domain     `json:"src,omitempty"`
+	Method spec.Method `json:"method"`
+	Policy spec.Policy `json:"policy,omitempty"`
+	Fmt    spec.Form   `json:"fmt,omitempty"`
+	Tag    int         `json:"tag,omitempty"`
+	Gen    *int        `json:"gen,omitempty"`
+	Ret    int64       `json:"ret,omitempty"`
+	Norm   []string    `json:"norm,omitempty"`
+	Err    string      `json:"err,omitempty"`
+	Lim    *Limits     `json:"lim,omitempty"`
 }
 
 // MarshalJSON writes the claims as they stand in a token.

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"sync/atomic"
 
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -14,7 +15,7 @@ import (
 type Grant struct {
 	Claims *Claims     // read only
 	Plan   *suite.Plan // for Claims.PSN.Op
-	Op     suite.Op
+	Op     spec.Op
 
 	v        *Verifier
 	sum      [32]byte // SHA-256 of the token

@@ -16,6 +16,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // Names of the built-in issuer and of this service, for operators who choose
@@ -139,7 +140,7 @@ func (i *Issuer) Issue(c Claims) (string, error) {
 type Request struct {
 	Project string
 	Org     string
-	Op      string // pseudonymise (default), reverse or secondary
+	Op      spec.Op // default pseudonymise
 
 	Source    string // secondary only: the project that made the input
 	SourceOrg string
@@ -149,7 +150,7 @@ type Request struct {
 	// there is none. It never outlives the retention.
 	TTL time.Duration
 
-	Form   string // default: the project's
+	Form   spec.Form // default: the project's
 	Norm   []string
 	Err    string // strict (default) or item
 	Gen    *int
@@ -195,7 +196,7 @@ func (i *Issuer) Create(ctx context.Context, ps Projects, r Request) (string, *C
 	if !c.Expires.After(now) {
 		return "", nil, errors.New("token: the token would expire at once; give it a second or more")
 	}
-	if c.PSN.Method == "reversible" && c.PSN.Ret == 0 {
+	if c.PSN.Method == spec.Reversible && c.PSN.Ret == 0 {
 		c.PSN.Ret = c.Expires.Unix()
 	}
 	s, err := i.Issue(c)
@@ -214,7 +215,7 @@ func draft(ctx context.Context, ps Projects, r Request, now time.Time) (c Claims
 		return c, end, err
 	}
 	if r.Op == "" {
-		r.Op = "pseudonymise"
+		r.Op = spec.Pseudonymise
 	}
 	if r.Form == "" {
 		r.Form = p.Form
@@ -225,19 +226,19 @@ func draft(ctx context.Context, ps Projects, r Request, now time.Time) (c Claims
 	c.PSN = PSN{V: 1, Op: r.Op, Dom: Domain{Prj: r.Project, Org: r.Org}, Method: p.Method, Policy: p.Policy,
 		Fmt: r.Form, Tag: p.Tag, Gen: r.Gen, Norm: r.Norm, Err: r.Err, Lim: r.Limits}
 	if c.PSN.Policy == "" {
-		c.PSN.Policy = "same"
+		c.PSN.Policy = spec.Same
 	}
 	if c.PSN.Fmt == "" {
-		c.PSN.Fmt = "pair62"
+		c.PSN.Fmt = spec.Pair62
 	}
-	if r.Op == "reverse" && p.Method != "reversible" {
+	if r.Op == spec.Reverse && p.Method != spec.Reversible {
 		return c, end, refuse(ForbiddenOperation, "an irreversible project cannot be reversed")
 	}
 	end = p.Retention
-	if p.Method == "reversible" && !end.IsZero() {
+	if p.Method == spec.Reversible && !end.IsZero() {
 		c.PSN.Ret = end.Unix()
 	}
-	if r.Op == "secondary" {
+	if r.Op == spec.Secondary {
 		if r.Source == "" {
 			return c, end, errors.New("token: secondary needs the project that made the pseudonyms")
 		}
@@ -245,7 +246,7 @@ func draft(ctx context.Context, ps Projects, r Request, now time.Time) (c Claims
 		if err = stateOf(src, err, r.SourceOrg, now); err != nil {
 			return c, end, err
 		}
-		if src.Method != "reversible" {
+		if src.Method != spec.Reversible {
 			return c, end, refuse(ForbiddenOperation, "the source project is irreversible")
 		}
 		c.PSN.Src = &Domain{Prj: r.Source, Org: r.SourceOrg}

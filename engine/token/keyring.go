@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -21,15 +22,15 @@ type domainKeys struct {
 }
 
 // allows checks the generation that a token names.
-func (k *domainKeys) allows(gen *int, op suite.Op) *Error {
+func (k *domainKeys) allows(gen *int, op spec.Op) *Error {
 	switch {
-	case gen == nil && k.active < 0 && op != suite.Reverse:
+	case gen == nil && k.active < 0 && op != spec.Reverse:
 		return refuse(RetentionExpired, noActive)
 	case gen == nil:
 		return nil
 	case !k.living[*gen]:
 		return refuse(UnknownDomain, noGeneration)
-	case op != suite.Reverse && *gen != k.active:
+	case op != spec.Reverse && *gen != k.active:
 		return refuse(ForbiddenOperation, "a generation that is no longer active makes no new pseudonyms")
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 	"github.com/dgraph-io/ristretto/v2"
 
 	"github.com/velonym/velonym/engine/keys"
-	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // Ops is a set of operations: what an endpoint serves.
@@ -22,12 +22,20 @@ type Ops uint8
 
 // The sets of the two endpoints, and all operations.
 const (
-	OpsForward = Ops(1<<suite.Pseudonymise | 1<<suite.Secondary)
-	OpsReverse = Ops(1 << suite.Reverse)
-	OpsAny     = OpsForward | OpsReverse
+	OpsForward Ops = 1 << iota // pseudonymise and secondary
+	OpsReverse
+	OpsAny = OpsForward | OpsReverse
 )
 
-func (o Ops) has(op suite.Op) bool { return o>>op&1 == 1 }
+func (o Ops) has(op spec.Op) bool {
+	switch op {
+	case spec.Pseudonymise, spec.Secondary:
+		return o&OpsForward != 0
+	case spec.Reverse:
+		return o&OpsReverse != 0
+	}
+	return false
+}
 
 // Keystore is what verification needs of *keys.Keystore.
 type Keystore interface {
