@@ -23,10 +23,9 @@ type answer struct {
 	spans   []uint32 // of the values in c.in
 	in, out form
 
-	item        bool // psn.err = "item": bad values become null
-	plain       bool // results need no escape in JSON
-	base, slope int  // no n bytes of value become more than base + slope·n of JSON
-	notString   []uint32
+	item      bool // psn.err = "item": bad values become null
+	plain     bool // results need no escape in JSON
+	notString []uint32
 
 	// CSV to CSV: the place up to which the input has been copied, and what is
 	// left of the fields that were shortened in place.
@@ -42,9 +41,9 @@ const chunk = 16 << 10
 // make transforms all values and writes the body, or says why there is none.
 func (a *answer) make() *problem {
 	c, s := a.c, a.c.s
-	psn := &a.grant.Claims.PSN
-	a.item = psn.Err == token.ErrItem
-	a.estimate()
+	a.item = a.grant.Claims.PSN.Err == token.ErrItem
+	// Alphabets apart, no form has characters that JSON escapes.
+	a.plain = a.grant.Op != spec.Reverse && !strings.ContainsAny(a.grant.Plan.Alphabet(), `"\`)
 	c.errs, c.errCount, c.cause = c.errs[:0], 0, ""
 	if a.in == formJSON {
 		a.notString = c.json.NotString
@@ -52,14 +51,14 @@ func (a *answer) make() *problem {
 		a.doubled, a.long = c.csv.Doubled, c.long
 	}
 	n := len(a.spans) / 2
-	if psn.Policy == spec.PerDocument {
+	b := &c.batch
+	b.Src, b.Doc = c.in, a.grant.Plan.NewDocument()
+	if b.Doc != nil {
 		// The counters keep every different value once.
 		if need := int64(len(c.in)) + 96*int64(n); !c.charge(need) {
 			return c.overloaded(need)
 		}
 	}
-	b := &c.batch
-	b.Src, b.Doc = c.in, a.grant.Plan.NewDocument()
 
 	step := chunk * s.cfg.Workers
 	first := min(n, step)
@@ -107,36 +106,24 @@ func (a *answer) make() *problem {
 	return a.end(n)
 }
 
-// estimate sets plain, base and slope.
-func (a *answer) estimate() {
-	psn := &a.grant.Claims.PSN
-	forward := a.grant.Op != spec.Reverse
-	// Alphabets apart, no form has characters that JSON escapes.
-	a.plain = forward && !strings.ContainsAny(a.grant.Plan.Alphabet(), `"\`)
-	const framing = 3
-	one := a.grant.Plan.OutLen(1)
-	switch {
-	case !forward:
-		a.base, a.slope = framing, 1 // every form is longer than its value
-	case len(psn.Norm) > 0:
-		a.base, a.slope = framing+96, 6 // normal forms have up to three times the length
-	case a.grant.Op == spec.Pseudonymise && one > 0:
-		a.base, a.slope = framing+one, 2
-	default:
-		a.base, a.slope = framing+96, 2
-	}
-}
+// framing is how many characters JSON puts around a result.
+const framing = 3
 
 // bound is the most JSON that the values from … to can become, escapes apart.
 func (a *answer) bound(from, to int) int {
 	if from == to {
 		return 0
 	}
+	return (to-from)*framing + a.grant.Plan.MaxOut(to-from, a.extent(from, to))
+}
+
+// extent is how many bytes of the body the values from … to span at most.
+func (a *answer) extent(from, to int) int {
 	extent := len(a.c.in)
 	if len(a.c.json.NotString) == 0 { // else some positions are 0
 		extent = int(a.spans[2*to-2]+a.spans[2*to-1]) - int(a.spans[2*from])
 	}
-	return (to-from)*a.base + a.slope*extent
+	return extent
 }
 
 // expect is the room to begin with: what the first values need at most, and
@@ -147,7 +134,7 @@ func (a *answer) expect(n, first int) int {
 		mean := len(a.c.in)/n + 1
 		each := a.grant.Plan.OutLen(mean)
 		if each <= 0 {
-			each = a.base + a.slope*mean/2
+			each = framing + a.grant.Plan.MaxOut(1, mean/2)
 		}
 		room = max(room, n*(each+4)+a.bound(0, min(first, chunk))/2)
 	}
@@ -202,22 +189,14 @@ func (a *answer) run(dst []byte, from, to int, pre, post string) (res []byte, ba
 	return b.Dst, true, nil
 }
 
-// scratch is what the engine may need besides dst for the values from … to: several
-// workers write what does not make rows of one length to buffers of their own first.
+// scratch is what the engine may need besides dst for the values from … to.
 func (a *answer) scratch(from, to int) int64 {
-	n := to - from
-	if n <= manyValues || a.c.s.cfg.Workers == 1 {
-		return 0
+	n := a.grant.Plan.ParallelScratch(to-from, a.extent(from, to), a.c.s.cfg.Workers)
+	if n > 0 {
+		n += (to - from) * framing
 	}
-	need := a.bound(from, to)
-	if a.grant.Op == spec.Pseudonymise && len(a.grant.Claims.PSN.Norm) == 0 && a.grant.Plan.OutLen(1) > 0 && need < n*(a.base+a.slope*oneBlockValue) {
-		return 0
-	}
-	return int64(need)
+	return int64(n)
 }
-
-// oneBlockValue is the longest value, in bytes, that makes a row of the common length.
-const oneBlockValue = 15
 
 // mergeNotString adds the items of the array that are no strings, which the
 // engine has seen as empty values, to its bad values.

@@ -59,9 +59,8 @@ func (p *Plan) TransformParallel(b *Batch, workers int) {
 	for len(q.pieces) < pieces {
 		q.pieces = append(q.pieces, part{})
 	}
-	// Most values of most batches make rows of one length: their place is known before.
 	row := 0
-	if b.At == nil && (p.op == spec.Pseudonymise && p.forward.oneBlock() || p.op == spec.Secondary && p.forward.oneBlock() && p.reverse.oneBlock()) {
+	if b.At == nil && p.commonRows() {
 		row = len(b.Pre) + p.forward.form.EncodedLen(16) + len(b.Post)
 	}
 	begin := len(b.Dst)
@@ -107,6 +106,24 @@ func (p *Plan) TransformParallel(b *Batch, workers int) {
 	for i := range pieces {
 		q.pieces[i].dst = nil
 	}
+}
+
+// commonRows reports whether most values of most batches make rows of one length, so
+// that the place of every piece in Dst is known before.
+func (p *Plan) commonRows() bool {
+	return p.op == spec.Pseudonymise && p.forward.oneBlock() ||
+		p.op == spec.Secondary && p.forward.oneBlock() && p.reverse.oneBlock()
+}
+
+// ParallelScratch returns about how many bytes TransformParallel needs besides Dst for
+// so many values of size bytes together, framing apart: results that do not make rows
+// of one length stand in buffers of the workers first.
+func (p *Plan) ParallelScratch(values, size, workers int) int {
+	const oneBlockValue = 15 // the longest value that makes a row of the common length
+	if values <= inline || workers < 2 || p.op == spec.Pseudonymise && p.commonRows() && size <= values*oneBlockValue {
+		return 0
+	}
+	return p.MaxOut(values, size)
 }
 
 // joinPieces makes the results of all pieces follow each other in b.Dst from begin on.

@@ -241,6 +241,24 @@ func (p *Plan) OutLen(n int) int {
 	return f.form.EncodedLen(f.prefix + padded)
 }
 
+// MaxOut returns the most bytes that the results of so many values take together, if
+// the values have size bytes together.
+func (p *Plan) MaxOut(values, size int) int {
+	f := &p.forward
+	switch {
+	case p.op == spec.Reverse:
+		return size // every form is at least as long as its value
+	case len(f.spec.Norm) > 0:
+		return values*maxShortOut + 6*size // normalised values have up to three times the length
+	case p.op == spec.Secondary || f.fpe != nil:
+		return values*maxShortOut + 2*size
+	}
+	return values*p.OutLen(1) + 2*size // no form takes more than two characters a byte
+}
+
+// maxShortOut is the longest result of a value of one byte, the longest prefix included.
+const maxShortOut = 96
+
 // KeepsLength reports whether every result is as long as its value: forward without
 // norm in a format-preserving form.
 func (p *Plan) KeepsLength() bool {
