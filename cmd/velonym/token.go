@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,13 +19,13 @@ import (
 func newToken(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "token",
-		Short: "Create, inspect and revoke tokens",
+		Short: "Create, inspect, list and revoke tokens",
 		Example: `  velonym token create --project register --op pseudonymise > token
   velonym token inspect token`,
 		Args: cobra.NoArgs,
 		RunE: needVerb,
 	}
-	cmd.AddCommand(newTokenCreate(g), newTokenInspect(g), newTokenRevoke(g))
+	cmd.AddCommand(newTokenCreate(g), newTokenInspect(g), newTokenList(g), newTokenRevoke(g))
 	return cmd
 }
 
@@ -95,38 +94,6 @@ func readToken(from string, stdin io.Reader) ([]byte, error) {
 		return nil, err
 	}
 	return raw, nil
-}
-
-func newTokenRevoke(g *globals) *cobra.Command {
-	return &cobra.Command{
-		Use:   "revoke JTI",
-		Short: "Refuse a token from now on, in every process (jti: see inspect)",
-		Long: `Refuses a token, named by its jti, from now on and for good: in running servers and
-runs within a second. 'velonym token inspect' shows a token's jti, and 'velonym token
-create' says it on standard error.`,
-		Example: `  velonym token revoke 0f6b1d2c9e4a48d7a1b25c3d4e5f6071`,
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			switch jti := args[0]; {
-			case jti == "":
-				return usagef("token revoke: the jti is empty")
-			case strings.Count(jti, ".") == 2 && strings.HasPrefix(jti, "ey"):
-				return usagef("token revoke: that is a whole token, which process lists now show: give its jti, see 'velonym token inspect'")
-			case len(jti) > 256:
-				return usagef("token revoke: a jti has 256 bytes at most: see 'velonym token inspect'")
-			}
-			ks, err := g.openKeystore(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer ks.Close()
-			if err := ks.Revoke(cmd.Context(), args[0], time.Time{}); err != nil {
-				return err
-			}
-			fmt.Fprintln(cmd.ErrOrStderr(), "revoked")
-			return nil
-		},
-	}
 }
 
 // checkToken reports text that users leave around a token by mistake, such as quotes or

@@ -64,7 +64,9 @@ output, its jti and its end to standard error.` + normHelp,
 			}
 			defer issuer.Close()
 			signed, claims, err := issuer.Create(cmd.Context(), ks, r)
-			if err != nil {
+			if errors.Is(err, token.ErrNotListed) {
+				g.warn(strings.TrimPrefix(err.Error(), "token: "))
+			} else if err != nil {
 				return err
 			}
 			if _, err := fmt.Fprintln(cmd.OutOrStdout(), signed); err != nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"time"
@@ -81,18 +80,7 @@ func (ks *Keystore) Sweep(ctx context.Context) ([]Receipt, error) {
 			return receipts, err
 		}
 	}
-	err = ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
-		now, err := ks.acknowledge(tx)
-		if err != nil {
-			return false, err
-		}
-		dropped, err := tx.DropExpired(now.Add(-dropAfter))
-		for _, r := range dropped {
-			subtle.XORBytes(s.sum[:], s.sum[:], ks.revocationMAC(r))
-			s.revoked--
-		}
-		return len(dropped) > 0, err
-	})
+	err = ks.dropExpired(ctx)
 	if errors.Is(err, ErrReadOnly) {
 		err = nil // keeping expired rows longer is harmless
 	}

@@ -71,6 +71,11 @@ func (ks *Keystore) prepare(tx Tx, at opening) error {
 		}
 	}
 	if sealed {
+		if at.schema < 4 {
+			if err := ks.resealRevocations(tx, at.sealKey); err != nil {
+				return err
+			}
+		}
 		return tx.RaiseChange()
 	}
 	if at.check == nil {

@@ -140,12 +140,6 @@ func (ks *Keystore) projectMAC(p *ProjectRow) []byte {
 	return ks.mac(parts...)
 }
 
-// revocationMAC stands for a revocation in the sum. The sums are never stored in
-// the clear, which is what makes a sum by XOR of HMACs one that cannot be aimed at.
-func (ks *Keystore) revocationMAC(r Revocation) []byte {
-	return ks.mac([]byte("revocation 1"), []byte(r.JTI), field(r.Expires))
-}
-
 func (s *seals) add(mac []byte, n int) {
 	subtle.XORBytes(s.sum[:], s.sum[:], mac)
 	s.revoked += uint64(n)
@@ -396,12 +390,8 @@ func (ks *Keystore) sealNew(tx Tx) error {
 			return err
 		}
 	}
-	revoked, err := tx.Revocations()
-	if err != nil {
+	if err := of.sealRevocations(tx, s); err != nil {
 		return err
-	}
-	for _, r := range revoked {
-		s.add(of.revocationMAC(r), 1)
 	}
 	return of.writeSeals(tx, s)
 }
@@ -423,14 +413,38 @@ func (ks *Keystore) openSeals(blob []byte) error {
 	return nil
 }
 
-// checkRevocations compares all revocations with their sum.
-func (ks *Keystore) checkRevocations(s *seals, rows []Revocation) error {
-	var sum seals
-	for _, r := range rows {
-		sum.add(ks.revocationMAC(r), 1)
+// sealRevocations adds the revocations of a store of an older schema to the sum.
+func (ks *Keystore) sealRevocations(tx Tx, s *seals) error {
+	var list []revokedToken
+	err := tx.RevokedSince(-1, func(jti []byte, exp time.Time) { list = append(list, revokedOf(jti, exp)) })
+	ks.addRevoked(s, list, 1)
+	return err
+}
+
+// resealRevocations takes the revocations of a store of schema 2 or 3, which were
+// sealed with all of their jti, into the sum of this schema.
+func (ks *Keystore) resealRevocations(tx Tx, sealKey []byte) error {
+	of := &Keystore{store: ks.store, mk: ks.mk, now: ks.now}
+	if err := of.openSeals(sealKey); err != nil {
+		return err
 	}
-	if sum.revoked != s.revoked || !bytes.Equal(sum.sum[:], s.sum[:]) {
-		return ks.tampered(fmt.Sprintf("the stored revocations of tokens are not as they were left (%d, %d were made)", sum.revoked, s.revoked))
+	defer of.seal.Release()
+	s, err := of.readSeals(tx)
+	if err != nil {
+		return err
 	}
-	return nil
+	var was seals
+	if err := tx.RevokedSince(-1, func(jti []byte, exp time.Time) {
+		was.add(of.mac([]byte("revocation 1"), jti, field(exp)), 1)
+	}); err != nil {
+		return err
+	}
+	if was.revoked != s.revoked || !bytes.Equal(was.sum[:], s.sum[:]) {
+		return ks.tampered("the stored revocations of tokens are not as they were left")
+	}
+	s.revoked, s.sum = 0, [sealSize]byte{}
+	if err := of.sealRevocations(tx, s); err != nil {
+		return err
+	}
+	return of.writeSeals(tx, s)
 }

@@ -15,8 +15,12 @@ import (
 //
 // Version 3 added the grace, the end that was noticed and the scheduled severing of a
 // project, and renamed the counter's table again.
+//
+// Version 4 added the list of issued tokens, the revocation of many tokens by one
+// rule, and the change with which a revocation was made; it renamed the counter's
+// table a third time.
 const (
-	SchemaVersion = 3
+	SchemaVersion = 4
 	OldestSchema  = 1
 )
 
@@ -55,12 +59,6 @@ type ProjectRow struct {
 
 	KeysMAC []byte // of the states of its generations
 	Seal    []byte // of all the other fields
-}
-
-// Revocation is a token that is refused, as a store keeps it.
-type Revocation struct {
-	JTI     string
-	Expires time.Time // zero: never
 }
 
 // KeyRow is a generation as a store keeps it.
@@ -127,17 +125,7 @@ type Tx interface {
 	AddReceipt(project string, doc []byte) error
 	Receipts(project string) ([][]byte, error)
 
-	// Revoke is idempotent and keeps the later time. Revocation says whether
-	// a token is revoked.
-	Revoke(jti string, exp time.Time) error
-	Revocation(jti string) (r Revocation, revoked bool, err error)
-	Revocations() ([]Revocation, error)
-	// Spent returns 0 for an unknown jti. A zero exp means never dropped.
-	Spent(jti string) (int64, error)
-	SetSpent(jti string, spent int64, exp time.Time) error
-	// DropExpired deletes revocations and budgets that expired before t and
-	// returns the revocations among them.
-	DropExpired(t time.Time) (dropped []Revocation, err error)
+	TokenTx
 
 	// Change reads the change counter, RaiseChange raises it.
 	Change() (uint64, error)

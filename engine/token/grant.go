@@ -91,7 +91,7 @@ func (g *Grant) alive(ctx context.Context) error {
 	if g.source != nil && !g.source.hasAny(ctx, g.signers) {
 		return invalid("the issuer has withdrawn its key")
 	}
-	if g.budget != nil && v.isRevoked(g.Claims.ID) {
+	if g.budget != nil && v.isRevoked(g.Claims) {
 		return refuse(RevokedToken, tokenRevoked)
 	}
 	psn := &g.Claims.PSN

@@ -164,10 +164,22 @@ type Projects interface {
 	Project(ctx context.Context, name string) (keys.Project, error)
 }
 
+// TokenList keeps a list of issued tokens, and knows which ones are refused for when
+// they were issued; *keys.Keystore does.
+type TokenList interface {
+	RecordToken(ctx context.Context, t keys.IssuedToken) error
+	IssuableFrom(ctx context.Context, issuer string, projects ...string) (time.Time, error)
+}
+
+// ErrNotListed is returned beside a valid token by [Issuer.Create] when the keystore
+// cannot be written, so that the token is not on its list.
+var ErrNotListed = errors.New("token: the keystore is read-only: the token is good, but 'velonym token list' will not show it")
+
 // Create makes and signs a token for a stored project, with the project's
 // method, policy and tag. It returns the claims beside the token. A project or
 // organisation that does not exist, whose retention is over, or that does not
-// allow the operation is an *Error, as it would be on verification.
+// allow the operation is an *Error, as it would be on verification. If ps is a
+// [TokenList], the token is put on it before Create returns.
 func (i *Issuer) Create(ctx context.Context, ps Projects, r Request) (string, *Claims, error) {
 	now := r.Now
 	if now.IsZero() {
@@ -179,6 +191,12 @@ func (i *Issuer) Create(ctx context.Context, ps Projects, r Request) (string, *C
 		return "", nil, err
 	}
 	c.Issuer, c.Audience, c.ID, c.IssuedAt = i.iss, i.aud, NewID(), now
+	list, _ := ps.(TokenList)
+	if list != nil {
+		if err := issueAfter(ctx, list, &c); err != nil {
+			return "", nil, err
+		}
+	}
 	switch {
 	case r.TTL < 0:
 		return "", nil, errors.New("token: the time to live must not be negative")
@@ -203,7 +221,42 @@ func (i *Issuer) Create(ctx context.Context, ps Projects, r Request) (string, *C
 	if err != nil {
 		return "", nil, err
 	}
+	if list != nil {
+		t := keys.IssuedToken{JTI: c.ID, Issuer: c.Issuer, KeyID: i.kid, Op: string(c.PSN.Op), Project: c.PSN.Dom.Prj, Org: c.PSN.Dom.Org,
+			Issued: c.IssuedAt, Expires: c.Expires, Max: c.PSN.Lim.Max}
+		if src := c.PSN.Src; src != nil {
+			t.Source, t.SourceOrg = src.Prj, src.Org
+		}
+		switch err := list.RecordToken(ctx, t); {
+		case errors.Is(err, keys.ErrReadOnly):
+			return s, &c, ErrNotListed
+		case err != nil:
+			return "", nil, err
+		}
+	}
 	return s, &c, nil
+}
+
+// issueAfter sets iat to the first second at which no rule refuses the token. That is
+// the next one where the project's tokens were revoked in this one, which verifiers
+// accept as they accept a clock that is a little ahead.
+func issueAfter(ctx context.Context, list TokenList, c *Claims) error {
+	projects := []string{c.PSN.Dom.Prj}
+	if c.PSN.Src != nil {
+		projects = append(projects, c.PSN.Src.Prj)
+	}
+	from, err := list.IssuableFrom(ctx, c.Issuer, projects...)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	if !from.After(c.IssuedAt) {
+		return nil
+	}
+	if from.Sub(c.IssuedAt) > maxSkew/2 {
+		return fmt.Errorf("token: all tokens of this project or issuer that are issued before %s are revoked: try again then", from.UTC().Format(time.RFC3339))
+	}
+	c.IssuedAt = from
+	return nil
 }
 
 // draft fills in the claims that follow from the stored project, and returns

@@ -22,9 +22,17 @@ func (v *Verifier) isFresh(now time.Time) bool {
 	return int64(now.Sub(v.start)) < v.fresh.Load()
 }
 
-func (v *Verifier) isRevoked(jti string) bool {
-	_, ok := (*v.revoked.Load())[jti]
-	return ok
+// isRevoked reports whether the token of these claims is revoked, by its jti or by a
+// rule for its issuer or one of its projects.
+func (v *Verifier) isRevoked(c *Claims) bool {
+	r := v.revoked.Load()
+	if r.Has(c.ID) {
+		return true
+	}
+	if src := c.PSN.Src; src != nil && r.Covers(c.Issuer, c.IssuedAt, src.Prj) {
+		return true
+	}
+	return r.Covers(c.Issuer, c.IssuedAt, c.PSN.Dom.Prj)
 }
 
 // invalidate ends the validity of every cached grant and clears the cache.
@@ -47,9 +55,9 @@ func (v *Verifier) pollStore(most time.Duration) error {
 	began := v.now().Sub(v.start)
 	n, err := v.ks.Change(ctx)
 	if err == nil && (v.revoked.Load() == nil || n != v.change) {
-		revoked, e := v.ks.Revocations(ctx)
+		revoked, e := v.ks.Revoked(ctx, v.revoked.Load())
 		if err = e; err == nil {
-			v.revoked.Store(&revoked)
+			v.revoked.Store(revoked)
 			v.change = n
 			v.invalidate()
 		}

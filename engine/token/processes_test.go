@@ -105,7 +105,7 @@ func TestProcesses(t *testing.T) {
 	newKeystore(t, dir)
 	admin, _, issuer := process(t, dir)
 	_, server, _ := process(t, dir)
-	for _, name := range []string{"a", "b"} {
+	for _, name := range []string{"a", "b", "c"} {
 		if err := admin.CreateProject(ctx, keys.Project{Name: name, Method: "reversible", Policy: "same", Form: "pair62",
 			Retention: time.Now().Add(24 * time.Hour)}, nil); err != nil {
 			t.Fatal(err)
@@ -152,6 +152,29 @@ func TestProcesses(t *testing.T) {
 	await(t, "the severing", func() bool { _, got := one(other); return got == RetentionExpired })
 	if _, got := one(first); got != RevokedToken {
 		t.Errorf("the revoked token: %q", got)
+	}
+
+	// All tokens of a project: those of before, by target and by source, and no later ones.
+	before2, _ := token(Request{Project: "a"})
+	moved, _ := token(Request{Project: "c", Op: "secondary", Source: "a"})
+	apart, _ := token(Request{Project: "c"})
+	for _, raw := range [][]byte{before2, moved, apart} {
+		if _, got := one(raw); got != "" {
+			t.Fatalf("got %q", got)
+		}
+	}
+	if _, err := admin.RevokeBefore(ctx, keys.RevocationRule{Project: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the revocation of a project", func() bool { _, got := one(before2); return got == RevokedToken })
+	if _, got := one(moved); got != RevokedToken {
+		t.Errorf("a token with the project as its source: %q", got)
+	}
+	if _, got := one(apart); got != "" {
+		t.Errorf("another project's token: %q", got)
+	}
+	if list, err := admin.IssuedTokens(ctx, keys.TokenFilter{Project: "a"}); err != nil || len(list) != 3 || !list[0].Revoked {
+		t.Errorf("%+v, %v", list, err)
 	}
 
 	limited, _ := token(Request{Project: "a", Limits: Limits{Max: 500}})

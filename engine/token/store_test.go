@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -136,10 +137,10 @@ func (m *memory) Change(ctx context.Context) (uint64, error) {
 	return m.change, m.broken
 }
 
-func (m *memory) Revocations(context.Context) (map[string]struct{}, error) {
+func (m *memory) Revoked(context.Context, *keys.Revoked) (*keys.Revoked, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return maps.Clone(m.revoked), m.broken
+	return keys.RevokedTokens(slices.Collect(maps.Keys(m.revoked))...), m.broken
 }
 
 func (m *memory) LeaseUntil(_ context.Context, jti string, _ time.Time, max, want int64) (int64, error) {

@@ -42,7 +42,7 @@ type Keystore interface {
 	Projects
 	Secrets(ctx context.Context, d keys.Domain) ([]keys.Generation, error)
 	Change(ctx context.Context) (uint64, error)
-	Revocations(ctx context.Context) (map[string]struct{}, error)
+	Revoked(ctx context.Context, last *keys.Revoked) (*keys.Revoked, error)
 	LeaseUntil(ctx context.Context, jti string, exp time.Time, max, want int64) (int64, error)
 }
 
@@ -99,7 +99,7 @@ type Verifier struct {
 
 	epoch   atomic.Uint64 // raised by every change that could turn a verdict
 	fresh   atomic.Int64  // until when the state below is trusted, in ns since start
-	revoked atomic.Pointer[map[string]struct{}]
+	revoked atomic.Pointer[keys.Revoked]
 	change  uint64 // the store's counter, of the poll goroutine
 
 	hits, misses, negativeHits, refusals, enumerations atomic.Uint64
@@ -339,7 +339,7 @@ func (v *Verifier) verify(ctx context.Context, raw []byte, sum *[32]byte, h *hea
 		return nil, err
 	}
 	g, err := v.grant(ctx, c, op, spec, epoch, now)
-	if err == nil && v.isRevoked(c.ID) {
+	if err == nil && v.isRevoked(c) {
 		g.Release()
 		err = refuse(RevokedToken, tokenRevoked)
 	}

@@ -90,6 +90,37 @@ ALTER TABLE velonym.project
 	ADD COLUMN ended bigint,
 	ADD COLUMN sever_at bigint;
 UPDATE velonym.schema_version SET version = 3;
+`, `
+ALTER TABLE velonym.counter RENAME TO change_counter;
+ALTER TABLE velonym.revocation ADD COLUMN seq bigint NOT NULL DEFAULT 0;
+CREATE INDEX revocation_seq ON velonym.revocation (seq);
+CREATE INDEX revocation_expires ON velonym.revocation (expires);
+CREATE INDEX budget_expires ON velonym.budget (expires);
+CREATE TABLE velonym.revocation_rule (
+	issuer text COLLATE "C" NOT NULL,
+	prj    text COLLATE "C" NOT NULL,
+	before bigint NOT NULL,
+	seq    bigint NOT NULL,
+	PRIMARY KEY (issuer, prj)
+);
+CREATE TABLE velonym.issued (
+	jti     bytea PRIMARY KEY,
+	issuer  text NOT NULL,
+	kid     text NOT NULL,
+	op      text NOT NULL,
+	prj     text COLLATE "C" NOT NULL,
+	org     text NOT NULL,
+	src_prj text COLLATE "C" NOT NULL,
+	src_org text NOT NULL,
+	issued  bigint NOT NULL,
+	expires bigint NOT NULL,
+	most    bigint NOT NULL,
+	seal    bytea NOT NULL
+);
+CREATE INDEX issued_expires ON velonym.issued (expires, jti);
+CREATE INDEX issued_prj ON velonym.issued (prj, expires);
+CREATE INDEX issued_src ON velonym.issued (src_prj, expires) WHERE src_prj <> '';
+UPDATE velonym.schema_version SET version = 4;
 `}
 
 // Store is a keystore in a PostgreSQL database. It implements [keys.Store].
@@ -299,7 +330,7 @@ func lock(ctx context.Context, t pgx.Tx) error {
 // Change implements [keys.Store].
 func (s *Store) Change(ctx context.Context, meta string) (n uint64, clock time.Time, value []byte, err error) {
 	var signed int64
-	err = s.pool.QueryRow(ctx, "SELECT n, clock_timestamp(), (SELECT value FROM velonym.meta WHERE name = $1) FROM velonym.counter", meta).Scan(&signed, &clock, &value)
+	err = s.pool.QueryRow(ctx, "SELECT n, clock_timestamp(), (SELECT value FROM velonym.meta WHERE name = $1) FROM velonym.change_counter", meta).Scan(&signed, &clock, &value)
 	return uint64(signed), clock, value, s.fault(err)
 }
 

@@ -314,7 +314,7 @@ func TestScrubDespiteOldSnapshot(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close(context.Background())
-	if _, err := c.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT n FROM velonym.counter"); err != nil {
+	if _, err := c.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT n FROM velonym.change_counter"); err != nil {
 		t.Fatal(err)
 	}
 	if found, err := p.OnDisk(blob); err != nil || !found[0] {

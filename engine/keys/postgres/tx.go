@@ -248,57 +248,10 @@ func (t *tx) Receipts(project string) ([][]byte, error) {
 	return list(t, pgx.RowTo[[]byte], "SELECT doc FROM velonym.receipt WHERE $1 = '' OR project = $1 ORDER BY id", project)
 }
 
-func (t *tx) Revoke(jti string, exp time.Time) error {
-	return t.exec("INSERT INTO velonym.revocation AS r VALUES ($1, $2) ON CONFLICT (jti) DO UPDATE SET expires = greatest(r.expires, excluded.expires)", []byte(jti), expiry(exp))
-}
-
-func (t *tx) Revocation(jti string) (keys.Revocation, bool, error) {
-	rows, err := list(t, scanRevocation, "SELECT jti, expires FROM velonym.revocation WHERE jti = $1", []byte(jti))
-	if err != nil || len(rows) == 0 {
-		return keys.Revocation{}, false, err
-	}
-	return rows[0], true, nil
-}
-
-func scanRevocation(row pgx.CollectableRow) (keys.Revocation, error) {
-	var jti []byte
-	var expires int64
-	err := row.Scan(&jti, &expires)
-	r := keys.Revocation{JTI: string(jti)}
-	if expires != never {
-		r.Expires = time.UnixMicro(expires).UTC()
-	}
-	return r, err
-}
-
-func (t *tx) Revocations() ([]keys.Revocation, error) {
-	return list(t, scanRevocation, "SELECT jti, expires FROM velonym.revocation ORDER BY jti")
-}
-
-func (t *tx) Spent(jti string) (int64, error) {
-	var n int64
-	err := t.t.QueryRow(t.ctx, "SELECT spent FROM velonym.budget WHERE jti = $1", []byte(jti)).Scan(&n)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, nil
-	}
-	return n, t.s.fault(err)
-}
-
-func (t *tx) SetSpent(jti string, spent int64, exp time.Time) error {
-	return t.exec("INSERT INTO velonym.budget AS b VALUES ($1, $2, $3) ON CONFLICT (jti) DO UPDATE SET spent = excluded.spent, expires = greatest(b.expires, excluded.expires)", []byte(jti), spent, expiry(exp))
-}
-
-func (t *tx) DropExpired(before time.Time) ([]keys.Revocation, error) {
-	if err := t.exec("DELETE FROM velonym.budget WHERE expires < $1", before.UnixMicro()); err != nil {
-		return nil, err
-	}
-	return list(t, scanRevocation, "DELETE FROM velonym.revocation WHERE expires < $1 RETURNING jti, expires", before.UnixMicro())
-}
-
 func (t *tx) Change() (uint64, error) {
 	var n int64
-	err := t.t.QueryRow(t.ctx, "SELECT n FROM velonym.counter").Scan(&n)
+	err := t.t.QueryRow(t.ctx, "SELECT n FROM velonym.change_counter").Scan(&n)
 	return uint64(n), t.s.fault(err)
 }
 
-func (t *tx) RaiseChange() error { return t.execOne("UPDATE velonym.counter SET n = n + 1") }
+func (t *tx) RaiseChange() error { return t.execOne("UPDATE velonym.change_counter SET n = n + 1") }

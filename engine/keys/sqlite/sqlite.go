@@ -108,6 +108,38 @@ ALTER TABLE project ADD COLUMN ended INTEGER;
 ALTER TABLE project ADD COLUMN sever_at INTEGER;
 UPDATE schema_version SET version = 3;
 PRAGMA user_version = 3;
+`, `
+ALTER TABLE counter RENAME TO change_counter;
+ALTER TABLE revocation ADD COLUMN seq INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX revocation_seq ON revocation (seq);
+CREATE INDEX revocation_expires ON revocation (expires);
+CREATE INDEX budget_expires ON budget (expires);
+CREATE TABLE revocation_rule (
+	issuer TEXT NOT NULL,
+	prj    TEXT NOT NULL,
+	before INTEGER NOT NULL,
+	seq    INTEGER NOT NULL,
+	PRIMARY KEY (issuer, prj)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE issued (
+	jti     BLOB PRIMARY KEY,
+	issuer  TEXT NOT NULL,
+	kid     TEXT NOT NULL,
+	op      TEXT NOT NULL,
+	prj     TEXT NOT NULL,
+	org     TEXT NOT NULL,
+	src_prj TEXT NOT NULL,
+	src_org TEXT NOT NULL,
+	issued  INTEGER NOT NULL,
+	expires INTEGER NOT NULL,
+	most    INTEGER NOT NULL,
+	seal    BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX issued_expires ON issued (expires, jti);
+CREATE INDEX issued_prj ON issued (prj, expires);
+CREATE INDEX issued_src ON issued (src_prj, expires) WHERE src_prj <> '';
+UPDATE schema_version SET version = 4;
+PRAGMA user_version = 4;
 `}
 
 // Store is a keystore in an SQLite file. It implements [keys.Store].
@@ -464,7 +496,7 @@ func (s *Store) Change(ctx context.Context, meta string) (n uint64, clock time.T
 		return 0, clock, nil, err
 	}
 	var signed int64
-	err = s.db.QueryRowContext(ctx, "SELECT n, (SELECT value FROM meta WHERE name = ?) FROM counter", meta).Scan(&signed, &value)
+	err = s.db.QueryRowContext(ctx, "SELECT n, (SELECT value FROM meta WHERE name = ?) FROM change_counter", meta).Scan(&signed, &value)
 	return uint64(signed), clock, value, s.fault(err)
 }
 

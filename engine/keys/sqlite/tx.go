@@ -329,65 +329,10 @@ func (t *tx) Receipts(project string) ([][]byte, error) {
 	return out, t.s.fault(rows.Err())
 }
 
-func (t *tx) Revoke(jti string, exp time.Time) error {
-	return t.exec("INSERT INTO revocation VALUES (?, ?) ON CONFLICT (jti) DO UPDATE SET expires = max(expires, excluded.expires)", []byte(jti), expiry(exp))
-}
-
-func (t *tx) Revocation(jti string) (keys.Revocation, bool, error) {
-	var expires int64
-	err := t.t.QueryRowContext(t.ctx, "SELECT expires FROM revocation WHERE jti = ?", []byte(jti)).Scan(&expires)
-	if errors.Is(err, sql.ErrNoRows) {
-		return keys.Revocation{}, false, nil
-	}
-	return keys.Revocation{JTI: jti, Expires: fromExpiry(expires)}, err == nil, t.s.fault(err)
-}
-
-func (t *tx) Revocations() ([]keys.Revocation, error) {
-	return t.revocations("SELECT jti, expires FROM revocation ORDER BY jti")
-}
-
-func (t *tx) revocations(query string, args ...any) ([]keys.Revocation, error) {
-	rows, err := t.t.QueryContext(t.ctx, query, args...)
-	if err != nil {
-		return nil, t.s.fault(err)
-	}
-	defer rows.Close()
-	var out []keys.Revocation
-	for rows.Next() {
-		var jti []byte
-		var expires int64
-		if err := rows.Scan(&jti, &expires); err != nil {
-			return nil, t.s.fault(err)
-		}
-		out = append(out, keys.Revocation{JTI: string(jti), Expires: fromExpiry(expires)})
-	}
-	return out, t.s.fault(rows.Err())
-}
-
-func (t *tx) Spent(jti string) (int64, error) {
-	var n int64
-	err := t.t.QueryRowContext(t.ctx, "SELECT spent FROM budget WHERE jti = ?", []byte(jti)).Scan(&n)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, nil
-	}
-	return n, t.s.fault(err)
-}
-
-func (t *tx) SetSpent(jti string, spent int64, exp time.Time) error {
-	return t.exec("INSERT INTO budget VALUES (?, ?, ?) ON CONFLICT (jti) DO UPDATE SET spent = excluded.spent, expires = max(expires, excluded.expires)", []byte(jti), spent, expiry(exp))
-}
-
-func (t *tx) DropExpired(before time.Time) ([]keys.Revocation, error) {
-	if err := t.exec("DELETE FROM budget WHERE expires < ?", before.UnixMicro()); err != nil {
-		return nil, err
-	}
-	return t.revocations("DELETE FROM revocation WHERE expires < ? RETURNING jti, expires", before.UnixMicro())
-}
-
 func (t *tx) Change() (uint64, error) {
 	var n int64
-	err := t.t.QueryRowContext(t.ctx, "SELECT n FROM counter").Scan(&n)
+	err := t.t.QueryRowContext(t.ctx, "SELECT n FROM change_counter").Scan(&n)
 	return uint64(n), t.s.fault(err)
 }
 
-func (t *tx) RaiseChange() error { return t.execOne("UPDATE counter SET n = n + 1") }
+func (t *tx) RaiseChange() error { return t.execOne("UPDATE change_counter SET n = n + 1") }

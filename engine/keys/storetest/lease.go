@@ -12,6 +12,9 @@ import (
 
 func testRevoke(e *env) {
 	now := e.now()
+	follower := e.second()
+	last, err := follower.Revoked(e.ctx, nil)
+	e.must(err)
 	odd := "jti with \x00, \xff, ' and \u00e9"
 	e.must(e.ks.Revoke(e.ctx, "short", now.Add(time.Minute)))
 	e.must(e.ks.Revoke(e.ctx, "long", now.Add(time.Hour)))
@@ -22,15 +25,20 @@ func testRevoke(e *env) {
 	}
 	expect := func(want ...string) {
 		e.Helper()
-		got, err := e.second().Revocations(e.ctx)
+		got, err := e.second().Revoked(e.ctx, nil)
 		e.must(err)
-		for _, jti := range want {
-			if _, ok := got[jti]; !ok {
-				e.Errorf("%q is not revoked", jti)
+		later, err := follower.Revoked(e.ctx, last)
+		e.must(err)
+		last = later
+		for who, got := range map[string]*keys.Revoked{"at once": got, "by difference": later} {
+			for _, jti := range want {
+				if !got.Has(jti) {
+					e.Errorf("%s: %q is not revoked", who, jti)
+				}
 			}
-		}
-		if len(got) != len(want) {
-			e.Errorf("%d are revoked, want %d", len(got), len(want))
+			if got.Len() != len(want) || got.Has("another") {
+				e.Errorf("%s: %d are revoked, want %d", who, got.Len(), len(want))
+			}
 		}
 	}
 	expect("short", "long", odd)

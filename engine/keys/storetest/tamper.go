@@ -39,8 +39,8 @@ func testTampered(e *env) {
 		{"no seal", "UPDATE @project SET seal = keys_mac WHERE name = 'p'"},
 		{"row gone", "DELETE FROM @generation WHERE prj = 'p'; DELETE FROM @project WHERE name = 'p'"},
 		{"no lists", "DELETE FROM @seal_list"},
-		{"an older root", "UPDATE @meta SET value = (SELECT value FROM @oldmeta WHERE name = 'seals') WHERE name = 'seals'; UPDATE @counter SET n = n + 1"},
-		{"no root", "DELETE FROM @meta WHERE name = 'seals'; UPDATE @counter SET n = n + 1"},
+		{"an older root", "UPDATE @meta SET value = (SELECT value FROM @oldmeta WHERE name = 'seals') WHERE name = 'seals'; UPDATE @change_counter SET n = n + 1"},
+		{"no root", "DELETE FROM @meta WHERE name = 'seals'; UPDATE @change_counter SET n = n + 1"},
 	} {
 		e.Run(c.what, func(t *testing.T) {
 			e := newEnv(t, e.again(t))
@@ -132,12 +132,13 @@ func testTamperedRevocations(e *env) {
 			e.must(e.location.Execute("CREATE TABLE @oldmeta AS SELECT * FROM @meta"))
 			e.must(e.ks.Shorten(e.ctx, "p", e.now().Add(time.Hour)))
 			e.must(e.ks.Revoke(e.ctx, "j3", e.now().Add(time.Hour)))
-			if got, err := e.ks.Revocations(e.ctx); err != nil || len(got) != 3 {
+			got, err := e.ks.Revoked(e.ctx, nil)
+			if err != nil || got.Len() != 3 {
 				t.Fatal(got, err)
 			}
 			e.must(e.location.Execute(statements))
 			ks := e.second()
-			_, first := ks.Revocations(e.ctx)
+			_, first := ks.Revoked(e.ctx, nil)
 			_, second := ks.Project(e.ctx, "p")
 			if what == "an older root" {
 				// The revocations fit then, and the projects do not.
@@ -147,7 +148,7 @@ func testTamperedRevocations(e *env) {
 			if what != "an older root" {
 				e.must(second)
 				e.must(ks.Revoke(e.ctx, "j4", time.Time{}))
-				_, err := ks.Revocations(e.ctx)
+				_, err := ks.Revoked(e.ctx, nil)
 				e.is(err, keys.ErrTampered)
 			}
 		})
@@ -203,8 +204,8 @@ func Upgrade(t *testing.T, masterKey string, open func() (keys.Store, error), ex
 		if err != nil || len(gens) != 2 || gens[0].State != keys.Deactivated || gens[1].State != keys.Active || gens[0].Secret == gens[1].Secret {
 			t.Fatalf("%d generations, %v", len(gens), err)
 		}
-		revoked, err := ks.Revocations(ctx)
-		if _, there := revoked["revoked-in-schema-1"]; err != nil || len(revoked) != 2 || !there {
+		revoked, err := ks.Revoked(ctx, nil)
+		if err != nil || revoked.Len() != 2 || !revoked.Has("revoked-in-schema-1") {
 			t.Fatalf("revocations %v, %v", revoked, err)
 		}
 		if rs, err := ks.Receipts(ctx, "gone"); err != nil || len(rs) != 1 {
@@ -225,7 +226,7 @@ func Upgrade(t *testing.T, masterKey string, open func() (keys.Store, error), ex
 		t.Errorf("got %v", err)
 	}
 	// Nor does it pass for a store of version 1 again.
-	if err := execute("UPDATE @schema_version SET version = 1; ALTER TABLE @counter RENAME TO change"); err != nil {
+	if err := execute("UPDATE @schema_version SET version = 1; ALTER TABLE @change_counter RENAME TO change"); err != nil {
 		t.Fatal(err)
 	}
 	s, err := open()
