@@ -69,9 +69,9 @@ test-arm64:
 
 # the whole tree without assembly, vetted on every platform we name and one big-endian
 portable:
-	VELONYM_TEST_KERNELS=generic $(GO) test -short -tags purego ./csvfast/... ./engine/kernel/... ./engine/suite/...
+	VELONYM_TEST_KERNELS=generic $(GO) test -short -tags purego ./csvfast/... ./engine/kernel/... ./engine/suite/... ./engine/bulk/internal/...
 	@for p in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 linux/s390x linux/riscv64; do \
-		echo "vet $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) vet ./csvfast/... ./engine/kernel/... ./engine/suite/... || exit 1; done
+		echo "vet $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) vet ./csvfast/... ./engine/kernel/... ./engine/suite/... ./engine/bulk/internal/... || exit 1; done
 	@for p in linux/arm64 darwin/arm64 darwin/amd64; do \
 		echo "build $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/velonym || exit 1; done
 

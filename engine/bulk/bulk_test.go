@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/velonym/velonym/engine/bulk/internal/hyperloglog"
 	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 )
@@ -453,36 +454,6 @@ func TestOutputIsSafe(t *testing.T) {
 	}
 }
 
-// TestDistinct: the estimate is within a few standard errors for values of many
-// lengths, few and many, whatever is counted twice.
-func TestDistinct(t *testing.T) {
-	for _, format := range []string{"%d", "%013d", "%07d", "a rather long value, longer than two words, %d, and its end"} {
-		for _, n := range []int{1, 50, 3000, 200_000} {
-			seed := maphash.MakeSeed()
-			d, e := newDistinct(seed), newDistinct(seed)
-			var src []byte
-			var spans []uint32
-			for i := range n {
-				at := len(src)
-				src = fmt.Appendf(src, format, i)
-				spans = append(spans, uint32(at), uint32(len(src)-at))
-				if i%1000 == 999 || i == n-1 {
-					d.add(src, spans, false)
-					e.add(src, spans, false)
-					if i%5000 == 999 {
-						spans = spans[:0]
-					}
-				}
-			}
-			d.merge(e)
-			got := float64(d.estimate())
-			if got < float64(n)*0.95 || got > float64(n)*1.05 {
-				t.Errorf("%q: %d different values were estimated as %.0f", format, n, got)
-			}
-		}
-	}
-}
-
 // TestNoAllocations: in steady state a chunk costs no allocation, of whatever kind
 // its rows are.
 func TestNoAllocations(t *testing.T) {
@@ -497,7 +468,7 @@ func TestNoAllocations(t *testing.T) {
 		"reversed":     {"id,x,y\n", id + ",\"x, y\",z\n", back},
 		"with escapes": {"id,x\n", "\"a \"\"b\"\"\",x\n", p},
 	} {
-		r := &run{Job: &Job{Columns: []Column{{Name: "id", Plan: c.p}}, chunk: 1 << 16}, seed: maphash.MakeSeed(), dist: newDistinct(maphash.MakeSeed())}
+		r := &run{Job: &Job{Columns: []Column{{Name: "id", Plan: c.p}}, chunk: 1 << 16}, seed: maphash.MakeSeed(), dist: hyperloglog.New(maphash.MakeSeed())}
 		if err := r.prepare(); err != nil {
 			t.Fatal(err)
 		}

@@ -2,6 +2,8 @@ package bulk
 
 import (
 	"context"
+
+	"github.com/velonym/velonym/engine/bulk/internal/hyperloglog"
 )
 
 // Policy document counts how often each value came before in the whole run. Its chunks are
@@ -50,7 +52,7 @@ func (s *splicer) counted(f func(src []byte, spans []uint32)) {
 // different value a record and a slot in a table, 64 bytes with the room for
 // growth, and its text one and a half times. In use by one goroutine at a time.
 type counters struct {
-	seen          *distinct
+	seen          *hyperloglog.Counter
 	values, bytes int64
 	limit         int64
 }
@@ -58,7 +60,7 @@ type counters struct {
 const bytesEach = 64
 
 func (c *counters) add(src []byte, spans []uint32) {
-	c.seen.add(src, spans, false)
+	c.seen.Add(src, spans, false)
 	for i := 1; i < len(spans); i += 2 {
 		if spans[i] > 0 {
 			c.values++
@@ -72,7 +74,7 @@ func (c *counters) check() error {
 	if c.values == 0 || c.values*bytesEach+c.bytes*3/2 < c.limit {
 		return nil // even if all values are different
 	}
-	n := c.seen.estimate()
+	n := c.seen.Estimate()
 	if n*bytesEach+n*c.bytes/c.values*3/2 <= c.limit {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/velonym/velonym/csvfast"
+	"github.com/velonym/velonym/engine/bulk/internal/hyperloglog"
 )
 
 // shape is what a run needs of a format of rows.
@@ -178,7 +179,7 @@ func (r *run) detectFormat(name string, format Format, head []byte, all bool) (*
 }
 
 // splicer makes the format-independent part of a worker.
-func (r *run) splicer(rf *rowFormat, seen *distinct) splicer {
+func (r *run) splicer(rf *rowFormat, seen *hyperloglog.Counter) splicer {
 	s := splicer{names: rf.names, onError: r.OnError, dry: r.DryRun, mapping: r.mapping != nil, again: r.Again, special: rf.special, seen: seen, ways: r.countWays()}
 	index := map[int]int{} // group of the run → of this input
 	for _, c := range rf.order {

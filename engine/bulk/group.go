@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/bulk/internal/copybetween"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -24,7 +24,7 @@ type group struct {
 	// and no result ever needs quoting; else fixed is false.
 	fixed  bool
 	places bool // results are best written to their places; else one behind the other, and copied
-	outLen [kernel.GapLens]uint32
+	outLen copybetween.OutLen
 }
 
 func newGroup(c Column, doc *suite.Document, special []byte) *group {

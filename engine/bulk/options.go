@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"github.com/velonym/velonym/engine/bulk/internal/hyperloglog"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -100,7 +101,7 @@ func (r *run) groupColumns() error {
 		r.docs = append(r.docs, doc)
 	}
 	if r.documents() {
-		r.counters = &counters{seen: newDistinct(r.seed), limit: j.MaxMemory}
+		r.counters = &counters{seen: hyperloglog.New(r.seed), limit: j.MaxMemory}
 	}
 	return nil
 }

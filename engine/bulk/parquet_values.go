@@ -80,7 +80,7 @@ func (c *parquetColumn) Replace(ctx context.Context, b *parquet.Batch) (parquet.
 	} else {
 		g.plan.TransformParallel(t, p.workers)
 	}
-	p.dist.add(b.Arena, own, g.pseudonyms)
+	p.dist.Add(b.Arena, own, g.pseudonyms)
 	if c.doc {
 		p.counters.add(b.Arena, own)
 		if err := p.counters.check(); err != nil {

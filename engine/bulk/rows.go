@@ -3,6 +3,8 @@ package bulk
 import (
 	"context"
 	"io"
+
+	"github.com/velonym/velonym/engine/bulk/internal/hyperloglog"
 )
 
 // rowsRun is an input of rows under way.
@@ -15,10 +17,10 @@ type rowsRun struct {
 	hold   *held    // nil unless standard output waits until every path was met
 	jnl    *journal // nil where the run cannot be resumed
 	pipe   *pipeline
-	prefix []byte      // what stands before the rows, in this share's output
-	packed []byte      // prefix as a frame of its own
-	seen   []*distinct // of each worker
-	failed error       // of making a worker
+	prefix []byte                 // what stands before the rows, in this share's output
+	packed []byte                 // prefix as a frame of its own
+	seen   []*hyperloglog.Counter // of each worker
+	failed error                  // of making a worker
 }
 
 // processRows runs an input of rows, of which head has been read; all says that this is
@@ -184,7 +186,7 @@ func (n *rowsRun) connect() {
 func (n *rowsRun) newWorker() worker {
 	n.distMu.Lock()
 	defer n.distMu.Unlock()
-	d := newDistinct(n.seed)
+	d := hyperloglog.New(n.seed)
 	n.seen = append(n.seen, d)
 	f, err := n.format.worker(n.splicer(n.format, d))
 	if err != nil {
@@ -202,7 +204,7 @@ func (n *rowsRun) newWorker() worker {
 // it finds, is an error.
 func (n *rowsRun) finish(end mark, err error) error {
 	for _, d := range n.seen {
-		n.dist.merge(d)
+		n.dist.Merge(d)
 	}
 	n.sum.add(end.Tally, end.Out)
 	n.countColumns(end.Tally, n.format)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/velonym/velonym/engine/bulk/internal/hyperloglog"
 	"github.com/velonym/velonym/engine/suite"
 	"github.com/velonym/velonym/internal/panics"
 )
@@ -23,7 +24,7 @@ type run struct {
 	counters *counters // nil without policy document
 	seed     maphash.Seed
 	distMu   sync.Mutex
-	dist     *distinct
+	dist     *hyperloglog.Counter
 	lastTo   time.Time // of the last progress
 	rejected int64     // bytes of the file of rejected rows
 	header   *string   // of the first input, while there are rejected rows
@@ -42,14 +43,14 @@ type run struct {
 // found with errors.Is. Cancelling ctx ends the run within a chunk's time.
 func Run(ctx context.Context, job Job) (Summary, error) {
 	r := &run{Job: &job, started: time.Now(), seed: maphash.MakeSeed()}
-	r.dist = newDistinct(r.seed)
+	r.dist = hyperloglog.New(r.seed)
 	err := r.prepare()
 	if err == nil {
 		err = r.guardedAll(ctx)
 	}
 	r.sum.Seconds = time.Since(r.started).Seconds()
 	r.sum.Workers = r.workers
-	r.sum.Distinct = min(r.dist.estimate(), r.sum.Values)
+	r.sum.Distinct = min(r.dist.Estimate(), r.sum.Values)
 	return r.sum, err
 }
 

@@ -6,7 +6,8 @@ import (
 	"errors"
 	"math"
 
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/bulk/internal/copybetween"
+	"github.com/velonym/velonym/engine/bulk/internal/hyperloglog"
 	"github.com/velonym/velonym/engine/suite"
 )
 
@@ -40,7 +41,7 @@ type splicer struct {
 	onError OnError
 	dry     bool
 	mapping bool
-	seen    *distinct
+	seen    *hyperloglog.Counter
 	ways    *ways
 
 	// Of the chunk, set by the format's worker.
@@ -163,7 +164,7 @@ func (s *splicer) splice(ctx context.Context, c *chunk) {
 	}
 	empty := -len(s.forced)
 	for _, g := range s.groups {
-		empty += s.seen.add(g.batch.Src, g.batch.Spans, g.pseudonyms) + g.blank()
+		empty += s.seen.Add(g.batch.Src, g.batch.Spans, g.pseudonyms) + g.blank()
 	}
 	c.tally.Values += int64(n - empty - len(s.bad))
 	c.tally.Empty += int64(empty - s.passed)
@@ -273,7 +274,7 @@ func (s *splicer) layoutSingle(out []byte) []byte {
 	p, o := 0, 0
 	for v := 0; ; v++ {
 		var done int
-		done, p, o = kernel.Gaps(out, s.data, s.spans[2*v:], g.at[v:], &g.outLen, p, o)
+		done, p, o = copybetween.Text(out, s.data, s.spans[2*v:], g.at[v:], &g.outLen, p, o)
 		if v += done; v == n {
 			break
 		}

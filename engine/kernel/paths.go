@@ -42,8 +42,6 @@ const (
 	pathFF1Rounds                 // halves of one word, AES side by side
 	pathFF1Pairs                  // halves of two words
 	pathFF1Gaps                   // rows moved up over those that are refused
-	pathGaps                      // Gaps by a kernel
-	pathSketch                    // Sketch.Hash by a kernel
 	numPaths
 )
 

@@ -3,7 +3,6 @@ package kernel
 import (
 	"bytes"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -312,59 +311,6 @@ func otherOps(t *testing.T) (ops []*structured) {
 		}
 	}
 	return ops
-}
-
-// structuredGaps changes the length of a value or of the text before it.
-func structuredGaps(t *testing.T, step int) {
-	lens := [GapLens]uint32{}
-	for i := range lens {
-		lens[i] = uint32(i * 2 % 90)
-	}
-	for _, change := range [][2]int{{13, 0}, {13, 200}, {13, 64}, {0, 3}, {63, 3}, {64, 3}, {1, 63}, {90, 65}} {
-		for at := 0; at < 300; at += step {
-			c := &gapsCase{lens: lens}
-			for i := range at + 20 {
-				n, gap := 13, 9
-				if i == at {
-					n, gap = change[0], change[1]
-				}
-				text := strings.Repeat("abcdefghij,;.-_", gap/15+1)[:gap]
-				c.src, c.want = append(c.src, text...), append(c.want, text...)
-				c.spans, c.at = append(c.spans, uint32(len(c.src)), uint32(n)), append(c.at, uint32(len(c.want)))
-				c.src = append(c.src, bytes.Repeat([]byte{'0'}, n)...)
-				width := 1
-				if n < GapLens {
-					width = int(lens[n])
-				}
-				c.want = append(c.want, bytes.Repeat([]byte{'#'}, width)...)
-			}
-			for _, room := range []int{0, 64} {
-				c.check(t, room, room)
-			}
-		}
-	}
-}
-
-// structuredSketch changes the length of one value of a batch.
-func structuredSketch(t *testing.T, step int) {
-	for _, n := range []int{0, 1, 7, 8, 15, 16, 17, 200} {
-		for at := 0; at < SketchBatch; at += step {
-			a := &arena{}
-			for i := range min(at+24, SketchBatch) {
-				v := digits(13).values[i%8]
-				if i == at {
-					v = bytes.Repeat([]byte{'x'}, n)
-				}
-				a.add(v)
-			}
-			a.src = append(make([]byte, 0, len(a.src)+8*(at%2)), a.src...)
-			s := NewSketch(1, 2)
-			if at%3 == 0 {
-				s.SetMost(math.MaxUint64 / 3)
-			}
-			checkSketch(t, s, a.src, a.spans, at%2 == 0)
-		}
-	}
 }
 
 // structuredBlocks: messages of one number of blocks, and texts of many, from one to

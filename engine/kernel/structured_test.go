@@ -207,8 +207,6 @@ func TestStructured(t *testing.T) {
 		for _, o := range slices.Concat(oneBlockOps(t), longOps(t), otherOps(t)) {
 			o.check(t, step)
 		}
-		structuredGaps(t, step)
-		structuredSketch(t, step)
 		structuredBlocks(t, step)
 		for p, name := range pathsOf(simd.Kernel()) {
 			if n := pathRuns[p].Load(); n < least {
@@ -226,17 +224,17 @@ func pathsOf(tier string) map[path]string {
 		pathLongDirect: "long direct", pathLongFilled: "long filled", pathLongStaged: "long staged",
 		pathLongRows: "long rows", pathMixed: "mixed", pathCryptWhole: "crypt whole", pathCryptTail: "crypt tail",
 		pathHMACAlike: "HMAC alike", pathHMACSorted: "HMAC sorted",
-		pathFF1Whole: "FF1 whole", pathFF1Mixed: "FF1 mixed", pathSketch: "sketch",
+		pathFF1Whole: "FF1 whole", pathFF1Mixed: "FF1 mixed",
 		pathRowsFused: "rows fused", pathGather: "gather", pathGatherStaged: "gather staged",
 		pathWriteRows: "write rows", pathWriteTail: "write tail",
 		pathReadBlocks: "read blocks", pathReadOne: "read one", pathEncodeAt: "encode at", pathRowsOf: "rows of",
 		pathHMACStreams: "HMAC streams", pathHMACLong: "HMAC long",
 		pathFF1Alike: "FF1 alike", pathFF1Sorted: "FF1 sorted", pathFF1Rounds: "FF1 rounds", pathFF1Pairs: "FF1 pairs",
-		pathFF1Gaps: "FF1 gaps", pathGaps: "gaps",
+		pathFF1Gaps: "FF1 gaps",
 	}
 	wide := []path{pathRowsWide, pathRowsGroup, pathAtWide, pathAtGroup, pathOpenWide, pathTranslateWide, pathDecodeWide,
 		pathLongDirect, pathLongFilled, pathLongStaged, pathLongRows, pathMixed, pathCryptWhole, pathCryptTail,
-		pathHMACAlike, pathHMACSorted, pathFF1Whole, pathFF1Mixed, pathSketch}
+		pathHMACAlike, pathHMACSorted, pathFF1Whole, pathFF1Mixed}
 	lanes := []path{pathGather, pathGatherStaged, pathWriteTail}
 	without := func(list ...path) {
 		for _, p := range list {
@@ -251,7 +249,7 @@ func pathsOf(tier string) map[path]string {
 		without(wide...)
 	case "arm64":
 		without(wide...)
-		without(pathRowsFused, pathGaps)
+		without(pathRowsFused)
 	default:
 		clear(all)
 		all[pathFF1Gaps] = "FF1 gaps"

@@ -1,4 +1,4 @@
-package kernel
+package copybetween
 
 import (
 	"bytes"
@@ -9,20 +9,20 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// gapsCase is text with values in it, and what it looks like when every byte of a
+// textCase is text with values in it, and what it looks like when every byte of a
 // result is a #.
-type gapsCase struct {
-	src   []byte
-	spans []uint32
-	lens  [GapLens]uint32
-	want  []byte
-	at    []uint32
+type textCase struct {
+	src    []byte
+	spans  []uint32
+	outLen OutLen
+	want   []byte
+	at     []uint32
 }
 
-func newGapsCase(r *rand.Rand, values, longest, widest int) *gapsCase {
-	c := &gapsCase{}
-	for n := 1; n < GapLens; n++ {
-		c.lens[n] = uint32(r.IntN(100))
+func newTextCase(r *rand.Rand, values, longest, widest int) *textCase {
+	c := &textCase{}
+	for n := 1; n < LongValue; n++ {
+		c.outLen[n] = uint32(r.IntN(100))
 	}
 	text := func(n int) {
 		for range n {
@@ -36,8 +36,8 @@ func newGapsCase(r *rand.Rand, values, longest, widest int) *gapsCase {
 		c.spans = append(c.spans, uint32(len(c.src)), uint32(n))
 		c.at = append(c.at, uint32(len(c.want)))
 		c.src = append(c.src, bytes.Repeat([]byte{'0'}, n)...)
-		if n < GapLens {
-			c.want = append(c.want, bytes.Repeat([]byte{'#'}, int(c.lens[n]))...)
+		if n < LongValue {
+			c.want = append(c.want, bytes.Repeat([]byte{'#'}, int(c.outLen[n]))...)
 		} else {
 			c.want = append(c.want, '#')
 		}
@@ -48,7 +48,7 @@ func newGapsCase(r *rand.Rand, values, longest, widest int) *gapsCase {
 
 // check lays the text out as a caller does and compares. src and dst lie before pages
 // that fault, with the room behind them that is asked for.
-func (c *gapsCase) check(t *testing.T, srcRoom, dstRoom int) {
+func (c *textCase) check(t *testing.T, srcRoom, dstRoom int) {
 	t.Helper()
 	page := simdtest.PageEnd(t, len(c.src)+srcRoom)
 	src := page[:copy(page, c.src)]
@@ -57,11 +57,11 @@ func (c *gapsCase) check(t *testing.T, srcRoom, dstRoom int) {
 	from, to := 0, 0
 	for v := 0; ; v++ {
 		var done int
-		done, from, to = Gaps(dst, src, c.spans[2*v:], at[v:], &c.lens, from, to)
+		done, from, to = Text(dst, src, c.spans[2*v:], at[v:], &c.outLen, from, to)
 		if v += done; v == len(at) {
 			break
 		}
-		if c.spans[2*v+1] < GapLens {
+		if c.spans[2*v+1] < LongValue {
 			t.Fatalf("stopped before value %d of %d bytes", v, c.spans[2*v+1])
 		}
 		to += copy(dst[to:], src[from:c.spans[2*v]])
@@ -78,8 +78,8 @@ func (c *gapsCase) check(t *testing.T, srcRoom, dstRoom int) {
 			t.Fatalf("result %d goes to %d, not to %d", v, a, c.at[v])
 		}
 		n := uint32(1)
-		if k := c.spans[2*v+1]; k < GapLens {
-			n = c.lens[k]
+		if k := c.spans[2*v+1]; k < LongValue {
+			n = c.outLen[k]
 		}
 		copy(dst[a:], bytes.Repeat([]byte{'#'}, int(n)))
 	}
@@ -88,22 +88,22 @@ func (c *gapsCase) check(t *testing.T, srcRoom, dstRoom int) {
 	}
 }
 
-// TestGaps: the text between values arrives whole and in its place, whatever the
+// TestText: the text between values arrives whole and in its place, whatever the
 // lengths, and nothing outside of the given room is touched.
-func TestGaps(t *testing.T) {
+func TestText(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		for i := range 600 {
-			c := newGapsCase(r, r.IntN(40), []int{0, 13, 63, 90}[r.IntN(4)], []int{0, 3, 70, 200, 1000}[i%5])
+			c := newTextCase(r, r.IntN(40), []int{0, 13, 63, 90}[r.IntN(4)], []int{0, 3, 70, 200, 1000}[i%5])
 			c.check(t, []int{0, 1, 63, 64, 128}[r.IntN(5)], []int{0, 1, 31, 64, 100}[r.IntN(5)])
 		}
 	})
 }
 
-func FuzzGaps(f *testing.F) {
+func FuzzText(f *testing.F) {
 	f.Add(uint64(1), uint16(20), uint8(13), uint16(70), uint8(0))
 	f.Fuzz(func(t *testing.T, seed uint64, values uint16, longest uint8, widest uint16, room uint8) {
-		c := newGapsCase(rand.New(rand.NewPCG(seed, 1)), int(values%500), int(longest), int(widest%2000))
+		c := newTextCase(rand.New(rand.NewPCG(seed, 1)), int(values%500), int(longest), int(widest%2000))
 		defer simd.Force("auto")
 		for _, name := range simd.Kernels() {
 			if err := simd.Force(name); err != nil {

@@ -1,7 +1,7 @@
-// Command sketch generates the hashing of values for an estimate of how many differ:
-// eight values a step, a lane of 64 bits each.
+// Command hyperloglog generates the kernel that hashes values for an estimate of how many
+// of them differ: eight values an iteration, in one 64-bit lane each.
 //
-//	go run ./sketch -out ../../x_avx512_amd64.s
+//	go run ./hyperloglog -out x_avx512_amd64.s
 package main
 
 import (
@@ -10,21 +10,22 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-func all(v uint64) reg.VecVirtual {
+// broadcast returns a vector of eight times v.
+func broadcast(v uint64) reg.VecVirtual {
 	t, z := GP64(), ZMM()
 	MOVQ(U64(v), t)
 	VPBROADCASTQ(t, z)
 	return z
 }
 
-// field broadcasts a word of the sketch.
-func field(s reg.Register, at int) reg.VecVirtual {
+// broadcastField returns a vector of eight times the field of the sampler at an offset.
+func broadcastField(s reg.Register, at int) reg.VecVirtual {
 	z := ZMM()
 	VPBROADCASTQ(Mem{Base: s, Disp: at}, z)
 	return z
 }
 
-// gather loads eight bytes from every offset behind base.
+// gather loads eight bytes from base plus disp plus each offset in at.
 func gather(base reg.Register, disp int, at reg.VecVirtual) reg.VecVirtual {
 	k, z := K(), ZMM()
 	KXNORB(k, k, k)
@@ -33,15 +34,18 @@ func gather(base reg.Register, disp int, at reg.VecVirtual) reg.VecVirtual {
 	return z
 }
 
-// fold does h ^= h >> n.
-func fold(h reg.VecVirtual, n uint64) {
+// xorShift does h ^= h >> n.
+func xorShift(h reg.VecVirtual, n uint64) {
 	t := ZMM()
 	VPSRLQ(Imm(n), h, t)
 	VPXORQ(t, h, h)
 }
 
-// Constants of sketch.go.
+// Constants of hash.go and the offsets of the fields of its sampler, which
+// TestSamplerLayout holds against the struct.
 const (
+	seed0At, seed1At, limitAt = 0, 8, 16
+
 	mul0 = 0x9e3779b97f4a7c15
 	mul1 = 0xbf58476d1ce4e5b9
 	mul2 = 0x94d049bb133111eb
@@ -49,22 +53,20 @@ const (
 
 func main() {
 	ConstraintExpr("!purego")
-	TEXT("sketchAVX512", NOSPLIT, "func(s, dst *uint64, src *byte, spans *uint32, n int, longest uint64) (done, kept, empty int)")
-	Pragma("noescape")
-	Doc("sketchAVX512 hashes up to n values, a multiple of 8, and stops before eight of which one is longer than longest: done were hashed, kept are in dst, which has room for seven more, and empty were left out. Eight bytes behind the last value are readable.")
+	TEXT("hashAVX512", NOSPLIT, "func(s *uint64, dst *[264]uint64, src *byte, spans *uint32, n int, longest uint64) (done, kept, empty int)")
 	s, dst := Load(Param("s"), GP64()), Load(Param("dst"), GP64())
 	src, spans := Load(Param("src"), GP64()), Load(Param("spans"), GP64())
 	n := Load(Param("n"), GP64())
-	seed0, seed1, most, longest := field(s, 0), field(s, 8), field(s, 16), ZMM()
+	seed0, seed1, limit, longest := broadcastField(s, seed0At), broadcastField(s, seed1At), broadcastField(s, limitAt), ZMM()
 	VPBROADCASTQ(NewParamAddr("longest", 40), longest)
-	c0, c1, c2 := all(mul0), all(mul1), all(mul2)
-	low, eight, zero := all(1<<32-1), all(8), ZMM()
+	c0, c1, c2 := broadcast(mul0), broadcast(mul1), broadcast(mul2)
+	low, eight, zero := broadcast(1<<32-1), broadcast(8), ZMM()
 	VPXORQ(zero, zero, zero)
 	done, k, empty := GP64(), GP64(), GP64()
 	XORQ(done, done)
 	XORQ(k, k)
 	XORQ(empty, empty)
-	Label("loop")
+	Label("eight")
 	CMPQ(done, n)
 	JGE(LabelRef("end"))
 	off, size := ZMM(), ZMM()
@@ -76,7 +78,8 @@ func main() {
 	KORTESTB(long, long)
 	JNE(LabelRef("end"))
 	VPCMPEQQ(zero, size, none)
-	// Where the last eight bytes end, and what the first and they hold too much.
+	// end is where the last eight bytes of a value end, over how many of the eight are not
+	// the value's.
 	end, over := ZMM(), ZMM()
 	VPMAXUQ(eight, size, end)
 	VPSUBQ(size, end, over)
@@ -90,7 +93,7 @@ func main() {
 	VPSRLVQ(over, b, b)
 	VPXORQ(seed0, a, a)
 	VPMULLQ(c0, a, a)
-	fold(a, 32)
+	xorShift(a, 32)
 	high := ZMM()
 	VPSLLQ(Imm(36), size, high)
 	VPSLLQ(Imm(12), size, size)
@@ -98,10 +101,10 @@ func main() {
 	VPTERNLOGQ(Imm(0x96), seed1, size, b)
 	VPXORQ(b, a, a)
 	VPMULLQ(c1, a, a)
-	fold(a, 29)
+	xorShift(a, 29)
 	VPMULLQ(c2, a, a)
-	fold(a, 32)
-	VPCMPUQ(Imm(2), most, a, small)
+	xorShift(a, 32)
+	VPCMPUQ(Imm(2), limit, a, small)
 	KANDNB(small, none, small)
 	VPCOMPRESSQ(a, small, a)
 	VMOVDQU64(a, Mem{Base: dst, Index: k, Scale: 8})
@@ -114,7 +117,7 @@ func main() {
 	POPCNTL(e, e)
 	ADDQ(e.As64(), empty)
 	ADDQ(Imm(8), done)
-	JMP(LabelRef("loop"))
+	JMP(LabelRef("eight"))
 	Label("end")
 	VZEROUPPER()
 	Store(done, ReturnIndex(0))

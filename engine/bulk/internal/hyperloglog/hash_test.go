@@ -1,4 +1,4 @@
-package kernel
+package hyperloglog
 
 import (
 	"math"
@@ -10,8 +10,8 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// sketchCase is values in a page that faults right behind the room that kernels need.
-func sketchCase(t testing.TB, r *rand.Rand, values, longest, room int) (src []byte, spans []uint32) {
+// guarded is values in a page that faults right behind the room that kernels need.
+func guarded(t testing.TB, r *rand.Rand, values, longest, room int) (src []byte, spans []uint32) {
 	size := 0
 	for range values {
 		n := r.IntN(longest + 1)
@@ -25,16 +25,12 @@ func sketchCase(t testing.TB, r *rand.Rand, values, longest, room int) (src []by
 	return page[:size], spans
 }
 
-// checkSketch compares the kernel in use with the portable one.
-func checkSketch(t *testing.T, s Sketch, src []byte, spans []uint32, ends bool) {
+// checkHash compares the kernel in use with the portable one.
+func checkHash(t *testing.T, s sampler, src []byte, spans []uint32, ends bool) {
 	t.Helper()
-	var got, want [SketchRoom]uint64
-	kept, empty := s.Hash(&got, src, spans, ends)
-	longest := uint64(16)
-	if ends {
-		longest = math.MaxUint64
-	}
-	k, e := s.hashGeneric(want[:], src, spans, longest)
+	var got, want [hashRoom]uint64
+	kept, empty := s.hash(&got, src, spans, ends)
+	k, e := s.hashGeneric(want[:], src, spans, longestWhole(ends))
 	if kept != k || empty != e {
 		t.Fatalf("kept %d and %d empty, want %d and %d", kept, empty, k, e)
 	}
@@ -45,26 +41,26 @@ func checkSketch(t *testing.T, s Sketch, src []byte, spans []uint32, ends bool) 
 	}
 }
 
-// TestSketch: all kernels hash alike, whatever the lengths, and read nothing but the
+// TestHash: all kernels hash alike, whatever the lengths, and read nothing but the
 // values and the room behind them.
-func TestSketch(t *testing.T) {
+func TestHash(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		for i := range 600 {
-			s := NewSketch(r.Uint64(), r.Uint64())
-			s.SetMost(math.MaxUint64 >> []int{0, 0, 1, 4, 20, 63}[r.IntN(6)])
-			src, spans := sketchCase(t, r, r.IntN(SketchBatch+1), []int{0, 1, 7, 8, 16, 17, 40, 200}[i%8], []int{0, 7, 8, 64}[r.IntN(4)])
-			checkSketch(t, s, src, spans, i&1 == 1)
+			s := newSampler(r.Uint64(), r.Uint64())
+			s.limit = math.MaxUint64 >> []int{0, 0, 1, 4, 20, 63}[r.IntN(6)]
+			src, spans := guarded(t, r, r.IntN(batchSize+1), []int{0, 1, 7, 8, 16, 17, 40, 200}[i%8], []int{0, 7, 8, 64}[r.IntN(4)])
+			checkHash(t, s, src, spans, i&1 == 1)
 		}
 	})
 }
 
-// TestSketchTellsApart: values that differ in one byte, in their length or in the
+// TestHashTellsApart: values that differ in one byte, in their length or in the
 // order of their bytes have hashes that differ, wherever it is that they differ.
-func TestSketchTellsApart(t *testing.T) {
+func TestHashTellsApart(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		for _, ends := range []bool{false, true} {
-			s := NewSketch(1, 2)
+			s := newSampler(1, 2)
 			seen := map[uint64]string{}
 			one := func(v []byte) {
 				src := append(make([]byte, 0, 8*len(v)+64), v...)
@@ -72,8 +68,8 @@ func TestSketchTellsApart(t *testing.T) {
 				for range 8 {
 					spans = append(spans, 0, uint32(len(v)))
 				}
-				var dst [SketchRoom]uint64
-				if kept, _ := s.Hash(&dst, src, spans, ends); kept != 8 || dst[0] != dst[7] {
+				var dst [hashRoom]uint64
+				if kept, _ := s.hash(&dst, src, spans, ends); kept != 8 || dst[0] != dst[7] {
 					t.Fatalf("%q: %d hashes %x", v, kept, dst[:8])
 				}
 				if was, ok := seen[dst[0]]; ok {
@@ -103,17 +99,17 @@ func TestSketchTellsApart(t *testing.T) {
 	})
 }
 
-// TestSketchKeepsSmallHashes: as many hashes are kept as lie below the bound.
-func TestSketchKeepsSmallHashes(t *testing.T) {
+// TestHashKeepsSmallHashes: as many hashes are kept as lie below the bound.
+func TestHashKeepsSmallHashes(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
-		s := NewSketch(3, 4)
-		s.SetMost(math.MaxUint64 >> 3)
+		s := newSampler(3, 4)
+		s.limit = math.MaxUint64 >> 3
 		kept := 0
 		r := rand.New(rand.NewPCG(5, 6))
 		for range 100 {
-			src, spans := sketchCase(t, r, SketchBatch, 16, 64)
-			var dst [SketchRoom]uint64
-			n, _ := s.Hash(&dst, src, spans, false)
+			src, spans := guarded(t, r, batchSize, 16, 64)
+			var dst [hashRoom]uint64
+			n, _ := s.hash(&dst, src, spans, false)
 			for _, h := range dst[:n] {
 				if h > math.MaxUint64>>3 {
 					t.Fatalf("kept %x", h)
@@ -128,17 +124,17 @@ func TestSketchKeepsSmallHashes(t *testing.T) {
 	})
 }
 
-func FuzzSketch(f *testing.F) {
+func FuzzHash(f *testing.F) {
 	f.Add(uint64(1), uint16(20), uint8(16), uint8(8), false)
 	f.Fuzz(func(t *testing.T, seed uint64, values uint16, longest, room uint8, ends bool) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		src, spans := sketchCase(t, r, int(values)%(SketchBatch+1), int(longest), int(room))
+		src, spans := guarded(t, r, int(values)%(batchSize+1), int(longest), int(room))
 		defer simd.Force("auto")
 		for _, name := range simd.Kernels() {
 			if err := simd.Force(name); err != nil {
 				t.Fatal(err)
 			}
-			checkSketch(t, NewSketch(seed, ^seed), src, spans, ends)
+			checkHash(t, newSampler(seed, ^seed), src, spans, ends)
 		}
 	})
 }

@@ -1,0 +1,50 @@
+package hyperloglog
+
+import (
+	"fmt"
+	"hash/maphash"
+	"testing"
+	"unsafe"
+)
+
+// TestEstimate: the estimate is within a few standard errors for values of many lengths,
+// few and many, whatever is counted twice.
+func TestEstimate(t *testing.T) {
+	for _, format := range []string{"%d", "%013d", "%07d", "a rather long value, longer than two words, %d, and its end"} {
+		for _, n := range []int{1, 50, 3000, 200_000} {
+			seed := maphash.MakeSeed()
+			c, d := New(seed), New(seed)
+			var src []byte
+			var spans []uint32
+			for i := range n {
+				at := len(src)
+				src = fmt.Appendf(src, format, i)
+				spans = append(spans, uint32(at), uint32(len(src)-at))
+				if i%1000 == 999 || i == n-1 {
+					c.Add(src, spans, false)
+					d.Add(src, spans, false)
+					if i%5000 == 999 {
+						spans = spans[:0]
+					}
+				}
+			}
+			c.Merge(d)
+			got := float64(c.Estimate())
+			if got < float64(n)*0.95 || got > float64(n)*1.05 {
+				t.Errorf("%q: %d different values were estimated as %.0f", format, n, got)
+			}
+		}
+	}
+}
+
+// TestSamplerLayout holds the offsets that the generator uses against the struct.
+func TestSamplerLayout(t *testing.T) {
+	var s sampler
+	for name, at := range map[string][2]uintptr{
+		"seed0": {unsafe.Offsetof(s.seed0), 0}, "seed1": {unsafe.Offsetof(s.seed1), 8}, "limit": {unsafe.Offsetof(s.limit), 16},
+	} {
+		if at[0] != at[1] {
+			t.Errorf("%s is at %d, the kernel reads it at %d", name, at[0], at[1])
+		}
+	}
+}
