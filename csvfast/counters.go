@@ -12,7 +12,7 @@ type selectorPaths struct {
 	evenTail       int // of columns and all: the window ends within a row
 	byRow          int // row by row
 	part           int // row by row, and its last row goes on
-	openPlain      int // left to byRow: single values, but for the row that is open
+	openSingle     int // left to byRow: single values, but for the row that is open
 	faults         int // buffers with an error
 	cut            int // buffers that went on
 }
@@ -36,5 +36,5 @@ type readerPaths struct {
 	windows int // indexed
 	moves   int // of the open row to the other buffer
 	grows   int // of the buffer
-	walked  int // rows read byte by byte
+	byRow   int // rows read byte by byte
 }

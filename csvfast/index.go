@@ -32,8 +32,8 @@ import "bytes"
 // first quote.
 
 const (
-	window = 8 << 10 // bytes indexed at a time
-	slack  = 64      // entries that a kernel may write behind the last one
+	window       = 8 << 10 // bytes indexed at a time
+	entryPadding = 64      // entries that a kernel may write behind the last one
 )
 
 // Parts of an entry of an [Index].
@@ -50,7 +50,7 @@ const (
 	entryQuoted  = EntryQuoted
 )
 
-// Index walks a buffer of whole rows window by window and shows where its fields
+// Index goes over a buffer of whole rows window by window and shows where its fields
 // end: what [Selector] and [Reader] are built on. One goroutine at a time; it
 // allocates nothing.
 //
@@ -123,11 +123,11 @@ func (x *Index) fault(w int) error {
 	var row []span
 	for c.at < len(x.buf) {
 		var err *ParseError
-		if row, _, c, err = x.d.walk(row[:0], x.buf, c); err != nil {
+		if row, _, c, err = x.d.scanRow(row[:0], x.buf, c); err != nil {
 			return err
 		}
 	}
-	panic("csvfast: the index refuses what the walk accepts")
+	panic("csvfast: the index refuses what scanRow accepts")
 }
 
 // indexState is what one block hands to the next, and what a call reports. The
@@ -156,7 +156,7 @@ type indexer struct {
 	dense   bool // the last window held 10 entries a block or more
 	tail    [64]byte
 	paths   indexerPaths
-	entries [1 + window + 64 + slack]uint32 // the first is for the user: what ended before
+	entries [1 + window + 64 + entryPadding]uint32 // the first is for the user: what ended before
 }
 
 // reset prepares for a buffer that starts at a row start. d is normal.

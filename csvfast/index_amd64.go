@@ -7,7 +7,7 @@ import "github.com/velonym/velonym/internal/simd"
 // The index kernels. All of them
 //
 //   - read blocks*64 bytes at p, no more, in any alignment
-//   - write entries at out, and up to slack entries behind the last one
+//   - write entries at out, and up to entryPadding entries behind the last one
 //   - take at most 255 blocks: they count in bytes
 //   - take offsets from base on, which is a multiple of 64 and under 1<<29
 //   - read and write *st, which overlaps nothing, and return the number of entries
@@ -30,12 +30,12 @@ func indexStrictAVX512(p *byte, blocks int, base uint32, out *uint32, st *indexS
 //go:noescape
 func indexStrictDenseAVX512(p *byte, blocks int, base uint32, out *uint32, st *indexState) int
 
-// spansAVX512 is spansGeneric for the n > 0 entries behind the one at ents. It
+// entrySpansAVX512 is entrySpansGeneric for the n > 0 entries behind the one at ents. It
 // works on 16 at a time: it reads up to 15 entries behind the last one, and
 // writes up to 30 elements behind the last span. AVX-512 F, VL.
 //
 //go:noescape
-func spansAVX512(ents *uint32, n int, base uint32, out *uint32)
+func entrySpansAVX512(ents *uint32, n int, base uint32, out *uint32)
 
 // The AVX2 kernels have no form for dense input: they write 8 entries for every 8
 // bytes, whatever is in them, and never more than 7 behind the last one. AVX2,
@@ -73,10 +73,10 @@ func (st *indexState) strict(p []byte, base uint32, out []uint32, dense bool) in
 	return st.strictGeneric(p, base, out)
 }
 
-func spans(ents []uint32, base uint32, out []uint32) {
+func entrySpans(ents []uint32, base uint32, out []uint32) {
 	if simd.Active() == simd.AVX512 && len(ents) > 1 {
-		spansAVX512(&ents[0], len(ents)-1, base, &out[0])
+		entrySpansAVX512(&ents[0], len(ents)-1, base, &out[0])
 		return
 	}
-	spansGeneric(ents, base, out)
+	entrySpansGeneric(ents, base, out)
 }

@@ -16,17 +16,17 @@ type blockMasks struct {
 //go:noescape
 func masksNEON(p *byte, blocks int, comma, quote byte, out *blockMasks)
 
-// atOnce is the number of blocks whose masks are found before they are used.
-const atOnce = 16
+// blocksPerCall is the number of blocks whose masks are found before they are used.
+const blocksPerCall = 16
 
 func (st *indexState) plain(p []byte, base uint32, out []uint32, dense bool) int {
 	if simd.Active() != simd.ARM64 {
 		return st.plainGeneric(p, base, out)
 	}
-	var found [atOnce]blockMasks
+	var found [blocksPerCall]blockMasks
 	n := 0
-	for i := 0; i < len(p); i += atOnce * 64 {
-		blocks := min(atOnce, (len(p)-i)/64)
+	for i := 0; i < len(p); i += blocksPerCall * 64 {
+		blocks := min(blocksPerCall, (len(p)-i)/64)
 		masksNEON(&p[i], blocks, byte(st.comma), byte(st.quote), &found[0])
 		for j := range found[:blocks] {
 			m := &found[j]
@@ -45,10 +45,10 @@ func (st *indexState) strict(p []byte, base uint32, out []uint32, dense bool) in
 	if simd.Active() != simd.ARM64 {
 		return st.strictGeneric(p, base, out)
 	}
-	var found [atOnce]blockMasks
+	var found [blocksPerCall]blockMasks
 	n := 0
-	for i := 0; i < len(p); i += atOnce * 64 {
-		blocks := min(atOnce, (len(p)-i)/64)
+	for i := 0; i < len(p); i += blocksPerCall * 64 {
+		blocks := min(blocksPerCall, (len(p)-i)/64)
 		masksNEON(&p[i], blocks, byte(st.comma), byte(st.quote), &found[0])
 		for j := range found[:blocks] {
 			m := &found[j]
@@ -59,4 +59,4 @@ func (st *indexState) strict(p []byte, base uint32, out []uint32, dense bool) in
 	return n
 }
 
-func spans(ents []uint32, base uint32, out []uint32) { spansGeneric(ents, base, out) }
+func entrySpans(ents []uint32, base uint32, out []uint32) { entrySpansGeneric(ents, base, out) }

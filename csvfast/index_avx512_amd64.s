@@ -652,9 +652,9 @@ more1:
 	VMOVDQU32  Z20, 192(DX)
 	JMP        next2
 
-// func spansAVX512(ents *uint32, n int, base uint32, out *uint32)
+// func entrySpansAVX512(ents *uint32, n int, base uint32, out *uint32)
 // Requires: AVX, AVX512F
-TEXT ·spansAVX512(SB), NOSPLIT, $0-32
+TEXT ·entrySpansAVX512(SB), NOSPLIT, $0-32
 	MOVQ         ents+0(FP), AX
 	MOVQ         n+8(FP), CX
 	MOVQ         out+24(FP), DX

@@ -42,7 +42,7 @@ func masks(p *[64]byte, comma, quote uint64) (all, nl, q uint64) {
 
 // plainGeneric indexes whole blocks up to the first that holds a quote. p does
 // not start inside quotes nor behind a closing one. It sets blocks and returns
-// the number of entries; out has slack entries more room than it needs.
+// the number of entries; out has entryPadding entries more room than it needs.
 func (st *indexState) plainGeneric(p []byte, base uint32, out []uint32) int {
 	n, i := 0, 0
 	comma, quote := st.comma*ones, st.quote*ones
@@ -136,4 +136,18 @@ func (st *indexState) strictBlock(p *[64]byte, all, nl, q, in uint64, base uint3
 		k++
 	}
 	return n + k
+}
+
+// entrySpansGeneric turns entries into spans: for each of ents[1:], the offset and
+// length of the field between it and the entry before, outer quotes left out, a
+// CR before the row end not. out has entryPadding elements more than it needs.
+func entrySpansGeneric(ents []uint32, base uint32, out []uint32) {
+	p := ents[0]
+	for i, v := range ents[1:] {
+		q := v >> 30 & 1
+		from := p&entryPos + 1 + q
+		out[2*i] = base + from
+		out[2*i+1] = v&entryPos - from - q
+		p = v
+	}
 }

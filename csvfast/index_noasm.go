@@ -10,4 +10,4 @@ func (st *indexState) strict(p []byte, base uint32, out []uint32, dense bool) in
 	return st.strictGeneric(p, base, out)
 }
 
-func spans(ents []uint32, base uint32, out []uint32) { spansGeneric(ents, base, out) }
+func entrySpans(ents []uint32, base uint32, out []uint32) { entrySpansGeneric(ents, base, out) }

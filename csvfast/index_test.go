@@ -37,7 +37,7 @@ func TestIndexTwin(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(13, 14))
 		back := make([]byte, 64+window)
-		out, want := make([]uint32, window+slack+64), make([]uint32, window+slack)
+		out, want := make([]uint32, window+entryPadding+64), make([]uint32, window+entryPadding)
 		for round := range rounds() / 40 {
 			d := dialects[r.IntN(len(dialects))].normal()
 			blocks := round % 24
@@ -82,7 +82,7 @@ func TestIndexTwin(t *testing.T) {
 			if st != twin {
 				t.Fatalf("plain %v, %d blocks %q:\nstate %+v, want\n%+v", plain, blocks, p, st, twin)
 			}
-			for i := n + slack; i < len(out); i++ {
+			for i := n + entryPadding; i < len(out); i++ {
 				if out[i] != canary {
 					t.Fatalf("%d blocks, %d entries: wrote behind entry %d", blocks, n, i)
 				}
@@ -101,18 +101,18 @@ func TestSpansTwin(t *testing.T) {
 			for i := range ents {
 				ents[i] = uint32(i*7) | uint32(r.IntN(8))<<29
 			}
-			out, want := make([]uint32, 2*n+slack+8), make([]uint32, 2*n+slack)
-			out[2*n+slack] = 12345
-			spans(ents, 1000, out)
-			spansGeneric(ents, 1000, want)
-			if !slices.Equal(out[:2*n], want[:2*n]) || out[2*n+slack] != 12345 {
+			out, want := make([]uint32, 2*n+entryPadding+8), make([]uint32, 2*n+entryPadding)
+			out[2*n+entryPadding] = 12345
+			entrySpans(ents, 1000, out)
+			entrySpansGeneric(ents, 1000, want)
+			if !slices.Equal(out[:2*n], want[:2*n]) || out[2*n+entryPadding] != 12345 {
 				t.Fatalf("%d entries: %v, want %v", n, out, want)
 			}
 		}
 	})
 }
 
-// same compares a scan with the walk of the same buffer.
+// same compares a scan with scanRow over the same buffer.
 func same(t *testing.T, d Dialect, columns []int, fields int, buf []byte) {
 	t.Helper()
 	got, err := NewSelector(d, columns, fields)
@@ -121,7 +121,7 @@ func same(t *testing.T, d Dialect, columns []int, fields int, buf []byte) {
 	}
 	want, _ := NewSelector(d, columns, fields)
 	gotErr := got.Scan(buf)
-	wantErr := want.scanSlow(buf, cursor{0, 1})
+	wantErr := want.scanRows(buf, cursor{0, 1})
 	if fmt.Sprintf("%+v", gotErr) != fmt.Sprintf("%+v", wantErr) {
 		t.Fatalf("%+v %v %d, %q:\n%+v, want\n%+v", d, columns, fields, buf, gotErr, wantErr)
 	}
@@ -154,7 +154,7 @@ func same(t *testing.T, d Dialect, columns []int, fields int, buf []byte) {
 		}
 	}
 	if any, _ := NewSelector(d, nil, -1); true {
-		err := any.scanSlow(buf, cursor{0, 1})
+		err := any.scanRows(buf, cursor{0, 1})
 		if fmt.Sprint(err) != fmt.Sprint(x.Err()) {
 			t.Fatalf("%q: index says %v, want %v", buf, x.Err(), err)
 		}

@@ -38,7 +38,7 @@ func TestOpenRow(t *testing.T) {
 			}
 		}
 	}
-	campaign.AtLeast(t, 50, map[string]int{"plain": paths.plain, "singles": paths.singles, "columns": paths.columns, "all": paths.all, "evenOpen": paths.evenOpen, "openPlain": paths.openPlain, "part": paths.part})
+	campaign.AtLeast(t, 50, map[string]int{"plain": paths.plain, "singles": paths.singles, "columns": paths.columns, "all": paths.all, "evenOpen": paths.evenOpen, "openSingle": paths.openSingle, "part": paths.part})
 }
 
 // TestOpenRowExample: the second field of the row that crosses the first window

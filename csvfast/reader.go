@@ -17,15 +17,15 @@ type Reader struct {
 	FieldsPerRecord int  // as in encoding/csv: 0, as many as the first row; negative, any number
 	ReuseRecord     bool // Read may return the slice of the call before, overwritten
 
-	src  io.Reader
-	d    Dialect
-	buf  []byte // what was read: rows that were returned, then the open row and what follows
-	old  []byte // a buffer for the next time that buf is full
-	base int64  // offset in the stream of buf[0]
-	row0 int    // where the row read last starts in buf
-	at   int    // where the next row starts
-	from int    // where its first field starts that the entries used have not ended
-	err  error  // what src ended with
+	src      io.Reader
+	d        Dialect
+	buf      []byte // what was read: rows that were returned, then the open row and what follows
+	old      []byte // a buffer for the next time that buf is full
+	base     int64  // offset in the stream of buf[0]
+	rowStart int    // where the row read last starts in buf
+	at       int    // where the next row starts
+	from     int    // where its first field starts that the entries used have not ended
+	err      error  // what src ended with
 
 	lines   int // lines before buf[counted]
 	counted int
@@ -113,7 +113,7 @@ func (r *Reader) ReadBorrowed() ([][]byte, error) {
 	}
 	r.scratch = r.scratch[:0]
 	if r.slow {
-		return r.walk()
+		return r.readByRow()
 	}
 	fields := r.fields[:0]
 	for {
@@ -143,7 +143,7 @@ func (r *Reader) ReadBorrowed() ([][]byte, error) {
 				return nil, r.err // not a row end, but where the source failed
 			}
 			from = min(from, len(buf))
-			r.row0, r.at = r.at, from
+			r.rowStart, r.at = r.at, from
 			if len(fields) == 0 && len(f) == 0 && v&entryQuoted == 0 {
 				continue // an empty line
 			}
@@ -156,7 +156,7 @@ func (r *Reader) ReadBorrowed() ([][]byte, error) {
 			return nil, r.err
 		}
 		if r.slow {
-			return r.walk()
+			return r.readByRow()
 		}
 	}
 }
@@ -223,7 +223,7 @@ func (r *Reader) fill() {
 			r.base += int64(r.at)
 			r.from -= r.at
 			r.indexed -= r.at
-			r.counted, r.row0, r.at = 0, 0, 0
+			r.counted, r.rowStart, r.at = 0, 0, 0
 		}
 	}
 	for range 100 {
@@ -245,23 +245,23 @@ func (r *Reader) line(at int) int {
 	return r.lines + 1
 }
 
-// check compares the length of the row at row0 with what it must be.
+// check compares the length of the row at rowStart with what it must be.
 func (r *Reader) check(n int) error {
 	if r.FieldsPerRecord == 0 {
 		r.FieldsPerRecord = n
 	}
 	if r.FieldsPerRecord > 0 && n != r.FieldsPerRecord {
-		line := r.line(r.row0)
-		return &ParseError{StartLine: line, Line: line, Column: 1, Offset: r.base + int64(r.row0), Err: ErrFieldCount}
+		line := r.line(r.rowStart)
+		return &ParseError{StartLine: line, Line: line, Column: 1, Offset: r.base + int64(r.rowStart), Err: ErrFieldCount}
 	}
 	return nil
 }
 
 // walk reads the next row byte by byte.
-func (r *Reader) walk() ([][]byte, error) {
+func (r *Reader) readByRow() ([][]byte, error) {
 	for {
 		rest := r.buf[r.at:]
-		row, start, next, bad := r.d.walk(r.row[:0], rest, cursor{0, r.line(r.at)})
+		row, start, next, bad := r.d.scanRow(r.row[:0], rest, cursor{0, r.line(r.at)})
 		r.row = row[:0]
 		if next.at == len(rest) { // more input could change what this is
 			if r.err == nil {
@@ -273,11 +273,11 @@ func (r *Reader) walk() ([][]byte, error) {
 				return nil, r.err
 			}
 		}
-		r.paths.walked++
+		r.paths.byRow++
 		if bad != nil {
 			bad.Offset += r.base + int64(r.at)
 		}
-		r.row0, r.at = r.at+start.at, r.at+next.at
+		r.rowStart, r.at = r.at+start.at, r.at+next.at
 		fields := r.fields[:0]
 		for _, f := range row {
 			text := rest[f.off:f.end:f.end]

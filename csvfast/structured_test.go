@@ -285,7 +285,7 @@ func (v *verdict) checkReads(t *testing.T, r *rand.Rand, paths *readerPaths) {
 	paths.windows += rd.paths.windows
 	paths.moves += rd.paths.moves
 	paths.grows += rd.paths.grows
-	paths.walked += rd.paths.walked
+	paths.byRow += rd.paths.byRow
 }
 
 // oddReads reads in up to most bytes at a time.
@@ -392,9 +392,9 @@ func TestStructuredCSV(t *testing.T) {
 	})
 	campaign.AtLeast(t, 10, map[string]int{
 		"plain": sum.plain, "singles": sum.singles, "columns": sum.columns, "all": sum.all, "evenOpen": sum.evenOpen, "evenTail": sum.evenTail,
-		"byRow": sum.byRow, "part": sum.part, "openPlain": sum.openPlain, "faults": sum.faults, "cut": sum.cut,
+		"byRow": sum.byRow, "part": sum.part, "openSingle": sum.openSingle, "faults": sum.faults, "cut": sum.cut,
 		"index plain": index.plain[0], "index plain dense": index.plain[1], "index strict": index.strict[0], "index strict dense": index.strict[1], "index endings": index.endings,
-		"reader windows": reads.windows, "reader moves": reads.moves, "reader walked": reads.walked,
+		"reader windows": reads.windows, "reader moves": reads.moves, "reader by row": reads.byRow,
 	})
 	campaign.AtLeast(t, 5, map[string]int{"reader grows": reads.grows}) // long rows are few where one kernel runs
 }
@@ -409,7 +409,7 @@ func (p *selectorPaths) add(q *selectorPaths) {
 	p.evenTail += q.evenTail
 	p.byRow += q.byRow
 	p.part += q.part
-	p.openPlain += q.openPlain
+	p.openSingle += q.openSingle
 	p.faults += q.faults
 	p.cut += q.cut
 }

@@ -360,7 +360,7 @@ func strict512(name string, dense bool, iota, perm Mem) {
 }
 
 func spans512() {
-	TEXT("spansAVX512", NOSPLIT, "func(ents *uint32, n int, base uint32, out *uint32)")
+	TEXT("entrySpansAVX512", NOSPLIT, "func(ents *uint32, n int, base uint32, out *uint32)")
 	ents, n := Load(Param("ents"), GP64()), Load(Param("n"), GP64())
 	out := Load(Param("out"), GP64())
 	zip := table("spansZip", 128, func(i int) byte {

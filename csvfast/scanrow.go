@@ -2,7 +2,7 @@ package csvfast
 
 import "bytes"
 
-// span is one field as walk finds it: its content between the outer quotes.
+// span is one field as scanRow finds it: its content between the outer quotes.
 type span struct {
 	off, end int
 	doubled  bool // holds doubled quotes
@@ -14,14 +14,14 @@ type cursor struct {
 	line int // number of the line that starts there, from 1
 }
 
-// walk parses the row at c byte by byte, after any empty lines, and appends its
+// scanRow parses the row at c byte by byte, after any empty lines, and appends its
 // fields to dst. It is the specification in its plainest form, and finds the
 // place of an error once a kernel has seen that there is one. It returns the
 // fields, where the row started, and the cursor behind it; a start at the end of
 // buf means that there was no row. After an error the fields before it are
 // returned, and the cursor stands behind the line of the error. The end of buf
 // is the end of the input. d is normal.
-func (d Dialect) walk(dst []span, buf []byte, c cursor) (fields []span, start, next cursor, err *ParseError) {
+func (d Dialect) scanRow(dst []span, buf []byte, c cursor) (fields []span, start, next cursor, err *ParseError) {
 	for {
 		n := emptyLine(buf[c.at:])
 		if n == 0 {
