@@ -221,6 +221,7 @@ var (
 	hdrContentOptions = []byte("X-Content-Type-Options")
 	hdrRequestID      = []byte("X-Request-Id")
 	hdrRetryAfter     = []byte("Retry-After")
+	hdrValuesLeft     = []byte("X-Values-Left")
 	hdrSecurityPolicy = []byte("Content-Security-Policy")
 	hdrTransport      = []byte("Strict-Transport-Security")
 

@@ -192,13 +192,22 @@ func TestErrorTable(t *testing.T) {
 		if d[0] == nil || d[3] == nil || *d[0] != *d[3] || *d[0] == "" {
 			t.Errorf("77.0 and 770 differ: %s", a.body)
 		}
+		if left := a.header.Get("X-Values-Left"); left != "1" {
+			t.Errorf("%q values are left, want 1", left)
+		}
 		r.post(forwardPath, item, jsonType, jsonOf("1")).strings(t) // the fourth of four
-		r.post(forwardPath, item, jsonType, jsonOf("1")).problem(t, 429, "QUOTA_EXCEEDED")
+		a = r.post(forwardPath, item, jsonType, jsonOf("1"))
+		a.problem(t, 429, "QUOTA_EXCEEDED")
+		if left := a.header.Get("X-Values-Left"); left != "0" {
+			t.Errorf("%q values are left of a spent budget", left)
+		}
 	})
 	t.Run("quota", func(t *testing.T) {
 		limited := r.token("pseudonymise", func(q *token.Request) { q.Limits = token.Limits{Req: 2} })
 		if p := r.post(forwardPath, limited, jsonType, jsonOf("a", "b", "c")); p.header.Get("Retry-After") != "" {
 			t.Error("waiting does not make a request smaller, but Retry-After is sent")
+		} else if p.header.Get("X-Values-Left") != "" {
+			t.Error("values are left of a token without a budget")
 		} else if d := p.problem(t, 413, "TOO_LARGE").Detail; !strings.Contains(d, "the 2 that psn.lim.req allows") {
 			t.Errorf("the limit is not said: %q", d)
 		}

@@ -147,13 +147,18 @@ func (c *call) work(grant *token.Grant) (p *problem, fault error) {
 	}
 	c.values = int64(len(spans) / 2)
 	c.empty = countEmpty(spans) + int64(grant.Plan.Blank(c.in, spans))
-	if err := grant.Spend(c.s.base, int(c.values-c.empty)); err != nil {
-		return ofToken(err)
+	spent := grant.Spend(c.s.base, int(c.values-c.empty))
+	left, limited := grant.Left()
+	if limited {
+		c.ctx.Response.Header.SetCanonical(hdrValuesLeft, appendInt(nil, int(left)))
+	}
+	if spent != nil {
+		return ofToken(spent)
 	}
 	if grant.Op == spec.Pseudonymise && grant.Observe(c.in, spans) {
 		c.s.log.Warn("a token walks through consecutive numbers", "request", string(c.id), "jti", grant.Claims.ID)
 	}
-	if left, ok := grant.Left(); ok {
+	if limited {
 		c.s.metrics.budget(left, grant.Claims.PSN.Lim.Max)
 	}
 	a := answer{c: c, grant: grant, spans: spans, in: shape, out: formJSON}

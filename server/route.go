@@ -59,7 +59,7 @@ func (s *Server) allowOrigin(ctx *fasthttp.RequestCtx) {
 				h.Set("Vary", "Origin")
 			}
 			h.Set("Access-Control-Allow-Origin", o)
-			h.Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After, X-Error-Count")
+			h.Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After, X-Error-Count, X-Values-Left")
 			return
 		}
 	}

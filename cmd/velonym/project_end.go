@@ -3,11 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 func newProjectShorten(g *globals) *cobra.Command {
@@ -20,7 +22,11 @@ func newProjectShorten(g *globals) *cobra.Command {
 off again, so the new end is said first, and --yes, or the project's name typed on a
 terminal, is wanted. SPAN is a number with y, mo, d, h or min behind it, counted from
 now, or a day, which ends with its last second where TZ says. To destroy the keys
-now, use 'velonym project sever'.`,
+now, use 'velonym project sever'.
+
+Tokens that end before the new end stay good. Those issued here that were to end later
+are named: of a reversible project they are refused at once, since they promise the
+former end, and of others from the new end on.`,
 		Example: `  velonym project shorten register --retention 90d --yes`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -43,6 +49,9 @@ now, use 'velonym project sever'.`,
 			}
 			// What Shorten refuses anyway is not asked about.
 			if !p.Severed && (p.Retention.IsZero() || !until.After(p.Retention)) {
+				if err := tellTokensThatEnd(cmd, ks, p, until); err != nil {
+					return err
+				}
 				if err := confirmEnd(cmd, yes, p, until); err != nil {
 					return err
 				}
@@ -63,6 +72,42 @@ now, use 'velonym project sever'.`,
 	})
 	cmd.Flags().BoolVar(&yes, "yes", false, "the end is meant; without it the project's name is asked for, on a terminal")
 	return cmd
+}
+
+// maxNamed is how many tokens a message names.
+const maxNamed = 20
+
+// tellTokensThatEnd says which issued tokens an earlier end of a project cuts short.
+func tellTokensThatEnd(cmd *cobra.Command, ks *keys.Keystore, p keys.Project, until time.Time) error {
+	list, err := ks.IssuedTokens(cmd.Context(), keys.TokenFilter{Project: p.Name, After: until})
+	if err != nil {
+		return err
+	}
+	var refused, ended []string
+	for _, t := range list {
+		switch {
+		case t.Revoked:
+		case t.Project == p.Name && p.Method == spec.Reversible:
+			refused = append(refused, printable(t.JTI))
+		default:
+			ended = append(ended, printable(t.JTI))
+		}
+	}
+	for _, part := range []struct {
+		jtis []string
+		what string
+	}{{refused, "refused at once"}, {ended, "refused from that end on"}} {
+		n := len(part.jtis)
+		if n == 0 {
+			continue
+		}
+		more := ""
+		if n > maxNamed {
+			more = fmt.Sprintf(" and %d more ('velonym token list --project')", n-maxNamed)
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "project %s: tokens that were to end later, and are %s: %s%s\n", p.Name, part.what, strings.Join(part.jtis[:min(n, maxNamed)], ", "), more)
+	}
+	return nil
 }
 
 func newProjectSever(g *globals) *cobra.Command {

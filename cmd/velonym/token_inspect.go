@@ -27,6 +27,7 @@ type inspection struct {
 	Verifies *bool  `json:"verifies"`
 	Code     string `json:"code,omitempty"`   // of the refusal, as the HTTP contract names it
 	Detail   string `json:"detail,omitempty"` // why not
+	Left     *int64 `json:"left,omitempty"`   // of psn.lim.max, where it verifies
 }
 
 func newTokenInspect(g *globals) *cobra.Command {
@@ -40,8 +41,8 @@ whether it verifies against the keystore in --dir. Exit status 1 when it does no
 With --jwks, --hs256 and --audience it is judged as by a server with these flags.
 
 With --json standard output is one object: header and claims as they stand in the
-token, verifies (true, false, or null when the keystore cannot be asked), and code
-and detail of a refusal.`,
+token, verifies (true, false, or null when the keystore cannot be asked), code and
+detail of a refusal, and left: how many values are left of psn.lim.max.`,
 		Example: `  velonym token inspect token
   velonym token inspect --json - < token
   velonym token inspect --jwks https://login.example=keys.json --audience velonym token`,
@@ -108,9 +109,13 @@ func (g *globals) judge(cmd *cobra.Command, raw []byte, decoded *token.Decoded, 
 		}
 		return err
 	}
-	grant.Release()
+	defer grant.Release()
 	doc.Verifies = &yes
-	return nil
+	left, limited, err := grant.Unspent(cmd.Context())
+	if limited && err == nil {
+		doc.Left = &left
+	}
+	return err
 }
 
 // describe writes what a token says, one line a claim, what it allows in words,
@@ -137,6 +142,9 @@ func describe(out io.Writer, decoded *token.Decoded, doc *inspection) error {
 		if *doc.Verifies {
 			verdict = "yes"
 		}
+	}
+	if doc.Left != nil {
+		fmt.Fprintf(out, "left: %d values of %d\n", *doc.Left, decoded.Read.PSN.Lim.Max)
 	}
 	_, err := fmt.Fprintf(out, "verifies here: %s\n", verdict)
 	return err

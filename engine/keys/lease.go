@@ -12,33 +12,55 @@ import (
 // max, whichever processes take part and however they end. The record is kept
 // permanently; see [Keystore.LeaseUntil].
 func (ks *Keystore) Lease(ctx context.Context, jti string, max, want int64) (granted int64, err error) {
-	return ks.LeaseUntil(ctx, jti, time.Time{}, max, want)
+	granted, _, err = ks.LeaseUntil(ctx, jti, time.Time{}, max, want)
+	return granted, err
 }
 
 // LeaseUntil is [Keystore.Lease] for a token that ends at exp. Sweep drops the record
-// ten minutes later.
-func (ks *Keystore) LeaseUntil(ctx context.Context, jti string, exp time.Time, max, want int64) (granted int64, err error) {
+// ten minutes later. rest is what nobody has leased after that.
+func (ks *Keystore) LeaseUntil(ctx context.Context, jti string, exp time.Time, max, want int64) (granted, rest int64, err error) {
 	if err := checkJTI(jti); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if max < 0 || want <= 0 {
-		return 0, fmt.Errorf("%w: a lease needs a budget of at least 0 and an amount of at least 1", ErrInvalid)
+		return 0, 0, fmt.Errorf("%w: a lease needs a budget of at least 0 and an amount of at least 1", ErrInvalid)
 	}
 	err = ks.store.Update(ctx, func(tx Tx) error {
 		spent, err := tx.Spent(jti)
 		if err != nil {
 			return err
 		}
-		granted = min(want, max-spent)
-		if granted <= 0 {
+		if granted, rest = min(want, max-spent), 0; granted <= 0 {
 			granted = 0
 			return nil
 		}
+		rest = max - spent - granted
 		return tx.SetSpent(jti, spent+granted, exp)
 	})
 	if err != nil {
 		// A failed commit may still have taken effect; its grant is not given out.
-		return 0, err
+		return 0, 0, err
 	}
-	return granted, nil
+	return granted, rest, nil
+}
+
+// Return gives back n values that were granted and not used. The caller counts them
+// as gone before it calls: if the error is not nil, they may be returned all the same.
+func (ks *Keystore) Return(ctx context.Context, jti string, exp time.Time, n int64) error {
+	if err := checkJTI(jti); err != nil {
+		return err
+	}
+	if n <= 0 {
+		return fmt.Errorf("%w: at least 1 value is given back", ErrInvalid)
+	}
+	return ks.store.Update(ctx, func(tx Tx) error {
+		spent, err := tx.Spent(jti)
+		if err != nil || spent == 0 { // the token has ended, and its record is dropped
+			return err
+		}
+		if spent < n {
+			return fmt.Errorf("%w: more values were given back than were granted", ErrInvalid)
+		}
+		return tx.SetSpent(jti, spent-n, exp)
+	})
 }

@@ -19,7 +19,7 @@ func (v *Verifier) grant(ctx context.Context, c *Claims, op spec.Op, s suite.Spe
 	if err = stateOf(p, err, c.PSN.Dom.Org, now); err != nil {
 		return nil, err
 	}
-	if refused := agrees(p, &c.PSN, op, now); refused != nil {
+	if refused := agrees(p, c, op, now); refused != nil {
 		return nil, refused
 	}
 	g := &Grant{Claims: c, Op: op, v: v, epoch: epoch}
@@ -79,8 +79,11 @@ func nanos(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// agrees compares what a token asks for with the stored project, which wins.
-func agrees(p keys.Project, c *PSN, op spec.Op, now time.Time) *Error {
+// agrees compares what a token asks for with the stored project, which wins. A token
+// that names a later end of retention than the project's, because that was shortened
+// since, stays good if it ends before by itself.
+func agrees(p keys.Project, claims *Claims, op spec.Op, now time.Time) *Error {
+	c := &claims.PSN
 	policy := p.Policy
 	if policy == "" {
 		policy = spec.Same
@@ -94,8 +97,8 @@ func agrees(p keys.Project, c *PSN, op spec.Op, now time.Time) *Error {
 		return refuse(ForbiddenOperation, "psn.policy is not the project's: have the token made anew for the project as it is")
 	case c.Tag != p.Tag:
 		return refuse(ForbiddenOperation, "psn.tag is not the project's: have the token made anew for the project as it is")
-	case c.Ret != 0 && !p.Retention.IsZero() && c.Ret > p.Retention.Unix():
-		return refuse(ForbiddenOperation, "psn.ret is beyond the project's retention: have the token made anew; it may have been shortened since")
+	case c.Ret != 0 && !p.Retention.IsZero() && c.Ret > p.Retention.Unix() && (claims.Expires.IsZero() || claims.Expires.After(p.Retention)):
+		return refuse(ForbiddenOperation, "psn.ret and exp are beyond the project's retention: have the token made anew; it may have been shortened since")
 	case c.Ret != 0 && now.Unix() >= c.Ret:
 		return refuse(RetentionExpired, "the token's retention is over")
 	}

@@ -23,9 +23,12 @@ type budget struct {
 	mu     sync.Mutex
 	tokens float64 // in the rate bucket; negative after a request larger than the bucket
 	at     time.Time
-	left   int64 // leased from the store and unspent
-	spent  int64 // by this process
-	dry    bool  // the store has no more to lease
+	left   int64     // leased from the store and unspent
+	spent  int64     // by this process
+	rest   int64     // what the store had left to lease, the last time that it was asked
+	asked  bool      // it was asked
+	dry    time.Time // until when the store is not asked again: it had less than was wanted
+	closed bool      // what was leased is given back, and nothing is leased any more
 	guard  enumerationGuard
 }
 
@@ -67,11 +70,11 @@ func (bs *budgets) close(b *budget) {
 const idleBudgetTTL = 10 * time.Minute
 
 // sweep drops budgets that nobody uses: at once when their token has ended, and
-// after a rest when they owe nothing to the rate and hold no leased values,
-// which would be lost to the token.
-func (bs *budgets) sweep(now time.Time) {
+// after a rest when they owe nothing to the rate. What they have leased and not spent
+// is given back.
+func (bs *budgets) sweep(v *Verifier, now time.Time) {
+	var rested []*budget
 	bs.mu.Lock()
-	defer bs.mu.Unlock()
 	for key, b := range bs.m {
 		if b.users > 0 {
 			continue
@@ -81,11 +84,50 @@ func (bs *budgets) sweep(now time.Time) {
 		}
 		b.mu.Lock()
 		full := b.tokens+float64(b.lim.Rate)*now.Sub(b.at).Seconds() >= float64(b.lim.Rate)
-		rested := now.Sub(b.idle) >= idleBudgetTTL && b.left == 0 && full
 		b.mu.Unlock()
-		if rested || now.After(b.exp.Add(maxSkew)) {
+		if now.Sub(b.idle) >= idleBudgetTTL && full || now.After(b.exp.Add(maxSkew)) {
 			delete(bs.m, key)
+			rested = append(rested, b)
 		}
+	}
+	bs.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), giveBackTimeout)
+	defer cancel()
+	for _, b := range rested {
+		b.giveBack(ctx, v)
+	}
+}
+
+// giveBack gives back what all budgets have leased and not spent, and leases no more.
+func (bs *budgets) giveBack(v *Verifier) {
+	ctx, cancel := context.WithTimeout(context.Background(), giveBackTimeout)
+	defer cancel()
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	for _, b := range bs.m {
+		b.mu.Lock()
+		b.closed = true
+		b.mu.Unlock()
+		b.giveBack(ctx, v)
+	}
+}
+
+// giveBackTimeout bounds how long it may take to give back unspent values. Those of a
+// store that does not answer are lost to their tokens, as when the process is killed.
+const giveBackTimeout = 2 * time.Second
+
+// giveBack returns what is leased and not spent to the store. It counts as gone
+// before: a return that failed may have taken effect.
+func (b *budget) giveBack(ctx context.Context, v *Verifier) {
+	b.mu.Lock()
+	n := b.left
+	b.left = 0
+	b.mu.Unlock()
+	if n == 0 {
+		return
+	}
+	if err := v.ks.Return(ctx, b.lease, b.exp, n); err != nil {
+		v.log.Warn("values of a token's budget could not be given back, and count as spent", "values", n, "error", err)
 	}
 }
 
@@ -97,9 +139,11 @@ func (bs *budgets) sweep(now time.Time) {
 // A refusal is an *Error, with RetryAfter where waiting helps. rate is a token
 // bucket of one second's worth in each process; a request larger than that
 // passes when the bucket is full and the debt is waited off after it. max is
-// leased from the store in pieces of about a hundredth, so that few requests
-// write; the values of a lease that a process did not use before it ended count
-// as spent, and no more than max are ever given out.
+// leased from the store: as many values as are wanted, and then as many again as the
+// process has spent so far, up to a hundredth of max, so that many small requests
+// write seldom and one leases only what it needs. What is left of a lease is given
+// back when the verifier is closed; a process that is killed before has spent it. No
+// more than max are ever given out.
 func (g *Grant) Spend(ctx context.Context, n int) error {
 	if err := g.alive(ctx); err != nil {
 		return err
@@ -147,12 +191,15 @@ func (b *budget) draw(ctx context.Context, v *Verifier, n int64) error {
 		return nil
 	}
 	over := refuse(QuotaExceeded, budgetSpent)
-	if b.dry || n > b.lim.Max-b.spent {
+	switch now := v.now(); {
+	case b.closed:
+		return ErrClosed
+	case n > b.lim.Max-b.spent, now.Before(b.dry):
 		return over
 	}
-	piece := min(max(b.lim.Max/100, 1), 1<<20)
-	want := max(n-b.left, piece)
-	granted, err := v.ks.LeaseUntil(ctx, b.lease, b.exp, b.lim.Max, want)
+	more := min(b.spent, max(b.lim.Max/100, 1), 1<<20)
+	want := max(n-b.left, more)
+	granted, rest, err := v.ks.LeaseUntil(ctx, b.lease, b.exp, b.lim.Max, want)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -160,15 +207,22 @@ func (b *budget) draw(ctx context.Context, v *Verifier, n int64) error {
 		return errors.New("token: the keystore leased what was not asked for")
 	}
 	b.left += granted
-	b.dry = granted < want
+	b.rest, b.asked = rest, true
 	if b.left < n {
+		// Another process may give some back, which is looked for once in a while.
+		b.dry = v.now().Add(dryPause)
 		return over
 	}
 	return nil
 }
 
-// Left says how much of psn.lim.max may be left, as far as this process knows;
-// others may have spent of it too. ok is false for a token without that limit.
+// dryPause is the pause between two questions to the store for more of a budget that
+// is spent there.
+const dryPause = time.Second
+
+// Left says how much of psn.lim.max is left, as of the last time that this process
+// leased of it: what it holds, and what nobody had leased then. ok is false for a
+// token without that limit.
 func (g *Grant) Left() (left int64, ok bool) {
 	b := g.budget
 	if b == nil || b.lim.Max == 0 {
@@ -176,8 +230,23 @@ func (g *Grant) Left() (left int64, ok bool) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.dry {
-		return b.left, true
+	if !b.asked {
+		return b.lim.Max - b.spent, true
 	}
-	return b.lim.Max - b.spent, true
+	return b.left + b.rest, true
+}
+
+// Unspent is Left, but asks the store where this process has leased nothing yet.
+func (g *Grant) Unspent(ctx context.Context) (left int64, ok bool, err error) {
+	b := g.budget
+	if b == nil || b.lim.Max == 0 {
+		return 0, false, nil
+	}
+	spent, err := g.v.ks.Spent(ctx, b.lease)
+	if err != nil {
+		return 0, true, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return max(0, b.lim.Max-spent) + b.left, true, nil
 }

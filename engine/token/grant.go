@@ -99,7 +99,7 @@ func (g *Grant) alive(ctx context.Context) error {
 	if err = stateOf(p, err, psn.Dom.Org, now); err != nil {
 		return err
 	}
-	if refused := agrees(p, psn, g.Op, now); refused != nil {
+	if refused := agrees(p, g.Claims, g.Op, now); refused != nil {
 		return refused
 	}
 	if psn.Src != nil {

@@ -105,7 +105,7 @@ func (v *Verifier) pollLoop() {
 		}
 		if now := v.now(); now.Sub(swept) >= sweepEvery {
 			swept = now
-			v.budgets.sweep(now)
+			v.budgets.sweep(v, now)
 		}
 	}
 }

@@ -143,19 +143,35 @@ func (m *memory) Revoked(context.Context, *keys.Revoked) (*keys.Revoked, error) 
 	return keys.RevokedTokens(slices.Collect(maps.Keys(m.revoked))...), m.broken
 }
 
-func (m *memory) LeaseUntil(_ context.Context, jti string, _ time.Time, max, want int64) (int64, error) {
+func (m *memory) LeaseUntil(_ context.Context, jti string, _ time.Time, max, want int64) (granted, rest int64, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.leases++
 	if m.broken != nil {
-		return 0, m.broken
+		return 0, 0, m.broken
 	}
-	granted := min(want, max-m.spent[jti])
+	granted = min(want, max-m.spent[jti])
 	if granted < 0 {
 		granted = 0
 	}
 	m.spent[jti] += granted
-	return granted, nil
+	return granted, max - m.spent[jti], nil
+}
+
+func (m *memory) Return(_ context.Context, jti string, _ time.Time, n int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.broken != nil {
+		return m.broken
+	}
+	m.spent[jti] -= n
+	return nil
+}
+
+func (m *memory) Spent(_ context.Context, jti string) (int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.spent[jti], m.broken
 }
 
 // seed is the private key of the built-in issuer in the tests.

@@ -43,7 +43,9 @@ type Keystore interface {
 	Secrets(ctx context.Context, d keys.Domain) ([]keys.Generation, error)
 	Change(ctx context.Context) (uint64, error)
 	Revoked(ctx context.Context, last *keys.Revoked) (*keys.Revoked, error)
-	LeaseUntil(ctx context.Context, jti string, exp time.Time, max, want int64) (int64, error)
+	LeaseUntil(ctx context.Context, jti string, exp time.Time, max, want int64) (granted, rest int64, err error)
+	Return(ctx context.Context, jti string, exp time.Time, n int64) error
+	Spent(ctx context.Context, jti string) (int64, error)
 }
 
 // Config describes a Verifier.
@@ -90,6 +92,8 @@ type Verifier struct {
 	cacheMu sync.RWMutex // held for reading around uses of the cache, for writing to empty or close it
 	cache   *ristretto.Cache[uint64, *Grant]
 	closed  bool // under cacheMu
+
+	closeOnce sync.Once
 
 	heads    atomic.Pointer[[]knownHead]
 	refused  negatives
@@ -191,9 +195,14 @@ func NewVerifier(c Config) (*Verifier, error) {
 	return v, nil
 }
 
-// Close stops the work in the background and empties the cache, which wipes the
-// keys that no grant holds. Calls after it fail with ErrClosed.
+// Close stops the work in the background, gives back what was leased of budgets and
+// not spent, and empties the cache, which wipes the keys that no grant holds. Calls
+// after it fail with ErrClosed. The keystore must still be open.
 func (v *Verifier) Close() {
+	v.closeOnce.Do(v.close)
+}
+
+func (v *Verifier) close() {
 	v.stop()
 	v.cacheMu.Lock()
 	if !v.closed {
@@ -205,6 +214,7 @@ func (v *Verifier) Close() {
 	for _, s := range v.sources {
 		s.running.Wait()
 	}
+	v.budgets.giveBack(v)
 	for _, t := range v.issuers {
 		clear(t.secret)
 	}

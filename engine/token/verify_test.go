@@ -51,7 +51,10 @@ func TestVerifyAccepts(t *testing.T) {
 		"retention exactly, and a fraction of a second": func(o object) {
 			o.psn()["ret"] = json.Number(fmt.Sprint(epoch0.AddDate(1, 0, 0).Unix()) + ".75")
 		},
-		"just expired":      func(o object) { o["exp"] = epoch0.Add(-29 * time.Second).Unix() },
+		"just expired": func(o object) { o["exp"] = epoch0.Add(-29 * time.Second).Unix() },
+		"retention beyond the project's, and an end that is not": func(o object) {
+			o.psn()["ret"], o["exp"] = epoch0.AddDate(2, 0, 0).Unix(), epoch0.AddDate(1, 0, 0).Unix()
+		},
 		"retention exactly": func(o object) { o.psn()["ret"] = epoch0.AddDate(1, 0, 0).Unix() },
 		"tag":               func(o object) { o.psn()["dom"], o.psn()["tag"] = object{"prj": "tagged", "org": ""}, 128 },
 		"irreversible": func(o object) {
@@ -196,7 +199,9 @@ func TestVerifyRefusesClaims(t *testing.T) {
 		{"default policy in a random project", dom("random", ""), OpsForward, ForbiddenOperation},
 		{"tag the project has not", psn("tag", 64), OpsForward, ForbiddenOperation},
 		{"no tag where the project has one", dom("tagged", ""), OpsForward, ForbiddenOperation},
-		{"retention beyond the project's", psn("ret", epoch0.AddDate(1, 0, 0).Unix()+1), OpsForward, ForbiddenOperation},
+		{"retention and end beyond the project's", func(o object) {
+			o.psn()["ret"], o["exp"] = epoch0.AddDate(1, 0, 0).Unix()+1, epoch0.AddDate(1, 0, 0).Unix()+1
+		}, OpsForward, ForbiddenOperation},
 		{"retention over", psn("ret", epoch0.Unix()), OpsForward, RetentionExpired},
 		{"reverse of an irreversible project", both(psn("op", "reverse"), dom("oneway", "")), OpsReverse, ForbiddenOperation},
 		{"reverse with an irreversible method", both(psn("op", "reverse"), dom("oneway", ""), psn("method", "irreversible"), psnDrop("ret")), OpsReverse, ForbiddenOperation},

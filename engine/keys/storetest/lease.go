@@ -76,6 +76,18 @@ func testLease(e *env) {
 	e.lease(e.ks, "b", 100, 1000, 100)
 	e.lease(e.ks, "c", 0, 1, 0)
 	e.lease(e.ks, "a", 50, 1, 0) // a smaller whole gives nothing back
+	// What was not used is given back, by whoever had it.
+	e.must(other.Return(e.ctx, "a", time.Time{}, 15))
+	granted, rest, err := e.ks.LeaseUntil(e.ctx, "a", time.Time{}, 100, 10)
+	e.must(err)
+	if granted != 10 || rest != 5 {
+		e.Errorf("granted %d, rest %d", granted, rest)
+	}
+	e.lease(e.ks, "a", 100, 10, 5)
+	e.is(e.ks.Return(e.ctx, "a", time.Time{}, 101), keys.ErrInvalid)
+	e.is(e.ks.Return(e.ctx, "a", time.Time{}, -1), keys.ErrInvalid)
+	e.must(e.ks.Return(e.ctx, "nobody's", time.Time{}, 1))
+	e.lease(e.ks, "nobody's", 1, 5, 1)
 	const most = 1<<63 - 1
 	e.lease(e.ks, "d", most, most, most)
 	e.lease(e.ks, "d", most, most, 0)
@@ -88,13 +100,13 @@ func testLease(e *env) {
 	}
 	// Those of tokens that ended are dropped, late; the others never.
 	now := e.now()
-	_, err := e.ks.LeaseUntil(e.ctx, "ended", now, 5, 5)
+	_, _, err = e.ks.LeaseUntil(e.ctx, "ended", now, 5, 5)
 	e.must(err)
 	e.later(time.Minute)
 	_, err = e.ks.Sweep(e.ctx)
 	e.must(err)
 	e.lease(e.ks, "ended", 5, 1, 0)
-	_, err = e.ks.LeaseUntil(e.ctx, "ended2", now, 5, 5)
+	_, _, err = e.ks.LeaseUntil(e.ctx, "ended2", now, 5, 5)
 	e.must(err)
 	e.later(time.Hour)
 	_, err = e.ks.Sweep(e.ctx)

@@ -167,7 +167,7 @@ func testIssued(e *env) {
 	expect(keys.TokenFilter{Before: now.Add(time.Minute)}, "c")
 	expect(keys.TokenFilter{Limit: 2}, "c", "\x00'\xff")
 
-	_, err := e.ks.LeaseUntil(e.ctx, "a", now.Add(time.Hour), 100, 30)
+	_, _, err := e.ks.LeaseUntil(e.ctx, "a", now.Add(time.Hour), 100, 30)
 	e.must(err)
 	e.must(e.ks.Revoke(e.ctx, "c", now.Add(time.Minute)))
 	_, err = e.ks.RevokeBefore(e.ctx, keys.RevocationRule{Project: "p"})
