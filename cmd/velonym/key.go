@@ -31,9 +31,13 @@ func newKeyClock(g *globals) *cobra.Command {
 latest time at which the keystore was used, and with PostgreSQL the database's
 clock. A machine whose clock differs from the database's by more than %d minutes, or
 is more than %d minutes behind or %d days ahead of the latest use, neither destroys nor
-gives out keys (KEYSTORE_CLOCK). --accept says that this machine's clock is right;
-keys that were destroyed stay so. Exit status 1 when the clock is refused.`,
-			keys.ClockTolerance/time.Minute, keys.ClockTolerance/time.Minute, keys.ClockJump/(24*time.Hour)),
+gives out keys (KEYSTORE_CLOCK). Time that no machine saw pass, by its time since boot
+or by uses at most %d minutes apart, is in doubt: it ends projects, and destroys no keys
+until the clock has run steadily for %d days. --accept says that this machine's clock is
+right, and ends the doubt; keys that were destroyed stay so. Exit status 1 when the clock
+is refused.`,
+			keys.ClockTolerance/time.Minute, keys.ClockTolerance/time.Minute, keys.ClockJump/(24*time.Hour),
+			keys.ClockTolerance/time.Minute, keys.ClockSettled/(24*time.Hour)),
 		Example: `  velonym key clock
   velonym key clock --accept`,
 		Args: cobra.NoArgs,
@@ -56,8 +60,8 @@ keys that were destroyed stay so. Exit status 1 when the clock is refused.`,
 				return err
 			}
 			out := cmd.OutOrStdout()
-			_, err = fmt.Fprintf(out, "this machine  %s\ndatabase      %s\nlast use      %s\n", clockTime(c.Local), clockTime(c.Store), clockTime(c.Acknowledged))
-			_, refused := c.Time()
+			sure, refused := c.Sure()
+			_, err = fmt.Fprintf(out, "this machine  %s\ndatabase      %s\nlast use      %s\ndestroys by   %s\n", clockTime(c.Local), clockTime(c.Store), clockTime(c.Acknowledged), clockTime(sure))
 			return errors.Join(err, refused)
 		},
 	}

@@ -104,9 +104,9 @@ func (g *globals) openSwept(cmd *cobra.Command) (*keys.Keystore, error) {
 	if err != nil {
 		return nil, err
 	}
-	receipts, err := ks.Sweep(ctx)
-	for _, r := range receipts {
-		fmt.Fprintf(cmd.ErrOrStderr(), "project %s: its retention is over: keys destroyed\n", r.Project)
+	swept, err := ks.Sweep(ctx)
+	for _, text := range sweptTexts(swept) {
+		fmt.Fprintln(cmd.ErrOrStderr(), text)
 	}
 	if err != nil && !errors.Is(err, keys.ErrTraces) && !errors.Is(err, keys.ErrTampered) {
 		return nil, errors.Join(err, ks.Close())
@@ -115,6 +115,31 @@ func (g *globals) openSwept(cmd *cobra.Command) (*keys.Keystore, error) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "velonym: %v\n", err)
 	}
 	return ks, nil
+}
+
+// sweptTexts says what a sweep did, a line each.
+func sweptTexts(s keys.Swept) (lines []string) {
+	for _, name := range s.Ended {
+		lines = append(lines, fmt.Sprintf("project %s: it has ended: nothing uses its keys any more", name))
+	}
+	for _, name := range s.Resumed {
+		lines = append(lines, fmt.Sprintf("project %s: it has not ended after all, by a clock that was set back: its keys are used again", name))
+	}
+	for _, r := range s.Destroyed {
+		lines = append(lines, fmt.Sprintf("project %s: its retention is over: keys destroyed", r.Project))
+	}
+	if n := len(s.Held); n > 0 {
+		lines = append(lines, fmt.Sprintf("project %s%s: it has ended, and its keys are kept because this keystore's clock jumped: say 'velonym key clock --accept' if the clock is right", s.Held[0], andMore(n-1)))
+	}
+	return lines
+}
+
+// andMore counts what is not named.
+func andMore(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" and %d more", n)
 }
 
 // openStore opens the store at place, whatever its kind.

@@ -183,3 +183,32 @@ func scheduleSever(g *globals, cmd *cobra.Command, name, in string, yes, cancel 
 	fmt.Fprintf(cmd.ErrOrStderr(), "project %s: %s; 'velonym project sever %s --cancel' takes that back until then\n", name, endText(at, p.Grace), name)
 	return nil
 }
+
+func newProjectRestore(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "restore NAME",
+		Short: "Use a project again that a scheduled severing ended, while its grace runs",
+		Long: `Takes back a severing that 'project sever --in' scheduled and that has come due, as
+long as the grace runs and the keys exist: the project is used again until its retention
+ends. A retention that ended is never extended, and keys that were destroyed, by
+'sever --yes' or when the grace was over, come back by nothing.`,
+		Example: `  velonym project restore register`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ks, err := g.openSwept(cmd)
+			if err != nil {
+				return err
+			}
+			defer ks.Close()
+			if err := ks.RestoreProject(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			p, err := ks.Project(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "project %s: in use again: %s\n", p.Name, summary(p))
+			return nil
+		},
+	}
+}

@@ -195,6 +195,18 @@ func TestSweptByCommand(t *testing.T) {
 	if status != 0 || stderr != "" || !strings.Contains(stdout, "active") {
 		t.Errorf("status %d: %s%s", status, stdout, stderr)
 	}
+	// The keystore was used a day ago, and nobody saw that day pass.
+	status, stdout, stderr = velonym("", "project", "create", "held", "--retention", "5y")
+	if status != 0 || !strings.Contains(stderr, "project old: it has ended, and its keys are kept") && !strings.Contains(stderr, "project old: it has ended: nothing uses") {
+		t.Errorf("status %d: %s%s", status, stdout, stderr)
+	}
+	status, stdout, stderr = velonym("", "project", "rotate", "held")
+	if status != 0 || !strings.Contains(stderr, "project old: it has ended, and its keys are kept because") {
+		t.Errorf("status %d: %s%s", status, stdout, stderr)
+	}
+	if status, stdout, stderr = velonym("", "key", "clock", "--accept"); status != 0 {
+		t.Errorf("status %d: %s%s", status, stdout, stderr)
+	}
 	status, stdout, stderr = velonym("", "project", "create", "new", "--retention", "5y")
 	if status != 0 || !strings.Contains(stderr, "project old: its retention is over: keys destroyed") {
 		t.Errorf("status %d: %s%s", status, stdout, stderr)
@@ -257,3 +269,28 @@ func TestFullOutput(t *testing.T) {
 type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errors.New("the disk is full") }
+
+// TestProjectRestore takes back a severing that has come due.
+func TestProjectRestore(t *testing.T) {
+	t.Setenv("VELONYM_DIR", filepath.Join(t.TempDir(), "keys"))
+	for _, line := range []string{"init", "project create p --retention 5y", "project sever p --in 1s"} {
+		if status, _, stderr := velonym("", strings.Fields(line)...); status != 0 {
+			t.Fatal(stderr)
+		}
+	}
+	for end := time.Now().Add(time.Minute); ; {
+		status, _, stderr := velonym("", "project", "restore", "p")
+		if status == 0 {
+			if !strings.Contains(stderr, "project p: in use again") {
+				t.Error(stderr)
+			}
+			break
+		}
+		if !strings.Contains(stderr, "sever p --cancel") || time.Now().After(end) {
+			t.Fatal(stderr)
+		}
+	}
+	if status, _, stderr := velonym("", "project", "rotate", "p"); status != 0 {
+		t.Error(stderr)
+	}
+}

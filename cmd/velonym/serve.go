@@ -37,6 +37,7 @@ type serveFlags struct {
 	auditMax int64
 	logFile  string
 	drain    time.Duration
+	held     int // projects whose keys the last sweep kept
 }
 
 func newServe(g *globals) *cobra.Command {
@@ -258,11 +259,23 @@ func (f *serveFlags) assemble(ctx context.Context, g *globals, stderr io.Writer,
 	return server.New(f.cfg)
 }
 
-// tellSwept logs what the sweep of ended retentions destroyed.
-func (f *serveFlags) tellSwept(receipts []keys.Receipt, err error) {
-	for _, r := range receipts {
+// tellSwept logs what a sweep of ended projects did. What it holds, it holds again
+// every minute: that is logged when it changes.
+func (f *serveFlags) tellSwept(swept keys.Swept, err error) {
+	for _, name := range swept.Ended {
+		f.cfg.Log.Warn("project ended: nothing uses its keys any more", "project", name)
+	}
+	for _, name := range swept.Resumed {
+		f.cfg.Log.Warn("project has not ended after all, by a clock that was set back", "project", name)
+	}
+	for _, r := range swept.Destroyed {
 		f.cfg.Log.Info("retention over: keys destroyed", "project", r.Project)
 	}
+	if n := len(swept.Held); n > 0 && n != f.held {
+		f.cfg.Log.Error("keys of ended projects are kept: the keystore's clock jumped",
+			"projects", n, "first", swept.Held[0], "remedy", "say 'velonym key clock --accept' if the clock is right")
+	}
+	f.held = len(swept.Held)
 	if err != nil {
 		f.cfg.Log.Error("sweep of ended retentions failed", "error", err.Error())
 	}

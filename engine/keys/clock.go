@@ -1,9 +1,6 @@
 package keys
 
 import (
-	"context"
-	"crypto/subtle"
-	"encoding/binary"
 	"fmt"
 	"time"
 )
@@ -13,6 +10,15 @@ import (
 // its own clock. A machine that disagrees is refused with [ErrClock]: it neither
 // destroys nor gives out secrets until its clock is right again, or until an operator
 // accepts it ([Keystore.AcceptClock]).
+//
+// What ends is refused as soon as the acknowledged time says so. What is destroyed
+// waits for the sure time: the acknowledged time without the spans that nobody saw
+// pass. Between two uses by one machine, the span that was seen is that by which its
+// time since boot grew, which no setting of its clock moves. Between uses by two
+// machines, or across a boot, it is the whole span if that is no longer than
+// ClockTolerance, and else nothing. A jump of the clock therefore destroys nothing,
+// however often it is repeated, until an operator accepts it or the clock has run on
+// steadily for ClockSettled.
 
 const (
 	// ClockTolerance is how far a machine's clock may be from the database's, and
@@ -23,17 +29,30 @@ const (
 	// long a keystore may lie unused without a confirmation.
 	ClockJump = 31 * 24 * time.Hour
 
+	// ClockSettled is how long a clock must run steadily after a jump until secrets
+	// are destroyed by it without a confirmation.
+	ClockSettled = 7 * 24 * time.Hour
+
 	// acknowledgeEvery limits how often a change writes the acknowledged time.
 	acknowledgeEvery = 30 * time.Second
-)
 
-const metaClock = "clock" // latest acknowledged time, in microseconds, and its MAC
+	// clockCorrection is how much a time server may step the clock forward between two
+	// acknowledgements of a clock that counts as steady.
+	clockCorrection = 10 * time.Second
+)
 
 // Clock is what a keystore knows of the time. Times are zero where there is none.
 type Clock struct {
 	Local        time.Time // of this machine
 	Store        time.Time // of the database server; zero for SQLite
 	Acknowledged time.Time // latest that any process acknowledged
+
+	// Doubt is how much of the acknowledged time nobody saw pass, and Steady is since
+	// when none was added.
+	Doubt  time.Duration
+	Steady time.Time
+
+	uptime, lastUptime uptime // of this machine, and when Acknowledged was written
 }
 
 // Time returns the time that decides about keys. It never goes back behind the
@@ -64,98 +83,38 @@ func (c Clock) Time() (time.Time, error) {
 	return now, nil
 }
 
-// WithStoreClock replaces the clock of a store that has one, for tests.
-func WithStoreClock(now func() time.Time) Option {
-	return func(ks *Keystore) { ks.storeNow = now }
+// Sure returns the time by which secrets are destroyed: that of [Clock.Time] without
+// what nobody saw pass. Errors: ErrClock.
+func (c Clock) Sure() (time.Time, error) {
+	next, err := c.advanced()
+	return next.Acknowledged.Add(-next.Doubt), err
 }
 
-// Clock reads the clocks without judging them. Errors: ErrTampered.
-func (ks *Keystore) Clock(ctx context.Context) (c Clock, err error) {
-	err = ks.store.View(ctx, func(tx Tx) error {
-		c, err = ks.readClock(tx)
-		return err
-	})
-	return c, err
-}
-
-// AcceptClock makes the present time the acknowledged one, whether it is before or
-// after it: the operator says that the clock is right. Destroyed keys stay destroyed.
-// A machine whose clock differs from the database's is refused all the same.
-func (ks *Keystore) AcceptClock(ctx context.Context) (now time.Time, err error) {
-	err = ks.store.Update(ctx, func(tx Tx) error {
-		c, err := ks.readClock(tx)
-		if err != nil {
-			return err
-		}
-		c.Acknowledged = time.Time{}
-		if now, err = c.Time(); err != nil {
-			return err
-		}
-		if err := ks.writeClock(tx, now); err != nil {
-			return err
-		}
-		return tx.RaiseChange()
-	})
-	return now, err
-}
-
-func (ks *Keystore) readClock(tx Tx) (c Clock, err error) {
-	store, err := tx.Clock()
+// advanced returns the clock as it is to be stored now. Errors: ErrClock.
+func (c Clock) advanced() (Clock, error) {
+	now, err := c.Time()
 	if err != nil {
 		return c, err
 	}
-	acknowledged, err := tx.Meta(metaClock)
-	if err != nil {
-		return c, err
-	}
-	return ks.clockOf(store, acknowledged)
-}
-
-// clockOf is the clock of a store's time and of its entry metaClock.
-func (ks *Keystore) clockOf(store time.Time, b []byte) (Clock, error) {
-	c := Clock{Local: ks.now(), Store: store}
-	if ks.storeNow != nil && !store.IsZero() {
-		c.Store = ks.storeNow()
-	}
-	if b == nil {
+	if c.Acknowledged.IsZero() {
+		c.Acknowledged, c.Steady = now, now
 		return c, nil
 	}
-	if len(b) != 8+sealSize {
-		return c, ks.tampered("the time of its last use is not as it was left")
+	step := now.Sub(c.Acknowledged)
+	unseen := step
+	switch {
+	case c.uptime.boot == c.lastUptime.boot:
+		unseen -= min(step, max(0, c.uptime.span-c.lastUptime.span))
+	case step <= ClockTolerance:
+		unseen = 0
 	}
-	c.Acknowledged = time.UnixMicro(int64(binary.BigEndian.Uint64(b))).UTC()
-	if subtle.ConstantTimeCompare(b[8:], ks.clockMAC(c.Acknowledged)) != 1 {
-		return c, ks.tampered("the time of its last use is not as it was left")
+	c.Acknowledged = now
+	c.Doubt += unseen
+	if unseen > clockCorrection {
+		c.Steady = now
+	}
+	if now.Sub(c.Steady) >= ClockSettled {
+		c.Doubt = 0
 	}
 	return c, nil
-}
-
-func (ks *Keystore) clockMAC(t time.Time) []byte { return ks.mac([]byte("clock 1"), field(t)) }
-
-func (ks *Keystore) writeClock(tx Tx, t time.Time) error {
-	t = stamp(t)
-	return tx.SetMeta(metaClock, append(field(t), ks.clockMAC(t)...))
-}
-
-// time returns the time that decides about keys. Errors: ErrClock.
-func (ks *Keystore) time(tx Tx) (time.Time, error) {
-	c, err := ks.readClock(tx)
-	if err != nil {
-		return time.Time{}, err
-	}
-	return c.Time()
-}
-
-// acknowledge is time within an Update: it also stores what it returns, once in a
-// while.
-func (ks *Keystore) acknowledge(tx Tx) (time.Time, error) {
-	c, err := ks.readClock(tx)
-	if err != nil {
-		return time.Time{}, err
-	}
-	now, err := c.Time()
-	if err == nil && now.Sub(c.Acknowledged) >= acknowledgeEvery {
-		err = ks.writeClock(tx, now)
-	}
-	return now, err
 }

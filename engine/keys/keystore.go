@@ -18,6 +18,7 @@ type Keystore struct {
 	mk       *MasterKey
 	now      func() time.Time
 	storeNow func() time.Time // instead of the store's clock
+	uptime   func() uptime
 	seal     *kernel.HMAC
 	root     atomic.Pointer[seals] // last one that a view verified
 }
@@ -25,7 +26,7 @@ type Keystore struct {
 // Option configures a [Keystore].
 type Option func(*Keystore)
 
-// WithClock replaces this machine's clock.
+// WithClock replaces this machine's clock, and not its time since boot.
 func WithClock(now func() time.Time) Option {
 	return func(ks *Keystore) { ks.now = now }
 }
@@ -35,7 +36,7 @@ func WithClock(now func() time.Time) Option {
 // key. Any other key is ErrWrongMasterKey from then on. New upgrades a store of an
 // older schema. It does not close the store on error.
 func New(ctx context.Context, store Store, mk *MasterKey, options ...Option) (*Keystore, error) {
-	ks := &Keystore{store: store, mk: mk, now: time.Now}
+	ks := &Keystore{store: store, mk: mk, now: time.Now, uptime: machineUptime}
 	for _, o := range options {
 		o(ks)
 	}

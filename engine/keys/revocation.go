@@ -139,11 +139,11 @@ func checkJTI(jti string) error {
 func (ks *Keystore) dropExpired(ctx context.Context) error {
 	for more := true; more; {
 		err := ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
-			now, err := ks.acknowledge(tx)
+			at, err := ks.sweepTimes(ks.advance(tx)) // a clock that jumped drops nothing
 			if err != nil {
 				return false, err
 			}
-			dropped, until, err := tx.DropExpired(now.Add(-dropAfter), dropAtOnce)
+			dropped, until, err := tx.DropExpired(at.sure.Add(-dropAfter), dropAtOnce)
 			if more = err == nil && len(dropped) >= dropAtOnce; err != nil || len(dropped) == 0 {
 				return false, err
 			}

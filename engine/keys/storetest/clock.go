@@ -12,7 +12,7 @@ func (e *env) machine(off time.Duration) *keys.Keystore {
 	e.Helper()
 	s, err := e.location.Open()
 	e.must(err)
-	ks, err := keys.New(e.ctx, s, e.mk, keys.WithClock(func() time.Time { return e.now().Add(off) }), keys.WithStoreClock(e.now))
+	ks, err := keys.New(e.ctx, s, e.mk, keys.WithClock(func() time.Time { return e.now().Add(off) }), keys.WithStoreClock(e.now), keys.WithUptime(e.uptime))
 	e.must(err)
 	e.Cleanup(func() { ks.Close() })
 	return ks
@@ -78,18 +78,18 @@ func testClock(e *env) {
 func testClockInUse(e *env) {
 	e.create("p")
 	const jump = 2 * keys.ClockJump
-	e.later(jump)
+	e.set(jump)
 	e.refusesClock(e.ks)
-	e.later(-jump)
+	e.set(-jump)
 	e.secrets(e.ks, "p", "")
 	// The way back is refused, and brings nothing to life.
-	e.later(25 * time.Hour)
+	e.set(25 * time.Hour)
 	long := e.project("long")
 	long.Retention = e.now().Add(10 * keys.ClockJump)
 	e.must(e.ks.CreateProject(e.ctx, long, nil))
 	_, err := e.ks.Sever(e.ctx, "p")
 	e.must(err)
-	e.later(-25 * time.Hour)
+	e.set(-25 * time.Hour)
 	_, err = e.ks.Secrets(e.ctx, keys.Domain{Prj: "p"})
 	e.is(err, keys.ErrRetentionOver)
 	_, err = e.ks.Secrets(e.ctx, keys.Domain{Prj: "long"})

@@ -18,13 +18,14 @@ func testSweep(e *env) {
 	p := e.project("longer")
 	p.Retention = e.now().Add(48 * time.Hour)
 	e.must(e.ks.CreateProject(e.ctx, p, nil))
-	if r, err := e.ks.Sweep(e.ctx); len(r) != 0 || err != nil {
-		e.Fatalf("swept %d too early, error %v", len(r), err)
+	if r, err := e.ks.Sweep(e.ctx); !r.Empty() || err != nil {
+		e.Fatalf("swept %+v too early, error %v", r, err)
 	}
 	e.later(25 * time.Hour)
 	before := e.change()
-	rs, err := e.second().Sweep(e.ctx)
+	swept, err := e.second().Sweep(e.ctx)
 	e.must(err)
+	rs := swept.Destroyed
 	if len(rs) != 1 || rs[0].Project != "p" || rs[0].Reason != keys.ReasonRetention || len(rs[0].Orgs) != 2 || len(rs[0].Orgs[0].Generations) != 2 {
 		e.Fatalf("receipts %+v", rs)
 	}
@@ -34,13 +35,13 @@ func testSweep(e *env) {
 	pub, err := e.ks.ReceiptKey(e.ctx)
 	e.must(err)
 	e.must(keys.VerifyReceipt(rs[0], pub))
-	if r, err := e.ks.Sweep(e.ctx); len(r) != 0 || err != nil {
-		e.Errorf("swept %d again, error %v", len(r), err)
+	if r, err := e.ks.Sweep(e.ctx); !r.Empty() || err != nil {
+		e.Errorf("swept %+v again, error %v", r, err)
 	}
 	_, err = e.ks.Secrets(e.ctx, keys.Domain{Prj: "p", Org: "a"})
 	e.is(err, keys.ErrRetentionOver)
 	// Not even with the clock set back: there is nothing left.
-	e.later(-25 * time.Hour)
+	e.set(-25 * time.Hour)
 	_, err = e.ks.Secrets(e.ctx, keys.Domain{Prj: "p", Org: "a"})
 	e.is(err, keys.ErrRetentionOver)
 	got, err := e.ks.Project(e.ctx, "p")
@@ -55,7 +56,7 @@ func testSweep(e *env) {
 	}
 	_, err = e.ks.Secrets(e.ctx, keys.Domain{Prj: "longer"})
 	e.is(err, keys.ErrClock)
-	e.later(25 * time.Hour)
+	e.set(25 * time.Hour)
 	e.secrets(e.ks, "longer", "")
 
 	// Many sweepers, one receipt.
@@ -72,7 +73,7 @@ func testSweep(e *env) {
 			if err != nil && !errors.Is(err, keys.ErrTraces) {
 				e.Error(err)
 			}
-			total += len(rs)
+			total += len(rs.Destroyed)
 		})
 	}
 	wg.Wait()
@@ -83,7 +84,8 @@ func testSweep(e *env) {
 	e.create("last")
 	e.later(25 * time.Hour)
 	ctx, stop := context.WithCancel(e.ctx)
-	e.ks.Sweeper(ctx, time.Hour, func(rs []keys.Receipt, err error) {
+	e.ks.Sweeper(ctx, time.Hour, func(swept keys.Swept, err error) {
+		rs := swept.Destroyed
 		if len(rs) != 1 || rs[0].Project != "last" || err != nil {
 			e.Errorf("told of %d, error %v", len(rs), err)
 		}
@@ -116,8 +118,8 @@ func testSever(e *env) {
 	e.later(48 * time.Hour)
 	_, err = e.ks.Secrets(e.ctx, keys.Domain{Prj: "p", Org: "b"})
 	e.is(err, keys.ErrSevered)
-	if rs, err := e.ks.Sweep(e.ctx); len(rs) != 0 || err != nil {
-		e.Errorf("swept %d of what is severed, error %v", len(rs), err)
+	if rs, err := e.ks.Sweep(e.ctx); !rs.Empty() || err != nil {
+		e.Errorf("swept %+v of what is severed, error %v", rs, err)
 	}
 }
 

@@ -23,13 +23,15 @@ type env struct {
 	mk       *keys.MasterKey
 	store    keys.Store
 	ks       *keys.Keystore
+	began    time.Time
 	muNow    sync.Mutex
-	offset   time.Duration
+	offset   time.Duration // by which tests moved the time
+	wrong    time.Duration // by which they set the clock wrong
 }
 
 func newEnv(t *testing.T, p Location) *env {
 	t.Helper()
-	e := &env{T: t, ctx: t.Context(), location: p, keyAt: filepath.Join(t.TempDir(), "master.key")}
+	e := &env{T: t, ctx: t.Context(), location: p, began: time.Now(), keyAt: filepath.Join(t.TempDir(), "master.key")}
 	e.must(keys.NewMasterKeyFile(e.keyAt))
 	mk, err := keys.LoadMasterKey(e.ctx, e.keyAt)
 	e.must(err)
@@ -61,19 +63,34 @@ func (e *env) is(err, sentinel error) {
 func (e *env) now() time.Time {
 	e.muNow.Lock()
 	defer e.muNow.Unlock()
-	return time.Now().Add(e.offset)
+	return time.Now().Add(e.offset + e.wrong)
 }
 
-// later moves the clock.
+// uptime is the machine's time since boot. The clocks of all machines differ, and time
+// passes for all of them alike.
+func (e *env) uptime() (boot string, span time.Duration) {
+	e.muNow.Lock()
+	defer e.muNow.Unlock()
+	return "boot", time.Since(e.began) + e.offset
+}
+
+// later has time pass.
 func (e *env) later(d time.Duration) {
 	e.muNow.Lock()
 	defer e.muNow.Unlock()
 	e.offset += d
 }
 
+// set moves the clock while no time passes.
+func (e *env) set(d time.Duration) {
+	e.muNow.Lock()
+	defer e.muNow.Unlock()
+	e.wrong += d
+}
+
 func (e *env) join(s keys.Store) *keys.Keystore {
 	e.Helper()
-	ks, err := keys.New(e.ctx, s, e.mk, keys.WithClock(e.now), keys.WithStoreClock(e.now))
+	ks, err := keys.New(e.ctx, s, e.mk, keys.WithClock(e.now), keys.WithStoreClock(e.now), keys.WithUptime(e.uptime))
 	e.must(err)
 	e.Cleanup(func() { ks.Close() })
 	return ks

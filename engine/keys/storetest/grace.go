@@ -25,7 +25,7 @@ func (e *env) sweeps(want int, all ...*keys.Keystore) (receipts []keys.Receipt) 
 	for _, ks := range all {
 		rs, err := ks.Sweep(e.ctx)
 		e.must(err)
-		receipts = append(receipts, rs...)
+		receipts = append(receipts, rs.Destroyed...)
 	}
 	if len(receipts) != want {
 		e.Fatalf("swept %d, want %d", len(receipts), want)
@@ -79,35 +79,6 @@ func testGrace(e *env) {
 		p.Grace = wrong
 		e.is(e.ks.CreateProject(e.ctx, p, nil), keys.ErrInvalid)
 	}
-}
-
-// testGraceOfAWrongClock has the only clock jump ahead, little enough to pass: what it
-// ends is in use again once an operator has set the clock right.
-func testGraceOfAWrongClock(e *env) {
-	e.withGrace("p")
-	const jump = keys.ClockJump - time.Hour
-	e.sweeps(0, e.ks)
-	e.later(jump)
-	for range 3 {
-		e.sweeps(0, e.ks)
-		e.later(time.Hour)
-	}
-	_, err := e.ks.Secrets(e.ctx, keys.Domain{Prj: "p"})
-	e.is(err, keys.ErrRetentionOver)
-	e.later(-jump - 3*time.Hour)
-	_, err = e.ks.Sweep(e.ctx)
-	e.is(err, keys.ErrClock)
-	_, err = e.ks.AcceptClock(e.ctx)
-	e.must(err)
-	e.sweeps(0, e.ks, e.second())
-	e.secrets(e.ks, "p", "")
-	// The grace begins anew with the true end.
-	e.later(25 * time.Hour)
-	e.sweeps(0, e.ks)
-	e.later(grace - time.Hour)
-	e.sweeps(0, e.ks)
-	e.later(2 * time.Hour)
-	e.sweeps(1, e.ks)
 }
 
 // testScheduledSever has a project severed later, and the order cancelled.

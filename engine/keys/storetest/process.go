@@ -3,6 +3,7 @@ package storetest
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/velonym/velonym/engine/keys"
 )
@@ -19,6 +21,7 @@ const (
 	childAddress = "VELONYM_STORETEST_ADDRESS"
 	childKey     = "VELONYM_STORETEST_KEY"
 	childWhole   = "VELONYM_STORETEST_WHOLE"
+	childAhead   = "VELONYM_STORETEST_AHEAD" // sweeps by a clock that is ahead, and leases nothing
 )
 
 // Main runs the tests of a package that calls Run; TestMain calls it. Where the
@@ -36,18 +39,22 @@ func Main(m *testing.M, open func(ctx context.Context, address string) (keys.Sto
 	return 0
 }
 
-// child leases until the budget is spent, and says each grant on a line.
+// child leases until the budget is spent, and says each grant on a line; or it sweeps
+// three times and says how many projects that destroyed.
 func child(address string, open func(context.Context, string) (keys.Store, error)) error {
 	ctx := context.Background()
-	whole, err := strconv.ParseInt(os.Getenv(childWhole), 10, 64)
-	if err != nil {
-		return err
-	}
 	mk, err := keys.LoadMasterKey(ctx, os.Getenv(childKey))
 	if err != nil {
 		return err
 	}
 	s, err := open(ctx, address)
+	if err != nil {
+		return err
+	}
+	if ahead, err := time.ParseDuration(os.Getenv(childAhead)); err == nil {
+		return sweepAhead(ctx, s, mk, ahead)
+	}
+	whole, err := strconv.ParseInt(os.Getenv(childWhole), 10, 64)
 	if err != nil {
 		return err
 	}
@@ -64,6 +71,59 @@ func child(address string, open func(context.Context, string) (keys.Store, error
 		if _, err := fmt.Println(n); err != nil {
 			return err
 		}
+	}
+}
+
+func sweepAhead(ctx context.Context, s keys.Store, mk *keys.MasterKey, ahead time.Duration) error {
+	ks, err := keys.New(ctx, s, mk, keys.WithClock(func() time.Time { return time.Now().Add(ahead) }))
+	if err != nil {
+		return err
+	}
+	defer ks.Close()
+	destroyed := 0
+	for range 3 {
+		swept, err := ks.Sweep(ctx)
+		if err != nil && !errors.Is(err, keys.ErrClock) {
+			return err
+		}
+		destroyed += len(swept.Destroyed)
+	}
+	_, err = fmt.Println(destroyed)
+	return err
+}
+
+// testTimeNamespace has a process whose clock is ahead sweep in a time namespace where
+// the time since boot is ahead too: that vouches for nothing.
+func testTimeNamespace(e *env) {
+	const ahead = 20 * 24 * time.Hour
+	if c, err := e.ks.Clock(e.ctx); err != nil || !c.Store.IsZero() {
+		e.Skip("a process in a user namespace may not reach the database's socket, and its clock is refused anyway")
+	}
+	unshare, err := exec.LookPath("unshare")
+	if err != nil {
+		e.Skip("no unshare here")
+	}
+	inside := []string{"--user", "--map-current-user", "--time", "--boottime", strconv.Itoa(int(ahead / time.Second))}
+	if out, err := exec.CommandContext(e.ctx, unshare, append(inside, "true")...).CombinedOutput(); err != nil {
+		e.Skipf("time namespaces cannot be made here: %v: %s", err, out)
+	}
+	s, err := e.location.Open()
+	e.must(err)
+	ks, err := keys.New(e.ctx, s, e.mk) // by the clocks that there are
+	e.must(err)
+	defer ks.Close()
+	e.must(ks.CreateProject(e.ctx, e.project("p"), nil))
+	cmd := e.child(0)
+	cmd.Args = append(append([]string{unshare}, inside...), cmd.Path)
+	cmd.Path = unshare
+	cmd.Env = append(cmd.Env, childAhead+"="+ahead.String())
+	out, err := cmd.Output()
+	if err != nil || strings.TrimSpace(string(out)) != "0" || len(e.blobs("p")) != 1 {
+		var failed *exec.ExitError
+		if errors.As(err, &failed) {
+			e.Logf("%s", failed.Stderr)
+		}
+		e.Errorf("destroyed %q, error %v", out, err)
 	}
 }
 

@@ -68,7 +68,11 @@ func Run(t *testing.T, location func(t *testing.T) Location) {
 		{"ClockInUse", testClockInUse},
 		{"ClockTampered", testClockTampered},
 		{"Grace", testGrace},
-		{"GraceOfAWrongClock", testGraceOfAWrongClock},
+		{"WrongClockDestroysNothing", testWrongClockDestroysNothing},
+		{"Doubt", testDoubt},
+		{"AnotherMachine", testAnotherMachine},
+		{"TimeNamespace", testTimeNamespace},
+		{"RestoreProject", testRestoreProject},
 		{"ScheduledSever", testScheduledSever},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -161,7 +161,8 @@ func testTamperedSweep(e *env) {
 	e.create("q")
 	e.must(e.location.Execute("UPDATE @project SET retention = NULL WHERE name = 'p'"))
 	e.later(25 * time.Hour)
-	receipts, err := e.ks.Sweep(e.ctx)
+	swept, err := e.ks.Sweep(e.ctx)
+	receipts := swept.Destroyed
 	e.is(err, keys.ErrTampered)
 	if len(receipts) != 1 || receipts[0].Project != "q" || !strings.Contains(err.Error(), `project "p"`) {
 		e.Errorf("%d receipts, %v", len(receipts), err)

@@ -1,0 +1,157 @@
+package keys
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/binary"
+	"time"
+)
+
+// metaClock is the entry of the meta table that holds what the store knows of the time:
+// the acknowledged time, the doubt, the steady time, the boot and its uptime, numbers in
+// microseconds, and the MAC of them. Before there was a doubt it held the acknowledged
+// time and its MAC alone.
+const metaClock = "clock"
+
+const (
+	storedClock  = 3*8 + bootSize + 8 + sealSize
+	storedClock1 = 8 + sealSize
+)
+
+// WithStoreClock replaces the clock of a store that has one, for tests.
+func WithStoreClock(now func() time.Time) Option {
+	return func(ks *Keystore) { ks.storeNow = now }
+}
+
+// WithUptime replaces this machine's time since boot, for tests: a name of the boot
+// and the span since.
+func WithUptime(up func() (boot string, span time.Duration)) Option {
+	return func(ks *Keystore) {
+		ks.uptime = func() uptime {
+			boot, span := up()
+			return uptime{bootOf(boot), span}
+		}
+	}
+}
+
+// Clock reads the clocks without judging them. Errors: ErrTampered.
+func (ks *Keystore) Clock(ctx context.Context) (c Clock, err error) {
+	err = ks.store.View(ctx, func(tx Tx) error {
+		c, err = ks.readClock(tx)
+		return err
+	})
+	return c, err
+}
+
+// AcceptClock makes the present time the acknowledged one, whether it is before or
+// after it, and ends all doubt: the operator says that the clock is right. Destroyed
+// keys stay destroyed. A machine whose clock differs from the database's is refused all
+// the same.
+func (ks *Keystore) AcceptClock(ctx context.Context) (now time.Time, err error) {
+	err = ks.store.Update(ctx, func(tx Tx) error {
+		c, err := ks.readClock(tx)
+		if err != nil {
+			return err
+		}
+		c.Acknowledged, c.Doubt = time.Time{}, 0
+		if c, err = c.advanced(); err != nil {
+			return err
+		}
+		now = c.Acknowledged
+		if err := ks.writeClock(tx, c); err != nil {
+			return err
+		}
+		return tx.RaiseChange()
+	})
+	return now, err
+}
+
+func (ks *Keystore) readClock(tx Tx) (c Clock, err error) {
+	store, err := tx.Clock()
+	if err != nil {
+		return c, err
+	}
+	stored, err := tx.Meta(metaClock)
+	if err != nil {
+		return c, err
+	}
+	return ks.clockOf(store, stored)
+}
+
+// clockOf returns the clock for a store's time and its entry metaClock.
+func (ks *Keystore) clockOf(store time.Time, b []byte) (Clock, error) {
+	c := Clock{Local: ks.now(), Store: store, uptime: ks.uptime()}
+	if ks.storeNow != nil && !store.IsZero() {
+		c.Store = ks.storeNow()
+	}
+	if b == nil {
+		return c, nil
+	}
+	changed := ks.tampered("the time of its last use is not as it was left")
+	if len(b) != storedClock && len(b) != storedClock1 {
+		return c, changed
+	}
+	content, mac := b[:len(b)-sealSize], b[len(b)-sealSize:]
+	if subtle.ConstantTimeCompare(mac, ks.clockMAC(content)) != 1 {
+		return c, changed
+	}
+	number := func(at int) int64 { return int64(binary.BigEndian.Uint64(content[at:])) }
+	c.Acknowledged = time.UnixMicro(number(0)).UTC()
+	c.Steady = c.Acknowledged
+	if len(b) == storedClock {
+		c.Doubt = time.Duration(number(8)) * time.Microsecond
+		c.Steady = time.UnixMicro(number(16)).UTC()
+		copy(c.lastUptime.boot[:], content[24:])
+		c.lastUptime.span = time.Duration(number(24+bootSize)) * time.Microsecond
+	}
+	return c, nil
+}
+
+func (ks *Keystore) clockMAC(content []byte) []byte {
+	label := "clock 2"
+	if len(content) == storedClock1-sealSize {
+		label = "clock 1"
+	}
+	return ks.mac([]byte(label), content)
+}
+
+// writeClock stores a clock that was advanced.
+func (ks *Keystore) writeClock(tx Tx, c Clock) error {
+	var b []byte
+	for _, n := range []int64{c.Acknowledged.UnixMicro(), c.Doubt.Microseconds(), c.Steady.UnixMicro()} {
+		b = binary.BigEndian.AppendUint64(b, uint64(n))
+	}
+	b = append(b, c.uptime.boot[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(c.uptime.span.Microseconds()))
+	return tx.SetMeta(metaClock, append(b, ks.clockMAC(b)...))
+}
+
+// time returns the time that decides about use. Errors: ErrClock.
+func (ks *Keystore) time(tx Tx) (time.Time, error) {
+	c, err := ks.readClock(tx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return c.Time()
+}
+
+// acknowledge is time within an Update: it also stores what it returns, once in a
+// while.
+func (ks *Keystore) acknowledge(tx Tx) (time.Time, error) {
+	c, err := ks.advance(tx)
+	return c.Acknowledged, err
+}
+
+// advance returns the clock at the present time within an Update, and stores it once
+// in a while. Errors: ErrClock.
+func (ks *Keystore) advance(tx Tx) (Clock, error) {
+	before, err := ks.readClock(tx)
+	if err != nil {
+		return before, err
+	}
+	c, err := before.advanced()
+	if err == nil && c.Acknowledged.Sub(before.Acknowledged) >= acknowledgeEvery {
+		err = ks.writeClock(tx, c)
+	}
+	return c, err
+}

@@ -1,0 +1,214 @@
+package keys
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Swept is what a sweep did.
+type Swept struct {
+	Ended     []string  // projects whose end it noted: nothing uses their secrets any more
+	Resumed   []string  // projects noted before by a clock that was set back since
+	Destroyed []Receipt // of projects whose grace is over
+
+	// Held lists the projects whose secrets it kept although their grace is over by the
+	// clock, because nobody saw all of that time pass: see Clock.Doubt.
+	Held []string
+}
+
+// Empty reports whether there is nothing to tell.
+func (s Swept) Empty() bool {
+	return len(s.Ended)+len(s.Resumed)+len(s.Destroyed)+len(s.Held) == 0
+}
+
+// Sweep notes which projects have ended by the store's time, destroys the secrets of
+// those whose grace is over by its sure time ([Clock.Sure]), drops revocations and
+// budgets of tokens long expired, and acknowledges the time. It is cheap if there is
+// nothing to do; call it every minute ([Keystore.Sweeper]). What it returns is valid
+// even if the error is ErrTraces. Errors: ErrClock, and then nothing was destroyed.
+func (ks *Keystore) Sweep(ctx context.Context) (Swept, error) {
+	var some []ProjectRow
+	var held []string
+	var pending []byte
+	var tampered error
+	err := ks.store.View(ctx, func(tx Tx) error {
+		s, err := ks.viewSeals(tx)
+		if err != nil {
+			return err
+		}
+		at, err := ks.sweepTimes(ks.readClock(tx))
+		if err != nil {
+			return err
+		}
+		if some, held, err = ks.due(tx, s, at); err != nil && !errors.Is(err, ErrTampered) {
+			return err
+		}
+		tampered = err // the sound projects are still destroyed on time
+		pending, err = tx.Meta(metaScrub)
+		return err
+	})
+	if err != nil {
+		return Swept{}, err
+	}
+	var swept Swept
+	if len(some) > 0 {
+		if swept, err = ks.sweepDue(ctx); err != nil {
+			return Swept{}, err
+		}
+	}
+	swept.Held = held
+	if len(swept.Destroyed) > 0 || pending != nil {
+		if err := ks.scrub(ctx); err != nil {
+			return swept, err
+		}
+	}
+	err = ks.dropExpired(ctx)
+	if errors.Is(err, ErrReadOnly) {
+		err = nil // keeping expired rows longer is harmless
+	}
+	return swept, errors.Join(tampered, err)
+}
+
+// sweepTimes is the pair of times that a sweep goes by: projects end by now, and are
+// destroyed by sure.
+type sweepTimes struct{ now, sure time.Time }
+
+func (ks *Keystore) sweepTimes(c Clock, err error) (sweepTimes, error) {
+	if err != nil {
+		return sweepTimes{}, err
+	}
+	now, err := c.Time()
+	if err != nil {
+		return sweepTimes{}, err
+	}
+	sure, err := c.Sure()
+	return sweepTimes{now, sure}, err
+}
+
+// act is what a sweep does with a project.
+type act int
+
+const (
+	actNothing act = iota
+	actNote        // that it ended
+	actResume      // it was noted by a clock that an operator has set back since
+	actHold        // destroy, but for the doubt of the clock
+	actDestroy
+)
+
+// act says what a sweep does with the project.
+func (t sweepTimes) act(p *ProjectRow) act {
+	destroyBy := func(now time.Time) bool {
+		return p.EndedBy(now) && (p.Grace == 0 || !p.Ended.IsZero() && !now.Before(p.DestroyAt()))
+	}
+	switch ended := p.EndedBy(t.now); {
+	case p.Severed:
+		return actNothing
+	case !ended && !p.Ended.IsZero():
+		return actResume
+	case destroyBy(t.sure):
+		return actDestroy
+	case ended && p.Ended.IsZero():
+		return actNote
+	case destroyBy(t.now):
+		return actHold
+	}
+	return actNothing
+}
+
+// due lists the projects that a sweep changes, and the names of those that it holds.
+// The sound ones are returned even if the error is ErrTampered.
+func (ks *Keystore) due(tx Tx, s *seals, at sweepTimes) (some []ProjectRow, held []string, err error) {
+	rows, err := ks.all(tx, s)
+	for _, p := range rows {
+		switch at.act(&p) {
+		case actNothing:
+		case actHold:
+			held = append(held, p.Name)
+		default:
+			some = append(some, p)
+		}
+	}
+	return some, held, err
+}
+
+// sweepDue does what is due. A grace counts from the sweep that noted the end and not
+// from the end itself, so that a clock that jumped ahead has to stay so for the whole
+// grace before anything is lost.
+func (ks *Keystore) sweepDue(ctx context.Context) (swept Swept, err error) {
+	err = ks.change(ctx, func(tx Tx, s *seals) (changed bool, err error) {
+		at, err := ks.sweepTimes(ks.advance(tx))
+		if err != nil {
+			return false, err
+		}
+		// Another process may have swept since the view.
+		due, _, err := ks.due(tx, s, at)
+		if err != nil && !errors.Is(err, ErrTampered) {
+			return false, err
+		}
+		for _, p := range due {
+			_, rows, err := ks.findAll(tx, s, p.Name)
+			if errors.Is(err, ErrTampered) {
+				continue // Sweep reports it now or the next time
+			}
+			if err != nil {
+				return false, err
+			}
+			if err := ks.sweepProject(tx, p, rows, at, &swept); err != nil {
+				return false, err
+			}
+			if err := ks.reseal(tx, s, p.Name); err != nil {
+				return false, err
+			}
+			changed = true
+		}
+		return changed, nil
+	})
+	if err != nil {
+		return Swept{}, err
+	}
+	return swept, nil
+}
+
+// sweepProject does what is due with one project and adds it to swept.
+func (ks *Keystore) sweepProject(tx Tx, p ProjectRow, rows []KeyRow, at sweepTimes, swept *Swept) error {
+	switch at.act(&p) {
+	case actResume:
+		swept.Resumed = append(swept.Resumed, p.Name)
+		return tx.SetSchedule(p.Name, time.Time{}, p.SeverAt)
+	case actNote:
+		swept.Ended = append(swept.Ended, p.Name)
+		return tx.SetSchedule(p.Name, stamp(at.now), p.SeverAt)
+	case actDestroy:
+		reason := ReasonRetention
+		if !p.over(at.sure) {
+			reason = ReasonSevered
+		}
+		r, err := ks.destroy(tx, p, rows, at.now, reason)
+		swept.Destroyed = append(swept.Destroyed, r)
+		return err
+	}
+	return nil
+}
+
+// Sweeper calls Sweep immediately and then at every interval until the context ends.
+// It calls report, which may be nil, if there is something to tell or an error.
+func (ks *Keystore) Sweeper(ctx context.Context, every time.Duration, report func(Swept, error)) {
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		swept, err := ks.Sweep(ctx)
+		if ctx.Err() != nil && swept.Empty() {
+			return
+		}
+		if (!swept.Empty() || err != nil) && report != nil {
+			report(swept, err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
