@@ -29,13 +29,9 @@ func (c *call) recovered() {
 	c.s.metrics.requests(routeOther, codeInternal)
 	if e := endpointOf(c.ctx); e != nil && c.s.cfg.Audit != nil && !c.noted {
 		c.noted = true
-		if err := c.s.cfg.Audit.Append(c.record(time.Now(), e, nil, codeInternal)); err != nil {
-			c.s.auditFailed(err) // the client is told of a failure either way
-		}
+		_ = c.s.note(c.record(time.Now(), e, nil, codeInternal)) // the client is told of a failure either way
 	}
 }
-
-const auditUnavailable = "calls cannot be recorded at the moment"
 
 // done records and answers: what the client gets is decided before.
 func (c *call) done(e *endpoint, grant *token.Grant, p *problem, fault error) {
@@ -51,12 +47,9 @@ func (c *call) done(e *endpoint, grant *token.Grant, p *problem, fault error) {
 	if s.cfg.Audit != nil {
 		c.noted = true
 		r := c.record(now, e, grant, outcome)
-		if err := s.cfg.Audit.Append(r); err != nil {
-			s.auditFailed(err)
-			if !s.cfg.AuditContinue {
-				p = busy(codeUnavailable, auditUnavailable)
-				outcome = p.code
-			}
+		if err := s.note(r); err != nil && !s.cfg.AuditContinue {
+			p = busy(codeUnavailable, auditUnavailable)
+			outcome = p.code
 		}
 		if r.Sync {
 			now = time.Now() // the disk took its time

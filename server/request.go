@@ -73,6 +73,12 @@ func (c *call) transform(e *endpoint) {
 		c.done(e, nil, fail(codeMethodNotAllowed, "use POST"), nil)
 		return
 	}
+	if s.auditDown() {
+		// Nothing is computed, and no budget spent, for an answer that would be kept
+		// back. The record of the refusal is tried, which finds out if it works again.
+		c.done(e, nil, busy(codeUnavailable, auditUnavailable), nil)
+		return
+	}
 	auth := ctx.Request.Header.PeekAll("Authorization")
 	if len(auth) > 1 {
 		c.done(e, nil, fail(codeBadRequest, "more than one Authorization header"), nil)

@@ -121,13 +121,17 @@ func (s *Server) watch() {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	var collected uint32
+	var probe backoff
 	for n := 1; ; n++ {
 		select {
 		case <-s.base.Done():
 			return
 		case <-tick.C:
 		}
-		s.look(s.base)
+		s.lookAtKeys(s.base)
+		if probe.due() {
+			probe.again(s.lookAtAudit() != nil)
+		}
 		if n%30 == 0 {
 			collected = s.tidy(collected)
 		}
@@ -154,21 +158,33 @@ func (s *Server) tidy(collected uint32) uint32 {
 
 // look asks the keystore and the audit log whether they work.
 func (s *Server) look(ctx context.Context) {
-	if s.cfg.Keystore != nil {
-		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-		_, err := s.cfg.Keystore.Change(ctx)
-		cancel()
-		if ctx.Err() == nil || err == nil || !errors.Is(err, context.Canceled) {
-			what := "the keystore cannot be read"
-			if errors.Is(err, keys.ErrClock) {
-				what = clockRefused
-			}
-			s.fault(&s.keysFault, what, err)
+	s.lookAtKeys(ctx)
+	_ = s.lookAtAudit() // it is in the log and in readiness
+}
+
+func (s *Server) lookAtKeys(ctx context.Context) {
+	if s.cfg.Keystore == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	_, err := s.cfg.Keystore.Change(ctx)
+	cancel()
+	if ctx.Err() == nil || err == nil || !errors.Is(err, context.Canceled) {
+		what := "the keystore cannot be read"
+		if errors.Is(err, keys.ErrClock) {
+			what = clockRefused
 		}
+		s.fault(&s.keysFault, what, err)
 	}
-	if s.cfg.Audit != nil {
-		s.fault(&s.auditFault, "the audit log cannot be written", s.cfg.Audit.Check())
+}
+
+func (s *Server) lookAtAudit() error {
+	if s.cfg.Audit == nil {
+		return nil
 	}
+	err := s.cfg.Audit.Check()
+	s.fault(&s.auditFault, auditFault, err)
+	return err
 }
 
 // clockRefused is the fault of a machine whose clock the keystore refuses.
@@ -187,12 +203,6 @@ func (s *Server) fault(at *atomic.Pointer[string], what string, err error) {
 	}
 }
 
-// auditFailed notes that a record could not be written.
-func (s *Server) auditFailed(err error) {
-	s.metrics.auditFailures.Inc()
-	s.fault(&s.auditFault, "the audit log cannot be written", err)
-}
-
 // Ready returns nil when the server should be given requests, and otherwise
 // what is in the way.
 func (s *Server) Ready() error {
@@ -202,8 +212,8 @@ func (s *Server) Ready() error {
 	if f := s.keysFault.Load(); f != nil {
 		return errors.New("server: " + *f)
 	}
-	if f := s.auditFault.Load(); f != nil && !s.cfg.AuditContinue {
-		return errors.New("server: " + *f)
+	if s.auditDown() {
+		return errors.New("server: " + auditFault)
 	}
 	return nil
 }

@@ -81,13 +81,10 @@ func (c *call) refuseWire(p *problem) {
 // refuseBrokenToken answers a call whose token has characters that no header may
 // have, so that the reader has gone no further and nobody knows where it was to go.
 func (c *call) refuseBrokenToken() {
-	if a := c.s.cfg.Audit; a != nil {
-		if err := a.Append(c.record(c.start, &endpointUnread, nil, codeInvalidToken)); err != nil {
-			c.s.auditFailed(err)
-			if !c.s.cfg.AuditContinue {
-				c.refuseWire(busy(codeUnavailable, auditUnavailable))
-				return
-			}
+	if c.s.cfg.Audit != nil {
+		if err := c.s.note(c.record(c.start, &endpointUnread, nil, codeInvalidToken)); err != nil && !c.s.cfg.AuditContinue {
+			c.refuseWire(busy(codeUnavailable, auditUnavailable))
+			return
 		}
 	}
 	c.refuseWire(&problem{code: codeInvalidToken, bearer: "invalid_token",

@@ -67,6 +67,8 @@ func (l *Log) lead(self *caller) error {
 	lost := l.lost
 	reopen := l.bad
 	l.bad = false
+	probe := l.probe || l.err != nil
+	l.probe = false
 	sign := l.headDue(len(ends))
 	l.reserved -= sized(len(bodies), len(ends)) // until it is known what is left
 	l.mu.Unlock()
@@ -74,18 +76,18 @@ func (l *Log) lead(self *caller) error {
 	if reopen {
 		l.drop()
 	}
-	reserved, signed, err := l.write(bodies, ends, lost, sign)
+	reserved, signed, err := l.write(batch{bodies, ends, lost, sign, probe})
 
 	l.mu.Lock()
 	l.written++
 	l.reserved = reserved
-	batch := l.written
+	number := l.written
 	if err != nil {
 		l.lost += int64(len(ends))
 		l.bad = l.bad || reopen
 	} else {
 		l.lost -= lost
-		l.headWritten(len(ends), batch, signed)
+		l.headWritten(len(ends), number, signed)
 	}
 	if err != nil || !l.bad {
 		l.err = err
@@ -96,7 +98,7 @@ func (l *Log) lead(self *caller) error {
 	l.mu.Unlock()
 
 	for _, c := range callers {
-		c.batch = batch
+		c.batch = number
 		if c != self {
 			c.wake <- signal{err: err}
 		}
@@ -210,29 +212,42 @@ func (l *Log) drop() error {
 	return err
 }
 
-// write appends one batch, with a signed head at its end if that is wanted, and
-// returns how much space is set aside behind it. On
+// batch is what one write appends.
+type batch struct {
+	bodies []byte
+	ends   []int
+	lost   int64 // records to count in a gap record before
+	sign   bool  // a signed head is to end it
+	probe  bool  // only if there is room for more than this batch: see needRoom
+}
+
+// write appends one batch, and returns how much space is set aside behind it. On
 // error nothing of it is left in the file, unless the system refuses to cut it
 // off; then the next write closes it off as torn.
-func (l *Log) write(bodies []byte, ends []int, lost int64, sign bool) (reserved int64, signed *Head, err error) {
-	if err := l.acquire(sized(len(bodies), len(ends)+3)); err != nil {
+func (l *Log) write(w batch) (reserved int64, signed *Head, err error) {
+	if err := l.acquire(sized(len(w.bodies), len(w.ends)+3)); err != nil {
 		return 0, nil, err
 	}
 	defer unlock(l.f)
+	if w.probe {
+		if err := l.needRoom(); err != nil {
+			return 0, nil, err
+		}
+	}
 	h := l.head
 	b := l.line[:0]
-	if lost > 0 {
-		b = h.appendLine(b, l.ownRecord(kindGap, `,"lost":`+strconv.FormatInt(lost, 10)), l.sha)
+	if w.lost > 0 {
+		b = h.appendLine(b, l.ownRecord(kindGap, `,"lost":`+strconv.FormatInt(w.lost, 10)), l.sha)
 	}
 	start := 0
-	for i, end := range ends {
+	for i, end := range w.ends {
 		if i%yieldEvery == yieldEvery-1 {
 			runtime.Gosched()
 		}
-		b = h.appendLine(b, bodies[start:end], l.sha)
+		b = h.appendLine(b, w.bodies[start:end], l.sha)
 		start = end
 	}
-	if sign && h.seq > 0 {
+	if w.sign && h.seq > 0 {
 		s, body := l.signHead(h)
 		signed = &s
 		b = h.appendLine(b, body, l.sha)
@@ -241,7 +256,8 @@ func (l *Log) write(bodies []byte, ends []int, lost int64, sign bool) (reserved 
 		l.line = b
 	}
 	if err := l.appendBytes(l.f, b, l.size); err != nil {
-		l.size = -1
+		// What was set aside is gone when a half-written record was cut off.
+		l.size, l.reservedTo = -1, 0
 		return 0, nil, err
 	}
 	l.head = h

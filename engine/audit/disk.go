@@ -2,8 +2,10 @@ package audit
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"time"
 )
 
 // file is what a log needs of an open file; tests break it.
@@ -47,6 +49,9 @@ var openFile = func(path string, flag int) (file, error) {
 const (
 	reserveSize = 2 << 20
 	reserveLow  = 4 * blockAt
+	// reserveRetry is the least time between a failure to set space aside and the
+	// next attempt.
+	reserveRetry = time.Second
 )
 
 // frame bounds the bytes that stand around the body of a record.
@@ -60,15 +65,47 @@ func (l *Log) covered() bool { return l.reserved >= sized(len(l.pending), len(l.
 
 // reserveAhead sets space aside behind the end of the locked file, if too little
 // is left, and returns how much there is. It is called by the leader. What cannot
-// be set aside is no error: records are then written before Append returns.
+// be set aside is no error: records are then written before Append returns. So are
+// those for which less than reserveLow is left, as another process may take it.
 func (l *Log) reserveAhead() int64 {
 	if l.opt.Delay <= 0 || l.size < 0 {
 		return 0
 	}
 	if l.reservedTo-l.size < reserveLow {
-		if err := l.f.reserve(l.size, reserveSize); err == nil {
-			l.reservedTo = l.size + reserveSize
+		if time.Since(l.reserveFailed) < reserveRetry {
+			return 0 // a nearly full disk takes milliseconds to say so again
+		}
+		if err := l.f.reserve(l.size, reserveSize); err != nil {
+			l.noReserve.Store(errors.Is(err, errNoReserve))
+			l.reserveFailed = time.Now()
+			return 0
+		}
+		l.reservedTo = l.size + reserveSize
+	}
+	return l.reservedTo - l.size
+}
+
+// roomNeeded is how much space there must be before a log that could not be written
+// counts as writable again. Without such a bound a full disk lets a short record in
+// wherever the file's last block has room for it, and refuses the next.
+const roomNeeded = 64 << 10
+
+// needRoom returns nil when there is space for roomNeeded bytes behind the end of
+// the locked file. It is called by the leader.
+func (l *Log) needRoom() error {
+	err := l.f.reserve(l.size, roomNeeded)
+	if errors.Is(err, errNoReserve) {
+		// A crash here leaves zeros, which the next process closes off as torn.
+		if _, err = l.f.Write(make([]byte, roomNeeded)); err == nil {
+			err = l.f.Sync() // some file systems refuse no earlier
+		}
+		if e := l.f.Truncate(l.size); err == nil {
+			err = e
 		}
 	}
-	return max(0, l.reservedTo-l.size)
+	if err != nil {
+		l.size, l.reservedTo = -1, 0
+		return fmt.Errorf("audit: writing %s: %w", l.path, err)
+	}
+	return nil
 }

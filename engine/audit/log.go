@@ -6,6 +6,7 @@ import (
 	"hash"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,9 +31,11 @@ type Log struct {
 	lost    int64  // records that could not be written since the last gap record
 	// Bytes set aside on disk for what waits; see covered.
 	reserved     int64
-	bad          bool  // a sync failed: the file must be opened again
-	err          error // of the last attempt to write or sync
-	unsigned     int   // records since the last head that this process signed
+	noReserve    atomic.Bool // the file system cannot
+	bad          bool        // a sync failed: the file must be opened again
+	err          error       // of the last attempt to write or sync
+	probe        bool        // the next batch is to see whether there is room
+	unsigned     int         // records since the last head that this process signed
 	lastHead     time.Time
 	headNow      bool // the next batch ends with a head
 	headTimer    *time.Timer
@@ -47,10 +50,11 @@ type Log struct {
 	f    file
 	size int64 // of f at the end of our last write; -1: unknown
 	// The offset in f up to which space is set aside.
-	reservedTo int64
-	head       head
-	line       []byte
-	sha        hash.Hash
+	reservedTo    int64
+	reserveFailed time.Time // last
+	head          head
+	line          []byte
+	sha           hash.Hash
 
 	syncing sync.Mutex
 	synced  uint64 // number of the last batch that a sync covered
@@ -116,7 +120,7 @@ func (l *Log) Append(r Record) error {
 	before := len(l.pending)
 	l.pending = r.appendBody(l.pending, now, &l.clock)
 	l.ends = append(l.ends, len(l.pending))
-	if l.opt.Delay > 0 && !r.Sync && len(l.pending) < blockAt && l.covered() {
+	if l.opt.Delay > 0 && !r.Sync && l.err == nil && len(l.pending) < blockAt && l.covered() {
 		switch {
 		case l.timer == nil:
 			l.timer = time.AfterFunc(l.opt.Delay, l.flushDelayed)
@@ -125,9 +129,8 @@ func (l *Log) Append(r Record) error {
 		case before < flushAt && len(l.pending) >= flushAt:
 			l.timer.Reset(0)
 		}
-		err := l.err
 		l.mu.Unlock()
-		return err
+		return nil
 	}
 	return l.commit(r.Sync)
 }
@@ -149,12 +152,24 @@ func (l *Log) Err() error {
 }
 
 // Check returns nil when the log can be written as far as is known. After a
-// failure it tries, by writing the gap record that is due.
+// failure it tries, by writing the gap record that is due, and finds the log
+// writable only when there is room for many more. With [Options.Delay] it also
+// notices a disk that has become full before a record meets it.
 func (l *Log) Check() error {
-	if l.Err() == nil {
-		return nil
+	l.mu.Lock()
+	switch {
+	case l.closed:
+		l.mu.Unlock()
+		return ErrClosed
+	case l.err != nil:
+		l.mu.Unlock()
+		return l.reopenAndFlush()
+	case l.opt.Delay > 0 && l.reserved == 0 && !l.noReserve.Load():
+		l.probe = true
+		return l.commit(false)
 	}
-	return l.reopenAndFlush()
+	l.mu.Unlock()
+	return nil
 }
 
 // reopenAndFlush writes what waits, if only a gap record, to a file opened anew.

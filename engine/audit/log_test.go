@@ -968,3 +968,57 @@ func TestClock(t *testing.T) {
 		}
 	}
 }
+
+// TestFullDiskStaysFull: a disk with room for a short record, but not for many, is
+// still full after it refused one, and says so to whoever asks.
+func TestFullDiskStaysFull(t *testing.T) {
+	for _, delay := range []time.Duration{0, time.Hour} {
+		for _, noReserve := range []bool{false, true} {
+			f := withFaults(t)
+			f.set(func() { f.noReserve = noReserve })
+			path := newPath(t)
+			l := open(t, path, Options{Delay: delay})
+			add(t, l, "a")
+			f.set(func() { f.room = 100 })
+			if err := l.Append(request("lost", true)); !errors.Is(err, syscall.ENOSPC) {
+				t.Fatalf("got %v", err)
+			}
+			for range 20 {
+				f.set(func() { f.room = 1000 }) // three records
+				if err := l.Append(request("lost", false)); !errors.Is(err, syscall.ENOSPC) {
+					t.Fatalf("delay %v: a full disk took a record: %v", delay, err)
+				}
+				f.set(func() { f.room = 1000 })
+				if err := l.Check(); !errors.Is(err, syscall.ENOSPC) || l.Err() == nil {
+					t.Fatalf("delay %v: the log says that it is well: %v", delay, err)
+				}
+			}
+			f.set(func() { f.room = -1 })
+			if err := l.Check(); err != nil {
+				t.Fatal(err)
+			}
+			add(t, l, "b")
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			whole(t, path)
+			if got := ids(t, path); !slices.Equal(got, []string{"a", "gap", "b"}) && !slices.Equal(got, []string{"gap", "b"}) {
+				t.Errorf("the log holds %q", got)
+			}
+		}
+	}
+}
+
+// TestFullDiskIsNoticed: a disk that filled up shows before a record meets it.
+func TestFullDiskIsNoticed(t *testing.T) {
+	f := withFaults(t)
+	f.set(func() { f.room = 100 << 10 }) // nothing can be set aside for later
+	l := open(t, newPath(t), Options{Delay: time.Hour})
+	if err := l.Check(); err != nil {
+		t.Fatal(err)
+	}
+	f.set(func() { f.room = 1000 })
+	if err := l.Check(); !errors.Is(err, syscall.ENOSPC) || !errors.Is(l.Err(), syscall.ENOSPC) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,154 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/velonym/velonym/engine/audit"
+	"github.com/velonym/velonym/engine/token"
+)
+
+// smallDisk mounts a disk of so many bytes.
+func smallDisk(t *testing.T, size int) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
+		t.Skipf("no disk of a fixed size can be mounted here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// fill takes what space there is but for so many bytes, and returns the file that has it.
+func fill(t *testing.T, dir string, but int64) string {
+	t.Helper()
+	path := filepath.Join(dir, "filler")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	n, err := io.Copy(f, zeros{})
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	if err := f.Truncate(max(0, n-but)); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { return len(b), nil }
+
+// TestAuditDiskFills: on a disk that fills up, with and without space that the log set
+// aside, every pseudonym that is answered has its record, and readiness goes down once
+// and stays down until there is space.
+func TestAuditDiskFills(t *testing.T) {
+	for _, c := range []struct {
+		delay time.Duration
+		size  int
+		left  int64
+	}{
+		{50 * time.Millisecond, 1 << 20, 10000}, // too small to set anything aside
+		{50 * time.Millisecond, 3 << 20, 0},     // 2 MiB are set aside
+		{0, 1 << 20, 9000},
+	} {
+		t.Run(fmt.Sprintf("%v/%d/%d", c.delay, c.size, c.left), func(t *testing.T) {
+			dir := smallDisk(t, c.size)
+			path := filepath.Join(dir, "audit.jsonl")
+			log, err := audit.Open(path, audit.Options{Delay: c.delay})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { log.Close() })
+			r := newRig(t, func(f *Config) { f.Audit = log })
+			tok := r.token("pseudonymise", nil)
+			filler := fill(t, dir, c.left)
+			down := false
+			answered := map[string]bool{}
+			for i, refused := 0, 0; refused < 150; i++ {
+				if i > 20000 {
+					t.Fatal("a full disk takes every record")
+				}
+				// Of many lengths: a short record may fit where a long one did not.
+				id := fmt.Sprintf("call-%d-%s", i, strings.Repeat("x", i%7*9))
+				a := r.post(forwardPath, tok, csvType, "a", "X-Request-Id", id)
+				switch {
+				case a.status == 200:
+					answered[id] = true
+				default:
+					a.problem(t, 503, "UNAVAILABLE")
+					refused++
+				}
+				if refused > 0 && i%10 == 0 {
+					r.srv.look(context.Background())
+				}
+				ready := r.send("GET", "/readyz", nil).status == 200
+				if a.status != 200 && ready || down && (ready || a.status == 200) {
+					t.Fatalf("call %d: status %d and ready %v on a full disk, after %d refusals", i, a.status, ready, refused)
+				}
+				down = down || a.status != 200
+			}
+			if err := os.Remove(filler); err != nil {
+				t.Fatal(err)
+			}
+			r.srv.look(context.Background())
+			if a := r.send("GET", "/readyz", nil); a.status != 200 {
+				t.Errorf("not ready with space on the disk: %s", a.body)
+			}
+			r.post(forwardPath, tok, csvType, "a", "X-Request-Id", "after").strings(t)
+			answered["after"] = true
+			if err := log.Close(); err != nil {
+				t.Fatal(err)
+			}
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range regexp.MustCompile(`"request":"([a-z0-9-]+)"`).FindAllSubmatch(b, -1) {
+				delete(answered, string(m[1]))
+			}
+			for id := range answered {
+				t.Errorf("there is no record of the answered call %s", id)
+			}
+			report, err := audit.VerifyFiles(path)
+			if err != nil || report.Lost < 150 {
+				t.Errorf("%+v, %v", report, err)
+			}
+		})
+	}
+}
+
+// TestAuditDownSpendsNothing: while calls cannot be recorded none is worked on, and a
+// record that can be written again ends that without a probe.
+func TestAuditDownSpendsNothing(t *testing.T) {
+	disk := &failing{}
+	r := newRig(t, func(c *Config) { c.Audit = disk })
+	tok := r.token("pseudonymise", func(q *token.Request) { q.Limits.Max = 2 })
+	disk.full.Store(true)
+	for range 10 {
+		r.post(forwardPath, tok, csvType, "a").problem(t, 503, "UNAVAILABLE")
+	}
+	disk.full.Store(false)
+	a := r.post(forwardPath, tok, csvType, "a") // its refusal is recorded
+	if a.status != 200 {
+		a = r.post(forwardPath, tok, csvType, "a")
+	}
+	a.strings(t)
+	r.post(forwardPath, tok, csvType, "a").problem(t, 429, "QUOTA_EXCEEDED")
+}
