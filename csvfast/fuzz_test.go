@@ -98,7 +98,7 @@ func FuzzWrite(f *testing.F) {
 	f.Add([]byte("a\"b\\c\x00\x1f é,;\r\n"))
 	f.Add([]byte(strings.Repeat("abcdefgh", 20) + "\""))
 	f.Fuzz(func(t *testing.T, v []byte) {
-		campaign.OnEachKernel(func(string) {
+		campaign.OnEachKernel(t, func(string) {
 			for _, d := range []Dialect{{}, {Comma: ';', Quote: '\''}} {
 				n := d.normal()
 				needs := bytes.ContainsAny(v, "\r\n") || bytes.IndexByte(v, n.Comma) >= 0 || bytes.IndexByte(v, n.Quote) >= 0

@@ -19,12 +19,15 @@ func TestScanPageEnds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		soup(r, page, Dialect{}.normal(), 20, 0)
 		for n := range 3 * window {
 			if n > 600 && n%97 > 1 && n%64 > 1 {
 				continue
 			}
 			for _, p := range [][]byte{page[:n], page[len(page)-n:]} {
-				soup(r, p, Dialect{}.normal(), 20, r.IntN(2)*30)
+				quotes := r.IntN(2) * 30
+				soup(r, p[:min(n, 200)], Dialect{}.normal(), 20, quotes)
+				soup(r, p[max(0, n-200):], Dialect{}.normal(), 20, quotes)
 				_ = s.Scan(p) // right or wrong, it must not fault
 				if _, err := s.ScanPart(p); err == nil {
 					var d Dialect

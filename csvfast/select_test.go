@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/velonym/velonym/internal/campaign"
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
@@ -99,7 +100,12 @@ func selected(t *testing.T, s *Selector, buf []byte) []string {
 // checkScan compares one scan with encoding/csv.
 func checkScan(t *testing.T, s *Selector, buf []byte, columns []int, fields int) {
 	t.Helper()
-	ref := refer(t, s.d, buf, max(fields, -1))
+	compareScan(t, s, buf, columns, fields, refer(t, s.d, buf, max(fields, -1)))
+}
+
+// compareScan compares one scan with what refer has said.
+func compareScan(t *testing.T, s *Selector, buf []byte, columns []int, fields int, ref reference) {
+	t.Helper()
 	err := s.Scan(buf)
 	want := []string{}
 	ends := []uint32{}
@@ -220,38 +226,30 @@ func evenCSV(r *rand.Rand, bytes int) []byte {
 	return in
 }
 
-// rounds is the number of random inputs for each kernel; the structured tests and
-// `make soak` try far more.
+// rounds is the number of random inputs; the structured tests and `make soak` try far more.
 func rounds() int {
 	if testing.Short() {
-		return 20000
+		return 10_000
 	}
-	return 100000
+	return 40_000
 }
 
 func TestSelectorRandom(t *testing.T) {
-	simdtest.EachKernel(t, func(t *testing.T) {
-		r := rand.New(rand.NewPCG(1, 2))
-		s := map[string]*Selector{}
-		for range rounds() {
-			in := randomCSV(r, 1<<(2+r.IntN(5)))
-			scanWith(t, s, in, r)
-		}
+	kept := map[string]*Selector{}
+	campaign.Run(t, rounds(), campaigns, func(t *testing.T, r *rand.Rand, _ int) {
+		scanWith(t, kept, randomCSV(r, 1<<(2+r.IntN(5))), r)
 	})
 }
 
 func TestSelectorEven(t *testing.T) {
-	simdtest.EachKernel(t, func(t *testing.T) {
-		r := rand.New(rand.NewPCG(3, 4))
-		s := map[string]*Selector{}
-		for range rounds() / 200 {
-			in := evenCSV(r, 1+r.IntN(5*window))
-			scanWith(t, s, in, r)
-		}
+	kept := map[string]*Selector{}
+	campaign.Run(t, rounds()/100, campaigns, func(t *testing.T, r *rand.Rand, _ int) {
+		scanWith(t, kept, evenCSV(r, 1+r.IntN(5*window)), r)
 	})
 }
 
-// scanWith checks in with a random choice of columns, by selectors that are kept.
+// scanWith checks in with a random choice of columns on every kernel, by selectors that
+// are kept.
 func scanWith(t *testing.T, kept map[string]*Selector, in []byte, r *rand.Rand) {
 	t.Helper()
 	var columns []int
@@ -266,16 +264,19 @@ func scanWith(t *testing.T, kept map[string]*Selector, in []byte, r *rand.Rand) 
 	if len(columns) > 0 && fields > 0 {
 		fields = max(fields, columns[len(columns)-1]+1)
 	}
-	key := fmt.Sprint(columns, fields)
-	s := kept[key]
-	if s == nil || fields == 0 {
-		var err error
-		if s, err = NewSelector(Dialect{}, columns, fields); err != nil {
-			t.Fatal(err)
+	ref := refer(t, Dialect{}, in, fields)
+	choice := fmt.Sprint(columns, fields)
+	campaign.OnEachKernel(t, func(kernel string) {
+		s := kept[kernel+choice]
+		if s == nil || fields == 0 {
+			var err error
+			if s, err = NewSelector(Dialect{}, columns, fields); err != nil {
+				t.Fatal(err)
+			}
+			kept[kernel+choice] = s
 		}
-		kept[key] = s
-	}
-	checkScan(t, s, in, columns, fields)
+		compareScan(t, s, in, columns, fields, ref)
+	})
 }
 
 func TestSelectorRefuses(t *testing.T) {

@@ -13,6 +13,9 @@ import (
 	"github.com/velonym/velonym/internal/campaign"
 )
 
+// campaigns is the number of campaigns of this package, which share the time of make soak.
+const campaigns = 3
+
 // stretches are rows that are repeated up to a change.
 var stretches = []string{
 	"abcdefghijklm\n", "z\n", "abcdef\r\n", "\"quoted\"\n", "é–𝄞\n", "a,b\n", "ab,cd,ef\n", "ab,cd\r\n",
@@ -353,15 +356,10 @@ func TestStructuredCSV(t *testing.T) {
 	var sum selectorPaths
 	var index indexerPaths
 	var reads readerPaths
-	campaign.Run(t, 261, 3, func(t *testing.T, r *rand.Rand, number int) {
+	campaign.Run(t, 261, campaigns, func(t *testing.T, r *rand.Rand, number int) {
 		v := judge(t, structured(r, number))
 		choice := r.IntN(len(selections))
-		campaign.OnEachKernel(func(kernel string) {
-			defer func() {
-				if t.Failed() {
-					t.Logf("kernel %s, %d bytes", kernel, len(v.in))
-				}
-			}()
+		campaign.OnEachKernel(t, func(string) {
 			for k := range 3 {
 				c := selections[(choice+k)%len(selections)]
 				s, err := NewSelector(Dialect{}, c.columns, c.fields)

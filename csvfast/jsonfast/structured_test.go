@@ -11,6 +11,9 @@ import (
 	"github.com/velonym/velonym/internal/campaign"
 )
 
+// campaigns is the number of campaigns of this package, which share the time of make soak.
+const campaigns = 6
+
 // itemStretches are items of an array that are repeated up to a change.
 var itemStretches = []string{
 	`"abcdefghijklm",`, `"a",`, `"",`, `"é日本",`, `"a\nb",`, `"x" , `, "\"a\",\n  ", `"\\",`, `"\ud83d\ude00",`, `"\"\\\"",`,
@@ -77,10 +80,10 @@ func structuredArray(r *rand.Rand, number int) []byte {
 // TestStructuredArray: requests of several windows give what encoding/json gives.
 func TestStructuredArray(t *testing.T) {
 	var sum arrayPaths
-	campaign.Run(t, 261, 3, func(t *testing.T, r *rand.Rand, number int) {
+	campaign.Run(t, 261, campaigns, func(t *testing.T, r *rand.Rand, number int) {
 		text := structuredArray(r, number)
 		want, ok := oracleData(text)
-		campaign.OnEachKernel(func(kernel string) {
+		campaign.OnEachKernel(t, func(kernel string) {
 			var a Array
 			compareData(t, &a, text, want, ok)
 			p := &a.paths
@@ -159,11 +162,11 @@ func structuredLines(r *rand.Rand, number int) []byte {
 func TestStructuredLines(t *testing.T) {
 	paths := []string{"id", "patient.id", "visits", "patient.visits.id"}
 	var sum finderPaths
-	campaign.Run(t, 261, 3, func(t *testing.T, r *rand.Rand, number int) {
+	campaign.Run(t, 261, campaigns, func(t *testing.T, r *rand.Rand, number int) {
 		text := structuredLines(r, number)
 		want, rows, line := oracleLines(text, paths)
 		size := 1 + r.IntN(len(text))
-		campaign.OnEachKernel(func(kernel string) {
+		campaign.OnEachKernel(t, func(kernel string) {
 			f, err := NewPathFinder(paths)
 			if err != nil {
 				t.Fatal(err)

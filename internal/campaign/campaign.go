@@ -59,13 +59,25 @@ func Run(t *testing.T, count, shares int, try func(t *testing.T, r *rand.Rand, n
 	}
 }
 
-// OnEachKernel runs f on every tier of this CPU, without a subtest.
-func OnEachKernel(f func(kernel string)) {
+// OnEachKernel runs f on every tier of this CPU, without a subtest, and logs the tier on
+// which the test has failed.
+func OnEachKernel(t *testing.T, f func(kernel string)) {
+	t.Helper()
 	defer simd.Force(simd.Kernel())
 	for _, k := range simd.Kernels() {
-		simd.Force(k)
-		f(k)
+		onKernel(t, k, f)
 	}
+}
+
+func onKernel(t *testing.T, kernel string, f func(kernel string)) {
+	t.Helper()
+	defer func(failed bool) {
+		if t.Failed() && !failed {
+			t.Logf("on kernel %s", kernel)
+		}
+	}(t.Failed())
+	simd.Force(kernel)
+	f(kernel)
 }
 
 // AtLeast fails if a path was taken fewer than want times. A campaign of another seed or
