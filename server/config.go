@@ -47,6 +47,7 @@ type Config struct {
 	Verifier Verifier
 	Keystore Keystore // looked at once a second for readiness; nil: not looked at
 	Audit    Audit    // nil: nothing is recorded
+	Sweeps   *Sweeps  // what the sweeps of the keystore came to, for the metrics; nil: not known
 
 	// AuditContinue goes on answering when a record cannot be written (a full
 	// disk). Without it such requests, refused ones included, are answered with

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -99,8 +100,23 @@ func newMetrics(s *Server) *metrics {
 		}),
 		buildInfo(s.cfg))
 	m.reg.MustRegister(tokenStats(s.cfg.Verifier)...)
+	for _, f := range keystoreFigures(s) {
+		m.reg.MustRegister(f.collector())
+	}
 	m.reg.MustRegister(runtimeStats()...)
 	return m
+}
+
+// collector is the figure as the registry takes it.
+func (f figure) collector() prometheus.Collector {
+	labels := prometheus.Labels{}
+	if name, value, ok := strings.Cut(f.labels, "="); ok {
+		labels[name] = strings.Trim(value, `"`)
+	}
+	if f.counter {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: f.name, Help: f.help, ConstLabels: labels}, f.value)
+	}
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: f.name, Help: f.help, ConstLabels: labels}, f.value)
 }
 
 // buildInfo is the metric that says what runs.

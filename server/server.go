@@ -54,6 +54,8 @@ type Server struct {
 	listeners  []net.Listener
 	keysFault  atomic.Pointer[string]
 	auditFault atomic.Pointer[string]
+	keysChange atomic.Uint64 // the keystore's change counter, as of the last look
+	outlook    atomic.Pointer[outlook]
 
 	zstdOnce sync.Once
 	zstd     *zstd.Encoder
@@ -104,8 +106,10 @@ func New(cfg Config) (*Server, error) {
 		s.http.ReadTimeout, s.http.IdleTimeout, s.http.WriteTimeout = cfg.HeaderTimeout, cfg.IdleTimeout, cfg.StallTimeout
 	}
 	s.look(s.base)
-	s.bg.Add(1)
-	go s.watch()
+	s.bg.Go(s.watch)
+	if _, ok := s.cfg.Keystore.(projectSource); ok {
+		s.bg.Go(s.watchProjects)
+	}
 	return s, nil
 }
 
@@ -117,7 +121,6 @@ const watchEvery = time.Second
 
 // watch keeps readiness and the idle memory up to date.
 func (s *Server) watch() {
-	defer s.bg.Done()
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	var collected uint32
@@ -167,8 +170,11 @@ func (s *Server) lookAtKeys(ctx context.Context) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	_, err := s.cfg.Keystore.Change(ctx)
+	n, err := s.cfg.Keystore.Change(ctx)
 	cancel()
+	if err == nil {
+		s.keysChange.Store(n)
+	}
 	if ctx.Err() == nil || err == nil || !errors.Is(err, context.Canceled) {
 		what := "the keystore cannot be read"
 		if errors.Is(err, keys.ErrClock) {

@@ -248,12 +248,16 @@ func (f *serveFlags) assemble(ctx context.Context, g *globals, stderr io.Writer,
 	f.cfg.Version, f.cfg.Commit = buildVersion()
 	f.cfg.Kernel = simd.Kernel()
 
+	f.cfg.Sweeps = &server.Sweeps{}
 	sweep, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var swept sync.WaitGroup
 	swept.Add(1)
 	go func() {
 		defer swept.Done()
-		ks.Sweeper(sweep, time.Minute, f.tellSwept)
+		ks.Sweeper(sweep, time.Minute, func(swept keys.Swept, err error) {
+			f.cfg.Sweeps.Report(swept, err)
+			f.tellSwept(swept, err)
+		})
 	}()
 	open.add(func() error { stop(); swept.Wait(); return nil })
 	return server.New(f.cfg)

@@ -193,7 +193,7 @@ func (ks *Keystore) sweepProject(tx Tx, p ProjectRow, rows []KeyRow, at sweepTim
 }
 
 // Sweeper calls Sweep immediately and then at every interval until the context ends.
-// It calls report, which may be nil, if there is something to tell or an error.
+// It calls report, which may be nil, after each.
 func (ks *Keystore) Sweeper(ctx context.Context, every time.Duration, report func(Swept, error)) {
 	t := time.NewTicker(every)
 	defer t.Stop()
@@ -202,7 +202,7 @@ func (ks *Keystore) Sweeper(ctx context.Context, every time.Duration, report fun
 		if ctx.Err() != nil && swept.Empty() {
 			return
 		}
-		if (!swept.Empty() || err != nil) && report != nil {
+		if report != nil {
 			report(swept, err)
 		}
 		select {

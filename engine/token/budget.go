@@ -200,7 +200,9 @@ func (b *budget) draw(ctx context.Context, v *Verifier, n int64) error {
 	more := min(b.spent, max(b.lim.Max/100, 1), 1<<20)
 	want := max(n-b.left, more)
 	granted, rest, err := v.ks.LeaseUntil(ctx, b.lease, b.exp, b.lim.Max, want)
+	v.leases.Add(1)
 	if err != nil {
+		v.leaseFailures.Add(1)
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if granted < 0 || granted > want {
@@ -211,6 +213,7 @@ func (b *budget) draw(ctx context.Context, v *Verifier, n int64) error {
 	if b.left < n {
 		// Another process may give some back, which is looked for once in a while.
 		b.dry = v.now().Add(dryPause)
+		v.leasesShort.Add(1)
 		return over
 	}
 	return nil

@@ -107,6 +107,7 @@ type Verifier struct {
 	change  uint64 // the store's counter, of the poll goroutine
 
 	hits, misses, negativeHits, refusals, enumerations atomic.Uint64
+	leases, leasesShort, leaseFailures                 atomic.Uint64
 	lastTokenHits                                      atomic.Uint64 // of hits, those that a LastToken brought: for tests
 
 	pollMu   sync.Mutex
@@ -227,12 +228,17 @@ type Stats struct {
 	Negative     uint64 // refused again from the negative cache
 	Refused      uint64 // refusals by Verify, cached or not
 	Enumerations uint64 // tokens seen walking a numeric range, each run once; see Grant.Observe
+
+	Leases        uint64 // leases of a part of a budget from the store, whatever came of it
+	LeasesShort   uint64 // those that got less than was needed
+	LeaseFailures uint64 // those that the store failed to give
 }
 
 // Stats returns the counts up to now.
 func (v *Verifier) Stats() Stats {
 	return Stats{Hits: v.hits.Load(), Misses: v.misses.Load(), Negative: v.negativeHits.Load(),
-		Refused: v.refusals.Load(), Enumerations: v.enumerations.Load()}
+		Refused: v.refusals.Load(), Enumerations: v.enumerations.Load(),
+		Leases: v.leases.Load(), LeasesShort: v.leasesShort.Load(), LeaseFailures: v.leaseFailures.Load()}
 }
 
 // Healthy reports whether the store's changes were read within the last second.

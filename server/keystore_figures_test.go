@@ -1,0 +1,197 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/token"
+)
+
+// metric reads one figure, with its labels, from the server's metrics.
+func (r *rig) metric(name string) string {
+	r.t.Helper()
+	text, err := r.srv.metrics.text()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	r.t.Fatalf("there is no metric %s", name)
+	return ""
+}
+
+func (r *rig) wantMetrics(want map[string]string) {
+	r.t.Helper()
+	for name, w := range want {
+		if got := r.metric(name); got != w {
+			r.t.Errorf("%s is %s, want %s", name, got, w)
+		}
+	}
+}
+
+// TestProjectFigures: what is ahead of projects shows before it is there.
+func TestProjectFigures(t *testing.T) {
+	r := newRig(t, nil)
+	day := 24 * time.Hour
+	now := r.now.Now()
+	for name, end := range map[string]time.Duration{"soon": 3 * day, "later": 20 * day, "far": 400 * day, "over": time.Hour} {
+		r.project(name, func(p *keys.Project) { p.Retention, p.Grace = now.Add(end), 2*day })
+	}
+	r.project("cut", nil)
+	if _, err := r.ks.Sever(context.Background(), "cut"); err != nil {
+		t.Fatal(err)
+	}
+	r.now.move(2 * time.Hour)
+	if _, err := r.ks.Sweep(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	swept := r.now.Now()
+	if err := r.srv.lookAhead(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	r.wantMetrics(map[string]string{
+		`velonym_projects{state="active"}`: "4", `velonym_projects{state="ended"}`: "1", `velonym_projects{state="severed"}`: "1",
+		`velonym_projects_ending{within="7d"}`: "1", `velonym_projects_ending{within="30d"}`: "2",
+	})
+	for name, want := range map[string]time.Time{"velonym_next_end_timestamp_seconds": now.Add(3 * day), "velonym_next_destruction_timestamp_seconds": swept.Add(2 * day)} {
+		got, err := strconv.ParseFloat(r.metric(name), 64)
+		if off := time.Unix(int64(got), 0).Sub(want); err != nil || off > 5*time.Second || off < -5*time.Second {
+			t.Errorf("%s is off by %v", name, off)
+		}
+	}
+}
+
+// TestSweepFigures: a failed sweep shows, and a good one ends what the last one said.
+func TestSweepFigures(t *testing.T) {
+	sweeps := &Sweeps{}
+	r := newRig(t, func(c *Config) { c.Sweeps = sweeps })
+	sweeps.Report(keys.Swept{Held: []string{"a", "b"}}, fmt.Errorf("%w: %w", keys.ErrTraces, errors.New("disk full")))
+	r.wantMetrics(map[string]string{"velonym_sweep_failures_total": "1", "velonym_traces_pending": "1", "velonym_sweep_held_projects": "2", "velonym_sweep_last_success_timestamp_seconds": "0"})
+	sweeps.Report(keys.Swept{}, nil)
+	r.wantMetrics(map[string]string{"velonym_sweep_failures_total": "1", "velonym_traces_pending": "0", "velonym_sweep_held_projects": "0"})
+	if r.metric("velonym_sweep_last_success_timestamp_seconds") == "0" {
+		t.Error("no time of the good sweep")
+	}
+}
+
+// TestFaultFigures: what readiness rests on has its metric.
+func TestFaultFigures(t *testing.T) {
+	disk, store := &failing{}, &brokenStore{}
+	r := newRig(t, func(c *Config) { c.Audit, c.Keystore = disk, store })
+	look := func(want map[string]string) {
+		t.Helper()
+		r.srv.look(context.Background())
+		r.wantMetrics(want)
+	}
+	look(map[string]string{"velonym_audit_unwritable": "0", "velonym_keystore_unreadable": "0", "velonym_ready": "1"})
+	disk.full.Store(true)
+	look(map[string]string{"velonym_audit_unwritable": "1", "velonym_keystore_unreadable": "0", "velonym_ready": "0"})
+	disk.full.Store(false)
+	store.broken.Store(true)
+	look(map[string]string{"velonym_audit_unwritable": "0", "velonym_keystore_unreadable": "1", "velonym_ready": "0"})
+}
+
+// TestLeaseFigures: leases of budgets are counted, and those that got too little.
+func TestLeaseFigures(t *testing.T) {
+	r := newRig(t, nil)
+	tok := r.token("pseudonymise", func(q *token.Request) { q.Limits.Max = 3 })
+	r.wantMetrics(map[string]string{"velonym_budget_leases_total": "0"})
+	r.post(forwardPath, tok, csvType, "a,b").strings(t)
+	if r.metric("velonym_budget_leases_total") == "0" {
+		t.Error("no lease is counted")
+	}
+	r.wantMetrics(map[string]string{"velonym_budget_leases_short_total": "0", "velonym_budget_lease_failures_total": "0"})
+	other, err := token.NewVerifier(token.Config{Keystore: r.ks, Issuer: r.issuer, Now: r.now.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	g, err := other.Verify(context.Background(), []byte(tok), token.OpsForward)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Release()
+	if err := g.Spend(context.Background(), 3); err == nil || other.Stats().LeasesShort != 1 {
+		t.Errorf("a budget that others spent: %v, %+v", err, other.Stats())
+	}
+}
+
+// TestAlertRules: the rules file is one, every rule says what it is about, and names
+// metrics and label values that the server has.
+func TestAlertRules(t *testing.T) {
+	text, err := os.ReadFile("../deploy/alerts.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Groups []struct {
+			Name  string
+			Rules []struct {
+				Alert       string
+				Expr        string
+				For         string
+				Labels      map[string]string
+				Annotations map[string]string
+			}
+		}
+	}
+	d := yaml.NewDecoder(strings.NewReader(string(text)))
+	d.KnownFields(true)
+	if err := d.Decode(&file); err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, nil)
+	have, err := r.srv.metrics.text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, g := range file.Groups {
+		for _, rule := range g.Rules {
+			if rule.Alert == "" || seen[rule.Alert] || rule.Annotations["summary"] == "" {
+				t.Errorf("rule %q: no name, a name that is there already, or no summary", rule.Alert)
+			}
+			seen[rule.Alert] = true
+			if s := rule.Labels["severity"]; s != "critical" && s != "warning" && s != "info" {
+				t.Errorf("%s: severity %q", rule.Alert, s)
+			}
+			if strings.Count(rule.Expr, "(") != strings.Count(rule.Expr, ")") {
+				t.Errorf("%s: parentheses in %s", rule.Alert, rule.Expr)
+			}
+			if rule.For != "" {
+				if _, err := time.ParseDuration(rule.For); err != nil {
+					t.Errorf("%s: %v", rule.Alert, err)
+				}
+			}
+			for _, m := range regexp.MustCompile(`(velonym_[a-z0-9_]+)(?:\{([^}]*)\})?`).FindAllStringSubmatch(rule.Expr, -1) {
+				name, labels := m[1], m[2]
+				if !strings.Contains(string(have), "\n"+name+" ") && !strings.Contains(string(have), "\n"+name+"{") {
+					t.Errorf("%s: there is no metric %s", rule.Alert, name)
+				}
+				for _, l := range regexp.MustCompile(`([a-z]+)=~?"([^"]*)"`).FindAllStringSubmatch(labels, -1) {
+					for _, v := range strings.Split(l[2], "|") {
+						if !regexp.MustCompile(`\n` + name + `\{[^}]*` + l[1] + `="` + v + `"`).Match(have) {
+							t.Errorf("%s: %s has no %s=%q", rule.Alert, name, l[1], v)
+						}
+					}
+				}
+			}
+		}
+	}
+	if len(seen) < 20 {
+		t.Errorf("only %d rules", len(seen))
+	}
+}
