@@ -107,6 +107,21 @@ func (ks *Keystore) RestoreProject(ctx context.Context, name string) error {
 // destroy erases a project's secrets within a transaction and stores a receipt.
 func (ks *Keystore) destroy(tx Tx, p ProjectRow, rows []KeyRow, now time.Time, reason string) (Receipt, error) {
 	now = stamp(now)
+	r, err := ks.addReceipt(tx, p, rows, now, reason)
+	if err != nil {
+		return r, err
+	}
+	if err := tx.EraseKeys(p.Name, now); err != nil {
+		return Receipt{}, err
+	}
+	if err := tx.SetSevered(p.Name, now, reason); err != nil {
+		return Receipt{}, err
+	}
+	return r, tx.SetMeta(metaScrub, []byte(rand.Text()))
+}
+
+// addReceipt signs and stores a receipt for those generations of rows that live.
+func (ks *Keystore) addReceipt(tx Tx, p ProjectRow, rows []KeyRow, now time.Time, reason string) (Receipt, error) {
 	r := Receipt{V: 1, Project: p.Name, Reason: reason, Destroyed: now, Imported: p.Imported}
 	if !p.Retention.IsZero() {
 		ret := p.Retention
@@ -117,6 +132,9 @@ func (ks *Keystore) destroy(tx Tx, p ProjectRow, rows []KeyRow, now time.Time, r
 		r.Ended, r.GraceSeconds = &ended, int64(p.Grace/time.Second)
 	}
 	for _, k := range rows {
+		if k.State == Destroyed {
+			continue // has a receipt of its own
+		}
 		if len(r.Orgs) == 0 || r.Orgs[len(r.Orgs)-1].Org != k.Org {
 			r.Orgs = append(r.Orgs, ReceiptOrg{Org: k.Org})
 		}
@@ -136,16 +154,7 @@ func (ks *Keystore) destroy(tx Tx, p ProjectRow, rows []KeyRow, now time.Time, r
 	if err != nil {
 		return Receipt{}, err
 	}
-	if err := tx.EraseKeys(p.Name, now); err != nil {
-		return Receipt{}, err
-	}
-	if err := tx.SetSevered(p.Name, now, reason); err != nil {
-		return Receipt{}, err
-	}
-	if err := tx.AddReceipt(p.Name, doc); err != nil {
-		return Receipt{}, err
-	}
-	return r, tx.SetMeta(metaScrub, []byte(rand.Text()))
+	return r, tx.AddReceipt(p.Name, doc)
 }
 
 // scrub rewrites the store's files and then removes the scrub mark. If another

@@ -99,46 +99,6 @@ func (ks *Keystore) Secrets(ctx context.Context, d Domain) ([]Generation, error)
 	return out, nil
 }
 
-// Rotate adds an active generation to every domain of a project; the earlier
-// generations only reverse from then on. Errors: ErrNotFound, ErrSevered,
-// ErrRetentionOver, ErrTooManyGenerations.
-func (ks *Keystore) Rotate(ctx context.Context, name string) error {
-	return ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
-		p, rows, err := ks.findAll(tx, s, name)
-		if err != nil {
-			return false, err
-		}
-		now, err := ks.usable(tx, &p)
-		if err != nil {
-			return false, err
-		}
-		for _, org := range p.Orgs {
-			d := Domain{name, org}
-			next := 0
-			for _, r := range rows {
-				if r.Org != org {
-					continue
-				}
-				next = max(next, r.Gen+1)
-				if r.State == Active {
-					if err := tx.Deactivate(d, r.Gen); err != nil {
-						return false, err
-					}
-				}
-			}
-			if next >= MaxGenerations {
-				return false, fmt.Errorf("%w: project %q has had its %d: make a new project, and secondary tokens to move to it", ErrTooManyGenerations, name, MaxGenerations)
-			}
-			row := KeyRow{Domain: d, Gen: next, State: Active, Created: stamp(now), Wrapped: ks.wrapSecret(nil, d, next)}
-			if err := tx.AddKey(row); err != nil {
-				return false, err
-			}
-			wipe(row.Wrapped)
-		}
-		return true, ks.reseal(tx, s, name)
-	})
-}
-
 // wrapSecret wraps the secret given, or 32 random bytes for nil.
 func (ks *Keystore) wrapSecret(secret []byte, d Domain, gen int) []byte {
 	if secret == nil {

@@ -71,6 +71,11 @@ func (ks *Keystore) prepare(tx Tx, at opening) error {
 		}
 	}
 	if sealed {
+		if at.schema < 5 { // what was moved then is to leave no traces
+			if err := tx.SetMeta(metaScrub, []byte(rand.Text())); err != nil {
+				return err
+			}
+		}
 		if at.schema < 4 {
 			if err := ks.resealRevocations(tx, at.sealKey); err != nil {
 				return err

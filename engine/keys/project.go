@@ -235,6 +235,11 @@ type Project struct {
 	Ended   time.Time // when a sweep found it ended, from when on Grace counts; zero before
 	SeverAt time.Time // when it ends by order; zero: not ordered
 
+	// RotateEvery is the age, in whole seconds, at which a sweep replaces the active
+	// generations; 0: never. RotateAt is when that is next.
+	RotateEvery time.Duration
+	RotateAt    time.Time
+
 	Imported  bool      // its first secrets were imported
 	Severed   bool      // the secrets are destroyed, by Sever or by the end of retention
 	SeveredAt time.Time // zero unless Severed
@@ -302,7 +307,10 @@ func (p *Project) normalise(now time.Time) error {
 	if p.Grace < 0 || p.Grace > maxGrace || p.Grace%time.Second != 0 {
 		return fmt.Errorf("%w: the grace must be whole seconds, ten years at most", ErrInvalid)
 	}
-	p.Ended, p.SeverAt = time.Time{}, time.Time{}
+	p.Ended, p.SeverAt, p.RotateAt = time.Time{}, time.Time{}, time.Time{}
+	if p.RotateEvery != 0 {
+		return fmt.Errorf("%w: a span between rotations is set when the project exists", ErrInvalid)
+	}
 	p.Created = stamp(now)
 	p.Severed = false
 	p.SeveredAt = time.Time{}

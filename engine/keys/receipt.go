@@ -14,6 +14,9 @@ import (
 const (
 	ReasonSevered   = "severed"   // by order
 	ReasonRetention = "retention" // the retention ended
+
+	// ReasonGeneration is that of a receipt for one generation: the project goes on.
+	ReasonGeneration = "generation"
 )
 
 // Receipt is what remains of a project's secrets: a statement, signed by the
@@ -28,7 +31,7 @@ type Receipt struct {
 	V            int          `json:"v"` // 1
 	Project      string       `json:"project"`
 	Orgs         []ReceiptOrg `json:"orgs"`
-	Reason       string       `json:"reason"`                  // ReasonSevered or ReasonRetention
+	Reason       string       `json:"reason"`                  // ReasonSevered, ReasonRetention or ReasonGeneration
 	Retention    *time.Time   `json:"retention,omitempty"`     // when it ended or would have ended
 	Ended        *time.Time   `json:"ended,omitempty"`         // when its end was noted, if there was a grace
 	GraceSeconds int64        `json:"grace_seconds,omitempty"` // from then until its secrets were destroyed

@@ -133,9 +133,14 @@ func (ks *Keystore) projectMAC(p *ProjectRow) []byte {
 		parts = append(parts, []byte(org))
 	}
 	// The fields of schema 3 are left out where they are as an upgrade sets them.
-	if p.Grace != DefaultGrace || !p.Ended.IsZero() || !p.SeverAt.IsZero() {
+	rotates := p.RotateEvery != 0 || !p.RotateAt.IsZero()
+	if rotates || p.Grace != DefaultGrace || !p.Ended.IsZero() || !p.SeverAt.IsZero() {
 		parts[0] = []byte("project 2")
 		parts = append(parts, field(int(p.Grace/time.Second)), field(p.Ended), field(p.SeverAt))
+	}
+	if rotates { // and so are those of schema 5
+		parts[0] = []byte("project 3")
+		parts = append(parts, field(int(p.RotateEvery/time.Second)), field(p.RotateAt))
 	}
 	return ks.mac(parts...)
 }
@@ -314,6 +319,34 @@ func (ks *Keystore) all(tx Tx, s *seals) ([]ProjectRow, error) {
 	for _, l := range lists {
 		for name := range l {
 			errs = append(errs, ks.tampered(fmt.Sprintf("the row of project %q is gone", name)))
+		}
+	}
+	return sound, several(errs)
+}
+
+// checkRows compares some projects with their seals and those with the lists. Beside an
+// error that is ErrTampered stand those that are sound.
+func (ks *Keystore) checkRows(tx Tx, s *seals, rows []ProjectRow) ([]ProjectRow, error) {
+	lists := map[uint16]sealList{}
+	var errs []error
+	sound := rows[:0]
+	for _, p := range rows {
+		bucket := bucketOf(p.Name)
+		l, there := lists[bucket]
+		if !there {
+			doc, err := tx.SealList(bucket)
+			if err != nil {
+				return nil, err
+			}
+			if l, err = ks.list(s, bucket, doc); err != nil {
+				errs = append(errs, err)
+			}
+			lists[bucket] = l
+		}
+		if err := ks.checkRow(&p, l); err != nil {
+			errs = append(errs, err)
+		} else {
+			sound = append(sound, p)
 		}
 	}
 	return sound, several(errs)

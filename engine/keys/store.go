@@ -19,8 +19,11 @@ import (
 // Version 4 added the list of issued tokens, the revocation of many tokens by one
 // rule, and the change with which a revocation was made; it renamed the counter's
 // table a third time.
+//
+// Version 5 added when a project's generations are replaced, and keeps wrapped secrets
+// apart from the states of generations.
 const (
-	SchemaVersion = 4
+	SchemaVersion = 5
 	OldestSchema  = 1
 )
 
@@ -44,6 +47,10 @@ type Store interface {
 	// Scrub rewrites what the store keeps on disk so that no content deleted
 	// before the call is left in it.
 	Scrub(ctx context.Context) error
+
+	// Verify reads all that the store keeps and checks its structure: see
+	// [Keystore.Verify]. Errors: ErrCorrupt.
+	Verify(ctx context.Context) error
 
 	// Name says where the store is, for error texts; it holds no password.
 	Name() string
@@ -94,11 +101,15 @@ type Tx interface {
 	Project(name string) (ProjectRow, error)
 	Projects() ([]ProjectRow, error)
 	AddProject(p ProjectRow) error
+	// Due lists the projects, by name, whose end or next rotation is at that time
+	// or earlier, and those noted as ended; no severed ones.
+	Due(by time.Time) ([]ProjectRow, error)
 	SetRetention(name string, until time.Time) error
 	SetSevered(name string, at time.Time, reason string) error
 	// SetSchedule stores when a sweep found the project ended and when it is to
 	// be severed; zero for neither.
 	SetSchedule(name string, ended, severAt time.Time) error
+	SetRotation(name string, every time.Duration, at time.Time) error
 
 	// SetSeal stores the seals of a project's row. SealList is what was stored
 	// for a bucket, nil for none; SealLists are all.
@@ -119,6 +130,8 @@ type Tx interface {
 	// EraseKeys overwrites and then deletes all wrapped secrets of a
 	// project, and marks its generations destroyed.
 	EraseKeys(prj string, at time.Time) error
+	// EraseKey does the same to one generation.
+	EraseKey(d Domain, gen int, at time.Time) error
 
 	// Receipts are listed in the order in which they were added; project ""
 	// means all.

@@ -12,6 +12,9 @@ type Swept struct {
 	Resumed   []string  // projects noted before by a clock that was set back since
 	Destroyed []Receipt // of projects whose grace is over
 
+	Rotated []string // projects with a new active generation, as RotateEvery says
+	Spent   []string // projects due for one that have had MaxGenerations; said once
+
 	// Held lists the projects whose secrets it kept although their grace is over by the
 	// clock, because nobody saw all of that time pass: see Clock.Doubt.
 	Held []string
@@ -19,14 +22,16 @@ type Swept struct {
 
 // Empty reports whether there is nothing to tell.
 func (s Swept) Empty() bool {
-	return len(s.Ended)+len(s.Resumed)+len(s.Destroyed)+len(s.Held) == 0
+	return len(s.Ended)+len(s.Resumed)+len(s.Rotated)+len(s.Spent)+len(s.Destroyed)+len(s.Held) == 0
 }
 
 // Sweep notes which projects have ended by the store's time, destroys the secrets of
-// those whose grace is over by its sure time ([Clock.Sure]), drops revocations and
-// budgets of tokens long expired, and acknowledges the time. It is cheap if there is
-// nothing to do; call it every minute ([Keystore.Sweeper]). What it returns is valid
-// even if the error is ErrTraces. Errors: ErrClock, and then nothing was destroyed.
+// those whose grace is over by its sure time ([Clock.Sure]), rotates those whose rotation
+// is due by that time, drops revocations and budgets of tokens long expired, and
+// acknowledges the time. It reads the projects with which there is something to do and no
+// others; call it every minute ([Keystore.Sweeper]). What it returns is valid even if the
+// error is ErrTraces. Errors: ErrClock, and then nothing was destroyed; ErrTampered for a
+// project that is due, and then the others were done.
 func (ks *Keystore) Sweep(ctx context.Context) (Swept, error) {
 	var some []ProjectRow
 	var held []string
@@ -95,6 +100,7 @@ const (
 	actResume      // it was noted by a clock that an operator has set back since
 	actHold        // destroy, but for the doubt of the clock
 	actDestroy
+	actRotate
 )
 
 // act says what a sweep does with the project.
@@ -113,6 +119,8 @@ func (t sweepTimes) act(p *ProjectRow) act {
 		return actNote
 	case destroyBy(t.now):
 		return actHold
+	case !ended && !p.RotateAt.IsZero() && !t.sure.Before(p.RotateAt):
+		return actRotate
 	}
 	return actNothing
 }
@@ -120,7 +128,11 @@ func (t sweepTimes) act(p *ProjectRow) act {
 // due lists the projects that a sweep changes, and the names of those that it holds.
 // The sound ones are returned even if the error is ErrTampered.
 func (ks *Keystore) due(tx Tx, s *seals, at sweepTimes) (some []ProjectRow, held []string, err error) {
-	rows, err := ks.all(tx, s)
+	rows, err := tx.Due(at.now)
+	if err != nil {
+		return nil, nil, err
+	}
+	rows, err = ks.checkRows(tx, s, rows)
 	for _, p := range rows {
 		switch at.act(&p) {
 		case actNothing:
@@ -188,17 +200,45 @@ func (ks *Keystore) sweepProject(tx Tx, p ProjectRow, rows []KeyRow, at sweepTim
 		r, err := ks.destroy(tx, p, rows, at.now, reason)
 		swept.Destroyed = append(swept.Destroyed, r)
 		return err
+	case actRotate:
+		err := ks.rotate(tx, &p, rows, at.now)
+		if errors.Is(err, ErrTooManyGenerations) {
+			swept.Spent = append(swept.Spent, p.Name)
+			return tx.SetRotation(p.Name, p.RotateEvery, time.Time{})
+		}
+		swept.Rotated = append(swept.Rotated, p.Name)
+		return err
 	}
 	return nil
 }
 
-// Sweeper calls Sweep immediately and then at every interval until the context ends.
-// It calls report, which may be nil, after each.
+// Verify reads all rows and compares them with their seals, and checks the structure of
+// the store. Sweep does not see a row that was changed so that nothing is due with it.
+// Errors: ErrTampered, ErrCorrupt.
+func (ks *Keystore) Verify(ctx context.Context) error {
+	err := ks.store.Verify(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = ks.Projects(ctx)
+	return err
+}
+
+// verifyEvery is how often Sweeper verifies the store.
+const verifyEvery = time.Hour
+
+// Sweeper calls Sweep immediately and then at every interval until the context ends, and
+// Verify at first and every hour. It calls report, which may be nil, after each sweep.
 func (ks *Keystore) Sweeper(ctx context.Context, every time.Duration, report func(Swept, error)) {
 	t := time.NewTicker(every)
 	defer t.Stop()
+	var verified time.Time
 	for {
 		swept, err := ks.Sweep(ctx)
+		if time.Since(verified) >= verifyEvery {
+			verified = time.Now()
+			err = errors.Join(err, ks.Verify(ctx))
+		}
 		if ctx.Err() != nil && swept.Empty() {
 			return
 		}

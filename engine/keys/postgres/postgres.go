@@ -19,110 +19,6 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-const schema = `
-CREATE SCHEMA velonym;
-CREATE TABLE velonym.schema_version (version integer NOT NULL);
-CREATE TABLE velonym.change (n bigint NOT NULL);
-CREATE TABLE velonym.meta (
-	name  text COLLATE "C" PRIMARY KEY,
-	value bytea NOT NULL
-);
-CREATE TABLE velonym.project (
-	name       text COLLATE "C" PRIMARY KEY,
-	method     text NOT NULL,
-	policy     text NOT NULL,
-	format     text NOT NULL,
-	tag        integer NOT NULL,
-	orgs       text[] NOT NULL,
-	retention  bigint,
-	imported   boolean NOT NULL,
-	created    bigint NOT NULL,
-	severed_at bigint,
-	reason     text NOT NULL DEFAULT ''
-);
-CREATE TABLE velonym.generation (
-	prj       text COLLATE "C" NOT NULL REFERENCES velonym.project (name),
-	org       text COLLATE "C" NOT NULL,
-	gen       integer NOT NULL CHECK (gen BETWEEN 0 AND 11),
-	state     text NOT NULL CHECK (state IN ('active', 'deactivated', 'destroyed')),
-	imported  boolean NOT NULL,
-	created   bigint NOT NULL,
-	destroyed bigint,
-	wrapped   bytea,
-	PRIMARY KEY (prj, org, gen),
-	CHECK ((wrapped IS NULL) = (state = 'destroyed'))
-);
-CREATE UNIQUE INDEX one_active ON velonym.generation (prj, org) WHERE state = 'active';
-CREATE TABLE velonym.receipt (
-	id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	project text NOT NULL,
-	doc     bytea NOT NULL
-);
-CREATE TABLE velonym.revocation (
-	jti     bytea PRIMARY KEY,
-	expires bigint NOT NULL
-);
-CREATE TABLE velonym.budget (
-	jti     bytea PRIMARY KEY,
-	spent   bigint NOT NULL,
-	expires bigint NOT NULL
-);
-INSERT INTO velonym.schema_version VALUES (1);
-INSERT INTO velonym.change VALUES (1);
-`
-
-// upgrades[i] brings tables of version i+1 to version i+2. They are what makes new
-// stores too, so that both have the same tables.
-var upgrades = []string{`
-ALTER TABLE velonym.change RENAME TO changes;
-ALTER TABLE velonym.project
-	ADD COLUMN keys_mac bytea NOT NULL DEFAULT '',
-	ADD COLUMN seal bytea NOT NULL DEFAULT '';
-CREATE TABLE velonym.seal_list (
-	bucket integer PRIMARY KEY,
-	doc    bytea NOT NULL
-);
-UPDATE velonym.schema_version SET version = 2;
-`, `
-ALTER TABLE velonym.changes RENAME TO counter;
-ALTER TABLE velonym.project
-	ADD COLUMN grace bigint NOT NULL DEFAULT 604800,
-	ADD COLUMN ended bigint,
-	ADD COLUMN sever_at bigint;
-UPDATE velonym.schema_version SET version = 3;
-`, `
-ALTER TABLE velonym.counter RENAME TO change_counter;
-ALTER TABLE velonym.revocation ADD COLUMN seq bigint NOT NULL DEFAULT 0;
-CREATE INDEX revocation_seq ON velonym.revocation (seq);
-CREATE INDEX revocation_expires ON velonym.revocation (expires);
-CREATE INDEX budget_expires ON velonym.budget (expires);
-CREATE TABLE velonym.revocation_rule (
-	issuer text COLLATE "C" NOT NULL,
-	prj    text COLLATE "C" NOT NULL,
-	before bigint NOT NULL,
-	seq    bigint NOT NULL,
-	PRIMARY KEY (issuer, prj)
-);
-CREATE TABLE velonym.issued (
-	jti     bytea PRIMARY KEY,
-	issuer  text NOT NULL,
-	kid     text NOT NULL,
-	op      text NOT NULL,
-	prj     text COLLATE "C" NOT NULL,
-	org     text NOT NULL,
-	src_prj text COLLATE "C" NOT NULL,
-	src_org text NOT NULL,
-	issued  bigint NOT NULL,
-	expires bigint NOT NULL,
-	most    bigint NOT NULL,
-	seal    bytea NOT NULL
-);
-CREATE INDEX issued_expires ON velonym.issued (expires, jti);
-CREATE INDEX issued_prj ON velonym.issued (prj, expires);
-CREATE INDEX issued_src ON velonym.issued (src_prj, expires) WHERE src_prj <> '';
-UPDATE velonym.schema_version SET version = 4;
-`}
-
 // Store is a keystore in a PostgreSQL database. It implements [keys.Store].
 type Store struct {
 	pool     *pgxpool.Pool
@@ -291,18 +187,24 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// View implements [keys.Store]. The table is locked, against Scrub alone, before
-// the first statement takes the snapshot: to a snapshot from before a TRUNCATE,
-// the table is empty.
+// View implements [keys.Store]. It locks the gate, against Scrub alone, before the first
+// statement takes the snapshot: to a snapshot from before a TRUNCATE, the table is empty.
 func (s *Store) View(ctx context.Context, f func(keys.Tx) error) error {
-	t, err := s.pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: `
-		BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-		LOCK TABLE velonym.generation IN ACCESS SHARE MODE`})
+	t, err := s.beginView(ctx, "scrub_gate")
+	if sqlState(err) == "42P01" { // not yet upgraded to version 5
+		t, err = s.beginView(ctx, "generation")
+	}
 	if err != nil {
 		return s.fault(err)
 	}
 	defer t.Rollback(context.WithoutCancel(ctx))
 	return f(&tx{s: s, t: t, ctx: ctx})
+}
+
+func (s *Store) beginView(ctx context.Context, gate string) (pgx.Tx, error) {
+	return s.pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: `
+		BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+		LOCK TABLE velonym.` + gate + ` IN ACCESS SHARE MODE`})
 }
 
 // Update implements [keys.Store]. The lock on the one row of the schema's version
@@ -330,24 +232,6 @@ func lock(ctx context.Context, t pgx.Tx) error {
 // Change implements [keys.Store].
 func (s *Store) Change(ctx context.Context, meta string) (n uint64, clock time.Time, value []byte, err error) {
 	var signed int64
-	err = s.pool.QueryRow(ctx, "SELECT n, clock_timestamp(), (SELECT value FROM velonym.meta WHERE name = $1) FROM velonym.change_counter", meta).Scan(&signed, &clock, &value)
+	err = s.pool.QueryRow(ctx, "SELECT n, clock_timestamp(), (SELECT value FROM velonym.meta WHERE name = $1) FROM velonym.change_number", meta).Scan(&signed, &clock, &value)
 	return uint64(signed), clock, value, s.fault(err)
-}
-
-// Scrub implements [keys.Store]: it moves what is alive to a new file of the
-// table. VACUUM FULL would carry dead rows over for the sake of any old snapshot
-// in the database; TRUNCATE waits for those that read the table, and leaves
-// nothing. The server removes the old file at its next checkpoint.
-func (s *Store) Scrub(ctx context.Context) error {
-	return s.fault(pgx.BeginFunc(ctx, s.pool, func(t pgx.Tx) error {
-		if err := lock(ctx, t); err != nil {
-			return err
-		}
-		_, err := t.Exec(ctx, `
-			LOCK TABLE velonym.generation IN ACCESS EXCLUSIVE MODE;
-			CREATE TEMPORARY TABLE velonym_keep ON COMMIT DROP AS SELECT * FROM velonym.generation;
-			TRUNCATE velonym.generation;
-			INSERT INTO velonym.generation SELECT * FROM velonym_keep;`)
-		return err
-	}))
 }

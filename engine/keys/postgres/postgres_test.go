@@ -58,7 +58,7 @@ func (p place) OnDisk(needles ...[]byte) ([]bool, error) {
 	if pgtest.Data() == "" {
 		// Not on this machine: at least no row has it.
 		for i := range needles {
-			err := c.QueryRow(ctx, "SELECT EXISTS (SELECT FROM velonym.generation WHERE position($1 IN wrapped) > 0)", needles[i]).Scan(&found[i])
+			err := c.QueryRow(ctx, "SELECT EXISTS (SELECT FROM velonym.secret_0 WHERE position($1 IN wrapped) > 0)", needles[i]).Scan(&found[i])
 			if err != nil {
 				return nil, err
 			}
@@ -314,7 +314,7 @@ func TestScrubDespiteOldSnapshot(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close(context.Background())
-	if _, err := c.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT n FROM velonym.change_counter"); err != nil {
+	if _, err := c.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT n FROM velonym.change_number"); err != nil {
 		t.Fatal(err)
 	}
 	if found, err := p.OnDisk(blob); err != nil || !found[0] {

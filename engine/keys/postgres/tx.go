@@ -89,58 +89,6 @@ func (t *tx) SetMeta(name string, value []byte) error {
 	return t.exec("INSERT INTO velonym.meta VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value)
 }
 
-const projectColumns = "name, method, policy, format, tag, orgs, retention, imported, created, severed_at, reason, keys_mac, seal, grace, ended, sever_at"
-
-func scanProject(row pgx.CollectableRow) (keys.ProjectRow, error) {
-	var p keys.ProjectRow
-	var retention, severed, ended, severAt *int64
-	var created, grace int64
-	err := row.Scan(&p.Name, &p.Method, &p.Policy, &p.Form, &p.Tag, &p.Orgs, &retention, &p.Imported, &created, &severed, &p.Reason, &p.KeysMAC, &p.Seal, &grace, &ended, &severAt)
-	p.Retention = fromNull(retention)
-	p.Created = time.UnixMicro(created).UTC()
-	p.SeveredAt = fromNull(severed)
-	p.Severed = severed != nil
-	p.Grace = time.Duration(grace) * time.Second
-	p.Ended, p.SeverAt = fromNull(ended), fromNull(severAt)
-	return p, err
-}
-
-func (t *tx) Project(name string) (keys.ProjectRow, error) {
-	rows, err := list(t, scanProject, "SELECT "+projectColumns+" FROM velonym.project WHERE name = $1", name)
-	if err != nil {
-		return keys.ProjectRow{}, err
-	}
-	if len(rows) == 0 {
-		return keys.ProjectRow{}, keys.ErrNotFound
-	}
-	return rows[0], nil
-}
-
-func (t *tx) Projects() ([]keys.ProjectRow, error) {
-	return list(t, scanProject, "SELECT "+projectColumns+" FROM velonym.project ORDER BY name")
-}
-
-func (t *tx) AddProject(p keys.ProjectRow) error {
-	r, err := t.t.Exec(t.ctx, "INSERT INTO velonym.project ("+projectColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT DO NOTHING",
-		p.Name, p.Method, p.Policy, p.Form, p.Tag, p.Orgs, nullTime(p.Retention), p.Imported, p.Created.UnixMicro(), nullTime(p.SeveredAt), p.Reason, notNil(p.KeysMAC), notNil(p.Seal), int64(p.Grace/time.Second), nullTime(p.Ended), nullTime(p.SeverAt))
-	if err == nil && r.RowsAffected() == 0 {
-		return keys.ErrExists
-	}
-	return t.s.fault(err)
-}
-
-func (t *tx) SetRetention(name string, until time.Time) error {
-	return t.execOne("UPDATE velonym.project SET retention = $1 WHERE name = $2", until.UnixMicro(), name)
-}
-
-func (t *tx) SetSevered(name string, at time.Time, reason string) error {
-	return t.execOne("UPDATE velonym.project SET severed_at = $1, reason = $2 WHERE name = $3", at.UnixMicro(), reason, name)
-}
-
-func (t *tx) SetSchedule(name string, ended, severAt time.Time) error {
-	return t.execOne("UPDATE velonym.project SET ended = $1, sever_at = $2 WHERE name = $3", nullTime(ended), nullTime(severAt), name)
-}
-
 // notNil is b for a column that holds no NULL.
 func notNil(b []byte) []byte {
 	if b == nil {
@@ -184,7 +132,12 @@ func (t *tx) Schema() (int, error) {
 	return n, t.s.fault(err)
 }
 
+// Upgrade holds an advisory lock beside that of the Update, so that other programs can see
+// who upgrades.
 func (t *tx) Upgrade() error {
+	if err := t.exec("SELECT pg_advisory_xact_lock($1)", upgradeLock); err != nil {
+		return err
+	}
 	n, err := t.Schema()
 	if err != nil {
 		return err
@@ -197,61 +150,24 @@ func (t *tx) Upgrade() error {
 	return nil
 }
 
-const keyColumns = "prj, org, gen, state, imported, created, destroyed, wrapped"
-
-func scanKey(row pgx.CollectableRow) (keys.KeyRow, error) {
-	var k keys.KeyRow
-	var created int64
-	var destroyed *int64
-	err := row.Scan(&k.Prj, &k.Org, &k.Gen, &k.State, &k.Imported, &created, &destroyed, &k.Wrapped)
-	k.Created = time.UnixMicro(created).UTC()
-	k.Destroyed = fromNull(destroyed)
-	// What was copied is overwritten in the connection's buffer, too.
-	if raw := row.RawValues(); len(raw) == 8 {
-		clear(raw[7])
-	}
-	return k, err
-}
-
-func (t *tx) Keys(prj string) ([]keys.KeyRow, error) {
-	return list(t, scanKey, "SELECT "+keyColumns+" FROM velonym.generation WHERE prj = $1 ORDER BY org, gen", prj)
-}
-
-func (t *tx) KeyStates(prj string) ([]keys.KeyRow, error) {
-	return list(t, scanKey, "SELECT prj, org, gen, state, imported, created, destroyed, NULL::bytea FROM velonym.generation WHERE prj = $1 ORDER BY org, gen", prj)
-}
-
-func (t *tx) DomainKeys(d keys.Domain) ([]keys.KeyRow, error) {
-	return list(t, scanKey, "SELECT "+keyColumns+" FROM velonym.generation WHERE prj = $1 AND org = $2 ORDER BY gen", d.Prj, d.Org)
-}
-
-func (t *tx) AddKey(k keys.KeyRow) error {
-	return t.exec("INSERT INTO velonym.generation ("+keyColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-		k.Prj, k.Org, k.Gen, string(k.State), k.Imported, k.Created.UnixMicro(), nullTime(k.Destroyed), k.Wrapped)
-}
-
-func (t *tx) Deactivate(d keys.Domain, gen int) error {
-	return t.execOne("UPDATE velonym.generation SET state = 'deactivated' WHERE prj = $1 AND org = $2 AND gen = $3", d.Prj, d.Org, gen)
-}
-
-// EraseKeys cannot overwrite: an update makes a new row here. The old ones go
-// with [Store.Scrub].
-func (t *tx) EraseKeys(prj string, at time.Time) error {
-	return t.exec("UPDATE velonym.generation SET wrapped = NULL, state = 'destroyed', destroyed = $2 WHERE prj = $1 AND state <> 'destroyed'", prj, at.UnixMicro())
-}
+// upgradeLock is "VLNY".
+const upgradeLock = int64(0x564c4e59)
 
 func (t *tx) AddReceipt(project string, doc []byte) error {
 	return t.exec("INSERT INTO velonym.receipt (project, doc) VALUES ($1, $2)", project, doc)
 }
 
 func (t *tx) Receipts(project string) ([][]byte, error) {
-	return list(t, pgx.RowTo[[]byte], "SELECT doc FROM velonym.receipt WHERE $1 = '' OR project = $1 ORDER BY id", project)
+	if project == "" {
+		return list(t, pgx.RowTo[[]byte], "SELECT doc FROM velonym.receipt ORDER BY id")
+	}
+	return list(t, pgx.RowTo[[]byte], "SELECT doc FROM velonym.receipt WHERE project = $1 ORDER BY id", project)
 }
 
 func (t *tx) Change() (uint64, error) {
 	var n int64
-	err := t.t.QueryRow(t.ctx, "SELECT n FROM velonym.change_counter").Scan(&n)
+	err := t.t.QueryRow(t.ctx, "SELECT n FROM velonym.change_number").Scan(&n)
 	return uint64(n), t.s.fault(err)
 }
 
-func (t *tx) RaiseChange() error { return t.execOne("UPDATE velonym.change_counter SET n = n + 1") }
+func (t *tx) RaiseChange() error { return t.execOne("UPDATE velonym.change_number SET n = n + 1") }

@@ -57,10 +57,10 @@ func (p place) Execute(statements string) error {
 	return err
 }
 
-// The files of testdata/schema1 to schema3 were made by these versions: see
+// The files of testdata/schema1 to schema4 were made by these versions: see
 // [storetest.Upgrade].
 func TestUpgrade(t *testing.T) {
-	for _, schema := range []string{"schema1", "schema2", "schema3"} {
+	for _, schema := range []string{"schema1", "schema2", "schema3", "schema4"} {
 		t.Run(schema, func(t *testing.T) { testUpgrade(t, schema) })
 	}
 }
@@ -383,7 +383,7 @@ func TestScrubSaysWhenItCannot(t *testing.T) {
 		}
 		// One connection, which does not wait for long.
 		s.db.SetMaxOpenConns(1)
-		if _, err := s.db.Exec("PRAGMA busy_timeout = 10; UPDATE change_counter SET n = n + 1"); err != nil {
+		if _, err := s.db.Exec("PRAGMA busy_timeout = 10; UPDATE change_number SET n = n + 1"); err != nil {
 			return err
 		}
 		if err := s.Scrub(t.Context()); err == nil {

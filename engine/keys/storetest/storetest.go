@@ -72,6 +72,8 @@ func Run(t *testing.T, location func(t *testing.T) Location) {
 		{"Doubt", testDoubt},
 		{"AnotherMachine", testAnotherMachine},
 		{"TimeNamespace", testTimeNamespace},
+		{"RotateEvery", testRotateEvery},
+		{"DestroyGeneration", testDestroyGeneration},
 		{"RestoreProject", testRestoreProject},
 		{"ScheduledSever", testScheduledSever},
 	} {

@@ -27,6 +27,7 @@ func testTampered(e *env) {
 		{"form", "UPDATE @project SET format = 'hex' WHERE name = 'p'"},
 		{"tag", "UPDATE @project SET tag = 64 WHERE name = 'p'"},
 		{"imported", "UPDATE @project SET imported = (name = 'p') WHERE name = 'p'"},
+		{"rotation", "UPDATE @project SET rotate_every = 3600 WHERE name = 'p'"},
 		{"grace", "UPDATE @project SET grace = 604800 WHERE name = 'p'"},
 		{"ended", "UPDATE @project SET ended = created WHERE name = 'p'"},
 		{"severing scheduled", "UPDATE @project SET sever_at = created WHERE name = 'p'"},
@@ -39,8 +40,8 @@ func testTampered(e *env) {
 		{"no seal", "UPDATE @project SET seal = keys_mac WHERE name = 'p'"},
 		{"row gone", "DELETE FROM @generation WHERE prj = 'p'; DELETE FROM @project WHERE name = 'p'"},
 		{"no lists", "DELETE FROM @seal_list"},
-		{"an older root", "UPDATE @meta SET value = (SELECT value FROM @oldmeta WHERE name = 'seals') WHERE name = 'seals'; UPDATE @change_counter SET n = n + 1"},
-		{"no root", "DELETE FROM @meta WHERE name = 'seals'; UPDATE @change_counter SET n = n + 1"},
+		{"an older root", "UPDATE @meta SET value = (SELECT value FROM @oldmeta WHERE name = 'seals') WHERE name = 'seals'; UPDATE @change_number SET n = n + 1"},
+		{"no root", "DELETE FROM @meta WHERE name = 'seals'; UPDATE @change_number SET n = n + 1"},
 	} {
 		e.Run(c.what, func(t *testing.T) {
 			e := newEnv(t, e.again(t))
@@ -76,7 +77,7 @@ func (e *env) refusesProject(ks *keys.Keystore, which string) {
 		"shorten": func() error { return ks.Shorten(e.ctx, "p", e.now().Add(time.Minute)) },
 		"sever":   func() error { _, err := ks.Sever(e.ctx, "p"); return err },
 		"create":  func() error { return ks.CreateProject(e.ctx, e.project("p"), nil) },
-		"sweep":   func() error { _, err := ks.Sweep(e.ctx); return err },
+		"verify":  func() error { return ks.Verify(e.ctx) },
 	} {
 		err := f()
 		if verb == "create" && errors.Is(err, keys.ErrExists) {
@@ -86,7 +87,7 @@ func (e *env) refusesProject(ks *keys.Keystore, which string) {
 			e.Errorf("%s, %s: got %v", which, verb, err)
 			continue
 		}
-		if root := strings.Contains(err.Error(), "seals of its rows"); !root && !strings.Contains(err.Error(), `project "p"`) && verb != "list" && verb != "sweep" {
+		if root := strings.Contains(err.Error(), "seals of its rows"); !root && !strings.Contains(err.Error(), `project "p"`) && verb != "list" && verb != "verify" {
 			e.Errorf("%s, %s: no project is named: %v", which, verb, err)
 		}
 	}
@@ -163,9 +164,20 @@ func testTamperedSweep(e *env) {
 	e.later(25 * time.Hour)
 	swept, err := e.ks.Sweep(e.ctx)
 	receipts := swept.Destroyed
+	e.must(err)
+	if len(receipts) != 1 || receipts[0].Project != "q" {
+		e.Errorf("%d receipts", len(receipts))
+	}
+	if err := e.ks.Verify(e.ctx); !errors.Is(err, keys.ErrTampered) || !strings.Contains(err.Error(), `project "p"`) {
+		e.Errorf("got %v", err)
+	}
+	e.must(e.location.Execute("UPDATE @project SET retention = 0 WHERE name = 'p'"))
+	e.create("r")
+	e.later(25 * time.Hour)
+	swept, err = e.ks.Sweep(e.ctx)
 	e.is(err, keys.ErrTampered)
-	if len(receipts) != 1 || receipts[0].Project != "q" || !strings.Contains(err.Error(), `project "p"`) {
-		e.Errorf("%d receipts, %v", len(receipts), err)
+	if len(swept.Destroyed) != 1 || swept.Destroyed[0].Project != "r" || !strings.Contains(err.Error(), `project "p"`) {
+		e.Errorf("swept %+v, %v", swept, err)
 	}
 }
 
@@ -227,7 +239,7 @@ func Upgrade(t *testing.T, masterKey string, open func() (keys.Store, error), ex
 		t.Errorf("got %v", err)
 	}
 	// Nor does it pass for a store of version 1 again.
-	if err := execute("UPDATE @schema_version SET version = 1; ALTER TABLE @change_counter RENAME TO change"); err != nil {
+	if err := execute("UPDATE @schema_version SET version = 1; ALTER TABLE @change_number RENAME TO change"); err != nil {
 		t.Fatal(err)
 	}
 	s, err := open()

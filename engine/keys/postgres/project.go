@@ -1,0 +1,72 @@
+package postgres
+
+import (
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/velonym/velonym/engine/keys"
+)
+
+const projectColumns = "name, method, policy, format, tag, orgs, retention, imported, created, severed_at, reason, keys_mac, seal, grace, ended, sever_at, rotate_every, rotate_at"
+
+func scanProject(row pgx.CollectableRow) (keys.ProjectRow, error) {
+	var p keys.ProjectRow
+	var retention, severed, ended, severAt, rotateAt *int64
+	var created, grace, every int64
+	err := row.Scan(&p.Name, &p.Method, &p.Policy, &p.Form, &p.Tag, &p.Orgs, &retention, &p.Imported, &created, &severed, &p.Reason, &p.KeysMAC, &p.Seal, &grace, &ended, &severAt, &every, &rotateAt)
+	p.Retention = fromNull(retention)
+	p.Created = time.UnixMicro(created).UTC()
+	p.SeveredAt = fromNull(severed)
+	p.Severed = severed != nil
+	p.Grace = time.Duration(grace) * time.Second
+	p.Ended, p.SeverAt = fromNull(ended), fromNull(severAt)
+	p.RotateEvery, p.RotateAt = time.Duration(every)*time.Second, fromNull(rotateAt)
+	return p, err
+}
+
+func (t *tx) Project(name string) (keys.ProjectRow, error) {
+	rows, err := list(t, scanProject, "SELECT "+projectColumns+" FROM velonym.project WHERE name = $1", name)
+	if err != nil {
+		return keys.ProjectRow{}, err
+	}
+	if len(rows) == 0 {
+		return keys.ProjectRow{}, keys.ErrNotFound
+	}
+	return rows[0], nil
+}
+
+func (t *tx) Projects() ([]keys.ProjectRow, error) {
+	return list(t, scanProject, "SELECT "+projectColumns+" FROM velonym.project ORDER BY name")
+}
+
+// Due uses one index a condition.
+func (t *tx) Due(by time.Time) ([]keys.ProjectRow, error) {
+	return list(t, scanProject, "SELECT "+projectColumns+` FROM velonym.project WHERE severed_at IS NULL AND
+		(retention <= $1 OR sever_at <= $1 OR ended IS NOT NULL OR rotate_at <= $1) ORDER BY name`, by.UnixMicro())
+}
+
+func (t *tx) AddProject(p keys.ProjectRow) error {
+	r, err := t.t.Exec(t.ctx, "INSERT INTO velonym.project ("+projectColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) ON CONFLICT DO NOTHING",
+		p.Name, p.Method, p.Policy, p.Form, p.Tag, p.Orgs, nullTime(p.Retention), p.Imported, p.Created.UnixMicro(), nullTime(p.SeveredAt), p.Reason, notNil(p.KeysMAC), notNil(p.Seal), int64(p.Grace/time.Second), nullTime(p.Ended), nullTime(p.SeverAt),
+		int64(p.RotateEvery/time.Second), nullTime(p.RotateAt))
+	if err == nil && r.RowsAffected() == 0 {
+		return keys.ErrExists
+	}
+	return t.s.fault(err)
+}
+
+func (t *tx) SetRetention(name string, until time.Time) error {
+	return t.execOne("UPDATE velonym.project SET retention = $1 WHERE name = $2", until.UnixMicro(), name)
+}
+
+func (t *tx) SetSevered(name string, at time.Time, reason string) error {
+	return t.execOne("UPDATE velonym.project SET severed_at = $1, reason = $2 WHERE name = $3", at.UnixMicro(), reason, name)
+}
+
+func (t *tx) SetSchedule(name string, ended, severAt time.Time) error {
+	return t.execOne("UPDATE velonym.project SET ended = $1, sever_at = $2 WHERE name = $3", nullTime(ended), nullTime(severAt), name)
+}
+
+func (t *tx) SetRotation(name string, every time.Duration, at time.Time) error {
+	return t.execOne("UPDATE velonym.project SET rotate_every = $1, rotate_at = $2 WHERE name = $3", int64(every/time.Second), nullTime(at), name)
+}

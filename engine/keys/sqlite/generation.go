@@ -1,0 +1,118 @@
+package sqlite
+
+import (
+	"bytes"
+	"database/sql"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/velonym/velonym/engine/keys"
+)
+
+// keyRows reads wrapped secrets without leaving a copy of the driver's behind:
+// what it made is copied once and overwritten.
+//
+// SQLite copies a blob to memory of the statement's, and frees that as it is: see
+// [tx.overwrite].
+func (t *tx) keyRows(wrapped, where string, args ...any) ([]keys.KeyRow, error) {
+	out, err := t.readKeys(wrapped, where, args...)
+	if wrapped == withSecret {
+		err = errors.Join(err, t.overwrite())
+	}
+	return out, err
+}
+
+// manyZeros has more blobs of the size of a wrapped secret than a connection has
+// small pieces of memory that are free, all at the same time.
+var manyZeros = "SELECT " + strings.Repeat("zeroblob(60), ", zeroCount-1) + "zeroblob(60)"
+
+const zeroCount = 192
+
+// overwrite has SQLite fill the memory of this connection that small blobs were in.
+func (t *tx) overwrite() error {
+	rows, err := t.t.QueryContext(t.ctx, manyZeros)
+	if err != nil {
+		return t.s.fault(err)
+	}
+	defer rows.Close()
+	for rows.Next() { // which reads all columns
+	}
+	return t.s.fault(rows.Err())
+}
+
+// What a query of generations reads last, and from where.
+const (
+	withSecret    = "wrapped FROM generation LEFT JOIN secret ON id = secret"
+	withoutSecret = "NULL FROM generation"
+)
+
+func (t *tx) readKeys(wrapped, where string, args ...any) ([]keys.KeyRow, error) {
+	rows, err := t.t.QueryContext(t.ctx, "SELECT prj, org, gen, state, imported, created, destroyed, "+wrapped+" WHERE "+where+" ORDER BY org, gen", args...)
+	if err != nil {
+		return nil, t.s.fault(err)
+	}
+	defer rows.Close()
+	var out []keys.KeyRow
+	for rows.Next() {
+		var k keys.KeyRow
+		var created int64
+		var destroyed sql.NullInt64
+		var blob sql.RawBytes
+		if err := rows.Scan(&k.Prj, &k.Org, &k.Gen, &k.State, &k.Imported, &created, &destroyed, &blob); err != nil {
+			return nil, t.s.fault(err)
+		}
+		if blob != nil {
+			k.Wrapped = bytes.Clone(blob)
+			clear(blob)
+		}
+		k.Created = time.UnixMicro(created).UTC()
+		k.Destroyed = fromNull(destroyed)
+		out = append(out, k)
+	}
+	return out, t.s.fault(rows.Err())
+}
+
+func (t *tx) Keys(prj string) ([]keys.KeyRow, error) { return t.keyRows(withSecret, "prj = ?", prj) }
+
+func (t *tx) KeyStates(prj string) ([]keys.KeyRow, error) {
+	return t.keyRows(withoutSecret, "prj = ?", prj)
+}
+
+func (t *tx) DomainKeys(d keys.Domain) ([]keys.KeyRow, error) {
+	return t.keyRows(withSecret, "prj = ? AND org = ?", d.Prj, d.Org)
+}
+
+func (t *tx) AddKey(k keys.KeyRow) error {
+	r, err := t.t.ExecContext(t.ctx, "INSERT INTO secret (wrapped) VALUES (?)", k.Wrapped)
+	if err != nil {
+		return t.s.fault(err)
+	}
+	id, err := r.LastInsertId()
+	if err != nil {
+		return t.s.fault(err)
+	}
+	return t.exec("INSERT INTO generation VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		k.Prj, k.Org, k.Gen, string(k.State), k.Imported, k.Created.UnixMicro(), nullTime(k.Destroyed), id)
+}
+
+func (t *tx) Deactivate(d keys.Domain, gen int) error {
+	return t.execOne("UPDATE generation SET state = 'deactivated' WHERE prj = ? AND org = ? AND gen = ?", d.Prj, d.Org, gen)
+}
+
+func (t *tx) EraseKeys(prj string, at time.Time) error {
+	return t.erase(at, "prj = ?", prj)
+}
+
+func (t *tx) EraseKey(d keys.Domain, gen int, at time.Time) error {
+	return t.erase(at, "prj = ? AND org = ? AND gen = ?", d.Prj, d.Org, gen)
+}
+
+// erase overwrites secrets in place: zeros of the same length.
+func (t *tx) erase(at time.Time, where string, args ...any) error {
+	where += " AND secret IS NOT NULL"
+	if err := t.exec("UPDATE secret SET wrapped = zeroblob(length(wrapped)) WHERE id IN (SELECT secret FROM generation WHERE "+where+")", args...); err != nil {
+		return err
+	}
+	return t.exec("UPDATE generation SET secret = NULL, state = 'destroyed', destroyed = ? WHERE "+where, append([]any{at.UnixMicro()}, args...)...)
+}
