@@ -79,32 +79,45 @@ func base64url(b []byte) bool {
 // keeps a token apart from whatever else the issuer's key signs (RFC 8725
 // §3.11).
 func parseHeader(segment []byte) (header, *Error) {
+	var f faults
+	h := readHeader(segment, &f)
+	return h, f.err()
+}
+
+// readHeader is parseHeader, and adds all that is wrong to f.
+func readHeader(segment []byte, f *faults) (h header) {
 	b := make([]byte, strictBase64.DecodedLen(len(segment)))
 	if !base64url(segment) {
-		return header{}, invalid("the header is not base64url")
+		f.add("header", "the header is not base64url")
+		return h
 	}
 	if _, err := strictBase64.Decode(b, segment); err != nil {
-		return header{}, invalid("the header is not base64url in its one spelling")
+		f.add("header", "the header is not base64url in its one spelling")
+		return h
 	}
 	n, err := parseJSON(b)
 	if err != nil {
-		return header{}, invalid("the header cannot be read: " + err.Error())
+		f.add("header", "the header cannot be read: "+err.Error())
+		return h
 	}
 	if n.kind != kindObject {
-		return header{}, invalid("the header is no JSON object")
+		f.add("header", "the header is no JSON object")
+		return h
 	}
-	var h header
 	for i, name := range n.names {
 		v := n.items[i]
 		switch name {
 		case "alg", "typ", "kid", "cty", "x5t", "x5t#S256":
 			if v.kind != kindText {
-				return header{}, invalid("the header's " + name + " is no text")
+				f.add("header."+name, "the header's "+name+" is no text")
+				continue
 			}
 		case "jku", "x5u", "x5c", "jwk", "crit":
-			return header{}, invalid("a token with the header member " + name + " is refused")
+			*f = append(*f, Fault{InvalidToken, "header." + name, "a token with the header member " + name + " is refused", "leave it out: keys come from the issuer's JWK Set alone"})
+			continue
 		default:
-			return header{}, invalid("the header has a member other than alg, typ, kid, cty, x5t and x5t#S256")
+			*f = append(*f, Fault{InvalidToken, "header", "the header has a member other than alg, typ, kid, cty, x5t and x5t#S256", "leave it out"})
+			continue
 		}
 		switch name {
 		case "alg":
@@ -113,7 +126,7 @@ func parseHeader(segment []byte) (header, *Error) {
 			h.typ = v.text
 		case "kid":
 			if len(v.text) == 0 || len(v.text) > 256 {
-				return header{}, invalid("the header's kid must have 1 to 256 bytes")
+				f.add("header.kid", "the header's kid must have 1 to 256 bytes")
 			}
 			h.kid = v.text
 		}
@@ -121,18 +134,22 @@ func parseHeader(segment []byte) (header, *Error) {
 	switch h.alg {
 	case algEdDSA, algES256, algPS256, algRS256, algHS256:
 	case "":
-		return header{}, invalid("the header has no alg")
+		if !f.has("header.alg") {
+			f.add("header.alg", "the header has no alg")
+		}
 	default:
-		return header{}, invalid("the header's alg is not EdDSA, ES256, PS256, RS256 or HS256")
+		f.add("header.alg", "the header's alg is not EdDSA, ES256, PS256, RS256 or HS256")
 	}
 	switch h.typ {
 	case typePSN, typeJWT, typeAccess:
 	case typeAccessLong:
 		h.typ = typeAccess
 	case "":
-		return header{}, invalid("the header has no typ: psn+jwt or JWT is needed")
+		if !f.has("header.typ") {
+			f.add("header.typ", "the header has no typ: psn+jwt or JWT is needed")
+		}
 	default:
-		return header{}, invalid(wrongType)
+		f.add("header.typ", wrongType)
 	}
-	return h, nil
+	return h
 }

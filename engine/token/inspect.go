@@ -13,6 +13,11 @@ type Decoded struct {
 	// it would refuse them whoever signed; Problem then says why.
 	Read    *Claims
 	Problem *Error
+	Faults  []Fault // all that is wrong with header and claims; Problem is the first
+
+	header    header
+	claims    Claims // as far as they can be read
+	audiences []string
 }
 
 // Decode opens a token for display, without verifying anything: who wrote the
@@ -38,24 +43,23 @@ func Decode(raw []byte) (*Decoded, error) {
 		}
 		*part.into = b
 	}
-	if _, refused := parseHeader(head); refused != nil {
-		d.Problem = refused
-		return d, nil
-	}
+	var f faults
+	d.header = readHeader(head, &f)
 	n, err := parseJSON(d.Claims)
 	if err != nil {
-		d.Problem = invalid("the claims cannot be read: " + err.Error())
-		return d, nil
+		f.add("claims", "the claims cannot be read: "+err.Error())
+	} else {
+		d.claims, d.audiences = claimsOf(&n, &f)
+		if n.kind == kindObject {
+			var inPSN faults // so that one fault does not hide that others go together
+			d.claims.PSN = psnOf(&n, &inPSN)
+			f = append(f, inPSN...)
+		}
 	}
-	c, _, refused := claimsOf(&n)
-	if refused == nil {
-		c.PSN, refused = psnOf(&n)
+	d.Faults, d.Problem = f, f.err()
+	if d.Problem == nil {
+		d.Read = &d.claims
 	}
-	if refused != nil {
-		d.Problem = refused
-		return d, nil
-	}
-	d.Read = &c
 	return d, nil
 }
 

@@ -115,11 +115,11 @@ func (i *Issuer) Issue(c Claims) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("token: issue: %w", err)
 	}
-	if _, _, refused := claimsOf(&n); refused != nil {
-		return "", fmt.Errorf("token: issue: %s", refused.Detail)
-	}
-	if _, refused := psnOf(&n); refused != nil {
-		return "", fmt.Errorf("token: issue: %s", refused.Detail)
+	var f faults
+	claimsOf(&n, &f)
+	psnOf(&n, &f)
+	if len(f) > 0 {
+		return "", fmt.Errorf("token: issue: %s", f[0].Detail)
 	}
 	t := &jwt.Token{
 		Method: jwt.SigningMethodEdDSA,

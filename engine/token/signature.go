@@ -26,9 +26,10 @@ func (v *Verifier) signature(ctx context.Context, raw []byte, h *header) (s verd
 	if err != nil {
 		return s, invalid("the claims cannot be read: " + err.Error()), true
 	}
-	read, audiences, refused := claimsOf(&n)
-	if refused != nil {
-		return s, refused, true
+	var f faults
+	read, audiences := claimsOf(&n, &f)
+	if len(f) > 0 {
+		return s, f.err(), true
 	}
 	t := v.issuers[read.Issuer]
 	if t == nil {
@@ -61,8 +62,8 @@ func (v *Verifier) signature(ctx context.Context, raw []byte, h *header) (s verd
 		return s, invalid("the token cannot be read"), true
 	}
 	read.Audience = t.audience
-	if read.PSN, refused = psnOf(&n); refused != nil {
-		return s, refused, true
+	if read.PSN = psnOf(&n, &f); len(f) > 0 {
+		return s, f.err(), true
 	}
 	s = verdict{claims: &read, until: math.MaxInt64}
 	if t.keys != nil && (t.keys.url != "" || t.keys.file != "") && h.alg != algHS256 {
