@@ -25,8 +25,24 @@ func newToken(g *globals) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: needVerb,
 	}
-	cmd.AddCommand(newTokenCreate(g), newTokenInspect(g), newTokenList(g), newTokenRevoke(g))
+	cmd.AddCommand(newTokenCreate(g), newTokenInspect(g), newTokenList(g), newTokenRevoke(g), newTokenSchema())
 	return cmd
+}
+
+func newTokenSchema() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "The JSON Schema of a token's claims, for whoever issues tokens",
+		Long: `Prints the JSON Schema (draft 2020-12) of the claims that a token must have. An issuer
+can hold its tokens against it; 'velonym token inspect' also compares them with the
+projects that are stored.`,
+		Example: `  velonym token schema > claims.schema.json`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := cmd.OutOrStdout().Write(token.ClaimsSchema())
+			return err
+		},
+	}
 }
 
 // needVerb is what a verb does that has only verbs below it.

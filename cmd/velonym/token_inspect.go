@@ -28,6 +28,8 @@ type inspection struct {
 	Code     string `json:"code,omitempty"`   // of the refusal, as the HTTP contract names it
 	Detail   string `json:"detail,omitempty"` // why not
 	Left     *int64 `json:"left,omitempty"`   // of psn.lim.max, where it verifies
+	// Faults are all that is wrong with the token, as far as the keystore could be asked.
+	Faults []token.Fault `json:"faults,omitempty"`
 }
 
 func newTokenInspect(g *globals) *cobra.Command {
@@ -37,12 +39,14 @@ func newTokenInspect(g *globals) *cobra.Command {
 		Use:   "inspect [FILE|-]",
 		Short: "Decoded claims, what the token allows, and whether it verifies here",
 		Long: `Prints what a token says, read from FILE, standard input (-) or VELONYM_TOKEN, and
-whether it verifies against the keystore in --dir. Exit status 1 when it does not.
+whether it verifies against the keystore in --dir. Exit status 1 when it does not: then
+all that is wrong is listed, with what the token's issuer must change.
 With --jwks, --hs256 and --audience it is judged as by a server with these flags.
 
 With --json standard output is one object: header and claims as they stand in the
 token, verifies (true, false, or null when the keystore cannot be asked), code and
-detail of a refusal, and left: how many values are left of psn.lim.max.`,
+detail of a refusal, left: how many values are left of psn.lim.max, and faults, each
+with code, claim, detail and remedy.`,
 		Example: `  velonym token inspect token
   velonym token inspect --json - < token
   velonym token inspect --jwks https://login.example=keys.json --audience velonym token`,
@@ -86,13 +90,15 @@ detail of a refusal, and left: how many values are left of psn.lim.max.`,
 // why it does not verify.
 func (g *globals) judge(cmd *cobra.Command, raw []byte, decoded *token.Decoded, trust verifierFlags, doc *inspection) error {
 	no, yes := false, true
+	doc.Faults = decoded.Faults
+	var unreadable error
 	if p := decoded.Problem; p != nil {
 		doc.Verifies, doc.Code, doc.Detail = &no, p.Code, p.Detail
-		return fmt.Errorf("does not verify: %s: %s", p.Code, p.Detail)
+		unreadable = fmt.Errorf("does not verify: %s: %s", p.Code, p.Detail)
 	}
 	ks, err := g.openKeystore(cmd.Context())
 	if err != nil {
-		return err
+		return cmp.Or(unreadable, err)
 	}
 	defer ks.Close()
 	verifier, err := newVerifier(cmd.Context(), ks, trust)
@@ -100,6 +106,12 @@ func (g *globals) judge(cmd *cobra.Command, raw []byte, decoded *token.Decoded, 
 		return err
 	}
 	defer verifier.Close()
+	if list, err := verifier.Examine(cmd.Context(), raw); err == nil {
+		doc.Faults = list
+	}
+	if unreadable != nil {
+		return unreadable
+	}
 	grant, err := verifier.Verify(cmd.Context(), raw, token.OpsAny)
 	if err != nil {
 		var refused *token.Error
@@ -146,8 +158,16 @@ func describe(out io.Writer, decoded *token.Decoded, doc *inspection) error {
 	if doc.Left != nil {
 		fmt.Fprintf(out, "left: %d values of %d\n", *doc.Left, decoded.Read.PSN.Lim.Max)
 	}
-	_, err := fmt.Fprintf(out, "verifies here: %s\n", verdict)
-	return err
+	if _, err := fmt.Fprintf(out, "verifies here: %s\n", verdict); err != nil || len(doc.Faults) == 0 {
+		return err
+	}
+	fmt.Fprintln(out, "what is wrong, and what its issuer must change:")
+	for _, f := range doc.Faults {
+		if _, err := fmt.Fprintf(w, "  %s\t%s\n\t-> %s\n", cmp.Or(f.Claim, "token"), f.Detail, cmp.Or(f.Remedy, "issue a new token")); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
 }
 
 // listMembers writes the members of a JSON object in their order, those of

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/velonym/velonym/engine/token"
 	"time"
 	"unicode/utf8"
 
@@ -79,6 +81,7 @@ func TestInspectTrusts(t *testing.T) {
 			Header, Claims map[string]any
 			Verifies       *bool
 			Code, Detail   string
+			Faults         []token.Fault
 		}
 		dec := json.NewDecoder(strings.NewReader(stdout))
 		dec.DisallowUnknownFields()
@@ -89,7 +92,7 @@ func TestInspectTrusts(t *testing.T) {
 			t.Fatalf("%s: %s", c.name, stdout)
 		}
 		good := c.want == ""
-		if *doc.Verifies != good || (status == 0) != good || !strings.Contains(doc.Detail, c.want) || !strings.Contains(stderr, c.want) || good != (doc.Code == "") {
+		if *doc.Verifies != good || (status == 0) != good || !strings.Contains(doc.Detail, c.want) || !strings.Contains(stderr, c.want) || good != (doc.Code == "") || good != (len(doc.Faults) == 0) {
 			t.Errorf("%s: status %d, %s%s", c.name, status, stdout, stderr)
 		}
 		status, stdout, _ = velonym("", append([]string{"token", "inspect"}, c.args...)...)

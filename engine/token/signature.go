@@ -76,7 +76,11 @@ func (v *Verifier) signature(ctx context.Context, raw []byte, h *header) (s verd
 }
 
 func (v *Verifier) parse(ctx context.Context, t *trusted, raw []byte, r *registered, h *header) (signers []crypto.PublicKey, err error) {
-	_, err = t.parser.ParseWithClaims(string(raw), r, func(tok *jwt.Token) (any, error) {
+	return v.parseWith(ctx, t.parser, t, raw, r, h)
+}
+
+func (v *Verifier) parseWith(ctx context.Context, parser *jwt.Parser, t *trusted, raw []byte, r *registered, h *header) (signers []crypto.PublicKey, err error) {
+	_, err = parser.ParseWithClaims(string(raw), r, func(tok *jwt.Token) (any, error) {
 		key, err := t.key(ctx, tok, *h)
 		switch k := key.(type) {
 		case nil, []byte:
