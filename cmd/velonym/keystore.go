@@ -128,6 +128,12 @@ func sweptTexts(s keys.Swept) (lines []string) {
 	for _, r := range s.Destroyed {
 		lines = append(lines, fmt.Sprintf("project %s: its retention is over: keys destroyed", r.Project))
 	}
+	for _, name := range s.Rotated {
+		lines = append(lines, fmt.Sprintf("project %s: its generation had reached its age: a new one is active", name))
+	}
+	for _, name := range s.Spent {
+		lines = append(lines, fmt.Sprintf("project %s: its generation has reached its age, and there can be no other: 'velonym project rotate %s' says the way on", name, name))
+	}
 	if n := len(s.Held); n > 0 {
 		lines = append(lines, fmt.Sprintf("project %s%s: it has ended, and its keys are kept because this keystore's clock jumped: say 'velonym key clock --accept' if the clock is right", s.Held[0], andMore(n-1)))
 	}

@@ -21,6 +21,13 @@ func summary(p keys.Project) string {
 	if !p.SeverAt.IsZero() && !p.Severed {
 		s += ", to be severed on " + shown(p.SeverAt)
 	}
+	if p.RotateEvery > 0 && !p.Severed {
+		if s += ", a new generation every " + graceText(p.RotateEvery); p.RotateAt.IsZero() {
+			s += " until it had had its 12"
+		} else {
+			s += ", the next one on " + shown(p.RotateAt)
+		}
+	}
 	if p.Imported {
 		s += ", secret imported"
 	}
@@ -51,13 +58,15 @@ type projectJSON struct {
 	Policy    spec.Policy  `json:"policy"`
 	Form      spec.Form    `json:"format"`
 	Tag       int          `json:"tag"`
-	Orgs      []string     `json:"orgs"`          // "" alone for a project without any
-	Retention *time.Time   `json:"retention"`     // when the keys are destroyed; null: never
-	Grace     int64        `json:"grace_seconds"` // from the noted end to the destruction
-	DestroyAt *time.Time   `json:"destroy_at"`    // of a project that has ended; null before
-	SeverAt   *time.Time   `json:"sever_at"`      // as scheduled; null: not
-	Imported  bool         `json:"imported"`      // the first secrets came from outside
-	Severed   bool         `json:"severed"`       // the keys are destroyed
+	Orgs      []string     `json:"orgs"`                 // "" alone for a project without any
+	Retention *time.Time   `json:"retention"`            // when the keys are destroyed; null: never
+	Grace     int64        `json:"grace_seconds"`        // from the noted end to the destruction
+	DestroyAt *time.Time   `json:"destroy_at"`           // of a project that has ended; null before
+	SeverAt   *time.Time   `json:"sever_at"`             // as scheduled; null: not
+	Every     int64        `json:"rotate_every_seconds"` // 0: never
+	RotateAt  *time.Time   `json:"rotate_at"`            // next; null: never
+	Imported  bool         `json:"imported"`             // the first secrets came from outside
+	Severed   bool         `json:"severed"`              // the keys are destroyed
 	SeveredAt *time.Time   `json:"severed_at"`
 	Created   time.Time    `json:"created"`
 	Domains   []domainJSON `json:"domains,omitempty"` // show only
@@ -88,7 +97,7 @@ func orNull(t time.Time) *time.Time {
 
 func toJSON(p keys.Project) projectJSON {
 	return projectJSON{Name: p.Name, Method: p.Method, Policy: p.Policy, Form: p.Form, Tag: p.Tag, Orgs: p.Orgs,
-		Retention: orNull(p.Retention), Grace: int64(p.Grace / time.Second), DestroyAt: orNull(p.DestroyAt()), SeverAt: orNull(p.SeverAt), Imported: p.Imported, Severed: p.Severed, SeveredAt: orNull(p.SeveredAt), Created: p.Created}
+		Retention: orNull(p.Retention), Grace: int64(p.Grace / time.Second), DestroyAt: orNull(p.DestroyAt()), SeverAt: orNull(p.SeverAt), Every: int64(p.RotateEvery / time.Second), RotateAt: orNull(p.RotateAt), Imported: p.Imported, Severed: p.Severed, SeveredAt: orNull(p.SeveredAt), Created: p.Created}
 }
 
 func newProjectList(g *globals) *cobra.Command {
@@ -164,6 +173,8 @@ it writes one object:
   grace_seconds   how long after their end the keys are destroyed
   destroy_at      when that is, once a sweep has noted the end; null before
   sever_at        when the project is to be severed; null: no such order
+  rotate_every_seconds  the age at which generations are replaced; 0: not by age
+  rotate_at       when that is next; null: never
   imported        true when its first secrets came from outside
   severed         true when the keys are destroyed; severed_at says since when
   created         when it was made

@@ -41,9 +41,10 @@ type runFlags struct {
 	quiet      bool
 }
 
-// newRun is the verb run. It is long for its help and a flag a line.
-func newRun(g *globals) *cobra.Command {
-	var f runFlags
+func newRun(g *globals) *cobra.Command { return new(runFlags).command(g) }
+
+// command is the verb run. It is long for its help and a flag a line.
+func (f *runFlags) command(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run --token-file F | --project NAME   --column NAME … [-o OUT] [FILE …]",
 		Short: "Replace the named columns of files",

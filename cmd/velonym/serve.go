@@ -275,6 +275,13 @@ func (f *serveFlags) tellSwept(swept keys.Swept, err error) {
 	for _, r := range swept.Destroyed {
 		f.cfg.Log.Info("retention over: keys destroyed", "project", r.Project)
 	}
+	for _, name := range swept.Rotated {
+		f.cfg.Log.Info("a generation had reached its age: a new one is active", "project", name)
+	}
+	for _, name := range swept.Spent {
+		f.cfg.Log.Error("a generation has reached its age, and the project has had all that it can have", "project", name,
+			"remedy", "make a successor project, and bring the pseudonyms over with secondary tokens")
+	}
 	if n := len(swept.Held); n > 0 && n != f.held {
 		f.cfg.Log.Error("keys of ended projects are kept: the keystore's clock jumped",
 			"projects", n, "first", swept.Held[0], "remedy", "say 'velonym key clock --accept' if the clock is right")

@@ -40,7 +40,11 @@ func (v *Verifier) grant(ctx context.Context, c *Claims, op spec.Op, s suite.Spe
 		return nil, err
 	}
 	g.held[0] = target
-	if refused := target.allows(c.PSN.Gen, op); refused != nil {
+	reads := op
+	if c.PSN.rekeys() {
+		reads = spec.Reverse // psn.gen names the generation of the input
+	}
+	if refused := target.allows(c.PSN.Gen, reads); refused != nil {
 		g.Release()
 		return nil, refused
 	}
@@ -54,6 +58,9 @@ func (v *Verifier) grant(ctx context.Context, c *Claims, op spec.Op, s suite.Spe
 			g.held[1], err = v.ring.acquire(ctx, v.ks, keys.Domain{Prj: c.PSN.Src.Prj, Org: c.PSN.Src.Org}, epoch)
 		}
 		if err == nil {
+			if c.PSN.rekeys() {
+				src.Gen, s.Gen = s.Gen, -1
+			}
 			g.Plan, err = suite.NewSecondary(src, g.held[1].keys, s, target.keys)
 		}
 	}
@@ -70,6 +77,10 @@ func (v *Verifier) grant(ctx context.Context, c *Claims, op spec.Op, s suite.Spe
 	}
 	return g, nil
 }
+
+// rekeys reports whether the token brings pseudonyms over within one domain, from an
+// older generation to the active one.
+func (p *PSN) rekeys() bool { return p.Op == spec.Secondary && p.Src != nil && *p.Src == p.Dom }
 
 // nanos is t.UnixNano without its overflow in the year 2262.
 func nanos(t time.Time) int64 {

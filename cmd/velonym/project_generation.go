@@ -1,0 +1,118 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/velonym/velonym/engine/keys"
+)
+
+func newProjectRotate(g *globals) *cobra.Command {
+	var every string
+	cmd := &cobra.Command{
+		Use:   "rotate NAME [--every SPAN]",
+		Short: "A new key generation for every domain; the old one only reverses from now on",
+		Long: `Makes a new secret for every key domain of a project, in use from now on, in running
+servers within a second. Those before it only reverse. A domain has 12 generations
+in its life; after them a successor project takes over its pseudonyms with secondary
+tokens.
+
+With --every it makes none now, and one whenever the active generation is as old as
+that: a running server does so within a minute, or else the next command that changes
+the keystore. --every never ends that.`,
+		Example: `  velonym project rotate register
+  velonym project rotate register --every 90d`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ks, err := g.openSwept(cmd)
+			if err != nil {
+				return err
+			}
+			defer ks.Close()
+			if every != "" {
+				return rotateEvery(cmd, ks, args[0], every)
+			}
+			if err := ks.Rotate(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "project %s: a new generation is active\n", args[0])
+			return nil
+		},
+	}
+	checkedVar(cmd.Flags(), &every, "every", "", "SPAN", "when the active generation is that old: 90d, 6mo; or never", func(s string) error { _, err := parseEvery(s); return err })
+	return cmd
+}
+
+// parseEvery reads a span of time, or never, which is 0.
+func parseEvery(s string) (time.Duration, error) {
+	if s == "never" {
+		return 0, nil
+	}
+	every, err := parseGrace(s)
+	switch {
+	case err != nil:
+		return 0, err
+	case every < time.Hour:
+		return 0, errors.New("an hour is the least; to end it, write never")
+	}
+	return every, nil
+}
+
+// rotateEvery sets or ends a project's rotation by age.
+func rotateEvery(cmd *cobra.Command, ks *keys.Keystore, name, span string) error {
+	every, err := parseEvery(span)
+	if err != nil {
+		return usagef("--every: %w", err)
+	}
+	next, err := ks.RotateEvery(cmd.Context(), name, every)
+	if err != nil {
+		return err
+	}
+	if every == 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "project %s: generations are no longer replaced by their age\n", name)
+		return nil
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "project %s: a new generation every %s, the next one on %s\n", name, graceText(every), shown(next))
+	return nil
+}
+
+func newProjectDestroyGeneration(g *globals) *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "destroy-generation NAME GENERATION --yes",
+		Short: "Destroy the keys of one generation for good; the signed receipt goes to standard output",
+		Long: `Destroys the keys of one generation that is no longer active, in all domains of a
+project. What was pseudonymised with them can be reversed by nobody from then on, and
+everything else goes on: bring pseudonyms that are still needed over first, with
+'velonym rekey'. The signed receipt goes to standard output, and is kept:
+'velonym project show NAME --json' shows it again.`,
+		Example: `  velonym project destroy-generation register 0 --yes > receipt.json`,
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			gen, err := strconv.Atoi(args[1])
+			if err != nil || gen < 0 || gen >= keys.MaxGenerations {
+				return usagef("project destroy-generation: a generation is a number from 0 to %d: 'velonym project show %s' lists them", keys.MaxGenerations-1, args[0])
+			}
+			if !yes {
+				return usagef("project destroy-generation: this destroys the keys of generation %d of %s for good, and no backup of the master key brings them back: say --yes", gen, args[0])
+			}
+			ks, err := g.openSwept(cmd)
+			if err != nil {
+				return err
+			}
+			defer ks.Close()
+			receipt, err := ks.DestroyGeneration(cmd.Context(), args[0], gen)
+			if err != nil && !errors.Is(err, keys.ErrTraces) {
+				return err
+			}
+			// With ErrTraces the keys are destroyed, and the receipt holds.
+			return errors.Join(err, printJSON(cmd.OutOrStdout(), receipt))
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "really, and now")
+	return cmd
+}
