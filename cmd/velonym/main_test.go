@@ -25,6 +25,11 @@ type ending struct{ *testing.M }
 
 func (e ending) Run() int {
 	defer pgtest.Stop()
+	defer func() {
+		if programDir != "" {
+			os.RemoveAll(programDir)
+		}
+	}()
 	// Nothing of a keystore that is in use on this machine.
 	for _, name := range []string{"VELONYM_DIR", "VELONYM_KEYSTORE", "VELONYM_MASTER_KEY", "VELONYM_TOKEN"} {
 		if err := os.Unsetenv(name); err != nil {
