@@ -88,6 +88,7 @@ bench: build
 	bin/velonym bench tokenizer $(if $(QUICK),--quick)
 	bin/velonym bench run $(if $(QUICK),--quick)
 	bin/velonym bench http $(if $(QUICK),--quick)
+	bin/velonym bench start $(if $(QUICK),--quick)
 	bin/velonym bench report > BENCHMARKS.md.new && mv BENCHMARKS.md.new BENCHMARKS.md
 
 testdata:

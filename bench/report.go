@@ -49,7 +49,7 @@ func Here() Machine {
 }
 
 // sections is the order of a report, and all the names that Save takes.
-var sections = []string{"engine", "tokenizer", "run", "http", "constant-time"}
+var sections = []string{"engine", "tokenizer", "run", "http", "start", "constant-time"}
 
 // Save writes s as dir/NAME.json, dated and with the machine named. The file is
 // replaced whole or not at all.

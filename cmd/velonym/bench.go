@@ -46,6 +46,7 @@ func newBench(*globals) *cobra.Command {
 		{"engine", "Transforms against the CPU's raw AES rate", bench.Engine},
 		{"tokenizer", "CSV and JSON tokenizers against a bare read and the standard library", bench.Tokenizer},
 		{"run", "Whole files against plain programs and a copy of the bytes", bench.Run},
+		{"start", "Starting and ending: version, and a run of one row, against an empty Go program", bench.Start},
 		{"constant-time", "Does the time of a kernel tell of its values? Welch's t between classes of them", bench.ConstantTime},
 	} {
 		cmd.AddCommand(&cobra.Command{
