@@ -9,13 +9,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"math/rand/v2"
-	"os"
 	"slices"
-
-	"github.com/parquet-go/parquet-go"
 )
 
 // The programs that a run is measured against: what one writes for the job with
@@ -157,88 +152,6 @@ func stdJSON(w io.Writer, r io.Reader, c *blockCipher) error {
 			return err
 		}
 	}
-}
-
-// parquetRow is a row of the Parquet benchmark: ten columns.
-type parquetRow struct {
-	ID     string  `parquet:"id,dict"`
-	N      int64   `parquet:"n"`
-	A      int64   `parquet:"a,delta"`
-	B      float64 `parquet:"b"`
-	C      int32   `parquet:"c"`
-	Name   string  `parquet:"name,dict"`
-	Town   string  `parquet:"town,dict"`
-	State  string  `parquet:"state,dict"`
-	Amount float64 `parquet:"amount"`
-	Note   string  `parquet:"note"`
-}
-
-// writeParquet writes rows whose ids are so many different ones at most.
-func writeParquet(path string, rows, distinct int) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	w := parquet.NewGenericWriter[parquetRow](f, parquet.Compression(&parquet.Snappy), parquet.MaxRowsPerRowGroup(500_000))
-	r := rand.New(rand.NewPCG(7, 1))
-	batch := make([]parquetRow, 0, 1000)
-	for i := range rows {
-		batch = append(batch, parquetRow{
-			ID: fmt.Sprintf("%013d", r.IntN(distinct)), N: int64(i), A: r.Int64N(1e6), B: r.Float64(), C: r.Int32N(100),
-			Name: familyName[r.IntN(len(familyName))], Town: towns[r.IntN(len(towns))], State: states[r.IntN(len(states))],
-			Amount: float64(r.IntN(1e6)) / 100, Note: noteWords[r.IntN(len(noteWords))],
-		})
-		if len(batch) == cap(batch) || i == rows-1 {
-			if _, err := w.Write(batch); err != nil {
-				return err
-			}
-			batch = batch[:0]
-		}
-	}
-	if err := w.Close(); err != nil {
-		return err
-	}
-	return f.Close()
-}
-
-// stdParquet reads all rows with the library and writes them again.
-func stdParquet(out, in string, c *blockCipher) error {
-	r, err := os.Open(in)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	f, err := os.Create(out)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	reader := parquet.NewGenericReader[parquetRow](r)
-	defer reader.Close()
-	w := parquet.NewGenericWriter[parquetRow](f, parquet.Compression(&parquet.Snappy), parquet.MaxRowsPerRowGroup(500_000))
-	rows := make([]parquetRow, 1000)
-	var code []byte
-	for {
-		n, err := reader.Read(rows)
-		for i := range rows[:n] {
-			code = c.append(code[:0], []byte(rows[i].ID))
-			rows[i].ID = string(code)
-		}
-		if _, werr := w.Write(rows[:n]); werr != nil {
-			return werr
-		}
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if err := w.Close(); err != nil {
-		return err
-	}
-	return f.Close()
 }
 
 // medianOf returns the median of unsorted figures.

@@ -7,10 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 
-	"github.com/parquet-go/parquet-go"
-
 	"github.com/velonym/velonym/engine/spec"
-	"github.com/velonym/velonym/engine/suite"
 )
 
 // ndjson: lines of about 200 bytes, one path.
@@ -73,76 +70,5 @@ func (b *runBench) ndjson(s *Section) error {
 	}
 	const unit = "M lines/s"
 	s.Rows = append(s.Rows, Against(st[0], st[1], unit, 1e6, 15, 40), Against(st[0], st[2], unit, 1e6, 0, 0), Plain(st[1], unit, 1e6), Plain(st[2], unit, 1e6))
-	return nil
-}
-
-// parquet: one of ten columns, with few and with many different values.
-func (b *runBench) parquet(s *Section) error {
-	rows := int(b.size() / 64)
-	for _, c := range []struct {
-		name      string
-		distinct  int
-		must, aim float64
-	}{
-		{"Parquet, 20,000 different ids", 20_000, 8, 25},
-		{"Parquet, nearly all ids differ", 1 << 40, 2, 4},
-	} {
-		b.o.logf("run: %s", c.name)
-		if err := writeParquet(b.path("in.parquet"), rows, c.distinct); err != nil {
-			return err
-		}
-		forward, err := b.plan(spec.Pseudonymise)
-		if err != nil {
-			return err
-		}
-		std, err := newBlockCipher()
-		if err != nil {
-			return err
-		}
-		cases := []Case{
-			{Name: c.name, Amount: float64(rows), Ready: b.fresh("out.parquet"), Run: b.job("in.parquet", "out.parquet", "id", forward, 1)},
-			{Name: c.name + ", re-encoded with the library", Amount: float64(rows), Ready: b.fresh("std.parquet"), Run: on(1, func() error { return stdParquet(b.path("std.parquet"), b.path("in.parquet"), std) })},
-		}
-		for _, k := range cases {
-			if err := k.Run(); err != nil {
-				return err
-			}
-		}
-		if err := checkParquet(b.path("in.parquet"), b.path("out.parquet"), forward); err != nil {
-			return err
-		}
-		st, err := Interleave(b.o.rounds(), cases)
-		if err != nil {
-			return err
-		}
-		const unit = "M rows/s"
-		s.Rows = append(s.Rows, Against(st[0], st[1], unit, 1e6, c.must, c.aim), Plain(st[1], unit, 1e6))
-	}
-	return nil
-}
-
-// checkParquet compares the replaced column of two files value by value, and the
-// others as the library reads them.
-func checkParquet(in, out string, p *suite.Plan) error {
-	a, err := parquet.ReadFile[parquetRow](in)
-	if err != nil {
-		return err
-	}
-	b, err := parquet.ReadFile[parquetRow](out)
-	if err != nil {
-		return err
-	}
-	if len(a) != len(b) {
-		return fmt.Errorf("bench: run: Parquet: %d rows became %d", len(a), len(b))
-	}
-	var batch suite.Batch
-	for i := range a {
-		batch.Src, batch.Spans, batch.Dst = []byte(a[i].ID), []uint32{0, uint32(len(a[i].ID))}, batch.Dst[:0]
-		p.Transform(&batch)
-		a[i].ID = string(batch.Dst)
-		if a[i] != b[i] {
-			return fmt.Errorf("bench: run: Parquet: row %d is wrong", i+1)
-		}
-	}
 	return nil
 }

@@ -4,8 +4,6 @@ import (
 	_ "embed"
 	"net/http"
 	"net/http/pprof"
-
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // openAPI is the description of the contract, OpenAPI 3.0.3.
@@ -26,18 +24,16 @@ func (s *Server) allPages() map[string]func() (int, string, []byte) {
 		"/openapi.json": func() (int, string, []byte) { return http.StatusOK, "application/json", openAPI },
 	}
 	if s.cfg.Metrics {
-		pages["/metrics"] = func() (int, string, []byte) {
-			b, err := s.metrics.text()
-			if err != nil {
-				return http.StatusInternalServerError, mimeText, []byte("the metrics cannot be gathered\n")
-			}
-			return http.StatusOK, mimeProm, b
-		}
+		pages["/metrics"] = s.metricsPage
 	}
 	return pages
 }
 
 func (s *Server) page(path string) func() (int, string, []byte) { return s.pages[path] }
+
+func (s *Server) metricsPage() (int, string, []byte) {
+	return http.StatusOK, mimeProm, s.metrics.text()
+}
 
 func (s *Server) readyPage() (int, string, []byte) {
 	if err := s.Ready(); err != nil {
@@ -51,10 +47,9 @@ func (s *Server) readyPage() (int, string, []byte) {
 // for operators: bind it where clients do not come.
 func (s *Server) Admin() http.Handler {
 	mux := http.NewServeMux()
-	for path, page := range s.pages {
-		if path == "/metrics" {
-			continue
-		}
+	pages := s.allPages()
+	pages["/metrics"] = s.metricsPage
+	for path, page := range pages {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
 			status, mime, body := page()
 			h := w.Header()
@@ -65,7 +60,6 @@ func (s *Server) Admin() http.Handler {
 			_, _ = w.Write(body)
 		})
 	}
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.reg, promhttp.HandlerOpts{}))
 	if s.cfg.Pprof {
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
 		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)

@@ -2,13 +2,14 @@ package server
 
 import (
 	"bytes"
+	"fmt"
+	"io"
+	"maps"
 	"runtime"
-	"strings"
+	rt "runtime/metrics"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/common/expfmt"
+	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/velonym/velonym/engine/keys"
 	"github.com/velonym/velonym/engine/token"
@@ -27,18 +28,40 @@ const (
 
 var routeNames = [numRoutes]string{"request-psn", "request-psn-rev", "other"}
 
-// metrics are the server's figures. Every label value is known beforehand and
-// looked up once, so that a request costs a few atomic additions.
-type metrics struct {
-	reg           *prometheus.Registry
-	byCode        [numRoutes][numCodes]prometheus.Counter
-	latency       [numRoutes]prometheus.Observer
-	batch         [numRoutes]prometheus.Observer
-	values        [numRoutes]prometheus.Counter
-	budgets       [len(budgetClasses)]prometheus.Counter
-	connsRefused  prometheus.Counter
-	auditFailures prometheus.Counter
+// figures are the server's metrics. Every label value is known beforehand and looked up
+// once, so that a request costs a few atomic additions.
+type figures struct {
+	set           *metrics.Set
+	help          map[string]string // by the name of a metric
+	byCode        [numRoutes][numCodes]*metrics.Counter
+	latency       [numRoutes]*metrics.PrometheusHistogram
+	batch         [numRoutes]*metrics.PrometheusHistogram
+	values        [numRoutes]*metrics.Counter
+	budgets       [len(budgetClasses)]*metrics.Counter
+	connsRefused  *metrics.Counter
+	auditFailures *metrics.Counter
 }
+
+// counterHelp explains the metrics that requests change, and those of writeRuntime that
+// the library does not have. Others of the Go runtime and of the process have the names
+// and meanings that they have everywhere.
+var counterHelp = map[string]string{
+	"velonym_requests_total":             "Requests by endpoint and outcome, OK or a code of the error table.",
+	"velonym_request_seconds":            "Time from the request's header to the answer being ready to send.",
+	"velonym_request_values":             "Values of a request that could be read.",
+	"velonym_values_total":               "Values of answered requests, empty ones included.",
+	"velonym_budget_left_requests_total": "Requests of tokens with a budget, by what is left of it afterwards: at least half, a tenth, a hundredth, or less.",
+	"velonym_connections_refused_total":  "Connections over the cap.",
+	"velonym_audit_failures_total":       "Audit records that could not be written.",
+	"go_gc_gogc_percent":                 "Heap growth that starts a collection, in percent.",
+	"go_gc_gomemlimit_bytes":             "Memory limit of the Go runtime.",
+	"go_sched_gomaxprocs_threads":        "Threads that run Go code at a time.",
+}
+
+var (
+	latencyBuckets = []float64{.00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+	valuesBuckets  = []float64{1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7}
+)
 
 // budgetClasses are the shares of psn.lim.max that are left after a request.
 var budgetClasses = [...]struct {
@@ -46,125 +69,119 @@ var budgetClasses = [...]struct {
 	from float64
 }{{"half", 0.5}, {"tenth", 0.1}, {"hundredth", 0.01}, {"less", 0}}
 
-func newMetrics(s *Server) *metrics {
-	m := &metrics{reg: prometheus.NewRegistry()}
-	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "velonym_requests_total", Help: "Requests by endpoint and outcome, OK or a code of the error table."}, []string{"endpoint", "code"})
-	latency := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "velonym_request_seconds", Help: "Time from the request's header to the answer being ready to send.",
-		Buckets: []float64{.00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}}, []string{"endpoint"})
-	batch := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "velonym_request_values", Help: "Values of a request that could be read.",
-		Buckets: []float64{1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7}}, []string{"endpoint"})
-	values := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "velonym_values_total", Help: "Values of answered requests, empty ones included."}, []string{"endpoint"})
-	budgets := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "velonym_budget_left_requests_total", Help: "Requests of tokens with a budget, by what is left of it afterwards: at least half, a tenth, a hundredth, or less."}, []string{"left"})
-	m.connsRefused = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "velonym_connections_refused_total", Help: "Connections over the cap."})
-	m.auditFailures = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "velonym_audit_failures_total", Help: "Audit records that could not be written."})
+func newFigures(s *Server) *figures {
+	metrics.ExposeMetadata(true) // of all sets: # TYPE before each family
+	m := &figures{set: metrics.NewSet(), help: maps.Clone(counterHelp)}
+	m.connsRefused = m.set.NewCounter("velonym_connections_refused_total")
+	m.auditFailures = m.set.NewCounter("velonym_audit_failures_total")
 	for r := range numRoutes {
 		for c := range numCodes {
-			m.byCode[r][c] = requests.WithLabelValues(routeNames[r], problems[c].name)
+			m.byCode[r][c] = m.set.NewCounter(fmt.Sprintf("velonym_requests_total{code=%q,endpoint=%q}", problems[c].name, routeNames[r]))
 		}
 		if r != routeOther {
-			m.latency[r] = latency.WithLabelValues(routeNames[r])
-			m.batch[r] = batch.WithLabelValues(routeNames[r])
-			m.values[r] = values.WithLabelValues(routeNames[r])
+			endpoint := fmt.Sprintf("{endpoint=%q}", routeNames[r])
+			m.latency[r] = m.set.NewPrometheusHistogramExt("velonym_request_seconds"+endpoint, latencyBuckets)
+			m.batch[r] = m.set.NewPrometheusHistogramExt("velonym_request_values"+endpoint, valuesBuckets)
+			m.values[r] = m.set.NewCounter("velonym_values_total" + endpoint)
 		}
 	}
 	for i, c := range budgetClasses {
-		m.budgets[i] = budgets.WithLabelValues(c.name)
+		m.budgets[i] = m.set.NewCounter(fmt.Sprintf("velonym_budget_left_requests_total{left=%q}", c.name))
 	}
-	gauge := func(name, help string, f func() float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
-	}
-	m.reg.MustRegister(requests, latency, batch, values, budgets, m.connsRefused, m.auditFailures,
-		gauge("velonym_in_flight_bytes", "Memory held by requests.", func() float64 { return float64(s.mem.used.Load()) }),
-		gauge("velonym_in_flight_limit_bytes", "Bound of velonym_in_flight_bytes and velonym_idle_bytes together.", func() float64 { return float64(s.mem.limit) }),
-		gauge("velonym_idle_bytes", "Buffers kept for reuse.", func() float64 { return float64(s.mem.idle.Load()) }),
-		gauge("velonym_key_memory_unlocked_bytes", "Memory for keys that the system refused to lock.", func() float64 { return float64(keys.MemoryUnlocked()) }),
-		gauge("velonym_connections", "Open connections.", func() float64 { return float64(s.conns.Load()) }),
-		gauge("velonym_keystore_clock_refused", "1 while the keystore refuses this machine's clock: no token is answered.", func() float64 {
-			if f := s.keysFault.Load(); f != nil && *f == clockRefused {
-				return 1
-			}
-			return 0
-		}),
-		gauge("velonym_ready", "1 when the server is ready.", func() float64 {
-			if s.Ready() != nil {
-				return 0
-			}
-			return 1
-		}),
-		buildInfo(s.cfg))
-	m.reg.MustRegister(tokenStats(s.cfg.Verifier)...)
-	for _, f := range keystoreFigures(s) {
-		m.reg.MustRegister(f.collector())
-	}
-	m.reg.MustRegister(runtimeStats()...)
+	m.lookedUp(append(serverFigures(s), keystoreFigures(s)...))
+	m.set.RegisterMetricsWriter(writeRuntime)
 	return m
 }
 
-// collector is the figure as the registry takes it.
-func (f figure) collector() prometheus.Collector {
-	labels := prometheus.Labels{}
-	if name, value, ok := strings.Cut(f.labels, "="); ok {
-		labels[name] = strings.Trim(value, `"`)
+// lookedUp registers what is read when the metrics are. A counter has no labels.
+func (m *figures) lookedUp(list []figure) {
+	var counters []figure
+	for _, f := range list {
+		m.help[f.name] = f.help
+		switch {
+		case f.counter:
+			counters = append(counters, f)
+		case f.labels != "":
+			m.set.NewGauge(f.name+"{"+f.labels+"}", f.value)
+		default:
+			m.set.NewGauge(f.name, f.value)
+		}
 	}
-	if f.counter {
-		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: f.name, Help: f.help, ConstLabels: labels}, f.value)
-	}
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: f.name, Help: f.help, ConstLabels: labels}, f.value)
+	m.set.RegisterMetricsWriter(func(w io.Writer) {
+		for _, f := range counters {
+			metrics.WriteCounterFloat64(w, f.name, f.value())
+		}
+	})
 }
 
-// buildInfo is the metric that says what runs.
-func buildInfo(c Config) prometheus.Collector {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "velonym_build_info", Help: "1; the labels say what runs.",
-		ConstLabels: prometheus.Labels{"version": c.Version, "commit": c.Commit, "go": runtime.Version(), "kernel": c.Kernel}},
-		func() float64 { return 1 })
-}
-
-// tokenStats are the verifier's own counts, where it has some.
-func tokenStats(v Verifier) []prometheus.Collector {
-	src, ok := v.(interface{ Stats() token.Stats })
+// serverFigures are those of the server's memory and state, and of the verifier.
+func serverFigures(s *Server) []figure {
+	list := []figure{
+		{name: "velonym_in_flight_bytes", help: "Memory held by requests.", value: func() float64 { return float64(s.mem.used.Load()) }},
+		{name: "velonym_in_flight_limit_bytes", help: "Bound of velonym_in_flight_bytes and velonym_idle_bytes together.", value: func() float64 { return float64(s.mem.limit) }},
+		{name: "velonym_idle_bytes", help: "Buffers kept for reuse.", value: func() float64 { return float64(s.mem.idle.Load()) }},
+		{name: "velonym_key_memory_unlocked_bytes", help: "Memory for keys that the system refused to lock.", value: func() float64 { return float64(keys.MemoryUnlocked()) }},
+		{name: "velonym_connections", help: "Open connections.", value: func() float64 { return float64(s.conns.Load()) }},
+		{name: "velonym_keystore_clock_refused", help: "1 while the keystore refuses this machine's clock: no token is answered.",
+			value: func() float64 {
+				f := s.keysFault.Load()
+				return oneIf(f != nil && *f == clockRefused)
+			}},
+		{name: "velonym_ready", help: "1 when the server is ready.", value: func() float64 { return oneIf(s.Ready() == nil) }},
+		{name: "velonym_build_info", help: "1; the labels say what runs.",
+			labels: fmt.Sprintf("commit=%q,go=%q,kernel=%q,version=%q", s.cfg.Commit, runtime.Version(), s.cfg.Kernel, s.cfg.Version),
+			value:  func() float64 { return 1 }},
+	}
+	src, ok := s.cfg.Verifier.(interface{ Stats() token.Stats })
 	if !ok {
-		return nil
+		return list
 	}
-	counter := func(name, help string, f func(token.Stats) uint64) prometheus.Collector {
-		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(f(src.Stats())) })
+	for _, c := range []struct {
+		name, help string
+		of         func(token.Stats) uint64
+	}{
+		{"velonym_token_cache_hits_total", "Tokens found verified in the cache.", func(s token.Stats) uint64 { return s.Hits }},
+		{"velonym_token_cache_misses_total", "Tokens that were verified in full.", func(s token.Stats) uint64 { return s.Misses }},
+		{"velonym_token_negative_hits_total", "Tokens refused again from the negative cache.", func(s token.Stats) uint64 { return s.Negative }},
+		{"velonym_token_refusals_total", "Refusals of the verifier.", func(s token.Stats) uint64 { return s.Refused }},
+		{"velonym_token_number_walks_total", "Tokens seen to walk through consecutive numbers.", func(s token.Stats) uint64 { return s.Enumerations }},
+	} {
+		list = append(list, figure{name: c.name, help: c.help, counter: true, value: func() float64 { return float64(c.of(src.Stats())) }})
 	}
-	return []prometheus.Collector{
-		counter("velonym_token_cache_hits_total", "Tokens found verified in the cache.", func(s token.Stats) uint64 { return s.Hits }),
-		counter("velonym_token_cache_misses_total", "Tokens that were verified in full.", func(s token.Stats) uint64 { return s.Misses }),
-		counter("velonym_token_negative_hits_total", "Tokens refused again from the negative cache.", func(s token.Stats) uint64 { return s.Negative }),
-		counter("velonym_token_refusals_total", "Refusals of the verifier.", func(s token.Stats) uint64 { return s.Refused }),
-		counter("velonym_token_number_walks_total", "Tokens seen to walk through consecutive numbers.", func(s token.Stats) uint64 { return s.Enumerations }),
-	}
+	return list
 }
 
-// runtimeStats are the figures of the Go runtime and the process.
-func runtimeStats() []prometheus.Collector {
-	return []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}
+// writeRuntime writes the figures of the Go runtime and of the process, besides those of
+// the library also the settings of the runtime.
+func writeRuntime(w io.Writer) {
+	settings := []rt.Sample{{Name: "/gc/gogc:percent"}, {Name: "/gc/gomemlimit:bytes"}, {Name: "/sched/gomaxprocs:threads"}}
+	rt.Read(settings)
+	for i, name := range []string{"go_gc_gogc_percent", "go_gc_gomemlimit_bytes", "go_sched_gomaxprocs_threads"} {
+		if v := settings[i].Value; v.Kind() == rt.KindUint64 {
+			metrics.WriteGaugeUint64(w, name, v.Uint64())
+		}
+	}
+	metrics.WriteGoMetrics(w)
+	metrics.WriteProcMetrics(w)
+	metrics.WriteFDMetrics(w)
 }
 
-func (m *metrics) requests(r route, c code) { m.byCode[r][c].Inc() }
+func (m *figures) requests(r route, c code) { m.byCode[r][c].Inc() }
 
 // served counts a request of one of the two endpoints.
-func (m *metrics) served(r route, c code, took time.Duration, values int64) {
+func (m *figures) served(r route, c code, took time.Duration, values int64) {
 	m.byCode[r][c].Inc()
-	m.latency[r].Observe(took.Seconds())
+	m.latency[r].Update(took.Seconds())
 	if values > 0 {
-		m.batch[r].Observe(float64(values))
+		m.batch[r].Update(float64(values))
 	}
 	if c == codeOK {
-		m.values[r].Add(float64(values))
+		m.values[r].AddInt64(values)
 	}
 }
 
 // budget counts what is left of a token's budget.
-func (m *metrics) budget(left, of int64) {
+func (m *figures) budget(left, of int64) {
 	share := float64(left) / float64(max(of, 1))
 	for i, c := range budgetClasses {
 		if share >= c.from {
@@ -176,16 +193,21 @@ func (m *metrics) budget(left, of int64) {
 }
 
 // text writes all figures in the Prometheus text format.
-func (m *metrics) text() ([]byte, error) {
-	families, err := m.reg.Gather()
-	if err != nil {
-		return nil, err
-	}
+func (m *figures) text() []byte {
 	var b bytes.Buffer
-	for _, f := range families {
-		if _, err := expfmt.MetricFamilyToText(&b, f); err != nil {
-			return nil, err
+	m.set.WritePrometheus(&b)
+	const help = "# HELP "
+	out := make([]byte, 0, b.Len()+8<<10)
+	for line := range bytes.Lines(b.Bytes()) {
+		name, isHelp := bytes.CutPrefix(line, []byte(help)) // the library knows no texts
+		if !isHelp {
+			out = append(out, line...)
+			continue
+		}
+		name = bytes.TrimSpace(name)
+		if text := m.help[string(name)]; text != "" {
+			out = fmt.Appendf(out, "%s%s %s\n", help, name, text)
 		}
 	}
-	return b.Bytes(), nil
+	return out
 }

@@ -29,7 +29,7 @@ type Server struct {
 	log     *limitedLog
 	http    *fasthttp.Server
 	mem     *memory
-	metrics *metrics
+	metrics *figures
 	ways    ways
 	calls   sync.Pool
 	ids     requestIDs
@@ -75,7 +75,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.again, _ = cfg.Verifier.(rememberer)
 	s.calls.New = func() any { return new(call) }
-	s.metrics = newMetrics(s)
+	s.metrics = newFigures(s)
 	s.base, s.stop = context.WithCancel(context.Background())
 	s.pages = s.allPages()
 	s.http = &fasthttp.Server{

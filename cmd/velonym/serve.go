@@ -195,6 +195,7 @@ func (f *serveFlags) assemble(ctx context.Context, g *globals, stderr io.Writer,
 		f.cfg.OnReload = append(f.cfg.OnReload, server.ReloadHook{Name: "log file", Func: file.Reopen})
 	}
 	f.cfg.Log = slog.New(slog.NewJSONHandler(logTo, nil))
+	slog.SetDefault(f.cfg.Log) // for libraries that write to package log
 	f.trust.log = f.cfg.Log
 
 	g.warn = func(text string) { f.cfg.Log.Warn(text) }

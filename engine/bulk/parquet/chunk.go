@@ -6,7 +6,6 @@ import (
 	"hash/crc32"
 	"slices"
 
-	codecs "github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/velonym/velonym/engine/bulk/internal/thrift"
@@ -156,7 +155,7 @@ func (f *File) pack(o *replacedChunk, b []byte) ([]byte, error) {
 	if o.codec == format.Uncompressed {
 		return b, nil
 	}
-	out, err := codecs.LookupCompressionCodec(o.codec).Encode(f.packed[:0], b)
+	out, err := codecOf(o.codec).Encode(f.packed[:0], b)
 	if err != nil {
 		return nil, o.bad("a page cannot be packed: %w", err)
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-	codecs "github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
 )
 
@@ -114,7 +113,7 @@ func (u *unpacker) unpack(codec format.CompressionCodec, body []byte, n int64) (
 			return nil, errUnpack
 		}
 	}
-	return codecs.LookupCompressionCodec(codec).Decode(dst, body)
+	return codecOf(codec).Decode(dst, body)
 }
 
 // close frees what the decoders hold.

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	codecs "github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
 )
 
@@ -28,7 +27,7 @@ func TestUnpack(t *testing.T) {
 				}
 				b = append(b, piece...)
 			}
-			packed, err := codecs.LookupCompressionCodec(codec).Encode(nil, b)
+			packed, err := codecOf(codec).Encode(nil, b)
 			if err != nil {
 				t.Fatal(err)
 			}
