@@ -2,13 +2,11 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,13 +19,14 @@ import (
 
 func newAudit(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "audit",
-		Short:   "Check the record of what was done",
-		Example: `  velonym audit verify`,
-		Args:    cobra.NoArgs,
-		RunE:    needVerb,
+		Use:   "audit",
+		Short: "Check, read and export the record of what was done",
+		Example: `  velonym audit verify
+  velonym audit query --project register`,
+		Args: cobra.NoArgs,
+		RunE: needVerb,
 	}
-	cmd.AddCommand(newAuditVerify(g))
+	cmd.AddCommand(newAuditVerify(g), newAuditQuery(g), newAuditExport(g))
 	return cmd
 }
 
@@ -36,6 +35,8 @@ type auditVerify struct {
 	anchors []string
 	keys    []string
 	heads   string
+	log     string
+	anew    bool
 }
 
 func newAuditVerify(g *globals) *cobra.Command {
@@ -52,13 +53,18 @@ that their check printed with --anchor SEQ:DIGEST (repeatable); the chain must b
 right behind one, and go through all others.
 
 Records cut off at the end, an emptied log and one that was made anew show against
-signed heads: they stand in the log and in FILE.heads beside it, are signed every
-1,000 records, every 30 seconds and when the log is closed, and a log that is shorter
-than its last head is refused, with the number of records that are missing. Keep
-copies of the heads file away from this machine and give one with --heads: who can
-write both files can cut both. The keystore's key must have signed them; elsewhere
-give the public key with --key. What came after the last head, and a log of a version
-that signed none, are vouched for by an anchor alone.`,
+signed heads: they stand in the log, in FILE.heads beside it and, the last one, in the
+keystore; are signed every 1,000 records, every 30 seconds and when the log is closed;
+and a log that is shorter than its last head is refused, with the number of records
+that are missing. Keep copies of the heads file away from this machine, or have the
+server send the heads to another ('velonym serve --audit-heads-to'), and give them with
+--heads: who can write all of these can cut all. The keystore's key must have signed
+them; elsewhere give the public key with --key. What came after the last head, and a log
+of a version that signed none, are vouched for by an anchor alone.
+
+The keystore knows a log by machine and path; for a copy elsewhere give that name with
+--log. A log that was begun anew at its place is refused until --begun-anew says that
+the former one is accounted for.`,
 		Example: `  velonym audit verify
   velonym audit verify --heads copy.heads --key ADADADADADADADADADADADADADADADADADADADADADA= audit.jsonl
   velonym audit verify --anchor 1042:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef`,
@@ -68,6 +74,8 @@ that signed none, are vouched for by an anchor alone.`,
 	fl.Var(checkedList{&f.anchors, "SEQ:DIGEST", func(s string) error { _, err := parseAnchor(s); return err }}, "anchor", "what an earlier check printed (repeatable)")
 	fl.Var(checkedList{&f.keys, "KEY", func(s string) error { _, err := parseHeadKey(s); return err }}, "key", "public key whose heads are trusted, in base64 (repeatable; default: the keystore's, if there is one)")
 	checkedVar(fl, &f.heads, "heads", "", "FILE", "heads file to hold the log against (default: the one beside it)", notEmpty)
+	checkedVar(fl, &f.log, "log", "", "NAME", "which of the logs that the keystore knows this is (default: by machine and path)", notEmpty)
+	fl.BoolVar(&f.anew, "begun-anew", false, "the log was begun anew, and the former one is accounted for: the keystore forgets its head")
 	return verify
 }
 
@@ -90,52 +98,79 @@ func (l checkedList) Set(s string) error {
 }
 
 func (f *auditVerify) verify(cmd *cobra.Command, g *globals, files []string) error {
-	var t audit.Trust
+	t, err := f.trust()
+	if err != nil {
+		return err
+	}
+	place, err := g.inFolder("audit.jsonl")
+	if err != nil {
+		return err
+	}
+	if len(files) > 0 {
+		place = logOf(files[len(files)-1])
+	}
+	own := len(t.Keys) == 0
+	known := keptHeads{}
+	if own {
+		if known, err = g.keptHeads(cmd.Context(), place, f.log); err != nil {
+			return err
+		}
+		t.Keys = known.keys
+	} else if f.log != "" || f.anew {
+		return usagef("audit verify: --log and --begun-anew ask the keystore, --key does without it: leave one away")
+	}
+	if len(files) == 0 {
+		if files, err = audit.Files(place); err != nil {
+			return errors.Join(known.gone(err), err)
+		}
+	}
+	kept, err := f.readHeads(&t, files[len(files)-1])
+	if err != nil {
+		return err
+	}
+	if known.last != nil {
+		t.Heads = append(t.Heads, headOf(*known.last))
+		kept = true
+	}
+	r, err := audit.VerifyLog(t, files...)
+	if err != nil {
+		return err
+	}
+	out := cmd.OutOrStdout()
+	fmt.Fprintf(out, "%d records, the chain holds\n", r.Records-r.Heads)
+	if r.Torn > 0 || r.Lost > 0 {
+		fmt.Fprintf(out, "%d lines torn by a crash and closed off, %d records that could not be written\n", r.Torn, r.Lost)
+	}
+	tellHeads(out, r, kept, len(t.Keys) > 0)
+	fmt.Fprintf(out, "anchor %d:%s\n", r.Seq, r.Head)
+	return f.judgeKept(cmd, g, known, t.Older)
+}
+
+// trust reads the flags.
+func (f *auditVerify) trust() (t audit.Trust, err error) {
 	for _, s := range f.anchors {
 		a, err := parseAnchor(s)
 		if err != nil {
-			return usagef("--anchor: %w", err)
+			return t, usagef("--anchor: %w", err)
 		}
 		t.Anchors = append(t.Anchors, a)
 	}
 	for _, s := range f.keys {
 		k, err := parseHeadKey(s)
 		if err != nil {
-			return usagef("--key: %w", err)
+			return t, usagef("--key: %w", err)
 		}
 		t.Keys = append(t.Keys, k)
 	}
-	if len(files) == 0 {
-		file, err := g.inFolder("audit.jsonl")
-		if err != nil {
-			return err
-		}
-		if files, err = audit.Files(file); err != nil {
-			return err
-		}
+	return t, nil
+}
+
+// logOf is the log that a file belongs to: itself, or the one that it was rotated from.
+func logOf(file string) string {
+	if ext := filepath.Ext(file); len(ext) > 1 && strings.Trim(ext[1:], "0123456789") == "" {
+		return strings.TrimSuffix(file, ext)
 	}
-	out := cmd.OutOrStdout()
-	kept, err := f.readHeads(&t, files[len(files)-1])
-	if err != nil {
-		return err
-	}
-	own := len(t.Keys) == 0
-	if own {
-		if t.Keys, err = g.headKeys(cmd.Context()); err != nil {
-			return err
-		}
-	}
-	r, err := audit.VerifyLog(t, files...)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "%d records, the chain holds\n", r.Records-r.Heads)
-	if r.Torn > 0 || r.Lost > 0 {
-		fmt.Fprintf(out, "%d lines torn by a crash and closed off, %d records that could not be written\n", r.Torn, r.Lost)
-	}
-	tellHeads(out, r, kept, len(t.Keys) > 0)
-	_, err = fmt.Fprintf(out, "anchor %d:%s\n", r.Seq, r.Head)
-	return err
+	return file
 }
 
 // readHeads adds the heads file of a log whose last file is given, and says whether
@@ -143,12 +178,8 @@ func (f *auditVerify) verify(cmd *cobra.Command, g *globals, files []string) err
 func (f *auditVerify) readHeads(t *audit.Trust, last string) (kept bool, err error) {
 	path := f.heads
 	if path == "" {
-		path = audit.HeadsPath(last)
-		// A file that was rotated has the heads of the log that it belongs to.
-		if ext := filepath.Ext(last); len(ext) > 1 && strings.Trim(ext[1:], "0123456789") == "" {
-			path = audit.HeadsPath(strings.TrimSuffix(last, ext))
-			t.Older = true
-		}
+		path = audit.HeadsPath(logOf(last))
+		t.Older = logOf(last) != last
 	} else if _, err := os.Stat(path); err != nil {
 		return false, fmt.Errorf("--heads: %w", err)
 	}
@@ -165,7 +196,7 @@ func tellHeads(out io.Writer, r audit.Report, kept, known bool) {
 	case kept:
 		fmt.Fprintf(out, "signed up to record %d, %d records since\n", r.Signed, r.Seq-r.Signed)
 	default:
-		fmt.Fprintf(out, "signed up to record %d, %d records since; no heads file: whether records were cut off at the end cannot be known\n", r.Signed, r.Seq-r.Signed)
+		fmt.Fprintf(out, "signed up to record %d, %d records since; neither a heads file nor a keystore that knows it: whether records were cut off at the end cannot be known\n", r.Signed, r.Seq-r.Signed)
 	}
 	for _, k := range r.Keys {
 		fmt.Fprintf(out, "heads signed by the key %s", base64.StdEncoding.EncodeToString(k))
@@ -174,25 +205,6 @@ func tellHeads(out io.Writer, r audit.Report, kept, known bool) {
 		}
 		fmt.Fprintln(out)
 	}
-}
-
-// headKeys is the public key of the keystore, or nothing where there is no keystore.
-func (g *globals) headKeys(ctx context.Context) ([][]byte, error) {
-	place, _, err := g.locations()
-	if err != nil {
-		return nil, err
-	}
-	if !isPostgres(place) {
-		if _, err := os.Lstat(place); errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
-		}
-	}
-	ks, err := g.openKeystore(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("%w; to check without the keystore, give its public key with --key", err)
-	}
-	key, err := ks.ReceiptKey(ctx)
-	return [][]byte{key}, errors.Join(err, ks.Close())
 }
 
 // parseHeadKey reads an Ed25519 public key in base64.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/velonym/velonym/engine/audit"
 )
 
 // cmdKillBehind makes N calls of each kind, several at a time, and kills the one
@@ -44,6 +47,19 @@ func cmdKillBehind(ts *testscript.TestScript, neg bool, args []string) {
 		all = errors.Join(all, <-errs)
 	}
 	ts.Check(errors.Join(ts.BackgroundCmds()[0].Process.Signal(syscall.SIGKILL), all))
+}
+
+// cmdHeadKey puts the public key of a heads file into a variable: head-key FILE NAME.
+func cmdHeadKey(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: head-key FILE NAME")
+	}
+	heads, _, err := audit.ReadHeads(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if len(heads) == 0 {
+		ts.Fatalf("no heads in %s", args[0])
+	}
+	ts.Setenv(args[1], base64.StdEncoding.EncodeToString(heads[0].Key))
 }
 
 // cmdTmpfs mounts a file system in memory of that size at DIR, for the script's time:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/velonym/velonym/engine/audit"
 	"github.com/velonym/velonym/engine/keys"
 	"github.com/velonym/velonym/engine/keys/postgres"
 	"github.com/velonym/velonym/engine/keys/sqlite"
@@ -70,6 +71,9 @@ keystore.`,
 				return undo(errors.Join(err, store.Close()))
 			}
 			defer ks.Close()
+			if err := g.recorded(ctx, ks, audit.Record{Op: "init"}, func(*keyAct) error { return nil }); err != nil {
+				return err
+			}
 			issuer, err := builtInIssuer(ctx, ks)
 			if err != nil {
 				return err

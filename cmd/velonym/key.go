@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/velonym/velonym/engine/audit"
 	"github.com/velonym/velonym/engine/keys"
 )
 
@@ -48,7 +49,11 @@ is refused.`,
 			}
 			defer ks.Close()
 			if accept {
-				now, err := ks.AcceptClock(cmd.Context())
+				var now time.Time
+				err := g.recorded(cmd.Context(), ks, audit.Record{Op: "accept-clock"}, func(*keyAct) (err error) {
+					now, err = ks.AcceptClock(cmd.Context())
+					return err
+				})
 				if err != nil {
 					return err
 				}

@@ -108,6 +108,15 @@ func (g *globals) openSwept(cmd *cobra.Command) (*keys.Keystore, error) {
 	for _, text := range sweptTexts(swept) {
 		fmt.Fprintln(cmd.ErrOrStderr(), text)
 	}
+	if len(swept.Ended)+len(swept.Resumed)+len(swept.Rotated)+len(swept.Destroyed) > 0 {
+		log, closeLog, e := g.openAudit(ctx, ks)
+		if e == nil {
+			e = errors.Join(recordSwept(log, swept), closeLog())
+		}
+		if e != nil {
+			return nil, errors.Join(fmt.Errorf("what the sweep did was not recorded: %w", e), err, ks.Close())
+		}
+	}
 	if err != nil && !errors.Is(err, keys.ErrTraces) && !errors.Is(err, keys.ErrTampered) {
 		return nil, errors.Join(err, ks.Close())
 	}

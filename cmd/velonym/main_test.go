@@ -90,6 +90,7 @@ func TestScripts(t *testing.T) {
 			"hangup":          cmdHangup,
 			"issuer":          cmdIssuer,
 			"jti":             cmdJTI,
+			"head-key":        cmdHeadKey,
 			"kernels":         cmdKernels,
 			"kill-behind":     cmdKillBehind,
 			"lines":           cmdLines,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/velonym/velonym/engine/audit"
 	"github.com/velonym/velonym/engine/keys"
 	"github.com/velonym/velonym/engine/spec"
 )
@@ -74,7 +75,10 @@ project's name typed on a terminal.`,
 				return err
 			}
 			defer ks.Close()
-			if err := ks.CreateProject(cmd.Context(), p, secrets); err != nil {
+			err = g.recorded(cmd.Context(), ks, audit.Record{Op: "create", Project: p.Name}, func(*keyAct) error {
+				return ks.CreateProject(cmd.Context(), p, secrets)
+			})
+			if err != nil {
 				return err
 			}
 			p.Imported = len(secrets) > 0

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/velonym/velonym/engine/audit"
 	"github.com/velonym/velonym/engine/keys"
 	"github.com/velonym/velonym/engine/spec"
 )
@@ -56,7 +57,10 @@ former end, and of others from the new end on.`,
 					return err
 				}
 			}
-			if err := ks.Shorten(cmd.Context(), args[0], until); err != nil {
+			err = g.recorded(cmd.Context(), ks, audit.Record{Op: "shorten", Project: args[0]}, func(*keyAct) error {
+				return ks.Shorten(cmd.Context(), args[0], until)
+			})
+			if err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "project %s: %s\n", args[0], endText(until, p.Grace))
@@ -137,11 +141,15 @@ project is used until then, and its keys are destroyed after its grace; until th
 				return err
 			}
 			defer ks.Close()
-			receipt, err := ks.Sever(cmd.Context(), args[0])
-			if err != nil && !errors.Is(err, keys.ErrTraces) {
+			var receipt keys.Receipt
+			err = g.recorded(cmd.Context(), ks, audit.Record{Op: "sever", Project: args[0]}, func(*keyAct) (err error) {
+				receipt, err = ks.Sever(cmd.Context(), args[0])
+				return err
+			})
+			if receipt.Project == "" {
 				return err
 			}
-			// With ErrTraces the keys are destroyed, and the receipt holds.
+			// The keys are destroyed and the receipt holds, whatever failed after that.
 			return errors.Join(err, printJSON(cmd.OutOrStdout(), receipt))
 		},
 	}
@@ -169,7 +177,14 @@ func scheduleSever(g *globals, cmd *cobra.Command, name, in string, yes, cancel 
 		return err
 	}
 	defer ks.Close()
-	if err := ks.ScheduleSever(cmd.Context(), name, at); err != nil {
+	op := "schedule-sever"
+	if cancel {
+		op = "cancel-sever"
+	}
+	err = g.recorded(cmd.Context(), ks, audit.Record{Op: op, Project: name}, func(*keyAct) error {
+		return ks.ScheduleSever(cmd.Context(), name, at)
+	})
+	if err != nil {
 		return err
 	}
 	if cancel {
@@ -200,7 +215,10 @@ ends. A retention that ended is never extended, and keys that were destroyed, by
 				return err
 			}
 			defer ks.Close()
-			if err := ks.RestoreProject(cmd.Context(), args[0]); err != nil {
+			err = g.recorded(cmd.Context(), ks, audit.Record{Op: "restore-project", Project: args[0]}, func(*keyAct) error {
+				return ks.RestoreProject(cmd.Context(), args[0])
+			})
+			if err != nil {
 				return err
 			}
 			p, err := ks.Project(cmd.Context(), args[0])

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/velonym/velonym/engine/audit"
 	"github.com/velonym/velonym/engine/keys"
 )
 
@@ -36,7 +37,10 @@ the keystore. --every never ends that.`,
 			if every != "" {
 				return rotateEvery(cmd, ks, args[0], every)
 			}
-			if err := ks.Rotate(cmd.Context(), args[0]); err != nil {
+			err = g.recorded(cmd.Context(), ks, audit.Record{Op: "rotate", Project: args[0]}, func(*keyAct) error {
+				return ks.Rotate(cmd.Context(), args[0])
+			})
+			if err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "project %s: a new generation is active\n", args[0])
@@ -105,11 +109,15 @@ everything else goes on: bring pseudonyms that are still needed over first, with
 				return err
 			}
 			defer ks.Close()
-			receipt, err := ks.DestroyGeneration(cmd.Context(), args[0], gen)
-			if err != nil && !errors.Is(err, keys.ErrTraces) {
+			var receipt keys.Receipt
+			err = g.recorded(cmd.Context(), ks, audit.Record{Op: "destroy-generation", Project: args[0]}, func(*keyAct) (err error) {
+				receipt, err = ks.DestroyGeneration(cmd.Context(), args[0], gen)
+				return err
+			})
+			if receipt.Project == "" {
 				return err
 			}
-			// With ErrTraces the keys are destroyed, and the receipt holds.
+			// The keys are destroyed and the receipt holds, whatever failed after that.
 			return errors.Join(err, printJSON(cmd.OutOrStdout(), receipt))
 		},
 	}

@@ -1,21 +1,16 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/velonym/velonym/engine"
 	"github.com/velonym/velonym/engine/audit"
 	"github.com/velonym/velonym/engine/bulk"
-	"github.com/velonym/velonym/engine/keys"
-	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/token"
 	"github.com/velonym/velonym/internal/simd"
 )
@@ -48,16 +43,10 @@ func (f *runFlags) recordRefused(log *audit.Log, err error) error {
 	return log.Append(r)
 }
 
-// recordBegun writes the grants that reverse into the audit log before anything is
-// reversed: a run that is killed leaves identifiers in its temporary file.
+// recordBegun writes the grants into the audit log before anything is transformed: a
+// run that is killed leaves what it made in its temporary file.
 func recordBegun(log *audit.Log, id string, grants []*token.Grant) error {
-	var reversing []*token.Grant
-	for _, g := range grants {
-		if g.Op == spec.Reverse {
-			reversing = append(reversing, g)
-		}
-	}
-	return record(log, id, reversing, bulk.Summary{}, "BEGUN")
+	return record(log, id, grants, bulk.Summary{}, "BEGUN")
 }
 
 // record writes what a run did into the audit log, one record a grant; id is the same
@@ -74,18 +63,25 @@ func record(log *audit.Log, id string, grants []*token.Grant, sum bulk.Summary, 
 	return nil
 }
 
-// report does the job, says how far it is and what it did, and hands the
-// outcome to record, if there is one.
+// report does the job, says how far it is and what it did, and hands the outcome to
+// record, if there is one: that of a complete run before its output has its name.
 func (f *runFlags) report(w io.Writer, cmd *cobra.Command, record func(bulk.Summary, error) error) error {
 	j := f.job
 	j.Stdin, j.Stdout = cmd.InOrStdin(), cmd.OutOrStdout()
 	bar := newProgress(w, f.quiet || f.asJSON)
 	j.Progress = bar.show
 	j.Warn = func(warning error) { fmt.Fprintf(w, "velonym: %s\n", runErrorText(warning)) }
+	recorded := false
+	if record != nil {
+		j.BeforeNaming = func(sum bulk.Summary) error {
+			recorded = true
+			return record(sum, nil)
+		}
+	}
 	sum, err := bulk.Run(cmd.Context(), j)
 	err = wordRunError(err)
 	bar.done()
-	if record != nil {
+	if record != nil && (err != nil || !recorded) {
 		err = errors.Join(err, record(sum, err))
 	}
 	if errors.Is(err, bulk.ErrUsage) {
@@ -131,31 +127,4 @@ func dryFailures(j bulk.Job, sum bulk.Summary, err error) error {
 		return nil
 	}
 	return fmt.Errorf("dry run: %d of the values cannot be transformed", sum.Errors)
-}
-
-// auditPlace adds to an error of opening the record of what was done how it can be
-// written elsewhere.
-func auditPlace(err error) error {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
-		return fmt.Errorf("%w: nothing is done without a record: give --dir a folder that is there and can be written, and say with --keystore and --master-key where those are", err)
-	}
-	return err
-}
-
-// openAudit opens the record of what was done, beside the keystore, whose key signs
-// its heads. What is returned closes it.
-func (g *globals) openAudit(ctx context.Context, ks *keys.Keystore) (*audit.Log, func() error, error) {
-	path, err := g.inFolder("audit.jsonl")
-	if err != nil {
-		return nil, nil, err
-	}
-	signer, err := ks.HeadSigner(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	log, err := audit.Open(path, audit.Options{Signer: signer})
-	if err != nil {
-		return nil, nil, errors.Join(auditPlace(err), signer.Close())
-	}
-	return log, func() error { return errors.Join(log.Close(), signer.Close()) }, nil
 }

@@ -37,7 +37,8 @@ type serveFlags struct {
 	auditMax int64
 	logFile  string
 	drain    time.Duration
-	held     int // projects whose keys the last sweep kept
+	held     int        // projects whose keys the last sweep kept
+	log      *audit.Log // nil: nothing is recorded
 }
 
 func newServe(g *globals) *cobra.Command {
@@ -222,17 +223,13 @@ func (f *serveFlags) assemble(ctx context.Context, g *globals, stderr io.Writer,
 				return nil, err
 			}
 		}
-		signer, err := ks.HeadSigner(ctx)
+		log, closeLog, err := openAuditAt(ctx, ks, path, audit.Options{MaxSize: f.auditMax, Delay: 50 * time.Millisecond,
+			HeadFailed: func(err error) { f.cfg.Log.Error("a signed head of the audit log was not kept", "error", err.Error()) }})
 		if err != nil {
 			return nil, err
 		}
-		open.add(signer.Close)
-		log, err := audit.Open(path, audit.Options{MaxSize: f.auditMax, Delay: 50 * time.Millisecond, Signer: signer,
-			HeadFailed: func(err error) { f.cfg.Log.Error("a signed head of the audit log was not kept", "error", err.Error()) }})
-		if err != nil {
-			return nil, auditPlace(err)
-		}
-		open.add(log.Close)
+		open.add(closeLog)
+		f.log = log
 		f.cfg.Audit = log
 		f.cfg.OnReload = append(f.cfg.OnReload, server.ReloadHook{Name: "audit file", Func: log.Reopen})
 	}
@@ -288,6 +285,11 @@ func (f *serveFlags) tellSwept(swept keys.Swept, err error) {
 			"projects", n, "first", swept.Held[0], "remedy", "say 'velonym key clock --accept' if the clock is right")
 	}
 	f.held = len(swept.Held)
+	if f.log != nil {
+		if e := recordSwept(f.log, swept); e != nil {
+			f.cfg.Log.Error("what a sweep did was not recorded", "error", e.Error())
+		}
+	}
 	if err != nil {
 		f.cfg.Log.Error("sweep of ended retentions failed", "error", err.Error())
 	}

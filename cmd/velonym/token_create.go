@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/velonym/velonym/engine"
+	"github.com/velonym/velonym/engine/audit"
 	"github.com/velonym/velonym/engine/keys"
 	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/token"
@@ -63,10 +65,20 @@ output, its jti and its end to standard error.` + normHelp,
 				return err
 			}
 			defer issuer.Close()
-			signed, claims, err := issuer.Create(cmd.Context(), ks, r)
-			if errors.Is(err, token.ErrNotListed) {
-				g.warn(strings.TrimPrefix(err.Error(), "token: "))
-			} else if err != nil {
+			var signed string
+			var claims *token.Claims
+			err = g.recorded(cmd.Context(), ks, audit.Record{Op: "issue", Project: r.Project, Org: r.Org, Source: r.Source, SrcOrg: r.SourceOrg}, func(a *keyAct) (err error) {
+				signed, claims, err = issuer.Create(cmd.Context(), ks, r)
+				if errors.Is(err, token.ErrNotListed) {
+					g.warn(strings.TrimPrefix(err.Error(), "token: "))
+				} else if err != nil {
+					return err
+				}
+				issued := engine.Record(claims)
+				issued.Op = ""
+				return a.note(issued)
+			})
+			if err != nil {
 				return err
 			}
 			if _, err := fmt.Fprintln(cmd.OutOrStdout(), signed); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/velonym/velonym/engine/audit"
 	"github.com/velonym/velonym/engine/keys"
 	"github.com/velonym/velonym/engine/token"
 )
@@ -65,13 +66,15 @@ are good. Without --project that wants --yes.`,
 				return err
 			}
 			defer ks.Close()
-			switch {
-			case rule:
-				return f.byRule(cmd, ks)
-			case f.tokenFile != "":
-				return f.byFile(cmd, ks)
-			}
-			return f.byJTI(cmd, ks, jtis)
+			return g.recorded(cmd.Context(), ks, audit.Record{Op: "revoke", Project: f.project}, func(a *keyAct) error {
+				switch {
+				case rule:
+					return f.byRule(cmd, ks)
+				case f.tokenFile != "":
+					return f.byFile(cmd, ks, a)
+				}
+				return f.byJTI(cmd, ks, a, jtis)
+			})
 		},
 	}
 	fl := cmd.Flags()
@@ -138,7 +141,7 @@ func (f *revocation) byRule(cmd *cobra.Command, ks *keys.Keystore) error {
 }
 
 // byFile revokes a token that the operator has.
-func (f *revocation) byFile(cmd *cobra.Command, ks *keys.Keystore) error {
+func (f *revocation) byFile(cmd *cobra.Command, ks *keys.Keystore, a *keyAct) error {
 	raw, err := readToken(f.tokenFile, cmd.InOrStdin())
 	if err != nil {
 		return err
@@ -154,7 +157,7 @@ func (f *revocation) byFile(cmd *cobra.Command, ks *keys.Keystore) error {
 	t, err := ks.IssuedToken(cmd.Context(), jti)
 	switch {
 	case err == nil:
-		return revokeListed(cmd, ks, t)
+		return revokeListed(cmd, ks, a, t)
 	case !errors.Is(err, keys.ErrNotFound):
 		return err
 	}
@@ -162,12 +165,15 @@ func (f *revocation) byFile(cmd *cobra.Command, ks *keys.Keystore) error {
 	if err := ks.Revoke(cmd.Context(), jti, time.Time{}); err != nil {
 		return err
 	}
+	if err := a.note(audit.Record{JTI: jti}); err != nil {
+		return err
+	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "revoked %s, which was not issued here, for good\n", printable(jti))
 	return nil
 }
 
 // byJTI revokes tokens by their names: all of them or none.
-func (f *revocation) byJTI(cmd *cobra.Command, ks *keys.Keystore, jtis []string) error {
+func (f *revocation) byJTI(cmd *cobra.Command, ks *keys.Keystore, a *keyAct, jtis []string) error {
 	var listed []keys.TokenStatus
 	var unlisted []string
 	for _, jti := range jtis {
@@ -195,6 +201,16 @@ func (f *revocation) byJTI(cmd *cobra.Command, ks *keys.Keystore, jtis []string)
 		return err
 	}
 	for _, t := range listed {
+		if err := a.note(audit.Record{JTI: t.JTI, Project: t.Project, Org: t.Org}); err != nil {
+			return err
+		}
+	}
+	for _, jti := range unlisted {
+		if err := a.note(audit.Record{JTI: jti}); err != nil {
+			return err
+		}
+	}
+	for _, t := range listed {
 		sayRevoked(cmd, t)
 	}
 	for _, jti := range unlisted {
@@ -203,8 +219,11 @@ func (f *revocation) byJTI(cmd *cobra.Command, ks *keys.Keystore, jtis []string)
 	return nil
 }
 
-func revokeListed(cmd *cobra.Command, ks *keys.Keystore, t keys.TokenStatus) error {
+func revokeListed(cmd *cobra.Command, ks *keys.Keystore, a *keyAct, t keys.TokenStatus) error {
 	if err := ks.Revoke(cmd.Context(), t.JTI, t.Expires); err != nil {
+		return err
+	}
+	if err := a.note(audit.Record{JTI: t.JTI, Project: t.Project, Org: t.Org}); err != nil {
 		return err
 	}
 	sayRevoked(cmd, t)

@@ -13,8 +13,9 @@ import (
 // Log appends records to a file. It is safe for concurrent use, and other
 // processes may append to the same file.
 type Log struct {
-	path string
-	opt  Options
+	path   string
+	opt    Options
+	opened uint64 // number of the last record when the log was opened
 
 	mu      sync.Mutex
 	pending []byte // bodies of records to write, one after the other
@@ -83,7 +84,7 @@ func Open(path string, opt Options) (*Log, error) {
 	if err := l.acquire(0); err != nil {
 		return nil, err
 	}
-	l.reserved = l.reserveAhead()
+	l.reserved, l.opened = l.reserveAhead(), l.head.seq
 	err = unlock(l.f)
 	if err == nil {
 		err = l.f.Sync()
@@ -97,6 +98,10 @@ func Open(path string, opt Options) (*Log, error) {
 	}
 	return l, nil
 }
+
+// Opened returns the number of the last record that the log had when it was opened. A
+// signed head of a later one means that the log was cut or begun anew.
+func (l *Log) Opened() uint64 { return l.opened }
 
 // Append adds a record. When it returns nil, the record is on disk if r.Sync is
 // set, and otherwise with the system, or waiting if [Options.Delay] lets it.

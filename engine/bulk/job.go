@@ -185,6 +185,10 @@ type Job struct {
 	// another one does not resume from it. It must not hold a secret.
 	Fingerprint string
 
+	// BeforeNaming, if set, is called when everything is written and on disk, before
+	// the first output gets its name. On its error no output gets one.
+	BeforeNaming func(Summary) error
+
 	// Progress, if set, is called a few times a second and at the end of each input,
 	// by one goroutine at a time.
 	Progress func(Progress)

@@ -100,6 +100,12 @@ func (r *run) runAll(ctx context.Context) (err error) {
 		keep = r.resumable(ErrInterrupted)
 		return ErrInterrupted
 	}
+	if r.BeforeNaming != nil {
+		if err := r.BeforeNaming(r.sum); err != nil {
+			keep = r.resumable(err)
+			return err
+		}
+	}
 	return r.commit(ctx, outs)
 }
 
