@@ -12,7 +12,7 @@ import (
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 
-	"github.com/velonym/velonym/engine/kernel/internal/asm/wide"
+	"github.com/velonym/velonym/engine/kernel/internal/asm/vaes"
 )
 
 var kernel = flag.String("kernel", "wide", "wide (VAES-512), narrow (AES-NI), keys or neon")
@@ -26,8 +26,8 @@ func main() {
 	ConstraintExpr("!purego")
 	switch *kernel {
 	case "wide":
-		blocks("encryptAVX512", "enciphers", 64, wide.AESENC, wide.AESENCLAST)
-		blocks("decryptAVX512", "deciphers", 64, wide.AESDEC, wide.AESDECLAST)
+		blocks("encryptAVX512", "enciphers", 64, vaes.AESENC, vaes.AESENCLAST)
+		blocks("decryptAVX512", "deciphers", 64, vaes.AESDEC, vaes.AESDECLAST)
 	case "narrow":
 		blocks("encryptAVX2", "enciphers", 16, VAESENC, VAESENCLAST)
 		blocks("decryptAVX2", "deciphers", 16, VAESDEC, VAESDECLAST)
@@ -37,7 +37,8 @@ func main() {
 	Generate()
 }
 
-// blocks runs 8 registers of width bytes at a time, then single blocks.
+// blocks runs 8 registers of width bytes at a time, of the rest 8 blocks at a time, then
+// single blocks.
 func blocks(name, doc string, width int, round, last func(k, x, y Op)) {
 	TEXT(name, NOSPLIT, "func(keys *byte, dst *byte, src *byte, n int)")
 	Pragma("noescape")
@@ -64,9 +65,13 @@ func blocks(name, doc string, width int, round, last func(k, x, y Op)) {
 		return z
 	}
 	per := 8 * width / 16
+	rest := "one"
+	if width == 64 {
+		rest = "eight"
+	}
 	Label("many")
 	CMPQ(n, U32(per))
-	JL(LabelRef("one"))
+	JL(LabelRef(rest))
 	k0 := key(0)
 	for i := range x {
 		m := Mem{Base: src, Disp: width * i}
@@ -96,16 +101,47 @@ func blocks(name, doc string, width int, round, last func(k, x, y Op)) {
 	ADDQ(U32(16*per), dst)
 	SUBQ(U32(per), n)
 	JMP(LabelRef("many"))
+	op, end := VAESENC, VAESENCLAST
+	if doc == "deciphers" {
+		op, end = VAESDEC, VAESDECLAST
+	}
+	if width == 64 {
+		Label("eight")
+		CMPQ(n, Imm(8))
+		JL(LabelRef("one"))
+		narrow := func(r int) reg.VecVirtual {
+			z := XMM()
+			VMOVDQU(Mem{Base: k, Disp: 16 * r}, z)
+			return z
+		}
+		var y [8]reg.VecVirtual
+		k0 := narrow(0)
+		for i := range y {
+			y[i] = XMM()
+			VPXOR(Mem{Base: src, Disp: 16 * i}, k0, y[i])
+		}
+		for r := 1; r < 14; r++ {
+			kr := narrow(r)
+			for i := range y {
+				op(kr, y[i], y[i])
+			}
+		}
+		kl := narrow(14)
+		for i := range y {
+			end(kl, y[i], y[i])
+			VMOVDQU(y[i], Mem{Base: dst, Disp: 16 * i})
+		}
+		ADDQ(U32(128), src)
+		ADDQ(U32(128), dst)
+		SUBQ(U32(8), n)
+		JMP(LabelRef("eight"))
+	}
 	Label("one")
 	TESTQ(n, n)
 	JEQ(LabelRef("done"))
 	v := XMM()
 	VMOVDQU(Mem{Base: src}, v)
 	VPXOR(Mem{Base: k}, v, v)
-	op, end := VAESENC, VAESENCLAST
-	if doc == "deciphers" {
-		op, end = VAESDEC, VAESDECLAST
-	}
 	for r := 1; r < 14; r++ {
 		op(Mem{Base: k, Disp: 16 * r}, v, v)
 	}

@@ -1,71 +1,33 @@
-// Command ff1 writes the FF1 kernels: whole values in AVX-512 with VAES (-tier
-// avx512), and AES over many blocks with AES-NI (-tier avx2) or the instructions
-// of ARMv8 (-tier arm64).
+// Command ff1 writes the FF1 kernels for whole values in AVX-512 with VAES.
+//
+//	go run ./ff1 -out ../../ff1/ff1_avx512_amd64.s
 package main
 
 import (
 	"flag"
-	"fmt"
 	"math"
 
 	. "github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/ir"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
-	"github.com/velonym/velonym/engine/kernel/internal/asm/wide"
+	"github.com/velonym/velonym/engine/kernel/internal/asm/layout"
+	"github.com/velonym/velonym/engine/kernel/internal/asm/vaes"
 )
 
 func main() {
-	tier := flag.String("tier", "", "avx512, avx2 or arm64")
 	flag.Parse()
-	if *tier == "arm64" {
-		neon(flag.Lookup("out").Value.String())
-		return
-	}
 	ConstraintExpr("!purego")
-	switch *tier {
-	case "avx512":
-		makeTables()
-		whole("ff1ShortAVX512", false)
-		whole("ff1LongAVX512", true)
-		blocks512()
-	case "avx2":
-		blocks()
-	default:
-		panic(fmt.Sprintf("no tier %q", *tier))
-	}
+	makeTables()
+	whole("shortAVX512", false)
+	whole("longAVX512", true)
 	Generate()
 }
 
-// Offsets of the fields of ff1Shape, which a test of the package checks.
-const (
-	atPlace   = 0
-	atPack    = 16
-	atMaskN   = 32
-	atMaskA   = 40
-	atMaskB   = 48
-	atBeginA  = 56
-	atBeginB  = 64
-	atPairs   = 72
-	atFours   = 76
-	atR4      = 80
-	atR8      = 88
-	atInvR4   = 96
-	atInvR8   = 104
-	atMul2    = 112
-	atShift2  = 120
-	atR2      = 128
-	atMul1    = 136
-	atShift1  = 144
-	atR1      = 152
-	atHalf    = 160
-	sizeHalf  = 32
-	atWide    = 224
-	atFold    = 232
-	atRounds  = 240
-	ofModulus = 0
-	ofInverse = 8
-	ofFold    = 16
+// What a kernel reads of a length, and of a half of it.
+var (
+	offsets = layout.Of("ff1", "wholeShape")
+	half    = layout.Of("ff1", "modulus")
 )
 
 // Shuffles of 16 bytes, and other constants.
@@ -152,8 +114,8 @@ func whole(name string, long bool) {
 		VMOVDQU64(Mem{Base: text}, t0)
 		VMOVDQU64(Mem{Base: text, Disp: 64}, t1)
 		pairs, fours := ZMM(), ZMM()
-		VPBROADCASTD(at(atPairs), pairs)
-		VPBROADCASTD(at(atFours), fours)
+		VPBROADCASTD(at(offsets.At("pairs")), pairs)
+		VPBROADCASTD(at(offsets.At("fours")), fours)
 		// read returns the characters of half a group's eight values, four lanes.
 		read := func(first int, mask int, begin int) reg.VecVirtual {
 			k := K()
@@ -188,13 +150,13 @@ func whole(name string, long bool) {
 			VPMADDWD(fours, z, z)
 			t := ZMM()
 			VPSRLQ(U8(32), z, t)
-			VPMULUDQ_BCST(at(atR4), z, z)
+			VPMULUDQ_BCST(at(offsets.At("r4")), z, z)
 			VPADDQ(t, z, z)
 		}
 		for g := range 4 {
 			if !long {
-				place := broadcast(at(atPlace))
-				x, y := read(8*g, atMaskN, -1), read(8*g+4, atMaskN, -1)
+				place := broadcast(at(offsets.At("place")))
+				x, y := read(8*g, offsets.At("maskN"), -1), read(8*g+4, offsets.At("maskN"), -1)
 				for _, z := range []reg.VecVirtual{x, y} {
 					VPSHUFB(place, z, z)
 					join(z)
@@ -204,14 +166,14 @@ func whole(name string, long bool) {
 				continue
 			}
 			for h, half := range []reg.VecVirtual{a[g], c[g]} {
-				mask, begin := []int{atMaskA, atMaskB}[h], []int{atBeginA, atBeginB}[h]
+				mask, begin := []int{offsets.At("maskA"), offsets.At("maskB")}[h], []int{offsets.At("beginA"), offsets.At("beginB")}[h]
 				x, y := read(8*g, mask, begin), read(8*g+4, mask, begin)
 				join(x)
 				join(y)
 				t := ZMM()
 				VPUNPCKLQDQ(y, x, half)
 				VPUNPCKHQDQ(y, x, t)
-				VPMULLQ_BCST(at(atR8), half, half)
+				VPMULLQ_BCST(at(offsets.At("r8")), half, half)
 				VPADDQ(t, half, half)
 			}
 		}
@@ -222,9 +184,9 @@ func whole(name string, long bool) {
 	}
 
 	even, odd, round, step, turn := GP64(), GP64(), GP64(), GP64(), GP64()
-	LEAQ(at(atHalf), even)
-	LEAQ(at(atHalf+sizeHalf), odd)
-	LEAQ(at(atRounds), round)
+	LEAQ(at(offsets.At("half")), even)
+	LEAQ(at(offsets.At("half")+half.Size), odd)
+	LEAQ(at(offsets.At("rounds")), round)
 	MOVQ(U32(16), step)
 	MOVQ(U32(10), turn)
 	exchange := func(label string) {
@@ -263,19 +225,19 @@ func whole(name string, long bool) {
 		ADDQ(U32(16), keys)
 		key = broadcast(Mem{Base: keys})
 		for g := range 4 {
-			wide.AESENC(key, e[g], e[g])
-			wide.AESENC(key, o[g], o[g])
+			vaes.AESENC(key, e[g], e[g])
+			vaes.AESENC(key, o[g], o[g])
 		}
 		DECQ(left)
 		JNE(LabelRef("aes"))
 		key = broadcast(Mem{Base: keys, Disp: 16})
 		for g := range 4 {
-			wide.AESENCLAST(key, e[g], e[g])
-			wide.AESENCLAST(key, o[g], o[g])
+			vaes.AESENCLAST(key, e[g], e[g])
+			vaes.AESENCLAST(key, o[g], o[g])
 		}
 		swap, m, inv := broadcast(swap64), ZMM(), ZMM()
-		VPBROADCASTQ(Mem{Base: even, Disp: ofModulus}, m)
-		VBROADCASTSD(Mem{Base: even, Disp: ofInverse}, inv)
+		VPBROADCASTQ(Mem{Base: even, Disp: half.At("m")}, m)
+		VBROADCASTSD(Mem{Base: even, Disp: half.At("inv")}, inv)
 		// Words 2 and 3 of the blocks are kept in o for the wide case.
 		for g := range 4 {
 			t := ZMM()
@@ -294,7 +256,7 @@ func whole(name string, long bool) {
 			VPMINUQ(t, y, y)
 		}
 		fold := GP64()
-		MOVQ(at(atFold), fold)
+		MOVQ(at(offsets.At("fold")), fold)
 		TESTQ(fold, fold)
 		JEQ(LabelRef("narrow"))
 		Comment("A small modulus: first 2^32 is replaced by its remainder.")
@@ -307,7 +269,7 @@ func whole(name string, long bool) {
 				t := ZMM()
 				VPSRLQ(U8(32), e[g], t)
 				VPANDQ(low, e[g], e[g])
-				VPMULUDQ_BCST(Mem{Base: even, Disp: ofFold}, t, t)
+				VPMULUDQ_BCST(Mem{Base: even, Disp: half.At("fold")}, t, t)
 				VPADDQ(t, e[g], e[g])
 			}
 		}
@@ -318,7 +280,7 @@ func whole(name string, long bool) {
 			reduce(e[g], f)
 		}
 		broad := GP64()
-		MOVQ(at(atWide), broad)
+		MOVQ(at(offsets.At("wide")), broad)
 		TESTQ(broad, broad)
 		JEQ(LabelRef("add"))
 		Comment("96 bits: the remainder of the upper 64 goes before the lower 32.")
@@ -388,29 +350,29 @@ func whole(name string, long bool) {
 		}
 		// split turns numbers below radix^8 into eight numerals each.
 		split := func(x reg.VecVirtual) {
-			q := halve(x, atR4, atInvR4)
+			q := halve(x, offsets.At("r4"), offsets.At("invR4"))
 			VPSLLQ(U8(32), x, x)
 			VPORQ(q, x, x)
 			count := XMM()
 			t, u := ZMM(), ZMM()
-			VMOVQ(at(atShift2), count)
+			VMOVQ(at(offsets.At("shift2")), count)
 			VPSRLQ(U8(32), x, t)
-			VPMULUDQ_BCST(at(atMul2), x, u)
-			VPMULUDQ_BCST(at(atMul2), t, t)
+			VPMULUDQ_BCST(at(offsets.At("mul2")), x, u)
+			VPMULUDQ_BCST(at(offsets.At("mul2")), t, t)
 			VPSRLQ(count, u, u)
 			VPSRLQ(count, t, t)
 			VPSLLQ(U8(32), t, t)
 			VPORQ(u, t, t) // quotients by radix^2, below 2^14
-			VPBROADCASTQ(at(atR2), u)
+			VPBROADCASTQ(at(offsets.At("r2")), u)
 			VPMADDWD(u, t, u)
 			VPSUBD(u, x, x)
 			VPSLLD(U8(16), x, x)
 			VPORD(t, x, x)
-			VPBROADCASTQ(at(atMul1), u)
-			VMOVQ(at(atShift1), count)
+			VPBROADCASTQ(at(offsets.At("mul1")), u)
+			VMOVQ(at(offsets.At("shift1")), count)
 			VPMULHUW(u, x, t)
 			VPSRLW(count, t, t) // quotients by the radix
-			VPBROADCASTQ(at(atR1), u)
+			VPBROADCASTQ(at(offsets.At("r1")), u)
 			VPMULLW(u, t, u)
 			VPSUBW(u, x, x)
 			VPSLLW(U8(8), x, x)
@@ -442,19 +404,19 @@ func whole(name string, long bool) {
 			if !long {
 				split(a[g])
 				split(c[g])
-				pack := broadcast(at(atPack))
+				pack := broadcast(at(offsets.At("pack")))
 				x, y := ZMM(), ZMM()
 				VPUNPCKLQDQ(c[g], a[g], x)
 				VPUNPCKHQDQ(c[g], a[g], y)
 				VPSHUFB(pack, x, x)
 				VPSHUFB(pack, y, y)
-				write(x, 8*g, atMaskN, -1)
-				write(y, 8*g+4, atMaskN, -1)
+				write(x, 8*g, offsets.At("maskN"), -1)
+				write(y, 8*g+4, offsets.At("maskN"), -1)
 				continue
 			}
 			for h, half := range []reg.VecVirtual{a[g], c[g]} {
-				mask, begin := []int{atMaskA, atMaskB}[h], []int{atBeginA, atBeginB}[h]
-				q := halve(half, atR8, atInvR8)
+				mask, begin := []int{offsets.At("maskA"), offsets.At("maskB")}[h], []int{offsets.At("beginA"), offsets.At("beginB")}[h]
+				q := halve(half, offsets.At("r8"), offsets.At("invR8"))
 				split(q)
 				split(half)
 				x, y := ZMM(), ZMM()
@@ -472,83 +434,6 @@ func whole(name string, long bool) {
 	Label("end")
 	left := argument("groups", 72)
 	MOVQ(left, NewParamAddr("ret", 88))
-	VZEROUPPER()
-	RET()
-}
-
-// blocks writes AES over eight blocks at a time, whose rounds do not wait for
-// each other.
-func blocks() {
-	TEXT("aesBlocksAVX2", NOSPLIT, "func(keys *byte, lastKey int, blocks *byte, eights int)")
-	first := Load(Param("keys"), GP64())
-	last := Load(Param("lastKey"), GP64())
-	at := Load(Param("blocks"), GP64())
-	eights := Load(Param("eights"), GP64())
-	DECQ(last)
-	var x [8]reg.VecVirtual
-	key, left, keys := XMM(), GP64(), GP64()
-	Label("eight")
-	VMOVDQU(Mem{Base: first}, key)
-	for i := range x {
-		x[i] = XMM()
-		VPXOR(Mem{Base: at, Disp: 16 * i}, key, x[i])
-	}
-	MOVQ(first, keys)
-	MOVQ(last, left)
-	Label("round")
-	ADDQ(U32(16), keys)
-	VMOVDQU(Mem{Base: keys}, key)
-	for i := range x {
-		VAESENC(key, x[i], x[i])
-	}
-	DECQ(left)
-	JNE(LabelRef("round"))
-	VMOVDQU(Mem{Base: keys, Disp: 16}, key)
-	for i := range x {
-		VAESENCLAST(key, x[i], x[i])
-		VMOVDQU(x[i], Mem{Base: at, Disp: 16 * i})
-	}
-	ADDQ(U32(128), at)
-	DECQ(eights)
-	JNE(LabelRef("eight"))
-	VZEROUPPER()
-	RET()
-}
-
-// blocks512 writes AES over 32 blocks at a time.
-func blocks512() {
-	TEXT("aesBlocksAVX512", NOSPLIT, "func(keys *byte, lastKey int, blocks *byte, groups int)")
-	first := Load(Param("keys"), GP64())
-	last := Load(Param("lastKey"), GP64())
-	at := Load(Param("blocks"), GP64())
-	groups := Load(Param("groups"), GP64())
-	DECQ(last)
-	var x [8]reg.VecVirtual
-	key, left, keys := ZMM(), GP64(), GP64()
-	Label("blocks")
-	VBROADCASTI32X4(Mem{Base: first}, key)
-	for i := range x {
-		x[i] = ZMM()
-		VPXORQ(Mem{Base: at, Disp: 64 * i}, key, x[i])
-	}
-	MOVQ(first, keys)
-	MOVQ(last, left)
-	Label("cycle")
-	ADDQ(U32(16), keys)
-	VBROADCASTI32X4(Mem{Base: keys}, key)
-	for i := range x {
-		wide.AESENC(key, x[i], x[i])
-	}
-	DECQ(left)
-	JNE(LabelRef("cycle"))
-	VBROADCASTI32X4(Mem{Base: keys, Disp: 16}, key)
-	for i := range x {
-		wide.AESENCLAST(key, x[i], x[i])
-		VMOVDQU64(x[i], Mem{Base: at, Disp: 64 * i})
-	}
-	ADDQ(U32(512), at)
-	DECQ(groups)
-	JNE(LabelRef("blocks"))
 	VZEROUPPER()
 	RET()
 }

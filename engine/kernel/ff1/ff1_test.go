@@ -1,0 +1,793 @@
+package ff1
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/aes"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/velonym/velonym/engine/kernel/secmem"
+	"github.com/velonym/velonym/internal/simd"
+	"github.com/velonym/velonym/internal/simd/simdtest"
+)
+
+const (
+	base36 = "0123456789abcdefghijklmnopqrstuvwxyz"
+	base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+)
+
+// graphic is all of printable ASCII in an order without neighbours: the worst
+// case for anything that looks for runs.
+var graphic = func() string {
+	var b []byte
+	for i := range 94 {
+		b = append(b, byte('!'+i*37%94))
+	}
+	return string(b)
+}()
+
+// oracle follows SP 800-38G step by step with big integers.
+func oracle(t testing.TB, key []byte, alphabet string, tweak, v []byte, dec bool) []byte {
+	t.Helper()
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	radix, n := len(alphabet), len(v)
+	u := n / 2
+	w := n - u
+	num := func(s []byte) *big.Int {
+		x := new(big.Int)
+		for _, c := range s {
+			x.Mul(x, big.NewInt(int64(radix)))
+			x.Add(x, big.NewInt(int64(strings.IndexByte(alphabet, c))))
+		}
+		return x
+	}
+	str := func(x *big.Int, m int) []byte {
+		s := make([]byte, m)
+		x = new(big.Int).Set(x)
+		for i := m - 1; i >= 0; i-- {
+			var d big.Int
+			x.DivMod(x, big.NewInt(int64(radix)), &d)
+			s[i] = alphabet[d.Int64()]
+		}
+		return s
+	}
+	most := new(big.Int).Exp(big.NewInt(int64(radix)), big.NewInt(int64(w)), nil)
+	b := (new(big.Int).Sub(most, big.NewInt(1)).BitLen() + 7) / 8
+	d := 4*((b+3)/4) + 4
+	P := []byte{1, 2, 1, 0, 0, byte(radix), 10, byte(u)}
+	P = binary.BigEndian.AppendUint32(P, uint32(n))
+	P = binary.BigEndian.AppendUint32(P, uint32(len(tweak)))
+	A, B := v[:u], v[u:]
+	for k := range 10 {
+		i := k
+		from := B
+		if dec {
+			i = 9 - k
+			from = A
+		}
+		Q := append([]byte{}, tweak...)
+		for (len(Q)+1+b)%16 != 0 {
+			Q = append(Q, 0)
+		}
+		Q = append(Q, byte(i))
+		Q = append(Q, num(from).FillBytes(make([]byte, b))...)
+		var R [16]byte
+		for _, x := range slices.Collect(slices.Chunk(append(append([]byte{}, P...), Q...), 16)) {
+			for j := range R {
+				R[j] ^= x[j]
+			}
+			block.Encrypt(R[:], R[:])
+		}
+		S := append([]byte{}, R[:]...)
+		for j := 1; len(S) < d; j++ {
+			x := R
+			x[15] ^= byte(j)
+			block.Encrypt(x[:], x[:])
+			S = append(S, x[:]...)
+		}
+		y := new(big.Int).SetBytes(S[:d])
+		m := u
+		if i%2 == 1 {
+			m = w
+		}
+		mod := new(big.Int).Exp(big.NewInt(int64(radix)), big.NewInt(int64(m)), nil)
+		if dec {
+			C := str(y.Mod(y.Sub(num(B), y), mod), m)
+			B, A = A, C
+		} else {
+			C := str(y.Mod(y.Add(num(A), y), mod), m)
+			A, B = B, C
+		}
+	}
+	return append(append([]byte{}, A...), B...)
+}
+
+// runOne runs one value through a batch that is large enough for the widest
+// kernel, and alone, and checks that all give the same.
+func runOne(t *testing.T, f *Cipher, v []byte, dec bool) ([]byte, Code) {
+	t.Helper()
+	const n = 45
+	call := f.Encrypt
+	if dec {
+		call = f.Decrypt
+	}
+	one := make([]byte, len(v))
+	bad := call(one, []uint32{0}, v, []uint32{0, uint32(len(v))}, nil)
+	var spans, at []uint32
+	for i := range n {
+		spans = append(spans, 0, uint32(len(v)))
+		at = append(at, uint32(i*len(v)))
+	}
+	dst := make([]byte, n*len(v))
+	many := call(dst, at, v, spans, nil)
+	if len(bad) == 0 && len(many) == 0 {
+		if !bytes.Equal(dst, bytes.Repeat(one, n)) {
+			t.Fatalf("%d characters: alone a value gives another result than in a batch", len(v))
+		}
+		return one, 0
+	}
+	if len(bad) != 1 || len(many) != n {
+		t.Fatalf("%d characters: %d bad alone, %d of %d in a batch", len(v), len(bad), len(many), n)
+	}
+	for i, e := range many {
+		if e.Index != i || e.Code != bad[0].Code {
+			t.Fatalf("%d characters: bad value %+v at place %d, alone %+v", len(v), e, i, bad[0])
+		}
+	}
+	return nil, bad[0].Code
+}
+
+func TestFF1Oracle(t *testing.T) { // checked by eye against sample 8 of SP 800-38G
+	key, _ := hex.DecodeString("2B7E151628AED2A6ABF7158809CF4F3CEF4359D8D580AA4F7F036D6F04FC6A94")
+	tweak, _ := hex.DecodeString("39383736353433323130")
+	if got := string(oracle(t, key, "0123456789", tweak, []byte("0123456789"), false)); got != "1001623463" {
+		t.Fatal(got)
+	}
+	if got := string(oracle(t, key, "0123456789", tweak, []byte("1001623463"), true)); got != "0123456789" {
+		t.Fatal(got)
+	}
+}
+
+// TestFF1NIST runs samples 1 to 9 of SP 800-38G.
+func TestFF1NIST(t *testing.T) {
+	raw, err := os.ReadFile("testdata/nist_ff1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Samples []struct {
+			Sample, Radix      int
+			Key, Tweak, Pt, Ct string
+		}
+	}
+	if err := json.Unmarshal(raw, &file); err != nil || len(file.Samples) != 9 {
+		t.Fatal(len(file.Samples), err)
+	}
+	simdtest.EachKernel(t, func(t *testing.T) {
+		for _, c := range file.Samples {
+			key, _ := hex.DecodeString(c.Key)
+			tweak, _ := hex.DecodeString(c.Tweak)
+			f, err := newCipher(key, base36[:c.Radix], tweak)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, code := runOne(t, f, []byte(c.Pt), false); string(got) != c.Ct {
+				t.Errorf("sample %d: %s (%d), want %s", c.Sample, got, code, c.Ct)
+			}
+			if got, code := runOne(t, f, []byte(c.Ct), true); string(got) != c.Pt {
+				t.Errorf("sample %d back: %s (%d), want %s", c.Sample, got, code, c.Pt)
+			}
+			f.Release()
+		}
+	})
+}
+
+// TestFF1Wycheproof runs the Wycheproof vectors, keys of all three lengths. What
+// lies outside our limits must be refused, whatever the file says of it.
+func TestFF1Wycheproof(t *testing.T) {
+	for _, name := range []string{"base10", "base36", "base62"} {
+		t.Run(name, func(t *testing.T) {
+			raw, err := os.Open("testdata/wycheproof_ff1_" + name + ".json.gz")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer raw.Close()
+			z, err := gzip.NewReader(raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var file struct {
+				TestGroups []struct {
+					Alphabet string
+					Tests    []struct {
+						TcID                        int
+						Key, Tweak, Msg, Ct, Result string
+					}
+				}
+			}
+			if err := json.NewDecoder(z).Decode(&file); err != nil {
+				t.Fatal(err)
+			}
+			simdtest.EachKernel(t, func(t *testing.T) {
+				run, refused := 0, 0
+				for _, g := range file.TestGroups {
+					for _, c := range g.Tests {
+						key, _ := hex.DecodeString(c.Key)
+						tweak, _ := hex.DecodeString(c.Tweak)
+						f, err := newCipher(key, g.Alphabet, tweak)
+						if err != nil {
+							if c.Result == "valid" {
+								t.Fatalf("vector %d: %v", c.TcID, err)
+							}
+							refused++
+							continue
+						}
+						ct, code := runOne(t, f, []byte(c.Msg), false)
+						size := new(big.Int).Exp(big.NewInt(int64(len(g.Alphabet))), big.NewInt(int64(len(c.Msg))), nil)
+						switch {
+						case c.Msg == "":
+							refused++
+						case len(c.Msg) > 256 || size.Cmp(big.NewInt(1000000)) < 0:
+							if code == 0 {
+								t.Errorf("vector %d: %d characters were taken", c.TcID, len(c.Msg))
+							}
+							refused++
+						case c.Result == "invalid":
+							if code != Character {
+								t.Errorf("vector %d is invalid and gave %d", c.TcID, code)
+							}
+							refused++
+						default:
+							run++
+							if string(ct) != c.Ct {
+								t.Errorf("vector %d: another ciphertext (%d)", c.TcID, code)
+							}
+							if back, _ := runOne(t, f, []byte(c.Ct), true); string(back) != c.Msg {
+								t.Errorf("vector %d: another plaintext", c.TcID)
+							}
+						}
+						f.Release()
+					}
+				}
+				if run < 1000 || refused < 20 {
+					t.Fatalf("only %d vectors run, %d refused", run, refused)
+				}
+			})
+		})
+	}
+}
+
+// batch is a batch with gaps, and what must come out of it.
+type batch struct {
+	base, want []byte
+	spans, at  []uint32
+	bad        []Error
+}
+
+// newBatch makes n values of the lengths that length gives, some of them bad
+// if dirty is not zero: one in dirty.
+func newBatch(t testing.TB, r *rand.Rand, f *Cipher, key []byte, alphabet string, n, dirty int, dec bool, length func() int) *batch {
+	b := &batch{}
+	for i := range n {
+		for range r.IntN(3) {
+			b.base = append(b.base, '#')
+			b.want = append(b.want, 0x5A)
+		}
+		l := length()
+		v := make([]byte, l)
+		for j := range v {
+			v[j] = alphabet[r.IntN(len(alphabet))]
+		}
+		switch r.IntN(8) { // the ends of the range
+		case 0:
+			v = bytes.Repeat([]byte{alphabet[0]}, l)
+		case 1:
+			v = bytes.Repeat([]byte{alphabet[len(alphabet)-1]}, l)
+		}
+		var code Code
+		if l > 0 && !f.Takes(l) {
+			code = Length
+		}
+		if dirty > 0 && l > 0 && r.IntN(dirty) == 0 {
+			foreign := []byte{0, ' ', 0x7F, 0x80, 0xB0, 0xFF, '~' + 1}
+			for c := byte('!'); c <= '~'; c++ {
+				if strings.IndexByte(alphabet, c) < 0 {
+					foreign = append(foreign, c, c|0x80)
+				}
+			}
+			v[r.IntN(l)] = foreign[r.IntN(len(foreign))]
+			code = Character
+		}
+		b.spans = append(b.spans, uint32(len(b.base)), uint32(l))
+		b.at = append(b.at, uint32(len(b.want)))
+		b.base = append(b.base, v...)
+		switch {
+		case code != 0:
+			b.bad = append(b.bad, Error{i, code})
+			b.want = append(b.want, bytes.Repeat([]byte{0x5A}, l)...)
+		case l > 0:
+			b.want = append(b.want, oracle(t, key, alphabet, []byte(alphabet), v, dec)...)
+		}
+	}
+	return b
+}
+
+// check runs the batch to another place, and in place.
+func (b *batch) check(t *testing.T, f *Cipher, dec bool, kernel string) {
+	t.Helper()
+	call := f.Encrypt
+	if dec {
+		call = f.Decrypt
+	}
+	base := bytes.Clone(b.base)
+	out := bytes.Repeat([]byte{0x5A}, 64+len(b.want)+64)
+	dst := out[64 : 64+len(b.want) : 64+len(b.want)]
+	bad := call(dst, b.at, base, b.spans, nil)
+	if !bytes.Equal(base, b.base) {
+		t.Fatal(kernel, "the values were changed")
+	}
+	for i := range 64 {
+		if out[i] != 0x5A || out[len(out)-1-i] != 0x5A {
+			t.Fatal(kernel, "wrote outside dst")
+		}
+	}
+	if !slices.Equal(bad, b.bad) {
+		t.Fatalf("%s: bad values %v, want %v", kernel, bad, b.bad)
+	}
+	if !bytes.Equal(dst, b.want) {
+		for i := 0; i < len(b.at); i++ {
+			l := b.spans[2*i+1]
+			if got, want := dst[b.at[i]:][:l], b.want[b.at[i]:][:l]; !bytes.Equal(got, want) {
+				t.Fatalf("%s: radix %d, value %d of %d, %d characters: %q, want %q", kernel, f.r.radix, i, len(b.at), l, got, want)
+			}
+		}
+		t.Fatal(kernel, "wrote between the results")
+	}
+	b.checkRows(t, f, dec, kernel)
+	bad = call(base, nil, base, b.spans, bad[:0])
+	if !slices.Equal(bad, b.bad) {
+		t.Fatalf("%s in place: bad values %v, want %v", kernel, bad, b.bad)
+	}
+	j := 0
+	for i := range b.at {
+		off, l := b.spans[2*i], b.spans[2*i+1]
+		want := b.want[b.at[i]:][:l]
+		if j < len(bad) && bad[j].Index == i {
+			want = b.base[off:][:l]
+			j++
+		}
+		if !bytes.Equal(base[off:][:l], want) {
+			t.Fatalf("%s in place: value %d of %d characters differs", kernel, i, l)
+		}
+	}
+}
+
+// checkRows runs the batch to rows, behind bytes that must stay.
+func (b *batch) checkRows(t *testing.T, f *Cipher, dec bool, kernel string) {
+	t.Helper()
+	call := f.EncryptRows
+	if dec {
+		call = f.DecryptRows
+	}
+	for _, frame := range [][2]string{{"", "\n"}, {`"`, `",`}, {"", ""}, {"before ", " behind\r\n"}} {
+		want, pairs := []byte("head"), []uint32{}
+		k := 0
+		for i := range b.at {
+			want = append(want, frame[0]...)
+			l := b.spans[2*i+1]
+			if k < len(b.bad) && b.bad[k].Index == i {
+				l = 0
+				k++
+			}
+			pairs = append(pairs, uint32(len(want)), l)
+			want = append(append(want, b.want[b.at[i]:][:l]...), frame[1]...)
+		}
+		out := make([]uint32, len(b.spans)+2)
+		dst, bad := call(frame[0], frame[1], []byte("head"), b.base, b.spans, out, []Error{{-1, 9}})
+		if !slices.Equal(bad[1:], b.bad) || bad[0].Index != -1 {
+			t.Fatalf("%s rows: bad values %v, want %v", kernel, bad, b.bad)
+		}
+		if !slices.Equal(out[:len(b.spans)], pairs) || out[len(b.spans)] != 0 {
+			t.Fatalf("%s rows %q: places %v, want %v", kernel, frame, out, pairs)
+		}
+		if !bytes.Equal(dst, want) {
+			t.Fatalf("%s rows %q:\n%q, want\n%q", kernel, frame, dst, want)
+		}
+	}
+}
+
+// TestFF1Batches holds every kernel against the oracle: every length of several
+// radices, mixed lengths, bad values at all rates, counts up to 200 and more.
+func TestFF1Batches(t *testing.T) {
+	key := bytes.Repeat([]byte{1, 2, 3, 250}, 8)
+	for _, alphabet := range []string{"0123456789", "01", "210", "ABCDEFGHJKLMNPQRSTUVWXYZ23456789", base36, base62, graphic} {
+		f, err := New((*[32]byte)(key), alphabet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Release()
+		t.Run(fmt.Sprint("radix", len(alphabet)), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(7, uint64(len(alphabet))))
+			run := func(n, dirty int, dec bool, length func() int) {
+				b := newBatch(t, r, f, key, alphabet, n, dirty, dec, length)
+				defer simd.Force("auto")
+				for _, name := range simd.Kernels() {
+					if err := simd.Force(name); err != nil {
+						t.Fatal(err)
+					}
+					b.check(t, f, dec, name)
+				}
+			}
+			for n := range 201 {
+				low, high := f.r.min-2, max(f.r.min+10, 34)
+				if n%8 == 7 {
+					high = 258
+				}
+				if n%4 == 0 {
+					low = min(16, f.r.min+n%13)
+					high = low
+				}
+				dirty := []int{0, 40, 0, 3}[n%4]
+				if n%16 == 1 {
+					dirty = 1
+				}
+				if high == 258 && n > 40 {
+					continue
+				}
+				run(n, dirty, n%2 == 1, func() int { return max(0, low+r.IntN(high-low+1)) })
+			}
+			for l := 1; l <= 257; l += 1 + l/48*7 {
+				n := 33
+				if l > 40 {
+					n = 9
+				}
+				run(n, 0, l%2 == 0, func() int { return l })
+			}
+			run(1500, 100, false, func() int { return f.r.min + r.IntN(10) })
+		})
+	}
+}
+
+// TestFF1Characters offers every byte at every place of a value.
+func TestFF1Characters(t *testing.T) {
+	for _, alphabet := range []string{"0123456789", base62, graphic} {
+		f, err := New(&[32]byte{9}, alphabet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Release()
+		simdtest.EachKernel(t, func(t *testing.T) {
+			for _, l := range []int{7, 16, 21, 40} {
+				for p := range l {
+					for c := range 256 {
+						v := bytes.Repeat([]byte(alphabet[:1]), l)
+						v[p] = byte(c)
+						_, code := Code(0), Code(0)
+						bad := f.Encrypt(make([]byte, l), []uint32{0}, v, []uint32{0, uint32(l)}, nil)
+						if len(bad) > 0 {
+							code = bad[0].Code
+						}
+						if (strings.IndexByte(alphabet, byte(c)) < 0) != (code == Character) {
+							t.Fatalf("byte %#x at place %d of %d: %d", c, p, l, code)
+						}
+					}
+				}
+			}
+			long := append(bytes.Repeat([]byte(alphabet[:1]), 1000), ' ')
+			if _, code := runOne(t, f, long, false); code != Character {
+				t.Fatalf("a foreign character behind 1000: %d", code)
+			}
+			if _, code := runOne(t, f, long[:1000], false); code != Length {
+				t.Fatalf("1000 characters: %d", code)
+			}
+		})
+	}
+}
+
+func TestFF1Alphabets(t *testing.T) {
+	for _, alphabet := range []string{"", "a", "aa", "abca", "a b", "a\x7f", "aé", graphic + "!", "ab\n"} {
+		if f, err := New(&[32]byte{}, alphabet); err == nil {
+			f.Release()
+			t.Errorf("alphabet of %d characters was taken", len(alphabet))
+		}
+	}
+	for radix := 2; radix <= 94; radix++ {
+		f, err := New(&[32]byte{}, graphic[:radix])
+		if err != nil {
+			t.Fatal(err)
+		}
+		least := 0
+		for p := 1; p < 1000000; p *= radix {
+			least++
+		}
+		for n := range 260 {
+			if f.Takes(n) != (n >= least && n <= 256) {
+				t.Errorf("radix %d takes %d characters: %v", radix, n, f.Takes(n))
+			}
+		}
+		f.Release()
+	}
+}
+
+// TestFF1Release finds the key gone.
+func TestFF1Release(t *testing.T) {
+	hold, err := secmem.New[keyMemory]() // keeps the chunk mapped
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer secmem.Delete(hold)
+	f, err := New(&[32]byte{1}, "0123456789")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := f.k
+	if *k == (keyMemory{}) {
+		t.Fatal("no key")
+	}
+	f.Release()
+	if *k != (keyMemory{}) {
+		t.Fatal("key stays after Release")
+	}
+	f.Release() // harmless
+}
+
+func TestDivisor(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for range 200000 {
+		d := r.Uint64()>>(1+r.IntN(62)) | 1
+		if d < 2 {
+			d = 2
+		}
+		x, y := r.Uint64()>>r.IntN(64), r.Uint64()>>r.IntN(64)
+		v := newDivisor(d)
+		if q, m := v.divide(x); q != x/d || m != x%d {
+			t.Fatalf("%d / %d = %d, %d", x, d, q, m)
+		}
+		if v.modWord(x) != x%d {
+			t.Fatalf("%d mod %d", x, d)
+		}
+		var z big.Int
+		z.SetUint64(x).Lsh(&z, 64).Or(&z, new(big.Int).SetUint64(y))
+		if got := v.mod(x, y); got != z.Mod(&z, new(big.Int).SetUint64(d)).Uint64() {
+			t.Fatalf("%d, %d mod %d = %d", x, y, d, got)
+		}
+	}
+}
+
+func TestDivisor2(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	word := func(bits int) *big.Int {
+		x := new(big.Int)
+		for range 4 {
+			x.Lsh(x, 64).Or(x, new(big.Int).SetUint64(r.Uint64()))
+		}
+		if r.IntN(4) == 0 { // runs of ones and zeros
+			x.Lsh(big.NewInt(1), uint(bits)).Sub(x, big.NewInt(int64(r.IntN(3))))
+		}
+		return x.Mod(x, new(big.Int).Lsh(big.NewInt(1), uint(bits)))
+	}
+	split := func(x *big.Int) (hi, lo uint64) {
+		y := new(big.Int).Rsh(x, 64)
+		return y.Uint64(), x.Uint64()
+	}
+	join := func(hi, lo uint64) *big.Int {
+		x := new(big.Int).SetUint64(hi)
+		return x.Lsh(x, 64).Or(x, new(big.Int).SetUint64(lo))
+	}
+	for range 200000 {
+		size := 57 + r.IntN(64)
+		d := word(size)
+		d.SetBit(d, size-1, 1)
+		if d.BitLen() > 120 {
+			continue
+		}
+		p := newDivisor2(d)
+		x := word(160)
+		_, x0 := split(x)
+		x2, x1 := split(new(big.Int).Rsh(x, 64))
+		if got, want := join(p.mod(x2, x1, x0)), new(big.Int).Mod(x, d); got.Cmp(want) != 0 {
+			t.Fatalf("%v mod %v = %v, want %v", x, d, got, want)
+		}
+		a, b := new(big.Int).Mod(word(128), d), new(big.Int).Mod(word(128), d)
+		a1, a0 := split(a)
+		b1, b0 := split(b)
+		sum, diff := new(big.Int).Add(a, b), new(big.Int).Sub(a, b)
+		if got := join(p.add(a1, a0, b1, b0)); got.Cmp(sum.Mod(sum, d)) != 0 {
+			t.Fatalf("%v + %v mod %v = %v", a, b, d, got)
+		}
+		if got := join(p.sub(a1, a0, b1, b0)); got.Cmp(diff.Mod(diff, d)) != 0 {
+			t.Fatalf("%v - %v mod %v = %v", a, b, d, got)
+		}
+	}
+}
+
+func TestFF1AllocatesNothing(t *testing.T) {
+	key := [32]byte{3}
+	f, err := New(&key, base36)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Release()
+	r := rand.New(rand.NewPCG(8, 8))
+	b := newBatch(t, r, f, key[:], base36, 300, 0, false, func() int { return 4 + r.IntN(60) })
+	simdtest.EachKernel(t, func(t *testing.T) {
+		if n := testing.AllocsPerRun(20, func() { f.Encrypt(b.want, b.at, b.base, b.spans, nil) }); n >= 1 {
+			t.Fatalf("%v allocations", n)
+		}
+	})
+}
+
+func FuzzFF1(f *testing.F) {
+	f.Add([]byte("key"), uint8(10), uint64(1), uint16(70), uint8(14), false)
+	f.Add([]byte("key"), uint8(62), uint64(9), uint16(33), uint8(9), true)
+	f.Add([]byte("key"), uint8(2), uint64(2), uint16(40), uint8(255), true)
+	f.Fuzz(func(t *testing.T, key []byte, radix uint8, seed uint64, n uint16, length uint8, dec bool) {
+		k := make([]byte, 32)
+		copy(k, key)
+		r := rand.New(rand.NewPCG(seed, 2))
+		letters := []byte(graphic)
+		r.Shuffle(len(letters), func(i, j int) { letters[i], letters[j] = letters[j], letters[i] })
+		alphabet := string(letters[:2+int(radix)%93])
+		c, err := New((*[32]byte)(k), alphabet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Release()
+		defer simd.Force("auto")
+		b := newBatch(t, r, c, k, alphabet, int(n%300), 20, dec, func() int {
+			if r.IntN(4) == 0 {
+				return r.IntN(int(length) + 4)
+			}
+			return int(length)
+		})
+		for _, name := range simd.Kernels() {
+			if err := simd.Force(name); err != nil {
+				t.Fatal(err)
+			}
+			b.check(t, c, dec, name)
+		}
+	})
+}
+
+func BenchmarkFF1(b *testing.B) {
+	defer simd.Force("auto")
+	for _, c := range []struct {
+		alphabet string
+		length   int
+	}{{"0123456789", 10}, {"0123456789", 11}, {"0123456789", 16}, {"0123456789", 20}, {"0123456789", 36}, {"0123456789", 60}, {base36, 12}, {base62, 16}, {base62, 22}} {
+		key := [32]byte{1}
+		f, err := New(&key, c.alphabet)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer f.Release()
+		r := rand.New(rand.NewPCG(1, 2))
+		batch := newBatch(b, r, f, key[:], c.alphabet, 1024, 0, false, func() int { return c.length })
+		dst := make([]byte, len(batch.want))
+		for _, name := range simd.Kernels() {
+			b.Run(fmt.Sprintf("%s/radix%d/%d", name, len(c.alphabet), c.length), func(b *testing.B) {
+				if err := simd.Force(name); err != nil {
+					b.Fatal(err)
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					f.Encrypt(dst, batch.at, batch.base, batch.spans, nil)
+				}
+				b.ReportMetric(1024*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mvalues/s")
+			})
+			b.Run(fmt.Sprintf("%s/radix%d/%d/rows", name, len(c.alphabet), c.length), func(b *testing.B) {
+				if err := simd.Force(name); err != nil {
+					b.Fatal(err)
+				}
+				out := make([]uint32, 2048)
+				rows := make([]byte, 0, 2*len(dst)+4096)
+				b.ReportAllocs()
+				for b.Loop() {
+					rows, _ = f.EncryptRows("", "\n", rows[:0], batch.base, batch.spans, out, nil)
+				}
+				b.ReportMetric(1024*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mvalues/s")
+			})
+		}
+	}
+}
+
+// TestFF1PageEnds puts values and results against pages that fault.
+func TestFF1PageEnds(t *testing.T) {
+	key := bytes.Repeat([]byte{6}, 32)
+	for _, alphabet := range []string{"0123456789", base62} {
+		f, err := New((*[32]byte)(key), alphabet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Release()
+		simdtest.EachKernel(t, func(t *testing.T) {
+			for _, l := range []int{6, 7, 10, 15, 16, 17, 20, 31, 32, 33, 70} {
+				v := make([]byte, l)
+				for i := range v {
+					v[i] = alphabet[(i*i+l)%len(alphabet)]
+				}
+				want := oracle(t, key, alphabet, []byte(alphabet), v, false)
+				for _, n := range []int{1, 12, 32, 45} {
+					end, begin := pageEnd(t, l)
+					for _, base := range [][]byte{end, begin} {
+						copy(base, v)
+						outEnd, outBegin := pageEnd(t, n*l)
+						for _, dst := range [][]byte{outEnd, outBegin} {
+							clear(dst)
+							var spans, at []uint32
+							for i := range n {
+								spans, at = append(spans, 0, uint32(l)), append(at, uint32(i*l))
+							}
+							if bad := f.Encrypt(dst, at, base, spans, nil); len(bad) > 0 || !bytes.Equal(dst, bytes.Repeat(want, n)) {
+								t.Fatalf("%d values of %d characters: wrong, %d bad", n, l, len(bad))
+							}
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestFF1Shape checks the offsets that the generator of the kernels has.
+func TestFF1Shape(t *testing.T) {
+	var s shape
+	for name, x := range map[string][2]uintptr{
+		"place": {unsafe.Offsetof(s.place), 0}, "pack": {unsafe.Offsetof(s.pack), 16},
+		"maskN": {unsafe.Offsetof(s.maskN), 32}, "maskA": {unsafe.Offsetof(s.maskA), 40}, "maskB": {unsafe.Offsetof(s.maskB), 48},
+		"beginA": {unsafe.Offsetof(s.beginA), 56}, "beginB": {unsafe.Offsetof(s.beginB), 64},
+		"pairs": {unsafe.Offsetof(s.pairs), 72}, "fours": {unsafe.Offsetof(s.fours), 76},
+		"r4": {unsafe.Offsetof(s.r4), 80}, "r8": {unsafe.Offsetof(s.r8), 88},
+		"invR4": {unsafe.Offsetof(s.invR4), 96}, "invR8": {unsafe.Offsetof(s.invR8), 104},
+		"mul2": {unsafe.Offsetof(s.mul2), 112}, "shift2": {unsafe.Offsetof(s.shift2), 120}, "r2": {unsafe.Offsetof(s.r2), 128},
+		"mul1": {unsafe.Offsetof(s.mul1), 136}, "shift1": {unsafe.Offsetof(s.shift1), 144}, "r1": {unsafe.Offsetof(s.r1), 152},
+		"half": {unsafe.Offsetof(s.half), 160}, "halves": {unsafe.Sizeof(s.half[0]), 32},
+		"inv": {unsafe.Offsetof(s.half[0].inv), 8}, "fold of half": {unsafe.Offsetof(s.half[0].fold), 16},
+		"wide": {unsafe.Offsetof(s.wide), 224}, "fold": {unsafe.Offsetof(s.fold), 232}, "rounds": {unsafe.Offsetof(s.rounds), 240},
+	} {
+		if x[0] != x[1] {
+			t.Errorf("%s lies at %d, the kernels look at %d", name, x[0], x[1])
+		}
+	}
+}
+
+// TestFF1Reciprocals tries the divisions by multiplication on all numbers, or on
+// both sides of every multiple.
+func TestFF1Reciprocals(t *testing.T) {
+	for radix := 2; radix <= 94; radix++ {
+		r := radixOf(radix)
+		s := r.shapes[r.min]
+		if s == nil {
+			t.Fatalf("radix %d: no shape for %d characters", radix, r.min)
+		}
+		x := uint64(radix)
+		for y := range x * x {
+			if q := y * (s.mul1 & 0xFFFF) >> 16 >> s.shift1; q != y/x {
+				t.Fatalf("%d / %d = %d", y, x, q)
+			}
+		}
+		for k := range x*x + 1 {
+			for _, y := range []uint64{k*x*x - 1, k * x * x} {
+				if y >= x*x*x*x {
+					continue
+				}
+				if q := y * s.mul2 >> s.shift2; q != y/(x*x) {
+					t.Fatalf("%d / %d = %d", y, x*x, q)
+				}
+			}
+		}
+	}
+}

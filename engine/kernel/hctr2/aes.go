@@ -1,0 +1,12 @@
+package hctr2
+
+import "github.com/velonym/velonym/engine/kernel/aes"
+
+// runAES runs AES under one of the schedules of c over blocks, in place. The portable
+// twin knows but two schedules: with X folded in, and without.
+func (c *Cipher) runAES(keys *[15][16]byte, blocks []byte, decrypt bool) {
+	if len(blocks) > 0 && aes.Blocks(keys, blocks, decrypt) {
+		return
+	}
+	c.runAESGeneric(keys, blocks, decrypt)
+}

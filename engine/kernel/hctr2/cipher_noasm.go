@@ -1,0 +1,8 @@
+//go:build purego || !(amd64 || arm64)
+
+package hctr2
+
+// cryptWith is HCTR2 of one message with the tier in use, of which there is but one.
+func (c *Cipher) cryptWith(t *scratch, dst, src []byte, decrypt bool) {
+	c.cryptGeneric(t, dst, src, decrypt)
+}

@@ -1,0 +1,181 @@
+//go:build !purego
+
+package hctr2
+
+import (
+	"encoding/binary"
+	"sync"
+	"unsafe"
+
+	"github.com/velonym/velonym/engine/kernel/textform"
+	"github.com/velonym/velonym/internal/simd"
+)
+
+// mixedArgs is what layMixedRowsAVX512 reads. Generators take the offsets from here.
+type mixedArgs struct {
+	even, odd, low, high [16]uint32 // as in rowsArgs
+	one, most, last      [16]uint32 // 1, greatest number of blocks, 15
+	limit, gapLen        [16]uint32 // greatest end of a value, bytes between texts
+	place                [16]uint32 // where the next text begins, from dst; moved on
+	ends                 [16]uint32 // the kernel's own
+	spans                *uint32
+	n                    int // values, a multiple of 16, at least 16
+	at, out              *uint32
+	blocks               *byte // of each value
+	dst                  *byte
+	gap                  uint64 // what stands between two texts, up to 8 bytes
+}
+
+// mixed is memory for values that are sorted by their blocks.
+type mixed struct {
+	args   mixedArgs
+	blocks [MixedMost]byte
+	at     [MixedMost]uint32
+	// Sorted, and every group filled up to a multiple of 16 by its last.
+	gspans [2 * MixedMost][2]uint32
+	gat    [2 * MixedMost]uint32
+}
+
+var mixes = sync.Pool{New: func() any {
+	s := new(mixed)
+	a := &s.args
+	for i := range uint32(16) {
+		a.even[i], a.odd[i] = rowsTable.even[i], rowsTable.odd[i]
+		a.low[i], a.high[i] = rowsTable.low[i], rowsTable.high[i]
+		a.one[i], a.most[i], a.last[i] = 1, maxBlocks, 15
+	}
+	return s
+}}
+
+func (c *Cipher) sealMixedRows(w *textform.Writer, dst, arena []byte, spans, out []uint32) (rows []byte, other uint32, ok bool) {
+	n := len(spans) / 2
+	if simd.Active() != simd.AVX512 || n < 16 || !w.Form().Pairs() || len(w.Pre()) > 4 || len(w.Post()) > 4 || cap(arena) < 16 {
+		return dst, 0, false
+	}
+	s := mixes.Get().(*mixed)
+	defer mixes.Put(s)
+	rows, ok = s.lay(w, dst, arena, spans, out)
+	if !ok {
+		return dst, 0, false
+	}
+	next, ends := s.starts(n)
+	begins := next
+	sortMixed(s, pairsOf(spans), &next)
+	g, tab := multiBlockGroups.Get().(*multiBlockGroup), textTablesOf(w.Form(), w.Gen())
+	most := 2
+	for m := 1; m <= maxBlocks; m++ {
+		lo, hi := begins[m], next[m]
+		if lo == hi {
+			continue
+		}
+		if m == 1 {
+			one := unsafe.Slice(&s.gspans[lo][0], 2*(hi-lo))
+			if c.SealAt(w, rows, s.gat[lo:hi], arena, one) != int(hi-lo) {
+				rows, ok = dst, false
+				break
+			}
+			continue
+		}
+		for i := hi; i < ends[m]; i++ {
+			s.gspans[i], s.gat[i] = s.gspans[hi-1], s.gat[hi-1]
+		}
+		a := g.args(c, tab, m, int(ends[m]-lo))
+		a.base, a.dst = unsafe.SliceData(arena), unsafe.SliceData(rows)
+		a.spans, a.at = &s.gspans[lo][0], &s.gat[lo]
+		multiBlockTextAVX512(&a)
+		if a.other != 0 {
+			other |= 1 << m
+		}
+		most = m
+	}
+	g.put(most)
+	paths.mixed.Take()
+	return rows, other, ok
+}
+
+// lay notes blocks and places and writes what stands between the texts; ok says that
+// kernels can take all values.
+func (s *mixed) lay(w *textform.Writer, dst, arena []byte, spans, out []uint32) (rows []byte, ok bool) {
+	n := len(spans) / 2
+	a := &s.args
+	// The longest rows there are, so that the sum of all need not be known before.
+	gap := len(w.Pre()) + len(w.Post())
+	size := 0
+	for _, p := range pairsOf(spans) {
+		size += int(min(p[1], 16*maxBlocks))
+	}
+	size = 2*size + n*(32+gap)
+	dst = room(dst, size+8)
+	limit := uint32(min(uint64(len(arena)), uint64(cap(arena)-16), 1<<32-1))
+	for i := range 16 {
+		a.limit[i], a.gapLen[i], a.place[i] = limit, uint32(gap), uint32(len(dst)+len(w.Pre()))
+	}
+	a.gap = uint64(word(w.Post())) | uint64(word(w.Pre()))<<(8*len(w.Post()))
+	a.n = n &^ 15
+	a.spans, a.out = &spans[0], &out[0]
+	a.at, a.blocks, a.dst = &s.at[0], &s.blocks[0], unsafe.SliceData(dst)
+	copy(dst[len(dst):cap(dst)], w.Pre())
+	done := layMixedRowsAVX512(a)
+	a.spans, a.out, a.dst = nil, nil, nil
+	if done < a.n {
+		return dst, false
+	}
+	place := a.place[0]
+	full := dst[:cap(dst)]
+	for i := done; i < n; i++ {
+		off, l := spans[2*i], spans[2*i+1]
+		m := l/16 + 1
+		if l == 0 {
+			m = 0
+		}
+		if m > maxBlocks || uint64(off)+uint64(l) > uint64(limit) {
+			return dst, false
+		}
+		s.blocks[i], s.at[i] = byte(m), place
+		out[2*i], out[2*i+1] = place, 32*m
+		place += 32 * m
+		binary.LittleEndian.PutUint64(full[place:], a.gap)
+		place += uint32(gap)
+	}
+	return dst[:int(place)-len(w.Pre())], true
+}
+
+// starts returns where the values of each number of blocks go, and where the room of
+// each ends.
+func (s *mixed) starts(n int) (next, ends [maxBlocks + 1]uint32) {
+	for _, m := range s.blocks[:n] {
+		next[m]++
+	}
+	at := uint32(0)
+	for m, k := range next {
+		next[m] = at
+		at += (k + 15) &^ 15
+		ends[m] = at
+	}
+	return next, ends
+}
+
+// sortMixed copies spans and places in the order of their blocks. It is a function of
+// its own so that all of it fits in registers.
+//
+//go:noinline
+func sortMixed(s *mixed, spans [][2]uint32, next *[maxBlocks + 1]uint32) {
+	blocks, at := s.blocks[:len(spans)], s.at[:len(spans)]
+	for i, p := range spans {
+		m := blocks[i]
+		j := next[m]
+		next[m] = j + 1
+		j &= 2*MixedMost - 1
+		s.gspans[j], s.gat[j] = p, at[i]
+	}
+}
+
+// layMixedRowsAVX512 notes the blocks of values, and the places of their rows, whose texts
+// have 32 characters a block, in at and out, and writes what stands between the texts, 16
+// at a time. It stops before 16 with a value that takes more than the most blocks or ends
+// behind the limit, and returns how many it did. It reads n spans, and writes 8 bytes
+// behind each text. Branches depend on spans alone. It needs AVX-512 F and clobbers ZMM and
+// mask registers; the upper halves are zero at the end.
+//
+//go:noescape
+func layMixedRowsAVX512(a *mixedArgs) int

@@ -1,0 +1,34 @@
+//go:build !purego && (amd64 || arm64)
+
+package hctr2
+
+import (
+	"testing"
+
+	"github.com/velonym/velonym/internal/simd/simdtest"
+)
+
+// TestTextBlocks holds the check of many texts side by side against the rules.
+func TestTextBlocks(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
+		var src []byte
+		var spans []uint32
+		edgeTexts(func(v []byte) {
+			spans = append(spans, uint32(len(src)), uint32(len(v)))
+			src = append(src, v...)
+		})
+		for len(spans) > 0 {
+			var g staged
+			n := min(16, len(spans)/2)
+			g.fill(src, spans[:2*n])
+			want := 0
+			for want < n && isTextSlowly(src[spans[2*want]:][:spans[2*want+1]]) {
+				want++
+			}
+			if got := g.texts(n); got != want {
+				t.Fatalf("%d texts in front, want %d; then %q", got, want, src[spans[2*want]:][:spans[2*want+1]])
+			}
+			spans = spans[2*max(1, want):]
+		}
+	})
+}
