@@ -10,8 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/hctr2"
 	"github.com/velonym/velonym/engine/kernel/secmem"
+	"github.com/velonym/velonym/engine/kernel/textform"
 	"github.com/velonym/velonym/internal/simd"
 )
 
@@ -119,13 +120,13 @@ func timingCases() ([]timingCase, func(), error) {
 	r := rand.New(rand.NewPCG(3, 14))
 	var key [32]byte
 	secmem.Random(key[:])
-	cipher, err := kernel.NewCipher(&key, []byte{1, 1, 0})
+	cipher, err := hctr2.New(&key, []byte{1, 1, 0})
 	if err != nil {
 		return nil, nil, err
 	}
 	const size = 32 // characters of a pseudonym of one block in hex
-	form := kernel.Hex
-	reader := kernel.ReaderFor(form, 0)
+	form := textform.Hex
+	reader := textform.ReaderFor(form, 0)
 	arena := make([]byte, size*timingLanes, size*timingLanes+64)
 	spans := make([]uint32, 2*timingLanes)
 	out := make([]uint32, 2*timingLanes)
@@ -166,7 +167,7 @@ func timingCases() ([]timingCase, func(), error) {
 		copy(m[12:], "\x04\x04\x04\x04")
 	}
 	open := func() { dst, _ = cipher.OpenRows(reader, "", "\n", dst[:0], arena, spans, out) }
-	writer := kernel.WriterFor(form, 0, "", "\n")
+	writer := textform.WriterFor(form, 0, "", "\n")
 	translate := func() { dst, _ = cipher.TranslateRows(reader, cipher, writer, dst[:0], arena, spans, out) }
 	badPadding := func(m []byte) { m[len(m)-2] = 0x05 }
 	badByte := func(c byte) func(m []byte) { return func(m []byte) { m[3] = c } }
@@ -218,7 +219,7 @@ func timingCases() ([]timingCase, func(), error) {
 			message = messages[messageIn[class][r.IntN(pool)]]
 		}, func() {
 			for i := range message {
-				if _, ok := kernel.Open(message[i][:], 0, true); ok {
+				if _, ok := hctr2.Open(message[i][:], 0, true); ok {
 					sink++
 				}
 			}
@@ -226,7 +227,7 @@ func timingCases() ([]timingCase, func(), error) {
 		{"key expansion, fixed against random keys", false, func(class int) {
 			used = keys[keyIn[class][r.IntN(pool)]]
 		}, func() {
-			c, err := kernel.NewCipher(&used, nil)
+			c, err := hctr2.New(&used, nil)
 			if err != nil {
 				panic("bench: no memory for a key: " + err.Error())
 			}

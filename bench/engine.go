@@ -3,7 +3,7 @@ package bench
 import (
 	"bytes"
 	"context"
-	"crypto/aes"
+	stdaes "crypto/aes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"errors"
@@ -12,7 +12,7 @@ import (
 	"runtime"
 	"slices"
 
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/aes"
 	"github.com/velonym/velonym/engine/kernel/secmem"
 	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
@@ -57,7 +57,7 @@ type engineBench struct {
 	best   string // the best tier
 	keys   [2]*suite.Keys
 	plans  []*suite.Plan
-	blocks *kernel.Blocks
+	blocks *aes.Raw
 }
 
 func (e *engineBench) open() (err error) {
@@ -68,7 +68,7 @@ func (e *engineBench) open() (err error) {
 			return err
 		}
 	}
-	e.blocks, err = kernel.NewBlocks(&secret[0])
+	e.blocks, err = aes.NewRaw(&secret[0])
 	return err
 }
 
@@ -292,7 +292,7 @@ func (e *engineBench) portable(_ context.Context, o Options, s *Section) error {
 	}
 	var key [32]byte
 	secmem.Random(key[:])
-	block, err := aes.NewCipher(key[:])
+	block, err := stdaes.NewCipher(key[:])
 	if err != nil {
 		return err
 	}

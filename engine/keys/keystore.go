@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/hmacsha256"
 )
 
 // Keystore manages the projects and secrets in a [Store]. It keeps no secret in
@@ -19,7 +19,7 @@ type Keystore struct {
 	now      func() time.Time
 	storeNow func() time.Time // instead of the store's clock
 	uptime   func() uptime
-	seal     *kernel.HMAC
+	seal     *hmacsha256.HMAC
 	root     atomic.Pointer[seals] // last one that a view verified
 }
 

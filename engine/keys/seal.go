@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/hmacsha256"
 	"github.com/velonym/velonym/engine/kernel/secmem"
 )
 
@@ -407,7 +407,7 @@ func (ks *Keystore) sealNew(tx Tx) error {
 	if err := tx.SetMeta(metaSealKey, ks.mk.wrap(key, purposeSealKey, Domain{}, 0)); err != nil {
 		return err
 	}
-	hmac, err := kernel.NewHMAC((*[SecretSize]byte)(key))
+	hmac, err := hmacsha256.New((*[SecretSize]byte)(key))
 	if err != nil {
 		return fmt.Errorf("keys: %w", err)
 	}
@@ -440,7 +440,7 @@ func (ks *Keystore) openSeals(blob []byte) error {
 	if err != nil || len(plain) != SecretSize {
 		return ks.tampered("the key of its seals does not open under the master key")
 	}
-	if ks.seal, err = kernel.NewHMAC((*[SecretSize]byte)(key)); err != nil {
+	if ks.seal, err = hmacsha256.New((*[SecretSize]byte)(key)); err != nil {
 		return fmt.Errorf("keys: %w", err)
 	}
 	return nil

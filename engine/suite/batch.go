@@ -3,8 +3,8 @@ package suite
 import (
 	"golang.org/x/text/unicode/norm"
 
-	"github.com/velonym/velonym/engine/kernel"
 	"github.com/velonym/velonym/engine/kernel/secmem"
+	"github.com/velonym/velonym/engine/kernel/textform"
 	"github.com/velonym/velonym/engine/spec"
 )
 
@@ -153,9 +153,9 @@ func (p *Plan) pseudonymise(b *Batch, dst, v []byte) ([]byte, Code) {
 		return dst, ValueTooLong
 	case f.fpe != nil:
 		return f.fpe.append(w, dst, v, false)
-	case !f.irreversible && f.spec.Tag == 0 && !kernel.IsText(v):
+	case !f.irreversible && f.spec.Tag == 0 && !textform.IsText(v):
 		return dst, ValueNotText
-	case f.form == kernel.UUID && !f.irreversible && f.prefix+(len(v)+16)&^15 != 16:
+	case f.form == textform.UUID && !f.irreversible && f.prefix+(len(v)+16)&^15 != 16:
 		return dst, ValueTooLong
 	}
 	if f.irreversible {

@@ -1,7 +1,9 @@
 package suite
 
 import (
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/ff1"
+	"github.com/velonym/velonym/engine/kernel/hctr2"
+	"github.com/velonym/velonym/engine/kernel/textform"
 	"github.com/velonym/velonym/engine/spec"
 )
 
@@ -18,7 +20,7 @@ import (
 const chunk = 1024
 
 // maxStaged is how many blocks a message may have to be staged.
-const maxStaged = kernel.MaxBlocks
+const maxStaged = hctr2.MaxBlocks
 
 // stage is the scratch of staged values.
 type stage struct {
@@ -32,7 +34,7 @@ type stage struct {
 	macs   []byte
 	counts []uint64
 	random []byte
-	bad    []kernel.FF1Error
+	bad    []ff1.Error
 	index  []uint32 // format-preserving: which value of the batch
 }
 
@@ -100,9 +102,9 @@ func (p *Plan) runOneBlock(b *Batch, from, to int) {
 
 // longRows does leading values that all take one number of blocks, and returns how
 // many those were.
-func (p *Plan) longRows(b *Batch, w *kernel.Writer, from, to int) int {
+func (p *Plan) longRows(b *Batch, w *textform.Writer, from, to int) int {
 	m := int(b.Spans[2*from+1])>>4 + 1
-	if m < 2 || m > kernel.MaxBlocks {
+	if m < 2 || m > hctr2.MaxBlocks {
 		return 0
 	}
 	s := &b.work.stage
@@ -111,7 +113,7 @@ func (p *Plan) longRows(b *Batch, w *kernel.Writer, from, to int) int {
 	to = min(to, from+chunk)
 	dst, n, plain := p.forward.cipher.SealBlocksRows(w, m, b.Dst, b.Src, b.Spans[2*from:2*to], b.Out[2*from:2*to], s.at)
 	for i := 0; i < n && !plain; i++ {
-		if v := b.Src[b.Spans[2*(from+i)]:][:b.Spans[2*(from+i)+1]]; !kernel.IsText(v) {
+		if v := b.Src[b.Spans[2*(from+i)]:][:b.Spans[2*(from+i)+1]]; !textform.IsText(v) {
 			n = i
 		}
 	}
@@ -133,7 +135,7 @@ func (p *Plan) runOneBlockReverse(b *Batch, from, to int) {
 		if g >= 0 {
 			var n int
 			b.work.paths.opened++
-			b.Dst, n = r.ciphers[g].OpenRows(kernel.ReaderFor(r.form, g), b.Pre, b.Post, b.Dst, b.Src, b.Spans[2*from:2*to], b.Out[2*from:])
+			b.Dst, n = r.ciphers[g].OpenRows(textform.ReaderFor(r.form, g), b.Pre, b.Post, b.Dst, b.Src, b.Spans[2*from:2*to], b.Out[2*from:])
 			if from += n; from == to {
 				return
 			}
@@ -154,7 +156,7 @@ func (p *Plan) runOneBlockSecondary(b *Batch, from, to int) {
 		if g >= 0 {
 			var n int
 			b.work.paths.translated++
-			b.Dst, n = r.ciphers[g].TranslateRows(kernel.ReaderFor(r.form, g), f.cipher, w, b.Dst, b.Src, b.Spans[2*from:2*to], b.Out[2*from:])
+			b.Dst, n = r.ciphers[g].TranslateRows(textform.ReaderFor(r.form, g), f.cipher, w, b.Dst, b.Src, b.Spans[2*from:2*to], b.Out[2*from:])
 			if from += n; from == to {
 				return
 			}
@@ -165,7 +167,7 @@ func (p *Plan) runOneBlockSecondary(b *Batch, from, to int) {
 	}
 }
 
-func (p *Plan) writerFor(b *Batch) *kernel.Writer {
+func (p *Plan) writerFor(b *Batch) *textform.Writer {
 	f := &p.forward
 	pre, post := b.Pre, b.Post
 	if b.At != nil {
@@ -173,7 +175,7 @@ func (p *Plan) writerFor(b *Batch) *kernel.Writer {
 	}
 	w := p.writer.Load()
 	if w == nil || !w.Is(f.form, f.gen, pre, post) {
-		w = kernel.WriterFor(f.form, f.gen, pre, post)
+		w = textform.WriterFor(f.form, f.gen, pre, post)
 		p.writer.Store(w)
 	}
 	return w

@@ -6,7 +6,9 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/ff1"
+	"github.com/velonym/velonym/engine/kernel/hctr2"
+	"github.com/velonym/velonym/engine/kernel/hmacsha256"
 	"github.com/velonym/velonym/engine/kernel/secmem"
 	"github.com/velonym/velonym/engine/spec"
 )
@@ -41,9 +43,9 @@ type Keys struct {
 	active int   // -1: none
 
 	mu      sync.Mutex
-	ciphers map[cipherID]*kernel.Cipher
-	macs    map[macID]*kernel.HMAC
-	fpes    map[fpeID]*kernel.FF1
+	ciphers map[cipherID]*hctr2.Cipher
+	macs    map[macID]*hmacsha256.HMAC
+	fpes    map[fpeID]*ff1.Cipher
 }
 
 type cipherID struct {
@@ -70,9 +72,9 @@ func NewKeys(prj, org string, secrets []Secret) (*Keys, error) {
 	}
 	k := &Keys{
 		active:  -1,
-		ciphers: map[cipherID]*kernel.Cipher{},
-		macs:    map[macID]*kernel.HMAC{},
-		fpes:    map[fpeID]*kernel.FF1{},
+		ciphers: map[cipherID]*hctr2.Cipher{},
+		macs:    map[macID]*hmacsha256.HMAC{},
+		fpes:    map[fpeID]*ff1.Cipher{},
 	}
 	for i := range secrets {
 		s := &secrets[i] // no copy of the secret
@@ -117,7 +119,7 @@ func (k *Keys) derive(s *Secret, prj, org string) error {
 	}
 	defer secmem.Free(mem)
 	prk := (*[32]byte)(mem)
-	if err := kernel.DeriveKey(prk, []byte("velonym/a256-1"), s.S[:]); err != nil {
+	if err := hmacsha256.DeriveKey(prk, []byte("velonym/a256-1"), s.S[:]); err != nil {
 		return err
 	}
 	for p, name := range purposeNames {
@@ -126,7 +128,7 @@ func (k *Keys) derive(s *Secret, prj, org string) error {
 			info = append(info, byte(len(x)>>8), byte(len(x)))
 			info = append(info, x...)
 		}
-		if err := kernel.DeriveKey(k.key(s.Gen, p), prk[:], append(info, 1)); err != nil {
+		if err := hmacsha256.DeriveKey(k.key(s.Gen, p), prk[:], append(info, 1)); err != nil {
 			return err
 		}
 	}
@@ -167,14 +169,14 @@ func (k *Keys) Release() {
 
 // cipher returns the HCTR2 cipher of a generation for a policy and a tag; it lives as
 // long as k.
-func (k *Keys) cipher(gen int, policy spec.Policy, tag int) (*kernel.Cipher, error) {
+func (k *Keys) cipher(gen int, policy spec.Policy, tag int) (*hctr2.Cipher, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	id := cipherID{gen, tag, policy}
 	if c := k.ciphers[id]; c != nil {
 		return c, nil
 	}
-	c, err := kernel.NewCipher(k.key(gen, purposeRev), []byte{1, policyNumber(policy), byte(tag / 8)})
+	c, err := hctr2.New(k.key(gen, purposeRev), []byte{1, policyNumber(policy), byte(tag / 8)})
 	if err != nil {
 		return nil, err
 	}
@@ -182,14 +184,14 @@ func (k *Keys) cipher(gen int, policy spec.Policy, tag int) (*kernel.Cipher, err
 	return c, nil
 }
 
-func (k *Keys) mac(gen, purpose int) (*kernel.HMAC, error) {
+func (k *Keys) mac(gen, purpose int) (*hmacsha256.HMAC, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	id := macID{gen, purpose}
 	if m := k.macs[id]; m != nil {
 		return m, nil
 	}
-	m, err := kernel.NewHMAC(k.key(gen, purpose))
+	m, err := hmacsha256.New(k.key(gen, purpose))
 	if err != nil {
 		return nil, err
 	}
@@ -197,14 +199,14 @@ func (k *Keys) mac(gen, purpose int) (*kernel.HMAC, error) {
 	return m, nil
 }
 
-func (k *Keys) fpe(gen int, alphabet string) (*kernel.FF1, error) {
+func (k *Keys) fpe(gen int, alphabet string) (*ff1.Cipher, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	id := fpeID{gen, alphabet}
 	if f := k.fpes[id]; f != nil {
 		return f, nil
 	}
-	f, err := kernel.NewFF1(k.key(gen, purposeFPE), alphabet)
+	f, err := ff1.New(k.key(gen, purposeFPE), alphabet)
 	if err != nil {
 		return nil, err
 	}

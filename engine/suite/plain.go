@@ -4,12 +4,13 @@ import (
 	"encoding/binary"
 	"unsafe"
 
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/hctr2"
+	"github.com/velonym/velonym/engine/kernel/textform"
 )
 
 // stagedPlain is staged for values that need no preparation. It goes ahead as if all
 // were text of lengths that kernels take, and leaves the work to staged if not.
-func (p *Plan) stagedPlain(b *Batch, w *kernel.Writer, from, to int) {
+func (p *Plan) stagedPlain(b *Batch, w *textform.Writer, from, to int) {
 	if !p.mixedRows(b, w, from, to) && !p.tryPlain(b, w, from, to) {
 		b.work.paths.refused++
 		p.staged(b, from, to)
@@ -17,7 +18,7 @@ func (p *Plan) stagedPlain(b *Batch, w *kernel.Writer, from, to int) {
 }
 
 // mixedRows is tryPlain where one kernel call does all.
-func (p *Plan) mixedRows(b *Batch, w *kernel.Writer, from, to int) bool {
+func (p *Plan) mixedRows(b *Batch, w *textform.Writer, from, to int) bool {
 	if b.At != nil {
 		return false
 	}
@@ -29,7 +30,7 @@ func (p *Plan) mixedRows(b *Batch, w *kernel.Writer, from, to int) bool {
 	}
 	if other != 0 {
 		for i := 0; i < len(spans); i += 2 {
-			if off, l := spans[i], spans[i+1]; other>>(l>>4+1)&1 != 0 && !kernel.IsText(b.Src[off:][:l]) {
+			if off, l := spans[i], spans[i+1]; other>>(l>>4+1)&1 != 0 && !textform.IsText(b.Src[off:][:l]) {
 				return false
 			}
 		}
@@ -39,10 +40,10 @@ func (p *Plan) mixedRows(b *Batch, w *kernel.Writer, from, to int) bool {
 	return true
 }
 
-func (p *Plan) tryPlain(b *Batch, w *kernel.Writer, from, to int) bool {
+func (p *Plan) tryPlain(b *Batch, w *textform.Writer, from, to int) bool {
 	f, s := &p.forward, &b.work.stage
 	n := to - from
-	if f.form == kernel.UUID || len(b.Pre) > 4 || len(b.Post) > 4 {
+	if f.form == textform.UUID || len(b.Pre) > 4 || len(b.Post) > 4 {
 		return false
 	}
 	spans, out := b.Spans[2*from:2*to], pairs(b.Out[2*from:2*to])
@@ -89,14 +90,14 @@ func pairs(spans []uint32) [][2]uint32 {
 // more than kernels do.
 //
 //go:noinline
-func measure(spans [][2]uint32, blocks []uint16, chars *[kernel.MaxBlocks + 1]int) (size int, differ uint32, ok bool) {
+func measure(spans [][2]uint32, blocks []uint16, chars *[hctr2.MaxBlocks + 1]int) (size int, differ uint32, ok bool) {
 	blocks = blocks[:len(spans)]
 	first := spans[0][1]>>4 + (spans[0][1]|-spans[0][1])>>31
 	for i, p := range spans {
 		l := p[1]
 		// ⌊l/16⌋ + 1, and 0 for 0.
 		m := l>>4 + (l|-l)>>31
-		if m > kernel.MaxBlocks {
+		if m > hctr2.MaxBlocks {
 			return 0, 0, false
 		}
 		blocks[i] = uint16(m)
@@ -110,7 +111,7 @@ func measure(spans [][2]uint32, blocks []uint16, chars *[kernel.MaxBlocks + 1]in
 // go. It writes up to 4 bytes behind the last row.
 //
 //go:noinline
-func layRows(dst []byte, place int, out [][2]uint32, at []uint32, blocks []uint16, chars *[kernel.MaxBlocks + 1]int, pre, post uint32, preLen, postLen int) {
+func layRows(dst []byte, place int, out [][2]uint32, at []uint32, blocks []uint16, chars *[hctr2.MaxBlocks + 1]int, pre, post uint32, preLen, postLen int) {
 	out, at = out[:len(blocks)], at[:len(blocks)]
 	for i, m := range blocks {
 		binary.LittleEndian.PutUint32(dst[place:], pre)
@@ -128,7 +129,7 @@ func layRows(dst []byte, place int, out [][2]uint32, at []uint32, blocks []uint1
 // blocks begin, and ends up where they end.
 //
 //go:noinline
-func sortBlocks(toSpans [][2]uint32, toAt []uint32, spans [][2]uint32, at []uint32, blocks []uint16, next *[kernel.MaxBlocks + 1]int32) {
+func sortBlocks(toSpans [][2]uint32, toAt []uint32, spans [][2]uint32, at []uint32, blocks []uint16, next *[hctr2.MaxBlocks + 1]int32) {
 	spans, at = spans[:len(blocks)], at[:len(blocks)]
 	for i, m := range blocks {
 		j := next[m]
@@ -145,9 +146,9 @@ func word(s string) uint32 {
 }
 
 // sealSorted enciphers values to their places, and returns false if one is no text.
-func (p *Plan) sealSorted(b *Batch, w *kernel.Writer, spans, at []uint32, blocks []uint16) bool {
+func (p *Plan) sealSorted(b *Batch, w *textform.Writer, spans, at []uint32, blocks []uint16) bool {
 	s := &b.work.stage
-	var next [kernel.MaxBlocks + 1]int32
+	var next [hctr2.MaxBlocks + 1]int32
 	for _, m := range blocks {
 		next[m]++
 	}
@@ -171,7 +172,7 @@ func (p *Plan) sealSorted(b *Batch, w *kernel.Writer, spans, at []uint32, blocks
 
 // sealAlike enciphers values of m blocks to their places, and returns false if one is
 // no text.
-func (p *Plan) sealAlike(b *Batch, w *kernel.Writer, m int, at, spans []uint32) bool {
+func (p *Plan) sealAlike(b *Batch, w *textform.Writer, m int, at, spans []uint32) bool {
 	f := &p.forward
 	if m == 1 {
 		return f.cipher.SealAt(w, b.Dst, at, b.Src, spans) == len(at)
@@ -180,7 +181,7 @@ func (p *Plan) sealAlike(b *Batch, w *kernel.Writer, m int, at, spans []uint32) 
 		return true
 	}
 	for i := range at {
-		if !kernel.IsText(b.Src[spans[2*i]:][:spans[2*i+1]]) {
+		if !textform.IsText(b.Src[spans[2*i]:][:spans[2*i+1]]) {
 			return false
 		}
 	}

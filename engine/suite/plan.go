@@ -7,8 +7,11 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/ff1"
+	"github.com/velonym/velonym/engine/kernel/hctr2"
+	"github.com/velonym/velonym/engine/kernel/hmacsha256"
 	"github.com/velonym/velonym/engine/kernel/secmem"
+	"github.com/velonym/velonym/engine/kernel/textform"
 	"github.com/velonym/velonym/engine/spec"
 )
 
@@ -21,8 +24,8 @@ type Plan struct {
 	trim    bool     // Reverse, Secondary: White_Space at the ends of pseudonyms goes first
 	halves  *[2]Plan // Secondary: reverse and forward, for values that kernels do not translate
 	keys    []*Keys
-	writer  atomic.Pointer[kernel.Writer] // the last one used
-	random  func([]byte)                  // fills with random bytes: policy different; replaced by tests
+	writer  atomic.Pointer[textform.Writer] // the last one used
+	random  func([]byte)                    // fills with random bytes: policy different; replaced by tests
 
 	ownOnce sync.Once  // of own
 	own     *ownDomain // Recognise
@@ -31,23 +34,23 @@ type Plan struct {
 // forward is what makes pseudonyms.
 type forward struct {
 	spec         Spec
-	form         kernel.Form
+	form         textform.Form
 	gen          int
 	irreversible bool
-	prefix       int                       // bytes before the value in the message
-	cipher       *kernel.Cipher            // reversible, not format-preserving
-	mac          *kernel.HMAC              // irreversible, same and document
-	fpe          *fpe                      // format-preserving
-	chars        [kernel.MaxBlocks + 1]int // length of the result by blocks of C
+	prefix       int                      // bytes before the value in the message
+	cipher       *hctr2.Cipher            // reversible, not format-preserving
+	mac          *hmacsha256.HMAC         // irreversible, same and document
+	fpe          *fpe                     // format-preserving
+	chars        [hctr2.MaxBlocks + 1]int // length of the result by blocks of C
 }
 
 // backward is what reads them.
 type backward struct {
 	spec    Spec
-	form    kernel.Form
+	form    textform.Form
 	prefix  int
-	ciphers [MaxGenerations]*kernel.Cipher // of living generations
-	try     []int                          // forms without a mark: generations to try, in order
+	ciphers [MaxGenerations]*hctr2.Cipher // of living generations
+	try     []int                         // forms without a mark: generations to try, in order
 	fpe     *fpe
 }
 
@@ -235,7 +238,7 @@ func (p *Plan) OutLen(n int) int {
 		return n
 	case f.irreversible:
 		return f.form.EncodedLen(16)
-	case f.form == kernel.UUID && f.prefix+padded != 16:
+	case f.form == textform.UUID && f.prefix+padded != 16:
 		return 0
 	}
 	return f.form.EncodedLen(f.prefix + padded)
@@ -317,7 +320,7 @@ func (p *Plan) NewDocument() *Document {
 
 // fpe is FF1 over an alphabet.
 type fpe struct {
-	key    *kernel.FF1
+	key    *ff1.Cipher
 	inside [256]bool
 }
 
@@ -404,5 +407,5 @@ func (r *backward) open(m []byte) (n int, ok bool) {
 	for _, b := range m[r.prefix-r.spec.Tag/8 : r.prefix] {
 		zeros |= b
 	}
-	return kernel.Open(m[r.prefix:], zeros, r.spec.Tag == 0)
+	return hctr2.Open(m[r.prefix:], zeros, r.spec.Tag == 0)
 }

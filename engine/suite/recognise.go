@@ -3,18 +3,19 @@ package suite
 import (
 	"bytes"
 
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/hctr2"
 	"github.com/velonym/velonym/engine/kernel/secmem"
+	"github.com/velonym/velonym/engine/kernel/textform"
 	"github.com/velonym/velonym/engine/spec"
 )
 
 // recognised is how many bytes C may have to be recognised: a longer one is a longer
 // value than identifiers are.
-const recognised = 16 * kernel.MaxBlocks
+const recognised = 16 * hctr2.MaxBlocks
 
 // recognisedForms are the forms that a pseudonym may come back in: the project's own,
 // or one that another token asked for. All are encodings of one C.
-var recognisedForms = [...]kernel.Form{kernel.Pair62, kernel.Hex, kernel.B64u, kernel.B32, kernel.UUID}
+var recognisedForms = [...]textform.Form{textform.Pair62, textform.Hex, textform.B64u, textform.B32, textform.UUID}
 
 // Recognise counts the values of a batch (off, len in src) that are already pseudonyms
 // of the key domain that p would make pseudonyms under, in whatever form, of any

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/textform"
 	"github.com/velonym/velonym/engine/spec"
 )
 
@@ -62,18 +62,18 @@ func nameOf(i int, names []string) string {
 
 // kernelForm returns the text form of C that f stands for, and 0 for format-preserving
 // forms, which have none.
-func kernelForm(f spec.Form) kernel.Form {
+func kernelForm(f spec.Form) textform.Form {
 	switch f {
 	case spec.Pair62:
-		return kernel.Pair62
+		return textform.Pair62
 	case spec.Hex:
-		return kernel.Hex
+		return textform.Hex
 	case spec.B64u:
-		return kernel.B64u
+		return textform.B64u
 	case spec.B32:
-		return kernel.B32
+		return textform.B32
 	case spec.UUID:
-		return kernel.UUID
+		return textform.UUID
 	}
 	return 0
 }

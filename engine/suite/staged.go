@@ -1,7 +1,8 @@
 package suite
 
 import (
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/hctr2"
+	"github.com/velonym/velonym/engine/kernel/textform"
 	"github.com/velonym/velonym/engine/spec"
 )
 
@@ -55,9 +56,9 @@ func (p *Plan) staged(b *Batch, from, to int) {
 			case f.irreversible:
 				c = 16
 				size = f.form.EncodedLen(16)
-			case f.spec.Tag == 0 && !kernel.IsText(v):
+			case f.spec.Tag == 0 && !textform.IsText(v):
 				code = ValueNotText
-			case f.form == kernel.UUID && c != 16:
+			case f.form == textform.UUID && c != 16:
 				code = ValueTooLong
 			default:
 				size = f.form.EncodedLen(c)
@@ -100,7 +101,7 @@ func (p *Plan) staged(b *Batch, from, to int) {
 			off, l = start, len(s.arena)-start
 		}
 		m := c / 16
-		if c%16 != 0 || m > kernel.MaxBlocks {
+		if c%16 != 0 || m > hctr2.MaxBlocks {
 			m = 0
 		}
 		most = max(most, m)
@@ -140,14 +141,14 @@ func (p *Plan) digests(b *Batch, arena []byte, spans, at []uint32) {
 	case spec.Different:
 		p.random(s.macs)
 	}
-	kernel.WriterFor(f.form, f.gen, "", "").EncodeAt(b.Dst, at, s.macs)
+	textform.WriterFor(f.form, f.gen, "", "").EncodeAt(b.Dst, at, s.macs)
 }
 
 // blocks writes the results of reversible values: those of one number of blocks after
 // those of another.
 func (p *Plan) blocks(b *Batch, arena []byte, spans, at []uint32, blocks []uint16, most int) {
 	f, s := &p.forward, &b.work.stage
-	var first [kernel.MaxBlocks + 2]int
+	var first [hctr2.MaxBlocks + 2]int
 	for _, m := range blocks {
 		first[m+1]++
 	}
@@ -162,7 +163,7 @@ func (p *Plan) blocks(b *Batch, arena []byte, spans, at []uint32, blocks []uint1
 		next[m]++
 		s.gspans[2*j], s.gspans[2*j+1], s.gat[j] = spans[2*i], spans[2*i+1], at[i]
 	}
-	w := kernel.WriterFor(f.form, f.gen, "", "")
+	w := textform.WriterFor(f.form, f.gen, "", "")
 	for m := 1; m <= most; m++ {
 		lo, hi := first[m], first[m+1]
 		if lo == hi {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/textform"
 	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/internal/simd"
 )
@@ -331,14 +331,14 @@ func TestTagRefusesEveryFlip(t *testing.T) {
 			a.Doc = p.NewDocument()
 			p.Transform(a)
 			c := make([]byte, len(a.result(0))/2)
-			if _, ok := kernel.Hex.Decode(c, a.result(0)); !ok {
+			if _, ok := textform.Hex.Decode(c, a.result(0)); !ok {
 				t.Fatal("not hex")
 			}
 			var flipped [][]byte
 			for bit := range 8 * len(c) {
 				c[bit/8] ^= 1 << (bit % 8)
 				x := make([]byte, 2*len(c))
-				kernel.Hex.Encode(x, c, 0)
+				textform.Hex.Encode(x, c, 0)
 				flipped = append(flipped, x)
 				c[bit/8] ^= 1 << (bit % 8)
 			}

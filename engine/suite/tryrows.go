@@ -1,7 +1,7 @@
 package suite
 
 import (
-	"github.com/velonym/velonym/engine/kernel"
+	"github.com/velonym/velonym/engine/kernel/ff1"
 	"github.com/velonym/velonym/engine/spec"
 )
 
@@ -42,7 +42,7 @@ func (p *Plan) preserve(b *Batch, from, to int, f *fpe, decrypt bool) {
 		switch {
 		case !decrypt && spans[2*e.Index+1] > maxValue:
 			code = ValueTooLong
-		case e.Code == kernel.FF1Character:
+		case e.Code == ff1.Character:
 			code = ValueNotInAlphabet
 		}
 		b.Bad = append(b.Bad, ValueError{from + e.Index, code})

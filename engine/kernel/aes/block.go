@@ -43,11 +43,11 @@ func (b *Block) Release() {
 func expand(key []byte) (Block, error) {
 	block, err := stdaes.NewCipher(key)
 	if err != nil {
-		return Block{}, fmt.Errorf("kernel: %w", err)
+		return Block{}, fmt.Errorf("aes: %w", err)
 	}
 	v := reflect.ValueOf(block)
 	if v.Kind() != reflect.Pointer || holdsPointers(v.Type().Elem()) {
-		panic("kernel: crypto/aes keeps its schedule behind a pointer: it cannot be moved")
+		panic("aes: crypto/aes keeps its schedule behind a pointer: it cannot be moved")
 	}
 	old := unsafe.Slice((*byte)(v.UnsafePointer()), v.Type().Elem().Size())
 	mem, err := secmem.Alloc(len(old))

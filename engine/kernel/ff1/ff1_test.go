@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unsafe"
 
 	"github.com/velonym/velonym/engine/kernel/secmem"
 	"github.com/velonym/velonym/internal/simd"
@@ -721,10 +720,10 @@ func TestFF1PageEnds(t *testing.T) {
 				}
 				want := oracle(t, key, alphabet, []byte(alphabet), v, false)
 				for _, n := range []int{1, 12, 32, 45} {
-					end, begin := pageEnd(t, l)
+					end, begin := simdtest.PageEnds(t, l)
 					for _, base := range [][]byte{end, begin} {
 						copy(base, v)
-						outEnd, outBegin := pageEnd(t, n*l)
+						outEnd, outBegin := simdtest.PageEnds(t, n*l)
 						for _, dst := range [][]byte{outEnd, outBegin} {
 							clear(dst)
 							var spans, at []uint32
@@ -739,28 +738,6 @@ func TestFF1PageEnds(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// TestFF1Shape checks the offsets that the generator of the kernels has.
-func TestFF1Shape(t *testing.T) {
-	var s shape
-	for name, x := range map[string][2]uintptr{
-		"place": {unsafe.Offsetof(s.place), 0}, "pack": {unsafe.Offsetof(s.pack), 16},
-		"maskN": {unsafe.Offsetof(s.maskN), 32}, "maskA": {unsafe.Offsetof(s.maskA), 40}, "maskB": {unsafe.Offsetof(s.maskB), 48},
-		"beginA": {unsafe.Offsetof(s.beginA), 56}, "beginB": {unsafe.Offsetof(s.beginB), 64},
-		"pairs": {unsafe.Offsetof(s.pairs), 72}, "fours": {unsafe.Offsetof(s.fours), 76},
-		"r4": {unsafe.Offsetof(s.r4), 80}, "r8": {unsafe.Offsetof(s.r8), 88},
-		"invR4": {unsafe.Offsetof(s.invR4), 96}, "invR8": {unsafe.Offsetof(s.invR8), 104},
-		"mul2": {unsafe.Offsetof(s.mul2), 112}, "shift2": {unsafe.Offsetof(s.shift2), 120}, "r2": {unsafe.Offsetof(s.r2), 128},
-		"mul1": {unsafe.Offsetof(s.mul1), 136}, "shift1": {unsafe.Offsetof(s.shift1), 144}, "r1": {unsafe.Offsetof(s.r1), 152},
-		"half": {unsafe.Offsetof(s.half), 160}, "halves": {unsafe.Sizeof(s.half[0]), 32},
-		"inv": {unsafe.Offsetof(s.half[0].inv), 8}, "fold of half": {unsafe.Offsetof(s.half[0].fold), 16},
-		"wide": {unsafe.Offsetof(s.wide), 224}, "fold": {unsafe.Offsetof(s.fold), 232}, "rounds": {unsafe.Offsetof(s.rounds), 240},
-	} {
-		if x[0] != x[1] {
-			t.Errorf("%s lies at %d, the kernels look at %d", name, x[0], x[1])
-		}
 	}
 }
 

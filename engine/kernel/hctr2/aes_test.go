@@ -41,7 +41,7 @@ func TestAESBlocks(t *testing.T) {
 
 func BenchmarkAESBlocks(b *testing.B) {
 	c := testCipher(b, 1)
-	eachKernelB(b, func(b *testing.B) {
+	simdtest.EachKernelB(b, func(b *testing.B) {
 		m := make([]byte, 16*benchValues)
 		for b.Loop() {
 			c.runAES(&c.s.enc, m, false)

@@ -21,7 +21,7 @@ func unhex(t testing.TB, s string) []byte {
 
 func readVectors(t testing.TB, name string, into any) {
 	t.Helper()
-	b, err := os.ReadFile("../../testdata/vectors/" + name)
+	b, err := os.ReadFile("../../../testdata/vectors/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}

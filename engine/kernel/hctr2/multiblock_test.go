@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/velonym/velonym/engine/kernel/internal/structured"
+	"github.com/velonym/velonym/engine/kernel/textform"
 	"github.com/velonym/velonym/internal/simd"
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
@@ -17,15 +19,15 @@ func TestSealBlocksAt(t *testing.T) {
 		for round := range 300 {
 			m := 2 + round%(maxBlocks-1)
 			n := []int{0, 1, 2, 15, 16, 17, 32, 33, 60, 200}[r.IntN(10)]
-			a := &arena{}
+			a := &structured.Arena{}
 			for range n {
 				v := make([]byte, 16*(m-1)+r.IntN(16))
 				for i := range v {
 					v[i] = byte(r.Uint32())
 				}
-				a.add(v)
+				a.Add(v)
 			}
-			a.guard(t, r.IntN(40))
+			a.Guard(t, r.IntN(40))
 			w := textform.NewWriter(allForms[r.IntN(4)], r.IntN(12), "", "")
 			chars := w.Form().EncodedLen(16 * m)
 			at, size := make([]uint32, n), 0
@@ -35,8 +37,8 @@ func TestSealBlocksAt(t *testing.T) {
 				size += chars
 			}
 			want, got := bytes.Repeat([]byte{1}, size), bytes.Repeat([]byte{1}, size+64)
-			c.sealBlocksAtGeneric(w, m, want, at, a.src, a.spans)
-			c.SealBlocksAt(w, m, got[:size], at, a.src, a.spans)
+			c.sealBlocksAtGeneric(w, m, want, at, a.Src, a.Spans)
+			c.SealBlocksAt(w, m, got[:size], at, a.Src, a.Spans)
 			if !bytes.Equal(got[:size], want) || bytes.Count(got[size:], []byte{1}) != 64 {
 				t.Fatalf("round %d: %s, %d values of %d blocks", round, w.Form(), n, m)
 			}
@@ -51,7 +53,7 @@ func TestSealBlocksRows(t *testing.T) {
 		for round := range 300 {
 			m := 2 + round%(maxBlocks-1)
 			n := []int{0, 1, 15, 16, 17, 32, 33, 64, 80, 200}[r.IntN(10)]
-			a := &arena{}
+			a := &structured.Arena{}
 			texts, stop := true, n
 			for i := range n {
 				v := bytes.Repeat([]byte{'a' + byte(i%26)}, 16*(m-1)+r.IntN(16))
@@ -64,14 +66,14 @@ func TestSealBlocksRows(t *testing.T) {
 						stop = min(stop, i)
 					}
 				}
-				a.add(v)
+				a.Add(v)
 			}
-			a.guard(t, r.IntN(40))
+			a.Guard(t, r.IntN(40))
 			f := framings[r.IntN(len(framings))]
 			w := textform.NewWriter(allForms[r.IntN(4)], r.IntN(12), f[0], f[1])
 			dst, intact := withCanary(n*(32*m+8) + 8)
 			out, at := make([]uint32, 2*n), make([]uint32, n)
-			rows, did, plain := c.SealBlocksRows(w, m, dst, a.src, a.spans, out, at)
+			rows, did, plain := c.SealBlocksRows(w, m, dst, a.Src, a.Spans, out, at)
 			if did > stop || !intact() || plain && did == n && !texts {
 				t.Fatalf("round %d: did %d of %d, plain %v", round, did, stop, plain)
 			}
@@ -86,7 +88,7 @@ func TestSealBlocksRows(t *testing.T) {
 					t.Fatalf("round %d: value %d is said to be at %d, %d", round, i, out[2*i], out[2*i+1])
 				}
 				want = append(want, make([]byte, chars)...)
-				c.sealBlocksAtGeneric(w, m, want, []uint32{uint32(len(want) - chars)}, a.src, a.spans[2*i:2*i+2])
+				c.sealBlocksAtGeneric(w, m, want, []uint32{uint32(len(want) - chars)}, a.Src, a.Spans[2*i:2*i+2])
 				want = append(want, f[1]...)
 			}
 			if !bytes.Equal(rows, want) {
@@ -106,7 +108,7 @@ func TestSealMixedRows(t *testing.T) {
 		for round := range 600 {
 			n := []int{0, 1, 15, 16, 17, 32, 33, 64, 80, 200, 1000, 1024}[r.IntN(12)]
 			longest := []int{0, 15, 40, 16*maxBlocks - 1}[r.IntN(4)]
-			a, takes, odd := &arena{}, true, uint32(0)
+			a, takes, odd := &structured.Arena{}, true, uint32(0)
 			for range n {
 				v := bytes.Repeat([]byte{'a' + byte(r.IntN(26))}, r.IntN(longest+1))
 				m := len(v)/16 + 1
@@ -118,15 +120,15 @@ func TestSealMixedRows(t *testing.T) {
 				case r.IntN(3000) == 0 && m == 1 && len(v) > 0:
 					v[r.IntN(len(v))], takes = 0x1f, false
 				}
-				a.add(v)
+				a.Add(v)
 			}
-			a.guard(t, r.IntN(40))
+			a.Guard(t, r.IntN(40))
 			f := framings[r.IntN(len(framings))]
 			w := textform.NewWriter(allForms[r.IntN(4)], r.IntN(12), f[0], f[1])
 			rows, intact := withCanary(n*(32*maxBlocks+16) + 8)
 			out := make([]uint32, 2*n)
 			start := bytes.Clone(rows)
-			rows, other, ok := c.SealMixedRows(w, rows, a.src, a.spans, out)
+			rows, other, ok := c.SealMixedRows(w, rows, a.Src, a.Spans, out)
 			if !intact() || ok && !takes {
 				t.Fatalf("round %d: ok %v", round, ok)
 			}
@@ -143,7 +145,7 @@ func TestSealMixedRows(t *testing.T) {
 			want := start
 			for i := range n {
 				want = append(want, f[0]...)
-				l := a.spans[2*i+1]
+				l := a.Spans[2*i+1]
 				m := int(l/16 + 1)
 				chars := w.Form().EncodedLen(16 * m)
 				if l == 0 {
@@ -154,7 +156,7 @@ func TestSealMixedRows(t *testing.T) {
 				}
 				if l > 0 {
 					want = append(want, make([]byte, chars)...)
-					c.sealBlocksAtGeneric(w, m, want, []uint32{uint32(len(want) - chars)}, a.src, a.spans[2*i:2*i+2])
+					c.sealBlocksAtGeneric(w, m, want, []uint32{uint32(len(want) - chars)}, a.Src, a.Spans[2*i:2*i+2])
 				}
 				want = append(want, f[1]...)
 			}
@@ -196,20 +198,20 @@ func TestCryptBlocks(t *testing.T) {
 
 func BenchmarkSealBlocksAt(b *testing.B) {
 	c := testCipher(b, 3)
-	eachKernelB(b, func(b *testing.B) {
+	simdtest.EachKernelB(b, func(b *testing.B) {
 		for _, m := range []int{2, 4, 8, 13} {
 			b.Run(fmt.Sprint(m), func(b *testing.B) {
-				a := &arena{}
+				a := &structured.Arena{}
 				at := make([]uint32, benchValues)
 				for i := range benchValues {
-					a.add(bytes.Repeat([]byte{'x'}, 16*m-1-i%16))
+					a.Add(bytes.Repeat([]byte{'x'}, 16*m-1-i%16))
 					at[i] = uint32(i * 33 * m)
 				}
-				a.src = append(a.src, make([]byte, 64)...)
+				a.Src = append(a.Src, make([]byte, 64)...)
 				dst := make([]byte, 33*m*benchValues)
 				w := textform.NewWriter(textform.Pair62, 0, "", "")
 				for b.Loop() {
-					c.SealBlocksAt(w, m, dst, at, a.src, a.spans)
+					c.SealBlocksAt(w, m, dst, at, a.Src, a.Spans)
 				}
 				perValue(b, benchValues)
 			})

@@ -4,34 +4,24 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/velonym/velonym/internal/simd"
+	"github.com/velonym/velonym/engine/kernel/internal/structured"
+	"github.com/velonym/velonym/engine/kernel/textform"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-func eachKernelB(b *testing.B, f func(b *testing.B)) {
-	for _, name := range simd.Kernels() {
-		b.Run(name, func(b *testing.B) {
-			if err := simd.Force(name); err != nil {
-				b.Fatal(err)
-			}
-			defer simd.Force("auto")
-			f(b)
-		})
-	}
-}
-
-// digits13 is n values of 13 digits, 64 bytes of slack behind.
-func digits13(n int) *arena {
+// digits13 is n values of 13 digits, 64 bytes of padding behind.
+func digits13(n int) *structured.Arena {
 	r := rand.New(rand.NewPCG(1, 1))
-	a := &arena{}
+	a := &structured.Arena{}
 	for range n {
 		v := make([]byte, 13)
 		for i := range v {
 			v[i] = byte('0' + r.IntN(10))
 		}
-		a.add(v)
-		a.src = append(a.src, '\n')
+		a.Add(v)
+		a.Src = append(a.Src, '\n')
 	}
-	a.src = append(a.src, make([]byte, 64)...)[:len(a.src)]
+	a.Src = append(a.Src, make([]byte, 64)...)[:len(a.Src)]
 	return a
 }
 
@@ -43,7 +33,7 @@ func perValue(b *testing.B, n int) {
 
 func BenchmarkSealRows(b *testing.B) {
 	c := testCipher(b, 1)
-	eachKernelB(b, func(b *testing.B) {
+	simdtest.EachKernelB(b, func(b *testing.B) {
 		for _, f := range allForms {
 			b.Run(f.String(), func(b *testing.B) {
 				a := digits13(benchValues)
@@ -52,7 +42,7 @@ func BenchmarkSealRows(b *testing.B) {
 				var dst []byte
 				for b.Loop() {
 					var n int
-					if dst, n = c.SealRows(w, dst[:0], a.src, a.spans, out); n != benchValues {
+					if dst, n = c.SealRows(w, dst[:0], a.Src, a.Spans, out); n != benchValues {
 						b.Fatal(n)
 					}
 				}
@@ -64,7 +54,7 @@ func BenchmarkSealRows(b *testing.B) {
 
 func BenchmarkSealAt(b *testing.B) {
 	c := testCipher(b, 1)
-	eachKernelB(b, func(b *testing.B) {
+	simdtest.EachKernelB(b, func(b *testing.B) {
 		a := digits13(benchValues)
 		w := textform.NewWriter(textform.Pair62, 0, "", "")
 		at := make([]uint32, benchValues)
@@ -73,7 +63,7 @@ func BenchmarkSealAt(b *testing.B) {
 		}
 		dst := make([]byte, 90*benchValues)
 		for b.Loop() {
-			if n := c.SealAt(w, dst, at, a.src, a.spans); n != benchValues {
+			if n := c.SealAt(w, dst, at, a.Src, a.Spans); n != benchValues {
 				b.Fatal(n)
 			}
 		}
@@ -83,14 +73,14 @@ func BenchmarkSealAt(b *testing.B) {
 
 func BenchmarkOpenRows(b *testing.B) {
 	c := testCipher(b, 1)
-	eachKernelB(b, func(b *testing.B) {
+	simdtest.EachKernelB(b, func(b *testing.B) {
 		a := pseudonymsOf(b, c)
 		rd := textform.NewReader(textform.Pair62, 0)
 		out := make([]uint32, 2*benchValues)
 		var dst []byte
 		for b.Loop() {
 			var n int
-			if dst, n = c.OpenRows(rd, `"`, `",`, dst[:0], a.src, a.spans, out); n != benchValues {
+			if dst, n = c.OpenRows(rd, `"`, `",`, dst[:0], a.Src, a.Spans, out); n != benchValues {
 				b.Fatal(n)
 			}
 		}
@@ -98,26 +88,26 @@ func BenchmarkOpenRows(b *testing.B) {
 	})
 }
 
-func pseudonymsOf(b *testing.B, c *Cipher) *arena {
+func pseudonymsOf(b *testing.B, c *Cipher) *structured.Arena {
 	v := digits13(benchValues)
 	out := make([]uint32, 2*benchValues)
-	src, n := c.SealRows(textform.NewWriter(textform.Pair62, 0, `"`, `",`), nil, v.src, v.spans, out)
+	src, n := c.SealRows(textform.NewWriter(textform.Pair62, 0, `"`, `",`), nil, v.Src, v.Spans, out)
 	if n != benchValues {
 		b.Fatal(n)
 	}
-	return &arena{src, out}
+	return &structured.Arena{Src: src, Spans: out}
 }
 
 func BenchmarkTranslateRows(b *testing.B) {
 	c, to := testCipher(b, 1), testCipher(b, 2)
-	eachKernelB(b, func(b *testing.B) {
+	simdtest.EachKernelB(b, func(b *testing.B) {
 		a := pseudonymsOf(b, c)
 		rd, w := textform.NewReader(textform.Pair62, 0), textform.NewWriter(textform.Pair62, 0, `"`, `",`)
 		out := make([]uint32, 2*benchValues)
 		var dst []byte
 		for b.Loop() {
 			var n int
-			if dst, n = c.TranslateRows(rd, to, w, dst[:0], a.src, a.spans, out); n != benchValues {
+			if dst, n = c.TranslateRows(rd, to, w, dst[:0], a.Src, a.Spans, out); n != benchValues {
 				b.Fatal(n)
 			}
 		}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/velonym/velonym/engine/kernel/internal/structured"
+	"github.com/velonym/velonym/engine/kernel/textform"
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
@@ -27,28 +29,6 @@ func testCipher(t testing.TB, seed byte, tweak ...byte) *Cipher {
 	}
 	t.Cleanup(c.Release)
 	return c
-}
-
-// arena is values in memory that ends with the last of them, or some bytes later, in
-// a page before one that faults.
-type arena struct {
-	src   []byte
-	spans []uint32
-}
-
-func (a *arena) add(v []byte) {
-	a.spans = append(a.spans, uint32(len(a.src)), uint32(len(v)))
-	a.src = append(a.src, v...)
-}
-
-func (a *arena) value(i int) []byte { return a.src[a.spans[2*i]:][:a.spans[2*i+1]] }
-
-// guard moves the bytes to the end of a page, slack bytes before a page that faults
-// where the system can do that.
-func (a *arena) guard(t testing.TB, slack int) {
-	t.Helper()
-	mem := simdtest.PageEnd(t, len(a.src)+slack)
-	a.src = mem[:copy(mem, a.src)]
 }
 
 var words = []string{"Zoë", "Ångström", "Müller", "日本語", "🙂🙃", "é", "\u00a0", "x\u0085y", "a\x00b", "tab\t", "\x7f", "\xff\xfe", "\xc3", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xc0\xaf", "\xe2\x82", "1234567890123"}
@@ -81,16 +61,16 @@ func randomValue(r *rand.Rand) []byte {
 }
 
 // randomArena has n values, all plain if plain.
-func randomArena(r *rand.Rand, n int, plain bool) *arena {
-	a := &arena{}
+func randomArena(r *rand.Rand, n int, plain bool) *structured.Arena {
+	a := &structured.Arena{}
 	for range n {
 		v := randomValue(r)
 		for plain && (len(v) == 0 || len(v) > 15 || !textform.IsText(v)) {
 			v = randomValue(r)
 		}
-		a.add(v)
+		a.Add(v)
 		for range r.IntN(3) {
-			a.src = append(a.src, ',')
+			a.Src = append(a.Src, ',')
 		}
 	}
 	return a
@@ -119,17 +99,17 @@ func TestSealRows(t *testing.T) {
 		for round := range 400 {
 			n := counts(r)[round%13]
 			a := randomArena(r, n, round%3 != 0)
-			a.guard(t, r.IntN(20))
+			a.Guard(t, r.IntN(20))
 			f := framings[r.IntN(len(framings))]
 			w := textform.NewWriter(allForms[r.IntN(5)], r.IntN(12), f[0], f[1])
 			want, wantOut := make([]byte, 10), make([]uint32, 2*n)
 			for i := range want {
 				want[i] = 0xC5
 			}
-			want, wantN := c.sealRowsGeneric(w, grow(want, n*w.Stride()), a.src, a.spans, wantOut)
+			want, wantN := c.sealRowsGeneric(w, grow(want, n*w.Stride()), a.Src, a.Spans, wantOut)
 			dst, intact := withCanary(n*w.Stride() + r.IntN(200) - 100 + 100*(round%2))
 			out := make([]uint32, 2*n)
-			got, gotN := c.SealRows(w, dst, a.src, a.spans, out)
+			got, gotN := c.SealRows(w, dst, a.Src, a.Spans, out)
 			name := fmt.Sprintf("round %d: %s gen %d framing %q, %d values", round, w.Form(), w.Gen(), f, n)
 			if gotN != wantN || !bytes.Equal(got, want) || !slices.Equal(out[:2*gotN], wantOut[:2*wantN]) {
 				t.Fatalf("%s: did %d, want %d\n%q\n%q", name, gotN, wantN, tail(got), tail(want))
@@ -143,31 +123,6 @@ func TestSealRows(t *testing.T) {
 
 func tail(b []byte) []byte { return b[max(0, len(b)-200):] }
 
-func TestEncodeAt(t *testing.T) {
-	simdtest.EachKernel(t, func(t *testing.T) {
-		r := rand.New(rand.NewPCG(3, 7))
-		for round := range 100 {
-			n := counts(r)[round%13]
-			w := textform.NewWriter(allForms[r.IntN(5)], r.IntN(12), "", "")
-			blocks, at, size := make([]byte, 16*n), make([]uint32, n), 0
-			for i := range blocks {
-				blocks[i] = byte(r.Uint32())
-			}
-			for _, i := range r.Perm(n) {
-				size += r.IntN(4)
-				at[i] = uint32(size)
-				size += w.Chars()
-			}
-			want, got := bytes.Repeat([]byte{1}, size), bytes.Repeat([]byte{1}, size+64)
-			w.encodeAtGeneric(want, at, blocks)
-			w.EncodeAt(got[:size], at, blocks)
-			if !bytes.Equal(got[:size], want) || bytes.Count(got[size:], []byte{1}) != 64 {
-				t.Fatalf("%s: %d blocks", w.Form(), n)
-			}
-		}
-	})
-}
-
 func TestSealAt(t *testing.T) {
 	c := testCipher(t, 1)
 	simdtest.EachKernel(t, func(t *testing.T) {
@@ -175,7 +130,7 @@ func TestSealAt(t *testing.T) {
 		for round := range 300 {
 			n := counts(r)[round%13]
 			a := randomArena(r, n, round%3 != 0)
-			a.guard(t, r.IntN(20))
+			a.Guard(t, r.IntN(20))
 			w := textform.NewWriter(allForms[r.IntN(5)], r.IntN(12), "", "")
 			at := make([]uint32, n)
 			size := 0
@@ -185,8 +140,8 @@ func TestSealAt(t *testing.T) {
 				size += w.Chars()
 			}
 			want, got := bytes.Repeat([]byte{1}, size), bytes.Repeat([]byte{1}, size+64)
-			wantN := c.sealAtGeneric(w, want, at, a.src, a.spans)
-			gotN := c.SealAt(w, got[:size], at, a.src, a.spans)
+			wantN := c.sealAtGeneric(w, want, at, a.Src, a.Spans)
+			gotN := c.SealAt(w, got[:size], at, a.Src, a.Spans)
 			if gotN != wantN || !bytes.Equal(got[:size], want) || bytes.Count(got[size:], []byte{1}) != 64 {
 				t.Fatalf("round %d: %s, %d values: did %d, want %d", round, w.Form(), n, gotN, wantN)
 			}
@@ -195,22 +150,22 @@ func TestSealAt(t *testing.T) {
 }
 
 // pseudonyms seals values and returns the texts as an arena; some are damaged.
-func pseudonyms(r *rand.Rand, c *Cipher, f textform.Form, gen, n int, damage bool) *arena {
+func pseudonyms(r *rand.Rand, c *Cipher, f textform.Form, gen, n int, damage bool) *structured.Arena {
 	v := randomArena(r, n, true)
 	w := textform.NewWriter(f, gen, "", ",")
 	out := make([]uint32, 2*n)
-	dst, _ := c.sealRowsGeneric(w, grow(nil, n*w.Stride()), v.src, v.spans, out)
-	a := &arena{src: dst, spans: out}
+	dst, _ := c.sealRowsGeneric(w, grow(nil, n*w.Stride()), v.Src, v.Spans, out)
+	a := &structured.Arena{Src: dst, Spans: out}
 	if damage && n > 0 {
 		for range 1 + r.IntN(3) {
 			i := r.IntN(n)
-			switch x := a.value(i); r.IntN(4) {
+			switch x := a.Value(i); r.IntN(4) {
 			case 0:
 				if len(x) > 0 {
 					x[r.IntN(len(x))] = byte(r.Uint32())
 				}
 			case 1:
-				a.spans[2*i+1] = uint32(r.IntN(33))
+				a.Spans[2*i+1] = uint32(r.IntN(33))
 			case 2:
 				if len(x) > 0 {
 					x[r.IntN(len(x))] ^= 1
@@ -239,13 +194,13 @@ func TestOpenRows(t *testing.T) {
 			n := counts(r)[round%13]
 			form, gen := allForms[r.IntN(5)], r.IntN(12)
 			a := pseudonyms(r, c, form, gen, n, round%3 == 0)
-			a.guard(t, r.IntN(20))
+			a.Guard(t, r.IntN(20))
 			f := framings[r.IntN(len(framings))]
 			rd := textform.NewReader(form, gen)
 			wantOut, out := make([]uint32, 2*n), make([]uint32, 2*n)
-			want, wantN := c.openRowsGeneric(rd, f[0], f[1], bytes.Repeat([]byte{0xC5}, 10), a.src, a.spans, wantOut)
+			want, wantN := c.openRowsGeneric(rd, f[0], f[1], bytes.Repeat([]byte{0xC5}, 10), a.Src, a.Spans, wantOut)
 			dst, intact := withCanary(len(want) + r.IntN(300) - 100)
-			got, gotN := c.OpenRows(rd, f[0], f[1], dst, a.src, a.spans, out)
+			got, gotN := c.OpenRows(rd, f[0], f[1], dst, a.Src, a.Spans, out)
 			if gotN != wantN || !bytes.Equal(got, want) || !slices.Equal(out[:2*gotN], wantOut[:2*wantN]) || !intact() {
 				t.Fatalf("round %d: %s gen %d framing %q, %d values: did %d, want %d\n%q\n%q", round, form, gen, f, n, gotN, wantN, tail(got), tail(want))
 			}
@@ -262,22 +217,22 @@ func TestTranslateRows(t *testing.T) {
 			n := counts(r)[round%13]
 			form, gen := allForms[r.IntN(5)], r.IntN(12)
 			a := pseudonyms(r, c, form, gen, n, round%3 == 0)
-			a.guard(t, r.IntN(20))
+			a.Guard(t, r.IntN(20))
 			f := framings[r.IntN(len(framings))]
 			rd, w := textform.NewReader(form, gen), textform.NewWriter(allForms[r.IntN(5)], r.IntN(12), f[0], f[1])
 			if round%4 == 1 && n > 0 { // a text that nobody makes: it opens as an empty value
 				empty := [16]byte(bytes.Repeat([]byte{16}, 16))
 				c.encryptBlock(&empty)
 				k := r.IntN(n)
-				if text := textform.NewWriter(form, gen, "", "").append(make([]byte, 0, 64), &empty); len(text) == int(a.spans[2*k+1]) {
-					copy(a.src[a.spans[2*k]:], text)
+				if text := textform.NewWriter(form, gen, "", "").AppendRows(make([]byte, 0, 64), empty[:]); len(text) == int(a.Spans[2*k+1]) {
+					copy(a.Src[a.Spans[2*k]:], text)
 					forged++
 				}
 			}
 			wantOut, out := make([]uint32, 2*n), make([]uint32, 2*n)
-			want, wantN := c.translateRowsGeneric(rd, to, w, grow(bytes.Repeat([]byte{0xC5}, 10), n*w.Stride()), a.src, a.spans, wantOut)
+			want, wantN := c.translateRowsGeneric(rd, to, w, grow(bytes.Repeat([]byte{0xC5}, 10), n*w.Stride()), a.Src, a.Spans, wantOut)
 			dst, intact := withCanary(n*w.Stride() + r.IntN(200) - 100)
-			got, gotN := c.TranslateRows(rd, to, w, dst, a.src, a.spans, out)
+			got, gotN := c.TranslateRows(rd, to, w, dst, a.Src, a.Spans, out)
 			if gotN != wantN || !bytes.Equal(got, want) || !slices.Equal(out[:2*gotN], wantOut[:2*wantN]) || !intact() {
 				t.Fatalf("round %d: %s to %s, %d values: did %d, want %d\n%q\n%q", round, form, w.Form(), n, gotN, wantN, tail(got), tail(want))
 			}
@@ -286,45 +241,4 @@ func TestTranslateRows(t *testing.T) {
 			t.Fatalf("only %d texts of empty values", forged)
 		}
 	})
-}
-
-// isTextSlowly is the rules of text, by runes.
-func isTextSlowly(v []byte) bool {
-	for _, c := range string(v) {
-		if c == 0xfffd && !bytes.Contains(v, []byte("\ufffd")) || c < 0x20 || c >= 0x7f && c < 0xa0 {
-			return false
-		}
-	}
-	return bytes.Equal([]byte(string([]rune(string(v)))), v)
-}
-
-// edgeTexts calls f with short strings of bytes around the limits of UTF-8.
-func edgeTexts(f func(v []byte)) {
-	r := rand.New(rand.NewPCG(1, 1))
-	edges := []byte{0, 0x1f, 0x20, 0x7e, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xc3, 0xdf, 0xe0, 0xe1, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf4, 0xf5, 0xff, 'a'}
-	for range 300000 {
-		v := make([]byte, r.IntN(6))
-		for i := range v {
-			v[i] = edges[r.IntN(len(edges))]
-		}
-		if r.IntN(2) == 0 {
-			v = append([]byte("plain text"), v...)
-		}
-		f(v)
-	}
-}
-
-// TestIsText holds IsText against the rules.
-func TestIsText(t *testing.T) {
-	good := 0
-	edgeTexts(func(v []byte) {
-		if got := textform.IsText(v); got != isTextSlowly(v) {
-			t.Fatalf("textform.IsText(%q) = %v", v, got)
-		} else if got {
-			good++
-		}
-	})
-	if good < 1000 {
-		t.Fatalf("only %d good ones", good)
-	}
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/velonym/velonym/engine/kernel/internal/structured"
 )
 
 // openSlowly is the rules of Open, read from the end.
@@ -13,7 +15,7 @@ func openSlowly(m []byte, zeros byte, text bool) (int, bool) {
 		return 0, false
 	}
 	v := m[:len(m)-pad]
-	if !bytes.Equal(m[len(v):], bytes.Repeat([]byte{byte(pad)}, pad)) || text && !isTextSlowly(v) {
+	if !bytes.Equal(m[len(v):], bytes.Repeat([]byte{byte(pad)}, pad)) || text && !structured.IsText(v) {
 		return 0, false
 	}
 	return len(v), true
@@ -40,7 +42,7 @@ func TestOpen(t *testing.T) {
 			t.Fatalf("openBlock(%q) = %d, %v, want %d, %v", m, n2, ok2, n, ok)
 		}
 	}
-	edgeTexts(func(v []byte) {
+	structured.EdgeTexts(func(v []byte) {
 		size := 16
 		if r.IntN(3) == 0 {
 			size = 32

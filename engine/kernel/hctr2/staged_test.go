@@ -5,6 +5,7 @@ package hctr2
 import (
 	"testing"
 
+	"github.com/velonym/velonym/engine/kernel/internal/structured"
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
@@ -13,16 +14,16 @@ func TestTextBlocks(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		var src []byte
 		var spans []uint32
-		edgeTexts(func(v []byte) {
+		structured.EdgeTexts(func(v []byte) {
 			spans = append(spans, uint32(len(src)), uint32(len(v)))
 			src = append(src, v...)
 		})
 		for len(spans) > 0 {
-			var g staged
+			var g copied
 			n := min(16, len(spans)/2)
 			g.fill(src, spans[:2*n])
 			want := 0
-			for want < n && isTextSlowly(src[spans[2*want]:][:spans[2*want+1]]) {
+			for want < n && structured.IsText(src[spans[2*want]:][:spans[2*want+1]]) {
 				want++
 			}
 			if got := g.texts(n); got != want {

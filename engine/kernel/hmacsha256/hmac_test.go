@@ -390,14 +390,6 @@ func BenchmarkHMAC(b *testing.B) {
 	})
 }
 
-// pageEnd returns n bytes that end where a page ends behind which any access
-// faults, and another n that begin where such a page ended.
-func pageEnd(t *testing.T, n int) (end, begin []byte) {
-	t.Helper()
-	mem := simdtest.Pages(t, n)
-	return mem[len(mem)-n : len(mem) : len(mem)], mem[:n:n]
-}
-
 // TestHMACPageEnds puts values, spans, counters and results against pages that
 // fault.
 func TestHMACPageEnds(t *testing.T) {
@@ -411,10 +403,10 @@ func TestHMACPageEnds(t *testing.T) {
 		for _, l := range []int{0, 1, 7, 15, 16, 40, 55, 56, 64, 119, 120, 200, 300} {
 			for _, n := range []int{1, 3, 16, 17, 32, 50} {
 				for _, counted := range []bool{false, true} {
-					end, begin := pageEnd(t, max(1, l))
+					end, begin := simdtest.PageEnds(t, max(1, l))
 					for _, base := range [][]byte{end[len(end)-l:], begin[:l]} {
-						dst, _ := pageEnd(t, 16*n)
-						raw, _ := pageEnd(t, 8*n)
+						dst, _ := simdtest.PageEnds(t, 16*n)
+						raw, _ := simdtest.PageEnds(t, 8*n)
 						spans := unsafe.Slice((*uint32)(unsafe.Pointer(&raw[0])), 2*n)
 						for i := range n {
 							spans[2*i], spans[2*i+1] = 0, uint32(l)
@@ -422,7 +414,7 @@ func TestHMACPageEnds(t *testing.T) {
 						var counters []uint64
 						var c []byte
 						if counted {
-							raw, _ := pageEnd(t, 8*n)
+							raw, _ := simdtest.PageEnds(t, 8*n)
 							counters = unsafe.Slice((*uint64)(unsafe.Pointer(&raw[0])), n)
 							c = make([]byte, 8)
 						}

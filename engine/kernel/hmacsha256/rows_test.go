@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/velonym/velonym/engine/kernel/textform"
 	"github.com/velonym/velonym/internal/simd"
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
@@ -26,9 +27,9 @@ func TestSumRows(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(4, 4))
 		for k, n := range []int{0, 1, 3, 4, 15, 16, 17, 64, 65, 200, 511, 512, 513, 1100} {
-			for _, form := range []Form{textform.Pair62, textform.Hex, B64u, B32, UUID} {
+			for _, form := range []textform.Form{textform.Pair62, textform.Hex, textform.B64u, textform.B32, textform.UUID} {
 				frame := [][2]string{{"", "\n"}, {`"`, `",`}, {"", ""}, {"<<< ", " >>>"}}[(k+int(form))%4]
-				w := textform.NewWriter(form, k%maxGen, frame[0], frame[1])
+				w := textform.NewWriter(form, k%textform.Generations, frame[0], frame[1])
 				base, spans, counters := batch(r, n, 40)
 				for i := range n {
 					spans[2*i+1] = max(spans[2*i+1], 1)
@@ -54,7 +55,7 @@ func TestSumRows(t *testing.T) {
 					}
 					want = append(want, frame[0]...)
 					text := make([]byte, form.EncodedLen(16))
-					form.Encode(text, oracle(key, c, base[spans[2*i]:][:spans[2*i+1]]), k%maxGen)
+					form.Encode(text, oracle(key, c, base[spans[2*i]:][:spans[2*i+1]]), k%textform.Generations)
 					pairs = append(pairs, uint32(len(want)), uint32(len(text)))
 					want = append(append(want, text...), frame[1]...)
 				}

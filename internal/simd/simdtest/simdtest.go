@@ -44,3 +44,24 @@ func PageEnd(t testing.TB, n int) []byte {
 	page := Pages(t, n)
 	return page[len(page)-n:]
 }
+
+// PageEnds returns n bytes that end where a page ends behind which any access faults, and
+// another n that begin where such a page ends. The test frees them when it ends.
+func PageEnds(t testing.TB, n int) (end, begin []byte) {
+	t.Helper()
+	mem := Pages(t, n)
+	return mem[len(mem)-n : len(mem) : len(mem)], mem[:n:n]
+}
+
+// EachKernelB runs a benchmark on every tier of this CPU.
+func EachKernelB(b *testing.B, f func(b *testing.B)) {
+	for _, name := range simd.Kernels() {
+		b.Run(name, func(b *testing.B) {
+			if err := simd.Force(name); err != nil {
+				b.Fatal(err)
+			}
+			defer simd.Force("auto")
+			f(b)
+		})
+	}
+}

@@ -1,0 +1,52 @@
+package textform
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/velonym/velonym/engine/kernel/internal/structured"
+	"github.com/velonym/velonym/internal/simd/simdtest"
+)
+
+var allForms = []Form{Pair62, Hex, B64u, B32, UUID}
+
+func TestEncodeAt(t *testing.T) {
+	simdtest.EachKernel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(3, 7))
+		for round := range 100 {
+			n := []int{0, 1, 2, 15, 16, 17, 31, 32, 33, 48, 100, 200, 1 + r.IntN(700)}[round%13]
+			w := NewWriter(allForms[r.IntN(5)], r.IntN(12), "", "")
+			blocks, at, size := make([]byte, 16*n), make([]uint32, n), 0
+			for i := range blocks {
+				blocks[i] = byte(r.Uint32())
+			}
+			for _, i := range r.Perm(n) {
+				size += r.IntN(4)
+				at[i] = uint32(size)
+				size += w.chars
+			}
+			want, got := bytes.Repeat([]byte{1}, size), bytes.Repeat([]byte{1}, size+64)
+			w.encodeAtGeneric(want, at, blocks)
+			w.EncodeAt(got[:size], at, blocks)
+			if !bytes.Equal(got[:size], want) || bytes.Count(got[size:], []byte{1}) != 64 {
+				t.Fatalf("%s: %d blocks", w.form, n)
+			}
+		}
+	})
+}
+
+// TestIsText holds IsText against the rules.
+func TestIsText(t *testing.T) {
+	good := 0
+	structured.EdgeTexts(func(v []byte) {
+		if got := IsText(v); got != structured.IsText(v) {
+			t.Fatalf("IsText(%q) = %v", v, got)
+		} else if got {
+			good++
+		}
+	})
+	if good < 1000 {
+		t.Fatalf("only %d good ones", good)
+	}
+}
