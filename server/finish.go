@@ -67,12 +67,8 @@ func (c *call) done(e *endpoint, grant *token.Grant, p *problem, fault error) {
 		}
 	}
 	c.settleBody()
-	route := routeForward
-	if e.rev {
-		route = routeReverse
-	}
 	took := now.Sub(c.start)
-	s.metrics.served(route, outcome, took, c.values)
+	s.metrics.served(e.route, outcome, took, c.values)
 	if p != nil && outcome != codeInternal || s.cfg.AccessLog {
 		s.logRequest(c, e.path, outcome, took)
 	}
@@ -89,6 +85,9 @@ func (c *call) record(now time.Time, e *endpoint, grant *token.Grant, outcome co
 	r := audit.Record{Op: string(e.op)}
 	if grant != nil {
 		r = engine.Record(grant.Claims)
+	}
+	if e == &endpointValidate {
+		r.Op = string(e.op)
 	}
 	r.Time, r.Kind, r.Request, r.Outcome = now, "request", id, outcome.String()
 	r.Values, r.Empty, r.Bad = c.values, c.empty, int64(c.errCount)

@@ -15,18 +15,19 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// route is the endpoint label of a metric: one of three constants, so that no
+// route is the endpoint label of a metric: one of four constants, so that no
 // client can make labels.
 type route uint8
 
 const (
 	routeForward route = iota
 	routeReverse
+	routeValidate
 	routeOther
 	numRoutes
 )
 
-var routeNames = [numRoutes]string{"request-psn", "request-psn-rev", "other"}
+var routeNames = [numRoutes]string{"request-psn", "request-psn-rev", "validate", "other"}
 
 // figures are the server's metrics. Every label value is known beforehand and looked up
 // once, so that a request costs a few atomic additions.

@@ -61,7 +61,7 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 	return fasthttp.StatusContinue
 }
 
-// transform serves one of the two endpoints.
+// transform serves one of the endpoints for tokens.
 func (c *call) transform(e *endpoint) {
 	s, ctx := c.s, c.ctx
 	if !ctx.IsPost() {
@@ -99,7 +99,7 @@ func (c *call) transform(e *endpoint) {
 		return
 	}
 	defer grant.Release()
-	p, fault := c.work(grant)
+	p, fault := c.work(e, grant)
 	if c.goOn {
 		return
 	}
@@ -120,7 +120,7 @@ func (c *call) verify(raw []byte, ops token.Ops) (*token.Grant, error) {
 // work reads, transforms and makes the answer in c.out. A problem means that
 // nothing is to be returned; fault is its cause where that is on our side, for
 // the log alone.
-func (c *call) work(grant *token.Grant) (p *problem, fault error) {
+func (c *call) work(e *endpoint, grant *token.Grant) (p *problem, fault error) {
 	h := &c.ctx.Request.Header
 	shape := mediaType(h.ContentType())
 	if shape == formUnknown {
@@ -161,11 +161,18 @@ func (c *call) work(grant *token.Grant) (p *problem, fault error) {
 	if spent != nil {
 		return ofToken(spent)
 	}
-	if grant.Op == spec.Pseudonymise && grant.Observe(c.in, spans) {
+	if e != &endpointValidate && grant.Op == spec.Pseudonymise && grant.Observe(c.in, spans) {
 		c.s.log.Warn("a token walks through consecutive numbers", "request", string(c.id), "jti", grant.Claims.ID)
 	}
 	if limited {
 		c.s.metrics.budget(left, grant.Claims.PSN.Lim.Max)
+	}
+	if e == &endpointValidate {
+		if p, fault := c.findings(grant, spans); p != nil {
+			return p, fault
+		}
+		c.dropInputs()
+		return c.compress(acceptCoding(h.PeekCanonical(hdrAcceptEncoding)), false), nil
 	}
 	a := answer{c: c, grant: grant, spans: spans, in: shape, out: formJSON}
 	if wantsCSV(h.PeekCanonical(hdrAccept)) {
@@ -185,7 +192,7 @@ func (c *call) other() {
 	var p *problem
 	switch {
 	case page == nil:
-		p = fail(codeNotFound, "there is nothing here; the endpoints are "+endpointForward.path+" and "+endpointReverse.path)
+		p = fail(codeNotFound, "there is nothing here; the endpoints are "+endpointForward.path+", "+endpointReverse.path+" and "+endpointValidate.path)
 	case !ctx.IsGet() && !ctx.IsHead():
 		ctx.Response.Header.Set("Allow", "GET, HEAD")
 		p = fail(codeMethodNotAllowed, "use GET")

@@ -15,11 +15,12 @@ type endpoint struct {
 	op   spec.Op // of the record of a call whose token says nothing
 	ops  token.Ops
 	rev  bool
+	route
 }
 
 var (
-	endpointForward = endpoint{"/api/request-psn", spec.Pseudonymise, token.OpsForward, false}
-	endpointReverse = endpoint{"/api/request-psn-rev", spec.Reverse, token.OpsReverse, true}
+	endpointForward = endpoint{"/api/request-psn", spec.Pseudonymise, token.OpsForward, false, routeForward}
+	endpointReverse = endpoint{"/api/request-psn-rev", spec.Reverse, token.OpsReverse, true, routeReverse}
 )
 
 // rawPath is the path as it was sent: what comes close to a path is another one,
@@ -42,6 +43,8 @@ func endpointOf(ctx *fasthttp.RequestCtx) *endpoint {
 		return &endpointForward
 	case endpointReverse.path:
 		return &endpointReverse
+	case endpointValidate.path:
+		return &endpointValidate
 	}
 	return nil
 }

@@ -1,0 +1,191 @@
+package suite
+
+import (
+	"github.com/velonym/velonym/engine/kernel/secmem"
+	"github.com/velonym/velonym/engine/spec"
+)
+
+// Finding is what a value is as a pseudonym of a key domain.
+type Finding struct {
+	// WellFormed reports whether an encoder of the domain can have made the value, as
+	// far as can be told: without it the other fields say nothing.
+	WellFormed bool
+	Form       spec.Form // that it is in
+	Generation int       // that made it; -1: the value does not say, and no living one reads it
+	State      GenState
+	Tag        TagState
+}
+
+// GenState says what became of a generation.
+type GenState string
+
+// States of generations.
+const (
+	GenUnknown     GenState = ""
+	GenActive      GenState = "active"
+	GenDeactivated GenState = "deactivated" // reads and makes nothing new
+	GenDestroyed   GenState = "destroyed"
+)
+
+// TagState says what is known of a pseudonym's tag.
+type TagState string
+
+// States of tags.
+const (
+	TagNone    TagState = "none"    // the project has no tags
+	TagRight   TagState = "right"   // so the pseudonym is genuine
+	TagWrong   TagState = "wrong"   // forged, foreign or damaged
+	TagUnknown TagState = "unknown" // its generation is destroyed or not known
+)
+
+// Inspector tells what values are as pseudonyms of one domain. It is used by one goroutine
+// at a time, and closed before its plan.
+type Inspector struct {
+	spec   Spec
+	keys   *Keys
+	reader *backward // nil for irreversible and format-preserving pseudonyms
+	inside [256]bool // the alphabet of format-preserving ones
+	forms  []spec.Form
+	c, msg []byte // scratch
+}
+
+// Inspector returns what inspects pseudonyms of the plan's domain, for secondary of the
+// target's.
+func (p *Plan) Inspector() (*Inspector, error) {
+	s, k := p.forward.spec, p.keys[len(p.keys)-1]
+	if p.op == spec.Reverse {
+		s = p.reverse.spec
+	}
+	s.Gen, s.Norm = -1, nil
+	i := &Inspector{spec: s, keys: k, forms: []spec.Form{s.Form}}
+	switch {
+	case s.Form.Preserving():
+		for _, c := range []byte(s.Form.Alphabet()) {
+			i.inside[c] = true
+		}
+		return i, nil
+	case s.Method == spec.Irreversible:
+		return i, nil
+	}
+	for _, f := range []spec.Form{spec.Pair62, spec.Hex, spec.B64u, spec.B32, spec.UUID} {
+		if f != s.Form {
+			i.forms = append(i.forms, f)
+		}
+	}
+	r, err := newBackward(s, k)
+	if err != nil {
+		return nil, err
+	}
+	i.reader = &r
+	return i, nil
+}
+
+// Inspect says what a value is. It deciphers what it has to, and says nothing of the
+// content.
+func (in *Inspector) Inspect(x []byte) Finding {
+	if len(x) > len(in.c) {
+		secmem.Wipe(in.msg)
+		in.c, in.msg = make([]byte, 2*len(x)), make([]byte, 2*len(x))
+	}
+	return in.one(x, in.c, in.msg)
+}
+
+// Close wipes what was deciphered. It does not close the plan.
+func (in *Inspector) Close() { secmem.Wipe(in.msg) }
+
+// one inspects x in its project's form, and else in others in which a living generation
+// reads it. c and msg are scratch of the length of x.
+func (in *Inspector) one(x, c, msg []byte) Finding {
+	if in.spec.Form.Preserving() {
+		return in.preserving(x)
+	}
+	best := Finding{Generation: -1}
+	for _, form := range in.forms {
+		found := in.inForm(form, x, c, msg)
+		read := found.Tag == TagRight || in.spec.Tag == 0 && found.Generation >= 0 && found.State != GenDestroyed
+		if found.WellFormed && (read || !best.WellFormed) {
+			best = found
+		}
+		if read {
+			break
+		}
+	}
+	return best
+}
+
+// preserving judges by the outside, which is all that there is.
+func (in *Inspector) preserving(x []byte) Finding {
+	for _, c := range x {
+		if !in.inside[c] {
+			return Finding{Generation: -1}
+		}
+	}
+	key, err := in.keys.fpe(in.keys.newest[0], in.spec.Form.Alphabet())
+	return Finding{WellFormed: err == nil && key.Takes(len(x)), Form: in.spec.Form, Generation: -1, Tag: TagNone}
+}
+
+// inForm inspects x as a pseudonym of one form.
+func (in *Inspector) inForm(form spec.Form, x, c, msg []byte) Finding {
+	none := Finding{Generation: -1}
+	f := kernelForm(form)
+	n := f.DecodedLen(len(x))
+	if n < 16 || in.reader == nil && n != 16 || in.reader != nil && !in.reader.lengthOK(n) {
+		return none
+	}
+	mark, ok := f.Decode(c[:n], x)
+	if !ok || mark > in.keys.newest[0] && f.Marked() {
+		return none
+	}
+	found := Finding{WellFormed: true, Form: form, Generation: -1, Tag: TagNone}
+	if in.reader == nil {
+		if f.Marked() {
+			found.Generation, found.State = mark, in.state(mark)
+		}
+		return found
+	}
+	if f.Marked() && !in.keys.living[mark] {
+		found.Generation, found.State, found.Tag = mark, GenDestroyed, in.tag(TagUnknown)
+		return found
+	}
+	try := in.keys.newest
+	if f.Marked() {
+		try = []int{mark}
+	}
+	for _, gen := range try {
+		in.reader.ciphers[gen].Decrypt(msg[:n], c[:n])
+		if l, ok := in.reader.open(msg[:n]); ok && l > 0 {
+			found.Generation, found.State, found.Tag = gen, in.state(gen), in.tag(TagRight)
+			return found
+		}
+	}
+	switch {
+	case !f.Marked() && len(try) <= in.keys.newest[0]: // a destroyed one may have made it
+		found.Tag = in.tag(TagUnknown)
+	case in.spec.Tag == 0:
+		return none // no encoder pads so
+	default:
+		found.Tag = TagWrong
+	}
+	if f.Marked() {
+		found.Generation, found.State = mark, in.state(mark)
+	}
+	return found
+}
+
+// tag is s, or none for a project without.
+func (in *Inspector) tag(s TagState) TagState {
+	if in.spec.Tag == 0 {
+		return TagNone
+	}
+	return s
+}
+
+func (in *Inspector) state(gen int) GenState {
+	switch {
+	case gen == in.keys.active:
+		return GenActive
+	case in.keys.living[gen]:
+		return GenDeactivated
+	}
+	return GenDestroyed
+}

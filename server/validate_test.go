@@ -1,0 +1,131 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/spec"
+	"github.com/velonym/velonym/engine/token"
+)
+
+const validatePath = "/api/validate"
+
+// found decodes an answer of the endpoint, an item as its JSON.
+func (a answerOf) found(t testing.TB) (out []string) {
+	t.Helper()
+	if a.status != 200 {
+		t.Fatalf("status %d: %s", a.status, a.body)
+	}
+	var v struct {
+		Data []json.RawMessage `json:"data"`
+	}
+	if err := json.Unmarshal(a.body, &v); err != nil {
+		t.Fatalf("%v: %.200q", err, a.body)
+	}
+	for _, item := range v.Data {
+		out = append(out, string(item))
+	}
+	return out
+}
+
+// TestValidate says of pseudonyms of two generations what they are, by any token of the
+// domain, and never what they stand for.
+func TestValidate(t *testing.T) {
+	r := newRig(t, nil)
+	ctx := context.Background()
+	r.project("tagged", func(p *keys.Project) { p.Tag = 128 })
+	forward := r.token(spec.Pseudonymise, nil)
+	tagged := r.token(spec.Pseudonymise, func(q *token.Request) { q.Project = "tagged" })
+	old := r.post(forwardPath, forward, csvType, "Jane Doe").strings(t)[0]
+	oldTagged := r.post(forwardPath, tagged, csvType, "Jane Doe").strings(t)[0]
+	for _, name := range []string{"study", "tagged"} {
+		if err := r.ks.Rotate(ctx, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.verifier.Sync(ctx); err != nil {
+		t.Fatal(err)
+	}
+	now := r.post(forwardPath, forward, csvType, "Jane Doe").strings(t)[0]
+	want := []string{
+		`{"well_formed":true,"form":"pair62","generation":0,"state":"deactivated","tag":"none"}`,
+		`{"well_formed":true,"form":"pair62","generation":1,"state":"active","tag":"none"}`,
+		`null`,
+		`{"well_formed":false}`,
+	}
+	for _, op := range []spec.Op{spec.Pseudonymise, spec.Reverse, spec.Secondary} {
+		tok := r.token(op, func(q *token.Request) {
+			if op == spec.Secondary {
+				q.Source = "study"
+			}
+		})
+		if got := r.post(validatePath, tok, jsonType, jsonOf(old, now, "", "Jane Doe")).found(t); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %s", op, got)
+		}
+		// By HTTP, from one generation to the next.
+		if op == spec.Secondary {
+			if got := r.post(forwardPath, tok, jsonType, jsonOf(old, now)).strings(t); got[0] != now || got[1] != now {
+				t.Errorf("rekeyed to %q", got)
+			}
+		}
+	}
+	if got := r.post(validatePath, forward, csvType, old+","+now).found(t); !reflect.DeepEqual(got, want[:2]) {
+		t.Errorf("CSV: %s", got)
+	}
+	if got := r.post(validatePath, forward, jsonType, `{"data":[1,"`+now+`"]}`).found(t); !reflect.DeepEqual(got, []string{want[3], want[1]}) {
+		t.Errorf("no string: %s", got)
+	}
+	last := "a"
+	if strings.HasSuffix(oldTagged, last) {
+		last = "b"
+	}
+	if got := r.post(validatePath, tagged, jsonType, jsonOf(oldTagged, oldTagged[:len(oldTagged)-1]+last)).found(t); !strings.Contains(got[0], `"tag":"right"`) || !strings.Contains(got[1], `"tag":"wrong"`) {
+		t.Errorf("tags: %s", got)
+	}
+	if _, err := r.ks.DestroyGeneration(ctx, "study", 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.verifier.Sync(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.post(validatePath, forward, jsonType, jsonOf(old)).found(t); !strings.Contains(got[0], `"state":"destroyed"`) {
+		t.Errorf("destroyed: %s", got)
+	}
+	if log := r.records(); strings.Count(log, `"op":"validate"`) != 7 || strings.Contains(log, "Jane") {
+		t.Errorf("records:\n%s", log)
+	}
+}
+
+// TestValidateLimits has the endpoint refuse as the others do.
+func TestValidateLimits(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MaxBody = 4096 })
+	limited := r.token(spec.Pseudonymise, func(q *token.Request) { q.Limits = token.Limits{Req: 3, Max: 5} })
+	r.post(validatePath, "", jsonType, jsonOf("x")).problem(t, 401, "MISSING_TOKEN")
+	r.post(validatePath, "x.y.z", jsonType, jsonOf("x")).problem(t, 401, "INVALID_TOKEN")
+	r.post(validatePath, limited, "text/plain", "x").problem(t, 415, "UNSUPPORTED_MEDIA_TYPE")
+	r.post(validatePath, limited, jsonType, `{"data":[`).problem(t, 400, "BAD_REQUEST")
+	r.post(validatePath, limited, jsonType, jsonOf(strings.Repeat("x", 5000))).problem(t, 413, "TOO_LARGE")
+	r.post(validatePath, limited, csvType, "a,b,c,d").problem(t, 413, "TOO_LARGE")
+	r.post(validatePath, limited, csvType, "a,b,c").found(t)
+	r.post(validatePath, limited, csvType, "a,b,c").problem(t, 429, "QUOTA_EXCEEDED")
+	if a := r.send("GET", validatePath, nil); a.status != 405 || a.header.Get("Allow") != "POST" {
+		t.Errorf("GET: %d", a.status)
+	}
+	// More values than fit into a call's own buffers, and a form that JSON escapes.
+	r.project("odd", func(p *keys.Project) { p.Form = `fpe:"\0123456789` })
+	tok := r.token(spec.Pseudonymise, func(q *token.Request) { q.Project = "odd" })
+	values := make([]string, 300)
+	for i := range values {
+		values[i] = fmt.Sprintf(`"\%06d`, i)
+	}
+	for i, f := range r.post(validatePath, tok, jsonType, jsonOf(values...)).found(t) {
+		if f != `{"well_formed":true,"form":"fpe:\"\\0123456789","generation":null,"state":null,"tag":"none"}` {
+			t.Fatalf("value %d: %s", i, f)
+		}
+	}
+}
