@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/velonym/velonym/engine/spec"
+	"github.com/velonym/velonym/internal/simd"
 )
 
 // The race detector empties pools at random, so allocations are counted without it.
@@ -17,12 +18,16 @@ func TestNoAllocations(t *testing.T) {
 	k := testKeys(t)
 	eachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 9))
+		size := 600 // more than a chunk of any kernel
+		if simd.Kernel() == "generic" {
+			size = 100 // value by value
+		}
 		for _, s := range allSpecs() {
 			p, err := NewPlan(spec.Pseudonymise, s, k)
 			if err != nil {
 				t.Fatal(err)
 			}
-			values := make([][]byte, 600)
+			values := make([][]byte, size)
 			for i := range values {
 				values[i] = value(r)
 			}
@@ -33,7 +38,7 @@ func TestNoAllocations(t *testing.T) {
 				p.Transform(b)
 			}
 			run(p, b)
-			if n := testing.AllocsPerRun(5, func() { run(p, b) }); n > 0 {
+			if n := testing.AllocsPerRun(2, func() { run(p, b) }); n > 0 {
 				t.Errorf("%s: %v allocations", s.name(), n)
 			}
 			if s.Method == spec.Reversible {
@@ -47,7 +52,7 @@ func TestNoAllocations(t *testing.T) {
 				}
 				c := batchOf(x)
 				run(q, c)
-				if n := testing.AllocsPerRun(5, func() { run(q, c) }); n > 0 {
+				if n := testing.AllocsPerRun(2, func() { run(q, c) }); n > 0 {
 					t.Errorf("%s reverse: %v allocations", s.name(), n)
 				}
 				q.Close()

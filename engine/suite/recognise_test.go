@@ -119,7 +119,7 @@ func TestRecogniseOrdinary(t *testing.T) {
 		"names":        func() []byte { return append(pick("abcdefgh", 12), append([]byte(" "), pick("ijklmno", 19)...)...) },
 		"bytes":        func() []byte { return pick("\x00\xff\x80 a", r.IntN(600)) },
 	}
-	rounds := 100_000
+	rounds := 40_000
 	if testing.Short() {
 		rounds = 5_000
 	}

@@ -3,6 +3,7 @@ package suite
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -98,11 +99,12 @@ func (s *stretch) check(t *testing.T, step int, b *Batch) {
 	for kind, c := range s.changes {
 		change := c.solve(t, s.plan)
 		for _, border := range s.borders {
-			from, every := max(0, border-130), step
-			if border > 130 { // large batches: all kinds together are at every offset
-				from, every = from+kind%4*step, 4*step
+			every := step
+			if border > 130 { // large batches
+				every *= 4
 			}
-			for at := from; at <= border+130; at += every {
+			// Each kind has offsets of its own; all kinds together are at every one.
+			for at := max(0, border-130) + kind%every; at <= border+130; at += every {
 				round++
 				s.one(t, b, base, change, at, at+1+[]int{0, 3, 40, 200}[round%4], []int{1, 21, 1 << 30}[round%3])
 			}
@@ -171,9 +173,12 @@ func (s *stretch) one(t *testing.T, b *Batch, base, change *kind, at, n, length 
 // TestStructured runs every kind of plan on every tier, and fails unless every way
 // through a batch that the tier has was taken.
 func TestStructured(t *testing.T) {
-	step, least := 1, 200
+	step, least := 2, 100
+	if os.Getenv("VELONYM_SOAK") != "" {
+		step = 1
+	}
 	if testing.Short() {
-		step, least = 9, 20
+		step, least = 19, 10
 	}
 	k := testKeys(t)
 	to, err := NewKeys("other", "", []Secret{{Gen: 0, Active: true, S: [32]byte{1}}})
