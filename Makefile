@@ -1,6 +1,7 @@
 # make            build bin/velonym
 # make demo       the whole job once, on a made-up register, in a temporary folder
 # make test       everything a change must pass (.ci/run adds arm64 under qemu and the assembly check)
+# make test-clients  the clients for Python and R against a server on loopback; installs what they need
 # make soak       structured inputs of a new seed for SOAKTIME (10m), against encoding/csv and encoding/json
 # make mutants    break every fast path on purpose, one condition at a time: a test must fail for each
 # make bench      measure, then write BENCHMARKS.md (make bench QUICK=1: does it work?)
@@ -14,7 +15,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 RACEPKGS    ?= ./csvfast/... ./engine/... ./server/... ./cmd/...
 
-.PHONY: build install demo test fmt vet lint unit race fuzz soak mutants imports generated test-arm64 portable asm asm-check bench testdata vuln clean
+.PHONY: build install demo test fmt vet lint unit race fuzz soak mutants imports generated test-clients test-arm64 portable asm asm-check bench testdata vuln clean
 
 # Without cgo nothing is linked dynamically, which would lengthen every start by a third.
 build:
@@ -64,6 +65,10 @@ soak:
 # as that allows, others each day
 mutants:
 	$(GO) run ./testdata/mutants $(if $(MUTANTSTIME),-for $(MUTANTSTIME))
+
+# the clients of other languages, against the server of this tree
+test-clients:
+	bash .ci/clients
 
 # the arm64 kernels and their twins, emulated
 test-arm64:

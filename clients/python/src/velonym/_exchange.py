@@ -1,0 +1,295 @@
+"""What is said to a server and what its answers mean: no connection is made here.
+
+An exchange is a generator. It yields what to do (Post, Pause) and is sent what came of it
+(Reply, Failure, None), so that the synchronous and the asynchronous transport share it.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import random
+import secrets
+import time
+import warnings
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ._claims import Claims, Operation
+from ._errors import (
+    BY_CODE,
+    VALUE_CODES,
+    BadValue,
+    ConnectionFailed,
+    InvalidAnswer,
+    ProblemError,
+    TooLarge,
+    UnexpectedStatus,
+    UnprocessableValues,
+    ValuesRefused,
+    unprocessable,
+)
+
+LONGEST_PAUSE = 120.0
+"""No pause is longer, whatever a server asks, in seconds."""
+
+
+@dataclass
+class Post:
+    """Send body as a request of that id, and read at most `most` bytes of answer."""
+
+    body: bytes
+    request_id: str
+    most: int
+
+
+@dataclass
+class Pause:
+    seconds: float
+
+
+@dataclass
+class Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass
+class Failure:
+    """No answer, or not all of it."""
+
+    reason: str
+    sent: bool
+    """The server may have done the work: the request, or a part of it, was sent."""
+    permanent: bool = False
+
+
+Action = Post | Pause
+Outcome = Reply | Failure | None
+Exchange = Generator[Action, Outcome, list[str | None]]
+
+
+@dataclass
+class Batching:
+    """How values are cut into requests, and how often a request is made."""
+
+    values: int = 50_000
+    bytes: int = 8 << 20
+    attempts: int = 10
+    pause: float = 0.25
+    """Seconds before the second attempt; doubled before each other, up to 30."""
+    repeat_spends: bool = False
+    """Repeat a request that may have been done although its token has a budget."""
+
+
+@dataclass
+class Conversation:
+    """The exchanges of one token: it remembers how many values a request may have."""
+
+    claims: Claims
+    batching: Batching
+    most: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.most = min(self.batching.values, self.claims.values_per_request or self.batching.values)
+
+    def cut(self, operation: Operation, n: int) -> list[tuple[int, int]]:
+        """Return the ranges of n values that are requests of their own."""
+        if self.claims.counts_occurrences(operation):
+            limit = self.claims.values_per_request
+            if limit is not None and n > limit:
+                raise self._divided(n)
+            return [(0, n)] if n else []
+        return [(i, min(i + self.most, n)) for i in range(0, n, self.most)]
+
+    @staticmethod
+    def _divided(n: int) -> TooLarge:
+        return TooLarge(
+            f"{n} values are one document (policy document) and too many for one request: "
+            "give each document a call of its own, or use the command, which takes a file"
+        )
+
+    def exchange(self, operation: Operation, values: Sequence[str], offset: int) -> Exchange:
+        """Have values transformed; offset is their position in what the caller was given."""
+        body = encode(values, offset)
+        whole = self.claims.counts_occurrences(operation)
+        if len(body) > self.batching.bytes and len(values) > 1 and not whole:
+            return (yield from self._halves(operation, values, offset))
+        attempt = 0
+        error: ProblemError | ConnectionFailed
+        while True:
+            attempt += 1
+            request_id = secrets.token_hex(16)
+            outcome = yield Post(body, request_id, len(body) * 8 + (4 << 20))
+            if isinstance(outcome, Reply):
+                if outcome.status == 200:
+                    return results(outcome.body, values, offset)
+                error, wait = refusal(outcome, offset, len(values), request_id)
+                if isinstance(error, TooLarge) or outcome.status == 413:
+                    if len(values) == 1:
+                        raise error
+                    if whole:
+                        raise self._divided(len(values))
+                    self.most = max(1, min(self.most, len(values) // 2))
+                    return (yield from self._halves(operation, values, offset))
+                again = self._may_repeat(outcome, error)
+            else:
+                assert isinstance(outcome, Failure)
+                error, wait = ConnectionFailed(outcome.reason), None
+                again = not outcome.permanent and (not outcome.sent or self._spends_nothing())
+                if outcome.sent and not outcome.permanent and not again:
+                    error = ConnectionFailed(outcome.reason + self._unrepeated())
+            if not again:
+                raise error
+            if attempt >= self.batching.attempts:
+                error.args = (f"given up after {attempt} attempts: {error}",)
+                raise error
+            pause = min(self.batching.pause * 2 ** min(attempt - 1, 16), 30.0)
+            pause = pause / 2 + random.uniform(0, pause / 2)
+            yield Pause(max(pause, min(wait or 0.0, LONGEST_PAUSE)))
+
+    def _spends_nothing(self) -> bool:
+        return self.batching.repeat_spends or not self.claims.budget
+
+    @staticmethod
+    def _unrepeated() -> str:
+        return (
+            "; it is not repeated, since the values may have been counted and the token has a budget: "
+            "repeat_spends=True repeats all the same"
+        )
+
+    def _may_repeat(self, reply: Reply, error: ProblemError) -> bool:
+        if reply.status == 429:
+            # Nothing was spent. Without Retry-After the budget is, and waiting does not help.
+            return error.retry_after is not None or error.code != "QUOTA_EXCEEDED"
+        if reply.status not in (502, 503, 504):
+            return False
+        if not self._spends_nothing():
+            error.args = (f"{error}{self._unrepeated()}",)
+            return False
+        return True
+
+    def _halves(self, operation: Operation, values: Sequence[str], offset: int) -> Exchange:
+        # most may have been lowered by another batch meanwhile.
+        step = max(1, min(self.most, (len(values) + 1) // 2))
+        done: list[str | None] = []
+        for at in range(0, len(values), step):
+            done += yield from self.exchange(operation, values[at : at + step], offset + at)
+        return done
+
+
+def encode(values: Sequence[str], offset: int) -> bytes:
+    """Return the body of a request. Texts that are no Unicode are refused before they are sent."""
+    try:
+        return json.dumps({"data": list(values)}, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        pass
+    raise unprocessable([BadValue(offset + i, "VALUE_NOT_TEXT") for i, v in enumerate(values) if not is_unicode(v)])
+
+
+def is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def parse(body: bytes) -> object:
+    """Return the JSON of body, or None; the parser's error would hold the body."""
+    try:
+        parsed: object = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return parsed
+
+
+def results(body: bytes, values: Sequence[str], offset: int) -> list[str | None]:
+    """Return the results in an answer of status 200, once they are what the contract says."""
+    answer = parse(body)
+    if not isinstance(answer, dict):
+        page = body.lstrip()[:1] == b"<"
+        raise InvalidAnswer(
+            "the answer is a page (HTML or XML): is the URL that of the server, and is there no proxy "
+            "that asks for a login?"
+            if page
+            else "the answer is not the JSON that the contract says"
+        )
+    data = answer.get("data")
+    if not isinstance(data, list):
+        raise InvalidAnswer("the answer has no array named data")
+    if len(data) != len(values):
+        raise InvalidAnswer(f"{len(data)} results came back for {len(values)} values")
+    if set(map(type, data)) - {str}:
+        if any(v is not None and not isinstance(v, str) for v in data):
+            raise InvalidAnswer("the answer has results that are no strings")
+        bad, count = bad_values(answer, offset, len(values))
+        missing = sum(v is None for v in data)
+        if not bad or max(count, len(bad)) != missing or any(data[b.index - offset] is not None for b in bad):
+            raise InvalidAnswer("the answer has nulls that it gives no reason for")
+        listed = ", ".join(f"{b.code} at {b.index}" for b in bad[:5])
+        warnings.warn(ValuesRefused(f"{missing} values have no result: {listed}"), stacklevel=2)
+    if "" in data or "" in values:
+        for value, result in zip(values, data, strict=True):
+            # A norm step of the token may empty white space.
+            if (result == "" and value.strip()) or (value == "" and result != ""):
+                raise InvalidAnswer("an empty result came back for a value, or a result for an empty one")
+    # Short values of a small alphabet may by chance be their own pseudonyms.
+    if data == list(values) and sum(map(len, values)) >= 24:
+        raise InvalidAnswer("the values came back as they were sent")
+    return data
+
+
+def bad_values(answer: dict[object, object], offset: int, n: int) -> tuple[list[BadValue], int]:
+    """Return the bad values that an answer names, and how many it says there are."""
+    bad: list[BadValue] = []
+    listed = answer.get("errors")
+    for item in listed if isinstance(listed, list) else []:
+        index = item.get("index") if isinstance(item, dict) else None
+        code = item.get("code") if isinstance(item, dict) else None
+        if type(index) is not int or not 0 <= index < n:
+            raise InvalidAnswer("the answer refuses a value that was not sent")
+        known = isinstance(code, str) and code in VALUE_CODES
+        bad.append(BadValue(offset + index, str(code) if known else "NOT_A_PSEUDONYM"))
+    count = answer.get("error_count")
+    return bad, count if type(count) is int and 0 <= count <= n else len(bad)
+
+
+def refusal(reply: Reply, offset: int, n: int, request_id: str) -> tuple[ProblemError, float | None]:
+    """Return the error of an answer that is no success, and how long it asks to wait.
+
+    Of the server's texts only codes of the contract are used: others could hold values.
+    """
+    wait = retry_after(reply.headers.get("retry-after"))
+    answer = parse(reply.body)
+    code = answer.get("code") if isinstance(answer, dict) else None
+    cls = BY_CODE.get(code, UnexpectedStatus) if isinstance(code, str) else UnexpectedStatus
+    if isinstance(answer, dict) and (cls is UnprocessableValues or (reply.status == 422 and "errors" in answer)):
+        bad, count = bad_values(answer, offset, n)
+        return unprocessable(bad, count, reply.status, request_id), wait
+    text = f"the server answered {reply.status}"
+    if cls.code:
+        text += f" {cls.code}"
+    if 300 <= reply.status < 400:
+        text += ": a redirect, which is not followed: give the address that it leads to"
+    elif reply.status in (404, 405):
+        text += ": is the URL that of the server, with its base path?"
+    elif cls.code == "QUOTA_EXCEEDED" and wait is None:
+        text += ": the token's budget is spent: have another token made"
+    elif cls.code == "FORBIDDEN_OPERATION":
+        text += ": the token is for another operation"
+    return cls(text, status=reply.status, retry_after=wait, request_id=request_id), wait
+
+
+def retry_after(text: str | None) -> float | None:
+    """Return the seconds of a Retry-After header."""
+    if text is None:
+        return None
+    text = text.strip()
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return float(text)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
