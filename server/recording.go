@@ -13,16 +13,16 @@ const (
 )
 
 // note appends a record to the audit log. A failure takes the server out of service
-// until a record is written, be it one of a refusal or that of a probe: see watch.
+// until a probe succeeds: see watch.
 func (s *Server) note(r audit.Record) error {
 	err := s.cfg.Audit.Append(r)
 	switch {
 	case err != nil:
 		s.metrics.auditFailures.Inc()
 		s.fault(&s.auditFault, auditFault, err)
-	case s.auditFault.Load() != nil && r.Sync:
-		// One without Sync may have been let in before the failure.
-		s.fault(&s.auditFault, auditFault, nil)
+	case s.auditFault.Load() != nil:
+		// It may have had its space before the failure; a probe says more.
+		s.probeSoon.Store(true)
 	}
 	return err
 }

@@ -75,7 +75,7 @@ func (c *call) transform(e *endpoint) {
 	}
 	if s.auditDown() {
 		// Nothing is computed, and no budget spent, for an answer that would be kept
-		// back. The record of the refusal is tried, which finds out if it works again.
+		// back. The record of the refusal is tried all the same.
 		c.done(e, nil, busy(codeUnavailable, auditUnavailable), nil)
 		return
 	}

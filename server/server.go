@@ -54,6 +54,7 @@ type Server struct {
 	listeners  []net.Listener
 	keysFault  atomic.Pointer[string]
 	auditFault atomic.Pointer[string]
+	probeSoon  atomic.Bool   // a record was written while auditFault is set
 	keysChange atomic.Uint64 // the keystore's change counter, as of the last look
 	outlook    atomic.Pointer[outlook]
 
@@ -132,7 +133,7 @@ func (s *Server) watch() {
 		case <-tick.C:
 		}
 		s.lookAtKeys(s.base)
-		if probe.due() {
+		if s.probeSoon.Swap(false) || probe.due() {
 			probe.again(s.lookAtAudit() != nil)
 		}
 		if n%30 == 0 {

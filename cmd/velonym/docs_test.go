@@ -80,7 +80,7 @@ func TestExamples(t *testing.T) {
 // are there.
 func TestDocuments(t *testing.T) {
 	top := filepath.Join("..", "..")
-	for _, name := range []string{"README.md", "ARCHITECTURE.md"} {
+	for _, name := range []string{"README.md", "ARCHITECTURE.md", "docs/operations.md"} {
 		text, err := os.ReadFile(filepath.Join(top, name))
 		if err != nil {
 			t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -41,6 +42,18 @@ var openFile = func(path string, flag int) (file, error) {
 		return nil, err // not f: an interface that holds a nil pointer is not nil
 	}
 	return osFile{f}, nil
+}
+
+// freeSpace is replaced by tests.
+var freeSpace = statFree
+
+// Free returns the space in bytes that is left on the log's disk.
+func (l *Log) Free() (uint64, error) {
+	n, err := freeSpace(filepath.Dir(l.path))
+	if err != nil {
+		return 0, fmt.Errorf("audit: %w", err)
+	}
+	return n, nil
 }
 
 // Space on disk for records that are delayed: reserveSize is set aside at a time,

@@ -3,17 +3,20 @@
 package audit
 
 import (
-	"fmt"
-	"path/filepath"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
 
-// Free returns the space in bytes that is left to this user on the log's disk.
-func (l *Log) Free() (uint64, error) {
+// statFree returns the space in bytes that this user may still take on the disk of dir.
+func statFree(dir string) (uint64, error) {
 	var st unix.Statfs_t
-	if err := unix.Statfs(filepath.Dir(l.path), &st); err != nil {
-		return 0, fmt.Errorf("audit: %w", err)
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, err
 	}
-	return st.Bavail * uint64(st.Bsize), nil
+	blocks := st.Bavail
+	if os.Geteuid() == 0 {
+		blocks = st.Bfree // what a file system keeps for root
+	}
+	return blocks * uint64(st.Bsize), nil
 }

@@ -158,8 +158,9 @@ func (l *Log) Err() error {
 
 // Check returns nil when the log can be written as far as is known. After a
 // failure it tries, by writing the gap record that is due, and finds the log
-// writable only when there is room for many more. With [Options.Delay] it also
-// notices a disk that has become full before a record meets it.
+// writable only when there is room for many more. It also returns an error when the
+// disk is full though space that was set aside is left: records still find room there,
+// as those of calls that are refused from then on.
 func (l *Log) Check() error {
 	l.mu.Lock()
 	switch {
@@ -174,6 +175,9 @@ func (l *Log) Check() error {
 		return l.commit(false)
 	}
 	l.mu.Unlock()
+	if n, err := freeSpace(filepath.Dir(l.path)); err == nil && n < roomNeeded {
+		return fmt.Errorf("audit: %s: its disk is full: %d bytes are free", l.path, n)
+	}
 	return nil
 }
 

@@ -1022,3 +1022,22 @@ func TestFullDiskIsNoticed(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestFullDiskWithSpaceSetAside: a full disk shows though records still find room.
+func TestFullDiskWithSpaceSetAside(t *testing.T) {
+	path := newPath(t)
+	l := open(t, path, Options{Delay: time.Hour})
+	old := freeSpace
+	t.Cleanup(func() { freeSpace = old })
+	freeSpace = func(string) (uint64, error) { return 1000, nil }
+	if err := l.Check(); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("got %v", err)
+	}
+	if err := l.Append(request("a", true)); err != nil || l.Err() != nil {
+		t.Errorf("got %v, %v", err, l.Err())
+	}
+	freeSpace = func(string) (uint64, error) { return 0, errors.New("not known") }
+	if err := l.Check(); err != nil {
+		t.Errorf("got %v", err)
+	}
+}

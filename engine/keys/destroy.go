@@ -183,3 +183,14 @@ func (ks *Keystore) scrub(ctx context.Context) error {
 	}
 	return nil
 }
+
+// TracesPending says whether secrets were destroyed whose traces the store's files may
+// still hold: see [ErrTraces].
+func (ks *Keystore) TracesPending(ctx context.Context) (bool, error) {
+	var mark []byte
+	err := ks.store.View(ctx, func(tx Tx) (err error) {
+		mark, err = tx.Meta(metaScrub)
+		return err
+	})
+	return mark != nil, err
+}

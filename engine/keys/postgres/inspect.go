@@ -1,0 +1,62 @@
+package postgres
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/velonym/velonym/engine/keys"
+)
+
+// Connection is what a connection to a database is like.
+type Connection struct {
+	Version   string        // of the server
+	Took      time.Duration // to connect and ask
+	Local     bool          // through a socket on this machine, or by its loopback address
+	TLS       bool
+	Verified  bool   // the server's certificate is checked against its name
+	Cipher    string // suite and version of TLS
+	Superuser bool   // the user is one
+}
+
+// Inspect connects to the database at an address and says what the connection is like.
+// It reads no table. Errors: [keys.ErrUnreadable].
+func Inspect(ctx context.Context, address string) (about Connection, err error) {
+	conf, err := configure(address)
+	if err != nil {
+		return about, err
+	}
+	c := conf.ConnConfig
+	start := time.Now()
+	conn, err := pgx.ConnectConfig(ctx, c)
+	if err != nil {
+		return about, fmt.Errorf("%w: postgres database %s on %s: %w", keys.ErrUnreadable, c.Database, c.Host, oneLine{without{err, c.Password}})
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	var super string
+	err = conn.QueryRow(ctx, "SELECT current_setting('server_version'), current_setting('is_superuser')").Scan(&about.Version, &super)
+	if err != nil {
+		return about, fmt.Errorf("%w: postgres database %s on %s: %w", keys.ErrUnreadable, c.Database, c.Host, oneLine{without{err, c.Password}})
+	}
+	about.Took = time.Since(start)
+	about.Superuser = super == "on"
+	switch n := conn.PgConn().Conn().(type) {
+	case *tls.Conn:
+		about.TLS = true
+		state := n.ConnectionState()
+		about.Cipher = tls.VersionName(state.Version) + " " + tls.CipherSuiteName(state.CipherSuite)
+		about.Verified = c.TLSConfig != nil && !c.TLSConfig.InsecureSkipVerify
+	default:
+		switch a := n.RemoteAddr().(type) {
+		case *net.UnixAddr:
+			about.Local = true
+		case *net.TCPAddr:
+			about.Local = a.IP.IsLoopback()
+		}
+	}
+	return about, nil
+}

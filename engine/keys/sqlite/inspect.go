@@ -1,0 +1,127 @@
+package sqlite
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/velonym/velonym/engine/keys"
+)
+
+// ErrBesides is returned when a file beside a keystore, which SQLite would take for its
+// own, cannot be that.
+var ErrBesides = errors.New("keys: beside the keystore")
+
+// Files is what stands beside a keystore's file.
+type Files struct {
+	Log         int64 // size of the write-ahead log; -1: there is none
+	Unrecovered bool  // the log has no index: who opens the keystore makes one
+}
+
+// walMagic and walMagic+1 begin a write-ahead log (https://sqlite.org/fileformat2.html#walformat).
+const walMagic = 0x377f0682
+
+// InspectFiles looks at the file of a keystore and those beside it, without opening them
+// as a database and without writing. Errors: [keys.ErrNoKeystore], [keys.ErrForeign],
+// [keys.ErrUnreadable], ErrBesides.
+func InspectFiles(path string) (Files, error) {
+	about := Files{Log: -1}
+	if err := checkHeader(path, os.O_RDONLY); err != nil {
+		return about, err
+	}
+	own, err := os.Stat(path)
+	if err != nil {
+		return about, fmt.Errorf("%w: %w", keys.ErrUnreadable, err)
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real // SQLite looks for its files there
+	}
+	if _, err := os.Lstat(path + "-journal"); err == nil {
+		return about, fmt.Errorf("%w: %s-journal is the journal of another mode, which a keystore never has", ErrBesides, path)
+	}
+	for _, name := range []string{path + "-wal", path + "-shm"} {
+		st, err := os.Lstat(name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			return about, fmt.Errorf("%w: %w", keys.ErrUnreadable, err)
+		case !st.Mode().IsRegular():
+			return about, fmt.Errorf("%w: %s is a link or no file", ErrBesides, name)
+		case !sameOwner(own, st):
+			return about, fmt.Errorf("%w: %s has another owner than the keystore", ErrBesides, name)
+		case st.Mode().Perm()&^own.Mode().Perm() != 0:
+			return about, fmt.Errorf("%w: %s has mode %04o, and the keystore %04o", ErrBesides, name, st.Mode().Perm(), own.Mode().Perm())
+		}
+	}
+	st, err := os.Stat(path + "-wal")
+	if errors.Is(err, fs.ErrNotExist) {
+		return about, nil
+	}
+	if err != nil {
+		return about, fmt.Errorf("%w: %w", keys.ErrUnreadable, err)
+	}
+	about.Log = st.Size()
+	if _, err := os.Stat(path + "-shm"); errors.Is(err, fs.ErrNotExist) {
+		about.Unrecovered = true
+	}
+	return about, checkLog(path)
+}
+
+// checkLog compares the header of a write-ahead log with that of its file.
+func checkLog(path string) error {
+	page, err := readAt(path, 16, 2)
+	if err != nil {
+		return err
+	}
+	head, err := readAt(path+"-wal", 0, 12)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil // emptied, or just begun
+	}
+	if err != nil {
+		return err
+	}
+	if m := binary.BigEndian.Uint32(head); m != walMagic && m != walMagic+1 {
+		return fmt.Errorf("%w: %s-wal is no write-ahead log", ErrBesides, path)
+	}
+	size := uint32(binary.BigEndian.Uint16(page))
+	if size == 1 {
+		size = 1 << 16
+	}
+	if n := binary.BigEndian.Uint32(head[8:]); n != size {
+		return fmt.Errorf("%w: %s-wal is that of another file: its pages have %d bytes, the keystore's %d", ErrBesides, path, n, size)
+	}
+	return nil
+}
+
+func readAt(path string, off int64, n int) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", keys.ErrUnreadable, err)
+	}
+	defer f.Close()
+	b := make([]byte, n)
+	if _, err := io.ReadFull(io.NewSectionReader(f, off, int64(n)), b); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", keys.ErrUnreadable, path, err)
+	}
+	return b, nil
+}
+
+// OpenReading is [Open] for who only reads, even where the keystore could be written:
+// every Update is [keys.ErrReadOnly]. Without a write-ahead log beside it nothing is
+// made or changed; with one, SQLite keeps its index of it up to date.
+func OpenReading(path string) (keys.Store, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", keys.ErrUnreadable, err)
+	}
+	s, err := openReading(path)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
