@@ -3,6 +3,7 @@ package keys
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -37,6 +38,17 @@ func (r *KeyRow) generation() Generation {
 // first. The caller wipes them with [WipeSecrets]. Each call checks the retention
 // against the clock. Errors: ErrNotFound, ErrRetentionOver, ErrSevered, ErrCorrupt.
 func (ks *Keystore) Secrets(ctx context.Context, d Domain) ([]Generation, error) {
+	for {
+		print := ks.mk.Fingerprint()
+		out, err := ks.secrets(ctx, d)
+		// Between reading and unwrapping another call may have taken up a new master key.
+		if err == nil || !errors.Is(err, ErrCorrupt) || ks.mk.Fingerprint() == print {
+			return out, err
+		}
+	}
+}
+
+func (ks *Keystore) secrets(ctx context.Context, d Domain) ([]Generation, error) {
 	var rows []KeyRow
 	err := ks.store.View(ctx, func(tx Tx) error {
 		p, err := ks.view(tx, d.Prj)

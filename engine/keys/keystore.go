@@ -63,7 +63,7 @@ func New(ctx context.Context, store Store, mk *MasterKey, options ...Option) (*K
 			return nil, err
 		}
 	}
-	if err := ks.opens(at.check, checkText); err != nil {
+	if err := ks.opens(at.check, at.print, checkText); err != nil {
 		return nil, err
 	}
 	if err := ks.openSeals(at.sealKey); err != nil {
@@ -98,7 +98,7 @@ func (ks *Keystore) change(ctx context.Context, f func(Tx, *seals) (changed bool
 }
 
 // IssuerSeed returns the 32-byte Ed25519 seed of the built-in issuer, which is
-// created with the keystore and never changes. The caller wipes it.
+// created with the keystore and changed by RotateIssuer. The caller wipes it.
 func (ks *Keystore) IssuerSeed(ctx context.Context) ([]byte, error) {
 	var seed []byte
 	err := ks.store.View(ctx, func(tx Tx) (err error) {
@@ -114,6 +114,15 @@ func (ks *Keystore) seed(tx Tx, meta, purpose string) ([]byte, error) {
 		return nil, err
 	}
 	seed, err := ks.mk.unwrap(make([]byte, 0, ed25519.SeedSize), blob, purpose, Domain{}, 0)
+	if err != nil {
+		var again bool
+		if again, err = ks.follow(tx); err != nil {
+			return nil, err
+		}
+		if again {
+			seed, err = ks.mk.unwrap(make([]byte, 0, ed25519.SeedSize), blob, purpose, Domain{}, 0)
+		}
+	}
 	if err != nil || len(seed) != ed25519.SeedSize {
 		return nil, fmt.Errorf("%w: the %s key of %s does not open: restore it from a backup", ErrCorrupt, purpose, ks.store.Name())
 	}
@@ -122,7 +131,8 @@ func (ks *Keystore) seed(tx Tx, meta, purpose string) ([]byte, error) {
 
 // Change returns a counter that every change of projects, keys and revocations
 // raises, whichever process makes it. It is cheap enough to poll several times a
-// second. Errors: ErrClock, so that who polls learns of a clock that went wrong.
+// second. Errors: ErrClock and ErrWrongMasterKey, so that who polls learns of a clock
+// that went wrong and of a master key that another process changed.
 func (ks *Keystore) Change(ctx context.Context) (uint64, error) {
 	n, clock, acknowledged, err := ks.store.Change(ctx, metaClock)
 	if err != nil {
@@ -135,5 +145,11 @@ func (ks *Keystore) Change(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return n, nil
+	if s := ks.root.Load(); s == nil || s.change != n {
+		err = ks.store.View(ctx, func(tx Tx) error {
+			_, err := ks.viewSeals(tx)
+			return err
+		})
+	}
+	return n, err
 }

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -23,12 +24,41 @@ import (
 // MasterKey wraps the secrets of a keystore. It is safe for concurrent use. Its
 // key lives in key memory alone: locked, outside the heap, in no core dump.
 type MasterKey struct {
-	block *aes.Block // the 32 bytes that it was made of are wiped
-	aead  cipher.AEAD
+	mu     sync.RWMutex
+	block  *aes.Block // the 32 bytes that it was made of are wiped
+	aead   cipher.AEAD
+	print  string
+	source string    // where it came from; "" for a key of the environment, which is read once
+	tried  time.Time // when it was last read again
 }
 
 // Close wipes the key. No keystore that was opened with it may be in use.
-func (m *MasterKey) Close() { m.block.Release() }
+func (m *MasterKey) Close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.block != nil {
+		m.block.Release()
+		m.block = nil
+	}
+}
+
+// Fingerprint names the key without showing it: see [Fingerprint].
+func (m *MasterKey) Fingerprint() string {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.print
+}
+
+// replace makes m the key that n is, and leaves n closed.
+func (m *MasterKey) replace(n *MasterKey) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	m.block.Release()
+	m.block, m.aead, m.print, m.source = n.block, n.aead, n.print, n.source
+	n.block = nil
+}
 
 // execTimeout bounds how long an exec: source may take.
 const execTimeout = 30 * time.Second
@@ -42,6 +72,7 @@ func newMasterKey(k []byte) (*MasterKey, error) {
 	if len(k) != SecretSize {
 		return nil, fmt.Errorf("%w: need 32 bytes", ErrMasterKey)
 	}
+	print := Fingerprint(PrintMasterKey, k)
 	block, err := aes.New(k)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMasterKey, err)
@@ -51,7 +82,7 @@ func newMasterKey(k []byte) (*MasterKey, error) {
 		block.Release()
 		return nil, fmt.Errorf("%w: AES-256-GCM is not available: %w", ErrMasterKey, err)
 	}
-	return &MasterKey{block: block, aead: aead}, nil
+	return &MasterKey{block: block, aead: aead, print: print}, nil
 }
 
 // NewMasterKeyFile makes a random master key and writes it to a new file as 64
@@ -114,7 +145,8 @@ func syncDir(dir string) error {
 
 // LoadMasterKey reads the master key from a source:
 //
-//	PATH          a file that its owner alone can read
+//	PATH          a file that its owner alone can read, or a credential of systemd
+//	              (mode 0440, in the folder that CREDENTIALS_DIRECTORY names)
 //	env:NAME      an environment variable, which is unset after reading, and
 //	              overwritten in the process's environment block on Linux; a
 //	              weaker source than the others all the same: whoever started
@@ -168,7 +200,11 @@ func LoadMasterKey(ctx context.Context, source string) (*MasterKey, error) {
 	default:
 		return nil, fmt.Errorf("%w: %s gave %d bytes: need 64 hexadecimal digits", ErrMasterKey, sourceName(source), len(trimmed))
 	}
-	return newMasterKey(k[:])
+	m, err := newMasterKey(k[:])
+	if err == nil && !text {
+		m.source = source
+	}
+	return m, err
 }
 
 // eraseEnv overwrites the copies of an environment variable that this process has:
@@ -199,6 +235,17 @@ func sourceName(source string) string {
 	return source
 }
 
+// isCredential reports whether a file is a credential that systemd hands to this
+// service: those are of mode 0440, and nobody else can enter their folder.
+func isCredential(path string) bool {
+	folder := os.Getenv("CREDENTIALS_DIRECTORY")
+	if folder == "" || !filepath.IsAbs(folder) {
+		return false
+	}
+	st, err := os.Stat(folder)
+	return err == nil && st.Mode().Perm()&0o007 == 0 && filepath.Dir(filepath.Clean(path)) == filepath.Clean(folder)
+}
+
 func readKeyFile(path string) ([]byte, error) {
 	// A named pipe would block the open for ever.
 	st, err := os.Stat(path)
@@ -223,7 +270,7 @@ func readKeyFile(path string) ([]byte, error) {
 	if !st.Mode().IsRegular() {
 		return nil, fmt.Errorf("%w: %s is not a regular file", ErrMasterKey, path)
 	}
-	if perm := st.Mode().Perm(); runtime.GOOS != "windows" && perm&0o077 != 0 {
+	if perm := st.Mode().Perm(); runtime.GOOS != "windows" && perm&0o077 != 0 && !(perm&0o037 == 0 && isCredential(path)) {
 		return nil, fmt.Errorf("%w: %s is open to others than its owner (mode %04o): run chmod 600 on it, and consider whether the key was read", ErrMasterKey, path, perm)
 	}
 	raw := make([]byte, maxKeySource)

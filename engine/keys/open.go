@@ -24,8 +24,8 @@ const (
 
 // opening holds what New reads from a store before it trusts it.
 type opening struct {
-	schema         int
-	check, sealKey []byte
+	schema                int
+	check, sealKey, print []byte
 }
 
 func readOpening(tx Tx) (at opening, err error) {
@@ -35,16 +35,19 @@ func readOpening(tx Tx) (at opening, err error) {
 	if at.check, err = tx.Meta(metaCheck); err != nil {
 		return at, err
 	}
-	at.sealKey, err = tx.Meta(metaSealKey)
+	if at.sealKey, err = tx.Meta(metaSealKey); err != nil {
+		return at, err
+	}
+	at.print, err = tx.Meta(metaPrint)
 	return at, err
 }
 
 // opens verifies that check is the text want, wrapped by the master key.
-func (ks *Keystore) opens(check []byte, want string) error {
+func (ks *Keystore) opens(check, print []byte, want string) error {
 	text, err := ks.mk.unwrap(nil, check, purposeCheck, Domain{}, 0)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w for %s: give the master key that it was made with (a file, env: or exec: source); without it its secrets cannot be read, and a new keystore is a new start", ErrWrongMasterKey, ks.store.Name())
+		return ks.wrongMasterKey(print)
 	case subtle.ConstantTimeCompare(text, []byte(want)) != 1:
 		return ks.tampered("its version is not the one that it was left with")
 	}
@@ -61,7 +64,7 @@ func (ks *Keystore) prepare(tx Tx, at opening) error {
 		if sealed {
 			text = checkText
 		}
-		if err := ks.opens(at.check, text); err != nil {
+		if err := ks.opens(at.check, at.print, text); err != nil {
 			return err
 		}
 	}
@@ -69,6 +72,9 @@ func (ks *Keystore) prepare(tx Tx, at opening) error {
 		if err := tx.Upgrade(); err != nil {
 			return err
 		}
+	}
+	if err := tx.SetMeta(metaPrint, []byte(ks.mk.Fingerprint())); err != nil {
+		return err
 	}
 	if sealed {
 		if at.schema < 5 { // what was moved then is to leave no traces

@@ -48,11 +48,16 @@ type seals struct {
 	revoked uint64 // how many revocations there are
 	sum     [sealSize]byte
 	lists   map[uint16][sha256.Size]byte // of the buckets that are not empty
+
+	settings [sealSize]byte // HMAC of the settings; zero for none
 }
 
 func (s *seals) encode() []byte {
 	b := binary.BigEndian.AppendUint64(nil, s.revoked)
 	b = append(b, s.sum[:]...)
+	if s.settings != [sealSize]byte{} { // whether it is there shows in the length
+		b = append(b, s.settings[:]...)
+	}
 	for _, k := range slices.Sorted(maps.Keys(s.lists)) {
 		b = binary.BigEndian.AppendUint16(b, k)
 		digest := s.lists[k]
@@ -64,12 +69,20 @@ func (s *seals) encode() []byte {
 func decodeSeals(b []byte) (*seals, bool) {
 	s := &seals{lists: map[uint16][sha256.Size]byte{}}
 	const head, entry = 8 + sealSize, 2 + sha256.Size
-	if len(b) < head || (len(b)-head)%entry != 0 {
+	if len(b) < head {
 		return nil, false
 	}
 	s.revoked = binary.BigEndian.Uint64(b)
 	copy(s.sum[:], b[8:])
-	for b = b[head:]; len(b) > 0; b = b[entry:] {
+	switch b = b[head:]; len(b) % entry {
+	case 0:
+	case sealSize:
+		copy(s.settings[:], b)
+		b = b[sealSize:]
+	default:
+		return nil, false
+	}
+	for ; len(b) > 0; b = b[entry:] {
 		s.lists[binary.BigEndian.Uint16(b)] = [sha256.Size]byte(b[2:])
 	}
 	return s, true
@@ -210,6 +223,18 @@ func (ks *Keystore) readSeals(tx Tx) (*seals, error) {
 	}
 	plain, err := ks.mk.unwrap(nil, blob, purposeSeals, Domain{}, 0)
 	if err != nil {
+		again, err := ks.follow(tx)
+		if err != nil {
+			return nil, err
+		}
+		if again {
+			plain, err = ks.mk.unwrap(nil, blob, purposeSeals, Domain{}, 0)
+		}
+		if !again || err != nil {
+			plain = nil
+		}
+	}
+	if plain == nil {
 		return nil, ks.tampered("the seals of its rows do not open under the master key")
 	}
 	s, ok := decodeSeals(plain)

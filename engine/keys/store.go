@@ -127,6 +127,8 @@ type Tx interface {
 	DomainKeys(d Domain) ([]KeyRow, error)
 	AddKey(k KeyRow) error
 	Deactivate(d Domain, gen int) error
+	// SetWrapped replaces the wrapped secret of a living generation.
+	SetWrapped(d Domain, gen int, wrapped []byte) error
 	// EraseKeys overwrites and then deletes all wrapped secrets of a
 	// project, and marks its generations destroyed.
 	EraseKeys(prj string, at time.Time) error

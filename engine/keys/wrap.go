@@ -39,6 +39,8 @@ func associated(purpose string, d Domain, gen int) []byte {
 func (m *MasterKey) wrap(secret []byte, purpose string, d Domain, gen int) []byte {
 	out := make([]byte, 12, len(secret)+wrapOverhead)
 	rand.Read(out) // never fails: crypto/rand ends the process rather than return an error
+	m.mu.RLock()
+	defer m.mu.RUnlock()
 	return m.aead.Seal(out, out, secret, associated(purpose, d, gen))
 }
 
@@ -51,6 +53,8 @@ func (m *MasterKey) unwrap(dst, blob []byte, purpose string, d Domain, gen int) 
 		return nil, errUnwrap
 	}
 	var out []byte
+	m.mu.RLock()
+	defer m.mu.RUnlock()
 	err := secmem.Scrubbed(func() (err error) {
 		out, err = m.aead.Open(dst, blob[:12], blob[12:], associated(purpose, d, gen))
 		return err

@@ -58,7 +58,7 @@ func (v *Verifier) examineIssuer(ctx context.Context, raw []byte, d *Decoded, f 
 	if f.has("iss", "claims") {
 		return
 	}
-	t := v.issuers[d.claims.Issuer]
+	t := v.issuer(d.claims.Issuer)
 	if t == nil {
 		f.addError("iss", invalid("the issuer is not trusted here"), "write the name of an issuer that is trusted here, as it was given there, or ask the operator to trust this one")
 		return

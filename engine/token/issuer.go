@@ -76,8 +76,7 @@ func (i *Issuer) KeyID() string { return i.kid }
 // JWKS returns the public key as a JWK Set (RFC 7517), for other services that
 // are to trust this issuer.
 func (i *Issuer) JWKS() []byte {
-	return fmt.Appendf(nil, `{"keys":[{"kty":"OKP","crv":"Ed25519","x":%q,"kid":%q,"alg":"EdDSA","use":"sig"}]}`,
-		base64.RawURLEncoding.EncodeToString(i.public), i.kid)
+	return JWKS(keys.IssuerInfo{Public: i.public})
 }
 
 // NewID returns a jti: 128 random bits as 32 hex digits.

@@ -47,6 +47,7 @@ type TrustedIssuer struct {
 	Audience string // aud that its tokens must name; default: that of the Config
 	JWKSFile string // file with a JWK Set, read at the start and on Reload
 	JWKSURL  string // https URL of a JWK Set; http is for loopback addresses only
+	JWKS     []byte // a JWK Set itself, instead of a file or a URL
 	// Refresh is the pause between two fetches of JWKSURL; default 15 minutes.
 	// A key that the issuer withdrew is trusted for so long at most.
 	Refresh time.Duration
@@ -138,6 +139,7 @@ var errStale = errors.New("the issuer's keys could not be fetched for too long")
 type keySource struct {
 	*jwkset.MemoryJWKSet
 	issuer   string // for messages
+	fixed    bool   // the set was given as such
 	file     string
 	url      string
 	client   *http.Client

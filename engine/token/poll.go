@@ -54,9 +54,12 @@ func (v *Verifier) pollStore(most time.Duration) error {
 	defer cancel()
 	began := v.now().Sub(v.start)
 	n, err := v.ks.Change(ctx)
-	if err == nil && (v.revoked.Load() == nil || n != v.change) {
+	if err == nil && (v.revoked.Load() == nil || n != v.change || v.lapsed(v.now())) {
 		revoked, e := v.ks.Revoked(ctx, v.revoked.Load())
 		if err = e; err == nil {
+			err = v.followIssuers(ctx)
+		}
+		if err == nil {
 			v.revoked.Store(revoked)
 			v.change = n
 			v.invalidate()

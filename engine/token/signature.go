@@ -31,7 +31,7 @@ func (v *Verifier) signature(ctx context.Context, raw []byte, h *header) (s verd
 	if len(f) > 0 {
 		return s, f.err(), true
 	}
-	t := v.issuers[read.Issuer]
+	t := v.issuer(read.Issuer)
 	if t == nil {
 		return s, invalid("the issuer is not trusted here"), true
 	}
@@ -66,7 +66,7 @@ func (v *Verifier) signature(ctx context.Context, raw []byte, h *header) (s verd
 		return s, f.err(), true
 	}
 	s = verdict{claims: &read, until: math.MaxInt64}
-	if t.keys != nil && (t.keys.url != "" || t.keys.file != "") && h.alg != algHS256 {
+	if t.keys != nil && (t.keys.url != "" || t.keys.file != "" || t.withdraws) && h.alg != algHS256 {
 		s.source, s.signers = t.keys, signers
 	}
 	if t.keys != nil && t.keys.url != "" {

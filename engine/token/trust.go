@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
 	"github.com/MicahParks/jwkset"
 	"github.com/MicahParks/keyfunc/v3"
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/velonym/velonym/engine/keys"
 )
 
 func (v *Verifier) newParser(t *trusted) *jwt.Parser {
@@ -26,9 +29,25 @@ func (v *Verifier) newParser(t *trusted) *jwt.Parser {
 	)
 }
 
+// issuer returns the issuer of this name, nil if it is not trusted.
+func (v *Verifier) issuer(name string) *trusted { return (*v.issuers.Load())[name] }
+
+// setIssuer makes t the issuer of its name, or ends the trust in it for a nil t.
+func (v *Verifier) setIssuer(name string, t *trusted) {
+	v.issuersMu.Lock()
+	defer v.issuersMu.Unlock()
+	next := maps.Clone(*v.issuers.Load())
+	if t == nil {
+		delete(next, name)
+	} else {
+		next[name] = t
+	}
+	v.issuers.Store(&next)
+}
+
 func (v *Verifier) trustBuiltin(i *Issuer) error {
 	t := &trusted{name: i.iss, audience: i.aud, algs: []string{algEdDSA}}
-	t.keys = v.newSource(t.name)
+	t.keys = v.newSource(v.ctx, t.name)
 	set, err := parseJWKS(i.JWKS())
 	if err == nil && len(set) == 0 {
 		err = errNoUsableKey
@@ -43,33 +62,44 @@ func (v *Verifier) trustBuiltin(i *Issuer) error {
 		return fmt.Errorf("token: the built-in issuer's key: %w", err)
 	}
 	t.parser = v.newParser(t)
-	v.issuers[t.name] = t
+	v.setIssuer(t.name, t)
 	return nil
 }
 
-func (v *Verifier) newSource(issuer string) *keySource {
-	return &keySource{MemoryJWKSet: jwkset.NewMemoryStorage(), issuer: issuer, now: v.now, changed: v.invalidate, log: v.log, ctx: v.ctx}
+func (v *Verifier) newSource(ctx context.Context, issuer string) *keySource {
+	return &keySource{MemoryJWKSet: jwkset.NewMemoryStorage(), issuer: issuer, now: v.now, changed: v.invalidate, log: v.log, ctx: ctx}
 }
 
+// trust accepts the tokens of an issuer from now on.
 func (v *Verifier) trust(c TrustedIssuer, audience string) error {
+	if c.Name != "" && v.issuer(c.Name) != nil {
+		return fmt.Errorf("token: the issuer %q is trusted twice; give each its own name", c.Name)
+	}
+	t, err := v.prepare(v.ctx, c, audience)
+	if err == nil {
+		v.setIssuer(t.name, t)
+	}
+	return err
+}
+
+// prepare makes an issuer ready. Its keys are refreshed until ctx ends.
+func (v *Verifier) prepare(ctx context.Context, c TrustedIssuer, audience string) (*trusted, error) {
 	t := &trusted{name: c.Name, audience: c.Audience, algs: slices.Clone(c.Algorithms), access: c.AccessTokens}
 	if t.audience == "" {
 		t.audience = audience
 	}
 	switch {
 	case t.name == "" || t.audience == "":
-		return errors.New("token: a trusted issuer needs a name and an audience")
-	case v.issuers[t.name] != nil:
-		return fmt.Errorf("token: the issuer %q is trusted twice; give each its own name", t.name)
+		return nil, errors.New("token: a trusted issuer needs a name and an audience")
 	case c.JWKSFile != "" && c.JWKSURL != "":
-		return fmt.Errorf("token: the issuer %q has a JWKS file and a JWKS URL; give one", t.name)
-	case c.JWKSFile == "" && c.JWKSURL == "" && len(c.Secret) == 0:
-		return fmt.Errorf("token: the issuer %q has no keys; give a JWKS file, a JWKS URL or a secret", t.name)
+		return nil, fmt.Errorf("token: the issuer %q has a JWKS file and a JWKS URL; give one", t.name)
+	case c.JWKSFile == "" && c.JWKSURL == "" && c.JWKS == nil && len(c.Secret) == 0:
+		return nil, fmt.Errorf("token: the issuer %q has no keys; give a JWKS file, a JWKS URL or a secret", t.name)
 	case len(c.Secret) > 0 && len(c.Secret) < minSecret:
-		return fmt.Errorf("token: the secret of issuer %q is too short; HS256 needs %d bytes or more", t.name, minSecret)
+		return nil, fmt.Errorf("token: the secret of issuer %q is too short; HS256 needs %d bytes or more", t.name, minSecret)
 	}
 	var can []string
-	if c.JWKSFile != "" || c.JWKSURL != "" {
+	if c.JWKSFile != "" || c.JWKSURL != "" || c.JWKS != nil {
 		can = append(can, algEdDSA, algES256, algPS256, algRS256)
 	}
 	if len(c.Secret) > 0 {
@@ -81,31 +111,36 @@ func (v *Verifier) trust(c TrustedIssuer, audience string) error {
 	}
 	for _, a := range t.algs {
 		if !slices.Contains(can, a) {
-			return fmt.Errorf("token: the issuer %q has no key for the algorithm %q", t.name, a)
+			return nil, fmt.Errorf("token: the issuer %q has no key for the algorithm %q", t.name, a)
 		}
 	}
-	if c.JWKSFile != "" || c.JWKSURL != "" {
-		t.keys = v.newSource(t.name)
-		kf, err := keyfunc.New(keyfunc.Options{Ctx: v.ctx, Storage: t.keys})
+	if c.JWKSFile != "" || c.JWKSURL != "" || c.JWKS != nil {
+		t.keys = v.newSource(ctx, t.name)
+		kf, err := keyfunc.New(keyfunc.Options{Ctx: ctx, Storage: t.keys})
 		if err != nil {
-			return fmt.Errorf("token: issuer keys: %w", err)
+			return nil, fmt.Errorf("token: issuer keys: %w", err)
 		}
 		t.keyfunc = kf
 	}
 	t.parser = v.newParser(t)
 	switch {
+	case c.JWKS != nil:
+		t.keys.fixed = true
+		if err := t.keys.install(c.JWKS, nil); err != nil {
+			return nil, fmt.Errorf("token: issuer keys of %q: %w", t.name, err)
+		}
 	case c.JWKSFile != "":
 		t.keys.file = c.JWKSFile
 		if err := t.keys.load(); err != nil {
-			return err
+			return nil, err
 		}
 		if t.keys.count() == 0 {
-			return fmt.Errorf("token: issuer keys: %s: %w", c.JWKSFile, errNoUsableKey)
+			return nil, fmt.Errorf("token: issuer keys: %s: %w", c.JWKSFile, errNoUsableKey)
 		}
-		v.sources = append(v.sources, t.keys)
+		v.addSource(t.keys)
 	case c.JWKSURL != "":
 		if err := keyURL(c.JWKSURL); err != nil {
-			return err
+			return nil, err
 		}
 		t.keys.url, t.keys.refresh, t.keys.client = c.JWKSURL, c.Refresh, c.Client
 		if t.keys.refresh <= 0 {
@@ -118,12 +153,25 @@ func (v *Verifier) trust(c TrustedIssuer, audience string) error {
 		if t.keys.client == nil {
 			t.keys.client = keyClient()
 		}
-		v.sources = append(v.sources, t.keys)
+		v.addSource(t.keys)
 		t.keys.running.Add(1)
 		go t.keys.run()
 	}
-	v.issuers[t.name] = t
-	return nil
+	return t, nil
+}
+
+// addSource has Reload and Close see to the keys of an issuer.
+func (v *Verifier) addSource(s *keySource) {
+	v.issuersMu.Lock()
+	defer v.issuersMu.Unlock()
+	v.sources = append(v.sources, s)
+}
+
+// allSources returns what addSource was given.
+func (v *Verifier) allSources() []*keySource {
+	v.issuersMu.Lock()
+	defer v.issuersMu.Unlock()
+	return slices.Clone(v.sources)
 }
 
 // Reload reads the files of issuer keys again and fetches those of URLs, all at
@@ -131,10 +179,14 @@ func (v *Verifier) trust(c TrustedIssuer, audience string) error {
 // had is an error, and the keys before it stay in use (those of a URL for MaxStale
 // at most); a set without keys ends the trust in its issuer.
 func (v *Verifier) Reload() error {
-	errs := make([]error, len(v.sources))
+	sources := v.allSources()
+	errs := make([]error, len(sources))
 	var all sync.WaitGroup
-	for i, s := range v.sources {
+	for i, s := range sources {
 		all.Go(func() {
+			if s.ctx.Err() != nil {
+				return // no longer trusted
+			}
 			if s.file != "" {
 				errs[i] = s.load()
 			} else {
@@ -158,6 +210,9 @@ type trusted struct {
 	keyfunc        keyfunc.Keyfunc
 	secret         []byte
 	parser         *jwt.Parser
+	withdraws      bool               // its keys can be withdrawn while a token of theirs is in use
+	stored         keys.TrustedIssuer // as the keystore has it, for one that it has
+	stop           context.CancelFunc // ends the refreshing of a stored issuer's keys
 }
 
 func (t *trusted) allows(alg string) bool { return slices.Contains(t.algs, alg) }

@@ -84,9 +84,12 @@ type Verifier struct {
 	start        time.Time // origin of the times in fresh
 	skew         time.Duration
 	storeTimeout time.Duration // with one look at the store
-	issuers      map[string]*trusted
+	issuersMu    sync.Mutex    // held to change issuers and sources
+	issuers      atomic.Pointer[map[string]*trusted]
 	sources      []*keySource
 	builtin      string // name of the built-in issuer, "" when there is none
+	audience     string // of issuers that have none of their own
+	stored       storedIssuers
 	log          *slog.Logger
 
 	cacheMu sync.RWMutex // held for reading around uses of the cache, for writing to empty or close it
@@ -147,7 +150,8 @@ func NewVerifier(c Config) (*Verifier, error) {
 		c.Audience = c.Issuer.aud
 	}
 	v := &Verifier{ks: c.Keystore, now: c.Now, start: c.Now(), skew: c.Skew, storeTimeout: c.StoreTimeout, log: c.Log,
-		issuers: map[string]*trusted{}, nextPoll: newPoll(), wake: make(chan struct{}, 1)}
+		audience: c.Audience, nextPoll: newPoll(), wake: make(chan struct{}, 1)}
+	v.issuers.Store(&map[string]*trusted{})
 	v.ring.m = map[keys.Domain]*domainKeys{}
 	v.budgets.m = map[[32]byte]*budget{}
 	v.heads.Store(&[]knownHead{})
@@ -178,18 +182,20 @@ func NewVerifier(c Config) (*Verifier, error) {
 		if err := v.trustBuiltin(c.Issuer); err != nil {
 			return fail(err)
 		}
+		v.stored.builtin = c.Issuer.public
 	}
+	v.stored.source, _ = c.Keystore.(IssuerStore)
 	for _, t := range c.Trusted {
 		if err := v.trust(t, c.Audience); err != nil {
 			return fail(err)
 		}
 	}
-	if len(v.issuers) == 0 {
-		return fail(errors.New("token: a verifier needs an issuer to trust"))
-	}
 	err = v.pollStore(max(firstTimeout, c.StoreTimeout))
 	if err != nil {
 		return fail(err)
+	}
+	if len(*v.issuers.Load()) == 0 {
+		return fail(errors.New("token: a verifier needs an issuer to trust"))
 	}
 	v.running.Add(1)
 	go v.pollLoop()
@@ -212,11 +218,11 @@ func (v *Verifier) close() {
 	}
 	v.cacheMu.Unlock()
 	v.running.Wait()
-	for _, s := range v.sources {
+	for _, s := range v.allSources() {
 		s.running.Wait()
 	}
 	v.budgets.giveBack(v)
-	for _, t := range v.issuers {
+	for _, t := range *v.issuers.Load() {
 		clear(t.secret)
 	}
 }

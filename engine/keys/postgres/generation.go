@@ -75,3 +75,10 @@ func (t *tx) erase(prj string, at time.Time, which string, args ...any) error {
 	args = append(args, at.UnixMicro())
 	return t.exec(fmt.Sprintf("UPDATE velonym.generation SET state = 'destroyed', destroyed = $%d WHERE prj = $1 AND state <> 'destroyed'%s", len(args), which), args...)
 }
+
+func (t *tx) SetWrapped(d keys.Domain, gen int, wrapped []byte) error {
+	if err := t.exec("INSERT INTO velonym.scrub_due VALUES ($1) ON CONFLICT DO NOTHING", secretPart(d.Prj)); err != nil {
+		return err
+	}
+	return t.execOne("UPDATE "+secretTable(d.Prj)+" SET wrapped = $4 WHERE prj = $1 AND org = $2 AND gen = $3", d.Prj, d.Org, gen, wrapped)
+}

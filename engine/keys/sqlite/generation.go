@@ -116,3 +116,12 @@ func (t *tx) erase(at time.Time, where string, args ...any) error {
 	}
 	return t.exec("UPDATE generation SET secret = NULL, state = 'destroyed', destroyed = ? WHERE "+where, append([]any{at.UnixMicro()}, args...)...)
 }
+
+// SetWrapped has the next scrub rebuild the file: pages that SQLite balances may keep
+// what was in them.
+func (t *tx) SetWrapped(d keys.Domain, gen int, wrapped []byte) error {
+	if err := t.exec("INSERT OR IGNORE INTO meta VALUES (?, x'01')", metaVacuum); err != nil {
+		return err
+	}
+	return t.execOne("UPDATE secret SET wrapped = ? WHERE id = (SELECT secret FROM generation WHERE prj = ? AND org = ? AND gen = ?)", wrapped, d.Prj, d.Org, gen)
+}

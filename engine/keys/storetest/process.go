@@ -21,7 +21,8 @@ const (
 	childAddress = "VELONYM_STORETEST_ADDRESS"
 	childKey     = "VELONYM_STORETEST_KEY"
 	childWhole   = "VELONYM_STORETEST_WHOLE"
-	childAhead   = "VELONYM_STORETEST_AHEAD" // sweeps by a clock that is ahead, and leases nothing
+	childRewrap  = "VELONYM_STORETEST_REWRAP" // the new master key, for testRewrapCrash
+	childAhead   = "VELONYM_STORETEST_AHEAD"  // sweeps by a clock that is ahead, and leases nothing
 )
 
 // Main runs the tests of a package that calls Run; TestMain calls it. Where the
@@ -63,6 +64,9 @@ func child(address string, open func(context.Context, string) (keys.Store, error
 		return err
 	}
 	defer ks.Close()
+	if to := os.Getenv(childRewrap); to != "" {
+		return rewrapChild(ctx, ks, to)
+	}
 	for {
 		n, err := ks.Lease(ctx, "j", whole, 3)
 		if err != nil || n == 0 {
