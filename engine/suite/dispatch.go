@@ -100,6 +100,24 @@ func (p *Plan) runOneBlock(b *Batch, from, to int) {
 	}
 }
 
+// stagedPlain is staged for values that need no preparation. It goes ahead as if all
+// were text of lengths that kernels take, and leaves the work to staged if not.
+func (p *Plan) stagedPlain(b *Batch, w *textform.Writer, from, to int) {
+	c, spans, out := p.forward.cipher, b.Spans[2*from:2*to], b.Out[2*from:2*to]
+	var ok bool
+	if b.At != nil {
+		ok = c.SealMixedAt(w, b.Dst, b.At[from:to], b.Src, spans, out)
+	} else {
+		b.Dst, ok = c.SealMixedRows(w, b.Dst, b.Src, spans, out)
+	}
+	if ok {
+		b.work.paths.mixed++
+		return
+	}
+	b.work.paths.refused++
+	p.staged(b, from, to)
+}
+
 // longRows does leading values that all take one number of blocks, and returns how
 // many those were.
 func (p *Plan) longRows(b *Batch, w *textform.Writer, from, to int) int {

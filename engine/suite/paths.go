@@ -7,8 +7,7 @@ type batchPaths struct {
 	preserved, digests    int // tryRows
 	rows, places          int // runOneBlock: one-block values straight from the arena
 	long                  int // longRows
-	mixed                 int // mixedRows
-	alike, sorted         int // tryPlain
+	mixed                 int // stagedPlain: values of different numbers of blocks
 	staged, refused       int // staged: of values that need preparation, and where stagedPlain could not
 	opened, stagedReverse int
 	translated, inSteps   int // secondary: by one kernel, and in two steps

@@ -37,11 +37,10 @@ type forward struct {
 	form         textform.Form
 	gen          int
 	irreversible bool
-	prefix       int                      // bytes before the value in the message
-	cipher       *hctr2.Cipher            // reversible, not format-preserving
-	mac          *hmacsha256.HMAC         // irreversible, same and document
-	fpe          *fpe                     // format-preserving
-	chars        [hctr2.MaxBlocks + 1]int // length of the result by blocks of C
+	prefix       int              // bytes before the value in the message
+	cipher       *hctr2.Cipher    // reversible, not format-preserving
+	mac          *hmacsha256.HMAC // irreversible, same and document
+	fpe          *fpe             // format-preserving
 }
 
 // backward is what reads them.
@@ -155,11 +154,6 @@ func newForward(s Spec, k *Keys) (f forward, err error) {
 		f.fpe, err = newFPE(k, f.gen, s.Form.Alphabet())
 	case s.Method == spec.Reversible:
 		f.prefix = prefixLen(s)
-		for m := range f.chars {
-			if m > 0 {
-				f.chars[m] = f.form.EncodedLen(16 * m)
-			}
-		}
 		f.cipher, err = k.cipher(f.gen, s.Policy, s.Tag)
 	case s.Policy == spec.Same:
 		f.mac, err = k.mac(f.gen, purposeMac)

@@ -63,14 +63,6 @@ func (c *Cipher) sealBlocksRows(w *textform.Writer, m int, dst, arena []byte, sp
 	return n, b.other == 0
 }
 
-// word is up to 4 bytes as they stand in memory.
-func word(s string) (v uint32) {
-	for i := range len(s) {
-		v |= uint32(s[i]) << (8 * i)
-	}
-	return v
-}
-
 // layRowsAVX512 notes the places of rows in at and out, and writes what stands between
 // their texts, 16 at a time. It stops before 16 with a value that takes other blocks or ends
 // behind the limit, and returns how many it did. It reads n spans, and writes 8 bytes

@@ -26,18 +26,14 @@ type mixedArgs struct {
 	gap                  uint64 // what stands between two texts, up to 8 bytes
 }
 
-// mixed is memory for values that are sorted by their blocks.
-type mixed struct {
-	args   mixedArgs
-	blocks [MixedMost]byte
-	at     [MixedMost]uint32
-	// Sorted, and every group filled up to a multiple of 16 by its last.
-	gspans [2 * MixedMost][2]uint32
-	gat    [2 * MixedMost]uint32
+// mixedKernel is memory for the kernels of mixed values.
+type mixedKernel struct {
+	args mixedArgs
+	mixed
 }
 
-var mixes = sync.Pool{New: func() any {
-	s := new(mixed)
+var mixedKernels = sync.Pool{New: func() any {
+	s := new(mixedKernel)
 	a := &s.args
 	for i := range uint32(16) {
 		a.even[i], a.odd[i] = rowsTable.even[i], rowsTable.odd[i]
@@ -47,55 +43,52 @@ var mixes = sync.Pool{New: func() any {
 	return s
 }}
 
-func (c *Cipher) sealMixedRows(w *textform.Writer, dst, arena []byte, spans, out []uint32) (rows []byte, other uint32, ok bool) {
+// sealMixedRows is SealMixedRows with the layout by a kernel. It takes 16 values at least,
+// in a form of pairs, 16 bytes behind which the arena goes on.
+func (c *Cipher) sealMixedRows(w *textform.Writer, dst, arena []byte, spans, out []uint32) (rows []byte, ok bool) {
 	n := len(spans) / 2
-	if simd.Active() != simd.AVX512 || n < 16 || !w.Form().Pairs() || len(w.Pre()) > 4 || len(w.Post()) > 4 || cap(arena) < 16 {
-		return dst, 0, false
+	if simd.Active() != simd.AVX512 || n < 16 || !w.Form().Pairs() || cap(arena) < 16 {
+		return dst, false
 	}
-	s := mixes.Get().(*mixed)
-	defer mixes.Put(s)
+	s := mixedKernels.Get().(*mixedKernel)
+	defer mixedKernels.Put(s)
 	rows, ok = s.lay(w, dst, arena, spans, out)
 	if !ok {
-		return dst, 0, false
+		return rows, false
 	}
 	next, ends := s.starts(n)
 	begins := next
-	sortMixed(s, pairsOf(spans), &next)
+	s.sortBlocks(pairsOf(spans), s.at[:n], s.blocks[:n], &next)
 	g, tab := multiBlockGroups.Get().(*multiBlockGroup), textTablesOf(w.Form(), w.Gen())
 	most := 2
-	for m := 1; m <= maxBlocks; m++ {
+	for m := 1; m <= maxBlocks && ok; m++ {
 		lo, hi := begins[m], next[m]
 		if lo == hi {
 			continue
 		}
+		same := unsafe.Slice(&s.sorted[lo][0], 2*(hi-lo))
 		if m == 1 {
-			one := unsafe.Slice(&s.gspans[lo][0], 2*(hi-lo))
-			if c.SealAt(w, rows, s.gat[lo:hi], arena, one) != int(hi-lo) {
-				rows, ok = dst, false
-				break
-			}
+			ok = c.SealAt(w, rows, s.places[lo:hi], arena, same) == int(hi-lo)
 			continue
 		}
 		for i := hi; i < ends[m]; i++ {
-			s.gspans[i], s.gat[i] = s.gspans[hi-1], s.gat[hi-1]
+			s.sorted[i], s.places[i] = s.sorted[hi-1], s.places[hi-1]
 		}
 		a := g.args(c, tab, m, int(ends[m]-lo))
 		a.base, a.dst = unsafe.SliceData(arena), unsafe.SliceData(rows)
-		a.spans, a.at = &s.gspans[lo][0], &s.gat[lo]
+		a.spans, a.at = &s.sorted[lo][0], &s.places[lo]
 		multiBlockTextAVX512(&a)
-		if a.other != 0 {
-			other |= 1 << m
-		}
+		ok = a.other == 0 || allText(arena, same)
 		most = m
 	}
 	g.put(most)
 	paths.mixed.Take()
-	return rows, other, ok
+	return rows, ok
 }
 
 // lay notes blocks and places and writes what stands between the texts; ok says that
 // kernels can take all values.
-func (s *mixed) lay(w *textform.Writer, dst, arena []byte, spans, out []uint32) (rows []byte, ok bool) {
+func (s *mixedKernel) lay(w *textform.Writer, dst, arena []byte, spans, out []uint32) (rows []byte, ok bool) {
 	n := len(spans) / 2
 	a := &s.args
 	// The longest rows there are, so that the sum of all need not be known before.
@@ -142,7 +135,7 @@ func (s *mixed) lay(w *textform.Writer, dst, arena []byte, spans, out []uint32) 
 
 // starts returns where the values of each number of blocks go, and where the room of
 // each ends.
-func (s *mixed) starts(n int) (next, ends [maxBlocks + 1]uint32) {
+func (s *mixedKernel) starts(n int) (next, ends [maxBlocks + 1]uint32) {
 	for _, m := range s.blocks[:n] {
 		next[m]++
 	}
@@ -153,21 +146,6 @@ func (s *mixed) starts(n int) (next, ends [maxBlocks + 1]uint32) {
 		ends[m] = at
 	}
 	return next, ends
-}
-
-// sortMixed copies spans and places in the order of their blocks. It is a function of
-// its own so that all of it fits in registers.
-//
-//go:noinline
-func sortMixed(s *mixed, spans [][2]uint32, next *[maxBlocks + 1]uint32) {
-	blocks, at := s.blocks[:len(spans)], s.at[:len(spans)]
-	for i, p := range spans {
-		m := blocks[i]
-		j := next[m]
-		next[m] = j + 1
-		j &= 2*MixedMost - 1
-		s.gspans[j], s.gat[j] = p, at[i]
-	}
 }
 
 // layMixedRowsAVX512 notes the blocks of values, and the places of their rows, whose texts

@@ -48,22 +48,6 @@ func (c *Cipher) SealBlocksRows(w *textform.Writer, m int, dst, arena []byte, sp
 	return dst[:len(dst)+n*stride], n, plain
 }
 
-// MixedMost is how many values SealMixedRows takes at most.
-const MixedMost = 1024
-
-// SealMixedRows is SealBlocksRows for values of any numbers of blocks up to MaxBlocks,
-// empty ones among them, whose rows are framing alone; MixedMost at most. ok says
-// whether it did all of them: if not, out and dst behind its length hold anything. A
-// value of one block that is no text is refused so, too; for those of m blocks, m at
-// least 2, bit m of other says that not all are known to be printable ASCII.
-func (c *Cipher) SealMixedRows(w *textform.Writer, dst, arena []byte, spans, out []uint32) (rows []byte, other uint32, ok bool) {
-	n := len(spans) / 2
-	if n > MixedMost || len(out) < 2*n {
-		panic(fmt.Sprintf("hctr2: %d mixed values, room for %d results", n, len(out)/2))
-	}
-	return c.sealMixedRows(w, dst, arena, spans, out)
-}
-
 // checkBlocks returns wrong other than 0 if a value has not the blocks, ends behind size,
 // or goes to a place behind room, and tight over 2^63 if one ends behind padded. Signs
 // gather what is wrong: arenas and spans stay far below 2^63. It is a function of its

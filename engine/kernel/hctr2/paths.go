@@ -21,7 +21,9 @@ var paths struct {
 	multiBlockFilled simd.Path // SealBlocksAt: the last group, its lanes filled up
 	multiBlockCopied simd.Path // SealBlocksAt: values copied first
 	multiBlockRows   simd.Path // SealBlocksRows
-	mixed            simd.Path // SealMixedRows by kernels
+	mixed            simd.Path // SealMixedRows: laid out by a kernel
+	mixedAlike       simd.Path // SealMixedRows, SealMixedAt: laid out in Go, of one number of blocks
+	mixedSorted      simd.Path // SealMixedRows, SealMixedAt: laid out in Go, sorted by blocks
 	cryptWhole       simd.Path // CryptBlocks: a whole group
 	cryptTail        simd.Path // CryptBlocks: the last values, copied
 }
