@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -98,65 +97,6 @@ func orNull(t time.Time) *time.Time {
 func toJSON(p keys.Project) projectJSON {
 	return projectJSON{Name: p.Name, Method: p.Method, Policy: p.Policy, Form: p.Form, Tag: p.Tag, Orgs: p.Orgs,
 		Retention: orNull(p.Retention), Grace: int64(p.Grace / time.Second), DestroyAt: orNull(p.DestroyAt()), SeverAt: orNull(p.SeverAt), Every: int64(p.RotateEvery / time.Second), RotateAt: orNull(p.RotateAt), Imported: p.Imported, Severed: p.Severed, SeveredAt: orNull(p.SeveredAt), Created: p.Created}
-}
-
-func newProjectList(g *globals) *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "All projects",
-		Long: `Lists all projects by name, severed ones included. With --json it writes an array
-of objects with the members that 'velonym project show --help' describes, without
-domains and receipts.`,
-		Example: `  velonym project list
-  velonym project list --json`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ks, err := g.openKeystore(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer ks.Close()
-			all, err := ks.Projects(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				list := make([]projectJSON, len(all))
-				for i, p := range all {
-					list[i] = toJSON(p)
-				}
-				return printJSON(cmd.OutOrStdout(), list)
-			}
-			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "NAME\tMETHOD\tPOLICY\tFORM\tTAG\tORGS\tKEYS UNTIL\tSTATE")
-			now := time.Now()
-			for _, p := range all {
-				until, state := "-", "alive"
-				if !p.Retention.IsZero() {
-					until = p.Retention.Local().Format(time.DateOnly)
-				}
-				switch {
-				case p.Severed:
-					state = "severed"
-				case p.EndedBy(now):
-					state = "ended"
-					if at := p.DestroyAt(); !at.IsZero() {
-						state += ", keys destroyed on " + at.Local().Format(time.DateOnly)
-					}
-				case !p.SeverAt.IsZero():
-					state = "severed on " + p.SeverAt.Local().Format(time.DateOnly)
-				}
-				if p.Imported {
-					state += ", secret imported"
-				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", p.Name, p.Method, p.Policy, p.Form, p.Tag, orDash(strings.Join(p.Orgs, " ")), until, state)
-			}
-			return w.Flush()
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
-	return cmd
 }
 
 func newProjectShow(g *globals) *cobra.Command {

@@ -33,41 +33,68 @@ func (ks *Keystore) CreateProject(ctx context.Context, p Project, imported [][Se
 		}
 	}
 	p.Imported = len(imported) > 0
-	gens := max(1, len(imported))
 	return ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
 		now, err := ks.acknowledge(tx)
 		if err != nil {
 			return false, err
 		}
-		p.Created = stamp(now)
-		switch _, err := ks.lookUp(tx, s, p.Name); {
-		case err == nil:
-			return false, fmt.Errorf("%w: %q: choose another name; the names of severed projects stay taken", ErrExists, p.Name)
-		case !errors.Is(err, ErrNotFound):
+		return true, ks.createProject(tx, s, p, imported, now)
+	})
+}
+
+// CreateProjects creates many projects in one transaction: all or none. Errors: as
+// CreateProject.
+func (ks *Keystore) CreateProjects(ctx context.Context, projects []Project) error {
+	return ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
+		now, err := ks.acknowledge(tx)
+		if err != nil {
 			return false, err
 		}
-		if err := tx.AddProject(ProjectRow{Project: p}); err != nil {
-			return false, err
-		}
-		for _, org := range p.Orgs {
-			for g := range gens {
-				row := KeyRow{Domain: Domain{p.Name, org}, Gen: g, State: Deactivated, Imported: p.Imported, Created: p.Created}
-				if g == gens-1 {
-					row.State = Active
-				}
-				var secret []byte
-				if p.Imported {
-					secret = imported[g][:]
-				}
-				row.Wrapped = ks.wrapSecret(secret, row.Domain, g)
-				if err := tx.AddKey(row); err != nil {
-					return false, err
-				}
-				wipe(row.Wrapped)
+		for _, p := range projects {
+			p.Orgs = append([]string(nil), p.Orgs...)
+			if err := p.normalise(now); err != nil {
+				return false, fmt.Errorf("project %q: %w", p.Name, err)
+			}
+			p.Imported = false
+			if err := ks.createProject(tx, s, p, nil, now); err != nil {
+				return false, err
 			}
 		}
-		return true, ks.reseal(tx, s, p.Name)
+		return len(projects) > 0, nil
 	})
+}
+
+// createProject adds a project that was normalised.
+func (ks *Keystore) createProject(tx Tx, s *seals, p Project, imported [][SecretSize]byte, now time.Time) error {
+	p.Created = stamp(now)
+	switch _, err := ks.lookUp(tx, s, p.Name); {
+	case err == nil:
+		return fmt.Errorf("%w: %q: choose another name; the names of severed projects stay taken", ErrExists, p.Name)
+	case !errors.Is(err, ErrNotFound):
+		return err
+	}
+	if err := tx.AddProject(ProjectRow{Project: p}); err != nil {
+		return err
+	}
+	gens := max(1, len(imported))
+	for _, org := range p.Orgs {
+		for g := range gens {
+			row := KeyRow{Domain: Domain{p.Name, org}, Gen: g, State: Deactivated, Imported: p.Imported, Created: p.Created}
+			if g == gens-1 {
+				row.State = Active
+			}
+			var secret []byte
+			if p.Imported {
+				secret = imported[g][:]
+			}
+			row.Wrapped = ks.wrapSecret(secret, row.Domain, g)
+			if err := tx.AddKey(row); err != nil {
+				return err
+			}
+			wipe(row.Wrapped)
+		}
+	}
+	return ks.reseal(tx, s, p.Name)
 }
 
 // Project returns a project, even if it is severed. Errors: ErrNotFound.

@@ -100,6 +100,7 @@ type Tx interface {
 	// are listed by name, in byte order. AddProject returns ErrExists.
 	Project(name string) (ProjectRow, error)
 	Projects() ([]ProjectRow, error)
+	ListProjects(q ProjectQuery) ([]ProjectRow, error)
 	AddProject(p ProjectRow) error
 	// Due lists the projects, by name, whose end or next rotation is at that time
 	// or earlier, and those noted as ended; no severed ones.

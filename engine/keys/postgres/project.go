@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -37,6 +39,57 @@ func (t *tx) Project(name string) (keys.ProjectRow, error) {
 
 func (t *tx) Projects() ([]keys.ProjectRow, error) {
 	return list(t, scanProject, "SELECT "+projectColumns+" FROM velonym.project ORDER BY name")
+}
+
+// ListProjects takes q.EndsBy from the indexes.
+func (t *tx) ListProjects(q keys.ProjectQuery) ([]keys.ProjectRow, error) {
+	const end = "least(coalesce(retention, 9223372036854775807), coalesce(sever_at, 9223372036854775807))"
+	where, args := "true", []any{}
+	// Each % stands for the number of the next value.
+	add := func(condition string, values ...any) {
+		for _, v := range values {
+			args = append(args, v)
+			condition = strings.Replace(condition, "%", "$"+strconv.Itoa(len(args)), 1)
+		}
+		where += " AND " + condition
+	}
+	switch q.State {
+	case keys.StateActive:
+		add("severed_at IS NULL AND "+end+" > %", q.Now.UnixMicro())
+	case keys.StateEnded:
+		add("severed_at IS NULL AND "+end+" <= %", q.Now.UnixMicro())
+	case keys.StateSevered:
+		add("severed_at IS NOT NULL")
+	}
+	if !q.EndsBy.IsZero() {
+		add("severed_at IS NULL AND (retention <= % OR sever_at <= %)", q.EndsBy.UnixMicro(), q.EndsBy.UnixMicro())
+	}
+	order := "name"
+	switch q.Sort {
+	case keys.SortEnd:
+		order = end + ", name"
+	case keys.SortCreated:
+		order = "created, name"
+	}
+	if a := &q.After; a.Name != "" {
+		switch q.Sort {
+		case keys.SortEnd:
+			at := int64(never)
+			if e := a.End(); !e.IsZero() {
+				at = e.UnixMicro()
+			}
+			add("("+end+", name) > (%, %)", at, a.Name)
+		case keys.SortCreated:
+			add("(created, name) > (%, %)", a.Created.UnixMicro(), a.Name)
+		default:
+			add("name > %", a.Name)
+		}
+	}
+	rest := " ORDER BY " + order
+	if q.Limit > 0 {
+		rest += " LIMIT " + strconv.Itoa(q.Limit)
+	}
+	return list(t, scanProject, "SELECT "+projectColumns+" FROM velonym.project WHERE "+where+rest, args...)
 }
 
 // Due uses one index a condition.

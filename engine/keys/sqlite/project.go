@@ -67,6 +67,54 @@ func (t *tx) projects(rest string, args ...any) ([]keys.ProjectRow, error) {
 	return out, t.s.fault(rows.Err())
 }
 
+// ListProjects takes q.EndsBy from the indexes.
+func (t *tx) ListProjects(q keys.ProjectQuery) ([]keys.ProjectRow, error) {
+	const end = "min(ifnull(retention, 9223372036854775807), ifnull(sever_at, 9223372036854775807))"
+	where, args := "1", []any{}
+	add := func(condition string, values ...any) {
+		where += " AND " + condition
+		args = append(args, values...)
+	}
+	switch q.State {
+	case keys.StateActive:
+		add("severed_at IS NULL AND "+end+" > ?", q.Now.UnixMicro())
+	case keys.StateEnded:
+		add("severed_at IS NULL AND "+end+" <= ?", q.Now.UnixMicro())
+	case keys.StateSevered:
+		add("severed_at IS NOT NULL")
+	}
+	if !q.EndsBy.IsZero() {
+		add(`name IN (SELECT name FROM project WHERE severed_at IS NULL AND retention IS NOT NULL AND retention <= ?
+			UNION SELECT name FROM project WHERE severed_at IS NULL AND sever_at IS NOT NULL AND sever_at <= ?)`, q.EndsBy.UnixMicro(), q.EndsBy.UnixMicro())
+	}
+	order := "name"
+	switch q.Sort {
+	case keys.SortEnd:
+		order = end + ", name"
+	case keys.SortCreated:
+		order = "created, name"
+	}
+	if a := &q.After; a.Name != "" {
+		switch q.Sort {
+		case keys.SortEnd:
+			at := int64(never)
+			if e := a.End(); !e.IsZero() {
+				at = e.UnixMicro()
+			}
+			add("("+end+", name) > (?, ?)", at, a.Name)
+		case keys.SortCreated:
+			add("(created, name) > (?, ?)", a.Created.UnixMicro(), a.Name)
+		default:
+			add("name > ?", a.Name)
+		}
+	}
+	limit := -1
+	if q.Limit > 0 {
+		limit = q.Limit
+	}
+	return t.projects("WHERE "+where+" ORDER BY "+order+" LIMIT ?", append(args, limit)...)
+}
+
 // Due uses one index a condition.
 func (t *tx) Due(by time.Time) ([]keys.ProjectRow, error) {
 	return t.projects(`WHERE name IN (

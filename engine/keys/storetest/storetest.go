@@ -76,6 +76,7 @@ func Run(t *testing.T, location func(t *testing.T) Location) {
 		{"Doubt", testDoubt},
 		{"AnotherMachine", testAnotherMachine},
 		{"TimeNamespace", testTimeNamespace},
+		{"ListProjects", testListProjects},
 		{"RotateEvery", testRotateEvery},
 		{"DestroyGeneration", testDestroyGeneration},
 		{"RestoreProject", testRestoreProject},
