@@ -4,19 +4,22 @@ package csvfast
 
 import "github.com/velonym/velonym/internal/simd"
 
-// The index kernels. All of them
+// The contract of the index kernels. Each of them
 //
-//   - read blocks*64 bytes at p, no more, in any alignment
-//   - write entries at out, and up to entryPadding entries behind the last one
-//   - take at most 255 blocks: they count in bytes
-//   - take offsets from base on, which is a multiple of 64 and under 1<<29
-//   - read and write *st, which overlaps nothing, and return the number of entries
+//   - reads blocks*64 bytes at p and no more, in any alignment; blocks is at most 255,
+//     since a kernel counts in bytes
+//   - writes entries at out, whose offsets count from base, a multiple of 64 below 1<<29,
+//     and up to entryPadding undefined entries behind the last one
+//   - reads and writes *st; p, out and st must not overlap
+//   - returns the number of entries
+//   - clobbers only what ABI0 lets it clobber, and ends with VZEROUPPER
 //
-// Plain kernels stop before the first block that holds a quote and set
-// st.blocks; they must not start inside quotes or behind a closing quote. Dense
-// ones do the same, faster when blocks hold more than 16 entries.
+// A plain kernel stops before the first block that holds a quote and sets st.blocks. It
+// must not start inside quotes or behind a closing quote. A dense kernel computes the same
+// and is faster if blocks hold more than 16 entries.
 
-// AVX-512 F, BW, DQ, VL, VBMI, VBMI2; PCLMULQDQ, BMI1, BMI2, POPCNT.
+// indexPlainAVX512 needs AVX512F, BW, DQ, VL, VBMI and VBMI2, PCLMULQDQ, BMI1, BMI2 and
+// POPCNT, as the other three of its tier do.
 //
 //go:noescape
 func indexPlainAVX512(p *byte, blocks int, base uint32, out *uint32, st *indexState) int
@@ -37,9 +40,9 @@ func indexStrictDenseAVX512(p *byte, blocks int, base uint32, out *uint32, st *i
 //go:noescape
 func entrySpansAVX512(ents *uint32, n int, base uint32, out *uint32)
 
-// The AVX2 kernels have no form for dense input: they write 8 entries for every 8
-// bytes, whatever is in them, and never more than 7 behind the last one. AVX2,
-// PCLMULQDQ, BMI1, POPCNT.
+// indexPlainAVX2 and indexStrictAVX2 have no dense form: they write 8 entries for every 8
+// bytes, whatever those hold, and so at most 7 behind the last one. They need AVX2,
+// PCLMULQDQ, BMI1 and POPCNT.
 //
 //go:noescape
 func indexPlainAVX2(p *byte, blocks int, base uint32, out *uint32, st *indexState) int

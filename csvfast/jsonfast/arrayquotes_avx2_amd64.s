@@ -136,7 +136,7 @@ DATA arrayIotaAVX2<>+62(SB)/1, $0x3e
 DATA arrayIotaAVX2<>+63(SB)/1, $0x3f
 GLOBL arrayIotaAVX2<>(SB), RODATA|NOPTR, $64
 
-// func arrayQuotesAVX2(p *byte, blocks int, base uint32, out *uint32, notes *byte, st *byte) (done int)
+// func arrayQuotesAVX2(p *byte, blocks int, base uint32, out *uint32, notes *byte, st *uint64) (done int)
 // Requires: AVX, AVX2, BMI, PCLMULQDQ, POPCNT
 TEXT ·arrayQuotesAVX2(SB), NOSPLIT, $0-56
 	MOVQ         p+0(FP), AX

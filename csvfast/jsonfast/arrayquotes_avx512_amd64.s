@@ -136,7 +136,7 @@ DATA arrayIotaAVX512<>+62(SB)/1, $0x3e
 DATA arrayIotaAVX512<>+63(SB)/1, $0x3f
 GLOBL arrayIotaAVX512<>(SB), RODATA|NOPTR, $64
 
-// func arrayQuotesAVX512(p *byte, blocks int, base uint32, out *uint32, notes *byte, st *byte) (done int)
+// func arrayQuotesAVX512(p *byte, blocks int, base uint32, out *uint32, notes *byte, st *uint64) (done int)
 // Requires: AVX, AVX512BW, AVX512F, BMI, PCLMULQDQ, POPCNT
 TEXT ·arrayQuotesAVX512(SB), NOSPLIT, $0-56
 	MOVQ         p+0(FP), AX

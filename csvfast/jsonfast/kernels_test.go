@@ -184,7 +184,7 @@ func TestShapeKernels(t *testing.T) {
 			if got.done > twin.done || got.rows > twin.rows || got.values > twin.values {
 				t.Fatalf("%q: %+v, twin %+v", text, got, twin)
 			}
-			if next := text[got.done:twin.done]; len(next) > 0 && int(twin.done) < len(text)-4*shapeSlack &&
+			if next := text[got.done:twin.done]; len(next) > 0 && int(twin.done) < len(text)-4*shapePadding &&
 				!bytes.Contains(next, []byte(`\ud83d`)) && !longDigits(next) { // what they leave to the portable code
 				t.Fatalf("%q: stopped at %d, twin at %d", text, got.done, twin.done)
 			}

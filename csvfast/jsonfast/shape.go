@@ -28,14 +28,14 @@ import "bytes"
 
 // shapeNode is a text and what follows it. The kernels know its layout.
 type shapeNode struct {
-	text [shapeText]byte
-	mask uint32 // the low n bits
-	n    uint32 // length of text
-	next uint32 // byte offset of the node to go on with, shapeSize times its index
-	alt  uint32 // byte offset of the node to try if this one does not fit; 0: none
-	kind uint32 // shapeOn, shapeScalar or shapeEnd
-	path uint32 // index of the path that ends at the value, plus one; shortPath plus the pathNode that it cuts short; 0: none
-	_    [2]uint32
+	text   [shapeText]byte
+	mask   uint32 // the low length bits
+	length uint32 // of text
+	next   uint32 // byte offset of the node to go on with, shapeSize times its index
+	alt    uint32 // byte offset of the node to try if this one does not fit; 0: none
+	kind   uint32 // shapeOn, shapeScalar or shapeEnd
+	path   uint32 // index of the path that ends at the value, plus one; shortPath plus the pathNode that it cuts short; 0: none
+	_      [2]uint32
 }
 
 const (
@@ -48,13 +48,13 @@ const (
 	shapeScalar = 1 // a string, number or word follows
 	shapeEnd    = 2 // the line has ended
 
-	shapeNodes = 1024    // the tree's limit; it is 64 KiB then
-	shapeAlts  = 24      // alternatives at one place
-	shapeSlack = 128     // bytes behind a node's text that kernels may read
-	shapeRoom  = 512     // values a call
-	shapeStale = 100_000 // rows after which a full tree is dropped for newer shapes
-	shapeTries = 16      // calls in a row that read no line before a pause
-	shapePause = 64      // lines of the pause
+	shapeNodes   = 1024    // the tree's limit; it is 64 KiB then
+	shapeAlts    = 24      // alternatives at one place
+	shapePadding = 128     // bytes behind a node's text that kernels may read
+	shapeRoom    = 512     // values a call
+	shapeStale   = 100_000 // rows after which a full tree is dropped for newer shapes
+	shapeTries   = 16      // calls in a row that read no line before a pause
+	shapePause   = 64      // lines of the pause
 )
 
 // shapeValue is a value found at a path. The kernels know its layout.
@@ -99,7 +99,7 @@ type seenValue struct {
 // that it cannot read. It returns -1 if the text it went over is not UTF-8.
 func (f *PathFinder) read(buf []byte, i int) int {
 	s := &f.shapes
-	for len(s.nodes) > 1 && len(buf)-i > 2*shapeSlack {
+	for len(s.nodes) > 1 && len(buf)-i > 2*shapePadding {
 		if s.pause > 0 {
 			f.paths.pauses++
 			s.pause--
@@ -240,7 +240,7 @@ func (s *shapes) addNode(at uint32, text []byte, kind, path uint32) (uint32, boo
 	for n := 0; *link != 0; n++ {
 		k := *link / shapeSize
 		node := &s.nodes[k]
-		if node.kind == kind && bytes.Equal(node.text[:node.n], text) {
+		if node.kind == kind && bytes.Equal(node.text[:node.length], text) {
 			return k, true
 		}
 		if n == shapeAlts {
@@ -253,7 +253,7 @@ func (s *shapes) addNode(at uint32, text []byte, kind, path uint32) (uint32, boo
 	}
 	k := uint32(len(s.nodes))
 	*link = k * shapeSize
-	node := shapeNode{mask: uint32(1<<len(text) - 1), n: uint32(len(text)), kind: kind, path: path}
+	node := shapeNode{mask: uint32(1<<len(text) - 1), length: uint32(len(text)), kind: kind, path: path}
 	copy(node.text[:], text)
 	s.nodes = append(s.nodes, node) // never moves: its capacity is shapeNodes
 	return k, true

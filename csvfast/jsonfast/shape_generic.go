@@ -1,24 +1,24 @@
 package jsonfast
 
 // readShapesGeneric is the portable twin of the readShapes kernels. It reads no
-// byte of p's end that it need not, but like them gives up shapeSlack before it.
+// byte of p's end that it need not, but like them gives up shapePadding before it.
 func readShapesGeneric(p []byte, base uint32, nodes []shapeNode, found []shapeValue, st *shapeState) {
 	*st = shapeState{}
 	values := 0
 	i := 0
 	at := nodes[0].next
 	for {
-		if len(p)-i < shapeSlack {
+		if len(p)-i < shapePadding {
 			return
 		}
 		node := &nodes[at/shapeSize]
-		if string(p[i:i+int(node.n)]) != string(node.text[:node.n]) {
+		if string(p[i:i+int(node.length)]) != string(node.text[:node.length]) {
 			if at = node.alt; at == 0 {
 				return
 			}
 			continue
 		}
-		i += int(node.n)
+		i += int(node.length)
 		switch node.kind {
 		case shapeOn:
 			at = node.next
@@ -39,7 +39,7 @@ func readShapesGeneric(p []byte, base uint32, nodes []shapeNode, found []shapeVa
 			begin, escaped, i = begin+1, e, end+1
 		} else {
 			if c != '-' && !isDigit(c) && c != 't' && c != 'f' && c != 'n' {
-				i -= int(node.n)
+				i -= int(node.length)
 				if at = node.alt; at == 0 {
 					return
 				}

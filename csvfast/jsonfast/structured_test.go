@@ -128,7 +128,7 @@ func structuredLines(r *rand.Rand, number int) []byte {
 	size := (3+r.IntN(4))*step + r.IntN(200) - 100
 	at := campaign.Border(r, number, []int{step, 64}[r.IntN(2)], size)
 	if r.IntN(3) == 0 {
-		at = size - 2*shapeSlack + number%261 - 130 // where kernels stop before the end
+		at = size - 2*shapePadding + number%261 - 130 // where kernels stop before the end
 	}
 	kind := lineStretches[r.IntN(len(lineStretches))]
 	var text []byte

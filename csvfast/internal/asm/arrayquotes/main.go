@@ -39,6 +39,14 @@ func main() {
 	Generate()
 }
 
+// Offsets of the fields of jsonfast's arrayState and arrayNote, which TestLayout of that
+// package holds against the structs.
+const (
+	stateInString, stateEscaped, stateClosed, stateHigh, stateQuotes, stateNotes = 0, 8, 16, 24, 32, 40
+
+	noteOffset, noteQuotes, noteEscapes, noteQuote, noteSize = 0, 4, 8, 16, 24
+)
+
 // block holds the vectors of one 64-byte block: one of 64 bytes or two of 32.
 type block struct {
 	wide bool
@@ -200,7 +208,7 @@ func generate(suffix string, wide bool) {
 	})
 	iota := constant("arrayIota"+suffix, 64, func(i int) Constant { return U8(i) })
 
-	TEXT("arrayQuotes"+suffix, NOSPLIT, "func(p *byte, blocks int, base uint32, out *uint32, notes *byte, st *byte) (done int)")
+	TEXT("arrayQuotes"+suffix, NOSPLIT, "func(p *byte, blocks int, base uint32, out *uint32, notes *byte, st *uint64) (done int)")
 	Pragma("noescape")
 	p := Load(Param("p"), GP64()).(reg.GPVirtual)
 	left := Load(Param("blocks"), GP64()).(reg.GPVirtual)
@@ -208,9 +216,9 @@ func generate(suffix string, wide bool) {
 	inString, escaped, closed := GP64(), GP64(), GP64()
 	{
 		st := Mem{Base: Load(Param("st"), GP64())}
-		MOVQ(st.Offset(0), inString)
-		MOVQ(st.Offset(8), escaped)
-		MOVQ(st.Offset(16), closed)
+		MOVQ(st.Offset(stateInString), inString)
+		MOVQ(st.Offset(stateEscaped), escaped)
+		MOVQ(st.Offset(stateClosed), closed)
 	}
 	b := newBlock(wide)
 	for _, c := range []byte{'"', '\\', ','} {
@@ -297,15 +305,15 @@ func generate(suffix string, wide bool) {
 	Label("done")
 	{
 		st := Mem{Base: Load(Param("st"), GP64())}
-		MOVQ(inString, st.Offset(0))
-		MOVQ(escaped, st.Offset(8))
-		MOVQ(closed, st.Offset(16))
-		MOVQ(b.high(), st.Offset(24))
+		MOVQ(inString, st.Offset(stateInString))
+		MOVQ(escaped, st.Offset(stateEscaped))
+		MOVQ(closed, st.Offset(stateClosed))
+		MOVQ(b.high(), st.Offset(stateHigh))
 		t := GP64()
 		Load(Param("out"), t)
 		SUBQ(t, next)
 		SHRQ(U8(2), next)
-		MOVQ(next, st.Offset(32))
+		MOVQ(next, st.Offset(stateQuotes))
 		Load(Param("blocks"), t)
 		SUBQ(left, t)
 		Store(t, ReturnIndex(0))
@@ -370,8 +378,8 @@ func generate(suffix string, wide bool) {
 		st := Mem{Base: Load(Param("st"), GP64())}
 		notes := Load(Param("notes"), GP64())
 		n := GP64()
-		MOVQ(st.Offset(40), n)
-		INCQ(st.Offset(40))
+		MOVQ(st.Offset(stateNotes), n)
+		INCQ(st.Offset(stateNotes))
 		LEAQ(Mem{Base: n, Index: n, Scale: 2}, n)
 		note := Mem{Base: notes, Index: n, Scale: 8}
 		t, o := GP64(), GP64()
@@ -380,14 +388,14 @@ func generate(suffix string, wide bool) {
 		SUBQ(o, t)
 		Load(Param("base"), o.As32())
 		ADDL(o.As32(), t.As32())
-		MOVL(t.As32(), note.Offset(0))
+		MOVL(t.As32(), note.Offset(noteOffset))
 		MOVQ(next, t)
 		Load(Param("out"), o)
 		SUBQ(o, t)
 		SHRQ(U8(2), t)
-		MOVL(t.As32(), note.Offset(4))
-		MOVQ(bs, note.Offset(8))
-		MOVQ(q, note.Offset(16))
+		MOVL(t.As32(), note.Offset(noteQuotes))
+		MOVQ(bs, note.Offset(noteEscapes))
+		MOVQ(q, note.Offset(noteQuote))
 	}
 	JMP(LabelRef("unescaped"))
 

@@ -37,7 +37,7 @@ func neon(file string) error {
 	p("// func arrayQuotesNEON(p *byte, blocks int, base uint32, out *uint32, notes *arrayNote, st *arrayState) (done int)")
 	p("TEXT ·arrayQuotesNEON(SB), NOSPLIT, $0-56")
 	p("	MOVD p+0(FP), R0\n	MOVD blocks+8(FP), R1\n	MOVWU base+16(FP), R2\n	MOVD out+24(FP), R3\n	MOVD st+40(FP), R4")
-	p("	MOVD 0(R4), R5\n	MOVD 8(R4), R6\n	MOVD 16(R4), R7")
+	p("	MOVD %d(R4), R5\n	MOVD %d(R4), R6\n	MOVD %d(R4), R7", stateInString, stateEscaped, stateClosed)
 	for i, c := range []byte{'"', '\\', ',', 0x1f} {
 		p("	VMOVI $%d, V%d.B16", c, 16+i)
 	}
@@ -84,9 +84,9 @@ func neon(file string) error {
 	p("emitted:")
 	p("	MOVD R15, R3\n	ADD $64, R2\n	ADD $64, R0\n	SUB $1, R1\n	CBNZ R1, block")
 	p("done:")
-	p("	MOVD R5, 0(R4)\n	MOVD R6, 8(R4)\n	MOVD R7, 16(R4)")
-	p("	VMOV V23.D[0], R8\n	VMOV V23.D[1], R9\n	ORR R8, R9, R8\n	AND $0x8080808080808080, R8, R8\n	MOVD R8, 24(R4)")
-	p("	MOVD out+24(FP), R8\n	SUB R8, R3, R3\n	LSR $2, R3, R3\n	MOVD R3, 32(R4)")
+	p("	MOVD R5, %d(R4)\n	MOVD R6, %d(R4)\n	MOVD R7, %d(R4)", stateInString, stateEscaped, stateClosed)
+	p("	VMOV V23.D[0], R8\n	VMOV V23.D[1], R9\n	ORR R8, R9, R8\n	AND $0x8080808080808080, R8, R8\n	MOVD R8, %d(R4)", stateHigh)
+	p("	MOVD out+24(FP), R8\n	SUB R8, R3, R3\n	LSR $2, R3, R3\n	MOVD R3, %d(R4)", stateQuotes)
 	p("	MOVD blocks+8(FP), R8\n	SUB R1, R8, R8\n	MOVD R8, done+48(FP)\n	RET\n")
 
 	p("// Something between strings that is no comma, or commas that are not where they are due.")
@@ -106,8 +106,8 @@ func neon(file string) error {
 	p("	BIC R6, R15, R16 // starts\n	ORR R16<<1, R6, R17 // follows")
 	p("	MOVD $0x5555555555555555, R19\n	ORR R19, R17, R20\n	BIC R20, R16, R20\n	ADDS R16, R20, R20\n	CSET HS, R9")
 	p("	EOR R20<<1, R19, R20\n	AND R17, R20, R20\n	BIC R20, R8, R8\n	BIC R20, R15, R15\n	CBZ R15, unescaped")
-	p("	MOVD 40(R4), R16\n	ADD $1, R16, R17\n	MOVD R17, 40(R4)\n	ADD R16<<1, R16, R16\n	MOVD notes+32(FP), R17\n	ADD R16<<3, R17, R17")
-	p("	MOVW R2, 0(R17)\n	MOVD out+24(FP), R19\n	SUB R19, R3, R19\n	LSR $2, R19, R19\n	MOVW R19, 4(R17)\n	MOVD R15, 8(R17)\n	MOVD R8, 16(R17)\n	B unescaped\n")
+	p("	MOVD %d(R4), R16\n	ADD $1, R16, R17\n	MOVD R17, %d(R4)\n	ADD R16<<1, R16, R16\n	MOVD notes+32(FP), R17\n	ADD R16<<3, R17, R17", stateNotes, stateNotes)
+	p("	MOVW R2, %d(R17)\n	MOVD out+24(FP), R19\n	SUB R19, R3, R19\n	LSR $2, R19, R19\n	MOVW R19, %d(R17)\n	MOVD R15, %d(R17)\n	MOVD R8, %d(R17)\n	B unescaped\n", noteOffset, noteQuotes, noteEscapes, noteQuote)
 
 	p("// func arraySpansNEON(out *uint32, groups int)")
 	p("TEXT ·arraySpansNEON(SB), NOSPLIT, $0-16")

@@ -28,7 +28,8 @@ func main() {
 	}
 }
 
-// offsets of indexState's fields
+// Offsets of the fields of csvfast's indexState, which TestLayout of that package holds
+// against the struct.
 const (
 	stInside   = 0
 	stQuoted   = 8
@@ -45,6 +46,9 @@ const (
 	stComma    = 96
 	stQuote    = 104
 )
+
+// Offsets of the fields of blockMasks, which the arm64 kernel writes in pairs.
+const masksAll, masksNl, masksQ, masksIn, masksSize = 0, 8, 16, 24, 32
 
 // flags in the byte of a compressed entry, which becomes its highest
 const (

@@ -55,8 +55,8 @@ func neon(w io.Writer) {
 	}
 	p("\tVPMULL V20.D1, V12.D1, V21.Q1")
 	p("\tVMOV V21.D[0], R8")
-	p("\tSTP.P (R5, R6), 16(R4)")
-	p("\tSTP.P (R7, R8), 16(R4)")
+	p("\tSTP.P (R5, R6), %d(R4)", masksQ-masksAll)
+	p("\tSTP.P (R7, R8), %d(R4)", masksSize-masksQ)
 	p("\tSUBS $1, R1, R1")
 	p("\tBNE loop")
 	p("done:")

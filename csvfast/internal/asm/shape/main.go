@@ -38,16 +38,17 @@ func main() {
 	Generate()
 }
 
-// Layout of shapeNode, shapeValue and shapeState.
+// Offsets of the fields of jsonfast's shapeNode, shapeValue and shapeState, which TestLayout
+// of that package holds against the structs.
 const (
-	nodeMask, nodeLen, nodeNext, nodeAlt, nodeKind, nodePath = 32, 36, 40, 44, 48, 52
+	nodeText, nodeMask, nodeLength, nodeNext, nodeAlt, nodeKind, nodePath, nodeSize = 0, 32, 36, 40, 44, 48, 52, 64
 
 	valueOffset, valueLength, valuePath, valueKind, valueEscaped, valueSize = 0, 4, 8, 10, 11, 16
 
 	stateDone, stateRows, stateValues, stateHigh = 0, 8, 16, 24
 )
 
-const slack = 128 // shapeSlack
+const padding = 128 // shapePadding
 
 // constant writes a table of n constants.
 func constant(name string, n int, c func(i int) Constant) Mem {
@@ -143,7 +144,7 @@ func generate(suffix string, wide bool) {
 	ADDQ(nodes, node)
 	{
 		t := GP64()
-		LEAQ(Mem{Base: p, Disp: slack}, t)
+		LEAQ(Mem{Base: p, Disp: padding}, t)
 		CMPQ(t, end)
 		JA(LabelRef("done"))
 	}
@@ -158,7 +159,7 @@ func generate(suffix string, wide bool) {
 		ANDNL(mask, t, t)
 		JNZ(LabelRef("alternative"))
 		n := GP64()
-		MOVL(Mem{Base: node, Disp: nodeLen}, n.As32())
+		MOVL(Mem{Base: node, Disp: nodeLength}, n.As32())
 		ADDQ(n, p)
 		CMPL(Mem{Base: node, Disp: nodeKind}, U8(1))
 		JB(LabelRef("on"))
@@ -364,7 +365,7 @@ func generate(suffix string, wide bool) {
 	Label("misfit")
 	{
 		n := GP64()
-		MOVL(Mem{Base: node, Disp: nodeLen}, n.As32())
+		MOVL(Mem{Base: node, Disp: nodeLength}, n.As32())
 		SUBQ(n, p)
 		JMP(LabelRef("alternative"))
 	}

@@ -42,7 +42,7 @@ func neon(file string) error {
 	p("	MOVD $shapeEscapeNEON<>(SB), R15\n	MOVD $shapeHexNEON<>(SB), R16")
 
 	p("line:\n	MOVWU %d(R6), R7", nodeNext)
-	p("node:\n	ADD R6, R7\n	ADD $%d, R0, R10\n	CMP R1, R10\n	BHI done", slack)
+	p("node:\n	ADD R6, R7\n	ADD $%d, R0, R10\n	CMP R1, R10\n	BHI done", padding)
 	p("text:")
 	p("	VLD1 (R0), [V0.B16, V1.B16]\n	VLD1 (R7), [V2.B16, V3.B16]\n	VORR V0.B16, V21.B16, V21.B16\n	VORR V1.B16, V21.B16, V21.B16")
 	for i := range 2 {
@@ -50,7 +50,7 @@ func neon(file string) error {
 	}
 	p("	VADDP V3.B16, V2.B16, V2.B16\n	VADDP V2.B16, V2.B16, V2.B16\n	VADDP V2.B16, V2.B16, V2.B16\n	VMOV V2.S[0], R10")
 	p("	MOVWU %d(R7), R11\n	BIC R10, R11, R10\n	CBNZ R10, alternative", nodeMask)
-	p("	MOVWU %d(R7), R10\n	ADD R10, R0\n	MOVWU %d(R7), R10\n	CMP $1, R10\n	BLO on\n	BHI end", nodeLen, nodeKind)
+	p("	MOVWU %d(R7), R10\n	ADD R10, R0\n	MOVWU %d(R7), R10\n	CMP $1, R10\n	BLO on\n	BHI end", nodeLength, nodeKind)
 	p("	MOVBU (R0), R8\n	CMP $%d, R8\n	BNE number\n", '"')
 
 	p("// A string, from p to the quote at R9.")
@@ -113,7 +113,7 @@ func neon(file string) error {
 	p("word:\n	CMP R0, R9\n	BNE done\n	MOVWU (R0), R10\n	ADD $4, R0, R9")
 	p("	MOVD $%#x, R11\n	CMP R11, R10\n	BEQ other\n	MOVD $%#x, R11\n	CMP R11, R10\n	BEQ other", word("true"), word("null"))
 	p("	ADD $1, R9\n	MOVD $%#x, R11\n	CMP R11, R10\n	BNE misfit\n	MOVBU 4(R0), R10\n	CMP $%d, R10\n	BEQ other", word("fals"), 'e')
-	p("misfit:\n	MOVWU %d(R7), R10\n	SUB R10, R0\n	B alternative\n", nodeLen)
+	p("misfit:\n	MOVWU %d(R7), R10\n	SUB R10, R0\n	B alternative\n", nodeLength)
 	p("// A number or a word, from p up to R9.")
 	p("other:")
 	found("otherDone", "", "	MOVD $0, R11\n")

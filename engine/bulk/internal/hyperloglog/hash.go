@@ -6,8 +6,8 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// sampler hashes values and keeps the hashes up to limit. Kernels read its fields at the
-// offsets that TestSamplerLayout states.
+// sampler hashes values and keeps the hashes up to limit. The kernels' generator takes the
+// offsets of its fields from here.
 type sampler struct {
 	seed0, seed1 uint64
 	limit        uint64

@@ -8,6 +8,7 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+	"github.com/velonym/velonym/engine/kernel/internal/asm/layout"
 )
 
 // broadcast returns a vector of eight times v.
@@ -41,23 +42,21 @@ func xorShift(h reg.VecVirtual, n uint64) {
 	VPXORQ(t, h, h)
 }
 
-// Constants of hash.go and the offsets of the fields of its sampler, which
-// TestSamplerLayout holds against the struct.
+// Constants of hash_generic.go.
 const (
-	seed0At, seed1At, limitAt = 0, 8, 16
-
 	mul0 = 0x9e3779b97f4a7c15
 	mul1 = 0xbf58476d1ce4e5b9
 	mul2 = 0x94d049bb133111eb
 )
 
 func main() {
+	at := layout.Of("../bulk/internal/hyperloglog", "sampler").At
 	ConstraintExpr("!purego")
 	TEXT("hashAVX512", NOSPLIT, "func(s *uint64, dst *[264]uint64, src *byte, spans *uint32, n int, longest uint64) (done, kept, empty int)")
 	s, dst := Load(Param("s"), GP64()), Load(Param("dst"), GP64())
 	src, spans := Load(Param("src"), GP64()), Load(Param("spans"), GP64())
 	n := Load(Param("n"), GP64())
-	seed0, seed1, limit, longest := broadcastField(s, seed0At), broadcastField(s, seed1At), broadcastField(s, limitAt), ZMM()
+	seed0, seed1, limit, longest := broadcastField(s, at("seed0")), broadcastField(s, at("seed1")), broadcastField(s, at("limit")), ZMM()
 	VPBROADCASTQ(NewParamAddr("longest", 40), longest)
 	c0, c1, c2 := broadcast(mul0), broadcast(mul1), broadcast(mul2)
 	low, eight, zero := broadcast(1<<32-1), broadcast(8), ZMM()
