@@ -232,6 +232,7 @@ func mixedOp(t *testing.T, c *Cipher, w *textform.Writer, twin func(v []byte) ([
 			n := len(a.Spans) / 2
 			for from := 0; from < n; from += MixedMost {
 				to := min(n, from+MixedMost)
+				inGo := paths.mixedAlike.Taken() + paths.mixedSorted.Taken()
 				rows, ok := c.SealMixedRows(w, r.Dst, a.Src, a.Spans[2*from:2*to], r.Out[2*from:2*to])
 				if ok {
 					r.Dst = rows
@@ -244,6 +245,10 @@ func mixedOp(t *testing.T, c *Cipher, w *textform.Writer, twin func(v []byte) ([
 				}
 				if ok != takes {
 					t.Fatalf("SealMixedRows of %d values: %v, want %v", to-from, ok, takes)
+				}
+				inGo = paths.mixedAlike.Taken() + paths.mixedSorted.Taken() - inGo
+				if wide := simd.Kernel() == "avx512" && to-from >= 16 && cap(a.Src)-len(a.Src) >= 16; ok && inGo == 0 != wide && !(inGo == 0 && cap(a.Src)-len(a.Src) < 16) {
+					t.Fatalf("SealMixedRows of %d values: laid out in Go %d times", to-from, inGo)
 				}
 			}
 		},

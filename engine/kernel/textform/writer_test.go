@@ -50,3 +50,25 @@ func TestIsText(t *testing.T) {
 		t.Fatalf("only %d good ones", good)
 	}
 }
+
+// TestReader reads texts of every form, and refuses those of other lengths and generations.
+func TestReader(t *testing.T) {
+	for _, f := range allForms {
+		for gen := range Generations {
+			r := NewReader(f, gen)
+			want := [16]byte{byte(gen), 1, 2, 0xff}
+			text := make([]byte, f.EncodedLen(16))
+			f.Encode(text, want[:], gen)
+			var got [16]byte
+			if !r.Decode(&got, text) || got != want {
+				t.Fatalf("%s of generation %d: %q is read as %x", f, gen, text, got)
+			}
+			if r.Decode(&got, text[:len(text)-2]) || f != UUID && r.Decode(&got, text[:0]) {
+				t.Fatalf("%s: a shorter text is read", f)
+			}
+			if f.Encode(text, want[:], (gen+1)%Generations); r.Decode(&got, text) != !f.Marked() {
+				t.Fatalf("%s of generation %d: a text of another one", f, gen)
+			}
+		}
+	}
+}
