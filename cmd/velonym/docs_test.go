@@ -80,7 +80,7 @@ func TestExamples(t *testing.T) {
 // are there.
 func TestDocuments(t *testing.T) {
 	top := filepath.Join("..", "..")
-	for _, name := range []string{"README.md", "ARCHITECTURE.md", "docs/operations.md"} {
+	for _, name := range []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "docs/operations.md"} {
 		text, err := os.ReadFile(filepath.Join(top, name))
 		if err != nil {
 			t.Fatal(err)
@@ -101,9 +101,12 @@ func TestDocuments(t *testing.T) {
 		if name == "README.md" && calls < 5 {
 			t.Errorf("README.md: %d calls found: is this test still reading it?", calls)
 		}
-		links := regexp.MustCompile("\\]\\(([^)#:]+)\\)|`((?:cmd|engine|csvfast|server|bench|testdata|deploy|\\.ci)/[A-Za-z0-9_./-]+)`")
+		links := regexp.MustCompile("\\]\\(([^)#:]+)\\)|`((?:cmd|engine|csvfast|internal|server|bench|testdata|deploy|\\.ci)/[A-Za-z0-9_./-]+)`")
 		for _, m := range links.FindAllStringSubmatch(joined, -1) {
-			file := m[1] + m[2]
+			file := filepath.Join(filepath.Dir(name), m[1]) // a link goes from its document
+			if m[2] != "" {
+				file = m[2]
+			}
 			if _, err := os.Stat(filepath.Join(top, filepath.FromSlash(file))); err != nil {
 				t.Errorf("%s names %s, which is not there", name, file)
 			}
