@@ -76,7 +76,7 @@ func TestSeveredStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if err := db.QueryRow("SELECT wrapped FROM generation WHERE prj = 'scan'").Scan(&wrapped); err != nil {
+	if err := db.QueryRow("SELECT wrapped FROM secret WHERE id = (SELECT secret FROM generation WHERE prj = 'scan')").Scan(&wrapped); err != nil {
 		t.Fatal(err)
 	}
 	schedule := roundKeys(master)

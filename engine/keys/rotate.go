@@ -68,7 +68,7 @@ func generations(rows []KeyRow) (n int) {
 
 // spent is ErrTooManyGenerations with the way on.
 func (p *ProjectRow) spent() error {
-	return fmt.Errorf("%w: project %q has had its %d: make a successor with 'velonym project create' and bring every pseudonym over to it with a token of 'velonym token create --op secondary --source %s --project SUCCESSOR'; this one reverses until then",
+	return fmt.Errorf("%w: project %q has had its %d: make a successor ('velonym project create') and bring every pseudonym over to it with a token for secondary whose source is %s ('velonym token create'); this one reverses until then",
 		ErrTooManyGenerations, p.Name, MaxGenerations, p.Name)
 }
 

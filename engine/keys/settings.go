@@ -241,7 +241,7 @@ func (ks *Keystore) TrustIssuer(ctx context.Context, t TrustedIssuer) error {
 			own = DefaultIssuerName
 		}
 		if t.Name == own {
-			return fmt.Errorf("%w: %q is the name of this keystore's own issuer: have the other one named apart ('velonym init --issuer')", ErrInvalid, t.Name)
+			return fmt.Errorf("%w: %q is the name of this keystore's own issuer: have the other one named apart when its keystore is made ('velonym help init')", ErrInvalid, t.Name)
 		}
 		t.Since = wholeSeconds(now)
 		set.Trusted = slices.DeleteFunc(set.Trusted, func(o TrustedIssuer) bool { return o.Name == t.Name })

@@ -75,7 +75,7 @@ func testRotateEvery(e *env) {
 	e.is(err, keys.ErrTooManyGenerations)
 	err = e.ks.Rotate(e.ctx, "p")
 	e.is(err, keys.ErrTooManyGenerations)
-	for _, way := range []string{"successor", "--op secondary", "--source p"} {
+	for _, way := range []string{"successor", "secondary", "source is p"} {
 		if !strings.Contains(err.Error(), way) {
 			e.Errorf("no way on: %v", err)
 		}
