@@ -344,7 +344,7 @@ func (s *splicer) transformAll(ctx context.Context, c *chunk) (plain bool) {
 		if err := g.transform(ctx, s.onError != Fail || s.dry); err != nil {
 			var re *remoteError
 			if c.fail = err; errors.As(err, &re) && !errors.Is(err, ErrInterrupted) {
-				v := s.valueOf(gi, re.value)
+				v := s.valueOf(gi, re.First)
 				line := 1 + int64(bytes.Count(s.data[:s.spans[2*v]], lf))
 				c.fail = &serverError{line: line, err: err}
 			}
