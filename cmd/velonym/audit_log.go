@@ -12,6 +12,7 @@ import (
 
 	"github.com/velonym/velonym/engine/audit"
 	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/keys/backup"
 	"github.com/velonym/velonym/engine/token"
 )
 
@@ -143,12 +144,22 @@ func (g *globals) recorded(ctx context.Context, ks *keys.Keystore, r audit.Recor
 		return errors.Join(fmt.Errorf("nothing was done: %w", err), closeLog())
 	}
 	a := &keyAct{log: log, begun: r}
-	err = do(a)
+	err = errors.Join(do(a), g.noteTombstones(ctx, ks, nil))
 	if err != nil || a.noted == 0 {
 		r.Outcome = actOutcome(err)
 		err = errors.Join(err, a.note(r))
 	}
 	return errors.Join(err, closeLog())
+}
+
+// noteTombstones notes beside the audit log what was destroyed and revoked, so that no
+// older copy of the keystore brings it back.
+func (g *globals) noteTombstones(ctx context.Context, ks *keys.Keystore, shortened map[string]time.Time) error {
+	path, err := g.inFolder("tombstones.jsonl")
+	if err != nil {
+		return err
+	}
+	return backup.Note(context.WithoutCancel(ctx), ks, path, shortened)
 }
 
 // actOutcome is what the audit log says of an act on keys.

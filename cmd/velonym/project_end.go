@@ -58,7 +58,11 @@ former end, and of others from the new end on.`,
 				}
 			}
 			err = g.recorded(cmd.Context(), ks, audit.Record{Op: "shorten", Project: args[0]}, func(*keyAct) error {
-				return ks.Shorten(cmd.Context(), args[0], until)
+				err := ks.Shorten(cmd.Context(), args[0], until)
+				if err == nil {
+					err = g.noteTombstones(cmd.Context(), ks, map[string]time.Time{args[0]: until})
+				}
+				return err
 			})
 			if err != nil {
 				return err

@@ -39,6 +39,7 @@ type serveFlags struct {
 	drain    time.Duration
 	held     int        // projects whose keys the last sweep kept
 	log      *audit.Log // nil: nothing is recorded
+	backup   backupFlags
 }
 
 func newServe(g *globals) *cobra.Command {
@@ -87,6 +88,10 @@ that the values of all lines become one.`,
 	fl.StringVar(&f.audit, "audit", "", "audit file (default DIR/audit.jsonl; none: no record)")
 	sizeVar(fl, &f.auditMax, "audit-max-size", 256<<20, "rotate the audit file at this size; 0: never")
 	fl.BoolVar(&f.cfg.AuditContinue, "audit-continue", false, "go on answering when the audit record cannot be written")
+	fl.StringVar(&f.backup.dir, "backup-dir", "", "make backups of the keystore in this folder (default: none)")
+	fl.DurationVar(&f.backup.every, "backup-every", 24*time.Hour, "time between backups")
+	limitVar(fl, &f.backup.keep, "backup-keep", "the newest so many in that folder are kept (default: all)")
+	fl.StringArrayVar(&f.backup.recipients, "backup-recipient", nil, "age `RECIPIENT` to seal backups to (repeatable; default: not sealed)")
 	fl.StringVar(&f.logFile, "log", "", "log file, opened again on SIGHUP (default: standard error)")
 	fl.BoolVar(&f.cfg.AccessLog, "access-log", false, "log every request, not only refused ones")
 	return cmd
@@ -114,6 +119,9 @@ func (f *serveFlags) serve(ctx context.Context, g *globals, stderr io.Writer) (e
 	}
 	if f.cfg.Pprof && f.admin == "" {
 		return usagef("serve: --pprof needs --admin-listen")
+	}
+	if err := f.backup.check(); err != nil {
+		return err
 	}
 	var open closers
 	defer func() { err = errors.Join(err, open.close()) }()
@@ -258,6 +266,11 @@ func (f *serveFlags) assemble(ctx context.Context, g *globals, stderr io.Writer,
 		})
 	}()
 	open.add(func() error { stop(); swept.Wait(); return nil })
+	stopCopies, err := f.keepCopies(ctx, g, ks)
+	if err != nil {
+		return nil, err
+	}
+	open.add(stopCopies)
 	return server.New(f.cfg)
 }
 

@@ -122,7 +122,18 @@ func (ks *Keystore) destroy(tx Tx, p ProjectRow, rows []KeyRow, now time.Time, r
 
 // addReceipt signs and stores a receipt for those generations of rows that live.
 func (ks *Keystore) addReceipt(tx Tx, p ProjectRow, rows []KeyRow, now time.Time, reason string) (Receipt, error) {
-	r := Receipt{V: 1, Project: p.Name, Reason: reason, Destroyed: now, Imported: p.Imported}
+	r := Receipt{V: 2, Project: p.Name, MasterKey: ks.MasterKeyFingerprint(), Reason: reason, Destroyed: now, Imported: p.Imported}
+	var err error
+	if r.Clock, err = ks.receiptClock(tx); err != nil {
+		return Receipt{}, err
+	}
+	if r.Backups, err = ks.backupsOf(tx, p.Created); err != nil {
+		return Receipt{}, err
+	}
+	prints, err := ks.fingerprints(tx, p.Name)
+	if err != nil {
+		prints = nil // a secret that does not open is destroyed all the same
+	}
 	if !p.Retention.IsZero() {
 		ret := p.Retention
 		r.Retention = &ret
@@ -139,7 +150,7 @@ func (ks *Keystore) addReceipt(tx Tx, p ProjectRow, rows []KeyRow, now time.Time
 			r.Orgs = append(r.Orgs, ReceiptOrg{Org: k.Org})
 		}
 		o := &r.Orgs[len(r.Orgs)-1]
-		o.Generations = append(o.Generations, ReceiptGeneration{Gen: k.Gen, Created: k.Created, Imported: k.Imported})
+		o.Generations = append(o.Generations, ReceiptGeneration{Gen: k.Gen, Created: k.Created, Imported: k.Imported, Fingerprint: prints[k.Org][k.Gen]})
 	}
 	key, err := ks.receiptKeyOf(tx)
 	if err != nil {

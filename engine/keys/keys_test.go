@@ -277,7 +277,7 @@ func someReceipt(t *testing.T) (Receipt, ed25519.PublicKey) {
 	key := testKey(t, 7)
 	at := time.Date(2030, 1, 2, 3, 4, 5, 6000, time.UTC)
 	r := Receipt{V: 1, Project: "Étude <1> & \u2028", Reason: ReasonRetention, Retention: &at, Destroyed: at, Imported: true,
-		Orgs: []ReceiptOrg{{Org: "", Generations: []ReceiptGeneration{{0, at, true}, {1, at, false}}}, {Org: "b"}}}
+		Orgs: []ReceiptOrg{{Org: "", Generations: []ReceiptGeneration{{Gen: 0, Created: at, Imported: true}, {Gen: 1, Created: at}}}, {Org: "b"}}}
 	if err := r.sign(key); err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ const (
 // member "signature" left out, members in the order below, as encoding/json
 // writes it with HTML escaping off.
 type Receipt struct {
-	V            int          `json:"v"` // 1
+	V            int          `json:"v"` // 2; 1 for those without Clock and Backups
 	Project      string       `json:"project"`
 	Orgs         []ReceiptOrg `json:"orgs"`
 	Reason       string       `json:"reason"`                  // ReasonSevered, ReasonRetention or ReasonGeneration
@@ -36,9 +36,14 @@ type Receipt struct {
 	Ended        *time.Time   `json:"ended,omitempty"`         // when its end was noted, if there was a grace
 	GraceSeconds int64        `json:"grace_seconds,omitempty"` // from then until its secrets were destroyed
 	Destroyed    time.Time    `json:"destroyed"`
-	Imported     bool         `json:"imported"`   // a secret had come from outside: copies may exist there
-	PublicKey    []byte       `json:"public_key"` // Ed25519, base64 in JSON
-	Signature    []byte       `json:"signature,omitempty"`
+	MasterKey    string       `json:"master_key,omitempty"` // its fingerprint
+	Clock        string       `json:"clock,omitempty"`      // whose time Destroyed is: ClockDatabase or ClockKeystore
+	Imported     bool         `json:"imported"`             // a secret had come from outside: copies may exist there
+	// Backups are copies of the keystore that were known to be left: who has one of them,
+	// and the master key, has the secrets.
+	Backups   []KnownBackup `json:"backups,omitempty"`
+	PublicKey []byte        `json:"public_key"` // Ed25519, base64 in JSON
+	Signature []byte        `json:"signature,omitempty"`
 }
 
 // ReceiptOrg is one key domain of a destroyed project.
@@ -49,9 +54,25 @@ type ReceiptOrg struct {
 
 // ReceiptGeneration is one destroyed generation.
 type ReceiptGeneration struct {
-	Gen      int       `json:"gen"`
-	Created  time.Time `json:"created"`
-	Imported bool      `json:"imported"`
+	Gen         int       `json:"gen"`
+	Created     time.Time `json:"created"`
+	Imported    bool      `json:"imported"`
+	Fingerprint string    `json:"fingerprint,omitempty"` // of its secret: see [Fingerprint]
+}
+
+// Whose time a receipt goes by.
+const (
+	ClockKeystore = "keystore" // the machine's, within what the keystore knows of the time
+	ClockDatabase = "database" // the PostgreSQL server's
+)
+
+// receiptClock says whose time it is by which keys are destroyed.
+func (ks *Keystore) receiptClock(tx Tx) (string, error) {
+	c, err := ks.readClock(tx)
+	if c.Store.IsZero() {
+		return ClockKeystore, err
+	}
+	return ClockDatabase, err
 }
 
 const receiptContext = "velonym destruction receipt 1\n"
@@ -107,7 +128,7 @@ func ParseReceipt(doc []byte) (Receipt, error) {
 // only that the receipt was not changed since whoever holds the private half of
 // the key that it names signed it. The error is ErrReceipt.
 func VerifyReceipt(r Receipt, trusted ed25519.PublicKey) error {
-	if r.V != 1 {
+	if r.V != 1 && r.V != 2 {
 		return fmt.Errorf("%w: version %d is unknown here", ErrReceipt, r.V)
 	}
 	if len(r.PublicKey) != ed25519.PublicKeySize || len(r.Signature) != ed25519.SignatureSize {

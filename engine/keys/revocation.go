@@ -36,31 +36,36 @@ func (ks *Keystore) RevokeTokens(ctx context.Context, tokens ...Revocation) erro
 		}
 	}
 	return ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
-		n, err := tx.Change()
-		if err != nil {
-			return false, err
-		}
-		for _, r := range tokens {
-			before, revoked, err := tx.Revocation(r.JTI)
-			if err != nil {
-				return false, err
-			}
-			if err := tx.Revoke(r.JTI, r.Expires, n+1); err != nil {
-				return false, err
-			}
-			if revoked {
-				ks.addRevoked(s, []revokedToken{before.token()}, -1)
-				if before.Expires.IsZero() || !r.Expires.IsZero() && r.Expires.Before(before.Expires) {
-					r.Expires = before.Expires
-				}
-			}
-			if !r.Expires.IsZero() {
-				r.Expires = stamp(r.Expires)
-			}
-			ks.addRevoked(s, []revokedToken{r.token()}, 1)
-		}
-		return len(tokens) > 0, nil
+		return len(tokens) > 0, ks.revokeIn(tx, s, tokens)
 	})
+}
+
+// revokeIn revokes tokens within a change.
+func (ks *Keystore) revokeIn(tx Tx, s *seals, tokens []Revocation) error {
+	n, err := tx.Change()
+	if err != nil {
+		return err
+	}
+	for _, r := range tokens {
+		before, revoked, err := tx.Revocation(r.JTI)
+		if err != nil {
+			return err
+		}
+		if err := tx.Revoke(r.JTI, r.Expires, n+1); err != nil {
+			return err
+		}
+		if revoked {
+			ks.addRevoked(s, []revokedToken{before.token()}, -1)
+			if before.Expires.IsZero() || !r.Expires.IsZero() && r.Expires.Before(before.Expires) {
+				r.Expires = before.Expires
+			}
+		}
+		if !r.Expires.IsZero() {
+			r.Expires = stamp(r.Expires)
+		}
+		ks.addRevoked(s, []revokedToken{r.token()}, 1)
+	}
+	return nil
 }
 
 func (r Revocation) token() revokedToken { return revokedOf([]byte(r.JTI), r.Expires) }
@@ -84,27 +89,32 @@ func (ks *Keystore) RevokeBefore(ctx context.Context, r RevocationRule) (time.Ti
 			}
 			r.Before = now.Add(time.Second)
 		}
-		r.Before = wholeSeconds(r.Before)
-		old := r
-		var err error
-		if old.Before, err = tx.Rule(r.Issuer, r.Project); err != nil {
-			return false, err
-		}
-		if !old.Before.IsZero() {
-			if !r.Before.After(old.Before) {
-				r.Before = old.Before
-				return false, nil
-			}
-			s.add(ks.ruleMAC(old), -1)
-		}
-		n, err := tx.Change()
-		if err != nil {
-			return false, err
-		}
-		s.add(ks.ruleMAC(r), 1)
-		return true, tx.SetRule(r, n+1)
+		return ks.setRule(tx, s, &r)
 	})
 	return r.Before, err
+}
+
+// setRule sets a rule within a change, and says whether that changed anything. r.Before
+// becomes the time that holds.
+func (ks *Keystore) setRule(tx Tx, s *seals, r *RevocationRule) (changed bool, err error) {
+	r.Before = wholeSeconds(r.Before)
+	old := *r
+	if old.Before, err = tx.Rule(r.Issuer, r.Project); err != nil {
+		return false, err
+	}
+	if !old.Before.IsZero() {
+		if !r.Before.After(old.Before) {
+			r.Before = old.Before
+			return false, nil
+		}
+		s.add(ks.ruleMAC(old), -1)
+	}
+	n, err := tx.Change()
+	if err != nil {
+		return false, err
+	}
+	s.add(ks.ruleMAC(*r), 1)
+	return true, tx.SetRule(*r, n+1)
 }
 
 // IssuableFrom returns from when on tokens of an issuer and of projects can be issued

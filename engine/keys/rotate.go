@@ -139,13 +139,13 @@ func (ks *Keystore) DestroyGeneration(ctx context.Context, name string, gen int)
 			return false, fmt.Errorf("%w: project %q has no generation %d, or it is destroyed: 'velonym project show' lists them", ErrNotFound, name, gen)
 		}
 		now = stamp(now)
+		if r, err = ks.addReceipt(tx, p, doomed, now, ReasonGeneration); err != nil {
+			return false, err
+		}
 		for _, k := range doomed {
 			if err := tx.EraseKey(k.Domain, gen, now); err != nil {
 				return false, err
 			}
-		}
-		if r, err = ks.addReceipt(tx, p, doomed, now, ReasonGeneration); err != nil {
-			return false, err
 		}
 		if err := tx.SetMeta(metaScrub, []byte(rand.Text())); err != nil {
 			return false, err

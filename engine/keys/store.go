@@ -142,6 +142,7 @@ type Tx interface {
 	Receipts(project string) ([][]byte, error)
 
 	TokenTx
+	BackupTx
 
 	// Change reads the change counter, RaiseChange raises it.
 	Change() (uint64, error)

@@ -102,7 +102,7 @@ func testSever(e *env) {
 	if e.change() == before {
 		e.Error("nobody is told")
 	}
-	if r.V != 1 || r.Project != "p" || r.Reason != keys.ReasonSevered || r.Imported || !r.Retention.Equal(p.Retention) ||
+	if r.V != 2 || r.Project != "p" || r.Reason != keys.ReasonSevered || r.Imported || !r.Retention.Equal(p.Retention) ||
 		len(r.Orgs) != 2 || r.Orgs[0].Org != "a" || len(r.Orgs[0].Generations) != 1 || !r.Orgs[0].Generations[0].Created.Equal(p.Created) {
 		e.Errorf("receipt %+v", r)
 	}

@@ -1,0 +1,270 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"filippo.io/age"
+	"github.com/spf13/cobra"
+
+	"github.com/velonym/velonym/engine/audit"
+	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/keys/backup"
+	"github.com/velonym/velonym/engine/keys/postgres"
+	"github.com/velonym/velonym/engine/keys/sqlite"
+)
+
+// restoreFlags are the flags of `velonym restore`.
+type restoreFlags struct {
+	identity   string
+	tombstones []string
+	audit      []string
+	without    bool
+}
+
+func newRestore(g *globals) *cobra.Command {
+	var f restoreFlags
+	cmd := &cobra.Command{
+		Use:   "restore FILE",
+		Short: "Bring a backup back, without what was severed, revoked or spent since",
+		Long: `Restores a backup to where --keystore says, an SQLite file or a PostgreSQL database:
+never over a keystore that is there. It needs the master key of then.
+
+What was destroyed, revoked or shortened since the backup is not brought back: it
+stands, signed, in DIR/tombstones.jsonl beside the audit log, and values that tokens used
+stand in the audit log. Give those of other servers too, with --tombstones and --audit.
+Without tombstones nobody can know it: --without-tombstones says that you take that on
+you. Budgets of tokens in use when a process was killed count as spent. What was made
+since the backup, as projects and generations, is lost, and is named as far as the audit
+log knows it.`,
+		Example: `  velonym restore /backup/velonym-2026-11-29.backup
+  velonym restore nightly.backup --identity key.txt --keystore postgres://velonym@db.example/velonym`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return f.restore(cmd, g, args[0]) },
+	}
+	fl := cmd.Flags()
+	identityFlag(fl, &f.identity)
+	fl.StringArrayVar(&f.tombstones, "tombstones", nil, "a tombstone `FILE` (repeatable; default DIR/tombstones.jsonl)")
+	fl.StringArrayVar(&f.audit, "audit", nil, "an audit log `FILE` (repeatable; default DIR/audit.jsonl and those it was rotated into)")
+	fl.BoolVar(&f.without, "without-tombstones", false, "restore although nobody knows what was severed, revoked or shortened since")
+	return cmd
+}
+
+func (f *restoreFlags) restore(cmd *cobra.Command, g *globals, file string) error {
+	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
+	ids, err := readIdentities(f.identity)
+	if err != nil {
+		return err
+	}
+	r, err := backup.Verify(file, ids)
+	if err != nil {
+		return err
+	}
+	place, masterPlace, err := g.locations()
+	if err != nil {
+		return err
+	}
+	since, err := f.readSince(g, r.Header)
+	if err != nil {
+		return err
+	}
+	master, err := keys.LoadMasterKey(ctx, masterPlace)
+	if err != nil {
+		return err
+	}
+	g.tellWeak(masterPlace)
+	merged, err := restoreTo(ctx, place, master, file, ids, since.stones)
+	if err != nil {
+		return err
+	}
+	ks, err := g.openKeystore(ctx)
+	if err != nil {
+		return fmt.Errorf("restored, but it does not open: %w", err)
+	}
+	defer ks.Close()
+	if _, err := ks.Sweep(ctx); err != nil && !errors.Is(err, keys.ErrClock) {
+		fmt.Fprintf(stderr, "velonym: restored; its first sweep failed: %v\n", err)
+	}
+	err = g.recorded(ctx, ks, audit.Record{Op: "restore"}, func(*keyAct) error {
+		from, err := logName(file)
+		if err != nil {
+			return err
+		}
+		return ks.AddBackup(ctx, keys.KnownBackup{Place: from, Made: r.Made})
+	})
+	fmt.Fprintf(stderr, "restored %d projects as of %s to %s\n", merged.Projects, shown(r.Made), printable(placeText(place)))
+	fmt.Fprintf(stderr, "not brought back: keys of %d projects and %d generations, %d tokens or rules of revocation, %d later ends; %d budgets had been used\n",
+		merged.Severed, merged.Generations, merged.Revoked, merged.Shortened, merged.Spent)
+	if merged.Replaced > 0 {
+		fmt.Fprintf(stderr, "%d projects have a new active generation, since the one that was is destroyed\n", merged.Replaced)
+	}
+	if !since.until.IsZero() {
+		fmt.Fprintf(stderr, "by tombstones up to %s\n", shown(since.until))
+	}
+	for _, name := range since.made {
+		if _, err := ks.Project(ctx, name); errors.Is(err, keys.ErrNotFound) {
+			fmt.Fprintf(stderr, "lost, because it was made since the backup: project %s\n", printable(name))
+		}
+	}
+	for _, name := range since.newer {
+		if p, err := ks.Project(ctx, name); err == nil && !p.Severed {
+			fmt.Fprintf(stderr, "lost, because it was made since the backup: a generation of project %s\n", printable(name))
+		}
+	}
+	if _, e := ks.Change(ctx); errors.Is(e, keys.ErrClock) {
+		fmt.Fprintf(stderr, "velonym: %v\n", e)
+	}
+	return err
+}
+
+// placeText names a keystore without a password.
+func placeText(place string) string {
+	if isPostgres(place) {
+		return "the PostgreSQL database"
+	}
+	return place
+}
+
+// restoreTo restores to a file, which has its name only when it is whole, or to a
+// database, in one transaction.
+func restoreTo(ctx context.Context, place string, mk *keys.MasterKey, file string, ids []age.Identity, t keys.Tombstones) (m keys.Merged, err error) {
+	if isPostgres(place) {
+		store, err := postgres.Create(ctx, place)
+		if errors.Is(err, keys.ErrKeystoreExists) { // one that was never used may be what a crash left
+			store, err = postgres.Open(ctx, place)
+		}
+		if err != nil {
+			return m, err
+		}
+		_, m, err = backup.Restore(ctx, store, mk, file, ids, t)
+		return m, errors.Join(err, store.Close())
+	}
+	if _, err := os.Lstat(place); err == nil {
+		return m, fmt.Errorf("%w: keystore %s: a backup is never restored over one: stop what uses it, and move it away with its -wal and -shm", keys.ErrKeystoreExists, place)
+	}
+	for _, end := range []string{"-wal", "-shm", "-journal"} {
+		if _, err := os.Lstat(place + end); err == nil {
+			return m, fmt.Errorf("%w: %s: a keystore was here: move this file away, too", keys.ErrKeystoreExists, place+end)
+		}
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(place), ".restore-*")
+	if err != nil {
+		return m, fmt.Errorf("restore: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	temp := filepath.Join(dir, "keystore.db")
+	store, err := sqlite.Create(temp)
+	if err != nil {
+		return m, err
+	}
+	_, m, err = backup.Restore(ctx, store, mk, file, ids, t)
+	if err = errors.Join(err, store.Close()); err != nil {
+		return m, err
+	}
+	return m, sqlite.Move(temp, place)
+}
+
+// since is what is known of the time since a backup.
+type since struct {
+	stones keys.Tombstones
+	until  time.Time // of the tombstones
+	made   []string  // projects that were made
+	newer  []string  // projects that got another generation
+}
+
+// readSince reads tombstones and audit logs.
+func (f *restoreFlags) readSince(g *globals, h backup.Header) (s since, err error) {
+	paths := f.tombstones
+	if len(paths) == 0 {
+		path, err := g.inFolder("tombstones.jsonl")
+		if err != nil {
+			return s, err
+		}
+		paths = []string{path}
+	}
+	s.stones, s.until, err = backup.Read(h.Store, paths...)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !f.without:
+		return s, fmt.Errorf("restore: there are no tombstones at %s: whether projects were severed, tokens revoked or retentions shortened since %s cannot be known, and they would come back: find the file (it is beside the audit log of each server) and name it with --tombstones, or say --without-tombstones", strings.Join(paths, ", "), shown(h.Made))
+	case err != nil && !f.without:
+		return s, err
+	}
+	files := f.audit
+	if len(files) == 0 {
+		if files, err = g.auditFiles(nil); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return s, err
+		}
+	}
+	from := h.Made
+	if h.Database {
+		from = from.Add(-keys.ClockTolerance)
+	}
+	return s, s.readAudit(from, files, f.without)
+}
+
+// readAudit reads what audit logs say: values that tokens used, tokens that were
+// revoked, and what was made. Severings that have no tombstone are refused.
+func (s *since) readAudit(from time.Time, files []string, without bool) error {
+	used := map[string]int64{}
+	running := map[string]string{} // runs that have begun: their token
+	made := map[string]bool{}
+	s.stones.Rotated = map[string]int{}
+	var severed []string
+	err := audit.Query(audit.Filter{Since: from}, func(e *audit.Entry) error {
+		switch e.Kind {
+		case "request", "run":
+			if strings.HasPrefix(e.JTI, "local:") || e.JTI == "" {
+				return nil
+			}
+			if e.Outcome == "BEGUN" {
+				running[e.Request+" "+e.JTI] = e.JTI
+				return nil
+			}
+			delete(running, e.Request+" "+e.JTI)
+			used[e.JTI] += e.Values
+		case "key":
+			if e.Outcome == "BEGUN" || e.Outcome == "FAILED" {
+				return nil
+			}
+			switch e.Op {
+			case "revoke":
+				if e.JTI != "" && !slices.ContainsFunc(s.stones.Revoked, func(r keys.Revocation) bool { return r.JTI == e.JTI }) {
+					s.stones.Revoked = append(s.stones.Revoked, keys.Revocation{JTI: e.JTI})
+				}
+			case "sever", "sweep":
+				severed = append(severed, e.Project)
+			case "create":
+				made[e.Project] = true
+			case "rotate":
+				s.stones.Rotated[e.Project]++
+			}
+		}
+		return nil
+	}, files...)
+	if err != nil {
+		return err
+	}
+	for _, jti := range running {
+		used[jti] = math.MaxInt64 // killed: nobody knows how far it came
+	}
+	for jti, n := range used {
+		s.stones.Spent = append(s.stones.Spent, keys.Spending{JTI: jti, Values: n})
+	}
+	s.made, s.newer = slices.Sorted(maps.Keys(made)), slices.Sorted(maps.Keys(s.stones.Rotated))
+	for _, name := range severed {
+		known := slices.ContainsFunc(s.stones.Receipts, func(r keys.Receipt) bool { return r.Project == name && r.Reason != keys.ReasonGeneration })
+		if !known && !without {
+			return fmt.Errorf("restore: the audit log says that project %q was severed, and no tombstone does: the tombstone file is older, or was cut: find the newest with --tombstones, or say --without-tombstones and sever it again", name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,258 @@
+package backup
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/velonym/velonym/engine/keys"
+)
+
+// ErrTombstones is returned for a tombstone file that is not as the keystore left it.
+var ErrTombstones = errors.New("backup: tombstones")
+
+// stones is a line of the tombstone file.
+type stones struct {
+	V         int                  `json:"v"` // 1
+	Time      time.Time            `json:"time"`
+	Mark      keys.Mark            `json:"mark"` // up to where the store is told of
+	Receipts  []keys.Receipt       `json:"receipts,omitempty"`
+	Revoked   []stone              `json:"revoked,omitempty"`
+	Rules     []rule               `json:"rules,omitempty"`
+	Shortened map[string]time.Time `json:"shortened,omitempty"`
+	Prev      string               `json:"prev"` // SHA-256 of the line before
+	Key       ed25519.PublicKey    `json:"key"`
+	Signature []byte               `json:"sig,omitempty"` // of tombstoneText and the line without it
+}
+
+type stone struct {
+	JTI     []byte    `json:"jti"`
+	Expires time.Time `json:"exp,omitzero"`
+}
+
+type rule struct {
+	Issuer  string    `json:"iss,omitempty"`
+	Project string    `json:"prj,omitempty"`
+	Before  time.Time `json:"before"`
+}
+
+const tombstoneText = "velonym tombstones 1\n"
+
+// perLine bounds the entries of a line.
+const perLine = 1000
+
+func (s stones) statement() ([]byte, error) {
+	s.Signature = nil
+	b, err := json.Marshal(s)
+	return append([]byte(tombstoneText), b...), err
+}
+
+// Note appends to the tombstone file at path what the keystore destroyed and revoked
+// since its last line, and the ends that were brought forward. It makes the file when
+// there is something to say. Several processes may note at the same time.
+func Note(ctx context.Context, ks *keys.Keystore, path string, shortened map[string]time.Time) (err error) {
+	first := stones{Shortened: shortened}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrTombstones, err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	unlock, err := lockFile(f)
+	if err != nil {
+		return fmt.Errorf("%w: locking %s: %w", ErrTombstones, path, err)
+	}
+	defer unlock()
+	last, prev, torn, err := lastLine(path, f)
+	if err != nil {
+		return err
+	}
+	since := last.Mark
+	t, now, err := ks.Tombstones(ctx, since)
+	if err != nil {
+		return err
+	}
+	if len(t.Receipts)+len(t.Revoked)+len(t.Rules)+len(first.Shortened) == 0 && last.V != 0 {
+		return nil
+	}
+	var out bytes.Buffer
+	if torn {
+		out.WriteByte('\n')
+	}
+	for _, s := range cut(t, first) {
+		s.V, s.Time, s.Mark, s.Prev = 1, time.Now().UTC().Truncate(time.Second), since, prev
+		if s.last {
+			s.Mark = now
+		}
+		line, err := sign(ctx, ks, s.stones)
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(line)
+		prev = hex.EncodeToString(sum[:])
+		out.Write(line)
+		out.WriteByte('\n')
+	}
+	if _, err := f.Write(out.Bytes()); err != nil {
+		return fmt.Errorf("%w: writing %s: %w", ErrTombstones, path, err)
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("%w: syncing %s: %w", ErrTombstones, path, err)
+	}
+	return nil
+}
+
+func sign(ctx context.Context, ks *keys.Keystore, s stones) ([]byte, error) {
+	var err error
+	if s.Key, err = ks.ReceiptKey(ctx); err != nil {
+		return nil, err
+	}
+	text, err := s.statement()
+	if err != nil {
+		return nil, err
+	}
+	if s.Signature, _, err = ks.Sign(ctx, text); err != nil {
+		return nil, err
+	}
+	return json.Marshal(s)
+}
+
+// part is one line of several that are written together.
+type part struct {
+	stones
+	last bool // carries the new mark, so that what a crash cut off is written again
+}
+
+// cut divides tombstones into lines.
+func cut(t keys.Tombstones, first stones) (out []part) {
+	for {
+		s := part{stones: first}
+		first = stones{}
+		n := min(perLine, len(t.Receipts))
+		s.Receipts, t.Receipts = t.Receipts[:n], t.Receipts[n:]
+		n = min(perLine, len(t.Revoked))
+		for _, r := range t.Revoked[:n] {
+			s.Revoked = append(s.Revoked, stone{[]byte(r.JTI), r.Expires})
+		}
+		t.Revoked = t.Revoked[n:]
+		n = min(perLine, len(t.Rules))
+		for _, r := range t.Rules[:n] {
+			s.Rules = append(s.Rules, rule{r.Issuer, r.Project, r.Before})
+		}
+		t.Rules = t.Rules[n:]
+		s.last = len(t.Receipts)+len(t.Revoked)+len(t.Rules) == 0
+		out = append(out, s)
+		if s.last {
+			return out
+		}
+	}
+}
+
+// lastLine reads the last whole line of the file, and whether a torn one stands behind.
+func lastLine(path string, f *os.File) (last stones, prev string, torn bool, err error) {
+	st, err := f.Stat()
+	if err != nil {
+		return last, "", false, fmt.Errorf("%w: %w", ErrTombstones, err)
+	}
+	for back := int64(64 << 10); ; back *= 4 {
+		back = min(back, st.Size())
+		b := make([]byte, back)
+		if _, err := f.ReadAt(b, st.Size()-back); err != nil && back > 0 {
+			return last, "", false, fmt.Errorf("%w: reading %s: %w", ErrTombstones, path, err)
+		}
+		end := bytes.LastIndexByte(b, '\n')
+		torn = end < len(b)-1
+		for end >= 0 { // a line that a crash left torn and that was closed off is passed over
+			start := bytes.LastIndexByte(b[:end], '\n')
+			if start < 0 && back < st.Size() {
+				break
+			}
+			line := b[start+1 : end]
+			if json.Unmarshal(line, &last) == nil && last.V == 1 {
+				sum := sha256.Sum256(line)
+				return last, hex.EncodeToString(sum[:]), torn, nil
+			}
+			end = start
+		}
+		if back == st.Size() {
+			return stones{}, "", torn, nil
+		}
+	}
+}
+
+// Read reads tombstone files and checks their signatures, by the key of the keystore
+// that a backup is of, and that no line is missing between others. until is the time of
+// the last line; zero for none. Errors: fs.ErrNotExist, ErrTombstones.
+func Read(key ed25519.PublicKey, paths ...string) (t keys.Tombstones, until time.Time, err error) {
+	t.Shortened = map[string]time.Time{}
+	for _, path := range paths {
+		if err := read(&t, &until, key, path); err != nil {
+			return t, until, err
+		}
+	}
+	return t, until, nil
+}
+
+func read(t *keys.Tombstones, until *time.Time, key ed25519.PublicKey, path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrTombstones, err)
+	}
+	defer f.Close()
+	r := bufio.NewReader(f)
+	prev := ""
+	for n := 1; ; n++ {
+		line, err := r.ReadBytes('\n')
+		if err == io.EOF {
+			return nil // a rest is what a crash left torn
+		}
+		if err != nil {
+			return fmt.Errorf("%w: reading %s: %w", ErrTombstones, path, err)
+		}
+		line = line[:len(line)-1]
+		var s stones
+		if json.Unmarshal(line, &s) != nil {
+			continue // torn by a crash: the line after it goes on from the one before
+		}
+		text, err := s.statement()
+		if err != nil || s.V != 1 || !s.Key.Equal(key) || !ed25519.Verify(key, text, s.Signature) {
+			return fmt.Errorf("%w: %s: line %d is not signed by the keystore that the backup is of: is it the right file?", ErrTombstones, path, n)
+		}
+		if s.Prev != prev {
+			return fmt.Errorf("%w: %s: line %d does not follow the one before it: lines are missing", ErrTombstones, path, n)
+		}
+		sum := sha256.Sum256(line)
+		prev = hex.EncodeToString(sum[:])
+		s.addTo(t)
+		if s.Time.After(*until) {
+			*until = s.Time
+		}
+	}
+}
+
+func (s *stones) addTo(t *keys.Tombstones) {
+	t.Receipts = append(t.Receipts, s.Receipts...)
+	for _, r := range s.Revoked {
+		t.Revoked = append(t.Revoked, keys.Revocation{JTI: string(r.JTI), Expires: r.Expires})
+	}
+	for _, r := range s.Rules {
+		t.Rules = append(t.Rules, keys.RevocationRule{Issuer: r.Issuer, Project: r.Project, Before: r.Before})
+	}
+	for name, end := range s.Shortened {
+		if old, ok := t.Shortened[name]; !ok || end.Before(old) {
+			t.Shortened[name] = end
+		}
+	}
+}
