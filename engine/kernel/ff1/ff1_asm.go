@@ -249,16 +249,13 @@ func (f *Cipher) rounds(s *sameLength, first int) (wrong Code) {
 
 // pairs transforms the values of b, whose halves are two words.
 func (f *Cipher) pairs(s *sameLength) (wrong Code) {
-	r, one, n, dec := f.r, s.one, s.n, s.dec
-	u, v := n/2, n-n/2
-	b, d := r.widthOf(n)
+	r, one, n := f.r, s.one, s.n
+	u := n / 2
 	if n <= maxChained {
 		one.chain = f.k.chain[n]
 	} else {
 		f.makeChain(&one.chain, n)
 	}
-	hi, lo := binary.BigEndian.Uint64(one.chain[:8]), binary.BigEndian.Uint64(one.chain[8:])
-	shift := uint(8 * (b - 8)) // of the round number, in the upper word: b is 9 to 15, or 8 and the shift none
 	spans, to, who := s.spans, s.to, s.who
 	for len(who) > 0 {
 		lanes, taken := 0, 0
@@ -280,59 +277,67 @@ func (f *Cipher) pairs(s *sameLength) (wrong Code) {
 			continue
 		}
 		paths.pairs.Take()
-		ah, a, ch, c := s.ah[:lanes], s.a[:lanes], s.ch[:lanes], s.c[:lanes]
-		even, odd := r.pairs[u], r.pairs[v]
-		if dec {
-			ah, a, ch, c = ch, c, ah, a
-			even, odd = odd, even
-		}
-		for k := range 10 {
-			i := uint64(k)
-			if dec {
-				i = 9 - i
-			}
-			h := hi ^ i<<shift
-			for j := range c {
-				binary.BigEndian.PutUint64(s.blocks[j][:8], h^ch[j])
-				binary.BigEndian.PutUint64(s.blocks[j][8:], lo^c[j])
-			}
-			f.encrypt(&s.blocks, lanes)
-			if d > 16 {
-				copy(s.more[:lanes], s.blocks[:lanes])
-				for j := range c {
-					s.more[j][15] ^= 1
-				}
-				f.encrypt(&s.more, lanes)
-			}
-			for j := range a {
-				y1, y0 := binary.BigEndian.Uint64(s.blocks[j][:8]), binary.BigEndian.Uint64(s.blocks[j][8:])
-				switch d {
-				case 12:
-					y1, y0 = even.mod(0, y1>>32, y1<<32|y0>>32)
-				case 16:
-					y1, y0 = even.mod(0, y1, y0)
-				default:
-					y1, y0 = even.mod(y1>>32, y1<<32|y0>>32, y0<<32|uint64(binary.BigEndian.Uint32(s.more[j][:4])))
-				}
-				if dec {
-					ah[j], a[j] = even.sub(ah[j], a[j], y1, y0)
-				} else {
-					ah[j], a[j] = even.add(ah[j], a[j], y1, y0)
-				}
-			}
-			ah, a, ch, c = ch, c, ah, a
-			even, odd = odd, even
-		}
-		if dec {
-			ah, a, ch, c = ch, c, ah, a
-		}
+		f.pairRounds(s, lanes)
 		for j := range lanes {
-			r.splitPair(one.num[:u], ah[j], a[j])
-			r.splitPair(one.num[u:n], ch[j], c[j])
+			r.splitPair(one.num[:u], s.ah[j], s.a[j])
+			r.splitPair(one.num[u:n], s.ch[j], s.c[j])
 			f.text.characters(s.dst[places[j]:][:n], one.num[:])
 		}
 	}
 	return wrong
+}
+
+// pairRounds runs the ten rounds over values in lanes, first halves in s.ah and s.a, others
+// in s.ch and s.c. The CBC-MAC state stands in s.one.chain.
+func (f *Cipher) pairRounds(s *sameLength, lanes int) {
+	r, n, dec, chain := f.r, s.n, s.dec, &s.one.chain
+	u, v := n/2, n-n/2
+	b, d := r.widthOf(n)
+	hi, lo := binary.BigEndian.Uint64(chain[:8]), binary.BigEndian.Uint64(chain[8:])
+	shift := uint(8 * (b - 8)) // of the round number, in the upper word: b is 9 to 15, or 8 and the shift none
+	ah, a, ch, c := s.ah[:lanes], s.a[:lanes], s.ch[:lanes], s.c[:lanes]
+	even, odd := r.pairs[u], r.pairs[v]
+	if dec {
+		ah, a, ch, c = ch, c, ah, a
+		even, odd = odd, even
+	}
+	for k := range 10 {
+		i := uint64(k)
+		if dec {
+			i = 9 - i
+		}
+		h := hi ^ i<<shift
+		for j := range c {
+			binary.BigEndian.PutUint64(s.blocks[j][:8], h^ch[j])
+			binary.BigEndian.PutUint64(s.blocks[j][8:], lo^c[j])
+		}
+		f.encrypt(&s.blocks, lanes)
+		if d > 16 {
+			copy(s.more[:lanes], s.blocks[:lanes])
+			for j := range c {
+				s.more[j][15] ^= 1
+			}
+			f.encrypt(&s.more, lanes)
+		}
+		for j := range a {
+			y1, y0 := binary.BigEndian.Uint64(s.blocks[j][:8]), binary.BigEndian.Uint64(s.blocks[j][8:])
+			switch d {
+			case 12:
+				y1, y0 = even.mod(0, y1>>32, y1<<32|y0>>32)
+			case 16:
+				y1, y0 = even.mod(0, y1, y0)
+			default:
+				y1, y0 = even.mod(y1>>32, y1<<32|y0>>32, y0<<32|uint64(binary.BigEndian.Uint32(s.more[j][:4])))
+			}
+			if dec {
+				ah[j], a[j] = even.sub(ah[j], a[j], y1, y0)
+			} else {
+				ah[j], a[j] = even.add(ah[j], a[j], y1, y0)
+			}
+		}
+		ah, a, ch, c = ch, c, ah, a
+		even, odd = odd, even
+	}
 }
 
 // encrypt runs AES over the first n blocks in place. What the others hold is lost.

@@ -2,15 +2,11 @@ package ff1
 
 import (
 	"bytes"
-	"compress/gzip"
 	"crypto/aes"
 	"encoding/binary"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"math/big"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -147,126 +143,6 @@ func runOne(t *testing.T, f *Cipher, v []byte, dec bool) ([]byte, Code) {
 		}
 	}
 	return nil, bad[0].Code
-}
-
-func TestFF1Oracle(t *testing.T) { // checked by eye against sample 8 of SP 800-38G
-	key, _ := hex.DecodeString("2B7E151628AED2A6ABF7158809CF4F3CEF4359D8D580AA4F7F036D6F04FC6A94")
-	tweak, _ := hex.DecodeString("39383736353433323130")
-	if got := string(oracle(t, key, "0123456789", tweak, []byte("0123456789"), false)); got != "1001623463" {
-		t.Fatal(got)
-	}
-	if got := string(oracle(t, key, "0123456789", tweak, []byte("1001623463"), true)); got != "0123456789" {
-		t.Fatal(got)
-	}
-}
-
-// TestFF1NIST runs samples 1 to 9 of SP 800-38G.
-func TestFF1NIST(t *testing.T) {
-	raw, err := os.ReadFile("testdata/nist_ff1.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file struct {
-		Samples []struct {
-			Sample, Radix      int
-			Key, Tweak, Pt, Ct string
-		}
-	}
-	if err := json.Unmarshal(raw, &file); err != nil || len(file.Samples) != 9 {
-		t.Fatal(len(file.Samples), err)
-	}
-	simdtest.EachKernel(t, func(t *testing.T) {
-		for _, c := range file.Samples {
-			key, _ := hex.DecodeString(c.Key)
-			tweak, _ := hex.DecodeString(c.Tweak)
-			f, err := newCipher(key, base36[:c.Radix], tweak)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got, code := runOne(t, f, []byte(c.Pt), false); string(got) != c.Ct {
-				t.Errorf("sample %d: %s (%d), want %s", c.Sample, got, code, c.Ct)
-			}
-			if got, code := runOne(t, f, []byte(c.Ct), true); string(got) != c.Pt {
-				t.Errorf("sample %d back: %s (%d), want %s", c.Sample, got, code, c.Pt)
-			}
-			f.Release()
-		}
-	})
-}
-
-// TestFF1Wycheproof runs the Wycheproof vectors, keys of all three lengths. What
-// lies outside our limits must be refused, whatever the file says of it.
-func TestFF1Wycheproof(t *testing.T) {
-	for _, name := range []string{"base10", "base36", "base62"} {
-		t.Run(name, func(t *testing.T) {
-			raw, err := os.Open("testdata/wycheproof_ff1_" + name + ".json.gz")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer raw.Close()
-			z, err := gzip.NewReader(raw)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var file struct {
-				TestGroups []struct {
-					Alphabet string
-					Tests    []struct {
-						TcID                        int
-						Key, Tweak, Msg, Ct, Result string
-					}
-				}
-			}
-			if err := json.NewDecoder(z).Decode(&file); err != nil {
-				t.Fatal(err)
-			}
-			simdtest.EachKernel(t, func(t *testing.T) {
-				run, refused := 0, 0
-				for _, g := range file.TestGroups {
-					for _, c := range g.Tests {
-						key, _ := hex.DecodeString(c.Key)
-						tweak, _ := hex.DecodeString(c.Tweak)
-						f, err := newCipher(key, g.Alphabet, tweak)
-						if err != nil {
-							if c.Result == "valid" {
-								t.Fatalf("vector %d: %v", c.TcID, err)
-							}
-							refused++
-							continue
-						}
-						ct, code := runOne(t, f, []byte(c.Msg), false)
-						size := new(big.Int).Exp(big.NewInt(int64(len(g.Alphabet))), big.NewInt(int64(len(c.Msg))), nil)
-						switch {
-						case c.Msg == "":
-							refused++
-						case len(c.Msg) > 256 || size.Cmp(big.NewInt(1000000)) < 0:
-							if code == 0 {
-								t.Errorf("vector %d: %d characters were taken", c.TcID, len(c.Msg))
-							}
-							refused++
-						case c.Result == "invalid":
-							if code != Character {
-								t.Errorf("vector %d is invalid and gave %d", c.TcID, code)
-							}
-							refused++
-						default:
-							run++
-							if string(ct) != c.Ct {
-								t.Errorf("vector %d: another ciphertext (%d)", c.TcID, code)
-							}
-							if back, _ := runOne(t, f, []byte(c.Ct), true); string(back) != c.Msg {
-								t.Errorf("vector %d: another plaintext", c.TcID)
-							}
-						}
-						f.Release()
-					}
-				}
-				if run < 1000 || refused < 20 {
-					t.Fatalf("only %d vectors run, %d refused", run, refused)
-				}
-			})
-		})
-	}
 }
 
 // batch is a batch with gaps, and what must come out of it.
@@ -460,67 +336,6 @@ func TestFF1Batches(t *testing.T) {
 	}
 }
 
-// TestFF1Characters offers every byte at every place of a value.
-func TestFF1Characters(t *testing.T) {
-	for _, alphabet := range []string{"0123456789", base62, graphic} {
-		f, err := New(&[32]byte{9}, alphabet)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Release()
-		simdtest.EachKernel(t, func(t *testing.T) {
-			for _, l := range []int{7, 16, 21, 40} {
-				for p := range l {
-					for c := range 256 {
-						v := bytes.Repeat([]byte(alphabet[:1]), l)
-						v[p] = byte(c)
-						_, code := Code(0), Code(0)
-						bad := f.Encrypt(make([]byte, l), []uint32{0}, v, []uint32{0, uint32(l)}, nil)
-						if len(bad) > 0 {
-							code = bad[0].Code
-						}
-						if (strings.IndexByte(alphabet, byte(c)) < 0) != (code == Character) {
-							t.Fatalf("byte %#x at place %d of %d: %d", c, p, l, code)
-						}
-					}
-				}
-			}
-			long := append(bytes.Repeat([]byte(alphabet[:1]), 1000), ' ')
-			if _, code := runOne(t, f, long, false); code != Character {
-				t.Fatalf("a foreign character behind 1000: %d", code)
-			}
-			if _, code := runOne(t, f, long[:1000], false); code != Length {
-				t.Fatalf("1000 characters: %d", code)
-			}
-		})
-	}
-}
-
-func TestFF1Alphabets(t *testing.T) {
-	for _, alphabet := range []string{"", "a", "aa", "abca", "a b", "a\x7f", "aé", graphic + "!", "ab\n"} {
-		if f, err := New(&[32]byte{}, alphabet); err == nil {
-			f.Release()
-			t.Errorf("alphabet of %d characters was taken", len(alphabet))
-		}
-	}
-	for radix := 2; radix <= 94; radix++ {
-		f, err := New(&[32]byte{}, graphic[:radix])
-		if err != nil {
-			t.Fatal(err)
-		}
-		least := 0
-		for p := 1; p < 1000000; p *= radix {
-			least++
-		}
-		for n := range 260 {
-			if f.Takes(n) != (n >= least && n <= 256) {
-				t.Errorf("radix %d takes %d characters: %v", radix, n, f.Takes(n))
-			}
-		}
-		f.Release()
-	}
-}
-
 // TestFF1Release finds the key gone.
 func TestFF1Release(t *testing.T) {
 	hold, err := secmem.New[keyMemory]() // keeps the chunk mapped
@@ -541,76 +356,6 @@ func TestFF1Release(t *testing.T) {
 		t.Fatal("key stays after Release")
 	}
 	f.Release() // harmless
-}
-
-func TestDivisor(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 1))
-	for range 200000 {
-		d := r.Uint64()>>(1+r.IntN(62)) | 1
-		if d < 2 {
-			d = 2
-		}
-		x, y := r.Uint64()>>r.IntN(64), r.Uint64()>>r.IntN(64)
-		v := newDivisor(d)
-		if q, m := v.divide(x); q != x/d || m != x%d {
-			t.Fatalf("%d / %d = %d, %d", x, d, q, m)
-		}
-		if v.modWord(x) != x%d {
-			t.Fatalf("%d mod %d", x, d)
-		}
-		var z big.Int
-		z.SetUint64(x).Lsh(&z, 64).Or(&z, new(big.Int).SetUint64(y))
-		if got := v.mod(x, y); got != z.Mod(&z, new(big.Int).SetUint64(d)).Uint64() {
-			t.Fatalf("%d, %d mod %d = %d", x, y, d, got)
-		}
-	}
-}
-
-func TestDivisor2(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	word := func(bits int) *big.Int {
-		x := new(big.Int)
-		for range 4 {
-			x.Lsh(x, 64).Or(x, new(big.Int).SetUint64(r.Uint64()))
-		}
-		if r.IntN(4) == 0 { // runs of ones and zeros
-			x.Lsh(big.NewInt(1), uint(bits)).Sub(x, big.NewInt(int64(r.IntN(3))))
-		}
-		return x.Mod(x, new(big.Int).Lsh(big.NewInt(1), uint(bits)))
-	}
-	split := func(x *big.Int) (hi, lo uint64) {
-		y := new(big.Int).Rsh(x, 64)
-		return y.Uint64(), x.Uint64()
-	}
-	join := func(hi, lo uint64) *big.Int {
-		x := new(big.Int).SetUint64(hi)
-		return x.Lsh(x, 64).Or(x, new(big.Int).SetUint64(lo))
-	}
-	for range 200000 {
-		size := 57 + r.IntN(64)
-		d := word(size)
-		d.SetBit(d, size-1, 1)
-		if d.BitLen() > 120 {
-			continue
-		}
-		p := newDivisor2(d)
-		x := word(160)
-		_, x0 := split(x)
-		x2, x1 := split(new(big.Int).Rsh(x, 64))
-		if got, want := join(p.mod(x2, x1, x0)), new(big.Int).Mod(x, d); got.Cmp(want) != 0 {
-			t.Fatalf("%v mod %v = %v, want %v", x, d, got, want)
-		}
-		a, b := new(big.Int).Mod(word(128), d), new(big.Int).Mod(word(128), d)
-		a1, a0 := split(a)
-		b1, b0 := split(b)
-		sum, diff := new(big.Int).Add(a, b), new(big.Int).Sub(a, b)
-		if got := join(p.add(a1, a0, b1, b0)); got.Cmp(sum.Mod(sum, d)) != 0 {
-			t.Fatalf("%v + %v mod %v = %v", a, b, d, got)
-		}
-		if got := join(p.sub(a1, a0, b1, b0)); got.Cmp(diff.Mod(diff, d)) != 0 {
-			t.Fatalf("%v - %v mod %v = %v", a, b, d, got)
-		}
-	}
 }
 
 func TestFF1AllocatesNothing(t *testing.T) {
@@ -738,33 +483,5 @@ func TestFF1PageEnds(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// TestFF1Reciprocals tries the divisions by multiplication on all numbers, or on
-// both sides of every multiple.
-func TestFF1Reciprocals(t *testing.T) {
-	for radix := 2; radix <= 94; radix++ {
-		r := radixOf(radix)
-		s := r.shapes[r.min]
-		if s == nil {
-			t.Fatalf("radix %d: no shape for %d characters", radix, r.min)
-		}
-		x := uint64(radix)
-		for y := range x * x {
-			if q := y * (s.mul1 & 0xFFFF) >> 16 >> s.shift1; q != y/x {
-				t.Fatalf("%d / %d = %d", y, x, q)
-			}
-		}
-		for k := range x*x + 1 {
-			for _, y := range []uint64{k*x*x - 1, k * x * x} {
-				if y >= x*x*x*x {
-					continue
-				}
-				if q := y * s.mul2 >> s.shift2; q != y/(x*x) {
-					t.Fatalf("%d / %d = %d", y, x*x, q)
-				}
-			}
-		}
 	}
 }

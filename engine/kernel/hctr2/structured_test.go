@@ -40,6 +40,7 @@ func pathsOf(tier string) map[string]*simd.Path {
 	return staged
 }
 
+// oneBlockOps are the operations on one-block values. What they share makes it long.
 func oneBlockOps(t *testing.T) (ops []*structured.Op) {
 	c, to := testCipher(t, 3), testCipher(t, 7)
 	values := []structured.Shape{

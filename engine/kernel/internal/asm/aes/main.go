@@ -39,6 +39,7 @@ func main() {
 
 // blocks runs 8 registers of width bytes at a time, of the rest 8 blocks at a time, then
 // single blocks.
+// It is one function since what it prints is: registers live from end to end.
 func blocks(name, doc string, width int, round, last func(k, x, y Op)) {
 	TEXT(name, NOSPLIT, "func(keys *byte, dst *byte, src *byte, n int)")
 	Pragma("noescape")

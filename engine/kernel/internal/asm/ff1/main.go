@@ -87,6 +87,7 @@ func first16(m Mem, k reg.OpmaskVirtual, z reg.VecVirtual) {
 // whole writes a kernel that takes 32 values from text to text. Short ones have
 // up to 16 characters, so that one register lane holds a value; long ones have
 // halves of up to 16.
+// It is one function since what it prints is: registers live from end to end.
 func whole(name string, long bool) {
 	TEXT(name, NOSPLIT, "func(shape, text, keys *byte, lastKey int, chain *byte, base, dst *byte, spans, to *uint32, groups, dec int) int")
 	shape := argument("shape", 0)

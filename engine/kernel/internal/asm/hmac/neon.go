@@ -13,6 +13,8 @@ import (
 //	V6  … V9     schedule of the first stream, V10 … V13 of the second
 //	V14 V15      words and constants together
 //	V16 … V31    constants
+//
+// It is one function since what it prints is: registers live from end to end.
 func neon(out string) {
 	var b bytes.Buffer
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }

@@ -10,6 +10,7 @@ import (
 )
 
 // layMixedRows prints the kernel that lays out rows of values of any number of blocks.
+// It is long as its instructions are many; no part stands alone.
 func layMixedRows() {
 	TEXT("layMixedRowsAVX512", NOSPLIT, "func(a *byte) int")
 	Pragma("noescape")

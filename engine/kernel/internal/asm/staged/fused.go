@@ -23,6 +23,8 @@ func fused() {
 	}
 }
 
+// seal prints one of them. It is one function since what it prints is: registers live from
+// end to end.
 func seal(scattered, pairs bool) {
 	name, doc := "fusedRows", "rows of"
 	if scattered {
