@@ -153,6 +153,7 @@ project is used until then, and its keys are destroyed after its grace; until th
 			if receipt.Project == "" {
 				return err
 			}
+			tellBackups(cmd.ErrOrStderr(), receipt)
 			// The keys are destroyed and the receipt holds, whatever failed after that.
 			return errors.Join(err, printJSON(cmd.OutOrStdout(), receipt))
 		},

@@ -35,7 +35,7 @@ the keystore. --every never ends that.`,
 			}
 			defer ks.Close()
 			if every != "" {
-				return rotateEvery(cmd, ks, args[0], every)
+				return rotateEvery(g, cmd, ks, args[0], every)
 			}
 			err = g.recorded(cmd.Context(), ks, audit.Record{Op: "rotate", Project: args[0]}, func(*keyAct) error {
 				return ks.Rotate(cmd.Context(), args[0])
@@ -67,12 +67,16 @@ func parseEvery(s string) (time.Duration, error) {
 }
 
 // rotateEvery sets or ends a project's rotation by age.
-func rotateEvery(cmd *cobra.Command, ks *keys.Keystore, name, span string) error {
+func rotateEvery(g *globals, cmd *cobra.Command, ks *keys.Keystore, name, span string) error {
 	every, err := parseEvery(span)
 	if err != nil {
 		return usagef("--every: %w", err)
 	}
-	next, err := ks.RotateEvery(cmd.Context(), name, every)
+	var next time.Time
+	err = g.recorded(cmd.Context(), ks, audit.Record{Op: "rotate-every", Project: name}, func(*keyAct) (err error) {
+		next, err = ks.RotateEvery(cmd.Context(), name, every)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -117,6 +121,7 @@ everything else goes on: bring pseudonyms that are still needed over first, with
 			if receipt.Project == "" {
 				return err
 			}
+			tellBackups(cmd.ErrOrStderr(), receipt)
 			// The keys are destroyed and the receipt holds, whatever failed after that.
 			return errors.Join(err, printJSON(cmd.OutOrStdout(), receipt))
 		},
