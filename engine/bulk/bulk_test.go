@@ -73,6 +73,9 @@ func runBytes(t testing.TB, job Job, in []byte, pipe bool) ([]byte, Summary, err
 		t.Fatal(err)
 	}
 	job.Inputs, job.Output = []string{path}, out
+	if job.wrapOut == nil {
+		job.wrapOut = withoutSync
+	}
 	sum, err := Run(context.Background(), job)
 	if err != nil {
 		left, _ := os.ReadDir(dir)

@@ -12,7 +12,7 @@ import (
 	"github.com/velonym/velonym/engine/bulk/internal/hyperloglog"
 )
 
-// shape is what a run needs of a format of rows.
+// rowFormat is what a run needs of a format of rows.
 type rowFormat struct {
 	cut     cutter
 	prefix  int   // bytes before the rows, passed through

@@ -135,7 +135,7 @@ func (g *group) transform(ctx context.Context, all bool) error {
 }
 
 // put copies results, which lie one behind the other in the batch, to their
-// places in out, which has slack behind the last.
+// places in out, which has padding behind the last.
 func (g *group) put(out []byte) {
 	b := &g.batch
 	from := b.Dst[:cap(b.Dst)]

@@ -8,7 +8,7 @@ import (
 	"io"
 )
 
-// room returns b with at least n bytes of length and slack behind them.
+// padded returns b with at least n bytes of length and padding of capacity behind them.
 func padded(b []byte, n int) []byte {
 	if cap(b) >= n+padding {
 		return b[:n]
@@ -20,7 +20,7 @@ func padded(b []byte, n int) []byte {
 
 // readAt reads chunk n of a regular file and finds the rows that belong to it:
 // those that start behind the first row end after the chunk's offset, up to the
-// first row end after the next chunk's. The lanes read at the same time; only
+// first row end after the next chunk's. The workers read at the same time; only
 // the parity is handed from chunk to chunk.
 func (v *pipeline) readAt(n int, c *chunk) (next mark, err error) {
 	off := v.lo + int64(n)*int64(v.size)

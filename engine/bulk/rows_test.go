@@ -135,7 +135,7 @@ func TestParts(t *testing.T) {
 		if err := os.WriteFile(path, tb.bytes(nil), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		job := Job{Inputs: []string{path}, Output: out, Comma: tb.comma, Columns: []Column{{Number: 1, Plan: p}}, Header: true, Force: true, Workers: 2, chunk: 1 + rng.IntN(200)}
+		job := Job{Inputs: []string{path}, Output: out, Comma: tb.comma, Columns: []Column{{Number: 1, Plan: p}}, Header: true, Force: true, Workers: 2, wrapOut: withoutSync, chunk: 1 + rng.IntN(200)}
 		if _, err := Run(t.Context(), job); err != nil {
 			t.Fatal(err)
 		}

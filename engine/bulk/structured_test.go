@@ -5,18 +5,16 @@ import (
 	"context"
 	"encoding/csv"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/internal/campaign"
 	"github.com/velonym/velonym/internal/simd"
 )
 
@@ -237,59 +235,27 @@ var longForm = os.Getenv("VELONYM_SOAK") != ""
 
 // TestStructuredRuns: a run over a file, a stream of odd reads and shares gives what
 // encoding/csv and a transform of each value give, and the reverse the same bytes.
-// VELONYM_SOAK and VELONYM_SOAK_SEED are those of csvfast's structured tests.
 func TestStructuredRuns(t *testing.T) {
 	tag := plain
 	tag.Tag = 64
-	seed, first, count, until := uint64(1), 0, 131, time.Time{}
+	count := 131
 	if testing.Short() {
 		count = 60
 	}
-	if d := os.Getenv("VELONYM_SOAK"); d != "" {
-		soak, err := time.ParseDuration(d)
-		if err != nil {
-			t.Fatal(err)
-		}
-		seed, count, until = rand.Uint64(), 1<<62, time.Now().Add(soak)
-	}
-	alone := os.Getenv("VELONYM_SOAK_SEED")
-	if name, number, _ := strings.Cut(alone, "/"); alone != "" {
-		var err1, err2 error
-		seed, err1 = strconv.ParseUint(name, 10, 64)
-		first, err2 = strconv.Atoi(number)
-		if err := errors.Join(err1, err2); err != nil {
-			t.Fatal(err)
-		}
-		count = first + 1
-	}
 	b := &structuredRig{fwd: plan(t, spec.Pseudonymise, tag), rev: plan(t, spec.Reverse, tag), known: map[string]string{}, dir: t.TempDir()}
-	n := first
 	was := simd.Kernel()
 	defer func() {
 		if err := simd.Force(was); err != nil {
 			t.Error(err)
 		}
-		if t.Failed() {
-			t.Logf("if an input has failed, try it alone: VELONYM_SOAK_SEED=%d/%d go test -run '^TestStructuredRuns$'", seed, n)
-		} else if !until.IsZero() {
-			fmt.Printf("%s: %d inputs of seed %d, no difference\n", t.Name(), n-first, seed)
-		}
 	}()
-	for ; n < count && (until.IsZero() || time.Now().Before(until)); n++ {
+	campaign.Run(t, count, 1, func(t *testing.T, r *rand.Rand, n int) {
 		if len(b.known) > 100_000 {
 			clear(b.known)
 		}
-		b.try(t, rand.New(rand.NewPCG(seed, uint64(n))), n)
-	}
-	if alone != "" || !until.IsZero() {
-		return // so many inputs need not go all ways
-	}
+		b.try(t, r, n)
+	})
 	w := &b.ways
-	for name, got := range map[string]int64{"rows": w.rows.Load(), "placed": w.placed.Load(), "slow": w.slow.Load(), "sameSpans": w.sameSpans.Load(),
-		"within": w.within.Load(), "beyond": w.beyond.Load(), "grown": w.grown.Load()} {
-		t.Logf("%s: %d chunks", name, got)
-		if got < 10 {
-			t.Errorf("only %d chunks went the way %q", got, name)
-		}
-	}
+	campaign.AtLeast(t, 10, map[string]int{"rows": int(w.rows.Load()), "placed": int(w.placed.Load()), "slow": int(w.slow.Load()), "sameSpans": int(w.sameSpans.Load()),
+		"within": int(w.within.Load()), "beyond": int(w.beyond.Load()), "grown": int(w.grown.Load())})
 }

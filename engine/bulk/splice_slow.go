@@ -1,0 +1,202 @@
+package bulk
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"github.com/velonym/velonym/engine/suite"
+)
+
+// The slow way of a chunk: value by value, with quoting, escaping, faults and the mapping.
+
+// slow transforms into the batches' own buffers and then writes value by value, with
+// whatever quoting, escaping and errors there are.
+func (s *splicer) slow(ctx context.Context, c *chunk) {
+	s.ways.slow.Add(1)
+	plain := s.transformAll(ctx, c)
+	if c.fail != nil {
+		return
+	}
+	s.faults(c)
+	if c.err != nil {
+		return
+	}
+	if s.mapping && !s.dry {
+		s.pairs(c)
+	}
+	if !s.dry {
+		s.writeValues(c, plain)
+	}
+}
+
+// transformAll transforms every group's batch and collects the values without a result,
+// in order. plain says that every result can stand as it is.
+func (s *splicer) transformAll(ctx context.Context, c *chunk) (plain bool) {
+	plain = true
+	for gi, g := range s.groups {
+		b := &g.batch
+		g.next = 0
+		b.At, b.Pre, b.Post, b.Dst = nil, "", "", b.Dst[:0]
+		if err := g.transform(ctx, s.onError != Fail || s.dry); err != nil {
+			var re *remoteError
+			if c.fail = err; errors.As(err, &re) && !errors.Is(err, ErrInterrupted) {
+				v := s.valueOf(gi, re.First)
+				line := 1 + int64(bytes.Count(s.data[:s.spans[2*v]], lf))
+				c.fail = &serverError{line: line, err: err}
+			}
+			return false
+		}
+		plain = plain && s.plain(b.Dst)
+		for k, bad := range b.Bad {
+			v := s.valueOf(gi, bad.Index)
+			s.bad = append(s.bad, badValue{v, s.column(v), bad.Code, g.cause(bad, k == 0)})
+		}
+	}
+	for _, v := range s.forced {
+		s.bad = append(s.bad, badValue{v, s.column(v), suite.NotAString, ""})
+	}
+	if len(s.groups) > 1 || len(s.forced) > 0 {
+		sortBad(s.bad)
+	}
+	return plain
+}
+
+// writeValues writes the chunk with the results in the place of their values, and keeps
+// the rows out that are to be. plain says that every result can stand as it is.
+func (s *splicer) writeValues(c *chunk, plain bool) {
+	drop := s.ext[:0]
+	if len(s.bad) > 0 && s.onError == Keep {
+		drop = s.dropped()
+		s.ext = drop
+	}
+	out := c.out[:0]
+	p := 0
+	bad := s.bad
+	for v := 0; v < len(s.spans)/2; v++ {
+		g := s.groups[0]
+		if len(s.groups) > 1 {
+			g = s.groups[s.owner[s.column(v)]]
+		}
+		i := g.next
+		g.next++
+		off, n := int(s.spans[2*v]), int(s.spans[2*v+1])
+		for len(drop) > 0 && off >= drop[1] {
+			drop = drop[2:]
+		}
+		if len(drop) > 0 && off >= drop[0] {
+			if p <= drop[0] { // the first value of the row
+				out = append(out, s.data[p:drop[0]]...)
+				c.rejects = append(c.rejects, s.data[drop[0]:drop[1]]...)
+				if s.data[drop[1]-1] != '\n' {
+					c.rejects = append(c.rejects, '\n') // those of the next input may follow
+				}
+				c.tally.Rejected++
+				p = drop[1]
+			}
+			continue
+		}
+		if len(bad) > 0 && bad[0].value == v {
+			bad = bad[1:]
+			out = append(out, s.data[p:off]...)
+			more := 0
+			out, more = s.appendNull(out, s.data, off, n)
+			p = off + n + more
+			continue
+		}
+		if g.batch.Spans[2*i+1] == 0 {
+			continue // empty, or a placeholder
+		}
+		res := g.batch.Dst[g.batch.Out[2*i]:][:g.batch.Out[2*i+1]]
+		out = append(out, s.data[p:off]...)
+		if plain && len(res) > 0 {
+			out = append(out, res...)
+		} else {
+			out = s.appendValue(out, res, s.data, off, n)
+		}
+		p = off + n
+	}
+	c.out = append(out, s.data[p:]...)
+}
+
+// valueOf returns the value that is the i-th of a group.
+func (s *splicer) valueOf(group, i int) int {
+	if len(s.groups) == 1 {
+		return i
+	}
+	if s.path == nil { // every row has the same columns, and so many of the group
+		var cols []int
+		for c, o := range s.owner {
+			if o == group {
+				cols = append(cols, c)
+			}
+		}
+		return i/len(cols)*len(s.owner) + cols[i%len(cols)]
+	}
+	for v, p := range s.path {
+		if s.owner[p] == group {
+			if i == 0 {
+				return v
+			}
+			i--
+		}
+	}
+	panic("bulk: a batch has more values than its group")
+}
+
+// sortBad sorts by value: each group's part is sorted already, and there are few.
+func sortBad(b []badValue) {
+	for i := 1; i < len(b); i++ {
+		for j := i; j > 0 && b[j].value < b[j-1].value; j-- {
+			b[j], b[j-1] = b[j-1], b[j]
+		}
+	}
+}
+
+// faults counts what could not be transformed, notes the first ones, or makes
+// the first the chunk's error.
+func (s *splicer) faults(c *chunk) {
+	c.tally.Errors += int64(len(s.bad))
+	line, at := int64(1), 0
+	for i, b := range s.bad {
+		if i == maxFailures {
+			break
+		}
+		off := int(s.spans[2*b.value])
+		line += int64(bytes.Count(s.data[at:off], lf))
+		at = off
+		if s.onError == Fail && !s.dry {
+			c.err = &Error{Line: line, Column: s.names[b.column], Code: b.code, Why: b.why, at: off}
+			return
+		}
+		c.faults = append(c.faults, fault{line, s.names[b.column], b.code.String()})
+	}
+}
+
+// dropped returns the extents of the records that hold a bad value.
+func (s *splicer) dropped() []int {
+	s.skip = s.skip[:0]
+	for _, b := range s.bad {
+		r := s.recordOf(b.value)
+		if k := len(s.skip); k == 0 || s.skip[k-1] != r {
+			s.skip = append(s.skip, r)
+		}
+	}
+	return s.records(s.ext[:0], s.data, s.skip)
+}
+
+// pairs writes rows of the mapping file.
+func (s *splicer) pairs(c *chunk) {
+	for _, g := range s.groups {
+		b := &g.batch
+		for i := 0; i < len(b.Spans)/2; i++ {
+			if b.Out[2*i+1] == 0 {
+				continue
+			}
+			c.pairs = mapDialect.AppendField(c.pairs, b.Src[b.Spans[2*i]:][:b.Spans[2*i+1]], false)
+			c.pairs = append(c.pairs, ',')
+			c.pairs = mapDialect.AppendField(c.pairs, b.Dst[b.Out[2*i]:][:b.Out[2*i+1]], false)
+			c.pairs = append(c.pairs, '\n')
+		}
+	}
+}
