@@ -105,10 +105,11 @@ func encode32(dst, src []byte) {
 		for i := range eight {
 			eight[i] = alphabet32[v>>(35-5*i)&31]
 		}
-		copy(dst, eight[:])
 		if !full || len(dst) <= 8 {
+			copy(dst, eight[:])
 			return
 		}
+		*(*[8]byte)(dst) = eight
 		src, dst = src[5:], dst[8:]
 	}
 }

@@ -59,6 +59,16 @@ func (w *Writer) EncodeBlock(text []byte, block *[16]byte) {
 		d[0] = first62[w.gen][block[0]]
 	case Hex:
 		encode16((*[32]byte)(text), block, &pairs16)
+	case UUID:
+		var x [32]byte
+		encode16(&x, block, &pairs16)
+		t := (*[36]byte)(text)
+		*(*[8]byte)(t[:]) = *(*[8]byte)(x[:])
+		*(*[4]byte)(t[9:]) = *(*[4]byte)(x[8:])
+		*(*[4]byte)(t[14:]) = *(*[4]byte)(x[12:])
+		*(*[4]byte)(t[19:]) = *(*[4]byte)(x[16:])
+		*(*[12]byte)(t[24:]) = *(*[12]byte)(x[20:])
+		t[8], t[13], t[18], t[23] = '-', '-', '-', '-'
 	default:
 		w.form.Encode(text, block[:], w.gen)
 	}
