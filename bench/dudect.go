@@ -115,7 +115,8 @@ type timingCase struct {
 // kernel to take them all.
 const timingLanes = 64
 
-// timingCases builds the cases in the tier in use.
+// timingCases builds the cases in the tier in use. It is one function since the cases share
+// their buffers and the order of their random draws.
 func timingCases() ([]timingCase, func(), error) {
 	r := rand.New(rand.NewPCG(3, 14))
 	var key [32]byte

@@ -82,33 +82,39 @@ func HTTPSoak(ctx context.Context, o Options, length time.Duration, rate float64
 			if a.err != nil {
 				return nil, fmt.Errorf("bench: http: soak: %w", a.err)
 			}
-			window := func(name string, from, to float64) Stat {
-				var in []float64
-				for i, t := range at {
-					if x := float64(t) / float64(length); x >= from && x < to {
-						in = append(in, bytes[i])
-					}
-				}
-				if len(in) == 0 {
-					in = bytes[len(bytes)-1:]
-				}
-				return statOf(name, in)
-			}
-			if len(bytes) == 0 {
-				return nil, errors.New("bench: http: soak: too short to measure")
-			}
-			early, late := window("memory after a tenth", 0.08, 0.12), window("memory at the end", 0.95, 2)
-			row := Row{Name: late.Name, Unit: "MiB", Median: late.Median / (1 << 20), Min: late.Min / (1 << 20), Max: late.Max / (1 << 20),
-				Against: early.Name, Ratio: late.Median / early.Median, Note: "at most 1.1 is wanted"}
-			refused := ""
-			if len(a.res.Refused) > 0 {
-				refused = fmt.Sprintf(" Answered 503: %v.", a.res.Refused)
-			}
-			return &Section{Name: "http-soak", Title: "Memory of the server under a mixed load", Command: "velonym bench http --soak " + length.String(),
-				Notes: []string{fmt.Sprintf("%d calls in %s: 1 to 100,000 values, JSON, CSV and gzip, both ways, refused tokens, broken and cut-off bodies, new connections. Resident memory, medians of a twentieth of the time.%s", a.res.Calls, length, refused)},
-				Rows:  []Row{row, Plain(early, "MiB", 1<<20)}}, nil
+			return soakSection(length, at, bytes, a.res)
 		}
 	}
+}
+
+// soakSection compares the resident memory late in a soak with that after a tenth of it.
+// bytes holds the measurements, at their times since the begin.
+func soakSection(length time.Duration, at []time.Duration, bytes []float64, res result) (*Section, error) {
+	if len(bytes) == 0 {
+		return nil, errors.New("bench: http: soak: too short to measure")
+	}
+	window := func(name string, from, to float64) Stat {
+		var in []float64
+		for i, t := range at {
+			if x := float64(t) / float64(length); x >= from && x < to {
+				in = append(in, bytes[i])
+			}
+		}
+		if len(in) == 0 {
+			in = bytes[len(bytes)-1:]
+		}
+		return statOf(name, in)
+	}
+	early, late := window("memory after a tenth", 0.08, 0.12), window("memory at the end", 0.95, 2)
+	row := Row{Name: late.Name, Unit: "MiB", Median: late.Median / (1 << 20), Min: late.Min / (1 << 20), Max: late.Max / (1 << 20),
+		Against: early.Name, Ratio: late.Median / early.Median, Note: "at most 1.1 is wanted"}
+	refused := ""
+	if len(res.Refused) > 0 {
+		refused = fmt.Sprintf(" Answered 503: %v.", res.Refused)
+	}
+	return &Section{Name: "http-soak", Title: "Memory of the server under a mixed load", Command: "velonym bench http --soak " + length.String(),
+		Notes: []string{fmt.Sprintf("%d calls in %s: 1 to 100,000 values, JSON, CSV and gzip, both ways, refused tokens, broken and cut-off bodies, new connections. Resident memory, medians of a twentieth of the time.%s", res.Calls, length, refused)},
+		Rows:  []Row{row, Plain(early, "MiB", 1<<20)}}, nil
 }
 
 // mixed is one kind of call of the soak.
@@ -156,97 +162,118 @@ func mix(j job) ([]mixed, error) {
 }
 
 // soak makes calls of all kinds at a steady rate.
-func soak(j job) (res result, err error) {
+func soak(j job) (result, error) {
 	kinds, err := mix(j)
 	if err != nil {
-		return res, err
+		return result{}, err
 	}
-	var order []int
+	s := soaking{job: j, kinds: kinds, begin: time.Now()}
+	s.end = s.begin.Add(time.Duration(j.Millis) * time.Millisecond)
 	for i, k := range kinds {
 		for range k.weight {
-			order = append(order, i)
+			s.order = append(s.order, i)
 		}
 	}
-	var (
-		wg    sync.WaitGroup
-		mu    sync.Mutex
-		next  atomic.Int64
-		calls atomic.Int64
-		begin = time.Now()
-		end   = begin.Add(time.Duration(j.Millis) * time.Millisecond)
-	)
-	fail := func(e error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if err == nil {
-			err = e
-		}
-	}
-	failed := func() bool {
-		mu.Lock()
-		defer mu.Unlock()
-		return err != nil
-	}
+	var clients sync.WaitGroup
 	for range j.Conns {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			var c *conn
-			defer func() {
-				if c != nil {
-					c.conn.Close()
-				}
-			}()
-			for !failed() {
-				n := next.Add(1)
-				due := begin.Add(time.Duration(float64(n) / j.Rate * float64(time.Second)))
-				if due.After(end) {
-					return
-				}
-				time.Sleep(time.Until(due))
-				if c == nil {
-					var e error
-					if c, e = dial(j.Addr); e != nil {
-						fail(e)
-						return
-					}
-				}
-				// 7919 is prime: the kinds come in an order that looks like none.
-				k := kinds[order[int(n*7919)%len(order)]]
-				if k.drop {
-					_, _ = c.conn.Write(k.req[:len(k.req)/2])
-					c.conn.Close()
-					c = nil
-					continue
-				}
-				status, e := c.status(k.req)
-				if e == nil && status == "503" { // the machine is short of something: told, and not the end
-					var p struct{ Code string }
-					_ = json.Unmarshal(c.body, &p)
-					mu.Lock()
-					if res.Refused == nil {
-						res.Refused = map[string]int64{}
-					}
-					res.Refused[p.Code]++
-					mu.Unlock()
-				} else if e == nil && status != k.status {
-					e = fmt.Errorf("answer %s instead of %s", status, k.status)
-				}
-				if e != nil {
-					fail(e)
-					return
-				}
-				calls.Add(1)
-				if n%50 == 0 || c.ended {
-					c.conn.Close()
-					c = nil
-				}
-			}
-		}()
+		clients.Go(s.client)
 	}
-	wg.Wait()
-	res.Calls = calls.Load()
-	return res, err
+	clients.Wait()
+	s.res.Calls = s.calls.Load()
+	return s.res, s.err
+}
+
+// soaking is a soak under way, which all its clients share.
+type soaking struct {
+	job
+	kinds      []mixed
+	order      []int // of kinds, each as often as its weight
+	begin, end time.Time
+	next       atomic.Int64 // number of the next call
+	calls      atomic.Int64
+
+	mu  sync.Mutex
+	res result
+	err error // the first
+}
+
+func (s *soaking) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = err
+	}
+}
+
+func (s *soaking) failed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err != nil
+}
+
+// client makes calls when they are due until the soak ends or fails. It opens a new
+// connection after every fiftieth call, and after one that was cut off.
+func (s *soaking) client() {
+	var c *conn
+	hangUp := func() {
+		if c != nil {
+			c.conn.Close()
+			c = nil
+		}
+	}
+	defer hangUp()
+	for !s.failed() {
+		n := s.next.Add(1)
+		due := s.begin.Add(time.Duration(float64(n) / s.Rate * float64(time.Second)))
+		if due.After(s.end) {
+			return
+		}
+		time.Sleep(time.Until(due))
+		if c == nil {
+			var err error
+			if c, err = dial(s.Addr); err != nil {
+				s.fail(err)
+				return
+			}
+		}
+		// 7919 is prime: the kinds come in an order that looks like none.
+		k := s.kinds[s.order[int(n*7919)%len(s.order)]]
+		if k.drop {
+			_, _ = c.conn.Write(k.req[:len(k.req)/2])
+			hangUp()
+			continue
+		}
+		if err := s.call(c, k); err != nil {
+			s.fail(err)
+			return
+		}
+		s.calls.Add(1)
+		if n%50 == 0 || c.ended {
+			hangUp()
+		}
+	}
+}
+
+// call makes a call of kind k. The answer 503, by which a server says that the machine is
+// short of something, is counted and no error.
+func (s *soaking) call(c *conn, k mixed) error {
+	status, err := c.status(k.req)
+	switch {
+	case err != nil:
+		return err
+	case status == "503":
+		var p struct{ Code string }
+		_ = json.Unmarshal(c.body, &p)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.res.Refused == nil {
+			s.res.Refused = map[string]int64{}
+		}
+		s.res.Refused[p.Code]++
+	case status != k.status:
+		return fmt.Errorf("answer %s instead of %s", status, k.status)
+	}
+	return nil
 }
 
 // status makes a call and returns the answer's status, body read.

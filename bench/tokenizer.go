@@ -77,31 +77,11 @@ type tally struct{ rows, values, bytes int }
 func tokenizerCSV(o Options, shape string, data []byte, best string) ([]Row, error) {
 	kernels := simd.Kernels()
 	wide := slices.Contains(kernels, "avx512") && slices.Contains(kernels, "avx2")
-	all, err := csvfast.NewSelector(csvfast.Dialect{}, nil, 0)
-	if err != nil {
-		return nil, err
-	}
-	two, err := csvfast.NewSelector(csvfast.Dialect{}, []int{1, 5}, 0)
-	if err != nil {
-		return nil, err
-	}
-	index, err := csvfast.NewIndex(csvfast.Dialect{})
-	if err != nil {
-		return nil, err
-	}
-	want, wantTwo, err := tallyEncodingCSV(data)
+	all, two, index, want, err := checkedTokenizers(shape, data)
 	if err != nil {
 		return nil, err
 	}
 	scratch := make([]byte, 0, 64<<10)
-	for _, k := range kernels {
-		if err := simd.Force(k); err != nil {
-			return nil, err
-		}
-		if err := tokenizerCheck(data, all, two, index, want, wantTwo); err != nil {
-			return nil, fmt.Errorf("%w (%s, kernel %s)", err, shape, k)
-		}
-	}
 	var sink uint64
 	odd := false
 	bytesOf := func(name string, kernel string, run func() error) Case {
@@ -167,6 +147,33 @@ func tokenizerCSV(o Options, shape string, data []byte, best string) ([]Row, err
 	}
 	allocations, err := allocationRow(shape, data, all, want.rows)
 	return append(rows, allocations), err
+}
+
+// checkedTokenizers returns a selector of every field, one of two columns, and an index,
+// once every kernel has found with them what encoding/csv finds, which is want.
+func checkedTokenizers(shape string, data []byte) (all, two *csvfast.Selector, index *csvfast.Index, want tally, err error) {
+	if all, err = csvfast.NewSelector(csvfast.Dialect{}, nil, 0); err != nil {
+		return
+	}
+	if two, err = csvfast.NewSelector(csvfast.Dialect{}, []int{1, 5}, 0); err != nil {
+		return
+	}
+	if index, err = csvfast.NewIndex(csvfast.Dialect{}); err != nil {
+		return
+	}
+	want, wantTwo, err := tallyEncodingCSV(data)
+	if err != nil {
+		return all, two, index, want, err
+	}
+	for _, k := range simd.Kernels() {
+		if err := simd.Force(k); err != nil {
+			return all, two, index, want, err
+		}
+		if err := tokenizerCheck(data, all, two, index, want, wantTwo); err != nil {
+			return all, two, index, want, fmt.Errorf("%w (%s, kernel %s)", err, shape, k)
+		}
+	}
+	return all, two, index, want, nil
 }
 
 // allocationRow counts the allocations of scanning the file again: the fewest of
