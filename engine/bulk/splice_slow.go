@@ -108,15 +108,25 @@ func (s *splicer) writeValues(c *chunk, plain bool) {
 			continue // empty, or a placeholder
 		}
 		res := g.batch.Dst[g.batch.Out[2*i]:][:g.batch.Out[2*i+1]]
-		out = append(out, s.data[p:off]...)
+		out = appendShort(out, s.data[p:off])
 		if plain && len(res) > 0 {
-			out = append(out, res...)
+			out = appendShort(out, res)
 		} else {
 			out = s.appendValue(out, res, s.data, off, n)
 		}
 		p = off + n
 	}
 	c.out = append(out, s.data[p:]...)
+}
+
+// appendShort is append(dst, v...), without a call for most of what is up to 16 bytes long,
+// as the text between values and identifiers mostly are.
+func appendShort(dst, v []byte) []byte {
+	if n := len(dst); len(v) <= 16 && cap(v) >= 16 && cap(dst)-n >= 16 {
+		*(*[16]byte)(dst[n : n+16]) = *(*[16]byte)(v[:16])
+		return dst[:n+len(v)]
+	}
+	return append(dst, v...)
 }
 
 // valueOf returns the value that is the i-th of a group.
