@@ -2,7 +2,7 @@
 # make demo       the whole job once, on a made-up register, in a temporary folder
 # make test       everything a change must pass (.ci/run adds arm64 under qemu and the assembly check)
 # make test-clients  the clients for Python and R against a server on loopback; installs what they need
-# make soak       structured inputs of a new seed for SOAKTIME (10m), against encoding/csv and encoding/json
+# make soak       random and structured inputs of a new seed for SOAKTIME (10m), and the long form of other tests
 # make mutants    break every fast path on purpose, one condition at a time: a test must fail for each
 # make bench      measure, then write BENCHMARKS.md (make bench QUICK=1: does it work?)
 # make asm        regenerate the assembly from its generators
