@@ -207,7 +207,9 @@ func TestFaults(t *testing.T) {
 			}
 			put(s, "keystore.db", string(b))
 		}, "keystore-integrity", Fail, []string{"backup"}},
-		{"log planted", func(s *service) { s.must(os.Symlink("/etc/passwd", s.at("keystore.db-wal"))) }, "keystore-wal", Fail, []string{"is a link", "move it away"}},
+		{"log planted", func(s *service) {
+			s.must(errors.Join(os.Remove(s.at("keystore.db-wal")), os.Symlink("/etc/passwd", s.at("keystore.db-wal"))))
+		}, "keystore-wal", Fail, []string{"is a link", "move it away"}},
 		{"log of others", func(s *service) { put(s, "keystore.db-wal", strings.Repeat("x", 4000)) }, "keystore-wal", Fail, []string{"no write-ahead log"}},
 		{"log open", func(s *service) {
 			put(s, "keystore.db-wal", "")
@@ -216,7 +218,10 @@ func TestFaults(t *testing.T) {
 		{"log of other pages", func(s *service) {
 			put(s, "keystore.db-wal", "\x37\x7f\x06\x82\x00\x2d\xe2\x18\x00\x00\x02\x00"+strings.Repeat("x", 20))
 		}, "keystore-wal", Fail, []string{"512 bytes"}},
-		{"log without index", func(s *service) { put(s, "keystore.db-wal", "") }, "keystore-wal", Warn, []string{"copied while in use", "project list"}},
+		{"log without index", func(s *service) {
+			put(s, "keystore.db-wal", "\x37\x7f\x06\x82\x00\x2d\xe2\x18\x00\x00\x10\x00"+strings.Repeat("x", 20))
+			s.must(os.Remove(s.at("keystore.db-shm")))
+		}, "keystore-wal", Warn, []string{"copied while in use", "project list"}},
 		{"journal planted", func(s *service) { put(s, "keystore.db-journal", "x") }, "keystore-wal", Fail, []string{"-journal"}},
 		{"audit open", func(s *service) { s.must(os.Chmod(s.at("audit.jsonl"), 0o664)) }, "audit-files", Fail, []string{"chmod 600"}},
 		{"audit cut", func(s *service) {

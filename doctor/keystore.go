@@ -47,10 +47,10 @@ func aboutLog(check, path string, about sqlite.Files) Result {
 	case about.Log > longLog:
 		return warn(check, "find the process that holds it open (lsof, fuser), as a copy or an sqlite3 shell, and end that",
 			"%s-wal has %s: somebody has been reading for long", path, size(uint64(about.Log)))
-	case about.Log >= 0:
+	case about.Log > 0:
 		return ok(check, "in use, or left by a process that was killed: write-ahead log of %s", size(uint64(about.Log)))
 	}
-	return ok(check, "closed: no write-ahead log stands beside it")
+	return ok(check, "closed, or in use: nothing is in its write-ahead log")
 }
 
 // openStore opens an SQLite file for reading.

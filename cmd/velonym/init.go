@@ -47,6 +47,13 @@ keystore.`,
 					return fmt.Errorf("init: %s is there already: it is never overwritten; use it, or name another folder with --dir", place)
 				}
 			}
+			stones, err := g.inFolder("tombstones.jsonl")
+			if err != nil {
+				return err
+			}
+			if _, err := os.Lstat(stones); err == nil {
+				return fmt.Errorf("init: %s is of an earlier keystore: to bring that back say 'velonym restore FILE'; for a new one name another folder with --dir, or move the file away", stones)
+			}
 			master, made, err := g.initMaster(ctx, masterPlace)
 			if err != nil {
 				return err

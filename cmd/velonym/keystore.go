@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/keys/backup"
 	"github.com/velonym/velonym/engine/keys/postgres"
 	"github.com/velonym/velonym/engine/keys/sqlite"
 )
@@ -82,6 +83,13 @@ func (g *globals) openKeystore(ctx context.Context) (*keys.Keystore, error) {
 	ks, err := keys.New(ctx, store, master)
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
+	}
+	stones, err := g.inFolder("tombstones.jsonl")
+	if err == nil {
+		err = backup.Check(ctx, ks, stones)
+	}
+	if err != nil {
+		return nil, errors.Join(err, ks.Close())
 	}
 	return ks, nil
 }

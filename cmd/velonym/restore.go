@@ -151,8 +151,8 @@ func restoreTo(ctx context.Context, place string, mk *keys.MasterKey, file strin
 	if _, err := os.Lstat(place); err == nil {
 		return m, fmt.Errorf("%w: keystore %s: a backup is never restored over one: stop what uses it, and move it away with its -wal and -shm", keys.ErrKeystoreExists, place)
 	}
-	for _, end := range []string{"-wal", "-shm", "-journal"} {
-		if _, err := os.Lstat(place + end); err == nil {
+	for _, end := range []string{"-wal", "-journal"} {
+		if st, err := os.Lstat(place + end); err == nil && st.Size() > 0 {
 			return m, fmt.Errorf("%w: %s: a keystore was here: move this file away, too", keys.ErrKeystoreExists, place+end)
 		}
 	}

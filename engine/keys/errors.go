@@ -28,6 +28,10 @@ var (
 	// by what destroys, makes or gives out keys.
 	ErrClock = errors.New("keys: KEYSTORE_CLOCK")
 
+	// ErrCopied is returned for a copy of a keystore's file without the log that
+	// holds what was committed last.
+	ErrCopied = errors.New("keys: KEYSTORE_COPIED")
+
 	// ErrSchema is returned for a keystore made by a newer version.
 	ErrSchema = errors.New("keys: unknown keystore schema")
 

@@ -39,6 +39,12 @@ type Mark struct {
 	Epoch   string `json:"epoch"`   // of the store: another one after each restore
 }
 
+// Mark returns the mark that [Keystore.Tombstones] would, cheaply; its Receipt is 0.
+func (ks *Keystore) Mark(ctx context.Context) (m Mark, err error) {
+	change, _, epoch, err := ks.store.Change(ctx, metaEpoch)
+	return Mark{Change: change, Epoch: string(epoch)}, err
+}
+
 // Tombstones returns what was destroyed and revoked since a mark, and the mark to go on
 // from. Shortened and Spent are left empty: the store does not tell when they changed.
 func (ks *Keystore) Tombstones(ctx context.Context, since Mark) (t Tombstones, now Mark, err error) {

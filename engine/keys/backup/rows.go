@@ -102,7 +102,7 @@ func moment(us int64) time.Time {
 }
 
 // leftOut are entries of the meta table that say what a store's own files need.
-var leftOut = map[string]bool{"scrub": true, "vacuum": true}
+var leftOut = map[string]bool{"scrub": true, "vacuum": true, "wal kept": true}
 
 // writeRows writes all rows of a store.
 func writeRows(w io.Writer, tx keys.Tx) (n int64, err error) {

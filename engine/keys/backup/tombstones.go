@@ -76,6 +76,9 @@ func Note(ctx context.Context, ks *keys.Keystore, path string, shortened map[str
 	if err != nil {
 		return err
 	}
+	if err := checkLast(ctx, ks, path, last); err != nil {
+		return err
+	}
 	since := last.Mark
 	t, now, err := ks.Tombstones(ctx, since)
 	if err != nil {
@@ -107,6 +110,51 @@ func Note(ctx context.Context, ks *keys.Keystore, path string, shortened map[str
 	}
 	if err := f.Sync(); err != nil {
 		return fmt.Errorf("%w: syncing %s: %w", ErrTombstones, path, err)
+	}
+	return nil
+}
+
+// ErrOlder is returned for a store that is older than its tombstones: a copy or a
+// snapshot of it was put back in its place.
+var ErrOlder = errors.New("backup: KEYSTORE_OLDER")
+
+// Check refuses a store that is older than the tombstones at path, if there are any, or
+// that they are not of. Errors: ErrOlder, ErrTombstones.
+func Check(ctx context.Context, ks *keys.Keystore, path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrTombstones, err)
+	}
+	defer f.Close()
+	last, _, _, err := lastLine(path, f)
+	if err != nil {
+		return err
+	}
+	return checkLast(ctx, ks, path, last)
+}
+
+// checkLast compares a store with the last line of its tombstones.
+func checkLast(ctx context.Context, ks *keys.Keystore, path string, last stones) error {
+	if last.V == 0 {
+		return nil
+	}
+	key, err := ks.ReceiptKey(ctx)
+	if err != nil {
+		return err
+	}
+	if !last.Key.Equal(key) {
+		return fmt.Errorf("%w: %s is of another keystore: name that one's folder or this one's with --dir, or move the file away", ErrTombstones, path)
+	}
+	now, err := ks.Mark(ctx)
+	if err != nil {
+		return err
+	}
+	if last.Mark.Epoch == now.Epoch && last.Mark.Change > now.Change || last.Mark.Epoch != now.Epoch && now.Epoch == "" {
+		return fmt.Errorf("%w: this keystore is older than %s, which knows what was destroyed or revoked up to %s: an older copy was put in its place, which would bring that back: move it away, with its -wal and -shm, and put the newest one back, or say 'velonym backup -o FILE' with another folder for --dir and then 'velonym restore FILE' here",
+			ErrOlder, path, last.Time.Format(time.RFC3339))
 	}
 	return nil
 }

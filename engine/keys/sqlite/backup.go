@@ -67,10 +67,14 @@ func (t *tx) SetChange(n uint64) error { return t.execOne("UPDATE change_number 
 // Move gives a keystore file that nothing has open another name, which must be free, in
 // the same file system.
 func Move(from, to string) error {
+	clearEmpty(to)
 	for _, end := range []string{"-wal", "-journal"} {
 		if st, err := os.Lstat(from + end); err == nil && st.Size() > 0 {
 			return fmt.Errorf("keys: %s: it was not closed", from)
 		}
+	}
+	if err := makeLog(to); err != nil {
+		return fmt.Errorf("keys: %w", err)
 	}
 	if err := os.Link(from, to); errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%w: %s", keys.ErrKeystoreExists, to)

@@ -66,6 +66,9 @@ func InspectFiles(path string) (Files, error) {
 		return about, fmt.Errorf("%w: %w", keys.ErrUnreadable, err)
 	}
 	about.Log = st.Size()
+	if about.Log == 0 {
+		return about, nil
+	}
 	if _, err := os.Stat(path + "-shm"); errors.Is(err, fs.ErrNotExist) {
 		about.Unrecovered = true
 	}

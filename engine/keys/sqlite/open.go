@@ -23,6 +23,7 @@ import (
 // Create makes an empty keystore in a new file of mode 0600. It never
 // overwrites: for a path that exists it returns [keys.ErrKeystoreExists].
 func Create(path string) (keys.Store, error) {
+	clearEmpty(path)
 	for _, p := range []string{path + "-wal", path + "-shm", path + "-journal"} {
 		// SQLite would take a left-over journal for that of the new file.
 		if _, err := os.Lstat(p); err == nil {
@@ -38,6 +39,9 @@ func Create(path string) (keys.Store, error) {
 	}
 	if err = f.Close(); err == nil {
 		err = fill(path)
+	}
+	if err == nil {
+		err = makeLog(path)
 	}
 	if err != nil {
 		// The file is ours: it was not there before.
@@ -61,7 +65,7 @@ func fill(path string) error {
 		return err
 	}
 	defer tx.Rollback()
-	if _, err := tx.Exec(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d;", applicationID, keys.SchemaVersion) + schema + strings.Join(upgrades, "") + "DELETE FROM meta;"); err != nil {
+	if _, err := tx.Exec(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d;", applicationID, keys.SchemaVersion) + schema + strings.Join(upgrades, "") + "DELETE FROM meta; INSERT INTO meta VALUES ('" + metaKept + "', x'01');"); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
@@ -106,6 +110,9 @@ func readDSN(path string, frozen bool) string {
 
 func source(path string, q url.Values) string {
 	registerPages()
+	keepLogs()
+	q.Set(ownName, "1")
+	q.Add("_pragma", "journal_size_limit(0)") // an emptied log takes no space
 	q.Add("_pragma", fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()))
 	q.Add("_pragma", "secure_delete(ON)")
 	q.Add("_pragma", "synchronous(FULL)")
@@ -142,8 +149,11 @@ func openReading(path string) (*Store, error) {
 	if err := checkHeader(path, os.O_RDONLY); err != nil {
 		return nil, err
 	}
+	if err := checkCopied(path); err != nil {
+		return nil, err
+	}
 	s := &Store{path: path, readOnly: true}
-	if _, err := os.Stat(path + "-wal"); errors.Is(err, fs.ErrNotExist) {
+	if st, err := os.Stat(logOf(path)); errors.Is(err, fs.ErrNotExist) || err == nil && st.Size() == 0 {
 		if s.frozen, err = os.Stat(path); err != nil {
 			return nil, fmt.Errorf("%w: %w", keys.ErrUnreadable, err)
 		}
@@ -167,8 +177,8 @@ func (s *Store) unchanged() error {
 		return nil
 	}
 	now, err := os.Stat(s.path)
-	_, log := os.Lstat(s.path + "-wal")
-	if err != nil || !os.SameFile(now, s.frozen) || now.Size() != s.frozen.Size() || !now.ModTime().Equal(s.frozen.ModTime()) || log == nil {
+	log, noLog := os.Stat(logOf(s.path))
+	if err != nil || !os.SameFile(now, s.frozen) || now.Size() != s.frozen.Size() || !now.ModTime().Equal(s.frozen.ModTime()) || noLog == nil && log.Size() > 0 {
 		return fmt.Errorf("%w: %s was opened for reading only, and somebody writes to it since: start again, where its folder can be written if it is in use", keys.ErrUnreadable, s.path)
 	}
 	return nil
@@ -176,6 +186,9 @@ func (s *Store) unchanged() error {
 
 func openWriting(path string) (*Store, error) {
 	if err := checkHeader(path, os.O_RDWR); err != nil {
+		return nil, err
+	}
+	if err := checkCopied(path); err != nil {
 		return nil, err
 	}
 	db, err := sql.Open("sqlite", dsn(path, true))
@@ -194,6 +207,9 @@ func openWriting(path string) (*Store, error) {
 		}
 		time.Sleep(pause)
 		pause = min(2*pause, 100*time.Millisecond)
+	}
+	if err == nil {
+		err = s.markKept()
 	}
 	if err != nil {
 		db.Close()
