@@ -170,7 +170,7 @@ func (s *Server) lookAtKeys(ctx context.Context) {
 	if s.cfg.Keystore == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
 	n, err := s.cfg.Keystore.Change(ctx)
 	cancel()
 	if err == nil {
@@ -193,6 +193,10 @@ func (s *Server) lookAtAudit() error {
 	s.fault(&s.auditFault, auditFault, err)
 	return err
 }
+
+// keysTimeout is after how long a keystore that does not answer makes the server not
+// ready.
+const keysTimeout = 1500 * time.Millisecond
 
 // clockRefused is the fault of a machine whose clock the keystore refuses.
 const clockRefused = "KEYSTORE_CLOCK: this machine's clock disagrees with the keystore's; see 'velonym key clock'"

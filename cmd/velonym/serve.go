@@ -73,6 +73,7 @@ that the values of all lines become one.`,
 	fl.StringVar(&f.key, "tls-key", "", "its private key (PEM)")
 	fl.StringVar(&f.clientCA, "client-ca", "", "require client certificates signed by these authorities (PEM)")
 	f.trust.add(fl)
+	fl.DurationVar(&f.trust.keystoreTimeout, "keystore-timeout", 1500*time.Millisecond, "how long a request waits for the keystore before it is answered 503")
 	sizeVar(fl, &f.cfg.MaxBody, "max-body", 256<<20, "largest body, after decompression")
 	sizeVar(fl, &f.cfg.MaxInFlight, "max-in-flight-bytes", 2<<30, "memory of all requests in flight; more are answered 503")
 	fl.IntVar(&f.cfg.MaxConns, "max-connections", 4096, "open connections")

@@ -17,11 +17,12 @@ import (
 
 // verifierFlags say whom to trust besides the built-in issuer.
 type verifierFlags struct {
-	jwks     []string
-	secrets  []string
-	audience string
-	maxStale time.Duration
-	log      *slog.Logger
+	jwks            []string
+	secrets         []string
+	audience        string
+	maxStale        time.Duration
+	keystoreTimeout time.Duration // of one request with the keystore; 0: none
+	log             *slog.Logger
 }
 
 func (v *verifierFlags) add(f *pflag.FlagSet) {
@@ -109,5 +110,5 @@ func newVerifier(ctx context.Context, ks *keys.Keystore, f verifierFlags) (*toke
 	if err != nil {
 		return nil, err
 	}
-	return token.NewVerifier(token.Config{Keystore: ks, Issuer: issuer, Trusted: trusted, Audience: f.audience, Log: f.log})
+	return token.NewVerifier(token.Config{Keystore: ks, Issuer: issuer, Trusted: trusted, Audience: f.audience, CallTimeout: f.keystoreTimeout, Log: f.log})
 }

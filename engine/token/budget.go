@@ -28,6 +28,7 @@ type budget struct {
 	rest   int64     // what the store had left to lease, the last time that it was asked
 	asked  bool      // it was asked
 	dry    time.Time // until when the store is not asked again: it had less than was wanted
+	down   time.Time // until when the store is not asked again: it did not answer
 	closed bool      // what was leased is given back, and nothing is leased any more
 	guard  enumerationGuard
 }
@@ -199,10 +200,18 @@ func (b *budget) draw(ctx context.Context, v *Verifier, n int64) error {
 	}
 	more := min(b.spent, max(b.lim.Max/100, 1), 1<<20)
 	want := max(n-b.left, more)
+	if v.now().Before(b.down) {
+		return fmt.Errorf("%w: it did not lease a moment ago", ErrUnavailable) // who queued behind that does not wait again
+	}
+	ctx, done := v.bounded(ctx)
+	defer done()
 	granted, rest, err := v.ks.LeaseUntil(ctx, b.lease, b.exp, b.lim.Max, want)
 	v.leases.Add(1)
 	if err != nil {
 		v.leaseFailures.Add(1)
+		if context.Cause(ctx) == errNoAnswer {
+			b.down = v.now().Add(downPause)
+		}
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if granted < 0 || granted > want {
@@ -218,6 +227,9 @@ func (b *budget) draw(ctx context.Context, v *Verifier, n int64) error {
 	}
 	return nil
 }
+
+// downPause is the pause before a store that did not answer is asked again.
+const downPause = 200 * time.Millisecond
 
 // dryPause is the pause between two questions to the store for more of a budget that
 // is spent there.

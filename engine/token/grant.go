@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"sync/atomic"
+	"time"
 
 	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
@@ -76,10 +77,19 @@ func (g *Grant) alive(ctx context.Context) error {
 		}
 		return refuse(RetentionExpired, "the retention is over")
 	}
-	if !v.isFresh(now) {
-		if err := v.sync(ctx); err != nil {
-			return err
-		}
+	if v.isFresh(now) && g.seen.Load() == v.epoch.Load() && (g.source == nil || !g.source.stale(now)) {
+		return nil
+	}
+	ctx, done := v.bounded(ctx)
+	defer done()
+	return v.unanswered(ctx, g.aliveNow(ctx, now))
+}
+
+// aliveNow is the part of alive that may ask the store.
+func (g *Grant) aliveNow(ctx context.Context, now time.Time) error {
+	v := g.v
+	if err := v.sync(ctx); err != nil {
+		return err
 	}
 	if g.source != nil && g.source.stale(now) {
 		return invalid(errStale.Error())

@@ -113,6 +113,28 @@ func (v *Verifier) pollLoop() {
 	}
 }
 
+// errNoAnswer is the cause of the end of a call that waited too long for the store.
+var errNoAnswer = errors.New("the keystore did not answer in time")
+
+// bounded returns a context that ends when a call has waited long enough for the store.
+func (v *Verifier) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if v.callTimeout <= 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, v.callTimeout, errNoAnswer)
+}
+
+// unanswered makes an error of the store ErrUnavailable if it came of ctx's bound.
+func (v *Verifier) unanswered(ctx context.Context, err error) error {
+	if err != nil && context.Cause(ctx) == errNoAnswer && !errors.Is(err, ErrUnavailable) {
+		var refused *Error
+		if !errors.As(err, &refused) {
+			return fmt.Errorf("%w: %w: %w", ErrUnavailable, errNoAnswer, err)
+		}
+	}
+	return err
+}
+
 // Sync returns when every change made to the store before the call is in force here,
 // such as a token that another process revoked. Without Sync that takes at most a
 // second.

@@ -60,6 +60,10 @@ type Config struct {
 	// most, and no cached token counts meanwhile: a long one costs no safety.
 	StoreTimeout time.Duration
 
+	// CallTimeout bounds how long one call waits for the keystore, whose failure is
+	// ErrUnavailable then; 0: as long as the call's context lets it.
+	CallTimeout time.Duration
+
 	CacheSize int              // verified tokens that are kept; default 4096
 	Skew      time.Duration    // tolerated on exp, nbf and iat; default 30 s, which is also the most; < 0: none
 	Now       func() time.Time // default time.Now
@@ -84,6 +88,7 @@ type Verifier struct {
 	start        time.Time // origin of the times in fresh
 	skew         time.Duration
 	storeTimeout time.Duration // with one look at the store
+	callTimeout  time.Duration // of one call with the store; 0: none
 	issuersMu    sync.Mutex    // held to change issuers and sources
 	issuers      atomic.Pointer[map[string]*trusted]
 	sources      []*keySource
@@ -149,7 +154,7 @@ func NewVerifier(c Config) (*Verifier, error) {
 	if c.Audience == "" && c.Issuer != nil {
 		c.Audience = c.Issuer.aud
 	}
-	v := &Verifier{ks: c.Keystore, now: c.Now, start: c.Now(), skew: c.Skew, storeTimeout: c.StoreTimeout, log: c.Log,
+	v := &Verifier{ks: c.Keystore, now: c.Now, start: c.Now(), skew: c.Skew, storeTimeout: c.StoreTimeout, callTimeout: c.CallTimeout, log: c.Log,
 		audience: c.Audience, nextPoll: newPoll(), wake: make(chan struct{}, 1)}
 	v.issuers.Store(&map[string]*trusted{})
 	v.ring.m = map[keys.Domain]*domainKeys{}
@@ -357,10 +362,13 @@ func (v *Verifier) verify(ctx context.Context, raw []byte, sum *[32]byte, h *hea
 		v.refused.put(sum, epoch, ops, now, refused)
 		return nil, refused
 	}
+	ctx, done := v.bounded(ctx)
+	defer done()
 	if err := v.sync(ctx); err != nil {
-		return nil, err
+		return nil, v.unanswered(ctx, err)
 	}
 	g, err := v.grant(ctx, c, op, spec, epoch, now)
+	err = v.unanswered(ctx, err)
 	if err == nil && v.isRevoked(c) {
 		g.Release()
 		err = refuse(RevokedToken, tokenRevoked)
