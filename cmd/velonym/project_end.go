@@ -223,6 +223,9 @@ ends. A retention that ended is never extended, and keys that were destroyed, by
 			err = g.recorded(cmd.Context(), ks, audit.Record{Op: "restore-project", Project: args[0]}, func(*keyAct) error {
 				return ks.RestoreProject(cmd.Context(), args[0])
 			})
+			if errors.Is(err, keys.ErrScheduled) {
+				return fmt.Errorf("%w: 'velonym project sever %s --cancel' takes it back", err, args[0])
+			}
 			if err != nil {
 				return err
 			}

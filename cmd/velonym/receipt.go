@@ -21,7 +21,7 @@ func newReceipt(g *globals) *cobra.Command {
 		Use:   "receipt",
 		Short: "Check receipts of destroyed keys, and publish the key that signs them",
 		Example: `  velonym receipt key > receipt-key.txt
-  velonym receipt verify receipt.json --key "$(cat receipt-key.txt)"`,
+  velonym receipt verify receipt.json --key JcVuy0lYhY9pmdUF0wE+0q0wB3LwWVhvxlWkyGN4IFo=`,
 		Args: cobra.NoArgs,
 		RunE: needVerb,
 	}

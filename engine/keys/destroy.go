@@ -95,7 +95,7 @@ func (ks *Keystore) RestoreProject(ctx context.Context, name string) error {
 		case p.SeverAt.IsZero():
 			return false, fmt.Errorf("%w: project %q is in use: there is nothing to restore", ErrInvalid, name)
 		case !p.EndedBy(now):
-			return false, fmt.Errorf("%w: project %q is in use until %s: its severing is scheduled and can still be cancelled ('velonym help project sever')", ErrInvalid, name, p.SeverAt.Format(time.RFC3339))
+			return false, fmt.Errorf("%w: project %q is in use until %s: %w", ErrInvalid, name, p.SeverAt.Format(time.RFC3339), ErrScheduled)
 		}
 		if err := tx.SetSchedule(name, time.Time{}, time.Time{}); err != nil {
 			return false, err

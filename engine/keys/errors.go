@@ -56,6 +56,10 @@ var (
 	// is refused.
 	ErrInvalid = errors.New("keys: invalid")
 
+	// ErrScheduled is returned with ErrInvalid when a severing that is still to come
+	// would have to be cancelled first.
+	ErrScheduled = errors.New("its severing is scheduled")
+
 	// ErrExists is returned when a project of that name exists or existed.
 	ErrExists = errors.New("keys: project exists")
 
