@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/velonym/velonym/engine/audit"
+	"github.com/velonym/velonym/engine/audit/witness"
 	"github.com/velonym/velonym/engine/kernel/secmem"
 	"github.com/velonym/velonym/engine/keys"
 	"github.com/velonym/velonym/internal/simd"
@@ -40,6 +41,7 @@ type serveFlags struct {
 	held     int        // projects whose keys the last sweep kept
 	log      *audit.Log // nil: nothing is recorded
 	backup   backupFlags
+	headsTo  []string
 }
 
 func newServe(g *globals) *cobra.Command {
@@ -88,6 +90,7 @@ that the values of all lines become one.`,
 	fl.BoolVar(&f.cfg.Pprof, "pprof", false, "profiles on the admin listener")
 	fl.StringVar(&f.audit, "audit", "", "audit file (default DIR/audit.jsonl; none: no record)")
 	sizeVar(fl, &f.auditMax, "audit-max-size", 256<<20, "rotate the audit file at this size; 0: never")
+	fl.StringArrayVar(&f.headsTo, "audit-heads-to", nil, "send signed heads of the audit log to a `PLACE`: syslog:, syslog://HOST, syslog+tcp://HOST or https://… (repeatable)")
 	fl.BoolVar(&f.cfg.AuditContinue, "audit-continue", false, "go on answering when the audit record cannot be written")
 	fl.StringVar(&f.backup.dir, "backup-dir", "", "make backups of the keystore in this folder (default: none)")
 	fl.DurationVar(&f.backup.every, "backup-every", 24*time.Hour, "time between backups")
@@ -232,7 +235,11 @@ func (f *serveFlags) assemble(ctx context.Context, g *globals, stderr io.Writer,
 				return nil, err
 			}
 		}
-		log, closeLog, err := openAuditAt(ctx, ks, path, audit.Options{MaxSize: f.auditMax, Delay: 50 * time.Millisecond,
+		witnesses, err := f.witnesses(path)
+		if err != nil {
+			return nil, err
+		}
+		log, closeLog, err := openAuditAt(ctx, ks, path, audit.Options{MaxSize: f.auditMax, Delay: 50 * time.Millisecond, OnHead: witnesses,
 			HeadFailed: func(err error) { f.cfg.Log.Error("a signed head of the audit log was not kept", "error", err.Error()) }})
 		if err != nil {
 			return nil, err
@@ -273,6 +280,29 @@ func (f *serveFlags) assemble(ctx context.Context, g *globals, stderr io.Writer,
 	}
 	open.add(stopCopies)
 	return server.New(f.cfg)
+}
+
+// witnesses returns what sends the heads of the log at path to --audit-heads-to.
+func (f *serveFlags) witnesses(path string) (func(audit.Head) error, error) {
+	name, err := logName(path)
+	if err != nil {
+		return nil, err
+	}
+	var all []func(audit.Head) error
+	for _, place := range f.headsTo {
+		w, err := witness.New(place, name)
+		if err != nil {
+			return nil, usagef("--audit-heads-to: %w", err)
+		}
+		all = append(all, w)
+	}
+	return func(h audit.Head) error {
+		var errs []error
+		for _, w := range all {
+			errs = append(errs, w(h))
+		}
+		return errors.Join(errs...)
+	}, nil
 }
 
 // tellSwept logs what a sweep of ended projects did. What it holds, it holds again
