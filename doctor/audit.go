@@ -38,6 +38,9 @@ func checkAuditLog(ctx context.Context, p *patient) []Result {
 		if key, err := p.ks.ReceiptKey(ctx); err == nil {
 			t.Keys = [][]byte{key}
 		}
+		if err := p.addKept(ctx, &t); err != nil {
+			return []Result{fail(headsCheck, remedyOf(err), "%v", plain(err))}
+		}
 	}
 	files, all, err := filesToRead(p.Audit, &t)
 	if err != nil {
@@ -65,6 +68,17 @@ func checkAuditLog(ctx context.Context, p *patient) []Result {
 		results = append(results, ok(headsCheck, "signed up to record %d, %d records since", r.Signed, r.Seq-r.Signed))
 	}
 	return results
+}
+
+// addKept adds the last head of the log that the keystore was told of.
+func (p *patient) addKept(ctx context.Context, t *audit.Trust) error {
+	list, err := p.ks.LogHeads(ctx)
+	for _, h := range list {
+		if h.Log == p.AuditName && h.Replaced.IsZero() {
+			t.Heads = append(t.Heads, audit.Head{Seq: h.Seq, Digest: h.Digest, Time: h.Time, Key: h.Key, Signature: h.Signature})
+		}
+	}
+	return err
 }
 
 // filesToRead lists the log's files, or the last one when they are large, which t then

@@ -38,6 +38,7 @@ type Target struct {
 	Keystore  string   // an SQLite file or the address of a PostgreSQL database
 	MasterKey string   // a source as [keys.LoadMasterKey] takes it
 	Audit     string   // the audit log's file; "" for none
+	AuditName string   // by which the keystore knows that log; "" if it is not to be asked
 	Outputs   []string // folders that runs write to
 	Dumps     string   // how this process keeps itself out of dumps: "off" or "allowed"
 }
@@ -50,7 +51,7 @@ var checks = []func(context.Context, *patient) []Result{
 	checkFolder, checkMasterKeyFile, checkKeystoreFiles, checkAuditFiles,
 	checkDatabase, checkOpens, checkSchema, checkProjects, checkTraces,
 	checkClock, checkMachineClock,
-	checkAuditLog,
+	checkAuditLog, checkTombstones, checkBackups,
 	checkDisks,
 	checkKeyMemory, checkDumps,
 }

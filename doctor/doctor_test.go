@@ -16,6 +16,7 @@ import (
 
 	"github.com/velonym/velonym/engine/audit"
 	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/keys/backup"
 	"github.com/velonym/velonym/engine/keys/postgres"
 	"github.com/velonym/velonym/engine/keys/postgres/pgtest"
 	"github.com/velonym/velonym/engine/keys/sqlite"
@@ -63,6 +64,13 @@ func (s *service) use(store keys.Store, mk *keys.MasterKey, options ...keys.Opti
 		s.must(log.Append(audit.Record{Kind: "request", Request: "r", Op: "pseudonymise", Outcome: "OK", Values: 3}))
 		s.must(log.Close())
 	}
+	copied := s.at("a.backup")
+	_, err = backup.Write(ctx, ks, copied, backup.Options{})
+	s.must(err)
+	host, err := os.Hostname()
+	s.must(err)
+	s.must(ks.AddBackup(ctx, keys.KnownBackup{Place: host + ":" + copied, Made: time.Now()}))
+	s.must(backup.Note(ctx, ks, s.at("tombstones.jsonl"), nil))
 	s.must(errors.Join(signer.Close(), ks.Close()))
 }
 
@@ -222,6 +230,13 @@ func TestFaults(t *testing.T) {
 			put(s, "keystore.db-wal", "\x37\x7f\x06\x82\x00\x2d\xe2\x18\x00\x00\x10\x00"+strings.Repeat("x", 20))
 			s.must(os.Remove(s.at("keystore.db-shm")))
 		}, "keystore-wal", Warn, []string{"copied while in use", "project list"}},
+		{"backup gone", func(s *service) { s.must(os.Remove(s.at("a.backup"))) }, "backups", Warn, []string{"1 of 1", "prune"}},
+		{"no tombstones", func(s *service) { s.must(os.Remove(s.at("tombstones.jsonl"))) }, "tombstones", Warn, []string{"could not know"}},
+		{"tombstones changed", func(s *service) {
+			b, err := os.ReadFile(s.at("tombstones.jsonl"))
+			s.must(err)
+			put(s, "tombstones.jsonl", strings.Replace(string(b), `"receipt":0`, `"receipt":9`, 1))
+		}, "tombstones", Fail, []string{"not signed"}},
 		{"journal planted", func(s *service) { put(s, "keystore.db-journal", "x") }, "keystore-wal", Fail, []string{"-journal"}},
 		{"audit open", func(s *service) { s.must(os.Chmod(s.at("audit.jsonl"), 0o664)) }, "audit-files", Fail, []string{"chmod 600"}},
 		{"audit cut", func(s *service) {

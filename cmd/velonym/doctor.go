@@ -25,7 +25,7 @@ func newDoctor(g *globals) *cobra.Command {
 		Long: `Looks at all that an operator can act on: who may read keystore, master key and audit
 log; whether the keystore opens, its structure, its projects' seals and what stands
 beside its file; this machine's clock against the keystore's; the chain of the audit
-log and its signed heads; free space; memory for keys; core dumps; for PostgreSQL the
+log and its signed heads; tombstones and the age of backups; free space; memory for keys; core dumps; for PostgreSQL the
 connection and its encryption.
 
 It prints a line a check: ok, warn, fail or skip (could not be checked, and why), and
@@ -68,6 +68,11 @@ func (f *doctorFlags) run(cmd *cobra.Command, g *globals) error {
 		}
 	case "none":
 		t.Audit = ""
+	}
+	if t.Audit != "" {
+		if t.AuditName, err = logName(t.Audit); err != nil {
+			return err
+		}
 	}
 	d := diagnosis{Checks: doctor.Run(cmd.Context(), t)}
 	for _, r := range d.Checks {
