@@ -21,26 +21,20 @@ func checkAuditLog(ctx context.Context, p *patient) []Result {
 	if p.Audit == "" {
 		return []Result{skip(check, "no record is kept")}
 	}
-	if _, err := os.Stat(p.Audit); errors.Is(err, fs.ErrNotExist) {
-		if heads, _, err := audit.ReadHeads(audit.HeadsPath(p.Audit)); err == nil && len(heads) > 0 {
-			last := heads[len(heads)-1]
-			return []Result{fail(check, "find out who removed it; restore it from where it is archived", "there is no audit log at %s, though %d records of it were signed", p.Audit, last.Seq)}
-		}
-		return []Result{skip(check, "there is no audit log at %s yet", p.Audit)}
-	}
 	t := audit.Trust{}
 	heads, torn, err := audit.ReadHeads(audit.HeadsPath(p.Audit))
 	if err != nil {
 		return []Result{fail(headsCheck, "move the heads file away, and find out who changed it", "%v", err)}
 	}
 	t.Heads = heads
-	if p.ks != nil {
-		if key, err := p.ks.ReceiptKey(ctx); err == nil {
-			t.Keys = [][]byte{key}
+	if r, bad := p.keptHeads(ctx, &t); bad {
+		return []Result{r}
+	}
+	if _, err := os.Stat(p.Audit); errors.Is(err, fs.ErrNotExist) {
+		if n := len(t.Heads); n > 0 {
+			return []Result{fail(check, "find out who removed it; restore it from where it is archived", "there is no audit log at %s, though %d records of it were signed", p.Audit, t.Heads[n-1].Seq)}
 		}
-		if err := p.addKept(ctx, &t); err != nil {
-			return []Result{fail(headsCheck, remedyOf(err), "%v", plain(err))}
-		}
+		return []Result{skip(check, "there is no audit log at %s yet", p.Audit)}
 	}
 	files, all, err := filesToRead(p.Audit, &t)
 	if err != nil {
@@ -70,15 +64,32 @@ func checkAuditLog(ctx context.Context, p *patient) []Result {
 	return results
 }
 
-// addKept adds the last head of the log that the keystore was told of.
-func (p *patient) addKept(ctx context.Context, t *audit.Trust) error {
+// keptHeads adds to t the keystore's key and the last head that the keystore keeps of the
+// log. bad says that another log stands in its place.
+func (p *patient) keptHeads(ctx context.Context, t *audit.Trust) (r Result, bad bool) {
+	const check = "audit-heads"
+	if p.ks == nil {
+		return Result{}, false
+	}
+	key, err := p.ks.ReceiptKey(ctx)
+	if err != nil {
+		return fail(check, remedyOf(err), "%v", plain(err)), true
+	}
+	t.Keys = [][]byte{key}
 	list, err := p.ks.LogHeads(ctx)
+	if err != nil {
+		return fail(check, remedyOf(err), "%v", plain(err)), true
+	}
 	for _, h := range list {
-		if h.Log == p.AuditName && h.Replaced.IsZero() {
+		switch {
+		case h.Log != p.AuditName:
+		case !h.Replaced.IsZero():
+			return fail(check, "see 'velonym audit verify', and check the former log where it is now", "the log was begun anew: before, it had at least %d records, signed last at %s", h.Seq, h.Time), true
+		default:
 			t.Heads = append(t.Heads, audit.Head{Seq: h.Seq, Digest: h.Digest, Time: h.Time, Key: h.Key, Signature: h.Signature})
 		}
 	}
-	return err
+	return Result{}, false
 }
 
 // filesToRead lists the log's files, or the last one when they are large, which t then

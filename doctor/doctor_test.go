@@ -31,13 +31,14 @@ func TestMain(m *testing.M) {
 
 // service is a keystore that was used, with an audit log beside it.
 type service struct {
-	t   *testing.T
-	dir string
+	t         *testing.T
+	dir       string
+	backupAge time.Duration
 }
 
 func newService(t *testing.T, options ...keys.Option) *service {
 	t.Helper()
-	s := &service{t, t.TempDir()}
+	s := &service{t: t, dir: t.TempDir()}
 	s.must(os.Chmod(s.dir, 0o700))
 	ctx := t.Context()
 	s.must(keys.NewMasterKeyFile(s.at("master.key")))
@@ -69,8 +70,12 @@ func (s *service) use(store keys.Store, mk *keys.MasterKey, options ...keys.Opti
 	s.must(err)
 	host, err := os.Hostname()
 	s.must(err)
-	s.must(ks.AddBackup(ctx, keys.KnownBackup{Place: host + ":" + copied, Made: time.Now()}))
+	s.must(ks.AddBackup(ctx, keys.KnownBackup{Place: host + ":" + copied, Made: time.Now().Add(-s.backupAge)}))
 	s.must(backup.Note(ctx, ks, s.at("tombstones.jsonl"), nil))
+	heads, _, err := audit.ReadHeads(s.at("audit.jsonl.heads"))
+	s.must(err)
+	h := heads[len(heads)-1]
+	s.must(ks.KeepLogHead(ctx, keys.LogHead{Log: "the log", Seq: h.Seq, Digest: h.Digest, Time: h.Time, Key: h.Key, Signature: h.Signature}))
 	s.must(errors.Join(signer.Close(), ks.Close()))
 }
 
@@ -84,7 +89,7 @@ func (s *service) must(err error) {
 func (s *service) at(name string) string { return filepath.Join(s.dir, name) }
 
 func (s *service) target() Target {
-	return Target{Dir: s.dir, Keystore: s.at("keystore.db"), MasterKey: s.at("master.key"), Audit: s.at("audit.jsonl"), Outputs: []string{s.dir}, Dumps: "off"}
+	return Target{Dir: s.dir, Keystore: s.at("keystore.db"), MasterKey: s.at("master.key"), Audit: s.at("audit.jsonl"), AuditName: "the log", Outputs: []string{s.dir}, Dumps: "off"}
 }
 
 // examine runs all checks and returns the results by check. Neither may a file have
@@ -230,6 +235,7 @@ func TestFaults(t *testing.T) {
 			put(s, "keystore.db-wal", "\x37\x7f\x06\x82\x00\x2d\xe2\x18\x00\x00\x10\x00"+strings.Repeat("x", 20))
 			s.must(os.Remove(s.at("keystore.db-shm")))
 		}, "keystore-wal", Warn, []string{"copied while in use", "project list"}},
+		{"log gone", func(s *service) { s.must(os.Remove(s.at("keystore.db-wal"))) }, "keystore-wal", Fail, []string{"KEYSTORE_COPIED", "velonym backup"}},
 		{"backup gone", func(s *service) { s.must(os.Remove(s.at("a.backup"))) }, "backups", Warn, []string{"1 of 1", "prune"}},
 		{"no tombstones", func(s *service) { s.must(os.Remove(s.at("tombstones.jsonl"))) }, "tombstones", Warn, []string{"could not know"}},
 		{"tombstones changed", func(s *service) {
@@ -247,6 +253,10 @@ func TestFaults(t *testing.T) {
 			put(s, "audit.jsonl", strings.Replace(strings.Join(lines(s, "audit.jsonl"), ""), `"values":3`, `"values":4`, 1)+"\n")
 		}, "audit-chain", Fail, []string{"velonym audit verify"}},
 		{"audit gone", func(s *service) { s.must(os.Remove(s.at("audit.jsonl"))) }, "audit-chain", Fail, []string{"were signed"}},
+		{"audit and heads cut", func(s *service) {
+			put(s, "audit.jsonl", lines(s, "audit.jsonl")[0])
+			s.must(os.Remove(s.at("audit.jsonl.heads")))
+		}, "audit-chain", Fail, []string{"missing"}},
 		{"heads gone", func(s *service) { s.must(os.Remove(s.at("audit.jsonl.heads"))) }, "audit-heads", Warn, []string{"cut off"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -277,7 +287,7 @@ func TestKeystoreRows(t *testing.T) {
 
 // TestNoKeystore: what cannot be checked is said to be so, with the reason.
 func TestNoKeystore(t *testing.T) {
-	s := &service{t, t.TempDir()}
+	s := &service{t: t, dir: t.TempDir()}
 	all := s.examine(s.target())
 	for _, check := range []string{"keystore-wal", "keystore", "schema", "projects", "clock"} {
 		s.want(all, check, Skip, "there is no keystore")
@@ -289,7 +299,7 @@ func TestNoKeystore(t *testing.T) {
 func TestPostgres(t *testing.T) {
 	address := pgtest.Database(t, "ENCODING 'UTF8'")
 	ctx := context.Background()
-	s := &service{t, t.TempDir()}
+	s := &service{t: t, dir: t.TempDir(), backupAge: 9 * 24 * time.Hour}
 	s.must(os.Chmod(s.dir, 0o700))
 	target := s.target()
 	target.Keystore = address
@@ -308,6 +318,7 @@ func TestPostgres(t *testing.T) {
 	before, _, _, err := store.Change(ctx, "")
 	s.must(err)
 	all = s.examine(target)
+	s.want(all, "backups", Warn, "9 days", "velonym backup")
 	for _, check := range []string{"database", "keystore", "schema", "projects", "clock", "audit-heads"} {
 		s.want(all, check, OK)
 	}

@@ -27,6 +27,9 @@ func checkDatabase(ctx context.Context, p *patient) []Result {
 	case errors.Is(err, sqlite.ErrBesides):
 		p.why = "what stands beside its file is not its own"
 		return []Result{fail(check, "stop velonym, find out who put it there, and move it away; SQLite would take it for the keystore's own", "%v", plain(err))}
+	case errors.Is(err, keys.ErrCopied):
+		p.why = "its write-ahead log is missing"
+		return []Result{fail(check, "copy both files while nothing uses the keystore, or use 'velonym backup' and 'velonym restore'", "%v", plain(err))}
 	case err != nil:
 		p.why = "its file is not one"
 		return []Result{fail(check, "restore it from a backup, or name the right file", "%v", plain(err))}
@@ -137,7 +140,7 @@ func checkOpens(ctx context.Context, p *patient) []Result {
 		return []Result{fail(check, remedyOf(err), "%v", plain(err))}
 	}
 	p.ks = ks
-	return []Result{ok(check, "%s opens with the master key", p.store.Name())}
+	return []Result{ok(check, "%s opens with the master key %s", p.store.Name(), ks.MasterKeyFingerprint())}
 }
 
 // checkProjects checks every project's seal.

@@ -3,9 +3,13 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"math"
 	"sync/atomic"
 	"time"
+
+	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/velonym/velonym/engine/audit"
 	"github.com/velonym/velonym/engine/keys"
@@ -211,6 +215,26 @@ func keystoreFigures(s *Server) []figure {
 		{name: "velonym_budget_lease_failures_total", help: "Leases that the keystore failed to give.", counter: true,
 			value: stats(func(st token.Stats) uint64 { return st.LeaseFailures })},
 	}
+}
+
+// fingerprinted is a Keystore that names its master key without showing it.
+type fingerprinted interface{ MasterKeyFingerprint() string }
+
+var _ fingerprinted = (*keys.Keystore)(nil)
+
+// fingerprintFigure is the metric that tells servers with different master keys apart;
+// the key may change while the server runs.
+const fingerprintFigure = "velonym_master_key_info"
+
+func (m *figures) writeFingerprint(s *Server) {
+	ks, ok := s.cfg.Keystore.(fingerprinted)
+	if !ok {
+		return
+	}
+	m.help[fingerprintFigure] = "1; the label is the fingerprint of the keystore's master key."
+	m.set.RegisterMetricsWriter(func(w io.Writer) {
+		metrics.WriteGaugeUint64(w, fmt.Sprintf("%s{fingerprint=%q}", fingerprintFigure, ks.MasterKeyFingerprint()), 1)
+	})
 }
 
 // auditFree is the free space of the disk of a log that knows it.

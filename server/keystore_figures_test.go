@@ -60,7 +60,8 @@ func TestProjectFigures(t *testing.T) {
 	}
 	r.wantMetrics(map[string]string{
 		`velonym_projects{state="active"}`: "4", `velonym_projects{state="ended"}`: "1", `velonym_projects{state="severed"}`: "1",
-		`velonym_projects_ending{within="7d"}`: "1", `velonym_projects_ending{within="30d"}`: "2",
+		`velonym_master_key_info{fingerprint="` + r.ks.MasterKeyFingerprint() + `"}`: "1",
+		`velonym_projects_ending{within="7d"}`:                                       "1", `velonym_projects_ending{within="30d"}`: "2",
 	})
 	for name, want := range map[string]time.Time{"velonym_next_end_timestamp_seconds": now.Add(3 * day), "velonym_next_destruction_timestamp_seconds": swept.Add(2 * day)} {
 		got, err := strconv.ParseFloat(r.metric(name), 64)

@@ -90,6 +90,7 @@ func newFigures(s *Server) *figures {
 		m.budgets[i] = m.set.NewCounter(fmt.Sprintf("velonym_budget_left_requests_total{left=%q}", c.name))
 	}
 	m.lookedUp(append(serverFigures(s), keystoreFigures(s)...))
+	m.writeFingerprint(s)
 	m.set.RegisterMetricsWriter(writeRuntime)
 	return m
 }

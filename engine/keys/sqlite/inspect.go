@@ -27,7 +27,7 @@ const walMagic = 0x377f0682
 
 // InspectFiles looks at the file of a keystore and those beside it, without opening them
 // as a database and without writing. Errors: [keys.ErrNoKeystore], [keys.ErrForeign],
-// [keys.ErrUnreadable], ErrBesides.
+// [keys.ErrUnreadable], [keys.ErrCopied], ErrBesides.
 func InspectFiles(path string) (Files, error) {
 	about := Files{Log: -1}
 	if err := checkHeader(path, os.O_RDONLY); err != nil {
@@ -60,7 +60,7 @@ func InspectFiles(path string) (Files, error) {
 	}
 	st, err := os.Stat(path + "-wal")
 	if errors.Is(err, fs.ErrNotExist) {
-		return about, nil
+		return about, checkCopied(path)
 	}
 	if err != nil {
 		return about, fmt.Errorf("%w: %w", keys.ErrUnreadable, err)
