@@ -107,6 +107,7 @@ func TestScripts(t *testing.T) {
 			"term-under-load": cmdTermUnderLoad,
 			"tmpfs":           cmdTmpfs,
 			"within":          cmdWithin,
+			"within-file":     cmdWithinFile,
 		},
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -87,6 +88,22 @@ func cmdWithin(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("still %s", answer)
+}
+
+// cmdWithinFile waits until a file holds the pattern: within-file FILE PATTERN.
+func cmdWithinFile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: within-file FILE PATTERN")
+	}
+	want := regexp.MustCompile(args[1])
+	var b []byte
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		b, _ = os.ReadFile(ts.MkAbs(args[0]))
+		if want.Match(b) {
+			return
+		}
+	}
+	ts.Fatalf("%s still lacks it: %s", args[0], b)
 }
 
 // cmdReady waits until the server at SOCK is ready.
