@@ -156,6 +156,7 @@ func restoreTo(ctx context.Context, place string, mk *keys.MasterKey, file strin
 			return m, fmt.Errorf("%w: %s: a keystore was here: move this file away, too", keys.ErrKeystoreExists, place+end)
 		}
 	}
+	removeOld(filepath.Join(filepath.Dir(place), ".restore-*"))
 	dir, err := os.MkdirTemp(filepath.Dir(place), ".restore-*")
 	if err != nil {
 		return m, fmt.Errorf("restore: %w", err)
@@ -171,6 +172,19 @@ func restoreTo(ctx context.Context, place string, mk *keys.MasterKey, file strin
 		return m, err
 	}
 	return m, sqlite.Move(temp, place)
+}
+
+// removeOld removes what restores left that were killed, an hour ago or longer.
+func removeOld(pattern string) {
+	list, err := filepath.Glob(pattern)
+	if err != nil {
+		return
+	}
+	for _, dir := range list {
+		if st, err := os.Lstat(dir); err == nil && st.IsDir() && time.Since(st.ModTime()) > time.Hour {
+			_ = os.RemoveAll(dir) // what cannot be removed is of no use to anybody without the master key
+		}
+	}
 }
 
 // since is what is known of the time since a backup.

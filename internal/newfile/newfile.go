@@ -1,6 +1,7 @@
-// Package newfile writes files that are there whole or not at all: under a temporary
-// name in the same folder, for their owner alone, synced, and given their name at the
-// end. A file that is there is never overwritten.
+// Package newfile writes files that are there whole or not at all: without a name, or
+// where the system cannot do that under a temporary one in the same folder, for their
+// owner alone, synced, and given their name at the end. A file that is there is never
+// overwritten.
 package newfile
 
 import (
@@ -15,14 +16,18 @@ import (
 // File is a file that has no name yet. Its errors name the final path.
 type File struct {
 	*os.File
-	path string
-	done bool
+	path     string
+	nameless bool // in no folder yet
+	done     bool
 }
 
 // Create begins a file of mode 0600. Errors: fs.ErrExist if there is one at path.
 func Create(path string) (*File, error) {
 	if _, err := os.Lstat(path); err == nil {
 		return nil, fmt.Errorf("%s: %w: it is not overwritten: name another file", path, fs.ErrExist)
+	}
+	if f := openNameless(filepath.Dir(path)); f != nil {
+		return &File{File: f, path: path, nameless: true}, nil
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.part")
 	if err != nil {
@@ -40,6 +45,17 @@ func (f *File) Commit() (err error) {
 	}()
 	if err := f.Sync(); err != nil {
 		return fmt.Errorf("%s: %w", f.path, err)
+	}
+	if f.nameless {
+		err := name(f.File, f.path)
+		if errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("%s: %w: it is not overwritten: name another file", f.path, fs.ErrExist)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.path, err)
+		}
+		f.done = true
+		return errors.Join(f.Close(), syncDir(filepath.Dir(f.path)))
 	}
 	if err := f.Close(); err != nil {
 		return fmt.Errorf("%s: %w", f.path, err)
@@ -64,7 +80,9 @@ func (f *File) Discard() {
 	if !f.done {
 		f.done = true
 		f.Close()
-		os.Remove(f.Name())
+		if !f.nameless {
+			os.Remove(f.Name())
+		}
 	}
 }
 

@@ -69,3 +69,19 @@ func TestNameTakenMeanwhile(t *testing.T) {
 		t.Fatalf("%q %v", b, names(t, dir))
 	}
 }
+
+// Where files can be without a name, nothing of an unfinished one is in the folder.
+func TestNameless(t *testing.T) {
+	dir := t.TempDir()
+	f, err := Create(filepath.Join(dir, "a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Discard()
+	if !f.nameless {
+		t.Skip("this file system has no files without a name")
+	}
+	if n := names(t, dir); len(n) != 0 {
+		t.Error(n)
+	}
+}
