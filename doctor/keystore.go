@@ -79,9 +79,9 @@ func (p *patient) checkPostgres(ctx context.Context) []Result {
 	case c.Local:
 		all = append(all, skip("database-tls", "it is reached through a socket on this machine"))
 	case !c.TLS:
-		all = append(all, fail("database-tls", "give sslmode=verify-full and sslrootcert=FILE in the address", "the connection is not encrypted: wrapped keys and receipts cross the network in clear"))
+		all = append(all, fail("database-tls", "give --tls-root FILE, or sslmode=verify-full and sslrootcert=FILE in the address", "the connection is not encrypted: wrapped keys and receipts cross the network in clear"))
 	case !c.Verified:
-		all = append(all, warn("database-tls", "give sslmode=verify-full and sslrootcert=FILE in the address", "the connection is encrypted (%s), and the server's certificate is not checked: anybody in between can be the server", c.Cipher))
+		all = append(all, warn("database-tls", "give --tls-root FILE, or sslmode=verify-full and sslrootcert=FILE in the address", "the connection is encrypted (%s), and the server's certificate is not checked: anybody in between can be the server", c.Cipher))
 	default:
 		all = append(all, ok("database-tls", "encrypted (%s), the server's certificate is checked", c.Cipher))
 	}

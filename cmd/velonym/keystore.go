@@ -56,6 +56,14 @@ func (g *globals) locations() (keystore, masterKey string, err error) {
 			return "", "", err
 		}
 	}
+	if root := cmp.Or(g.tlsRoot, os.Getenv("VELONYM_TLS_ROOT")); root != "" {
+		if !isPostgres(keystore) {
+			return "", "", usagef("--tls-root is for a keystore in PostgreSQL, and this one is a file")
+		}
+		if keystore, err = postgres.WithTLSRoot(keystore, root); err != nil {
+			return "", "", fmt.Errorf("--tls-root: %w: name the PEM file of the authority that signed the database server's certificate", err)
+		}
+	}
 	return keystore, masterKey, nil
 }
 

@@ -32,6 +32,7 @@ type globals struct {
 	dir       string
 	keystore  string
 	masterKey string
+	tlsRoot   string
 	kernel    string
 	warn      func(string) // where a warning goes
 	told      bool         // that the master key's source is weak
@@ -121,6 +122,7 @@ Data goes to standard output, everything else to standard error. Exit status:
 	pf := root.PersistentFlags()
 	placeVar(pf, &g.dir, "dir", "DIR", "folder of keystore and keys (env VELONYM_DIR; default $XDG_DATA_HOME/velonym or ~/.local/share/velonym)")
 	placeVar(pf, &g.keystore, "keystore", "PLACE", "keystore: an SQLite file, postgres://… or host=… dbname=… (env VELONYM_KEYSTORE; default DIR/keystore.db)")
+	placeVar(pf, &g.tlsRoot, "tls-root", "FILE", "authorities (PEM) that must have signed the certificate of a PostgreSQL keystore's server, which is checked then (env VELONYM_TLS_ROOT)")
 	placeVar(pf, &g.masterKey, "master-key", "SOURCE", "master key: a 0600 file, exec:COMMAND or env:NAME, which is weaker (env VELONYM_MASTER_KEY; default DIR/master.key)")
 	pf.StringVar(&g.kernel, "kernel", os.Getenv("VELONYM_KERNEL"), "force a `TIER` of kernels: auto, avx512, avx2, arm64, generic (env VELONYM_KERNEL)")
 	root.SetHelpCommand(&cobra.Command{

@@ -1,8 +1,12 @@
 package postgres
 
 import (
+	"crypto/x509"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
+	"os"
 	"regexp"
 	"strings"
 
@@ -32,11 +36,44 @@ func parse(address string) (*pgxpool.Config, error) {
 		address = "postgres://" + escape(rest)
 	}
 	conf, err := pgxpool.ParseConfig(address)
+	var file *fs.PathError
+	if errors.As(err, &file) {
+		return nil, fmt.Errorf("%w: the file %s, which the address or the environment names, cannot be read: %w: sslrootcert, sslcert and sslkey (PGSSLROOTCERT, …) name PEM files of this machine", keys.ErrUnreadable, file.Path, file.Err)
+	}
 	if err != nil {
 		// The error quotes the address, which may hold a password.
 		return nil, fmt.Errorf("%w: the address is neither of the form postgres://user:password@host/database nor of the form host=… dbname=… user=… password='…': in a URL, write what is special in a password as %%XX (%%40 is @)", keys.ErrUnreadable)
 	}
 	return conf, nil
+}
+
+// WithTLSRoot returns the address with the file of authorities (PEM) that must have
+// signed the server's certificate, which is checked against its name from then on
+// (sslmode=verify-full), whatever the address said of both.
+func WithTLSRoot(address, file string) (string, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		return "", fmt.Errorf("%s holds no certificate in PEM form", file)
+	}
+	rest, isURL := cutScheme(address)
+	if !isURL {
+		return address + " sslmode=verify-full sslrootcert='" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(file) + "'", nil
+	}
+	u, err := url.Parse("postgres://" + escape(rest))
+	if err != nil {
+		return address, nil // what is wrong with it is said by who opens it
+	}
+	var items []string
+	for item := range strings.SplitSeq(u.RawQuery, "&") {
+		if name, _, _ := strings.Cut(item, "="); item != "" && name != "sslmode" && name != "sslrootcert" {
+			items = append(items, item)
+		}
+	}
+	u.RawQuery = strings.Join(append(items, "sslmode=verify-full", "sslrootcert="+url.PathEscape(file)), "&")
+	return u.String(), nil
 }
 
 // escape brings what stands behind postgres:// to the form of RFC 3986: passwords
