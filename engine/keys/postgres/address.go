@@ -72,7 +72,7 @@ func WithTLSRoot(address, file string) (string, error) {
 			items = append(items, item)
 		}
 	}
-	u.RawQuery = strings.Join(append(items, "sslmode=verify-full", "sslrootcert="+url.PathEscape(file)), "&")
+	u.RawQuery = strings.Join(append(items, "sslmode=verify-full", "sslrootcert="+strings.ReplaceAll(url.QueryEscape(file), "+", "%20")), "&")
 	return u.String(), nil
 }
 

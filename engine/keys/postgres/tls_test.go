@@ -36,7 +36,7 @@ func authority(t *testing.T, path string) {
 // TestTLSRoot: the file makes the server's certificate checked, with every form of
 // address, and changes nothing else of it.
 func TestTLSRoot(t *testing.T) {
-	root := filepath.Join(t.TempDir(), "it's a root.pem")
+	root := filepath.Join(t.TempDir(), "it's a+root & more.pem")
 	authority(t, root)
 	for _, address := range []string{
 		"postgres://u:p@h/db", "postgres://u:p@ss@h/db", "postgres://u:p?s@h/db", "postgres://u:100%x@h/db?application_name=x",
