@@ -29,13 +29,9 @@ func checkBackups(ctx context.Context, p *patient) []Result {
 		return []Result{warn(check, "make one with 'velonym backup -o FILE', or have a server make them with --backup-dir; if you copy the keystore otherwise, see docs/backup.md",
 			"none is known")}
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = ""
-	}
 	gone := 0
 	for _, b := range list {
-		path, here := strings.CutPrefix(b.Place, host+":")
+		path, here := strings.CutPrefix(b.Place, p.Host+":")
 		if !here || !filepath.IsAbs(path) {
 			continue
 		}

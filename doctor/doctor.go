@@ -39,6 +39,7 @@ type Target struct {
 	MasterKey string   // a source as [keys.LoadMasterKey] takes it
 	Audit     string   // the audit log's file; "" for none
 	AuditName string   // by which the keystore knows that log; "" if it is not to be asked
+	Host      string   // this machine in the places of backups
 	Outputs   []string // folders that runs write to
 	Dumps     string   // how this process keeps itself out of dumps: "off" or "allowed"
 }

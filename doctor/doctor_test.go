@@ -89,7 +89,9 @@ func (s *service) must(err error) {
 func (s *service) at(name string) string { return filepath.Join(s.dir, name) }
 
 func (s *service) target() Target {
-	return Target{Dir: s.dir, Keystore: s.at("keystore.db"), MasterKey: s.at("master.key"), Audit: s.at("audit.jsonl"), AuditName: "the log", Outputs: []string{s.dir}, Dumps: "off"}
+	host, err := os.Hostname()
+	s.must(err)
+	return Target{Dir: s.dir, Host: host, Keystore: s.at("keystore.db"), MasterKey: s.at("master.key"), Audit: s.at("audit.jsonl"), AuditName: "the log", Outputs: []string{s.dir}, Dumps: "off"}
 }
 
 // examine runs all checks and returns the results by check. Neither may a file have

@@ -101,11 +101,24 @@ func logName(path string) (string, error) {
 	if real, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
 		path = filepath.Join(real, filepath.Base(path))
 	}
-	host, err := os.Hostname()
+	host, err := hostName()
 	if err != nil {
-		return "", fmt.Errorf("audit: %w", err)
+		return "", err
 	}
 	return host + ":" + path, nil
+}
+
+// hostName names this machine, in the same way as long as its files are the same: a
+// container gets another host name at each start.
+func hostName() (string, error) {
+	if name := os.Getenv("VELONYM_HOST"); name != "" {
+		return name, nil
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("this machine has no name: %w", err)
+	}
+	return host, nil
 }
 
 // keyAct is an act on keys or tokens that is being recorded.

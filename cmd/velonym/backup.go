@@ -40,8 +40,11 @@ are left, and 'velonym backup prune' deletes old ones.`,
   velonym backup -o nightly.backup --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if to == "" {
+			switch to {
+			case "":
 				return usagef("backup: name the new file with -o")
+			case "-":
+				return usagef("backup: a backup goes to a file, which has its name only when it is whole; name one with -o")
 			}
 			list, err := parseRecipients("recipient", recipients)
 			if err != nil {
@@ -236,9 +239,9 @@ func (f *backupPrune) prune(cmd *cobra.Command, ks *keys.Keystore, before time.T
 	if err != nil {
 		return err
 	}
-	host, err := os.Hostname()
+	host, err := hostName()
 	if err != nil {
-		return fmt.Errorf("backup prune: %w", err)
+		return err
 	}
 	gone := append([]string(nil), f.forget...)
 	var errs []error

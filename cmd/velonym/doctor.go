@@ -69,6 +69,9 @@ func (f *doctorFlags) run(cmd *cobra.Command, g *globals) error {
 	case "none":
 		t.Audit = ""
 	}
+	if t.Host, err = hostName(); err != nil {
+		return err
+	}
 	if t.Audit != "" {
 		if t.AuditName, err = logName(t.Audit); err != nil {
 			return err

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -153,9 +152,9 @@ func (f *backupFlags) make(ctx context.Context, ks *keys.Keystore, record *audit
 	if err != nil {
 		return path, err
 	}
-	host, err := os.Hostname()
+	host, err := hostName()
 	if err != nil {
-		return path, fmt.Errorf("backup: %w", err)
+		return path, err
 	}
 	for ; int64(len(list)) > f.keep; list = list[1:] {
 		old := list[0].Place

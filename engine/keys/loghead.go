@@ -104,7 +104,15 @@ func (ks *Keystore) readLogHeads(tx Tx) ([]LogHead, error) {
 	return list, nil
 }
 
+// maxLogHeads bounds the list: of many logs, as of containers that each had a name of
+// their own, the heads that were signed last are kept.
+const maxLogHeads = 256
+
 func writeLogHeads(tx Tx, list []LogHead) error {
+	if len(list) > maxLogHeads {
+		slices.SortStableFunc(list, func(a, b LogHead) int { return strings.Compare(b.Time, a.Time) })
+		list = list[:maxLogHeads]
+	}
 	doc, err := json.Marshal(list)
 	return errors.Join(err, tx.SetMeta(metaLogHeads, doc))
 }
