@@ -153,3 +153,11 @@ func (ks *Keystore) Change(ctx context.Context) (uint64, error) {
 	}
 	return n, err
 }
+
+// Watch calls changed soon after any process has changed something, until the context
+// ends: see [Watcher]. Where the store cannot tell, it returns at once.
+func (ks *Keystore) Watch(ctx context.Context, changed func()) {
+	if w, ok := ks.store.(Watcher); ok {
+		w.Watch(ctx, changed)
+	}
+}

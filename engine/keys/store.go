@@ -59,6 +59,14 @@ type Store interface {
 	Close() error
 }
 
+// Watcher is a Store that tells of changes.
+type Watcher interface {
+	// Watch calls changed soon after any process has raised the change counter,
+	// until the context ends. It may call more often, and it may miss changes while
+	// the store cannot be reached: whoever watches polls as well.
+	Watch(ctx context.Context, changed func())
+}
+
 // ProjectRow is a project as a store keeps it.
 type ProjectRow struct {
 	Project

@@ -142,10 +142,7 @@ func (v *Verifier) Sync(ctx context.Context) error {
 	v.pollMu.Lock()
 	w := v.nextPoll
 	v.pollMu.Unlock()
-	select {
-	case v.wake <- struct{}{}:
-	default: // a poll that has not begun yet is on its way
-	}
+	v.wakePoll()
 	select {
 	case <-w.done:
 		return w.err
@@ -153,6 +150,14 @@ func (v *Verifier) Sync(ctx context.Context) error {
 		return ctx.Err()
 	case <-v.ctx.Done():
 		return ErrClosed
+	}
+}
+
+// wakePoll has pollLoop look at the store now.
+func (v *Verifier) wakePoll() {
+	select {
+	case v.wake <- struct{}{}:
+	default: // a poll that has not begun yet is on its way
 	}
 }
 

@@ -204,6 +204,9 @@ func NewVerifier(c Config) (*Verifier, error) {
 	}
 	v.running.Add(1)
 	go v.pollLoop()
+	if w, ok := c.Keystore.(keys.Watcher); ok {
+		v.running.Go(func() { w.Watch(v.ctx, v.wakePoll) })
+	}
 	return v, nil
 }
 

@@ -26,7 +26,10 @@ type Store struct {
 	password string // never shown
 }
 
-var _ keys.Store = (*Store)(nil)
+var (
+	_ keys.Store   = (*Store)(nil)
+	_ keys.Watcher = (*Store)(nil)
+)
 
 // connectTimeout is how long a server may take to take a connection, unless the
 // address has a connect_timeout of its own.

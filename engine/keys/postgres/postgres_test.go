@@ -333,3 +333,56 @@ func TestScrubDespiteOldSnapshot(t *testing.T) {
 		t.Error("still on disk", err)
 	}
 }
+
+// TestWatch hears of what another process changes, also after its connection was cut.
+func TestWatch(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	p := newPlace(t, "ENCODING 'UTF8'")
+	s, err := p.Create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	heard, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		s.(*Store).Watch(ctx, func() { heard <- struct{}{} })
+	}()
+	wait := func(what string) {
+		t.Helper()
+		select {
+		case <-heard:
+		case <-time.After(30 * time.Second):
+			t.Fatal("not told of ", what)
+		}
+	}
+	wait("the beginning")
+	other, err := p.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	raise := func() {
+		t.Helper()
+		if err := other.Update(ctx, func(tx keys.Tx) error { return tx.RaiseChange() }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		raise()
+		wait("a change")
+	}
+	execute(t, p.url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
+	wait("the new connection")
+	raise()
+	wait("a change after it")
+	cancel()
+	for {
+		select {
+		case <-heard: // the last one, or that of a connection made again
+			continue
+		case <-done:
+		}
+		break
+	}
+}

@@ -140,7 +140,7 @@ UPDATE velonym.schema_version SET version = 5;
 
 // Wrapped secrets are kept in several tables, by project, because one is rewritten whole
 // when a project is severed: PostgreSQL overwrites nothing.
-const secretParts = 8
+const secretParts = 32
 
 // secretPart is the number of the table with a project's secrets.
 func secretPart(prj string) int {

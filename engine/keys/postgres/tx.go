@@ -170,4 +170,10 @@ func (t *tx) Change() (uint64, error) {
 	return uint64(n), t.s.fault(err)
 }
 
-func (t *tx) RaiseChange() error { return t.execOne("UPDATE velonym.change_number SET n = n + 1") }
+// RaiseChange also tells those that watch, when the transaction commits.
+func (t *tx) RaiseChange() error {
+	if err := t.execOne("UPDATE velonym.change_number SET n = n + 1"); err != nil {
+		return err
+	}
+	return t.exec("SELECT pg_notify($1, '')", changeChannel)
+}
