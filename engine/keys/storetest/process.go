@@ -52,6 +52,9 @@ func child(address string, open func(context.Context, string) (keys.Store, error
 	if err != nil {
 		return err
 	}
+	if where := os.Getenv(childKill); where != "" {
+		return killChild(ctx, s, where)
+	}
 	if ahead, err := time.ParseDuration(os.Getenv(childAhead)); err == nil {
 		return sweepAhead(ctx, s, mk, ahead)
 	}

@@ -77,6 +77,7 @@ func Run(t *testing.T, location func(t *testing.T) Location) {
 		{"AnotherMachine", testAnotherMachine},
 		{"TimeNamespace", testTimeNamespace},
 		{"ListProjects", testListProjects},
+		{"Kill", testKill},
 		{"RotateEvery", testRotateEvery},
 		{"DestroyGeneration", testDestroyGeneration},
 		{"RestoreProject", testRestoreProject},

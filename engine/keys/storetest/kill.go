@@ -1,0 +1,218 @@
+package storetest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/keys/backup"
+)
+
+// childKill has a child do one act after the other until it is killed; its value is the
+// folder for backups and the other master key, and the number of the child.
+const childKill = "VELONYM_STORETEST_KILL"
+
+// killPoints is how often testKill kills; VELONYM_KILLS sets another number, for soaks.
+const killPoints = 8
+
+// loadEither opens a store with whichever of the two master keys is in force.
+func loadEither(ctx context.Context, s keys.Store, places ...string) (ks *keys.Keystore, other string, err error) {
+	for i, at := range places {
+		mk, e := keys.LoadMasterKey(ctx, at)
+		if e != nil {
+			return nil, "", e
+		}
+		if ks, err = keys.New(ctx, s, mk); err == nil || !errors.Is(err, keys.ErrWrongMasterKey) {
+			return ks, places[1-i], err
+		}
+	}
+	return nil, "", err
+}
+
+// killChild acts and says of each act, on a line each, that it begins and that it is done.
+func killChild(ctx context.Context, s keys.Store, where string) error {
+	dir, number, _ := strings.Cut(where, ",")
+	ks, other, err := loadEither(ctx, s, filepath.Join(dir, "a.key"), filepath.Join(dir, "b.key"))
+	if err != nil {
+		return err
+	}
+	for n := 0; ; n++ {
+		name := fmt.Sprintf("%s.%d", number, n)
+		p := keys.Project{Name: name, Method: "reversible", Policy: "same", Form: "pair62", Orgs: []string{"a", "b"}, Retention: time.Now().Add(24 * time.Hour)}
+		backupAt := filepath.Join(dir, name+".backup")
+		for _, act := range []struct {
+			what string
+			do   func() error
+		}{
+			{"create", func() error { return ks.CreateProject(ctx, p, nil) }},
+			{"rotate", func() error { return ks.Rotate(ctx, name) }},
+			{"lease", func() error { _, err := ks.Lease(ctx, "budget", 1<<40, 3); return err }},
+			{"backup", func() error { _, err := backup.Write(ctx, ks, backupAt, backup.Options{}); return err }},
+			{"destroy", func() error { _, err := ks.DestroyGeneration(ctx, name, 0); return err }},
+			{"rewrap", func() error {
+				to, err := keys.LoadMasterKey(ctx, other)
+				if err != nil {
+					return err
+				}
+				if err := ks.Rewrap(ctx, to); err != nil {
+					return err
+				}
+				other = filepath.Join(dir, map[string]string{"a.key": "b.key", "b.key": "a.key"}[filepath.Base(other)])
+				return nil
+			}},
+			{"sever", func() error {
+				if n%2 == 0 {
+					return nil // these live on
+				}
+				_, err := ks.Sever(ctx, name)
+				return err
+			}},
+		} {
+			fmt.Println("begin", act.what, name)
+			if err := act.do(); err != nil && !errors.Is(err, keys.ErrTraces) {
+				return fmt.Errorf("%s %s: %w", act.what, name, err)
+			}
+			fmt.Println("done", act.what, name)
+		}
+	}
+}
+
+// killed is what is known of the project of a child's act: what was done, and what was in
+// progress when it was killed.
+type killed struct{ done, begun map[string]bool }
+
+// testKill kills a process in the midst of its acts, over and over. After each, what was
+// done is there, what was in progress is there wholly or not at all, and nothing else has
+// changed.
+func testKill(e *env) {
+	points := killPoints
+	if n, err := strconv.Atoi(os.Getenv("VELONYM_KILLS")); err == nil {
+		points = n
+	}
+	dir := e.TempDir()
+	key, err := os.ReadFile(e.keyAt)
+	e.must(err)
+	e.must(os.WriteFile(filepath.Join(dir, "a.key"), key, 0o600))
+	e.must(keys.NewMasterKeyFile(filepath.Join(dir, "b.key")))
+	leased := int64(0)
+	for point := range points {
+		cmd := e.child(0)
+		cmd.Env = append(cmd.Env, childKill+"="+dir+","+strconv.Itoa(point))
+		projects, doneLeases := e.runKilled(cmd, 1+rand.IntN(40))
+		s, err := e.location.Open()
+		e.must(err)
+		ks, _, err := loadEither(e.ctx, s, filepath.Join(dir, "a.key"), filepath.Join(dir, "b.key"))
+		if err != nil {
+			e.Fatalf("point %d: %v", point, err)
+		}
+		if err := ks.Verify(e.ctx); err != nil {
+			e.Fatalf("point %d: %v", point, err)
+		}
+		for name, k := range projects {
+			e.checkKilled(ks, dir, name, k)
+		}
+		spent, err := ks.Spent(e.ctx, "budget")
+		e.must(err)
+		if least := leased + 3*doneLeases; spent < least || spent > least+3 {
+			e.Fatalf("point %d: %d spent, %d to %d were", point, spent, least, least+3)
+		}
+		leased = spent
+		if _, err := ks.Sweep(e.ctx); err != nil {
+			e.Fatalf("point %d: %v", point, err)
+		}
+		e.must(ks.Close())
+	}
+}
+
+// runKilled runs a child and kills it soon after it has said so many lines. It returns
+// what the child said of its projects, and the number of its leases.
+func (e *env) runKilled(cmd *exec.Cmd, lines int) (projects map[string]*killed, leases int64) {
+	e.Helper()
+	out, err := cmd.StdoutPipe()
+	e.must(err)
+	var failed strings.Builder
+	cmd.Stderr = &failed
+	e.must(cmd.Start())
+	projects = map[string]*killed{}
+	said := bufio.NewScanner(out)
+	for n := 0; said.Scan(); n++ {
+		f := strings.Fields(said.Text())
+		k := projects[f[2]]
+		if k == nil {
+			k = &killed{map[string]bool{}, map[string]bool{}}
+			projects[f[2]] = k
+		}
+		switch {
+		case f[0] == "begin":
+			k.begun[f[1]] = true
+		default:
+			k.done[f[1]] = true
+			if f[1] == "lease" {
+				leases++
+			}
+		}
+		if n == lines {
+			e.must(cmd.Process.Kill())
+		}
+	}
+	_ = cmd.Wait()
+	if failed.Len() > 0 {
+		e.Fatal(failed.String())
+	}
+	return projects, leases
+}
+
+// checkKilled holds a project against what was said of it.
+func (e *env) checkKilled(ks *keys.Keystore, dir, name string, k *killed) {
+	e.Helper()
+	at := filepath.Join(dir, name+".backup")
+	if _, err := os.Lstat(at); err == nil {
+		if _, err := backup.Verify(at, nil); err != nil {
+			e.Errorf("%s: a backup that has its name: %v", name, err)
+		}
+	} else if k.done["backup"] {
+		e.Errorf("%s: its backup is gone: %v", name, err)
+	}
+	p, err := ks.Project(e.ctx, name)
+	if errors.Is(err, keys.ErrNotFound) && !k.done["create"] {
+		return
+	}
+	if err != nil {
+		e.Errorf("%s: %v", name, err)
+		return
+	}
+	odd := strings.HasSuffix(name, "1") || strings.HasSuffix(name, "3") || strings.HasSuffix(name, "5") || strings.HasSuffix(name, "7") || strings.HasSuffix(name, "9")
+	switch {
+	case p.Severed && !(odd && k.begun["sever"]), !p.Severed && odd && k.done["sever"]:
+		e.Errorf("%s: severed is %v: %+v", name, p.Severed, k)
+	case p.Severed:
+		if rs, err := ks.Receipts(e.ctx, name); err != nil || len(rs) != 2 {
+			e.Errorf("%s: %d receipts, %v", name, len(rs), err)
+		}
+		if len(e.blobs(name)) != 0 {
+			e.Errorf("%s: severed, and secrets are left", name)
+		}
+		return
+	}
+	for _, org := range p.Orgs {
+		gens, err := ks.Secrets(e.ctx, keys.Domain{Prj: name, Org: org})
+		if err != nil {
+			e.Errorf("%s: %v", name, err)
+			return
+		}
+		rotated, destroyed := gens[len(gens)-1].Gen == 1, gens[0].Gen == 1
+		if rotated && !k.begun["rotate"] || !rotated && k.done["rotate"] || destroyed && !k.begun["destroy"] || !destroyed && k.done["destroy"] {
+			e.Errorf("%s: %d generations live: %+v", name, len(gens), k)
+		}
+		keys.WipeSecrets(gens)
+	}
+}
