@@ -178,8 +178,11 @@ func (s *Server) lookAtKeys(ctx context.Context) {
 	}
 	if ctx.Err() == nil || err == nil || !errors.Is(err, context.Canceled) {
 		what := "the keystore cannot be read"
-		if errors.Is(err, keys.ErrClock) {
+		switch {
+		case errors.Is(err, keys.ErrClock):
 			what = clockRefused
+		case errors.Is(err, keys.ErrWrongMasterKey):
+			what = masterKeyChanged
 		}
 		s.fault(&s.keysFault, what, err)
 	}
@@ -200,6 +203,9 @@ const keysTimeout = 1500 * time.Millisecond
 
 // clockRefused is the fault of a machine whose clock the keystore refuses.
 const clockRefused = "KEYSTORE_CLOCK: this machine's clock disagrees with the keystore's; see 'velonym key clock'"
+
+// masterKeyChanged is the fault of a server that has the former master key.
+const masterKeyChanged = "KEYSTORE_MASTER_KEY: the keystore has another master key now ('velonym key rewrap'): put it where this server reads its own, or start it with the new one"
 
 // fault notes and logs a change of something that readiness rests on.
 func (s *Server) fault(at *atomic.Pointer[string], what string, err error) {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +18,8 @@ import (
 )
 
 func newInit(g *globals) *cobra.Command {
-	return &cobra.Command{
+	var name string
+	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make a keystore, its master key and the issuer's key in --dir; never overwrites",
 		Long: `Makes a keystore in --dir, its master key and the key of its issuer, all for their
@@ -30,7 +33,7 @@ memory can stay, and whoever starts the program has it too; each run says so.
 Without its master key a keystore is of no use: back the key up, apart from the
 keystore.`,
 		Example: `  velonym init
-  velonym init --dir /srv/velonym
+  velonym init --dir /srv/velonym --issuer https://tokens.example
   velonym init --keystore postgres://velonym@db.example/velonym --master-key 'exec:kms-client decrypt key'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -78,6 +81,11 @@ keystore.`,
 				return undo(errors.Join(err, store.Close()))
 			}
 			defer ks.Close()
+			if name != "" {
+				if err := ks.NameIssuer(ctx, name); err != nil {
+					return err
+				}
+			}
 			if err := g.recorded(ctx, ks, audit.Record{Op: "init"}, func(*keyAct) error { return nil }); err != nil {
 				return err
 			}
@@ -91,10 +99,21 @@ keystore.`,
 			if made {
 				fmt.Fprintf(out, "master key  %s (mode 0600; back it up apart from the keystore: without it every pseudonym is lost)\n", masterPlace)
 			}
-			fmt.Fprintf(out, "issuer      %s, key %s\n", issuer.Name(), issuer.KeyID())
+			fmt.Fprintf(out, "fingerprint %s of the master key\n", ks.MasterKeyFingerprint())
+			fmt.Fprintf(out, "issuer      %s, key %s\n", printable(issuer.Name()), issuer.KeyID())
 			return nil
 		},
 	}
+	checkedVar(cmd.Flags(), &name, "issuer", "", "NAME", "name of the keystore's issuer, the iss of its tokens (default velonym); choose one of its own where another keystore is to trust it", checkIssuer)
+	return cmd
+}
+
+// checkIssuer judges the name of an issuer.
+func checkIssuer(s string) error {
+	if s == "" || len(s) > 1024 || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+		return errors.New("write a name of 1 to 1024 bytes, as https://tokens.example")
+	}
+	return nil
 }
 
 // initMaster makes the master key file, or loads the key from env: or exec:.

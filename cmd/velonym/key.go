@@ -13,13 +13,14 @@ import (
 
 func newKey(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "key",
-		Short:   "The keystore's clock",
-		Example: `  velonym key clock`,
-		Args:    cobra.NoArgs,
-		RunE:    needVerb,
+		Use:   "key",
+		Short: "Master key, issuer's keys, trusted issuers and the keystore's clock",
+		Example: `  velonym key clock
+  velonym key rewrap --new-master next.key --replace`,
+		Args: cobra.NoArgs,
+		RunE: needVerb,
 	}
-	cmd.AddCommand(newKeyClock(g))
+	cmd.AddCommand(newKeyClock(g), newKeyRewrap(g), newKeyRotateIssuer(g), newKeyTrust(g), newKeyDistrust(g))
 	return cmd
 }
 

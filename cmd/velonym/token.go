@@ -25,7 +25,7 @@ func newToken(g *globals) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: needVerb,
 	}
-	cmd.AddCommand(newTokenCreate(g), newTokenInspect(g), newTokenList(g), newTokenRevoke(g), newTokenSchema())
+	cmd.AddCommand(newTokenCreate(g), newTokenInspect(g), newTokenList(g), newTokenRevoke(g), newTokenSchema(), newTokenJWKS(g))
 	return cmd
 }
 
@@ -61,7 +61,11 @@ func builtInIssuer(ctx context.Context, ks *keys.Keystore) (*token.Issuer, error
 		return nil, err
 	}
 	defer clear(seed)
-	return token.NewIssuer(seed, token.DefaultIssuer, token.DefaultAudience)
+	info, err := ks.Issuer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return token.NewIssuer(seed, info.Name, token.DefaultAudience)
 }
 
 // printJSON writes v, indented, with a line end.
