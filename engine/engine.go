@@ -96,7 +96,7 @@ type Config struct {
 	// exec:COMMAND.
 	MasterKey string
 
-	IssuerName string          // iss of the built-in issuer; default "velonym"
+	IssuerName string          // iss of the built-in issuer; default: the name that the keystore has, "velonym" without one
 	Audience   string          // aud of tokens; default "velonym"
 	Trusted    []TrustedIssuer // other issuers whose tokens are accepted
 	CacheSize  int             // verified tokens that are kept; default 4096
@@ -117,9 +117,6 @@ type Engine struct {
 func Open(ctx context.Context, c Config) (*Engine, error) {
 	if c.Store == nil {
 		return nil, errors.New("engine: no store: give one of package sqlite or postgres")
-	}
-	if c.IssuerName == "" {
-		c.IssuerName = token.DefaultIssuer
 	}
 	if c.Audience == "" {
 		c.Audience = token.DefaultAudience
@@ -145,6 +142,13 @@ func open(ctx context.Context, c Config) (*Engine, error) {
 		return nil, err
 	}
 	defer clear(seed)
+	if c.IssuerName == "" {
+		info, err := ks.Issuer(ctx)
+		if err != nil {
+			return nil, err
+		}
+		c.IssuerName = info.Name
+	}
 	issuer, err := token.NewIssuer(seed, c.IssuerName, c.Audience)
 	if err != nil {
 		return nil, err

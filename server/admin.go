@@ -4,6 +4,9 @@ import (
 	_ "embed"
 	"net/http"
 	"net/http/pprof"
+
+	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/token"
 )
 
 // openAPI is the description of the contract, OpenAPI 3.0.3.
@@ -23,6 +26,9 @@ func (s *Server) allPages() map[string]func() (int, string, []byte) {
 		"/readyz":       s.readyPage,
 		"/openapi.json": func() (int, string, []byte) { return http.StatusOK, "application/json", openAPI },
 	}
+	if own, ok := s.cfg.Verifier.(issuerSource); ok {
+		pages["/.well-known/jwks.json"] = func() (int, string, []byte) { return jwksPage(own) }
+	}
 	if s.cfg.Metrics {
 		pages["/metrics"] = s.metricsPage
 	}
@@ -33,6 +39,22 @@ func (s *Server) page(path string) func() (int, string, []byte) { return s.pages
 
 func (s *Server) metricsPage() (int, string, []byte) {
 	return http.StatusOK, mimeProm, s.metrics.text()
+}
+
+// issuerSource is a Verifier that knows the keys of an issuer of its own.
+type issuerSource interface {
+	OwnIssuer() (info keys.IssuerInfo, ok bool)
+}
+
+var _ issuerSource = (*token.Verifier)(nil)
+
+// jwksPage is the built-in issuer's public keys, for services that trust its tokens.
+func jwksPage(own issuerSource) (int, string, []byte) {
+	info, ok := own.OwnIssuer()
+	if !ok {
+		return http.StatusNotFound, mimeText, []byte("this server has no issuer of its own\n")
+	}
+	return http.StatusOK, "application/json", token.JWKS(info)
 }
 
 func (s *Server) readyPage() (int, string, []byte) {

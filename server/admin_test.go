@@ -24,7 +24,7 @@ func TestAdmin(t *testing.T) {
 		b, _ := io.ReadAll(res.Body)
 		return res.StatusCode, string(b)
 	}
-	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/metrics": 200, "/openapi.json": 200, "/debug/pprof/": 404, forwardPath: 404} {
+	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/metrics": 200, "/openapi.json": 200, "/.well-known/jwks.json": 200, "/debug/pprof/": 404, forwardPath: 404} {
 		if status, _ := get(path); status != want {
 			t.Errorf("%s: %d, want %d", path, status, want)
 		}

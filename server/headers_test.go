@@ -55,7 +55,8 @@ func TestAuthorizationForms(t *testing.T) {
 
 func TestPages(t *testing.T) {
 	r := newRig(t, nil)
-	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ready", "/metrics": "velonym_build_info{", "/openapi.json": `"openapi": "3.0.3"`} {
+	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ready", "/metrics": "velonym_build_info{", "/openapi.json": `"openapi": "3.0.3"`,
+		"/.well-known/jwks.json": `"keys":[{"kty":"OKP"`} {
 		if a := r.send("GET", path, nil); a.status != 200 || !strings.Contains(string(a.body), want) {
 			t.Errorf("%s: %d %.80s", path, a.status, a.body)
 		}

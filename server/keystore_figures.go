@@ -185,6 +185,11 @@ func keystoreFigures(s *Server) []figure {
 				f := s.keysFault.Load()
 				return oneIf(f != nil && *f != clockRefused)
 			}},
+		{name: "velonym_keystore_master_key_wrong", help: "1 while the keystore has another master key than this server: no token is answered.",
+			value: func() float64 {
+				f := s.keysFault.Load()
+				return oneIf(f != nil && *f == masterKeyChanged)
+			}},
 		{name: "velonym_sweep_failures_total", help: "Sweeps of ended projects that failed.", counter: true,
 			value: func() float64 { return float64(sweeps.failures.Load()) }},
 		{name: "velonym_sweep_last_success_timestamp_seconds", help: "When a sweep last succeeded, 0: none since the start.",

@@ -92,6 +92,8 @@ func newFigures(s *Server) *figures {
 	m.lookedUp(append(serverFigures(s), keystoreFigures(s)...))
 	m.writeFingerprint(s)
 	m.set.RegisterMetricsWriter(writeRuntime)
+	m.help[keyInfo] = "1; the labels name the keys in use by their fingerprints: the master key's, and the JWK thumbprint of the issuer's."
+	m.set.RegisterMetricsWriter(func(w io.Writer) { writeKeyInfo(w, s.cfg) })
 	return m
 }
 
@@ -166,6 +168,22 @@ func writeRuntime(w io.Writer) {
 	metrics.WriteGoMetrics(w)
 	metrics.WriteProcMetrics(w)
 	metrics.WriteFDMetrics(w)
+}
+
+const keyInfo = "velonym_key_info"
+
+// writeKeyInfo writes which keys are in use. They change while the server runs.
+func writeKeyInfo(w io.Writer, c Config) {
+	var master, issuer, key string
+	if ks, ok := c.Keystore.(interface{ MasterKeyFingerprint() string }); ok {
+		master = ks.MasterKeyFingerprint()
+	}
+	if own, ok := c.Verifier.(issuerSource); ok {
+		if info, ok := own.OwnIssuer(); ok {
+			issuer, key = info.Name, token.KeyID(info.Public)
+		}
+	}
+	metrics.WriteGaugeUint64(w, fmt.Sprintf("%s{issuer=%q,issuer_key=%q,master_key=%q}", keyInfo, issuer, key, master), 1)
 }
 
 func (m *figures) requests(r route, c code) { m.byCode[r][c].Inc() }

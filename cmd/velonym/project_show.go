@@ -68,7 +68,8 @@ type projectJSON struct {
 	Severed   bool         `json:"severed"`              // the keys are destroyed
 	SeveredAt *time.Time   `json:"severed_at"`
 	Created   time.Time    `json:"created"`
-	Domains   []domainJSON `json:"domains,omitempty"` // show only
+	MasterKey string       `json:"master_key,omitempty"` // its fingerprint; show only
+	Domains   []domainJSON `json:"domains,omitempty"`    // show only
 	// Receipts are what remains of destroyed keys, signed; show only.
 	Receipts []keys.Receipt `json:"receipts,omitempty"`
 }
@@ -84,6 +85,8 @@ type generationJSON struct {
 	Imported  bool       `json:"imported"`
 	Created   time.Time  `json:"created"`
 	Destroyed *time.Time `json:"destroyed"`
+	// Fingerprint names the secret; "" when it is destroyed.
+	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
 // orNull is t, or nothing for the zero time.
@@ -118,8 +121,10 @@ it writes one object:
   imported        true when its first secrets came from outside
   severed         true when the keys are destroyed; severed_at says since when
   created         when it was made
-  domains         [{org, generations: [{gen, state, imported, created, destroyed}]}],
-                  where state is active, deactivated (only reverses) or destroyed
+  domains         [{org, generations: [{gen, state, imported, created, destroyed, fingerprint}]}],
+                  where state is active, deactivated (only reverses) or destroyed, and
+                  fingerprint names a living secret and shows nothing of it
+  master_key      the fingerprint of the keystore's master key
   receipts        the signed receipts of destroyed keys, if there are any`,
 		Example: `  velonym project show register
   velonym project show register --json`,
@@ -138,13 +143,18 @@ it writes one object:
 			if err != nil {
 				return err
 			}
+			prints, err := ks.GenerationFingerprints(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
 			out := cmd.OutOrStdout()
 			if asJSON {
 				doc := toJSON(p)
+				doc.MasterKey = ks.MasterKeyFingerprint()
 				for _, org := range p.Orgs {
 					d := domainJSON{Org: org, Generations: []generationJSON{}}
 					for _, gen := range gens[org] {
-						d.Generations = append(d.Generations, generationJSON{gen.Gen, gen.State, gen.Imported, gen.Created, orNull(gen.Destroyed)})
+						d.Generations = append(d.Generations, generationJSON{gen.Gen, gen.State, gen.Imported, gen.Created, orNull(gen.Destroyed), prints[org][gen.Gen]})
 					}
 					doc.Domains = append(doc.Domains, d)
 				}
@@ -155,14 +165,14 @@ it writes one object:
 			}
 			fmt.Fprintf(out, "%s: %s\n", p.Name, summary(p))
 			w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "ORG\tGENERATION\tSTATE\tCREATED\tDESTROYED")
+			fmt.Fprintln(w, "ORG\tGENERATION\tSTATE\tCREATED\tDESTROYED\tFINGERPRINT")
 			for _, org := range p.Orgs {
 				for _, gen := range gens[org] {
 					destroyed := "-"
 					if !gen.Destroyed.IsZero() {
 						destroyed = gen.Destroyed.Format(time.RFC3339)
 					}
-					fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", orDash(org), gen.Gen, gen.State, gen.Created.Format(time.RFC3339), destroyed)
+					fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", orDash(org), gen.Gen, gen.State, gen.Created.Format(time.RFC3339), destroyed, orDash(prints[org][gen.Gen]))
 				}
 			}
 			return w.Flush()

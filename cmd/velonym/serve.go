@@ -21,6 +21,7 @@ import (
 	"github.com/velonym/velonym/engine/audit/witness"
 	"github.com/velonym/velonym/engine/kernel/secmem"
 	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/token"
 	"github.com/velonym/velonym/internal/simd"
 	"github.com/velonym/velonym/server"
 )
@@ -227,6 +228,9 @@ func (f *serveFlags) assemble(ctx context.Context, g *globals, stderr io.Writer,
 	open.add(func() error { verifier.Close(); return nil })
 	f.cfg.OnReload = append(f.cfg.OnReload, server.ReloadHook{Name: "issuer keys", Func: verifier.Reload})
 	f.cfg.Verifier, f.cfg.Keystore = verifier, ks
+	if own, ok := verifier.OwnIssuer(); ok {
+		f.cfg.Log.Info("keys", "master_key", ks.MasterKeyFingerprint(), "issuer", own.Name, "issuer_key", token.KeyID(own.Public))
+	}
 
 	if f.audit != "none" {
 		path := f.audit

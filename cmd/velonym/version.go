@@ -1,16 +1,20 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/velonym/velonym/engine/kernel/secmem"
+	"github.com/velonym/velonym/engine/token"
 	"github.com/velonym/velonym/internal/simd"
 )
 
@@ -28,6 +32,45 @@ type versionInfo struct {
 	Features  []string `json:"features"`
 	KeyMemory string   `json:"key_memory"` // locked, or why it is not
 	Dumps     string   `json:"dumps"`      // of this process by the system: off or allowed
+
+	Keystore *keystoreVersion `json:"keystore,omitempty"` // where there is one
+}
+
+// keystoreVersion names the keys of the keystore by their fingerprints.
+type keystoreVersion struct {
+	MasterKey string `json:"master_key,omitempty"`
+	Issuer    string `json:"issuer,omitempty"`
+	IssuerKey string `json:"issuer_key,omitempty"` // kid, its JWK thumbprint
+	Error     string `json:"error,omitempty"`      // why it does not open
+}
+
+// keystoreTimeout bounds how long the keystore is waited for.
+const keystoreTimeout = 5 * time.Second
+
+// keystoreVersion is nil where there is no keystore. No command of an exec: source is
+// run, nor is a key taken out of the environment, to say it.
+func (g *globals) keystoreVersion(ctx context.Context) *keystoreVersion {
+	place, master, err := g.locations()
+	if err != nil || !isKeyFile(master) {
+		return nil
+	}
+	if !isPostgres(place) {
+		if _, err := os.Lstat(place); err != nil {
+			return nil
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, keystoreTimeout)
+	defer cancel()
+	ks, err := g.openKeystore(ctx)
+	if err != nil {
+		return &keystoreVersion{Error: err.Error()}
+	}
+	defer ks.Close()
+	info, err := ks.Issuer(ctx)
+	if err != nil {
+		return &keystoreVersion{MasterKey: ks.MasterKeyFingerprint(), Error: err.Error()}
+	}
+	return &keystoreVersion{MasterKey: ks.MasterKeyFingerprint(), Issuer: info.Name, IssuerKey: token.KeyID(info.Public)}
 }
 
 // keyMemory says whether memory for keys can be locked here: it is tried.
@@ -68,7 +111,7 @@ func buildVersion() (version, commit string) {
 	return version, commit + dirty
 }
 
-func newVersion(*globals) *cobra.Command {
+func newVersion(g *globals) *cobra.Command {
 	var asJSON, kernelsOnly bool
 	cmd := &cobra.Command{
 		Use:   "version",
@@ -77,7 +120,9 @@ func newVersion(*globals) *cobra.Command {
 commit ("+" behind it: built with changes), go, platform, suite, unicode, kernel
 and tokenizer in use, kernels of this CPU (best first), features, key_memory
 ("locked", or why memory for keys is not), dumps (of this process by the system:
-"off", or "allowed" with VELONYM_ALLOW_DUMPS=1, for debuggers).`,
+"off", or "allowed" with VELONYM_ALLOW_DUMPS=1, for debuggers), and of the keystore,
+if there is one and its master key is in a file: fingerprints of the master key and the
+issuer's key, and the issuer's name, or why it does not open.`,
 		Example: `  velonym version
   velonym version --json`,
 		Args: cobra.NoArgs,
@@ -101,6 +146,7 @@ and tokenizer in use, kernels of this CPU (best first), features, key_memory
 				return err
 			}
 			if asJSON {
+				v.Keystore = g.keystoreVersion(cmd.Context())
 				enc := json.NewEncoder(out)
 				enc.SetIndent("", "  ")
 				return enc.Encode(v)

@@ -143,10 +143,20 @@ func (v *Verifier) followBuiltin(ctx context.Context) error {
 	if !mine {
 		return nil
 	}
+	v.own.Store(&info)
 	if !t.withdraws { // before the verifier is anybody's
 		t.withdraws = true
 	}
 	return t.keys.install(JWKS(info), nil)
+}
+
+// OwnIssuer returns the built-in issuer's name and public keys, as the verifier knows
+// them; ok is false where it has none.
+func (v *Verifier) OwnIssuer() (info keys.IssuerInfo, ok bool) {
+	if p := v.own.Load(); p != nil {
+		return *p, true
+	}
+	return info, false
 }
 
 // lapsed reports whether a retired key is good no more since the last look.

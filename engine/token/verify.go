@@ -95,6 +95,7 @@ type Verifier struct {
 	builtin      string // name of the built-in issuer, "" when there is none
 	audience     string // of issuers that have none of their own
 	stored       storedIssuers
+	own          atomic.Pointer[keys.IssuerInfo] // nil: no built-in issuer
 	log          *slog.Logger
 
 	cacheMu sync.RWMutex // held for reading around uses of the cache, for writing to empty or close it
@@ -188,6 +189,7 @@ func NewVerifier(c Config) (*Verifier, error) {
 			return fail(err)
 		}
 		v.stored.builtin = c.Issuer.public
+		v.own.Store(&keys.IssuerInfo{Name: c.Issuer.iss, Public: c.Issuer.public})
 	}
 	v.stored.source, _ = c.Keystore.(IssuerStore)
 	for _, t := range c.Trusted {

@@ -1,0 +1,51 @@
+package server
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/velonym/velonym/engine/keys"
+)
+
+// TestMasterKeyChanged gives the keystore another master key while the server runs: it
+// says so, and which key it has.
+func TestMasterKeyChanged(t *testing.T) {
+	r := newRig(t, nil)
+	if a := r.send("GET", "/metrics", nil); !strings.Contains(string(a.body), `master_key="`+r.ks.MasterKeyFingerprint()+`"`) ||
+		!strings.Contains(string(a.body), "velonym_keystore_master_key_wrong 0\n") {
+		t.Errorf("the metrics do not name the key: %.300s", a.body)
+	}
+	r.srv.cfg.Keystore = wrongKey{}
+	r.srv.look(context.Background())
+	if a := r.send("GET", "/readyz", nil); a.status != 503 || !strings.Contains(string(a.body), "KEYSTORE_MASTER_KEY") {
+		t.Errorf("readyz %d %s", a.status, a.body)
+	}
+	if a := r.send("GET", "/metrics", nil); !strings.Contains(string(a.body), "velonym_keystore_master_key_wrong 1\n") {
+		t.Error("the metric does not say so")
+	}
+	// The key follows what the keystore has.
+	r.srv.cfg.Keystore = r.ks
+	r.srv.look(context.Background())
+	at := filepath.Join(t.TempDir(), "new.key")
+	if err := keys.NewMasterKeyFile(at); err != nil {
+		t.Fatal(err)
+	}
+	mk, err := keys.LoadMasterKey(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	print := mk.Fingerprint()
+	if err := r.ks.Rewrap(t.Context(), mk); err != nil {
+		t.Fatal(err)
+	}
+	if a := r.send("GET", "/metrics", nil); !strings.Contains(string(a.body), `master_key="`+print+`"`) {
+		t.Error("the metrics do not name the new key")
+	}
+}
+
+// wrongKey is a keystore whose master key another process has changed.
+type wrongKey struct{}
+
+func (wrongKey) Change(context.Context) (uint64, error) { return 0, keys.ErrWrongMasterKey }
