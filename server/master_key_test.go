@@ -13,7 +13,7 @@ import (
 // says so, and which key it has.
 func TestMasterKeyChanged(t *testing.T) {
 	r := newRig(t, nil)
-	if a := r.send("GET", "/metrics", nil); !strings.Contains(string(a.body), `master_key="`+r.ks.MasterKeyFingerprint()+`"`) ||
+	if a := r.send("GET", "/metrics", nil); !strings.Contains(string(a.body), `velonym_master_key_info{fingerprint="`+r.ks.MasterKeyFingerprint()+`"`) ||
 		!strings.Contains(string(a.body), "velonym_keystore_master_key_wrong 0\n") {
 		t.Errorf("the metrics do not name the key: %.300s", a.body)
 	}
@@ -40,7 +40,7 @@ func TestMasterKeyChanged(t *testing.T) {
 	if err := r.ks.Rewrap(t.Context(), mk); err != nil {
 		t.Fatal(err)
 	}
-	if a := r.send("GET", "/metrics", nil); !strings.Contains(string(a.body), `master_key="`+print+`"`) {
+	if a := r.send("GET", "/metrics", nil); !strings.Contains(string(a.body), `velonym_master_key_info{fingerprint="`+print+`"`) {
 		t.Error("the metrics do not name the new key")
 	}
 }

@@ -92,8 +92,8 @@ func newFigures(s *Server) *figures {
 	m.lookedUp(append(serverFigures(s), keystoreFigures(s)...))
 	m.writeFingerprint(s)
 	m.set.RegisterMetricsWriter(writeRuntime)
-	m.help[keyInfo] = "1; the labels name the keys in use by their fingerprints: the master key's, and the JWK thumbprint of the issuer's."
-	m.set.RegisterMetricsWriter(func(w io.Writer) { writeKeyInfo(w, s.cfg) })
+	m.help[issuerKeyInfo] = "1; the labels name the built-in issuer and the JWK thumbprint of its key."
+	m.set.RegisterMetricsWriter(func(w io.Writer) { writeIssuerKey(w, s.cfg) })
 	return m
 }
 
@@ -170,20 +170,18 @@ func writeRuntime(w io.Writer) {
 	metrics.WriteFDMetrics(w)
 }
 
-const keyInfo = "velonym_key_info"
+const issuerKeyInfo = "velonym_issuer_key_info"
 
-// writeKeyInfo writes which keys are in use. They change while the server runs.
-func writeKeyInfo(w io.Writer, c Config) {
-	var master, issuer, key string
-	if ks, ok := c.Keystore.(interface{ MasterKeyFingerprint() string }); ok {
-		master = ks.MasterKeyFingerprint()
+// writeIssuerKey writes which key the built-in issuer has. It changes while the server
+// runs.
+func writeIssuerKey(w io.Writer, c Config) {
+	own, ok := c.Verifier.(issuerSource)
+	if !ok {
+		return
 	}
-	if own, ok := c.Verifier.(issuerSource); ok {
-		if info, ok := own.OwnIssuer(); ok {
-			issuer, key = info.Name, token.KeyID(info.Public)
-		}
+	if info, ok := own.OwnIssuer(); ok {
+		metrics.WriteGaugeUint64(w, fmt.Sprintf("%s{issuer=%q,kid=%q}", issuerKeyInfo, info.Name, token.KeyID(info.Public)), 1)
 	}
-	metrics.WriteGaugeUint64(w, fmt.Sprintf("%s{issuer=%q,issuer_key=%q,master_key=%q}", keyInfo, issuer, key, master), 1)
 }
 
 func (m *figures) requests(r route, c code) { m.byCode[r][c].Inc() }
