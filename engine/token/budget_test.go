@@ -305,6 +305,30 @@ func TestSpendWhenTheStoreFails(t *testing.T) {
 	}
 }
 
+// TestUnansweredLease: a request waits for a store that does not answer as long as a call
+// may, who queued behind it does not wait again, and no value is lost to the token.
+func TestUnansweredLease(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.CallTimeout = 20 * time.Millisecond })
+	g := r.limited(t, "frozen", object{"max": 3})
+	ctx := context.Background()
+	r.store.alter(func() { r.store.frozen = true })
+	for range 5 {
+		if err := g.Spend(ctx, 1); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("no lease, and still: %v", err)
+		}
+	}
+	if n, failures := r.store.leases, r.Stats().LeaseFailures; n != 1 || failures != 1 {
+		t.Errorf("the store was asked %d times, with %d failures", n, failures)
+	}
+	r.store.alter(func() { r.store.frozen = false })
+	r.clock.Advance(downPause)
+	for range 3 {
+		if err := g.Spend(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Issuers know nothing of each other's jti.
 func TestBudgetsOfIssuersAreApart(t *testing.T) {
 	f := foreignKeys()

@@ -45,6 +45,7 @@ type memory struct {
 	change   uint64
 	broken   error
 	hang     bool // Change does not answer
+	frozen   bool // LeaseUntil does not
 	reads    int  // calls of Project and Secrets
 	leases   int
 }
@@ -143,10 +144,15 @@ func (m *memory) Revoked(context.Context, *keys.Revoked) (*keys.Revoked, error) 
 	return keys.RevokedTokens(slices.Collect(maps.Keys(m.revoked))...), m.broken
 }
 
-func (m *memory) LeaseUntil(_ context.Context, jti string, _ time.Time, max, want int64) (granted, rest int64, err error) {
+func (m *memory) LeaseUntil(ctx context.Context, jti string, _ time.Time, max, want int64) (granted, rest int64, err error) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.leases++
+	if m.frozen {
+		m.mu.Unlock()
+		<-ctx.Done()
+		return 0, 0, ctx.Err()
+	}
+	defer m.mu.Unlock()
 	if m.broken != nil {
 		return 0, 0, m.broken
 	}
