@@ -45,7 +45,11 @@ stand in the audit log. Give those of other servers too, with --tombstones and -
 Without tombstones nobody can know it: --without-tombstones says that you take that on
 you. Budgets of tokens in use when a process was killed count as spent. What was made
 since the backup, as projects and generations, is lost, and is named as far as the audit
-log knows it.`,
+log knows it.
+
+An older copy of a keystore that was put back by hand is refused (KEYSTORE_OLDER) where
+tombstones are beside it. To go on from it, move it and the master key into a folder of
+its own, 'velonym --dir ASIDE backup -o FILE', and restore FILE here.`,
 		Example: `  velonym restore /backup/velonym-2026-11-29.backup
   velonym restore nightly.backup --identity key.txt --keystore postgres://velonym@db.example/velonym`,
 		Args: cobra.ExactArgs(1),

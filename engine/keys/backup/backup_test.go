@@ -332,3 +332,35 @@ func TestTornAndMissingTombstones(t *testing.T) {
 		t.Errorf("a line is missing: %v", err)
 	}
 }
+
+// After a restore that knew of no tombstones, the store counts its receipts anew: what is
+// destroyed then is noted all the same.
+func TestNotedAfterRestore(t *testing.T) {
+	k := newKeyring(t)
+	a := k.open(k.sqlite())
+	k.fill(a)
+	path := k.backup(a, backup.Options{})
+	for _, name := range []string{"alive", "partly"} {
+		_, err := a.Sever(t.Context(), name)
+		must(t, err)
+	}
+	stones := filepath.Join(t.TempDir(), "tombstones.jsonl")
+	must(t, backup.Note(t.Context(), a, stones, nil))
+	to := k.sqlite()
+	_, _, err := backup.Restore(t.Context(), to, k.mk, path, nil, keys.Tombstones{})
+	must(t, err)
+	b := k.open(to)
+	r, err := b.Sever(t.Context(), "alive")
+	must(t, err)
+	must(t, backup.Note(t.Context(), b, stones, nil))
+	key, err := b.ReceiptKey(t.Context())
+	must(t, err)
+	got, _, err := backup.Read(key, stones)
+	must(t, err)
+	for _, have := range got.Receipts {
+		if bytes.Equal(have.Signature, r.Signature) {
+			return
+		}
+	}
+	t.Error("a severing after the restore is not noted")
+}

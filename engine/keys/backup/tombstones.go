@@ -146,14 +146,14 @@ func checkLast(ctx context.Context, ks *keys.Keystore, path string, last stones)
 		return err
 	}
 	if !last.Key.Equal(key) {
-		return fmt.Errorf("%w: %s is of another keystore: name that one's folder or this one's with --dir, or move the file away", ErrTombstones, path)
+		return fmt.Errorf("%w: %s is of another keystore: name the folder of the one that is meant, or move the file away", ErrTombstones, path)
 	}
 	now, err := ks.Mark(ctx)
 	if err != nil {
 		return err
 	}
 	if last.Mark.Epoch == now.Epoch && last.Mark.Change > now.Change || last.Mark.Epoch != now.Epoch && now.Epoch == "" {
-		return fmt.Errorf("%w: this keystore is older than %s, which knows what was destroyed or revoked up to %s: an older copy was put in its place, which would bring that back: move it away, with its -wal and -shm, and put the newest one back, or say 'velonym backup -o FILE' with another folder for --dir and then 'velonym restore FILE' here",
+		return fmt.Errorf("%w: this keystore is older than %s, which knows what was destroyed or revoked up to %s: an older copy was put in its place, which would bring that back: move it away, with its -wal and -shm, and put the newest one back, or put the older one into a folder of its own, make a backup there, and restore that here ('velonym help restore')",
 			ErrOlder, path, last.Time.Format(time.RFC3339))
 	}
 	return nil
