@@ -6,11 +6,9 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/velonym/velonym/engine/kernel/hmacsha256"
@@ -163,58 +161,6 @@ func (s *seals) add(mac []byte, n int) {
 	s.revoked += uint64(n)
 }
 
-// bucketOf is the bucket of a name.
-func bucketOf(name string) uint16 {
-	h := sha256.Sum256([]byte(name))
-	return binary.BigEndian.Uint16(h[:]) % sealBuckets
-}
-
-// sealList is the projects of a bucket by name, with the seals of their rows.
-type sealList map[string][sealSize]byte
-
-func (l sealList) encode() []byte {
-	var b []byte
-	for _, name := range slices.Sorted(maps.Keys(l)) {
-		b = binary.BigEndian.AppendUint16(b, uint16(len(name)))
-		b = append(b, name...)
-		seal := l[name]
-		b = append(b, seal[:]...)
-	}
-	return b
-}
-
-func decodeList(b []byte) (sealList, bool) {
-	l := sealList{}
-	for len(b) > 0 {
-		if len(b) < 2 {
-			return nil, false
-		}
-		n := int(binary.BigEndian.Uint16(b))
-		if b = b[2:]; len(b) < n+sealSize {
-			return nil, false
-		}
-		l[string(b[:n])] = [sealSize]byte(b[n:])
-		b = b[n+sealSize:]
-	}
-	return l, true
-}
-
-// list checks a bucket's list against the root.
-func (ks *Keystore) list(s *seals, bucket uint16, doc []byte) (sealList, error) {
-	want, there := s.lists[bucket]
-	if !there && len(doc) == 0 {
-		return sealList{}, nil
-	}
-	if got := sha256.Sum256(doc); there != (len(doc) > 0) || there && got != want {
-		return nil, ks.tampered("a list of projects is not as it was left")
-	}
-	l, ok := decodeList(doc)
-	if !ok {
-		return nil, ks.tampered("a list of projects cannot be read")
-	}
-	return l, nil
-}
-
 // readSeals reads the root within a transaction.
 func (ks *Keystore) readSeals(tx Tx) (*seals, error) {
 	blob, err := tx.Meta(metaSeals)
@@ -265,128 +211,6 @@ func (ks *Keystore) viewSeals(tx Tx) (*seals, error) {
 
 func (ks *Keystore) writeSeals(tx Tx, s *seals) error {
 	return tx.SetMeta(metaSeals, ks.mk.wrap(s.encode(), purposeSeals, Domain{}, 0))
-}
-
-// checkRow compares a project's row with its seal, and that with the list of its
-// bucket.
-func (ks *Keystore) checkRow(p *ProjectRow, l sealList) error {
-	seal, there := l[p.Name]
-	if !there || subtle.ConstantTimeCompare(seal[:], p.Seal) != 1 || subtle.ConstantTimeCompare(ks.projectMAC(p), p.Seal) != 1 {
-		return ks.tamperedProject(p.Name)
-	}
-	return nil
-}
-
-// checkKeys compares the states of all generations of a project with its row,
-// which was checked.
-func (ks *Keystore) checkKeys(p *ProjectRow, rows []KeyRow) error {
-	if subtle.ConstantTimeCompare(ks.keysMAC(p.Name, rows), p.KeysMAC) != 1 {
-		return ks.tampered(fmt.Sprintf("the stored generations of project %q are not as they were left", p.Name))
-	}
-	return nil
-}
-
-// lookUp reads and checks a project, one that is not there included.
-func (ks *Keystore) lookUp(tx Tx, s *seals, name string) (ProjectRow, error) {
-	p, missing := tx.Project(name)
-	if missing != nil && !errors.Is(missing, ErrNotFound) {
-		return p, missing
-	}
-	bucket := bucketOf(name)
-	doc, err := tx.SealList(bucket)
-	if err != nil {
-		return p, err
-	}
-	l, err := ks.list(s, bucket, doc)
-	if err != nil {
-		return p, fmt.Errorf("%w (when project %q was looked for)", err, name)
-	}
-	if missing != nil {
-		if _, there := l[name]; there {
-			return p, ks.tampered(fmt.Sprintf("the row of project %q is gone", name))
-		}
-		return p, missing
-	}
-	return p, ks.checkRow(&p, l)
-}
-
-// all reads and checks all projects. Beside an error that is ErrTampered stand
-// those that are sound.
-func (ks *Keystore) all(tx Tx, s *seals) ([]ProjectRow, error) {
-	rows, err := tx.Projects()
-	if err != nil {
-		return nil, err
-	}
-	docs, err := tx.SealLists()
-	if err != nil {
-		return nil, err
-	}
-	lists := map[uint16]sealList{}
-	var errs []error
-	for k := range uint16(sealBuckets) {
-		l, err := ks.list(s, k, docs[k])
-		if err != nil {
-			errs = append(errs, err)
-			l = sealList{}
-		}
-		lists[k] = l
-	}
-	sound := rows[:0]
-	for _, p := range rows {
-		l := lists[bucketOf(p.Name)]
-		if err := ks.checkRow(&p, l); err != nil {
-			errs = append(errs, err)
-		} else {
-			sound = append(sound, p)
-		}
-		delete(l, p.Name)
-	}
-	for _, l := range lists {
-		for name := range l {
-			errs = append(errs, ks.tampered(fmt.Sprintf("the row of project %q is gone", name)))
-		}
-	}
-	return sound, several(errs)
-}
-
-// checkRows compares some projects with their seals and those with the lists. Beside an
-// error that is ErrTampered stand those that are sound.
-func (ks *Keystore) checkRows(tx Tx, s *seals, rows []ProjectRow) ([]ProjectRow, error) {
-	lists := map[uint16]sealList{}
-	var errs []error
-	sound := rows[:0]
-	for _, p := range rows {
-		bucket := bucketOf(p.Name)
-		l, there := lists[bucket]
-		if !there {
-			doc, err := tx.SealList(bucket)
-			if err != nil {
-				return nil, err
-			}
-			if l, err = ks.list(s, bucket, doc); err != nil {
-				errs = append(errs, err)
-			}
-			lists[bucket] = l
-		}
-		if err := ks.checkRow(&p, l); err != nil {
-			errs = append(errs, err)
-		} else {
-			sound = append(sound, p)
-		}
-	}
-	return sound, several(errs)
-}
-
-// several is the first of errors, with how many more there are.
-func several(errs []error) error {
-	if len(errs) == 0 {
-		return nil
-	}
-	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	if len(errs) == 1 {
-		return errs[0]
-	}
-	return fmt.Errorf("%w (and %d more rows)", errs[0], len(errs)-1)
 }
 
 // reseal seals a project after a change in the same transaction. What was there
