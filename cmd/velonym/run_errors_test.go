@@ -20,9 +20,10 @@ import (
 
 // flagsInEngine are files whose texts name flags, since they are shown as they are.
 var flagsInEngine = map[string]bool{
-	"../../engine/audit/heads.go":  true, // a report for whoever runs 'velonym audit verify'
-	"../../engine/token/errors.go": true, // details of the contract's answers
-	"../../engine/keys/clock.go":   true, // only the operator can move a mark
+	"../../engine/audit/heads.go":            true, // a report for whoever runs 'velonym audit verify'
+	"../../engine/token/errors.go":           true, // details of the contract's answers
+	"../../engine/keys/clock.go":             true, // only the operator can move a mark
+	"../../engine/keys/backup/tombstones.go": true, // only the operator puts a keystore back
 }
 
 // TestEngineNamesNoFlags: no text of a package below this command names its flags.

@@ -300,3 +300,22 @@ func TestFullDiskWithSpaceSetAside(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestFullDiskWithOldSpaceSetAside: when no more can be set aside, what is left of the
+// last time is no room for a server that is to be ready.
+func TestFullDiskWithOldSpaceSetAside(t *testing.T) {
+	f := withFaults(t)
+	f.set(func() { f.room = 1 << 20 }) // a probe fits, another reserve does not
+	path := newPath(t)
+	l := open(t, path, Options{Delay: time.Hour})
+	old := freeSpace
+	t.Cleanup(func() { freeSpace = old })
+	freeSpace = func(string) (uint64, error) { return 1000, nil }
+	if err := l.Check(); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("got %v", err)
+	}
+	freeSpace = func(string) (uint64, error) { return 1 << 20, nil }
+	if err := l.Check(); err != nil {
+		t.Errorf("got %v", err)
+	}
+}

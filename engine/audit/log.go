@@ -172,9 +172,13 @@ func (l *Log) Check() error {
 		return l.reopenAndFlush()
 	case l.opt.Delay > 0 && l.reserved == 0 && !l.noReserve.Load():
 		l.probe = true
-		return l.commit(false)
+		if err := l.commit(false); err != nil {
+			return err
+		}
+		// The probe may have found its room in what this log set aside before.
+	default:
+		l.mu.Unlock()
 	}
-	l.mu.Unlock()
 	if n, err := freeSpace(filepath.Dir(l.path)); err == nil && n < roomNeeded {
 		return fmt.Errorf("audit: %s: its disk is full: %d bytes are free", l.path, n)
 	}
