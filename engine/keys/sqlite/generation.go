@@ -31,7 +31,7 @@ const zeroCount = 192
 
 // overwrite has SQLite fill the memory of this connection that small blobs were in.
 func (t *tx) overwrite() error {
-	rows, err := t.t.QueryContext(t.ctx, manyZeros)
+	rows, err := t.rows(manyZeros)
 	if err != nil {
 		return t.s.fault(err)
 	}

@@ -168,6 +168,9 @@ func openReading(path string) (*Store, error) {
 	if err := s.check(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
+	if err := s.prepare(context.Background()); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	return s, nil
 }
 
@@ -210,6 +213,9 @@ func openWriting(path string) (*Store, error) {
 	}
 	if err == nil {
 		err = s.markKept()
+	}
+	if err == nil {
+		err = s.prepare(context.Background())
 	}
 	if err != nil {
 		db.Close()

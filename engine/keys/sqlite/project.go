@@ -36,7 +36,7 @@ func (t *tx) scanProject(row interface{ Scan(...any) error }) (keys.ProjectRow, 
 }
 
 func (t *tx) Project(name string) (keys.ProjectRow, error) {
-	p, err := t.scanProject(t.t.QueryRowContext(t.ctx, "SELECT "+projectColumns+" FROM project WHERE name = ?", name))
+	p, err := t.scanProject(t.row(projectQuery, name))
 	if errors.Is(err, sql.ErrNoRows) {
 		return keys.ProjectRow{}, keys.ErrNotFound
 	}

@@ -31,8 +31,9 @@ const busyTimeout = 10 * time.Second
 
 // Store is a keystore in an SQLite file. It implements [keys.Store].
 type Store struct {
-	path string
-	db   *sql.DB
+	path     string
+	db       *sql.DB
+	prepared map[string]*sql.Stmt // by their text; nil for a file of an older schema
 
 	readOnly bool
 	frozen   os.FileInfo // of a file that was opened as one that nobody changes; nil otherwise

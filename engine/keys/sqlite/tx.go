@@ -67,7 +67,7 @@ func (t *tx) Clock() (time.Time, error) { return time.Time{}, nil }
 
 func (t *tx) Meta(name string) ([]byte, error) {
 	var v []byte
-	err := t.t.QueryRowContext(t.ctx, "SELECT value FROM meta WHERE name = ?", name).Scan(&v)
+	err := t.row(metaQuery, name).Scan(&v)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -95,7 +95,7 @@ func (t *tx) SetSeal(name string, keysMAC, seal []byte) error {
 
 func (t *tx) SealList(bucket uint16) ([]byte, error) {
 	var doc []byte
-	err := t.t.QueryRowContext(t.ctx, "SELECT doc FROM seal_list WHERE bucket = ?", int64(bucket)).Scan(&doc)
+	err := t.row(sealListQuery, int64(bucket)).Scan(&doc)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -170,7 +170,7 @@ func (t *tx) Receipts(project string) ([][]byte, error) {
 
 func (t *tx) Change() (uint64, error) {
 	var n int64
-	err := t.t.QueryRowContext(t.ctx, "SELECT n FROM change_number").Scan(&n)
+	err := t.row(changeQuery).Scan(&n)
 	return uint64(n), t.s.fault(err)
 }
 
