@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -34,14 +36,41 @@ const (
 	tokenGood    = "good"
 	tokenRevoked = "revoked"
 	tokenExpired = "expired"
+	tokenEnded   = "project ended"
 )
 
-func tokenState(t keys.TokenStatus, now time.Time) string {
+// standing judges listed tokens at one time.
+type standing struct {
+	now   time.Time
+	ended map[string]bool // the projects that are severed or at their end
+}
+
+// standingOf looks at the projects of the listed tokens.
+func standingOf(ctx context.Context, ks *keys.Keystore, list []keys.TokenStatus, now time.Time) (standing, error) {
+	s := standing{now: now, ended: map[string]bool{}}
+	for _, t := range list {
+		for _, name := range []string{t.Project, t.Source} {
+			if _, known := s.ended[name]; known || name == "" {
+				continue
+			}
+			p, err := ks.Project(ctx, name)
+			if err != nil && !errors.Is(err, keys.ErrNotFound) {
+				return s, err
+			}
+			s.ended[name] = err != nil || p.State(now) != keys.StateActive
+		}
+	}
+	return s, nil
+}
+
+func (s standing) of(t keys.TokenStatus) string {
 	switch {
 	case t.Revoked:
 		return tokenRevoked
-	case !now.Before(t.Expires):
+	case !s.now.Before(t.Expires):
 		return tokenExpired
+	case s.ended[t.Project] || s.ended[t.Source]:
+		return tokenEnded
 	}
 	return tokenGood
 }
@@ -58,7 +87,8 @@ operation, when they end, and how many values are left of --max. Values that ser
 have leased and not given back yet count as spent. Tokens of other issuers are not
 known here, nor those made before velonym kept a list. With --json it writes an array
 of objects: jti, issuer, kid, op, project, org, source, source_org, issued, expires,
-max and left (null without a limit), and state: good, revoked or expired.`,
+max and left (null without a limit), and state: good, revoked, expired or
+project ended.`,
 		Example: `  velonym token list
   velonym token list --project register --op reverse
   velonym token list --expiring 30d --json`,
@@ -89,10 +119,14 @@ max and left (null without a limit), and state: good, revoked or expired.`,
 			if list == nil && bad != nil {
 				return bad
 			}
+			s, err := standingOf(cmd.Context(), ks, list, now)
+			if err != nil {
+				return err
+			}
 			if asJSON {
-				err = printTokens(cmd.OutOrStdout(), list, now)
+				err = printTokens(cmd.OutOrStdout(), list, s)
 			} else {
-				err = tabulateTokens(cmd.OutOrStdout(), list, now)
+				err = tabulateTokens(cmd.OutOrStdout(), list, s)
 			}
 			if err == nil && limit > 0 && len(list) == int(limit) {
 				fmt.Fprintf(cmd.ErrOrStderr(), "the first %d; there may be more\n", limit)
@@ -113,11 +147,11 @@ max and left (null without a limit), and state: good, revoked or expired.`,
 	return cmd
 }
 
-func printTokens(w io.Writer, list []keys.TokenStatus, now time.Time) error {
+func printTokens(w io.Writer, list []keys.TokenStatus, s standing) error {
 	out := make([]tokenJSON, len(list))
 	for i, t := range list {
 		out[i] = tokenJSON{JTI: t.JTI, Issuer: t.Issuer, KeyID: t.KeyID, Op: t.Op, Project: t.Project, Org: t.Org,
-			Source: t.Source, SourceOrg: t.SourceOrg, Issued: t.Issued, Expires: t.Expires, State: tokenState(t, now)}
+			Source: t.Source, SourceOrg: t.SourceOrg, Issued: t.Issued, Expires: t.Expires, State: s.of(t)}
 		if t.Max > 0 {
 			left := max(0, t.Max-t.Spent)
 			out[i].Max, out[i].Left = &t.Max, &left
@@ -126,7 +160,7 @@ func printTokens(w io.Writer, list []keys.TokenStatus, now time.Time) error {
 	return printJSON(w, out)
 }
 
-func tabulateTokens(out io.Writer, list []keys.TokenStatus, now time.Time) error {
+func tabulateTokens(out io.Writer, list []keys.TokenStatus, s standing) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "JTI\tPROJECT\tORG\tOP\tEXPIRES\tVALUES LEFT\tSTATE")
 	for _, t := range list {
@@ -137,7 +171,7 @@ func tabulateTokens(out io.Writer, list []keys.TokenStatus, now time.Time) error
 		if t.Source != "" {
 			project += " from " + printable(t.Source)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", printable(t.JTI), project, orDash(printable(t.Org)), t.Op, shown(t.Expires), left, tokenState(t, now))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", printable(t.JTI), project, orDash(printable(t.Org)), t.Op, shown(t.Expires), left, s.of(t))
 	}
 	return w.Flush()
 }
