@@ -76,8 +76,8 @@ const (
 	pollEvery    = 200 * time.Millisecond // pause between looks at the change counter
 	maxStale     = time.Second            // after which cached tokens no longer count
 	pollTimeout  = 5 * time.Second        // default: a disk under load may keep a reader waiting for seconds
-	firstTimeout = 10 * time.Second
-	sweepEvery   = time.Minute // pause between sweeps of idle budgets
+	firstTimeout = 30 * time.Second       // the first look reads all revocations
+	sweepEvery   = time.Minute            // pause between sweeps of idle budgets
 )
 
 // Verifier verifies tokens. It is safe for concurrent use. Close it after the

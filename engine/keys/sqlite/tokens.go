@@ -24,7 +24,11 @@ func (t *tx) Revocation(jti string) (keys.Revocation, bool, error) {
 }
 
 func (t *tx) RevokedSince(change int64, f func(jti []byte, exp time.Time)) error {
-	rows, err := t.t.QueryContext(t.ctx, "SELECT jti, expires FROM revocation WHERE seq > ?", change)
+	query, args := "SELECT jti, expires FROM revocation WHERE seq > ?", []any{change}
+	if change < 0 { // all: in the order of the table, and not of the index
+		query, args = "SELECT jti, expires FROM revocation", nil
+	}
+	rows, err := t.t.QueryContext(t.ctx, query, args...)
 	if err != nil {
 		return t.s.fault(err)
 	}
