@@ -26,8 +26,10 @@ type fusedArgs struct {
 	step     uint64     // added for the next
 	sep      uint64     // what stands between two texts
 	limit    uint64     // greatest offset, greatest length - 1
-	done     int        // the kernel's own
-	flight   int        // the kernel's own: 1 if there is a group to write
+	//lint:ignore U1000 only the assembly uses it
+	done int // the kernel's own
+	//lint:ignore U1000 only the assembly uses it
+	flight int // the kernel's own: 1 if there is a group to write
 }
 
 // fusedValues is how many values the kernels that go the whole way take at least:

@@ -17,13 +17,14 @@ type mixedArgs struct {
 	one, most, last      [16]uint32 // 1, greatest number of blocks, 15
 	limit, gapLen        [16]uint32 // greatest end of a value, bytes between texts
 	place                [16]uint32 // where the next text begins, from dst; moved on
-	ends                 [16]uint32 // the kernel's own
-	spans                *uint32
-	n                    int // values, a multiple of 16, at least 16
-	at, out              *uint32
-	blocks               *byte // of each value
-	dst                  *byte
-	gap                  uint64 // what stands between two texts, up to 8 bytes
+	//lint:ignore U1000 only the assembly uses it
+	ends    [16]uint32 // the kernel's own
+	spans   *uint32
+	n       int // values, a multiple of 16, at least 16
+	at, out *uint32
+	blocks  *byte // of each value
+	dst     *byte
+	gap     uint64 // what stands between two texts, up to 8 bytes
 }
 
 // mixedKernel is memory for the kernels of mixed values.

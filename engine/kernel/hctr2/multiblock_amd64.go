@@ -25,8 +25,10 @@ type multiBlockArgs struct {
 	scratch  *byte   // multiBlockScratch for m blocks, aligned to 64
 	other    uint64  // result: not 0 if a byte is no plain text
 	last     int     // 16 (m - 1)
-	heads    uintptr // the kernel's own: places of the last round, whose first blocks are not written yet; 0: none
-	left     int     // the kernel's own
+	//lint:ignore U1000 only the assembly uses it
+	heads uintptr // the kernel's own: places of the last round, whose first blocks are not written yet; 0: none
+	//lint:ignore U1000 only the assembly uses it
+	left int // the kernel's own
 }
 
 // multiBlockScratch is what a kernel keeps of a round: S, UU and m blocks of 64 values.
