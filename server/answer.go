@@ -29,9 +29,9 @@ type answer struct {
 
 	// CSV to CSV: the place up to which the input has been copied, and what is
 	// left of the fields that were shortened in place.
-	at      int
-	doubled []uint32
-	long    []uint32
+	at         int
+	doubled    []uint32
+	rawLengths []uint32
 }
 
 // chunk is the number of values that are transformed at a time by one worker:
@@ -48,7 +48,7 @@ func (a *answer) make() *problem {
 	if a.in == formJSON {
 		a.notString = c.json.NotString
 	} else {
-		a.doubled, a.long = c.csv.Doubled, c.long
+		a.doubled, a.rawLengths = c.csv.Doubled, c.rawLengths
 	}
 	n := len(a.spans) / 2
 	b := &c.batch
@@ -165,10 +165,10 @@ func (a *answer) run(dst []byte, from, to int, pre, post string) (res []byte, ba
 	b := &c.batch
 	b.Spans, b.Dst, b.Pre, b.Post = a.spans[2*from:2*to], dst, pre, post
 	if n := a.scratch(from, to); n > 0 {
-		if !c.s.mem.take(n) {
+		if !c.s.mem.reserve(n) {
 			return dst, false, c.overloaded(n)
 		}
-		defer c.s.mem.give(n)
+		defer c.s.mem.release(n)
 	}
 	room := b.Out
 	a.grant.Plan.TransformParallel(b, c.s.cfg.Workers)
@@ -340,8 +340,8 @@ func (a *answer) csvChunk(from, to int) *problem {
 		quoted := false
 		if a.in == formCSV {
 			if len(a.doubled) > 0 && int(a.doubled[0]) == i {
-				end = off + int(a.long[0])
-				a.doubled, a.long = a.doubled[1:], a.long[1:]
+				end = off + int(a.rawLengths[0])
+				a.doubled, a.rawLengths = a.doubled[1:], a.rawLengths[1:]
 			}
 			quoted = off > a.at && c.in[off-1] == '"'
 			if quoted {

@@ -17,8 +17,8 @@ import (
 // beyond it memory follows the bytes that really came.
 const firstBuffer = 4 << 20
 
-// slack stands behind a body so that kernels may read whole registers.
-const slack = 64
+// bodyPadding is the number of bytes behind a body that kernels may read.
+const bodyPadding = 64
 
 // paced reads a body from a connection and sees to it that it keeps coming:
 // every read pushes the read deadline on, but only as far as the mean rate
@@ -117,10 +117,10 @@ func (c *call) mayCome() *problem {
 	if length > c.s.cfg.MaxBody {
 		return c.s.tooLarge()
 	}
-	if length = max(length, 0) + callMemory; !c.s.mem.take(length) {
+	if length = max(length, 0) + callMemory; !c.s.mem.reserve(length) {
 		return c.overloaded(length)
 	}
-	c.s.mem.give(length)
+	c.s.mem.release(length)
 	return nil
 }
 
@@ -130,7 +130,7 @@ const truncated = "the body ended before all of it had come"
 func (c *call) fill(r io.Reader, first int64) *problem {
 	s := c.s
 	var ok bool
-	if c.in, ok = small(&s.mem.bytes, c.inOwn[:], int(first)+slack); !ok {
+	if c.in, ok = small(&s.mem.bytes, c.inOwn[:], int(first)+bodyPadding); !ok {
 		return c.overloaded(first)
 	}
 	if cap(c.in) == len(c.inOwn) {
@@ -140,14 +140,14 @@ func (c *call) fill(r io.Reader, first int64) *problem {
 	}
 	n := 0
 	for {
-		room := cap(c.in) - slack
+		room := cap(c.in) - bodyPadding
 		if n == room {
 			// Full: one more byte says whether there is more to come.
 			var one [1]byte
 			k, err := r.Read(one[:])
 			if k > 0 {
 				want := min(2*int64(room), s.cfg.MaxBody+1)
-				if c.in, ok = s.mem.bytes.grow(c.in, int(max(want, int64(n)+1))+slack); !ok {
+				if c.in, ok = s.mem.bytes.grow(c.in, int(max(want, int64(n)+1))+bodyPadding); !ok {
 					return c.overloaded(want)
 				}
 				c.in = append(c.in[:n], one[0])
@@ -210,10 +210,10 @@ var (
 )
 
 func (c *call) readGzip(p *paced) *problem {
-	if !c.s.mem.take(gzipMemory) {
+	if !c.s.mem.reserve(gzipMemory) {
 		return c.overloaded(gzipMemory)
 	}
-	defer c.s.mem.give(gzipMemory)
+	defer c.s.mem.release(gzipMemory)
 	c.decoding = true
 	z, _ := gzipReaders.Get().(*gunzip.Reader)
 	var err error
@@ -237,10 +237,10 @@ func (c *call) readGzip(p *paced) *problem {
 }
 
 func (c *call) readZstd(p *paced) *problem {
-	if !c.s.mem.take(zstdMemory) {
+	if !c.s.mem.reserve(zstdMemory) {
 		return c.overloaded(zstdMemory)
 	}
-	defer c.s.mem.give(zstdMemory)
+	defer c.s.mem.release(zstdMemory)
 	c.decoding = true
 	z, _ := zstdReaders.Get().(*zstd.Decoder)
 	var err error

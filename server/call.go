@@ -36,10 +36,10 @@ type call struct {
 	noted    bool     // in the audit log, or that was tried
 	turned   net.Conn // to linger on when the answer is out
 
-	json  jsonfast.Array
-	csv   *csvfast.Selector
-	long  []uint32 // lengths of the CSV fields with doubled quotes, as they came
-	batch suite.Batch
+	json       jsonfast.Array
+	csv        *csvfast.Selector
+	rawLengths []uint32 // lengths of the CSV fields with doubled quotes, as they came
+	batch      suite.Batch
 
 	// Room for small requests, which spares them the pools: see small. It is
 	// charged to every request that has a body.
@@ -112,13 +112,13 @@ func (c *call) dropInputs() {
 	if cap(c.json.NotString) > keepSmall {
 		c.json.NotString = nil
 	}
-	if cap(c.long) > keepSmall {
-		c.long = nil
+	if cap(c.rawLengths) > keepSmall {
+		c.rawLengths = nil
 	}
 	if cap(c.batch.Bad) > keepSmall {
 		c.batch.Bad = nil
 	}
-	m.give(c.charged)
+	m.release(c.charged)
 	c.charged = 0
 }
 
@@ -136,7 +136,7 @@ func small[T byte | uint32](p *pool[T], own []T, n int) ([]T, bool) {
 
 // charge counts memory that is in no pooled buffer.
 func (c *call) charge(n int64) bool {
-	if !c.s.mem.take(n) {
+	if !c.s.mem.reserve(n) {
 		return false
 	}
 	c.charged += n

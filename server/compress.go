@@ -21,10 +21,10 @@ func (c *call) compress(enc coding, pseudonyms bool) *problem {
 	}
 	m := c.s.mem
 	most := len(c.out) + len(c.out)>>7 + 1<<10
-	if !m.take(encoderMemory) {
+	if !m.reserve(encoderMemory) {
 		return c.overloaded(encoderMemory)
 	}
-	defer m.give(encoderMemory)
+	defer m.release(encoderMemory)
 	room, ok := m.bytes.get(most)
 	if !ok {
 		return c.overloaded(int64(most))

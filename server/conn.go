@@ -10,31 +10,32 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// conn is a connection that spares system and runtime work which a busy
-// keep-alive connection does not need. One goroutine at a time, hurry apart.
+// conn wraps a net.Conn and avoids per-request deadline and poller work on busy
+// keep-alive connections. One goroutine uses it at a time; hurry alone may be called
+// beside a Read.
 //
-// It knows where in a request it is, and so by when it has to hear of its peer:
-// see readDeadline and writeDeadline. What is set from outside goes before that,
-// until the next answer begins. Deadlines are set where something really waits,
-// and only anew when the one in place is too early, or too late by more than the
-// server's slack.
+// conn tracks the phase of a request and derives its deadlines from it: see
+// readDeadline and writeDeadline. A deadline that is set from outside goes before
+// these until the next answer begins. The system's deadline is set only where a call
+// waits, and only when it is earlier than wanted, or later by more than the server's
+// deadlineTolerance.
 //
-// The first part of a large answer is held back until the rest comes, and both
-// leave in one call: see answer.
+// The first part of a large answer is held back and leaves with the rest in one call:
+// see answer.
 //
-// After an answer, others that are ready to run go first: see patience.
+// After an answer, a connection yields before it reads: see readYield.
 type conn struct {
 	net.Conn
 	s     *Server
 	sock  *socket // nil: Conn alone
 	token token.LastToken
 
-	phase   phase
-	http2   bool      // it began with HTTP/2's preface
-	interim bool      // what is written next is no answer yet
-	since   time.Time // when the answer was ready; zero: not known
-	wait    time.Time // until when a read may wait in this phase
-	take    time.Time // until when the answer is to be taken
+	phase       phase
+	http2       bool      // it began with HTTP/2's preface
+	interim     bool      // what is written next is no answer yet
+	since       time.Time // when the answer was ready; zero: not known
+	wait        time.Time // until when a read may wait in this phase
+	answerUntil time.Time // until when the peer must have read the answer
 
 	readBy, writeBy      time.Time // asked for from outside; zero: nothing was
 	readUntil, writeLast time.Time // in place
@@ -73,14 +74,14 @@ func (c *conn) SetDeadline(t time.Time) error {
 // hurry sets both deadlines at once. It may be called beside a Read.
 func (c *conn) hurry(t time.Time) { _ = c.Conn.SetDeadline(t) }
 
-// due says whether the deadline in place has to be changed for the one wanted,
-// and to what.
+// due reports whether the deadline that is set must change for the one wanted, and
+// to what.
 func (c *conn) due(wanted time.Time, inPlace *time.Time) (t time.Time, change bool) {
 	switch {
 	case wanted.IsZero():
 		change = !inPlace.IsZero()
-	case inPlace.IsZero(), inPlace.Before(wanted), inPlace.Sub(wanted) > c.s.slack:
-		wanted, change = wanted.Add(c.s.slack), true
+	case inPlace.IsZero(), inPlace.Before(wanted), inPlace.Sub(wanted) > c.s.deadlineTolerance:
+		wanted, change = wanted.Add(c.s.deadlineTolerance), true
 	}
 	if change {
 		*inPlace = wanted
@@ -88,9 +89,9 @@ func (c *conn) due(wanted time.Time, inPlace *time.Time) (t time.Time, change bo
 	return wanted, change
 }
 
-// readDeadline is when the next read has waited long enough: a request must begin
-// within IdleTimeout of the answer before, or HeaderTimeout of the connection's
-// start, and be here within HeaderTimeout of its beginning.
+// readDeadline is the deadline of the next read. A request begins within IdleTimeout
+// of the answer before it, or within HeaderTimeout of the connection's start, and its
+// header is complete within HeaderTimeout of its first byte.
 func (c *conn) readDeadline() time.Time {
 	switch {
 	case c.phase == phaseAnswered && c.wait.IsZero():
@@ -109,7 +110,7 @@ func (c *conn) writeDeadline() time.Time {
 	if !c.writeBy.IsZero() {
 		return c.writeBy
 	}
-	return c.take
+	return c.answerUntil
 }
 
 // from is c.since, or now where that is not known.
@@ -120,30 +121,28 @@ func (c *conn) from() time.Time {
 	return c.since
 }
 
-// patience tells connections when to wait for their turn before they look for
-// the next request. On a busy server the request is there by then, and a read
-// that finds nothing and a wait in the poller are spared. But the runtime looks
-// at the poller only when nobody is ready to run; so after every patientTurns
-// rounds there is one in which nobody waits for a turn, and all who have no
-// request go to the poller.
-type patience struct {
-	waiting atomic.Int32 // for their turn
-	turns   atomic.Int32 // given since the last such round
-	hasty   atomic.Int32 // turns that are left of such a round
+// readYield lets goroutines that are ready run before a connection reads its next
+// request. On a busy server the request has arrived by then, which spares a read that
+// finds nothing and a wait in the poller. The runtime visits the poller only when no
+// goroutine is ready, so after yieldsPerPoll rounds every connection reads at once:
+// those without a request then wait in the poller.
+type readYield struct {
+	waiting atomic.Int32 // connections that yield now
+	yields  atomic.Int32 // since the last round without
+	skips   atomic.Int32 // reads left of a round that does not yield
 }
 
-// patientTurns is how many turns a connection waits for between two at which it
-// does not.
-const patientTurns = 15
+// yieldsPerPoll is how many rounds of yields come between two without.
+const yieldsPerPoll = 15
 
-func (p *patience) wait() {
-	if p.hasty.Load() > 0 && p.hasty.Add(-1) >= 0 {
+func (p *readYield) wait() {
+	if p.skips.Load() > 0 && p.skips.Add(-1) >= 0 {
 		return
 	}
 	n := p.waiting.Add(1)
-	if p.turns.Add(1) > patientTurns*n {
-		p.turns.Store(0)
-		p.hasty.Store(n)
+	if p.yields.Add(1) > yieldsPerPoll*n {
+		p.yields.Store(0)
+		p.skips.Store(n)
 	}
 	runtime.Gosched()
 	p.waiting.Add(-1)
@@ -153,7 +152,7 @@ func (c *conn) Read(b []byte) (n int, err error) {
 	before := c.phase
 	t, change := c.due(c.readDeadline(), &c.readUntil)
 	if before == phaseAnswered {
-		c.s.patience.wait()
+		c.s.readYield.wait()
 	}
 	if change {
 		if err := c.Conn.SetReadDeadline(t); err != nil {
@@ -189,7 +188,7 @@ func (c *conn) Write(b []byte) (int, error) {
 	} else if c.phase != phaseAnswered {
 		c.phase, c.wait, c.readBy = phaseAnswered, time.Time{}, time.Time{}
 		c.since = c.from()
-		c.take = c.since.Add(c.s.cfg.StallTimeout)
+		c.answerUntil = c.since.Add(c.s.cfg.StallTimeout)
 	}
 	if c.large > 0 && len(c.held) == 0 && len(b) <= writeBuffer {
 		c.held = append(c.held, b...)

@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// TestPatience holds each phase of a connection against its own limit: the others
+// TestPhaseDeadlines holds each phase of a connection against its own limit: the others
 // are so long that a connection judged by the wrong one is there for good.
-func TestPatience(t *testing.T) {
+func TestPhaseDeadlines(t *testing.T) {
 	const short, long = 250 * time.Millisecond, time.Hour
 	limits := func(header, idle, stall time.Duration) func(*Config) {
 		return func(c *Config) { c.HeaderTimeout, c.IdleTimeout, c.StallTimeout = header, idle, stall }
@@ -122,7 +122,7 @@ func socketPair(t *testing.T, network, address string) (ours *conn, peer net.Con
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	s := &Server{cfg: Config{HeaderTimeout: time.Minute, IdleTimeout: time.Minute, StallTimeout: time.Minute}, slack: time.Millisecond}
+	s := &Server{cfg: Config{HeaderTimeout: time.Minute, IdleTimeout: time.Minute, StallTimeout: time.Minute}, deadlineTolerance: time.Millisecond}
 	return &conn{Conn: c, s: s, sock: newSocket(c), wait: time.Now().Add(time.Minute)}, peer
 }
 

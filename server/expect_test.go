@@ -41,10 +41,10 @@ func TestExpect(t *testing.T) {
 	}
 	t.Run("overloaded", func(t *testing.T) {
 		all := r.srv.mem.limit - r.srv.mem.used.Load() - callMemory // lingering connections have some
-		if !r.srv.mem.take(all) {
+		if !r.srv.mem.reserve(all) {
 			t.Fatal("no memory")
 		}
-		defer r.srv.mem.give(all)
+		defer r.srv.mem.release(all)
 		w := r.raw()
 		w.write(head(tok, length(3), expect))
 		w.read().problem(t, 503, "OVERLOADED")

@@ -30,9 +30,9 @@ func newMemory(limit int64) *memory {
 	return m
 }
 
-// take reserves n bytes that are not in a pooled buffer (a decoder's window),
+// reserve reserves n bytes that are not in a pooled buffer (a decoder's window),
 // or reports that there is no room.
-func (m *memory) take(n int64) bool {
+func (m *memory) reserve(n int64) bool {
 	for {
 		u := m.used.Load()
 		if u+n > m.limit {
@@ -44,8 +44,8 @@ func (m *memory) take(n int64) bool {
 	}
 }
 
-// give returns what take reserved.
-func (m *memory) give(n int64) { m.used.Add(-n) }
+// release returns what reserve took.
+func (m *memory) release(n int64) { m.used.Add(-n) }
 
 // makeRoom drops idle buffers until n more bytes of new memory fit.
 func (m *memory) makeRoom(n int64) {
@@ -118,7 +118,7 @@ func (p *pool[T]) init(m *memory, width int) { p.m, p.width = m, width }
 // go over the limit.
 func (p *pool[T]) get(n int) ([]T, bool) {
 	i, size := class(n * p.width)
-	if !p.m.take(int64(size)) {
+	if !p.m.reserve(int64(size)) {
 		return nil, false
 	}
 	l := &p.lists[i]

@@ -221,11 +221,11 @@ func TestErrorTable(t *testing.T) {
 		}
 	})
 	t.Run("overloaded", func(t *testing.T) {
-		if !r.srv.mem.take(r.srv.cfg.MaxInFlight - r.srv.mem.used.Load()) {
+		if !r.srv.mem.reserve(r.srv.cfg.MaxInFlight - r.srv.mem.used.Load()) {
 			t.Fatal("the memory cannot be filled")
 		}
 		a := r.post(forwardPath, fwd, jsonType, jsonOf("a"))
-		r.srv.mem.give(r.srv.mem.used.Load())
+		r.srv.mem.release(r.srv.mem.used.Load())
 		a.problem(t, 503, "OVERLOADED")
 		if a.header.Get("Retry-After") == "" {
 			t.Error("no Retry-After")

@@ -89,10 +89,10 @@ func (c *call) scanCSV() ([]uint32, *problem) {
 		return nil, c.overloaded(4 * int64(extra))
 	}
 	spans := c.csv.Spans
-	c.long = c.long[:0]
+	c.rawLengths = c.rawLengths[:0]
 	for _, i := range c.csv.Doubled {
 		raw := in[spans[2*i]:][:spans[2*i+1]]
-		c.long = append(c.long, spans[2*i+1])
+		c.rawLengths = append(c.rawLengths, spans[2*i+1])
 		spans[2*i+1] = uint32(len(csvfast.Dialect{}.Unquote(raw[:0], raw)))
 	}
 	return spans, nil

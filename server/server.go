@@ -41,22 +41,22 @@ type Server struct {
 	stop context.CancelFunc
 	bg   sync.WaitGroup
 
-	slack      time.Duration // by which deadlines may be late
-	patience   patience
-	again      rememberer // the verifier, if it is one
-	conns      atomic.Int64
-	turnedAway atomic.Int64
-	lingering  connSet
-	draining   atomic.Bool
-	closing    sync.Mutex // held by the one Shutdown that does the work
-	closed     bool
-	lnMu       sync.Mutex
-	listeners  []net.Listener
-	keysFault  atomic.Pointer[string]
-	auditFault atomic.Pointer[string]
-	probeSoon  atomic.Bool   // a record was written while auditFault is set
-	keysChange atomic.Uint64 // the keystore's change counter, as of the last look
-	outlook    atomic.Pointer[outlook]
+	deadlineTolerance time.Duration // by which a deadline may be late
+	readYield         readYield
+	again             rememberer // the verifier, if it is one
+	conns             atomic.Int64
+	turnedAway        atomic.Int64
+	lingering         connSet
+	draining          atomic.Bool
+	closing           sync.Mutex // held by the one Shutdown that does the work
+	closed            bool
+	lnMu              sync.Mutex
+	listeners         []net.Listener
+	keysFault         atomic.Pointer[string]
+	auditFault        atomic.Pointer[string]
+	probeSoon         atomic.Bool   // a record was written while auditFault is set
+	keysChange        atomic.Uint64 // the keystore's change counter, as of the last look
+	outlook           atomic.Pointer[outlook]
 
 	zstdOnce sync.Once
 	zstd     *zstd.Encoder
@@ -70,7 +70,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, log: newLimitedLog(cfg.Log), mem: newMemory(cfg.MaxInFlight),
-		slack: min(cfg.HeaderTimeout, cfg.IdleTimeout, cfg.StallTimeout) / 8}
+		deadlineTolerance: min(cfg.HeaderTimeout, cfg.IdleTimeout, cfg.StallTimeout) / 8}
 	if _, err := io.ReadFull(rand.Reader, s.ids.prefix[:]); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}

@@ -17,12 +17,7 @@ import (
 	"github.com/velonym/velonym/engine/keys/sqlite"
 )
 
-func newInit(g *globals) *cobra.Command {
-	var name string
-	cmd := &cobra.Command{
-		Use:   "init",
-		Short: "Make a keystore, its master key and the issuer's key in --dir; never overwrites",
-		Long: `Makes a keystore in --dir, its master key and the key of its issuer, all for their
+const initLong = `Makes a keystore in --dir, its master key and the key of its issuer, all for their
 owner alone, and never overwrites anything. With --keystore postgres://… the
 keystore is made in that database, in a schema of its own, and only the master key
 in --dir. With --master-key env:NAME or exec:COMMAND the master key comes from
@@ -31,7 +26,14 @@ A variable is weaker than a file: it is erased from the environment, but copies 
 memory can stay, and whoever starts the program has it too; each run says so.
 
 Without its master key a keystore is of no use: back the key up, apart from the
-keystore.`,
+keystore.`
+
+func newInit(g *globals) *cobra.Command {
+	var name string
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Make a keystore, its master key and the issuer's key in --dir; never overwrites",
+		Long:  initLong,
 		Example: `  velonym init
   velonym init --dir /srv/velonym --issuer https://tokens.example
   velonym init --keystore postgres://velonym@db.example/velonym --master-key 'exec:kms-client decrypt key'`,

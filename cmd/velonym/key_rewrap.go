@@ -16,13 +16,7 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-func newKeyRewrap(g *globals) *cobra.Command {
-	var source string
-	var replace bool
-	cmd := &cobra.Command{
-		Use:   "rewrap --new-master SOURCE [--replace]",
-		Short: "Give the keystore another master key",
-		Long: `Wraps all secrets of the keystore by another master key, in one transaction: whenever
+const rewrapLong = `Wraps all secrets of the keystore by another master key, in one transaction: whenever
 it is interrupted, all is wrapped by the old key or all by the new one, and the same
 call goes on. SOURCE is a 0600 file, env:NAME or exec:COMMAND; a file that is not there
 yet is made, with a random key. No token, project or pseudonym changes.
@@ -34,7 +28,15 @@ They take the new key up by themselves where the source that they were started w
 has it, as with --replace; otherwise they refuse all calls, and readyz says so.
 
 Keep the old key for as long as you keep backups that were made before: it alone opens
-those. The keystore's files keep nothing that it opens.`,
+those. The keystore's files keep nothing that it opens.`
+
+func newKeyRewrap(g *globals) *cobra.Command {
+	var source string
+	var replace bool
+	cmd := &cobra.Command{
+		Use:   "rewrap --new-master SOURCE [--replace]",
+		Short: "Give the keystore another master key",
+		Long:  rewrapLong,
 		Example: `  velonym key rewrap --new-master next.key --replace
   velonym key rewrap --new-master 'exec:kms-client decrypt key2'`,
 		Args: cobra.NoArgs,

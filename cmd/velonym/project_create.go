@@ -17,14 +17,7 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-func newProjectCreate(g *globals) *cobra.Command {
-	var p keys.Project
-	var retention, grace, secretFile string
-	var yes bool
-	cmd := &cobra.Command{
-		Use:   "create NAME --retention SPAN",
-		Short: "A project and the key domains of its organisations",
-		Long: `Makes a project and a secret for each of its organisations (one, without a name,
+const projectCreateLong = `Makes a project and a secret for each of its organisations (one, without a name,
 when none is given). The method, the policy and the tag are the project's for good;
 a token may ask for another form. From the end of the retention on nothing
 uses the secrets, and after the grace they are destroyed: what was pseudonymised can
@@ -32,7 +25,16 @@ be reversed by nobody. The grace is for a wrong clock to be noticed, and --grace
 does without. SPAN is a number
 with y, mo, d, h or min behind it, counted from now, or a day, which ends with its
 last second where TZ says. A retention of less than a day wants --yes, or the
-project's name typed on a terminal.`,
+project's name typed on a terminal.`
+
+func newProjectCreate(g *globals) *cobra.Command {
+	var p keys.Project
+	var retention, grace, secretFile string
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "create NAME --retention SPAN",
+		Short: "A project and the key domains of its organisations",
+		Long:  projectCreateLong,
 		Example: `  velonym project create register --retention 5y
   velonym project create trial --retention 2031-01-31 --org north --org south --tag 128
   velonym project create links --method irreversible --form uuid`,
