@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"unicode"
@@ -39,75 +40,79 @@ func newInit(g *globals) *cobra.Command {
   velonym init --keystore postgres://velonym@db.example/velonym --master-key 'exec:kms-client decrypt key'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			place, masterPlace, err := g.locations()
-			if err != nil {
-				return err
-			}
-			if err := g.makeFolder(); err != nil {
-				return err
-			}
-			if !isPostgres(place) {
-				if _, err := os.Lstat(place); err == nil {
-					return fmt.Errorf("init: %s is there already: it is never overwritten; use it, or name another folder with --dir", place)
-				}
-			}
-			stones, err := g.inFolder("tombstones.jsonl")
-			if err != nil {
-				return err
-			}
-			if _, err := os.Lstat(stones); err == nil {
-				return fmt.Errorf("init: %s is of an earlier keystore: to bring that back say 'velonym restore FILE'; for a new one name another folder with --dir, or move the file away", stones)
-			}
-			master, made, err := g.initMaster(ctx, masterPlace)
-			if err != nil {
-				return err
-			}
-			undo := func(err error) error {
-				if made {
-					err = errors.Join(err, os.Remove(masterPlace))
-				}
-				return err
-			}
-			var store keys.Store
-			if isPostgres(place) {
-				store, err = postgres.Create(ctx, place)
-			} else {
-				store, err = sqlite.Create(place)
-			}
-			if err != nil {
-				return undo(err)
-			}
-			ks, err := keys.New(ctx, store, master)
-			if err != nil {
-				return undo(errors.Join(err, store.Close()))
-			}
-			defer ks.Close()
-			if name != "" {
-				if err := ks.NameIssuer(ctx, name); err != nil {
-					return err
-				}
-			}
-			if err := g.recorded(ctx, ks, audit.Record{Op: "init"}, func(*keyAct) error { return nil }); err != nil {
-				return err
-			}
-			issuer, err := builtInIssuer(ctx, ks)
-			if err != nil {
-				return err
-			}
-			defer issuer.Close()
-			out := cmd.ErrOrStderr()
-			fmt.Fprintf(out, "keystore    %s\n", store.Name())
-			if made {
-				fmt.Fprintf(out, "master key  %s (mode 0600; back it up apart from the keystore: without it every pseudonym is lost)\n", masterPlace)
-			}
-			fmt.Fprintf(out, "fingerprint %s of the master key\n", ks.MasterKeyFingerprint())
-			fmt.Fprintf(out, "issuer      %s, key %s\n", printable(issuer.Name()), issuer.KeyID())
-			return nil
+			return g.initKeystore(cmd.Context(), name, cmd.ErrOrStderr())
 		},
 	}
 	checkedVar(cmd.Flags(), &name, "issuer", "", "NAME", "name of the keystore's issuer, the iss of its tokens (default velonym); choose one of its own where another keystore is to trust it", checkIssuer)
 	return cmd
+}
+
+// initKeystore makes a keystore, its master key and the key of its issuer, which gets
+// that name, or the usual one if it is empty. What was made is told to out.
+func (g *globals) initKeystore(ctx context.Context, name string, out io.Writer) error {
+	place, masterPlace, err := g.locations()
+	if err != nil {
+		return err
+	}
+	if err := g.makeFolder(); err != nil {
+		return err
+	}
+	if !isPostgres(place) {
+		if _, err := os.Lstat(place); err == nil {
+			return fmt.Errorf("init: %s is there already: it is never overwritten; use it, or name another folder with --dir", place)
+		}
+	}
+	stones, err := g.inFolder("tombstones.jsonl")
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(stones); err == nil {
+		return fmt.Errorf("init: %s is of an earlier keystore: to bring that back say 'velonym restore FILE'; for a new one name another folder with --dir, or move the file away", stones)
+	}
+	master, made, err := g.initMaster(ctx, masterPlace)
+	if err != nil {
+		return err
+	}
+	undo := func(err error) error {
+		if made {
+			err = errors.Join(err, os.Remove(masterPlace))
+		}
+		return err
+	}
+	var store keys.Store
+	if isPostgres(place) {
+		store, err = postgres.Create(ctx, place)
+	} else {
+		store, err = sqlite.Create(place)
+	}
+	if err != nil {
+		return undo(err)
+	}
+	ks, err := keys.New(ctx, store, master)
+	if err != nil {
+		return undo(errors.Join(err, store.Close()))
+	}
+	defer ks.Close()
+	if name != "" {
+		if err := ks.NameIssuer(ctx, name); err != nil {
+			return err
+		}
+	}
+	if err := g.recorded(ctx, ks, audit.Record{Op: "init"}, func(*keyAct) error { return nil }); err != nil {
+		return err
+	}
+	issuer, err := builtInIssuer(ctx, ks)
+	if err != nil {
+		return err
+	}
+	defer issuer.Close()
+	fmt.Fprintf(out, "keystore    %s\n", store.Name())
+	if made {
+		fmt.Fprintf(out, "master key  %s (mode 0600; back it up apart from the keystore: without it every pseudonym is lost)\n", masterPlace)
+	}
+	fmt.Fprintf(out, "fingerprint %s of the master key\n", ks.MasterKeyFingerprint())
+	fmt.Fprintf(out, "issuer      %s, key %s\n", printable(issuer.Name()), issuer.KeyID())
+	return nil
 }
 
 // checkIssuer judges the name of an issuer.

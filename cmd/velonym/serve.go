@@ -232,26 +232,8 @@ func (f *serveFlags) assemble(ctx context.Context, g *globals, stderr io.Writer,
 		f.cfg.Log.Info("keys", "master_key", ks.MasterKeyFingerprint(), "issuer", own.Name, "issuer_key", token.KeyID(own.Public))
 	}
 
-	if f.audit != "none" {
-		path := f.audit
-		if path == "" {
-			if path, err = g.inFolder("audit.jsonl"); err != nil {
-				return nil, err
-			}
-		}
-		witnesses, err := f.witnesses(path)
-		if err != nil {
-			return nil, err
-		}
-		log, closeLog, err := openAuditAt(ctx, ks, path, audit.Options{MaxSize: f.auditMax, Delay: 50 * time.Millisecond, OnHead: witnesses,
-			HeadFailed: func(err error) { f.cfg.Log.Error("a signed head of the audit log was not kept", "error", err.Error()) }})
-		if err != nil {
-			return nil, err
-		}
-		open.add(closeLog)
-		f.log = log
-		f.cfg.Audit = log
-		f.cfg.OnReload = append(f.cfg.OnReload, server.ReloadHook{Name: "audit file", Func: log.Reopen})
+	if err := f.openAudit(ctx, g, ks, open); err != nil {
+		return nil, err
 	}
 	if f.cert != "" {
 		if f.cfg.TLS, err = server.LoadTLS(f.cert, f.key, f.clientCA); err != nil {
@@ -266,6 +248,45 @@ func (f *serveFlags) assemble(ctx context.Context, g *globals, stderr io.Writer,
 	f.cfg.Version, f.cfg.Commit = buildVersion()
 	f.cfg.Kernel = simd.Kernel()
 
+	f.startSweeps(ctx, ks, open)
+	stopCopies, err := f.keepCopies(ctx, g, ks)
+	if err != nil {
+		return nil, err
+	}
+	open.add(stopCopies)
+	return server.New(f.cfg)
+}
+
+// openAudit opens the audit log and has the server write it, unless it is turned off.
+func (f *serveFlags) openAudit(ctx context.Context, g *globals, ks *keys.Keystore, open *closers) error {
+	if f.audit == "none" {
+		return nil
+	}
+	path := f.audit
+	if path == "" {
+		var err error
+		if path, err = g.inFolder("audit.jsonl"); err != nil {
+			return err
+		}
+	}
+	witnesses, err := f.witnesses(path)
+	if err != nil {
+		return err
+	}
+	log, closeLog, err := openAuditAt(ctx, ks, path, audit.Options{MaxSize: f.auditMax, Delay: 50 * time.Millisecond, OnHead: witnesses,
+		HeadFailed: func(err error) { f.cfg.Log.Error("a signed head of the audit log was not kept", "error", err.Error()) }})
+	if err != nil {
+		return err
+	}
+	open.add(closeLog)
+	f.log = log
+	f.cfg.Audit = log
+	f.cfg.OnReload = append(f.cfg.OnReload, server.ReloadHook{Name: "audit file", Func: log.Reopen})
+	return nil
+}
+
+// startSweeps sweeps the keystore every minute until open is closed.
+func (f *serveFlags) startSweeps(ctx context.Context, ks *keys.Keystore, open *closers) {
 	f.cfg.Sweeps = &server.Sweeps{}
 	sweep, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var swept sync.WaitGroup
@@ -278,12 +299,6 @@ func (f *serveFlags) assemble(ctx context.Context, g *globals, stderr io.Writer,
 		})
 	}()
 	open.add(func() error { stop(); swept.Wait(); return nil })
-	stopCopies, err := f.keepCopies(ctx, g, ks)
-	if err != nil {
-		return nil, err
-	}
-	open.add(stopCopies)
-	return server.New(f.cfg)
 }
 
 // witnesses returns what sends the heads of the log at path to --audit-heads-to.

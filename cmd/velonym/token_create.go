@@ -60,24 +60,7 @@ output, its jti and its end to standard error.` + normHelp,
 			if err := checkAgainstStore(cmd.Context(), ks, r); err != nil {
 				return err
 			}
-			issuer, err := builtInIssuer(cmd.Context(), ks)
-			if err != nil {
-				return err
-			}
-			defer issuer.Close()
-			var signed string
-			var claims *token.Claims
-			err = g.recorded(cmd.Context(), ks, audit.Record{Op: "issue", Project: r.Project, Org: r.Org, Source: r.Source, SrcOrg: r.SourceOrg}, func(a *keyAct) (err error) {
-				signed, claims, err = issuer.Create(cmd.Context(), ks, r)
-				if errors.Is(err, token.ErrNotListed) {
-					g.warn(strings.TrimPrefix(err.Error(), "token: "))
-				} else if err != nil {
-					return err
-				}
-				issued := engine.Record(claims)
-				issued.Op = ""
-				return a.note(issued)
-			})
+			signed, claims, err := g.issue(cmd.Context(), ks, r)
 			if err != nil {
 				return err
 			}
@@ -107,6 +90,27 @@ output, its jti and its end to standard error.` + normHelp,
 	limitVar(f, &r.Limits.Rate, "rate", "values a second (default: no limit)")
 	limitVar(f, &r.Limits.Req, "req", "values a request (default: no limit)")
 	return cmd
+}
+
+// issue signs a token and records that it did.
+func (g *globals) issue(ctx context.Context, ks *keys.Keystore, r token.Request) (signed string, claims *token.Claims, err error) {
+	issuer, err := builtInIssuer(ctx, ks)
+	if err != nil {
+		return "", nil, err
+	}
+	defer issuer.Close()
+	err = g.recorded(ctx, ks, audit.Record{Op: "issue", Project: r.Project, Org: r.Org, Source: r.Source, SrcOrg: r.SourceOrg}, func(a *keyAct) (err error) {
+		signed, claims, err = issuer.Create(ctx, ks, r)
+		if errors.Is(err, token.ErrNotListed) {
+			g.warn(strings.TrimPrefix(err.Error(), "token: "))
+		} else if err != nil {
+			return err
+		}
+		issued := engine.Record(claims)
+		issued.Op = ""
+		return a.note(issued)
+	})
+	return signed, claims, err
 }
 
 // checkLife judges a token's time to live.

@@ -6,7 +6,9 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// staged pseudonymises values from to to, chunk at most.
+// staged pseudonymises the values from to to, at most chunk, in three steps: it lays
+// them and their places out, transforms them, and writes the results. The first step
+// stays in one function: its state is a dozen locals that a call a value would spill.
 func (p *Plan) staged(b *Batch, from, to int) {
 	f, s := &p.forward, &b.work.stage
 	src := b.Src

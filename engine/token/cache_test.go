@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -391,75 +390,6 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-// Many callers, few tokens, changes under their feet.
-func TestConcurrentVerification(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.CacheSize = 4 })
-	ctx := context.Background()
-	var raws []string
-	want := map[string]string{}
-	for i := range 8 {
-		o := goodClaims()
-		o["jti"] = fmt.Sprint("t", i)
-		org := []string{"clinic", "lab"}[i%2]
-		o.psn()["dom"] = object{"prj": "study", "org": org}
-		o.psn()["lim"] = object{"max": 1 << 40, "rate": 1 << 40}
-		raws = append(raws, compact(goodHeader, o.String()))
-		g, err := r.Verify(ctx, []byte(raws[i]), OpsForward)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want[raws[i]] = forward(g.Plan, "42")
-		g.Release()
-	}
-	stop := make(chan struct{})
-	var wg, churn sync.WaitGroup
-	churn.Add(1)
-	go func() {
-		defer churn.Done()
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(time.Millisecond):
-				r.store.alter(func() {})
-				_ = r.Sync(ctx)
-			}
-		}
-	}()
-	for w := range 4 {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			for i := range 300 {
-				raw := raws[(i*7+w)%len(raws)]
-				g, err := r.Verify(ctx, []byte(raw), OpsForward)
-				if err != nil {
-					t.Errorf("verify: %v", err)
-					return
-				}
-				if err := g.Spend(ctx, 3); err != nil {
-					t.Errorf("spend: %v", err)
-				}
-				if got := forward(g.Plan, "42"); got != want[raw] {
-					t.Errorf("got %q, want %q", got, want[raw])
-				}
-				g.Observe([]byte("12"), []uint32{0, 1, 1, 1})
-				g.Release()
-				if i%50 == 0 {
-					_ = r.try(raw+"x", OpsForward)
-				}
-			}
-		}()
-	}
-	wg.Wait()
-	close(stop)
-	churn.Wait()
-	r.Close()
-	if got := r.users(); len(got) != 0 {
-		t.Errorf("keys in use after all is done: %v", got)
-	}
-}
-
 func TestReleaseTwicePanics(t *testing.T) {
 	r := newRig(t)
 	g, err := r.Local(context.Background(), LocalRequest{Project: "study", Org: "lab"})
@@ -499,69 +429,5 @@ func TestHitAllocatesNothing(t *testing.T) {
 	}
 	if got := r.Stats().Hits - hits; got < runs/2 {
 		t.Errorf("only %d of %d calls were hits", got, runs)
-	}
-}
-
-// newLiveRig returns a verifier by the clock on the wall, and a good token of
-// the built-in issuer and one that is signed with RSA, which is longer.
-func newLiveRig(t testing.TB) (r *rig, ed, rs []byte) {
-	now := time.Now()
-	m := newMemory(time.Now)
-	p := m.projects["study"]
-	p.Retention = now.AddDate(1, 0, 0)
-	m.projects["study"] = p
-	f := foreignKeys()
-	file := writeFile(t, "jwks.json", f.jwks())
-	r = newRig(t, func(c *Config) {
-		c.Now, c.Keystore = time.Now, m
-		c.Trusted = []TrustedIssuer{{Name: "https://issuer.example", JWKSFile: file}}
-	})
-	o := foreignClaims()
-	o["iat"], o["exp"] = now.Unix(), now.Add(time.Hour).Unix()
-	o.psn()["ret"] = now.Add(2 * time.Hour).Unix()
-	rs = []byte(f.sign("RS256", "rsa", o))
-	o["iss"] = "velonym"
-	return r, []byte(compact(goodHeader, o.String())), rs
-}
-
-func BenchmarkVerifyHit(b *testing.B) {
-	r, ed, rs := newLiveRig(b)
-	ctx := context.Background()
-	for _, c := range []struct {
-		name string
-		raw  []byte
-	}{{"EdDSA", ed}, {"RS256", rs}} {
-		b.Run(fmt.Sprintf("%s/%dB", c.name, len(c.raw)), func(b *testing.B) {
-			if err := r.try(string(c.raw), OpsForward); err != nil {
-				b.Fatal(err)
-			}
-			r.settle()
-			hits, misses := r.hits.Load(), r.misses.Load()
-			b.ReportAllocs()
-			for b.Loop() {
-				g, err := r.Verify(ctx, c.raw, OpsForward)
-				if err != nil {
-					b.Fatal(err)
-				}
-				g.Release()
-			}
-			hits, misses = r.hits.Load()-hits, r.misses.Load()-misses
-			b.ReportMetric(100*float64(hits)/float64(hits+misses), "%hits")
-		})
-	}
-}
-
-func BenchmarkVerifyMiss(b *testing.B) {
-	r := newRig(b)
-	raw := []byte(compact(goodHeader, goodClaims().String()))
-	ctx := context.Background()
-	b.ReportAllocs()
-	for b.Loop() {
-		r.epoch.Add(1) // nothing that is cached counts
-		g, err := r.Verify(ctx, raw, OpsForward)
-		if err != nil {
-			b.Fatal(err)
-		}
-		g.Release()
 	}
 }

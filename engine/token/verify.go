@@ -134,27 +134,7 @@ func NewVerifier(c Config) (*Verifier, error) {
 	if c.Keystore == nil {
 		return nil, errors.New("token: a verifier needs a keystore")
 	}
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
-	}
-	if c.CacheSize <= 0 {
-		c.CacheSize = defaultCache
-	}
-	if c.StoreTimeout <= 0 {
-		c.StoreTimeout = pollTimeout
-	}
-	switch {
-	case c.Skew == 0 || c.Skew > maxSkew:
-		c.Skew = maxSkew
-	case c.Skew < 0:
-		c.Skew = 0
-	}
-	if c.Audience == "" && c.Issuer != nil {
-		c.Audience = c.Issuer.aud
-	}
+	c.defaults()
 	v := &Verifier{ks: c.Keystore, now: c.Now, start: c.Now(), skew: c.Skew, storeTimeout: c.StoreTimeout, callTimeout: c.CallTimeout, log: c.Log,
 		audience: c.Audience, nextPoll: newPoll(), wake: make(chan struct{}, 1)}
 	v.issuers.Store(&map[string]*trusted{})
@@ -210,6 +190,31 @@ func NewVerifier(c Config) (*Verifier, error) {
 		v.running.Go(func() { w.Watch(v.ctx, v.wakePoll) })
 	}
 	return v, nil
+}
+
+// defaults fills in what a configuration leaves out.
+func (c *Config) defaults() {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if c.CacheSize <= 0 {
+		c.CacheSize = defaultCache
+	}
+	if c.StoreTimeout <= 0 {
+		c.StoreTimeout = pollTimeout
+	}
+	switch {
+	case c.Skew == 0 || c.Skew > maxSkew:
+		c.Skew = maxSkew
+	case c.Skew < 0:
+		c.Skew = 0
+	}
+	if c.Audience == "" && c.Issuer != nil {
+		c.Audience = c.Issuer.aud
+	}
 }
 
 // Close stops the work in the background, gives back what was leased of budgets and

@@ -1,0 +1,72 @@
+package token
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// newLiveRig returns a verifier by the clock on the wall, and a good token of
+// the built-in issuer and one that is signed with RSA, which is longer.
+func newLiveRig(t testing.TB) (r *rig, ed, rs []byte) {
+	now := time.Now()
+	m := newMemory(time.Now)
+	p := m.projects["study"]
+	p.Retention = now.AddDate(1, 0, 0)
+	m.projects["study"] = p
+	f := foreignKeys()
+	file := writeFile(t, "jwks.json", f.jwks())
+	r = newRig(t, func(c *Config) {
+		c.Now, c.Keystore = time.Now, m
+		c.Trusted = []TrustedIssuer{{Name: "https://issuer.example", JWKSFile: file}}
+	})
+	o := foreignClaims()
+	o["iat"], o["exp"] = now.Unix(), now.Add(time.Hour).Unix()
+	o.psn()["ret"] = now.Add(2 * time.Hour).Unix()
+	rs = []byte(f.sign("RS256", "rsa", o))
+	o["iss"] = "velonym"
+	return r, []byte(compact(goodHeader, o.String())), rs
+}
+
+func BenchmarkVerifyHit(b *testing.B) {
+	r, ed, rs := newLiveRig(b)
+	ctx := context.Background()
+	for _, c := range []struct {
+		name string
+		raw  []byte
+	}{{"EdDSA", ed}, {"RS256", rs}} {
+		b.Run(fmt.Sprintf("%s/%dB", c.name, len(c.raw)), func(b *testing.B) {
+			if err := r.try(string(c.raw), OpsForward); err != nil {
+				b.Fatal(err)
+			}
+			r.settle()
+			hits, misses := r.hits.Load(), r.misses.Load()
+			b.ReportAllocs()
+			for b.Loop() {
+				g, err := r.Verify(ctx, c.raw, OpsForward)
+				if err != nil {
+					b.Fatal(err)
+				}
+				g.Release()
+			}
+			hits, misses = r.hits.Load()-hits, r.misses.Load()-misses
+			b.ReportMetric(100*float64(hits)/float64(hits+misses), "%hits")
+		})
+	}
+}
+
+func BenchmarkVerifyMiss(b *testing.B) {
+	r := newRig(b)
+	raw := []byte(compact(goodHeader, goodClaims().String()))
+	ctx := context.Background()
+	b.ReportAllocs()
+	for b.Loop() {
+		r.epoch.Add(1) // nothing that is cached counts
+		g, err := r.Verify(ctx, raw, OpsForward)
+		if err != nil {
+			b.Fatal(err)
+		}
+		g.Release()
+	}
+}
