@@ -16,6 +16,7 @@ import (
 
 var (
 	aTime   = regexp.MustCompile(`"\d{4}-\d\d-\d\dT[0-9:.]+Z"`)
+	aPrint  = regexp.MustCompile(`"[0-9a-f]{4}(-[0-9a-f]{4}){3}"`)
 	aBase64 = regexp.MustCompile(`"[A-Za-z0-9+/]{43,86}=*"`)
 )
 
@@ -35,7 +36,7 @@ func TestProjectJSON(t *testing.T) {
 		if status != 0 {
 			t.Fatalf("%q: %s", args, stderr)
 		}
-		return aBase64.ReplaceAllString(aTime.ReplaceAllString(stdout, `"T"`), `"B"`)
+		return aBase64.ReplaceAllString(aPrint.ReplaceAllString(aTime.ReplaceAllString(stdout, `"T"`), `"F"`), `"B"`)
 	}
 	must("init")
 	if got := must("project", "list", "--json"); got != "[]\n" {
@@ -131,6 +132,7 @@ func TestProjectJSON(t *testing.T) {
   "severed": false,
   "severed_at": null,
   "created": "T",
+  "master_key": "F",
   "domains": [
     {
       "org": "north",
@@ -140,14 +142,16 @@ func TestProjectJSON(t *testing.T) {
           "state": "deactivated",
           "imported": true,
           "created": "T",
-          "destroyed": null
+          "destroyed": null,
+          "fingerprint": "F"
         },
         {
           "gen": 1,
           "state": "active",
           "imported": false,
           "created": "T",
-          "destroyed": null
+          "destroyed": null,
+          "fingerprint": "F"
         }
       ]
     }
