@@ -182,7 +182,8 @@ func (e *engineBench) raw(tier string) Case {
 	}}
 }
 
-// shares measures what is made of AES against AES.
+// shares measures what is made of AES against AES. The order of its jobs is that of its
+// rows, so both stand in one function.
 func (e *engineBench) shares(_ context.Context, o Options, s *Section) error {
 	same := suite.Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62, Gen: -1}
 	forward, err := e.plan(spec.Pseudonymise, same)

@@ -15,13 +15,14 @@ import (
 	"time"
 )
 
-// httpGoals are the floors and aims at each number of values a call: against
-// the plain service, and as a share of the echo.
-var httpGoals = []struct {
+// httpGoal is the floor and the aim at one number of values a call, against each server.
+type httpGoal struct {
 	values               int
 	conns                int
-	plain, checked, echo [2]float64 // floor and aim against each
-}{
+	plain, checked, echo [2]float64
+}
+
+var httpGoals = []httpGoal{
 	{1, 16, [2]float64{}, [2]float64{1.2, 1.4}, [2]float64{0.8, 0.95}},
 	{100, 16, [2]float64{2.8, 3.8}, [2]float64{}, [2]float64{0.65, 0.85}},
 	{10_000, 4, [2]float64{9, 16}, [2]float64{}, [2]float64{0.3, 0.5}},
@@ -34,6 +35,39 @@ var httpGoals = []struct {
 // them; the running program is executed again for both, so its main must call
 // [Child] first.
 func HTTP(ctx context.Context, o Options) (*Section, error) { return HTTPSizes(ctx, o, nil) }
+
+// httpServers are the servers that take turns.
+var httpServers = []string{"velonym", "plain", "plain-jwt", "echo"}
+
+// httpSize measures one number of values a call.
+func httpSize(ctx context.Context, o Options, g httpGoal, client *child, servers map[string]*child, turn time.Duration) ([]Row, error) {
+	o.logf("http: %d values a call", g.values)
+	for _, n := range httpServers {
+		if err := servers[n].check(g.values); err != nil {
+			return nil, fmt.Errorf("bench: http: %s, %d values: %w", n, g.values, err)
+		}
+	}
+	rates := map[string][]float64{}
+	for r := -1; r < o.rounds(); r++ {
+		for _, n := range httpServers {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			rate, _, err := load(client, servers[n], job{Values: g.values, Conns: g.conns, Millis: int(turn.Milliseconds())})
+			if err != nil {
+				return nil, fmt.Errorf("bench: http: %s, %d values: %w", n, g.values, err)
+			}
+			if r >= 0 {
+				rates[n] = append(rates[n], rate)
+			}
+		}
+	}
+	of := func(n string) Stat { return statOf(fmt.Sprintf("%s, %d a call", n, g.values), rates[n]) }
+	v, p, j, e := of("velonym"), of("plain"), of("plain-jwt"), of("echo")
+	const unit, scale = "M values/CPU-s", 1e6
+	return []Row{Against(v, p, unit, scale, g.plain[0], g.plain[1]), Against(v, e, unit, scale, g.echo[0], g.echo[1]),
+		Against(v, j, unit, scale, g.checked[0], g.checked[1]), Plain(p, unit, scale), Plain(j, unit, scale), Plain(e, unit, scale)}, nil
+}
 
 // HTTPSizes is HTTP for some of the numbers of values a call that it measures,
 // 1, 100, 10,000 and 100,000; for all of them when sizes is empty.
@@ -48,7 +82,6 @@ func HTTPSizes(ctx context.Context, o Options, sizes []int) (*Section, error) {
 		return nil, errors.New("bench: http: sizes are 1, 100, 10000 and 100000 values a call")
 	}
 	s := &Section{Name: "http", Title: "Server on one core, client on another", Command: "velonym bench http"}
-	names := []string{"velonym", "plain", "plain-jwt", "echo"}
 	servers := map[string]*child{}
 	var client *child
 	stop := func() {
@@ -60,7 +93,7 @@ func HTTPSizes(ctx context.Context, o Options, sizes []int) (*Section, error) {
 		}
 	}
 	defer stop()
-	for _, n := range names {
+	for _, n := range httpServers {
 		c, err := startChild(ctx, n, 0)
 		if err != nil {
 			return nil, err
@@ -76,32 +109,11 @@ func HTTPSizes(ctx context.Context, o Options, sizes []int) (*Section, error) {
 		turn = 60 * time.Millisecond
 	}
 	for _, g := range goals {
-		o.logf("http: %d values a call", g.values)
-		for _, n := range names {
-			if err := servers[n].check(g.values); err != nil {
-				return nil, fmt.Errorf("bench: http: %s, %d values: %w", n, g.values, err)
-			}
+		rows, err := httpSize(ctx, o, g, client, servers, turn)
+		if err != nil {
+			return nil, err
 		}
-		rates := map[string][]float64{}
-		for r := -1; r < o.rounds(); r++ {
-			for _, n := range names {
-				if err := ctx.Err(); err != nil {
-					return nil, err
-				}
-				rate, _, err := load(client, servers[n], job{Values: g.values, Conns: g.conns, Millis: int(turn.Milliseconds())})
-				if err != nil {
-					return nil, fmt.Errorf("bench: http: %s, %d values: %w", n, g.values, err)
-				}
-				if r >= 0 {
-					rates[n] = append(rates[n], rate)
-				}
-			}
-		}
-		of := func(n string) Stat { return statOf(fmt.Sprintf("%s, %d a call", n, g.values), rates[n]) }
-		v, p, j, e := of("velonym"), of("plain"), of("plain-jwt"), of("echo")
-		const unit, scale = "M values/CPU-s", 1e6
-		s.Rows = append(s.Rows, Against(v, p, unit, scale, g.plain[0], g.plain[1]), Against(v, e, unit, scale, g.echo[0], g.echo[1]),
-			Against(v, j, unit, scale, g.checked[0], g.checked[1]), Plain(p, unit, scale), Plain(j, unit, scale), Plain(e, unit, scale))
+		s.Rows = append(s.Rows, rows...)
 	}
 	if len(sizes) == 0 {
 		rows, err := httpLatency(ctx, o, client, servers, turn)

@@ -161,6 +161,7 @@ func (p *plain) handle(x *fasthttp.RequestCtx) {
 }
 
 // startVelonym starts the server as it is shipped, on keys of its own.
+// It is one step after the other: each needs what the one before made.
 func startVelonym() (h hello, run func(string) any, end func(), err error) {
 	dir, err := os.MkdirTemp("", "velonym-bench-")
 	if err != nil {

@@ -49,6 +49,17 @@ const (
 	maxLoadValues = 1_000_000
 )
 
+// request returns a call with that body, and the answer that it is to fill.
+func (l Load) request(target string, body []byte) (*fasthttp.Request, *fasthttp.Response) {
+	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+	req.SetRequestURI(target)
+	req.Header.SetMethod("POST")
+	req.Header.SetContentType("application/json")
+	req.Header.Set("Authorization", "Bearer "+string(l.Token))
+	req.SetBodyRaw(body)
+	return req, resp
+}
+
 // Run loads the server with forward calls of 13-digit values until the time is
 // over, the number of calls is reached or ctx ends. The first answer is checked
 // whole before anything is timed, and every later one for its status and
@@ -60,16 +71,7 @@ func (l Load) Run(ctx context.Context) (LoadResult, error) {
 		return res, err
 	}
 	body := httpBody(l.Values)
-	sent := func() (*fasthttp.Request, *fasthttp.Response) {
-		req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
-		req.SetRequestURI(target)
-		req.Header.SetMethod("POST")
-		req.Header.SetContentType("application/json")
-		req.Header.Set("Authorization", "Bearer "+string(l.Token))
-		req.SetBodyRaw(body)
-		return req, resp
-	}
-	req, resp := sent()
+	req, resp := l.request(target, body)
 	if err := client.DoTimeout(req, resp, loadTimeout); err != nil {
 		return res, fmt.Errorf("bench: http: the server does not answer: %w", err)
 	}
@@ -91,7 +93,7 @@ func (l Load) Run(ctx context.Context) (LoadResult, error) {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			req, resp := sent()
+			req, resp := l.request(target, body)
 			for {
 				n := next.Add(1)
 				if l.Calls > 0 && n > l.Calls || ctx.Err() != nil {

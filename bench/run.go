@@ -269,7 +269,8 @@ func (b *runBench) move(in, like, out string, workers int) func() error {
 // chunked program, of two workers against one, of reverse and of secondary.
 type csvGoals struct{ std, chunked, two, back [2]float64 }
 
-// csvPart measures one CSV file.
+// csvPart measures one CSV file. The order of its cases is that of its rows, so both
+// stand in one function.
 func (b *runBench) csvPart(s *Section, label, in, column string, at, rows int, goals csvGoals) error {
 	forward, err := b.plan(spec.Pseudonymise)
 	if err != nil {

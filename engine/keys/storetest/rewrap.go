@@ -41,7 +41,8 @@ func (e *env) openWith(path string) (*keys.Keystore, error) {
 	return ks, nil
 }
 
-// testRewrap changes the master key, and has another process follow.
+// testRewrap changes the master key, and has another process follow. It is one story:
+// each act needs the state that the one before left.
 func testRewrap(e *env) {
 	e.create("p", "a", "b")
 	e.must(e.ks.Rotate(e.ctx, "p"))
