@@ -1,0 +1,30 @@
+package bench
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestStart builds the empty program, lets it take turns with itself, and has a program
+// that fails named with what it said.
+func TestStart(t *testing.T) {
+	b := &startBench{ctx: t.Context(), dir: t.TempDir()}
+	empty, err := b.buildEmpty()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stats, err := b.takeTurns(3, []startCase{{"first", []string{empty}}, {"second", []string{empty, "argument"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range []string{"first", "second"} {
+		s := stats[i]
+		if s.Name != name || len(s.Rates) != 3 || !(0 < s.Min && s.Min <= s.Median && s.Median <= s.Max) {
+			t.Errorf("%+v", s)
+		}
+	}
+	_, err = b.takeTurns(1, []startCase{{"fails", []string{"go", "no-such-verb"}}})
+	if err == nil || !strings.Contains(err.Error(), "bench start: no-such-verb: exit status 2: go no-such-verb: unknown command") {
+		t.Errorf("got %v", err)
+	}
+}
