@@ -1,0 +1,4 @@
+library(testthat)
+library(velonym)
+
+test_check("velonym")
