@@ -13,10 +13,10 @@
 //	e, err := engine.Open(ctx, engine.Config{Store: store, MasterKey: "master.key"})
 //	g, err := e.Verify(ctx, token, engine.OpsForward)
 //	defer g.Release()
-//	err = g.Spend(ctx, len(b.Spans)/2)
-//	g.Plan.Transform(&b)
+//	pseudonyms, err := g.Pseudonymise(ctx, []string{"1973080520045"})
 //
-// Values travel in one arena of bytes with spans (offset and length of every
+// For many values there is a form without a string for each: [Grant].Spend, then
+// Plan.Transform of a [Batch]. Its values travel in one arena of bytes with spans (offset and length of every
 // value), so that a batch of a million values needs no allocation per value and
 // one call. A batch that is used again allocates nothing.
 //
@@ -38,8 +38,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
 	"github.com/velonym/velonym/engine/token"
 )
@@ -64,6 +66,7 @@ type (
 	TokenRequest  = token.Request
 	LocalRequest  = token.LocalRequest
 	TokenError    = token.Error
+	ValuesError   = token.ValuesError
 	Ops           = token.Ops
 )
 
@@ -167,6 +170,14 @@ func (e *Engine) Close() error {
 	e.Verifier.Close()
 	e.Issuer.Close()
 	return e.Keystore.Close()
+}
+
+// NewProject returns a project as the command makes it without flags: reversible, one
+// identifier always one pseudonym (policy same), of form pair62, and with a grace of a
+// week after retention, in which a wrong clock is noticed. [Engine.CreateProject] makes it.
+func NewProject(name string, retention time.Time) Project {
+	return Project{Name: name, Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62,
+		Retention: retention.UTC().Truncate(time.Second), Grace: keys.DefaultGrace}
 }
 
 // CreateProject makes a project with a key domain for each of its organisations.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,5 +79,68 @@ func TestOpen(t *testing.T) {
 		if err := e.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestStrings: strings get what a batch gets, spend the budget, and are refused as a
+// whole where one is bad, unless the token says that the others are wanted.
+func TestStrings(t *testing.T) {
+	ctx := t.Context()
+	dir := t.TempDir()
+	if err := engine.NewMasterKeyFile(filepath.Join(dir, "master.key")); err != nil {
+		t.Fatal(err)
+	}
+	store, err := sqlite.Create(filepath.Join(dir, "keystore.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine.Open(ctx, engine.Config{Store: store, MasterKey: filepath.Join(dir, "master.key")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	if err := e.CreateProject(ctx, engine.NewProject("p", time.Now().AddDate(1, 0, 0))); err != nil {
+		t.Fatal(err)
+	}
+	grant := func(r engine.TokenRequest, ops engine.Ops) *engine.Grant {
+		r.Project = "p"
+		token, _, err := e.CreateToken(ctx, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := e.Verify(ctx, token, ops)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(g.Release)
+		return g
+	}
+	values := []string{"a", "", "b", "a"}
+	forward, back := grant(engine.TokenRequest{Limits: engine.Limits{Max: 7}}, engine.OpsForward), grant(engine.TokenRequest{Op: "reverse"}, engine.OpsReverse)
+	got, err := forward.Pseudonymise(ctx, values)
+	if err != nil || got[0] != got[3] || got[0] == got[2] || got[0] == "a" || got[1] != "" {
+		t.Fatal(got, err)
+	}
+	if again, err := back.Reverse(ctx, got); err != nil || !slices.Equal(again, values) {
+		t.Error(again, err)
+	}
+	var refused *engine.TokenError
+	if _, err := forward.Reverse(ctx, got); !errors.As(err, &refused) || refused.Code != "FORBIDDEN_OPERATION" {
+		t.Errorf("a forward grant reverses: %v", err)
+	}
+	if left, ok := forward.Left(); !ok || left != 4 {
+		t.Errorf("%d values left after 3 of 7 were spent", left)
+	}
+	bad := []string{"a", "\x01CANARY", "b"}
+	var values2 *engine.ValuesError
+	if got, err := forward.Pseudonymise(ctx, bad); got != nil || !errors.As(err, &values2) || len(values2.Bad) != 1 || values2.Bad[0].Index != 1 || strings.Contains(err.Error(), "CANARY") {
+		t.Error(got, err)
+	}
+	if _, err := forward.Pseudonymise(ctx, []string{"a", "b"}); !errors.As(err, &refused) || refused.Code != "QUOTA_EXCEEDED" {
+		t.Errorf("beyond the budget: %v", err)
+	}
+	item := grant(engine.TokenRequest{Err: "item"}, engine.OpsForward)
+	if got2, err := item.Pseudonymise(ctx, bad); !errors.As(err, &values2) || len(got2) != 3 || got2[0] != got[0] || got2[1] != "" || got2[2] == "" {
+		t.Error(got2, err)
 	}
 }

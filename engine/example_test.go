@@ -34,11 +34,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer e.Close()
-	err = e.CreateProject(ctx, engine.Project{
-		Name: "heart-study", Method: "reversible", Policy: "same", Form: "pair62",
-		Retention: time.Now().AddDate(5, 0, 0),
-	})
-	if err != nil {
+	if err := e.CreateProject(ctx, engine.NewProject("heart-study", time.Now().AddDate(5, 0, 0))); err != nil {
 		log.Fatal(err)
 	}
 
@@ -55,16 +51,25 @@ func Example() {
 	}
 	defer grant.Release()
 
-	// Three values in one arena; the last two are of the same person.
-	arena := "Example PID 1" + "Example PID 2" + "Example PID 2"
-	batch := engine.Batch{Src: []byte(arena), Spans: []uint32{0, 13, 13, 13, 26, 13}}
+	pseudonyms, err := grant.Pseudonymise(ctx, []string{"Example PID 1", ""})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// Many values stand in one arena, without a string for each; the last two of these
+	// are of the same person.
+	var batch engine.Batch
+	for _, id := range []string{"Example PID 1", "Example PID 2", "Example PID 2"} {
+		batch.Append(id)
+	}
 	if err := grant.Spend(ctx, len(batch.Spans)/2); err != nil {
 		log.Fatal(err)
 	}
 	grant.Plan.Transform(&batch)
 
-	pseudonym := func(i int) string { return string(batch.Dst[batch.Out[2*i]:][:batch.Out[2*i+1]]) }
+	pseudonym := func(i int) string { return string(batch.Result(i)) }
 	fmt.Println("characters:", len(pseudonym(0)))
+	fmt.Println("both ways agree:", pseudonym(0) == pseudonyms[0], "and an empty value stays so:", pseudonyms[1] == "")
 	fmt.Println("different people differ:", pseudonym(0) != pseudonym(1))
 	fmt.Println("the same person does not:", pseudonym(1) == pseudonym(2))
 
@@ -84,6 +89,7 @@ func Example() {
 
 	// Output:
 	// characters: 32
+	// both ways agree: true and an empty value stays so: true
 	// different people differ: true
 	// the same person does not: true
 	// reversed: Example PID 1Example PID 2Example PID 2
