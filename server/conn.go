@@ -27,7 +27,6 @@ import (
 type conn struct {
 	net.Conn
 	s     *Server
-	sock  *socket // nil: Conn alone
 	token token.LastToken
 
 	phase       phase
@@ -159,12 +158,7 @@ func (c *conn) Read(b []byte) (n int, err error) {
 			return 0, err
 		}
 	}
-	if c.sock != nil && len(b) > 0 && len(b) <= maxQuiet {
-		c.s.ways.quietReads.Add(1)
-		n, err = c.sock.read(b)
-	} else {
-		n, err = c.Conn.Read(b)
-	}
+	n, err = c.Conn.Read(b)
 	if before == phaseNew && bytes.HasPrefix(b[:max(n, 0)], []byte(http2Preface)) {
 		c.http2 = true
 	}
@@ -202,25 +196,16 @@ func (c *conn) Write(b []byte) (int, error) {
 	if len(b) > writeBuffer {
 		c.since = time.Time{} // to take it may take long
 	}
+	c.large = 0
 	first := len(c.held)
-	var n int64
-	var err error
-	switch {
-	case c.sock != nil && len(b) > 0 && first+len(b) <= maxQuiet:
-		var k int
-		c.s.ways.quietWrites.Add(1)
-		k, err = c.sock.write(c.held, b)
-		n = int64(k)
-	case first == 0:
-		c.large = 0
+	if first == 0 {
 		return c.Conn.Write(b)
-	default:
-		c.parts = [2][]byte{c.held, b}
-		c.bufs = c.parts[:]
-		n, err = c.bufs.WriteTo(c.Conn)
-		c.parts, c.bufs = [2][]byte{}, nil
 	}
-	c.large, c.held = 0, c.held[:0]
+	c.parts = [2][]byte{c.held, b}
+	c.bufs = c.parts[:]
+	n, err := c.bufs.WriteTo(c.Conn)
+	c.parts, c.bufs = [2][]byte{}, nil
+	c.held = c.held[:0]
 	return max(0, int(n)-first), err
 }
 

@@ -70,3 +70,26 @@ func BenchmarkVerifyMiss(b *testing.B) {
 		g.Release()
 	}
 }
+
+// BenchmarkVerifyAgain is a connection that sends the same token, with the memory of its
+// last one and without.
+func BenchmarkVerifyAgain(b *testing.B) {
+	for _, remembered := range []bool{true, false} {
+		b.Run(fmt.Sprintf("remembered=%v", remembered), func(b *testing.B) {
+			r, ed, _ := newLiveRig(b)
+			ctx := context.Background()
+			last := new(LastToken)
+			b.ReportAllocs()
+			for b.Loop() {
+				if !remembered {
+					*last = LastToken{}
+				}
+				g, err := r.VerifyAgain(ctx, ed, OpsForward, last)
+				if err != nil {
+					b.Fatal(err)
+				}
+				g.Release()
+			}
+		})
+	}
+}
