@@ -3,6 +3,7 @@
 # make test       everything a change must pass (.ci/run adds arm64 under qemu and the assembly check)
 # make test-clients  the clients for Python and R against a server on loopback; installs what they need
 # make soak       random and structured inputs of a new seed for SOAKTIME (10m), and the long form of other tests
+# make kills      kill processes in the midst of what they do with keys; what they said must hold
 # make mutants    break every fast path on purpose, one condition at a time: a test must fail for each
 # make bench      measure, then write BENCHMARKS.md (make bench QUICK=1: does it work?)
 # make asm        regenerate the assembly from its generators
@@ -15,7 +16,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 RACEPKGS    ?= ./csvfast/... ./engine/... ./server/... ./cmd/...
 
-.PHONY: build install demo test fmt vet lint unit race fuzz soak mutants imports generated test-clients test-arm64 portable asm asm-check bench testdata vuln clean
+.PHONY: build install demo test fmt vet lint unit race fuzz soak kills mutants imports generated test-clients test-arm64 portable asm asm-check bench testdata vuln clean
 
 # Without cgo nothing is linked dynamically, which would lengthen every start by a third.
 build:
@@ -60,6 +61,10 @@ fuzz:
 # whole, stream, parts and shares agree with the standard library, for as long as you like
 soak:
 	bash .ci/soak $(SOAKTIME)
+
+# 1,000 processes killed in the midst of key acts on SQLite, 300 on PostgreSQL
+kills:
+	bash .ci/kills
 
 # the tests' own test; the lists are testdata/mutants/*.txt. MUTANTSTIME=15m tries as many
 # as that allows, others each day
