@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -52,11 +53,10 @@ class CommandTransport:
         foreign = [BadValue(i, "VALUE_NOT_TEXT") for i, v in enumerate(values) if not is_unicode(v)]
         if foreign:
             raise unprocessable(foreign)
-        lines = "".join([json.dumps({"v": v}, ensure_ascii=False) + "\n" for v in values])
         try:
             run = subprocess.run(
                 [self.command, "run", *FLAGS, *self.options],
-                input=lines.encode(),
+                input=as_lines(values),
                 capture_output=True,
                 env={**os.environ, **(self._env or {}), "VELONYM_TOKEN": self._token},
                 check=False,
@@ -120,16 +120,21 @@ def refused_code(stderr: bytes) -> str:
     return ""
 
 
+def as_lines(values: Sequence[str]) -> bytes:
+    """Return a line {"v":…} for each of at least one value, in one call of the encoder."""
+    array = json.dumps(list(values), ensure_ascii=False, separators=(BETWEEN, ":"))
+    return ('{"v":' + array[1:-1] + "}\n").encode()
+
+
+BETWEEN = '}\n{"v":'
+"""What stands between two values; within a JSON string no line ends."""
+
+
 def parse_lines(out: bytes) -> list[str | None]:
-    results: list[str | None] = []
-    for line in out.split(b"\n")[:-1]:
-        try:
-            v = json.loads(line)["v"]
-        except (ValueError, LookupError, TypeError):
-            v = 0
-        if v is not None and not isinstance(v, str):
-            break
-        results.append(v)
-    else:
+    results: object = None
+    if out.startswith(b'{"v":') and out.endswith(b"}\n"):
+        with contextlib.suppress(ValueError):
+            results = json.loads(b"[" + out[5:-2].replace(BETWEEN.encode(), b",") + b"]")
+    if isinstance(results, list) and set(map(type, results)) <= {str, type(None)}:
         return results
     raise InvalidAnswer("the command wrote something else than results")
