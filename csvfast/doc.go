@@ -22,7 +22,11 @@
 //     doubled. A quote in any other field is an error
 //   - lines that hold nothing are no rows
 //
-// Every loop has a portable form, which is its specification, and vector forms
-// for amd64 (AVX-512, AVX2) and arm64 (NEON). All types are for one goroutine at a time; functions and Dialect
-// are safe for concurrent use.
+// Every loop has a portable form, which is its specification, and vector forms for
+// amd64 (AVX-512, AVX2) and arm64 (NEON). Assembly follows ABI0: a call may clobber every
+// vector, mask and general register, keeps no pointer, and ends with VZEROUPPER on amd64.
+// What it reads and what it writes do not overlap unless its contract says "in place".
+//
+// All types are for one goroutine at a time; functions and Dialect are safe for
+// concurrent use.
 package csvfast

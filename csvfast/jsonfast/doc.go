@@ -12,6 +12,6 @@
 // error is a [*SyntaxError] with an offset, never a byte of the text.
 //
 // Every loop has a portable form, which is its specification, and vector forms for
-// amd64 (AVX-512, AVX2) and arm64 (NEON). Types are for one goroutine at a time,
-// functions for any number.
+// amd64 (AVX-512, AVX2) and arm64 (NEON). Their assembly keeps the rules that package
+// csvfast states. Types are for one goroutine at a time, functions for any number.
 package jsonfast
