@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/velonym/velonym/engine/keys"
@@ -12,12 +13,16 @@ import (
 // TestMasterKeyChanged gives the keystore another master key while the server runs: it
 // says so, and which key it has.
 func TestMasterKeyChanged(t *testing.T) {
-	r := newRig(t, nil)
+	var store changedKey
+	r := newRig(t, func(c *Config) {
+		store.Keystore = c.Keystore.(*keys.Keystore)
+		c.Keystore = &store
+	})
 	if a := r.send("GET", "/metrics", nil); !strings.Contains(string(a.body), `velonym_master_key_info{fingerprint="`+r.ks.MasterKeyFingerprint()+`"`) ||
 		!strings.Contains(string(a.body), "velonym_keystore_master_key_wrong 0\n") {
 		t.Errorf("the metrics do not name the key: %.300s", a.body)
 	}
-	r.srv.cfg.Keystore = wrongKey{}
+	store.changed.Store(true)
 	r.srv.look(context.Background())
 	if a := r.send("GET", "/readyz", nil); a.status != 503 || !strings.Contains(string(a.body), "KEYSTORE_MASTER_KEY") {
 		t.Errorf("readyz %d %s", a.status, a.body)
@@ -26,7 +31,7 @@ func TestMasterKeyChanged(t *testing.T) {
 		t.Error("the metric does not say so")
 	}
 	// The key follows what the keystore has.
-	r.srv.cfg.Keystore = r.ks
+	store.changed.Store(false)
 	r.srv.look(context.Background())
 	at := filepath.Join(t.TempDir(), "new.key")
 	if err := keys.NewMasterKeyFile(at); err != nil {
@@ -45,7 +50,15 @@ func TestMasterKeyChanged(t *testing.T) {
 	}
 }
 
-// wrongKey is a keystore whose master key another process has changed.
-type wrongKey struct{}
+// changedKey is a keystore whose master key another process has changed, when it says so.
+type changedKey struct {
+	*keys.Keystore
+	changed atomic.Bool
+}
 
-func (wrongKey) Change(context.Context) (uint64, error) { return 0, keys.ErrWrongMasterKey }
+func (k *changedKey) Change(ctx context.Context) (uint64, error) {
+	if k.changed.Load() {
+		return 0, keys.ErrWrongMasterKey
+	}
+	return k.Keystore.Change(ctx)
+}
