@@ -2,10 +2,11 @@
 // condition at a time, and shows that a test fails for each. It never edits the
 // tree: go test gets the changed file as an overlay.
 //
-//	go run ./testdata/mutants [-check] [-run REGEXP] [-j N] [-for DURATION] [ROOM …]
+//	go run ./testdata/mutants [-check] [-build] [-run REGEXP] [-j N] [-for DURATION] [ROOM …]
 //
 // It exits with 1 when a mutant survives, does not build, or when its text does
-// not stand in its file exactly once. -check only looks for the texts. With -for it
+// not stand in its file exactly once. -check only looks for the texts,
+// -build only builds. With -for it
 // begins no other mutant after that time, takes them in another order each day, and says
 // how many it tried.
 //

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,6 +32,7 @@ func main() {
 
 func run() error {
 	check := flag.Bool("check", false, "only look whether the texts stand where the lists say")
+	build := flag.Bool("build", false, "only look whether each of them builds")
 	only := flag.String("run", "", "only mutants whose name matches `REGEXP`")
 	most := flag.Duration("for", 0, "begin no other mutant after so long; their order is then that of the day")
 	jobs := flag.Int("j", runtime.NumCPU(), "how many to try at a time")
@@ -61,10 +63,16 @@ func run() error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
+	if *build {
+		return errors.Join(each(mutants, *jobs, func(i int) error { return builds(tmp, i, &mutants[i]) })...)
+	}
 	start := time.Now()
 	if *most > 0 {
 		day := uint64(start.Unix() / (24 * 60 * 60))
 		rand.New(rand.NewPCG(day, 0)).Shuffle(len(mutants), func(i, j int) { mutants[i], mutants[j] = mutants[j], mutants[i] })
+	}
+	if err := errors.Join(healthy(mutants, *jobs)...); err != nil {
+		return err
 	}
 	var tried atomic.Int64
 	if err := errors.Join(each(mutants, *jobs, func(i int) error {
@@ -119,47 +127,42 @@ func lists(rooms []string, match *regexp.Regexp) ([]mutant, error) {
 	return all, nil
 }
 
-// each calls f for every mutant, jobs at a time, and returns the errors. The tests
-// are first run without a fault, where they must pass.
-func each(mutants []mutant, jobs int, f func(i int) error) []error {
+// each calls f with the numbers of all of list, jobs at a time, and returns the errors.
+func each[T any](list []T, jobs int, f func(i int) error) []error {
 	var (
 		wg    sync.WaitGroup
 		mu    sync.Mutex
 		errs  []error
 		slots = make(chan struct{}, jobs)
 	)
-	do := func(f func() error) {
-		wg.Add(1)
+	for i := range list {
 		slots <- struct{}{}
-		go func() {
-			defer func() { <-slots; wg.Done() }()
-			if err := f(); err != nil {
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if err := f(i); err != nil {
 				mu.Lock()
 				errs = append(errs, err)
 				mu.Unlock()
 			}
-		}()
-	}
-	seen := map[string]bool{}
-	for _, m := range mutants {
-		if !seen[m.test] {
-			seen[m.test] = true
-			do(func() error { return healthy(m.test) })
-		}
-	}
-	wg.Wait()
-	if len(errs) > 0 {
-		return errs
-	}
-	for i := range mutants {
-		do(func() error { return f(i) })
+		})
 	}
 	wg.Wait()
 	return errs
 }
 
-// healthy runs a test without a fault.
-func healthy(test string) error {
+// healthy runs the tests of the mutants without a fault, where they must pass.
+func healthy(mutants []mutant, jobs int) []error {
+	var tests []string
+	for _, m := range mutants {
+		if !slices.Contains(tests, m.test) {
+			tests = append(tests, m.test)
+		}
+	}
+	return each(tests, jobs, func(i int) error { return passes(tests[i]) })
+}
+
+// passes runs a test without a fault.
+func passes(test string) error {
 	out, err := goTest(test, "")
 	switch {
 	case err != nil:
@@ -170,23 +173,41 @@ func healthy(test string) error {
 	return nil
 }
 
-// try runs a mutant's test. An error says that it survived or does not build.
-func try(tmp string, i int, m *mutant) error {
+// overlay writes the file that a mutant changes, and returns what names it to go.
+func overlay(tmp string, i int, m *mutant) (string, error) {
 	text, err := m.apply()
 	if err != nil {
-		return err
+		return "", err
 	}
 	changed := filepath.Join(tmp, fmt.Sprintf("%d%s", i, filepath.Ext(m.file)))
-	overlay := filepath.Join(tmp, fmt.Sprintf("%d.json", i))
+	at := filepath.Join(tmp, fmt.Sprintf("%d.json", i))
 	path, err := filepath.Abs(m.file)
 	if err != nil {
-		return err
+		return "", err
 	}
 	list, err := json.Marshal(map[string]map[string]string{"Replace": {path: changed}})
 	if err != nil {
+		return "", err
+	}
+	return at, errors.Join(os.WriteFile(changed, text, 0o600), os.WriteFile(at, list, 0o600))
+}
+
+// builds builds the package of a mutant.
+func builds(tmp string, i int, m *mutant) error {
+	overlay, err := overlay(tmp, i, m)
+	if err != nil {
 		return err
 	}
-	if err := errors.Join(os.WriteFile(changed, text, 0o600), os.WriteFile(overlay, list, 0o600)); err != nil {
+	if out, err := exec.Command("go", "build", "-o", os.DevNull, "-overlay", overlay, "./"+filepath.Dir(m.file)).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: mutant %q does not build:\n%s", m.list, m.name, out)
+	}
+	return nil
+}
+
+// try runs a mutant's test. An error says that it survived or does not build.
+func try(tmp string, i int, m *mutant) error {
+	overlay, err := overlay(tmp, i, m)
+	if err != nil {
 		return err
 	}
 	out, err := goTest(m.test, overlay)
