@@ -175,7 +175,7 @@ func scheduleSever(g *globals, cmd *cobra.Command, name, in string, yes, cancel 
 		if at, err = parseSpan(in, time.Now()); err != nil {
 			return usagef("--in: %w", err)
 		}
-		at = at.UTC().Truncate(time.Second)
+		at = at.UTC().Add(time.Second - 1).Truncate(time.Second) // the store keeps whole seconds: never sooner than asked
 	}
 	ks, err := g.openSwept(cmd)
 	if err != nil {
