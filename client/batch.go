@@ -85,7 +85,7 @@ func (c *Client) transform(ctx context.Context, endpoint string, b *Batch, all, 
 	return nil
 }
 
-// pauses between attempts are never longer than this, whatever a server asks.
+// longestPause is the longest pause between two attempts, whatever a server asks for.
 const longestPause = 2 * time.Minute
 
 // request sends values of a batch.
@@ -93,7 +93,7 @@ type request struct {
 	c        *Client
 	endpoint string
 	b        *Batch
-	whole    bool // not to be divided
+	whole    bool // all values go in one request
 }
 
 // send sends the values with the given indexes until they are answered. It returns
@@ -115,7 +115,7 @@ func (q *request) send(ctx context.Context, values []int) (left []int, err error
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		unspent := false // certainly
+		unspent := false // it is certain that the server has not counted the values
 		if err == nil {
 			switch status {
 			case http.StatusOK:
@@ -183,8 +183,8 @@ func (q *request) sendHalves(ctx context.Context, values []int, answer []byte) (
 	return left, nil
 }
 
-// tellFailing warns, once until the next answer, why the server fails and for how long
-// attempts go on.
+// tellFailing warns why the server fails and how long it will be tried again; once until
+// the next answer.
 func (c *Client) tellFailing(err error) {
 	if c.cfg.Warn == nil || !c.failing.CompareAndSwap(false, true) {
 		return
@@ -228,7 +228,7 @@ func (c *Client) post(ctx context.Context, endpoint string, body []byte) (answer
 	return answer, res.StatusCode, wait, err
 }
 
-// arrays are reused: they know how large answers get.
+// arrays are pooled because they keep buffers of the size that answers have.
 var arrays = sync.Pool{New: func() any { return new(jsonfast.Array) }}
 
 // results stores the answer to values in the batch.
@@ -277,22 +277,22 @@ func (q *request) results(values []int, answer []byte) error {
 		}
 		b.Out[2*i], b.Out[2*i+1] = uint32(at), uint32(len(b.Dst)-at)
 		v := b.Src[b.Spans[2*i]:][:b.Spans[2*i+1]]
-		// Only a missing value is empty, and none was sent; but a norm step of the
-		// token empties white space.
+		// Only missing values are empty, and none was sent; but a norm step of the token
+		// can empty white space.
 		if len(b.Dst) == at && len(bytes.TrimSpace(v)) > 0 {
 			return fmt.Errorf("%w: an empty value came back", ErrContract)
 		}
 		same = same && bytes.Equal(v, b.Dst[at:])
 		sent += len(v)
 	}
-	// Short values of a small alphabet may by chance be their own pseudonyms.
+	// Short values of a small alphabet can by chance be their own pseudonyms.
 	if same && sent >= 24 {
 		return fmt.Errorf("%w: the values came back as they were sent", ErrContract)
 	}
 	return nil
 }
 
-// itemErrors is what an answer says of single values.
+// itemErrors is the part of an answer that names single values.
 type itemErrors struct {
 	Code   string `json:"code"`
 	Errors []struct {
@@ -301,8 +301,8 @@ type itemErrors struct {
 	} `json:"errors"`
 }
 
-// refused takes a 422, which names values that cannot be transformed, and returns
-// the others. A 422 that only says that there are too many values is a 413.
+// refused handles a 422: it adds the values that the answer names to the batch's bad ones
+// and returns the others. A 422 with code TOO_LARGE is handled like a 413.
 func (q *request) refused(ctx context.Context, values []int, answer []byte) (left []int, err error) {
 	var e itemErrors
 	if err := json.Unmarshal(answer, &e); err != nil || len(e.Errors) == 0 {

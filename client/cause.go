@@ -11,10 +11,10 @@ import (
 	"syscall"
 )
 
-// errPermanent is a failure that another attempt would meet again.
+// errPermanent is a failure that another attempt would not change.
 var errPermanent = errors.New("the server cannot be asked")
 
-// cause returns why there is no answer. It uses none of the library's texts, which can
+// cause returns why there is no answer. It does not use the library's texts, which can
 // hold bytes that the server sent.
 func cause(err error) error {
 	var (
@@ -55,8 +55,8 @@ func cause(err error) error {
 	return errors.New("the connection failed, or the answer is not HTTP")
 }
 
-// neverSent says of an error of the HTTP client that no byte of the request left: the
-// server could not be reached.
+// neverSent reports whether err of the HTTP client means that no byte of the request was
+// sent, since the server could not be reached.
 func neverSent(err error) bool {
 	var op *net.OpError
 	var dns *net.DNSError

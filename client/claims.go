@@ -16,7 +16,7 @@ const (
 	errItem         = "item"
 )
 
-// ownClaims is what a client reads of its token.
+// ownClaims are the claims that a client reads of its token.
 type ownClaims struct {
 	PSN struct {
 		Op     string `json:"op"`
@@ -48,9 +48,9 @@ func payloadOf(token []byte) ([]byte, bool) {
 	return b, err == nil
 }
 
-// Identity distinguishes servers, and what tokens are for there, without revealing the
-// token. Two JWTs with the same rules have the same identity whatever their limits and
-// their life, so that a fresh one goes on with the work of another.
+// Identity identifies the server and what the token allows there, without revealing the
+// token. JWTs with the same rules have the same identity whatever their limits and times,
+// so that a new token can continue the work of an expired one.
 func (c *Client) Identity() string {
 	what := c.cfg.Token
 	var claims struct {

@@ -12,33 +12,32 @@ import (
 	"time"
 )
 
-// Config says which server is called, and how.
+// Config configures a Client.
 type Config struct {
-	// URL is the server's: "https://psn.example.org", with a base path if it has
-	// one. /api/request-psn or /api/request-psn-rev is added where it does not end
-	// in one of them.
+	// URL is the server's, as "https://psn.example.org", with a base path if it has one.
+	// /api/request-psn or /api/request-psn-rev is added unless it ends in one of them.
 	URL string
 	// Token is sent as the bearer token.
 	Token []byte
-	// Reverse makes Transform ask the second endpoint. A JWT whose op is reverse does so
-	// by itself.
+	// Reverse makes Transform call /api/request-psn-rev. A JWT whose op is reverse does
+	// so too.
 	Reverse bool
 
-	BatchValues int           // values in a request; 0: 10,000. The token's req and an answer of 413 make it less
-	BatchBytes  int           // bytes of values in a request; 0: 1 MiB
-	Concurrency int           // requests at a time; 0: 4
+	BatchValues int           // most values of a request; 0: 10,000. The token's req and answers of 413 lower it
+	BatchBytes  int           // most bytes of values of a request; 0: 1 MiB
+	Concurrency int           // concurrent requests; 0: 4
 	Attempts    int           // for each batch; 0: 10
-	Pause       time.Duration // before the second attempt; doubled before each other, up to half a minute; 0: 250 ms
+	Pause       time.Duration // before the second attempt; it doubles before each further one, up to half a minute; 0: 250 ms
 
-	// RepeatSpends sends a batch again although the server may have done it and the
-	// token has a budget (psn.lim.max), which then counts its values twice. Without it
-	// such a batch fails.
+	// RepeatSpends allows a batch to be sent again although the server may have counted
+	// its values against the token's budget (psn.lim.max), which then counts them twice.
+	// Without it such a batch fails.
 	RepeatSpends bool
 
-	HTTP *http.Client // nil: one with keep-alive. No redirect is followed: the token goes nowhere else
+	HTTP *http.Client // nil: one with keep-alive. Redirects are not followed, so that the token goes to no other server
 
-	// Warn, if not nil, is told that the server fails and is asked again, once until it
-	// answers. It is called by several goroutines.
+	// Warn, if not nil, is called when the server fails and is tried again, once until it
+	// answers. It may be called concurrently.
 	Warn func(text string)
 }
 
@@ -49,7 +48,7 @@ type Client struct {
 	named   string  // path of the contract that Config.URL ends in
 	claims  ownClaims
 	most    atomic.Int64 // values in a request, as learned from answers of 413
-	failing atomic.Bool  // that the server fails was told
+	failing atomic.Bool  // Warn was called since the last answer
 }
 
 // Errors of New, found with errors.Is.
@@ -65,15 +64,15 @@ const (
 	reversePath = "/api/request-psn-rev"
 )
 
-// PathError is an error of New: the URL ends in another path of the contract than the
-// token is for.
+// PathError is an error of New: the URL ends in a path of the contract that the token is
+// not for.
 type PathError struct{ Named, Wanted string }
 
 func (e *PathError) Error() string {
 	return fmt.Sprintf("client: the server's URL ends in %s, and the token is for %s: leave the path out", e.Named, e.Wanted)
 }
 
-// New checks c and fills in what it leaves out. It calls nobody.
+// New checks c and sets defaults. It does not call the server.
 func New(c Config) (*Client, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
@@ -103,7 +102,7 @@ func New(c Config) (*Client, error) {
 		t.ResponseHeaderTimeout = 2 * time.Minute
 		c.HTTP = &http.Client{Transport: t}
 	}
-	own := *c.HTTP // the caller's stays as it is
+	own := *c.HTTP // the caller's client is not changed
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	c.HTTP = &own
 	cl.cfg = c
@@ -129,7 +128,7 @@ func setDefault(n *int, to int) {
 	}
 }
 
-// ownPath returns the path that the token, or else Config, is for.
+// ownPath returns the path that the token is for, or Config if the token does not say.
 func (c *Client) ownPath() string {
 	op := c.claims.PSN.Op
 	if c.cfg.Reverse || op == opReverse || op == "" && c.named == reversePath {
@@ -147,14 +146,14 @@ func (c *Client) at(path string) string {
 // Endpoint returns the URL that Transform calls.
 func (c *Client) Endpoint() string { return c.at(c.ownPath()) }
 
-// BatchValues returns how many values a request has at most.
+// BatchValues returns the most values of a request.
 func (c *Client) BatchValues() int { return int(c.most.Load()) }
 
-// Concurrency returns how many requests the methods for strings make at a time.
+// Concurrency returns the number of concurrent requests of the methods for strings.
 func (c *Client) Concurrency() int { return c.cfg.Concurrency }
 
-// Cautions returns what a user should know before values are sent: what a repeated or
-// divided request does under the token's policy, and that the way there is in clear.
+// Cautions returns warnings for the user before values are sent: what repeated and divided
+// requests mean under the token's policy, and that the connection is not encrypted.
 func (c *Client) Cautions() []string {
 	var w []string
 	switch c.claims.PSN.Policy {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// ErrContract is an answer that is not what the contract says. Nothing of it is used.
+// ErrContract is an answer that violates the contract. Nothing of it is used.
 var ErrContract = errors.New("the answer is not what the contract says")
 
 var errTooLong = errors.New("the answer is far longer than pseudonyms would be")
@@ -31,12 +31,11 @@ func (e *BatchError) Unwrap() error { return e.Err }
 // StatusError is an answer other than success.
 type StatusError struct {
 	Status     int
-	Code       string        // the contract's; "" where the answer has none, as a proxy's page
-	RetryAfter time.Duration // how long the server asks to wait; 0: it does not say
+	Code       string        // the contract's; "" if the answer has none, like a proxy's page
+	RetryAfter time.Duration // how long the server asks to wait; 0: no Retry-After
 }
 
-// Error words the status and its code, and nothing that the server could have taken from
-// the values.
+// Error returns the status and its code, and no text that could hold a value.
 func (e *StatusError) Error() string {
 	name := e.Code
 	if name == "" {
@@ -52,8 +51,8 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("answered %d %s%s", e.Status, name, hint)
 }
 
-// TokenEnded says whether the token can do no more, and whether another one for the same
-// work can. Servers answer a spent budget without Retry-After, and a rate limit with it.
+// TokenEnded reports whether the token is no longer usable, and whether a new token for
+// the same work would be. A spent budget has no Retry-After, a rate limit has one.
 func (e *StatusError) TokenEnded() (ended, renewable bool) {
 	switch {
 	case e.Status == http.StatusUnauthorized && e.Code == "EXPIRED_TOKEN", e.Status == http.StatusTooManyRequests && e.Code == "QUOTA_EXCEEDED" && e.RetryAfter <= 0:
@@ -79,7 +78,7 @@ func codeIn(answer []byte) string {
 	return p.Code
 }
 
-// contractCodes are the codes that are repeated; another text could be a value.
+// contractCodes are the codes that errors show; any other text could be a value.
 var contractCodes = strings.Fields(`BAD_REQUEST MISSING_TOKEN INVALID_TOKEN EXPIRED_TOKEN REVOKED_TOKEN
 	FORBIDDEN_OPERATION UNKNOWN_DOMAIN RETENTION_EXPIRED NOT_FOUND METHOD_NOT_ALLOWED TIMEOUT
 	TOO_LARGE HEADER_TOO_LARGE UNSUPPORTED_MEDIA_TYPE UNPROCESSABLE_VALUES QUOTA_EXCEEDED
@@ -102,13 +101,13 @@ func valueCode(s string) string {
 	return NotAPseudonym
 }
 
-// ValueError says why the value Index has no result.
+// ValueError is why the value Index has no result.
 type ValueError struct {
 	Index int
 	Code  string
 }
 
-// ValuesError says that some values cannot be transformed.
+// ValuesError is the error of values that cannot be transformed.
 type ValuesError struct {
 	Errors []ValueError // those that the server named, ascending
 }

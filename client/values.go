@@ -7,16 +7,16 @@ import (
 	"sync"
 )
 
-// ErrDivided is the error of values that are one document (policy document) and too many
-// for one request: a server counts within a request, so they cannot be divided.
+// ErrDivided is the error of a document (policy document) with too many values for one
+// request. A server counts within a request, so a document cannot be divided.
 var ErrDivided = errors.New("the values are one document, and too many for one request: give each document a call of its own")
 
-// Pseudonymise returns a pseudonym for each of the values, in their order. An empty value
-// stays empty. It is all or nothing: with an error there are no results, unless the token
-// says that a bad value does not stop the others (psn.err item). Then they stand beside a
-// *ValuesError, and those that it names are empty.
+// Pseudonymise returns a pseudonym for each value, in order. Empty values stay empty. It
+// is all or nothing: with an error there are no results, unless the token has psn.err
+// item. Then Pseudonymise returns the results together with a *ValuesError, and the values
+// that it names are empty.
 //
-// Under policy document the values are one document, and go in one request.
+// Under policy document the values are one document and are sent in one request.
 func (c *Client) Pseudonymise(ctx context.Context, values []string) ([]string, error) {
 	return c.values(ctx, forwardPath, values)
 }
@@ -80,7 +80,7 @@ func (c *Client) values(ctx context.Context, path string, values []string) ([]st
 	return results, nil
 }
 
-// divide returns the ends of the parts of values that are requests of their own.
+// divide divides the values into requests and returns the start and end of each.
 func (c *Client) divide(values []string, whole bool) (parts [][2]int, err error) {
 	most := int(c.most.Load())
 	from, size := 0, 0

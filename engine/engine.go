@@ -1,7 +1,6 @@
-// Package engine is the door for programs that embed Velonym: it opens a
-// keystore, makes and verifies tokens, and turns batches of identifiers into
-// pseudonyms and back. What it offers is made in the packages below it; here it
-// stands under one name.
+// Package engine is the API for programs that embed Velonym: it opens a keystore, creates
+// and verifies tokens, and turns batches of identifiers into pseudonyms and back. It
+// gathers the types and functions of the packages below it under one name.
 //
 // # Three steps
 //
@@ -15,23 +14,23 @@
 //	defer g.Release()
 //	pseudonyms, err := g.Pseudonymise(ctx, []string{"1973080520045"})
 //
-// For many values there is a form without a string for each: [Grant].Spend, then
-// Plan.Transform of a [Batch]. Its values travel in one arena of bytes with spans (offset and length of every
-// value), so that a batch of a million values needs no allocation per value and
-// one call. A batch that is used again allocates nothing.
+// For many values, [Grant].Spend and then Plan.Transform of a [Batch] avoid a string per
+// value. The values are in one arena of bytes with spans (offset and length of every
+// value), so that a batch of a million values takes one call and no allocation per value.
+// A reused batch allocates nothing.
 //
 // # Stores
 //
-// A keystore is one SQLite file (package engine/keys/sqlite) or a PostgreSQL
-// database (engine/keys/postgres); a program links what it imports. Several
-// programs may have the same keystore open. A revocation, a rotation or a
-// severing by one of them is obeyed by the others within a second.
+// A keystore is one SQLite file (package engine/keys/sqlite) or a PostgreSQL database
+// (engine/keys/postgres); a program links the one that it imports. Several programs may
+// have the same keystore open. A revocation, a rotation or a severing by one of them takes
+// effect in the others within a second.
 //
-// # What can go wrong
+// # Errors
 //
-// A token that is refused is a [TokenError] with a code. A value that cannot be
-// transformed is in [Batch].Bad with its index and code, and has no result; the
-// others do. Errors never hold a value, a token or a key.
+// A refused token is a [TokenError] with a code. A value that cannot be transformed is in
+// [Batch].Bad with its index and code, and has no result; the other values do. Errors never
+// hold a value, a token or a key.
 package engine
 
 import (
@@ -86,11 +85,11 @@ type (
 	Code       = suite.Code
 )
 
-// NewMasterKeyFile makes a master key in a new file of mode 0600. Whoever loses
-// it loses the way back from every pseudonym.
+// NewMasterKeyFile writes a new master key to a new file of mode 0600. Without it no
+// pseudonym can be reversed.
 func NewMasterKeyFile(path string) error { return keys.NewMasterKeyFile(path) }
 
-// Config says what to open.
+// Config configures Open.
 type Config struct {
 	// Store is an open store: of sqlite.Create, sqlite.Open or postgres.Open.
 	// The engine closes it.
@@ -99,10 +98,10 @@ type Config struct {
 	// exec:COMMAND.
 	MasterKey string
 
-	IssuerName string          // iss of the built-in issuer; default: the name that the keystore has, "velonym" without one
+	IssuerName string          // iss of the built-in issuer; default: the keystore's, or "velonym"
 	Audience   string          // aud of tokens; default "velonym"
 	Trusted    []TrustedIssuer // other issuers whose tokens are accepted
-	CacheSize  int             // verified tokens that are kept; default 4096
+	CacheSize  int             // verified tokens that are cached; default 4096
 	Log        *slog.Logger    // default: none
 }
 
@@ -114,9 +113,8 @@ type Engine struct {
 	Verifier *Verifier
 }
 
-// Open joins a store with its master key. A store that was just created is
-// bound to that key; any other key is refused from then on. The store is closed
-// when Open fails.
+// Open opens the keystore in a store with its master key. It binds a new store to that key;
+// any other key is refused from then on. If Open fails it closes the store.
 func Open(ctx context.Context, c Config) (*Engine, error) {
 	if c.Store == nil {
 		return nil, errors.New("engine: no store: give one of package sqlite or postgres")
@@ -164,39 +162,40 @@ func open(ctx context.Context, c Config) (*Engine, error) {
 	return &Engine{Keystore: ks, Issuer: issuer, Verifier: v}, nil
 }
 
-// Close closes the verifier and the store and wipes the issuer's key. Grants
-// that are still held keep their plans until they are released.
+// Close closes the verifier and the store and wipes the issuer's key. Grants that are not
+// released yet keep their plans until they are.
 func (e *Engine) Close() error {
 	e.Verifier.Close()
 	e.Issuer.Close()
 	return e.Keystore.Close()
 }
 
-// NewProject returns a project as the command makes it without flags: reversible, one
-// identifier always one pseudonym (policy same), of form pair62, and with a grace of a
-// week after retention, in which a wrong clock is noticed. [Engine.CreateProject] makes it.
+// NewProject returns a project with the defaults of `velonym project create`: reversible,
+// the same pseudonym for the same identifier (policy same), form pair62, and a grace of a
+// week after the retention, in which a wrong clock is noticed. [Engine.CreateProject]
+// creates it.
 func NewProject(name string, retention time.Time) Project {
 	return Project{Name: name, Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62,
 		Retention: retention.UTC().Truncate(time.Second), Grace: keys.DefaultGrace}
 }
 
-// CreateProject makes a project with a key domain for each of its organisations.
+// CreateProject creates a project with a key domain for each of its organisations.
 func (e *Engine) CreateProject(ctx context.Context, p Project) error {
 	return e.Keystore.CreateProject(ctx, p, nil)
 }
 
-// CreateToken makes a token for a project; see [token.Issuer.Create].
+// CreateToken creates a token for a project; see [token.Issuer.Create].
 func (e *Engine) CreateToken(ctx context.Context, r TokenRequest) (string, *Claims, error) {
 	return e.Issuer.Create(ctx, e.Keystore, r)
 }
 
-// Verify says what a token grants for one of ops; see [token.Verifier.Verify].
+// Verify returns what a token grants for one of ops; see [token.Verifier.Verify].
 func (e *Engine) Verify(ctx context.Context, token string, ops Ops) (*Grant, error) {
 	return e.Verifier.Verify(ctx, []byte(token), ops)
 }
 
-// Local grants what a token of the project would, to the process that has the
-// keystore open anyway; see [token.Verifier.Local].
+// Local returns what a token of the project would grant, without a token, to the process
+// that has the keystore open; see [token.Verifier.Local].
 func (e *Engine) Local(ctx context.Context, r LocalRequest) (*Grant, error) {
 	return e.Verifier.Local(ctx, r)
 }

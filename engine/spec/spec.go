@@ -1,7 +1,7 @@
-// Package spec names what a project, a token and a plan agree on: the method, the
-// policy, the operation and the form of a pseudonym. The values are the texts that
-// stand in tokens, stores, flags and audit records, so that every room stores and
-// compares the same constants. How a value is transformed is in package suite.
+// Package spec defines what a project, a token and a plan agree on: the method, the policy,
+// the operation and the form of a pseudonym. The values are the texts in tokens, stores,
+// flags and audit records, so that every package stores and compares the same constants.
+// Package suite implements the transforms.
 package spec
 
 import (
@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Op is an operation: which way values are transformed.
+// Op is an operation: the direction in which values are transformed.
 type Op string
 
 // The operations.
@@ -24,13 +24,13 @@ const (
 // Ops lists the operations.
 func Ops() []Op { return []Op{Pseudonymise, Reverse, Secondary} }
 
-// ParseOp reads one of Ops.
+// ParseOp parses one of Ops.
 func ParseOp(s string) (Op, error) { return parse(s, "op", Ops()) }
 
 // Valid reports whether o is one of Ops.
 func (o Op) Valid() bool { return slices.Contains(Ops(), o) }
 
-// Method says whether a pseudonym leads back to its value.
+// Method is whether a pseudonym can be reversed.
 type Method string
 
 // The methods.
@@ -42,13 +42,13 @@ const (
 // Methods lists the methods.
 func Methods() []Method { return []Method{Reversible, Irreversible} }
 
-// ParseMethod reads one of Methods.
+// ParseMethod parses one of Methods.
 func ParseMethod(s string) (Method, error) { return parse(s, "method", Methods()) }
 
 // Valid reports whether m is one of Methods.
 func (m Method) Valid() bool { return slices.Contains(Methods(), m) }
 
-// Policy says when two equal values get equal pseudonyms.
+// Policy is when equal values get equal pseudonyms.
 type Policy string
 
 // The policies.
@@ -61,13 +61,13 @@ const (
 // Policies lists the policies.
 func Policies() []Policy { return []Policy{Same, Different, PerDocument} }
 
-// ParsePolicy reads one of Policies.
+// ParsePolicy parses one of Policies.
 func ParsePolicy(s string) (Policy, error) { return parse(s, "policy", Policies()) }
 
 // Valid reports whether p is one of Policies.
 func (p Policy) Valid() bool { return slices.Contains(Policies(), p) }
 
-// parse returns the one of known that is written s.
+// parse returns the element of known whose text is s.
 func parse[T ~string](s, what string, known []T) (T, error) {
 	if i := slices.Index(known, T(s)); i >= 0 {
 		return known[i], nil
@@ -98,7 +98,7 @@ const (
 	decimalDigits = "0123456789"
 )
 
-// ParseForm reads the name of a form, or "fpe:" and an alphabet.
+// ParseForm parses the name of a form, or "fpe:" and an alphabet.
 func ParseForm(s string) (Form, error) {
 	switch f := Form(s); f {
 	case Pair62, Hex, B64u, B32, UUID, Digits:
@@ -112,7 +112,7 @@ func ParseForm(s string) (Form, error) {
 		return "", errors.New("spec: form fpe: an alphabet has 2 to 94 characters")
 	}
 	for i := range len(a) {
-		// The 94 that leave a mark: a space is easily lost.
+		// The 94 visible characters: a space is easily lost.
 		if a[i] < 0x21 || a[i] > 0x7e {
 			return "", errors.New("spec: form fpe: an alphabet is printable ASCII")
 		}
@@ -126,7 +126,7 @@ func ParseForm(s string) (Form, error) {
 	return Form(s), nil
 }
 
-// Valid reports whether ParseForm reads f.
+// Valid reports whether ParseForm accepts f.
 func (f Form) Valid() bool {
 	_, err := ParseForm(string(f))
 	return err == nil

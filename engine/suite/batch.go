@@ -8,18 +8,17 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// ValueError says why value Index of a batch has no result.
+// ValueError is why value Index of a batch has no result.
 type ValueError struct {
 	Index int
 	Code  Code
 }
 
-// Batch is values to transform and their results. One goroutine at a time; reused, it
-// allocates nothing in steady state.
+// Batch is values to transform and their results. One goroutine at a time uses it. A
+// reused batch allocates nothing in steady state.
 type Batch struct {
-	// Src is the arena that holds the values. Kernels are faster when 64 bytes or more
-	// of capacity stand behind the last value; it is never required. It must not
-	// overlap Dst.
+	// Src is the arena that holds the values. It must not overlap Dst. Kernels are faster
+	// if 64 bytes or more of capacity follow the last value; this is not required.
 	Src []byte
 	// Spans is off, len of every value in Src.
 	Spans []uint32
@@ -35,33 +34,32 @@ type Batch struct {
 
 	// At, if not nil, scatters the results instead: result i is written to
 	// Dst[At[i] : At[i]+OutLen(len of value i)], and Pre and Post are not used. It has
-	// one offset for every value. It is only for plans whose OutLen is not -1 for
-	// these values; Dst must hold every place within len(Dst), and places must not
-	// overlap. Bytes outside the places are left alone, so that the caller may have
-	// written the rest of a row already; the place of an empty or bad value is left
-	// alone too, or holds any bytes.
+	// one offset per value. It requires a plan whose OutLen is not -1 for these values.
+	// Every place must lie within len(Dst), and places must not overlap. Bytes outside
+	// the places are not written, so that the caller may have written the rest of a row
+	// already; the place of an empty or bad value has undefined content.
 	At []uint32
 
 	// Out is off, len in Dst of every result, framing excluded. Transform sets it; len
 	// is 0 for empty and for bad values.
 	Out []uint32
-	// Bad lists the values without a result, ascending. Transform sets it.
+	// Bad lists the values without a result, ascending by index. Transform sets it.
 	Bad []ValueError
 
-	// Doc holds the counters for policy document, required there.
+	// Doc holds the counters of policy document, which requires it.
 	Doc *Document
 
 	work work
 }
 
-// work is what a batch keeps between calls. It holds values in the clear until it is
-// used again.
+// work is the scratch that a batch keeps between calls. It holds values in the clear until
+// it is reused.
 type work struct {
 	value, tmp, msg, c []byte
 	random             []byte
 	stage              stage
 	pool               pool
-	stretch            int       // values that the last special one stood for
+	mixedRun           int       // runOneBlock: values of the last call of mixedBlockRows
 	halves             *[2]Batch // Secondary
 	nfc                norm.Iter
 	span               [2]uint32
@@ -75,12 +73,12 @@ func (w *work) spanOf(v []byte) []uint32 {
 	return w.span[:]
 }
 
-// Transform transforms every value of b. A bad value does not stop the others.
+// Transform transforms every value of b. A bad value does not affect the others.
 func (p *Plan) Transform(b *Batch) {
 	n := len(b.Spans) / 2
 	b.Bad = b.Bad[:0]
 	b.Out = grow(b.Out[:0], 2*n)[:2*n]
-	former := p.trimmed(b)
+	former := p.trimSpans(b)
 	p.run(b, 0, n)
 	b.Spans = former
 	if p.op == spec.Secondary {
@@ -88,8 +86,8 @@ func (p *Plan) Transform(b *Batch) {
 	}
 }
 
-// portable transforms the values from to to one by one. It is the specification of the
-// faster paths.
+// portable transforms the values from to to one by one, without kernels. It is the
+// specification of the faster paths.
 func (p *Plan) portable(b *Batch, from, to int) {
 	for i := from; i < to; i++ {
 		v := b.Src[b.Spans[2*i]:][:b.Spans[2*i+1]]
@@ -189,7 +187,7 @@ func (p *Plan) pseudonymise(b *Batch, dst, v []byte) ([]byte, Code) {
 	return dst, 0
 }
 
-// append reverses the pseudonym x and appends its value.
+// append appends the value of the pseudonym x.
 func (r *backward) append(w *work, dst, x []byte) ([]byte, Code) {
 	if r.fpe != nil {
 		return r.fpe.append(w, dst, x, true)
@@ -222,8 +220,8 @@ func (r *backward) append(w *work, dst, x []byte) ([]byte, Code) {
 	return dst, NotAPseudonym
 }
 
-// grow returns b with room for n more bytes or numbers, at least doubling when it
-// must move.
+// grow returns b with room for n more elements. A slice that it must reallocate at least
+// doubles.
 func grow[T byte | uint32](b []T, n int) []T {
 	if cap(b)-len(b) >= n {
 		return b

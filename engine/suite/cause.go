@@ -8,9 +8,10 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// Cause says what of value v made a plan refuse it with code c, and the remedy, where
-// v's outside shows more than the code says; "" where it does not. It deciphers nothing
-// and never holds a byte of v. A nil plan knows the values that no plan takes.
+// Cause explains why the plan refused value v with code c, and the remedy, if the
+// characters of v show more than the code says; otherwise it returns "". It deciphers
+// nothing, and its result holds no byte of v. A nil plan explains values that every plan
+// refuses.
 func (p *Plan) Cause(v []byte, c Code) string {
 	if c != NotAPseudonym && c != ValueNotInAlphabet {
 		return ""
@@ -22,16 +23,16 @@ func (p *Plan) Cause(v []byte, c Code) string {
 		return "white space at its ends, as CHAR columns of databases have it; norm step trim takes it away"
 	}
 	if c == NotAPseudonym && p != nil {
-		if g := p.missing(v); g >= 0 {
+		if g := p.destroyedGeneration(v); g >= 0 {
 			return fmt.Sprintf("made by generation %d of the project's keys, which is not here: it was destroyed, or this keystore is an older copy", g)
 		}
 	}
 	return ""
 }
 
-// missing is the generation that the pseudonym x is marked with if it is none of the
-// living ones, else -1.
-func (p *Plan) missing(x []byte) int {
+// destroyedGeneration returns the generation in the mark of the pseudonym x if that is not
+// a living one, and -1 otherwise.
+func (p *Plan) destroyedGeneration(x []byte) int {
 	r := &p.reverse
 	if p.op == spec.Pseudonymise || r.fpe != nil || !r.form.Marked() {
 		return -1
@@ -47,13 +48,13 @@ func (p *Plan) missing(x []byte) int {
 	return g
 }
 
-// trimSpace is v without White_Space at its ends.
+// trimSpace returns v without White_Space at its ends.
 func trimSpace(v []byte) []byte { return bytes.TrimFunc(v, unicode.IsSpace) }
 
-// trimmed gives b the spans of its pseudonyms without White_Space at their ends, where
-// the plan has norm step trim and reads pseudonyms, and returns the former ones: no form
-// has White_Space, and databases pad.
-func (p *Plan) trimmed(b *Batch) (former []uint32) {
+// trimSpans gives b the spans of its pseudonyms without White_Space at their ends, if the
+// plan reads pseudonyms and has norm step trim, and returns the former spans. No form
+// contains White_Space, and databases pad CHAR columns with it.
+func (p *Plan) trimSpans(b *Batch) (former []uint32) {
 	former = b.Spans
 	if !p.trim {
 		return former
@@ -75,5 +76,5 @@ func (p *Plan) trimmed(b *Batch) (former []uint32) {
 	return former
 }
 
-// isGraphic says whether c is a character of ASCII that is seen.
+// isGraphic reports whether c is a visible ASCII character.
 func isGraphic(c byte) bool { return c-0x21 < 0x7f-0x21 }

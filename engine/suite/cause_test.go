@@ -30,7 +30,7 @@ func TestTrimmedPseudonyms(t *testing.T) {
 			var values [][]byte
 			n := 300
 			if s.Policy == spec.Same && s.Tag == 0 {
-				n = leastPiece + 400
+				n = minPiece + 400
 			}
 			for i := range n {
 				values = append(values, fmt.Appendf(nil, "%09d", i))

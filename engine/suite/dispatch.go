@@ -7,19 +7,19 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// The ways of a batch, fastest first. Each does leading values and leaves the rest to
-// the next:
+// The paths of a batch, fastest first. Each transforms a prefix of the remaining values
+// and leaves the rest to the next:
 //
-//	rows, places  one-block values straight from the arena: one kernel call
-//	staged        any values, up to a thousand at a time: those of the same number of blocks
-//	              go through the cipher together
-//	portable      one by one: what is left
+//	one block  values of up to 15 bytes, read from the arena in one kernel call
+//	staged     any values, up to stageSize at a time: those with the same number of
+//	           blocks go through the cipher together
+//	portable   one value at a time
 
-// chunk is how many values are staged together: enough to fill lanes of several
-// lengths, few enough to stay in the first-level cache.
-const chunk = 1024
+// stageSize is the number of values staged together: enough to fill vector lanes with
+// messages of several lengths, few enough for the first-level cache.
+const stageSize = 1024
 
-// maxStaged is how many blocks a message may have to be staged.
+// maxStaged is the most blocks of a message that is staged.
 const maxStaged = hctr2.MaxBlocks
 
 // stage is the scratch of staged values.
@@ -45,64 +45,65 @@ func (p *Plan) run(b *Batch, from, to int) {
 	case p.op == spec.Pseudonymise && p.forward.oneBlock():
 		p.runOneBlock(b, from, to)
 	case p.op == spec.Pseudonymise:
-		for ; from < to; from += chunk {
-			p.staged(b, from, min(from+chunk, to))
+		for ; from < to; from += stageSize {
+			p.staged(b, from, min(from+stageSize, to))
 		}
 	case p.op == spec.Reverse && p.reverse.oneBlock():
 		p.runOneBlockReverse(b, from, to)
 	case p.op == spec.Reverse:
-		for ; from < to; from += chunk {
-			p.stagedReverse(b, from, min(from+chunk, to))
+		for ; from < to; from += stageSize {
+			p.stagedReverse(b, from, min(from+stageSize, to))
 		}
 	case p.op == spec.Secondary && p.reverse.oneBlock() && p.forward.oneBlock() && b.At == nil:
 		p.runOneBlockSecondary(b, from, to)
 	default:
-		for ; from < to; from += chunk {
-			p.stagedSecondary(b, from, min(from+chunk, to))
+		for ; from < to; from += stageSize {
+			p.stagedSecondary(b, from, min(from+stageSize, to))
 		}
 	}
 }
 
-// runOneBlock pseudonymises values from to to. Values of one block go through one
-// kernel call up to the first that is longer; longRows or stagedPlain does that one
-// and those that follow it.
+// runOneBlock pseudonymises the values from to to. One kernel call does the values of one
+// block up to the first longer one; equalBlockRows or mixedBlockRows does that one and
+// those that follow it.
 func (p *Plan) runOneBlock(b *Batch, from, to int) {
 	f := &p.forward
 	w := p.writerFor(b)
-	stretch := max(b.work.stretch, chunk/32)
-	defer func() { b.work.stretch = stretch }()
+	mixedRun := max(b.work.mixedRun, stageSize/32)
+	defer func() { b.work.mixedRun = mixedRun }()
 	for from < to {
 		var n int
 		if b.At != nil {
-			b.work.paths.places++
+			b.work.paths.oneBlockAt++
 			n = f.cipher.SealAt(w, b.Dst, b.At[from:to], b.Src, b.Spans[2*from:2*to])
 			for i := from; i < from+n; i++ {
 				b.Out[2*i], b.Out[2*i+1] = b.At[i], uint32(f.form.EncodedLen(16))
 			}
 		} else {
-			b.work.paths.rows++
+			b.work.paths.oneBlockRows++
 			b.Dst, n = f.cipher.SealRows(w, b.Dst, b.Src, b.Spans[2*from:2*to], b.Out[2*from:])
 		}
 		from += n
 		if from < to && b.At == nil {
-			from += p.longRows(b, w, from, to)
+			from += p.equalBlockRows(b, w, from, to)
 		}
 		if from < to {
-			// Most likely more of its kind come soon: the sooner they came the last
-			// times, the more values take this way.
-			if stretch = min(2*stretch, chunk); n > stretch {
-				stretch = chunk / 16
+			// More long values will probably follow: the sooner the last ones came, the
+			// more values mixedBlockRows does.
+			if mixedRun = min(2*mixedRun, stageSize); n > mixedRun {
+				mixedRun = stageSize / 16
 			}
-			n = min(to-from, stretch)
-			p.stagedPlain(b, w, from, from+n)
+			n = min(to-from, mixedRun)
+			p.mixedBlockRows(b, w, from, from+n)
 			from += n
 		}
 	}
 }
 
-// stagedPlain is staged for values that need no preparation. It goes ahead as if all
-// were text of lengths that kernels take, and leaves the work to staged if not.
-func (p *Plan) stagedPlain(b *Batch, w *textform.Writer, from, to int) {
+// mixedBlockRows pseudonymises values that need no normalisation, prefix or tag, whatever
+// their numbers of blocks. It assumes that all are text of lengths that the kernels take,
+// and calls staged if one is not.
+func (p *Plan) mixedBlockRows(b *Batch, w *textform.Writer, from, to int) {
 	c, spans, out := p.forward.cipher, b.Spans[2*from:2*to], b.Out[2*from:2*to]
 	var ok bool
 	if b.At != nil {
@@ -111,24 +112,24 @@ func (p *Plan) stagedPlain(b *Batch, w *textform.Writer, from, to int) {
 		b.Dst, ok = c.SealMixedRows(w, b.Dst, b.Src, spans, out)
 	}
 	if ok {
-		b.work.paths.mixed++
+		b.work.paths.mixedBlocks++
 		return
 	}
 	b.work.paths.refused++
 	p.staged(b, from, to)
 }
 
-// longRows does leading values that all take one number of blocks, and returns how
-// many those were.
-func (p *Plan) longRows(b *Batch, w *textform.Writer, from, to int) int {
+// equalBlockRows pseudonymises the longest prefix of values with the same number of
+// blocks, two or more, and returns its length.
+func (p *Plan) equalBlockRows(b *Batch, w *textform.Writer, from, to int) int {
 	m := int(b.Spans[2*from+1])>>4 + 1
 	if m < 2 || m > hctr2.MaxBlocks {
 		return 0
 	}
 	s := &b.work.stage
-	s.at = sized(s.at, chunk)
+	s.at = resized(s.at, stageSize)
 	start := len(b.Dst)
-	to = min(to, from+chunk)
+	to = min(to, from+stageSize)
 	dst, n, plain := p.forward.cipher.SealBlocksRows(w, m, b.Dst, b.Src, b.Spans[2*from:2*to], b.Out[2*from:2*to], s.at)
 	for i := 0; i < n && !plain; i++ {
 		if v := b.Src[b.Spans[2*(from+i)]:][:b.Spans[2*(from+i)+1]]; !textform.IsText(v) {
@@ -136,7 +137,7 @@ func (p *Plan) longRows(b *Batch, w *textform.Writer, from, to int) int {
 		}
 	}
 	if n > 0 {
-		b.work.paths.long++
+		b.work.paths.equalBlocks++
 		last := b.Out[2*(from+n-1):]
 		start = int(last[0]+last[1]) + len(b.Post)
 	}
@@ -144,8 +145,8 @@ func (p *Plan) longRows(b *Batch, w *textform.Writer, from, to int) int {
 	return n
 }
 
-// runOneBlockReverse reverses values from to to, pseudonyms of one block by one
-// kernel call up to the first that the kernel refuses.
+// runOneBlockReverse reverses the values from to to. One kernel call does the pseudonyms
+// of one block up to the first that it refuses; stagedReverse does that one and some more.
 func (p *Plan) runOneBlockReverse(b *Batch, from, to int) {
 	r := &p.reverse
 	for from < to {
@@ -158,14 +159,15 @@ func (p *Plan) runOneBlockReverse(b *Batch, from, to int) {
 				return
 			}
 		}
-		n := min(to-from, chunk/8)
+		n := min(to-from, stageSize/8)
 		p.stagedReverse(b, from, from+n)
 		from += n
 	}
 }
 
-// runOneBlockSecondary translates values from to to, pseudonyms of one block by one
-// kernel call up to the first that the kernel refuses.
+// runOneBlockSecondary translates the values from to to. One kernel call does the
+// pseudonyms of one block up to the first that it refuses; stagedSecondary does that one
+// and some more.
 func (p *Plan) runOneBlockSecondary(b *Batch, from, to int) {
 	r, f := &p.reverse, &p.forward
 	w := p.writerFor(b)
@@ -179,7 +181,7 @@ func (p *Plan) runOneBlockSecondary(b *Batch, from, to int) {
 				return
 			}
 		}
-		n := min(to-from, chunk/8)
+		n := min(to-from, stageSize/8)
 		p.stagedSecondary(b, from, from+n)
 		from += n
 	}
@@ -199,12 +201,13 @@ func (p *Plan) writerFor(b *Batch) *textform.Writer {
 	return w
 }
 
-// oneBlock says whether plain values of up to 15 bytes go through kernels as they are.
+// oneBlock reports whether kernels take values of up to 15 bytes as they are: there is
+// nothing to normalise and nothing before the value in its message.
 func (f *forward) oneBlock() bool {
 	return f.cipher != nil && f.prefix == 0 && len(f.spec.Norm) == 0
 }
 
-// firstGen is the generation of value i of b, or -1 if it has none that lives.
+// firstGen returns the generation to try first for value i of b, -1 if it is not living.
 func (r *backward) firstGen(b *Batch, i int) int {
 	g := 0
 	if r.form.Marked() {
@@ -221,7 +224,7 @@ func (r *backward) firstGen(b *Batch, i int) int {
 	return g
 }
 
-// oneBlock says whether pseudonyms of one block go through kernels as they are.
+// oneBlock reports whether kernels take pseudonyms of one block as they are.
 func (r *backward) oneBlock() bool {
 	return r.fpe == nil && r.prefix == 0
 }

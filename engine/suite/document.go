@@ -5,8 +5,8 @@ import (
 	"hash/maphash"
 )
 
-// Document counts the occurrences of every value in one document, for policy document.
-// It keeps each different value once, in memory. One goroutine at a time.
+// Document counts the occurrences of every value in one document, for policy document. It
+// keeps each distinct value once, in memory. One goroutine at a time uses it.
 type Document struct {
 	seed  maphash.Seed
 	slots []int32 // index into seen + 1; a power of two of them, at most three quarters used
@@ -25,7 +25,7 @@ func newDocument() *Document {
 	return &Document{seed: maphash.MakeSeed(), slots: make([]int32, 64)}
 }
 
-// next returns how often v was counted before, and counts it.
+// next counts an occurrence of v and returns the number of earlier ones.
 func (d *Document) next(v []byte) uint64 {
 	h := maphash.Bytes(d.seed, v)
 	i := int(h) & (len(d.slots) - 1)

@@ -5,52 +5,52 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// Finding is what a value is as a pseudonym of a key domain.
+// Finding is what Inspect finds of a value as a pseudonym of a key domain.
 type Finding struct {
-	// WellFormed reports whether an encoder of the domain can have made the value, as
-	// far as can be told: without it the other fields say nothing.
+	// WellFormed reports whether an encoder of the domain can have made the value. If not,
+	// the other fields have no meaning.
 	WellFormed bool
-	Form       spec.Form // that it is in
-	Generation int       // that made it; -1: the value does not say, and no living one reads it
+	Form       spec.Form // its form
+	Generation int       // the one that made it; -1: the value has no mark, and no living generation reads it
 	State      GenState
 	Tag        TagState
 }
 
-// GenState says what became of a generation.
+// GenState is the state of a generation.
 type GenState string
 
 // States of generations.
 const (
 	GenUnknown     GenState = ""
 	GenActive      GenState = "active"
-	GenDeactivated GenState = "deactivated" // reads and makes nothing new
+	GenDeactivated GenState = "deactivated" // reverses, makes no new pseudonyms
 	GenDestroyed   GenState = "destroyed"
 )
 
-// TagState says what is known of a pseudonym's tag.
+// TagState is the result of checking a pseudonym's tag.
 type TagState string
 
 // States of tags.
 const (
 	TagNone    TagState = "none"    // the project has no tags
-	TagRight   TagState = "right"   // so the pseudonym is genuine
+	TagRight   TagState = "right"   // the pseudonym is genuine
 	TagWrong   TagState = "wrong"   // forged, foreign or damaged
-	TagUnknown TagState = "unknown" // its generation is destroyed or not known
+	TagUnknown TagState = "unknown" // its generation is destroyed or unknown
 )
 
-// Inspector tells what values are as pseudonyms of one domain. It is used by one goroutine
-// at a time, and closed before its plan.
+// Inspector checks whether values are pseudonyms of one domain. One goroutine at a time
+// uses it. It must be closed before its plan.
 type Inspector struct {
-	spec   Spec
-	keys   *Keys
-	reader *backward // nil for irreversible and format-preserving pseudonyms
-	inside [256]bool // the alphabet of format-preserving ones
-	forms  []spec.Form
-	c, msg []byte // scratch
+	spec       Spec
+	keys       *Keys
+	reader     *backward // nil for irreversible and format-preserving pseudonyms
+	inAlphabet [256]bool // the alphabet of format-preserving ones
+	forms      []spec.Form
+	c, msg     []byte // scratch
 }
 
-// Inspector returns what inspects pseudonyms of the plan's domain, for secondary of the
-// target's.
+// Inspector returns an Inspector of the pseudonyms of the plan's domain; for secondary, of
+// the target domain.
 func (p *Plan) Inspector() (*Inspector, error) {
 	s, k := p.forward.spec, p.keys[len(p.keys)-1]
 	if p.op == spec.Reverse {
@@ -61,7 +61,7 @@ func (p *Plan) Inspector() (*Inspector, error) {
 	switch {
 	case s.Form.Preserving():
 		for _, c := range []byte(s.Form.Alphabet()) {
-			i.inside[c] = true
+			i.inAlphabet[c] = true
 		}
 		return i, nil
 	case s.Method == spec.Irreversible:
@@ -80,22 +80,22 @@ func (p *Plan) Inspector() (*Inspector, error) {
 	return i, nil
 }
 
-// Inspect says what a value is. It deciphers what it has to, and says nothing of the
-// content.
+// Inspect checks the value x. It deciphers x if it must, and its result tells nothing of
+// the plaintext.
 func (in *Inspector) Inspect(x []byte) Finding {
 	if len(x) > len(in.c) {
 		secmem.Wipe(in.msg)
 		in.c, in.msg = make([]byte, 2*len(x)), make([]byte, 2*len(x))
 	}
-	return in.one(x, in.c, in.msg)
+	return in.inspect(x, in.c, in.msg)
 }
 
-// Close wipes what was deciphered. It does not close the plan.
+// Close wipes deciphered text. It does not close the plan.
 func (in *Inspector) Close() { secmem.Wipe(in.msg) }
 
-// one inspects x in its project's form, and else in others in which a living generation
-// reads it. c and msg are scratch of the length of x.
-func (in *Inspector) one(x, c, msg []byte) Finding {
+// inspect checks x in the project's form and then in the other forms, until a living
+// generation reads it. c and msg are scratch of the length of x.
+func (in *Inspector) inspect(x, c, msg []byte) Finding {
 	if in.spec.Form.Preserving() {
 		return in.preserving(x)
 	}
@@ -113,10 +113,11 @@ func (in *Inspector) one(x, c, msg []byte) Finding {
 	return best
 }
 
-// preserving judges by the outside, which is all that there is.
+// preserving checks a format-preserving pseudonym, of which only the characters can be
+// checked.
 func (in *Inspector) preserving(x []byte) Finding {
 	for _, c := range x {
-		if !in.inside[c] {
+		if !in.inAlphabet[c] {
 			return Finding{Generation: -1}
 		}
 	}
@@ -159,10 +160,10 @@ func (in *Inspector) inForm(form spec.Form, x, c, msg []byte) Finding {
 		}
 	}
 	switch {
-	case !f.Marked() && len(try) <= in.keys.newest[0]: // a destroyed one may have made it
+	case !f.Marked() && len(try) <= in.keys.newest[0]: // a destroyed generation may have made it
 		found.Tag = in.tag(TagUnknown)
 	case in.spec.Tag == 0:
-		return none // no encoder pads so
+		return none // no encoder makes such padding
 	default:
 		found.Tag = TagWrong
 	}
@@ -172,7 +173,7 @@ func (in *Inspector) inForm(form spec.Form, x, c, msg []byte) Finding {
 	return found
 }
 
-// tag is s, or none for a project without.
+// tag returns s, or TagNone for a project without tags.
 func (in *Inspector) tag(s TagState) TagState {
 	if in.spec.Tag == 0 {
 		return TagNone

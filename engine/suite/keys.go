@@ -13,8 +13,7 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// Secret is one living generation of a domain: its number, whether it is the one that
-// makes new pseudonyms, and its secret.
+// Secret is one living generation of a domain. The active one makes new pseudonyms.
 type Secret struct {
 	Gen    int
 	Active bool
@@ -32,9 +31,9 @@ const (
 
 var purposeNames = [purposes]string{"rev", "mac", "doc", "fpe"}
 
-// Keys holds the working keys of one key domain and what plans expand from them, in
-// locked memory. It is safe for concurrent use. It is counted: NewKeys returns count
-// 1, plans hold it while they are open, and the last Release wipes it.
+// Keys holds the working keys of one key domain, and the ciphers that plans derive from
+// them, in locked memory. It is reference-counted: NewKeys returns it with one reference,
+// every open plan holds one, and the last Release wipes it. It is safe for concurrent use.
 type Keys struct {
 	refs   atomic.Int64
 	mem    []byte // working keys: generation × purpose × 32 bytes
@@ -62,7 +61,7 @@ type fpeID struct {
 
 // NewKeys derives the working keys of the domain (prj, org), each at most 255 bytes,
 // from the secrets of its living generations, of which at most one is active
-// (HKDF-SHA-256, RFC 5869). It keeps nothing of the secrets: the caller wipes them.
+// (HKDF-SHA-256, RFC 5869). It does not keep the secrets: the caller wipes them.
 func NewKeys(prj, org string, secrets []Secret) (*Keys, error) {
 	if len(prj) > 255 || len(org) > 255 {
 		return nil, errors.New("suite: names of project and organisation are at most 255 bytes")
@@ -110,8 +109,8 @@ func NewKeys(prj, org string, secrets []Secret) (*Keys, error) {
 	return k, nil
 }
 
-// derive fills in the working keys of one generation: HKDF (RFC 5869) with its one
-// step of expansion.
+// derive derives the working keys of one generation: HKDF (RFC 5869) with one step of
+// expansion per key.
 func (k *Keys) derive(s *Secret, prj, org string) error {
 	mem, err := secmem.Alloc(32)
 	if err != nil {
@@ -139,14 +138,14 @@ func (k *Keys) key(gen, purpose int) *[32]byte {
 	return (*[32]byte)(k.mem[(gen*purposes+purpose)*32:])
 }
 
-// Retain counts one more holder. The caller must hold the keys already.
+// Retain adds a reference. The caller must hold one already.
 func (k *Keys) Retain() {
 	if k.refs.Add(1) < 2 {
 		panic("suite: keys retained after their release")
 	}
 }
 
-// Release gives up one hold; the last wipes every key.
+// Release drops a reference. The last one wipes every key.
 func (k *Keys) Release() {
 	switch n := k.refs.Add(-1); {
 	case n > 0:
@@ -167,7 +166,7 @@ func (k *Keys) Release() {
 	k.ciphers, k.macs, k.fpes, k.mem = nil, nil, nil, nil
 }
 
-// cipher returns the HCTR2 cipher of a generation for a policy and a tag; it lives as
+// cipher returns the HCTR2 cipher of a generation for a policy and a tag. It is valid as
 // long as k.
 func (k *Keys) cipher(gen int, policy spec.Policy, tag int) (*hctr2.Cipher, error) {
 	k.mu.Lock()

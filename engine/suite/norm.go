@@ -49,11 +49,11 @@ func ParseNorm(names []string) (Norm, error) {
 // UnicodeVersion is the version of Unicode behind the nfc step.
 const UnicodeVersion = norm.Version
 
-// normalise appends the normal form of v to dst and returns it, and why v has none, 0
-// if it has one: ValueNotText if a step needs text and v is none, ValueNotInAlphabet
-// if the digits step meets a decimal digit of another script, ValueEmpty if nothing
-// is left of a value that held more than White_Space. tmp is scratch of the same kind;
-// both may have grown. it is scratch too.
+// normalise appends the normal form of v to dst. code is 0, or why v has none:
+// ValueNotText if a step needs text and v is not text, ValueNotInAlphabet if the digits
+// step meets a decimal digit of another script, ValueEmpty if nothing is left of a value
+// that held more than White_Space. tmp and it are scratch; d and t are dst and tmp, which
+// may have grown.
 func (n Norm) normalise(it *norm.Iter, dst, tmp, v []byte) (d, t []byte, code Code) {
 	start := len(dst)
 	dst = append(dst, v...)
@@ -97,16 +97,16 @@ func (n Norm) normalise(it *norm.Iter, dst, tmp, v []byte) (d, t []byte, code Co
 	return dst, tmp, 0
 }
 
-// empties says whether the steps make a value of White_Space alone empty.
+// empties reports whether the steps make a value of White_Space alone empty.
 func (n Norm) empties() bool { return slices.Contains(n, Trim) || slices.Contains(n, DigitsOnly) }
 
-// isBlank says whether v is empty or White_Space alone.
+// isBlank reports whether v is empty or White_Space alone.
 func isBlank(v []byte) bool { return bytes.IndexFunc(v, notSpace) < 0 }
 
 func notSpace(r rune) bool { return !unicode.IsSpace(r) }
 
-// holdsForeignDigit says whether v holds a decimal digit (category Nd) outside ASCII.
-// Bytes that are no UTF-8 are none.
+// holdsForeignDigit reports whether v holds a decimal digit (category Nd) outside ASCII.
+// Bytes that are not UTF-8 are not digits.
 func holdsForeignDigit(v []byte) bool {
 	return bytes.IndexFunc(v, func(r rune) bool { return r >= utf8.RuneSelf && unicode.IsDigit(r) }) >= 0
 }

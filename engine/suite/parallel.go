@@ -8,47 +8,48 @@ import (
 )
 
 const (
-	inline = 1000 // values up to which other goroutines cost more than they bring
+	serialValues = 1000 // batches up to this size are faster in one goroutine
 
-	// Values a piece. At the most, input, results and spans stay within a second-level
-	// cache; every piece begins with some cold lines and pages, at the least they show.
-	leastPiece, mostPiece = 2048, 16384
+	// The number of values in a piece. With maxPiece, input, results and spans fit into a
+	// second-level cache; with less than minPiece, the cold cache lines and pages at the
+	// start of every piece become noticeable.
+	minPiece, maxPiece = 2048, 16384
 )
 
-// pieceOf is how many values of n make a piece for so many workers: two pieces each at
-// least, so that a worker that starts late leaves some to the others.
-func pieceOf(n, workers int) int {
-	return min(max((n+2*workers-1)/(2*workers), leastPiece), mostPiece)
+// pieceSize returns the number of values in a piece of a batch of n: there are at least two
+// pieces per worker, so that the others do the pieces of a worker that starts late.
+func pieceSize(n, workers int) int {
+	return min(max((n+2*workers-1)/(2*workers), minPiece), maxPiece)
 }
 
-// pool is what TransformParallel keeps in a batch between calls.
+// pool is the state that TransformParallel keeps in a batch between calls.
 type pool struct {
 	workers []Batch
 	pieces  []part
 }
 
-// part is the outcome of one piece.
+// part is the result of one piece.
 type part struct {
-	dst  []byte // its results: in the place guessed for them, or in a buffer of its own
-	own  []byte // that buffer, for the next time
+	dst  []byte // results, in their expected place in the batch's Dst or in own
+	own  []byte // buffer of the piece, kept for the next call
 	bad  []ValueError
-	base int // where they begin in the batch's Dst, as far as Out knows
+	base int // offset in the batch's Dst that Out assumes for the first result
 }
 
-// TransformParallel is Transform over that many goroutines at most: the same results
-// in the same order. Up to 1,000 values, and batches of policy document, which need
-// their order, run in the calling goroutine.
+// TransformParallel is Transform in up to workers goroutines, with the same results in the
+// same order. Batches of up to 1,000 values, and those of policy document, which depend on
+// the order, run in the calling goroutine.
 func (p *Plan) TransformParallel(b *Batch, workers int) {
 	n := len(b.Spans) / 2
 	workers = max(workers, 1)
-	piece := pieceOf(n, workers)
+	piece := pieceSize(n, workers)
 	pieces := (n + piece - 1) / piece
 	workers = min(workers, pieces)
-	if n <= inline || workers < 2 || p.op != spec.Reverse && p.forward.spec.Policy == spec.PerDocument {
+	if n <= serialValues || workers < 2 || p.op != spec.Reverse && p.forward.spec.Policy == spec.PerDocument {
 		p.Transform(b)
 		return
 	}
-	former := p.trimmed(b)
+	former := p.trimSpans(b)
 	defer func() { b.Spans = former }()
 	b.Bad = b.Bad[:0]
 	b.Out = grow(b.Out[:0], 2*n)[:2*n]
@@ -67,7 +68,7 @@ func (p *Plan) TransformParallel(b *Batch, workers int) {
 	if row > 0 {
 		b.Dst = grow(b.Dst, n*row)
 	}
-	each(workers, pieces, func(w, i int) {
+	parallel(workers, pieces, func(w, i int) {
 		t, r := &q.workers[w], &q.pieces[i]
 		from, to := i*piece, min(n, (i+1)*piece)
 		t.Src, t.Spans, t.Pre, t.Post = b.Src, b.Spans[2*from:2*to], b.Pre, b.Post
@@ -102,32 +103,32 @@ func (p *Plan) TransformParallel(b *Batch, workers int) {
 	if b.At == nil {
 		b.joinPieces(workers, pieces, piece, begin, row)
 	}
-	// A piece must not keep the caller's Dst alive, which may be large.
+	// A piece must not keep the caller's Dst, which may be large, reachable.
 	for i := range pieces {
 		q.pieces[i].dst = nil
 	}
 }
 
-// commonRows reports whether most values of most batches make rows of one length, so
-// that the place of every piece in Dst is known before.
+// commonRows reports whether most values of most batches have results of one length, so
+// that the place of every piece in Dst can be predicted.
 func (p *Plan) commonRows() bool {
 	return p.op == spec.Pseudonymise && p.forward.oneBlock() ||
 		p.op == spec.Secondary && p.forward.oneBlock() && p.reverse.oneBlock()
 }
 
-// ParallelScratch returns about how many bytes TransformParallel needs besides Dst for
-// so many values of size bytes together, framing apart: results that do not make rows
-// of one length stand in buffers of the workers first.
+// ParallelScratch returns about how many bytes TransformParallel needs besides Dst for a
+// batch of values with size bytes in all, Pre and Post aside. Results whose place cannot
+// be predicted are first written to buffers of the pieces.
 func (p *Plan) ParallelScratch(values, size, workers int) int {
-	const oneBlockValue = 15 // the longest value that makes a row of the common length
-	if values <= inline || workers < 2 || p.op == spec.Pseudonymise && p.commonRows() && size <= values*oneBlockValue {
+	const oneBlockValue = 15 // the longest value whose result has the common length
+	if values <= serialValues || workers < 2 || p.op == spec.Pseudonymise && p.commonRows() && size <= values*oneBlockValue {
 		return 0
 	}
 	return p.MaxOut(values, size)
 }
 
-// joinPieces makes the results of all pieces follow each other in b.Dst from begin on.
-// Pieces that stand in Dst, row bytes a value, stay there if all are where they belong.
+// joinPieces joins the results of all pieces in b.Dst[begin:]. If row is not 0, the pieces
+// were written to b.Dst with row bytes per value, and stay there if every place was right.
 func (b *Batch) joinPieces(workers, pieces, piece, begin, row int) {
 	n, q := len(b.Spans)/2, &b.work.pool
 	end, moved := begin, false
@@ -144,7 +145,7 @@ func (b *Batch) joinPieces(workers, pieces, piece, begin, row int) {
 	b.work.paths.moved++
 	dst := b.Dst
 	if row > 0 {
-		// Some pieces lie in Dst, not all where they belong.
+		// Some pieces are in Dst, but not all in their places.
 		dst = append(make([]byte, 0, end), b.Dst[:begin]...)
 	}
 	dst = grow(dst[:begin], end-begin)[:end]
@@ -152,7 +153,7 @@ func (b *Batch) joinPieces(workers, pieces, piece, begin, row int) {
 	for i := 1; i < pieces; i++ {
 		starts[i] = starts[i-1] + len(q.pieces[i-1].dst)
 	}
-	each(workers, pieces, func(_, i int) {
+	parallel(workers, pieces, func(_, i int) {
 		r := &q.pieces[i]
 		at := begin + starts[i]
 		copy(dst[at:], r.dst)
@@ -161,15 +162,15 @@ func (b *Batch) joinPieces(workers, pieces, piece, begin, row int) {
 	b.Dst = dst
 }
 
-// Trim drops what the batch keeps between calls if that is more than most bytes: who
-// keeps batches for long, and counts their memory, calls it after a large one.
+// Trim drops the buffers that the batch keeps between calls if they have more than most
+// bytes. A caller that keeps batches and counts their memory calls it after a large one.
 func (b *Batch) Trim(most int) {
 	if b.work.size() > most {
 		b.work = work{}
 	}
 }
 
-// size is about how many bytes w keeps.
+// size returns about how many bytes w keeps.
 func (w *work) size() int {
 	n := cap(w.value) + cap(w.tmp) + cap(w.msg) + cap(w.c) + cap(w.random)
 	for i := range w.pool.workers {
@@ -187,7 +188,7 @@ func (w *work) size() int {
 	return n
 }
 
-// shift moves the offsets of off, len pairs.
+// shift adds by to the offsets of off, len pairs.
 func shift(out []uint32, by int) {
 	if by == 0 {
 		return
@@ -197,11 +198,11 @@ func shift(out []uint32, by int) {
 	}
 }
 
-// each calls f(worker, i) for all i below n, over so many goroutines, while the caller
-// waits. A panic in one of them is passed on. The caller does not take part: a goroutine
-// that a busy one has just started is left to it for a while before an idle processor
-// takes it over: about 100 µs where this was measured, or some ten thousand values.
-func each(workers, n int, f func(worker, i int)) {
+// parallel calls f(worker, i) for all i below n in workers goroutines and waits for them.
+// It passes a panic of f on. The calling goroutine does no part of the work: a goroutine
+// that a running one starts waits for it for some time before an idle processor steals it,
+// about 100 µs where this was measured, or some ten thousand values.
+func parallel(workers, n int, f func(worker, i int)) {
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	var failed atomic.Pointer[any]

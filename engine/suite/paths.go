@@ -1,18 +1,18 @@
 package suite
 
-// batchPaths counts the ways that a batch has taken. Tests look at them, so that a
-// differential test fails once it no longer reaches a fast way. A count goes up once a
-// call or a stretch of values; only single counts values.
+// batchPaths counts the code paths that a batch takes, so that a differential test fails
+// once its inputs no longer reach a fast path. It counts calls or runs of values; only
+// single counts values.
 type batchPaths struct {
-	preserved, digests    int // tryRows
-	rows, places          int // runOneBlock: one-block values straight from the arena
-	long                  int // longRows
-	mixed                 int // stagedPlain: values of different numbers of blocks
-	staged, refused       int // staged: of values that need preparation, and where stagedPlain could not
-	opened, stagedReverse int
-	translated, inSteps   int // secondary: by one kernel, and in two steps
-	deciphered            int // stagedReverse: groups of one number of blocks
-	single                int // stagedReverse: values by the portable way
-	moved, placed         int // TransformParallel: pieces that were copied to their places, and those that stood there
-	trimmed               int
+	preserving, digests      int // tryRows
+	oneBlockRows, oneBlockAt int // runOneBlock, without and with Batch.At
+	equalBlocks              int // equalBlockRows
+	mixedBlocks              int // mixedBlockRows
+	staged, refused          int // staged, and calls of it because mixedBlockRows refused
+	opened, stagedReverse    int // runOneBlockReverse, stagedReverse
+	translated, twoSteps     int // secondary: by one kernel, and in two steps
+	deciphered               int // stagedReverse: groups of one number of blocks
+	single                   int // stagedReverse: values that portable did
+	moved, placed            int // TransformParallel: batches whose pieces were copied to their places, and those written there
+	trimmed                  int // trimSpans
 }

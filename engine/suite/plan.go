@@ -15,23 +15,23 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// Plan is an operation, a spec and the keys of one or two domains, ready to run. It is
-// immutable and safe for concurrent use until Close.
+// Plan is an operation with its spec and the keys of one or two domains. It is immutable
+// and safe for concurrent use until Close.
 type Plan struct {
 	op      spec.Op
 	forward forward  // Pseudonymise, Secondary
 	reverse backward // Reverse, Secondary
-	trim    bool     // Reverse, Secondary: White_Space at the ends of pseudonyms goes first
+	trim    bool     // Reverse, Secondary: White_Space at the ends of pseudonyms is removed first
 	halves  *[2]Plan // Secondary: reverse and forward, for values that kernels do not translate
 	keys    []*Keys
-	writer  atomic.Pointer[textform.Writer] // the last one used
-	random  func([]byte)                    // fills with random bytes: policy different; replaced by tests
+	writer  atomic.Pointer[textform.Writer] // the one used last
+	random  func([]byte)                    // fills a slice with random bytes, for policy different; tests replace it
 
-	ownOnce sync.Once  // of own
+	ownOnce sync.Once  // initialises own
 	own     *ownDomain // Recognise
 }
 
-// forward is what makes pseudonyms.
+// forward makes pseudonyms.
 type forward struct {
 	spec         Spec
 	form         textform.Form
@@ -43,24 +43,25 @@ type forward struct {
 	fpe          *fpe             // format-preserving
 }
 
-// backward is what reads them.
+// backward reads pseudonyms.
 type backward struct {
 	spec    Spec
 	form    textform.Form
 	prefix  int
 	ciphers [MaxGenerations]*hctr2.Cipher // of living generations
-	try     []int                         // forms without a mark: generations to try, in order
+	try     []int                         // generations to try, in order, for forms without a mark
 	fpe     *fpe
 }
 
-// NewPlan plans op Pseudonymise or Reverse of spec s under the keys k, which it
-// retains until Close. Pseudonyms are made by the active generation alone, so a Gen
-// that is not active is refused for Pseudonymise; an irreversible Reverse is refused.
+// NewPlan returns a plan of op, Pseudonymise or Reverse, and spec s under the keys k,
+// which it retains until Close. Only the active generation makes pseudonyms, so
+// Pseudonymise refuses another s.Gen. Reverse refuses an irreversible spec.
 //
-// Reverse finds the generation by the mark of pair62, which may be any living one;
-// other forms are read with s.Gen, else the active one; with tag 64 or 128 all living
-// generations are tried, newest first. Of s.Norm it takes Trim: pseudonyms lose
-// White_Space at their ends, which CHAR columns of databases add.
+// Reverse takes the generation from the mark of pair62, which may be any living one. It
+// reads other forms with s.Gen, or with the active generation if that is negative; with
+// tag 64 or 128 it tries all living generations, newest first. Of s.Norm it applies Trim
+// alone: it removes the White_Space at the ends of pseudonyms that CHAR columns of
+// databases add.
 func NewPlan(op spec.Op, s Spec, k *Keys) (*Plan, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
@@ -68,7 +69,7 @@ func NewPlan(op spec.Op, s Spec, k *Keys) (*Plan, error) {
 	return newPlan(op, s, k)
 }
 
-// newPlan is NewPlan without the check of combinations, for vectors.
+// newPlan is NewPlan without s.Validate, for vectors.
 func newPlan(op spec.Op, s Spec, k *Keys) (*Plan, error) {
 	p := &Plan{op: op, random: secmem.Random}
 	var err error
@@ -88,10 +89,10 @@ func newPlan(op spec.Op, s Spec, k *Keys) (*Plan, error) {
 	return p, nil
 }
 
-// NewSecondary plans the change from pseudonyms of one domain to pseudonyms of another:
-// reverse as src says under srcKeys, then forward as dst says under dstKeys as if the
-// value had been given, normalisation included; a Trim in it is for the pseudonyms too.
-// It retains both until Close.
+// NewSecondary returns a plan that turns pseudonyms of one domain into pseudonyms of
+// another: it reverses them by src under srcKeys and pseudonymises the values, with
+// normalisation, by dst under dstKeys. A Trim in dst.Norm applies to the pseudonyms too.
+// The plan retains both keys until Close.
 func NewSecondary(src Spec, srcKeys *Keys, dst Spec, dstKeys *Keys) (*Plan, error) {
 	for _, s := range []Spec{src, dst} {
 		if err := s.Validate(); err != nil {
@@ -199,10 +200,10 @@ func newBackward(s Spec, k *Keys) (r backward, err error) {
 	return r, nil
 }
 
-// OutLen returns the length of the result of an n-byte value where it depends on n
-// alone: forward without norm, in every form, and secondary without norm unless one
-// side is format-preserving. Otherwise it is -1. A value that is refused has no result
-// whatever OutLen says; one that is refused for its length alone has 0.
+// OutLen returns the length of the result of an n-byte value if it depends on n alone:
+// forward without norm, and secondary without norm unless one side is format-preserving.
+// Otherwise it returns -1. It returns 0 for lengths that are refused. A value that is
+// refused for another reason has no result, whatever OutLen returns.
 func (p *Plan) OutLen(n int) int {
 	if n == 0 {
 		return 0
@@ -238,8 +239,8 @@ func (p *Plan) OutLen(n int) int {
 	return f.form.EncodedLen(f.prefix + padded)
 }
 
-// MaxOut returns the most bytes that the results of so many values take together, if
-// the values have size bytes together.
+// MaxOut returns the most bytes of the results of a number of values with size bytes in
+// all.
 func (p *Plan) MaxOut(values, size int) int {
 	f := &p.forward
 	switch {
@@ -253,7 +254,7 @@ func (p *Plan) MaxOut(values, size int) int {
 	return values*p.OutLen(1) + 2*size // no form takes more than two characters a byte
 }
 
-// maxShortOut is the longest result of a value of one byte, the longest prefix included.
+// maxShortOut is the longest result of a value of one byte with the longest prefix.
 const maxShortOut = 96
 
 // KeepsLength reports whether every result is as long as its value: forward without
@@ -262,8 +263,8 @@ func (p *Plan) KeepsLength() bool {
 	return p.op == spec.Pseudonymise && p.forward.fpe != nil && len(p.forward.spec.Norm) == 0
 }
 
-// KnowsLength reports whether the length of a value tells that of its result: whether
-// OutLen is not -1.
+// KnowsLength reports whether the length of a value determines that of its result: OutLen
+// is not -1.
 func (p *Plan) KnowsLength() bool { return p.OutLen(1) >= 0 }
 
 // Deterministic reports whether equal values get equal results; under policy document
@@ -272,9 +273,9 @@ func (p *Plan) Deterministic() bool {
 	return p.op == spec.Reverse || p.forward.spec.Policy != spec.Different
 }
 
-// Alphabet returns the characters of format-preserving pseudonyms that the plan makes;
-// other pseudonyms hold letters, digits, - and _ alone, and for plans that make them,
-// and those that reverse, it is "".
+// Alphabet returns the characters of the format-preserving pseudonyms that the plan makes.
+// It returns "" for plans that reverse and for those that make other pseudonyms, which
+// hold only letters, digits, - and _.
 func (p *Plan) Alphabet() string {
 	if p.op == spec.Reverse {
 		return ""
@@ -282,15 +283,15 @@ func (p *Plan) Alphabet() string {
 	return p.forward.spec.Form.Alphabet()
 }
 
-// ReadsPseudonyms says whether the values given to the plan are pseudonyms whose
-// characters are as good as random: those of all forms but the format-preserving.
+// ReadsPseudonyms reports whether the values of the plan are pseudonyms of a form that is
+// not format-preserving, whose characters are practically random.
 func (p *Plan) ReadsPseudonyms() bool {
 	return p.op != spec.Pseudonymise && !p.reverse.spec.Form.Preserving()
 }
 
-// Blank counts the values of White_Space alone that the plan's normalisation empties:
-// like empty ones, which it does not count, they stay empty and are no values. It is 0
-// for plans that normalise nothing.
+// Blank counts the values of White_Space alone that the plan's normalisation empties. Like
+// empty values, which it does not count, they stay empty and do not count as values. It
+// returns 0 for plans that normalise nothing.
 func (p *Plan) Blank(src []byte, spans []uint32) (n int) {
 	if !p.trim && (p.op != spec.Pseudonymise || !p.forward.spec.Norm.empties()) {
 		return 0
@@ -304,7 +305,7 @@ func (p *Plan) Blank(src []byte, spans []uint32) (n int) {
 }
 
 // NewDocument returns the counters of one document for policy document, nil for other
-// policies. A document is used in order, by one goroutine at a time.
+// policies. The batches of a document must be transformed in order.
 func (p *Plan) NewDocument() *Document {
 	if p.op == spec.Reverse || p.forward.spec.Policy != spec.PerDocument {
 		return nil
@@ -314,8 +315,8 @@ func (p *Plan) NewDocument() *Document {
 
 // fpe is FF1 over an alphabet.
 type fpe struct {
-	key    *ff1.Cipher
-	inside [256]bool
+	key        *ff1.Cipher
+	inAlphabet [256]bool
 }
 
 func newFPE(k *Keys, gen int, alphabet string) (*fpe, error) {
@@ -325,17 +326,17 @@ func newFPE(k *Keys, gen int, alphabet string) (*fpe, error) {
 	}
 	f := &fpe{key: key}
 	for i := range len(alphabet) {
-		f.inside[alphabet[i]] = true
+		f.inAlphabet[alphabet[i]] = true
 	}
 	return f, nil
 }
 
-// refuses says why v cannot be transformed, 0 if it can: a foreign character before a
-// wrong length.
+// refuses returns why v cannot be transformed, 0 if it can. A foreign character comes
+// before a wrong length.
 func (f *fpe) refuses(v []byte) Code {
 	outside := false
 	for _, c := range v {
-		outside = outside || !f.inside[c]
+		outside = outside || !f.inAlphabet[c]
 	}
 	switch {
 	case outside:
@@ -379,20 +380,20 @@ func (f *forward) message(dst []byte, r *[12]byte, v []byte) []byte {
 	return dst
 }
 
-// counter is k of policy document in the prefix's form.
+// counter returns the count k of policy document as the prefix holds it.
 func counter(k uint64) (r [12]byte) {
 	binary.BigEndian.PutUint64(r[4:], k)
 	return r
 }
 
-// lengthOK says whether C can have n bytes.
+// lengthOK reports whether a ciphertext can have n bytes.
 func (r *backward) lengthOK(n int) bool {
 	n -= r.prefix
 	return n >= 16 && n%16 == 0 && n <= (maxValue+16)&^15
 }
 
-// open checks a decrypted message and returns the length of the value behind the
-// prefix. All checks are made whatever each finds.
+// open checks a decrypted message and returns the length of the value behind the prefix.
+// It makes every check, whatever the others find.
 func (r *backward) open(m []byte) (n int, ok bool) {
 	var zeros byte
 	if r.spec.Policy != spec.Same {

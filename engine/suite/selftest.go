@@ -42,10 +42,10 @@ type vectorFile struct {
 	Rejects []vector `json:"rejects"`
 }
 
-// SelfTest runs the vector file (JSON) on every tier of kernels of this CPU, alone and
-// among other values, and writes to w how many passed for each. It returns an error if
-// one failed, naming the first few by their place in the file, or if the file is none
-// of suite a256-1. It switches tiers, so nothing else may transform meanwhile.
+// SelfTest runs the vectors of a file (JSON) on every tier of this CPU, alone and among
+// other values, and writes the numbers of those that passed to w. It returns an error if a
+// vector failed, with the positions of the first few, or if the file is not one of suite
+// a256-1. It switches tiers, so nothing else may transform concurrently.
 func SelfTest(w io.Writer, vectors []byte) error {
 	var file vectorFile
 	if err := json.Unmarshal(vectors, &file); err != nil {
@@ -91,8 +91,8 @@ func SelfTest(w io.Writer, vectors []byte) error {
 	return nil
 }
 
-// plan makes the plan of a vector. Combinations that Validate refuses are run too:
-// what the transform does with a value there is part of the vectors.
+// plan returns the plan of a vector. It allows combinations that Validate refuses: the
+// vectors define the transform there too.
 func (v *vector) plan(op spec.Op) (*Plan, error) {
 	secret, err := hex.DecodeString(v.Secret)
 	if err != nil || len(secret) != 32 {
@@ -195,12 +195,12 @@ func (v *vector) run() error {
 	return nil
 }
 
-// around is how many values stand before and after the tested one, so that it meets
-// the kernels that take many at a time.
-const around = 37
+// neighbours is the number of values before and after the tested one, so that kernels for
+// many values transform it.
+const neighbours = 37
 
-// value transforms v: alone, then among copies of other values, which must make no
-// difference.
+// value transforms in alone and then among other values. If the results differ, it returns
+// a code that is none.
 func (v *vector) value(p *Plan, in []byte) ([]byte, Code) {
 	one := Batch{Src: in, Spans: []uint32{0, uint32(len(in))}}
 	one.Doc = v.doc(p, in)
@@ -210,9 +210,9 @@ func (v *vector) value(p *Plan, in []byte) ([]byte, Code) {
 		code = one.Bad[0].Code
 	}
 	many := Batch{Pre: `"`, Post: `",`}
-	for i := range 2*around + 1 {
+	for i := range 2*neighbours + 1 {
 		x := in
-		if i != around && p.NewDocument() != nil {
+		if i != neighbours && p.NewDocument() != nil {
 			x = fmt.Appendf(nil, "7%031d", i) // copies would count
 		}
 		many.Spans = append(many.Spans, uint32(len(many.Src)), uint32(len(x)))
@@ -222,18 +222,18 @@ func (v *vector) value(p *Plan, in []byte) ([]byte, Code) {
 	p.Transform(&many)
 	var among Code
 	for _, b := range many.Bad {
-		if b.Index == around {
+		if b.Index == neighbours {
 			among = b.Code
 		}
 	}
-	a := many.Dst[many.Out[2*around]:][:many.Out[2*around+1]]
+	a := many.Dst[many.Out[2*neighbours]:][:many.Out[2*neighbours+1]]
 	if random := p.op == spec.Pseudonymise && v.Method == "irreversible" && v.Policy == "different"; among != code || !random && string(a) != string(one.Dst) {
 		return nil, code ^ 0x80 // neither a result nor a known code
 	}
 	return one.Dst, code
 }
 
-// doc returns counters that saw the value k times.
+// doc returns counters that have counted the value K times.
 func (v *vector) doc(p *Plan, in []byte) *Document {
 	d := p.NewDocument()
 	if d == nil {

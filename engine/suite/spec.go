@@ -9,7 +9,7 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// Code says why one value cannot be transformed.
+// Code is why a value cannot be transformed.
 type Code uint8
 
 // The codes. The zero value is none of them.

@@ -6,9 +6,10 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// staged pseudonymises the values from to to, at most chunk, in three steps: it lays
-// them and their places out, transforms them, and writes the results. The first step
-// stays in one function: its state is a dozen locals that a call a value would spill.
+// staged pseudonymises the values from to to, at most stageSize, in three steps: it
+// prepares the messages and reserves the places of the results, groups the messages by
+// their number of blocks, and enciphers each group. It is longer than 80 lines because the
+// state of the first step is a dozen locals, which a call per value would spill.
 func (p *Plan) staged(b *Batch, from, to int) {
 	f, s := &p.forward, &b.work.stage
 	src := b.Src
@@ -16,11 +17,11 @@ func (p *Plan) staged(b *Batch, from, to int) {
 	n := 0                                         // values with a result
 	b.work.paths.staged++
 	s.arena, s.counts, s.index = s.arena[:0], s.counts[:0], s.index[:0]
-	s.spans = sized(s.spans, 2*chunk)
-	s.at = sized(s.at, chunk)
-	s.m = sized(s.m, chunk)
+	s.spans = resized(s.spans, 2*stageSize)
+	s.at = resized(s.at, stageSize)
+	s.m = resized(s.m, stageSize)
 	if !f.irreversible && f.spec.Policy == spec.Different {
-		s.random = sized(s.random, 12*(to-from))
+		s.random = resized(s.random, 12*(to-from))
 		p.random(s.random)
 	}
 	if b.At == nil {
@@ -134,7 +135,7 @@ var zeros [32]byte
 // digests writes the results of irreversible values.
 func (p *Plan) digests(b *Batch, arena []byte, spans, at []uint32) {
 	f, s := &p.forward, &b.work.stage
-	s.macs = sized(s.macs, 16*len(at))
+	s.macs = resized(s.macs, 16*len(at))
 	switch f.spec.Policy {
 	case spec.Same:
 		f.mac.Sum(s.macs, arena, spans, nil)
@@ -146,8 +147,7 @@ func (p *Plan) digests(b *Batch, arena []byte, spans, at []uint32) {
 	textform.WriterFor(f.form, f.gen, "", "").EncodeAt(b.Dst, at, s.macs)
 }
 
-// blocks writes the results of reversible values: those of one number of blocks after
-// those of another.
+// blocks writes the results of reversible values, grouped by their number of blocks.
 func (p *Plan) blocks(b *Batch, arena []byte, spans, at []uint32, blocks []uint16, most int) {
 	f, s := &p.forward, &b.work.stage
 	var first [hctr2.MaxBlocks + 2]int
@@ -158,7 +158,7 @@ func (p *Plan) blocks(b *Batch, arena []byte, spans, at []uint32, blocks []uint1
 		first[m+1] += first[m]
 	}
 	n := len(at)
-	s.gspans, s.gat = sized(s.gspans, 2*n), sized(s.gat, n)
+	s.gspans, s.gat = resized(s.gspans, 2*n), resized(s.gat, n)
 	next := first
 	for i, m := range blocks {
 		j := next[m]
@@ -191,8 +191,8 @@ func (p *Plan) blocks(b *Batch, arena []byte, spans, at []uint32, blocks []uint1
 	}
 }
 
-// sized returns b with length n, with new content where it had to grow.
-func sized[T any](b []T, n int) []T {
+// resized returns b with length n. Its content is undefined.
+func resized[T any](b []T, n int) []T {
 	if cap(b) < n {
 		return make([]T, n, max(n, 2*cap(b)))
 	}

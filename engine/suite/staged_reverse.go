@@ -1,13 +1,13 @@
 package suite
 
-// stagedReverse reverses values from to to, chunk at most: it sorts them by blocks,
-// decodes them side by side, deciphers those of one length in one call, and writes
-// them in order. What it cannot tell to be good goes through the portable way.
+// stagedReverse reverses the values from to to, at most stageSize: it groups them by their
+// number of blocks, decodes them, deciphers each group in one call, and writes the results
+// in order. portable does the values that it cannot group or open.
 func (p *Plan) stagedReverse(b *Batch, from, to int) {
 	r, s := &p.reverse, &b.work.stage
 	n := to - from
 	b.work.paths.stagedReverse++
-	s.m, s.at = sized(s.m, n), sized(s.at, n)
+	s.m, s.at = resized(s.m, n), resized(s.at, n)
 	gen := -1
 	for i := from; i < to && gen < 0; i++ {
 		gen = r.firstGen(b, i)
@@ -29,7 +29,7 @@ func (p *Plan) stagedReverse(b *Batch, from, to int) {
 		next[m] = size
 		size += 16 * m * count[m]
 	}
-	s.arena = sized(s.arena, size)
+	s.arena = resized(s.arena, size)
 	for i := range n {
 		m := int(s.m[i])
 		if m == 0 {

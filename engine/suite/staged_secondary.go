@@ -1,7 +1,7 @@
 package suite
 
-// stagedSecondary translates values from to to, chunk at most, by way of memory that
-// Transform wipes.
+// stagedSecondary translates the values from to to, at most stageSize, in two steps through
+// memory that Transform wipes.
 func (p *Plan) stagedSecondary(b *Batch, from, to int) {
 	w := &b.work
 	if w.halves == nil {
@@ -9,9 +9,9 @@ func (p *Plan) stagedSecondary(b *Batch, from, to int) {
 	}
 	r, f := &w.halves[0], &w.halves[1]
 	n := to - from
-	w.paths.inSteps++
+	w.paths.twoSteps++
 	r.Src, r.Spans, r.Dst, r.Bad = b.Src, b.Spans[2*from:2*to], r.Dst[:0], r.Bad[:0]
-	r.Out = sized(r.Out, 2*n)
+	r.Out = resized(r.Out, 2*n)
 	p.halves[0].run(r, 0, n)
 	f.Src, f.Spans, f.Pre, f.Post, f.Doc = r.Dst, r.Out, b.Pre, b.Post, b.Doc
 	f.Dst, f.Out, f.Bad, f.At = b.Dst, b.Out[2*from:2*to], f.Bad[:0], nil
@@ -20,7 +20,8 @@ func (p *Plan) stagedSecondary(b *Batch, from, to int) {
 	}
 	p.halves[1].run(f, 0, n)
 	b.Dst = f.Dst
-	// A value is bad in one half at most: those of the first are empty in the second.
+	// A value is bad in at most one step: values that are bad in the first are empty in
+	// the second.
 	i, j := 0, 0
 	for i < len(r.Bad) || j < len(f.Bad) {
 		if j == len(f.Bad) || i < len(r.Bad) && r.Bad[i].Index < f.Bad[j].Index {

@@ -197,7 +197,7 @@ func TestStructured(t *testing.T) {
 		}
 		rare := map[string]bool{}
 		if simd.Kernel() != "avx512" { // a way of its kernels
-			rare["long"] = true
+			rare["equalBlocks"] = true
 		}
 		paths := reflect.ValueOf(b.work.paths)
 		for i := range paths.NumField() {
@@ -289,7 +289,7 @@ func stretches(t *testing.T, k, to *Keys) (all []*stretch) {
 		t.Cleanup(second.Close)
 		all = append(all, &stretch{name: s.name() + " secondary", plan: second, base: numbers(13).pseudonyms(t, p), changes: pseudonyms(values), borders: s.borders[:2], pre: "[", post: "]"})
 		if s.Form == spec.Pair62 && s.Policy == spec.Same {
-			pieces := []int{leastPiece}
+			pieces := []int{minPiece}
 			all = append(all,
 				&stretch{name: s.name() + " parallel", plan: p, base: numbers(13), changes: values, borders: pieces, workers: 3, pre: `"`, post: `",`},
 				&stretch{name: s.name() + " parallel reverse", plan: q, base: numbers(13).pseudonyms(t, p), changes: pseudonyms(values[:4]), borders: pieces, workers: 2, post: "\n"},

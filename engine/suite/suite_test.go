@@ -196,7 +196,7 @@ func TestTransformIsPortable(t *testing.T) {
 				c.Post, d.Post = "\n", "\n"
 				q.Transform(c)
 				d.Out = make([]uint32, 2*n)
-				q.trimmed(d)
+				q.trimSpans(d)
 				q.portable(d, 0, n)
 				same(t, s.name()+" reverse", c, d)
 			}
@@ -295,7 +295,7 @@ func TestParallel(t *testing.T) {
 			if round%every != 0 {
 				continue
 			}
-			n := []int{900, 1001, leastPiece, leastPiece + 1, 7*leastPiece - 5, 2*mostPiece*3 + 9}[round/every%6]
+			n := []int{900, 1001, minPiece, minPiece + 1, 7*minPiece - 5, 2*maxPiece*3 + 9}[round/every%6]
 			values := make([][]byte, n)
 			for i := range values {
 				values[i] = []byte(fmt.Sprintf("%013d", i))

@@ -5,19 +5,19 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// tryRows transforms values from to to by a kernel that takes values as they stand
-// in the arena and writes rows: format-preserving ones, and digests. It reports
-// whether the plan and the batch are of that kind; if not it has done nothing.
+// tryRows transforms the values from to to by a kernel that reads values from the arena
+// and writes rows: format-preserving pseudonyms and digests. It reports whether the plan
+// and the batch allow that; if not, it has no effect.
 func (p *Plan) tryRows(b *Batch, from, to int) bool {
 	switch {
 	case p.op == spec.Reverse && p.reverse.fpe != nil:
-		p.preserve(b, from, to, p.reverse.fpe, true)
-	case b.At != nil: // a refused value may have no room there
+		p.preservingRows(b, from, to, p.reverse.fpe, true)
+	case b.At != nil: // a refused value may have no place there
 		return false
 	case p.op != spec.Pseudonymise || len(p.forward.spec.Norm) > 0:
 		return false
 	case p.forward.fpe != nil:
-		p.preserve(b, from, to, p.forward.fpe, false)
+		p.preservingRows(b, from, to, p.forward.fpe, false)
 	case p.forward.mac != nil && p.forward.spec.Policy == spec.Same:
 		p.digestRows(b, from, to)
 	default:
@@ -26,10 +26,10 @@ func (p *Plan) tryRows(b *Batch, from, to int) bool {
 	return true
 }
 
-// preserve transforms format-preserving values.
-func (p *Plan) preserve(b *Batch, from, to int, f *fpe, decrypt bool) {
+// preservingRows writes the rows of format-preserving values.
+func (p *Plan) preservingRows(b *Batch, from, to int, f *fpe, decrypt bool) {
 	s := &b.work.stage
-	b.work.paths.preserved++
+	b.work.paths.preserving++
 	spans, out := b.Spans[2*from:2*to], b.Out[2*from:2*to]
 	s.bad = s.bad[:0]
 	if decrypt {
@@ -57,7 +57,7 @@ func (p *Plan) digestRows(b *Batch, from, to int) {
 		b.Dst, n = p.forward.mac.SumRows(w, b.Dst, b.Src, b.Spans[2*from:2*to], nil, b.Out[2*from:2*to])
 		b.work.paths.digests++
 		from += n
-		// Then a value that has no digest: empty, or too long.
+		// The kernel stopped at a value without a digest: empty, or too long.
 		if from < to {
 			p.staged(b, from, from+1)
 			from++

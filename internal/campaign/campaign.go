@@ -1,7 +1,7 @@
-// Package campaign runs structured differential tests. A test tries a fixed number of
-// inputs in go test; make soak lets it go on with inputs of another seed for the time
-// that VELONYM_SOAK says, of which each campaign of a package gets its share. A failing
-// input is named by seed and number: VELONYM_SOAK_SEED=SEED/NUMBER tries it alone.
+// Package campaign runs structured differential tests. In go test, a campaign tries a
+// fixed number of inputs. In make soak, it tries inputs of a new seed for its share of the
+// time in VELONYM_SOAK. A failing input is named by seed and number:
+// VELONYM_SOAK_SEED=SEED/NUMBER tries it alone.
 //
 // Counters of fast paths prove that the inputs still reach them: see AtLeast.
 package campaign
@@ -18,8 +18,9 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// Run calls try for the inputs 0…count-1 of seed 1, or as the environment says. shares
-// is the number of campaigns of the package, which share the time.
+// Run calls try for the inputs 0…count-1 of seed 1, or for those that VELONYM_SOAK and
+// VELONYM_SOAK_SEED choose. shares is the number of campaigns of the package, among which
+// the time is divided.
 func Run(t *testing.T, count, shares int, try func(t *testing.T, r *rand.Rand, n int)) {
 	t.Helper()
 	seed, first, until := uint64(1), 0, time.Time{}
@@ -80,8 +81,8 @@ func onKernel(t *testing.T, kernel string, f func(kernel string)) {
 	f(kernel)
 }
 
-// AtLeast fails if a path was taken fewer than want times. A campaign of another seed or
-// length need not take all paths: their counts are logged only.
+// AtLeast fails if a path was taken fewer than want times. The counts of a campaign with
+// another seed or length are only logged, since it need not take all paths.
 func AtLeast(t *testing.T, want int, counts map[string]int) {
 	t.Helper()
 	if os.Getenv("VELONYM_SOAK") != "" || os.Getenv("VELONYM_SOAK_SEED") != "" {
@@ -96,7 +97,7 @@ func AtLeast(t *testing.T, want int, counts map[string]int) {
 	t.Logf("taken at least %d times: %v", want, counts)
 }
 
-// AtLeastInKernels is AtLeast for paths that only kernels have: on a CPU or build with the
+// AtLeastInKernels is AtLeast for paths that only kernels have: on a CPU or build with
 // portable code alone, their counts must be 0.
 func AtLeastInKernels(t *testing.T, want int, counts map[string]int) {
 	t.Helper()
@@ -111,8 +112,8 @@ func AtLeastInKernels(t *testing.T, want int, counts map[string]int) {
 	}
 }
 
-// Border picks a place near a multiple of step within n bytes. Its distance goes through
-// −130…130 with the number of the input.
+// Border returns an offset near a multiple of step, within n bytes. Its distance from the
+// multiple runs through −130…130 with the number of the input.
 func Border(r *rand.Rand, number, step, n int) int {
 	shift := number%261 - 130
 	at := step*(1+r.IntN(max(1, n/step-1))) + shift

@@ -1,5 +1,5 @@
-// Package gunzip reads gzip as gzip(1) does: members one behind the other, and zeros
-// behind the last. Files and the bodies of requests are read by it alike.
+// Package gunzip reads gzip as gzip(1) does: several members in a row, and zeros after the
+// last. It reads files and the bodies of requests.
 package gunzip
 
 import (
@@ -10,29 +10,29 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// ErrBehind says that other bytes follow a complete member.
+// ErrBehind is the error of other bytes after a complete member.
 var ErrBehind = errors.New("other bytes stand behind its end")
 
-// Reader undoes the compression of a stream. One goroutine at a time.
+// Reader decompresses a stream. One goroutine at a time uses it.
 type Reader struct {
 	br *bufio.Reader
 	z  gzip.Reader
 }
 
-// NewReader reads br, which it may read beyond the stream's end. An empty br is an
-// io.EOF.
+// NewReader returns a Reader of br, of which it may read more than the stream. It returns
+// io.EOF if br is empty.
 func NewReader(br *bufio.Reader) (*Reader, error) {
 	r := &Reader{br: br}
 	return r, r.first()
 }
 
-// Reset starts anew with what in holds, through the same bufio.Reader.
+// Reset makes r read the stream in, through the same bufio.Reader.
 func (r *Reader) Reset(in io.Reader) error {
 	r.br.Reset(in)
 	return r.first()
 }
 
-// Release lets go of what is read, so that r can be kept for later.
+// Release drops the reference to the input, so that r can be pooled.
 func (r *Reader) Release() { r.br.Reset(nil) }
 
 func (r *Reader) first() error {
@@ -43,13 +43,13 @@ func (r *Reader) first() error {
 	return nil
 }
 
-// Read tells what is no member (ErrBehind) from one that is cut short
-// (io.ErrUnexpectedEOF).
+// Read returns ErrBehind if bytes that are not a member follow one, and
+// io.ErrUnexpectedEOF if a member is truncated.
 func (r *Reader) Read(p []byte) (int, error) {
 	for {
 		n, err := r.z.Read(p)
 		if n > 0 && err == io.EOF {
-			return n, nil // the end of the member shows again
+			return n, nil // the next Read finds the end of the member again
 		}
 		if err != io.EOF {
 			return n, err
@@ -73,8 +73,8 @@ func (r *Reader) Read(p []byte) (int, error) {
 	}
 }
 
-// padding reads the zeros that pad a file to a block of its medium, which gzip
-// ignores. What follows them is no member to gzip either.
+// padding reads the zeros that pad a file to the block size of its medium, which gzip(1)
+// ignores. Like gzip(1), it takes nothing after them for a member.
 func (r *Reader) padding() error {
 	for {
 		b, err := r.br.ReadByte()

@@ -7,11 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openNameless opens a file in dir that has no name: nothing of it is left when the
-// process is killed. nil where the file system has no such files.
+// openNameless opens a file in dir that has no name, so that nothing is left of it if the
+// process is killed. It returns nil if the file system has no such files.
 func openNameless(dir string) *os.File {
 	if _, err := os.Lstat("/proc/self/fd"); err != nil {
-		return nil // name works by it
+		return nil // name needs it
 	}
 	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err != nil {
@@ -20,7 +20,7 @@ func openNameless(dir string) *os.File {
 	return os.NewFile(uintptr(fd), dir)
 }
 
-// name gives a nameless file a name, which must be free.
+// name gives a nameless file a name. It fails if the name exists.
 func name(f *os.File, path string) error {
 	return unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
 }

@@ -1,7 +1,6 @@
-// Package newfile writes files that are there whole or not at all: without a name, or
-// where the system cannot do that under a temporary one in the same folder, for their
-// owner alone, synced, and given their name at the end. A file that is there is never
-// overwritten.
+// Package newfile creates files atomically: a file is written without a name, or under a
+// temporary name in the same folder if the system has no nameless files, with mode 0600,
+// and is synced before it gets its name. An existing file is never overwritten.
 package newfile
 
 import (
@@ -17,11 +16,12 @@ import (
 type File struct {
 	*os.File
 	path     string
-	nameless bool // in no folder yet
+	nameless bool // it has no name in a folder yet
 	done     bool
 }
 
-// Create begins a file of mode 0600. Errors: fs.ErrExist if there is one at path.
+// Create creates a file of mode 0600 that Commit will name path. It returns fs.ErrExist if
+// path exists.
 func Create(path string) (*File, error) {
 	if _, err := os.Lstat(path); err == nil {
 		return nil, fmt.Errorf("%s: %w: it is not overwritten: name another file", path, fs.ErrExist)
@@ -36,7 +36,7 @@ func Create(path string) (*File, error) {
 	return &File{File: f, path: path}, nil
 }
 
-// Commit syncs the file and gives it its name. On error it is discarded.
+// Commit syncs the file and gives it its name. On error it discards the file.
 func (f *File) Commit() (err error) {
 	defer func() {
 		if err != nil {
@@ -60,7 +60,7 @@ func (f *File) Commit() (err error) {
 	if err := f.Close(); err != nil {
 		return fmt.Errorf("%s: %w", f.path, err)
 	}
-	// A link fails where the name was taken meanwhile; rename would overwrite.
+	// A link fails if the name exists by now; a rename would overwrite it.
 	if err := os.Link(f.Name(), f.path); err == nil {
 		err = os.Remove(f.Name())
 		f.done = true
@@ -75,7 +75,7 @@ func (f *File) Commit() (err error) {
 	return syncDir(filepath.Dir(f.path))
 }
 
-// Discard removes what was written, unless Commit gave it its name.
+// Discard removes the file unless Commit has given it its name.
 func (f *File) Discard() {
 	if !f.done {
 		f.done = true

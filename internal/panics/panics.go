@@ -1,5 +1,5 @@
-// Package panics turns a panic into an error that says where it came from and shows
-// nothing of what was being worked on.
+// Package panics turns a panic into an error that names its place in the program and shows
+// no data.
 package panics
 
 import (
@@ -13,12 +13,12 @@ import (
 type Error struct {
 	// Where lists the innermost calls, "function (file:line)", the panicking one first.
 	Where []string
-	// What is the runtime's own description, which holds numbers and types only; "" for
-	// a panic of another kind, since that may hold a value.
+	// What is the runtime's description, which holds only numbers and types; "" for any
+	// other panic, since its text may hold a value.
 	What string
 }
 
-// innermost is how many calls are named.
+// innermost is the number of calls that are named.
 const innermost = 5
 
 // Error describes the panic in one line.
@@ -45,7 +45,7 @@ func Recover(err *error) {
 // itself, on the panicking goroutine's stack.
 func New(p any) *Error {
 	e := &Error{}
-	// Only the runtime's own types: others may say that they are runtime errors.
+	// Only types of package runtime: others may implement runtime.Error too.
 	if r, ok := p.(runtime.Error); ok && strings.HasPrefix(strings.TrimPrefix(fmt.Sprintf("%T", p), "*"), "runtime.") {
 		e.What = strings.TrimPrefix(r.Error(), "runtime error: ")
 	}

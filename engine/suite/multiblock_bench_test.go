@@ -8,9 +8,9 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// BenchmarkLong is forward of longer values, 1,024 a batch: all of one number of
-// blocks, and mixed.
-func BenchmarkLong(b *testing.B) {
+// BenchmarkMultiBlock pseudonymises values of several blocks, 1,024 a batch: all of the
+// same number of blocks, and mixed.
+func BenchmarkMultiBlock(b *testing.B) {
 	p, err := NewPlan(spec.Pseudonymise, Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62, Gen: -1}, testKeys(b))
 	if err != nil {
 		b.Fatal(err)
