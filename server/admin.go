@@ -19,7 +19,7 @@ const (
 	mimeProm = "text/plain; version=0.0.4; charset=utf-8"
 )
 
-// allPages are the paths of the data listener besides the two endpoints.
+// allPages returns the pages of the data listener by path.
 func (s *Server) allPages() map[string]func() (int, string, []byte) {
 	pages := map[string]func() (int, string, []byte){
 		"/healthz":      func() (int, string, []byte) { return http.StatusOK, mimeText, []byte("ok\n") },
@@ -41,7 +41,7 @@ func (s *Server) metricsPage() (int, string, []byte) {
 	return http.StatusOK, mimeProm, s.metrics.text()
 }
 
-// issuerSource is a Verifier that knows the keys of an issuer of its own.
+// issuerSource is a Verifier with a built-in issuer.
 type issuerSource interface {
 	OwnIssuer() (info keys.IssuerInfo, ok bool)
 }

@@ -16,36 +16,35 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// answer makes the body of a successful call in c.out.
+// answer builds the body of a successful call in c.out.
 type answer struct {
 	c       *call
 	grant   *token.Grant
 	spans   []uint32 // of the values in c.in
-	in, out form
+	in, out bodyFormat
 
-	item      bool // psn.err = "item": bad values become null
-	plain     bool // results need no escape in JSON
-	notString []uint32
+	item      bool     // psn.err = "item": bad values become null
+	plain     bool     // no result needs an escape in JSON
+	notString []uint32 // JSON: items not yet passed that are no strings, ascending
 
-	// CSV to CSV: the place up to which the input has been copied, and what is
-	// left of the fields that were shortened in place.
-	at         int
-	doubled    []uint32
-	rawLengths []uint32
+	// CSV to CSV.
+	copied     int      // bytes of the input that are in the answer already
+	doubled    []uint32 // fields not yet passed that were unquoted in place, ascending
+	rawLengths []uint32 // their lengths in the input
 }
 
-// chunk is the number of values that are transformed at a time by one worker:
-// few enough for the caches, many enough to keep lanes full.
-const chunk = 16 << 10
+// chunkValues is the number of values that one worker transforms at a time: few enough
+// for the caches, many enough to fill the vector lanes.
+const chunkValues = 16 << 10
 
-// make transforms all values and writes the body, or says why there is none.
-func (a *answer) make() *problem {
+// build transforms all values and writes the body, or returns why there is none.
+func (a *answer) build() *problem {
 	c, s := a.c, a.c.s
 	a.item = a.grant.Claims.PSN.Err == token.ErrItem
-	// Alphabets apart, no form has characters that JSON escapes.
+	// Only a format-preserving form can have characters that JSON escapes.
 	a.plain = a.grant.Op != spec.Reverse && !strings.ContainsAny(a.grant.Plan.Alphabet(), `"\`)
 	c.errs, c.errCount, c.cause = c.errs[:0], 0, ""
-	if a.in == formJSON {
+	if a.in == formatJSON {
 		a.notString = c.json.NotString
 	} else {
 		a.doubled, a.rawLengths = c.csv.Doubled, c.rawLengths
@@ -54,26 +53,26 @@ func (a *answer) make() *problem {
 	b := &c.batch
 	b.Src, b.Doc = c.in, a.grant.Plan.NewDocument()
 	if b.Doc != nil {
-		// The counters keep every different value once.
+		// The counters keep every distinct value once.
 		if need := int64(len(c.in)) + 96*int64(n); !c.charge(need) {
 			return c.overloaded(need)
 		}
 	}
 
-	step := chunk * s.cfg.Workers
+	step := chunkValues * s.cfg.Workers
 	first := min(n, step)
 	var ok bool
-	room := a.expect(n, first)
-	if c.out, ok = small(&s.mem.bytes, c.outOwn[:], room); !ok {
+	room := a.initialRoom(n, first)
+	if c.out, ok = ownOrPooled(&s.mem.bytes, c.outOwn[:], room); !ok {
 		return c.overloaded(int64(room))
 	}
 	if 2*first > cap(b.Out) {
 		s.mem.words.put(b.Out)
-		if b.Out, ok = small(&s.mem.words, c.listOwn[:], 2*first); !ok {
+		if b.Out, ok = ownOrPooled(&s.mem.words, c.listOwn[:], 2*first); !ok {
 			return c.overloaded(8 * int64(first))
 		}
 	}
-	if a.out == formJSON {
+	if a.out == formatJSON {
 		c.ctx.Response.Header.SetContentTypeBytes(mimeJSON)
 		c.out = append(c.out, `{"data":[`...)
 	} else {
@@ -82,7 +81,7 @@ func (a *answer) make() *problem {
 	for from := 0; from < n; from += step {
 		to := min(n, from+step)
 		var p *problem
-		if a.out == formJSON {
+		if a.out == formatJSON {
 			p = a.jsonChunk(from, to)
 		} else {
 			p = a.csvChunk(from, to)
@@ -92,64 +91,68 @@ func (a *answer) make() *problem {
 		}
 	}
 	if len(c.errs) > 1 {
-		// Texts that JSON cannot carry are found after a chunk's other bad values.
+		// Results that are not UTF-8 are found after the other bad values of their chunk.
 		slices.SortFunc(c.errs, func(a, b valueError) int { return a.index - b.index })
 	}
 	if c.errCount > 0 && !a.item {
-		detail := "nothing is returned; errors names the first bad values by their index"
-		if c.cause != "" {
-			detail += "; the first whose cause shows: " + c.cause
-		}
-		return &problem{code: codeUnprocessableValues, detail: detail,
-			errors: c.errs, errorCount: c.errCount}
+		return c.unprocessable("nothing is returned; errors names the first bad values by their index")
 	}
-	return a.end(n)
+	return a.closeBody(n)
 }
 
-// framing is how many characters JSON puts around a result.
-const framing = 3
+// unprocessable returns the problem of a request with bad values.
+func (c *call) unprocessable(detail string) *problem {
+	if c.cause != "" {
+		detail += "; the first whose cause shows: " + c.cause
+	}
+	return &problem{code: codeUnprocessableValues, detail: detail, errors: c.errs, errorCount: c.errCount}
+}
 
-// bound is the most JSON that the values from … to can become, escapes apart.
-func (a *answer) bound(from, to int) int {
+// framingLen is the number of bytes that JSON adds to a result: two quotes and a comma.
+const framingLen = 3
+
+// maxJSON returns the most bytes of JSON that the results of values from to to take,
+// escapes aside.
+func (a *answer) maxJSON(from, to int) int {
 	if from == to {
 		return 0
 	}
-	return (to-from)*framing + a.grant.Plan.MaxOut(to-from, a.extent(from, to))
+	return (to-from)*framingLen + a.grant.Plan.MaxOut(to-from, a.inputExtent(from, to))
 }
 
-// extent is how many bytes of the body the values from … to span at most.
-func (a *answer) extent(from, to int) int {
+// inputExtent returns the most bytes that the values from to to have together.
+func (a *answer) inputExtent(from, to int) int {
 	extent := len(a.c.in)
-	if len(a.c.json.NotString) == 0 { // else some positions are 0
+	if len(a.c.json.NotString) == 0 { // otherwise some offsets are 0
 		extent = int(a.spans[2*to-2]+a.spans[2*to-1]) - int(a.spans[2*from])
 	}
 	return extent
 }
 
-// expect is the room to begin with: what the first values need at most, and
-// what the others are likely to need.
-func (a *answer) expect(n, first int) int {
-	room := 64 + a.bound(0, first)
+// initialRoom returns the capacity to begin with: the most that the first values need,
+// and an estimate for the others.
+func (a *answer) initialRoom(n, first int) int {
+	room := 64 + a.maxJSON(0, first)
 	if n > first {
 		mean := len(a.c.in)/n + 1
 		each := a.grant.Plan.OutLen(mean)
 		if each <= 0 {
-			each = framing + a.grant.Plan.MaxOut(1, mean/2)
+			each = framingLen + a.grant.Plan.MaxOut(1, mean/2)
 		}
-		room = max(room, n*(each+4)+a.bound(0, min(first, chunk))/2)
+		room = max(room, n*(each+4)+a.maxJSON(0, min(first, chunkValues))/2)
 	}
 	return room
 }
 
-// room makes room for n more bytes of answer.
-func (a *answer) room(n int) *problem {
-	c, s := a.c, a.c.s
+// reserve makes room for n more bytes in c.out.
+func (c *call) reserve(n int) *problem {
+	s := c.s
 	need := len(c.out) + n
 	if need <= cap(c.out) {
 		return nil
 	}
 	if need > math.MaxUint32 {
-		return fail(codeTooLarge, "the answer would be over 4 GiB; send the values in parts")
+		return newProblem(codeTooLarge, "the answer would be over 4 GiB; send the values in parts")
 	}
 	var ok bool
 	if c.out, ok = s.mem.bytes.grow(c.out, max(need, min(cap(c.out)*3/2, math.MaxUint32))); !ok {
@@ -158,13 +161,13 @@ func (a *answer) room(n int) *problem {
 	return nil
 }
 
-// run transforms the values from … to, appending results to dst with the given
-// framing, and lists what is wrong with them. bad says that some are.
-func (a *answer) run(dst []byte, from, to int, pre, post string) (res []byte, bad bool, p *problem) {
+// transform transforms the values from to to, appends the results to dst between pre and
+// post, and adds bad values to c.errs. bad reports whether there are any.
+func (a *answer) transform(dst []byte, from, to int, pre, post string) (res []byte, bad bool, p *problem) {
 	c := a.c
 	b := &c.batch
 	b.Spans, b.Dst, b.Pre, b.Post = a.spans[2*from:2*to], dst, pre, post
-	if n := a.scratch(from, to); n > 0 {
+	if n := a.engineScratch(from, to); n > 0 {
 		if !c.s.mem.reserve(n) {
 			return dst, false, c.overloaded(n)
 		}
@@ -174,7 +177,7 @@ func (a *answer) run(dst []byte, from, to int, pre, post string) (res []byte, ba
 	a.grant.Plan.TransformParallel(b, c.s.cfg.Workers)
 	// The engine may have grown it: the account has to follow.
 	var ok bool
-	if b.Out, ok = c.s.mem.words.swap(room, b.Out); !ok {
+	if b.Out, ok = c.s.mem.words.adopt(room, b.Out); !ok {
 		return b.Dst, false, c.overloaded(8 * int64(to-from))
 	}
 	a.mergeNotString(from, to)
@@ -189,17 +192,18 @@ func (a *answer) run(dst []byte, from, to int, pre, post string) (res []byte, ba
 	return b.Dst, true, nil
 }
 
-// scratch is what the engine may need besides dst for the values from … to.
-func (a *answer) scratch(from, to int) int64 {
-	n := a.grant.Plan.ParallelScratch(to-from, a.extent(from, to), a.c.s.cfg.Workers)
+// engineScratch returns how many bytes the engine may need besides dst for the values
+// from to to.
+func (a *answer) engineScratch(from, to int) int64 {
+	n := a.grant.Plan.ParallelScratch(to-from, a.inputExtent(from, to), a.c.s.cfg.Workers)
 	if n > 0 {
-		n += (to - from) * framing
+		n += (to - from) * framingLen
 	}
 	return int64(n)
 }
 
-// mergeNotString adds the items of the array that are no strings, which the
-// engine has seen as empty values, to its bad values.
+// mergeNotString adds the items that are no strings, which the engine takes for empty
+// values, to the bad values of the batch.
 func (a *answer) mergeNotString(from, to int) {
 	b := &a.c.batch
 	k := 0
@@ -229,39 +233,40 @@ func (a *answer) mergeNotString(from, to int) {
 func (c *call) addError(index int, code suite.Code) {
 	c.errCount++
 	if len(c.errs) < maxErrors {
-		c.errs = append(c.errs, valueError{index, code})
+		c.errs = append(c.errs, valueError{index: index, code: code})
 	}
 }
 
-// jsonChunk appends the values from … to as items, each with a comma behind.
+// jsonChunk appends the results of values from to to as JSON items, each followed by a
+// comma.
 func (a *answer) jsonChunk(from, to int) *problem {
 	c := a.c
-	if p := a.room(a.bound(from, to) + 8); p != nil {
+	if p := c.reserve(a.maxJSON(from, to) + 8); p != nil {
 		return p
 	}
 	start, room := len(c.out), c.out
-	out, bad, p := a.run(c.out, from, to, `"`, `",`)
+	out, bad, p := a.transform(c.out, from, to, `"`, `",`)
 	var ok bool
-	if c.out, ok = c.s.mem.bytes.swap(room, out); !ok {
+	if c.out, ok = c.s.mem.bytes.adopt(room, out); !ok {
 		return c.overloaded(int64(len(out)))
 	}
 	switch {
 	case p != nil:
 		return p
-	case !bad && (a.plain || clean(c.out[start:], to-from)):
-		c.s.ways.direct.Add(1)
+	case !bad && (a.plain || isVerbatimJSON(c.out[start:], to-from)):
+		c.s.paths.verbatim.Add(1)
 		return nil
 	case bad && !a.item:
 		c.out = c.out[:start]
 		return nil
 	}
-	c.s.ways.rewritten.Add(1)
-	return a.rewrite(from, start)
+	c.s.paths.rewritten.Add(1)
+	return a.rewriteChunk(from, start)
 }
 
-// clean says whether n framed results stand as valid JSON strings as they are:
-// nothing to escape, and UTF-8.
-func clean(b []byte, n int) bool {
+// isVerbatimJSON reports whether b, n results between quotes, is valid JSON as it is:
+// UTF-8 with nothing to escape.
+func isVerbatimJSON(b []byte, n int) bool {
 	if bytes.Count(b, []byte{'"'}) != 2*n || bytes.IndexByte(b, '\\') >= 0 {
 		return false
 	}
@@ -273,9 +278,9 @@ func clean(b []byte, n int) bool {
 	return utf8.Valid(b)
 }
 
-// rewrite goes over a chunk again, value by value: null for bad ones, escapes
-// for others.
-func (a *answer) rewrite(from, start int) *problem {
+// rewriteChunk writes the results from c.out[start:] again, value by value: null for bad
+// values, escaped strings for others.
+func (a *answer) rewriteChunk(from, start int) *problem {
 	c, b := a.c, &a.c.batch
 	copied, ok := c.s.mem.bytes.get(len(c.out) - start)
 	if !ok {
@@ -287,7 +292,7 @@ func (a *answer) rewrite(from, start int) *problem {
 	wrong := b.Bad
 	for i := 0; i < len(b.Out)/2; i++ {
 		v := copied[int(b.Out[2*i])-start:][:b.Out[2*i+1]]
-		if p := a.room(6*len(v) + 8); p != nil {
+		if p := c.reserve(6*len(v) + 8); p != nil {
 			return p
 		}
 		switch {
@@ -295,7 +300,7 @@ func (a *answer) rewrite(from, start int) *problem {
 			wrong = wrong[1:]
 			c.out = append(c.out, `null,`...)
 		case !utf8.Valid(v):
-			// With tag 64 or 128 a value may be any bytes; JSON carries text only.
+			// With tag 64 or 128 a value can be any bytes; JSON carries text only.
 			c.addError(from+i, suite.ValueNotText)
 			c.out = append(c.out, `null,`...)
 		default:
@@ -307,17 +312,16 @@ func (a *answer) rewrite(from, start int) *problem {
 	return nil
 }
 
-// csvChunk appends the values from … to in the shape that came in: one a line
-// for an array; in the place of the fields for CSV, everything around them as
-// it was.
+// csvChunk appends the results of values from to to as CSV: one a line if the input is
+// JSON; in place of the fields if it is CSV, with all other bytes as they were.
 func (a *answer) csvChunk(from, to int) *problem {
 	c, b := a.c, &a.c.batch
-	scratch, ok := c.s.mem.bytes.get(a.bound(from, to) + 8)
+	scratch, ok := c.s.mem.bytes.get(a.maxJSON(from, to) + 8)
 	if !ok {
-		return c.overloaded(int64(a.bound(from, to)))
+		return c.overloaded(int64(a.maxJSON(from, to)))
 	}
-	res, bad, p := a.run(scratch, from, to, "", "")
-	if scratch, ok = c.s.mem.bytes.swap(scratch, res); !ok {
+	res, bad, p := a.transform(scratch, from, to, "", "")
+	if scratch, ok = c.s.mem.bytes.adopt(scratch, res); !ok {
 		return c.overloaded(int64(len(res)))
 	}
 	defer func() { c.s.mem.bytes.put(scratch) }()
@@ -338,53 +342,53 @@ func (a *answer) csvChunk(from, to int) *problem {
 		}
 		off, end := int(a.spans[2*i]), int(a.spans[2*i]+a.spans[2*i+1])
 		quoted := false
-		if a.in == formCSV {
+		if a.in == formatCSV {
 			if len(a.doubled) > 0 && int(a.doubled[0]) == i {
 				end = off + int(a.rawLengths[0])
 				a.doubled, a.rawLengths = a.doubled[1:], a.rawLengths[1:]
 			}
-			quoted = off > a.at && c.in[off-1] == '"'
+			quoted = off > a.copied && c.in[off-1] == '"'
 			if quoted {
 				off, end = off-1, end+1
 			}
 		} else {
-			off, end = a.at, a.at
+			off, end = a.copied, a.copied
 		}
-		if p := a.room(off - a.at + 2*len(v) + 8); p != nil {
+		if p := c.reserve(off - a.copied + 2*len(v) + 8); p != nil {
 			return p
 		}
-		c.out = append(c.out, c.in[a.at:off]...)
-		a.at = end
+		c.out = append(c.out, c.in[a.copied:off]...)
+		a.copied = end
 		switch {
-		case isBad, a.in == formJSON && len(v) == 0:
-			// An empty line would be no value at all to a reader.
+		case isBad, a.in == formatJSON && len(v) == 0:
+			// A reader would skip an empty line.
 			c.out = append(c.out, `""`...)
 		default:
 			c.out = d.AppendField(c.out, v, quoted)
 		}
-		if a.in == formJSON {
+		if a.in == formatJSON {
 			c.out = append(c.out, '\n')
 		}
 	}
 	return nil
 }
 
-// end closes the body.
-func (a *answer) end(n int) *problem {
+// closeBody writes the end of the body.
+func (a *answer) closeBody(n int) *problem {
 	c := a.c
-	if a.out == formCSV {
-		if a.in == formCSV {
-			if p := a.room(len(c.in) - a.at); p != nil {
+	if a.out == formatCSV {
+		if a.in == formatCSV {
+			if p := c.reserve(len(c.in) - a.copied); p != nil {
 				return p
 			}
-			c.out = append(c.out, c.in[a.at:]...)
+			c.out = append(c.out, c.in[a.copied:]...)
 		}
 		if c.errCount > 0 {
 			c.ctx.Response.Header.Set("X-Error-Count", fmt.Sprint(c.errCount))
 		}
 		return nil
 	}
-	if p := a.room(64 + 64*len(c.errs)); p != nil {
+	if p := c.reserve(64 + 64*len(c.errs)); p != nil {
 		return p
 	}
 	if n > 0 {

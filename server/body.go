@@ -13,17 +13,17 @@ import (
 	"github.com/velonym/velonym/internal/gunzip"
 )
 
-// firstBuffer is how much memory a body gets on the word of its Content-Length;
-// beyond it memory follows the bytes that really came.
+// firstBuffer is how much memory a body gets because of its Content-Length alone;
+// beyond it, memory grows with the bytes received.
 const firstBuffer = 4 << 20
 
-// bodyPadding is the number of bytes behind a body that kernels may read.
+// bodyPadding is the capacity in bytes behind a body that kernels may read.
 const bodyPadding = 64
 
-// paced reads a body from a connection and sees to it that it keeps coming:
-// every read pushes the read deadline on, but only as far as the mean rate
-// allows. It also counts, and refuses bodies above the limit as they were sent.
-type paced struct {
+// pacedReader reads a body from a connection at no less than Config.MinRate: every read
+// extends the read deadline as far as the mean rate allows. It counts the bytes, before
+// decompression, and returns errBodyTooLarge beyond limit.
+type pacedReader struct {
 	r     io.Reader
 	conn  net.Conn
 	s     *Server
@@ -36,7 +36,7 @@ type paced struct {
 
 var errBodyTooLarge = errors.New("server: body over the limit")
 
-func (p *paced) Read(b []byte) (int, error) {
+func (p *pacedReader) Read(b []byte) (int, error) {
 	if p.conn != nil {
 		if now := time.Now(); now.Sub(p.set) > p.s.cfg.StallTimeout/16 {
 			p.set = now
@@ -56,9 +56,9 @@ func (p *paced) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// deadline is when a transfer that began at start and moved n bytes by now
-// counts as too slow: after a pause of StallTimeout, or when the mean rate has
-// been below MinRate for that long.
+// deadline returns when a transfer that began at start and moved n bytes by now counts
+// as too slow: after a pause of StallTimeout, or when the mean rate has been below
+// MinRate for that long.
 func (s *Server) deadline(start, now time.Time, n int64) time.Time {
 	d := start.Add(s.cfg.StallTimeout + time.Duration(float64(n)/float64(s.cfg.MinRate)*float64(time.Second)))
 	if stall := now.Add(s.cfg.StallTimeout); stall.Before(d) {
@@ -67,8 +67,8 @@ func (s *Server) deadline(start, now time.Time, n int64) time.Time {
 	return d
 }
 
-// readBody reads the whole body into c.in, undoing its coding. Memory grows
-// with what has come in, never with what was announced.
+// readBody reads the whole body into c.in and decompresses it. Memory grows with the
+// bytes received, never with the length announced.
 func (c *call) readBody(enc coding) *problem {
 	s := c.s
 	length := c.ctx.Request.Header.ContentLength()
@@ -83,10 +83,10 @@ func (c *call) readBody(enc coding) *problem {
 	if !c.charge(callMemory) {
 		return c.overloaded(callMemory)
 	}
-	c.reading = true
+	c.bodyStarted = true
 	p := &c.paced
-	*p = paced{r: stream, s: s, limit: s.cfg.MaxBody}
-	// Up to 8 KiB of a body of known length are here before the handler runs.
+	*p = pacedReader{r: stream, s: s, limit: s.cfg.MaxBody}
+	// fasthttp has read up to 8 KiB of a body of known length before the handler runs.
 	if length < 0 || length > 8<<10 {
 		p.conn, p.start = c.ctx.Conn(), c.start
 	}
@@ -104,15 +104,15 @@ func (c *call) readBody(enc coding) *problem {
 		pr = c.fill(p, min(first, firstBuffer))
 	}
 	if pr == nil && length >= 0 && p.n < int64(length) {
-		pr = fail(codeBadRequest, truncated)
+		pr = newProblem(codeBadRequest, truncated)
 	}
 	c.bodyRead = p.eof && pr == nil
-	*p = paced{}
+	*p = pacedReader{}
 	return pr
 }
 
-// mayCome says what is against a body of the length announced.
-func (c *call) mayCome() *problem {
+// admitBody returns why a body of the announced length would be refused, or nil.
+func (c *call) admitBody() *problem {
 	length := int64(c.ctx.Request.Header.ContentLength())
 	if length > c.s.cfg.MaxBody {
 		return c.s.tooLarge()
@@ -126,23 +126,23 @@ func (c *call) mayCome() *problem {
 
 const truncated = "the body ended before all of it had come"
 
-// fill reads r to its end into c.in, whose first room is for first bytes.
+// fill reads r to its end into c.in, which starts with room for first bytes.
 func (c *call) fill(r io.Reader, first int64) *problem {
 	s := c.s
 	var ok bool
-	if c.in, ok = small(&s.mem.bytes, c.inOwn[:], int(first)+bodyPadding); !ok {
+	if c.in, ok = ownOrPooled(&s.mem.bytes, c.inOwn[:], int(first)+bodyPadding); !ok {
 		return c.overloaded(first)
 	}
 	if cap(c.in) == len(c.inOwn) {
-		s.ways.ownBody.Add(1)
+		s.paths.inlineBody.Add(1)
 	} else {
-		s.ways.pooledBody.Add(1)
+		s.paths.pooledBody.Add(1)
 	}
 	n := 0
 	for {
 		room := cap(c.in) - bodyPadding
 		if n == room {
-			// Full: one more byte says whether there is more to come.
+			// The buffer is full: one more byte shows whether the body goes on.
 			var one [1]byte
 			k, err := r.Read(one[:])
 			if k > 0 {
@@ -154,14 +154,14 @@ func (c *call) fill(r io.Reader, first int64) *problem {
 				n++
 			}
 			if err != nil {
-				return c.ended(n, err)
+				return c.bodyEnded(n, err)
 			}
 		} else {
 			k, err := r.Read(c.in[n:room])
 			n += k
 			c.in = c.in[:n]
 			if err != nil {
-				return c.ended(n, err)
+				return c.bodyEnded(n, err)
 			}
 		}
 		if int64(n) > s.cfg.MaxBody {
@@ -170,34 +170,36 @@ func (c *call) fill(r io.Reader, first int64) *problem {
 	}
 }
 
-// ended says what the end of reading means.
-func (c *call) ended(n int, err error) *problem {
+// bodyEnded returns nil if err is the end of a complete body of n bytes, and otherwise
+// what is wrong with the body.
+func (c *call) bodyEnded(n int, err error) *problem {
 	if err == io.EOF && int64(n) <= c.s.cfg.MaxBody {
 		return nil
 	}
-	return c.broken(n, err)
+	return c.bodyProblem(n, err)
 }
 
-// broken says what is wrong with a body that did not just end: apart from ended, for
-// errors.As has its target allocated, wherever in a function it is called.
-func (c *call) broken(n int, err error) *problem {
+// bodyProblem returns the problem of a body that did not end as it should. It is separate
+// from bodyEnded because errors.As makes its target escape to the heap, wherever in a
+// function it is called.
+func (c *call) bodyProblem(n int, err error) *problem {
 	var timeout net.Error
 	switch {
 	case int64(n) > c.s.cfg.MaxBody, errors.Is(err, errBodyTooLarge):
 		return c.s.tooLarge()
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return fail(codeTimeout, "the body came in too slowly")
+		return newProblem(codeTimeout, "the body came in too slowly")
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
-		return fail(codeBadRequest, "the compressed body needs a window over 8 MiB")
+		return newProblem(codeBadRequest, "the compressed body needs a window over 8 MiB")
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fail(codeBadRequest, truncated)
+		return newProblem(codeBadRequest, truncated)
 	case c.decoding:
-		return fail(codeBadRequest, "the compressed body is damaged")
+		return newProblem(codeBadRequest, "the compressed body is damaged")
 	}
-	return fail(codeBadRequest, "the body cannot be read: broken chunks, or the connection was lost")
+	return newProblem(codeBadRequest, "the body cannot be read: broken chunks, or the connection was lost")
 }
 
-// What a decoder holds while it works, charged to the memory in flight.
+// Memory of a decoder, which is charged to the memory in flight while it works.
 const (
 	gzipMemory = 64 << 10
 	zstdMemory = 20 << 20
@@ -209,7 +211,7 @@ var (
 	zstdReaders sync.Pool
 )
 
-func (c *call) readGzip(p *paced) *problem {
+func (c *call) readGzip(p *pacedReader) *problem {
 	if !c.s.mem.reserve(gzipMemory) {
 		return c.overloaded(gzipMemory)
 	}
@@ -223,10 +225,10 @@ func (c *call) readGzip(p *paced) *problem {
 		err = z.Reset(p)
 	}
 	if err != nil {
-		if err == io.EOF { // nothing at all is no gzip
+		if err == io.EOF { // an empty body is not gzip
 			err = io.ErrUnexpectedEOF
 		}
-		return c.ended(0, err)
+		return c.bodyEnded(0, err)
 	}
 	pr := c.fill(z, 64<<10)
 	if pr == nil {
@@ -236,7 +238,7 @@ func (c *call) readGzip(p *paced) *problem {
 	return pr
 }
 
-func (c *call) readZstd(p *paced) *problem {
+func (c *call) readZstd(p *pacedReader) *problem {
 	if !c.s.mem.reserve(zstdMemory) {
 		return c.overloaded(zstdMemory)
 	}
@@ -250,13 +252,13 @@ func (c *call) readZstd(p *paced) *problem {
 		err = z.Reset(p)
 	}
 	if err != nil {
-		return c.ended(0, err)
+		return c.bodyEnded(0, err)
 	}
 	pr := c.fill(z, 64<<10)
 	if pr == nil && p.n == 0 {
-		pr = fail(codeBadRequest, truncated)
+		pr = newProblem(codeBadRequest, truncated)
 	}
-	if pr == nil && z.Reset(nil) == nil { // lets go of the connection
+	if pr == nil && z.Reset(nil) == nil { // drops the reference to the connection
 		zstdReaders.Put(z)
 	} else {
 		z.Close()
@@ -264,9 +266,9 @@ func (c *call) readZstd(p *paced) *problem {
 	return pr
 }
 
-// linger reads and drops what a client is still sending after its answer went
-// out, so that the answer is not lost to a reset connection: closing a socket
-// with unread bytes resets it. Bounded in time and bytes.
+// linger reads and drops what a client is still sending after its answer was sent, so
+// that the answer is not lost: closing a socket with unread bytes resets the connection.
+// LingerTimeout and MaxDrain bound it.
 func (s *Server) linger(conn net.Conn) {
 	end := time.Now().Add(s.cfg.LingerTimeout)
 	if conn.SetDeadline(end) != nil {

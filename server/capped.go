@@ -6,17 +6,18 @@ import (
 	"time"
 )
 
-// capped is a listener that answers connections beyond the cap itself.
-type capped struct {
+// cappedListener accepts up to Config.MaxConns connections and answers those beyond with
+// 503 itself.
+type cappedListener struct {
 	net.Listener
 	s      *Server
-	secure bool // TLS on top: no answer can be given before a handshake
+	secure bool // TLS runs on top: nothing can be answered before the handshake
 }
 
-// maxTurnedAway bounds the goroutines that tell connections to come back.
-const maxTurnedAway = 64
+// maxRefusing bounds the goroutines that answer connections beyond the cap.
+const maxRefusing = 64
 
-func (l *capped) Accept() (net.Conn, error) {
+func (l *cappedListener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {
@@ -27,24 +28,24 @@ func (l *capped) Accept() (net.Conn, error) {
 		}
 		l.s.conns.Add(-1)
 		l.s.metrics.connsRefused.Inc()
-		if l.secure || l.s.turnedAway.Add(1) > maxTurnedAway {
+		if l.secure || l.s.refusing.Add(1) > maxRefusing {
 			if !l.secure {
-				l.s.turnedAway.Add(-1)
+				l.s.refusing.Add(-1)
 			}
 			c.Close()
 			continue
 		}
 		go func() {
-			defer l.s.turnedAway.Add(-1)
-			l.s.turnAway(c)
+			defer l.s.refusing.Add(-1)
+			l.s.refuseConn(c)
 		}()
 	}
 }
 
-// turnAway answers a connection over the cap.
-func (s *Server) turnAway(c net.Conn) {
+// refuseConn answers a connection over the cap with 503 and closes it.
+func (s *Server) refuseConn(c net.Conn) {
 	defer c.Close()
-	p := busy(codeOverloaded, "too many connections")
+	p := retryLater(codeOverloaded, "too many connections")
 	body := p.appendJSON(nil)
 	id := s.ids.next(nil)
 	b := []byte("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nContent-Type: application/problem+json\r\nX-Request-Id: ")
@@ -73,14 +74,14 @@ func (s *Server) turnAway(c net.Conn) {
 	}
 }
 
-// connSet is a set of connections whose end can be hurried.
+// connSet is a set of lingering connections whose deadlines Shutdown can bring forward.
 type connSet struct {
 	mu      sync.Mutex
 	m       map[net.Conn]struct{}
 	hurried bool
 }
 
-// hurryIn is how long a lingering connection gets once the server is closing.
+// hurryIn is how long a lingering connection is kept once the server is closing.
 const hurryIn = 500 * time.Millisecond
 
 func (c *connSet) add(conn net.Conn) {
@@ -116,5 +117,5 @@ func hurry(c net.Conn) {
 		ours.hurry(t)
 		return
 	}
-	_ = c.SetDeadline(t) // TLS: its deadlines may be set at any time
+	_ = c.SetDeadline(t) // a TLS connection's deadlines may be set at any time
 }

@@ -22,7 +22,7 @@ func TestClockRefused(t *testing.T) {
 	for _, off := range []time.Duration{-10 * time.Minute, 40 * 24 * time.Hour, -50 * 365 * 24 * time.Hour} {
 		r.now.move(off)
 		_ = r.verifier.Sync(ctx)
-		r.srv.look(ctx)
+		r.srv.probe(ctx)
 		if a := r.post(forwardPath, tok, csvType, "a"); a.status == 200 || off < 0 && off > -time.Hour && a.status != 503 {
 			t.Errorf("clock off by %v: answered %d", off, a.status)
 		}
@@ -42,7 +42,7 @@ func TestClockRefused(t *testing.T) {
 		if err := r.verifier.Sync(ctx); err != nil {
 			t.Fatal(err)
 		}
-		r.srv.look(ctx)
+		r.srv.probe(ctx)
 		r.post(forwardPath, tok, csvType, "a").strings(t)
 		if a := r.send("GET", "/readyz", nil); a.status != 200 {
 			t.Errorf("not ready again: %s", a.body)

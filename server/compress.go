@@ -13,8 +13,8 @@ const compressFrom = 1 << 10
 // gzipWriters are pooled by level.
 var gzipWriters = map[int]*sync.Pool{gzip.HuffmanOnly: {}, gzip.BestSpeed: {}}
 
-// compress codes the answer as the client asked. Pseudonyms repeat nothing, so
-// only their alphabet is coded; among values, repetitions are looked for.
+// compress encodes the answer with the coding that the client asked for. Pseudonyms do
+// not repeat, so they are only Huffman-coded; values are searched for repetitions.
 func (c *call) compress(enc coding, pseudonyms bool) *problem {
 	if enc == codingIdentity || len(c.out) < compressFrom {
 		return nil
@@ -50,7 +50,7 @@ func (c *call) compress(enc coding, pseudonyms bool) *problem {
 		gzipWriters[level].Put(z)
 		coded = w.b
 	}
-	if coded, ok = m.bytes.swap(room, coded); !ok {
+	if coded, ok = m.bytes.adopt(room, coded); !ok {
 		return c.overloaded(int64(most))
 	}
 	m.bytes.put(c.out)
@@ -59,7 +59,7 @@ func (c *call) compress(enc coding, pseudonyms bool) *problem {
 	return nil
 }
 
-// encoderMemory is charged for an encoder at work.
+// encoderMemory is charged while an encoder works, in bytes.
 const encoderMemory = 8 << 20
 
 type appender struct{ b []byte }
@@ -69,8 +69,8 @@ func (a *appender) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// encoder returns the zstd encoder, made at the first use. Pseudonyms do not repeat:
-// a wider window would be memory for nothing.
+// encoder returns the zstd encoder, which the first use makes. Pseudonyms do not repeat,
+// so a larger window would waste memory.
 func (s *Server) encoder() *zstd.Encoder {
 	s.zstdOnce.Do(func() {
 		z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(s.cfg.Workers), zstd.WithLowerEncoderMem(true),

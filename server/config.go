@@ -13,56 +13,54 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// Verifier says what a token allows; *token.Verifier is one.
+// Verifier returns what a token allows; *token.Verifier is one.
 type Verifier interface {
 	Verify(ctx context.Context, raw []byte, ops token.Ops) (*token.Grant, error)
 }
 
-// rememberer is a Verifier that spares connections the hashing of the same
-// token again and again.
-type rememberer interface {
+// rememberingVerifier is a Verifier that recognises the last token of a connection
+// without hashing it again.
+type rememberingVerifier interface {
 	VerifyAgain(ctx context.Context, raw []byte, ops token.Ops, last *token.LastToken) (*token.Grant, error)
 }
 
-// Keystore is asked whether keys can be read; *keys.Keystore is one.
+// Keystore reports whether keys can be read; *keys.Keystore is one.
 type Keystore interface {
 	Change(ctx context.Context) (uint64, error)
 }
 
-// Audit takes the records; *audit.Log is one. Give it a delay (audit.Options)
-// so that forward calls do not each wait for a write. Every call of the two
-// endpoints is recorded, with or without a token that verifies; the record of one
-// that reverses or is refused has Sync set and is on disk before the answer is sent.
-// Not recorded are other paths, what is no HTTP, and connections over MaxConns, whose
-// requests are not read. Append keeps nothing of the record: its Request is read
-// from a buffer that is used again.
+// Audit takes the audit records; *audit.Log is one. Give it a delay (audit.Options) so
+// that forward calls do not each wait for a write. Every call of the endpoints for tokens
+// is recorded, whether or not its token verifies; the record of a call that reverses or is
+// refused has Sync set and is on disk before the answer is sent. Other paths, requests
+// that are not HTTP, and connections over MaxConns, which are not read, are not recorded.
+// Append must not keep the record: its Request lies in a buffer that is reused.
 type Audit interface {
 	Append(r audit.Record) error
 	Check() error // nil when records can be written; tries again after a failure
 }
 
-// Config says how to serve. Verifier is required; the zero value of everything
-// else is a sound default.
+// Config configures a Server. Verifier is required; the zero value of every other field
+// is a safe default.
 type Config struct {
 	Verifier Verifier
-	Keystore Keystore // looked at once a second for readiness; nil: not looked at
+	Keystore Keystore // probed once a second for readiness; nil: not probed
 	Audit    Audit    // nil: nothing is recorded
-	Sweeps   *Sweeps  // what the sweeps of the keystore came to, for the metrics; nil: not known
+	Sweeps   *Sweeps  // results of the keystore's sweeps, for the metrics; nil: not known
 
-	// AuditContinue goes on answering when a record cannot be written (a full
-	// disk). Without it such requests, refused ones included, are answered with
-	// 503 UNAVAILABLE and nothing else, and the server is not ready until a
-	// record can be written again.
+	// AuditContinue keeps answering when a record cannot be written (a full disk).
+	// Without it every such request, refused ones included, is answered with 503
+	// UNAVAILABLE, and the server is not ready until a record can be written again.
 	AuditContinue bool
 
 	// MaxBody is the largest body in bytes, after decompression; 0: 256 MiB. It
 	// is at most 1 GiB.
 	MaxBody int64
-	// MaxInFlight bounds the memory of requests in bytes: their bodies, the
-	// positions of their values, their answers until they are written, and
-	// buffers kept for reuse. Requests beyond it are refused with 503
-	// OVERLOADED; one that could not be served by an idle server either is
-	// refused with 413. 0: 2 GiB. What the process needs in all says MemoryBound.
+	// MaxInFlight bounds the memory of requests in bytes: their bodies, the spans of
+	// their values, their answers until they are written, and buffers kept for reuse.
+	// Requests beyond it are refused with 503 OVERLOADED; one that an idle server could
+	// not serve either is refused with 413. 0: 2 GiB. MemoryBound returns what the whole
+	// process needs.
 	MaxInFlight int64
 	// MaxConns is the number of open connections; 0: 4096. More are answered
 	// with 503 OVERLOADED and closed.
@@ -71,37 +69,36 @@ type Config struct {
 	// request; 0: one a core.
 	Workers int
 
-	// HeaderTimeout is how long a request's header may take, from the first
-	// byte on, or from the connection's start; 0: 10 s.
+	// HeaderTimeout is how long a request's header may take, from its first byte or from
+	// the connection's start; 0: 10 s.
 	HeaderTimeout time.Duration
 	// IdleTimeout is how long a connection may be kept without a request; 0: 2 min.
 	IdleTimeout time.Duration
 	// StallTimeout is how long a body, or the reading of an answer, may pause; 0: 30 s.
 	StallTimeout time.Duration
-	// MinRate is the least mean rate at which a body must come in and an answer
-	// must be taken, in bytes a second, counted after StallTimeout; 0: 16 KiB/s.
+	// MinRate is the least mean rate at which the client must send a body and read an
+	// answer, in bytes a second, counted after StallTimeout; 0: 16 KiB/s.
 	MinRate int64
-	// LingerTimeout is how long the rest of a refused body is read and dropped
-	// after the answer, so that the client sees the answer and no reset
-	// connection; 0: 5 s.
+	// LingerTimeout is how long the rest of a refused body is read and dropped after the
+	// answer, so that the client receives the answer and not a reset; 0: 5 s.
 	LingerTimeout time.Duration
-	// MaxDrain is how many bytes of it are read at most; 0: 1 GiB.
+	// MaxDrain is the most bytes of it that are read; 0: 1 GiB.
 	MaxDrain int64
 
-	// DrainDelay is the time between the end of readiness and the end of
-	// listening when the server is shut down: balancers notice, and busy
-	// clients are told to close; 0: 1 s, negative: none.
+	// DrainDelay is how long a server that shuts down goes on listening after it has
+	// stopped being ready, so that load balancers notice and busy clients are told to
+	// close; 0: 1 s, negative: none.
 	DrainDelay time.Duration
 
 	// TLS serves HTTPS; nil: plain HTTP. See [LoadTLS].
 	TLS *TLS
 
-	// CORS lists the origins that browsers may call from; "*" stands for all.
-	// nil: none, no CORS header is ever sent.
+	// CORS lists the origins that browsers may call from; "*" is any origin. nil: none,
+	// and no CORS header is sent.
 	CORS []string
 
-	// Metrics serves /metrics on the data listener too. Set it only where there
-	// is no admin listener.
+	// Metrics serves /metrics on the data listener too. Set it only if there is no admin
+	// listener.
 	Metrics bool
 	// Pprof adds /debug/pprof to the admin handler.
 	Pprof bool
@@ -114,22 +111,22 @@ type Config struct {
 	// key is ever logged.
 	Log *slog.Logger
 
-	// OnReload are called by [Server.Reload], each under its name in the log:
-	// reopening of log and audit files, issuer keys.
+	// OnReload is what [Server.Reload] calls, and logs by name: the reopening of log and
+	// audit files, issuer keys.
 	OnReload []ReloadHook
 }
 
-// MemoryBound is what a server of this Config needs at most, whatever the load, in
-// bytes of resident memory: 9/8 × MaxInFlight + 48 KiB × MaxConns + 96 MiB. It holds
-// when the process keeps to MemoryLimit, and for a program that does little besides.
+// MemoryBound returns the most resident memory that a server of this Config needs under
+// any load, in bytes: 9/8 × MaxInFlight + 48 KiB × MaxConns + 96 MiB. It holds for a
+// process that sets MemoryLimit and does little else.
 func (c Config) MemoryBound() int64 {
 	inFlight := cmp.Or(c.MaxInFlight, defaultInFlight)
 	return inFlight + inFlight/8 + connMemory*int64(cmp.Or(c.MaxConns, defaultConns)) + baseMemory
 }
 
-// MemoryLimit is what to give debug.SetMemoryLimit, so that garbage is collected
-// before the process is larger than MemoryBound: what is left out is the program
-// itself, which the limit does not count.
+// MemoryLimit returns the value for debug.SetMemoryLimit that makes the runtime collect
+// garbage before the process exceeds MemoryBound. It leaves out the program itself, which
+// that limit does not count.
 func (c Config) MemoryLimit() int64 { return c.MemoryBound() - programMemory }
 
 const (
@@ -139,26 +136,26 @@ const (
 
 // The parts of MemoryBound besides MaxInFlight.
 const (
-	connMemory    = 48 << 10 // a connection: its buffers, its stack, the call
-	baseMemory    = 96 << 20 // all that does not depend on the load
-	programMemory = 40 << 20 // of that, what is not the runtime's: the program's file, locked keys
+	connMemory    = 48 << 10 // of a connection: its buffers, its stack, the call
+	baseMemory    = 96 << 20 // everything that does not depend on the load
+	programMemory = 40 << 20 // the part of baseMemory outside the runtime: the program's file, locked keys
 )
 
-// ReloadHook is something to read again on SIGHUP.
+// ReloadHook is something that SIGHUP makes the server read again.
 type ReloadHook struct {
 	Name string
 	Func func() error
 }
 
-// maxMaxBody keeps the positions of a body within 32 bits with room to spare.
+// maxMaxBody keeps the offsets in a body well within 32 bits.
 const maxMaxBody = 1 << 30
 
 // readBuffer is the read buffer of a connection, which bounds the header: a
 // token has up to 8 KiB.
 const readBuffer = 16 << 10
 
-// writeBuffer is the write buffer of a connection: answers up to it leave in
-// one call without further ado.
+// writeBuffer is the write buffer of a connection: answers up to its size leave in one
+// system call.
 const writeBuffer = 8 << 10
 
 func (c Config) withDefaults() (Config, error) {

@@ -50,7 +50,7 @@ func TestAuditFull(t *testing.T) {
 			t.Error("the log does not say so")
 		}
 		disk.full.Store(false)
-		r.srv.look(context.Background())
+		r.srv.probe(context.Background())
 		if a := r.send("GET", "/readyz", nil); a.status != 200 {
 			t.Errorf("not ready after the disk was freed: %s", a.body)
 		}
@@ -75,7 +75,7 @@ func TestReadyNeedsKeys(t *testing.T) {
 		t.Fatalf("not ready: %s", a.body)
 	}
 	b.broken.Store(true)
-	r.srv.look(context.Background())
+	r.srv.probe(context.Background())
 	if a := r.send("GET", "/readyz", nil); a.status != 503 || !strings.Contains(string(a.body), "keystore") {
 		t.Errorf("ready without keys: %d %s", a.status, a.body)
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/velonym/velonym/internal/panics"
 )
 
-// recovered answers 500 after a panic. The log says where it came from, and shows
-// nothing of what was being worked on.
+// recovered answers 500 after a panic. The log says where the panic came from and shows
+// no data.
 func (c *call) recovered() {
 	v := recover()
 	if v == nil {
@@ -24,17 +24,18 @@ func (c *call) recovered() {
 	}
 	c.s.log.Error("request failed", "request", string(c.id), "panic", panics.New(v).Error())
 	c.dropInputs()
-	c.refuse(fail(codeInternal, ""))
+	c.refuse(newProblem(codeInternal, ""))
 	c.ctx.SetConnectionClose()
 	c.s.metrics.requests(routeOther, codeInternal)
-	if e := endpointOf(c.ctx); e != nil && c.s.cfg.Audit != nil && !c.noted {
-		c.noted = true
-		_ = c.s.note(c.record(time.Now(), e, nil, codeInternal)) // the client is told of a failure either way
+	if e := endpointOf(c.ctx); e != nil && c.s.cfg.Audit != nil && !c.recorded {
+		c.recorded = true
+		_ = c.s.appendRecord(c.record(time.Now(), e, nil, codeInternal)) // the client is told of a failure either way
 	}
 }
 
-// done records and answers: what the client gets is decided before.
-func (c *call) done(e *endpoint, grant *token.Grant, p *problem, fault error) {
+// finish writes the audit record and prepares the response. A problem p is the response;
+// without one it is c.out. fault is the cause of a problem on our side, for the log alone.
+func (c *call) finish(e *endpoint, grant *token.Grant, p *problem, fault error) {
 	s := c.s
 	outcome := codeOK
 	if p != nil {
@@ -45,14 +46,14 @@ func (c *call) done(e *endpoint, grant *token.Grant, p *problem, fault error) {
 		s.log.Error("a request could not be served", "request", string(c.id), "code", outcome.String(), "error", fault.Error())
 	}
 	if s.cfg.Audit != nil {
-		c.noted = true
+		c.recorded = true
 		r := c.record(now, e, grant, outcome)
-		if err := s.note(r); err != nil && !s.cfg.AuditContinue {
-			p = busy(codeUnavailable, auditUnavailable)
+		if err := s.appendRecord(r); err != nil && !s.cfg.AuditContinue {
+			p = retryLater(codeUnavailable, auditUnavailable)
 			outcome = p.code
 		}
 		if r.Sync {
-			now = time.Now() // the disk took its time
+			now = time.Now() // the sync may have taken long
 		}
 	}
 	r := &c.ctx.Response
@@ -74,13 +75,13 @@ func (c *call) done(e *endpoint, grant *token.Grant, p *problem, fault error) {
 	}
 }
 
-// record is the audit record of the call. One that reverses, or is refused, is on
-// disk before its answer leaves; calls that come at the same time share a write and
-// a sync, so that many of them cost little more than one. Each connection waits for
-// its own, which bounds what waits by MaxConns records. A call whose token did not
-// verify is recorded without anything that the token says.
+// record returns the audit record of the call. The record of a call that reverses or is
+// refused is on disk before its answer is sent; concurrent calls share a write and a sync,
+// so many of them cost little more than one. Each connection waits for its own record, so
+// at most MaxConns records wait. The record of a call whose token did not verify holds
+// nothing that the token says.
 func (c *call) record(now time.Time, e *endpoint, grant *token.Grant, outcome code) audit.Record {
-	// The record is written before the call's buffers are used again.
+	// The record is written before the call's buffers are reused.
 	id := unsafe.String(unsafe.SliceData(c.id), len(c.id))
 	r := audit.Record{Op: string(e.op)}
 	if grant != nil {
@@ -95,10 +96,10 @@ func (c *call) record(now time.Time, e *endpoint, grant *token.Grant, outcome co
 	return r
 }
 
-// refuse makes the answer of a problem.
+// refuse makes p the response.
 func (c *call) refuse(p *problem) {
 	r := &c.ctx.Response
-	// What was said of an answer that is not sent.
+	// Headers of an answer that is not sent after all.
 	r.Header.Del("Content-Encoding")
 	r.Header.Del("X-Error-Count")
 	r.SetStatusCode(problems[p.code].status)
@@ -114,29 +115,29 @@ func (c *call) refuse(p *problem) {
 	r.SetBody(p.appendJSON(nil))
 }
 
-// keepUnread is how much of an unread body is waited for to keep a connection.
+// keepUnread is the most bytes of an unread body that are read to keep a connection.
 const keepUnread = 64 << 10
 
-// settleBody sees to what was not read of the request: a small rest is left to
-// fasthttp, which drops it and goes on; with a large one the connection ends,
-// but only after the client could take the answer.
+// settleBody decides what happens to the unread rest of a request: fasthttp drops a small
+// one and keeps the connection; with a large one the connection ends after it has lingered
+// for the client to receive the answer.
 func (c *call) settleBody() {
-	if c.expected { // some clients send it all the same
+	if c.expectsContinue { // some clients send it all the same
 		c.ctx.SetConnectionClose()
-		c.turned = c.ctx.Conn()
+		c.lingerConn = c.ctx.Conn()
 		return
 	}
 	if c.bodyRead || c.ctx.RequestBodyStream() == nil {
 		return
 	}
-	if n := c.ctx.Request.Header.ContentLength(); n >= 0 && n <= keepUnread && !c.reading {
+	if n := c.ctx.Request.Header.ContentLength(); n >= 0 && n <= keepUnread && !c.bodyStarted {
 		return
 	}
 	c.ctx.SetConnectionClose()
-	c.turned = c.ctx.Conn()
+	c.lingerConn = c.ctx.Conn()
 }
 
-// paceAnswer gives a large answer the time that the least rate allows.
+// paceAnswer extends the write deadline of a large answer as far as MinRate allows.
 func (s *Server) paceAnswer(ctx *fasthttp.RequestCtx, n int) {
 	if extra := int64(n) / s.cfg.MinRate; extra > 0 && n > 1<<20 {
 		_ = ctx.SetWriteDeadline(time.Now().Add(s.cfg.StallTimeout + time.Duration(extra)*time.Second))
@@ -144,11 +145,11 @@ func (s *Server) paceAnswer(ctx *fasthttp.RequestCtx, n int) {
 }
 
 func (s *Server) tooLarge() *problem {
-	return fail(codeTooLarge, fmt.Sprintf("the body is over the limit of %d bytes; send it in parts", s.cfg.MaxBody))
+	return newProblem(codeTooLarge, fmt.Sprintf("the body is over the limit of %d bytes; send it in parts", s.cfg.MaxBody))
 }
 
-// broken answers a request that could not be read at all.
-func (s *Server) broken(ctx *fasthttp.RequestCtx, err error) {
+// answerUnreadable answers a request that fasthttp could not parse.
+func (s *Server) answerUnreadable(ctx *fasthttp.RequestCtx, err error) {
 	c := s.calls.Get().(*call)
 	c.s, c.ctx, c.start = s, ctx, time.Now()
 	c.id = s.ids.next(c.idBuf[:0])
@@ -161,18 +162,18 @@ func (s *Server) broken(ctx *fasthttp.RequestCtx, err error) {
 	var p *problem
 	switch {
 	case asError(err, &small):
-		p = fail(codeHeaderTooLarge, fmt.Sprintf("the header is over the limit of %d bytes", readBuffer))
+		p = newProblem(codeHeaderTooLarge, fmt.Sprintf("the header is over the limit of %d bytes", readBuffer))
 	case isTimeout(err):
-		p = fail(codeTimeout, "the request came in too slowly")
-	case tokenBroken(err):
-		c.refuseBrokenToken()
+		p = newProblem(codeTimeout, "the request came in too slowly")
+	case isBadAuthorization(err):
+		c.refuseBadAuthorization()
 		return
-	case beganHTTP2(ctx.Conn()):
-		p = fail(codeVersionNotSupported, versionNeeded)
+	case isHTTP2(ctx.Conn()):
+		p = newProblem(codeVersionNotSupported, versionNeeded)
 	case strings.Contains(err.Error(), "unexpected EOF"):
-		p = fail(codeBadRequest, "the request ended before all of it had come")
+		p = newProblem(codeBadRequest, "the request ended before all of it had come")
 	default:
-		p = fail(codeBadRequest, "the request is not HTTP/1.1 as RFC 9112 has it")
+		p = newProblem(codeBadRequest, "the request is not HTTP/1.1 as RFC 9112 has it")
 	}
 	c.refuseWire(p)
 }

@@ -123,7 +123,7 @@ func TestFrozenDatabase(t *testing.T) {
 			a.problem(t, 503, "UNAVAILABLE")
 		}
 	}
-	r.srv.look(ctx)
+	r.srv.probe(ctx)
 	for _, tok := range []string{known, limited, fresh} {
 		r.post(forwardPath, tok, csvType, "a").problem(t, 503, "UNAVAILABLE")
 	}
@@ -132,7 +132,7 @@ func TestFrozenDatabase(t *testing.T) {
 	}
 	thaw()
 	must(verifier.Sync(ctx))
-	r.srv.look(ctx)
+	r.srv.probe(ctx)
 	if a := r.send("GET", "/readyz", nil); a.status != 200 {
 		t.Errorf("not ready again: %s", a.body)
 	}

@@ -96,7 +96,7 @@ func TestAuditDiskFills(t *testing.T) {
 					refused++
 				}
 				if refused > 0 && i%10 == 0 {
-					r.srv.look(context.Background())
+					r.srv.probe(context.Background())
 				}
 				ready := r.send("GET", "/readyz", nil).status == 200
 				if a.status != 200 && ready || down && (ready || a.status == 200) {
@@ -107,7 +107,7 @@ func TestAuditDiskFills(t *testing.T) {
 			if err := os.Remove(filler); err != nil {
 				t.Fatal(err)
 			}
-			r.srv.look(context.Background())
+			r.srv.probe(context.Background())
 			if a := r.send("GET", "/readyz", nil); a.status != 200 {
 				t.Errorf("not ready with space on the disk: %s", a.body)
 			}
@@ -144,7 +144,7 @@ func TestAuditDownSpendsNothing(t *testing.T) {
 		r.post(forwardPath, tok, csvType, "a").problem(t, 503, "UNAVAILABLE")
 	}
 	disk.full.Store(false)
-	r.srv.look(context.Background())
+	r.srv.probe(context.Background())
 	r.post(forwardPath, tok, csvType, "a").strings(t)
 	r.post(forwardPath, tok, csvType, "a").problem(t, 429, "QUOTA_EXCEEDED")
 }

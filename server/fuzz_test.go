@@ -21,8 +21,8 @@ func FuzzHeaders(f *testing.F) {
 				t.Errorf("token %q of %q", tok, auth)
 			}
 		}
-		if m := mediaType(ct); m != formUnknown {
-			want := map[form]string{formJSON: "application/json", formCSV: "text/csv"}[m]
+		if m := mediaType(ct); m != formatUnknown {
+			want := map[bodyFormat]string{formatJSON: "application/json", formatCSV: "text/csv"}[m]
 			if !strings.Contains(strings.ToLower(string(ct)), want) {
 				t.Errorf("%q is %v", ct, m)
 			}
@@ -36,7 +36,7 @@ func FuzzHeaders(f *testing.F) {
 		if contentCoding(enc) == codingGzip && !strings.Contains(strings.ToLower(string(enc)), "gzip") {
 			t.Errorf("%q is gzip", enc)
 		}
-		if saneRequestID(id) && (len(id) > maxRequestID || bytes.ContainsAny(id, "\r\n\"<> \x00")) {
+		if validRequestID(id) && (len(id) > maxRequestID || bytes.ContainsAny(id, "\r\n\"<> \x00")) {
 			t.Errorf("%q is sane", id)
 		}
 	})

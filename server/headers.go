@@ -6,16 +6,16 @@ import (
 	"strings"
 )
 
-// form is the shape of a body.
-type form uint8
+// bodyFormat is the format of a request's or an answer's body.
+type bodyFormat uint8
 
 const (
-	formUnknown form = iota
-	formJSON
-	formCSV
+	formatUnknown bodyFormat = iota
+	formatJSON
+	formatCSV
 )
 
-// coding is a content coding.
+// coding is a content coding of HTTP.
 type coding uint8
 
 const (
@@ -35,9 +35,8 @@ func (c coding) String() string {
 	return "identity"
 }
 
-// bearer returns the token of an Authorization header (RFC 6750 §2.1), or nil
-// when the header is absent, has another scheme or names no token. The scheme
-// is compared without regard to case.
+// bearer returns the token of an Authorization header (RFC 6750 §2.1), or nil if the
+// header is absent, has another scheme or no token. The scheme is case-insensitive.
 func bearer(h []byte) []byte {
 	const scheme = "bearer"
 	if len(h) <= len(scheme) || !equalFold(h[:len(scheme)], scheme) || h[len(scheme)] != ' ' {
@@ -46,26 +45,25 @@ func bearer(h []byte) []byte {
 	return bytes.Trim(h[len(scheme):], " \t")
 }
 
-// mediaType reads a Content-Type. Parameters are allowed and ignored, as the
-// contract says: JSON is UTF-8 whatever charset claims, and the fields of a
-// CSV are bytes.
-func mediaType(h []byte) form {
+// mediaType parses a Content-Type. Parameters are allowed and ignored: JSON is UTF-8
+// whatever charset claims, and the fields of a CSV are bytes.
+func mediaType(h []byte) bodyFormat {
 	if string(h) == "application/json" { // nearly always
-		return formJSON
+		return formatJSON
 	}
 	if i := bytes.IndexByte(h, ';'); i >= 0 {
 		h = h[:i]
 	}
 	switch h = bytes.Trim(h, " \t"); {
 	case equalFold(h, "application/json"):
-		return formJSON
+		return formatJSON
 	case equalFold(h, "text/csv"):
-		return formCSV
+		return formatCSV
 	}
-	return formUnknown
+	return formatUnknown
 }
 
-// contentCoding reads a Content-Encoding. One coding is understood at a time.
+// contentCoding parses a Content-Encoding of at most one coding.
 func contentCoding(h []byte) coding {
 	switch h = bytes.Trim(h, " \t"); {
 	case len(h) == 0, equalFold(h, "identity"):
@@ -78,9 +76,9 @@ func contentCoding(h []byte) coding {
 	return codingUnknown
 }
 
-// wantsCSV reads an Accept header: true when it names text/csv with a weight
-// that is not below the one it gives JSON. JSON is the answer to everything
-// else, so that nobody is refused for a careless Accept.
+// wantsCSV reports whether an Accept header prefers text/csv: it names it with a weight
+// that is not below that of JSON. Everything else is answered with JSON, so that no
+// request is refused for its Accept header.
 func wantsCSV(h []byte) bool {
 	if len(h) == 0 {
 		return false
@@ -98,9 +96,8 @@ func wantsCSV(h []byte) bool {
 	return csv > 0 && (csv > json || csv == json && csvFirst)
 }
 
-// acceptCoding reads an Accept-Encoding header and picks the coding of the
-// answer: the one with the greatest weight, zstd before gzip before none when
-// weights are equal.
+// acceptCoding returns the coding of the answer that an Accept-Encoding header asks for:
+// the one with the greatest weight; of equal weights zstd before gzip before identity.
 func acceptCoding(h []byte) coding {
 	if len(h) == 0 {
 		return codingIdentity
@@ -121,7 +118,7 @@ func acceptCoding(h []byte) coding {
 	if gzip < 0 {
 		gzip = any
 	}
-	// A star alone does not ask for zstd: few clients that send one know it.
+	// "*" alone does not ask for zstd: few clients that send it decode zstd.
 	switch {
 	case zstd > 0 && zstd >= gzip && zstd >= plain:
 		return codingZstd
@@ -131,8 +128,8 @@ func acceptCoding(h []byte) coding {
 	return codingIdentity
 }
 
-// eachItem calls f for every element of a list header with its weight in
-// thousandths (RFC 9110 §12.4.2). An unreadable weight counts as 0.
+// eachItem calls f for every element of a list header with its weight in thousandths
+// (RFC 9110 §12.4.2). A malformed weight counts as 0.
 func eachItem(h []byte, f func(name []byte, q int)) {
 	for len(h) > 0 {
 		item := h
@@ -152,7 +149,7 @@ func eachItem(h []byte, f func(name []byte, q int)) {
 	}
 }
 
-// weight reads q out of parameters, in thousandths; 1000 without one.
+// weight returns the parameter q in thousandths, 1000 if there is none.
 func weight(params []byte) int {
 	for len(params) > 0 {
 		p := params
@@ -174,13 +171,12 @@ func weight(params []byte) int {
 	return 1000
 }
 
-// maxRequestID bounds the request ids that are taken over from a caller.
+// maxRequestID is the longest request id that is taken over from a caller.
 const maxRequestID = 128
 
-// saneRequestID says whether a caller's id may be echoed and logged: 1 to 128
-// of the characters that ids are made of, none that a log or a header could
-// take for anything else.
-func saneRequestID(id []byte) bool {
+// validRequestID reports whether a caller's id may be echoed and logged: 1 to 128
+// characters, none of which has a meaning in a log or a header.
+func validRequestID(id []byte) bool {
 	if len(id) == 0 || len(id) > maxRequestID {
 		return false
 	}
@@ -195,7 +191,7 @@ func saneRequestID(id []byte) bool {
 	return true
 }
 
-// equalFold compares ASCII without regard to case; lower is in lower case.
+// equalFold reports whether b equals lower, which is in lower case, ignoring ASCII case.
 func equalFold(b []byte, lower string) bool {
 	if len(b) != len(lower) {
 		return false
@@ -212,8 +208,7 @@ func equalFold(b []byte, lower string) bool {
 	return true
 }
 
-// The header names and values of every answer, in the spelling that fasthttp
-// would bring them into.
+// The header names and values of every answer, in fasthttp's canonical spelling.
 var (
 	hdrAccept         = []byte("Accept")
 	hdrAcceptEncoding = []byte("Accept-Encoding")

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// Listen opens the listener that address names: host:port, unix:/path for a
-// socket in the file system (mode 0660; one left behind by a process that is
-// gone is replaced), or "systemd" for the first socket that systemd hands over,
-// "systemd:NAME" for the one with that FileDescriptorName.
+// Listen opens the listener that address names: host:port, unix:/path for a socket in the
+// file system (mode 0660; a socket without a listening process is replaced), "systemd" for
+// the first socket that systemd passes, or "systemd:NAME" for the one with that
+// FileDescriptorName.
 func Listen(address string) (net.Listener, error) {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		return listenUnix(path)
@@ -25,7 +25,7 @@ func Listen(address string) (net.Listener, error) {
 		return activated(name)
 	}
 	var lc net.ListenConfig
-	lc.SetMultipathTCP(false) // its sockets take no filter, which Shutdown wants
+	lc.SetMultipathTCP(false) // MPTCP sockets take no filter, which Shutdown attaches
 	ln, err := lc.Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
@@ -60,11 +60,11 @@ func listenUnix(path string) (net.Listener, error) {
 	return ln, nil
 }
 
-// firstActivated is the descriptor of the first socket that systemd hands over
+// firstActivated is the descriptor of the first socket that systemd passes
 // (sd_listen_fds(3)).
 const firstActivated = 3
 
-// activated takes over a socket from systemd.
+// activated returns the listener of a socket that systemd passed.
 func activated(name string) (net.Listener, error) {
 	none := errors.New("server: systemd handed over no such socket; start the service from its .socket unit")
 	if pid, err := strconv.Atoi(os.Getenv("LISTEN_PID")); err != nil || pid != os.Getpid() {
@@ -88,25 +88,24 @@ func activated(name string) (net.Listener, error) {
 			return nil, fmt.Errorf("server: socket from systemd: %w", err)
 		}
 		if u, ok := ln.(*net.UnixListener); ok {
-			u.SetUnlinkOnClose(false) // it is systemd's
+			u.SetUnlinkOnClose(false) // systemd owns it
 		}
 		return handedOver{ln}, nil
 	}
 	return nil, none
 }
 
-// handedOver is a listener that stays open elsewhere: what waits in its queue is
-// for the process that comes after this one.
+// handedOver is a listener that systemd keeps open: the next process accepts what waits in
+// its queue.
 type handedOver struct{ net.Listener }
 
-// closeDoor keeps new connections from coming into the queue of ln, and says
-// whether it could.
-func closeDoor(ln net.Listener) bool {
+// blockNewConns keeps new connections out of the queue of ln and reports whether it could.
+func blockNewConns(ln net.Listener) bool {
 	switch ln := ln.(type) {
 	case *net.TCPListener:
-		return dropNewcomers(ln)
+		return dropSYN(ln)
 	case *net.UnixListener:
-		// Without a name nobody finds it.
+		// Without its name nobody can connect.
 		return os.Remove(ln.Addr().String()) == nil
 	}
 	return false
@@ -119,7 +118,7 @@ func Notify(state string) error {
 	if path == "" {
 		return nil
 	}
-	if path[0] == '@' { // the abstract name space
+	if path[0] == '@' { // the abstract namespace
 		path = "\x00" + path[1:]
 	}
 	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})

@@ -6,11 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dropNewcomers attaches a filter to a listening socket that drops segments
-// with SYN and without ACK: no new connection begins, and those being made
-// come to their end. A client that is turned away so tries again, and finds
-// the port closed.
-func dropNewcomers(ln *net.TCPListener) bool {
+// dropSYN attaches a filter to a listening socket that drops segments with SYN and without
+// ACK, so that no new connection begins while handshakes under way complete. A client
+// whose SYN is dropped sends it again and finds the port closed. It reports whether the
+// system took the filter.
+func dropSYN(ln *net.TCPListener) bool {
 	const (
 		flags = 13 // offset of the flags in the TCP header, at which the filter starts
 		syn   = 0x02

@@ -4,5 +4,5 @@ package server
 
 import "net"
 
-// dropNewcomers has no way to do so here.
-func dropNewcomers(*net.TCPListener) bool { return false }
+// dropSYN returns false: this system has no socket filters.
+func dropSYN(*net.TCPListener) bool { return false }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// limitedLog keeps clients from filling the disk with refusals: at most
-// logBurst lines a second, and then one line that says how many were left out.
+// limitedLog writes at most logBurst lines a second, so that clients cannot fill the disk
+// with refusals, and then one line with the number of lines left out.
 type limitedLog struct {
 	l       *slog.Logger
 	mu      sync.Mutex
@@ -50,7 +50,7 @@ func (l *limitedLog) Error(msg string, args ...any) {
 	}
 }
 
-// logRequest writes the line of one request: what happened, never with what.
+// logRequest writes the log line of one request, which holds no value.
 func (s *Server) logRequest(c *call, path string, outcome code, took time.Duration) {
 	level := slog.LevelInfo
 	if problems[outcome].status >= 500 {

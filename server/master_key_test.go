@@ -23,7 +23,7 @@ func TestMasterKeyChanged(t *testing.T) {
 		t.Errorf("the metrics do not name the key: %.300s", a.body)
 	}
 	store.changed.Store(true)
-	r.srv.look(context.Background())
+	r.srv.probe(context.Background())
 	if a := r.send("GET", "/readyz", nil); a.status != 503 || !strings.Contains(string(a.body), "KEYSTORE_MASTER_KEY") {
 		t.Errorf("readyz %d %s", a.status, a.body)
 	}
@@ -32,7 +32,7 @@ func TestMasterKeyChanged(t *testing.T) {
 	}
 	// The key follows what the keystore has.
 	store.changed.Store(false)
-	r.srv.look(context.Background())
+	r.srv.probe(context.Background())
 	at := filepath.Join(t.TempDir(), "new.key")
 	if err := keys.NewMasterKeyFile(at); err != nil {
 		t.Fatal(err)

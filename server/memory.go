@@ -7,10 +7,10 @@ import (
 	"sync/atomic"
 )
 
-// memory counts the bytes that requests hold and refuses what would go over
-// its limit. Idle buffers are part of the same sum: a new buffer is made only
-// after idle ones have made room, so that the buffers of the two pools never
-// hold more than limit bytes together, in use or not. Safe for concurrent use.
+// memory counts the bytes that requests hold and refuses those beyond its limit. Idle
+// buffers count too: a new buffer is allocated only after enough idle ones are dropped, so
+// that the buffers of both pools, in use or not, never hold more than limit bytes
+// together. It is safe for concurrent use.
 type memory struct {
 	limit int64
 	used  atomic.Int64 // held by requests
@@ -30,8 +30,8 @@ func newMemory(limit int64) *memory {
 	return m
 }
 
-// reserve reserves n bytes that are not in a pooled buffer (a decoder's window),
-// or reports that there is no room.
+// reserve counts n bytes outside the pooled buffers (a decoder's window). It returns false
+// if they exceed the limit.
 func (m *memory) reserve(n int64) bool {
 	for {
 		u := m.used.Load()
@@ -44,7 +44,7 @@ func (m *memory) reserve(n int64) bool {
 	}
 }
 
-// release returns what reserve took.
+// release returns n bytes of reserve.
 func (m *memory) release(n int64) { m.used.Add(-n) }
 
 // makeRoom drops idle buffers until n more bytes of new memory fit.
@@ -62,11 +62,11 @@ func (m *memory) makeRoom(n int64) {
 	m.collect()
 }
 
-// collect has dropped buffers collected before there are many of them. The
-// collector's own pace follows what is alive, so that as much again as the limit
-// would be waiting for it; and when it is made to keep to a memory limit it gives up
-// under exactly the load that drops most. A collection costs about a millisecond:
-// the buffers have no pointers.
+// collect runs the garbage collector once many bytes of buffers are dropped. The
+// collector's own pace follows the live heap, so garbage of up to the limit would wait for
+// it, and a memory limit does not help: the collector gives up on it under exactly the
+// load that drops most. A collection takes about a millisecond, since buffers have no
+// pointers.
 func (m *memory) collect() {
 	if m.dropped.Load() <= max(m.limit/16, 4<<20) || !m.collecting.TryLock() {
 		return
@@ -76,20 +76,19 @@ func (m *memory) collect() {
 	runtime.GC()
 }
 
-// trim drops the buffers that nobody has needed since the last call, and returns how
-// many bytes they had.
+// trim drops the buffers that were not needed since the last call and returns their bytes.
 func (m *memory) trim() int64 { return m.bytes.trim() + m.words.trim() }
 
-// classes is the number of buffer sizes: four to a doubling, from minClass up
-// to beyond any buffer that 32-bit offsets can use.
+// classes is the number of buffer sizes, four per power of two: from minClass to beyond
+// any buffer that 32-bit offsets can address.
 const (
 	minClass = 4096
 	classes  = 96
 )
 
-// class returns the smallest size of a pooled buffer that holds n bytes, and
-// its index. At most a fifth of a buffer is unused.
-func class(n int) (index, size int) {
+// sizeClass returns the smallest size of a pooled buffer that holds n bytes, and its
+// index. At most a fifth of a buffer is unused.
+func sizeClass(n int) (index, size int) {
 	if n <= minClass {
 		return 0, minClass
 	}
@@ -98,12 +97,12 @@ func class(n int) (index, size int) {
 	return (k-12)*4 + q - 3, (q + 1) << (k - 2)
 }
 
-// pool keeps buffers by size class. Contents are not cleared between requests:
-// every user slices a buffer to the bytes it wrote itself.
+// pool keeps buffers by size class. It does not clear them between requests: every user
+// slices a buffer to the bytes that it wrote itself.
 type pool[T byte | uint32] struct {
-	m     *memory
-	width int // bytes of a T
-	lists [classes]freeList[T]
+	m        *memory
+	elemSize int // bytes of a T
+	lists    [classes]freeList[T]
 }
 
 type freeList[T byte | uint32] struct {
@@ -112,12 +111,12 @@ type freeList[T byte | uint32] struct {
 	low  int // fewest idle buffers since the last trim
 }
 
-func (p *pool[T]) init(m *memory, width int) { p.m, p.width = m, width }
+func (p *pool[T]) init(m *memory, elemSize int) { p.m, p.elemSize = m, elemSize }
 
-// get returns an empty buffer with room for n elements, or false if that would
-// go over the limit.
+// get returns an empty buffer with room for n elements, or false if it would exceed the
+// limit.
 func (p *pool[T]) get(n int) ([]T, bool) {
-	i, size := class(n * p.width)
+	i, size := sizeClass(n * p.elemSize)
 	if !p.m.reserve(int64(size)) {
 		return nil, false
 	}
@@ -134,17 +133,17 @@ func (p *pool[T]) get(n int) ([]T, bool) {
 	}
 	l.mu.Unlock()
 	p.m.makeRoom(int64(size))
-	return make([]T, 0, size/p.width), true
+	return make([]T, 0, size/p.elemSize), true
 }
 
-// put takes back a buffer of get. The caller must not use it any more. Buffers
-// below the smallest class are not the pool's: they are parts of a call.
+// put takes back a buffer of get, which the caller must not use any more. It ignores
+// buffers below the smallest class, which are parts of a call.
 func (p *pool[T]) put(b []T) {
-	size := cap(b) * p.width
+	size := cap(b) * p.elemSize
 	if size < minClass {
 		return
 	}
-	i, want := class(size)
+	i, want := sizeClass(size)
 	if want != size {
 		panic("server: a buffer that is not the pool's was returned to it")
 	}
@@ -156,10 +155,10 @@ func (p *pool[T]) put(b []T) {
 	l.mu.Unlock()
 }
 
-// swap settles the account after somebody else let b grow into grown: the old
-// buffer goes back, and grown is copied into one of the pool's. It returns
-// false, with b put back, when there is no room.
-func (p *pool[T]) swap(b, grown []T) ([]T, bool) {
+// adopt accounts for a buffer b of the pool that other code has grown into grown: it takes
+// b back and copies grown into a buffer of the pool. It returns false, with b taken back,
+// if that would exceed the limit.
+func (p *pool[T]) adopt(b, grown []T) ([]T, bool) {
 	if cap(b) == cap(grown) {
 		return grown, true
 	}
@@ -171,8 +170,8 @@ func (p *pool[T]) swap(b, grown []T) ([]T, bool) {
 	return append(n, grown...), true
 }
 
-// grow returns a buffer with b's contents and room for n elements in all; b
-// goes back to the pool. On false b is still the caller's.
+// grow returns a buffer with the contents of b and room for n elements in all, and takes b
+// back. If it returns false, b still belongs to the caller.
 func (p *pool[T]) grow(b []T, n int) ([]T, bool) {
 	if n <= cap(b) {
 		return b, true
@@ -186,13 +185,13 @@ func (p *pool[T]) grow(b []T, n int) ([]T, bool) {
 	return next, true
 }
 
-// evict drops one idle buffer, the largest there is, and returns its bytes, or 0.
+// evict drops the largest idle buffer and returns its bytes, 0 if there is none.
 func (p *pool[T]) evict() int64 {
 	for i := classes - 1; i >= 0; i-- {
 		l := &p.lists[i]
 		l.mu.Lock()
 		if k := len(l.free) - 1; k >= 0 {
-			size := cap(l.free[k]) * p.width
+			size := cap(l.free[k]) * p.elemSize
 			l.free[k] = nil
 			l.free = l.free[:k]
 			l.low = min(l.low, k)
@@ -212,7 +211,7 @@ func (p *pool[T]) trim() (dropped int64) {
 		var bytes int64
 		for range min(l.low, len(l.free)) {
 			k := len(l.free) - 1
-			bytes += int64(cap(l.free[k]) * p.width)
+			bytes += int64(cap(l.free[k]) * p.elemSize)
 			l.free[k] = nil
 			l.free = l.free[:k]
 		}

@@ -52,11 +52,11 @@ func TestAllocations(t *testing.T) {
 func TestPoolClasses(t *testing.T) {
 	last := 0
 	for n := 1; n < 1<<22; n += 1 + n/300 {
-		i, size := class(n)
+		i, size := sizeClass(n)
 		if size < n || n > minClass && size > n+n/4 {
 			t.Fatalf("%d bytes get a buffer of %d", n, size)
 		}
-		if j, again := class(size); j != i || again != size {
+		if j, again := sizeClass(size); j != i || again != size {
 			t.Fatalf("size %d of class %d is in class %d of size %d", size, i, j, again)
 		}
 		if i < last || i > last+1 {
@@ -64,7 +64,7 @@ func TestPoolClasses(t *testing.T) {
 		}
 		last = i
 	}
-	if i, _ := class(1 << 34); i >= classes {
+	if i, _ := sizeClass(1 << 34); i >= classes {
 		t.Errorf("class %d of %d", i, classes)
 	}
 	m := newMemory(64 << 10)

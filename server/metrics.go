@@ -15,8 +15,8 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// route is the endpoint label of a metric: one of four constants, so that no
-// client can make labels.
+// route is the endpoint label of a metric: one of four constants, so that no client can
+// create labels.
 type route uint8
 
 const (
@@ -29,9 +29,9 @@ const (
 
 var routeNames = [numRoutes]string{"request-psn", "request-psn-rev", "validate", "other"}
 
-// figures are the server's metrics. Every label value is known beforehand and looked up
-// once, so that a request costs a few atomic additions.
-type figures struct {
+// metricSet is the server's metrics. Every counter is created at the start, so that a
+// request costs a few atomic additions.
+type metricSet struct {
 	set           *metrics.Set
 	help          map[string]string // by the name of a metric
 	byCode        [numRoutes][numCodes]*metrics.Counter
@@ -43,9 +43,9 @@ type figures struct {
 	auditFailures *metrics.Counter
 }
 
-// counterHelp explains the metrics that requests change, and those of writeRuntime that
-// the library does not have. Others of the Go runtime and of the process have the names
-// and meanings that they have everywhere.
+// counterHelp is the help text of the metrics that requests change, and of those of
+// writeRuntime that the library does not write. The other metrics of the Go runtime and of
+// the process have their usual names and meanings.
 var counterHelp = map[string]string{
 	"velonym_requests_total":             "Requests by endpoint and outcome, OK or a code of the error table.",
 	"velonym_request_seconds":            "Time from the request's header to the answer being ready to send.",
@@ -64,15 +64,15 @@ var (
 	valuesBuckets  = []float64{1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7}
 )
 
-// budgetClasses are the shares of psn.lim.max that are left after a request.
+// budgetClasses are the classes of the share of psn.lim.max that is left after a request.
 var budgetClasses = [...]struct {
 	name string
 	from float64
 }{{"half", 0.5}, {"tenth", 0.1}, {"hundredth", 0.01}, {"less", 0}}
 
-func newFigures(s *Server) *figures {
+func newMetricSet(s *Server) *metricSet {
 	metrics.ExposeMetadata(true) // of all sets: # TYPE before each family
-	m := &figures{set: metrics.NewSet(), help: maps.Clone(counterHelp)}
+	m := &metricSet{set: metrics.NewSet(), help: maps.Clone(counterHelp)}
 	m.connsRefused = m.set.NewCounter("velonym_connections_refused_total")
 	m.auditFailures = m.set.NewCounter("velonym_audit_failures_total")
 	for r := range numRoutes {
@@ -89,7 +89,7 @@ func newFigures(s *Server) *figures {
 	for i, c := range budgetClasses {
 		m.budgets[i] = m.set.NewCounter(fmt.Sprintf("velonym_budget_left_requests_total{left=%q}", c.name))
 	}
-	m.lookedUp(append(serverFigures(s), keystoreFigures(s)...))
+	m.registerCallbacks(append(serverMetrics(s), keystoreMetrics(s)...))
 	m.writeFingerprint(s)
 	m.set.RegisterMetricsWriter(writeRuntime)
 	m.help[issuerKeyInfo] = "1; the labels name the built-in issuer and the JWK thumbprint of its key."
@@ -97,9 +97,10 @@ func newFigures(s *Server) *figures {
 	return m
 }
 
-// lookedUp registers what is read when the metrics are. A counter has no labels.
-func (m *figures) lookedUp(list []figure) {
-	var counters []figure
+// registerCallbacks registers metrics whose values are read on each scrape. Counters have
+// no labels.
+func (m *metricSet) registerCallbacks(list []callbackMetric) {
+	var counters []callbackMetric
 	for _, f := range list {
 		m.help[f.name] = f.help
 		switch {
@@ -118,9 +119,9 @@ func (m *figures) lookedUp(list []figure) {
 	})
 }
 
-// serverFigures are those of the server's memory and state, and of the verifier.
-func serverFigures(s *Server) []figure {
-	list := []figure{
+// serverMetrics returns the metrics of the server's memory and state, and of the verifier.
+func serverMetrics(s *Server) []callbackMetric {
+	list := []callbackMetric{
 		{name: "velonym_in_flight_bytes", help: "Memory held by requests.", value: func() float64 { return float64(s.mem.used.Load()) }},
 		{name: "velonym_in_flight_limit_bytes", help: "Bound of velonym_in_flight_bytes and velonym_idle_bytes together.", value: func() float64 { return float64(s.mem.limit) }},
 		{name: "velonym_idle_bytes", help: "Buffers kept for reuse.", value: func() float64 { return float64(s.mem.idle.Load()) }},
@@ -150,13 +151,13 @@ func serverFigures(s *Server) []figure {
 		{"velonym_token_refusals_total", "Refusals of the verifier.", func(s token.Stats) uint64 { return s.Refused }},
 		{"velonym_token_number_walks_total", "Tokens seen to walk through consecutive numbers.", func(s token.Stats) uint64 { return s.Enumerations }},
 	} {
-		list = append(list, figure{name: c.name, help: c.help, counter: true, value: func() float64 { return float64(c.of(src.Stats())) }})
+		list = append(list, callbackMetric{name: c.name, help: c.help, counter: true, value: func() float64 { return float64(c.of(src.Stats())) }})
 	}
 	return list
 }
 
-// writeRuntime writes the figures of the Go runtime and of the process, besides those of
-// the library also the settings of the runtime.
+// writeRuntime writes the metrics of the Go runtime and of the process: those of the
+// library and the settings of the runtime.
 func writeRuntime(w io.Writer) {
 	settings := []rt.Sample{{Name: "/gc/gogc:percent"}, {Name: "/gc/gomemlimit:bytes"}, {Name: "/sched/gomaxprocs:threads"}}
 	rt.Read(settings)
@@ -172,7 +173,7 @@ func writeRuntime(w io.Writer) {
 
 const issuerKeyInfo = "velonym_issuer_key_info"
 
-// writeIssuerKey writes which key the built-in issuer has. It changes while the server
+// writeIssuerKey writes the key of the built-in issuer, which may change while the server
 // runs.
 func writeIssuerKey(w io.Writer, c Config) {
 	own, ok := c.Verifier.(issuerSource)
@@ -184,10 +185,10 @@ func writeIssuerKey(w io.Writer, c Config) {
 	}
 }
 
-func (m *figures) requests(r route, c code) { m.byCode[r][c].Inc() }
+func (m *metricSet) requests(r route, c code) { m.byCode[r][c].Inc() }
 
 // served counts a request of one of the two endpoints.
-func (m *figures) served(r route, c code, took time.Duration, values int64) {
+func (m *metricSet) served(r route, c code, took time.Duration, values int64) {
 	m.byCode[r][c].Inc()
 	m.latency[r].Update(took.Seconds())
 	if values > 0 {
@@ -198,8 +199,8 @@ func (m *figures) served(r route, c code, took time.Duration, values int64) {
 	}
 }
 
-// budget counts what is left of a token's budget.
-func (m *figures) budget(left, of int64) {
+// budget counts a request by the share of the token's budget that is left.
+func (m *metricSet) budget(left, of int64) {
 	share := float64(left) / float64(max(of, 1))
 	for i, c := range budgetClasses {
 		if share >= c.from {
@@ -210,14 +211,14 @@ func (m *figures) budget(left, of int64) {
 	m.budgets[len(m.budgets)-1].Inc()
 }
 
-// text writes all figures in the Prometheus text format.
-func (m *figures) text() []byte {
+// text returns all metrics in the Prometheus text format.
+func (m *metricSet) text() []byte {
 	var b bytes.Buffer
 	m.set.WritePrometheus(&b)
 	const help = "# HELP "
 	out := make([]byte, 0, b.Len()+8<<10)
 	for line := range bytes.Lines(b.Bytes()) {
-		name, isHelp := bytes.CutPrefix(line, []byte(help)) // the library knows no texts
+		name, isHelp := bytes.CutPrefix(line, []byte(help)) // the library writes names without texts
 		if !isHelp {
 			out = append(out, line...)
 			continue

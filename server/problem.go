@@ -12,7 +12,7 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// code says what became of a request. Its order is that of problems.
+// code is the outcome of a request, an index of problems.
 type code uint8
 
 const (
@@ -40,7 +40,7 @@ const (
 	numCodes
 )
 
-// problems is the one table from what went wrong to what the client sees.
+// problems maps every outcome to what the client sees.
 var problems = [numCodes]struct {
 	status int
 	name   string // the member code, and the label of the metric
@@ -71,38 +71,39 @@ var problems = [numCodes]struct {
 
 func (c code) String() string { return problems[c].name }
 
-// problem is a refusal on its way to the client.
+// problem is a refusal, as RFC 9457 describes it.
 type problem struct {
 	code       code
 	detail     string        // a sentence fragment; never holds a value, a token or a key
-	retryAfter time.Duration // when the same request may pass; 0: waiting does not help
+	retryAfter time.Duration // when the same request may succeed; 0: waiting does not help
 	bearer     string        // error code of RFC 6750 for WWW-Authenticate, "" for none
-	errors     []valueError  // the first of the bad values
-	errorCount int           // all of them
+	errors     []valueError  // the first bad values
+	errorCount int           // number of all bad values
 }
 
 // valueError is one bad value.
 type valueError struct {
-	index int
-	code  suite.Code
+	index  int
+	column string // if the request names columns; index is then the row
+	code   suite.Code
 }
 
-// maxErrors is how many bad values are listed; error_count tells all of them.
+// maxErrors is the most bad values that are listed; error_count counts all of them.
 const maxErrors = 100
 
-func fail(c code, detail string) *problem { return &problem{code: c, detail: detail} }
+func newProblem(c code, detail string) *problem { return &problem{code: c, detail: detail} }
 
-// busy is the advice to come back: long enough for requests in flight to end.
-func busy(c code, detail string) *problem {
+// retryLater returns a problem with a Retry-After in which requests in flight end.
+func retryLater(c code, detail string) *problem {
 	return &problem{code: c, detail: detail, retryAfter: time.Second}
 }
 
-// ofToken translates what the verifier says. A refusal has a row of its own;
-// anything else is a fault on our side, and err is for the log alone.
-func ofToken(err error) (p *problem, fault error) {
+// tokenProblem translates an error of the verifier. A refusal has a row of its own in
+// problems; any other error is a fault on our side, and fault is for the log alone.
+func tokenProblem(err error) (p *problem, fault error) {
 	var refused *token.Error
 	if !errors.As(err, &refused) {
-		return busy(codeUnavailable, "the keys cannot be read at the moment"), err
+		return retryLater(codeUnavailable, "the keys cannot be read at the moment"), err
 	}
 	p = &problem{code: codeInvalidToken, detail: refused.Detail, retryAfter: refused.RetryAfter, bearer: refused.Bearer()}
 	for c := codeMissingToken; c < numCodes; c++ {
@@ -114,20 +115,20 @@ func ofToken(err error) (p *problem, fault error) {
 	return p, nil
 }
 
-// ofSyntax translates an error of csvfast's scanners, whose texts name the
-// place and never hold a byte of the input.
-func ofSyntax(err error) *problem {
+// syntaxProblem translates an error of csvfast's scanners, whose texts name the place and
+// never hold a byte of the input.
+func syntaxProblem(err error) *problem {
 	var (
 		j *jsonfast.SyntaxError
 		c *csvfast.ParseError
 	)
 	if errors.As(err, &j) || errors.As(err, &c) {
-		return fail(codeBadRequest, err.Error())
+		return newProblem(codeBadRequest, err.Error())
 	}
-	return fail(codeBadRequest, "the body cannot be read")
+	return newProblem(codeBadRequest, "the body cannot be read")
 }
 
-// appendJSON appends the problem as RFC 9457 has it.
+// appendJSON appends the problem as a JSON object (RFC 9457).
 func (p *problem) appendJSON(b []byte) []byte {
 	row := &problems[p.code]
 	b = append(b, `{"type":"urn:velonym:problem:`...)
@@ -160,6 +161,11 @@ func appendErrors(b []byte, list []valueError, count int) []byte {
 		}
 		b = append(b, `{"index":`...)
 		b = strconv.AppendInt(b, int64(e.index), 10)
+		if e.column != "" {
+			b = append(b, `,"column":"`...)
+			b = jsonfast.AppendEscaped(b, []byte(e.column))
+			b = append(b, '"')
+		}
 		b = append(b, `,"code":"`...)
 		b = append(b, e.code.String()...)
 		b = append(b, `"}`...)
@@ -181,8 +187,8 @@ func (p *problem) challenge() string {
 	return ""
 }
 
-// quotable keeps what error_description may hold (RFC 6750 §3): printable
-// ASCII without quotes and backslashes.
+// quotable replaces what error_description must not hold (RFC 6750 §3) by spaces: anything
+// but printable ASCII, quotes and backslashes.
 func quotable(s string) string {
 	b := []byte(s)
 	for i, c := range b {

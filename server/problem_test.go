@@ -288,7 +288,7 @@ func TestItemMode(t *testing.T) {
 // several chunks and in order.
 func TestManyErrors(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Workers = 1 })
-	values := make([]string, 3*chunk+5)
+	values := make([]string, 3*chunkValues+5)
 	for i := range values {
 		values[i] = "ok"
 		if i%1000 == 7 {

@@ -14,7 +14,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) { s.serve(s.calls.Get().(*call
 
 func (s *Server) serve(c *call, ctx *fasthttp.RequestCtx) {
 	c.s, c.ctx, c.start = s, ctx, time.Now()
-	if id := ctx.Request.Header.PeekCanonical(hdrRequestID); saneRequestID(id) {
+	if id := ctx.Request.Header.PeekCanonical(hdrRequestID); validRequestID(id) {
 		c.id = append(c.idBuf[:0], id...)
 	} else {
 		c.id = s.ids.next(c.idBuf[:0])
@@ -35,25 +35,24 @@ func (s *Server) serve(c *call, ctx *fasthttp.RequestCtx) {
 	if len(s.cfg.CORS) > 0 {
 		s.allowOrigin(ctx)
 	}
-	if p := refusedWire(&ctx.Request.Header); p != nil {
+	if p := wireProblem(&ctx.Request.Header); p != nil {
 		c.refuseWire(p)
 		return
 	}
 	if e := endpointOf(ctx); e != nil {
-		c.transform(e)
+		c.serveEndpoint(e)
 	} else {
-		c.other()
+		c.servePage()
 	}
 }
 
-// expect judges a request that waits for leave to send its body (RFC 9110
-// §10.1.1) by its header alone. It returns 100, or the status of the answer that
-// it has made.
+// expect checks a request with Expect: 100-continue (RFC 9110 §10.1.1) by its header
+// alone. It returns 100, or the status of the response that it has prepared.
 func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 	c := s.calls.Get().(*call)
-	c.expected = true
+	c.expectsContinue = true
 	s.serve(c, ctx)
-	if !c.goOn {
+	if !c.sendContinue {
 		return ctx.Response.StatusCode()
 	}
 	ctx.RemoveUserValue(callKey)
@@ -61,8 +60,8 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 	return fasthttp.StatusContinue
 }
 
-// transform serves one of the endpoints for tokens.
-func (c *call) transform(e *endpoint) {
+// serveEndpoint serves one of the endpoints for tokens.
+func (c *call) serveEndpoint(e *endpoint) {
 	s, ctx := c.s, c.ctx
 	if !ctx.IsPost() {
 		if ctx.IsOptions() && len(s.cfg.CORS) > 0 {
@@ -70,18 +69,18 @@ func (c *call) transform(e *endpoint) {
 			return
 		}
 		ctx.Response.Header.Set("Allow", "POST")
-		c.done(e, nil, fail(codeMethodNotAllowed, "use POST"), nil)
+		c.finish(e, nil, newProblem(codeMethodNotAllowed, "use POST"), nil)
 		return
 	}
 	if s.auditDown() {
-		// Nothing is computed, and no budget spent, for an answer that would be kept
-		// back. The record of the refusal is tried all the same.
-		c.done(e, nil, busy(codeUnavailable, auditUnavailable), nil)
+		// Nothing is computed, and no budget spent, for an answer that would not be sent.
+		// The record of the refusal is attempted all the same.
+		c.finish(e, nil, retryLater(codeUnavailable, auditUnavailable), nil)
 		return
 	}
 	auth := ctx.Request.Header.PeekAll("Authorization")
 	if len(auth) > 1 {
-		c.done(e, nil, fail(codeBadRequest, "more than one Authorization header"), nil)
+		c.finish(e, nil, newProblem(codeBadRequest, "more than one Authorization header"), nil)
 		return
 	}
 	var raw []byte
@@ -89,61 +88,71 @@ func (c *call) transform(e *endpoint) {
 		raw = bearer(auth[0])
 	}
 	if len(raw) == 0 {
-		c.done(e, nil, fail(codeMissingToken, "send the header Authorization: Bearer TOKEN"), nil)
+		c.finish(e, nil, newProblem(codeMissingToken, "send the header Authorization: Bearer TOKEN"), nil)
 		return
 	}
 	grant, err := c.verify(raw, e.ops)
 	if err != nil {
-		p, fault := ofToken(err)
-		c.done(e, nil, p, fault)
+		p, fault := tokenProblem(err)
+		c.finish(e, nil, p, fault)
 		return
 	}
 	defer grant.Release()
-	p, fault := c.work(e, grant)
-	if c.goOn {
+	p, fault := c.process(e, grant)
+	if c.sendContinue {
 		return
 	}
-	c.done(e, grant, p, fault)
+	c.finish(e, grant, p, fault)
 }
 
-// verify asks the verifier, which looks at the connection's last token first.
+// verify verifies the token, which is compared with the connection's last one first.
 func (c *call) verify(raw []byte, ops token.Ops) (*token.Grant, error) {
 	s := c.s
-	if s.again != nil {
-		if conn, ok := c.ctx.Conn().(*conn); ok { // under TLS hashing is the least of it
-			return s.again.VerifyAgain(s.base, raw, ops, &conn.token)
+	if s.remembering != nil {
+		if conn, ok := c.ctx.Conn().(*conn); ok { // under TLS the hash of a token costs little in comparison
+			return s.remembering.VerifyAgain(s.base, raw, ops, &conn.token)
 		}
 	}
 	return s.cfg.Verifier.Verify(s.base, raw, ops)
 }
 
-// work reads, transforms and makes the answer in c.out. A problem means that
-// nothing is to be returned; fault is its cause where that is on our side, for
-// the log alone.
-func (c *call) work(e *endpoint, grant *token.Grant) (p *problem, fault error) {
+// process reads the body, transforms its values and writes the answer to c.out. If p is
+// not nil, p is returned instead; fault is its cause if that is on our side, for the log
+// alone.
+func (c *call) process(e *endpoint, grant *token.Grant) (p *problem, fault error) {
 	h := &c.ctx.Request.Header
-	shape := mediaType(h.ContentType())
-	if shape == formUnknown {
-		return fail(codeUnsupportedMediaType, "send application/json or text/csv"), nil
+	format := mediaType(h.ContentType())
+	if format == formatUnknown {
+		return newProblem(codeUnsupportedMediaType, "send application/json or text/csv"), nil
+	}
+	columns, p := c.columnQuery(format)
+	if p == nil && columns != nil && e == &endpointValidate {
+		p = newProblem(codeBadRequest, "columns are for the endpoints that transform")
+	}
+	if p != nil {
+		return p, nil
 	}
 	enc := contentCoding(h.ContentEncoding())
 	if enc == codingUnknown {
 		c.ctx.Response.Header.Set("Accept-Encoding", "gzip, zstd")
-		return fail(codeUnsupportedMediaType, "send the body as it is, or with one coding of gzip and zstd"), nil
+		return newProblem(codeUnsupportedMediaType, "send the body as it is, or with one coding of gzip and zstd"), nil
 	}
-	if c.expected {
-		p := c.mayCome()
-		c.goOn = p == nil
+	if c.expectsContinue {
+		p := c.admitBody()
+		c.sendContinue = p == nil
 		if conn, ok := c.ctx.Conn().(*conn); ok {
-			conn.interim = c.goOn
+			conn.interim = c.sendContinue
 		}
 		return p, nil
 	}
 	if p := c.readBody(enc); p != nil {
 		return p, nil
 	}
+	if columns != nil {
+		return c.processColumns(grant, columns)
+	}
 	var spans []uint32
-	if shape == formJSON {
+	if format == formatJSON {
 		spans, p = c.scanJSON()
 	} else {
 		spans, p = c.scanCSV()
@@ -153,49 +162,65 @@ func (c *call) work(e *endpoint, grant *token.Grant) (p *problem, fault error) {
 	}
 	c.values = int64(len(spans) / 2)
 	c.empty = countEmpty(spans) + int64(grant.Plan.Blank(c.in, spans))
-	spent := grant.Spend(c.s.base, int(c.values-c.empty))
-	left, limited := grant.Left()
-	if limited {
-		c.ctx.Response.Header.SetCanonical(hdrValuesLeft, appendInt(nil, int(left)))
+	if p, fault := c.spend(grant); p != nil {
+		return p, fault
 	}
-	if spent != nil {
-		return ofToken(spent)
-	}
-	if e != &endpointValidate && grant.Op == spec.Pseudonymise && grant.Observe(c.in, spans) {
-		c.s.log.Warn("a token walks through consecutive numbers", "request", string(c.id), "jti", grant.Claims.ID)
-	}
-	if limited {
-		c.s.metrics.budget(left, grant.Claims.PSN.Lim.Max)
+	if e != &endpointValidate && grant.Op == spec.Pseudonymise {
+		c.observe(grant, c.in, spans)
 	}
 	if e == &endpointValidate {
-		if p, fault := c.findings(grant, spans); p != nil {
+		if p, fault := c.writeFindings(grant, spans); p != nil {
 			return p, fault
 		}
 		c.dropInputs()
 		return c.compress(acceptCoding(h.PeekCanonical(hdrAcceptEncoding)), false), nil
 	}
-	a := answer{c: c, grant: grant, spans: spans, in: shape, out: formJSON}
+	a := answer{c: c, grant: grant, spans: spans, in: format, out: formatJSON}
 	if wantsCSV(h.PeekCanonical(hdrAccept)) {
-		a.out = formCSV
+		a.out = formatCSV
 	}
-	if p := a.make(); p != nil {
+	if p := a.build(); p != nil {
 		return p, nil
 	}
 	c.dropInputs()
 	return c.compress(acceptCoding(h.PeekCanonical(hdrAcceptEncoding)), a.grant.Op != spec.Reverse), nil
 }
 
-// other serves everything that is not an endpoint for tokens.
-func (c *call) other() {
+// spend takes the call's values from the token's budget and says in the answer's header
+// what is left.
+func (c *call) spend(grant *token.Grant) (p *problem, fault error) {
+	spent := grant.Spend(c.s.base, int(c.values-c.empty))
+	left, limited := grant.Left()
+	if limited {
+		c.ctx.Response.Header.SetCanonical(hdrValuesLeft, appendInt(nil, int(left)))
+	}
+	if spent != nil {
+		return tokenProblem(spent)
+	}
+	if limited {
+		c.s.metrics.budget(left, grant.Claims.PSN.Lim.Max)
+	}
+	return nil, nil
+}
+
+// observe shows values to the token's enumeration guard and logs what it finds.
+func (c *call) observe(grant *token.Grant, arena []byte, spans []uint32) {
+	if grant.Observe(arena, spans) {
+		c.s.log.Warn("a token walks through consecutive numbers", "request", string(c.id), "jti", grant.Claims.ID)
+	}
+}
+
+// servePage serves everything that is not an endpoint for tokens.
+func (c *call) servePage() {
 	s, ctx := c.s, c.ctx
 	page := s.page(string(rawPath(ctx)))
 	var p *problem
 	switch {
 	case page == nil:
-		p = fail(codeNotFound, "there is nothing here; the endpoints are "+endpointForward.path+", "+endpointReverse.path+" and "+endpointValidate.path)
+		p = newProblem(codeNotFound, "there is nothing here; the endpoints are "+endpointForward.path+", "+endpointReverse.path+" and "+endpointValidate.path)
 	case !ctx.IsGet() && !ctx.IsHead():
 		ctx.Response.Header.Set("Allow", "GET, HEAD")
-		p = fail(codeMethodNotAllowed, "use GET")
+		p = newProblem(codeMethodNotAllowed, "use GET")
 	default:
 		ctx.Response.Header.SetCanonical(hdrSecurityPolicy, valPolicy) // a browser may show it
 		status, mime, body := page()

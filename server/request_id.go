@@ -2,8 +2,8 @@ package server
 
 import "sync/atomic"
 
-// requestIDs makes identifiers that no other process makes: 64 random bits and
-// a counter.
+// requestIDs generates identifiers that are unique across processes: 64 random bits and a
+// counter.
 type requestIDs struct {
 	prefix [8]byte
 	n      atomic.Uint64

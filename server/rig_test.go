@@ -202,8 +202,9 @@ type problemOf struct {
 	Type, Title, Code, Detail string
 	Status                    int
 	Errors                    []struct {
-		Index int
-		Code  string
+		Index  int
+		Column string
+		Code   string
 	}
 	ErrorCount int `json:"error_count"`
 }

@@ -9,12 +9,12 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// endpoint is a place that tokens are good for.
+// endpoint is a path that takes tokens.
 type endpoint struct {
 	path string
-	op   spec.Op // of the record of a call whose token says nothing
+	op   spec.Op // for the audit record of a call without a verified token
 	ops  token.Ops
-	rev  bool
+	rev  bool // reverses: its record is on disk before its answer is sent
 	route
 }
 
@@ -23,8 +23,8 @@ var (
 	endpointReverse = endpoint{"/api/request-psn-rev", spec.Reverse, token.OpsReverse, true, routeReverse}
 )
 
-// rawPath is the path as it was sent: what comes close to a path is another one,
-// to a proxy in front that judges by paths as well.
+// rawPath returns the path as it was sent. It is not normalised, so that a proxy in front
+// that filters by path sees the same path.
 func rawPath(ctx *fasthttp.RequestCtx) []byte {
 	target := ctx.Request.Header.RequestURI()
 	if len(target) == 0 || target[0] != '/' { // RFC 9112 §3.2.2: with scheme and host
@@ -36,7 +36,7 @@ func rawPath(ctx *fasthttp.RequestCtx) []byte {
 	return target
 }
 
-// endpointOf is the endpoint that a request is for, nil for any other page.
+// endpointOf returns the endpoint of a request, nil for any other path.
 func endpointOf(ctx *fasthttp.RequestCtx) *endpoint {
 	switch string(rawPath(ctx)) {
 	case endpointForward.path:
@@ -68,7 +68,7 @@ func (s *Server) allowOrigin(ctx *fasthttp.RequestCtx) {
 	}
 }
 
-// preflight answers the question of a browser.
+// preflight answers a CORS preflight request.
 func (c *call) preflight(methods string) {
 	h := &c.ctx.Response.Header
 	if len(h.Peek("Access-Control-Allow-Origin")) > 0 {

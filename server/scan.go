@@ -8,14 +8,14 @@ import (
 	"github.com/velonym/velonym/csvfast"
 )
 
-// countLarge is the body size from which values are counted before room for
-// their positions is taken; below it the worst case is small enough.
+// countLarge is the body size in bytes from which commas are counted before spans are
+// allocated; for smaller bodies the worst case is small enough.
 const countLarge = 256 << 10
 
-// spansRoom is the room, in words, that scanners may use beyond what they need.
-const spansRoom = 64
+// spansPadding is how many words beyond the last span scanners may write.
+const spansPadding = 64
 
-// scanJSON finds the items of {"data": […]} and undoes escapes in place.
+// scanJSON finds the items of {"data": […]} and decodes escapes in place.
 func (c *call) scanJSON() ([]uint32, *problem) {
 	m := c.s.mem
 	in := c.in
@@ -23,17 +23,17 @@ func (c *call) scanJSON() ([]uint32, *problem) {
 	if len(in) > countLarge {
 		most = min(most, bytes.Count(in, []byte{','})+1)
 	}
-	room, ok := small(&m.words, c.spansOwn[:], 2*most+spansRoom)
+	room, ok := ownOrPooled(&m.words, c.spansOwn[:], 2*most+spansPadding)
 	if !ok {
 		return nil, c.overloaded(8 * int64(most))
 	}
 	c.json.Spans = room
 	err := c.json.Scan(in)
-	if c.json.Spans, ok = m.words.swap(room, c.json.Spans); !ok {
+	if c.json.Spans, ok = m.words.adopt(room, c.json.Spans); !ok {
 		return nil, c.overloaded(8 * int64(most))
 	}
 	if err != nil {
-		return nil, ofSyntax(err)
+		return nil, syntaxProblem(err)
 	}
 	if extra := cap(c.json.Escaped) + cap(c.json.NotString); extra > keepSmall && !c.charge(4*int64(extra)) {
 		return nil, c.overloaded(4 * int64(extra))
@@ -48,7 +48,7 @@ func (c *call) scanJSON() ([]uint32, *problem) {
 
 var byteOrderMark = []byte("\ufeff")
 
-// scanCSV finds every field of every line and undoes doubled quotes in place.
+// scanCSV finds every field of every line and decodes doubled quotes in place.
 func (c *call) scanCSV() ([]uint32, *problem) {
 	m := c.s.mem
 	c.in = c.in[:copy(c.in, bytes.TrimPrefix(c.in, byteOrderMark))]
@@ -65,25 +65,25 @@ func (c *call) scanCSV() ([]uint32, *problem) {
 		}
 		c.csv = sel
 	}
-	room, ok := m.words.get(2*most + spansRoom)
+	room, ok := m.words.get(2*most + spansPadding)
 	if !ok {
 		return nil, c.overloaded(8 * int64(most))
 	}
 	c.csv.Spans = room
-	ends, ok := m.words.get(rows + spansRoom)
+	ends, ok := m.words.get(rows + spansPadding)
 	if !ok {
 		return nil, c.overloaded(12 * int64(most))
 	}
 	c.csv.RowEnds = ends
 	err := c.csv.Scan(in)
 	spansOK, endsOK := false, false
-	c.csv.Spans, spansOK = m.words.swap(room, c.csv.Spans)
-	c.csv.RowEnds, endsOK = m.words.swap(ends, c.csv.RowEnds)
+	c.csv.Spans, spansOK = m.words.adopt(room, c.csv.Spans)
+	c.csv.RowEnds, endsOK = m.words.adopt(ends, c.csv.RowEnds)
 	if !spansOK || !endsOK {
 		return nil, c.overloaded(12 * int64(most))
 	}
 	if err != nil {
-		return nil, ofSyntax(err)
+		return nil, syntaxProblem(err)
 	}
 	if extra := 2 * cap(c.csv.Doubled); extra > keepSmall && !c.charge(4*int64(extra)) {
 		return nil, c.overloaded(4 * int64(extra))

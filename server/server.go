@@ -22,30 +22,30 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// Server answers the two endpoints, and says of itself whether it is alive and
-// ready. Make one with New; it is safe for concurrent use.
+// Server serves the HTTP contract on its listeners and reports whether it is ready. New
+// makes one. It is safe for concurrent use.
 type Server struct {
 	cfg     Config
 	log     *limitedLog
 	http    *fasthttp.Server
 	mem     *memory
-	metrics *figures
-	ways    ways
+	metrics *metricSet
+	paths   requestPaths
 	calls   sync.Pool
 	ids     requestIDs
 	pages   map[string]func() (status int, mime string, body []byte)
 
-	// base is the context of calls to the rooms below. It does not end with the
-	// beginning of a shutdown: requests in flight are to be answered.
+	// base is the context of calls to other packages. It outlives the start of a
+	// shutdown, so that requests in flight are answered.
 	base context.Context
 	stop context.CancelFunc
 	bg   sync.WaitGroup
 
 	deadlineTolerance time.Duration // by which a deadline may be late
 	readYield         readYield
-	again             rememberer // the verifier, if it is one
+	remembering       rememberingVerifier // the verifier, if it is one
 	conns             atomic.Int64
-	turnedAway        atomic.Int64
+	refusing          atomic.Int64
 	lingering         connSet
 	draining          atomic.Bool
 	closing           sync.Mutex // held by the one Shutdown that does the work
@@ -62,8 +62,8 @@ type Server struct {
 	zstd     *zstd.Encoder
 }
 
-// New makes a server. It starts to watch the keystore, and listens to nothing
-// before Serve.
+// New makes a server and starts to probe the keystore and the audit log. It does not
+// listen before Serve.
 func New(cfg Config) (*Server, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -74,21 +74,21 @@ func New(cfg Config) (*Server, error) {
 	if _, err := io.ReadFull(rand.Reader, s.ids.prefix[:]); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
-	s.again, _ = cfg.Verifier.(rememberer)
+	s.remembering, _ = cfg.Verifier.(rememberingVerifier)
 	s.calls.New = func() any { return new(call) }
-	s.metrics = newFigures(s)
+	s.metrics = newMetricSet(s)
 	s.base, s.stop = context.WithCancel(context.Background())
 	s.pages = s.allPages()
 	s.http = &fasthttp.Server{
 		Handler:            s.handle,
 		ExpectHandler:      s.expect,
-		ErrorHandler:       s.broken,
+		ErrorHandler:       s.answerUnreadable,
 		StreamRequestBody:  true,
 		MaxRequestBodySize: maxMaxBody + 1, // ours is checked in readBody
 		ReadBufferSize:     readBuffer,
 		WriteBufferSize:    writeBuffer,
-		// The cap on connections is ours; this one must never be met.
-		Concurrency:                  cfg.MaxConns + maxTurnedAway,
+		// cappedListener enforces MaxConns; this limit must never be reached.
+		Concurrency:                  cfg.MaxConns + maxRefusing,
 		NoDefaultServerHeader:        true,
 		NoDefaultContentType:         true,
 		LazyRequestTime:              true,
@@ -106,23 +106,23 @@ func New(cfg Config) (*Server, error) {
 		// Through TLS a connection cannot see where in a request it is: see conn.
 		s.http.ReadTimeout, s.http.IdleTimeout, s.http.WriteTimeout = cfg.HeaderTimeout, cfg.IdleTimeout, cfg.StallTimeout
 	}
-	s.look(s.base)
-	s.bg.Go(s.watch)
+	s.probe(s.base)
+	s.bg.Go(s.probeLoop)
 	if _, ok := s.cfg.Keystore.(projectSource); ok {
-		s.bg.Go(s.watchProjects)
+		s.bg.Go(s.outlookLoop)
 	}
 	return s, nil
 }
 
-// giveBack is how many bytes of dropped buffers are worth a collection.
-const giveBack = 1 << 20
+// freeThreshold is how many bytes of dropped buffers are worth a collection.
+const freeThreshold = 1 << 20
 
-// watchEvery is how often the state behind readiness is looked at.
-const watchEvery = time.Second
+// probeInterval is how often the state behind readiness is probed.
+const probeInterval = time.Second
 
-// watch keeps readiness and the idle memory up to date.
-func (s *Server) watch() {
-	tick := time.NewTicker(watchEvery)
+// probeLoop keeps readiness and the idle memory up to date.
+func (s *Server) probeLoop() {
+	tick := time.NewTicker(probeInterval)
 	defer tick.Stop()
 	var collected uint32
 	var probe backoff
@@ -132,25 +132,26 @@ func (s *Server) watch() {
 			return
 		case <-tick.C:
 		}
-		s.lookAtKeys(s.base)
+		s.probeKeystore(s.base)
 		if s.probeSoon.Swap(false) || probe.due() {
-			probe.again(s.lookAtAudit() != nil)
+			probe.reset(s.probeAudit() != nil)
 		}
 		if n%30 == 0 {
-			collected = s.tidy(collected)
+			collected = s.trimMemory(collected)
 		}
 	}
 }
 
-// tidy drops idle buffers. The server makes so little garbage that the collector may
-// not come by for minutes, and its memory looks as if it leaked; so it is called when
-// it has not run since the last time, and told to give back what a burst needed.
-func (s *Server) tidy(collected uint32) uint32 {
+// trimMemory drops idle buffers. collected is the number of collections that the last call
+// returned. The server makes so little garbage that no collection may run for minutes, and
+// its memory looks like a leak; so trimMemory runs one if there was none since the last
+// call, and returns the memory of a burst to the system.
+func (s *Server) trimMemory(collected uint32) uint32 {
 	dropped := s.mem.trim()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	switch {
-	case dropped >= giveBack:
+	case dropped >= freeThreshold:
 		debug.FreeOSMemory()
 	case m.NumGC == collected:
 		runtime.GC()
@@ -160,13 +161,13 @@ func (s *Server) tidy(collected uint32) uint32 {
 	return m.NumGC + 1
 }
 
-// look asks the keystore and the audit log whether they work.
-func (s *Server) look(ctx context.Context) {
-	s.lookAtKeys(ctx)
-	_ = s.lookAtAudit() // it is in the log and in readiness
+// probe checks that the keystore and the audit log work.
+func (s *Server) probe(ctx context.Context) {
+	s.probeKeystore(ctx)
+	_ = s.probeAudit() // a failure is logged and shown by readiness
 }
 
-func (s *Server) lookAtKeys(ctx context.Context) {
+func (s *Server) probeKeystore(ctx context.Context) {
 	if s.cfg.Keystore == nil {
 		return
 	}
@@ -188,7 +189,7 @@ func (s *Server) lookAtKeys(ctx context.Context) {
 	}
 }
 
-func (s *Server) lookAtAudit() error {
+func (s *Server) probeAudit() error {
 	if s.cfg.Audit == nil {
 		return nil
 	}
@@ -197,8 +198,7 @@ func (s *Server) lookAtAudit() error {
 	return err
 }
 
-// keysTimeout is after how long a keystore that does not answer makes the server not
-// ready.
+// keysTimeout is how long a keystore may take to answer before the server is not ready.
 const keysTimeout = 1500 * time.Millisecond
 
 // clockRefused is the fault of a machine whose clock the keystore refuses.
@@ -207,7 +207,7 @@ const clockRefused = "KEYSTORE_CLOCK: this machine's clock disagrees with the ke
 // masterKeyChanged is the fault of a server that has the former master key.
 const masterKeyChanged = "KEYSTORE_MASTER_KEY: the keystore has another master key now ('velonym key rewrap'): put it where this server reads its own, or start it with the new one"
 
-// fault notes and logs a change of something that readiness rests on.
+// fault stores and logs a change of a condition of readiness.
 func (s *Server) fault(at *atomic.Pointer[string], what string, err error) {
 	if err == nil {
 		if at.Swap(nil) != nil {
@@ -220,8 +220,7 @@ func (s *Server) fault(at *atomic.Pointer[string], what string, err error) {
 	}
 }
 
-// Ready returns nil when the server should be given requests, and otherwise
-// what is in the way.
+// Ready returns nil if the server should get requests, and otherwise why it should not.
 func (s *Server) Ready() error {
 	if s.draining.Load() {
 		return errors.New("server: shutting down")
@@ -235,8 +234,8 @@ func (s *Server) Ready() error {
 	return nil
 }
 
-// Serve answers the connections of ln until Shutdown, and then returns nil. It
-// may be called for several listeners.
+// Serve serves the connections of ln until Shutdown, and then returns nil. It may be
+// called for several listeners.
 func (s *Server) Serve(ln net.Listener) error {
 	if s.draining.Load() {
 		ln.Close()
@@ -245,7 +244,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	s.lnMu.Lock()
 	s.listeners = append(s.listeners, ln)
 	s.lnMu.Unlock()
-	var use net.Listener = &capped{Listener: ln, s: s, secure: s.cfg.TLS != nil}
+	var use net.Listener = &cappedListener{Listener: ln, s: s, secure: s.cfg.TLS != nil}
 	if s.cfg.TLS != nil {
 		use = s.cfg.TLS.listener(use, s.cfg.Log)
 	}
@@ -257,11 +256,11 @@ func (s *Server) Serve(ln net.Listener) error {
 	return err
 }
 
-// Shutdown ends the server without losing an answer. It says each step in the
-// log: readiness goes down and every answer asks its connection to close; after
-// DrainDelay the listeners close; requests in flight are answered and idle
-// connections closed; when ctx ends before that, what is left is cut off and
-// its error returned. Later calls wait for the first and return nil.
+// Shutdown ends the server without losing an answer, and logs each step: the server stops
+// being ready and every answer closes its connection; after DrainDelay the listeners
+// close; requests in flight are answered and idle connections closed. If ctx ends before
+// that, the remaining connections are cut off and its error is returned. Later calls wait
+// for the first and return nil.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
 	s.closing.Lock()
@@ -280,7 +279,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		}
 	}
 	s.cfg.Log.Info("shutdown: closing the listeners, finishing requests", "connections", s.conns.Load(), "bytes_in_flight", s.mem.used.Load())
-	s.turnNewcomersAway(ctx)
+	s.drainBacklog(ctx)
 	s.lingering.hurry()
 	err := s.http.ShutdownWithContext(ctx)
 	s.stop()
@@ -293,23 +292,23 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// newcomers is how long connections that are being made are still waited for.
-const newcomers = 200 * time.Millisecond
+// backlogGrace is how long connections whose handshake is under way are still accepted.
+const backlogGrace = 200 * time.Millisecond
 
-// turnNewcomersAway lets nobody else in before the listeners close. Closing one
-// resets the connections that wait in its queue, requests already sent on them
-// included; so the queue is emptied first, where the system has a way to.
-func (s *Server) turnNewcomersAway(ctx context.Context) {
+// drainBacklog accepts the connections that wait in the listeners' queues and keeps new
+// ones out, where the system has a way to. Closing a listener would reset the waiting
+// connections, even if requests were already sent on them.
+func (s *Server) drainBacklog(ctx context.Context) {
 	s.lnMu.Lock()
 	defer s.lnMu.Unlock()
 	some := false
 	for _, ln := range s.listeners {
-		some = closeDoor(ln) || some
+		some = blockNewConns(ln) || some
 	}
 	if !some {
 		return
 	}
-	t := time.NewTimer(newcomers)
+	t := time.NewTimer(backlogGrace)
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -317,8 +316,8 @@ func (s *Server) turnNewcomersAway(ctx context.Context) {
 	}
 }
 
-// Reload reads again what may have changed outside: the certificate, and what
-// OnReload names. All of it is tried; what fails stays as it was.
+// Reload reads the certificate again and calls the hooks of OnReload. It tries all of
+// them; what fails stays as it was.
 func (s *Server) Reload() error {
 	var errs []error
 	hooks := s.cfg.OnReload
@@ -335,7 +334,7 @@ func (s *Server) Reload() error {
 	return errors.Join(errs...)
 }
 
-// logReload says how the reading of what came out.
+// logReload logs the result of reading what again.
 func logReload(log *slog.Logger, what string, err error) {
 	if err != nil {
 		log.Error("reload: failed, and the old one stays in use", "what", what, "error", err.Error())

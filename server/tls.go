@@ -13,26 +13,26 @@ import (
 	"time"
 )
 
-// TLS is a certificate that follows its files, and how to serve with it:
-// TLS 1.2 or later, the library's own choice of suites.
+// TLS is a certificate that is loaded again when its files change. It serves TLS 1.2 or
+// later with the cipher suites that crypto/tls chooses.
 type TLS struct {
 	cert, key, clients string
 	current            atomic.Pointer[tls.Certificate]
 	pool               atomic.Pointer[x509.CertPool]
 
 	mu      sync.Mutex
-	stamp   [3]time.Time // of what is in use
-	failed  [3]time.Time // of what could not be used, and was said
+	loaded  [3]time.Time // modification times of the files in use
+	failed  [3]time.Time // those of files that could not be used, which is logged
 	checked time.Time
 }
 
-// certLook is how often, at most, the files are looked at for a change.
-const certLook = 5 * time.Second
+// certCheckInterval is the least time between two checks of the files for a change.
+const certCheckInterval = 5 * time.Second
 
-// LoadTLS reads a certificate chain and its key (PEM). clientCA, when not
-// empty, names the authorities (PEM) of which every client must show a
-// certificate. A change of the files is noticed within a few seconds of use and
-// at Reload; files that cannot be used leave the old certificate in place.
+// LoadTLS reads a certificate chain and its key (PEM). If clientCA is not empty, every
+// client must show a certificate of one of the authorities in that file (PEM). Changed
+// files are loaded within a few seconds of use and at Reload; files that cannot be used
+// leave the old certificate in place.
 func LoadTLS(cert, key, clientCA string) (*TLS, error) {
 	t := &TLS{cert: cert, key: key, clients: clientCA}
 	if err := t.Reload(); err != nil {
@@ -46,16 +46,16 @@ func (t *TLS) Reload() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.checked = time.Now()
-	return t.take(t.times())
+	return t.loadAt(t.modTimes())
 }
 
-// take loads the files, which changed at the given times.
-func (t *TLS) take(at [3]time.Time) error {
+// loadAt loads the files, whose modification times are at.
+func (t *TLS) loadAt(at [3]time.Time) error {
 	if err := t.load(); err != nil {
 		t.failed = at
 		return err
 	}
-	t.stamp, t.failed = at, [3]time.Time{}
+	t.loaded, t.failed = at, [3]time.Time{}
 	return nil
 }
 
@@ -79,8 +79,8 @@ func (t *TLS) load() error {
 	return nil
 }
 
-// times are when the files last changed.
-func (t *TLS) times() (at [3]time.Time) {
+// modTimes returns the modification times of the files.
+func (t *TLS) modTimes() (at [3]time.Time) {
 	for i, name := range []string{t.cert, t.key, t.clients} {
 		if fi, err := os.Stat(name); name != "" && err == nil {
 			at[i] = fi.ModTime()
@@ -89,24 +89,24 @@ func (t *TLS) times() (at [3]time.Time) {
 	return at
 }
 
-// follow reads changed files and says so. A pair of files that does not fit yet,
-// because only one was replaced so far, is tried again at the next look, and is said
-// once.
-func (t *TLS) follow(log *slog.Logger) {
+// reloadIfChanged loads changed files and logs it. A certificate and key that do not match
+// yet, because only one of them was replaced so far, are tried again at the next check and
+// logged once.
+func (t *TLS) reloadIfChanged(log *slog.Logger) {
 	if !t.mu.TryLock() {
 		return
 	}
 	defer t.mu.Unlock()
 	now := time.Now()
-	if now.Sub(t.checked) < certLook {
+	if now.Sub(t.checked) < certCheckInterval {
 		return
 	}
 	t.checked = now
-	at, said := t.times(), t.failed
-	if at == t.stamp {
+	at, logged := t.modTimes(), t.failed
+	if at == t.loaded {
 		return
 	}
-	if err := t.take(at); err == nil || at != said {
+	if err := t.loadAt(at); err == nil || at != logged {
 		logReload(log, "certificate", err)
 	}
 }
@@ -116,7 +116,7 @@ func (t *TLS) listener(ln net.Listener, log *slog.Logger) net.Listener {
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			t.follow(log)
+			t.reloadIfChanged(log)
 			return t.current.Load(), nil
 		},
 	}
@@ -124,7 +124,7 @@ func (t *TLS) listener(ln net.Listener, log *slog.Logger) net.Listener {
 		base.ClientAuth = tls.RequireAndVerifyClientCert
 		with := base.Clone()
 		base.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			t.follow(log)
+			t.reloadIfChanged(log)
 			c := with.Clone()
 			c.ClientCAs = t.pool.Load()
 			return c, nil

@@ -8,29 +8,27 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// endpointValidate says what values are as pseudonyms of the token's domain, and reverses
-// none. Any token of the domain is good for it; limits and budget are those of its other
-// endpoint.
+// endpointValidate reports whether values are well-formed pseudonyms of the token's domain,
+// and reverses none. It takes any token of the domain, with the token's limits and budget.
 var endpointValidate = endpoint{path: "/api/validate", op: "validate", ops: token.OpsAny, route: routeValidate}
 
-// findings makes the answer of endpointValidate in c.out: an object a value in order, and
-// null for a missing one.
-func (c *call) findings(grant *token.Grant, spans []uint32) (p *problem, fault error) {
+// writeFindings writes the answer of endpointValidate to c.out: one object per value, in
+// order, and null for a missing value.
+func (c *call) writeFindings(grant *token.Grant, spans []uint32) (p *problem, fault error) {
 	in, err := grant.Plan.Inspector()
 	if err != nil {
-		return fail(codeInternal, ""), err
+		return newProblem(codeInternal, ""), err
 	}
 	defer in.Close()
-	a := answer{c: c, grant: grant}
-	if p := a.room(64); p != nil {
+	if p := c.reserve(64); p != nil {
 		return p, nil
 	}
 	c.ctx.Response.Header.SetContentTypeBytes(mimeJSON)
 	c.out = append(c.out, `{"data":[`...)
 	notString := c.json.NotString
 	for i := 0; i < len(spans); i += 2 {
-		// One value takes up a few hundred bytes at most, its form's alphabet included.
-		if p := a.room(512); p != nil {
+		// A finding takes a few hundred bytes at most, with the alphabet of its form.
+		if p := c.reserve(512); p != nil {
 			return p, nil
 		}
 		if i > 0 {

@@ -8,7 +8,7 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// fieldNameByte says which bytes a field name may have (RFC 9110 §5.6.2).
+// fieldNameByte holds the bytes that a field name may have (RFC 9110 §5.6.2).
 var fieldNameByte = func() (t [256]bool) {
 	for c := range t {
 		t[c] = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c != 0 && strings.IndexByte("!#$%&'*+-.^_`|~", byte(c)) >= 0
@@ -16,13 +16,13 @@ var fieldNameByte = func() (t [256]bool) {
 	return t
 }()
 
-// wellFormed reports whether the lines of a header, as they were sent, are fields
-// whose names are names and whose values stand on one line (RFC 9112 §5). The
-// reader of fasthttp is more lenient: it takes spaces into a name and joins folded
-// lines, a proxy in front may do otherwise, and the two would see two requests.
+// wellFormed reports whether the lines of a header, as they were sent, are fields with
+// valid names and values on one line (RFC 9112 §5). fasthttp is more lenient: it accepts
+// spaces in a name and joins folded lines. A proxy in front may do otherwise, and the two
+// would see different requests.
 //
-// framed says whether no more than one field tells where the body ends (RFC 9112
-// §6.1), and in a way that all understand: a length, or chunks alone.
+// framed reports whether at most one field says where the body ends (RFC 9112 §6.1), as a
+// length or as chunks alone.
 func wellFormed(lines []byte) (well, framed bool) {
 	lengths, codings := 0, 0
 	framed = true
@@ -53,37 +53,37 @@ func wellFormed(lines []byte) (well, framed bool) {
 	return true, framed && lengths+codings < 2
 }
 
-// refusedWire returns what is against a request as it was sent, whatever it asks for.
-func refusedWire(h *fasthttp.RequestHeader) *problem {
+// wireProblem returns why a header is refused for its syntax, nil if it is not.
+func wireProblem(h *fasthttp.RequestHeader) *problem {
 	if !h.IsHTTP11() && string(h.Protocol()) != "HTTP/1.0" {
-		return fail(codeVersionNotSupported, versionNeeded)
+		return newProblem(codeVersionNotSupported, versionNeeded)
 	}
 	switch well, framed := wellFormed(h.RawHeaders()); {
 	case !well:
-		return fail(codeBadRequest, "the request's header has a space or a control character in a field's name, or a field that is folded over several lines")
+		return newProblem(codeBadRequest, "the request's header has a space or a control character in a field's name, or a field that is folded over several lines")
 	case !framed:
-		return fail(codeBadRequest, "send either one Content-Length or Transfer-Encoding: chunked, and nothing else that says where the body ends")
+		return newProblem(codeBadRequest, "send either one Content-Length or Transfer-Encoding: chunked, and nothing else that says where the body ends")
 	}
 	return nil
 }
 
 const versionNeeded = "send HTTP/1.1 or HTTP/1.0"
 
-// refuseWire answers a request that is not as the protocol wants it, and ends the
-// connection: where the next request begins on it is anybody's guess.
+// refuseWire answers a request that violates HTTP and ends the connection, since the start
+// of the next request on it is uncertain.
 func (c *call) refuseWire(p *problem) {
 	c.refuse(p)
 	c.ctx.SetConnectionClose()
-	c.turned = c.ctx.Conn()
+	c.lingerConn = c.ctx.Conn()
 	c.s.metrics.requests(routeOther, p.code)
 }
 
-// refuseBrokenToken answers a call whose token has characters that no header may
-// have, so that the reader has gone no further and nobody knows where it was to go.
-func (c *call) refuseBrokenToken() {
+// refuseBadAuthorization answers a call whose Authorization header has characters that no
+// header may have. fasthttp stops reading there, so the path of the call is unknown.
+func (c *call) refuseBadAuthorization() {
 	if c.s.cfg.Audit != nil {
-		if err := c.s.note(c.record(c.start, &endpointUnread, nil, codeInvalidToken)); err != nil && !c.s.cfg.AuditContinue {
-			c.refuseWire(busy(codeUnavailable, auditUnavailable))
+		if err := c.s.appendRecord(c.record(c.start, &endpointUnread, nil, codeInvalidToken)); err != nil && !c.s.cfg.AuditContinue {
+			c.refuseWire(retryLater(codeUnavailable, auditUnavailable))
 			return
 		}
 	}
@@ -92,22 +92,22 @@ func (c *call) refuseBrokenToken() {
 	c.s.logRequest(c, endpointUnread.path, codeInvalidToken, 0)
 }
 
-// endpointUnread stands in records for the endpoint of a call that could not be read.
+// endpointUnread is the endpoint in the record of a call that could not be read.
 var endpointUnread = endpoint{path: "unread", op: "unread"}
 
-// http2Preface is how a client begins that takes HTTP/2 for granted (RFC 9113 §3.4).
+// http2Preface is what a client with prior knowledge of HTTP/2 sends first (RFC 9113 §3.4).
 const http2Preface = "PRI * HTTP/2.0\r\n"
 
-// beganHTTP2 says whether a connection began so; through TLS, where a version is
-// negotiated, it is not looked at.
-func beganHTTP2(c net.Conn) bool {
+// isHTTP2 reports whether a connection began with http2Preface. Under TLS, where the
+// version is negotiated, it returns false.
+func isHTTP2(c net.Conn) bool {
 	ours, ok := c.(*conn)
 	return ok && ours.http2
 }
 
-// tokenBroken says whether err of fasthttp's reader is about the value of an
-// Authorization header: its text quotes the value, and goes nowhere.
-func tokenBroken(err error) bool {
+// isBadAuthorization reports whether err of fasthttp's parser is about the value of an
+// Authorization header. The text of err quotes the value and must not be shown.
+func isBadAuthorization(err error) bool {
 	_, value, ok := strings.Cut(err.Error(), `invalid header value "`)
 	if !ok {
 		return false

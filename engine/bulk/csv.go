@@ -109,8 +109,26 @@ func (w *csvWorker) work(ctx context.Context, c *chunk) {
 	}
 }
 
-// find scans the chunk.
+// find scans the chunk and gathers its values. It returns false if there are none to
+// transform; the output is then complete.
 func (w *csvWorker) find(c *chunk) bool {
+	if !w.scan(c) {
+		return false
+	}
+	if len(w.spans) == 0 {
+		c.out = append(c.out[:0], w.data...)
+		if w.dry {
+			c.out = c.out[:0]
+		}
+		return false
+	}
+	w.gather()
+	return true
+}
+
+// scan checks the rows of the chunk and finds the spans of their values. It returns false
+// if c.err ends the run and no value stands before it.
+func (w *csvWorker) scan(c *chunk) bool {
 	w.data, w.passed = c.rows(), 0
 	if err := w.sel.Scan(w.data); err != nil {
 		c.err = csvError(err, len(w.data))
@@ -127,18 +145,7 @@ func (w *csvWorker) find(c *chunk) bool {
 			return false
 		}
 	}
-	if w.watch != nil && !w.headerAgain(c) {
-		return false
-	}
-	if len(w.spans) == 0 {
-		c.out = append(c.out[:0], w.data...)
-		if w.dry {
-			c.out = c.out[:0]
-		}
-		return false
-	}
-	w.gather()
-	return true
+	return w.watch == nil || w.headerAgain(c)
 }
 
 // rowCRs says whether it is clear at once that every CR of the chunk, which is rows of

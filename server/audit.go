@@ -7,50 +7,50 @@ import (
 )
 
 const (
-	// auditFault is what the log and /readyz say, auditUnavailable what clients are told.
+	// The log and /readyz show auditFault, clients auditUnavailable.
 	auditFault       = "the audit log cannot be written"
 	auditUnavailable = "calls cannot be recorded at the moment"
 )
 
-// note appends a record to the audit log. A failure takes the server out of service
-// until a probe succeeds: see watch.
-func (s *Server) note(r audit.Record) error {
+// appendRecord appends a record to the audit log. A failure takes the server out of service
+// until a probe succeeds: see probeLoop.
+func (s *Server) appendRecord(r audit.Record) error {
 	err := s.cfg.Audit.Append(r)
 	switch {
 	case err != nil:
 		s.metrics.auditFailures.Inc()
 		s.fault(&s.auditFault, auditFault, err)
 	case s.auditFault.Load() != nil:
-		// It may have had its space before the failure; a probe says more.
+		// The record may have had its space before the failure; a probe will tell.
 		s.probeSoon.Store(true)
 	}
 	return err
 }
 
-// auditDown says whether calls are refused because they cannot be recorded.
+// auditDown reports whether calls are refused because they cannot be recorded.
 func (s *Server) auditDown() bool { return s.auditFault.Load() != nil && !s.cfg.AuditContinue }
 
 // longestBackoff bounds the wait between two probes of something that is down.
 const longestBackoff = 8 * time.Second
 
-// backoff spaces probes: each failure doubles the wait, success ends it. It counts
-// ticks of watch.
+// backoff spaces probes: each failure doubles the wait, a success resets it. It counts the
+// ticks of probeLoop.
 type backoff struct {
 	wait, left time.Duration
 }
 
-// due says whether the tick that it is called at is one for a probe.
+// due reports whether this tick is one for a probe. It is called once a tick.
 func (b *backoff) due() bool {
-	b.left -= watchEvery
+	b.left -= probeInterval
 	return b.left <= 0
 }
 
-// again sets the wait for the next probe.
-func (b *backoff) again(failed bool) {
+// reset sets the wait for the next probe.
+func (b *backoff) reset(failed bool) {
 	if !failed {
 		b.wait = 0
 	} else {
-		b.wait = min(max(2*b.wait, watchEvery), longestBackoff)
+		b.wait = min(max(2*b.wait, probeInterval), longestBackoff)
 	}
 	b.left = b.wait
 }

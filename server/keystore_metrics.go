@@ -16,16 +16,16 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// Sweeps counts what the sweeps of the keystore came to, for the metrics. Report is
-// what to give [keys.Keystore.Sweeper]. It is safe for concurrent use.
+// Sweeps collects the results of the keystore's sweeps for the metrics. Its Report is the
+// argument of [keys.Keystore.Sweeper]. It is safe for concurrent use.
 type Sweeps struct {
 	failures atomic.Uint64
-	last     atomic.Int64 // when one succeeded, in seconds since 1970
+	last     atomic.Int64 // when a sweep last succeeded, in Unix seconds
 	traces   atomic.Bool
 	held     atomic.Int64
 }
 
-// Report counts a sweep.
+// Report takes the result of a sweep.
 func (s *Sweeps) Report(swept keys.Swept, err error) {
 	s.held.Store(int64(len(swept.Held)))
 	s.traces.Store(errors.Is(err, keys.ErrTraces))
@@ -36,7 +36,7 @@ func (s *Sweeps) Report(swept keys.Swept, err error) {
 	s.last.Store(time.Now().Unix())
 }
 
-// projectSource is a Keystore that lists its projects and shows its clock.
+// projectSource is a Keystore that lists its projects and has a clock.
 type projectSource interface {
 	Projects(ctx context.Context) ([]keys.Project, error)
 	Clock(ctx context.Context) (keys.Clock, error)
@@ -44,8 +44,8 @@ type projectSource interface {
 
 var _ projectSource = (*keys.Keystore)(nil)
 
-// outlook is what lies ahead of the projects of a keystore. Times are zero where
-// nothing does.
+// outlook counts the projects of a keystore by state and holds their next dates, which are
+// zero if there are none.
 type outlook struct {
 	active, ended, severed int
 	within7d, within30d    int // active projects that end by then
@@ -53,7 +53,7 @@ type outlook struct {
 	nextDestruction        time.Time
 }
 
-// outlookOf looks ahead from now.
+// outlookOf returns the outlook as of now.
 func outlookOf(projects []keys.Project, now time.Time) (o outlook) {
 	sooner := func(at *time.Time, t time.Time) {
 		if !t.IsZero() && (at.IsZero() || t.Before(*at)) {
@@ -89,21 +89,21 @@ func outlookOf(projects []keys.Project, now time.Time) (o outlook) {
 	return o
 }
 
-// Projects are listed anew when the keystore has changed, but no more often than
-// outlookLeast, and after outlookMost anyway: time goes by.
+// The projects are listed again once the keystore has changed, but not before
+// outlookMinAge, and in any case after outlookMaxAge, since dates come nearer.
 const (
-	outlookLeast = time.Minute
-	outlookMost  = 10 * time.Minute
+	outlookMinAge = time.Minute
+	outlookMaxAge = 10 * time.Minute
 )
 
-// watchProjects keeps the outlook of the metrics up to date.
-func (s *Server) watchProjects() {
-	tick := time.NewTicker(outlookLeast)
+// outlookLoop keeps the outlook of the metrics up to date.
+func (s *Server) outlookLoop() {
+	tick := time.NewTicker(outlookMinAge)
 	defer tick.Stop()
 	seen, at := s.keysChange.Load(), time.Time{}
 	for {
-		if now := s.keysChange.Load(); now != seen || time.Since(at) >= outlookMost {
-			if err := s.lookAhead(s.base); err != nil {
+		if now := s.keysChange.Load(); now != seen || time.Since(at) >= outlookMaxAge {
+			if err := s.refreshOutlook(s.base); err != nil {
 				s.log.Error("the projects could not be listed for the metrics", "error", err.Error())
 			} else {
 				seen, at = now, time.Now()
@@ -117,13 +117,13 @@ func (s *Server) watchProjects() {
 	}
 }
 
-// lookAhead lists the projects.
-func (s *Server) lookAhead(ctx context.Context) error {
+// refreshOutlook lists the projects.
+func (s *Server) refreshOutlook(ctx context.Context) error {
 	src, ok := s.cfg.Keystore.(projectSource)
 	if !ok {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, outlookLeast)
+	ctx, cancel := context.WithTimeout(ctx, outlookMinAge)
 	defer cancel()
 	c, err := src.Clock(ctx)
 	if err != nil {
@@ -142,16 +142,17 @@ func (s *Server) lookAhead(ctx context.Context) error {
 	return nil
 }
 
-// figure is one line of the metrics whose value is read when it is asked for.
-type figure struct {
+// callbackMetric is one line of the metrics whose value is read on each scrape.
+type callbackMetric struct {
 	name, help string
 	labels     string // as the text format writes them: name="value"; "" for none
-	counter    bool   // else a gauge
+	counter    bool   // a counter; otherwise a gauge
 	value      func() float64
 }
 
-// keystoreFigures are those of the keystore, its sweeps, the audit log and budgets.
-func keystoreFigures(s *Server) []figure {
+// keystoreMetrics returns the metrics of the keystore, its sweeps, the audit log and the
+// budgets.
+func keystoreMetrics(s *Server) []callbackMetric {
 	sweeps := s.cfg.Sweeps
 	if sweeps == nil {
 		sweeps = &Sweeps{}
@@ -179,7 +180,7 @@ func keystoreFigures(s *Server) []figure {
 		ending       = "velonym_projects_ending"
 		endingHelp   = "Active projects whose retention or scheduled severing comes within so many days."
 	)
-	return []figure{
+	return []callbackMetric{
 		{name: "velonym_keystore_unreadable", help: "1 while the keystore cannot be read: no token is answered.",
 			value: func() float64 {
 				f := s.keysFault.Load()
@@ -222,27 +223,27 @@ func keystoreFigures(s *Server) []figure {
 	}
 }
 
-// fingerprinted is a Keystore that names its master key without showing it.
+// fingerprinted is a Keystore with a fingerprint of its master key.
 type fingerprinted interface{ MasterKeyFingerprint() string }
 
 var _ fingerprinted = (*keys.Keystore)(nil)
 
-// fingerprintFigure is the metric that tells servers with different master keys apart;
+// fingerprintMetric is the metric that tells servers with different master keys apart;
 // the key may change while the server runs.
-const fingerprintFigure = "velonym_master_key_info"
+const fingerprintMetric = "velonym_master_key_info"
 
-func (m *figures) writeFingerprint(s *Server) {
+func (m *metricSet) writeFingerprint(s *Server) {
 	ks, ok := s.cfg.Keystore.(fingerprinted)
 	if !ok {
 		return
 	}
-	m.help[fingerprintFigure] = "1; the label is the fingerprint of the keystore's master key."
+	m.help[fingerprintMetric] = "1; the label is the fingerprint of the keystore's master key."
 	m.set.RegisterMetricsWriter(func(w io.Writer) {
-		metrics.WriteGaugeUint64(w, fmt.Sprintf("%s{fingerprint=%q}", fingerprintFigure, ks.MasterKeyFingerprint()), 1)
+		metrics.WriteGaugeUint64(w, fmt.Sprintf("%s{fingerprint=%q}", fingerprintMetric, ks.MasterKeyFingerprint()), 1)
 	})
 }
 
-// auditFree is the free space of the disk of a log that knows it.
+// auditFree returns the free bytes on the disk of the audit log, NaN if unknown.
 func auditFree(a Audit) float64 {
 	log, ok := a.(*audit.Log)
 	if !ok {

@@ -55,7 +55,7 @@ func TestProjectFigures(t *testing.T) {
 		t.Fatal(err)
 	}
 	swept := r.now.Now()
-	if err := r.srv.lookAhead(context.Background()); err != nil {
+	if err := r.srv.refreshOutlook(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	r.wantMetrics(map[string]string{
@@ -90,7 +90,7 @@ func TestFaultFigures(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Audit, c.Keystore = disk, store })
 	look := func(want map[string]string) {
 		t.Helper()
-		r.srv.look(context.Background())
+		r.srv.probe(context.Background())
 		r.wantMetrics(want)
 	}
 	look(map[string]string{"velonym_audit_unwritable": "0", "velonym_keystore_unreadable": "0", "velonym_ready": "1"})

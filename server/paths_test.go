@@ -11,10 +11,11 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// TestWays: whichever way a request takes, the answer is the same: bodies that fit into
-// their call and larger ones, results that stand as the engine wrote them and results
-// that are escaped, answers of one write and of many. It fails unless each way ran.
-func TestWays(t *testing.T) {
+// TestPaths checks that the answer does not depend on the path of a request: bodies that
+// fit into their call and larger ones, results that stay as the engine wrote them and
+// results that are escaped, answers of one write and of many. It fails unless each path
+// was taken often enough.
+func TestPaths(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxBody = 8 << 20 })
 	r.project("tagged", func(p *keys.Project) { p.Tag = 64 }) // takes any bytes
 	of := func(q *token.Request) { q.Project = "tagged" }
@@ -42,7 +43,7 @@ func TestWays(t *testing.T) {
 			values = append(values, v)
 		}
 	}
-	// One call gives all pseudonyms; each is then held against other ways.
+	// One call returns all pseudonyms; each is then compared with the other paths.
 	texts := func(tok, path string, values []string, header ...string) (got []string) {
 		t.Helper()
 		for _, p := range r.post(path, tok, jsonType, jsonOf(values...), header...).data(t) {
@@ -73,8 +74,8 @@ func TestWays(t *testing.T) {
 		}
 	}
 	counts := func() [4]int64 {
-		w := &r.srv.ways
-		return [4]int64{w.ownBody.Load(), w.pooledBody.Load(), w.direct.Load(), w.rewritten.Load()}
+		w := &r.srv.paths
+		return [4]int64{w.inlineBody.Load(), w.pooledBody.Load(), w.verbatim.Load(), w.rewritten.Load()}
 	}
 	before := counts()
 	for _, size := range []int{20, 300, 900, 950, 955, 958, 959, 960, 961, 962, 970, 1000, 1023, 1024, 1025, 1100, 4000, 40_000, 400_000} {
@@ -94,7 +95,7 @@ func TestWays(t *testing.T) {
 			}
 		}
 	}
-	names := [4]string{"own bodies", "pooled bodies", "direct chunks", "rewritten chunks"}
+	names := [4]string{"inline bodies", "pooled bodies", "verbatim chunks", "rewritten chunks"}
 	for i, now := range counts() {
 		if n := now - before[i]; n < 40 {
 			t.Errorf("%s: %d, too few for this test to say anything", names[i], n)
