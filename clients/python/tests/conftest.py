@@ -84,6 +84,7 @@ class Liar:
     def __init__(self) -> None:
         self.answer: Callable[[BaseHTTPRequestHandler, list[str], int], None]
         self.asked: list[list[str]] = []
+        self.in_lines: list[bool] = []
         self.release = threading.Event()
         liar = self
 
@@ -91,7 +92,10 @@ class Liar:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                data = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["data"]
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                lines = self.headers["Content-Type"] == "text/csv"
+                data = body.decode().removesuffix("\n").split("\n") if lines else json.loads(body)["data"]
+                liar.in_lines.append(lines)
                 liar.asked.append(data)
                 liar.answer(self, data, len(liar.asked))
 

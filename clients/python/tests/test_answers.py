@@ -10,6 +10,7 @@ import threading
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from conftest import Liar, reversed_values, send
 
@@ -69,6 +70,63 @@ def failing(liar: Liar, error: type[velonym.VelonymError], token: str = TOKEN, *
 def test_other_answers(liar: Liar, body: object, words: str) -> None:
     liar.says(200, body)
     assert words in str(failing(liar, velonym.InvalidAnswer))
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (VALUE.encode() + b"!\n", "1 results came back for 2"),
+        (b"", "0 results"),
+        (b"a\nb\nc\n", "3 results"),
+        (b"a\n\n", "empty"),
+        (b"a\nb\xff\n", "not UTF-8"),
+        (b'a\n"' + VALUE.encode() + b"\n", "a quote is out of place"),
+        (b"a," + VALUE.encode() + b"\nb\n", "more than one field"),
+        (f"{VALUE}\n{VALUE}2\n".encode(), "as they were sent"),
+    ],
+)
+def test_other_lines(liar: Liar, body: bytes, words: str) -> None:
+    """The same for answers that are CSV, into lists and into arrays."""
+    liar.says(200, body, Content_Type="text/csv; charset=utf-8")
+    assert words in str(failing(liar, velonym.InvalidAnswer))
+    client = velonym.Client(liar.url, TOKEN)
+    with pytest.raises(velonym.InvalidAnswer, match=words) as e:
+        client.pseudonymise(pa.array([VALUE, VALUE + "2"]))
+    assert "CANARY" not in str(e.value) + repr(e.value.__context__)
+
+
+def test_quoted_lines(liar: Liar) -> None:
+    liar.says(200, b'"two\nlines, ""quoted"""\r\nplain', Content_Type="text/csv")
+    client = velonym.Client(liar.url, TOKEN)
+    for x in [["a", "b"], pa.array(["a", "b"])]:
+        assert list(map(str, client.pseudonymise(x))) == ['two\nlines, "quoted"', "plain"]
+
+
+def test_lines_are_refused(liar: Liar) -> None:
+    """A server that takes no CSV gets JSON, and is not asked again."""
+
+    def json_only(request: BaseHTTPRequestHandler, data: list[str], n: int) -> None:
+        if liar.in_lines[-1]:
+            send(request, 415, {"code": "UNSUPPORTED_MEDIA_TYPE"})
+        else:
+            reversed_values(request, data, n)
+
+    liar.answer = json_only
+    client = velonym.Client(liar.url, TOKEN, concurrency=1)
+    assert client.pseudonymise(["ab", "cd"]) == ["ba!", "dc!"]
+    assert client.pseudonymise(pa.array(["ab"])).to_pylist() == ["ba!"]
+    assert liar.in_lines == [True, False, False]
+
+
+def test_what_goes_in_lines(liar: Liar) -> None:
+    """Values that a line of CSV would change, or that a reader takes for something else, go as JSON."""
+    client = velonym.Client(liar.url, TOKEN)
+    for value in ["a\nb", "a\r", 'a"', "a,b", "", "\0", "\ufeffa", "sep=;"]:
+        for x in [[value, "b"], pa.array([value, "b"])]:
+            client.pseudonymise(x)
+            assert liar.asked[-1] == [value, "b"] and not liar.in_lines[-1]
+    client.pseudonymise([" a\t;", "\u2028", "高橋"])
+    assert liar.in_lines[-1]
 
 
 def test_too_long(liar: Liar) -> None:

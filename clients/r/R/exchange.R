@@ -29,14 +29,15 @@ invalid_answer <- function(...) velonym_stop("invalid_answer", paste0(...))
 # Asks until there is an answer. Its kind is "done" (with data), "refused" (index and code of
 # bad values) or "too large".
 asked <- function(values, operation, service, whole) {
-  body <- encoded(values)
+  lines <- if (service$lines) in_lines(values)
+  body <- if (is.null(lines)) encoded(values) else lines
   if (length(body) > service$batch_bytes && length(values) > 1L && !whole) {
     return(list(kind = "too large"))
   }
   attempt <- 0L
   repeat {
     attempt <- attempt + 1L
-    got <- post(body, operation, service)
+    got <- post(body, if (is.null(lines)) json else csv, operation, service)
     wait <- 0
     if (!is.null(got$failure)) {
       error <- velonym_condition("connection_failed", got$failure)
@@ -44,7 +45,11 @@ asked <- function(values, operation, service, whole) {
       unspent <- !got$sent
     } else {
       if (got$status == 200L) {
-        return(list(kind = "done", data = results_in(got$body, values, service)))
+        return(list(kind = "done", data = results_in(got, values)))
+      }
+      if (got$status == 415L && !is.null(lines)) {
+        service$lines <- FALSE
+        return(asked(values, operation, service, whole))
       }
       answer <- parsed(got$body)
       code <- answer[["code"]]
@@ -79,16 +84,20 @@ asked <- function(values, operation, service, whole) {
   }
 }
 
+json <- "application/json"
+csv <- "text/csv"
+
 # One value stays an array: jsonlite leaves vectors alone when it is not told to unbox them.
 encoded <- function(values) {
   charToRaw(enc2utf8(as.character(jsonlite::toJSON(list(data = values), auto_unbox = FALSE))))
 }
 
-post <- function(body, operation, service) {
+post <- function(body, type, operation, service) {
   path <- if (operation == "reverse") "/api/request-psn-rev" else "/api/request-psn"
+  accept <- if (type == csv) paste0(csv, ", ", json, ";q=0.5") else json
   request <- httr2::request(paste0(service$url, path))
-  request <- httr2::req_headers(request, Authorization = paste("Bearer", service$token()), Accept = "application/json")
-  request <- httr2::req_body_raw(request, body, type = "application/json")
+  request <- httr2::req_headers(request, Authorization = paste("Bearer", service$token()), Accept = accept)
+  request <- httr2::req_body_raw(request, body, type = type)
   request <- httr2::req_options(request, followlocation = FALSE, accept_encoding = "identity")
   request <- httr2::req_timeout(request, service$timeout)
   request <- httr2::req_error(request, is_error = function(response) FALSE)
@@ -99,6 +108,7 @@ post <- function(body, operation, service) {
   }
   list(
     status = httr2::resp_status(response), body = response$body,
+    csv = grepl("^text/csv *(;|$)", paste0(httr2::resp_header(response, "Content-Type"), ""), ignore.case = TRUE),
     wait = retry_after(httr2::resp_header(response, "Retry-After"))
   )
 }
@@ -179,7 +189,22 @@ bad_values <- function(answer, n) {
 }
 
 # The results in an answer of status 200, once they are what the contract says.
-results_in <- function(body, values, service) {
+results_in <- function(got, values) {
+  data <- if (got$csv) csv_results(got$body) else json_results(got$body, values)
+  if (length(data) != length(values)) {
+    invalid_answer(length(data), " results came back for ", length(values), " values")
+  }
+  if (!all(nzchar(data)) && any(grepl("[^[:space:]]", values[!nzchar(data)]))) {
+    invalid_answer("an empty result came back for a value")
+  }
+  # Short values of a small alphabet may by chance be their own pseudonyms.
+  if (identical(data, values) && sum(nchar(values, "bytes")) >= 24L) {
+    invalid_answer("the values came back as they were sent")
+  }
+  data
+}
+
+json_results <- function(body, values) {
   answer <- parsed(body)
   if (is.null(answer)) {
     if (length(body) && grepl("^[[:space:]]*<", rawToChar(utils::head(body[body != 0L], 64L)), useBytes = TRUE)) {
@@ -204,13 +229,5 @@ results_in <- function(body, values, service) {
   if (!all(vapply(data, is.character, TRUE) & lengths(data) == 1L)) {
     invalid_answer("the answer has results that are no strings")
   }
-  data <- as.character(unlist(data))
-  if (any(grepl("[^[:space:]]", values[!nzchar(data)]))) {
-    invalid_answer("an empty result came back for a value")
-  }
-  # Short values of a small alphabet may by chance be their own pseudonyms.
-  if (identical(data, values) && sum(nchar(values, "bytes")) >= 24L) {
-    invalid_answer("the values came back as they were sent")
-  }
-  data
+  as.character(unlist(data))
 }

@@ -44,23 +44,34 @@ replaced <- function(x, operation, service, numbers, where) {
     if (!repeats_are_equal(service, operation)) {
       return(factor(replaced(as.character(x), operation, service, numbers, where)))
     }
-    made <- results_of(levels(x), operation, service, function(i) which(as.integer(x) == i), where)
+    made <- results_of(texts_of(levels(x), numbers, where), operation, service, function(i) which(as.integer(x) == i), where)
     levels(x) <- made # equal ones become one
     return(x)
   }
   texts <- texts_of(x, numbers, where)
   there <- which(!is.na(texts) & nzchar(texts))
-  if (repeats_are_equal(service, operation)) {
-    values <- unique(texts[there])
-    code <- match(texts[there], values)
+  values <- if (length(there) == length(texts)) texts else texts[there]
+  if (worth_folding(values, operation, service)) {
+    given <- values
+    values <- unique(given)
+    code <- match(given, values)
+    made <- results_of(values, operation, service, function(i) there[code == i], where)[code]
   } else {
-    values <- texts[there]
-    code <- seq_along(values)
+    made <- results_of(values, operation, service, function(i) there[[i]], where)
   }
-  made <- results_of(values, operation, service, function(i) there[code == i], where)
-  texts[there] <- made[code]
+  if (length(there) == length(texts)) texts <- made else texts[there] <- made
   if (is.character(x)) x[] <- texts else x <- texts # names and other attributes stay
   x
+}
+
+# Whether equal values are sent once: always where each is counted, else where a look at the
+# first ones says that it saves work.
+worth_folding <- function(values, operation, service) {
+  if (!repeats_are_equal(service, operation)) {
+    return(FALSE)
+  }
+  some <- utils::head(values, 10000L)
+  service$claims$budget || length(values) == length(some) || 2L * length(unique(some)) < length(some)
 }
 
 texts_of <- function(x, numbers, where) {

@@ -24,6 +24,7 @@ velonym <- function(url, token, batch_values = 50000L, batch_bytes = 8 * 2^20, a
   service$pause <- pause
   service$timeout <- timeout
   service$repeat_spends <- isTRUE(repeat_spends)
+  service$lines <- !claims$item # CSV has no place for the codes of values that have no result
   class(service) <- "velonym"
   session$service <- service
   invisible(service)
@@ -38,6 +39,7 @@ with_token <- function(service, token) {
     function() secret
   })
   other$claims <- read_claims(token)
+  other$lines <- !other$claims$item
   other$batch_values <- min(other$batch_values, other$claims$values_per_request)
   class(other) <- "velonym"
   other

@@ -23,6 +23,8 @@ class Claims:
     """psn.lim.req"""
     budget: bool = False
     """psn.lim.max is set: every value that is transformed is counted."""
+    rate: bool = False
+    """psn.lim.rate is set: so many values a second."""
     item: bool = False
     """psn.err is "item": a bad value has no result, and the others do."""
 
@@ -58,5 +60,6 @@ def read_claims(token: str) -> Claims:
         policy=policy if isinstance(policy, str) else None,
         values_per_request=most if isinstance(most, int) and most > 0 else None,
         budget=bool(limits.get("max")),
+        rate=bool(limits.get("rate")),
         item=psn.get("err") == "item",
     )

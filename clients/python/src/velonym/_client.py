@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 import httpx
 
 from ._claims import Operation
-from ._columns import Column, Numbers, column_of, named_column_of
+from ._columns import Column, Fold, Numbers, column_of, named_column_of
 from ._errors import BadValue, UnprocessableValues, unprocessable
 from ._exchange import Batching
 from ._frames import Columns, chosen, frame_of, is_a, lazily
 from ._http import AsyncHTTPTransport, HTTPTransport
 from ._local import CommandTransport
-from ._transport import AsyncTransport, Transport
+from ._transport import Advance, AsyncTransport, Transport
 
 T = TypeVar("T")
 
@@ -53,6 +53,39 @@ def _placed(error: UnprocessableValues, column: Column) -> UnprocessableValues:
 
 def _fallback(operation: Operation | None, transport: Transport | AsyncTransport) -> Operation:
     return operation or transport.claims.operation or "pseudonymise"
+
+
+def _fold(transport: Transport | AsyncTransport, operation: Operation) -> Fold:
+    claims = transport.claims
+    if not claims.repeats_are_equal(operation):
+        return "never"
+    return "always" if claims.budget or claims.rate else "worth"
+
+
+def _listed(column: Column) -> list[str]:
+    values: list[str] = column.values.to_pylist() if column.array else column.values
+    return values
+
+
+def _of_list(column: Column, results: list[str | None]) -> Any:
+    """Return results in the kind of the column's values."""
+    if not column.array:
+        return results
+    import pyarrow as pa
+
+    return pa.array(results, pa.large_string())
+
+
+def _transformed(way: Transport, operation: Operation, column: Column, advance: Advance) -> Any:
+    if column.array and way.takes_arrays(operation):
+        return way.transform_array(operation, column.values, advance)
+    return _of_list(column, way.transform(operation, _listed(column), advance))
+
+
+async def _transformed_later(way: AsyncTransport, operation: Operation, column: Column, advance: Advance) -> Any:
+    if column.array and way.takes_arrays(operation):
+        return await way.transform_array(operation, column.values, advance)
+    return _of_list(column, await way.transform(operation, _listed(column), advance))
 
 
 class Pseudonymiser:
@@ -107,15 +140,12 @@ class Pseudonymiser:
             made: T = lazily(df, names, batch, by_batches, numbers)
             return made
         frame = frame_of(df, names)
-        columns_of = {
-            n: named_column_of(n, s, numbers, ways[n].claims.repeats_are_equal(operations[n]))
-            for n, s in frame.series.items()
-        }
+        columns_of = {n: named_column_of(n, s, numbers, _fold(ways[n], operations[n])) for n, s in frame.series.items()}
         done = {}
         with _progress(progress, sum(len(c.values) for c in columns_of.values())) as advance:
             for n, column in columns_of.items():
                 try:
-                    results = ways[n].transform(operations[n], column.values, advance)
+                    results = _transformed(ways[n], operations[n], column, advance)
                 except UnprocessableValues as e:
                     error = _in_column(_placed(e, column), n)
                 else:
@@ -126,10 +156,10 @@ class Pseudonymiser:
         return whole
 
     def _column(self, operation: Operation, x: T, numbers: Numbers, progress: bool) -> T:
-        column = column_of(x, numbers, self._transport.claims.repeats_are_equal(operation))
+        column = column_of(x, numbers, _fold(self._transport, operation))
         with _progress(progress, len(column.values)) as advance:
             try:
-                results = self._transport.transform(operation, column.values, advance)
+                results = _transformed(self._transport, operation, column, advance)
             except UnprocessableValues as e:
                 error = _placed(e, column)
             else:
@@ -277,15 +307,12 @@ class AsyncClient:
         ways = {n: self._transport if t is None else self._transport.with_token(t) for n, t in tokens.items()}
         frame = frame_of(df, list(ways))
         operations = {n: _fallback(operation, way) for n, way in ways.items()}
-        columns_of = {
-            n: named_column_of(n, s, numbers, ways[n].claims.repeats_are_equal(operations[n]))
-            for n, s in frame.series.items()
-        }
+        columns_of = {n: named_column_of(n, s, numbers, _fold(ways[n], operations[n])) for n, s in frame.series.items()}
         done = {}
         with _progress(progress, sum(len(c.values) for c in columns_of.values())) as advance:
             for n, column in columns_of.items():
                 try:
-                    results = await ways[n].transform(operations[n], column.values, advance)
+                    results = await _transformed_later(ways[n], operations[n], column, advance)
                 except UnprocessableValues as e:
                     error = _in_column(_placed(e, column), n)
                 else:
@@ -296,10 +323,10 @@ class AsyncClient:
         return whole
 
     async def _column(self, operation: Operation, x: T, numbers: Numbers, progress: bool) -> T:
-        column = column_of(x, numbers, self._transport.claims.repeats_are_equal(operation))
+        column = column_of(x, numbers, _fold(self._transport, operation))
         with _progress(progress, len(column.values)) as advance:
             try:
-                results = await self._transport.transform(operation, column.values, advance)
+                results = await _transformed_later(self._transport, operation, column, advance)
             except UnprocessableValues as e:
                 error = _placed(e, column)
             else:

@@ -17,50 +17,65 @@ from ._errors import UnsupportedType
 Numbers = Literal["refuse", "text"]
 Result = str | None
 
+Fold = Literal["never", "worth", "always"]
+"""Whether equal values become one: never, since their results differ; where a look at the first
+ones says that it saves work; always, since each is counted."""
+
+SAMPLE = 10_000
+
 
 @dataclass
 class Column:
-    values: list[str]
-    """What is sent."""
-    rebuild: Callable[[list[Result]], Any]
-    """Makes the caller's object from the results of values."""
+    values: Any
+    """What is sent: a list of str, or an array of large_string without nulls."""
+    rebuild: Callable[[Any], Any]
+    """Makes the caller's object from the results of values, which are of the kind of values."""
     positions: Callable[[int], list[int]]
     """Where value i stands in the caller's object."""
+    array: bool = False
+    """Values are an array of pyarrow."""
 
 
-def named_column_of(name: object, x: Any, numbers: Numbers, distinct: bool) -> Column:
+def worth_folding(fold: Fold, values: Sequence[Any], different: Callable[[Sequence[Any]], int]) -> bool:
+    """Say whether equal values become one; different counts the different ones of some."""
+    if fold != "worth" or len(values) <= SAMPLE:
+        return fold != "never"
+    return 2 * different(values[:SAMPLE]) < SAMPLE
+
+
+def named_column_of(name: object, x: Any, numbers: Numbers, fold: Fold) -> Column:
     """Do what column_of does for the column of a frame, which errors name."""
     try:
-        return column_of(x, numbers, distinct)
+        return column_of(x, numbers, fold)
     except UnsupportedType as e:
         e.args = (f"column {name!r}: {e}",)
         raise
 
 
-def column_of(x: Any, numbers: Numbers, distinct: bool) -> Column:
-    """Take x apart; with distinct, equal texts become one value."""
+def column_of(x: Any, numbers: Numbers, fold: Fold) -> Column:
+    """Take x apart; equal texts become one value as fold says."""
     if numbers not in ("refuse", "text"):
         raise ValueError('numbers must be "refuse" or "text"')
     if isinstance(x, list | tuple):
-        return of_list(x, numbers, distinct)
+        return of_list(x, numbers, fold)
     root = type(x).__module__.partition(".")[0]
     name = type(x).__name__
     if root == "numpy" and name == "ndarray":
-        return of_numpy(x, numbers, distinct)
+        return of_numpy(x, numbers, fold)
     for base in type(x).__mro__:
         match base.__module__.partition(".")[0], base.__name__:
             case "pandas", "Series":
-                return of_pandas(x, numbers, distinct)
+                return of_pandas(x, numbers, fold)
             case "pandas", "Index":
-                return of_pandas_index(x, numbers, distinct)
+                return of_pandas_index(x, numbers, fold)
             case "polars", "Series":
                 from ._polars import of_polars
 
-                return of_polars(x, numbers, distinct)
+                return of_polars(x, numbers, fold)
             case "pyarrow", "Array" | "ChunkedArray":
                 from ._arrow import of_arrow
 
-                return of_arrow(x, numbers, distinct)
+                return of_arrow(x, numbers, fold)
     raise UnsupportedType(
         f"a {type(x).__name__} holds no column of identifiers: give a list, a pandas or polars Series, a "
         "pyarrow Array or a NumPy array (a data frame: frame(df, columns=[…]))"
@@ -97,14 +112,14 @@ def number_refused(where: str) -> UnsupportedType:
     )
 
 
-def of_list(x: Sequence[Any], numbers: Numbers, distinct: bool) -> Column:
+def of_list(x: Sequence[Any], numbers: Numbers, fold: Fold) -> Column:
     kind = tuple if isinstance(x, tuple) else list
     if set(map(type, x)) <= {str}:
         texts, at = list(x), None
     else:
         at = [i for i, v in enumerate(x) if not is_missing(v)]
         texts = [text_of(x[i], numbers, f"item {i}") for i in at]
-    values, expand, places = folded(texts, distinct)
+    values, expand, places = folded(texts, fold)
 
     def rebuild(results: list[Result]) -> Any:
         done: list[Any] = expand(results)
@@ -122,10 +137,10 @@ def of_list(x: Sequence[Any], numbers: Numbers, distinct: bool) -> Column:
 
 
 def folded(
-    texts: list[str], distinct: bool
+    texts: list[str], fold: Fold
 ) -> tuple[list[str], Callable[[list[Result]], list[Any]], Callable[[int], list[int]]]:
     """Return what to send for texts, how results become as many as texts, and where a value stands."""
-    if not distinct:
+    if not worth_folding(fold, texts, lambda some: len(set(some))):
         return texts, list, lambda i: [i]
     values = list(dict.fromkeys(texts))
 
@@ -135,7 +150,7 @@ def folded(
     return values, expand, lambda i: [k for k, t in enumerate(texts) if t == values[i]]
 
 
-def of_numpy(x: Any, numbers: Numbers, distinct: bool) -> Column:
+def of_numpy(x: Any, numbers: Numbers, fold: Fold) -> Column:
     import numpy as np
 
     if isinstance(x, np.ma.MaskedArray):
@@ -149,7 +164,7 @@ def of_numpy(x: Any, numbers: Numbers, distinct: bool) -> Column:
             f"an array of {x.dtype}: identifiers are texts; convert them with astype(str), or astype(object) "
             "where some are missing"
         )
-    inner = of_list(x.ravel().tolist(), numbers, distinct)
+    inner = of_list(x.ravel().tolist(), numbers, fold)
 
     def rebuild(results: list[Result]) -> Any:
         done = inner.rebuild(results)
@@ -173,21 +188,21 @@ def object_array(items: Iterable[Any]) -> Any:
     return made
 
 
-def of_pandas_index(x: Any, numbers: Numbers, distinct: bool) -> Column:
+def of_pandas_index(x: Any, numbers: Numbers, fold: Fold) -> Column:
     import pandas as pd
 
     if isinstance(x, pd.MultiIndex):
         raise UnsupportedType("a MultiIndex: give one level, index.get_level_values(name)")
-    inner = of_pandas(pd.Series(x), numbers, distinct)
-    return Column(inner.values, lambda r: pd.Index(inner.rebuild(r), name=x.name), inner.positions)
+    inner = of_pandas(pd.Series(x), numbers, fold)
+    return Column(inner.values, lambda r: pd.Index(inner.rebuild(r), name=x.name), inner.positions, inner.array)
 
 
-def of_pandas(s: Any, numbers: Numbers, distinct: bool) -> Column:
+def of_pandas(s: Any, numbers: Numbers, fold: Fold) -> Column:
     import pandas as pd
 
     dtype = s.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        return of_categorical(s, numbers, distinct)
+        return of_categorical(s, numbers, fold)
     texts = (dtype.kind == "O" and not pd.api.types.is_extension_array_dtype(dtype)) or isinstance(
         dtype, pd.StringDtype
     )
@@ -212,25 +227,51 @@ def of_pandas(s: Any, numbers: Numbers, distinct: bool) -> Column:
             )
         if numbers != "text":
             raise number_refused(f"a series of {dtype}: each value")
+    if texts and into is dtype and (isinstance(dtype, pd.ArrowDtype | pd.StringDtype)) and has_pyarrow():
+        from ._arrow import of_texts
+
+        given = pa_array(s)
+
+        def renew(results: Any) -> Any:
+            done = pd.Series(dtype.__from_arrow__(results.cast(given.type)), index=s.index, name=s.name)
+            return done.__finalize__(s)
+
+        return of_texts(given, fold, renew)
     items = s.to_numpy(dtype=object)
-    column = of_objects(items, numbers, distinct)
+    column = of_objects(items, numbers, fold)
 
     def rebuild(results: list[Result]) -> Any:
         done = pd.Series(column.rebuild(results), index=s.index, name=s.name, dtype=into)
         return done.__finalize__(s)
 
-    return Column(column.values, rebuild, column.positions)
+    return Column(column.values, rebuild, column.positions, column.array)
 
 
-def of_objects(items: Any, numbers: Numbers, distinct: bool) -> Column:
+def pa_array(s: Any) -> Any:
+    """Return a series of texts as an array of pyarrow; what is missing is null."""
+    import pyarrow as pa
+
+    return pa.array(s.array, from_pandas=True)
+
+
+def has_pyarrow() -> bool:
+    try:
+        import pyarrow as pa
+    except ImportError:
+        return False
+    return pa is not None
+
+
+def of_objects(items: Any, numbers: Numbers, fold: Fold) -> Column:
     """The column of a one-dimensional NumPy array of objects."""
     import numpy as np
     import pandas as pd
 
+    codes: Any = None
     if pd.api.types.infer_dtype(items, skipna=True) != "string":
-        inner = of_list(items.tolist(), numbers, distinct)
+        inner = of_list(items.tolist(), numbers, fold)
         return Column(inner.values, lambda r: object_array(inner.rebuild(r)), inner.positions)
-    if distinct:
+    if worth_folding(fold, items, lambda some: len(pd.unique(some))):
         codes, unique = pd.factorize(items)
         there = codes >= 0
 
@@ -240,34 +281,43 @@ def of_objects(items: Any, numbers: Numbers, distinct: bool) -> Column:
         values = [str(v) for v in unique]
     else:
         there = ~pd.isna(items)
-        codes = np.cumsum(there) - 1
-        codes[~there] = -1
 
         def spread(results: list[Result]) -> Any:
             return object_array(results)
 
-        values = [str(v) for v in items[there]]
+        values = items[there].tolist()
 
     def rebuild(results: list[Result]) -> Any:
+        if there.all():
+            return spread(results)
         done = items.copy()
         if there.any():
             done[there] = spread(results)
         return done
 
-    return Column(values, rebuild, lambda i: np.flatnonzero(codes == i).tolist())
+    def positions(i: int) -> list[int]:
+        found = np.flatnonzero(codes == i) if codes is not None else np.flatnonzero(there)[i : i + 1]
+        places: list[int] = found.tolist()
+        return places
+
+    return Column(values, rebuild, positions)
 
 
-def of_categorical(s: Any, numbers: Numbers, distinct: bool) -> Column:
+def of_categorical(s: Any, numbers: Numbers, fold: Fold) -> Column:
     """Each category that occurs is one value. Categories that do not occur are dropped: they are
     identifiers in clear."""
     import numpy as np
     import pandas as pd
 
-    if not distinct:
-        inner = of_pandas(s.astype(s.cat.categories.dtype), numbers, distinct)
-        return Column(inner.values, lambda r: inner.rebuild(r).astype("category").__finalize__(s), inner.positions)
+    if fold == "never":
+        inner = of_pandas(s.astype(s.cat.categories.dtype), numbers, fold)
+
+        def renew(results: Any) -> Any:
+            return inner.rebuild(results).astype("category").__finalize__(s)
+
+        return Column(inner.values, renew, inner.positions, inner.array)
     used = s.cat.remove_unused_categories()
-    categories = of_pandas(pd.Series(used.cat.categories), numbers, distinct)
+    categories = of_pandas(pd.Series(used.cat.categories), numbers, fold)
     codes = used.cat.codes.to_numpy()
 
     def rebuild(results: list[Result]) -> Any:
@@ -283,4 +333,4 @@ def of_categorical(s: Any, numbers: Numbers, distinct: bool) -> Column:
         found: list[int] = np.flatnonzero(where).tolist()
         return found
 
-    return Column(categories.values, rebuild, positions)
+    return Column(categories.values, rebuild, positions, categories.array)

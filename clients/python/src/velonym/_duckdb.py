@@ -14,8 +14,6 @@ def duckdb_function(con: Any, name: str, client: Pseudonymiser, *, operation: Op
     It takes and returns VARCHAR, whole vectors at a time; NULL stays NULL. What it does is what
     the client's token is for, unless operation says so.
     """
-    import pyarrow as pa
-
     work = {
         "pseudonymise": client.pseudonymise,
         "reverse": client.reverse,
@@ -23,7 +21,7 @@ def duckdb_function(con: Any, name: str, client: Pseudonymiser, *, operation: Op
     }[operation or client._transport.claims.operation or "pseudonymise"]
 
     def vector(values: Any) -> Any:
-        return work(values.cast(pa.string()))
+        return work(values)
 
     con.create_function(
         name,

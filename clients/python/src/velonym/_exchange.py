@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ._claims import Claims, Operation
 from ._errors import (
@@ -29,9 +30,14 @@ from ._errors import (
     ValuesRefused,
     unprocessable,
 )
+from ._texts import Texts, json_array
 
 LONGEST_PAUSE = 120.0
 """No pause is longer, whatever a server asks, in seconds."""
+
+
+JSON = "application/json"
+CSV = "text/csv"
 
 
 @dataclass
@@ -39,8 +45,13 @@ class Post:
     """Send body as a request of that id, and read at most `most` bytes of answer."""
 
     body: bytes
+    content_type: str
     request_id: str
     most: int
+
+    @property
+    def accept(self) -> str:
+        return JSON if self.content_type == JSON else f"{self.content_type}, {JSON};q=0.5"
 
 
 @dataclass
@@ -67,7 +78,8 @@ class Failure:
 
 Action = Post | Pause
 Outcome = Reply | Failure | None
-Exchange = Generator[Action, Outcome, list[str | None]]
+Exchange = Generator[Action, Outcome, Any]
+"""It returns the results, of the kind of the texts."""
 
 
 @dataclass
@@ -90,9 +102,13 @@ class Conversation:
     claims: Claims
     batching: Batching
     most: int = field(init=False)
+    lines: bool = field(init=False)
+    """Values go as lines of CSV, where they can: less work than JSON for both ends."""
 
     def __post_init__(self) -> None:
         self.most = min(self.batching.values, self.claims.values_per_request or self.batching.values)
+        # CSV has no place for the codes of values that have no result.
+        self.lines = not self.claims.item
 
     def cut(self, operation: Operation, n: int) -> list[tuple[int, int]]:
         """Return the ranges of n values that are requests of their own."""
@@ -110,9 +126,9 @@ class Conversation:
             "give each document a call of its own, or use the command, which takes a file"
         )
 
-    def exchange(self, operation: Operation, values: Sequence[str], offset: int) -> Exchange:
+    def exchange(self, operation: Operation, values: Texts, offset: int) -> Exchange:
         """Have values transformed; offset is their position in what the caller was given."""
-        body = encode(values, offset)
+        body, content_type = self._encode(values, offset)
         whole = self.claims.counts_occurrences(operation)
         if len(body) > self.batching.bytes and len(values) > 1 and not whole:
             return (yield from self._halves(operation, values, offset))
@@ -121,10 +137,13 @@ class Conversation:
         while True:
             attempt += 1
             request_id = secrets.token_hex(16)
-            outcome = yield Post(body, request_id, len(body) * 8 + (4 << 20))
+            outcome = yield Post(body, content_type, request_id, len(body) * 8 + (4 << 20))
             if isinstance(outcome, Reply):
                 if outcome.status == 200:
-                    return results(outcome.body, values, offset)
+                    return results(outcome, values, offset)
+                if outcome.status == 415 and content_type != JSON:
+                    self.lines = False
+                    return (yield from self.exchange(operation, values, offset))
                 error, wait = refusal(outcome, offset, len(values), request_id)
                 if isinstance(error, TooLarge) or outcome.status == 413:
                     if len(values) == 1:
@@ -149,6 +168,11 @@ class Conversation:
             pause = pause / 2 + random.uniform(0, pause / 2)
             yield Pause(max(pause, min(wait or 0.0, LONGEST_PAUSE)))
 
+    def _encode(self, values: Texts, offset: int) -> tuple[bytes, str]:
+        """Return the body of a request and what it is."""
+        lines = values.lines() if self.lines else None
+        return (encode(values.to_list(), offset), JSON) if lines is None else (lines, CSV)
+
     def _spends_nothing(self) -> bool:
         return self.batching.repeat_spends or not self.claims.budget
 
@@ -170,19 +194,20 @@ class Conversation:
             return False
         return True
 
-    def _halves(self, operation: Operation, values: Sequence[str], offset: int) -> Exchange:
+    def _halves(self, operation: Operation, values: Texts, offset: int) -> Exchange:
         # most may have been lowered by another batch meanwhile.
         step = max(1, min(self.most, (len(values) + 1) // 2))
-        done: list[str | None] = []
+        done = []
         for at in range(0, len(values), step):
-            done += yield from self.exchange(operation, values[at : at + step], offset + at)
-        return done
+            end = min(at + step, len(values))
+            done.append((yield from self.exchange(operation, values.part(at, end), offset + at)))
+        return values.joined(done)
 
 
 def encode(values: Sequence[str], offset: int) -> bytes:
     """Return the body of a request. Texts that are no Unicode are refused before they are sent."""
     try:
-        return json.dumps({"data": list(values)}, ensure_ascii=False, separators=(",", ":")).encode()
+        return f'{{"data":{json_array(values)}}}'.encode()
     except UnicodeEncodeError:
         pass
     raise unprocessable([BadValue(offset + i, "VALUE_NOT_TEXT") for i, v in enumerate(values) if not is_unicode(v)])
@@ -205,11 +230,19 @@ def parse(body: bytes) -> object:
     return parsed
 
 
-def results(body: bytes, values: Sequence[str], offset: int) -> list[str | None]:
+def results(reply: Reply, values: Texts, offset: int) -> Any:
     """Return the results in an answer of status 200, once they are what the contract says."""
-    answer = parse(body)
+    if reply.headers.get("content-type", "").partition(";")[0].strip().lower() == CSV:
+        try:
+            data = values.of_lines(reply.body)
+        except ValueError as e:
+            wrong = str(e)
+        else:
+            return checked(data, values)
+        raise InvalidAnswer(f"the answer is not the CSV that the contract says: {wrong}")
+    answer = parse(reply.body)
     if not isinstance(answer, dict):
-        page = body.lstrip()[:1] == b"<"
+        page = reply.body.lstrip()[:1] == b"<"
         raise InvalidAnswer(
             "the answer is a page (HTML or XML): is the URL that of the server, and is there no proxy "
             "that asks for a login?"
@@ -219,8 +252,7 @@ def results(body: bytes, values: Sequence[str], offset: int) -> list[str | None]
     data = answer.get("data")
     if not isinstance(data, list):
         raise InvalidAnswer("the answer has no array named data")
-    if len(data) != len(values):
-        raise InvalidAnswer(f"{len(data)} results came back for {len(values)} values")
+    check_length(data, values)
     if set(map(type, data)) - {str}:
         if any(v is not None and not isinstance(v, str) for v in data):
             raise InvalidAnswer("the answer has results that are no strings")
@@ -230,13 +262,23 @@ def results(body: bytes, values: Sequence[str], offset: int) -> list[str | None]
             raise InvalidAnswer("the answer has nulls that it gives no reason for")
         listed = ", ".join(f"{b.code} at {b.index}" for b in bad[:5])
         warnings.warn(ValuesRefused(f"{missing} values have no result: {listed}"), stacklevel=2)
-    if "" in data or "" in values:
-        for value, result in zip(values, data, strict=True):
-            # A norm step of the token may empty white space.
-            if (result == "" and value.strip()) or (value == "" and result != ""):
-                raise InvalidAnswer("an empty result came back for a value, or a result for an empty one")
-    # Short values of a small alphabet may by chance be their own pseudonyms.
-    if data == list(values) and sum(map(len, values)) >= 24:
+    given = values.to_list()
+    if "" in given and any(v == "" and r != "" for v, r in zip(given, data, strict=True)):
+        raise InvalidAnswer("a result came back for an empty value")
+    return checked(values.of_list(data), values)
+
+
+def check_length(data: Any, values: Texts) -> None:
+    if len(data) != len(values):
+        raise InvalidAnswer(f"{len(data)} results came back for {len(values)} values")
+
+
+def checked(data: Any, values: Texts) -> Any:
+    """Return data, if they can be results of values."""
+    check_length(data, values)
+    if values.emptied(data):  # a norm step of the token may empty white space
+        raise InvalidAnswer("an empty result came back for a value")
+    if values.unchanged(data):
         raise InvalidAnswer("the values came back as they were sent")
     return data
 

@@ -1,4 +1,4 @@
-"""The way to a server: HTTP with JSON, through httpx."""
+"""The way to a server: HTTP with CSV or JSON, through httpx."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from typing import Any
 
 import httpx
 
+from ._arrow_texts import ArrowTexts
 from ._claims import Claims, Operation, read_claims
 from ._errors import VelonymError
 from ._exchange import Action, Batching, Conversation, Exchange, Failure, Outcome, Pause, Post, Reply
+from ._texts import ListTexts, Texts
 from ._transport import Advance
 
 PATHS = {
@@ -82,8 +84,8 @@ class _Server:
             "content": post.body,
             "headers": {
                 "Authorization": f"Bearer {self._token}",
-                "Content-Type": "application/json",
-                "Accept": "application/json",
+                "Content-Type": post.content_type,
+                "Accept": post.accept,
                 "Accept-Encoding": "identity",
                 "X-Request-Id": post.request_id,
             },
@@ -139,13 +141,24 @@ class HTTPTransport(_Server):
             self.http.close()
 
     def transform(self, operation: Operation, values: Sequence[str], advance: Advance) -> list[str | None]:
+        done: list[str | None] = self._transform(operation, ListTexts(values), advance)
+        return done
+
+    def takes_arrays(self, operation: Operation) -> bool:
+        return not self.claims.item
+
+    def transform_array(self, operation: Operation, values: Any, advance: Advance) -> Any:
+        return self._transform(operation, ArrowTexts(values), advance)
+
+    def _transform(self, operation: Operation, values: Texts, advance: Advance) -> Any:
         ranges = self.conversation.cut(operation, len(values))
         stop = threading.Event()
 
-        def one(part: tuple[int, int]) -> list[str | None]:
+        def one(part: tuple[int, int]) -> Any:
             start, end = part
             try:
-                done = self._drive(operation, self.conversation.exchange(operation, values[start:end], start), stop)
+                exchange = self.conversation.exchange(operation, values.part(start, end), start)
+                done = self._drive(operation, exchange, stop)
             except BaseException:
                 stop.set()
                 raise
@@ -154,31 +167,32 @@ class HTTPTransport(_Server):
 
         if len(ranges) == 1:
             return one(ranges[0])
-        with ThreadPoolExecutor(min(self.concurrency, len(ranges) or 1)) as pool:
+        if not ranges:
+            return values.of_list([])
+        with ThreadPoolExecutor(min(self.concurrency, len(ranges))) as pool:
             futures = [pool.submit(one, part) for part in ranges]
             try:
-                results: list[str | None] = []
+                results = []
                 stopped = None
                 for future in futures:
                     try:
-                        results += future.result()
+                        results.append(future.result())
                     except _Stopped as e:
                         stopped = e  # the failure that stopped it stands further on
                 if stopped is not None:
                     raise stopped
-                return results
+                return values.joined(results)
             finally:
                 stop.set()
                 pool.shutdown(cancel_futures=True)
 
-    def _drive(self, operation: Operation, exchange: Exchange, stop: threading.Event) -> list[str | None]:
+    def _drive(self, operation: Operation, exchange: Exchange, stop: threading.Event) -> Any:
         outcome: Outcome = None
         while True:
             try:
                 action: Action = exchange.send(outcome)
             except StopIteration as end:
-                done: list[str | None] = end.value
-                return done
+                return end.value
             if stop.is_set() or (isinstance(action, Pause) and stop.wait(action.seconds)):
                 raise _Stopped("another request of the same call has failed")
             outcome = self._post(operation, action) if isinstance(action, Post) else None
@@ -214,31 +228,42 @@ class AsyncHTTPTransport(_Server):
             await self.http.aclose()
 
     async def transform(self, operation: Operation, values: Sequence[str], advance: Advance) -> list[str | None]:
+        done: list[str | None] = await self._transform(operation, ListTexts(values), advance)
+        return done
+
+    def takes_arrays(self, operation: Operation) -> bool:
+        return not self.claims.item
+
+    async def transform_array(self, operation: Operation, values: Any, advance: Advance) -> Any:
+        return await self._transform(operation, ArrowTexts(values), advance)
+
+    async def _transform(self, operation: Operation, values: Texts, advance: Advance) -> Any:
         ranges = self.conversation.cut(operation, len(values))
         free = asyncio.Semaphore(self.concurrency)
 
-        async def one(start: int, end: int) -> list[str | None]:
+        async def one(start: int, end: int) -> Any:
             async with free:
-                done = await self._drive(operation, self.conversation.exchange(operation, values[start:end], start))
+                exchange = self.conversation.exchange(operation, values.part(start, end), start)
+                done = await self._drive(operation, exchange)
             advance(end - start)
             return done
 
         tasks = [asyncio.ensure_future(one(*part)) for part in ranges]
         try:
-            return [r for done in await asyncio.gather(*tasks) for r in done]
+            done = await asyncio.gather(*tasks)
+            return values.joined(done) if done else values.of_list([])
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _drive(self, operation: Operation, exchange: Exchange) -> list[str | None]:
+    async def _drive(self, operation: Operation, exchange: Exchange) -> Any:
         outcome: Outcome = None
         while True:
             try:
                 action: Action = exchange.send(outcome)
             except StopIteration as end:
-                done: list[str | None] = end.value
-                return done
+                return end.value
             if isinstance(action, Post):
                 outcome = await self._post(operation, action)
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._columns import Column, Numbers, Result, number_refused
+from ._columns import Column, Fold, Numbers, Result, has_pyarrow, number_refused
 from ._errors import UnsupportedType
 
 
@@ -21,7 +21,7 @@ def result_type(dtype: Any) -> Any:
     return dtype if dtype in (pl.Categorical, pl.Null) else pl.String
 
 
-def of_polars(s: Any, numbers: Numbers, distinct: bool) -> Column:
+def of_polars(s: Any, numbers: Numbers, fold: Fold) -> Column:
     import polars as pl
 
     dtype = s.dtype
@@ -36,8 +36,21 @@ def of_polars(s: Any, numbers: Numbers, distinct: bool) -> Column:
         if numbers != "text":
             raise number_refused(f"a series of {dtype}: each value")
     texts = s.cast(pl.String)
+
+    def renewed(done: Any) -> Any:
+        done = done.alias(s.name)
+        if dtype == pl.Categorical:
+            return done.cast(dtype)
+        if dtype == pl.Enum:
+            return done.cast(pl.Enum(done.drop_nulls().unique(maintain_order=True)))
+        return done
+
+    if has_pyarrow():
+        from ._arrow import of_texts
+
+        return of_texts(texts.to_arrow(), fold, lambda results: renewed(pl.Series(results)))
     there = texts.is_not_null()
-    if distinct:
+    if fold != "never":
         unique = texts.drop_nulls().unique(maintain_order=True)
 
         def expand(results: list[Result]) -> Any:
@@ -58,12 +71,4 @@ def of_polars(s: Any, numbers: Numbers, distinct: bool) -> Column:
         def positions(i: int) -> list[int]:
             return [there.arg_true()[i]]
 
-    def rebuild(results: list[Result]) -> Any:
-        done = expand(results).alias(s.name)
-        if dtype == pl.Categorical:
-            return done.cast(dtype)
-        if dtype == pl.Enum:
-            return done.cast(pl.Enum(done.drop_nulls().unique(maintain_order=True)))
-        return done
-
-    return Column(unique.to_list(), rebuild, positions)
+    return Column(unique.to_list(), lambda results: renewed(expand(results)), positions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from ._claims import Claims, Operation
 
@@ -12,11 +12,7 @@ Advance = Callable[[int], object]
 
 
 class Transport(Protocol):
-    """Transforms texts with one token. It is safe for use by several threads.
-
-    A transport that carries Arrow can stand beside the ones that carry text: it has this
-    interface too, and the columns of _columns give it their values.
-    """
+    """Transforms texts with one token. It is safe for use by several threads."""
 
     @property
     def claims(self) -> Claims: ...
@@ -27,6 +23,14 @@ class Transport(Protocol):
         Only with a token of psn.err "item" can a result be None. Indexes in errors are
         positions in values.
         """
+        ...
+
+    def takes_arrays(self, operation: Operation) -> bool:
+        """Say whether transform_array does what transform does: every result is a text."""
+        ...
+
+    def transform_array(self, operation: Operation, values: Any, advance: Advance) -> Any:
+        """Do what transform does with an array of pyarrow: large_string without nulls."""
         ...
 
     def with_token(self, token: str) -> Transport:
@@ -43,6 +47,10 @@ class AsyncTransport(Protocol):
     def claims(self) -> Claims: ...
 
     async def transform(self, operation: Operation, values: Sequence[str], advance: Advance) -> list[str | None]: ...
+
+    def takes_arrays(self, operation: Operation) -> bool: ...
+
+    async def transform_array(self, operation: Operation, values: Any, advance: Advance) -> Any: ...
 
     def with_token(self, token: str) -> AsyncTransport: ...
 

@@ -5,8 +5,9 @@ value <- "CANARYVALUE"
 json <- function(status, body, header = "") {
   paste0("HTTP/1.1 ", status, " X\r\nContent-Length: ", nchar(body, "bytes"), "\r\n", header, "Connection: close\r\n\r\n", body)
 }
+lines <- function(body) json(200, body, "Content-Type: text/csv; charset=utf-8\r\n")
 calls <- list()
-answer <- function(case) {
+answer <- function(case, in_lines) {
   calls[[case]] <<- n <- if (is.null(calls[[case]])) 1L else calls[[case]] + 1L
   switch(sub("-.*", "", case),
     fewer = json(200, '{"data":["a"]}'),
@@ -29,6 +30,15 @@ answer <- function(case) {
     redirect = json(302, "", "Location: http://127.0.0.1:9/CANARYVALUE\r\n"),
     cut = 'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{"data":["CANARYVALUE',
     late = if (n < 3L) json(if (n == 1L) 429 else 503, "", "Retry-After: 0\r\n") else json(200, '{"data":["a","b"]}'),
+    onlyjson = if (in_lines) json(415, '{"code":"UNSUPPORTED_MEDIA_TYPE"}') else json(200, '{"data":["a","b"]}'),
+    csvfewer = lines("CANARYVALUE!\n"),
+    csvnone = lines(""),
+    csvempty = lines("a\n\n"),
+    csvbytes = lines("a\nb\xff\n"),
+    csvquote = lines("a\n\"CANARYVALUE\n"),
+    csvinner = lines("a\nCANARY\"VALUE\"\n"),
+    csvecho = lines("CANARYVALUExxxxxxxxx\nCANARYVALUEyyyyyyyyy\n"),
+    csvgood = lines("\"two\nlines, \"\"quoted\"\"\"\nplain"),
     stall = NULL
   )
 }
@@ -55,7 +65,7 @@ while (Sys.time() < ended) {
     while (size > 0L) size <- size - length(readBin(con, "raw", size))
     case <- sub("^POST /([^/ ]+).*", "\\1", strsplit(head, "\r\n")[[1L]][[1L]])
     cat("asked", case, "\n")
-    said <- answer(case)
+    said <- answer(case, grepl("content-type: text/csv", head, ignore.case = TRUE))
     if (is.null(said)) Sys.sleep(2) else writeBin(charToRaw(said), con)
   }, silent = TRUE)
   close(con)

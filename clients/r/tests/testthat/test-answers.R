@@ -19,6 +19,21 @@ test_that("answers that are not what the contract says are refused", {
   expect_match(conditionMessage(failing("page-2", "velonym_invalid_answer")), "page")
 })
 
+test_that("the same for answers in lines", {
+  for (case in c("csvfewer", "csvnone", "csvempty", "csvbytes", "csvquote", "csvinner", "csvecho")) {
+    failing(case, "velonym_invalid_answer")
+  }
+  velonym(liar("csvgood"), "SECRETTOKEN")
+  expect_identical(psn_pseudonymise(values), c("two\nlines, \"quoted\"", "plain"))
+})
+
+test_that("a server that takes no lines gets JSON, and is not asked again", {
+  velonym(liar("onlyjson"), "SECRETTOKEN")
+  expect_identical(psn_pseudonymise(values), c("a", "b"))
+  expect_identical(psn_pseudonymise(values), c("a", "b"))
+  expect_identical(times_asked("onlyjson"), 3L)
+})
+
 test_that("statuses have their class", {
   expect_identical(failing("refused", "velonym_RETENTION_EXPIRED")$status, 403L)
   failing("unknown", "velonym_unexpected_status")

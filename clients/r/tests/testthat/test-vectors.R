@@ -22,6 +22,33 @@ test_that("vectors keep names, order, NA and empty texts, and come back", {
   expect_identical(psn_pseudonymise(c(NA, NA)), c(NA_character_, NA_character_))
 })
 
+test_that("values of every kind go through lines and come back", {
+  rig <- real()
+  forward <- velonym(rig$url, token("tagged", "pseudonymise"))
+  back <- velonym(rig$url, token("tagged", "reverse"))
+  odd <- c("a,b", "\"", "\"\"", "two\nlines", "\n", "end\n", " spaces ", "sep=;", "\ufeffmark", "\r\n", "\u9ad8\u6a4b", "'", "\t", "NA", "#")
+  done <- psn_pseudonymise(odd, forward)
+  expect_identical(psn_reverse(done, back), odd)
+  one <- vapply(odd, function(v) psn_pseudonymise(v, forward), "", USE.NAMES = FALSE)
+  expect_identical(done, one)
+  forward$lines <- FALSE # as JSON
+  expect_identical(psn_pseudonymise(odd, forward), done)
+})
+
+test_that("long vectors are cut, and folded where that saves work", {
+  rig <- real()
+  velonym(rig$url, rig$forward, batch_values = 7000)
+  different <- c(sprintf("%013d", 1:24000), NA, "1")
+  repeated <- rep(sprintf("doctor %d", 1:50), 500)
+  for (x in list(different, repeated)) {
+    done <- psn_pseudonymise(x)
+    expect_identical(is.na(done), is.na(x))
+    expect_identical(done[c(1, 20001)], psn_pseudonymise(x[c(1, 20001)]))
+    expect_identical(psn_reverse(done, velonym(rig$url, rig$back)), x)
+    velonym(rig$url, rig$forward)
+  }
+})
+
 test_that("one value is an array too, and gets what the command gives it", {
   rig <- real()
   velonym(rig$url, rig$forward)
