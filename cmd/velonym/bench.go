@@ -17,15 +17,15 @@ func newBench(*globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "bench",
 		Example: "  velonym bench run\n  velonym bench report > BENCHMARKS.md",
-		Short:   "Measure against peers and rooflines on this machine",
+		Short:   "Benchmarks against other programs and hardware limits on this machine",
 		Args:    cobra.NoArgs,
 		RunE:    needVerb,
 	}
 	pf := cmd.PersistentFlags()
-	pf.StringVar(&results, "results", "bench/results", "folder that keeps the figures for the report")
-	pf.IntVar(&o.Rounds, "rounds", 0, "rounds in which all contenders take turns (default 7)")
-	sizeVar(pf, &o.Size, "size", 0, "generated input (default: the benchmark's own)")
-	pf.BoolVar(&o.Quick, "quick", false, "small and short: does it work? Figures are printed, not kept")
+	pf.StringVar(&results, "results", "bench/results", "folder for the figures of the report")
+	pf.IntVar(&o.Rounds, "rounds", 0, "rounds; in each round every contender runs once (default 7)")
+	sizeVar(pf, &o.Size, "size", 0, "size of the generated input (default: depends on the benchmark)")
+	pf.BoolVar(&o.Quick, "quick", false, "small inputs and few rounds, to check that the benchmark works; figures are printed, not saved")
 	measure := func(cmd *cobra.Command, run func(context.Context, bench.Options) (*bench.Section, error), keep bool) error {
 		o.Out = cmd.ErrOrStderr()
 		s, err := run(cmd.Context(), o)
@@ -46,8 +46,8 @@ func newBench(*globals) *cobra.Command {
 		{"engine", "Transforms against the CPU's raw AES rate", bench.Engine},
 		{"tokenizer", "CSV and JSON tokenizers against a bare read and the standard library", bench.Tokenizer},
 		{"run", "Whole files against plain programs and a copy of the bytes", bench.Run},
-		{"start", "Starting and ending: version, and a run of one row, against an empty Go program", bench.Start},
-		{"constant-time", "Does the time of a kernel tell of its values? Welch's t between classes of them", bench.ConstantTime},
+		{"start", "Duration of version, and of a run of one row, against an empty Go program", bench.Start},
+		{"constant-time", "Whether a kernel's time depends on its values: Welch's t between classes of values", bench.ConstantTime},
 	} {
 		cmd.AddCommand(&cobra.Command{
 			Use: b.name, Short: b.short, Args: cobra.NoArgs,
@@ -57,7 +57,7 @@ func newBench(*globals) *cobra.Command {
 	}
 	cmd.AddCommand(newBenchHTTP(measure))
 	cmd.AddCommand(&cobra.Command{
-		Use: "report", Short: "Join the kept figures into one Markdown document on standard output", Args: cobra.NoArgs,
+		Use: "report", Short: "Write the saved figures as one Markdown document to standard output", Args: cobra.NoArgs,
 		Example: "  velonym bench report > BENCHMARKS.md",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := os.Stat(results); err != nil {
@@ -69,7 +69,7 @@ func newBench(*globals) *cobra.Command {
 	return cmd
 }
 
-// newBenchHTTP is `velonym bench http`.
+// newBenchHTTP returns the verb `bench http`.
 func newBenchHTTP(measure func(*cobra.Command, func(context.Context, bench.Options) (*bench.Section, error), bool) error) *cobra.Command {
 	var (
 		sizes     []int
@@ -79,26 +79,26 @@ func newBenchHTTP(measure func(*cobra.Command, func(context.Context, bench.Optio
 	)
 	cmd := &cobra.Command{
 		Use: "http", Short: "The server against a plain fasthttp service and an echo, or a load of a running server", Args: cobra.NoArgs,
-		Long: `Without --url: this server, a plain fasthttp service and an echo in turn, each on
-one core with the client on another, in values a second of the server's CPU time.
+		Long: `Without --url it measures this server, a plain fasthttp service and an echo in turn,
+each on one core with the client on another, in values a second of the server's CPU time.
 
-With --url and --token-file: loads a running server of the same contract with
-forward calls, for --duration, and prints calls and values a second, latencies,
-and the answers by status. The token goes to that server and nowhere else.`,
+With --url and --token-file it loads a running server with pseudonymising calls for
+--duration, and prints calls and values a second, latencies, and the number of answers
+by status. It sends the token to that server only.`,
 		Example: `  velonym bench http
   velonym bench http --url http://127.0.0.1:8080 --token-file token --values 1000 --duration 30s
   velonym bench http --soak 10m`,
 	}
 	fl := cmd.Flags()
-	fl.IntSliceVar(&sizes, "values", nil, "values a call: with --url one number (default 100), else some of 1, 100, 10000 and 100000, whose figures are printed, not kept")
+	fl.IntSliceVar(&sizes, "values", nil, "values a call: with --url one number (default 100), else some of 1, 100, 10000 and 100000; such figures are printed, not saved")
 	fl.StringVar(&load.URL, "url", "", "load a running server: https://host:port, http://host:port or unix:PATH")
 	fl.StringVar(&tokenFile, "token-file", "", "with --url: file that holds the token, or - (default: env VELONYM_TOKEN)")
 	fl.StringVar(&load.CA, "ca", "", "with --url: authorities to trust besides the system's (PEM)")
-	fl.IntVar(&load.Conns, "connections", 16, "with --url: calls at a time")
-	fl.DurationVar(&load.Duration, "duration", 10*time.Second, "with --url: for how long, at most 1h")
-	fl.Int64Var(&load.Calls, "calls", 0, "with --url: stop after so many calls")
-	fl.Float64Var(&load.Rate, "rate", 0, "with --url or --soak: calls a second, each timed from when it was due (default: as fast as answers come; --soak: 200)")
-	fl.DurationVar(&soak, "soak", 0, "instead: memory of a server of its own under a mixed load, after a tenth of this time and at its end")
+	fl.IntVar(&load.Conns, "connections", 16, "with --url: concurrent calls")
+	fl.DurationVar(&load.Duration, "duration", 10*time.Second, "with --url: length of the load, at most 1h")
+	fl.Int64Var(&load.Calls, "calls", 0, "with --url: stop after this number of calls")
+	fl.Float64Var(&load.Rate, "rate", 0, "with --url or --soak: calls a second, each timed from when it was due (default: as fast as answers arrive; --soak: 200)")
+	fl.DurationVar(&soak, "soak", 0, "instead, run a mixed load for this long and compare the server's memory after a tenth of it and at its end")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch {
 		case load.URL != "":
@@ -117,7 +117,7 @@ and the answers by status. The token goes to that server and nowhere else.`,
 	return cmd
 }
 
-// loadServer is `velonym bench http --url`.
+// loadServer executes `bench http --url`.
 func loadServer(cmd *cobra.Command, load bench.Load, sizes []int, tokenFile string) (err error) {
 	switch len(sizes) {
 	case 0:

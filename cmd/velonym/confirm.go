@@ -15,12 +15,13 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// soon is how near an end of retention must be for it to need a confirmation:
-// a unit that was mistaken ends keys within minutes.
-const soon = 24 * time.Hour
+// confirmWithin is the remaining retention below which a command asks for confirmation:
+// with a mistaken unit the keys would end within minutes.
+const confirmWithin = 24 * time.Hour
 
-// confirmEnd says on standard error when the keys of a project end, and then wants
-// --yes or, on a terminal, the project's name typed. On error nothing may be changed.
+// confirmEnd writes to standard error when the keys of a project end. It then requires
+// --yes or, on a terminal, the typed name of the project. On error the caller must not
+// change anything.
 func confirmEnd(cmd *cobra.Command, yes bool, p keys.Project, end time.Time) error {
 	fmt.Fprintf(cmd.ErrOrStderr(), "project %s: its %s, in %s: nobody can reverse its pseudonyms from then on, and the end cannot be put off again\n",
 		p.Name, endText(end, p.Grace), roughly(time.Until(end)))
@@ -43,16 +44,16 @@ func confirmEnd(cmd *cobra.Command, yes bool, p keys.Project, end time.Time) err
 	return nil
 }
 
-// endText says when keys end, and for how long they exist after that.
+// endText describes when keys end, and the grace before they are destroyed.
 func endText(end time.Time, grace time.Duration) string {
 	if grace == 0 {
-		return "keys are destroyed on " + shown(end)
+		return "keys are destroyed on " + localTime(end)
 	}
-	return fmt.Sprintf("keys end (%s before they are destroyed) on %s", graceText(grace), shown(end))
+	return fmt.Sprintf("keys end (%s before they are destroyed) on %s", graceText(grace), localTime(end))
 }
 
-// readLine reads one line without its end, and gives up when the context ends:
-// the read itself cannot be interrupted and is left behind.
+// readLine reads one line without its line end. It returns early when the context ends;
+// the pending read cannot be interrupted and its goroutine remains.
 func readLine(ctx context.Context, r io.Reader) (string, error) {
 	type read struct {
 		line string

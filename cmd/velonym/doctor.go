@@ -22,16 +22,16 @@ func newDoctor(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check keystore, audit log and machine, and say what to do",
-		Long: `Looks at all that an operator can act on: who may read keystore, master key and audit
-log; whether the keystore opens, its structure, its projects' seals and what stands
-beside its file; this machine's clock against the keystore's; the chain of the audit
-log and its signed heads; tombstones and the age of backups; free space; memory for keys; core dumps; for PostgreSQL the
-connection and its encryption.
+		Long: `Checks what an operator can act on: who may read keystore, master key and audit log;
+whether the keystore opens, its structure, its projects' seals and other files beside
+it; this machine's clock against the keystore's; the chain of the audit log and its
+signed heads; tombstones and the age of backups; free space; memory for keys; core
+dumps; for PostgreSQL the connection and its encryption.
 
-It prints a line a check: ok, warn, fail or skip (could not be checked, and why), and
-for warn and fail what to do. It writes, repairs and destroys nothing and shows no
-key. Run it as the user who runs velonym, with the same flags and environment. Exit
-status 1 when something fails; warnings alone are 0.`,
+It prints one line per check: ok, warn, fail or skip (could not be checked, and why),
+with the remedy for warn and fail. It changes nothing and shows no key. Run it as the
+user who runs velonym, with the same flags and environment. The exit status is 1 if a
+check fails; warnings do not count.`,
 		Example: `  velonym doctor
   velonym doctor --json --output /data/out`,
 		Args: cobra.NoArgs,

@@ -7,9 +7,9 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// namedDomain adds to UNKNOWN_DOMAIN which project and organisation, and which
-// generation, it was that the keystore does not have. Only the command says so: the
-// operator may know, a caller over HTTP gets the code.
+// namedDomain adds the unknown project, organisation and generation to an UNKNOWN_DOMAIN
+// error. Only the command does this: its operator may know the names, while a caller over
+// HTTP gets the code alone.
 func namedDomain(err error, c *token.PSN) error {
 	var refused *token.Error
 	if !errors.As(err, &refused) || refused.Code != token.UnknownDomain || c == nil {
@@ -33,7 +33,8 @@ func namedDomain(err error, c *token.PSN) error {
 	return &named
 }
 
-// tokenDomain is namedDomain for a token that was verified before it was refused.
+// tokenDomain is namedDomain for the claims of a token. UNKNOWN_DOMAIN comes after the
+// signature's verification, so the claims are authentic.
 func tokenDomain(err error, raw []byte) error {
 	var refused *token.Error
 	if !errors.As(err, &refused) || refused.Code != token.UnknownDomain {

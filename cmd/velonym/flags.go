@@ -15,11 +15,11 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// once refuses a flag that is given twice: which one is meant is not for us to
-// guess where a token or a project is made of it.
-type once bool
+// givenOnce refuses a flag that is given twice. Where a flag defines a token or a
+// project, taking the last value would be a guess.
+type givenOnce bool
 
-func (o *once) mark() error {
+func (o *givenOnce) mark() error {
 	if *o {
 		return errors.New("it is given twice")
 	}
@@ -27,39 +27,39 @@ func (o *once) mark() error {
 	return nil
 }
 
-// checked is a text flag that judges its value when it is read, so that a wrong
-// one is wrong usage and named by its flag. Unless check lets it pass, an empty
-// value is refused: it mostly is a shell variable that was not set.
-type checked[T ~string] struct {
-	p     *T
-	kind  string // shown in help
-	check func(string) error
-	again bool // may be given again; the last one counts
-	once  once
+// checkedFlag is a text flag whose value is checked when it is parsed, so that the usage
+// error names the flag. Most checks refuse an empty value, since it usually comes from an
+// unset shell variable.
+type checkedFlag[T ~string] struct {
+	p          *T
+	kind       string // placeholder in the help
+	check      func(string) error
+	repeatable bool // the last value counts
+	once       givenOnce
 }
 
-func (c *checked[T]) String() string { return string(*c.p) }
-func (c *checked[T]) Type() string   { return c.kind }
+func (c *checkedFlag[T]) String() string { return string(*c.p) }
+func (c *checkedFlag[T]) Type() string   { return c.kind }
 
-func (c *checked[T]) Set(s string) error {
+func (c *checkedFlag[T]) Set(s string) error {
 	if err := c.check(s); err != nil {
 		return err
 	}
-	if err := c.once.mark(); err != nil && !c.again {
+	if err := c.once.mark(); err != nil && !c.repeatable {
 		return err
 	}
 	*c.p = T(s)
 	return nil
 }
 
-// checkedVar adds a checked flag; def is its value without the flag.
+// checkedVar adds a checked flag with the default def.
 func checkedVar[T ~string](f *pflag.FlagSet, p *T, name string, def T, kind, usage string, check func(string) error) {
 	*p = def
-	f.Var(&checked[T]{p: p, kind: kind, check: check}, name, usage)
+	f.Var(&checkedFlag[T]{p: p, kind: kind, check: check}, name, usage)
 }
 
-// formVar adds --form, the shape of a pseudonym. It also answers to --format, its
-// former name, so f must have no other flag called that.
+// formVar adds --form, the form of a pseudonym. The flag also answers to its former name
+// --format, so f must have no other flag of that name.
 func formVar(f *pflag.FlagSet, p *spec.Form, def spec.Form, usage string) {
 	checkedVar(f, p, "form", def, "FORM", usage, checkForm)
 	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
@@ -70,13 +70,13 @@ func formVar(f *pflag.FlagSet, p *spec.Form, def spec.Form, usage string) {
 	})
 }
 
-// placeVar adds a flag for a place, which may be given again: who wraps the
-// command in an alias with a place of its own can still name another.
+// placeVar adds a flag for a file, folder or address. It may be given twice, so that an
+// alias with a place of its own can be overridden.
 func placeVar(f *pflag.FlagSet, p *string, name, kind, usage string) {
-	f.Var(&checked[string]{p: p, kind: kind, check: notEmpty, again: true}, name, usage)
+	f.Var(&checkedFlag[string]{p: p, kind: kind, check: notEmpty, repeatable: true}, name, usage)
 }
 
-// oneOf is a check for one of some words.
+// oneOf returns a check that accepts the given words only.
 func oneOf[T ~string](words ...T) func(string) error {
 	list := ""
 	for i, w := range words {
@@ -99,7 +99,7 @@ func oneOf[T ~string](words ...T) func(string) error {
 	}
 }
 
-// notEmpty is a check for flags that name a file or a thing.
+// notEmpty is a check that refuses an empty value.
 func notEmpty(s string) error {
 	if s == "" {
 		return errors.New("it is empty")
@@ -107,31 +107,31 @@ func notEmpty(s string) error {
 	return nil
 }
 
-// checkForm judges the shape of a pseudonym.
+// checkForm checks the form of a pseudonym.
 func checkForm(s string) error {
 	_, err := spec.ParseForm(s)
-	return plain(err)
+	return withoutPackage(err)
 }
 
-// maxSteps is how many steps a token can hold.
-const maxSteps = 16
+// maxNormSteps is the number of steps that a token can hold.
+const maxNormSteps = 16
 
-// normHelp says what each step of --norm does.
+// normHelp describes the steps of --norm.
 const normHelp = `
 
-Steps of --norm, done in the order given:
-  trim    drops white space at both ends
+Steps of --norm, applied in the order given:
+  trim    removes white space at both ends
   nfc     composes characters (Unicode normalisation form C)
-  upper   changes every letter to its upper case, one character for one
-  lower   the same to lower case
+  upper   changes every letter to upper case, one character for one
+  lower   changes every letter to lower case, one character for one
   digits  keeps 0 to 9 and drops everything else, signs and decimal points too:
           77.0 becomes 770. Digits of other scripts are refused.
-A value of which nothing is left is refused with VALUE_EMPTY; one of white space
-alone becomes empty, and is a missing value. A reverse gives the normalised value;
-of its own steps trim alone counts: it takes the white space away that CHAR columns
-of databases add to pseudonyms.`
+A value that becomes empty is refused with VALUE_EMPTY; a value of white space alone
+is a missing value. A reverse returns the normalised value. Of the steps given to a
+reverse only trim applies: it removes the white space that CHAR columns of databases
+add to pseudonyms.`
 
-// splitNorm cuts the steps of --norm.
+// splitNorm splits the value of --norm into steps.
 func splitNorm(s string) []string {
 	steps := strings.Split(s, ",")
 	for i := range steps {
@@ -140,19 +140,19 @@ func splitNorm(s string) []string {
 	return steps
 }
 
-// checkNorm judges the steps before a transform.
+// checkNorm checks the value of --norm.
 func checkNorm(s string) error {
 	steps := splitNorm(s)
 	if _, err := suite.ParseNorm(steps); err != nil {
 		return errors.New("write one or more of trim, nfc, upper, lower, digits, with commas between")
 	}
-	if len(steps) > maxSteps {
-		return fmt.Errorf("%d steps are the most", maxSteps)
+	if len(steps) > maxNormSteps {
+		return fmt.Errorf("%d steps are the most", maxNormSteps)
 	}
 	return nil
 }
 
-// checkAhead judges a span of time that must end in the future.
+// checkAhead checks a span of time or a day that must end in the future.
 func checkAhead(s string) error {
 	now := time.Now()
 	until, err := parseSpan(s, now)
@@ -165,26 +165,27 @@ func checkAhead(s string) error {
 	return nil
 }
 
-// plain takes the room's name off an error that is shown behind its flag's.
-func plain(err error) error {
+// withoutPackage removes the package's name from the text of err, which is shown after a
+// flag's name.
+func withoutPackage(err error) error {
 	if err == nil {
 		return nil
 	}
 	return errors.New(strings.TrimPrefix(strings.TrimPrefix(err.Error(), "suite: "), "spec: "))
 }
 
-// number is a flag for a whole number within bounds.
-type number struct {
+// numberFlag is a flag for a whole number within bounds.
+type numberFlag struct {
 	p        *int64
 	min, max int64
-	hint     string // behind the bounds, in the error
-	once     once
+	hint     string // follows the bounds in the error
+	once     givenOnce
 }
 
-func (n *number) String() string { return strconv.FormatInt(*n.p, 10) }
-func (n *number) Type() string   { return "N" }
+func (n *numberFlag) String() string { return strconv.FormatInt(*n.p, 10) }
+func (n *numberFlag) Type() string   { return "N" }
 
-func (n *number) Set(s string) error {
+func (n *numberFlag) Set(s string) error {
 	v, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || v < n.min || v > n.max {
 		return fmt.Errorf("write a whole number from %d to %d%s", n.min, n.max, n.hint)
@@ -199,21 +200,21 @@ func (n *number) Set(s string) error {
 // maxLimit is the largest limit that a token can hold.
 const maxLimit = 1 << 53
 
-// limitVar adds a flag for a limit of values; without it there is none.
+// limitVar adds a flag for a limit; without the flag there is no limit.
 func limitVar(f *pflag.FlagSet, p *int64, name, usage string) {
-	f.Var(&number{p: p, min: 1, max: maxLimit, hint: "; without the flag there is no limit"}, name, usage)
+	f.Var(&numberFlag{p: p, min: 1, max: maxLimit, hint: "; without the flag there is no limit"}, name, usage)
 }
 
-// size is a flag for a number of bytes.
-type size struct{ p *int64 }
+// sizeFlag is a flag for a number of bytes.
+type sizeFlag struct{ p *int64 }
 
-// sizeUnits are written behind a number of bytes, the largest first.
+// sizeUnits are the suffixes of a number of bytes, the largest first.
 var sizeUnits = []struct {
 	name  string
 	bytes int64
 }{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"", 1}}
 
-func (z *size) String() string {
+func (z *sizeFlag) String() string {
 	for _, u := range sizeUnits {
 		if n := *z.p; n != 0 && n%u.bytes == 0 {
 			return strconv.FormatInt(n/u.bytes, 10) + u.name
@@ -222,9 +223,9 @@ func (z *size) String() string {
 	return "0"
 }
 
-func (z *size) Type() string { return "BYTES" }
+func (z *sizeFlag) Type() string { return "BYTES" }
 
-func (z *size) Set(s string) error {
+func (z *sizeFlag) Set(s string) error {
 	for _, u := range sizeUnits {
 		digits, ok := strings.CutSuffix(s, u.name)
 		if !ok {
@@ -240,16 +241,16 @@ func (z *size) Set(s string) error {
 	return errors.New("write a number of bytes, as 1048576, 1024KiB, 256MiB or 2GiB")
 }
 
-// sizeVar adds a flag for a number of bytes; def is its value without the flag.
+// sizeVar adds a flag for a number of bytes with the default def.
 func sizeVar(f *pflag.FlagSet, p *int64, name string, def int64, usage string) {
 	*p = def
-	f.Var(&size{p}, name, usage)
+	f.Var(&sizeFlag{p}, name, usage)
 }
 
 // tagFlag is the flag --tag.
 type tagFlag struct {
 	p    *int
-	once once
+	once givenOnce
 }
 
 func (t *tagFlag) String() string { return strconv.Itoa(*t.p) }
@@ -268,13 +269,14 @@ func (t *tagFlag) Set(s string) error {
 	return nil
 }
 
-// didYouMean names the flags of a verb that an unknown one is like.
+// didYouMean adds to the error of an unknown flag the flags of the verb with a similar
+// name.
 func didYouMean(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) || unknown.GetSpecifiedShortnames() != "" {
 		return err
 	}
-	like := &cobra.Command{SuggestionsMinimumDistance: 2} // it knows likeness of commands only
+	like := &cobra.Command{SuggestionsMinimumDistance: 2} // cobra compares names of commands only
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		like.AddCommand(&cobra.Command{Use: f.Name, Hidden: f.Hidden, Run: func(*cobra.Command, []string) {}})
 	})

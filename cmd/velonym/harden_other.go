@@ -2,8 +2,8 @@
 
 package main
 
-// harden does nothing: what Linux has for it is not known here.
+// harden does nothing: it is implemented for Linux only.
 func harden() {}
 
-// dumps says whether the system may dump this process.
+// dumps reports whether the system may write core dumps of this process.
 func dumps() string { return "as the system is set" }

@@ -19,15 +19,15 @@ import (
 	"github.com/velonym/velonym/engine/keys/sqlite"
 )
 
-// isPostgres tells a PostgreSQL address from a file name.
+// isPostgres reports whether a keystore's place is a PostgreSQL address and not a file.
 func isPostgres(keystore string) bool { return postgres.IsAddress(keystore) }
 
-// addressLike is what looks like an address that was mistyped, and can hold a
-// password: no file has such a name.
+// addressLike matches what looks like a mistyped address, which may contain a password,
+// and not like the name of a file.
 var addressLike = regexp.MustCompile(`(?i)^[^/\\]+:[^\\].*@|^postgres(ql)?:|://|password\s*=`)
 
-// checkPlace refuses what is neither a file nor a database's address, without
-// repeating it.
+// checkPlace refuses a place that is neither a file nor a database address. Its error
+// does not repeat the place.
 func checkPlace(keystore string) error {
 	if isPostgres(keystore) || !addressLike.MatchString(keystore) {
 		return nil
@@ -38,10 +38,11 @@ func checkPlace(keystore string) error {
 	return usagef("--keystore: a keystore is an SQLite file, postgres://user@host/database or host=… dbname=… user=…, and this is none of them (it is not shown, since it may hold a password; a file of such a name is written with ./ before it)")
 }
 
-// locations returns the keystore's and the master key's places: the flags', the
-// environment's, or those in --dir.
+// locations returns the places of keystore and master key: from the flags, else from the
+// environment, else in --dir.
 func (g *globals) locations() (keystore, masterKey string, err error) {
-	// No defaults of the flags: help shows those, and a URL may hold a password.
+	// The environment is not the flags' default, because help shows defaults and a URL
+	// may contain a password.
 	keystore, masterKey = cmp.Or(g.keystore, os.Getenv("VELONYM_KEYSTORE")), cmp.Or(g.masterKey, os.Getenv("VELONYM_MASTER_KEY"))
 	if err := checkPlace(keystore); err != nil {
 		return "", "", err
@@ -67,7 +68,7 @@ func (g *globals) locations() (keystore, masterKey string, err error) {
 	return keystore, masterKey, nil
 }
 
-// openKeystore opens what `velonym init` made. It never creates anything.
+// openKeystore opens the keystore that `velonym init` made. It never creates one.
 func (g *globals) openKeystore(ctx context.Context) (*keys.Keystore, error) {
 	place, masterPlace, err := g.locations()
 	if err != nil {
@@ -78,7 +79,7 @@ func (g *globals) openKeystore(ctx context.Context) (*keys.Keystore, error) {
 			return nil, fmt.Errorf("no keystore at %s yet: make one with 'velonym init', or name another folder with --dir", place)
 		}
 	}
-	// First the store: where there is none yet, a lacking key is no surprise.
+	// The store comes first: without a store, an error about the master key would mislead.
 	store, err := openStore(ctx, place)
 	if err != nil {
 		return nil, err
@@ -87,14 +88,14 @@ func (g *globals) openKeystore(ctx context.Context) (*keys.Keystore, error) {
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	g.tellWeak(masterPlace)
+	g.warnWeakKey(masterPlace)
 	ks, err := keys.New(ctx, store, master)
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	stones, err := g.inFolder("tombstones.jsonl")
+	tombstones, err := g.inFolder("tombstones.jsonl")
 	if err == nil {
-		err = backup.Check(ctx, ks, stones)
+		err = backup.Check(ctx, ks, tombstones)
 	}
 	if err != nil {
 		return nil, errors.Join(err, ks.Close())
@@ -102,18 +103,18 @@ func (g *globals) openKeystore(ctx context.Context) (*keys.Keystore, error) {
 	return ks, nil
 }
 
-// tellWeak warns of a master key that came from the environment, once.
-func (g *globals) tellWeak(masterPlace string) {
-	if !strings.HasPrefix(masterPlace, "env:") || g.warn == nil || g.told {
+// warnWeakKey warns, once, of a master key that came from the environment.
+func (g *globals) warnWeakKey(masterPlace string) {
+	if !strings.HasPrefix(masterPlace, "env:") || g.warn == nil || g.keyWarned {
 		return
 	}
-	g.told = true
+	g.keyWarned = true
 	g.warn("the master key comes from an environment variable, which is weaker than a 0600 file or exec: " +
 		"it was erased from the environment of this process, but copies in its memory can stay, and whoever started it had the key too")
 }
 
-// openSwept opens the keystore for a verb that changes it, and sweeps it as a running
-// server does every minute. Verbs that read use openKeystore and destroy nothing.
+// openSwept opens the keystore for a verb that changes it. It first sweeps it, as a
+// server does every minute. Verbs that only read use openKeystore and destroy nothing.
 func (g *globals) openSwept(cmd *cobra.Command) (*keys.Keystore, error) {
 	ctx := cmd.Context()
 	ks, err := g.openKeystore(ctx)
@@ -142,7 +143,7 @@ func (g *globals) openSwept(cmd *cobra.Command) (*keys.Keystore, error) {
 	return ks, nil
 }
 
-// sweptTexts says what a sweep did, a line each.
+// sweptTexts describes what a sweep did, one line per project.
 func sweptTexts(s keys.Swept) (lines []string) {
 	for _, name := range s.Ended {
 		lines = append(lines, fmt.Sprintf("project %s: it has ended: nothing uses its keys any more", name))
@@ -165,7 +166,7 @@ func sweptTexts(s keys.Swept) (lines []string) {
 	return lines
 }
 
-// andMore counts what is not named.
+// andMore returns " and n more", or nothing if n is 0.
 func andMore(n int) string {
 	if n == 0 {
 		return ""
@@ -173,7 +174,7 @@ func andMore(n int) string {
 	return fmt.Sprintf(" and %d more", n)
 }
 
-// openStore opens the store at place, whatever its kind.
+// openStore opens the PostgreSQL or SQLite store at place.
 func openStore(ctx context.Context, place string) (keys.Store, error) {
 	if isPostgres(place) {
 		return postgres.Open(ctx, place)
@@ -181,7 +182,7 @@ func openStore(ctx context.Context, place string) (keys.Store, error) {
 	return sqlite.Open(place)
 }
 
-// makeFolder makes --dir, for its owner alone.
+// makeFolder creates --dir with permissions for its owner only.
 func (g *globals) makeFolder() error {
 	dir, err := g.folder()
 	if err != nil {

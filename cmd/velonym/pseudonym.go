@@ -23,7 +23,7 @@ import (
 func newPseudonym(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "pseudonym",
-		Short:   "What a pseudonym says of itself",
+		Short:   "Inspect pseudonyms without reversing them",
 		Example: `  velonym pseudonym inspect --project register pseudonyms.txt`,
 		Args:    cobra.NoArgs,
 		RunE:    needVerb,
@@ -37,15 +37,15 @@ func newPseudonymInspect(g *globals) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "inspect --project NAME [FILE]",
-		Short: "Is it well formed, of which generation, and is its tag right; nothing is reversed",
-		Long: `Reads a pseudonym a line, from FILE or standard input, and says for each, by the number
-of its line: whether the project can have made it, in which form, with which key
-generation, in which state that is (a destroyed one reverses nothing any more), and
-whether its tag is right. Values are neither shown nor reversed. Exit status 1 when
-one is not well formed or has a wrong tag.
+		Short: "Report form, key generation and tag of pseudonyms; reverses nothing",
+		Long: `Reads one pseudonym per line from FILE or standard input and reports for each line:
+whether the project can have made it, its form, its key generation, the state of that
+generation (a destroyed one cannot be reversed), and whether its tag is correct. It
+neither shows nor reverses values. The exit status is 1 if a pseudonym is malformed or
+has a wrong tag.
 
-Without a tag a foreign pseudonym is told by its padding alone; digits and fpe have
-nothing to tell it by. POST /api/validate says the same over HTTP.`,
+Without a tag only the padding reveals a foreign pseudonym; the forms digits and fpe
+have neither. POST /api/validate reports the same over HTTP.`,
 		Example: `  velonym pseudonym inspect --project register pseudonyms.txt
   velonym pseudonym inspect --project register --org north --json < pseudonyms.txt`,
 		Args: cobra.MaximumNArgs(1),
@@ -65,9 +65,9 @@ nothing to tell it by. POST /api/validate says the same over HTTP.`,
 			return inspectPseudonyms(g, cmd, r, in, asJSON)
 		},
 	}
-	cmd.Flags().StringVar(&r.Project, "project", "", "the project that made them")
+	cmd.Flags().StringVar(&r.Project, "project", "", "the project that made the pseudonyms")
 	cmd.Flags().StringVar(&r.Org, "org", "", "its organisation")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "an object a line")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object per line")
 	return cmd
 }
 
@@ -81,7 +81,8 @@ type findingJSON struct {
 	Tag        *suite.TagState `json:"tag"`
 }
 
-// inspectPseudonyms inspects the lines of in; empty ones are missing values.
+// inspectPseudonyms inspects the lines of in and skips empty ones, which are missing
+// values.
 func inspectPseudonyms(g *globals, cmd *cobra.Command, r token.LocalRequest, in io.Reader, asJSON bool) error {
 	ctx := cmd.Context()
 	ks, err := g.openKeystore(ctx)
@@ -151,7 +152,7 @@ func inspectPseudonyms(g *globals, cmd *cobra.Command, r token.LocalRequest, in 
 	return nil
 }
 
-// lineFinding is the JSON form of a finding.
+// lineFinding converts a finding to JSON.
 func lineFinding(line int, f suite.Finding) findingJSON {
 	j := findingJSON{Line: line, WellFormed: f.WellFormed}
 	if !f.WellFormed {

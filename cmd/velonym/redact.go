@@ -25,7 +25,7 @@ var secretArgs = regexp.MustCompile(`(?i)://.*@|://.*[?&](ssl)?password=|\b(ssl)
 func withoutSecrets(text string, args []string) string {
 	args = append(args[:len(args):len(args)], os.Getenv("VELONYM_KEYSTORE"), os.Getenv("VELONYM_MASTER_KEY"))
 	for _, arg := range args {
-		// --flag=VALUE, and NAME=VALUE in a flag's value: each may be quoted alone.
+		// An error may quote VALUE of --flag=VALUE, or of NAME=VALUE within it.
 		for parts := arg; ; {
 			text = without(text, parts)
 			var ok bool
@@ -128,7 +128,7 @@ func withoutTokens(text string) string {
 // show arguments, and no verb takes a token as an argument.
 func refuseTokens(args []string) error {
 	if len(args) > 2 && args[0] == "token" && args[1] == "revoke" {
-		return nil // it says what it wants instead of a token
+		return nil // this verb has an error of its own for a token as argument
 	}
 	for i, arg := range args {
 		from, _, ok := tokenIn(arg)

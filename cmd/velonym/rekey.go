@@ -7,20 +7,21 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// newRekey is run with the operation secondary from a project to itself.
+// newRekey returns the verb rekey: run with the operation secondary from a project to
+// itself.
 func newRekey(g *globals) *cobra.Command {
 	f := new(runFlags)
 	cmd := f.command(g)
 	cmd.Use = "rekey --project NAME | --token-file F   --column NAME … [-o OUT] [FILE …]"
-	cmd.Short = "Bring pseudonyms of an older key generation over to the active one"
+	cmd.Short = "Convert pseudonyms of older key generations to the active one"
 	cmd.Long = `Replaces the pseudonyms in the named columns, made with any living generation of a
-project, by those of its active generation, as if the values had been given: after it
-the older generation can be destroyed. It is 'velonym run --op secondary' from a
-project to itself, takes its flags, and nothing in clear is written anywhere.
+project, by those of its active generation. Afterwards the older generation can be
+destroyed. It is 'velonym run --op secondary' from a project to itself, takes the same
+flags, and writes no value in clear.
 
-pair62 pseudonyms, and those with a tag, say their generation by themselves, and those
-of the active one stay as they are under policy same. Pseudonyms of other forms without
-a tag do not: name their generation with --generation, all of one input are of one.
+pair62 pseudonyms, and those with a tag, contain their generation; under policy same
+those of the active one do not change. For other forms without a tag give the
+generation with --generation; one input must then hold pseudonyms of one generation.
 
 Over HTTP, or with --server, a token does the same:
 'velonym token create --project NAME --source NAME --op secondary', with --source-org

@@ -18,7 +18,7 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// usageError marks what the caller typed wrong: exit status 2.
+// usageError marks a mistake in the command line. It gives exit status 2.
 type usageError struct{ err error }
 
 func (e usageError) Error() string { return e.err.Error() }
@@ -27,17 +27,17 @@ func (e usageError) Unwrap() error { return e.err }
 // usagef makes a usageError.
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// globals are the flags that every verb takes.
+// globals holds the flags that every verb takes, and the state of one command line.
 type globals struct {
 	dir       string
 	keystore  string
 	masterKey string
 	tlsRoot   string
 	kernel    string
-	warn      func(string) // where a warning goes
-	told      bool         // that the master key's source is weak
-	started   bool         // past cobra's own checks: errors from here on are no usage errors
-	noVerb    error        // help was asked for a verb that is not there
+	warn      func(string) // prints a warning
+	keyWarned bool         // the warning about a weak source of the master key was printed
+	started   bool         // cobra accepted the command line: later errors are not usage errors by default
+	helpErr   error        // help was requested for an unknown verb
 }
 
 // run executes one command line and returns its exit status.
@@ -55,7 +55,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		cmd, err = execute(ctx, root)
 	}
 	if err == nil {
-		err = g.noVerb
+		err = g.helpErr
 	}
 	if err == nil {
 		return 0
@@ -69,8 +69,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return 1
 }
 
-// execute runs the command. A panic becomes an error that shows no value; deferred
-// calls have cleaned up by then.
+// execute runs the command and turns a panic into an error that shows no value. Deferred
+// calls of the command have run by then.
 func execute(ctx context.Context, root *cobra.Command) (cmd *cobra.Command, err error) {
 	cmd = root
 	defer panics.Recover(&err)
@@ -114,7 +114,7 @@ Data goes to standard output, everything else to standard error. Exit status:
 	help := root.HelpFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
 		if verb, ok := unknownVerb(cmd, args); ok {
-			g.noVerb = usagef("unknown command %q for %q", verb, cmd.CommandPath())
+			g.helpErr = usagef("unknown command %q for %q", verb, cmd.CommandPath())
 			return
 		}
 		help(cmd, args)
@@ -145,8 +145,8 @@ Data goes to standard output, everything else to standard error. Exit status:
 	return root
 }
 
-// unknownVerb returns the word in the place of a verb of cmd where help was asked
-// for, as in 'velonym nonsense --help'. cmd is the last verb that is there.
+// unknownVerb returns the unknown verb of a request for help, such as
+// 'velonym nonsense --help'. cmd is the last known verb of the command line.
 func unknownVerb(cmd *cobra.Command, args []string) (string, bool) {
 	if !cmd.HasSubCommands() {
 		return "", false
@@ -154,7 +154,7 @@ func unknownVerb(cmd *cobra.Command, args []string) (string, bool) {
 	if words := cmd.Flags().Args(); len(words) > 0 {
 		return words[0], true
 	}
-	for i, arg := range args { // what stands behind --help was not read
+	for i, arg := range args { // cobra does not parse what follows --help
 		if (arg == "--help" || arg == "-h") && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
 			return args[i+1], true
 		}
@@ -162,7 +162,7 @@ func unknownVerb(cmd *cobra.Command, args []string) (string, bool) {
 	return "", false
 }
 
-// useKernel forces the tier that was asked for, tokenizer and transforms alike.
+// useKernel forces the requested tier for tokenizer and transforms.
 func (g *globals) useKernel() error {
 	name := g.kernel
 	if name == "" {
@@ -174,7 +174,7 @@ func (g *globals) useKernel() error {
 	return nil
 }
 
-// folder returns --dir or its default.
+// folder returns --dir, VELONYM_DIR or the default.
 func (g *globals) folder() (string, error) {
 	if dir := cmp.Or(g.dir, os.Getenv("VELONYM_DIR")); dir != "" {
 		return dir, nil

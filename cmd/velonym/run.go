@@ -19,20 +19,22 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
+// run executes the verb: it validates the flags, turns tokens into grants, records the
+// run in the audit log, and transforms the files.
 func (f *runFlags) run(cmd *cobra.Command, g *globals, files []string) error {
 	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
-	if f.check != "" {
-		report, err := bulk.Check(ctx, f.check)
+	if f.manifestToCheck != "" {
+		report, err := bulk.Check(ctx, f.manifestToCheck)
 		for _, line := range report {
 			fmt.Fprintln(cmd.OutOrStdout(), line)
 		}
 		return err
 	}
-	if err := f.read(files); err != nil {
+	if err := f.validate(files); err != nil {
 		return err
 	}
 	if f.server != "" {
-		if err := f.remote(cmd.InOrStdin()); err != nil {
+		if err := f.addRemoteColumns(cmd.InOrStdin()); err != nil {
 			return err
 		}
 		return f.report(stderr, cmd, nil)
@@ -47,7 +49,7 @@ func (f *runFlags) run(cmd *cobra.Command, g *globals, files []string) error {
 		return err
 	}
 	defer verifier.Close()
-	grants, err := f.grants(ctx, cmd.InOrStdin(), verifier)
+	grants, err := f.addLocalColumns(ctx, cmd.InOrStdin(), verifier)
 	defer func() {
 		for _, g := range grants {
 			g.Release()
@@ -60,11 +62,10 @@ func (f *runFlags) run(cmd *cobra.Command, g *globals, files []string) error {
 	if err != nil {
 		return errors.Join(err, f.recordRefused(log, err), closeLog())
 	}
-	// A reader of standard output that goes away is an error that is recorded, not
-	// the end of the process.
-	gone := make(chan os.Signal, 1)
-	signal.Notify(gone, syscall.SIGPIPE)
-	defer signal.Stop(gone)
+	// Without a handler SIGPIPE would end the process before the run is recorded as failed.
+	brokenPipe := make(chan os.Signal, 1)
+	signal.Notify(brokenPipe, syscall.SIGPIPE)
+	defer signal.Stop(brokenPipe)
 	id := token.NewID()
 	if err := recordBegun(log, id, grants); err != nil {
 		return errors.Join(err, closeLog())
@@ -74,19 +75,19 @@ func (f *runFlags) run(cmd *cobra.Command, g *globals, files []string) error {
 	}), closeLog())
 }
 
-// remote gives every column a server instead of a plan.
-func (f *runFlags) remote(stdin io.Reader) error {
-	main := f.tokenFile
+// addRemoteColumns adds the columns to the job, each with the server and its token.
+// Columns with the same token share a [bulk.Remote].
+func (f *runFlags) addRemoteColumns(stdin io.Reader) error {
 	servers := map[string]*bulk.Remote{}
 	for _, column := range f.columns {
-		name, number, file, own := columnFlag(column)
-		if !own {
-			file = main
+		name, number, file, hasToken := parseColumn(column)
+		if !hasToken {
+			file = f.tokenFile
 		}
 		if servers[file] == nil {
 			raw, err := readToken(file, stdin)
-			if err != nil && own {
-				return columnToken(name, err)
+			if err != nil && hasToken {
+				return columnTokenError(name, err)
 			}
 			if err != nil {
 				return err
@@ -98,10 +99,10 @@ func (f *runFlags) remote(stdin io.Reader) error {
 	return nil
 }
 
-// grants returns what the token or the project allows, and gives every column
-// its plan. The first one is that of the run.
-func (f *runFlags) grants(ctx context.Context, stdin io.Reader, v *token.Verifier) (list []*token.Grant, err error) {
-	open := func(file string) (*token.Grant, error) {
+// addLocalColumns adds the columns to the job, each with the plan of its token, or of the
+// run's token or project. It returns the grants, for the caller to release on error too.
+func (f *runFlags) addLocalColumns(ctx context.Context, stdin io.Reader, v *token.Verifier) (list []*token.Grant, err error) {
+	verify := func(file string) (*token.Grant, error) {
 		raw, err := readToken(file, stdin)
 		if err != nil {
 			return nil, err
@@ -113,27 +114,27 @@ func (f *runFlags) grants(ctx context.Context, stdin io.Reader, v *token.Verifie
 		list = append(list, grant)
 		return grant, nil
 	}
-	var main *token.Grant
+	var runGrant *token.Grant // of the columns without a token of their own
 	for _, column := range f.columns {
-		name, number, file, own := columnFlag(column)
-		grant := main
+		name, number, file, hasToken := parseColumn(column)
+		grant := runGrant
 		switch {
-		case own:
-			if grant, err = open(file); err != nil {
-				return list, columnToken(name, err)
+		case hasToken:
+			if grant, err = verify(file); err != nil {
+				return list, columnTokenError(name, err)
 			}
-		case main == nil && f.local.Project != "":
-			if main, err = v.Local(ctx, f.local); err != nil {
-				asked := f.asked()
-				return list, f.localError(namedDomain(err, &asked))
+		case runGrant == nil && f.local.Project != "":
+			if runGrant, err = v.Local(ctx, f.local); err != nil {
+				claims := f.localClaims()
+				return list, f.localError(namedDomain(err, &claims))
 			}
-			list = append(list, main)
-			grant = main
-		case main == nil:
-			if main, err = open(f.tokenFile); err != nil {
+			list = append(list, runGrant)
+			grant = runGrant
+		case runGrant == nil:
+			if runGrant, err = verify(f.tokenFile); err != nil {
 				return list, err
 			}
-			grant = main
+			grant = runGrant
 		}
 		f.job.Columns = append(f.job.Columns, bulk.Column{
 			Name: name, Number: number, Plan: grant.Plan, Spend: spender(grant), Describe: describeGrant(grant)})
@@ -142,8 +143,8 @@ func (f *runFlags) grants(ctx context.Context, stdin io.Reader, v *token.Verifie
 	return list, nil
 }
 
-// asked is what --project and the flags beside it ask for, as a token would say it.
-func (f *runFlags) asked() token.PSN {
+// localClaims returns the request of --project and its companion flags as claims.
+func (f *runFlags) localClaims() token.PSN {
 	l := &f.local
 	psn := token.PSN{Op: cmp.Or(l.Op, spec.Pseudonymise), Dom: token.Domain{Prj: l.Project, Org: l.Org}, Gen: l.Gen}
 	if l.Source != "" {
@@ -152,8 +153,8 @@ func (f *runFlags) asked() token.PSN {
 	return psn
 }
 
-// localError words why --project was refused: by its state, or because the flags
-// ask for what does not go with it.
+// localError describes why --project was refused: because of the project's state, or
+// because the flags do not fit the project's policy.
 func (f *runFlags) localError(err error) error {
 	var refused *token.Error
 	if errors.As(err, &refused) || errors.Is(err, token.ErrUnavailable) || errors.Is(err, context.Canceled) {
@@ -165,7 +166,7 @@ func (f *runFlags) localError(err error) error {
 	return flagError("project", err)
 }
 
-// refusal adds a refused token's code to its text.
+// refusal prefixes the text of a refused token's error with its code.
 func refusal(err error) error {
 	var refused *token.Error
 	if errors.As(err, &refused) {
@@ -174,15 +175,16 @@ func refusal(err error) error {
 	return err
 }
 
-// refusedError is a refused token's error with its code in its text.
+// refusedError is the error of a refused token, with the code in its text.
 type refusedError struct{ err *token.Error }
 
 func (e refusedError) Error() string { return e.err.Code + ": " + e.err.Detail }
 func (e refusedError) Unwrap() error { return e.err }
 
-// spender has a run keep to its token's budget, and stop within a second when
-// the token is revoked or the project severed. A rate is waited for. A run is no
-// request, so a limit a request cuts its pieces only.
+// spender returns a function that spends the grant's budget before values are
+// transformed. It waits while the rate limit is exceeded, and fails within a second of a
+// revocation of the token or the end of the project. The limit for a single request
+// only bounds how much is spent at a time, because a run is not a request.
 func spender(g *token.Grant) func(context.Context, int) error {
 	return func(ctx context.Context, values int) error {
 		piece := values
@@ -211,11 +213,11 @@ func spender(g *token.Grant) func(context.Context, int) error {
 	}
 }
 
-// describeGrant is what a manifest says of a column.
+// describeGrant returns the manifest's entries for a column.
 func describeGrant(g *token.Grant) map[string]string {
 	p := &g.Claims.PSN
 	d := map[string]string{"op": string(p.Op), "project": p.Dom.Prj, "method": string(p.Method), "policy": string(p.Policy), "form": string(p.Fmt), "suite": "a256-1"}
-	if !strings.HasPrefix(g.Claims.ID, "local:") { // a local grant's id says nothing, and differs from run to run
+	if !strings.HasPrefix(g.Claims.ID, "local:") { // the id of a local grant is random
 		d["token"] = g.Claims.ID
 	}
 	if p.Dom.Org != "" {
@@ -227,9 +229,9 @@ func describeGrant(g *token.Grant) map[string]string {
 	return d
 }
 
-// grantIdentity tells whether an interrupted run may go on with a grant: one for
-// another domain, operation or shape of pseudonyms differs; another token for the same
-// does not, so that a run whose token ended goes on with a fresh one.
+// grantIdentity returns a text that must be equal for an interrupted run to resume. It
+// covers domain, operation and form of the pseudonyms, and not the token's id, so that a
+// run whose token expired can resume with a new one.
 func grantIdentity(g *token.Grant) string {
 	p := g.Claims.PSN
 	gen := -1

@@ -8,11 +8,11 @@ import (
 	"github.com/velonym/velonym/engine/bulk"
 )
 
-// engine/bulk says what is wrong with a file or a job and knows no flags. Here its
-// errors get the words of this command: the flag that lets the run pass.
+// engine/bulk does not know flags. This file adds to its errors the flag that is the
+// remedy.
 
-// runUsage are the words of jobs that contradict themselves.
-var runUsage = []struct {
+// contradictions holds the texts for jobs whose options exclude each other.
+var contradictions = []struct {
 	err  error
 	text string
 }{
@@ -30,7 +30,7 @@ var runUsage = []struct {
 	{bulk.ErrServerURL, "--server: write https://host:port"},
 }
 
-// runError is an error of a run in the words of the command.
+// runError is an error of a run with the command's text for it.
 type runError struct {
 	text string
 	err  error
@@ -39,7 +39,7 @@ type runError struct {
 func (e runError) Error() string { return e.text }
 func (e runError) Unwrap() error { return e.err }
 
-// wordRunError returns err, of bulk.Run, with the flags that are its remedy in its text.
+// wordRunError returns the error of bulk.Run with the remedy's flags in its text.
 func wordRunError(err error) error {
 	if err == nil {
 		return nil
@@ -47,10 +47,10 @@ func wordRunError(err error) error {
 	return runError{runErrorText(err), err}
 }
 
-// runErrorText words err. An error that only wraps another, or says where it stands,
-// has its cause's words in the place of the cause's text.
+// runErrorText returns the command's text for err. In the text of an error that wraps
+// another one, it replaces the text of the cause.
 func runErrorText(err error) string {
-	for _, u := range runUsage {
+	for _, u := range contradictions {
 		if err == u.err {
 			return "run: " + u.text
 		}
@@ -75,7 +75,7 @@ func runErrorText(err error) string {
 	return text
 }
 
-// jobErrorText words errors that come before the first row, or after the last.
+// jobErrorText returns the text for an error of a whole job or file.
 func jobErrorText(err error) (text string, ok bool) {
 	switch e := err.(type) {
 	case *bulk.ServerPathError:
@@ -118,7 +118,7 @@ func jobErrorText(err error) (text string, ok bool) {
 	case *bulk.MissingPathError:
 		return e.Error() + "; --allow-missing only warns", true
 	case *bulk.NothingReplacedError:
-		before, _, _ := strings.Cut(e.Error(), ", and it would") // with the column's name as bulk shortens it
+		before, _, _ := strings.Cut(e.Error(), ", and it would") // keeps the column's name as bulk shortens it
 		return fmt.Sprintf("%s, and --on-error null would leave it empty (%d values); --dry-run says why", before, e.Values), true
 	case *bulk.CountersError:
 		return fmt.Sprintf("policy document: the counters of about %d different values need more than --max-memory allows, %d MiB; raise it, or make several documents of the input", e.Values, max(e.Limit>>20, 1)), true
@@ -135,7 +135,8 @@ func jobErrorText(err error) (text string, ok bool) {
 	return "", false
 }
 
-// rowErrorText words errors of rows; where they stand is said by the error around them.
+// rowErrorText returns the text for an error of a row. The error that wraps it tells the
+// position.
 func rowErrorText(err error) (text string, ok bool) {
 	switch e := err.(type) {
 	case *bulk.FirstRowError:

@@ -35,15 +35,16 @@ type runFlags struct {
 	onError    string
 	part       string
 	recipients []string
-	check      string
 	job        bulk.Job
 	asJSON     bool
 	quiet      bool
+
+	manifestToCheck string
 }
 
 func newRun(g *globals) *cobra.Command { return new(runFlags).command(g) }
 
-// command is the verb run. It is long for its help and a flag a line.
+// command returns the verb run. It is long because of its help and one line per flag.
 func (f *runFlags) command(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run --token-file F | --project NAME   --column NAME … [-o OUT] [FILE …]",
@@ -54,31 +55,29 @@ with the values is in the token; with --project it is the project's own policy.
 Without a file, or with -, it reads standard input; without -o it writes standard
 output.
 
-A file that is written gets its name only when it is complete. An error names
-file, line and column, never the value, and leaves nothing behind. Parquet is read
-back before it gets its name; written to standard output it is not: prefer -o.
+An output file gets its name only when it is complete. On error, run reports file,
+line and column, never the value, and removes its output. A Parquet file is read back
+before it gets its name; on standard output that is impossible, so prefer -o.
 
-A column of NDJSON or JSON is a path of member names joined by dots, and arrays are
-gone through: patient.id. Upper and lower case differ. A dot within a name is written
-\. and a backslash \\. A path that no line of a file has is an error, unless
+In NDJSON and JSON a column is a path of member names joined by dots, patient.id,
+which also leads through arrays. Names are case-sensitive. A dot within a name is
+written \. and a backslash \\. A path that no line of a file has is an error, unless
 --allow-missing is given; lines without it, and nulls, are counted. A number, true,
 false or an object at a path, and anything but an object on the way to it, is an
-error (or what --on-error says), unless --allow-other-shapes lets it pass, counted.
-A member that is given twice in an object is replaced twice. In
---column NAME=TOKENFILE an = that belongs to the name is written \= (or the column
-is named by its number).
+error (or what --on-error says), unless --allow-other-shapes passes and counts it.
+A member that occurs twice in an object is replaced twice. In --column NAME=TOKENFILE
+an = within the name is written \= (or give the column by its number).
 
-A column of CSV that is given as a number, 2, is the second one; where the header
-has that number as a name too, #2 is always the number, and a name that begins so
-is written \#2. A first line sep=; names the separator. What could leave values in
-clear is refused and says what to do: lines that end in CR alone, two columns of
-one name, a first row that looks like data (--header, --no-header), the header
-again within the data (--repeated-header), values that are pseudonyms of the project
-already (--again), an output whose suffix states another
-format than is written.
+In CSV a column given as a number, 2, is the second one. If the header also has that
+number as a name, #2 is the number; a name that begins with # is written \#2. A first
+line sep=; names the separator. Run refuses, with the remedy, whatever could leave
+values in clear: lines that end in CR alone, two columns of one name, a first row that
+looks like data (--header, --no-header), a repeated header within the data
+(--repeated-header), values that are already pseudonyms of the project (--again), and
+an output whose suffix contradicts its format.
 
-Of a token's limits a run keeps to the values in its life and to those a second.
-The limit a request only cuts what is asked for at a time: a run is no request.` + normHelp,
+A run obeys the limits of its token on values in total and values a second. The limit
+on values a request does not apply to a run.` + normHelp,
 		Example: `  velonym run --token-file token --column national_id -o out.csv patients.csv
   velonym run --project demo --op reverse --column 2 < out.csv > back.csv
   velonym run --token-file t1 --column id --column doctor=t2 -o out.csv.zst in.csv.gz
@@ -87,51 +86,51 @@ The limit a request only cuts what is asked for at a time: a run is no request.`
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.tokenFile, "token-file", "", "file that holds the token, or - (default: env VELONYM_TOKEN)")
-	fl.StringVar(&f.local.Project, "project", "", "instead of a token: the local operator's short way, with the project's policy")
+	fl.StringVar(&f.local.Project, "project", "", "instead of a token, for the local operator: the project, whose policy applies")
 	fl.StringVar(&f.local.Org, "org", "", "with --project: its organisation")
 	fl.StringVar((*string)(&f.local.Op), "op", "", "with --project: pseudonymise (default), reverse or secondary")
 	fl.StringVar(&f.local.Source, "source", "", "with --op secondary: the project that made the pseudonyms")
 	fl.StringVar(&f.local.SourceOrg, "source-org", "", "with --op secondary: its organisation")
-	fl.StringVar((*string)(&f.local.Form), "form", "", "with --project: shape of a pseudonym (default: the project's)")
+	fl.StringVar((*string)(&f.local.Form), "form", "", "with --project: form of the pseudonyms (default: the project's)")
 	fl.StringVar(&f.norm, "norm", "", "with --project: steps before the transform: trim, nfc, upper, lower, digits")
-	fl.StringVar(&f.server, "server", "", "let a server of the same contract do the work: its URL, with or without the path of the contract; the token goes there")
-	fl.IntVar(&f.inFlight, "concurrency", 0, "with --server: requests at a time (default 4)")
-	fl.BoolVar(&f.reverse, "reverse", false, "with --server and a token that is no JWT: ask it to reverse")
+	fl.StringVar(&f.server, "server", "", "URL of a Velonym server that does the work and receives the token, with or without the endpoint's path")
+	fl.IntVar(&f.inFlight, "concurrency", 0, "with --server: concurrent requests (default 4)")
+	fl.BoolVar(&f.reverse, "reverse", false, "with --server and a token that is not a JWT: call the reversing endpoint")
 	fl.StringArrayVar(&f.columns, "column", nil, "column to replace, by name, number from 1 (#2, or 2 if no column has that name), or path in NDJSON (repeatable); NAME=TOKENFILE gives it a token of its own, \\= is an = in the name, \\# a # at its start")
-	fl.BoolVar(&f.job.AllowMissing, "allow-missing", false, "JSON: only warn of a path that no line has")
-	fl.BoolVar(&f.job.AllowOther, "allow-other-shapes", false, "JSON: let pass, and count, what is no string (numbers, objects) at a path or on the way to it")
+	fl.BoolVar(&f.job.AllowMissing, "allow-missing", false, "JSON: warn, and do not fail, if no line has a path")
+	fl.BoolVar(&f.job.AllowOther, "allow-other-shapes", false, "JSON: pass and count what is not a string (numbers, objects) at a path or on the way to it")
 	fl.StringVarP(&f.job.Output, "output", "o", "-", "file to write, or an existing folder")
 	fl.StringVar(&f.format, "format", "auto", "csv, tsv, ndjson, json (an array, or values over several lines) or parquet (auto: by the input's suffix, JSON by its content too)")
 	fl.StringVar(&f.compress, "compress", "auto", "of the output: none, gzip or zstd (auto: by its suffix)")
 	fl.BoolVar(&f.job.NoHeader, "no-header", false, "the first row is data; name columns by number")
-	fl.BoolVar(&f.job.Header, "header", false, "the first row is the header, even where it looks like the rows below")
-	fl.StringVar(&f.header, "repeated-header", "fail", "a row that is the header again (files put one behind the other): fail, pass (as it is, counted) or value (replace its values)")
-	fl.BoolVar(&f.job.Again, "again", false, "pseudonymise values that are pseudonyms of the project already once more, with a warning (else they are refused)")
-	fl.BoolVar(&f.job.ShowColumns, "show-columns", false, "an unknown column: list the names of the first row even if it may be data")
-	fl.BoolVar(&f.job.Ragged, "ragged", false, "let rows of other lengths pass, as long as they hold the columns")
+	fl.BoolVar(&f.job.Header, "header", false, "the first row is the header, even if it looks like data")
+	fl.StringVar(&f.header, "repeated-header", "fail", "a row that repeats the header, as in concatenated files: fail, pass (unchanged, counted) or value (replace its values)")
+	fl.BoolVar(&f.job.Again, "again", false, "pseudonymise again, with a warning, values that are already pseudonyms of the project (otherwise they are refused)")
+	fl.BoolVar(&f.job.ShowColumns, "show-columns", false, "if a column is unknown, list the names in the first row even if it may be data")
+	fl.BoolVar(&f.job.Ragged, "ragged", false, "accept rows of differing numbers of fields that contain the columns")
 	fl.StringVar(&f.comma, "comma", "", "separator, one character or \\t (default: a tab for TSV, else a comma)")
-	fl.StringVar(&f.onError, "on-error", "fail", "a value that cannot be transformed: fail (stop, write nothing), null (empty the field), keep (keep its row out; needs --rejects)")
-	fl.StringVar(&f.job.Rejects, "rejects", "", "with --on-error keep: file for the rows kept out")
-	fl.StringSliceVar(&f.job.Null, "null", nil, "values that stand for none and pass through, such as NA,NULL")
-	fl.BoolVar(&f.job.Force, "force", false, "replace an output file that exists")
-	fl.BoolVar(&f.job.Resume, "resume", false, "go on with an interrupted run")
-	fl.BoolVar(&f.job.DryRun, "dry-run", false, "count what would fail and where, write nothing")
-	fl.StringVar(&f.part, "part", "", "i/n: do the i-th of n exact shares of the file")
+	fl.StringVar(&f.onError, "on-error", "fail", "if a value cannot be transformed: fail (stop, write nothing), null (empty the field), keep (move its row to --rejects)")
+	fl.StringVar(&f.job.Rejects, "rejects", "", "with --on-error keep: file for the rejected rows")
+	fl.StringSliceVar(&f.job.Null, "null", nil, "values that mean a missing value and pass through, such as NA,NULL")
+	fl.BoolVar(&f.job.Force, "force", false, "replace an existing output file")
+	fl.BoolVar(&f.job.Resume, "resume", false, "continue an interrupted run")
+	fl.BoolVar(&f.job.DryRun, "dry-run", false, "report what would fail and where, write nothing")
+	fl.StringVar(&f.part, "part", "", "i/n: process the i-th of n shares of the file, cut at row ends")
 	fl.IntVar(&f.job.Workers, "workers", 0, "cores to use (default: all)")
 	sizeVar(fl, &f.job.MaxRow, "max-row", 0, "longest row (default 16MiB)")
 	sizeVar(fl, &f.job.MaxMemory, "max-memory", 0, "memory for the counters of policy document, and for a page of Parquet with its results (default 1GiB)")
 	fl.StringVar(&f.job.Mapping, "mapping", "", "also write identifier, pseudonym pairs to this file, sealed to --mapping-recipient")
 	fl.StringArrayVar(&f.recipients, "mapping-recipient", nil, "age recipient, age1… (repeatable)")
-	fl.BoolVar(&f.job.Manifest, "manifest", false, "also write OUT.velonym.json: what was done, digests of input and output")
-	fl.StringVar(&f.check, "check", "", "verify the files that a manifest names, and do nothing else")
+	fl.BoolVar(&f.job.Manifest, "manifest", false, "also write OUT.velonym.json: what the run did, and digests of input and output")
+	fl.StringVar(&f.manifestToCheck, "check", "", "verify the files that a manifest names, and do nothing else")
 	fl.BoolVar(&f.asJSON, "json", false, "summary as JSON on standard error")
 	fl.BoolVar(&f.quiet, "quiet", false, "no progress and no summary")
 	f.trust.add(fl)
 	return cmd
 }
 
-// read judges the flags, before anything is opened, and fills in the job.
-func (f *runFlags) read(files []string) (err error) {
+// validate checks the flags before any file is opened, and fills in the job.
+func (f *runFlags) validate(files []string) (err error) {
 	j := &f.job
 	switch {
 	case len(f.columns) == 0:
@@ -151,7 +150,7 @@ func (f *runFlags) read(files []string) (err error) {
 	case f.inFlight < 0:
 		return usagef("run: --concurrency must not be negative")
 	}
-	if err := f.readLocal(); err != nil {
+	if err := f.validateLocal(); err != nil {
 		return err
 	}
 	j.Inputs = files
@@ -197,8 +196,8 @@ func (f *runFlags) read(files []string) (err error) {
 	return nil
 }
 
-// readLocal judges the flags that go with --project.
-func (f *runFlags) readLocal() error {
+// validateLocal checks the flags that need --project.
+func (f *runFlags) validateLocal() error {
 	l := &f.local
 	if l.Op != "" {
 		if _, err := spec.ParseOp(string(l.Op)); err != nil {
@@ -225,7 +224,7 @@ func (f *runFlags) readLocal() error {
 	return nil
 }
 
-// flagError is a usage error that names the flag, in place of the room that
+// flagError returns a usage error that names the flag instead of the package that
 // refused its value.
 func flagError(flag string, err error) error {
 	text := err.Error()
@@ -235,31 +234,31 @@ func flagError(flag string, err error) error {
 	return usagef("run: --%s: %s", flag, text)
 }
 
-// columnFlag reads NAME or NAME=TOKENFILE; in a name \= is an =. #N is the number of
-// a column, whatever their names, and \#N a name.
-func columnFlag(s string) (name string, number int, file string, own bool) {
+// parseColumn parses a value of --column: NAME, #N or either with =TOKENFILE behind it.
+// In a name \= stands for = and a leading \# for #. number is 0 unless s is #N.
+func parseColumn(s string) (name string, number int, file string, hasToken bool) {
 	name = s
 	for i := 0; i < len(s); i++ {
 		if s[i] == '\\' {
 			i++
 		} else if s[i] == '=' {
-			name, file, own = s[:i], s[i+1:], true
+			name, file, hasToken = s[:i], s[i+1:], true
 			break
 		}
 	}
 	if digits, ok := strings.CutPrefix(name, "#"); ok {
 		if n, err := strconv.Atoi(digits); err == nil && n > 0 && digits[0] != '+' {
-			return "", n, file, own
+			return "", n, file, hasToken
 		}
 	}
 	if strings.HasPrefix(name, `\#`) {
 		name = name[1:]
 	}
-	return strings.ReplaceAll(name, `\=`, "="), 0, file, own
+	return strings.ReplaceAll(name, `\=`, "="), 0, file, hasToken
 }
 
-// columnToken words the error of a column's own token.
-func columnToken(name string, err error) error {
+// columnTokenError describes an error of the token of the column called name.
+func columnTokenError(name string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return usagef("run: --column %s: %w; behind = stands a file that holds a token: an = that belongs to the column's name is written \\=, or name the column by its number", name, err)
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// outcome is what the audit log says of a run: OK, the code of a token's refusal,
-// or FAILED.
+// outcome returns the outcome of a run for the audit log: OK, the code of the token's
+// refusal, or FAILED.
 func outcome(err error) string {
 	var refused *token.Error
 	switch {
@@ -28,29 +28,28 @@ func outcome(err error) string {
 	return "FAILED"
 }
 
-// recordRefused writes a run into the audit log that was refused before it began;
-// what failed otherwise did nothing and is not recorded.
+// recordRefused records a run whose token was refused before it began. It does not
+// record other failures, since such a run has done nothing.
 func (f *runFlags) recordRefused(log *audit.Log, err error) error {
 	var refused *token.Error
 	if !errors.As(err, &refused) {
 		return nil
 	}
 	var r audit.Record
-	if f.local.Project != "" { // else nobody has vouched for what the token says
-		r = engine.Record(&token.Claims{PSN: f.asked()})
+	if f.local.Project != "" { // the claims of a refused token are not authenticated
+		r = engine.Record(&token.Claims{PSN: f.localClaims()})
 	}
 	r.Kind, r.Request, r.Outcome, r.Sync = "run", token.NewID(), refused.Code, true
 	return log.Append(r)
 }
 
-// recordBegun writes the grants into the audit log before anything is transformed: a
-// run that is killed leaves what it made in its temporary file.
+// recordBegun records the grants before anything is transformed, because a run that is
+// killed leaves pseudonyms in its temporary file.
 func recordBegun(log *audit.Log, id string, grants []*token.Grant) error {
 	return record(log, id, grants, bulk.Summary{}, "BEGUN")
 }
 
-// record writes what a run did into the audit log, one record a grant; id is the same
-// in all records of a run.
+// record writes one audit record per grant of a run. id joins the records of the run.
 func record(log *audit.Log, id string, grants []*token.Grant, sum bulk.Summary, outcome string) error {
 	for _, g := range grants {
 		r := engine.Record(g.Claims)
@@ -63,8 +62,9 @@ func record(log *audit.Log, id string, grants []*token.Grant, sum bulk.Summary, 
 	return nil
 }
 
-// report does the job, says how far it is and what it did, and hands the outcome to
-// record, if there is one: that of a complete run before its output has its name.
+// report runs the job with progress and a summary on w. If record is not nil, report
+// calls it once with the outcome; for a successful run that is before the output gets
+// its name, so that no output exists without its record.
 func (f *runFlags) report(w io.Writer, cmd *cobra.Command, record func(bulk.Summary, error) error) error {
 	j := f.job
 	j.Stdin, j.Stdout = cmd.InOrStdin(), cmd.OutOrStdout()
@@ -88,7 +88,7 @@ func (f *runFlags) report(w io.Writer, cmd *cobra.Command, record func(bulk.Summ
 		return usageError{err}
 	}
 	if f.asJSON {
-		return errors.Join(err, dryFailures(j, sum, err), json.NewEncoder(w).Encode(struct {
+		return errors.Join(err, dryRunError(j, sum, err), json.NewEncoder(w).Encode(struct {
 			bulk.Summary
 			Outcome string `json:"outcome"`
 			Kernel  string `json:"kernel"`
@@ -104,13 +104,14 @@ func (f *runFlags) report(w io.Writer, cmd *cobra.Command, record func(bulk.Summ
 	}
 	if err == nil && !f.quiet {
 		fmt.Fprintf(w, "%d rows, %d values replaced (about %d different), %d empty, %d not transformed%s, %.2f s, %.0f MB/s, kernel %s\n",
-			sum.Rows, sum.Values, sum.Distinct, sum.Empty, sum.Errors, leftRows(sum), sum.Seconds, float64(sum.BytesIn)/1e6/max(sum.Seconds, 1e-9), simd.Kernel())
+			sum.Rows, sum.Values, sum.Distinct, sum.Empty, sum.Errors, rejectedRows(sum), sum.Seconds, float64(sum.BytesIn)/1e6/max(sum.Seconds, 1e-9), simd.Kernel())
 	}
-	return errors.Join(err, dryFailures(j, sum, err))
+	return errors.Join(err, dryRunError(j, sum, err))
 }
 
-// leftRows says of the summary's rows which ones were left, if any were.
-func leftRows(sum bulk.Summary) string {
+// rejectedRows returns the part of the summary about rejected rows and repeated headers;
+// empty if there were none.
+func rejectedRows(sum bulk.Summary) string {
 	s := ""
 	if sum.Rejected > 0 {
 		s += fmt.Sprintf(", %d rows kept out", sum.Rejected)
@@ -121,8 +122,8 @@ func leftRows(sum bulk.Summary) string {
 	return s
 }
 
-// dryFailures is the error of a dry run that found what would fail.
-func dryFailures(j bulk.Job, sum bulk.Summary, err error) error {
+// dryRunError returns an error if a dry run found values that cannot be transformed.
+func dryRunError(j bulk.Job, sum bulk.Summary, err error) error {
 	if err != nil || !j.DryRun || sum.Errors == 0 {
 		return nil
 	}

@@ -12,17 +12,17 @@ import (
 	"github.com/velonym/velonym/testdata"
 )
 
-// sureWriter keeps the first error of its writer, for those who print without
-// looking.
-type sureWriter struct {
+// errWriter remembers the first error of its writer, because suite.SelfTest ignores
+// errors of its prints.
+type errWriter struct {
 	w   io.Writer
 	err error
 }
 
-func (s *sureWriter) Write(b []byte) (int, error) {
-	n, err := s.w.Write(b)
-	if s.err == nil {
-		s.err = err
+func (e *errWriter) Write(b []byte) (int, error) {
+	n, err := e.w.Write(b)
+	if e.err == nil {
+		e.err = err
 	}
 	return n, err
 }
@@ -31,10 +31,10 @@ func newSelftest(*globals) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:   "selftest [--vectors FILE]",
-		Short: "Known answers on every kernel that this CPU has; names the one chosen",
-		Long: `Runs known answers of the transform suite on every kernel that this CPU has, and says
-which one is in use. Exit status 1 when one answer is wrong: do not use the program
-on this machine then.`,
+		Short: "Known-answer tests on every kernel that this CPU supports",
+		Long: `Runs the known-answer tests of the transform suite on every kernel that this CPU
+supports, and names the one in use. The exit status is 1 if an answer is wrong: do not
+use the program on this machine then.`,
 		Example: `  velonym selftest
   velonym --kernel generic selftest
   velonym selftest --vectors testdata/vectors/a256-1.json`,
@@ -47,7 +47,7 @@ on this machine then.`,
 					return fmt.Errorf("selftest: %w", err)
 				}
 			}
-			out := &sureWriter{w: cmd.OutOrStdout()}
+			out := &errWriter{w: cmd.OutOrStdout()}
 			if err := errors.Join(suite.SelfTest(out, vectors), out.err); err != nil {
 				return fmt.Errorf("selftest: %w", err)
 			}

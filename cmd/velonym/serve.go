@@ -39,7 +39,7 @@ type serveFlags struct {
 	auditMax int64
 	logFile  string
 	drain    time.Duration
-	held     int        // projects whose keys the last sweep kept
+	held     int        // number of projects whose keys the last sweep kept back
 	log      *audit.Log // nil: nothing is recorded
 	backup   backupFlags
 	headsTo  []string
@@ -50,19 +50,19 @@ func newServe(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "The two documented endpoints over HTTP",
-		Long: `Serves POST /api/request-psn and POST /api/request-psn-rev, JSON and CSV, with
-/healthz, /readyz and /openapi.json beside them.
+		Long: `Serves POST /api/request-psn and POST /api/request-psn-rev in JSON and CSV, and
+/healthz, /readyz and /openapi.json.
 
-SIGTERM and SIGINT: readiness goes down, requests in flight are answered, then it
-stops. SIGHUP: certificate, issuer keys (files and URLs), log and audit files are read
-or opened again.
+On SIGTERM or SIGINT it reports not ready, answers the requests in flight and stops.
+On SIGHUP it reads certificate and issuer keys (files and URLs) again and reopens log
+and audit files.
 
 It needs at most 9/8 × --max-in-flight-bytes + 48 KiB × --max-connections + 96 MiB of
-resident memory, and sets the garbage collector's limit by that unless GOMEMLIMIT is
-set.
+resident memory, and sets the garbage collector's limit accordingly unless GOMEMLIMIT
+is set.
 
-Send a file with curl --data-binary @FILE: --data @FILE takes the line ends out, so
-that the values of all lines become one.`,
+Send a file with curl --data-binary @FILE: --data @FILE removes the line ends and joins
+all values into one.`,
 		Example: `  velonym serve
   velonym serve --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem --admin-listen 127.0.0.1:9090
   velonym serve --jwks https://login.example=https://login.example/keys --audience register`,
@@ -72,19 +72,19 @@ that the values of all lines become one.`,
 	fl := cmd.Flags()
 	fl.StringVar(&f.listen, "listen", "127.0.0.1:8080", "HOST:PORT, unix:PATH, or systemd[:NAME] for an activated socket")
 	fl.StringVar(&f.admin, "admin-listen", "", "second listener, for /metrics and the like; without it /metrics is on the first")
-	fl.StringVar(&f.cert, "tls-cert", "", "certificate chain (PEM); read again when it changes")
-	fl.StringVar(&f.key, "tls-key", "", "its private key (PEM)")
+	fl.StringVar(&f.cert, "tls-cert", "", "certificate chain (PEM); reloaded when it changes")
+	fl.StringVar(&f.key, "tls-key", "", "private key of the certificate (PEM)")
 	fl.StringVar(&f.clientCA, "client-ca", "", "require client certificates signed by these authorities (PEM)")
 	f.trust.add(fl)
-	fl.DurationVar(&f.trust.keystoreTimeout, "keystore-timeout", 1500*time.Millisecond, "how long a request waits for the keystore before it is answered 503")
+	fl.DurationVar(&f.trust.keystoreTimeout, "keystore-timeout", 1500*time.Millisecond, "how long a request waits for the keystore before the answer 503")
 	sizeVar(fl, &f.cfg.MaxBody, "max-body", 256<<20, "largest body, after decompression")
-	sizeVar(fl, &f.cfg.MaxInFlight, "max-in-flight-bytes", 2<<30, "memory of all requests in flight; more are answered 503")
+	sizeVar(fl, &f.cfg.MaxInFlight, "max-in-flight-bytes", 2<<30, "memory for all requests in flight; requests beyond it get 503")
 	fl.IntVar(&f.cfg.MaxConns, "max-connections", 4096, "open connections")
 	fl.IntVar(&f.cfg.Workers, "workers", 0, "cores that share one large request (default: all)")
 	fl.DurationVar(&f.cfg.HeaderTimeout, "header-timeout", 10*time.Second, "time for a request's header")
-	fl.DurationVar(&f.cfg.IdleTimeout, "idle-timeout", 2*time.Minute, "time a connection is kept without a request")
-	fl.DurationVar(&f.cfg.StallTimeout, "stall-timeout", 30*time.Second, "longest pause within a body, or in taking an answer")
-	sizeVar(fl, &f.cfg.MinRate, "min-rate", 16<<10, "least mean rate of a body and of taking an answer, a second")
+	fl.DurationVar(&f.cfg.IdleTimeout, "idle-timeout", 2*time.Minute, "how long a connection without a request stays open")
+	fl.DurationVar(&f.cfg.StallTimeout, "stall-timeout", 30*time.Second, "longest pause within a body, or while a client reads an answer")
+	sizeVar(fl, &f.cfg.MinRate, "min-rate", 16<<10, "lowest mean rate of a body, and of reading an answer, per second")
 	fl.DurationVar(&f.cfg.DrainDelay, "drain-delay", time.Second, "between the end of readiness and the end of listening")
 	fl.DurationVar(&f.drain, "drain-timeout", 30*time.Second, "longest wait for requests in flight when stopping")
 	fl.StringArrayVar(&f.cfg.CORS, "cors", nil, "origin that browsers may call from (repeatable; default: none)")
@@ -92,17 +92,17 @@ that the values of all lines become one.`,
 	fl.StringVar(&f.audit, "audit", "", "audit file (default DIR/audit.jsonl; none: no record)")
 	sizeVar(fl, &f.auditMax, "audit-max-size", 256<<20, "rotate the audit file at this size; 0: never")
 	fl.StringArrayVar(&f.headsTo, "audit-heads-to", nil, "send signed heads of the audit log to a `PLACE`: syslog:, syslog://HOST, syslog+tcp://HOST or https://… (repeatable)")
-	fl.BoolVar(&f.cfg.AuditContinue, "audit-continue", false, "go on answering when the audit record cannot be written")
+	fl.BoolVar(&f.cfg.AuditContinue, "audit-continue", false, "keep answering if audit records cannot be written")
 	fl.StringVar(&f.backup.dir, "backup-dir", "", "make backups of the keystore in this folder (default: none)")
 	fl.DurationVar(&f.backup.every, "backup-every", 24*time.Hour, "time between backups")
-	limitVar(fl, &f.backup.keep, "backup-keep", "the newest so many in that folder are kept (default: all)")
+	limitVar(fl, &f.backup.keep, "backup-keep", "number of newest backups to keep in that folder (default: all)")
 	fl.StringArrayVar(&f.backup.recipients, "backup-recipient", nil, "age `RECIPIENT` to seal backups to (repeatable; default: not sealed)")
-	fl.StringVar(&f.logFile, "log", "", "log file, opened again on SIGHUP (default: standard error)")
+	fl.StringVar(&f.logFile, "log", "", "log file, reopened on SIGHUP (default: standard error)")
 	fl.BoolVar(&f.cfg.AccessLog, "access-log", false, "log every request, not only refused ones")
 	return cmd
 }
 
-// closers are closed in the reverse order in which they were opened.
+// closers holds functions that close resources; close calls the last added first.
 type closers []func() error
 
 func (c *closers) add(f func() error) { *c = append(*c, f) }
@@ -115,6 +115,7 @@ func (c closers) close() error {
 	return errors.Join(errs...)
 }
 
+// serve executes the verb until the context ends or a listener fails.
 func (f *serveFlags) serve(ctx context.Context, g *globals, stderr io.Writer) (err error) {
 	if (f.cert == "") != (f.key == "") {
 		return usagef("serve: --tls-cert and --tls-key go together")
@@ -168,7 +169,7 @@ func (f *serveFlags) serve(ctx context.Context, g *globals, stderr io.Writer) (e
 	for {
 		select {
 		case <-hup:
-			_ = s.Reload() // it logs what failed; what was in use stays in use
+			_ = s.Reload() // logs failures; what failed to load stays as it was
 		case err := <-failed:
 			return errors.Join(err, s.Shutdown(ctx))
 		case <-ctx.Done():
@@ -184,7 +185,7 @@ func (f *serveFlags) serve(ctx context.Context, g *globals, stderr io.Writer) (e
 	}
 }
 
-// url is where the server answers, for people to read.
+// url returns the server's address for the log.
 func (f *serveFlags) url(ln net.Listener) string {
 	if ln.Addr().Network() == "unix" {
 		return "unix:" + ln.Addr().String()
@@ -196,7 +197,7 @@ func (f *serveFlags) url(ln net.Listener) string {
 	return scheme + "://" + ln.Addr().String()
 }
 
-// assemble opens all that the server stands on.
+// assemble opens what the server needs, adds it to open, and returns the server.
 func (f *serveFlags) assemble(ctx context.Context, g *globals, stderr io.Writer, open *closers) (*server.Server, error) {
 	logTo := stderr
 	if f.logFile != "" {
@@ -249,15 +250,15 @@ func (f *serveFlags) assemble(ctx context.Context, g *globals, stderr io.Writer,
 	f.cfg.Kernel = simd.Kernel()
 
 	f.startSweeps(ctx, ks, open)
-	stopCopies, err := f.keepCopies(ctx, g, ks)
+	stopBackups, err := f.startBackups(ctx, g, ks)
 	if err != nil {
 		return nil, err
 	}
-	open.add(stopCopies)
+	open.add(stopBackups)
 	return server.New(f.cfg)
 }
 
-// openAudit opens the audit log and has the server write it, unless it is turned off.
+// openAudit opens the audit log and gives it to the server, unless --audit is none.
 func (f *serveFlags) openAudit(ctx context.Context, g *globals, ks *keys.Keystore, open *closers) error {
 	if f.audit == "none" {
 		return nil
@@ -295,13 +296,13 @@ func (f *serveFlags) startSweeps(ctx context.Context, ks *keys.Keystore, open *c
 		defer swept.Done()
 		ks.Sweeper(sweep, time.Minute, func(swept keys.Swept, err error) {
 			f.cfg.Sweeps.Report(swept, err)
-			f.tellSwept(swept, err)
+			f.logSwept(swept, err)
 		})
 	}()
 	open.add(func() error { stop(); swept.Wait(); return nil })
 }
 
-// witnesses returns what sends the heads of the log at path to --audit-heads-to.
+// witnesses returns a function that sends heads of the log at path to --audit-heads-to.
 func (f *serveFlags) witnesses(path string) (func(audit.Head) error, error) {
 	name, err := logName(path)
 	if err != nil {
@@ -324,9 +325,9 @@ func (f *serveFlags) witnesses(path string) (func(audit.Head) error, error) {
 	}, nil
 }
 
-// tellSwept logs what a sweep of ended projects did. What it holds, it holds again
-// every minute: that is logged when it changes.
-func (f *serveFlags) tellSwept(swept keys.Swept, err error) {
+// logSwept logs and records what a sweep did. Every sweep reports the projects whose keys
+// it keeps back; logSwept logs them only when their number changes.
+func (f *serveFlags) logSwept(swept keys.Swept, err error) {
 	for _, name := range swept.Ended {
 		f.cfg.Log.Warn("project ended: nothing uses its keys any more", "project", name)
 	}
@@ -358,7 +359,8 @@ func (f *serveFlags) tellSwept(swept keys.Swept, err error) {
 	}
 }
 
-// logFile is a log that can be renamed away under the process.
+// logFile is a log file that can be rotated: Reopen opens its name again. It is safe for
+// concurrent use.
 type logFile struct {
 	path string
 	mu   sync.Mutex
@@ -370,7 +372,7 @@ func openLogFile(path string) (*logFile, error) {
 	return l, l.Reopen()
 }
 
-// Reopen opens the file's name again, after someone moved the file.
+// Reopen opens the file's name again, after log rotation has renamed the file.
 func (l *logFile) Reopen() error {
 	f, err := os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {

@@ -17,13 +17,14 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// noteEvery is how often a server looks whether something was destroyed or revoked.
-const noteEvery = time.Second
+// tombstoneInterval is how often a server checks whether something was destroyed or
+// revoked.
+const tombstoneInterval = time.Second
 
-// noteChanges notes tombstones at path whenever the keystore has changed, until the
-// context ends.
-func noteChanges(ctx context.Context, ks *keys.Keystore, path string, log *slog.Logger) {
-	tick := time.NewTicker(noteEvery)
+// recordTombstones writes tombstones to path whenever the keystore has changed, until
+// the context ends.
+func recordTombstones(ctx context.Context, ks *keys.Keystore, path string, log *slog.Logger) {
+	tick := time.NewTicker(tombstoneInterval)
 	defer tick.Stop()
 	var noted uint64
 	failing := false
@@ -50,7 +51,7 @@ func noteChanges(ctx context.Context, ks *keys.Keystore, path string, log *slog.
 	}
 }
 
-// backupFlags are the flags of a server that makes backups.
+// backupFlags are the flags of serve about backups.
 type backupFlags struct {
 	dir        string
 	every      time.Duration
@@ -59,7 +60,7 @@ type backupFlags struct {
 	sealTo     []age.Recipient
 }
 
-// check judges the flags.
+// check validates the flags.
 func (f *backupFlags) check() (err error) {
 	if f.dir == "" {
 		if len(f.recipients) > 0 {
@@ -79,7 +80,8 @@ func (f *backupFlags) check() (err error) {
 	return err
 }
 
-// run makes a backup whenever one is due, and deletes the oldest.
+// run makes a backup whenever one is due and deletes the oldest beyond keep, until the
+// context ends.
 func (f *backupFlags) run(ctx context.Context, ks *keys.Keystore, record *audit.Log, log *slog.Logger) {
 	for {
 		wait := f.every
@@ -109,7 +111,7 @@ func (f *backupFlags) run(ctx context.Context, ks *keys.Keystore, record *audit.
 	}
 }
 
-// last is when the newest backup in the folder was made; zero for none.
+// last returns when the newest backup in the folder was made, or the zero time.
 func (f *backupFlags) last(ctx context.Context, ks *keys.Keystore) (last time.Time, err error) {
 	list, err := f.own(ctx, ks)
 	if err != nil || len(list) == 0 {
@@ -118,7 +120,7 @@ func (f *backupFlags) last(ctx context.Context, ks *keys.Keystore) (last time.Ti
 	return list[len(list)-1].Made, nil
 }
 
-// own lists the known backups in the folder, oldest first.
+// own returns the keystore's backups that are in the folder, oldest first.
 func (f *backupFlags) own(ctx context.Context, ks *keys.Keystore) (own []keys.KnownBackup, err error) {
 	folder, err := logName(filepath.Join(f.dir, "x"))
 	if err != nil {
@@ -168,15 +170,15 @@ func (f *backupFlags) make(ctx context.Context, ks *keys.Keystore, record *audit
 	return path, nil
 }
 
-// keepCopies notes tombstones and makes backups until what it returns is called.
-func (f *serveFlags) keepCopies(ctx context.Context, g *globals, ks *keys.Keystore) (stop func() error, err error) {
+// startBackups starts to record tombstones and to make backups. stop ends both and waits.
+func (f *serveFlags) startBackups(ctx context.Context, g *globals, ks *keys.Keystore) (stop func() error, err error) {
 	path, err := g.inFolder("tombstones.jsonl")
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
-	running.Go(func() { noteChanges(ctx, ks, path, f.cfg.Log) })
+	running.Go(func() { recordTombstones(ctx, ks, path, f.cfg.Log) })
 	if f.backup.dir != "" {
 		running.Go(func() { f.backup.run(ctx, ks, f.log, f.cfg.Log) })
 	}

@@ -9,16 +9,16 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	_ "time/tzdata" // TZ counts where the system has no zones of its own, as in a container
+	_ "time/tzdata" // for systems without time zones, such as containers
 )
 
-// spanHelp names the units, for the errors of flags that take a span.
+// spanHelp shows the units, for the errors of flags that take a span.
 const spanHelp = "use for example 5y, 6mo, 90d, 24h, 30min or a day such as 2031-01-31"
 
-// parseSpan reads a span of time from now on, or a day: 5y, 6mo, 90d, 24h, 30min,
-// 45s or 2031-01-31. Years, months and days follow the calendar of now's time
-// zone. A day ends with its last second there. "m" is refused: it is read as
-// months by some and as minutes by others, and keys hang on it.
+// parseSpan parses a span of time, counted from now, or a day: 5y, 6mo, 90d, 24h, 30min,
+// 45s or 2031-01-31. It counts years, months and days by the calendar of now's time
+// zone, where a day ends with its last second. It refuses "m" because some read it as
+// months and others as minutes, and the life of keys depends on it.
 func parseSpan(s string, now time.Time) (time.Time, error) {
 	if day, err := time.Parse(time.DateOnly, s); err == nil {
 		if err := knownZone(os.Getenv("TZ")); err != nil {
@@ -50,7 +50,7 @@ func parseSpan(s string, now time.Time) (time.Time, error) {
 				return now.AddDate(0, 0, n), nil
 			}
 		case "h":
-			if n <= 2_500_000 { // what a time.Duration holds, as below
+			if n <= 2_500_000 { // what a time.Duration can hold; the same for minutes
 				return now.Add(time.Duration(n) * time.Hour), nil
 			}
 		case "min":
@@ -64,7 +64,7 @@ func parseSpan(s string, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("not a span of time: %s", spanHelp)
 }
 
-// knownZone refuses a TZ that package time would take for UTC without a word.
+// knownZone refuses a TZ that package time would silently treat as UTC.
 func knownZone(tz string) error {
 	tz = strings.TrimPrefix(tz, ":")
 	if tz == "" || filepath.IsAbs(tz) {
@@ -76,9 +76,9 @@ func knownZone(tz string) error {
 	return nil
 }
 
-// endOfDay returns the last second of a calendar day in a time zone. The day's
-// end is searched for and not computed from midnight, which some days lack and
-// others have twice where the clocks change.
+// endOfDay returns the last second of a calendar day in a time zone. It searches for the
+// end instead of computing it from midnight: where the clocks change, a day may have no
+// midnight, or two.
 func endOfDay(day time.Time, zone *time.Location) time.Time {
 	year, month, date := day.Date()
 	first := day.Add(-26 * time.Hour) // before the day begins anywhere
@@ -89,7 +89,7 @@ func endOfDay(day time.Time, zone *time.Location) time.Time {
 	return first.Add(time.Duration(n-1) * time.Second).In(zone)
 }
 
-// parseGrace reads a span of time of which no calendar matters, or 0.
+// parseGrace parses 0 or a span of time, counted in days of 24 hours by no calendar.
 func parseGrace(s string) (time.Duration, error) {
 	if s == "0" {
 		return 0, nil
@@ -109,10 +109,10 @@ func parseGrace(s string) (time.Duration, error) {
 	return until.Sub(from), nil
 }
 
-// shown is how people read a time: where they are, with the offset.
-func shown(t time.Time) string { return t.Local().Format(time.RFC3339) }
+// localTime formats a time for people: in the local time zone, with its offset.
+func localTime(t time.Time) string { return t.Local().Format(time.RFC3339) }
 
-// roughly says in one unit how far off a time is.
+// roughly formats a duration in a single unit, rounded down.
 func roughly(d time.Duration) string {
 	for _, u := range []struct {
 		name string

@@ -15,13 +15,13 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// verifierFlags say whom to trust besides the built-in issuer.
+// verifierFlags name the trusted issuers besides the keystore's own.
 type verifierFlags struct {
 	jwks            []string
 	secrets         []string
 	audience        string
 	maxStale        time.Duration
-	keystoreTimeout time.Duration // of one request with the keystore; 0: none
+	keystoreTimeout time.Duration // limits one call to the keystore; 0: no limit
 	log             *slog.Logger
 }
 
@@ -32,11 +32,11 @@ func (v *verifierFlags) add(f *pflag.FlagSet) {
 	checkedVar(f, &v.audience, "audience", "", "AUD", "aud that tokens of these issuers must name (default "+token.DefaultAudience+")", notEmpty)
 }
 
-// typeSuffix stands behind the source of an issuer's keys whose access tokens (RFC
-// 9068) are accepted.
+// typeSuffix follows an issuer's key source in --jwks if its access tokens (RFC 9068)
+// are accepted.
 const typeSuffix = ",typ=at+jwt"
 
-// trusted reads the flags into issuers, in the order in which they are named.
+// trusted parses the flags and returns the issuers in the order of their first mention.
 func (v *verifierFlags) trusted() ([]token.TrustedIssuer, error) {
 	if v.maxStale <= 0 {
 		return nil, usagef("--jwks-max-stale: it must be more than 0")
@@ -48,7 +48,7 @@ func (v *verifierFlags) trusted() ([]token.TrustedIssuer, error) {
 		case !ok || iss == "" || source == "":
 			return nil, "", usagef("--%s: write ISS=FILE, where ISS is the iss of the issuer's tokens", flag)
 		case strings.ContainsAny(iss, "?@"):
-			// More likely a URL with a query or a password, whose = is not ours.
+			// This is more likely a URL with a query or a password than ISS=FILE.
 			return nil, "", usagef("--%s: write ISS=FILE: an issuer's name has neither ? nor @ in it, and what stands here is not repeated, since it may hold a secret", flag)
 		case iss == token.DefaultIssuer:
 			return nil, "", usagef("--%s: %s is the name of the keystore's own issuer, which is trusted without", flag, iss)
@@ -105,7 +105,7 @@ func newVerifier(ctx context.Context, ks *keys.Keystore, f verifierFlags) (*toke
 	if err != nil {
 		return nil, err
 	}
-	defer issuer.Close() // the verifier keeps its public key alone
+	defer issuer.Close() // the verifier keeps only its public key
 	trusted, err := f.trusted()
 	if err != nil {
 		return nil, err

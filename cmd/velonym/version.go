@@ -25,18 +25,18 @@ type versionInfo struct {
 	Go        string   `json:"go"`
 	Platform  string   `json:"platform"`
 	Suite     string   `json:"suite"`
-	Unicode   string   `json:"unicode"` // of the norm steps nfc, upper, lower
+	Unicode   string   `json:"unicode"` // version that the norm steps nfc, upper and lower use
 	Kernel    string   `json:"kernel"`
 	Tokenizer string   `json:"tokenizer"`
-	Kernels   []string `json:"kernels"` // all that this CPU can run, best first
+	Kernels   []string `json:"kernels"` // tiers that this CPU supports, best first
 	Features  []string `json:"features"`
 	KeyMemory string   `json:"key_memory"` // locked, or why it is not
-	Dumps     string   `json:"dumps"`      // of this process by the system: off or allowed
+	Dumps     string   `json:"dumps"`      // core dumps of this process: off or allowed
 
-	Keystore *keystoreVersion `json:"keystore,omitempty"` // where there is one
+	Keystore *keystoreVersion `json:"keystore,omitempty"` // nil if there is none
 }
 
-// keystoreVersion names the keys of the keystore by their fingerprints.
+// keystoreVersion identifies the keys of the keystore by fingerprints.
 type keystoreVersion struct {
 	MasterKey string `json:"master_key,omitempty"`
 	Issuer    string `json:"issuer,omitempty"`
@@ -44,11 +44,11 @@ type keystoreVersion struct {
 	Error     string `json:"error,omitempty"`      // why it does not open
 }
 
-// keystoreTimeout bounds how long the keystore is waited for.
+// keystoreTimeout limits how long version waits for the keystore.
 const keystoreTimeout = 5 * time.Second
 
-// keystoreVersion is nil where there is no keystore. No command of an exec: source is
-// run, nor is a key taken out of the environment, to say it.
+// keystoreVersion returns nil if there is no keystore, or if its master key is not in a
+// file: version runs no command of an exec: source and takes no key from the environment.
 func (g *globals) keystoreVersion(ctx context.Context) *keystoreVersion {
 	place, master, err := g.locations()
 	if err != nil || !isKeyFile(master) {
@@ -73,7 +73,7 @@ func (g *globals) keystoreVersion(ctx context.Context) *keystoreVersion {
 	return &keystoreVersion{MasterKey: ks.MasterKeyFingerprint(), Issuer: info.Name, IssuerKey: token.KeyID(info.Public)}
 }
 
-// keyMemory says whether memory for keys can be locked here: it is tried.
+// keyMemory allocates key memory and reports whether it is locked.
 func keyMemory() (string, error) {
 	b, err := secmem.Alloc(1)
 	if err != nil {
@@ -86,10 +86,11 @@ func keyMemory() (string, error) {
 	return "locked", nil
 }
 
-// lockRemedy is what an operator does when memory cannot be locked.
+// lockRemedy tells an operator what to do if key memory cannot be locked.
 const lockRemedy = "keys may be written to swap: raise the limit (ulimit -l, LimitMEMLOCK= of systemd, --ulimit memlock of containers)"
 
-// buildVersion reads version and commit from what the linker kept of the build.
+// buildVersion returns version and commit from the build information in the binary. A
+// "+" after the commit marks a modified tree.
 func buildVersion() (version, commit string) {
 	version, commit = "devel", "unknown"
 	info, ok := debug.ReadBuildInfo()
@@ -116,13 +117,12 @@ func newVersion(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Version, commit, Go, kernels and CPU features",
-		Long: `Says what this program is and what it runs on. --json writes one object: version,
-commit ("+" behind it: built with changes), go, platform, suite, unicode, kernel
-and tokenizer in use, kernels of this CPU (best first), features, key_memory
-("locked", or why memory for keys is not), dumps (of this process by the system:
-"off", or "allowed" with VELONYM_ALLOW_DUMPS=1, for debuggers), and of the keystore,
-if there is one and its master key is in a file: fingerprints of the master key and the
-issuer's key, and the issuer's name, or why it does not open.`,
+		Long: `Describes this program and the machine. --json writes one object: version, commit
+(with "+" if the tree was modified), go, platform, suite, unicode, kernel and tokenizer
+in use, kernels that this CPU supports (best first), features, key_memory ("locked", or
+why it is not), dumps ("off", or "allowed" with VELONYM_ALLOW_DUMPS=1, for debuggers),
+and, if there is a keystore with its master key in a file: fingerprints of the master
+key and the issuer's key, and the issuer's name, or why the keystore does not open.`,
 		Example: `  velonym version
   velonym version --json`,
 		Args: cobra.NoArgs,
@@ -158,6 +158,6 @@ issuer's key, and the issuer's name, or why it does not open.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
-	cmd.Flags().BoolVar(&kernelsOnly, "kernels", false, "only the kernels that this CPU runs, best first, with commas between")
+	cmd.Flags().BoolVar(&kernelsOnly, "kernels", false, "only the kernels that this CPU supports, best first, separated by commas")
 	return cmd
 }
