@@ -40,7 +40,7 @@ public key of the keystore.`,
 		},
 	}
 	f.add(cmd.Flags())
-	cmd.Flags().VarP(&checked[string]{p: &to, kind: "FILE", check: notEmpty}, "output", "o", "new file for the records; the heads go to FILE.heads")
+	cmd.Flags().VarP(&checkedFlag[string]{p: &to, kind: "FILE", check: notEmpty}, "output", "o", "new file for the records; the heads go to FILE.heads")
 	return cmd
 }
 

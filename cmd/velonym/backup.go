@@ -67,11 +67,11 @@ are left, and 'velonym backup prune' deletes old ones.`,
 			if h.Sealed {
 				how = "sealed"
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "backup %s of %s, %s\n", to, shown(h.Made), how)
+			fmt.Fprintf(cmd.ErrOrStderr(), "backup %s of %s, %s\n", to, localTime(h.Made), how)
 			return nil
 		},
 	}
-	cmd.Flags().VarP(&checked[string]{p: &to, kind: "FILE", check: notEmpty}, "output", "o", "new file, of mode 0600")
+	cmd.Flags().VarP(&checkedFlag[string]{p: &to, kind: "FILE", check: notEmpty}, "output", "o", "new file, of mode 0600")
 	cmd.Flags().StringArrayVar(&recipients, "recipient", nil, "age `RECIPIENT` to seal it to (repeatable; default: not sealed)")
 	cmd.AddCommand(newBackupVerify(), newBackupList(g), newBackupPrune(g))
 	return cmd
@@ -180,7 +180,7 @@ func newBackupList(g *globals) *cobra.Command {
 			t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintln(t, "MADE\tPLACE")
 			for _, b := range list {
-				fmt.Fprintf(t, "%s\t%s\n", shown(b.Made), printable(b.Place))
+				fmt.Fprintf(t, "%s\t%s\n", localTime(b.Made), printable(b.Place))
 			}
 			return t.Flush()
 		},

@@ -18,14 +18,14 @@ func TestSize(t *testing.T) {
 		"9223372036854775807": {1<<63 - 1, "9223372036854775807"},
 	} {
 		var n int64 = -7
-		z := &size{&n}
+		z := &sizeFlag{&n}
 		if err := z.Set(in); err != nil || n != want.bytes || z.String() != want.shown {
 			t.Errorf("%q: %d, shown as %q, %v; want %d, %q", in, n, z, err, want.bytes, want.shown)
 		}
 	}
 	for _, in := range []string{"", "-1", "MiB", "1MB", "1.5GiB", "1 MiB", "1mib", "0x10", "8589934592GiB", "9223372036854775808"} {
 		n := int64(-7)
-		if err := (&size{&n}).Set(in); err == nil || n != -7 {
+		if err := (&sizeFlag{&n}).Set(in); err == nil || n != -7 {
 			t.Errorf("%q is read as %d", in, n)
 		}
 	}

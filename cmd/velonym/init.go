@@ -133,7 +133,7 @@ func (g *globals) initMaster(ctx context.Context, place string) (master *keys.Ma
 	}
 	master, err = keys.LoadMasterKey(ctx, place)
 	if err == nil {
-		g.tellWeak(place)
+		g.warnWeakKey(place)
 	}
 	return master, made, err
 }

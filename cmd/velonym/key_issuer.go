@@ -62,7 +62,7 @@ take --overlap 0. Give other services the new set of keys: 'velonym token jwks',
 				if n > maxNamed {
 					more = fmt.Sprintf(" and %d more ('velonym token list')", n-maxNamed)
 				}
-				fmt.Fprintf(cmd.ErrOrStderr(), "tokens that the present key signed, and that are refused from %s on: %s%s\n", shown(end), strings.Join(cut[:min(n, maxNamed)], ", "), more)
+				fmt.Fprintf(cmd.ErrOrStderr(), "tokens that the present key signed, and that are refused from %s on: %s%s\n", localTime(end), strings.Join(cut[:min(n, maxNamed)], ", "), more)
 				if !yes {
 					return usagef("key rotate-issuer: nothing was changed: say --yes if that is meant, or choose a longer --overlap")
 				}
@@ -77,7 +77,7 @@ take --overlap 0. Give other services the new set of keys: 'velonym token jwks',
 			}
 			until := "is good no more"
 			if span > 0 {
-				until = "is good until " + shown(end)
+				until = "is good until " + localTime(end)
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "issuer %s: key %s from now on; %s %s\n", printable(info.Name), token.KeyID(info.Public), token.KeyID(before.Public), until)
 			return nil
@@ -207,7 +207,7 @@ func listTrusted(cmd *cobra.Command, ks *keys.Keystore) error {
 			}
 			source = fmt.Sprintf("%d kept", n)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", printable(t.Name), printable(cmp.Or(t.Audience, token.DefaultAudience)), source, shown(t.Since))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", printable(t.Name), printable(cmp.Or(t.Audience, token.DefaultAudience)), source, localTime(t.Since))
 	}
 	return w.Flush()
 }
@@ -217,7 +217,7 @@ func orNever(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return shown(t)
+	return localTime(t)
 }
 
 func newKeyDistrust(g *globals) *cobra.Command {

@@ -58,7 +58,7 @@ func newProjectCreate(g *globals) *cobra.Command {
 			if err := checkProject(p); err != nil {
 				return err
 			}
-			if !p.Retention.IsZero() && time.Until(p.Retention) < soon {
+			if !p.Retention.IsZero() && time.Until(p.Retention) < confirmWithin {
 				if err := confirmEnd(cmd, yes, p, p.Retention); err != nil {
 					return err
 				}

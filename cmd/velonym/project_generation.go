@@ -84,7 +84,7 @@ func rotateEvery(g *globals, cmd *cobra.Command, ks *keys.Keystore, name, span s
 		fmt.Fprintf(cmd.ErrOrStderr(), "project %s: generations are no longer replaced by their age\n", name)
 		return nil
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "project %s: a new generation every %s, the next one on %s\n", name, graceText(every), shown(next))
+	fmt.Fprintf(cmd.ErrOrStderr(), "project %s: a new generation every %s, the next one on %s\n", name, graceText(every), localTime(next))
 	return nil
 }
 

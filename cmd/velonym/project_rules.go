@@ -34,7 +34,7 @@ func checkProject(p keys.Project) error {
 // checkTogether says why a method, policy, form and tag, each of them good by
 // itself, make no transform.
 func checkTogether(method spec.Method, policy spec.Policy, form spec.Form, tag int) error {
-	return plain(suite.Spec{Method: method, Policy: policy, Form: form, Tag: tag, Gen: -1}.Validate())
+	return withoutPackage(suite.Spec{Method: method, Policy: policy, Form: form, Tag: tag, Gen: -1}.Validate())
 }
 
 // checkName judges the name of a project or an organisation.

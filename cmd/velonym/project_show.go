@@ -18,13 +18,13 @@ func summary(p keys.Project) string {
 		s += ", " + endText(p.Retention, p.Grace)
 	}
 	if !p.SeverAt.IsZero() && !p.Severed {
-		s += ", to be severed on " + shown(p.SeverAt)
+		s += ", to be severed on " + localTime(p.SeverAt)
 	}
 	if p.RotateEvery > 0 && !p.Severed {
 		if s += ", a new generation every " + graceText(p.RotateEvery); p.RotateAt.IsZero() {
 			s += " until it had had its 12"
 		} else {
-			s += ", the next one on " + shown(p.RotateAt)
+			s += ", the next one on " + localTime(p.RotateAt)
 		}
 	}
 	if p.Imported {

@@ -200,6 +200,6 @@ func keyText(k ed25519.PublicKey) string { return base64.StdEncoding.EncodeToStr
 // is destroyed.
 func tellBackups(w io.Writer, r keys.Receipt) {
 	for _, b := range r.Backups {
-		fmt.Fprintf(w, "velonym: warning: the backup %s of %s still holds the wrapped secrets: 'velonym backup prune' deletes old ones\n", printable(b.Place), shown(b.Made))
+		fmt.Fprintf(w, "velonym: warning: the backup %s of %s still holds the wrapped secrets: 'velonym backup prune' deletes old ones\n", printable(b.Place), localTime(b.Made))
 	}
 }

@@ -85,7 +85,7 @@ func (f *restoreFlags) restore(cmd *cobra.Command, g *globals, file string) erro
 	if err != nil {
 		return err
 	}
-	g.tellWeak(masterPlace)
+	g.warnWeakKey(masterPlace)
 	merged, err := restoreTo(ctx, place, master, file, ids, since.stones)
 	if err != nil {
 		return err
@@ -105,14 +105,14 @@ func (f *restoreFlags) restore(cmd *cobra.Command, g *globals, file string) erro
 		}
 		return ks.AddBackup(ctx, keys.KnownBackup{Place: from, Made: r.Made})
 	})
-	fmt.Fprintf(stderr, "restored %d projects as of %s to %s\n", merged.Projects, shown(r.Made), printable(placeText(place)))
+	fmt.Fprintf(stderr, "restored %d projects as of %s to %s\n", merged.Projects, localTime(r.Made), printable(placeText(place)))
 	fmt.Fprintf(stderr, "not brought back: keys of %d projects and %d generations, %d tokens or rules of revocation, %d later ends; %d budgets had been used\n",
 		merged.Severed, merged.Generations, merged.Revoked, merged.Shortened, merged.Spent)
 	if merged.Replaced > 0 {
 		fmt.Fprintf(stderr, "%d projects have a new active generation, since the one that was is destroyed\n", merged.Replaced)
 	}
 	if !since.until.IsZero() {
-		fmt.Fprintf(stderr, "by tombstones up to %s\n", shown(since.until))
+		fmt.Fprintf(stderr, "by tombstones up to %s\n", localTime(since.until))
 	}
 	for _, name := range since.made {
 		if _, err := ks.Project(ctx, name); errors.Is(err, keys.ErrNotFound) {
@@ -212,7 +212,7 @@ func (f *restoreFlags) readSince(g *globals, h backup.Header) (s since, err erro
 	s.stones, s.until, err = backup.Read(h.Store, paths...)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !f.without:
-		return s, fmt.Errorf("restore: there are no tombstones at %s: whether projects were severed, tokens revoked or retentions shortened since %s cannot be known, and they would come back: find the file (it is beside the audit log of each server) and name it with --tombstones, or say --without-tombstones", strings.Join(paths, ", "), shown(h.Made))
+		return s, fmt.Errorf("restore: there are no tombstones at %s: whether projects were severed, tokens revoked or retentions shortened since %s cannot be known, and they would come back: find the file (it is beside the audit log of each server) and name it with --tombstones, or say --without-tombstones", strings.Join(paths, ", "), localTime(h.Made))
 	case err != nil && !f.without:
 		return s, err
 	}

@@ -71,7 +71,7 @@ output, its jti and its end to standard error.` + normHelp,
 			if !until.IsZero() && claims.Expires.Before(until.Add(-time.Second)) {
 				cut = ", with the retention, sooner than --ttl says"
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "token %s for %s, expires %s%s\n", claims.ID, claims.PSN.Op, shown(claims.Expires), cut)
+			fmt.Fprintf(cmd.ErrOrStderr(), "token %s for %s, expires %s%s\n", claims.ID, claims.PSN.Op, localTime(claims.Expires), cut)
 			return nil
 		},
 	}
@@ -85,7 +85,7 @@ output, its jti and its end to standard error.` + normHelp,
 	formVar(f, &r.Form, "", "shape of a pseudonym: pair62, hex, b64u, b32, uuid, digits or fpe:ALPHABET (default: the project's)")
 	checkedVar(f, &normSteps, "norm", "", "STEPS", "before the transform, in order, with commas between: trim, nfc, upper, lower, digits (default: none)", checkNorm)
 	checkedVar(f, &r.Err, "on-error", token.ErrStrict, "HOW", "strict: one bad value refuses the whole request; item: null in its place", oneOf(token.ErrStrict, token.ErrItem))
-	f.Var(&number{p: &gen, max: keys.MaxGenerations - 1, hint: "; without the flag it is the active one"}, "gen", "key generation, 0 to 11 (default: the active one)")
+	f.Var(&numberFlag{p: &gen, max: keys.MaxGenerations - 1, hint: "; without the flag it is the active one"}, "gen", "key generation, 0 to 11 (default: the active one)")
 	limitVar(f, &r.Limits.Max, "max", "values in the token's life, over all servers (default: no limit)")
 	limitVar(f, &r.Limits.Rate, "rate", "values a second (default: no limit)")
 	limitVar(f, &r.Limits.Req, "req", "values a request (default: no limit)")

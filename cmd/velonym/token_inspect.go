@@ -242,7 +242,7 @@ func allows(w io.Writer, c *token.Claims) {
 		}
 	}
 	fmt.Fprintf(w, "allows: %s for %s (%s, policy %s, form %s, tag %d)\n", p.Op, of, p.Method, p.Policy, p.Fmt, p.Tag)
-	fmt.Fprintf(w, "until: %s\n", shown(c.Expires))
+	fmt.Fprintf(w, "until: %s\n", localTime(c.Expires))
 	for _, l := range []struct {
 		n    int64
 		unit string

@@ -141,7 +141,7 @@ project ended.`,
 	checkedVar(f, &project, "project", "", "NAME", "only tokens for this project, or with it as their source", notEmpty)
 	checkedVar(f, &op, "op", "", "OP", "only tokens for pseudonymise, reverse or secondary", oneOf("pseudonymise", "reverse", "secondary"))
 	checkedVar(f, &expiring, "expiring", "", "SPAN", "only tokens that end within this time: 30d, 24h, 2031-01-31", checkAhead)
-	f.Var(&number{p: &limit, min: 1, max: 1 << 30, hint: "; without the flag all are listed"}, "limit", "the first so many (default: all)")
+	f.Var(&numberFlag{p: &limit, min: 1, max: 1 << 30, hint: "; without the flag all are listed"}, "limit", "the first so many (default: all)")
 	f.BoolVar(&all, "all", false, "also those that ended, for the minutes that they are kept")
 	f.BoolVar(&asJSON, "json", false, "as JSON")
 	return cmd
@@ -171,7 +171,7 @@ func tabulateTokens(out io.Writer, list []keys.TokenStatus, s standing) error {
 		if t.Source != "" {
 			project += " from " + printable(t.Source)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", printable(t.JTI), project, orDash(printable(t.Org)), t.Op, shown(t.Expires), left, s.of(t))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", printable(t.JTI), project, orDash(printable(t.Org)), t.Op, localTime(t.Expires), left, s.of(t))
 	}
 	return w.Flush()
 }

@@ -136,7 +136,7 @@ func (f *revocation) byRule(cmd *cobra.Command, ks *keys.Keystore) error {
 			n++
 		}
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "revoked: all tokens that were issued before %s, %d on the list among them\n", shown(before), n)
+	fmt.Fprintf(cmd.ErrOrStderr(), "revoked: all tokens that were issued before %s, %d on the list among them\n", localTime(before), n)
 	return nil
 }
 
@@ -235,5 +235,5 @@ func sayRevoked(cmd *cobra.Command, t keys.TokenStatus) {
 	if t.Revoked {
 		again = ", which was revoked already"
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "revoked %s: %s for %s, until %s%s\n", printable(t.JTI), t.Op, printable(t.Project), shown(t.Expires), again)
+	fmt.Fprintf(cmd.ErrOrStderr(), "revoked %s: %s for %s, until %s%s\n", printable(t.JTI), t.Op, printable(t.Project), localTime(t.Expires), again)
 }
