@@ -13,11 +13,12 @@ import (
 	"slices"
 )
 
-// The programs that a run is measured against: what one writes for the job with
-// the standard library, and a careful one. They make pseudonyms by AES-128 of the
-// value, padded with zeros, and hexadecimal digits: less than a run does.
+// This file holds the programs that a run is compared with: a straightforward one with
+// the standard library and an optimised one. Their pseudonym is the value padded with
+// zeros, encrypted with AES-128 and written in hexadecimal, which is less work than a
+// run does.
 
-// blockCipher makes such pseudonyms.
+// blockCipher makes the pseudonyms of the compared programs.
 type blockCipher struct{ b cipher.Block }
 
 func newBlockCipher() (*blockCipher, error) {
@@ -25,7 +26,7 @@ func newBlockCipher() (*blockCipher, error) {
 	return &blockCipher{b}, err
 }
 
-// append appends the pseudonym of v.
+// append appends the pseudonym of v to dst.
 func (c *blockCipher) append(dst, v []byte) []byte {
 	var x [16]byte
 	for {
@@ -37,7 +38,7 @@ func (c *blockCipher) append(dst, v []byte) []byte {
 	}
 }
 
-// stdCSV replaces column at with encoding/csv.
+// stdCSV replaces the column with index at, using encoding/csv.
 func stdCSV(w io.Writer, r io.Reader, at int, c *blockCipher) error {
 	in := csv.NewReader(bufio.NewReaderSize(r, 1<<20))
 	in.ReuseRecord = true
@@ -69,8 +70,8 @@ func stdCSV(w io.Writer, r io.Reader, at int, c *blockCipher) error {
 	return buffered.Flush()
 }
 
-// chunkedCSV replaces column at in chunks of whole lines. It knows quotes but not
-// line feeds in them.
+// chunkedCSV replaces the column with index at in chunks of whole lines. It handles
+// quotes, but not line feeds within them.
 func chunkedCSV(w io.Writer, r io.Reader, at int, c *blockCipher) error {
 	buf := make([]byte, 1<<20)
 	var out []byte
@@ -154,7 +155,7 @@ func stdJSON(w io.Writer, r io.Reader, c *blockCipher) error {
 	}
 }
 
-// medianOf returns the median of unsorted figures.
+// medianOf returns the median of v, which need not be sorted.
 func medianOf(v []float64) float64 {
 	v = slices.Clone(v)
 	slices.Sort(v)

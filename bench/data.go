@@ -23,9 +23,8 @@ var (
 	noteWords  = []string{"patient", "seen", "again", "after", "the", "first", "dose", "no", "fever", "since", "Monday", "values", "in", "range", "follow-up", "planned", "for", "two", "weeks", "see", "letter", "of", "ward", "C"}
 )
 
-// Data makes a CSV file of the given shape with a header, of at least size bytes,
-// ending with the row that reaches it. It does not repeat, and is a pure function
-// of its arguments.
+// Data returns a CSV file of the given shape with a header. The file ends with the row
+// that reaches size bytes. Its rows do not repeat, and equal arguments give equal files.
 func Data(shape string, size int64, seed uint64) ([]byte, error) {
 	g := generator{r: rand.New(rand.NewPCG(seed, 0x76656c6f))}
 	var row func(i int)
@@ -59,7 +58,7 @@ func Data(shape string, size int64, seed uint64) ([]byte, error) {
 	return g.b, nil
 }
 
-// generator writes rows to b.
+// generator appends random rows to b.
 type generator struct {
 	r *rand.Rand
 	b []byte
@@ -69,9 +68,9 @@ func (g *generator) text(s string) { g.b = append(g.b, s...) }
 
 func (g *generator) number(n int) { g.b = strconv.AppendInt(g.b, int64(n), 10) }
 
-func (g *generator) one(of []string) string { return of[g.r.IntN(len(of))] }
+func (g *generator) pick(from []string) string { return from[g.r.IntN(len(from))] }
 
-// digits writes a number with leading zeros.
+// digits writes n with leading zeros to width digits.
 func (g *generator) digits(n, width int) {
 	at := len(g.b) + width
 	for range width {
@@ -89,18 +88,18 @@ func (g *generator) money() {
 	g.digits(g.r.IntN(100), 2)
 }
 
-// chance is true in the given per cent of calls.
+// chance returns true with a probability of percent in 100.
 func (g *generator) chance(percent int) bool { return g.r.IntN(100) < percent }
 
 func (g *generator) narrow(i int) {
-	given, family := g.one(givenNames), g.one(familyName)
+	given, family := g.pick(givenNames), g.pick(familyName)
 	g.number(i)
 	g.text(",")
 	g.text(given)
 	g.text(" ")
 	g.text(family)
 	g.text(",")
-	g.text(g.one(towns))
+	g.text(g.pick(towns))
 	g.text(",")
 	g.money()
 	g.text(",20")
@@ -110,7 +109,7 @@ func (g *generator) narrow(i int) {
 	g.text("-")
 	g.digits(1+g.r.IntN(28), 2)
 	g.text(",")
-	g.text(g.one(states))
+	g.text(g.pick(states))
 	g.text(",")
 	g.b = append(g.b, given[0]|32, '.', family[0]|32)
 	g.number(g.r.IntN(10000))
@@ -124,17 +123,17 @@ func (g *generator) quoted(i int) {
 	g.text(",")
 	if g.chance(30) {
 		g.text(`"`)
-		g.text(g.one(familyName))
+		g.text(g.pick(familyName))
 		g.text(", ")
-		g.text(g.one(givenNames))
+		g.text(g.pick(givenNames))
 		g.text(`",`)
 	} else {
-		g.text(g.one(givenNames))
+		g.text(g.pick(givenNames))
 		g.text(" ")
-		g.text(g.one(familyName))
+		g.text(g.pick(familyName))
 		g.text(",")
 	}
-	g.maybeQuoted(10, g.one(towns))
+	g.maybeQuoted(10, g.pick(towns))
 	if g.chance(30) {
 		g.text(`"`)
 		g.number(1 + g.r.IntN(99))
@@ -148,27 +147,27 @@ func (g *generator) quoted(i int) {
 	if g.chance(70) {
 		g.remark()
 	} else {
-		g.text(g.one(noteWords))
+		g.text(g.pick(noteWords))
 		g.text(" ")
-		g.text(g.one(noteWords))
+		g.text(g.pick(noteWords))
 	}
 	g.text(",")
-	g.maybeQuoted(20, g.one(states))
+	g.maybeQuoted(20, g.pick(states))
 	if g.chance(60) {
 		g.text(`"`)
 		g.number(1 + g.r.IntN(200))
 		g.text(", rue ")
-		g.text(g.one(familyName))
+		g.text(g.pick(familyName))
 		g.text(", L-")
 		g.number(1000 + g.r.IntN(9000))
 		g.text(" ")
-		g.text(g.one(towns))
+		g.text(g.pick(towns))
 		g.text(`",`)
 	} else {
 		g.text("L-")
 		g.number(1000 + g.r.IntN(9000))
 		g.text(" ")
-		g.text(g.one(towns))
+		g.text(g.pick(towns))
 		g.text(",")
 	}
 	switch n := g.r.IntN(10); {
@@ -176,19 +175,19 @@ func (g *generator) quoted(i int) {
 		g.text(`""`)
 	case n == 1:
 		g.text(`"`)
-		g.text(g.one(noteWords))
+		g.text(g.pick(noteWords))
 		g.text(` ""`)
-		g.text(g.one(noteWords))
+		g.text(g.pick(noteWords))
 		g.text(`"" `)
-		g.text(g.one(noteWords))
+		g.text(g.pick(noteWords))
 		g.text(`"`)
 	case n > 4:
-		g.text(g.one(noteWords))
+		g.text(g.pick(noteWords))
 	}
 	g.text("\n")
 }
 
-// maybeQuoted writes s and a delimiter.
+// maybeQuoted writes s, quoted with a probability of percent in 100, and a delimiter.
 func (g *generator) maybeQuoted(percent int, s string) {
 	quote := ""
 	if g.chance(percent) {
@@ -200,7 +199,7 @@ func (g *generator) maybeQuoted(percent int, s string) {
 	g.text(",")
 }
 
-// remark writes a sentence in quotes with what makes quotes necessary.
+// remark writes a quoted sentence that may contain delimiters, quotes and line ends.
 func (g *generator) remark() {
 	g.text(`"`)
 	words := 3 + g.r.IntN(14)
@@ -211,11 +210,11 @@ func (g *generator) remark() {
 		switch n := g.r.IntN(40); {
 		case n < 2:
 			g.text(`""`)
-			g.text(g.one(noteWords))
+			g.text(g.pick(noteWords))
 			g.text(`""`)
 			continue
 		case n < 4:
-			g.text(g.one(noteWords))
+			g.text(g.pick(noteWords))
 			g.text(",")
 			continue
 		case n == 4:
@@ -223,7 +222,7 @@ func (g *generator) remark() {
 		case n == 5 && g.chance(25):
 			g.text("\r\n")
 		}
-		g.text(g.one(noteWords))
+		g.text(g.pick(noteWords))
 	}
 	g.text(`"`)
 }

@@ -16,25 +16,23 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// ConstantTime looks for a dependence of time on secrets, as Reparaz, Balasch
-// and Verbauwhede describe ("Dude, is my code constant time?", 2017): two classes
-// of inputs that should take the same time are measured in random order, and
-// Welch's t says how far apart their means are. Slow measurements, which
-// interrupts make, are left out at several limits, and the largest |t| is
-// reported. Above 4.5 a difference is suspected, above 10 there is one; where
-// there is none, more measurements do not raise it.
+// ConstantTime tests whether running time depends on secrets, with the method of Reparaz,
+// Balasch and Verbauwhede ("Dude, is my code constant time?", 2017). It measures two
+// classes of inputs in random order and compares their means by Welch's t. Interrupts
+// cause slow measurements, so ConstantTime computes t with several upper limits and
+// reports the largest |t|. |t| above 4.5 suggests a difference, above 10 it proves one.
+// Without a difference, more measurements do not increase |t|.
 //
-// It measures, on every tier, the reverse of one block (values of digits against
-// values of letters; refusals for one reason against refusals for another), the same
-// through a change of domain, the check of a longer message, and the expansion of a
-// key (a fixed key against random ones). In both classes pseudonyms look random: what
-// they say is known to whoever sent them. A comparison that does leak stands beside
-// them: a test that cannot see it sees nothing.
+// On every tier it measures the reverse of one block (values of digits against values of
+// letters, and one reason for refusal against another), the same through a change of
+// domain, the check of a longer message, and the expansion of a key (a fixed key against
+// random ones). The pseudonyms of both classes look random, because an attacker who sends
+// them knows them. As a positive control it also measures a comparison that leaks.
 //
-// A difference that is there shows every time. One that is not may seem to be there
-// once in a while on a busy machine, so what is suspected is measured twice more, and
-// the median counts. It is an error if one is certain then, or if the comparison that
-// leaks is not seen, except when o.Quick asks for too few measurements to tell.
+// A real difference appears in every repetition; on a busy machine a false one appears
+// occasionally. ConstantTime therefore measures a suspected case twice more and takes the
+// median. It returns an error if a case is then certain to differ, or if the leaking
+// comparison is not detected, unless o.Quick is set: then there are too few measurements.
 func ConstantTime(ctx context.Context, o Options) (*Section, error) {
 	defer simd.Force("auto")
 	n := 200_000
@@ -86,7 +84,7 @@ func ConstantTime(ctx context.Context, o Options) (*Section, error) {
 	return s, nil
 }
 
-// The limits of |t|.
+// Limits of |t|.
 const (
 	suspected = 4.5
 	certain   = 10
@@ -102,21 +100,20 @@ func verdict(t float64) string {
 	return "no difference found"
 }
 
-// timingCase is two classes of inputs to one piece of code. make prepares the
-// input of a class outside the clock, run consumes it.
+// timingCase is a piece of code with two classes of inputs. make prepares an input of a
+// class and is not timed; run consumes the input and is timed.
 type timingCase struct {
 	name  string
-	leaks bool // on purpose
+	leaks bool // the positive control
 	make  func(class int)
 	run   func()
 }
 
-// timingLanes is the number of values of a measurement: enough for the widest
-// kernel to take them all.
-const timingLanes = 64
+// timingBatch is the number of values in a measurement: enough to fill the widest kernel.
+const timingBatch = 64
 
-// timingCases builds the cases in the tier in use. It is one function since the cases share
-// their buffers and the order of their random draws.
+// timingCases returns the cases for the current tier, and a function that releases them.
+// It is a single function because the cases share buffers and a random generator.
 func timingCases() ([]timingCase, func(), error) {
 	r := rand.New(rand.NewPCG(3, 14))
 	var key [32]byte
@@ -128,26 +125,26 @@ func timingCases() ([]timingCase, func(), error) {
 	const size = 32 // characters of a pseudonym of one block in hex
 	form := textform.Hex
 	reader := textform.ReaderFor(form, 0)
-	arena := make([]byte, size*timingLanes, size*timingLanes+64)
-	spans := make([]uint32, 2*timingLanes)
-	out := make([]uint32, 2*timingLanes)
-	dst := make([]byte, 0, 64*timingLanes)
-	for i := range timingLanes {
+	arena := make([]byte, size*timingBatch, size*timingBatch+64)
+	spans := make([]uint32, 2*timingBatch)
+	out := make([]uint32, 2*timingBatch)
+	dst := make([]byte, 0, 64*timingBatch)
+	for i := range timingBatch {
 		spans[2*i], spans[2*i+1] = uint32(i*size), size
 	}
-	// All inputs are made beforehand, put in place by the same copy for both classes,
-	// and stand anywhere among each other: what making and moving them leaves in caches
-	// and predictors would be measured.
+	// All inputs are made in advance, stored in random order, and copied into place in the
+	// same way for both classes. Otherwise their preparation would leave different traces
+	// in caches and branch predictors, and the measurement would include those.
 	const pool = 128
 	slots := func() (in [2][]int) {
 		p := r.Perm(2 * pool)
 		return [2][]int{p[:pool], p[pool:]}
 	}
 	arenas := func(block func(m *[16]byte, class int)) func(class int) {
-		made, in := new([2 * pool][size * timingLanes]byte), slots()
+		made, in := new([2 * pool][size * timingBatch]byte), slots()
 		for class := range in {
 			for _, k := range in[class] {
-				for i := range timingLanes {
+				for i := range timingBatch {
 					var m [16]byte
 					block(&m, class)
 					cipher.Encrypt(m[:], m[:])
@@ -179,8 +176,8 @@ func timingCases() ([]timingCase, func(), error) {
 			damage[class](m[:])
 		})
 	}
-	// Longer messages, checked without reading and deciphering them.
-	messages, messageIn := new([2 * pool][timingLanes][48]byte), slots()
+	// Longer messages are only checked, not decoded and deciphered.
+	messages, messageIn := new([2 * pool][timingBatch][48]byte), slots()
 	for class, damage := range []func(m []byte){badPadding, cutShort} {
 		for _, k := range messageIn[class] {
 			for i := range messages[k] {
@@ -191,7 +188,7 @@ func timingCases() ([]timingCase, func(), error) {
 			}
 		}
 	}
-	var message [timingLanes][48]byte
+	var message [timingBatch][48]byte
 
 	var keys [2 * pool][32]byte
 	keyIn := slots()
@@ -200,7 +197,7 @@ func timingCases() ([]timingCase, func(), error) {
 	}
 	var used [32]byte
 
-	// A comparison that stops at the first difference, to see one.
+	// The positive control is a comparison that stops at the first difference.
 	var secret, guess [512]byte
 	secmem.Random(secret[:])
 	guesses := [2][512]byte{secret, secret}
@@ -246,14 +243,14 @@ func timingCases() ([]timingCase, func(), error) {
 	return cases, func() { cipher.Release(); secmem.Wipe(key[:]) }, nil
 }
 
-// welchOf measures n runs, of a class drawn anew each time, and returns the
-// largest |t| over the limits for slow ones.
+// welchOf measures n runs, each of a random class, and returns the largest |t| as
+// described for [ConstantTime].
 func welchOf(n int, prepare func(class int), run func()) float64 {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	r := rand.New(rand.NewPCG(2, 71))
 	times, classes := make([]float64, n), make([]uint8, n)
-	for i := range 100 { // caches, predictors, pools
+	for i := range 100 { // warm up caches, predictors and pools
 		prepare(i % 2)
 		run()
 	}
@@ -268,8 +265,8 @@ func welchOf(n int, prepare func(class int), run func()) float64 {
 	return largestT(times, classes)
 }
 
-// largestT is the largest |t| between the times of class 0 and class 1, over
-// several shares of the fastest of all.
+// largestT returns the largest |t| between the times of class 0 and class 1, computed for
+// several quantiles as upper limits.
 func largestT(times []float64, classes []uint8) float64 {
 	sorted := slices.Sorted(slices.Values(times))
 	most := 0.0
@@ -286,7 +283,7 @@ func largestT(times []float64, classes []uint8) float64 {
 	return most
 }
 
-// welford keeps mean and variance of a stream of numbers (Welford, 1962).
+// welford computes mean and variance of a stream of numbers (Welford, 1962).
 type welford struct {
 	n, mean, m2 float64
 }
@@ -298,7 +295,7 @@ func (w *welford) add(x float64) {
 	w.m2 += d * (x - w.mean)
 }
 
-// welchT is Welch's t of two samples; 0 if there is too little to tell.
+// welchT returns Welch's t of two samples, or 0 if a sample has fewer than two elements.
 func welchT(a, b welford) float64 {
 	if a.n < 2 || b.n < 2 {
 		return 0

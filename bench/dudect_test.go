@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestWelch holds t against a value worked out by hand: means 3 and 5, variances
-// 2.5 and 10, five each: -2 / √(0.5 + 2).
+// TestWelch compares t with a value calculated by hand. Two samples of five with means 3
+// and 5 and variances 2.5 and 10 give -2 / √(0.5 + 2).
 func TestWelch(t *testing.T) {
 	var a, b welford
 	for i := range 5 {
@@ -20,12 +20,12 @@ func TestWelch(t *testing.T) {
 		t.Fatalf("%v, want %v", got, want)
 	}
 	if welchT(a, welford{}) != 0 {
-		t.Fatal("a sample of nothing tells something")
+		t.Fatal("an empty sample gives a t")
 	}
 }
 
-// TestLargestT sees a difference of a tenth of the noise in made-up times, even
-// under rare interrupts a thousand times as long, and none where there is none.
+// TestLargestT finds in simulated times a difference of a tenth of the noise, even with
+// rare interrupts a thousand times as long, and finds none in times without a difference.
 func TestLargestT(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 61))
 	const n = 50000
@@ -47,9 +47,8 @@ func TestLargestT(t *testing.T) {
 	}
 }
 
-// TestConstantTime runs the check small: that every case is there, and works.
-// What it finds is not judged here: few measurements on a busy machine say
-// nothing.
+// TestConstantTime checks that every case exists and runs. It ignores the verdicts, since
+// few measurements on a busy machine prove nothing.
 func TestConstantTime(t *testing.T) {
 	s, err := ConstantTime(context.Background(), Options{Quick: true})
 	if err != nil {

@@ -19,13 +19,13 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// engineBatch is the number of values of a batch that stays in the cache.
+// engineBatch is the number of values in a batch; such a batch fits into the cache.
 const engineBatch = 1024
 
-// Engine measures the transforms, batches of 1,024 values in the cache on one
-// core, against the CPU's raw AES-256 block rate in the same tier, and the rows
-// that have another measure against that. Every contender's answer is checked
-// before it is timed. It leaves the best kernels chosen.
+// Engine measures transforms of batches of 1,024 values in the cache on one core. It
+// compares most of them with the CPU's raw AES-256 block rate in the same tier, and the
+// others with the program named in their rows. It checks every contender's result before
+// timing it. On return the best kernels are in use.
 func Engine(ctx context.Context, o Options) (*Section, error) {
 	defer simd.Force("auto")
 	e := &engineBench{r: rand.New(rand.NewPCG(20, 26)), best: simd.Kernels()[0]}
@@ -51,7 +51,7 @@ func Engine(ctx context.Context, o Options) (*Section, error) {
 	return s, nil
 }
 
-// engineBench holds what the parts share.
+// engineBench holds the state that the parts of the benchmark share.
 type engineBench struct {
 	r      *rand.Rand
 	best   string // the best tier
@@ -86,7 +86,7 @@ func (e *engineBench) close() {
 	}
 }
 
-// plan opens a plan of the first domain; close closes it.
+// plan returns a plan of the first domain, which close closes.
 func (e *engineBench) plan(op spec.Op, s suite.Spec) (*suite.Plan, error) {
 	p, err := suite.NewPlan(op, s, e.keys[0])
 	if err == nil {
@@ -95,7 +95,7 @@ func (e *engineBench) plan(op spec.Op, s suite.Spec) (*suite.Plan, error) {
 	return p, err
 }
 
-// values makes n values of least to most characters out of an alphabet.
+// values returns n random values of least to most characters of an alphabet.
 func (e *engineBench) values(n, least, most int, alphabet string) (src []byte, spans []uint32) {
 	for range n {
 		l := least + e.r.IntN(most-least+1)
@@ -112,7 +112,7 @@ const (
 	letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 )
 
-// engineJob is one plan on one batch, in one tier.
+// engineJob applies a plan to a batch in one tier.
 type engineJob struct {
 	name, tier string
 	plan       *suite.Plan
@@ -123,7 +123,7 @@ func newEngineJob(name, tier string, p *suite.Plan, src []byte, spans []uint32) 
 	return &engineJob{name: name, tier: tier, plan: p, b: &suite.Batch{Src: src, Spans: spans, Post: "\n"}}
 }
 
-// run is the job once, in its tier.
+// run executes the job once.
 func (j *engineJob) run() error {
 	if err := simd.Force(j.tier); err != nil {
 		return err
@@ -133,8 +133,8 @@ func (j *engineJob) run() error {
 	return nil
 }
 
-// checked runs the job on its tier and on the portable one and compares them.
-func (j *engineJob) checked() error {
+// verify runs the job in its tier and in the portable one and compares the results.
+func (j *engineJob) verify() error {
 	tier := j.tier
 	defer func() { j.tier = tier }()
 	j.tier = "generic"
@@ -152,11 +152,11 @@ func (j *engineJob) checked() error {
 	return nil
 }
 
-// repeats is how often a contender does its batch in a call: often enough that what the
-// last contender and the collector left in the caches does not show.
+// repeats is how often a contender transforms its batch in a call: often enough to hide
+// the state in which the previous contender and the garbage collector left the caches.
 const repeats = 64
 
-// timed is the job as a contender.
+// timed returns the job as a contender.
 func (j *engineJob) timed() Case {
 	return Case{Name: j.name, Amount: float64(repeats * len(j.b.Spans) / 2), Run: func() error {
 		for range repeats {
@@ -168,7 +168,7 @@ func (j *engineJob) timed() Case {
 	}}
 }
 
-// raw is AES over as many blocks as a batch has values.
+// raw returns a contender that encrypts as many blocks as a batch has values.
 func (e *engineBench) raw(tier string) Case {
 	data := make([]byte, 16*engineBatch)
 	return Case{Name: "raw AES-256 blocks, " + tier, Amount: repeats * engineBatch, Run: func() error {
@@ -182,8 +182,8 @@ func (e *engineBench) raw(tier string) Case {
 	}}
 }
 
-// shares measures what is made of AES against AES. The order of its jobs is that of its
-// rows, so both stand in one function.
+// shares measures the transforms that are built on AES against raw AES. Jobs and rows
+// are in one function because they have the same order.
 func (e *engineBench) shares(_ context.Context, o Options, s *Section) error {
 	same := suite.Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62, Gen: -1}
 	forward, err := e.plan(spec.Pseudonymise, same)
@@ -209,7 +209,7 @@ func (e *engineBench) shares(_ context.Context, o Options, s *Section) error {
 	add := func(j *engineJob, must, aim float64) error {
 		tiers[j.tier] = true
 		rows = append(rows, row{j, must, aim})
-		return j.checked()
+		return j.verify()
 	}
 	short, shortSpans := e.values(engineBatch, 8, 15, letters)
 	for _, tier := range simd.Kernels() {
@@ -282,13 +282,13 @@ func (e *engineBench) shares(_ context.Context, o Options, s *Section) error {
 	return nil
 }
 
-// portable measures the generic tier against the plain program that one would
-// write: crypto/aes once a value, and a table of pairs.
+// portable measures the generic tier against a straightforward program that calls
+// crypto/aes once per value and encodes bytes through a table of character pairs.
 func (e *engineBench) portable(_ context.Context, o Options, s *Section) error {
 	forward := e.plans[0]
 	src, spans := e.values(engineBatch, 8, 15, letters)
 	j := newEngineJob("forward, one block, generic", "generic", forward, src, spans)
-	if err := j.checked(); err != nil {
+	if err := j.verify(); err != nil {
 		return err
 	}
 	var key [32]byte
@@ -347,7 +347,7 @@ func (e *engineBench) hashes(_ context.Context, o Options, s *Section) error {
 	}}}
 	for _, tier := range simd.Kernels() {
 		j := newEngineJob("HMAC-SHA-256, "+tier, tier, p, src, spans)
-		if err := j.checked(); err != nil {
+		if err := j.verify(); err != nil {
 			return err
 		}
 		jobs = append(jobs, j)
@@ -391,7 +391,7 @@ func (e *engineBench) digits(_ context.Context, o Options, s *Section) error {
 			name = fmt.Sprintf("FF1, radix %d, %d to %d characters", len(c.alphabet), c.least, c.most)
 		}
 		twin := newEngineJob(name+", generic", "generic", p, src, spans)
-		if err := twin.checked(); err != nil {
+		if err := twin.verify(); err != nil {
 			return err
 		}
 		cases := []Case{twin.timed()}
@@ -400,7 +400,7 @@ func (e *engineBench) digits(_ context.Context, o Options, s *Section) error {
 				continue
 			}
 			j := newEngineJob(name+", "+tier, tier, p, src, spans)
-			if err := j.checked(); err != nil {
+			if err := j.verify(); err != nil {
 				return err
 			}
 			cases = append(cases, j.timed())
@@ -420,7 +420,7 @@ func (e *engineBench) digits(_ context.Context, o Options, s *Section) error {
 	return nil
 }
 
-// allocations counts what a value costs the heap, over all plans opened so far.
+// allocations counts the heap allocations per value over all plans opened so far.
 func (e *engineBench) allocations(_ context.Context, _ Options, s *Section) error {
 	if err := simd.Force("auto"); err != nil {
 		return err
@@ -442,8 +442,8 @@ func (e *engineBench) allocations(_ context.Context, _ Options, s *Section) erro
 			}
 		}
 		runtime.ReadMemStats(&after)
-		// A collection in between may empty the pools: a few allocations in
-		// all, not one a value.
+		// A garbage collection in between may empty the pools, which costs a few
+		// allocations in total, but not one per value.
 		if a := float64(after.Mallocs-before.Mallocs) / (rounds * engineBatch); a > 0.001 {
 			return fmt.Errorf("bench: %.3f allocations a value", a)
 		}

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// plainAES is the plain program.
+// plainAES is the straightforward program that the portable kernels are compared with.
 type plainAES struct {
 	block cipher.Block
 	pairs [256]uint16
@@ -18,7 +18,7 @@ type plainAES struct {
 
 const pairAlphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
-// pairTable holds the two characters of every byte.
+// pairTable returns the two characters that encode each byte.
 func pairTable() (t [256]uint16) {
 	for b := range t {
 		t[b] = uint16(pairAlphabet[b/62]) | uint16(pairAlphabet[b%62])<<8
@@ -26,6 +26,7 @@ func pairTable() (t [256]uint16) {
 	return t
 }
 
+// decodePairs decodes 32 characters of text into m.
 func decodePairs(m *[16]byte, text []byte) (int, error) {
 	for i := range m {
 		hi, lo := bytes.IndexByte([]byte(pairAlphabet), text[2*i]), bytes.IndexByte([]byte(pairAlphabet), text[2*i+1])
@@ -37,7 +38,7 @@ func decodePairs(m *[16]byte, text []byte) (int, error) {
 	return len(m), nil
 }
 
-// rows writes a row of 32 characters and a line feed for every value.
+// rows appends 32 characters and a line feed to p.dst for every value.
 func (p *plainAES) rows(src []byte, spans []uint32) {
 	p.dst = slices.Grow(p.dst[:0], 33*len(spans)/2)
 	for i := 0; i < len(spans); i += 2 {
@@ -55,7 +56,7 @@ func (p *plainAES) rows(src []byte, spans []uint32) {
 	}
 }
 
-// plainHMAC is crypto/hmac with Reset; it writes no text.
+// plainHMAC computes HMACs with crypto/hmac and Reset. It does not encode them as text.
 type plainHMAC struct {
 	h   hash.Hash
 	sum [32]byte

@@ -8,8 +8,8 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// TestEngine runs the benchmark small: every contender's answer is checked, and
-// every row of the table is there.
+// TestEngine runs a quick benchmark, which checks every contender's result, and expects
+// every row of the table.
 func TestEngine(t *testing.T) {
 	s, err := Engine(context.Background(), Options{Rounds: 1, Quick: true})
 	if err != nil {

@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// httpGoal is the floor and the aim at one number of values a call, against each server.
+// httpGoal holds, for a number of values a call, the floor and the aim against each of
+// the compared servers.
 type httpGoal struct {
 	values               int
 	conns                int
@@ -29,18 +30,18 @@ var httpGoals = []httpGoal{
 	{100_000, 2, [2]float64{9, 16}, [2]float64{}, [2]float64{0.3, 0.5}},
 }
 
-// HTTP measures the server against a plain fasthttp service and a fasthttp echo
-// of the same requests, in values a second of the server's CPU time. Server and
-// client are processes of their own, each on one core where the system can pin
-// them; the running program is executed again for both, so its main must call
-// [Child] first.
+// HTTP measures the server against a plain fasthttp service and a fasthttp echo of the
+// same requests, in values per second of the server's CPU time. Server and client are
+// separate processes, each pinned to one core if the system supports that. HTTP executes
+// the running program again for both, so its main must call [Child] first.
 func HTTP(ctx context.Context, o Options) (*Section, error) { return HTTPSizes(ctx, o, nil) }
 
-// httpServers are the servers that take turns.
+// httpServers are the roles of the compared servers.
 var httpServers = []string{"velonym", "plain", "plain-jwt", "echo"}
 
-// httpSize measures one number of values a call.
-func httpSize(ctx context.Context, o Options, g httpGoal, client *child, servers map[string]*child, turn time.Duration) ([]Row, error) {
+// httpSize measures one number of values a call. In each round the client loads every
+// server for the given period.
+func httpSize(ctx context.Context, o Options, g httpGoal, client *child, servers map[string]*child, period time.Duration) ([]Row, error) {
 	o.logf("http: %d values a call", g.values)
 	for _, n := range httpServers {
 		if err := servers[n].check(g.values); err != nil {
@@ -53,7 +54,7 @@ func httpSize(ctx context.Context, o Options, g httpGoal, client *child, servers
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			rate, _, err := load(client, servers[n], job{Values: g.values, Conns: g.conns, Millis: int(turn.Milliseconds())})
+			rate, _, err := load(client, servers[n], job{Values: g.values, Conns: g.conns, Millis: int(period.Milliseconds())})
 			if err != nil {
 				return nil, fmt.Errorf("bench: http: %s, %d values: %w", n, g.values, err)
 			}
@@ -69,8 +70,8 @@ func httpSize(ctx context.Context, o Options, g httpGoal, client *child, servers
 		Against(v, j, unit, scale, g.checked[0], g.checked[1]), Plain(p, unit, scale), Plain(j, unit, scale), Plain(e, unit, scale)}, nil
 }
 
-// HTTPSizes is HTTP for some of the numbers of values a call that it measures,
-// 1, 100, 10,000 and 100,000; for all of them when sizes is empty.
+// HTTPSizes is [HTTP] restricted to the given numbers of values a call out of 1, 100,
+// 10,000 and 100,000. Empty sizes mean all of them.
 func HTTPSizes(ctx context.Context, o Options, sizes []int) (*Section, error) {
 	goals := httpGoals[:0:0]
 	for _, g := range httpGoals {
@@ -104,19 +105,19 @@ func HTTPSizes(ctx context.Context, o Options, sizes []int) (*Section, error) {
 	if client, err = startChild(ctx, "client", 1); err != nil {
 		return nil, err
 	}
-	turn := 300 * time.Millisecond
+	period := 300 * time.Millisecond
 	if o.Quick {
-		turn = 60 * time.Millisecond
+		period = 60 * time.Millisecond
 	}
 	for _, g := range goals {
-		rows, err := httpSize(ctx, o, g, client, servers, turn)
+		rows, err := httpSize(ctx, o, g, client, servers, period)
 		if err != nil {
 			return nil, err
 		}
 		s.Rows = append(s.Rows, rows...)
 	}
 	if len(sizes) == 0 {
-		rows, err := httpLatency(ctx, o, client, servers, turn)
+		rows, err := httpLatency(ctx, o, client, servers, period)
 		if err != nil {
 			return nil, err
 		}
@@ -133,14 +134,14 @@ func HTTPSizes(ctx context.Context, o Options, sizes []int) (*Section, error) {
 	return s, nil
 }
 
-// httpLatency measures latencies at half of the rate that one core can do, of the
-// echo too: what it shows of the machine, no server can be without.
-func httpLatency(ctx context.Context, o Options, client *child, servers map[string]*child, turn time.Duration) (rows []Row, err error) {
+// httpLatency measures latencies at half of the highest rate of one core. It includes the
+// echo, whose latency is the machine's share.
+func httpLatency(ctx context.Context, o Options, client *child, servers map[string]*child, period time.Duration) (rows []Row, err error) {
 	const values, conns = 100, 16
 	names := []string{"velonym", "echo"}
 	half := map[string]float64{}
 	for _, n := range names {
-		rate, _, err := load(client, servers[n], job{Values: values, Conns: conns, Millis: int(turn.Milliseconds())})
+		rate, _, err := load(client, servers[n], job{Values: values, Conns: conns, Millis: int(period.Milliseconds())})
 		if err != nil {
 			return nil, err
 		}
@@ -152,7 +153,7 @@ func httpLatency(ctx context.Context, o Options, client *child, servers map[stri
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			_, res, err := load(client, servers[n], job{Values: values, Conns: conns, Millis: int(4 * turn.Milliseconds()), Rate: half[n]})
+			_, res, err := load(client, servers[n], job{Values: values, Conns: conns, Millis: int(4 * period.Milliseconds()), Rate: half[n]})
 			if err != nil {
 				return nil, err
 			}
@@ -168,32 +169,32 @@ func httpLatency(ctx context.Context, o Options, client *child, servers map[stri
 	return rows, nil
 }
 
-// statOf makes a Stat of rates that were measured elsewhere.
+// statOf returns the Stat of rates that were not measured by [Interleave].
 func statOf(name string, rates []float64) Stat {
 	sorted := append([]float64(nil), rates...)
 	slices.Sort(sorted)
 	return Stat{Name: name, Rates: rates, Median: median(sorted), Min: sorted[0], Max: sorted[len(sorted)-1]}
 }
 
-// job is what a client is told to do.
+// job tells the client process what to do.
 type job struct {
 	Addr, Path, Token string
 	Values, Conns     int
 	Millis            int
-	Rate              float64 // calls a second, open loop; 0: as fast as answers come
-	Mixed             bool    // calls of all kinds
-	Reverse           string  // token for the reversing ones
+	Rate              float64 // calls a second, open loop; 0: the next call follows the answer
+	Mixed             bool    // make the calls of a soak
+	Reverse           string  // token for the reversing calls of a soak
 }
 
-// result is what a client has done.
+// result is what the client process reports of a job.
 type result struct {
 	Calls    int64
 	P50, P99 float64          // microseconds
-	Refused  map[string]int64 `json:",omitempty"` // answers 503 of a soak, by code
+	Refused  map[string]int64 `json:",omitempty"` // number of 503 answers in a soak, by problem code
 	Error    string
 }
 
-// load runs one job and returns values a CPU second of the server.
+// load runs a job and returns the values per second of the server's CPU time.
 func load(client, server *child, j job) (float64, result, error) {
 	j.Addr, j.Path, j.Token = server.hello.Addr, forwardPath, server.hello.Forward
 	var before, after usage
@@ -221,7 +222,7 @@ func load(client, server *child, j job) (float64, result, error) {
 	return float64(res.Calls) * float64(j.Values) / (float64(used) / 1e9), res, nil
 }
 
-// hello is the first line that a child says.
+// hello is the first line that a child process writes.
 type hello struct {
 	Role, Addr       string
 	Forward, Reverse string // tokens
@@ -231,7 +232,8 @@ type hello struct {
 // usage is the CPU time of a process in nanoseconds and its memory in bytes.
 type usage struct{ CPU, Resident int64 }
 
-// child is a process of this benchmark.
+// child is a child process of this benchmark, which answers each line on its standard
+// input with a line of JSON.
 type child struct {
 	cmd   *exec.Cmd
 	in    io.WriteCloser
@@ -239,10 +241,10 @@ type child struct {
 	hello hello
 }
 
-// childEnv tells the program that it is one.
+// childEnv is the environment variable that holds the role of a child process.
 const childEnv = "VELONYM_BENCH_CHILD"
 
-// startChild executes this program again in a role, on one core.
+// startChild executes this program again in the given role, pinned to a core.
 func startChild(ctx context.Context, role string, core int) (*child, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -288,7 +290,7 @@ func (c *child) ask(line string, v any) error {
 	return c.read(v)
 }
 
-// stop ends the child: it stops when nobody can ask it any more.
+// stop ends the child by closing its standard input, and kills it after 10 seconds.
 func (c *child) stop() {
 	c.in.Close()
 	done := make(chan struct{})
@@ -304,7 +306,7 @@ func (c *child) stop() {
 	}
 }
 
-// check calls the server once and looks at the answer.
+// check calls the server once and verifies the answer.
 func (c *child) check(values int) error {
 	body := httpBody(values)
 	got, err := callOnce(c.hello.Addr, forwardPath, c.hello.Forward, body)
@@ -348,10 +350,10 @@ func (c *child) check(values int) error {
 	return nil
 }
 
-// forwardPath is the documented endpoint.
+// forwardPath is the path of the pseudonymising endpoint.
 const forwardPath = "/api/request-psn"
 
-// httpBody is a request of different 13-digit values.
+// httpBody returns the body of a request with different 13-digit values.
 func httpBody(values int) []byte {
 	b := make([]byte, 0, 16*values+16)
 	b = append(b, `{"data":[`...)

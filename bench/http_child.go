@@ -27,9 +27,9 @@ import (
 	"github.com/velonym/velonym/server"
 )
 
-// Child runs this process as a server or client of the HTTP benchmark when it
-// was started as one, and says so. A program that offers [HTTP] calls it first
-// in main and ends when it returns true.
+// Child returns false unless this process was started as a server or client of the HTTP
+// benchmark. Otherwise it serves that role to its end and returns true. A program that
+// offers [HTTP] calls it first in main, and ends if it returns true.
 func Child() bool {
 	role := os.Getenv(childEnv)
 	if role == "" {
@@ -53,7 +53,7 @@ func Child() bool {
 	return true
 }
 
-// roleOf starts what a child is to be. run answers a line; end cleans up.
+// roleOf starts the server or client of a role. run answers a line; end cleans up.
 func roleOf(role string) (h hello, run func(line string) any, end func(), err error) {
 	run = func(string) any { return usage{cpuTime(), resident()} }
 	end = func() {}
@@ -97,10 +97,9 @@ func serveFast(ln net.Listener, f fasthttp.RequestHandler) {
 	}
 }
 
-// plain is the service one would write first: the standard library's JSON, a
-// padded AES block a value, hex. It knows one token by heart, or with verify
-// checks the token with golang-jwt at every call, under HS256, the cheapest
-// algorithm there is.
+// plain is a straightforward service: the standard library's JSON, a padded AES block for
+// each value, hexadecimal output. It compares the token with a known one or, with verify,
+// verifies it with golang-jwt in every call under HS256, the cheapest algorithm.
 type plain struct {
 	verify bool
 	known  string
@@ -114,7 +113,7 @@ func newPlain(verify bool) (*plain, error) {
 	return &plain{verify, "", make([]byte, 32), jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithExpirationRequired()), b}, err
 }
 
-// token makes a token with the registered claims alone.
+// token returns a new token with registered claims only.
 func (p *plain) token() (s string, err error) {
 	now := time.Now()
 	p.known, err = jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{Issuer: "velonym", Audience: jwt.ClaimStrings{"velonym"}, ID: "bench",
@@ -160,8 +159,8 @@ func (p *plain) handle(x *fasthttp.RequestCtx) {
 	x.SetBody(out)
 }
 
-// startVelonym starts the server as it is shipped, on keys of its own.
-// It is one step after the other: each needs what the one before made.
+// startVelonym starts the server with its default settings and new keys. Each of its
+// steps needs the result of the previous one, so it is a single function.
 func startVelonym() (h hello, run func(string) any, end func(), err error) {
 	dir, err := os.MkdirTemp("", "velonym-bench-")
 	if err != nil {
@@ -244,7 +243,7 @@ func startVelonym() (h hello, run func(string) any, end func(), err error) {
 	return h, run, end, nil
 }
 
-// callOnce makes one call on a connection of its own.
+// callOnce makes one call on a new connection.
 func callOnce(addr, path, tok string, body []byte) ([]byte, error) {
 	c, err := dial(addr)
 	if err != nil {
@@ -257,7 +256,7 @@ func callOnce(addr, path, tok string, body []byte) ([]byte, error) {
 	return c.body, nil
 }
 
-// requestOf is a whole request.
+// requestOf returns a complete request.
 func requestOf(addr, path, tok string, body []byte) []byte {
 	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
 		path, addr, tok, len(body), body)
@@ -268,7 +267,7 @@ type conn struct {
 	conn  net.Conn
 	br    *bufio.Reader
 	body  []byte
-	ended bool // the server closes it
+	ended bool // the server announced that it closes the connection
 }
 
 func dial(addr string) (*conn, error) {
@@ -279,7 +278,8 @@ func dial(addr string) (*conn, error) {
 	return &conn{conn: c, br: bufio.NewReaderSize(c, 64<<10)}, nil
 }
 
-// call sends a request and reads the answer, with as little work as it takes.
+// call sends a request and reads the answer into c.body. It fails unless the status is
+// 200. It does as little work as possible.
 func (c *conn) call(req []byte) error {
 	if _, err := c.conn.Write(req); err != nil {
 		return err
@@ -304,7 +304,7 @@ func (c *conn) call(req []byte) error {
 	return err
 }
 
-// runJob is the client's work.
+// runJob runs a job, given in JSON, and returns its [result].
 func runJob(line string) any {
 	var j job
 	if err := json.Unmarshal([]byte(line), &j); err != nil {
@@ -320,7 +320,7 @@ func runJob(line string) any {
 	case j.Rate > 0:
 		res, err = openLoop(j, requestOf(j.Addr, j.Path, j.Token, httpBody(j.Values)))
 	default:
-		res, err = spin(j, requestOf(j.Addr, j.Path, j.Token, httpBody(j.Values)))
+		res, err = closedLoop(j, requestOf(j.Addr, j.Path, j.Token, httpBody(j.Values)))
 	}
 	if err != nil {
 		res.Error = err.Error()

@@ -9,36 +9,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// canPin says whether startOn really pins.
+// canPin reports whether startOn pins processes to cores.
 const canPin = true
 
-// startOn starts a command on one core: a process inherits the affinity of the
-// thread that makes it.
+// startOn starts a command on one core. It sets the affinity of the current thread, which
+// the new process inherits.
 func startOn(cmd *exec.Cmd, core int) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	var was, one unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &was); err != nil {
+	var allowed, single unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
 		return cmd.Start()
 	}
 	n := 0
-	for cpu := range 1024 { // the core-th of those that we may use
-		if was.IsSet(cpu) {
-			if n == core%was.Count() {
-				one.Set(cpu)
+	for cpu := range 1024 { // find the allowed CPU with index core
+		if allowed.IsSet(cpu) {
+			if n == core%allowed.Count() {
+				single.Set(cpu)
 				break
 			}
 			n++
 		}
 	}
-	if err := unix.SchedSetaffinity(0, &one); err != nil {
+	if err := unix.SchedSetaffinity(0, &single); err != nil {
 		return cmd.Start()
 	}
-	defer func() { _ = unix.SchedSetaffinity(0, &was) }()
+	defer func() { _ = unix.SchedSetaffinity(0, &allowed) }()
 	return cmd.Start()
 }
 
-// cpuTime is the CPU time of this process so far, in nanoseconds.
+// cpuTime returns the CPU time of this process so far, in nanoseconds.
 func cpuTime() int64 {
 	var r unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &r) != nil {
@@ -47,7 +47,7 @@ func cpuTime() int64 {
 	return r.Utime.Nano() + r.Stime.Nano()
 }
 
-// resident is the memory of this process in bytes.
+// resident returns the resident memory of this process in bytes, or 0 if it is unknown.
 func resident() int64 {
 	b, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
@@ -60,31 +60,31 @@ func resident() int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// readiness says which spinners have something to read or room to write.
-type readiness struct {
+// poller reports which connections are readable or writable, through epoll.
+type poller struct {
 	fd     int
-	all    map[int32]*spinner
+	all    map[int32]*polledConn
 	events []unix.EpollEvent
-	list   []*spinner
+	list   []*polledConn
 }
 
-func newReadiness() (*readiness, error) {
+func newPoller() (*poller, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	return &readiness{fd: fd, all: map[int32]*spinner{}}, err
+	return &poller{fd: fd, all: map[int32]*polledConn{}}, err
 }
 
-func (r *readiness) add(s *spinner) error {
+func (r *poller) add(s *polledConn) error {
 	r.all[int32(s.fd)] = s
 	r.events = append(r.events, unix.EpollEvent{})
 	return unix.EpollCtl(r.fd, unix.EPOLL_CTL_ADD, s.fd,
 		&unix.EpollEvent{Fd: int32(s.fd), Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLET | unix.EPOLLRDHUP})
 }
 
-// ready does not wait.
-func (r *readiness) ready() ([]*spinner, error) {
+// ready returns the connections with new events. It does not wait.
+func (r *poller) ready() ([]*polledConn, error) {
 	n, err := unix.EpollWait(r.fd, r.events, 0)
 	if err != nil {
-		return nil, waitless(err)
+		return nil, ignoreAgain(err)
 	}
 	r.list = r.list[:0]
 	for _, e := range r.events[:n] {
@@ -93,4 +93,4 @@ func (r *readiness) ready() ([]*spinner, error) {
 	return r.list, nil
 }
 
-func (r *readiness) close() { unix.Close(r.fd) }
+func (r *poller) close() { unix.Close(r.fd) }

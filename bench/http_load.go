@@ -22,34 +22,34 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Load says how to load a running server of the contract, ours or another.
+// Load describes a load on a running server of the HTTP contract, this one or another.
 type Load struct {
 	URL      string // https://host:port, http://host:port or unix:PATH; a path other than / is used as it is
 	Token    []byte
 	CA       string        // PEM file of authorities to trust besides the system's; "": none
 	Values   int           // a call; 0: 100
-	Conns    int           // calls at a time; 0: 16
+	Conns    int           // concurrent calls; 0: 16
 	Duration time.Duration // 0: 10 s
-	Calls    int64         // stop after so many; 0: no limit but Duration
-	Rate     float64       // calls a second, open loop; 0: as fast as answers come
+	Calls    int64         // number of calls at most; 0: only Duration limits them
+	Rate     float64       // calls a second, open loop; 0: the next call follows the answer
 }
 
-// LoadResult is what came of a load.
+// LoadResult is the result of a load.
 type LoadResult struct {
 	Calls, Values int64 // answered with 200
 	Took          time.Duration
 	P50, P99, Max time.Duration    // of all answers, from when a call was due
-	Outcomes      map[string]int64 // by status and code of the problem, or what happened to the connection
+	Outcomes      map[string]int64 // number of calls by status and problem code, or by failure of the connection
 }
 
-// limits of a load, so that a slip of the hand is no attack.
+// Limits of a load, so that a typing error does not become an attack.
 const (
 	maxLoadTime   = time.Hour
 	maxLoadConns  = 4096
 	maxLoadValues = 1_000_000
 )
 
-// request returns a call with that body, and the answer that it is to fill.
+// request returns a request with the given body, and an empty response for it.
 func (l Load) request(target string, body []byte) (*fasthttp.Request, *fasthttp.Response) {
 	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
 	req.SetRequestURI(target)
@@ -60,10 +60,9 @@ func (l Load) request(target string, body []byte) (*fasthttp.Request, *fasthttp.
 	return req, resp
 }
 
-// Run loads the server with forward calls of 13-digit values until the time is
-// over, the number of calls is reached or ctx ends. The first answer is checked
-// whole before anything is timed, and every later one for its status and
-// length. The token is in no error and no result.
+// Run loads the server with pseudonymising calls of 13-digit values until the duration or
+// the number of calls is reached, or ctx ends. Before timing it verifies one whole answer;
+// of the others it checks status and length. Errors and result never contain the token.
 func (l Load) Run(ctx context.Context) (LoadResult, error) {
 	res := LoadResult{Outcomes: map[string]int64{}}
 	client, target, err := l.prepare()
@@ -119,13 +118,13 @@ func (l Load) Run(ctx context.Context) (LoadResult, error) {
 				if what == "200" {
 					res.Calls++
 					res.Values += int64(l.Values)
-					// Pseudonyms of other formats differ in length a little.
+					// Pseudonyms of some forms vary slightly in length.
 					if got := len(resp.Body()); got < expect/2 || got > 2*expect {
 						res.Outcomes["200, of another length than the first"]++
 					}
 				}
 				mu.Unlock()
-				if err != nil { // refused connections come back at once
+				if err != nil { // a refused connection fails at once: do not retry in a busy loop
 					select {
 					case <-time.After(10 * time.Millisecond):
 					case <-ctx.Done():
@@ -142,10 +141,10 @@ func (l Load) Run(ctx context.Context) (LoadResult, error) {
 	return res, nil
 }
 
-// loadTimeout is how long one call may take.
+// loadTimeout limits the duration of one call.
 const loadTimeout = 30 * time.Second
 
-// prepare fills in what was left out and makes the client.
+// prepare sets defaults, checks the limits, and returns the client and the target URL.
 func (l *Load) prepare() (*fasthttp.Client, string, error) {
 	if l.Values == 0 {
 		l.Values = 100
@@ -201,8 +200,8 @@ func (l *Load) prepare() (*fasthttp.Client, string, error) {
 	return c, u.String(), nil
 }
 
-// checkAnswer looks at a whole answer. It names no byte of it but the code of a
-// problem.
+// checkAnswer verifies a whole answer. Of its content, errors contain the problem code
+// only.
 func checkAnswer(resp *fasthttp.Response, values int) error {
 	if what := outcome(resp, nil); what != "200" {
 		return fmt.Errorf("bench: http: the server refuses the call: %s", what)
@@ -217,9 +216,8 @@ func checkAnswer(resp *fasthttp.Response, values int) error {
 	return nil
 }
 
-// outcome names what became of a call: its status, with the code of a problem
-// if it has one, or how the connection failed. The number of different names is
-// small whatever a server sends.
+// outcome classifies a call by its status and problem code, or by how the connection
+// failed. Whatever a server sends, the number of different outcomes is small.
 func outcome(resp *fasthttp.Response, err error) string {
 	var timeout net.Error
 	switch {
@@ -242,7 +240,7 @@ func outcome(resp *fasthttp.Response, err error) string {
 	return status
 }
 
-// Print writes the result for people to read.
+// Print writes the result as text for people.
 func (r LoadResult) Print(w io.Writer) error {
 	seconds := max(r.Took.Seconds(), 1e-9)
 	var b strings.Builder

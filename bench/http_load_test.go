@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// TestSoak runs a short soak: every kind of call must get the status it is for.
+// TestSoak runs a short soak, which fails unless every kind of call gets its expected
+// status.
 func TestSoak(t *testing.T) {
 	s, err := HTTPSoak(context.Background(), Options{Quick: true}, 2*time.Second, 200)
 	if err != nil {
@@ -18,8 +19,8 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// TestLoadTellsNoToken breaks a load in every way it can break, and looks for
-// the token in what it says.
+// TestLoadTellsNoToken makes a load fail in every way, and expects errors without the
+// token.
 func TestLoadTellsNoToken(t *testing.T) {
 	const secret = "SECRETTOKEN"
 	for _, l := range []Load{

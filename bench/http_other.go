@@ -9,13 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// canPin says whether startOn really pins.
+// canPin reports whether startOn pins processes to cores.
 const canPin = false
 
-// startOn starts a command; there is no pinning here.
+// startOn starts a command without pinning it.
 func startOn(cmd *exec.Cmd, _ int) error { return cmd.Start() }
 
-// cpuTime is the CPU time of this process so far, in nanoseconds.
+// cpuTime returns the CPU time of this process so far, in nanoseconds.
 func cpuTime() int64 {
 	var r unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &r) != nil {
@@ -24,23 +24,24 @@ func cpuTime() int64 {
 	return r.Utime.Nano() + r.Stime.Nano()
 }
 
-// resident is the memory of this process in bytes, as far as the runtime knows.
+// resident returns the memory of this process in bytes, as the Go runtime counts it.
 func resident() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.Sys - m.HeapReleased)
 }
 
-// readiness takes every spinner for ready: one more look costs the client alone.
-type readiness struct{ list []*spinner }
+// poller reports every connection as ready. The additional attempts cost CPU time of the
+// client only.
+type poller struct{ list []*polledConn }
 
-func newReadiness() (*readiness, error) { return &readiness{}, nil }
+func newPoller() (*poller, error) { return &poller{}, nil }
 
-func (r *readiness) add(s *spinner) error {
+func (r *poller) add(s *polledConn) error {
 	r.list = append(r.list, s)
 	return nil
 }
 
-func (r *readiness) ready() ([]*spinner, error) { return r.list, nil }
+func (r *poller) ready() ([]*polledConn, error) { return r.list, nil }
 
-func (r *readiness) close() {}
+func (r *poller) close() {}

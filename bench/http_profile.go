@@ -5,8 +5,8 @@ import (
 	"runtime/pprof"
 )
 
-// profiled writes a CPU profile of the measured server to the file that
-// VELONYM_BENCH_PROFILE names, until the returned function is called.
+// profiled starts a CPU profile of the measured server if VELONYM_BENCH_PROFILE names a
+// file for it. stop ends the profile.
 func profiled() (stop func()) {
 	name := os.Getenv("VELONYM_BENCH_PROFILE")
 	if name == "" {

@@ -17,9 +17,9 @@ import (
 	"time"
 )
 
-// HTTPSoak loads the server for a while with calls of all kinds and compares
-// the memory that it has then with what it had after a tenth of the time: ten
-// minutes show what one minute does not. rate is calls a second, 0: 200.
+// HTTPSoak loads the server for the given length with calls of all kinds, and compares
+// its memory at the end with its memory after a tenth of the time. rate is in calls a
+// second; 0 means 200.
 func HTTPSoak(ctx context.Context, o Options, length time.Duration, rate float64) (*Section, error) {
 	if length < time.Second || length > 24*time.Hour {
 		return nil, errors.New("bench: http: a soak takes between a second and a day")
@@ -88,7 +88,7 @@ func HTTPSoak(ctx context.Context, o Options, length time.Duration, rate float64
 }
 
 // soakSection compares the resident memory late in a soak with that after a tenth of it.
-// bytes holds the measurements, at their times since the begin.
+// bytes holds the measurements and at their times since the start.
 func soakSection(length time.Duration, at []time.Duration, bytes []float64, res result) (*Section, error) {
 	if len(bytes) == 0 {
 		return nil, errors.New("bench: http: soak: too short to measure")
@@ -117,16 +117,16 @@ func soakSection(length time.Duration, at []time.Duration, bytes []float64, res 
 		Rows:  []Row{row, Plain(early, "MiB", 1<<20)}}, nil
 }
 
-// mixed is one kind of call of the soak.
-type mixed struct {
+// soakCall is a kind of call in a soak.
+type soakCall struct {
 	req    []byte
-	status string
-	drop   bool // half of it is sent, and the connection closed
-	weight int
+	status string // expected
+	drop   bool   // send half of the request and close the connection
+	weight int    // relative frequency
 }
 
-// mix makes the calls of the soak.
-func mix(j job) ([]mixed, error) {
+// soakCalls returns the kinds of calls of a soak.
+func soakCalls(j job) ([]soakCall, error) {
 	forward := func(values int) []byte { return requestOf(j.Addr, forwardPath, j.Token, httpBody(values)) }
 	with := func(path, tok, header string, body []byte) []byte {
 		return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n%sContent-Length: %d\r\n\r\n%s", path, j.Addr, tok, header, len(body), body)
@@ -145,7 +145,7 @@ func mix(j job) ([]mixed, error) {
 		return nil, err
 	}
 	csv := bytes.Repeat([]byte("1893120105732,\"a, b\"\n"), 500)
-	return []mixed{
+	return []soakCall{
 		{forward(1), "200", false, 300},
 		{forward(100), "200", false, 300},
 		{forward(10_000), "200", false, 60},
@@ -161,13 +161,13 @@ func mix(j job) ([]mixed, error) {
 	}, nil
 }
 
-// soak makes calls of all kinds at a steady rate.
+// soak makes calls of all kinds at a constant rate.
 func soak(j job) (result, error) {
-	kinds, err := mix(j)
+	kinds, err := soakCalls(j)
 	if err != nil {
 		return result{}, err
 	}
-	s := soaking{job: j, kinds: kinds, begin: time.Now()}
+	s := soakState{job: j, kinds: kinds, begin: time.Now()}
 	s.end = s.begin.Add(time.Duration(j.Millis) * time.Millisecond)
 	for i, k := range kinds {
 		for range k.weight {
@@ -183,21 +183,21 @@ func soak(j job) (result, error) {
 	return s.res, s.err
 }
 
-// soaking is a soak under way, which all its clients share.
-type soaking struct {
+// soakState is the state that the clients of a soak share.
+type soakState struct {
 	job
-	kinds      []mixed
-	order      []int // of kinds, each as often as its weight
+	kinds      []soakCall
+	order      []int // indices of kinds, each as often as its weight
 	begin, end time.Time
-	next       atomic.Int64 // number of the next call
+	next       atomic.Int64 // number of the last call that was assigned
 	calls      atomic.Int64
 
 	mu  sync.Mutex
 	res result
-	err error // the first
+	err error // first error of a client
 }
 
-func (s *soaking) fail(err error) {
+func (s *soakState) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err == nil {
@@ -205,15 +205,15 @@ func (s *soaking) fail(err error) {
 	}
 }
 
-func (s *soaking) failed() bool {
+func (s *soakState) failed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err != nil
 }
 
-// client makes calls when they are due until the soak ends or fails. It opens a new
-// connection after every fiftieth call, and after one that was cut off.
-func (s *soaking) client() {
+// client makes calls when they are due, until the soak ends or fails. It opens a new
+// connection after every fiftieth call and after every dropped one.
+func (s *soakState) client() {
 	var c *conn
 	hangUp := func() {
 		if c != nil {
@@ -236,7 +236,7 @@ func (s *soaking) client() {
 				return
 			}
 		}
-		// 7919 is prime: the kinds come in an order that looks like none.
+		// The prime step visits the kinds in an irregular order.
 		k := s.kinds[s.order[int(n*7919)%len(s.order)]]
 		if k.drop {
 			_, _ = c.conn.Write(k.req[:len(k.req)/2])
@@ -254,9 +254,9 @@ func (s *soaking) client() {
 	}
 }
 
-// call makes a call of kind k. The answer 503, by which a server says that the machine is
-// short of something, is counted and no error.
-func (s *soaking) call(c *conn, k mixed) error {
+// call makes a call of kind k. It counts an answer 503, which reports a shortage on the
+// machine, and does not treat it as an error.
+func (s *soakState) call(c *conn, k soakCall) error {
 	status, err := c.status(k.req)
 	switch {
 	case err != nil:
@@ -276,7 +276,7 @@ func (s *soaking) call(c *conn, k mixed) error {
 	return nil
 }
 
-// status makes a call and returns the answer's status, body read.
+// status makes a call, reads the body into c.body and returns the answer's status.
 func (c *conn) status(req []byte) (string, error) {
 	if _, err := c.conn.Write(req); err != nil {
 		return "", err

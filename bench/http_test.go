@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestMain lets the benchmark of the server start this test program again as
-// its servers and its client.
+// TestMain lets the HTTP benchmark start this test program again as its servers and its
+// client.
 func TestMain(m *testing.M) {
 	if Child() {
 		return
@@ -15,7 +15,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestHTTP runs the whole benchmark once, short. It checks every answer.
+// TestHTTP runs the whole benchmark quickly. The benchmark checks every answer.
 func TestHTTP(t *testing.T) {
 	s, err := HTTP(context.Background(), Options{Quick: true, Rounds: 1})
 	if err != nil {

@@ -25,36 +25,34 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// The search for keys in memory runs in a child process, so that what the parent
-// does to know the needles leaves nothing there to be found. Needles travel
-// masked: no environment, argument or buffer of the child holds one in the clear
-// but those that the code under test makes.
+// The search for keys in memory runs in a child process, so that it does not find the
+// parent's computation of the needles. The child receives the needles masked: only the
+// code under test may create one in the clear.
 const (
 	scanEnv  = "VELONYM_TEST_KEYSCAN"
 	scanMask = 0xA7
 
-	scanKeystore = "keystore" // instead of a tier of kernels
+	scanKeystore = "keystore" // stands in the list of kernel tiers for a scan with a keystore
 )
 
-// The secret in the clear, while the child's caller has it. They are no locals: a
-// stack that grows leaves its locals behind where it was.
+// The secret in the clear, until it is wiped. It is in global variables because a growing
+// stack leaves copies of its local variables in the old place.
 var (
 	scanSecret  [1][32]byte
 	scanSecrets [1]suite.Secret
 )
 
-// needle is eight bytes of something secret, masked.
+// needle is eight bytes of a secret, masked.
 type needle struct {
 	name string
 	word uint64
 }
 
-// TestNoKeyStays transforms and reverses under keys of all kinds in a child
-// process, releases them, and looks for the generation's secret, the domain's
-// PRK, the working keys, AES round keys and HMAC midstates in all memory that
-// the child can write: the heap, stacks, data, and freed key memory. Before the
-// release they must be found: else the search is blind. One more child takes the
-// secret from a keystore, for a token, until the project is severed.
+// TestNoKeyStays transforms and reverses under keys of all kinds in a child process,
+// releases the keys, and searches the child's writable memory (heap, stacks, data, freed
+// key memory) for the generation's secret, the domain's PRK, working keys, AES round keys
+// and HMAC midstates. As a control, the search must find them before the release. Another
+// child gets the secret from a keystore through a token, until the project is severed.
 func TestNoKeyStays(t *testing.T) {
 	var secret [32]byte
 	secmem.Random(secret[:])
@@ -62,8 +60,7 @@ func TestNoKeyStays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The first of the list is the secret, which the child needs and whose copies
-	// are its caller's to wipe.
+	// The first element is the secret itself. The child uses it and wipes its copies.
 	var list []string
 	add := func(name string, b []byte) {
 		m := bytes.Clone(b)
@@ -121,8 +118,8 @@ func TestNoKeyStays(t *testing.T) {
 	for _, way := range append(simd.Kernels(), scanKeystore) {
 		t.Run(way, func(t *testing.T) {
 			cmd := exec.Command(os.Args[0], "-test.run=^TestKeyScanChild$", "-test.v")
-			// What the runtime copies when it interrupts a goroutine or moves its
-			// stack is not ours to wipe.
+			// Copies by the runtime, when it preempts a goroutine or moves its stack,
+			// cannot be wiped.
 			cmd.Env = append(os.Environ(), "GODEBUG=asyncpreemptoff=1", "GOGC=off", scanEnv+"="+way+";"+strings.Join(list, ";"))
 			out, err := cmd.CombinedOutput()
 			if err != nil {
@@ -186,7 +183,7 @@ func mulAES(a, b byte) (r byte) {
 func TestKeyScanChild(t *testing.T) {
 	env := os.Getenv(scanEnv)
 	if env == "" {
-		return // it has work only as a child of TestNoKeyStays
+		return // runs only as a child of TestNoKeyStays
 	}
 	fields := strings.Split(env, ";")
 	var needles []needle
@@ -228,7 +225,7 @@ func TestKeyScanChild(t *testing.T) {
 	t.Logf("nothing stays of %d needles", len(needles))
 }
 
-// scanKeys puts keys of all kinds to work under scanSecret, which it wipes.
+// scanKeys uses keys of all kinds derived from scanSecret, which it wipes.
 func scanKeys(t *testing.T) (release func()) {
 	scanSecrets[0].Active = true
 	copy(scanSecrets[0].S[:], scanSecret[0][:])
@@ -281,8 +278,8 @@ func scanKeys(t *testing.T) (release func()) {
 	return keys.Release
 }
 
-// scanGrant imports scanSecret, which it wipes, into a keystore, and uses it by a
-// token until the project is severed and the keystore closed.
+// scanGrant imports scanSecret into a keystore, wipes it, and uses it through a token.
+// release severs the project and closes the keystore.
 func scanGrant(t *testing.T) (release func()) {
 	ctx := t.Context()
 	dir := t.TempDir()
@@ -306,7 +303,7 @@ func scanGrant(t *testing.T) (release func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// As the server does it, on a stack of its own, which is left as it is.
+	// The server also verifies on another goroutine, whose stack nobody clears.
 	var g *engine.Grant
 	done := make(chan error)
 	go func() {
@@ -322,7 +319,7 @@ func scanGrant(t *testing.T) (release func()) {
 		if _, err := e.Keystore.Sever(ctx, "scan"); err != nil {
 			t.Error(err)
 		}
-		for range 500 { // it takes up to a second
+		for range 500 { // the change takes effect within a second
 			more, err := e.Verify(ctx, raw, engine.OpsForward)
 			if err != nil {
 				break
@@ -337,7 +334,7 @@ func scanGrant(t *testing.T) (release func()) {
 	}
 }
 
-// clobber overwrites the stack below, where calls that returned left locals.
+// clobber overwrites the part of the stack where earlier calls left local variables.
 //
 //go:noinline
 func clobber(n int) byte {
@@ -351,12 +348,12 @@ func clobber(n int) byte {
 	return b[n%2048]
 }
 
-// scan looks for the needles at every offset of all memory that this process can
-// write, and returns where it found which.
+// scan searches every offset of this process's writable memory for the needles, and
+// returns the places by needle name.
 func scan(t *testing.T, needles []needle) map[string]string {
 	t.Helper()
 	var mask uint64 = 0x0101010101010101 * scanMask
-	var first [1 << 16]bool // by the two lowest bytes, masked
+	var first [1 << 16]bool // whether a needle begins with these two bytes, masked
 	for _, n := range needles {
 		first[n.word&0xFFFF] = true
 	}

@@ -26,10 +26,10 @@ const (
 	severedWords = "severed"
 )
 
-// TestSeveredStays has one process serve a project, and another one sever it. Then
-// the first one's memory is read, as /proc/PID/mem shows it to root: the secret,
-// its wrapped form, and (but for key memory) the master key and its schedule must
-// not be in it. While the project was in use, its keys must be found.
+// TestSeveredStays severs a project while another process serves it. Afterwards the other
+// process's memory must not contain the secret, its wrapped form or, outside key memory,
+// the master key and its schedule. As a control, the search must find keys while the
+// project is in use.
 func TestSeveredStays(t *testing.T) {
 	ctx := t.Context()
 	dir := t.TempDir()
@@ -60,7 +60,7 @@ func TestSeveredStays(t *testing.T) {
 	if err := e.Keystore.CreateProject(ctx, p, imported[:]); err != nil {
 		t.Fatal(err)
 	}
-	for i := range 30 { // pages of others around it
+	for i := range 30 { // surround it with database pages of other projects
 		p.Name = fmt.Sprintf("other%d", i)
 		if err := e.Keystore.CreateProject(ctx, p, nil); err != nil {
 			t.Fatal(err)
@@ -118,7 +118,7 @@ func TestSeveredStays(t *testing.T) {
 	}
 }
 
-// notify closes a channel when a word was written.
+// notify passes writes on to w, and closes seen when word has been written.
 type notify struct {
 	w    *bytes.Buffer
 	word string
@@ -134,11 +134,11 @@ func (n *notify) Write(b []byte) (int, error) {
 	return n.w.Write(b)
 }
 
-// TestStoreScanChild is the child of TestSeveredStays: a server without its HTTP.
+// TestStoreScanChild is the child of TestSeveredStays: a server without HTTP.
 func TestStoreScanChild(t *testing.T) {
 	env := os.Getenv(storeScanEnv)
 	if env == "" {
-		return // it has work only as a child of TestSeveredStays
+		return // runs only as a child of TestSeveredStays
 	}
 	fields := strings.Split(env, ";")
 	dir, raw := fields[0], fields[1]
@@ -164,7 +164,7 @@ func TestStoreScanChild(t *testing.T) {
 	}
 	use := func() error {
 		done := make(chan error)
-		go func() { // on a stack of its own, which is left as it is
+		go func() { // as in the server, on another goroutine, whose stack nobody clears
 			g, err := e.Verify(ctx, raw, engine.OpsForward)
 			if err == nil {
 				g.Plan.Transform(&suite.Batch{Src: []byte("scan"), Spans: []uint32{0, 4}})
@@ -177,7 +177,7 @@ func TestStoreScanChild(t *testing.T) {
 	if err := use(); err != nil {
 		t.Fatal(err)
 	}
-	// What a server and its operator do besides.
+	// Other calls of a server and its operator.
 	if _, err := e.Keystore.Projects(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -231,8 +231,8 @@ func TestStoreScanChild(t *testing.T) {
 	}
 }
 
-// keyRegions tells the addresses of key memory: it is left out of dumps and of
-// forked children, which nothing else in the process asks for.
+// keyRegions returns a function that reports whether an address is in key memory. Only
+// key memory is excluded both from core dumps and from forked children.
 func keyRegions(t *testing.T) func(uintptr) bool {
 	smaps, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {

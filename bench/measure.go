@@ -1,7 +1,7 @@
-// Package bench measures Velonym against peers and rooflines on the machine it
-// runs on. Every figure is a median of rounds in which all contenders run in
-// turn, so that a ratio holds when the machine's speed drifts; absolute rates
-// are printed beside the ratios for orientation only.
+// Package bench measures Velonym against other programs and against hardware limits on
+// the current machine. Every figure is a median over rounds. In each round every
+// contender runs once, so that ratios are valid even if the machine's speed drifts.
+// Absolute rates are printed for orientation.
 package bench
 
 import (
@@ -13,15 +13,15 @@ import (
 	"time"
 )
 
-// Options are what every benchmark takes. The zero value gives full-size runs.
+// Options are the options of every benchmark. The zero value gives full-size runs.
 type Options struct {
-	Rounds int       // rounds in which all contenders run once; 0: 7
-	Size   int64     // bytes of generated input where a benchmark has one; 0: its own default
-	Quick  bool      // small inputs and few rounds: a check that the benchmark works, no figures to quote
+	Rounds int       // number of rounds; 0: 7
+	Size   int64     // bytes of generated input, if the benchmark has one; 0: the benchmark's default
+	Quick  bool      // small inputs and few rounds, to check that the benchmark works
 	Out    io.Writer // progress lines; nil: none
 }
 
-// rounds returns the number of rounds that o asks for.
+// rounds returns the number of rounds.
 func (o Options) rounds() int {
 	switch {
 	case o.Rounds > 0:
@@ -39,35 +39,34 @@ func (o Options) logf(format string, args ...any) {
 	}
 }
 
-// Case is one contender: Run does Amount units of work (bytes, values) a call.
+// Case is a contender. A call of Run does Amount units of work (bytes or values).
 type Case struct {
 	Name   string
 	Amount float64
 	Run    func() error
-	Ready  func() error // before every Run, outside the clock; may be nil
+	Ready  func() error // called before every Run, not timed; may be nil
 }
 
-// Stat is what a contender reached, in units a second. Rates holds one rate a
-// round, in the order of the rounds, so that two contenders can be paired.
+// Stat holds the rates of a contender in units per second. Rates has one element per
+// round, so that [Ratio] can pair the rounds of two contenders.
 type Stat struct {
 	Name             string
 	Median, Min, Max float64
 	Rates            []float64
 }
 
-// Interleave runs the cases in turn, A B C A B C …, for the given number of
-// rounds after one warm-up round. A case that takes under 20 ms is repeated
-// within its turn until it has run that long. The collector runs before each
-// turn, outside the clock.
+// Interleave runs the cases in the order A B C A B C … for the given number of rounds,
+// after a warm-up round. Within a round it repeats a case until it has run for 20 ms. The
+// garbage collector runs before each case and is not timed.
 func Interleave(rounds int, cases []Case) ([]Stat, error) {
-	const turn = 20 * time.Millisecond
+	const period = 20 * time.Millisecond
 	stats := make([]Stat, len(cases))
 	for r := -1; r < rounds; r++ {
 		for i, c := range cases {
 			runtime.GC()
 			calls := 0
 			var took time.Duration
-			for took < turn {
+			for took < period {
 				if c.Ready != nil {
 					if err := c.Ready(); err != nil {
 						return nil, fmt.Errorf("bench: %s: %w", c.Name, err)
@@ -94,7 +93,7 @@ func Interleave(rounds int, cases []Case) ([]Stat, error) {
 	return stats, nil
 }
 
-// Ratio is the median over the rounds of a's rate divided by b's.
+// Ratio returns the median over the rounds of a's rate divided by b's.
 func Ratio(a, b Stat) float64 {
 	q := make([]float64, min(len(a.Rates), len(b.Rates)))
 	for i := range q {
@@ -104,7 +103,7 @@ func Ratio(a, b Stat) float64 {
 	return median(q)
 }
 
-// median returns the middle of a sorted slice.
+// median returns the median of a sorted slice, or 0 if it is empty.
 func median(sorted []float64) float64 {
 	n := len(sorted)
 	if n == 0 {
@@ -113,8 +112,8 @@ func median(sorted []float64) float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// Row is one line of a result table. Ratio, Must and Aim are multiples of (or
-// shares of) the contender named in Against; zero where there is none.
+// Row is a line of a result table. Ratio, Must and Aim are multiples of the rate of the
+// contender named in Against; 0 means none.
 type Row struct {
 	Name, Unit       string
 	Median, Min, Max float64
@@ -129,19 +128,19 @@ type Row struct {
 type Section struct {
 	Name    string // engine, tokenizer, run, http
 	Title   string
-	Command string // what a reader types to get these figures again
+	Command string // reproduces the figures
 	Notes   []string
 	Rows    []Row
-	Machine Machine // filled in when the section is saved
+	Machine Machine // set by Save
 }
 
-// Against makes a row of a measured against b.
+// Against returns a row that compares a with b.
 func Against(a, b Stat, unit string, scale, must, aim float64) Row {
 	return Row{Name: a.Name, Unit: unit, Median: a.Median / scale, Min: a.Min / scale, Max: a.Max / scale,
 		Against: b.Name, Ratio: Ratio(a, b), Must: must, Aim: aim}
 }
 
-// Plain makes a row of a alone.
+// Plain returns a row of a without a comparison.
 func Plain(a Stat, unit string, scale float64) Row {
 	return Row{Name: a.Name, Unit: unit, Median: a.Median / scale, Min: a.Min / scale, Max: a.Max / scale}
 }
@@ -163,7 +162,7 @@ func (s *Section) Markdown(w io.Writer) error {
 	return err
 }
 
-// figure prints a rate with three significant digits.
+// figure formats a rate with about three significant digits.
 func figure(v float64) string {
 	switch {
 	case v >= 100:
@@ -174,7 +173,7 @@ func figure(v float64) string {
 	return fmt.Sprintf("%.2f", v)
 }
 
-// multiple prints a ratio, or nothing for none.
+// multiple formats a ratio; 0 gives an empty string.
 func multiple(v float64) string {
 	if v == 0 {
 		return ""

@@ -2,5 +2,5 @@
 
 package bench
 
-// readPass reads all of buf, up to 31 bytes at its end excepted.
+// readPass reads buf, except for up to 31 bytes at its end.
 func readPass(buf []byte) uint64 { return readWords(buf) }

@@ -16,17 +16,17 @@ import (
 	"github.com/klauspost/cpuid/v2"
 )
 
-// Machine is where and with what a section was measured.
+// Machine describes the machine and the build that measured a section.
 type Machine struct {
 	Date   string // UTC, to the minute
-	Commit string // of the build, "+" behind it when the tree was changed
+	Commit string // of the build, with "+" if the tree was modified
 	Go     string
 	OS     string
 	CPU    string
 	Cores  int
 }
 
-// Here describes the machine and the build that run now.
+// Here describes the current machine and build.
 func Here() Machine {
 	m := Machine{
 		Date: time.Now().UTC().Format("2006-01-02 15:04"), Commit: "unknown",
@@ -48,11 +48,10 @@ func Here() Machine {
 	return m
 }
 
-// sections is the order of a report, and all the names that Save takes.
+// sections lists the names of all sections in the order of the report.
 var sections = []string{"engine", "tokenizer", "run", "http", "start", "constant-time"}
 
-// Save writes s as dir/NAME.json, dated and with the machine named. The file is
-// replaced whole or not at all.
+// Save sets s.Machine and writes s to dir/NAME.json. It replaces the file atomically.
 func (s *Section) Save(dir string) error {
 	s.Machine = Here()
 	data, err := json.MarshalIndent(s, "", "  ")
@@ -65,8 +64,8 @@ func (s *Section) Save(dir string) error {
 	return replaceFile(filepath.Join(dir, s.Name+".json"), append(data, '\n'))
 }
 
-// Report joins the saved sections of dir into one Markdown document. A section
-// that was never measured is named as missing, with the command that makes it.
+// Report writes the saved sections of dir as one Markdown document. For a missing section
+// it writes the command that measures it.
 func Report(dir string, w io.Writer) error {
 	var b strings.Builder
 	b.WriteString(`# Benchmarks
@@ -100,7 +99,7 @@ median of the rounds' ratios, so it holds on a machine whose speed drifts. Absol
 	return err
 }
 
-// replaceFile writes data to path through a temporary name in the same folder.
+// replaceFile writes data to a temporary file in the same folder and renames it to path.
 func replaceFile(path string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {

@@ -20,12 +20,10 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// Run measures whole runs over files in the page cache against the programs that
-// people write for the job (baseline.go), in values a second, on one core where
-// not said otherwise. Every contender reads a file and writes a file, in memory
-// where the system has such a folder, so that no disk is measured; all run in this
-// process, with GOMAXPROCS set for each. The outputs are checked before anything
-// is timed.
+// Run measures whole runs over files against the programs of baseline.go, in values per
+// second, on one core unless a row says otherwise. Every contender reads a file and
+// writes a file, on tmpfs if the system has it, so that the disk is not measured. All run
+// in this process, with GOMAXPROCS set for each. Run checks the outputs before timing.
 func Run(ctx context.Context, o Options) (*Section, error) {
 	b := &runBench{ctx: ctx, o: o}
 	defer b.close()
@@ -55,7 +53,7 @@ func Run(ctx context.Context, o Options) (*Section, error) {
 	return s, nil
 }
 
-// runBench holds what the parts share.
+// runBench holds the state that the parts of the benchmark share.
 type runBench struct {
 	ctx   context.Context
 	o     Options
@@ -99,7 +97,7 @@ func (b *runBench) close() {
 	}
 }
 
-// plan makes a plan that lives as long as b.
+// plan returns a plan that b.close closes.
 func (b *runBench) plan(op spec.Op) (*suite.Plan, error) {
 	var p *suite.Plan
 	var err error
@@ -114,7 +112,7 @@ func (b *runBench) plan(op spec.Op) (*suite.Plan, error) {
 	return p, err
 }
 
-// size returns the bytes of input of a part.
+// size returns the input size of a part in bytes.
 func (b *runBench) size() int64 {
 	switch {
 	case b.o.Size > 0:
@@ -125,36 +123,36 @@ func (b *runBench) size() int64 {
 	return 64 << 20
 }
 
-// path names a file of the benchmark.
+// path returns the path of a file of the benchmark.
 func (b *runBench) path(name string) string { return filepath.Join(b.dir, name) }
 
-// fresh removes what a run wrote before, so that the next one is not charged for giving
-// the space back.
-func (b *runBench) fresh(out string) func() error {
+// removeOutput returns a function that removes a previous output, so that the next run
+// does not pay for freeing its space.
+func (b *runBench) removeOutput(out string) func() error {
 	return func() error { return os.RemoveAll(b.path(out)) }
 }
 
-// on runs f with that many cores.
-func on(cores int, f func() error) func() error {
+// withCores returns a function that calls f with GOMAXPROCS set to cores.
+func withCores(cores int, f func() error) func() error {
 	return func() error {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
 		return f()
 	}
 }
 
-// job makes a run of the column id of a file.
+// job returns a run over one column of a file.
 func (b *runBench) job(in, out, column string, p *suite.Plan, workers int) func() error {
 	job := bulk.Job{Inputs: []string{b.path(in)}, Output: b.path(out), Force: true, Workers: workers,
 		Columns: []bulk.Column{{Name: column, Plan: p}}}
-	return on(workers, func() error {
+	return withCores(workers, func() error {
 		_, err := bulk.Run(b.ctx, job)
 		return err
 	})
 }
 
-// peer makes a baseline that reads one file and writes another.
+// peer returns a contender that calls f on one core to read a file and write another.
 func (b *runBench) peer(in, out string, f func(w io.Writer, r io.Reader) error) func() error {
-	return on(1, func() error {
+	return withCores(1, func() error {
 		r, err := os.Open(b.path(in))
 		if err != nil {
 			return err
@@ -172,14 +170,14 @@ func (b *runBench) peer(in, out string, f func(w io.Writer, r io.Reader) error) 
 	})
 }
 
-// copyFile is the least that a run can cost.
+// copyFile copies r to w through a buffer: the least work that a run could do.
 func copyFile(w io.Writer, r io.Reader) error {
-	// Hidden behind plain interfaces, so that the bytes do come through here.
+	// The wrappers hide ReadFrom and WriteTo, which would copy within the kernel.
 	_, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, make([]byte, 1<<20))
 	return err
 }
 
-// compare checks that two files are equal.
+// compare returns an error unless two files are equal.
 func (b *runBench) compare(name, other string) error {
 	x, err := os.ReadFile(b.path(name))
 	if err != nil {
@@ -195,8 +193,8 @@ func (b *runBench) compare(name, other string) error {
 	return nil
 }
 
-// checkLines checks that a contender's output has as many lines as the input,
-// and that what stands in it is not the input.
+// checkLines returns an error unless a contender's output has as many lines as the input
+// and differs from it.
 func (b *runBench) checkLines(in, out string) error {
 	x, err := os.ReadFile(b.path(in))
 	if err != nil {
@@ -212,11 +210,12 @@ func (b *runBench) checkLines(in, out string) error {
 	return nil
 }
 
-// move makes the floor of a run: it reads a file and writes as many bytes as another
-// one has to a third, in pieces, in no order, and does nothing else.
-func (b *runBench) move(in, like, out string, workers int) func() error {
+// move returns a contender that does only the input and output of a run: the workers read
+// the file in, and write as many bytes to out as the file sizeOf has, in pieces and in
+// any order.
+func (b *runBench) move(in, sizeOf, out string, workers int) func() error {
 	const piece = 64 << 10
-	return on(workers, func() error {
+	return withCores(workers, func() error {
 		r, err := os.Open(b.path(in))
 		if err != nil {
 			return err
@@ -226,7 +225,7 @@ func (b *runBench) move(in, like, out string, workers int) func() error {
 		if err != nil {
 			return err
 		}
-		to, err := os.Stat(b.path(like))
+		to, err := os.Stat(b.path(sizeOf))
 		if err != nil {
 			return err
 		}
@@ -236,13 +235,13 @@ func (b *runBench) move(in, like, out string, workers int) func() error {
 		}
 		pieces := max((from.Size()+piece-1)/piece, 1)
 		size := (to.Size() + pieces - 1) / pieces
-		var ticket atomic.Int64
+		var next atomic.Int64
 		errs := make(chan error, workers)
 		for range workers {
 			go func() {
 				buf, text := make([]byte, piece), bytes.Repeat([]byte{'x'}, int(size))
 				for {
-					i := ticket.Add(1) - 1
+					i := next.Add(1) - 1
 					if i >= pieces {
 						errs <- nil
 						return
@@ -265,12 +264,12 @@ func (b *runBench) move(in, like, out string, workers int) func() error {
 	})
 }
 
-// csvGoals are the floors and aims of a file: against encoding/csv, against the
-// chunked program, of two workers against one, of reverse and of secondary.
+// csvGoals holds floor and aim of a file against encoding/csv, against the chunked
+// program, of two workers against one, and of reverse and secondary against forward.
 type csvGoals struct{ std, chunked, two, back [2]float64 }
 
-// csvPart measures one CSV file. The order of its cases is that of its rows, so both
-// stand in one function.
+// csvPart measures one CSV file. Cases and rows are in one function because the rows
+// refer to the cases by index.
 func (b *runBench) csvPart(s *Section, label, in, column string, at, rows int, goals csvGoals) error {
 	forward, err := b.plan(spec.Pseudonymise)
 	if err != nil {
@@ -282,10 +281,10 @@ func (b *runBench) csvPart(s *Section, label, in, column string, at, rows int, g
 	}
 	velonym := b.job(in, "out.csv", column, forward, 1)
 	cases := []Case{
-		{Name: label, Ready: b.fresh("out.csv"), Run: velonym},
-		{Name: label + ", encoding/csv + AES + hex", Ready: b.fresh("std.csv"), Run: b.peer(in, "std.csv", func(w io.Writer, r io.Reader) error { return stdCSV(w, r, at, std) })},
-		{Name: label + ", chunked Go", Ready: b.fresh("chunked.csv"), Run: b.peer(in, "chunked.csv", func(w io.Writer, r io.Reader) error { return chunkedCSV(w, r, at, std) })},
-		{Name: label + ", copy", Ready: b.fresh("copy.csv"), Run: b.peer(in, "copy.csv", copyFile)},
+		{Name: label, Ready: b.removeOutput("out.csv"), Run: velonym},
+		{Name: label + ", encoding/csv + AES + hex", Ready: b.removeOutput("std.csv"), Run: b.peer(in, "std.csv", func(w io.Writer, r io.Reader) error { return stdCSV(w, r, at, std) })},
+		{Name: label + ", chunked Go", Ready: b.removeOutput("chunked.csv"), Run: b.peer(in, "chunked.csv", func(w io.Writer, r io.Reader) error { return chunkedCSV(w, r, at, std) })},
+		{Name: label + ", copy", Ready: b.removeOutput("copy.csv"), Run: b.peer(in, "copy.csv", copyFile)},
 	}
 	for _, c := range cases {
 		if err := c.Run(); err != nil {
@@ -316,13 +315,13 @@ func (b *runBench) csvPart(s *Section, label, in, column string, at, rows int, g
 		return err
 	}
 	cases = append(cases,
-		Case{Name: label + ", 2 workers", Ready: b.fresh("two.csv"), Run: b.job(in, "two.csv", column, forward, 2)},
-		Case{Name: label + ", reverse", Ready: b.fresh("back.csv"), Run: back},
-		Case{Name: label + ", secondary", Ready: b.fresh("second.csv"), Run: b.job("made.csv", "second.csv", column, secondary, 1)},
-		Case{Name: label + ", generic kernels", Ready: b.fresh("generic.csv"), Run: generic(b.job(in, "generic.csv", column, forward, 1))},
-		Case{Name: label + ", moved", Ready: b.fresh("moved.csv"), Run: b.move(in, "made.csv", "moved.csv", 1)},
-		Case{Name: label + ", moved by 2 workers", Ready: b.fresh("moved.csv"), Run: b.move(in, "made.csv", "moved.csv", 2)},
-		Case{Name: label + ", secondary, moved", Ready: b.fresh("moved.csv"), Run: b.move("made.csv", "made.csv", "moved.csv", 1)})
+		Case{Name: label + ", 2 workers", Ready: b.removeOutput("two.csv"), Run: b.job(in, "two.csv", column, forward, 2)},
+		Case{Name: label + ", reverse", Ready: b.removeOutput("back.csv"), Run: back},
+		Case{Name: label + ", secondary", Ready: b.removeOutput("second.csv"), Run: b.job("made.csv", "second.csv", column, secondary, 1)},
+		Case{Name: label + ", generic kernels", Ready: b.removeOutput("generic.csv"), Run: generic(b.job(in, "generic.csv", column, forward, 1))},
+		Case{Name: label + ", moved", Ready: b.removeOutput("moved.csv"), Run: b.move(in, "made.csv", "moved.csv", 1)},
+		Case{Name: label + ", moved by 2 workers", Ready: b.removeOutput("moved.csv"), Run: b.move(in, "made.csv", "moved.csv", 2)},
+		Case{Name: label + ", secondary, moved", Ready: b.removeOutput("moved.csv"), Run: b.move("made.csv", "made.csv", "moved.csv", 1)})
 	for i, out := range map[int]string{4: "two.csv", 7: "generic.csv"} {
 		if err := cases[i].Run(); err != nil {
 			return err
@@ -354,18 +353,18 @@ func (b *runBench) csvPart(s *Section, label, in, column string, at, rows int, g
 	return nil
 }
 
-// generic runs f on the portable kernels, tokenizer and transforms alike.
+// generic returns a function that calls f with the portable kernels.
 func generic(f func() error) func() error {
 	return func() error {
-		was := simd.Kernel()
+		previous := simd.Kernel()
 		if err := simd.Force("generic"); err != nil {
 			return err
 		}
-		return errors.Join(f(), simd.Force(was))
+		return errors.Join(f(), simd.Force(previous))
 	}
 }
 
-// ids: one column of 13-digit identifiers.
+// ids measures a file with one column of 13-digit identifiers.
 func (b *runBench) ids(s *Section) error {
 	b.o.logf("run: one column")
 	data, err := Data("ids", b.size(), 1)
@@ -395,7 +394,8 @@ func (b *runBench) ids(s *Section) error {
 	return nil
 }
 
-// table: ten columns with quotes, about 94 bytes a row, the second replaced.
+// table measures a file of ten columns with quotes, about 94 bytes a row, whose second
+// column is replaced.
 func (b *runBench) table(s *Section) error {
 	b.o.logf("run: ten columns")
 	data, rows := tenColumns(b.size())
@@ -405,8 +405,8 @@ func (b *runBench) table(s *Section) error {
 	return b.csvPart(s, "ten columns", "ten.csv", "id", 1, rows, csvGoals{std: [2]float64{6, 9}, chunked: [2]float64{1.7, 2.3}, two: [2]float64{1.6, 1.9}, back: [2]float64{0.8, 0.95}})
 }
 
-// tenColumns makes the table. No field holds a line feed: the chunked program
-// would be wrong.
+// tenColumns returns the file of table and its number of rows. No field contains a line
+// feed, which the chunked program cannot handle.
 func tenColumns(size int64) ([]byte, int) {
 	r := rand.New(rand.NewPCG(5, 1))
 	buf := bytes.NewBuffer(make([]byte, 0, size+1024))
@@ -430,7 +430,8 @@ func tenColumns(size int64) ([]byte, int) {
 	return buf.Bytes(), rows
 }
 
-// first: from the call to the first byte of 1,000 rows, through pipes.
+// first measures the time from the call to the first row of output, for 1,000 rows
+// through pipes.
 func (b *runBench) first(s *Section) error {
 	data, err := Data("ids", 14_000, 1)
 	if err != nil {
@@ -458,7 +459,7 @@ func (b *runBench) first(s *Section) error {
 	return nil
 }
 
-// firstByte notes when the first row arrives, behind the header.
+// firstByte records when the first row after the header is written.
 type firstByte struct {
 	start time.Time
 	took  time.Duration
@@ -471,8 +472,8 @@ func (f *firstByte) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// peakMemory returns the most memory, in MiB, that the process had resident while
-// f ran; 0 where the system does not say.
+// peakMemory returns the peak resident memory of this process during f in MiB, or 0 if
+// the system does not report it.
 func peakMemory(f func() error) (float64, error) {
 	debug.FreeOSMemory()
 	if os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) != nil {

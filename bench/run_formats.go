@@ -10,7 +10,7 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// ndjson: lines of about 200 bytes, one path.
+// ndjson measures one path in lines of about 200 bytes.
 func (b *runBench) ndjson(s *Section) error {
 	b.o.logf("run: NDJSON")
 	r := rand.New(rand.NewPCG(6, 1))
@@ -46,9 +46,9 @@ func (b *runBench) ndjson(s *Section) error {
 		return err
 	}
 	cases := []Case{
-		{Name: "NDJSON", Amount: float64(rows), Ready: b.fresh("out.ndjson"), Run: b.job("in.ndjson", "out.ndjson", "patient.id", forward, 1)},
-		{Name: "NDJSON, encoding/json", Amount: float64(rows), Ready: b.fresh("std.ndjson"), Run: b.peer("in.ndjson", "std.ndjson", func(w io.Writer, r io.Reader) error { return stdJSON(w, r, std) })},
-		{Name: "NDJSON, copy", Amount: float64(rows), Ready: b.fresh("copy.ndjson"), Run: b.peer("in.ndjson", "copy.ndjson", copyFile)},
+		{Name: "NDJSON", Amount: float64(rows), Ready: b.removeOutput("out.ndjson"), Run: b.job("in.ndjson", "out.ndjson", "patient.id", forward, 1)},
+		{Name: "NDJSON, encoding/json", Amount: float64(rows), Ready: b.removeOutput("std.ndjson"), Run: b.peer("in.ndjson", "std.ndjson", func(w io.Writer, r io.Reader) error { return stdJSON(w, r, std) })},
+		{Name: "NDJSON, copy", Amount: float64(rows), Ready: b.removeOutput("copy.ndjson"), Run: b.peer("in.ndjson", "copy.ndjson", copyFile)},
 	}
 	for _, c := range cases {
 		if err := c.Run(); err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// parquet: one of ten columns, with few and with many different values.
+// parquet measures one of ten columns, with few and with many distinct values.
 func (b *runBench) parquet(s *Section) error {
 	rows := int(b.size() / 64)
 	for _, c := range []struct {
@@ -38,8 +38,8 @@ func (b *runBench) parquet(s *Section) error {
 			return err
 		}
 		cases := []Case{
-			{Name: c.name, Amount: float64(rows), Ready: b.fresh("out.parquet"), Run: b.job("in.parquet", "out.parquet", "id", forward, 1)},
-			{Name: c.name + ", re-encoded with the library", Amount: float64(rows), Ready: b.fresh("std.parquet"), Run: on(1, func() error { return stdParquet(b.path("std.parquet"), b.path("in.parquet"), std) })},
+			{Name: c.name, Amount: float64(rows), Ready: b.removeOutput("out.parquet"), Run: b.job("in.parquet", "out.parquet", "id", forward, 1)},
+			{Name: c.name + ", re-encoded with the library", Amount: float64(rows), Ready: b.removeOutput("std.parquet"), Run: withCores(1, func() error { return stdParquet(b.path("std.parquet"), b.path("in.parquet"), std) })},
 		}
 		for _, k := range cases {
 			if err := k.Run(); err != nil {
@@ -59,8 +59,8 @@ func (b *runBench) parquet(s *Section) error {
 	return nil
 }
 
-// checkParquet compares the replaced column of two files value by value, and the
-// others as the library reads them.
+// checkParquet returns an error unless out is in with the values of the replaced column
+// transformed by p, and all other columns unchanged.
 func checkParquet(in, out string, p *suite.Plan) error {
 	a, err := parquet.ReadFile[parquetRow](in)
 	if err != nil {
@@ -99,7 +99,7 @@ type parquetRow struct {
 	Note   string  `parquet:"note"`
 }
 
-// writeParquet writes rows whose ids are so many different ones at most.
+// writeParquet writes rows with at most the given number of distinct ids.
 func writeParquet(path string, rows, distinct int) error {
 	f, err := os.Create(path)
 	if err != nil {
@@ -128,7 +128,7 @@ func writeParquet(path string, rows, distinct int) error {
 	return f.Close()
 }
 
-// stdParquet reads all rows with the library and writes them again.
+// stdParquet reads all rows with parquet-go, replaces the ids and writes the rows.
 func stdParquet(out, in string, c *blockCipher) error {
 	r, err := os.Open(in)
 	if err != nil {

@@ -2,7 +2,7 @@ package bench
 
 import "testing"
 
-// TestRun runs the whole benchmark once, short. It checks every answer.
+// TestRun runs the whole benchmark quickly. The benchmark checks every output.
 func TestRun(t *testing.T) {
 	s, err := Run(t.Context(), Options{Quick: true, Rounds: 1})
 	if err != nil {

@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// startTurns is how often each program is started: a start is short, and the scheduler
-// and the page cache move it by as much again.
-const startTurns = 200
+// startRounds is how often each program is started. It is large because scheduler and page
+// cache can double the duration of a short process.
+const startRounds = 200
 
-// Start measures how long a process takes from its start to its end, against an empty
-// Go program that the same toolchain builds beforehand: `velonym version`, and a run of
-// one row. All take turns. The command under test is the executable that runs this.
+// Start measures the duration of two short processes, `velonym version` and a run of one
+// row, against an empty Go program that it builds first. The command under test is the
+// current executable.
 func Start(ctx context.Context, o Options) (_ *Section, err error) {
 	dir, err := os.MkdirTemp("", "velonym-start-")
 	if err != nil {
@@ -38,15 +38,15 @@ func Start(ctx context.Context, o Options) (_ *Section, err error) {
 	if err != nil {
 		return nil, err
 	}
-	turns := startTurns
+	rounds := startRounds
 	switch {
 	case o.Rounds > 0:
-		turns = o.Rounds
+		rounds = o.Rounds
 	case o.Quick:
-		turns = 5
+		rounds = 5
 	}
-	o.logf("%d turns of three programs", turns)
-	stats, err := b.takeTurns(turns, []startCase{
+	o.logf("%d rounds of three programs", rounds)
+	stats, err := b.interleave(rounds, []startCase{
 		{"an empty Go program", []string{empty}},
 		{"`velonym version`", []string{b.velonym, "version"}},
 		{"`velonym run`, one row", row},
@@ -56,7 +56,7 @@ func Start(ctx context.Context, o Options) (_ *Section, err error) {
 	}
 	return &Section{
 		Name: "start", Title: "Start-up", Command: "velonym bench start",
-		Notes: []string{fmt.Sprintf("Milliseconds from the start of a process to its end, %d turns; less is better, in the ratios too. The empty program is `func main() {}`, built in the same run by the Go toolchain that is installed. The run takes the keystore's own project, one row of two columns from a file to a file, and records itself.", turns)},
+		Notes: []string{fmt.Sprintf("Milliseconds from the start of a process to its end, %d rounds; less is better, in the ratios too. The empty program is `func main() {}`, built by the installed Go toolchain. The run pseudonymises one row of two columns from a file to a file with --project, and writes its audit record.", rounds)},
 		Rows: []Row{
 			Plain(stats[0], "ms", 1),
 			Against(stats[1], stats[0], "ms", 1, 0, 2),
@@ -65,7 +65,7 @@ func Start(ctx context.Context, o Options) (_ *Section, err error) {
 	}, nil
 }
 
-// startBench is where the programs and their files stand.
+// startBench holds the paths of the programs and their files.
 type startBench struct {
 	ctx     context.Context
 	dir     string
@@ -78,7 +78,7 @@ type startCase struct {
 	args []string
 }
 
-// buildEmpty builds the program that does nothing and returns its path.
+// buildEmpty builds the empty program and returns its path.
 func (b *startBench) buildEmpty() (string, error) {
 	compiler, err := exec.LookPath("go")
 	if err != nil {
@@ -97,7 +97,8 @@ func (b *startBench) buildEmpty() (string, error) {
 	return out, nil
 }
 
-// prepareRow makes a keystore with a project and returns the run of one row under it.
+// prepareRow creates a keystore with a project, and returns the command line of a run of
+// one row.
 func (b *startBench) prepareRow() ([]string, error) {
 	store := filepath.Join(b.dir, "store")
 	for _, args := range [][]string{
@@ -116,7 +117,7 @@ func (b *startBench) prepareRow() ([]string, error) {
 	return []string{b.velonym, "run", "--dir", store, "--project", "start", "--column", "id", "--force", "--quiet", "-o", out, in}, nil
 }
 
-// start runs a program and returns how long it took.
+// start runs a program and returns its duration.
 func (b *startBench) start(args []string) (time.Duration, error) {
 	cmd := exec.CommandContext(b.ctx, args[0], args[1:]...)
 	var text bytes.Buffer
@@ -130,17 +131,17 @@ func (b *startBench) start(args []string) (time.Duration, error) {
 	return took, nil
 }
 
-// takeTurns starts the programs in turn, after one turn that is not counted; the rates
-// of the result are milliseconds.
-func (b *startBench) takeTurns(turns int, cases []startCase) ([]Stat, error) {
+// interleave runs every program once per round, after a warm-up round. The rates of its
+// results are durations in milliseconds.
+func (b *startBench) interleave(rounds int, cases []startCase) ([]Stat, error) {
 	stats := make([]Stat, len(cases))
-	for turn := -1; turn < turns; turn++ {
+	for round := -1; round < rounds; round++ {
 		for i, c := range cases {
 			took, err := b.start(c.args)
 			if err != nil {
 				return nil, err
 			}
-			if turn >= 0 {
+			if round >= 0 {
 				stats[i].Rates = append(stats[i].Rates, float64(took.Microseconds())/1e3)
 			}
 		}

@@ -5,15 +5,15 @@ import (
 	"testing"
 )
 
-// TestStart builds the empty program, lets it take turns with itself, and has a program
-// that fails named with what it said.
+// TestStart builds the empty program and compares it with itself. The error about a
+// program that fails must contain its name and its output.
 func TestStart(t *testing.T) {
 	b := &startBench{ctx: t.Context(), dir: t.TempDir()}
 	empty, err := b.buildEmpty()
 	if err != nil {
 		t.Fatal(err)
 	}
-	stats, err := b.takeTurns(3, []startCase{{"first", []string{empty}}, {"second", []string{empty, "argument"}}})
+	stats, err := b.interleave(3, []startCase{{"first", []string{empty}}, {"second", []string{empty, "argument"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +23,7 @@ func TestStart(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	}
-	_, err = b.takeTurns(1, []startCase{{"fails", []string{"go", "no-such-verb"}}})
+	_, err = b.interleave(1, []startCase{{"fails", []string{"go", "no-such-verb"}}})
 	if err == nil || !strings.Contains(err.Error(), "bench start: no-such-verb: exit status 2: go no-such-verb: unknown command") {
 		t.Errorf("got %v", err)
 	}

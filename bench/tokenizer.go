@@ -14,22 +14,22 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// What each shape must reach at least, and what we aim at.
+// tokenizerGoals holds floor and aim for each shape.
 var tokenizerGoals = map[string]struct{ index, all, two, generic, reader [2]float64 }{
 	"narrow": {index: [2]float64{0.5, 0.8}, all: [2]float64{10, 16}, two: [2]float64{16, 25}, generic: [2]float64{1.5, 2.2}, reader: [2]float64{3, 5}},
 	"quoted": {index: [2]float64{0.35, 0.5}, all: [2]float64{4, 7}, two: [2]float64{9, 14}, generic: [2]float64{1.5, 2.2}, reader: [2]float64{2, 3}},
 	"wide":   {index: [2]float64{0.45, 0.75}, all: [2]float64{12, 18}, two: [2]float64{28, 60}, generic: [2]float64{1.5, 2.2}, reader: [2]float64{3, 4.5}},
 }
 
-// tokenizerPiece is how much a Selector scans at a time, as a streaming caller would.
+// tokenizerPiece is the number of bytes that a Selector scans per call, as in a stream.
 const tokenizerPiece = 64 << 10
 
-// Tokenizer measures csvfast on one core, in memory: the structural index
-// against a bare read pass, fields and selected columns against encoding/csv,
-// and JSON against encoding/json.
+// Tokenizer measures csvfast on one core in memory: the structural index against a bare
+// read pass, all fields and selected columns against encoding/csv, and JSON against
+// encoding/json.
 func Tokenizer(ctx context.Context, o Options) (*Section, error) {
-	was := simd.Kernel()
-	defer func() { _ = simd.Force(was) }() // it was in use: it can be set
+	best := simd.Kernel()
+	defer func() { _ = simd.Force(best) }() // cannot fail: the kernel was in use
 	size := o.Size
 	if size == 0 {
 		size = 64 << 20
@@ -40,7 +40,7 @@ func Tokenizer(ctx context.Context, o Options) (*Section, error) {
 	s := &Section{
 		Name: "tokenizer", Title: "Tokenizer, one core", Command: "velonym bench tokenizer",
 		Notes: []string{
-			fmt.Sprintf("Kernel %s. In memory, %d MiB of each shape that do not repeat: narrow is 8 columns without quotes, quoted 8 columns with three fields of ten in quotes, wide 100 columns of short numbers. encoding/csv reads with ReuseRecord. Selectors scan %d KiB at a time. Rows marked with a share of the read pass compare with a bare read of the same memory.", was, size>>20, tokenizerPiece>>10),
+			fmt.Sprintf("Kernel %s. In memory, %d MiB of each shape that do not repeat: narrow is 8 columns without quotes, quoted 8 columns with three fields of ten in quotes, wide 100 columns of short numbers. encoding/csv reads with ReuseRecord. Selectors scan %d KiB at a time. Rows marked with a share of the read pass compare with a bare read of the same memory.", best, size>>20, tokenizerPiece>>10),
 		},
 	}
 	for i, shape := range Shapes[:3] {
@@ -52,13 +52,13 @@ func Tokenizer(ctx context.Context, o Options) (*Section, error) {
 		if err != nil {
 			return nil, err
 		}
-		rows, err := tokenizerCSV(o, shape, data, was)
+		rows, err := tokenizerCSV(o, shape, data, best)
 		if err != nil {
 			return nil, err
 		}
 		s.Rows = append(s.Rows, rows...)
 	}
-	if err := simd.Force(was); err != nil {
+	if err := simd.Force(best); err != nil {
 		return nil, err
 	}
 	o.logf("tokenizer: json")
@@ -70,13 +70,14 @@ func Tokenizer(ctx context.Context, o Options) (*Section, error) {
 	return s, nil
 }
 
-// tally is what a pass over a file has seen; passes over the same fields agree.
+// tally counts what a pass over a file found. Correct passes over the same fields have
+// equal tallies.
 type tally struct{ rows, values, bytes int }
 
 // tokenizerCSV measures one shape.
 func tokenizerCSV(o Options, shape string, data []byte, best string) ([]Row, error) {
 	kernels := simd.Kernels()
-	wide := slices.Contains(kernels, "avx512") && slices.Contains(kernels, "avx2")
+	bothTiers := slices.Contains(kernels, "avx512") && slices.Contains(kernels, "avx2")
 	all, two, index, want, err := checkedTokenizers(shape, data)
 	if err != nil {
 		return nil, err
@@ -115,7 +116,7 @@ func tokenizerCSV(o Options, shape string, data []byte, best string) ([]Row, err
 		bytesOf("all fields, generic", "generic", runAll),
 		bytesOf("Reader, borrowed records", best, func() error { _, err := readBorrowed(data); return err }),
 	}
-	if wide {
+	if bothTiers {
 		cases = append(cases,
 			bytesOf("strict index, avx512", "avx512", runIndex),
 			bytesOf("strict index, avx2", "avx2", runIndex))
@@ -142,15 +143,16 @@ func tokenizerCSV(o Options, shape string, data []byte, best string) ([]Row, err
 		Against(stats[6], std, "GB/s", gb, g.generic[0], g.generic[1]),
 		Against(stats[7], std, "GB/s", gb, g.reader[0], g.reader[1]),
 	}
-	if wide {
+	if bothTiers {
 		rows = append(rows, Against(stats[9], stats[8], "GB/s", gb, 0.3, 0.45))
 	}
 	allocations, err := allocationRow(shape, data, all, want.rows)
 	return append(rows, allocations), err
 }
 
-// checkedTokenizers returns a selector of every field, one of two columns, and an index,
-// once every kernel has found with them what encoding/csv finds, which is want.
+// checkedTokenizers returns a selector of all fields, a selector of two columns, and an
+// index. It returns an error unless with every kernel they find what encoding/csv finds,
+// which is want.
 func checkedTokenizers(shape string, data []byte) (all, two *csvfast.Selector, index *csvfast.Index, want tally, err error) {
 	if all, err = csvfast.NewSelector(csvfast.Dialect{}, nil, 0); err != nil {
 		return
@@ -176,8 +178,8 @@ func checkedTokenizers(shape string, data []byte) (all, two *csvfast.Selector, i
 	return all, two, index, want, nil
 }
 
-// allocationRow counts the allocations of scanning the file again: the fewest of
-// some passes, since the runtime makes one of its own now and then.
+// allocationRow counts the allocations per row of a scan. It takes the minimum of five
+// passes because the runtime sometimes allocates for itself.
 func allocationRow(shape string, data []byte, all *csvfast.Selector, rows int) (Row, error) {
 	scratch := make([]byte, 0, 64<<10)
 	fewest := math.Inf(1)
@@ -193,7 +195,7 @@ func allocationRow(shape string, data []byte, all *csvfast.Selector, rows int) (
 	return Row{Name: shape + ": allocations a row, all fields", Median: fewest, Min: fewest, Max: fewest, Note: "must be 0"}, nil
 }
 
-// readEncodingCSV reads data with encoding/csv.
+// readEncodingCSV reads data with encoding/csv and returns the bytes in all fields.
 func readEncodingCSV(data []byte) (n int, err error) {
 	r := csv.NewReader(bytes.NewReader(data))
 	r.ReuseRecord = true
@@ -211,7 +213,7 @@ func readEncodingCSV(data []byte) (n int, err error) {
 	}
 }
 
-// readBorrowed reads data with csvfast's Reader.
+// readBorrowed reads data with csvfast's Reader and returns the bytes in all fields.
 func readBorrowed(data []byte) (n int, err error) {
 	r := csvfast.NewReader(bytes.NewReader(data))
 	for {
@@ -228,8 +230,8 @@ func readBorrowed(data []byte) (n int, err error) {
 	}
 }
 
-// tallyEncodingCSV counts what encoding/csv finds: everywhere, and in columns 1
-// and 5. A CRLF inside quotes, which it shortens, is counted as it stood.
+// tallyEncodingCSV returns the tallies of encoding/csv for all columns, and for columns 1
+// and 5. It counts both bytes of a CRLF within quotes, which encoding/csv shortens.
 func tallyEncodingCSV(data []byte) (all, two tally, err error) {
 	r := csv.NewReader(bytes.NewReader(bytes.ReplaceAll(data, []byte("\r\n"), []byte("\x00\n"))))
 	r.ReuseRecord = true
@@ -254,7 +256,7 @@ func tallyEncodingCSV(data []byte) (all, two tally, err error) {
 	}
 }
 
-// tallySelector scans data piece by piece and unescapes what has to be.
+// tallySelector scans data in pieces and unescapes doubled quotes.
 func tallySelector(data []byte, s *csvfast.Selector, scratch []byte) (t tally, err error) {
 	for at := 0; at < len(data); {
 		end := min(at+tokenizerPiece, len(data))
@@ -284,7 +286,8 @@ func tallySelector(data []byte, s *csvfast.Selector, scratch []byte) (t tally, e
 	return t, nil
 }
 
-// tokenizerCheck compares every way of reading data with encoding/csv's.
+// tokenizerCheck returns an error unless every csvfast reader finds in data what
+// encoding/csv finds.
 func tokenizerCheck(data []byte, all, two *csvfast.Selector, index *csvfast.Index, want, wantTwo tally) error {
 	if got, err := tallySelector(data, all, nil); err != nil || got != want {
 		return fmt.Errorf("bench: all fields: %+v, want %+v: %v", got, want, err)

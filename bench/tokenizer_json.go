@@ -12,8 +12,8 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// tokenizerJSON measures the JSON scanners against encoding/json: the strings
-// of a request body, and one path of JSON lines.
+// tokenizerJSON measures the JSON scanners against encoding/json: the strings of a
+// request body, and one path in JSON lines.
 func tokenizerJSON(ctx context.Context, o Options) ([]Row, error) {
 	size := o.Size
 	if size == 0 {
@@ -29,7 +29,7 @@ func tokenizerJSON(ctx context.Context, o Options) ([]Row, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	// no goal stands for these two
+	// There are no goals for the remaining two.
 	more, err := tokenizerBody(o, "JSON, one string of ten escaped or beyond ASCII", stringsBody(size, 10), 0, 0)
 	if err != nil {
 		return nil, err
@@ -42,8 +42,8 @@ func tokenizerJSON(ctx context.Context, o Options) ([]Row, error) {
 	return append(rows, more...), err
 }
 
-// stringsBody makes {"data":["…",…]} of 13-digit strings; odd in a hundred hold
-// escapes or letters beyond ASCII instead.
+// stringsBody returns {"data":["…",…]} with strings of 13 digits. odd percent of them
+// have escapes or characters beyond ASCII instead.
 func stringsBody(size int64, odd int) []byte {
 	g := newGenerator(size, 11)
 	g.text(`{"data":[`)
@@ -57,7 +57,7 @@ func stringsBody(size int64, odd int) []byte {
 			g.digits(g.r.IntN(1e13), 13)
 		case g.chance(25):
 			g.text(`M\u00fcller \"`)
-			g.text(g.one(givenNames))
+			g.text(g.pick(givenNames))
 			g.text(`\"`)
 		case g.chance(33):
 			g.text(`a\\b\/c\n`)
@@ -72,8 +72,7 @@ func stringsBody(size int64, odd int) []byte {
 	return g.b
 }
 
-// recordLines makes JSON lines of about 200 bytes with an identifier at
-// patient.id.
+// recordLines returns JSON lines of about 200 bytes with an identifier at patient.id.
 func recordLines(size int64) []byte {
 	g := newGenerator(size, 12)
 	for i := 0; int64(len(g.b)) < size; i++ {
@@ -82,24 +81,24 @@ func recordLines(size int64) []byte {
 		g.text(`,"patient":{"id":"`)
 		g.digits(g.r.IntN(1e13), 13)
 		g.text(`","name":"`)
-		g.text(g.one(givenNames))
+		g.text(g.pick(givenNames))
 		g.text(` `)
-		g.text(g.one(familyName))
+		g.text(g.pick(familyName))
 		g.text(`","town":"`)
-		g.text(g.one(towns))
+		g.text(g.pick(towns))
 		g.text(`"},"seen":"20`)
 		g.digits(g.r.IntN(26), 2)
 		g.text(`-`)
 		g.digits(1+g.r.IntN(12), 2)
 		g.text(`","state":"`)
-		g.text(g.one(states))
+		g.text(g.pick(states))
 		g.text(`","cost":`)
 		g.money()
 		g.text(`,"insured":`)
 		g.text([]string{"true", "true", "true", "false"}[g.r.IntN(4)])
 		g.text(`,"remark":"`)
 		for range 5 + g.r.IntN(4) {
-			g.text(g.one(noteWords))
+			g.text(g.pick(noteWords))
 			g.text(` `)
 		}
 		g.text("\"}\n")
@@ -107,13 +106,13 @@ func recordLines(size int64) []byte {
 	return g.b
 }
 
-// newGenerator returns a generator with room for size bytes and a little more.
+// newGenerator returns a generator with a buffer for size bytes and a last row.
 func newGenerator(size int64, seed uint64) *generator {
 	return &generator{r: rand.New(rand.NewPCG(seed, 0x76656c6f)), b: make([]byte, 0, size+4096)}
 }
 
-// visitBody scans body and looks at every string, with its escapes undone. It
-// returns the bytes of all of them, and with a list whether they are the same.
+// visitBody scans body and unescapes every string. It returns their total size and, if
+// list is not nil, whether they equal the elements of list.
 func visitBody(a *jsonfast.Array, body, scratch []byte, list []string) (total int, same bool, err error) {
 	if err := a.Scan(body); err != nil {
 		return 0, false, err
@@ -186,8 +185,8 @@ func tokenizerBody(o Options, name string, body []byte, must, aim float64) ([]Ro
 	return tokenizerRows(o, cases, best, must, aim)
 }
 
-// tokenizerLines measures one path of JSON lines with every kernel.
-// Both contenders stand in it, so that a reader sees what is compared.
+// tokenizerLines measures one path in JSON lines with every kernel. Both contenders are
+// defined in this function to show what is compared.
 func tokenizerLines(o Options, lines []byte) ([]Row, error) {
 	const name = "JSON lines, one path"
 	o.logf("tokenizer: %s", name)
@@ -215,7 +214,7 @@ func tokenizerLines(o Options, lines []byte) ([]Row, error) {
 	if err := plain(func(id string) { ids = append(ids, id) }); err != nil {
 		return nil, err
 	}
-	// In pieces of whole lines, as a run of a file scans.
+	// A run also scans pieces of whole lines.
 	const piece = 256 << 10
 	fast := func(each func(v []byte)) error {
 		for rest := lines; len(rest) > 0; {
@@ -270,8 +269,8 @@ func tokenizerLines(o Options, lines []byte) ([]Row, error) {
 	return rows, err
 }
 
-// tokenizerRows runs the cases, encoding/json first and then a case a kernel,
-// and sets the goals at the best kernel.
+// tokenizerRows runs the cases, of which the first is encoding/json and the others are
+// one per kernel, and sets the goals for the best kernel.
 func tokenizerRows(o Options, cases []Case, best string, must, aim float64) ([]Row, error) {
 	stats, err := Interleave(o.rounds(), cases)
 	if err != nil {

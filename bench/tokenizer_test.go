@@ -10,7 +10,7 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// TestData holds the shapes to what their names promise.
+// TestData checks that each shape is as documented.
 func TestData(t *testing.T) {
 	for _, shape := range Shapes {
 		a, err := Data(shape, 200<<10, 1)

@@ -12,23 +12,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The client of the closed and the open loop never sleeps: it asks again and
-// again which connections have something, so that the server need not wake
-// anybody and is charged for its own work alone. And it does as little as it can,
-// so that the server is the one that is waited for.
+// The client of the closed and the open loop never sleeps but polls its connections all
+// the time. The kernel therefore does not charge the server for waking a sleeping client.
+// The client does as little work as possible, so that the server is the bottleneck.
 
-// spinner is a connection of this client.
-type spinner struct {
+// polledConn is a non-blocking connection of this client.
+type polledConn struct {
 	fd    int
-	out   []byte // of the request, not sent yet
-	head  []byte // of the answer, until it is whole
-	left  int    // bytes of the answer's body to come; -1: in its head
+	out   []byte // rest of the request
+	head  []byte // head of the answer, until it is complete
+	left  int    // missing bytes of the answer's body; -1 while reading the head
 	calls int64
-	due   time.Duration // of the call that it is busy with, in the open loop; 0: none
+	due   time.Duration // open loop: when the current call was due; 0: no call
 }
 
-// newSpinner connects to a TCP address of this machine.
-func newSpinner(addr string) (*spinner, error) {
+// newPolledConn connects to a TCP address of this machine.
+func newPolledConn(addr string) (*polledConn, error) {
 	a, err := net.ResolveTCPAddr("tcp4", addr)
 	if err != nil {
 		return nil, err
@@ -50,36 +49,36 @@ func newSpinner(addr string) (*spinner, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	return &spinner{fd: fd, left: -1}, nil
+	return &polledConn{fd: fd, left: -1}, nil
 }
 
-// send begins a call.
-func (s *spinner) send(req []byte) error {
+// send starts a call.
+func (s *polledConn) send(req []byte) error {
 	s.out = req
 	return s.flush()
 }
 
-func (s *spinner) flush() error {
+func (s *polledConn) flush() error {
 	for len(s.out) > 0 {
 		n, err := unix.Write(s.fd, s.out)
 		if err != nil {
-			return waitless(err)
+			return ignoreAgain(err)
 		}
 		s.out = s.out[n:]
 	}
 	return nil
 }
 
-// step moves the call on as far as it goes without waiting, and says whether it
-// is answered.
-func (s *spinner) step(buf []byte) (answered bool, err error) {
+// step advances the call as far as possible without waiting, and reports whether the
+// answer is complete.
+func (s *polledConn) step(buf []byte) (answered bool, err error) {
 	if err := s.flush(); err != nil {
 		return false, err
 	}
 	for {
 		n, err := unix.Read(s.fd, buf)
 		if err != nil {
-			return false, waitless(err)
+			return false, ignoreAgain(err)
 		}
 		if n == 0 {
 			return false, io.ErrUnexpectedEOF
@@ -101,21 +100,22 @@ func (s *spinner) step(buf []byte) (answered bool, err error) {
 			s.head, s.left = s.head[:0], -1
 			return true, nil
 		}
-		if n < len(buf) { // that was all for now
+		if n < len(buf) { // nothing more to read now
 			return false, nil
 		}
 	}
 }
 
-// waitless takes the error of a call that would have had to wait for none.
-func waitless(err error) error {
+// ignoreAgain returns nil for the error of a call that would have had to wait.
+func ignoreAgain(err error) error {
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 		return nil
 	}
 	return err
 }
 
-// lengthOf reads the status and the length of an answer's head.
+// lengthOf returns the body's length from an answer's head. It fails unless the status is
+// 200.
 func lengthOf(head []byte) (int, error) {
 	if len(head) < 12 || string(head[9:12]) != "200" {
 		return 0, fmt.Errorf("answer %.40q", head)
@@ -135,13 +135,13 @@ func lengthOf(head []byte) (int, error) {
 	return n, nil
 }
 
-// spinners opens the connections of a job.
-func spinners(j job) (all []*spinner, r *readiness, err error) {
-	if r, err = newReadiness(); err != nil {
+// polledConns opens the connections of a job.
+func polledConns(j job) (all []*polledConn, r *poller, err error) {
+	if r, err = newPoller(); err != nil {
 		return nil, nil, err
 	}
 	for range j.Conns {
-		s, err := newSpinner(j.Addr)
+		s, err := newPolledConn(j.Addr)
 		if err == nil {
 			all = append(all, s)
 			err = r.add(s)
@@ -154,16 +154,17 @@ func spinners(j job) (all []*spinner, r *readiness, err error) {
 	return all, r, nil
 }
 
-func closeAll(all []*spinner, r *readiness) {
+func closeAll(all []*polledConn, r *poller) {
 	for _, s := range all {
 		unix.Close(s.fd)
 	}
 	r.close()
 }
 
-// spin calls as fast as answers come, on all connections at once.
-func spin(j job, req []byte) (res result, err error) {
-	all, r, err := spinners(j)
+// closedLoop makes calls on all connections for the duration of the job. On each, the
+// next call follows the answer to the previous one.
+func closedLoop(j job, req []byte) (res result, err error) {
+	all, r, err := polledConns(j)
 	if err != nil {
 		return res, err
 	}
@@ -201,10 +202,10 @@ func spin(j job, req []byte) (res result, err error) {
 	return res, nil
 }
 
-// openLoop makes calls at a constant rate and measures each from the moment it
-// was due, whatever became of those before it.
+// openLoop makes calls at a constant rate and measures the latency of each from when it
+// was due, so that a slow answer does not delay the calls after it.
 func openLoop(j job, req []byte) (res result, err error) {
-	all, r, err := spinners(j)
+	all, r, err := polledConns(j)
 	if err != nil {
 		return res, err
 	}
@@ -212,7 +213,7 @@ func openLoop(j job, req []byte) (res result, err error) {
 	buf := make([]byte, 1<<20)
 	hist := hdrhistogram.New(1, 60_000_000, 3) // in units of 100 ns
 	gap := time.Duration(float64(time.Second) / j.Rate)
-	idle := append([]*spinner(nil), all...)
+	idle := append([]*polledConn(nil), all...)
 	begin, next, length := time.Now(), gap, time.Duration(j.Millis)*time.Millisecond
 	for len(idle) < len(all) || next < length {
 		for len(idle) > 0 && next < length && next <= time.Since(begin) {
