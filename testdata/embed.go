@@ -1,4 +1,5 @@
-// Package testdata carries the vectors that the shipped command tests itself with.
+// Package testdata embeds the vectors that `velonym selftest` runs. Its folders hold the
+// data of other packages' tests.
 package testdata
 
 import _ "embed"

@@ -1,11 +1,10 @@
-// Command demo does the whole job once, in a temporary folder, and says what it
-// does as it goes, so that a newcomer learns the commands:
+// Command demo runs and prints the commands of a complete pseudonymisation in a temporary
+// folder, for newcomers to learn them:
 //
 //	make demo
 //
-// It needs nothing but the velonym binary, testdata/patients.csv and a free
-// loopback port. It leaves nothing behind and exits 1 when anything is not as
-// it says.
+// It needs the velonym binary, testdata/patients.csv and a free loopback port. It removes
+// its files, and exits with 1 if a result is not as expected.
 package main
 
 import (
@@ -28,7 +27,7 @@ import (
 )
 
 func main() {
-	binary := flag.String("velonym", "bin/velonym", "the binary to show")
+	binary := flag.String("velonym", "bin/velonym", "the velonym binary")
 	input := flag.String("input", "testdata/patients.csv", "the register to pseudonymise")
 	flag.Parse()
 	if err := demo(*binary, *input); err != nil {
@@ -37,7 +36,7 @@ func main() {
 	}
 }
 
-// stage is where the demo plays: a temporary folder that holds a keystore.
+// stage holds the binary and the temporary folder of the demo.
 type stage struct {
 	binary, dir string
 }
@@ -69,7 +68,7 @@ func demo(binary, input string) (err error) {
 	if err := s.sh("project", "create", "demo", "--retention", "5y"); err != nil {
 		return err
 	}
-	say("3. Tokens: what may be done, signed. One to pseudonymise, one to reverse")
+	say("3. Signed tokens that state what may be done: one to pseudonymise, one to reverse")
 	for op, file := range map[string]string{"pseudonymise": "token", "reverse": "token-rev"} {
 		if err := s.shTo(file, "token", "create", "--project", "demo", "--op", op, "--ttl", "1h"); err != nil {
 			return err
@@ -113,12 +112,12 @@ func (s stage) path(name string) string { return filepath.Join(s.dir, name) }
 func (s stage) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(s.binary, args...)
 	cmd.Dir = s.dir
-	// Nothing of a keystore that is in use here.
+	// The demo must not touch the user's keystore.
 	cmd.Env = append(os.Environ(), "VELONYM_DIR="+s.path("keys"), "VELONYM_KEYSTORE=", "VELONYM_MASTER_KEY=", "VELONYM_TOKEN=")
 	return cmd
 }
 
-// sh prints a command as one would type it, then runs it.
+// sh prints a command as a user would type it, and runs it.
 func (s stage) sh(args ...string) error {
 	fmt.Printf("$ velonym %s\n", strings.Join(args, " "))
 	cmd := s.command(args...)
@@ -141,7 +140,7 @@ func (s stage) shTo(file string, args ...string) error {
 	return errors.Join(cmd.Run(), f.Close())
 }
 
-// show prints the same few rows of two tables, the two columns of interest first.
+// show prints the names and both forms of the identifier in some rows of two tables.
 func (s stage) show(before, after string) error {
 	var tables [2][][]string
 	for i, name := range []string{before, after} {
@@ -161,7 +160,7 @@ func (s stage) show(before, after string) error {
 	return nil
 }
 
-// listening finds the address in the server's log.
+// listening matches the address in the server's log.
 var listening = regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+`)
 
 // http starts a server on a free loopback port, makes the documented calls and
@@ -209,7 +208,7 @@ func (s stage) http() (err error) {
 	return nil
 }
 
-// data makes the documented JSON body.
+// data returns the JSON body of a request.
 func data(values []string) string {
 	b, err := json.Marshal(map[string][]string{"data": values})
 	if err != nil {

@@ -1,9 +1,9 @@
-// Command generate writes testdata/patients.csv and testdata/patients-crlf.csv:
-// a made-up patient register with everything that breaks naive CSV programs.
-// The files are a pure function of this program; no row stands for a person.
+// Command generate writes testdata/patients.csv and testdata/patients-crlf.csv: an
+// invented patient register with everything that breaks naive CSV programs. Every run
+// writes the same bytes.
 //
 //	go run ./testdata/generate          writes both files
-//	go run ./testdata/generate -check   fails when they differ from what it would write
+//	go run ./testdata/generate -check   fails if the files differ from what it would write
 package main
 
 import (
@@ -31,7 +31,8 @@ var (
 		"first line\r\nsecond line, with comma", "température 38,5 °C", "–", " leads and trails with blanks "}
 )
 
-// verhoeffD, verhoeffP are the multiplication and permutation tables of Verhoeff's check digit.
+// verhoeffD and verhoeffP are the multiplication and permutation tables of Verhoeff's
+// check digit.
 var verhoeffD, verhoeffP = func() (d [10][10]int, p [8][10]int) {
 	for i := range 10 {
 		for j := range 10 {
@@ -59,8 +60,8 @@ var verhoeffD, verhoeffP = func() (d [10][10]int, p [8][10]int) {
 	return d, p
 }()
 
-// nationalNumber is date, serial and two check digits, Luhn's and Verhoeff's,
-// both over the first eleven digits.
+// nationalNumber returns a number of 13 digits: date of birth, serial number, and the
+// check digits of Luhn and Verhoeff, both over the first eleven digits.
 func nationalNumber(born time.Time, serial int) string {
 	s := born.Format("20060102") + fmt.Sprintf("%03d", serial)
 	sum, c := 0, 0
@@ -81,7 +82,7 @@ func nationalNumber(born time.Time, serial int) string {
 	return fmt.Sprintf("%s%d%d", s, (10-sum%10)%10, inverse)
 }
 
-// field quotes v when it must be, or when force asks for it.
+// field quotes v if necessary or if force is set.
 func field(v string, force bool) string {
 	if force || strings.ContainsAny(v, ",\"\r\n") {
 		return `"` + strings.ReplaceAll(v, `"`, `""`) + `"`
@@ -99,7 +100,7 @@ func table(eol string) []byte {
 	for i := 1; i <= rows; i++ {
 		born := day.AddDate(0, 0, r.IntN(34000))
 		id := nationalNumber(born, r.IntN(1000))
-		if len(ids) > 50 && r.IntN(4) == 0 { // a known patient comes back
+		if len(ids) > 50 && r.IntN(4) == 0 { // another visit of a known patient
 			id = pick(ids)
 			born, _ = time.Parse("20060102", id[:8])
 		}

@@ -8,25 +8,25 @@ import (
 	"strings"
 )
 
-// mutant is one deliberate fault: a condition that a fast path must not lose.
+// mutant is a deliberate fault: it changes a condition that a fast path needs.
 type mutant struct {
-	name string // what the code then gets wrong
-	list string // file of the list, and line, for messages
-	file string // from the repository's root
-	in   string // function that holds the text; "": anywhere in the file
-	test string // package and flags for go test, of tests that must fail
-	old  string // must stand exactly once
+	name string // what the code does wrong with the fault
+	list string // file and line of the entry, for messages
+	file string // path relative to the repository's root
+	in   string // function that contains the text; "": the whole file
+	test string // package and flags for go test; the test must fail
+	old  string // must occur exactly once
 	new  string
 }
 
-// readList reads a list. Its format is in doc.go.
+// readList reads a list in the format that the package comment describes.
 func readList(name string) ([]mutant, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
 	var all []mutant
-	var file, test string // of the entry before
+	var file, test string // of the previous entry
 	var old, repl []string
 	var m *mutant
 	end := func() error {
@@ -75,7 +75,7 @@ func readList(name string) ([]mutant, error) {
 	return all, end()
 }
 
-// apply returns the file's text with the fault.
+// apply returns the content of the file with the fault.
 func (m *mutant) apply() ([]byte, error) {
 	text, err := os.ReadFile(m.file)
 	if err != nil {
@@ -97,8 +97,7 @@ func (m *mutant) apply() ([]byte, error) {
 	return append(out, text[at+len(m.old):]...), nil
 }
 
-// extent returns where a function of a Go file or of assembly begins and ends,
-// or -1.
+// extent returns the byte range of a function in a Go or assembly file, or -1, -1.
 func extent(text []byte, name string) (from, to int) {
 	for at := 0; at < len(text); {
 		line := text[at:]

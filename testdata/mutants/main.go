@@ -20,8 +20,9 @@ import (
 	"time"
 )
 
-// limit ends a test that a mutant has made endless. Such a mutant counts as killed.
-const limit = 3 * time.Minute
+// testTimeout limits a test, since a mutant may make it endless. A test that times out
+// kills its mutant.
+const testTimeout = 3 * time.Minute
 
 func main() {
 	if err := run(); err != nil {
@@ -31,11 +32,11 @@ func main() {
 }
 
 func run() error {
-	check := flag.Bool("check", false, "only look whether the texts stand where the lists say")
-	build := flag.Bool("build", false, "only look whether each of them builds")
+	check := flag.Bool("check", false, "only check that the texts of the lists occur in their files")
+	build := flag.Bool("build", false, "only check that each mutant builds")
 	only := flag.String("run", "", "only mutants whose name matches `REGEXP`")
-	most := flag.Duration("for", 0, "begin no other mutant after so long; their order is then that of the day")
-	jobs := flag.Int("j", runtime.NumCPU(), "how many to try at a time")
+	most := flag.Duration("for", 0, "start no further mutant after this time; the order then depends on the day")
+	jobs := flag.Int("j", runtime.NumCPU(), "mutants to try concurrently")
 	flag.Parse()
 	match, err := regexp.Compile(*only)
 	if err != nil {
@@ -44,7 +45,7 @@ func run() error {
 	if err := os.Chdir(root()); err != nil {
 		return err
 	}
-	mutants, err := lists(flag.Args(), match)
+	mutants, err := readLists(flag.Args(), match)
 	if err != nil {
 		return err
 	}
@@ -71,7 +72,7 @@ func run() error {
 		day := uint64(start.Unix() / (24 * 60 * 60))
 		rand.New(rand.NewPCG(day, 0)).Shuffle(len(mutants), func(i, j int) { mutants[i], mutants[j] = mutants[j], mutants[i] })
 	}
-	if err := errors.Join(healthy(mutants, *jobs)...); err != nil {
+	if err := errors.Join(baseline(mutants, *jobs)...); err != nil {
 		return err
 	}
 	var tried atomic.Int64
@@ -88,7 +89,7 @@ func run() error {
 	return nil
 }
 
-// root is the folder of the module.
+// root returns the folder of the module.
 func root() string {
 	out, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {
@@ -97,16 +98,17 @@ func root() string {
 	return filepath.Dir(strings.TrimSpace(string(out)))
 }
 
-// lists reads the lists of the rooms, or of all.
-func lists(rooms []string, match *regexp.Regexp) ([]mutant, error) {
+// readLists reads the named lists, or all of them, and returns the mutants whose name
+// matches.
+func readLists(selected []string, match *regexp.Regexp) ([]mutant, error) {
 	names, err := filepath.Glob("testdata/mutants/*.txt")
 	if err != nil {
 		return nil, err
 	}
-	if len(rooms) > 0 {
+	if len(selected) > 0 {
 		names = names[:0]
-		for _, r := range rooms {
-			names = append(names, "testdata/mutants/"+r+".txt")
+		for _, name := range selected {
+			names = append(names, "testdata/mutants/"+name+".txt")
 		}
 	}
 	var all []mutant
@@ -127,7 +129,8 @@ func lists(rooms []string, match *regexp.Regexp) ([]mutant, error) {
 	return all, nil
 }
 
-// each calls f with the numbers of all of list, jobs at a time, and returns the errors.
+// each calls f with every index of list, jobs of them concurrently, and returns the
+// errors.
 func each[T any](list []T, jobs int, f func(i int) error) []error {
 	var (
 		wg    sync.WaitGroup
@@ -150,8 +153,8 @@ func each[T any](list []T, jobs int, f func(i int) error) []error {
 	return errs
 }
 
-// healthy runs the tests of the mutants without a fault, where they must pass.
-func healthy(mutants []mutant, jobs int) []error {
+// baseline runs the tests of the mutants on the unchanged code, where they must pass.
+func baseline(mutants []mutant, jobs int) []error {
 	var tests []string
 	for _, m := range mutants {
 		if !slices.Contains(tests, m.test) {
@@ -161,7 +164,7 @@ func healthy(mutants []mutant, jobs int) []error {
 	return each(tests, jobs, func(i int) error { return passes(tests[i]) })
 }
 
-// passes runs a test without a fault.
+// passes returns an error unless a test of the unchanged code runs and passes.
 func passes(test string) error {
 	out, err := goTest(test, "")
 	switch {
@@ -173,7 +176,7 @@ func passes(test string) error {
 	return nil
 }
 
-// overlay writes the file that a mutant changes, and returns what names it to go.
+// overlay writes the changed file of a mutant, and returns the path of the overlay for go.
 func overlay(tmp string, i int, m *mutant) (string, error) {
 	text, err := m.apply()
 	if err != nil {
@@ -204,7 +207,8 @@ func builds(tmp string, i int, m *mutant) error {
 	return nil
 }
 
-// try runs a mutant's test. An error says that it survived or does not build.
+// try runs the test of a mutant. It returns an error if the mutant survives or does not
+// build.
 func try(tmp string, i int, m *mutant) error {
 	overlay, err := overlay(tmp, i, m)
 	if err != nil {
@@ -222,14 +226,14 @@ func try(tmp string, i int, m *mutant) error {
 	return nil
 }
 
-// goTest runs go test with the flags of an entry.
+// goTest runs go test with the package and flags of an entry.
 func goTest(test, overlay string) ([]byte, error) {
 	args := []string{"test", "-count=1", "-failfast", "-vet=off"}
 	if overlay != "" {
 		args = append(args, "-overlay", overlay)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), limit+time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout+time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", append(append(args, "-timeout", limit.String()), strings.Fields(test)...)...)
+	cmd := exec.CommandContext(ctx, "go", append(append(args, "-timeout", testTimeout.String()), strings.Fields(test)...)...)
 	return cmd.CombinedOutput()
 }
