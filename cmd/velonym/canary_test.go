@@ -15,17 +15,17 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// canaries are values of people that stand in the data of these tests, and nowhere else.
+// canaries are identifying values in the data of these tests. They occur nowhere else.
 var canaries = []string{"Zaunkoenig8675309", "7714503926118", "kolibri@voliere.example"}
 
-// leastPiece is how much of a canary shows it; of digits, which stand in digests and
-// times too, leastDigits.
+// A part of a canary of leastPiece bytes counts as a leak. Digits also occur in digests
+// and times, so of those a part counts from leastDigits on.
 const (
 	leastPiece  = 6
 	leastDigits = 11
 )
 
-// pieces returns every piece of the canaries, as they stand and as hex and base64.
+// pieces returns every part of the canaries, in clear, hexadecimal and base64.
 func pieces(canaries []string) map[string]bool {
 	all := map[string]bool{}
 	for _, c := range canaries {
@@ -45,7 +45,7 @@ func pieces(canaries []string) map[string]bool {
 	return all
 }
 
-// shows returns the first piece that stands in text.
+// shows returns a piece that text contains.
 func shows(text string, pieces map[string]bool) (string, bool) {
 	for p := range pieces {
 		if strings.Contains(text, p) {
@@ -55,7 +55,7 @@ func shows(text string, pieces map[string]bool) (string, bool) {
 	return "", false
 }
 
-// aviary is a folder with a keystore and files that hold canaries.
+// aviary is a folder with a keystore and files that contain canaries.
 type aviary struct {
 	t     *testing.T
 	dir   string
@@ -75,15 +75,14 @@ func newAviary(t *testing.T) *aviary {
 	return a
 }
 
-// velonym runs a command line within this process.
+// velonym runs a command line in this process.
 func (a *aviary) velonym(stdin []byte, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	code = run(args, bytes.NewReader(stdin), &out, &errs)
 	return code, out.String(), errs.String()
 }
 
-// try runs a command line that must not show a canary, whether it fails or not, in
-// what it prints or in what it leaves beside its outputs.
+// try runs a command line, which may fail but must not print a canary.
 func (a *aviary) try(stdin []byte, args ...string) {
 	a.t.Helper()
 	a.tried++
@@ -95,8 +94,8 @@ func (a *aviary) try(stdin []byte, args ...string) {
 	}
 }
 
-// sweep looks through the records and through what is hidden beside the outputs, and
-// removes the outputs.
+// sweep searches audit records, manifests and hidden files for canaries, and removes the
+// outputs.
 func (a *aviary) sweep() {
 	a.t.Helper()
 	err := filepath.WalkDir(a.dir, func(path string, d fs.DirEntry, err error) error {
@@ -123,7 +122,7 @@ func (a *aviary) sweep() {
 	}
 }
 
-// baits are files that hold canaries in every way that a file can be wrong.
+// baits returns files with canaries, one for each way in which a file can be wrong.
 func baits() map[string]string {
 	v, n, m := canaries[0], canaries[1], canaries[2]
 	var packed bytes.Buffer
@@ -161,7 +160,8 @@ func baits() map[string]string {
 	}
 }
 
-// TestCanariesInFiles: no file shows its values, whichever verb takes it for what.
+// TestCanariesInFiles checks that no verb prints values of a file, whatever the verb
+// expects in that file.
 func TestCanariesInFiles(t *testing.T) {
 	a := newAviary(t)
 	files := baits()
@@ -186,7 +186,7 @@ func TestCanariesInFiles(t *testing.T) {
 				break
 			}
 			for k, way := range ways {
-				// Every column as it is; of the other ways a name, and in make soak a wrong one.
+				// Every column without flags; with flags a good column, in make soak a wrong one too.
 				if k > 0 && (i > 0 && !longForm || i > 1 || testing.Short()) {
 					continue
 				}
@@ -197,7 +197,7 @@ func TestCanariesInFiles(t *testing.T) {
 				args = append(args, way...)
 				a.try(nil, append(args, name)...)
 			}
-			// Through a pipe, whose output is then the file's own shape and not looked at.
+			// Through a pipe, whose output contains the rest of the file and is not searched.
 			if code, _, stderr := a.velonym([]byte(text), "run", "--project", "tagged", "--column", cols[0]); code != 0 {
 				a.tried++
 				if p, ok := shows(stderr, a.watch); ok {
@@ -226,7 +226,7 @@ func TestCanariesInFiles(t *testing.T) {
 	t.Logf("%d command lines over %d files, %d pieces looked for", a.tried, len(files), len(a.watch))
 }
 
-// leaves are the verbs that do something, each with its words.
+// leaves calls each for the verbs without subcommands, with their full names.
 func leaves(cmd *cobra.Command, words []string, each func([]string, *cobra.Command)) {
 	for _, c := range cmd.Commands() {
 		leaves(c, append(words[:len(words):len(words)], c.Name()), each)
@@ -236,8 +236,8 @@ func leaves(cmd *cobra.Command, words []string, each func([]string, *cobra.Comma
 	}
 }
 
-// TestCanariesInArguments: neither a token nor a password is shown, whichever verb gets
-// it, by whichever flag or place.
+// TestCanariesInArguments checks that no verb prints a token or a password, in whichever
+// argument it gets it.
 func TestCanariesInArguments(t *testing.T) {
 	a := newAviary(t)
 	_, token, _ := a.velonym(nil, "token", "create", "--project", "demo", "--op", "pseudonymise", "--ttl", "1h")
@@ -245,7 +245,7 @@ func TestCanariesInArguments(t *testing.T) {
 	parts := strings.Split(token, ".")
 	const password = "Rohrsaenger/47?11&Haubentaucher#x"
 	secrets := pieces([]string{password})
-	for _, p := range parts { // of the header and the claims every token begins alike
+	for _, p := range parts { // skip the beginning, which is the same in every token
 		for i := 12; i+16 <= len(p); i += 4 {
 			secrets[p[i:i+16]] = true
 		}
@@ -272,7 +272,7 @@ func TestCanariesInArguments(t *testing.T) {
 		a.try(nil, at(token)...)
 		a.try(nil, at("x", token)...)
 		a.try([]byte(token), at("--no-such-flag="+token)...)
-		cmd.InheritedFlags() // makes those of the root known
+		cmd.InheritedFlags() // adds the root's flags to cmd.Flags
 		for _, set := range []string{"--dir", "--keystore", "--master-key", "--kernel"} {
 			a.try(nil, at(set, token)...)
 		}
@@ -281,7 +281,7 @@ func TestCanariesInArguments(t *testing.T) {
 			a.try(nil, at("--"+f.Name+"=NAME="+token)...)
 		})
 		if words[0] == "bench" || words[0] == "selftest" {
-			return // they open no keystore, and would go to work
+			return // these open no keystore and would start their work
 		}
 		for _, place := range places {
 			a.try(nil, at("--keystore", place)...)

@@ -12,8 +12,8 @@ import (
 	"github.com/velonym/velonym/server"
 )
 
-// typed cuts a line that a reader may type into words: quotes undone, without
-// redirections, comments and what other programs of a pipe do.
+// typed splits a command line into words. It removes quotes and drops redirections,
+// comments and the other commands of a pipe.
 func typed(line string) []string {
 	var words []string
 	for _, w := range regexp.MustCompile(`'[^']*'|"[^"]*"|\S+`).FindAllString(line, -1) {
@@ -25,8 +25,8 @@ func typed(line string) []string {
 	return words
 }
 
-// parses fails the test when a line names a verb or flag that is not there, or
-// gives a flag a value that it refuses.
+// parses fails the test if a command line has an unknown verb or flag, or a value that a
+// flag refuses.
 func parses(t *testing.T, where, line string) {
 	t.Helper()
 	words := typed(line)
@@ -48,7 +48,7 @@ func parses(t *testing.T, where, line string) {
 	}
 }
 
-// Every verb has a short text, and examples that parse.
+// TestExamples checks that every verb has a short text, and examples that parse.
 func TestExamples(t *testing.T) {
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
@@ -76,8 +76,8 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// What the documents tell a reader to type parses, and the files that they name
-// are there.
+// TestDocuments checks that the commands in the documents parse, and that the files that
+// they name exist.
 func TestDocuments(t *testing.T) {
 	top := filepath.Join("..", "..")
 	for _, name := range []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "docs/operations.md"} {
@@ -99,7 +99,7 @@ func TestDocuments(t *testing.T) {
 			}
 		}
 		if name == "README.md" && calls < 5 {
-			t.Errorf("README.md: %d calls found: is this test still reading it?", calls)
+			t.Errorf("README.md: only %d commands found", calls)
 		}
 		links := regexp.MustCompile("\\]\\(([^)#:]+)\\)|`((?:cmd|engine|csvfast|internal|server|bench|testdata|deploy|\\.ci)/[A-Za-z0-9_./-]+)`")
 		for _, m := range links.FindAllStringSubmatch(joined, -1) {
@@ -108,14 +108,14 @@ func TestDocuments(t *testing.T) {
 				file = m[2]
 			}
 			if _, err := os.Stat(filepath.Join(top, filepath.FromSlash(file))); err != nil {
-				t.Errorf("%s names %s, which is not there", name, file)
+				t.Errorf("%s names %s, which does not exist", name, file)
 			}
 		}
 	}
 }
 
-// README, deploy and help state the server's need of memory by the one formula that
-// the program goes by, and its value with the defaults.
+// TestMemoryFormula checks that README, deploy and help state the server's memory by the
+// formula of the program, and its value with the defaults.
 func TestMemoryFormula(t *testing.T) {
 	const formula = "9/8 × --max-in-flight-bytes + 48 KiB × --max-connections + 96 MiB"
 	const value = "2592 MiB"

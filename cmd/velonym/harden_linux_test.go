@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The program itself, not its surroundings, sees to it that it is not dumped.
+// TestHarden checks that the program disables its own core dumps, even if the limits of
+// its environment allow them.
 func TestHarden(t *testing.T) {
 	const child = "VELONYM_TEST_HARDEN"
 	if os.Getenv(child) != "" {

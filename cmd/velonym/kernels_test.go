@@ -11,8 +11,8 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// cmdKernels runs the program once with every tier of kernels that this CPU has:
-// kernels ARG …, where KERNEL in an argument stands for the tier's name.
+// cmdKernels runs the program once for every tier that this CPU supports:
+// kernels ARG …. KERNEL in an argument stands for the tier's name.
 func cmdKernels(ts *testscript.TestScript, neg bool, args []string) {
 	for _, tier := range simd.Kernels() {
 		with := []string{"--kernel", tier}
@@ -25,7 +25,8 @@ func cmdKernels(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdCmpKernels compares the files of every tier: cmp-kernels out-KERNEL.csv FILE.
+// cmdCmpKernels compares the output of every tier with a file:
+// cmp-kernels out-KERNEL.csv FILE.
 func cmdCmpKernels(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: cmp-kernels NAME FILE")

@@ -17,30 +17,30 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(ending{m}, map[string]func(){"velonym": main})
+	testscript.Main(cleanup{m}, map[string]func(){"velonym": main})
 }
 
-// ending runs the tests, and ends what they started.
-type ending struct{ *testing.M }
+// cleanup runs the tests, then stops servers and removes files that they share.
+type cleanup struct{ *testing.M }
 
-func (e ending) Run() int {
+func (c cleanup) Run() int {
 	defer pgtest.Stop()
 	defer func() {
 		if programDir != "" {
 			os.RemoveAll(programDir)
 		}
 	}()
-	// Nothing of a keystore that is in use on this machine.
+	// The tests must not touch the user's keystore.
 	for _, name := range []string{"VELONYM_DIR", "VELONYM_KEYSTORE", "VELONYM_MASTER_KEY", "VELONYM_TOKEN"} {
 		if err := os.Unsetenv(name); err != nil {
 			panic(err)
 		}
 	}
-	return e.M.Run()
+	return c.M.Run()
 }
 
-// TestScriptsPostgres runs the scripts of testdata/postgres, with $PG naming a
-// database of its own for each.
+// TestScriptsPostgres runs the scripts of testdata/postgres. $PG is the address of a new
+// database for each script.
 func TestScriptsPostgres(t *testing.T) {
 	pgtest.Server(t)
 	testscript.Run(t, testscript.Params{
@@ -49,7 +49,7 @@ func TestScriptsPostgres(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			address := pgtest.Database(t, "ENCODING 'UTF8'")
 			env.Setenv("PG", address)
-			env.Setenv("GORACE", quickEnd)
+			env.Setenv("GORACE", quickExit)
 			env.Setenv("VELONYM_DIR", filepath.Join(env.WorkDir, "keys"))
 			return nil
 		},
@@ -57,16 +57,16 @@ func TestScriptsPostgres(t *testing.T) {
 	})
 }
 
-// quickEnd spares every command the second that the race detector waits for
-// more races when a program ends.
-const quickEnd = "atexit_sleep_ms=20"
+// quickExit is a GORACE setting. By default the race detector waits for a second when a
+// program ends.
+const quickExit = "atexit_sleep_ms=20"
 
 // update rewrites the expectations of `cmp` lines in the scripts.
 var update = flag.Bool("update", false, "rewrite expected files in testdata/script")
 
-// TestScripts runs one script a behaviour, in the words of someone who types
-// the commands. Every script starts in an empty folder with VELONYM_DIR set to
-// a folder that does not exist yet, and $REPO naming the repository's testdata.
+// TestScripts runs the scripts of testdata/script, one for each behaviour, written as a
+// user would type the commands. Every script starts in an empty folder. VELONYM_DIR names
+// a folder that does not exist yet, and $REPO the repository's testdata.
 func TestScripts(t *testing.T) {
 	repo, err := filepath.Abs("../../testdata")
 	if err != nil {
@@ -79,7 +79,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("VELONYM_DIR", filepath.Join(env.WorkDir, "keys"))
 			env.Setenv("VELONYM_KERNEL", "")
-			env.Setenv("GORACE", quickEnd)
+			env.Setenv("GORACE", quickExit)
 			env.Setenv("REPO", repo)
 			return nil
 		},
@@ -112,7 +112,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// cmdBytes writes a file from Go string escapes: bytes FILE "text\r\n".
+// cmdBytes writes a text with Go escapes to a file: bytes FILE 'text\r\n'.
 func cmdBytes(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: bytes FILE 'escaped text'")
@@ -124,7 +124,7 @@ func cmdBytes(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 }
 
-// cmdConcat writes files one behind the other: concat OUT FILE ….
+// cmdConcat concatenates files: concat OUT FILE ….
 func cmdConcat(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: concat OUT FILE …")
@@ -136,7 +136,7 @@ func cmdConcat(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(all), 0o600))
 }
 
-// cmdLines counts the lines of a file: lines FILE N.
+// cmdLines fails unless a file has N lines: lines FILE N.
 func cmdLines(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: lines FILE N")
@@ -147,20 +147,20 @@ func cmdLines(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdNowhere fails when a text stands in any of the files: nowhere TEXT FILE ….
-// stdout and stderr name the last command's output.
+// cmdNowhere fails if one of the files contains a text: nowhere TEXT FILE …. The names
+// stdout and stderr mean the output of the last command.
 func cmdNowhere(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: nowhere TEXT FILE …")
 	}
 	for _, name := range args[1:] {
 		if bytes.Contains([]byte(ts.ReadFile(name)), []byte(args[0])) {
-			ts.Fatalf("%s holds what must stand nowhere", name)
+			ts.Fatalf("%s contains the text", name)
 		}
 	}
 }
 
-// cmdOnly fails when a folder holds other names than those given: only DIR NAME ….
+// cmdOnly fails unless a folder contains exactly the given names: only DIR NAME ….
 func cmdOnly(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: only DIR NAME …")
@@ -176,7 +176,7 @@ func cmdOnly(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdStatus runs a command that must end with an exit status: status N CMD ARG ….
+// cmdStatus fails unless a command ends with exit status N: status N CMD ARG ….
 func cmdStatus(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: status N CMD ARG …")

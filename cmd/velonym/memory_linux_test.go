@@ -21,13 +21,13 @@ import (
 	"github.com/velonym/velonym/server"
 )
 
-// The bound that README, help and deploy state holds: the peak resident memory of a
-// server, a process of its own as it is built for users, under more large bodies
-// than it has room for, at several settings of --max-in-flight-bytes. GOMEMLIMIT is
-// not set. make soak tries all four settings.
+// TestServeKeepsToItsMemory checks the memory bound that README, help and deploy state.
+// It measures the peak resident memory of a server, built as for users, under more large
+// bodies than fit, with several values of --max-in-flight-bytes and without GOMEMLIMIT.
+// make soak tries all four values.
 func TestServeKeepsToItsMemory(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a process of its own, which no flag of this test's build reaches")
+		t.Skip("the race detector does not apply to a separately built program")
 	}
 	dir := t.TempDir()
 	bin := builtProgram(t)
@@ -78,8 +78,8 @@ func TestServeKeepsToItsMemory(t *testing.T) {
 	}
 }
 
-// largeBodies calls a server from clients at a time, each with bodies of growing size,
-// JSON and CSV, which are more than has room, and returns the answers by status.
+// largeBodies sends JSON and CSV bodies of several sizes from concurrent clients, more
+// than fit into inFlight bytes together. It returns the number of answers by status.
 func largeBodies(t *testing.T, sock, auth string, inFlight, clients int) map[int]int {
 	t.Helper()
 	c := &http.Client{Timeout: 5 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: clients, DisableCompression: true,
@@ -106,7 +106,7 @@ func largeBodies(t *testing.T, sock, auth string, inFlight, clients int) map[int
 	for i := range clients {
 		all.Go(func() {
 			for k := range 3 {
-				// A client waits when it is told to; each has bodies of its own sizes.
+				// Every client has bodies of different sizes.
 				size := len(body) / (1 + (i+5*k)%8) / len(line) * len(line)
 				send, kind := body[:size], "text/csv"
 				if i%3 == 0 {
@@ -140,7 +140,7 @@ func largeBodies(t *testing.T, sock, auth string, inFlight, clients int) map[int
 					if resp.StatusCode == http.StatusOK {
 						break
 					}
-					time.Sleep(200 * time.Millisecond) // less than it is told to
+					time.Sleep(200 * time.Millisecond) // earlier than Retry-After says
 				}
 			}
 		})
@@ -149,8 +149,7 @@ func largeBodies(t *testing.T, sock, auth string, inFlight, clients int) map[int
 	return answers
 }
 
-// peakResident is the largest resident memory that a process has had since its
-// program began, in bytes.
+// peakResident returns the peak resident memory of a process in bytes.
 func peakResident(t *testing.T, pid int) int64 {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// longForm has tests try all that make soak has time for.
+// longForm is true in make soak, which has the time for exhaustive tests.
 var longForm = os.Getenv("VELONYM_SOAK") != ""
 
-// builtProgram returns the path of the program as it is built for users, to be run as a
-// process of its own. It is built once for all tests; TestMain removes it.
+// builtProgram returns the path of the program, built as for users and without the flags
+// of the test's build. All tests share it; TestMain removes it.
 func builtProgram(t *testing.T) string {
 	t.Helper()
 	path, err := program()
@@ -23,7 +23,7 @@ func builtProgram(t *testing.T) string {
 	return path
 }
 
-// programDir is the folder of the built program, once there is one.
+// programDir is the folder of the built program; empty until it is built.
 var programDir string
 
 var program = sync.OnceValues(func() (string, error) {

@@ -18,7 +18,7 @@ import (
 	"github.com/velonym/velonym/engine/bulk"
 )
 
-// flagsInEngine are files whose texts name flags, since they are shown as they are.
+// flagsInEngine lists the files whose texts may name flags.
 var flagsInEngine = map[string]bool{
 	"../../engine/audit/heads.go":            true, // a report for whoever runs 'velonym audit verify'
 	"../../engine/token/errors.go":           true, // details of the contract's answers
@@ -26,7 +26,8 @@ var flagsInEngine = map[string]bool{
 	"../../engine/keys/backup/tombstones.go": true, // only the operator puts a keystore back
 }
 
-// TestEngineNamesNoFlags: no text of a package below this command names its flags.
+// TestEngineNamesNoFlags checks that no text in the packages below this command names a
+// flag.
 func TestEngineNamesNoFlags(t *testing.T) {
 	flags := map[string]bool{}
 	var collect func(cmd *cobra.Command)
@@ -71,7 +72,8 @@ func TestEngineNamesNoFlags(t *testing.T) {
 	}
 }
 
-// TestRunErrorText: an error keeps its place and gets the command's remedy behind its cause.
+// TestRunErrorText checks that an error keeps its position and gets the remedy after its
+// cause.
 func TestRunErrorText(t *testing.T) {
 	csv := errors.New("wrong number of fields")
 	for _, c := range []struct {

@@ -6,8 +6,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// cmdUsage runs `velonym run` with what was typed wrong, and fails unless it says
-// so with exit status 2 and a message that matches: usage REGEXP ARGUMENT ….
+// cmdUsage runs `velonym run` with wrong arguments. It fails unless the exit status is 2
+// and the message matches: usage REGEXP ARGUMENT ….
 func cmdUsage(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: usage REGEXP ARGUMENT …")

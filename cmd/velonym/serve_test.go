@@ -21,8 +21,8 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// client talks to the server at a socket of the script's folder, over a new
-// connection for each call.
+// client returns a client for the server at a socket in the script's folder. Every call
+// uses a new connection.
 func client(ts *testscript.TestScript, sock string) *http.Client {
 	tr := transport(ts, sock)
 	tr.DisableKeepAlives = true
@@ -38,7 +38,7 @@ func transport(ts *testscript.TestScript, sock string) *http.Transport {
 	}
 }
 
-// call makes one call and returns "STATUS BODY". A token file of "-" is none.
+// call makes one call and returns "STATUS BODY". The token file "-" means no token.
 func call(ts *testscript.TestScript, args []string) (string, error) {
 	sock, path, tokenFile, contentType, body := args[0], args[1], args[2], args[3], args[4]
 	req, err := http.NewRequest(http.MethodPost, "http://server"+path, strings.NewReader(body))
@@ -60,8 +60,8 @@ func call(ts *testscript.TestScript, args []string) (string, error) {
 	return fmt.Sprintf("%d %s", resp.StatusCode, strings.TrimSpace(string(answer))), nil
 }
 
-// cmdPost makes one call: post SOCK PATH TOKENFILE TYPE BODY. What comes back is
-// stdout for the lines after it: status, a blank, body.
+// cmdPost makes one call: post SOCK PATH TOKENFILE TYPE BODY. It sets stdout to status,
+// space and body.
 func cmdPost(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 5 {
 		ts.Fatalf("usage: post SOCK PATH TOKENFILE TYPE BODY")
@@ -71,8 +71,8 @@ func cmdPost(ts *testscript.TestScript, neg bool, args []string) {
 	fmt.Fprintln(ts.Stdout(), answer)
 }
 
-// cmdWithin repeats a call until its answer matches, for ten seconds at the most:
-// for what takes effect in another process soon, but not at once.
+// cmdWithin repeats a call until its answer matches a pattern, for ten seconds at most:
+// within SOCK PATH TOKENFILE TYPE BODY PATTERN. It waits for effects in another process.
 func cmdWithin(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 6 {
 		ts.Fatalf("usage: within SOCK PATH TOKENFILE TYPE BODY PATTERN")
@@ -90,7 +90,7 @@ func cmdWithin(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("still %s", answer)
 }
 
-// cmdWithinFile waits until a file holds the pattern: within-file FILE PATTERN.
+// cmdWithinFile waits until a file matches a pattern: within-file FILE PATTERN.
 func cmdWithinFile(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: within-file FILE PATTERN")
@@ -106,7 +106,7 @@ func cmdWithinFile(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("%s still lacks it: %s", args[0], b)
 }
 
-// cmdReady waits until the server at SOCK is ready.
+// cmdReady waits until a server is ready: ready SOCK.
 func cmdReady(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: ready SOCK")
@@ -124,10 +124,10 @@ func cmdReady(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("the server did not get ready")
 }
 
-// cmdTermUnderLoad sends SIGTERM to the one background process, a server, while
-// clients with connections that stay call it, until nobody listens: term-under-load
-// SOCK TOKENFILE. Every request that was taken must be answered whole; how many
-// were is ANSWERED for the lines after it.
+// cmdTermUnderLoad sends SIGTERM to the background process, a server, while clients call
+// it over keep-alive connections: term-under-load SOCK TOKENFILE. The clients go on until
+// nobody listens. Every accepted request must get a complete answer; their number is
+// $ANSWERED in the following lines.
 func cmdTermUnderLoad(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 || len(ts.BackgroundCmds()) != 1 {
 		ts.Fatalf("usage: term-under-load SOCK TOKENFILE, with one process in the background")
@@ -154,7 +154,7 @@ func cmdTermUnderLoad(ts *testscript.TestScript, neg bool, args []string) {
 				req.Header.Set("Authorization", auth)
 				resp, err := c.Do(req)
 				var op *net.OpError
-				if errors.As(err, &op) && op.Op == "dial" { // nobody listens: it was not taken
+				if errors.As(err, &op) && op.Op == "dial" { // nobody listens: the request was not accepted
 					errs <- nil
 					return
 				}
@@ -185,7 +185,7 @@ func cmdTermUnderLoad(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("ANSWERED", strconv.FormatInt(answered.Load(), 10))
 }
 
-// cmdJTI reads a token's jti and gives it to a token verb: jti TOKENFILE VERB.
+// cmdJTI runs a token verb with the jti of a token: jti TOKENFILE VERB.
 func cmdJTI(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: jti TOKENFILE VERB")
@@ -195,8 +195,8 @@ func cmdJTI(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(ts.Exec("velonym", "token", args[1], d.Read.ID))
 }
 
-// cmdSameValue fails unless the JSON answer in the first file holds just the one
-// value of the second: same-value ANSWER FILE.
+// cmdSameValue fails unless the JSON answer in the first file has as its only value the
+// content of the second: same-value ANSWER FILE.
 func cmdSameValue(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: same-value ANSWER FILE")
@@ -207,7 +207,7 @@ func cmdSameValue(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdTokenEnv puts a token into an environment variable: token-env TOKENFILE NAME.
+// cmdTokenEnv sets an environment variable to a token: token-env TOKENFILE NAME.
 func cmdTokenEnv(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: token-env TOKENFILE NAME")

@@ -32,10 +32,10 @@ func TestParseSpan(t *testing.T) {
 	}
 }
 
-// A day as an end is the whole of that day, where TZ says, also where the clocks
-// change: in Beirut midnight was missing on 27 March 2022, in Havana the day
-// before 2 November 2025 ends as usual, in São Paulo 17 February 2018 had its
-// last hour twice, and Samoa had no 30 December 2011.
+// TestParseSpanEndOfDay checks that a day includes its last second in the time zone, also
+// where the clocks change: Beirut had no midnight on 27 March 2022, in Havana the day
+// before 2 November 2025 ends as usual, in São Paulo 17 February 2018 had its last hour
+// twice, and Samoa had no 30 December 2011.
 func TestParseSpanEndOfDay(t *testing.T) {
 	for _, c := range []struct{ zone, day, want string }{
 		{"UTC", "2027-01-31", "2027-01-31T23:59:59Z"},
@@ -64,7 +64,7 @@ func TestParseSpanEndOfDay(t *testing.T) {
 	}
 }
 
-// The error for m names both units that it could mean.
+// TestParseSpanRefusesM checks that the error for m names both possible units.
 func TestParseSpanRefusesM(t *testing.T) {
 	for _, in := range []string{"6m", "30M", "150000000m"} {
 		_, err := parseSpan(in, time.Now())
@@ -74,7 +74,7 @@ func TestParseSpanRefusesM(t *testing.T) {
 	}
 }
 
-// A TZ that nobody knows is not UTC by itself.
+// TestParseSpanUnknownZone checks that an unknown TZ is not silently UTC.
 func TestParseSpanUnknownZone(t *testing.T) {
 	for tz, ok := range map[string]bool{"": true, "UTC": true, "Europe/Luxembourg": true, ":Europe/Luxembourg": true, "Europe/Atlantis": false, "CET-1CEST,M3.5.0,M10.5.0/3": false} {
 		t.Setenv("TZ", tz)

@@ -8,8 +8,8 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// cmdSQL changes a keystore as somebody would who can write to its file and has
-// no key: sql FILE STATEMENTS.
+// cmdSQL changes a keystore like an attacker who can write the file but has no key:
+// sql FILE STATEMENTS.
 func cmdSQL(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: sql FILE STATEMENTS")
@@ -19,7 +19,7 @@ func cmdSQL(ts *testscript.TestScript, neg bool, args []string) {
 	_, err = db.Exec(args[1])
 	ts.Check(err)
 	ts.Check(db.Close())
-	// This was the last to close it and has deleted the log, which a keystore keeps.
+	// Closing the last connection deleted the log file, which a keystore always has.
 	f, err := os.OpenFile(ts.MkAbs(args[0])+"-wal", os.O_CREATE|os.O_WRONLY, 0o600)
 	ts.Check(err)
 	ts.Check(f.Close())
