@@ -139,7 +139,7 @@ Data goes to standard output, everything else to standard error. Exit status:
 		},
 	})
 	root.AddCommand(
-		newInit(g), newProject(g), newKey(g), newToken(g), newRun(g), newRekey(g), newPseudonym(g), newServe(g),
+		newInit(g), newProject(g), newKey(g), newToken(g), newProfile(g), newRun(g), newRekey(g), newPseudonym(g), newServe(g),
 		newBackup(g), newRestore(g), newReceipt(g), newBench(g), newAudit(g), newDoctor(g), newSelftest(g), newVersion(g),
 	)
 	return root

@@ -166,14 +166,8 @@ func (f *runFlags) validate(files []string) (err error) {
 	if j.RepeatedHeader, err = bulk.ParseRepeatedHeader(f.header); err != nil {
 		return flagError("repeated-header", err)
 	}
-	if f.comma == `\t` {
-		f.comma = "\t"
-	}
-	if f.comma != "" {
-		if len(f.comma) != 1 || strings.ContainsAny(f.comma, "\"\r\n") || f.comma[0] >= utf8.RuneSelf {
-			return usagef("--comma: one ASCII character, and neither a quote nor a line end")
-		}
-		j.Comma = f.comma[0]
+	if j.Comma, err = parseComma(f.comma); err != nil {
+		return err
 	}
 	if f.part != "" {
 		i, n, ok := strings.Cut(f.part, "/")
@@ -224,14 +218,30 @@ func (f *runFlags) validateLocal() error {
 	return nil
 }
 
-// flagError returns a usage error that names the flag instead of the package that
+// parseComma parses --comma; empty gives 0, the format's default.
+func parseComma(s string) (byte, error) {
+	switch {
+	case s == "":
+		return 0, nil
+	case s == `\t`:
+		return '\t', nil
+	case len(s) != 1 || strings.ContainsAny(s, "\"\r\n") || s[0] >= utf8.RuneSelf:
+		return 0, usagef("--comma: one ASCII character, and neither a quote nor a line end")
+	}
+	return s[0], nil
+}
+
+// flagError returns a usage error of run that names the flag instead of the package that
 // refused its value.
-func flagError(flag string, err error) error {
+func flagError(flag string, err error) error { return flagErrorOf("run", flag, err) }
+
+// flagErrorOf is flagError for any verb.
+func flagErrorOf(verb, flag string, err error) error {
 	text := err.Error()
 	if _, after, ok := strings.Cut(text, ": "); ok {
 		text = after
 	}
-	return usagef("run: --%s: %s", flag, text)
+	return usagef("%s: --%s: %s", verb, flag, text)
 }
 
 // parseColumn parses a value of --column: NAME, #N or either with =TOKENFILE behind it.

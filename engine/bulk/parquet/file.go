@@ -111,8 +111,10 @@ func (f *File) Columns() []string {
 // annotates it as what results are not, "JSON" or "ENUM", Replace returns that, and the
 // output will annotate it as a string.
 func (f *File) Replace(column int, r Replacer) (annotation string, err error) {
-	f.replaced[column] = r
-	return f.annotate(&f.leaves[column])
+	if annotation, err = f.annotate(&f.leaves[column]); err == nil {
+		f.replaced[column] = r
+	}
+	return annotation, err
 }
 
 // Check refuses a file that Write cannot write, once its columns are known.
