@@ -2,6 +2,7 @@
 # make demo       the whole job once, on a made-up register, in a temporary folder
 # make test       everything a change must pass (.ci/run adds arm64 under qemu and the assembly check)
 # make test-clients  the clients for Python and R against a server on loopback; installs what they need
+# make test-recipes  the scripts of docs/recipes on the invented register; installs what they need
 # make soak       random and structured inputs of a new seed for SOAKTIME (10m), and the long form of other tests
 # make kills      kill processes in the midst of what they do with keys; what they said must hold
 # make mutants    break every fast path on purpose, one condition at a time: a test must fail for each
@@ -16,7 +17,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 RACEPKGS    ?= ./csvfast/... ./engine/... ./server/... ./cmd/...
 
-.PHONY: build install demo test fmt vet lint unit race fuzz soak kills mutants imports generated test-clients test-arm64 portable asm asm-check bench testdata vuln clean
+.PHONY: build install demo test fmt vet lint unit race fuzz soak kills mutants imports generated test-clients test-recipes test-arm64 portable asm asm-check bench testdata vuln clean
 
 # Without cgo nothing is linked dynamically, which would lengthen every start by a third.
 build:
@@ -74,6 +75,10 @@ mutants:
 # the clients of other languages, against the server of this tree
 test-clients:
 	bash .ci/clients
+
+# the scripts of docs/recipes
+test-recipes:
+	bash .ci/recipes
 
 # the arm64 kernels and their twins, emulated
 test-arm64:
