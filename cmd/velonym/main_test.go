@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -81,7 +82,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("VELONYM_KERNEL", "")
 			env.Setenv("GORACE", quickExit)
 			env.Setenv("REPO", repo)
-			return nil
+			return withoutRaceDetector(env)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"bytes":           cmdBytes,
@@ -111,6 +112,33 @@ func TestScripts(t *testing.T) {
 		},
 	})
 }
+
+// withoutRaceDetector makes a script use the program as built for users if the test has
+// the race detector and nothing in the script works in parallel: no server, and only files
+// of a single chunk, whose parallel work the tests of engine/bulk cover. Under the race
+// detector every start of the program takes several times as long.
+func withoutRaceDetector(env *testscript.Env) error {
+	if !raceDetector {
+		return nil
+	}
+	name := strings.TrimPrefix(filepath.Base(env.WorkDir), "script-")
+	text, err := os.ReadFile(filepath.Join("testdata", "script", name+".txtar"))
+	if err != nil {
+		return err
+	}
+	if worksInParallel.Match(text) {
+		return nil
+	}
+	path, err := program()
+	if err != nil {
+		return err
+	}
+	env.Setenv("PATH", filepath.Dir(path)+string(filepath.ListSeparator)+env.Getenv("PATH"))
+	return nil
+}
+
+// worksInParallel matches a script that starts a server, or a run with several workers.
+var worksInParallel = regexp.MustCompile(`velonym (.* )?serve\b|--workers|--concurrency|run-parquet|repeat `)
 
 // cmdBytes writes a text with Go escapes to a file: bytes FILE 'text\r\n'.
 func cmdBytes(ts *testscript.TestScript, neg bool, args []string) {
