@@ -103,7 +103,7 @@ func printProfile(out io.Writer, r profile.Report, suggestion string) error {
 			name = "-"
 		}
 		identifies := string(c.Identifies)
-		if c.Why != "" {
+		if c.Why != "" && c.Why != c.LooksLike {
 			identifies += ": " + c.Why
 		}
 		fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%s\t%s\n", c.Number, printable(name), percent(c.Filled, c.Filled+c.Missing), c.Distinct, c.LooksLike, identifies)
@@ -117,6 +117,12 @@ func printProfile(out io.Writer, r profile.Report, suggestion string) error {
 	b.WriteByte('\n')
 	for _, note := range r.Notes {
 		fmt.Fprintf(&b, "Note: %s.\n", note)
+	}
+	for _, c := range r.Columns {
+		if c.Identifies == profile.Yes && c.Controls > 0 {
+			fmt.Fprintf(&b, "Note: %d values of %s contain line ends or control characters, or are not UTF-8; they cannot be transformed, and --on-error null empties them.\n",
+				c.Controls, printable(columnLabel(c)))
+		}
 	}
 	if len(maybe) > 0 {
 		fmt.Fprintf(&b, "May identify people together or in some values; decide yourself: %s\n", strings.Join(maybe, ", "))
@@ -154,7 +160,7 @@ func columnLabel(c profile.ColumnReport) string {
 // there are none that a run can name.
 func (f *profileFlags) suggest(r profile.Report) string {
 	words := []string{"velonym", "run", "--project", f.project}
-	columns, padded, notText := 0, false, false
+	columns, padded, notText, controls := 0, false, false, false
 	for _, c := range r.Columns {
 		flag, ok := columnValue(c, r)
 		if c.Identifies != profile.Yes || !ok {
@@ -163,6 +169,7 @@ func (f *profileFlags) suggest(r profile.Report) string {
 		columns++
 		padded = padded || c.Padded > 0
 		notText = notText || c.NotText > 0
+		controls = controls || c.Controls > 0
 		words = append(words, "--column", flag)
 	}
 	if columns == 0 {
@@ -173,6 +180,9 @@ func (f *profileFlags) suggest(r profile.Report) string {
 	}
 	if notText {
 		words = append(words, "--numbers", "text")
+	}
+	if controls {
+		words = append(words, "--on-error", "null")
 	}
 	if f.options.NoHeader {
 		words = append(words, "--no-header")

@@ -115,7 +115,7 @@ func TestProfileJSON(t *testing.T) {
 			got[c.Name] = c
 		}
 		if r.Rows != 101 || len(got) != 7 || len(r.Notes) != 1 {
-			t.Fatalf("%s: %d rows, %q, %q", name, r.Rows, got, r.Notes)
+			t.Fatalf("%s: %d rows, %+v, %q", name, r.Rows, got, r.Notes)
 		}
 		if c := got["patient.id"]; c.Filled != 100 || c.Missing != 1 || c.Identifies != profile.Yes || c.NotText != 0 {
 			t.Errorf("%s: %+v", name, c)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"hash/maphash"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/velonym/velonym/engine/bulk/internal/hyperloglog"
 )
@@ -24,6 +25,7 @@ type Column struct {
 	filled    int64
 	missing   int64 // empty, null, or a common mark of a missing value
 	padded    int64 // with white space at an end
+	controls  int64 // with control characters or line ends, or not UTF-8
 	min, max  int   // lengths in bytes, without white space at the ends
 	kinds     [len(kinds)]int64
 	lengths   [maxDigits + 1]int64 // of values of digits
@@ -74,6 +76,9 @@ func (c *Column) Add(v []byte, times int64) {
 		c.padded += times
 	}
 	c.counted = c.counted || times != 1
+	if hasControls(trimmed) {
+		c.controls += times
+	}
 	k := classify(trimmed)
 	c.kinds[indexOf[k]] += times
 	if k == Digits {
@@ -126,6 +131,17 @@ func (c *Column) flush() {
 func (c *Column) distinct() int64 {
 	c.flush()
 	return min(c.counter.Estimate(), c.filled)
+}
+
+// hasControls reports whether v contains control characters or is not UTF-8. A run refuses
+// such values.
+func hasControls(v []byte) bool {
+	for _, b := range v {
+		if b < ' ' || b == 0x7f {
+			return true
+		}
+	}
+	return !utf8.Valid(v)
 }
 
 // isMissing reports whether v is a common mark of a missing value.

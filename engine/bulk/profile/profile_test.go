@@ -138,18 +138,19 @@ func TestJudge(t *testing.T) {
 func TestCounts(t *testing.T) {
 	columns := NewColumns("a")
 	c := columns.Column(0)
-	for _, v := range []string{"12", " 345 ", "", "NA", "  ", "n/a"} {
+	for _, v := range []string{"12", " 345 ", "", "NA", "  ", "n/a", "\n67\n"} {
 		c.Add([]byte(v), 1)
 	}
+	c.Add([]byte("8\n9"), 1)
 	c.Add([]byte("6789"), 5)
 	c.Missing(2)
 	r := columns.Report()[0]
-	if r.Filled != 7 || r.Missing != 6 || r.Padded != 1 || r.MinLength != 2 || r.MaxLength != 4 || r.Distinct != 3 ||
-		len(r.Kinds) != 1 || r.Kinds[0] != (KindCount{Digits, 7}) || r.LooksLike != "mostly 4 digits" && r.LooksLike != "2 to 4 digits" {
+	if r.Filled != 9 || r.Missing != 6 || r.Padded != 2 || r.Controls != 1 || r.MinLength != 2 || r.MaxLength != 4 || r.Distinct != 5 ||
+		len(r.Kinds) != 2 || r.Kinds[0] != (KindCount{Digits, 8}) || r.LooksLike != "2 to 4 digits (89 %), text (11 %)" {
 		t.Errorf("%+v", r)
 	}
 	c.Pad(20)
-	if r := columns.Report()[0]; r.Missing != 13 {
+	if r := columns.Report()[0]; r.Missing != 11 {
 		t.Errorf("padded to 20 rows, %d are missing", r.Missing)
 	}
 }

@@ -40,6 +40,7 @@ type ColumnReport struct {
 	Identifies Identifies  `json:"identifies"`
 	Why        string      `json:"why,omitempty"`
 	Padded     int64       `json:"padded,omitempty"`   // values with white space at an end
+	Controls   int64       `json:"controls,omitempty"` // values with control characters or line ends, or not UTF-8: a run refuses them
 	NotText    int64       `json:"not_text,omitempty"` // JSON: values that are numbers, true or false
 	Refused    string      `json:"refused,omitempty"`  // why the column was not read
 }
@@ -61,7 +62,7 @@ func (t *Columns) Report() []ColumnReport {
 
 func (c *Column) report(number int) ColumnReport {
 	r := ColumnReport{Number: number, Name: c.name, Filled: c.filled, Missing: c.missing, Distinct: c.distinct(),
-		MinLength: c.min, MaxLength: c.max, Padded: c.padded, NotText: c.notValues, Refused: c.refused, Kinds: []KindCount{}}
+		MinLength: c.min, MaxLength: c.max, Padded: c.padded, Controls: c.controls, NotText: c.notValues, Refused: c.refused, Kinds: []KindCount{}}
 	for i, n := range c.kinds {
 		if n > 0 {
 			r.Kinds = append(r.Kinds, KindCount{kinds[i], n})
