@@ -42,7 +42,7 @@ The suggestions are guesses from the values and from words in the names. Check e
 column: what is not suggested may still identify people, alone or with others.`,
 		Example: `  velonym profile patients.csv
   velonym profile --project register --json register.parquet
-  zcat dump.ndjson.gz | velonym profile`,
+  velonym profile --no-header dump.csv.gz`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 	}
