@@ -24,7 +24,7 @@ func checkDatabase(ctx context.Context, p *patient) []Result {
 	case errors.Is(err, keys.ErrNoKeystore):
 		p.why = "there is no keystore"
 		return []Result{skip(check, "there is no keystore at %s", p.Keystore)}
-	case errors.Is(err, sqlite.ErrBesides):
+	case errors.Is(err, sqlite.ErrSideFile):
 		p.why = "what stands beside its file is not its own"
 		return []Result{fail(check, "stop velonym, find out who put it there, and move it away; SQLite would take it for the keystore's own", "%v", plain(err))}
 	case errors.Is(err, keys.ErrCopied):

@@ -49,7 +49,7 @@ func endText(end time.Time, grace time.Duration) string {
 	if grace == 0 {
 		return "keys are destroyed on " + localTime(end)
 	}
-	return fmt.Sprintf("keys end (%s before they are destroyed) on %s", graceText(grace), localTime(end))
+	return fmt.Sprintf("keys end (%s before they are destroyed) on %s", spanText(grace), localTime(end))
 }
 
 // readLine reads one line without its line end. It returns early when the context ends;

@@ -18,16 +18,15 @@ import (
 	"github.com/velonym/velonym/engine/keys/sqlite"
 )
 
-const initLong = `Makes a keystore in --dir, its master key and the key of its issuer, all for their
-owner alone, and never overwrites anything. With --keystore postgres://… the
-keystore is made in that database, in a schema of its own, and only the master key
-in --dir. With --master-key env:NAME or exec:COMMAND the master key comes from
-there (64 hexadecimal digits), and is named in the same way to every other verb.
-A variable is weaker than a file: it is erased from the environment, but copies in
-memory can stay, and whoever starts the program has it too; each run says so.
+const initLong = `Creates a keystore, its master key and its issuer's key in --dir, accessible only to
+their owner. It never overwrites anything. With --keystore postgres://… it creates the
+keystore in that database, in a schema of its own, and only the master key in --dir.
+With --master-key env:NAME or exec:COMMAND the master key comes from there (64
+hexadecimal digits), and every other verb needs the same flag. A variable is weaker
+than a file: it is erased from the environment, but copies in memory can remain, and
+whoever starts the program has it too; each run warns of that.
 
-Without its master key a keystore is of no use: back the key up, apart from the
-keystore.`
+A keystore is useless without its master key: back the key up, apart from the keystore.`
 
 func newInit(g *globals) *cobra.Command {
 	var name string
@@ -47,8 +46,8 @@ func newInit(g *globals) *cobra.Command {
 	return cmd
 }
 
-// initKeystore makes a keystore, its master key and the key of its issuer, which gets
-// that name, or the usual one if it is empty. What was made is told to out.
+// initKeystore creates a keystore, its master key and its issuer, and reports them to
+// out. An empty name means the default issuer name.
 func (g *globals) initKeystore(ctx context.Context, name string, out io.Writer) error {
 	place, masterPlace, err := g.locations()
 	if err != nil {
@@ -115,7 +114,7 @@ func (g *globals) initKeystore(ctx context.Context, name string, out io.Writer) 
 	return nil
 }
 
-// checkIssuer judges the name of an issuer.
+// checkIssuer validates the name of an issuer.
 func checkIssuer(s string) error {
 	if s == "" || len(s) > 1024 || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
 		return errors.New("write a name of 1 to 1024 bytes, as https://tokens.example")
@@ -123,7 +122,7 @@ func checkIssuer(s string) error {
 	return nil
 }
 
-// initMaster makes the master key file, or loads the key from env: or exec:.
+// initMaster creates and loads the master key file, or loads the key from env: or exec:.
 func (g *globals) initMaster(ctx context.Context, place string) (master *keys.MasterKey, made bool, err error) {
 	if !strings.HasPrefix(place, "env:") && !strings.HasPrefix(place, "exec:") {
 		if err := keys.NewMasterKeyFile(place); err != nil {

@@ -28,16 +28,16 @@ func newKeyClock(g *globals) *cobra.Command {
 	var accept bool
 	cmd := &cobra.Command{
 		Use:   "clock",
-		Short: "What time the keystore goes by, and whether this machine's clock agrees",
-		Long: fmt.Sprintf(`Keys are destroyed by the keystore's time, never by one machine's clock alone: the
-latest time at which the keystore was used, and with PostgreSQL the database's
-clock. A machine whose clock differs from the database's by more than %d minutes, or
-is more than %d minutes behind or %d days ahead of the latest use, neither destroys nor
-gives out keys (KEYSTORE_CLOCK). Time that no machine saw pass, by its time since boot
-or by uses at most %d minutes apart, is in doubt: it ends projects, and destroys no keys
-until the clock has run steadily for %d days. --accept says that this machine's clock is
-right, and ends the doubt; keys that were destroyed stay so. Exit status 1 when the clock
-is refused.`,
+		Short: "Show the keystore's time and whether this machine's clock agrees",
+		Long: fmt.Sprintf(`Keys are destroyed by the keystore's time, never by one machine's clock alone. That
+is the latest time at which the keystore was used and, with PostgreSQL, the database's
+clock. A machine whose clock differs from the database's by more than %d minutes, or is
+more than %d minutes behind or %d days ahead of the latest use, neither destroys nor
+uses keys (KEYSTORE_CLOCK). Time whose passing no machine observed, by its time since
+boot or by uses at most %d minutes apart, is in doubt: it ends projects, but it destroys
+no keys until the clock has run steadily for %d days. --accept confirms this machine's
+clock and ends the doubt; destroyed keys stay destroyed. Exit status 1 when the clock is
+refused.`,
 			keys.ClockTolerance/time.Minute, keys.ClockTolerance/time.Minute, keys.ClockJump/(24*time.Hour),
 			keys.ClockTolerance/time.Minute, keys.ClockSettled/(24*time.Hour)),
 		Example: `  velonym key clock
@@ -75,7 +75,7 @@ is refused.`,
 	return cmd
 }
 
-// clockTime formats a time in UTC; the zero time is a dash.
+// clockTime formats a time in UTC, and the zero time as a dash.
 func clockTime(t time.Time) string {
 	if t.IsZero() {
 		return "-"

@@ -22,11 +22,11 @@ func newKeyRotateIssuer(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rotate-issuer [--overlap SPAN]",
 		Short: "Give the keystore's issuer a new key",
-		Long: `Makes a new key with which tokens are signed from now on. The private half of the
-former one is gone at once; tokens that it signed stay good for the overlap, and running
-servers follow within a second. Tokens on the list that end later are named first, and
---yes is wanted: have them made anew before the overlap is over. When a key has leaked,
-take --overlap 0. Give other services the new set of keys: 'velonym token jwks', or
+		Long: `Creates a new key, which signs tokens from now on, and destroys the private half of
+the former one. Tokens that the former key signed stay valid for the overlap; running
+servers follow within a second. The verb names issued tokens that end after the overlap,
+and then needs --yes: issue them again before the overlap is over. If a key has leaked,
+use --overlap 0. Give other services the new key set: 'velonym token jwks', or
 /.well-known/jwks.json of a server.`,
 		Example: `  velonym key rotate-issuer --overlap 30d --yes
   velonym key rotate-issuer --overlap 0 --yes`,
@@ -119,12 +119,12 @@ func newKeyTrust(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "trust [ISSUER --jwks FILE|URL]",
 		Short: "Accept the tokens of another issuer, or list those that are accepted",
-		Long: `Has every server and run of this keystore accept tokens of ISSUER (their iss), from
-now on and without a restart. Their public keys are a JWK Set: a file, which is kept in
-the keystore as it is now, or an https URL, which servers fetch again and again. The
-projects that its tokens name must be here. Said again, it changes the keys. Without
-arguments it lists the issuers that are trusted; 'velonym key distrust' ends that. The
-flags of 'velonym serve' add issuers to one server alone.
+		Long: `Makes every server and run of this keystore accept tokens of ISSUER (their iss), at
+once and without a restart. The public keys are a JWK Set: a file, whose present content
+is stored in the keystore, or an https URL, which servers fetch repeatedly. The projects
+that its tokens name must be in this keystore. A second call replaces the keys. Without
+arguments it lists the trusted issuers; 'velonym key distrust' removes one. The flags of
+'velonym serve' add issuers to one server only.
 
 Two keystores need different issuer names: see 'velonym init --issuer'.`,
 		Example: `  velonym key trust north --jwks north.json
@@ -212,7 +212,7 @@ func listTrusted(cmd *cobra.Command, ks *keys.Keystore) error {
 	return w.Flush()
 }
 
-// orNever shows a time, and nothing for none.
+// orNever formats a time for people, and the zero time as "".
 func orNever(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -224,8 +224,8 @@ func newKeyDistrust(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "distrust ISSUER",
 		Short: "Refuse the tokens of an issuer that was trusted",
-		Long: `Ends the trust that 'velonym key trust' began: tokens of ISSUER are refused within a
-second, those in use too.`,
+		Long: `Removes an issuer that 'velonym key trust' added. Servers refuse its tokens within a
+second, including tokens in use.`,
 		Example: `  velonym key distrust north`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

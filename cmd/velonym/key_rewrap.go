@@ -16,19 +16,19 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-const rewrapLong = `Wraps all secrets of the keystore by another master key, in one transaction: whenever
-it is interrupted, all is wrapped by the old key or all by the new one, and the same
-call goes on. SOURCE is a 0600 file, env:NAME or exec:COMMAND; a file that is not there
-yet is made, with a random key. No token, project or pseudonym changes.
+const rewrapLong = `Wraps all secrets of the keystore with another master key, in one transaction: if it
+is interrupted, all are wrapped by the old key or all by the new one, and the same
+command continues. SOURCE is a 0600 file, env:NAME or exec:COMMAND; a file that does not
+exist is created with a random key. No token, project or pseudonym changes.
 
-With --replace the new key then takes the place of the old one's file, in the same
-folder; the old file stays beside it under the old key's fingerprint. Without it, give
+With --replace the new key's file then replaces the old one's, in the same folder; the
+old file stays there, with the old key's fingerprint in its name. Without --replace, give
 the new SOURCE with --master-key from then on. Running servers notice within a second.
-They take the new key up by themselves where the source that they were started with
-has it, as with --replace; otherwise they refuse all calls, and readyz says so.
+They adopt the new key if the source that they were started with has it, as with
+--replace; otherwise they refuse all calls, and readyz says so.
 
-Keep the old key for as long as you keep backups that were made before: it alone opens
-those. The keystore's files keep nothing that it opens.`
+Keep the old key as long as you keep backups that were made before: only it opens them.
+The keystore's files keep nothing that it opens.`
 
 func newKeyRewrap(g *globals) *cobra.Command {
 	var source string
@@ -50,8 +50,8 @@ func newKeyRewrap(g *globals) *cobra.Command {
 				return err
 			}
 			if replace {
-				// A relative name stands in the old key's folder, where it must be anyway.
-				if source, err = besideKey(old, source); err != nil {
+				// A name without a folder means the old key's folder: the file must be there.
+				if source, err = keyInSameFolder(old, source); err != nil {
 					return err
 				}
 			}
@@ -66,7 +66,7 @@ func newKeyRewrap(g *globals) *cobra.Command {
 			before := ks.MasterKeyFingerprint()
 			var traces error
 			if !done {
-				fresh, made, err := newMaster(ctx, source)
+				fresh, made, err := loadOrCreateMaster(ctx, source)
 				if err != nil {
 					return err
 				}
@@ -75,7 +75,7 @@ func newKeyRewrap(g *globals) *cobra.Command {
 				if errors.Is(err, keys.ErrTraces) {
 					traces, err = err, nil
 				}
-				if err != nil && made { // it may have been done
+				if err != nil && made { // the rewrap may have been committed
 					return fmt.Errorf("%w; the new key stays in %s: say the same again", err, source)
 				}
 				if err != nil {
@@ -110,8 +110,9 @@ func isKeyFile(source string) bool {
 	return !strings.HasPrefix(source, "env:") && !strings.HasPrefix(source, "exec:")
 }
 
-// besideKey is the path of the new key in the folder of the present one.
-func besideKey(old, source string) (string, error) {
+// keyInSameFolder returns the path of the new key, which must be in the folder of the
+// present one.
+func keyInSameFolder(old, source string) (string, error) {
 	if !isKeyFile(old) || !isKeyFile(source) {
 		return "", usagef("key rewrap: --replace is for keys in files")
 	}
@@ -133,7 +134,7 @@ func sameFile(a, b string) bool {
 }
 
 // openForRewrap opens the keystore with its present master key. If an interrupted call
-// has changed that already, it is opened with the new one, and done is true.
+// has already changed the key, it opens the keystore with the new one and returns done.
 func (g *globals) openForRewrap(ctx context.Context, source string) (ks *keys.Keystore, done bool, err error) {
 	ks, err = g.openKeystore(ctx)
 	if err == nil || strings.HasPrefix(source, "env:") || !errors.Is(err, keys.ErrWrongMasterKey) && !errors.Is(err, keys.ErrMasterKey) {
@@ -151,8 +152,8 @@ func (g *globals) openForRewrap(ctx context.Context, source string) (ks *keys.Ke
 	return ks, true, nil
 }
 
-// newMaster loads the new master key, and makes its file first if it is not there.
-func newMaster(ctx context.Context, source string) (mk *keys.MasterKey, made bool, err error) {
+// loadOrCreateMaster loads the new master key. It creates the file if it does not exist.
+func loadOrCreateMaster(ctx context.Context, source string) (mk *keys.MasterKey, made bool, err error) {
 	if isKeyFile(source) {
 		if _, err := os.Lstat(source); errors.Is(err, fs.ErrNotExist) {
 			if err := keys.NewMasterKeyFile(source); err != nil {
@@ -165,8 +166,8 @@ func newMaster(ctx context.Context, source string) (mk *keys.MasterKey, made boo
 	return mk, made, err
 }
 
-// replaceKey gives the file of the old key another name, and its name to the file of
-// the new key: the name always has one of both.
+// replaceKey renames the file of the old key and gives its name to the file of the new
+// key. At every moment the name belongs to one of the two files.
 func replaceKey(ctx context.Context, old, fresh string) (kept string, err error) {
 	was, err := keys.LoadMasterKey(ctx, old)
 	if err != nil {
@@ -190,7 +191,7 @@ func replaceKey(ctx context.Context, old, fresh string) (kept string, err error)
 	return kept, errors.Join(d.Sync(), d.Close())
 }
 
-// shellWord quotes a word for a shell if it needs that.
+// shellWord quotes a word for a shell if necessary.
 func shellWord(s string) string {
 	if strings.ContainsAny(s, " '\"$&|;<>()*?`\\") {
 		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"

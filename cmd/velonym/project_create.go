@@ -17,15 +17,13 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-const projectCreateLong = `Makes a project and a secret for each of its organisations (one, without a name,
-when none is given). The method, the policy and the tag are the project's for good;
-a token may ask for another form. From the end of the retention on nothing
-uses the secrets, and after the grace they are destroyed: what was pseudonymised can
-be reversed by nobody. The grace is for a wrong clock to be noticed, and --grace 0
-does without. SPAN is a number
-with y, mo, d, h or min behind it, counted from now, or a day, which ends with its
-last second where TZ says. A retention of less than a day wants --yes, or the
-project's name typed on a terminal.`
+const projectCreateLong = `Creates a project and a secret for each of its organisations (one, without a name, if
+none is given). Method, policy and tag never change; a token may ask for another form.
+When the retention ends, nothing uses the secrets any more. After the grace they are
+destroyed: nobody can reverse the project's pseudonyms then. The grace gives time to
+notice a wrong clock; --grace 0 omits it. SPAN is a number followed by y, mo, d, h or
+min, counted from now, or a day, which ends with its last second in the time zone TZ. A
+retention of less than a day needs --yes, or the project's name typed on a terminal.`
 
 func newProjectCreate(g *globals) *cobra.Command {
 	var p keys.Project
@@ -104,7 +102,8 @@ func newProjectCreate(g *globals) *cobra.Command {
 // maxSecrets is the largest import file that is read, in bytes.
 const maxSecrets = 64 << 10
 
-// readSecrets reads an import file: 64 hex digits a line, one line a generation.
+// readSecrets reads an import file: 64 hex digits a line, one line for each generation.
+// The caller wipes the secrets, also those returned with an error.
 func readSecrets(path string) (secrets [][32]byte, err error) {
 	if path == "" {
 		return nil, nil
@@ -130,8 +129,8 @@ func readSecrets(path string) (secrets [][32]byte, err error) {
 	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, fmt.Errorf("import-secret: %w", err)
 	}
-	secrets = make([][32]byte, 0, keys.MaxGenerations) // so that no copy is left behind
-	var lines []int                                    // of the secrets
+	secrets = make([][32]byte, 0, keys.MaxGenerations) // append must not leave copies behind
+	var lines []int                                    // line numbers of the secrets
 	number := 0
 	for line := range bytes.Lines(text[:n]) {
 		number++

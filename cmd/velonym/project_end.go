@@ -19,15 +19,15 @@ func newProjectShorten(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "shorten NAME --retention SPAN --yes",
 		Short: "An earlier end of retention; it can never be extended",
-		Long: `Brings the day forward on which a project's keys are destroyed. It can never be put
-off again, so the new end is said first, and --yes, or the project's name typed on a
-terminal, is wanted. SPAN is a number with y, mo, d, h or min behind it, counted from
-now, or a day, which ends with its last second where TZ says. To destroy the keys
-now, use 'velonym project sever'.
+		Long: `Brings forward the day on which a project's keys are destroyed. That cannot be undone,
+so the verb shows the new end first and needs --yes, or the project's name typed on a
+terminal. SPAN is a number followed by y, mo, d, h or min, counted from now, or a day,
+which ends with its last second in the time zone TZ. To destroy the keys now, use
+'velonym project sever'.
 
-Tokens that end before the new end stay good. Those issued here that were to end later
-are named: of a reversible project they are refused at once, since they promise the
-former end, and of others from the new end on.`,
+Tokens that end before the new end stay valid. The verb names issued tokens that end
+later: those of a reversible project are refused at once, since they promise the former
+end, and others from the new end on.`,
 		Example: `  velonym project shorten register --retention 90d --yes`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -48,9 +48,9 @@ former end, and of others from the new end on.`,
 			if err != nil {
 				return err
 			}
-			// What Shorten refuses anyway is not asked about.
+			// Do not ask for confirmation of what Shorten refuses.
 			if !p.Severed && (p.Retention.IsZero() || !until.After(p.Retention)) {
-				if err := tellTokensThatEnd(cmd, ks, p, until); err != nil {
+				if err := warnTokensCutShort(cmd, ks, p, until); err != nil {
 					return err
 				}
 				if err := confirmEnd(cmd, yes, p, until); err != nil {
@@ -82,11 +82,11 @@ former end, and of others from the new end on.`,
 	return cmd
 }
 
-// maxNamed is how many tokens a message names.
+// maxNamed is the largest number of tokens that a message names.
 const maxNamed = 20
 
-// tellTokensThatEnd says which issued tokens an earlier end of a project cuts short.
-func tellTokensThatEnd(cmd *cobra.Command, ks *keys.Keystore, p keys.Project, until time.Time) error {
+// warnTokensCutShort names the issued tokens that end after the project's new end.
+func warnTokensCutShort(cmd *cobra.Command, ks *keys.Keystore, p keys.Project, until time.Time) error {
 	list, err := ks.IssuedTokens(cmd.Context(), keys.TokenFilter{Project: p.Name, After: until})
 	if err != nil {
 		return err
@@ -124,11 +124,11 @@ func newProjectSever(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sever NAME --yes | --in SPAN | --cancel",
 		Short: "Destroy a project's keys for good; the signed receipt goes to standard output",
-		Long: `Destroys the keys of a project now. What was pseudonymised with them can be reversed
-by nobody from then on, whatever keys they hold. The signed receipt goes to standard
-output, and is kept: 'velonym project show NAME --json' shows it again. With --in the
-project is used until then, and its keys are destroyed after its grace; until then
---cancel takes the order back.`,
+		Long: `Destroys the keys of a project now. Nobody can reverse its pseudonyms afterwards, not
+even with the master key. The signed receipt goes to standard output and stays in the
+keystore: 'velonym project show NAME --json' shows it again. With --in the project is
+used until then, and its keys are destroyed when its grace after that is over; until
+then --cancel cancels it.`,
 		Example: `  velonym project sever register --yes > receipt.json
   velonym project sever register --in 30d
   velonym project sever register --cancel`,
@@ -154,7 +154,7 @@ project is used until then, and its keys are destroyed after its grace; until th
 				return err
 			}
 			tellBackups(cmd.ErrOrStderr(), receipt)
-			// The keys are destroyed and the receipt holds, whatever failed after that.
+			// The keys are destroyed and the receipt is valid, whatever failed after that.
 			return errors.Join(err, printJSON(cmd.OutOrStdout(), receipt))
 		},
 	}
@@ -164,7 +164,7 @@ project is used until then, and its keys are destroyed after its grace; until th
 	return cmd
 }
 
-// scheduleSever orders the severing of a project, or takes the order back.
+// scheduleSever schedules the severing of a project, or cancels it.
 func scheduleSever(g *globals, cmd *cobra.Command, name, in string, yes, cancel bool) error {
 	if yes || in != "" && cancel {
 		return usagef("project sever: give one of --yes, --in and --cancel")
@@ -208,10 +208,10 @@ func newProjectRestore(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "restore NAME",
 		Short: "Use a project again that a scheduled severing ended, while its grace runs",
-		Long: `Takes back a severing that 'project sever --in' scheduled and that has come due, as
-long as the grace runs and the keys exist: the project is used again until its retention
-ends. A retention that ended is never extended, and keys that were destroyed, by
-'sever --yes' or when the grace was over, come back by nothing.`,
+		Long: `Puts a project back into use that a severing scheduled by 'project sever --in' has
+ended, until its retention ends. It works only during the grace, while the keys exist.
+A retention that has ended is never extended, and nothing brings back keys that were
+destroyed, by 'sever --yes' or after the grace.`,
 		Example: `  velonym project restore register`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

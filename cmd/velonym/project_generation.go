@@ -17,14 +17,14 @@ func newProjectRotate(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rotate NAME [--every SPAN]",
 		Short: "A new key generation for every domain; the old one only reverses from now on",
-		Long: `Makes a new secret for every key domain of a project, in use from now on, in running
-servers within a second. Those before it only reverse. A domain has 12 generations
-in its life; after them a successor project takes over its pseudonyms with secondary
+		Long: `Creates a new secret for every key domain of a project. It is used from now on; running
+servers follow within a second. Earlier generations only reverse. A domain has at most 12
+generations; after them, move its pseudonyms to a successor project with secondary
 tokens.
 
-With --every it makes none now, and one whenever the active generation is as old as
-that: a running server does so within a minute, or else the next command that changes
-the keystore. --every never ends that.`,
+With --every the verb creates no generation now. A running server, or else the next
+command that changes the keystore, creates one whenever the active generation reaches
+that age. --every never stops that.`,
 		Example: `  velonym project rotate register
   velonym project rotate register --every 90d`,
 		Args: cobra.ExactArgs(1),
@@ -51,7 +51,7 @@ the keystore. --every never ends that.`,
 	return cmd
 }
 
-// parseEvery reads a span of time, or never, which is 0.
+// parseEvery parses a span of time, or "never", which is 0.
 func parseEvery(s string) (time.Duration, error) {
 	if s == "never" {
 		return 0, nil
@@ -66,7 +66,7 @@ func parseEvery(s string) (time.Duration, error) {
 	return every, nil
 }
 
-// rotateEvery sets or ends a project's rotation by age.
+// rotateEvery starts or stops a project's rotation by age.
 func rotateEvery(g *globals, cmd *cobra.Command, ks *keys.Keystore, name, span string) error {
 	every, err := parseEvery(span)
 	if err != nil {
@@ -84,7 +84,7 @@ func rotateEvery(g *globals, cmd *cobra.Command, ks *keys.Keystore, name, span s
 		fmt.Fprintf(cmd.ErrOrStderr(), "project %s: generations are no longer replaced by their age\n", name)
 		return nil
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "project %s: a new generation every %s, the next one on %s\n", name, graceText(every), localTime(next))
+	fmt.Fprintf(cmd.ErrOrStderr(), "project %s: a new generation every %s, the next one on %s\n", name, spanText(every), localTime(next))
 	return nil
 }
 
@@ -93,11 +93,10 @@ func newProjectDestroyGeneration(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "destroy-generation NAME GENERATION --yes",
 		Short: "Destroy the keys of one generation for good; the signed receipt goes to standard output",
-		Long: `Destroys the keys of one generation that is no longer active, in all domains of a
-project. What was pseudonymised with them can be reversed by nobody from then on, and
-everything else goes on: bring pseudonyms that are still needed over first, with
-'velonym rekey'. The signed receipt goes to standard output, and is kept:
-'velonym project show NAME --json' shows it again.`,
+		Long: `Destroys the keys of one inactive generation in all domains of a project. Nobody can
+reverse its pseudonyms afterwards; other generations are not affected. Move pseudonyms
+that are still needed first, with 'velonym rekey'. The signed receipt goes to standard
+output and stays in the keystore: 'velonym project show NAME --json' shows it again.`,
 		Example: `  velonym project destroy-generation register 0 --yes > receipt.json`,
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -122,7 +121,7 @@ everything else goes on: bring pseudonyms that are still needed over first, with
 				return err
 			}
 			tellBackups(cmd.ErrOrStderr(), receipt)
-			// The keys are destroyed and the receipt holds, whatever failed after that.
+			// The keys are destroyed and the receipt is valid, whatever failed after that.
 			return errors.Join(err, printJSON(cmd.OutOrStdout(), receipt))
 		},
 	}

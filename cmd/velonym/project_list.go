@@ -19,11 +19,11 @@ func newProjectList(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "Projects, all or some, in an order",
-		Long: `Lists projects by name, severed ones included. --state and --expiring select, --sort
-orders, and --limit with --after goes through them in pages: --after is the last name of
-the page before. Without any of these the whole keystore is verified. With --json it
-writes an array of objects with the members that 'velonym project show --help'
-describes, without domains and receipts.`,
+		Long: `Lists projects by name, including severed ones. --state and --expiring select, --sort
+orders, and --limit with --after pages: --after is the last name of the previous page.
+Without any of these flags it also verifies the whole keystore. With --json it writes an
+array of objects with the members that 'velonym project show --help' describes, without
+domains and receipts.`,
 		Example: `  velonym project list
   velonym project list --expiring 30d --sort end
   velonym project list --state active --limit 100 --after register --json`,
@@ -70,7 +70,7 @@ describes, without domains and receipts.`,
 	return cmd
 }
 
-// printProjects writes the table of a listing.
+// printProjects writes projects as a table.
 func printProjects(out io.Writer, all []keys.Project, now time.Time) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tMETHOD\tPOLICY\tFORM\tTAG\tORGS\tKEYS UNTIL\tSTATE")
@@ -84,7 +84,7 @@ func printProjects(out io.Writer, all []keys.Project, now time.Time) error {
 	return w.Flush()
 }
 
-// stateText is a project's state, and what is ahead of it.
+// stateText describes a project's state and what happens to it next.
 func stateText(p *keys.Project, now time.Time) string {
 	state := "active"
 	switch p.State(now) {

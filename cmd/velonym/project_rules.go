@@ -12,9 +12,9 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// checkProject judges a new project's choices as a token for it will be judged.
+// checkProject validates a new project's choices by the rules for its tokens.
 func checkProject(p keys.Project) error {
-	if err := checkTogether(p.Method, p.Policy, p.Form, p.Tag); err != nil {
+	if err := checkCombination(p.Method, p.Policy, p.Form, p.Tag); err != nil {
 		return usagef("project create: --method %s, --policy %s, --form %s and --tag %d do not go together: %w", p.Method, p.Policy, p.Form, p.Tag, err)
 	}
 	if p.Method == spec.Reversible && p.Retention.IsZero() {
@@ -31,13 +31,13 @@ func checkProject(p keys.Project) error {
 	return nil
 }
 
-// checkTogether says why a method, policy, form and tag, each of them good by
-// itself, make no transform.
-func checkTogether(method spec.Method, policy spec.Policy, form spec.Form, tag int) error {
+// checkCombination returns an error if a method, policy, form and tag, each of them valid
+// by itself, make no transform together.
+func checkCombination(method spec.Method, policy spec.Policy, form spec.Form, tag int) error {
 	return withoutPackage(suite.Spec{Method: method, Policy: policy, Form: form, Tag: tag, Gen: -1}.Validate())
 }
 
-// checkName judges the name of a project or an organisation.
+// checkName validates the name of a project or an organisation.
 func checkName(s string) error {
 	switch {
 	case s == "":
@@ -54,7 +54,7 @@ func checkName(s string) error {
 	return nil
 }
 
-// orgName judges the name of an organisation; the empty one stands for none.
+// orgName validates the name of an organisation; "" stands for none.
 func orgName(s string) error {
 	if s == "" {
 		return nil

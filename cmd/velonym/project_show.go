@@ -11,7 +11,7 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// summary says in one line what a project is.
+// summary describes a project in one line.
 func summary(p keys.Project) string {
 	s := fmt.Sprintf("%s, policy %s, form %s, tag %d", p.Method, p.Policy, p.Form, p.Tag)
 	if !p.Retention.IsZero() {
@@ -21,7 +21,7 @@ func summary(p keys.Project) string {
 		s += ", to be severed on " + localTime(p.SeverAt)
 	}
 	if p.RotateEvery > 0 && !p.Severed {
-		if s += ", a new generation every " + graceText(p.RotateEvery); p.RotateAt.IsZero() {
+		if s += ", a new generation every " + spanText(p.RotateEvery); p.RotateAt.IsZero() {
 			s += " until it had had its 12"
 		} else {
 			s += ", the next one on " + localTime(p.RotateAt)
@@ -36,8 +36,8 @@ func summary(p keys.Project) string {
 	return s
 }
 
-// graceText is a grace in the largest unit that it is a whole number of.
-func graceText(d time.Duration) string {
+// spanText formats a span in the largest unit of which it is a whole multiple.
+func spanText(d time.Duration) string {
 	for _, u := range []struct {
 		name string
 		unit time.Duration
@@ -49,28 +49,28 @@ func graceText(d time.Duration) string {
 	return fmt.Sprintf("%ds", d/time.Second)
 }
 
-// projectJSON is what `project list --json` and `project show --json` say of a
-// project. No secret is in it.
+// projectJSON is the JSON form of a project in `project list` and `project show`. It
+// contains no secret.
 type projectJSON struct {
 	Name      string       `json:"name"`
 	Method    spec.Method  `json:"method"`
 	Policy    spec.Policy  `json:"policy"`
 	Form      spec.Form    `json:"format"`
 	Tag       int          `json:"tag"`
-	Orgs      []string     `json:"orgs"`                 // "" alone for a project without any
-	Retention *time.Time   `json:"retention"`            // when the keys are destroyed; null: never
+	Orgs      []string     `json:"orgs"`                 // [""] for a project without organisations
+	Retention *time.Time   `json:"retention"`            // when nothing uses the keys any more; null for never
 	Grace     int64        `json:"grace_seconds"`        // from the noted end to the destruction
-	DestroyAt *time.Time   `json:"destroy_at"`           // of a project that has ended; null before
-	SeverAt   *time.Time   `json:"sever_at"`             // as scheduled; null: not
-	Every     int64        `json:"rotate_every_seconds"` // 0: never
-	RotateAt  *time.Time   `json:"rotate_at"`            // next; null: never
-	Imported  bool         `json:"imported"`             // the first secrets came from outside
+	DestroyAt *time.Time   `json:"destroy_at"`           // null until a sweep has noted the end
+	SeverAt   *time.Time   `json:"sever_at"`             // scheduled severing; null for none
+	Every     int64        `json:"rotate_every_seconds"` // 0 for never
+	RotateAt  *time.Time   `json:"rotate_at"`            // next rotation; null for none
+	Imported  bool         `json:"imported"`             // the first secrets were imported
 	Severed   bool         `json:"severed"`              // the keys are destroyed
 	SeveredAt *time.Time   `json:"severed_at"`
 	Created   time.Time    `json:"created"`
-	MasterKey string       `json:"master_key,omitempty"` // its fingerprint; show only
-	Domains   []domainJSON `json:"domains,omitempty"`    // show only
-	// Receipts are what remains of destroyed keys, signed; show only.
+	MasterKey string       `json:"master_key,omitempty"` // fingerprint; only in show
+	Domains   []domainJSON `json:"domains,omitempty"`    // only in show
+	// Receipts are the signed receipts of destroyed keys; only in show.
 	Receipts []keys.Receipt `json:"receipts,omitempty"`
 }
 
@@ -85,11 +85,11 @@ type generationJSON struct {
 	Imported  bool       `json:"imported"`
 	Created   time.Time  `json:"created"`
 	Destroyed *time.Time `json:"destroyed"`
-	// Fingerprint names the secret; "" when it is destroyed.
+	// Fingerprint identifies the secret; "" if it is destroyed.
 	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
-// orNull is t, or nothing for the zero time.
+// orNull returns a pointer to t, or nil for the zero time.
 func orNull(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -110,20 +110,20 @@ func newProjectShow(g *globals) *cobra.Command {
 		Long: `Shows a project and the generations of its key domains, never a secret. With --json
 it writes one object:
 
-  name, method, policy, format, tag   as at its making
-  orgs            its organisations; [""] for a project without any
-  retention       until when the keys are used, RFC 3339; null: for ever
-  grace_seconds   how long after their end the keys are destroyed
-  destroy_at      when that is, once a sweep has noted the end; null before
-  sever_at        when the project is to be severed; null: no such order
-  rotate_every_seconds  the age at which generations are replaced; 0: not by age
-  rotate_at       when that is next; null: never
-  imported        true when its first secrets came from outside
-  severed         true when the keys are destroyed; severed_at says since when
-  created         when it was made
+  name, method, policy, format, tag   as given to 'project create'
+  orgs            organisations; [""] for a project without any
+  retention       when the project ends, RFC 3339; null for never
+  grace_seconds   time from the noted end to the destruction of the keys
+  destroy_at      when the keys are destroyed; null until a sweep has noted the end
+  sever_at        scheduled severing; null for none
+  rotate_every_seconds  the age at which generations are replaced; 0 for never
+  rotate_at       next rotation by age; null for none
+  imported        true if its first secrets were imported
+  severed         true if the keys are destroyed; severed_at says since when
+  created         when the project was created
   domains         [{org, generations: [{gen, state, imported, created, destroyed, fingerprint}]}],
                   where state is active, deactivated (only reverses) or destroyed, and
-                  fingerprint names a living secret and shows nothing of it
+                  fingerprint identifies an existing secret without revealing it
   master_key      the fingerprint of the keystore's master key
   receipts        the signed receipts of destroyed keys, if there are any`,
 		Example: `  velonym project show register
@@ -182,7 +182,7 @@ it writes one object:
 	return cmd
 }
 
-// orDash shows the empty string.
+// orDash returns s, or a dash if s is empty.
 func orDash(s string) string {
 	if s == "" {
 		return "-"

@@ -20,8 +20,7 @@ var (
 	aBase64 = regexp.MustCompile(`"[A-Za-z0-9+/]{43,86}=*"`)
 )
 
-// What scripts read of projects has the documented members and no others, and
-// no secret.
+// The JSON output of projects has the documented members and no others, and no secret.
 func TestProjectJSON(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("VELONYM_DIR", filepath.Join(dir, "keys"))
@@ -169,15 +168,15 @@ func TestProjectJSON(t *testing.T) {
 	}
 }
 
-// Keys whose retention is over are destroyed by the next command that looks at
-// projects, without a server.
+// Without a server, the next command that changes the keystore destroys keys whose
+// retention is over.
 func TestSweptByCommand(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("VELONYM_DIR", dir)
 	if status, _, stderr := velonym("", "init"); status != 0 {
 		t.Fatal(stderr)
 	}
-	// A project of yesterday, whose retention ended an hour ago.
+	// The project was created yesterday, and its retention ended an hour ago.
 	yesterday := func() time.Time { return time.Now().Add(-24 * time.Hour) }
 	master, err := keys.LoadMasterKey(t.Context(), filepath.Join(dir, "master.key"))
 	if err != nil {
@@ -198,7 +197,7 @@ func TestSweptByCommand(t *testing.T) {
 	if err := ks.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// Verbs that read destroy nothing.
+	// Verbs that only read destroy nothing.
 	status, stdout, stderr := velonym("", "project", "list")
 	if status != 0 || stderr != "" || !strings.Contains(stdout, "ended") {
 		t.Errorf("status %d: %s%s", status, stdout, stderr)
@@ -207,7 +206,7 @@ func TestSweptByCommand(t *testing.T) {
 	if status != 0 || stderr != "" || !strings.Contains(stdout, "active") {
 		t.Errorf("status %d: %s%s", status, stdout, stderr)
 	}
-	// The keystore was used a day ago, and nobody saw that day pass.
+	// The keystore was last used a day ago, and nobody observed that day.
 	status, stdout, stderr = velonym("", "project", "create", "held", "--retention", "5y")
 	if status != 0 || !strings.Contains(stderr, "project old: it has ended, and its keys are kept") && !strings.Contains(stderr, "project old: it has ended: nothing uses") {
 		t.Errorf("status %d: %s%s", status, stdout, stderr)
@@ -237,7 +236,7 @@ func TestSweptByCommand(t *testing.T) {
 	}
 }
 
-// Names are what a listing can show.
+// A name must be printable in a listing.
 func TestNames(t *testing.T) {
 	for _, good := range []string{"a", "a b", "é", "高橋", "😀", "a/b", "-x", strings.Repeat("x", 255)} {
 		if err := checkName(good); err != nil {
@@ -251,7 +250,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// What cannot be written is a failure, never a silent success.
+// Output that cannot be written is a failure, never a silent success.
 func TestFullOutput(t *testing.T) {
 	t.Setenv("VELONYM_DIR", t.TempDir())
 	if status, _, stderr := velonym("", "init"); status != 0 {
@@ -277,12 +276,12 @@ func TestFullOutput(t *testing.T) {
 	}
 }
 
-// full is a disk without room.
+// full is a writer on a full disk.
 type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errors.New("the disk is full") }
 
-// TestProjectRestore takes back a severing that has come due.
+// TestProjectRestore undoes a severing that has come due.
 func TestProjectRestore(t *testing.T) {
 	t.Setenv("VELONYM_DIR", filepath.Join(t.TempDir(), "keys"))
 	for _, line := range []string{"init", "project create p --retention 5y", "project sever p --in 3s"} {

@@ -159,7 +159,7 @@ func tellReceipt(w io.Writer, r keys.Receipt) error {
 		line("retention    %s", r.Retention.UTC().Format(time.RFC3339))
 	}
 	if r.Ended != nil {
-		line("ended        %s, and destroyed after a grace of %s", r.Ended.UTC().Format(time.RFC3339), graceText(time.Duration(r.GraceSeconds)*time.Second))
+		line("ended        %s, and destroyed after a grace of %s", r.Ended.UTC().Format(time.RFC3339), spanText(time.Duration(r.GraceSeconds)*time.Second))
 	}
 	for _, o := range r.Orgs {
 		for _, gen := range o.Generations {

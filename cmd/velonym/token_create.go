@@ -149,7 +149,7 @@ func checkAgainstStore(ctx context.Context, ks *keys.Keystore, r token.Request) 
 		return fmt.Errorf("token create: project %s is irreversible: nothing leads back to its values", p.Name)
 	}
 	if r.Form != "" {
-		if err := checkTogether(p.Method, p.Policy, r.Form, p.Tag); err != nil {
+		if err := checkCombination(p.Method, p.Policy, r.Form, p.Tag); err != nil {
 			return fmt.Errorf("token create: --form %s does not go with project %s (%s, policy %s, tag %d): %w", r.Form, p.Name, p.Method, p.Policy, p.Tag, err)
 		}
 	}

@@ -5,58 +5,57 @@ import (
 	"time"
 )
 
-// Time that decides about keys is the store's, never one machine's alone. The store
-// keeps the latest time that any process acknowledged, and a PostgreSQL server adds
-// its own clock. A machine that disagrees is refused with [ErrClock]: it neither
-// destroys nor gives out secrets until its clock is right again, or until an operator
-// accepts it ([Keystore.AcceptClock]).
+// The time that decides about keys is the store's, never that of one machine alone. The
+// store keeps the latest time that any process acknowledged, and a PostgreSQL server adds
+// its own clock. A machine that disagrees gets [ErrClock]: it neither destroys nor
+// returns secrets until its clock is right again, or until an operator accepts it
+// ([Keystore.AcceptClock]).
 //
-// What ends is refused as soon as the acknowledged time says so. What is destroyed
-// waits for the sure time: the acknowledged time without the spans that nobody saw
-// pass. Between two uses by one machine, the span that was seen is that by which its
-// time since boot grew, which no setting of its clock moves. Between uses by two
-// machines, or across a boot, it is the whole span if that is no longer than
-// ClockTolerance, and else nothing. A jump of the clock therefore destroys nothing,
-// however often it is repeated, until an operator accepts it or the clock has run on
-// steadily for ClockSettled.
+// A project ends by the acknowledged time. Secrets are destroyed by the sure time: the
+// acknowledged time minus the doubt, the sum of the spans whose passing nobody observed.
+// Between two uses by one machine, the observed span is the growth of its time since
+// boot, which no setting of its clock changes. Between uses by two machines, or across a
+// boot, the whole span counts as observed if it is at most ClockTolerance, else none of
+// it. A jump of the clock therefore destroys nothing, however often it happens, until an
+// operator accepts it or the clock has run steadily for ClockSettled.
 
 const (
-	// ClockTolerance is how far a machine's clock may be from the database's, and
-	// behind the latest acknowledged time.
+	// ClockTolerance is how far a machine's clock may differ from the database's, and
+	// how far it may be behind the acknowledged time.
 	ClockTolerance = 5 * time.Minute
 
-	// ClockJump is how far the time may be ahead of the latest acknowledged one: how
-	// long a keystore may lie unused without a confirmation.
+	// ClockJump is how far the time may be ahead of the acknowledged time, which is
+	// how long a keystore may stay unused without a confirmation.
 	ClockJump = 31 * 24 * time.Hour
 
-	// ClockSettled is how long a clock must run steadily after a jump until secrets
+	// ClockSettled is how long a clock must run steadily after a jump before secrets
 	// are destroyed by it without a confirmation.
 	ClockSettled = 7 * 24 * time.Hour
 
-	// acknowledgeEvery limits how often a change writes the acknowledged time.
+	// acknowledgeEvery is the least time between two writes of the acknowledged time.
 	acknowledgeEvery = 30 * time.Second
 
-	// clockCorrection is how much a time server may step the clock forward between two
-	// acknowledgements of a clock that counts as steady.
+	// clockCorrection is how far the clock may be stepped forward between two
+	// acknowledgements and still count as steady: time servers do that.
 	clockCorrection = 10 * time.Second
 )
 
-// Clock is what a keystore knows of the time. Times are zero where there is none.
+// Clock holds the times that a keystore knows.
 type Clock struct {
-	Local        time.Time // of this machine
-	Store        time.Time // of the database server; zero for SQLite
-	Acknowledged time.Time // latest that any process acknowledged
+	Local        time.Time // this machine's clock
+	Store        time.Time // the database server's clock; zero for SQLite
+	Acknowledged time.Time // latest time that any process acknowledged; zero for none
 
-	// Doubt is how much of the acknowledged time nobody saw pass, and Steady is since
-	// when none was added.
+	// Doubt is the part of the acknowledged time whose passing nobody observed. Steady
+	// is the time since which no doubt was added.
 	Doubt  time.Duration
 	Steady time.Time
 
-	uptime, lastUptime uptime // of this machine, and when Acknowledged was written
+	uptime, lastUptime uptime // this machine's now, and that stored with Acknowledged
 }
 
-// Time returns the time that decides about keys. It never goes back behind the
-// acknowledged one. Errors: ErrClock.
+// Time returns the time that decides about keys. It is never before the acknowledged
+// time. Errors: ErrClock.
 func (c Clock) Time() (time.Time, error) {
 	now := c.Local
 	if !c.Store.IsZero() {
@@ -83,14 +82,14 @@ func (c Clock) Time() (time.Time, error) {
 	return now, nil
 }
 
-// Sure returns the time by which secrets are destroyed: that of [Clock.Time] without
-// what nobody saw pass. Errors: ErrClock.
+// Sure returns the time by which secrets are destroyed: [Clock.Time] minus the doubt.
+// Errors: ErrClock.
 func (c Clock) Sure() (time.Time, error) {
 	next, err := c.advanced()
 	return next.Acknowledged.Add(-next.Doubt), err
 }
 
-// advanced returns the clock as it is to be stored now. Errors: ErrClock.
+// advanced returns the clock with the present time acknowledged. Errors: ErrClock.
 func (c Clock) advanced() (Clock, error) {
 	now, err := c.Time()
 	if err != nil {

@@ -7,34 +7,32 @@ import (
 	"time"
 )
 
-// metaClock is the entry of the meta table that holds what the store knows of the time:
-// the acknowledged time, the doubt, the steady time, the boot and its uptime, numbers in
-// microseconds, and the MAC of them. Before there was a doubt it held the acknowledged
-// time and its MAC alone.
+// metaClock is the entry of the meta table with the acknowledged time, the doubt, the
+// steady time, the boot id, the uptime, and an HMAC of these. Numbers are big-endian
+// microseconds. Version 1 held only the acknowledged time and its HMAC.
 const metaClock = "clock"
 
 const (
-	storedClock  = 3*8 + bootSize + 8 + sealSize
-	storedClock1 = 8 + sealSize
+	storedClock   = 3*8 + bootSize + 8 + sealSize
+	storedClockV1 = 8 + sealSize
 )
 
-// WithStoreClock replaces the clock of a store that has one, for tests.
+// WithStoreClock replaces the clock of a store that has its own, for tests.
 func WithStoreClock(now func() time.Time) Option {
 	return func(ks *Keystore) { ks.storeNow = now }
 }
 
-// WithUptime replaces this machine's time since boot, for tests: a name of the boot
-// and the span since.
+// WithUptime replaces this machine's boot id and time since boot, for tests.
 func WithUptime(up func() (boot string, span time.Duration)) Option {
 	return func(ks *Keystore) {
 		ks.uptime = func() uptime {
 			boot, span := up()
-			return uptime{bootOf(boot), span}
+			return uptime{bootID(boot), span}
 		}
 	}
 }
 
-// Clock reads the clocks without judging them. Errors: ErrTampered.
+// Clock reads the clocks without comparing them. Errors: ErrTampered.
 func (ks *Keystore) Clock(ctx context.Context) (c Clock, err error) {
 	err = ks.store.View(ctx, func(tx Tx) error {
 		c, err = ks.readClock(tx)
@@ -43,10 +41,9 @@ func (ks *Keystore) Clock(ctx context.Context) (c Clock, err error) {
 	return c, err
 }
 
-// AcceptClock makes the present time the acknowledged one, whether it is before or
-// after it, and ends all doubt: the operator says that the clock is right. Destroyed
-// keys stay destroyed. A machine whose clock differs from the database's is refused all
-// the same.
+// AcceptClock sets the acknowledged time to the present time, forward or back, and clears
+// the doubt: an operator has confirmed the clock. It restores no destroyed keys. It
+// returns ErrClock if this machine's clock differs from the database's.
 func (ks *Keystore) AcceptClock(ctx context.Context) (now time.Time, err error) {
 	err = ks.store.Update(ctx, func(tx Tx) error {
 		c, err := ks.readClock(tx)
@@ -78,7 +75,8 @@ func (ks *Keystore) readClock(tx Tx) (c Clock, err error) {
 	return ks.clockOf(store, stored)
 }
 
-// clockOf returns the clock for a store's time and its entry metaClock.
+// clockOf decodes a store's time and its entry metaClock, which may be nil. Errors:
+// ErrTampered.
 func (ks *Keystore) clockOf(store time.Time, b []byte) (Clock, error) {
 	c := Clock{Local: ks.now(), Store: store, uptime: ks.uptime()}
 	if ks.storeNow != nil && !store.IsZero() {
@@ -87,8 +85,8 @@ func (ks *Keystore) clockOf(store time.Time, b []byte) (Clock, error) {
 	if b == nil {
 		return c, nil
 	}
-	changed := ks.tampered("the time of its last use is not as it was left")
-	if len(b) != storedClock && len(b) != storedClock1 {
+	changed := ks.tampered("the time of its last use does not match its seal")
+	if len(b) != storedClock && len(b) != storedClockV1 {
 		return c, changed
 	}
 	content, mac := b[:len(b)-sealSize], b[len(b)-sealSize:]
@@ -109,13 +107,13 @@ func (ks *Keystore) clockOf(store time.Time, b []byte) (Clock, error) {
 
 func (ks *Keystore) clockMAC(content []byte) []byte {
 	label := "clock 2"
-	if len(content) == storedClock1-sealSize {
+	if len(content) == storedClockV1-sealSize {
 		label = "clock 1"
 	}
 	return ks.mac([]byte(label), content)
 }
 
-// writeClock stores a clock that was advanced.
+// writeClock stores an advanced clock.
 func (ks *Keystore) writeClock(tx Tx, c Clock) error {
 	var b []byte
 	for _, n := range []int64{c.Acknowledged.UnixMicro(), c.Doubt.Microseconds(), c.Steady.UnixMicro()} {
@@ -126,7 +124,7 @@ func (ks *Keystore) writeClock(tx Tx, c Clock) error {
 	return tx.SetMeta(metaClock, append(b, ks.clockMAC(b)...))
 }
 
-// time returns the time that decides about use. Errors: ErrClock.
+// time returns the time that decides about keys. Errors: ErrClock.
 func (ks *Keystore) time(tx Tx) (time.Time, error) {
 	c, err := ks.readClock(tx)
 	if err != nil {
@@ -135,15 +133,15 @@ func (ks *Keystore) time(tx Tx) (time.Time, error) {
 	return c.Time()
 }
 
-// acknowledge is time within an Update: it also stores what it returns, once in a
-// while.
+// acknowledge is time within an Update. It also stores the time it returns, at most every
+// acknowledgeEvery.
 func (ks *Keystore) acknowledge(tx Tx) (time.Time, error) {
 	c, err := ks.advance(tx)
 	return c.Acknowledged, err
 }
 
-// advance returns the clock at the present time within an Update, and stores it once
-// in a while. Errors: ErrClock.
+// advance returns the advanced clock within an Update and stores it, at most every
+// acknowledgeEvery. Errors: ErrClock.
 func (ks *Keystore) advance(tx Tx) (Clock, error) {
 	before, err := ks.readClock(tx)
 	if err != nil {

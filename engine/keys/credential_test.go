@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A credential of systemd is of mode 0440, in a folder that nobody else can enter.
+// TestMasterKeyCredential: a systemd credential has mode 0440, in a folder that others cannot enter.
 func TestMasterKeyCredential(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no modes of files")

@@ -8,25 +8,25 @@ import (
 	"time"
 )
 
-// Sever destroys the secrets of a project permanently. The receipt is valid even if
-// the error is ErrTraces. Errors: ErrNotFound, ErrSevered, ErrRetentionOver if a
-// sweep has already destroyed them.
+// Sever destroys the secrets of a project permanently. The receipt is valid even if the
+// error is ErrTraces. Errors: ErrNotFound, ErrSevered, ErrRetentionOver if a sweep has
+// already destroyed the secrets.
 func (ks *Keystore) Sever(ctx context.Context, name string) (Receipt, error) {
 	var r Receipt
-	err := ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
-		p, rows, err := ks.findAll(tx, s, name)
+	err := ks.change(ctx, func(tx Tx, s *sealRoot) (bool, error) {
+		p, rows, err := ks.findWithKeys(tx, s, name)
 		if err != nil {
 			return false, err
 		}
 		if p.Severed {
-			return false, p.alive(time.Time{})
+			return false, p.checkAlive(time.Time{})
 		}
 		now, err := ks.acknowledge(tx)
 		if err != nil {
 			return false, err
 		}
 		reason := ReasonSevered
-		if p.over(now) {
+		if p.retentionOver(now) {
 			reason = ReasonRetention
 		}
 		if r, err = ks.destroy(tx, p, rows, now, reason); err != nil {
@@ -40,16 +40,16 @@ func (ks *Keystore) Sever(ctx context.Context, name string) (Receipt, error) {
 	return r, ks.scrub(ctx)
 }
 
-// ScheduleSever has the project end at a time before its retention does: from then on
-// nothing uses its secrets, and they are destroyed when its grace is over. A later
-// call sets another time, and the zero time cancels, until the time has come. Errors:
-// ErrNotFound, ErrSevered, ErrRetentionOver, ErrInvalid, ErrClock.
+// ScheduleSever makes the project end at a time before its retention does. Nothing uses
+// its secrets from then on, and they are destroyed when its grace is over. Until that
+// time another call changes it, and a zero time cancels it. Errors: ErrNotFound,
+// ErrSevered, ErrRetentionOver, ErrInvalid, ErrClock.
 func (ks *Keystore) ScheduleSever(ctx context.Context, name string, at time.Time) error {
 	if !at.IsZero() {
 		at = wholeSeconds(at)
 	}
-	return ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
-		p, _, err := ks.findAll(tx, s, name)
+	return ks.change(ctx, func(tx Tx, s *sealRoot) (bool, error) {
+		p, _, err := ks.findWithKeys(tx, s, name)
 		if err != nil {
 			return false, err
 		}
@@ -73,24 +73,24 @@ func (ks *Keystore) ScheduleSever(ctx context.Context, name string, at time.Time
 	})
 }
 
-// RestoreProject has a project that a scheduled severing ended be used again, until the end of
-// its retention. It can be undone only while its grace runs; a retention that ended is
-// never extended, and what is destroyed stays so. Errors: ErrNotFound, ErrSevered,
-// ErrRetentionOver, ErrInvalid if the project has not ended, ErrClock.
+// RestoreProject puts a project that a scheduled severing ended back into use, until the
+// end of its retention. It works only during the grace. It never extends a retention and
+// never restores destroyed secrets. Errors: ErrNotFound, ErrSevered, ErrRetentionOver,
+// ErrInvalid if the project has not ended, ErrClock.
 func (ks *Keystore) RestoreProject(ctx context.Context, name string) error {
-	return ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
-		p, _, err := ks.findAll(tx, s, name)
+	return ks.change(ctx, func(tx Tx, s *sealRoot) (bool, error) {
+		p, _, err := ks.findWithKeys(tx, s, name)
 		if err != nil {
 			return false, err
 		}
 		if p.Severed {
-			return false, p.alive(time.Time{})
+			return false, p.checkAlive(time.Time{})
 		}
 		now, err := ks.acknowledge(tx)
 		switch {
 		case err != nil:
 			return false, err
-		case p.over(now):
+		case p.retentionOver(now):
 			return false, fmt.Errorf("%w: project %q, at %s: a retention is never extended, so nothing restores it: make a new project for new data", ErrRetentionOver, name, p.Retention.Format(time.RFC3339))
 		case p.SeverAt.IsZero():
 			return false, fmt.Errorf("%w: project %q is in use: there is nothing to restore", ErrInvalid, name)
@@ -106,7 +106,7 @@ func (ks *Keystore) RestoreProject(ctx context.Context, name string) error {
 
 // destroy erases a project's secrets within a transaction and stores a receipt.
 func (ks *Keystore) destroy(tx Tx, p ProjectRow, rows []KeyRow, now time.Time, reason string) (Receipt, error) {
-	now = stamp(now)
+	now = storeTime(now)
 	r, err := ks.addReceipt(tx, p, rows, now, reason)
 	if err != nil {
 		return r, err
@@ -120,7 +120,8 @@ func (ks *Keystore) destroy(tx Tx, p ProjectRow, rows []KeyRow, now time.Time, r
 	return r, tx.SetMeta(metaScrub, []byte(rand.Text()))
 }
 
-// addReceipt signs and stores a receipt for those generations of rows that live.
+// addReceipt signs and stores a receipt for the generations of rows that are not
+// destroyed yet.
 func (ks *Keystore) addReceipt(tx Tx, p ProjectRow, rows []KeyRow, now time.Time, reason string) (Receipt, error) {
 	r := Receipt{V: 2, Project: p.Name, MasterKey: ks.MasterKeyFingerprint(), Reason: reason, Destroyed: now, Imported: p.Imported}
 	var err error
@@ -130,9 +131,9 @@ func (ks *Keystore) addReceipt(tx Tx, p ProjectRow, rows []KeyRow, now time.Time
 	if r.Backups, err = ks.backupsOf(tx, p.Created); err != nil {
 		return Receipt{}, err
 	}
-	prints, err := ks.fingerprints(tx, p.Name)
+	fingerprints, err := ks.fingerprints(tx, p.Name)
 	if err != nil {
-		prints = nil // a secret that does not open is destroyed all the same
+		fingerprints = nil // a secret that does not unwrap is destroyed all the same
 	}
 	if !p.Retention.IsZero() {
 		ret := p.Retention
@@ -144,13 +145,13 @@ func (ks *Keystore) addReceipt(tx Tx, p ProjectRow, rows []KeyRow, now time.Time
 	}
 	for _, k := range rows {
 		if k.State == Destroyed {
-			continue // has a receipt of its own
+			continue // it has its own receipt
 		}
 		if len(r.Orgs) == 0 || r.Orgs[len(r.Orgs)-1].Org != k.Org {
 			r.Orgs = append(r.Orgs, ReceiptOrg{Org: k.Org})
 		}
 		o := &r.Orgs[len(r.Orgs)-1]
-		o.Generations = append(o.Generations, ReceiptGeneration{Gen: k.Gen, Created: k.Created, Imported: k.Imported, Fingerprint: prints[k.Org][k.Gen]})
+		o.Generations = append(o.Generations, ReceiptGeneration{Gen: k.Gen, Created: k.Created, Imported: k.Imported, Fingerprint: fingerprints[k.Org][k.Gen]})
 	}
 	key, err := ks.receiptKeyOf(tx)
 	if err != nil {
@@ -168,9 +169,9 @@ func (ks *Keystore) addReceipt(tx Tx, p ProjectRow, rows []KeyRow, now time.Time
 	return r, tx.AddReceipt(p.Name, doc)
 }
 
-// scrub rewrites the store's files and then removes the scrub mark. If another
-// process destroyed something meanwhile, the mark has changed and stays for that
-// process or the next sweep.
+// scrub rewrites the store's files and then removes the scrub mark. If another process
+// destroyed secrets meanwhile, the mark has changed, and scrub leaves it for that
+// process or for the next sweep.
 func (ks *Keystore) scrub(ctx context.Context) error {
 	var mark []byte
 	err := ks.store.View(ctx, func(tx Tx) (err error) {
@@ -195,8 +196,8 @@ func (ks *Keystore) scrub(ctx context.Context) error {
 	return nil
 }
 
-// TracesPending says whether secrets were destroyed whose traces the store's files may
-// still hold: see [ErrTraces].
+// TracesPending reports whether the store's files may still hold traces of destroyed
+// secrets: see [ErrTraces].
 func (ks *Keystore) TracesPending(ctx context.Context) (bool, error) {
 	var mark []byte
 	err := ks.store.View(ctx, func(tx Tx) (err error) {

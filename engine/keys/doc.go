@@ -9,13 +9,12 @@
 //
 // # Life of a secret
 //
-// A generation is active until the next one is created, then deactivated: it
-// reverses and makes no new pseudonyms. When the project's retention ends,
-// nothing uses its secrets any more. When its grace since then is over, or
-// the project is severed, the wrapped secrets of all its generations are overwritten
-// and deleted, and the store rewrites its files so that no old page keeps them. The
-// time that decides is the store's, not one machine's: see [Clock]. What remains is
-// a signed [Receipt]. Copies made of the store before (backups, replicas, the
-// write-ahead archive of a PostgreSQL server) are beyond this package's reach: let
-// them expire with the retention.
+// A generation is active until the next one is created. Then it is deactivated: it
+// reverses pseudonyms and makes no new ones. When the project's retention ends, nothing
+// uses its secrets any more. When the grace after that end is over, or when the project
+// is severed, the keystore overwrites and deletes the wrapped secrets of all its
+// generations, and the store rewrites its files so that no old page keeps them. The
+// store's time decides, not the clock of one machine: see [Clock]. A signed [Receipt]
+// remains. This package cannot reach copies made before (backups, replicas, the
+// write-ahead archive of a PostgreSQL server): let them expire with the retention.
 package keys

@@ -7,15 +7,15 @@ import (
 	"unsafe"
 )
 
-// eraseBlock overwrites the value of an environment variable in the block that the
-// system handed over at the start, and shows as /proc/PID/environ. Where the system
-// does not say where it lies, nothing happens.
-func eraseBlock(name string) {
+// eraseEnvBlock overwrites the value of an environment variable in the environment block
+// of the process, which the kernel shows as /proc/PID/environ. It does nothing if the
+// kernel does not tell where the block is.
+func eraseEnvBlock(name string) {
 	stat, err := os.ReadFile("/proc/self/stat")
 	if err != nil {
 		return
 	}
-	// The name of the program, in brackets, may hold spaces.
+	// The program's name, in parentheses, may contain spaces.
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 	const first, last = 50 - 3, 51 - 3 // env_start and env_end of proc(5), after the third field
 	if len(fields) <= last {

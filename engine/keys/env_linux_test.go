@@ -36,7 +36,7 @@ func TestEnvErased(t *testing.T) {
 	if v, there := os.LookupEnv(name); there || strings.Contains(strings.Join(os.Environ(), " "), key) {
 		t.Errorf("%s is %d bytes long", name, len(v))
 	}
-	// What the key wraps opens: it was copied before it was erased.
+	// The key works: it was copied before the variable was erased.
 	if out, err := mk.unwrap(nil, mk.wrap([]byte("x"), purposeCheck, Domain{}, 0), purposeCheck, Domain{}, 0); err != nil || string(out) != "x" {
 		t.Error(err)
 	}

@@ -2,5 +2,5 @@
 
 package keys
 
-// eraseBlock does nothing: where the environment lies is not known here.
-func eraseBlock(string) {}
+// eraseEnvBlock does nothing: the address of the environment block is unknown here.
+func eraseEnvBlock(string) {}

@@ -2,78 +2,75 @@ package keys
 
 import "errors"
 
-// Errors of opening and making a keystore.
+// Errors of creating and opening a keystore.
 var (
-	// ErrNoKeystore is returned when there is nothing where a keystore is
-	// to be opened. Opening never makes one.
+	// ErrNoKeystore is returned when there is no keystore to open. Opening never
+	// creates one.
 	ErrNoKeystore = errors.New("keys: no keystore")
 
-	// ErrKeystoreExists is returned when a keystore, or anything else,
-	// already is where one is to be made. Nothing is ever overwritten.
+	// ErrKeystoreExists is returned when something exists where a keystore is to be
+	// created. Creating never overwrites.
 	ErrKeystoreExists = errors.New("keys: already exists")
 
-	// ErrForeign is returned for a file or database that is something else
-	// than a keystore.
+	// ErrForeign is returned for a file or database that is not a keystore.
 	ErrForeign = errors.New("keys: not a velonym keystore")
 
-	// ErrCorrupt is returned when a keystore is damaged: a structure that
-	// does not hold, or a wrapped secret that does not open.
+	// ErrCorrupt is returned when a keystore is damaged: its structure is invalid,
+	// or a wrapped secret does not unwrap.
 	ErrCorrupt = errors.New("keys: keystore is damaged")
 
-	// ErrTampered is returned when projects, generations or revocations are
-	// not as this package left them: somebody else wrote to the store.
+	// ErrTampered is returned when rows do not match their seals: something other
+	// than this package wrote to the store.
 	ErrTampered = errors.New("keys: KEYSTORE_TAMPERED")
 
-	// ErrClock is returned when this machine's clock disagrees with the store's:
-	// by what destroys, makes or gives out keys.
+	// ErrClock is returned by operations that destroy, create or return keys when
+	// this machine's clock disagrees with the store's.
 	ErrClock = errors.New("keys: KEYSTORE_CLOCK")
 
-	// ErrCopied is returned for a copy of a keystore's file without the log that
-	// holds what was committed last.
+	// ErrCopied is returned for a copy of a keystore's file without the write-ahead
+	// log, which holds the last commits.
 	ErrCopied = errors.New("keys: KEYSTORE_COPIED")
 
-	// ErrSchema is returned for a keystore made by a newer version.
+	// ErrSchema is returned for a keystore of a newer version of this package.
 	ErrSchema = errors.New("keys: unknown keystore schema")
 
 	// ErrUnreadable is returned when the system refuses access.
 	ErrUnreadable = errors.New("keys: cannot read keystore")
 
-	// ErrReadOnly is returned by what must write, for a keystore that can
-	// only be read.
+	// ErrReadOnly is returned by operations that write when the keystore can only be
+	// read.
 	ErrReadOnly = errors.New("keys: keystore is read-only")
 
 	// ErrMasterKey is returned when a source yields no usable master key.
 	ErrMasterKey = errors.New("keys: no master key")
 
-	// ErrWrongMasterKey is returned when the master key is not the one that
-	// the keystore was made with.
+	// ErrWrongMasterKey is returned when the master key is not the keystore's.
 	ErrWrongMasterKey = errors.New("keys: wrong master key")
 )
 
-// Errors of making and changing projects.
+// Errors of creating and changing projects.
 var (
-	// ErrInvalid is returned for a project, identifier or amount whose shape
-	// is refused.
+	// ErrInvalid is returned for an invalid argument.
 	ErrInvalid = errors.New("keys: invalid")
 
-	// ErrScheduled is returned with ErrInvalid when a severing that is still to come
-	// would have to be cancelled first.
+	// ErrScheduled is returned with ErrInvalid when a scheduled severing must be
+	// cancelled first.
 	ErrScheduled = errors.New("its severing is scheduled")
 
 	// ErrExists is returned when a project of that name exists or existed.
 	ErrExists = errors.New("keys: project exists")
 
-	// ErrTooManyGenerations is returned when a domain has had all its twelve.
+	// ErrTooManyGenerations is returned when a domain has had MaxGenerations.
 	ErrTooManyGenerations = errors.New("keys: too many generations")
 
-	// ErrExtend is returned when a retention would end later than it does.
+	// ErrExtend is returned when the new end of a retention is later than the old one.
 	ErrExtend = errors.New("keys: retention can only be shortened")
 )
 
 // Errors of using a project.
 var (
-	// ErrNotFound is returned when there is no such project, or the project
-	// has no such organisation.
+	// ErrNotFound is returned when there is no such project, organisation,
+	// generation, token or issuer.
 	ErrNotFound = errors.New("keys: not found")
 
 	// ErrRetentionOver is returned when the project's retention has ended.
@@ -86,10 +83,9 @@ var (
 
 // Errors of destruction.
 var (
-	// ErrTraces is returned beside a valid receipt when the secrets are
-	// deleted but the store could not yet rewrite its files, because a
-	// reader held them: old pages may keep the wrapped secrets. The next
-	// Sweep tries again.
+	// ErrTraces is returned with a valid receipt when the secrets are deleted but
+	// the store could not rewrite its files yet, for example because a reader held
+	// them: old pages may still hold the wrapped secrets. The next Sweep tries again.
 	ErrTraces = errors.New("keys: traces of destroyed secrets may remain")
 
 	// ErrReceipt is returned when a receipt does not verify.

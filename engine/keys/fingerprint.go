@@ -9,15 +9,16 @@ import (
 	"github.com/velonym/velonym/engine/kernel/secmem"
 )
 
-// What a fingerprint is of.
+// Kinds of secrets that have fingerprints.
 const (
-	PrintMasterKey  = "master key"
-	PrintGeneration = "generation"
+	KindMasterKey  = "master key"
+	KindGeneration = "generation"
 )
 
-// Fingerprint names a secret without showing it: the first 64 bits of a SHA-256, as
-// four groups of hexadecimal digits. Equal secrets of a kind have the same in every
-// keystore, so that a wrong key is seen. The secret is random; nothing is learned of it.
+// Fingerprint identifies a secret without revealing it: the first 64 bits of a SHA-256,
+// as four groups of hexadecimal digits. Equal secrets of one kind have equal
+// fingerprints in every keystore, so that people can recognise a wrong key. The secret
+// must be random: of a guessable one the fingerprint would confirm a guess.
 func Fingerprint(kind string, secret []byte) string {
 	var sum [sha256.Size]byte
 	_ = secmem.Scrubbed(func() error {
@@ -35,12 +36,12 @@ func Fingerprint(kind string, secret []byte) string {
 // MasterKeyFingerprint returns the fingerprint of the master key in use.
 func (ks *Keystore) MasterKeyFingerprint() string { return ks.mk.Fingerprint() }
 
-// GenerationFingerprints returns the fingerprints of a project's living generations,
-// by organisation and number. Errors: ErrNotFound, ErrCorrupt.
+// GenerationFingerprints returns the fingerprints of a project's existing secrets, by
+// organisation and generation. Errors: ErrNotFound, ErrCorrupt.
 func (ks *Keystore) GenerationFingerprints(ctx context.Context, name string) (map[string]map[int]string, error) {
 	var out map[string]map[int]string
 	err := ks.store.View(ctx, func(tx Tx) error {
-		if _, err := ks.view(tx, name); err != nil {
+		if _, err := ks.viewProject(tx, name); err != nil {
 			return err
 		}
 		var err error
@@ -71,7 +72,7 @@ func (ks *Keystore) fingerprints(tx Tx, name string) (map[string]map[int]string,
 		if out[r.Org] == nil {
 			out[r.Org] = map[int]string{}
 		}
-		out[r.Org][r.Gen] = Fingerprint(PrintGeneration, s)
+		out[r.Org][r.Gen] = Fingerprint(KindGeneration, s)
 	}
 	return out, nil
 }

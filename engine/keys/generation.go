@@ -18,7 +18,7 @@ func (ks *Keystore) Generations(ctx context.Context, name string) (map[string][]
 		if err != nil {
 			return err
 		}
-		_, rows, err := ks.findAll(tx, s, name)
+		_, rows, err := ks.findWithKeys(tx, s, name)
 		for i := range rows {
 			out[rows[i].Org] = append(out[rows[i].Org], rows[i].generation())
 		}
@@ -39,10 +39,10 @@ func (r *KeyRow) generation() Generation {
 // against the clock. Errors: ErrNotFound, ErrRetentionOver, ErrSevered, ErrCorrupt.
 func (ks *Keystore) Secrets(ctx context.Context, d Domain) ([]Generation, error) {
 	for {
-		print := ks.mk.Fingerprint()
+		fingerprint := ks.mk.Fingerprint()
 		out, err := ks.secrets(ctx, d)
-		// Between reading and unwrapping another call may have taken up a new master key.
-		if err == nil || !errors.Is(err, ErrCorrupt) || ks.mk.Fingerprint() == print {
+		// Another call may have adopted a new master key between reading and unwrapping.
+		if err == nil || !errors.Is(err, ErrCorrupt) || ks.mk.Fingerprint() == fingerprint {
 			return out, err
 		}
 	}
@@ -51,7 +51,7 @@ func (ks *Keystore) Secrets(ctx context.Context, d Domain) ([]Generation, error)
 func (ks *Keystore) secrets(ctx context.Context, d Domain) ([]Generation, error) {
 	var rows []KeyRow
 	err := ks.store.View(ctx, func(tx Tx) error {
-		p, err := ks.view(tx, d.Prj)
+		p, err := ks.viewProject(tx, d.Prj)
 		if err != nil {
 			return err
 		}
@@ -59,12 +59,12 @@ func (ks *Keystore) secrets(ctx context.Context, d Domain) ([]Generation, error)
 			return fmt.Errorf("%w: project %q has no such organisation", ErrNotFound, d.Prj)
 		}
 		var now time.Time
-		if !p.Severed { // what is severed stays so at any time
+		if !p.Severed { // a severed project stays severed whatever the clock says
 			if now, err = ks.time(tx); err != nil {
 				return err
 			}
 		}
-		if err := p.alive(now); err != nil {
+		if err := p.checkAlive(now); err != nil {
 			return err
 		}
 		if rows, err = tx.DomainKeys(d); err != nil {
@@ -96,7 +96,7 @@ func (ks *Keystore) secrets(ctx context.Context, d Domain) ([]Generation, error)
 		}
 		g := rows[i].generation()
 		out = append(out, g)
-		// Unwrap in place, so that there is no second copy.
+		// Unwrap in place: no second copy is left behind.
 		s := out[len(out)-1].Secret[:0]
 		s, err := ks.mk.unwrap(s, rows[i].Wrapped, purposeSecret, d, g.Gen)
 		if err != nil || len(s) != SecretSize {
@@ -111,7 +111,7 @@ func (ks *Keystore) secrets(ctx context.Context, d Domain) ([]Generation, error)
 	return out, nil
 }
 
-// wrapSecret wraps the secret given, or 32 random bytes for nil.
+// wrapSecret wraps secret, or 32 random bytes if secret is nil.
 func (ks *Keystore) wrapSecret(secret []byte, d Domain, gen int) []byte {
 	if secret == nil {
 		var s [SecretSize]byte
@@ -128,8 +128,8 @@ func sameState(a, b KeyRow) bool {
 	return a.Domain == b.Domain && a.Gen == b.Gen && a.State == b.State && a.Imported == b.Imported && a.Created.Equal(b.Created) && a.Destroyed.Equal(b.Destroyed)
 }
 
-// wipeRows overwrites the wrapped secrets of rows. Whoever has the master key could
-// read the secret from a wrapped copy left in memory.
+// wipeRows overwrites the wrapped secrets of rows: whoever has the master key could
+// unwrap a copy left in memory.
 func wipeRows(rows []KeyRow) {
 	for i := range rows {
 		wipe(rows[i].Wrapped)
@@ -143,21 +143,21 @@ func WipeSecrets(gens []Generation) {
 	}
 }
 
-// MaxGenerations is how many generations a domain can have in its life. They
-// are numbered from 0, and no number is used twice.
+// MaxGenerations is how many generations a domain can have in its life. They are
+// numbered from 0, and no number is reused.
 const MaxGenerations = 12
 
 // SecretSize is the length in bytes of the secret of a generation.
 const SecretSize = 32
 
-// State is where a generation stands in its life.
+// State is the state of a generation.
 type State string
 
 // The states of a generation, in the order in which it passes through them.
 const (
-	Active      State = "active"      // makes pseudonyms and reverses them
-	Deactivated State = "deactivated" // reverses only
-	Destroyed   State = "destroyed"   // the secret is gone
+	Active      State = "active"      // makes and reverses pseudonyms
+	Deactivated State = "deactivated" // only reverses
+	Destroyed   State = "destroyed"   // its secret is destroyed
 )
 
 // Generation is one generation of a domain's secret.
@@ -166,6 +166,6 @@ type Generation struct {
 	State     State
 	Imported  bool             // the secret came from outside
 	Created   time.Time        // UTC
-	Destroyed time.Time        // zero while the secret lives
+	Destroyed time.Time        // zero while the secret exists
 	Secret    [SecretSize]byte // zero in listings and when destroyed
 }

@@ -7,15 +7,15 @@ import (
 	"fmt"
 )
 
-// TokenStatus is an issued token and what became of it.
+// TokenStatus is an issued token and its present state.
 type TokenStatus struct {
 	IssuedToken
 	Spent   int64 // values of its budget that were leased
 	Revoked bool  // by its jti or by a rule
 }
 
-// RecordToken puts a token that was issued on the list of them. Nothing depends on
-// the list but listings and what is said of a jti. Errors: ErrExists.
+// RecordToken adds an issued token to the list of issued tokens. The list serves
+// listings and messages only: verification does not read it. Errors: ErrExists.
 func (ks *Keystore) RecordToken(ctx context.Context, t IssuedToken) error {
 	if err := checkJTI(t.JTI); err != nil {
 		return err
@@ -31,7 +31,8 @@ func (ks *Keystore) RecordToken(ctx context.Context, t IssuedToken) error {
 	})
 }
 
-// IssuedToken returns a token on the list. Errors: ErrNotFound, ErrTampered.
+// IssuedToken returns a token from the list of issued tokens. Errors: ErrNotFound,
+// ErrTampered.
 func (ks *Keystore) IssuedToken(ctx context.Context, jti string) (TokenStatus, error) {
 	var t TokenStatus
 	err := ks.store.View(ctx, func(tx Tx) (err error) {
@@ -55,8 +56,8 @@ func (ks *Keystore) IssuedToken(ctx context.Context, jti string) (TokenStatus, e
 	return t, err
 }
 
-// IssuedTokens lists the issued tokens that a filter selects, by end and jti. Those
-// whose rows are sound are returned even if the error is ErrTampered.
+// IssuedTokens lists the issued tokens that a filter selects, by end and jti. It returns
+// the intact ones even if the error is ErrTampered.
 func (ks *Keystore) IssuedTokens(ctx context.Context, filter TokenFilter) ([]TokenStatus, error) {
 	revoked, err := ks.Revoked(ctx, nil)
 	if err != nil {
@@ -76,25 +77,26 @@ func (ks *Keystore) IssuedTokens(ctx context.Context, filter TokenFilter) ([]Tok
 	if err != nil {
 		return nil, err
 	}
-	return out, several(bad)
+	return out, summarise(bad)
 }
 
+// refuses reports whether an issued token is revoked, by its jti or by a rule.
 func (r *Revoked) refuses(t *IssuedToken) bool {
 	return r.Has(t.JTI) || r.Covers(t.Issuer, t.Issued, t.Project, t.Source)
 }
 
 func (ks *Keystore) checkIssued(t *IssuedToken) error {
 	if subtle.ConstantTimeCompare(t.Seal, ks.issuedMAC(t)) != 1 {
-		return ks.tampered(fmt.Sprintf("the stored row of issued token %q is not as it was left", t.JTI))
+		return ks.tampered(fmt.Sprintf("the stored row of issued token %q does not match its seal", t.JTI))
 	}
 	return nil
 }
 
-// issuedMAC seals the row of an issued token. The list as such has no seal: a row that
-// is gone is a token that is not known.
+// issuedMAC returns the seal of the row of an issued token. Nothing seals the list as a
+// whole: a deleted row means only that the token is unknown.
 func (ks *Keystore) issuedMAC(t *IssuedToken) []byte {
 	return ks.mac([]byte("issued token 1"), []byte(t.JTI), []byte(t.Issuer), []byte(t.KeyID), []byte(t.Op), []byte(t.Project), []byte(t.Org),
-		[]byte(t.Source), []byte(t.SourceOrg), field(t.Issued), field(t.Expires), field(int(t.Max)))
+		[]byte(t.Source), []byte(t.SourceOrg), encodeField(t.Issued), encodeField(t.Expires), encodeField(int(t.Max)))
 }
 
 // Spent returns how many values of a token's budget were leased.

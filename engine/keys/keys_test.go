@@ -127,7 +127,7 @@ func TestMasterKeyRefused(t *testing.T) {
 func TestMasterKeyCommandEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	// A grandchild holds the pipe open.
+	// A grandchild keeps the pipe open.
 	_, err := LoadMasterKey(ctx, "exec:sleep 600 & sleep 600")
 	if !errors.Is(err, ErrMasterKey) || !strings.Contains(err.Error(), "in time") {
 		t.Error(err)
@@ -291,7 +291,7 @@ func TestReceiptVerifies(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	doc, err := json.MarshalIndent(r, "", "\t") // however it is printed
+	doc, err := json.MarshalIndent(r, "", "\t") // the layout must not matter
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,7 +302,7 @@ func TestReceiptVerifies(t *testing.T) {
 	if err := VerifyReceipt(back, pub); err != nil {
 		t.Error(err)
 	}
-	// As the documentation of Receipt says it.
+	// Verify by the description in the documentation of Receipt.
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)

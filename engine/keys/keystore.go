@@ -17,16 +17,16 @@ type Keystore struct {
 	store    Store
 	mk       *MasterKey
 	now      func() time.Time
-	storeNow func() time.Time // instead of the store's clock
+	storeNow func() time.Time // replaces the store's clock in tests
 	uptime   func() uptime
 	seal     *hmacsha256.HMAC
-	root     atomic.Pointer[seals] // last one that a view verified
+	root     atomic.Pointer[sealRoot] // the last root that a view verified
 }
 
 // Option configures a [Keystore].
 type Option func(*Keystore)
 
-// WithClock replaces this machine's clock, and not its time since boot.
+// WithClock replaces this machine's clock. It does not replace the time since boot.
 func WithClock(now func() time.Time) Option {
 	return func(ks *Keystore) { ks.now = now }
 }
@@ -40,21 +40,21 @@ func New(ctx context.Context, store Store, mk *MasterKey, options ...Option) (*K
 	for _, o := range options {
 		o(ks)
 	}
-	var at opening
+	var header storeHeader
 	read := func(tx Tx) (err error) {
-		at, err = readOpening(tx)
+		header, err = readHeader(tx)
 		return err
 	}
 	if err := store.View(ctx, read); err != nil {
 		return nil, err
 	}
-	if at.check == nil || at.schema < SchemaVersion {
+	if header.check == nil || header.schema < SchemaVersion {
 		err := store.Update(ctx, func(tx Tx) error {
-			// Another process may have bound or upgraded it meanwhile.
-			if err := read(tx); err != nil || at.check != nil && at.schema == SchemaVersion {
+			// Another process may have bound or upgraded the store meanwhile.
+			if err := read(tx); err != nil || header.check != nil && header.schema == SchemaVersion {
 				return err
 			}
-			if err := ks.prepare(tx, at); err != nil {
+			if err := ks.prepare(tx, header); err != nil {
 				return err
 			}
 			return read(tx)
@@ -63,10 +63,10 @@ func New(ctx context.Context, store Store, mk *MasterKey, options ...Option) (*K
 			return nil, err
 		}
 	}
-	if err := ks.opens(at.check, at.print, checkText); err != nil {
+	if err := ks.checkMasterKey(header.check, header.fingerprint, checkText); err != nil {
 		return nil, err
 	}
-	if err := ks.openSeals(at.sealKey); err != nil {
+	if err := ks.openSealKey(header.sealKey); err != nil {
 		return nil, err
 	}
 	return ks, nil
@@ -80,7 +80,7 @@ func (ks *Keystore) Close() error {
 
 // change runs f in a transaction with the store's seals. If f reports a change, it
 // writes the seals back and raises the change counter.
-func (ks *Keystore) change(ctx context.Context, f func(Tx, *seals) (changed bool, err error)) error {
+func (ks *Keystore) change(ctx context.Context, f func(Tx, *sealRoot) (changed bool, err error)) error {
 	return ks.store.Update(ctx, func(tx Tx) error {
 		s, err := ks.readSeals(tx)
 		if err != nil {
@@ -97,8 +97,8 @@ func (ks *Keystore) change(ctx context.Context, f func(Tx, *seals) (changed bool
 	})
 }
 
-// IssuerSeed returns the 32-byte Ed25519 seed of the built-in issuer, which is
-// created with the keystore and changed by RotateIssuer. The caller wipes it.
+// IssuerSeed returns the 32-byte Ed25519 seed of the built-in issuer. New creates it
+// and RotateIssuer replaces it. The caller wipes the slice.
 func (ks *Keystore) IssuerSeed(ctx context.Context) ([]byte, error) {
 	var seed []byte
 	err := ks.store.View(ctx, func(tx Tx) (err error) {
@@ -108,6 +108,7 @@ func (ks *Keystore) IssuerSeed(ctx context.Context) ([]byte, error) {
 	return seed, err
 }
 
+// seed unwraps the signing seed in an entry of the meta table. The caller wipes it.
 func (ks *Keystore) seed(tx Tx, meta, purpose string) ([]byte, error) {
 	blob, err := tx.Meta(meta)
 	if err != nil {
@@ -116,7 +117,7 @@ func (ks *Keystore) seed(tx Tx, meta, purpose string) ([]byte, error) {
 	seed, err := ks.mk.unwrap(make([]byte, 0, ed25519.SeedSize), blob, purpose, Domain{}, 0)
 	if err != nil {
 		var again bool
-		if again, err = ks.follow(tx); err != nil {
+		if again, err = ks.followMasterKey(tx); err != nil {
 			return nil, err
 		}
 		if again {
@@ -129,10 +130,10 @@ func (ks *Keystore) seed(tx Tx, meta, purpose string) ([]byte, error) {
 	return seed, nil
 }
 
-// Change returns a counter that every change of projects, keys and revocations
-// raises, whichever process makes it. It is cheap enough to poll several times a
-// second. Errors: ErrClock and ErrWrongMasterKey, so that who polls learns of a clock
-// that went wrong and of a master key that another process changed.
+// Change returns a counter that every change of projects, keys and revocations by any
+// process increments. It is cheap enough to poll several times a second. Errors:
+// ErrClock if the clock is refused, ErrWrongMasterKey if another process changed the
+// master key.
 func (ks *Keystore) Change(ctx context.Context) (uint64, error) {
 	n, clock, acknowledged, err := ks.store.Change(ctx, metaClock)
 	if err != nil {
@@ -154,8 +155,8 @@ func (ks *Keystore) Change(ctx context.Context) (uint64, error) {
 	return n, err
 }
 
-// Watch calls changed soon after any process has changed something, until the context
-// ends: see [Watcher]. Where the store cannot tell, it returns at once.
+// Watch calls changed soon after any process has changed the store, until the context
+// ends: see [Watcher]. It returns at once if the store does not notify of changes.
 func (ks *Keystore) Watch(ctx context.Context, changed func()) {
 	if w, ok := ks.store.(Watcher); ok {
 		w.Watch(ctx, changed)

@@ -9,20 +9,20 @@ import (
 // ProjectFilter selects and sorts projects for a listing.
 type ProjectFilter struct {
 	State  ProjectState // StateAny for all
-	EndsBy time.Time    // those that end by then and are not severed; zero: whenever
+	EndsBy time.Time    // unsevered projects that end by then; zero: no condition
 	Sort   ProjectSort
-	After  string // goes on behind the project of this name in that order; "" from the first
-	Limit  int    // 0: all
+	After  string // start behind the project of this name; "" starts with the first
+	Limit  int    // 0 for all
 }
 
-// ProjectState says how far a project's life has gone.
+// ProjectState is the state of a project.
 type ProjectState string
 
 // The states of a project.
 const (
 	StateAny     ProjectState = ""
 	StateActive  ProjectState = "active"
-	StateEnded   ProjectState = "ended" // not used any more, its secrets not destroyed yet
+	StateEnded   ProjectState = "ended" // no longer used; its secrets are not destroyed yet
 	StateSevered ProjectState = "severed"
 )
 
@@ -46,30 +46,30 @@ func (p *Project) End() time.Time {
 	return p.Retention
 }
 
-// ProjectSort is the order of a listing; projects that are equal in it go by name.
+// ProjectSort is the order of a listing. Projects that compare equal are ordered by name.
 type ProjectSort string
 
 // The orders of a listing.
 const (
 	SortName    ProjectSort = "name" // in byte order; the default
-	SortEnd     ProjectSort = "end"  // soonest first, those without an end last
+	SortEnd     ProjectSort = "end"  // soonest first, projects without an end last
 	SortCreated ProjectSort = "created"
 )
 
 // ProjectQuery is a [ProjectFilter] as a store takes it.
 type ProjectQuery struct {
 	State  ProjectState
-	Now    time.Time // by which the state is
-	EndsBy time.Time // zero: whenever
+	Now    time.Time // decides which projects have ended
+	EndsBy time.Time // zero: no condition
 	Sort   ProjectSort
-	After  ProjectRow // from behind this one; no Name: from the first
-	Limit  int        // 0: all
+	After  ProjectRow // start behind this project; without a Name start with the first
+	Limit  int        // 0 for all
 }
 
-// ListProjects lists the projects that a filter selects. It checks those rows and no
-// others: a filter does not find what somebody else changed so that it does not fit, see
-// [Keystore.Verify]. Those whose rows are sound are returned even if the error is
-// ErrTampered. Errors: ErrInvalid, ErrNotFound for After.
+// ListProjects lists the projects that a filter selects. It verifies only their rows: a
+// row that was tampered with may not match the filter at all, see [Keystore.Verify]. It
+// returns the intact projects even if the error is ErrTampered. Errors: ErrInvalid,
+// ErrNotFound for After.
 func (ks *Keystore) ListProjects(ctx context.Context, f ProjectFilter) ([]Project, error) {
 	q := ProjectQuery{State: f.State, EndsBy: f.EndsBy, Sort: f.Sort, Limit: f.Limit}
 	switch f.State {
@@ -94,7 +94,7 @@ func (ks *Keystore) ListProjects(ctx context.Context, f ProjectFilter) ([]Projec
 			return err
 		}
 		if f.After != "" {
-			if q.After, err = ks.find(tx, s, f.After); err != nil {
+			if q.After, err = ks.findProject(tx, s, f.After); err != nil {
 				return err
 			}
 		}
@@ -103,7 +103,7 @@ func (ks *Keystore) ListProjects(ctx context.Context, f ProjectFilter) ([]Projec
 			return err
 		}
 		if q.Now, err = c.Time(); err != nil {
-			q.Now = c.Local // a listing is for people, who see that in the other verbs
+			q.Now = c.Local // a refused clock must not keep people from listing projects
 		}
 		rows, err := tx.ListProjects(q)
 		if err != nil {

@@ -12,9 +12,9 @@ import (
 
 const metaLogHeads = "log heads" // last signed head of every audit log, as JSON
 
-// LogHead is the last signed head of an audit log that the keystore was told of. Who
-// can write the log and its heads file, and not the keystore, cannot cut them unseen.
-// The signature is not checked here: see audit.Head.
+// LogHead is the last signed head of an audit log that the keystore knows. It detects a
+// log and a heads file that were cut by someone who cannot write to the keystore. This
+// package does not verify the signature: see audit.Head.
 type LogHead struct {
 	Log       string    `json:"log"` // machine and path
 	Seq       uint64    `json:"seq"`
@@ -22,11 +22,11 @@ type LogHead struct {
 	Time      string    `json:"time"`
 	Key       []byte    `json:"key"`
 	Signature []byte    `json:"sig"`
-	Replaced  time.Time `json:"replaced,omitzero"` // when a head of a lower number came: the log was begun anew
+	Replaced  time.Time `json:"replaced,omitzero"` // when the log was found shorter than this head; zero while the head is in force
 }
 
-// KeepLogHead stores the last head of a log, unless a later one is kept: several
-// processes sign heads of one log. Errors: ErrReadOnly.
+// KeepLogHead stores the head of a log unless a later one is stored: several processes
+// sign heads of one log. Errors: ErrReadOnly.
 func (ks *Keystore) KeepLogHead(ctx context.Context, h LogHead) error {
 	return ks.store.Update(ctx, func(tx Tx) error {
 		list, err := ks.readLogHeads(tx)
@@ -46,8 +46,8 @@ func (ks *Keystore) KeepLogHead(ctx context.Context, h LogHead) error {
 	})
 }
 
-// ReplaceLogHead notes that the log of the head given, which is the one in force, was
-// cut or begun anew: it is kept beside the one that follows. Errors: ErrReadOnly.
+// ReplaceLogHead notes that a log was cut or restarted behind h, the head in force. The
+// keystore keeps h besides the next head of that log. Errors: ErrReadOnly.
 func (ks *Keystore) ReplaceLogHead(ctx context.Context, h LogHead) error {
 	return ks.store.Update(ctx, func(tx Tx) error {
 		list, err := ks.readLogHeads(tx)
@@ -56,15 +56,15 @@ func (ks *Keystore) ReplaceLogHead(ctx context.Context, h LogHead) error {
 		}
 		for i := range list {
 			if list[i].Log == h.Log && list[i].Replaced.IsZero() && list[i].Seq == h.Seq {
-				list[i].Replaced = stamp(ks.now())
+				list[i].Replaced = storeTime(ks.now())
 			}
 		}
 		return writeLogHeads(tx, list)
 	})
 }
 
-// LogHeads returns the heads that were kept, by log; of one log the replaced ones come
-// first, oldest first.
+// LogHeads returns the stored heads, sorted by log. Of one log, the replaced heads come
+// first, the oldest first.
 func (ks *Keystore) LogHeads(ctx context.Context) (list []LogHead, err error) {
 	err = ks.store.View(ctx, func(tx Tx) error {
 		list, err = ks.readLogHeads(tx)
@@ -74,9 +74,9 @@ func (ks *Keystore) LogHeads(ctx context.Context) (list []LogHead, err error) {
 	return list, err
 }
 
-// ForgetLog drops the replaced heads of a log, or with all also the one in force, once
-// an operator has accounted for the records. It says how many those were. Errors:
-// ErrNotFound.
+// ForgetLog drops the replaced heads of a log, and with all also the head in force, once
+// an operator has accounted for the records. It returns the number of dropped heads.
+// Errors: ErrNotFound.
 func (ks *Keystore) ForgetLog(ctx context.Context, log string, all bool) (n int, err error) {
 	err = ks.store.Update(ctx, func(tx Tx) error {
 		list, err := ks.readLogHeads(tx)
@@ -104,8 +104,8 @@ func (ks *Keystore) readLogHeads(tx Tx) ([]LogHead, error) {
 	return list, nil
 }
 
-// maxLogHeads bounds the list: of many logs, as of containers that each had a name of
-// their own, the heads that were signed last are kept.
+// maxLogHeads bounds the list of heads, which grows if every container has a host name of
+// its own. The heads that were signed last are kept.
 const maxLogHeads = 256
 
 func writeLogHeads(tx Tx, list []LogHead) error {

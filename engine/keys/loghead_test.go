@@ -43,7 +43,7 @@ func TestLogHeads(t *testing.T) {
 	keep("a", 5)
 	keep("b", 1)
 	keep("a", 9)
-	keep("a", 7) // of another process, late
+	keep("a", 7) // a late head of another process
 	if got := last("a"); len(got) != 1 || got[0] != 9 {
 		t.Errorf("kept %v", got)
 	}

@@ -21,18 +21,18 @@ import (
 	"github.com/velonym/velonym/engine/kernel/aes"
 )
 
-// MasterKey wraps the secrets of a keystore. It is safe for concurrent use. Its
-// key lives in key memory alone: locked, outside the heap, in no core dump.
+// MasterKey wraps the secrets of a keystore. It is safe for concurrent use. The key is
+// only in key memory: locked, outside the heap, and excluded from core dumps.
 type MasterKey struct {
-	mu     sync.RWMutex
-	block  *aes.Block // the 32 bytes that it was made of are wiped
-	aead   cipher.AEAD
-	print  string
-	source string    // where it came from; "" for a key of the environment, which is read once
-	tried  time.Time // when it was last read again
+	mu          sync.RWMutex
+	block       *aes.Block // key schedule; the key bytes are wiped
+	aead        cipher.AEAD
+	fingerprint string
+	source      string    // where to read it again; "" if it came from the environment, which is read once
+	lastReload  time.Time // when the source was last read again
 }
 
-// Close wipes the key. No keystore that was opened with it may be in use.
+// Close wipes the key. No keystore may be using it.
 func (m *MasterKey) Close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -42,37 +42,37 @@ func (m *MasterKey) Close() {
 	}
 }
 
-// Fingerprint names the key without showing it: see [Fingerprint].
+// Fingerprint returns the key's fingerprint: see [Fingerprint].
 func (m *MasterKey) Fingerprint() string {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.print
+	return m.fingerprint
 }
 
-// replace makes m the key that n is, and leaves n closed.
+// replace moves the key of n to m and closes n.
 func (m *MasterKey) replace(n *MasterKey) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	m.block.Release()
-	m.block, m.aead, m.print, m.source = n.block, n.aead, n.print, n.source
+	m.block, m.aead, m.fingerprint, m.source = n.block, n.aead, n.fingerprint, n.source
 	n.block = nil
 }
 
 // execTimeout bounds how long an exec: source may take.
 const execTimeout = 30 * time.Second
 
-// maxKeySource is the most that is read from a source of a master key.
+// maxKeySource is the largest number of bytes read from the source of a master key.
 const maxKeySource = 4096
 
-// newMasterKey takes the 32 bytes of k and wipes them.
+// newMasterKey makes a master key of the 32 bytes of k and wipes them.
 func newMasterKey(k []byte) (*MasterKey, error) {
 	defer wipe(k)
 	if len(k) != SecretSize {
 		return nil, fmt.Errorf("%w: need 32 bytes", ErrMasterKey)
 	}
-	print := Fingerprint(PrintMasterKey, k)
+	fingerprint := Fingerprint(KindMasterKey, k)
 	block, err := aes.New(k)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMasterKey, err)
@@ -82,13 +82,12 @@ func newMasterKey(k []byte) (*MasterKey, error) {
 		block.Release()
 		return nil, fmt.Errorf("%w: AES-256-GCM is not available: %w", ErrMasterKey, err)
 	}
-	return &MasterKey{block: block, aead: aead, print: print}, nil
+	return &MasterKey{block: block, aead: aead, fingerprint: fingerprint}, nil
 }
 
-// NewMasterKeyFile makes a random master key and writes it to a new file as 64
-// hexadecimal digits, readable by the owner alone. It never overwrites: for a
-// path that exists it returns ErrKeystoreExists. The file is on disk when it
-// returns.
+// NewMasterKeyFile writes a random master key to a new file of mode 0600, as 64
+// hexadecimal digits, and syncs it. It never overwrites: if the path exists it returns
+// ErrKeystoreExists.
 func NewMasterKeyFile(path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
@@ -106,9 +105,8 @@ func NewMasterKeyFile(path string) error {
 	_, err = f.Write(text)
 	wipe(text)
 	if err == nil {
-		// The mode given to open is cut by the umask, never widened; a
-		// umask that took the owner's read bit away would make a key
-		// that nobody can load.
+		// A umask that removes the owner's read bit would make a key file that
+		// nobody can load.
 		err = f.Chmod(0o600)
 	}
 	if err == nil {
@@ -127,7 +125,7 @@ func NewMasterKeyFile(path string) error {
 	return nil
 }
 
-// syncDir makes a new name in a directory durable.
+// syncDir syncs a directory, which makes new names in it durable.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil // directories cannot be synced there
@@ -145,18 +143,16 @@ func syncDir(dir string) error {
 
 // LoadMasterKey reads the master key from a source:
 //
-//	PATH          a file that its owner alone can read, or a credential of systemd
+//	PATH          a file that only its owner can read, or a systemd credential
 //	              (mode 0440, in the folder that CREDENTIALS_DIRECTORY names)
-//	env:NAME      an environment variable, which is unset after reading, and
-//	              overwritten in the process's environment block on Linux; a
-//	              weaker source than the others all the same: whoever started
-//	              the program had it too, and what it starts may see it first
-//	exec:COMMAND  the standard output of a command, run by the shell; it has
-//	              30 seconds, and what it says on standard error is dropped
+//	env:NAME      an environment variable. It is unset after reading, and on Linux
+//	              overwritten in the process's environment block. It is weaker
+//	              than the other sources: the parent process has the key too
+//	exec:COMMAND  the standard output of a command, run by the shell. It has 30
+//	              seconds; its standard error is discarded
 //
-// The key is 64 hexadecimal digits with white space around them allowed, or,
-// from a file or a command, exactly 32 bytes. Errors are ErrMasterKey and never
-// hold what was read.
+// The key is 64 hexadecimal digits, with white space around them allowed, or, from a file
+// or a command, exactly 32 bytes. Errors are ErrMasterKey and never contain what was read.
 func LoadMasterKey(ctx context.Context, source string) (*MasterKey, error) {
 	var raw []byte
 	var err error
@@ -176,8 +172,8 @@ func LoadMasterKey(ctx context.Context, source string) (*MasterKey, error) {
 		raw, err = runKeyCommand(ctx, source[len("exec:"):])
 	case source == "":
 		return nil, fmt.Errorf("%w: no source given: name a file, env:NAME or exec:COMMAND", ErrMasterKey)
-	case isKey([]byte(strings.TrimSpace(source))):
-		// The error must not name this file.
+	case looksLikeKey([]byte(strings.TrimSpace(source))):
+		// The error must not repeat the source.
 		return nil, fmt.Errorf("%w: the source is a key itself, not where one is: name a file, env:NAME or exec:COMMAND; what was typed may be in a shell's history by now", ErrMasterKey)
 	default:
 		raw, err = readKeyFile(source)
@@ -194,7 +190,7 @@ func LoadMasterKey(ctx context.Context, source string) (*MasterKey, error) {
 		copy(k[:], raw)
 	case len(trimmed) == 2*SecretSize:
 		if _, err := hex.Decode(k[:], trimmed); err != nil {
-			// The error of hex names the offending byte: it is left out.
+			// The error of package hex contains the offending byte, so it is not wrapped.
 			return nil, fmt.Errorf("%w: %s: a character is not a hexadecimal digit", ErrMasterKey, sourceName(source))
 		}
 	default:
@@ -207,27 +203,28 @@ func LoadMasterKey(ctx context.Context, source string) (*MasterKey, error) {
 	return m, err
 }
 
-// eraseEnv overwrites the copies of an environment variable that this process has:
-// the runtime's, which nothing refers to once the variable is unset and read, and
-// that of the block that the system handed over, which the system shows to others.
+// eraseEnv overwrites both copies of an environment variable in this process: the
+// runtime's, which nothing refers to once the variable is unset, and that in the
+// environment block, which the system shows to other processes.
 func eraseEnv(name, value string) {
 	if value == "" {
 		return
 	}
-	// The runtime copied it to the heap at the start, where it can be written.
+	// The runtime copied the value to the heap at start-up, so it is writable.
 	wipe(unsafe.Slice(unsafe.StringData(value), len(value)))
-	eraseBlock(name)
+	eraseEnvBlock(name)
 }
 
-// isKey says whether text has the form of a key.
-func isKey(text []byte) bool {
+// looksLikeKey reports whether text has the form of a key.
+func looksLikeKey(text []byte) bool {
 	var k [SecretSize]byte
 	defer wipe(k[:])
 	_, err := hex.Decode(k[:], text[:min(len(text), 2*SecretSize)])
 	return err == nil && len(text) == 2*SecretSize
 }
 
-// sourceName leaves a command's text out, which may hold credentials.
+// sourceName returns a source for error texts, without the text of a command, which may
+// contain credentials.
 func sourceName(source string) string {
 	if strings.HasPrefix(source, "exec:") {
 		return "the exec: command"
@@ -235,8 +232,8 @@ func sourceName(source string) string {
 	return source
 }
 
-// isCredential reports whether a file is a credential that systemd hands to this
-// service: those are of mode 0440, and nobody else can enter their folder.
+// isCredential reports whether a file is a credential that systemd gave to this service.
+// Credentials have mode 0440 in a folder that other users cannot enter.
 func isCredential(path string) bool {
 	folder := os.Getenv("CREDENTIALS_DIRECTORY")
 	if folder == "" || !filepath.IsAbs(folder) {
@@ -247,7 +244,7 @@ func isCredential(path string) bool {
 }
 
 func readKeyFile(path string) ([]byte, error) {
-	// A named pipe would block the open for ever.
+	// Opening a named pipe could block for ever.
 	st, err := os.Stat(path)
 	if err == nil && !st.Mode().IsRegular() {
 		return nil, fmt.Errorf("%w: %s is not a regular file", ErrMasterKey, path)

@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// boundedBuffer keeps the first bytes written to it in memory that was
-// allocated once, so that wiping it leaves no copy behind. Beyond its capacity
-// it fails the writer.
+// boundedBuffer is a writer into memory that is allocated once, so that wiping it leaves
+// no copy behind. A write beyond its capacity fails.
 type boundedBuffer struct{ b []byte }
 
 var errTooLong = errors.New("keys: output too long")
@@ -24,7 +23,7 @@ func (w *boundedBuffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// runKeyCommand returns what the command writes, at most maxKeySource bytes.
+// runKeyCommand returns the standard output of a command, at most maxKeySource bytes.
 func runKeyCommand(ctx context.Context, command string) ([]byte, error) {
 	if command == "" {
 		return nil, fmt.Errorf("%w: exec: without a command", ErrMasterKey)
@@ -38,9 +37,9 @@ func runKeyCommand(ctx context.Context, command string) ([]byte, error) {
 	out := &boundedBuffer{b: make([]byte, 0, maxKeySource)}
 	cmd := exec.CommandContext(ctx, shell, flag, command)
 	cmd.Stdout = out
-	// A child that inherited the pipe must not hold us after the shell ended.
+	// A child that inherited the pipe must not block us after the shell has ended.
 	cmd.WaitDelay = time.Second
-	ownGroup(cmd)
+	newProcessGroup(cmd)
 	err := cmd.Run()
 	switch {
 	case err == nil:

@@ -4,4 +4,4 @@ package keys
 
 import "os/exec"
 
-func ownGroup(*exec.Cmd) {}
+func newProcessGroup(*exec.Cmd) {}

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// ownGroup lets a timeout end the command's children too.
-func ownGroup(cmd *exec.Cmd) {
+// newProcessGroup makes a timeout end the command's children too.
+func newProcessGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 }

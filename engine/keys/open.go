@@ -9,94 +9,95 @@ import (
 
 // Entries of a store's meta table.
 const (
-	metaCheck   = "check"   // a known text, wrapped by the master key
+	metaCheck   = "check"   // known text, wrapped by the master key
 	metaIssuer  = "issuer"  // seed of the built-in issuer, wrapped
 	metaReceipt = "receipt" // seed of the receipt key, wrapped
-	metaScrub   = "scrub"   // present while old pages may hold deleted secrets; each destruction writes a new value
+	metaScrub   = "scrub"   // random text, present while old pages may hold deleted secrets; each destruction replaces it
 )
 
-// The check text includes the schema, so that nobody can pass off a store with sealed
-// rows as one from before seals existed.
+// The check text changed with schema 2, so that a store with sealed rows cannot pass as
+// one from before seals existed.
 const (
 	checkText  = "velonym master key check 2"
 	checkText1 = "velonym master key check"
 )
 
-// opening holds what New reads from a store before it trusts it.
-type opening struct {
-	schema                int
-	check, sealKey, print []byte
+// storeHeader holds what New reads from a store before it trusts the store.
+type storeHeader struct {
+	schema                      int
+	check, sealKey, fingerprint []byte
 }
 
-func readOpening(tx Tx) (at opening, err error) {
-	if at.schema, err = tx.Schema(); err != nil {
-		return at, err
+func readHeader(tx Tx) (header storeHeader, err error) {
+	if header.schema, err = tx.Schema(); err != nil {
+		return header, err
 	}
-	if at.check, err = tx.Meta(metaCheck); err != nil {
-		return at, err
+	if header.check, err = tx.Meta(metaCheck); err != nil {
+		return header, err
 	}
-	if at.sealKey, err = tx.Meta(metaSealKey); err != nil {
-		return at, err
+	if header.sealKey, err = tx.Meta(metaSealKey); err != nil {
+		return header, err
 	}
-	at.print, err = tx.Meta(metaPrint)
-	return at, err
+	header.fingerprint, err = tx.Meta(metaFingerprint)
+	return header, err
 }
 
-// opens verifies that check is the text want, wrapped by the master key.
-func (ks *Keystore) opens(check, print []byte, want string) error {
+// checkMasterKey verifies that check is the text want, wrapped by the master key.
+// fingerprint is the stored one, for the error text; it may be nil.
+func (ks *Keystore) checkMasterKey(check, fingerprint []byte, want string) error {
 	text, err := ks.mk.unwrap(nil, check, purposeCheck, Domain{}, 0)
 	switch {
 	case err != nil:
-		return ks.wrongMasterKey(print)
+		return ks.wrongMasterKey(fingerprint)
 	case subtle.ConstantTimeCompare(text, []byte(want)) != 1:
-		return ks.tampered("its version is not the one that it was left with")
+		return ks.tampered("its version was changed")
 	}
 	return nil
 }
 
-// prepare upgrades a store of an older schema, binds a new one to the master key,
-// and seals its rows.
-func (ks *Keystore) prepare(tx Tx, at opening) error {
-	// Since schema 2 the rows are sealed, and an upgrade leaves them as they are.
-	sealed := at.check != nil && at.schema >= 2
-	if at.check != nil {
+// prepare upgrades a store of an older schema, binds a new store to the master key, and
+// seals the rows of stores that have no seals yet.
+func (ks *Keystore) prepare(tx Tx, header storeHeader) error {
+	// Rows are sealed since schema 2, and an upgrade does not change them.
+	sealed := header.check != nil && header.schema >= 2
+	if header.check != nil {
 		text := checkText1
 		if sealed {
 			text = checkText
 		}
-		if err := ks.opens(at.check, at.print, text); err != nil {
+		if err := ks.checkMasterKey(header.check, header.fingerprint, text); err != nil {
 			return err
 		}
 	}
-	if at.schema < SchemaVersion {
+	if header.schema < SchemaVersion {
 		if err := tx.Upgrade(); err != nil {
 			return err
 		}
 	}
-	if err := tx.SetMeta(metaPrint, []byte(ks.mk.Fingerprint())); err != nil {
+	if err := tx.SetMeta(metaFingerprint, []byte(ks.mk.Fingerprint())); err != nil {
 		return err
 	}
 	if sealed {
-		if at.schema < 5 { // what was moved then is to leave no traces
+		if header.schema < 5 { // the upgrade moves wrapped secrets: old pages may keep copies
 			if err := tx.SetMeta(metaScrub, []byte(rand.Text())); err != nil {
 				return err
 			}
 		}
-		if at.schema < 4 {
-			if err := ks.resealRevocations(tx, at.sealKey); err != nil {
+		if header.schema < 4 {
+			if err := ks.upgradeRevocationSeals(tx, header.sealKey); err != nil {
 				return err
 			}
 		}
 		return tx.RaiseChange()
 	}
-	if at.check == nil {
+	if header.check == nil {
 		if err := ks.bind(tx); err != nil {
 			return err
 		}
 	} else if err := tx.SetMeta(metaCheck, ks.mk.wrap([]byte(checkText), purposeCheck, Domain{}, 0)); err != nil {
 		return err
 	}
-	if err := ks.sealNew(tx); err != nil {
+	if err := ks.createSeals(tx); err != nil {
 		return err
 	}
 	return tx.RaiseChange()

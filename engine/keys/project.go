@@ -13,10 +13,10 @@ import (
 )
 
 // CreateProject creates a project with one generation in each of its domains. If
-// imported holds secrets, one per generation, oldest first, every domain gets those
-// instead and the last is active; the domains' working keys still differ, because
-// their derivation includes the domain's name. The caller wipes the secrets. Errors: ErrInvalid (the same secret twice among them), ErrExists,
-// ErrTooManyGenerations.
+// imported is not empty, it holds one secret per generation, oldest first: every domain
+// gets these secrets and the last is active. The domains' working keys still differ,
+// because their derivation includes the domain's name. The caller wipes imported.
+// Errors: ErrInvalid (also if a secret occurs twice), ErrExists, ErrTooManyGenerations.
 func (ks *Keystore) CreateProject(ctx context.Context, p Project, imported [][SecretSize]byte) error {
 	p.Orgs = append([]string(nil), p.Orgs...)
 	if err := p.normalise(ks.now()); err != nil {
@@ -33,7 +33,7 @@ func (ks *Keystore) CreateProject(ctx context.Context, p Project, imported [][Se
 		}
 	}
 	p.Imported = len(imported) > 0
-	return ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
+	return ks.change(ctx, func(tx Tx, s *sealRoot) (bool, error) {
 		now, err := ks.acknowledge(tx)
 		if err != nil {
 			return false, err
@@ -42,10 +42,10 @@ func (ks *Keystore) CreateProject(ctx context.Context, p Project, imported [][Se
 	})
 }
 
-// CreateProjects creates many projects in one transaction: all or none. Errors: as
-// CreateProject.
+// CreateProjects creates many projects in one transaction: all or none. It returns the
+// errors of CreateProject.
 func (ks *Keystore) CreateProjects(ctx context.Context, projects []Project) error {
-	return ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
+	return ks.change(ctx, func(tx Tx, s *sealRoot) (bool, error) {
 		now, err := ks.acknowledge(tx)
 		if err != nil {
 			return false, err
@@ -64,9 +64,9 @@ func (ks *Keystore) CreateProjects(ctx context.Context, projects []Project) erro
 	})
 }
 
-// createProject adds a project that was normalised.
-func (ks *Keystore) createProject(tx Tx, s *seals, p Project, imported [][SecretSize]byte, now time.Time) error {
-	p.Created = stamp(now)
+// createProject adds a normalised project within a change.
+func (ks *Keystore) createProject(tx Tx, s *sealRoot, p Project, imported [][SecretSize]byte, now time.Time) error {
+	p.Created = storeTime(now)
 	switch _, err := ks.lookUp(tx, s, p.Name); {
 	case err == nil:
 		return fmt.Errorf("%w: %q: choose another name; the names of severed projects stay taken", ErrExists, p.Name)
@@ -97,11 +97,11 @@ func (ks *Keystore) createProject(tx Tx, s *seals, p Project, imported [][Secret
 	return ks.reseal(tx, s, p.Name)
 }
 
-// Project returns a project, even if it is severed. Errors: ErrNotFound.
+// Project returns a project, severed or not. Errors: ErrNotFound.
 func (ks *Keystore) Project(ctx context.Context, name string) (Project, error) {
 	var p ProjectRow
 	err := ks.store.View(ctx, func(tx Tx) (err error) {
-		p, err = ks.view(tx, name)
+		p, err = ks.viewProject(tx, name)
 		return err
 	})
 	return p.Project, err
@@ -115,7 +115,7 @@ func (ks *Keystore) Projects(ctx context.Context) ([]Project, error) {
 		if err != nil {
 			return err
 		}
-		rows, err := ks.all(tx, s)
+		rows, err := ks.allProjects(tx, s)
 		if err != nil {
 			return err
 		}
@@ -128,8 +128,8 @@ func (ks *Keystore) Projects(ctx context.Context) ([]Project, error) {
 	return out, err
 }
 
-// find is lookUp for an unchecked name.
-func (ks *Keystore) find(tx Tx, s *seals, name string) (ProjectRow, error) {
+// findProject is lookUp for a name that has not been validated.
+func (ks *Keystore) findProject(tx Tx, s *sealRoot, name string) (ProjectRow, error) {
 	if checkName("project name", name) != nil {
 		return ProjectRow{}, fmt.Errorf("%w: no such project", ErrNotFound)
 	}
@@ -140,18 +140,18 @@ func (ks *Keystore) find(tx Tx, s *seals, name string) (ProjectRow, error) {
 	return p, err
 }
 
-// view is find in a read-only transaction.
-func (ks *Keystore) view(tx Tx, name string) (ProjectRow, error) {
+// viewProject is findProject in a read-only transaction.
+func (ks *Keystore) viewProject(tx Tx, name string) (ProjectRow, error) {
 	s, err := ks.viewSeals(tx)
 	if err != nil {
 		return ProjectRow{}, err
 	}
-	return ks.find(tx, s, name)
+	return ks.findProject(tx, s, name)
 }
 
-// findAll returns a project and the verified states of its generations.
-func (ks *Keystore) findAll(tx Tx, s *seals, name string) (ProjectRow, []KeyRow, error) {
-	p, err := ks.find(tx, s, name)
+// findWithKeys returns a verified project and the verified states of its generations.
+func (ks *Keystore) findWithKeys(tx Tx, s *sealRoot, name string) (ProjectRow, []KeyRow, error) {
+	p, err := ks.findProject(tx, s, name)
 	if err != nil {
 		return p, nil, err
 	}
@@ -162,31 +162,32 @@ func (ks *Keystore) findAll(tx Tx, s *seals, name string) (ProjectRow, []KeyRow,
 	return p, rows, ks.checkKeys(&p, rows)
 }
 
-// usable reports why the project's secrets may not be used now, within an Update.
-// What is severed stays so at any time. Errors: ErrSevered, ErrRetentionOver,
-// ErrClock.
+// usable returns the present time, or an error if the project's secrets may not be used
+// now. It must be called within an Update. It does not read the clock for a severed
+// project. Errors: ErrSevered, ErrRetentionOver, ErrClock.
 func (ks *Keystore) usable(tx Tx, p *ProjectRow) (now time.Time, err error) {
 	if !p.Severed {
 		if now, err = ks.acknowledge(tx); err != nil {
 			return now, err
 		}
 	}
-	return now, p.alive(now)
+	return now, p.checkAlive(now)
 }
 
-// over reports whether the retention has ended. The retention excludes its end.
-func (p *Project) over(now time.Time) bool {
+// retentionOver reports whether the retention has ended. The retention excludes its end.
+func (p *Project) retentionOver(now time.Time) bool {
 	return !p.Retention.IsZero() && !now.Before(p.Retention)
 }
 
-// alive reports why the project's secrets may not be used at the time now, or nil.
-func (p *ProjectRow) alive(now time.Time) error {
+// checkAlive returns nil if the project's secrets may be used at the time now. Errors:
+// ErrSevered, ErrRetentionOver.
+func (p *ProjectRow) checkAlive(now time.Time) error {
 	switch {
 	case p.Severed && p.Reason != ReasonRetention:
 		return fmt.Errorf("%w: %q, for good", ErrSevered, p.Name)
 	case p.Severed:
 		return fmt.Errorf("%w: project %q: its link is severed for good", ErrRetentionOver, p.Name)
-	case p.over(now):
+	case p.retentionOver(now):
 		return fmt.Errorf("%w: project %q: its keys are used no more, and will be destroyed", ErrRetentionOver, p.Name)
 	case p.EndedBy(now):
 		return fmt.Errorf("%w: %q: its keys are used no more, and will be destroyed", ErrSevered, p.Name)
@@ -194,14 +195,14 @@ func (p *ProjectRow) alive(now time.Time) error {
 	return nil
 }
 
-// EndedBy reports whether the project's secrets are no longer used at the time now,
-// because its retention is over or its scheduled severing is due.
+// EndedBy reports whether, at the time now, the retention is over or a scheduled
+// severing is due. Nothing uses the secrets of a project that has ended.
 func (p *Project) EndedBy(now time.Time) bool {
-	return p.over(now) || !p.SeverAt.IsZero() && !now.Before(p.SeverAt)
+	return p.retentionOver(now) || !p.SeverAt.IsZero() && !now.Before(p.SeverAt)
 }
 
-// DestroyAt returns when the secrets of an ended project are to be destroyed, and
-// zero while it has not ended or no sweep has noticed.
+// DestroyAt returns when the secrets of an ended project are to be destroyed. It is
+// zero until a sweep has noted the end.
 func (p *Project) DestroyAt() time.Time {
 	if p.Ended.IsZero() {
 		return time.Time{}
@@ -209,17 +210,17 @@ func (p *Project) DestroyAt() time.Time {
 	return p.Ended.Add(p.Grace)
 }
 
-// Shorten brings the end of a project's retention forward, in whole seconds,
-// rounded down. A project without retention gets one. An end that is not in the
-// future is ErrInvalid; Sever destroys secrets now. Errors:
-// ErrNotFound, ErrSevered, ErrRetentionOver, ErrExtend, ErrInvalid.
+// Shorten brings the end of a project's retention forward to until, rounded down to
+// whole seconds. A project without retention gets one. An end that is not in the future
+// is ErrInvalid: use Sever to destroy secrets now. Errors: ErrNotFound, ErrSevered,
+// ErrRetentionOver, ErrExtend, ErrInvalid.
 func (ks *Keystore) Shorten(ctx context.Context, name string, until time.Time) error {
 	if until.IsZero() || until.Year() > 9999 {
 		return fmt.Errorf("%w: retention needs a time before the year 10000", ErrInvalid)
 	}
 	until = wholeSeconds(until)
-	return ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
-		p, _, err := ks.findAll(tx, s, name)
+	return ks.change(ctx, func(tx Tx, s *sealRoot) (bool, error) {
+		p, _, err := ks.findWithKeys(tx, s, name)
 		if err != nil {
 			return false, err
 		}
@@ -243,38 +244,38 @@ func (ks *Keystore) Shorten(ctx context.Context, name string, until time.Time) e
 	})
 }
 
-// Project holds everything about a project but its secrets.
+// Project describes a project. It holds no secret.
 type Project struct {
 	Name   string // 1 to 255 bytes of UTF-8 without control characters
 	Method spec.Method
 	Policy spec.Policy
-	Form   spec.Form // of its pseudonyms, unless a token names another
+	Form   spec.Form // default form of its pseudonyms; a token may name another
 	Tag    int       // 0, 64 or 128
-	Orgs   []string  // in the order given; "" alone when none was
+	Orgs   []string  // in the order given; [""] if none was given
 
-	// Retention is when the secrets are destroyed, in whole seconds, UTC.
-	// A reversible project must have one; zero means none.
+	// Retention is when the project ends, in whole seconds, UTC. Zero means never.
+	// A reversible project must have one.
 	Retention time.Time
 
-	// Grace is how long after its end the secrets still exist, though nothing uses
-	// them, in whole seconds. 0 destroys them at once: see DefaultGrace.
+	// Grace is how long the secrets still exist after a sweep noted the end, in
+	// whole seconds. Nothing uses them then. 0 destroys them at once.
 	Grace   time.Duration
-	Ended   time.Time // when a sweep found it ended, from when on Grace counts; zero before
-	SeverAt time.Time // when it ends by order; zero: not ordered
+	Ended   time.Time // when a sweep noted the end; zero before
+	SeverAt time.Time // scheduled severing; zero if none is scheduled
 
 	// RotateEvery is the age, in whole seconds, at which a sweep replaces the active
-	// generations; 0: never. RotateAt is when that is next.
+	// generations; 0 means never. RotateAt is when the next rotation is due.
 	RotateEvery time.Duration
 	RotateAt    time.Time
 
 	Imported  bool      // its first secrets were imported
-	Severed   bool      // the secrets are destroyed, by Sever or by the end of retention
+	Severed   bool      // its secrets are destroyed, by Sever or at the end of retention
 	SeveredAt time.Time // zero unless Severed
 	Created   time.Time
 }
 
-// DefaultGrace is the grace of projects made before there was one, and what callers
-// without another wish set.
+// DefaultGrace is the grace of projects created before schema 3, and the usual choice
+// for new ones.
 const DefaultGrace = 7 * 24 * time.Hour
 
 const (
@@ -282,8 +283,9 @@ const (
 	maxGrace = 3660 * 24 * time.Hour
 )
 
-// normalise validates a new project and fills in what the store keeps. The caller,
-// who knows the transform suite, checks that the choices go together.
+// normalise validates a new project and fills in the remaining fields. It does not check
+// that method, policy, form and tag fit together: the caller, who knows the transform
+// suite, does.
 func (p *Project) normalise(now time.Time) error {
 	if p.Name == "" {
 		return fmt.Errorf("%w: a project needs a name", ErrInvalid)
@@ -338,7 +340,7 @@ func (p *Project) normalise(now time.Time) error {
 	if p.RotateEvery != 0 {
 		return fmt.Errorf("%w: a span between rotations is set when the project exists", ErrInvalid)
 	}
-	p.Created = stamp(now)
+	p.Created = storeTime(now)
 	p.Severed = false
 	p.SeveredAt = time.Time{}
 	return nil
@@ -368,13 +370,13 @@ func (p *Project) hasOrg(org string) bool {
 	return false
 }
 
-// Domain names a key domain: a project and one of its organisations, which is
-// "" for a project without any.
+// Domain names a key domain: a project and one of its organisations. Org is "" for a
+// project without organisations.
 type Domain struct{ Prj, Org string }
 
-// wholeSeconds rounds t down to the precision of psn.ret, so that a project never
-// outlives its tokens' claim.
+// wholeSeconds rounds t down to the precision of the claim psn.ret, so that no project
+// outlives the retention that its tokens promise.
 func wholeSeconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
-// stamp rounds t down to the precision of the stores.
-func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+// storeTime rounds t down to the precision of the stores.
+func storeTime(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

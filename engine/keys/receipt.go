@@ -10,37 +10,34 @@ import (
 	"time"
 )
 
-// Why a project's secrets were destroyed.
+// Reasons for the destruction of secrets.
 const (
-	ReasonSevered   = "severed"   // by order
-	ReasonRetention = "retention" // the retention ended
-
-	// ReasonGeneration is that of a receipt for one generation: the project goes on.
-	ReasonGeneration = "generation"
+	ReasonSevered    = "severed"    // Sever was called, or a scheduled severing came due
+	ReasonRetention  = "retention"  // the retention ended
+	ReasonGeneration = "generation" // one generation was destroyed; the project continues
 )
 
-// Receipt is what remains of a project's secrets: a statement, signed by the
-// keystore's own receipt key, of what was destroyed and when. Its JSON form is
-// what is stored and handed out.
+// Receipt states what was destroyed and when, signed by the keystore's receipt key. The
+// keystore stores it, and hands it out, in its JSON form.
 //
 // The signature is Ed25519 (RFC 8032) over the text "velonym destruction
 // receipt 1", a line feed, and the compact JSON form of the receipt with the
 // member "signature" left out, members in the order below, as encoding/json
 // writes it with HTML escaping off.
 type Receipt struct {
-	V            int          `json:"v"` // 2; 1 for those without Clock and Backups
+	V            int          `json:"v"` // 2; 1 for receipts without Clock and Backups
 	Project      string       `json:"project"`
 	Orgs         []ReceiptOrg `json:"orgs"`
 	Reason       string       `json:"reason"`                  // ReasonSevered, ReasonRetention or ReasonGeneration
 	Retention    *time.Time   `json:"retention,omitempty"`     // when it ended or would have ended
-	Ended        *time.Time   `json:"ended,omitempty"`         // when its end was noted, if there was a grace
-	GraceSeconds int64        `json:"grace_seconds,omitempty"` // from then until its secrets were destroyed
+	Ended        *time.Time   `json:"ended,omitempty"`         // when a sweep noted its end, if it did
+	GraceSeconds int64        `json:"grace_seconds,omitempty"` // grace after Ended
 	Destroyed    time.Time    `json:"destroyed"`
-	MasterKey    string       `json:"master_key,omitempty"` // its fingerprint
-	Clock        string       `json:"clock,omitempty"`      // whose time Destroyed is: ClockDatabase or ClockKeystore
-	Imported     bool         `json:"imported"`             // a secret had come from outside: copies may exist there
-	// Backups are copies of the keystore that were known to be left: who has one of them,
-	// and the master key, has the secrets.
+	MasterKey    string       `json:"master_key,omitempty"` // fingerprint
+	Clock        string       `json:"clock,omitempty"`      // clock of Destroyed: ClockDatabase or ClockKeystore
+	Imported     bool         `json:"imported"`             // a secret was imported: copies may exist elsewhere
+	// Backups are the known copies of the keystore that still hold the wrapped secrets:
+	// whoever has one of them, and the master key, has the secrets.
 	Backups   []KnownBackup `json:"backups,omitempty"`
 	PublicKey []byte        `json:"public_key"` // Ed25519, base64 in JSON
 	Signature []byte        `json:"signature,omitempty"`
@@ -57,16 +54,16 @@ type ReceiptGeneration struct {
 	Gen         int       `json:"gen"`
 	Created     time.Time `json:"created"`
 	Imported    bool      `json:"imported"`
-	Fingerprint string    `json:"fingerprint,omitempty"` // of its secret: see [Fingerprint]
+	Fingerprint string    `json:"fingerprint,omitempty"` // fingerprint of its secret
 }
 
-// Whose time a receipt goes by.
+// Clocks that a receipt can name.
 const (
-	ClockKeystore = "keystore" // the machine's, within what the keystore knows of the time
-	ClockDatabase = "database" // the PostgreSQL server's
+	ClockKeystore = "keystore" // this machine's clock, within the bounds of [Clock]
+	ClockDatabase = "database" // the PostgreSQL server's clock
 )
 
-// receiptClock says whose time it is by which keys are destroyed.
+// receiptClock returns the clock by which secrets are destroyed.
 func (ks *Keystore) receiptClock(tx Tx) (string, error) {
 	c, err := ks.readClock(tx)
 	if c.Store.IsZero() {
@@ -77,7 +74,7 @@ func (ks *Keystore) receiptClock(tx Tx) (string, error) {
 
 const receiptContext = "velonym destruction receipt 1\n"
 
-// encode is the JSON form without HTML escapes and without a line end.
+// encode returns the JSON form without HTML escapes and without a line end.
 func (r Receipt) encode() ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -88,6 +85,7 @@ func (r Receipt) encode() ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
+// message returns the signed text.
 func (r Receipt) message() ([]byte, error) {
 	r.Signature = nil
 	b, err := r.encode()
@@ -108,8 +106,8 @@ func (r *Receipt) sign(key *signingKey) error {
 	return nil
 }
 
-// ParseReceipt reads the JSON form of a receipt. It refuses unknown members,
-// which a signature would not cover, and does not verify.
+// ParseReceipt parses the JSON form of a receipt without verifying the signature. It
+// refuses unknown members, which the signature would not cover.
 func ParseReceipt(doc []byte) (Receipt, error) {
 	var r Receipt
 	d := json.NewDecoder(bytes.NewReader(doc))
@@ -123,10 +121,10 @@ func ParseReceipt(doc []byte) (Receipt, error) {
 	return r, nil
 }
 
-// VerifyReceipt checks the signature of a receipt against the public key that
-// the reader trusts, as [Keystore.ReceiptKey] gives it. With a nil key it shows
-// only that the receipt was not changed since whoever holds the private half of
-// the key that it names signed it. The error is ErrReceipt.
+// VerifyReceipt verifies a receipt by the public key that the reader trusts, as
+// [Keystore.ReceiptKey] returns it. With a nil key it verifies the signature by the key
+// in the receipt itself: that shows only that nobody changed the receipt after the
+// holder of that key signed it. The error is ErrReceipt.
 func VerifyReceipt(r Receipt, trusted ed25519.PublicKey) error {
 	if r.V != 1 && r.V != 2 {
 		return fmt.Errorf("%w: version %d is unknown here", ErrReceipt, r.V)

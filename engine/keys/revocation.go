@@ -8,40 +8,41 @@ import (
 )
 
 // dropAfter is how long the store keeps a token's revocation and budget after the
-// token's end: verifiers allow 30 seconds of skew, and clocks differ.
+// token's end. Verifiers allow 30 seconds of skew, and clocks differ.
 const dropAfter = 10 * time.Minute
 
-// dropAtOnce is about how many expired revocations one transaction deletes: others
-// wait for it.
+// dropAtOnce is about how many expired revocations one transaction deletes. It is bounded
+// because other writers wait for that transaction.
 const dropAtOnce = 5000
 
 const maxJTI = 1024
 
-// metaDropped is the time before which expired revocations are deleted, so that
-// [Revoked] can follow. It needs no seal: what it leads to is held against one.
+// metaDropped is the entry with the time before which expired revocations are deleted,
+// so that [Revoked] can drop them too. It has no seal because the list that results from
+// it is verified against one.
 const metaDropped = "revocations dropped"
 
-// Revoke revokes a token by its jti. exp is the token's own end, after which Sweep
-// drops the entry; a zero exp keeps it permanently. A jti that is empty or longer
-// than 1,024 bytes is ErrInvalid.
+// Revoke revokes a token by its jti. exp is the token's end, after which Sweep drops the
+// entry; a zero exp keeps it permanently. A jti that is empty or longer than 1,024 bytes
+// is ErrInvalid.
 func (ks *Keystore) Revoke(ctx context.Context, jti string, exp time.Time) error {
 	return ks.RevokeTokens(ctx, Revocation{jti, exp})
 }
 
-// RevokeTokens is Revoke of several tokens at once: all or none.
+// RevokeTokens revokes several tokens in one transaction: all or none.
 func (ks *Keystore) RevokeTokens(ctx context.Context, tokens ...Revocation) error {
 	for _, r := range tokens {
 		if err := checkJTI(r.JTI); err != nil {
 			return err
 		}
 	}
-	return ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
+	return ks.change(ctx, func(tx Tx, s *sealRoot) (bool, error) {
 		return len(tokens) > 0, ks.revokeIn(tx, s, tokens)
 	})
 }
 
 // revokeIn revokes tokens within a change.
-func (ks *Keystore) revokeIn(tx Tx, s *seals, tokens []Revocation) error {
+func (ks *Keystore) revokeIn(tx Tx, s *sealRoot, tokens []Revocation) error {
 	n, err := tx.Change()
 	if err != nil {
 		return err
@@ -61,7 +62,7 @@ func (ks *Keystore) revokeIn(tx Tx, s *seals, tokens []Revocation) error {
 			}
 		}
 		if !r.Expires.IsZero() {
-			r.Expires = stamp(r.Expires)
+			r.Expires = storeTime(r.Expires)
 		}
 		ks.addRevoked(s, []revokedToken{r.token()}, 1)
 	}
@@ -70,10 +71,10 @@ func (ks *Keystore) revokeIn(tx Tx, s *seals, tokens []Revocation) error {
 
 func (r Revocation) token() revokedToken { return revokedOf([]byte(r.JTI), r.Expires) }
 
-// RevokeBefore revokes every token that a rule is about, and returns the rule's time.
-// A zero time stands for now, this second included: tokens of the project can be
-// issued again from the next one on. A rule is kept for good, and its time never goes
-// back. Errors: ErrClock where the time is zero, ErrInvalid.
+// RevokeBefore revokes every token that a rule covers and returns the rule's time. A zero
+// time means now including the present second: tokens can be issued again from the next
+// second on. Rules are permanent, and the time of a rule never goes back. Errors:
+// ErrClock if the time is zero, ErrInvalid.
 func (ks *Keystore) RevokeBefore(ctx context.Context, r RevocationRule) (time.Time, error) {
 	if len(r.Issuer) > maxJTI {
 		return r.Before, fmt.Errorf("%w: the name of an issuer has %d bytes at most", ErrInvalid, maxJTI)
@@ -81,7 +82,7 @@ func (ks *Keystore) RevokeBefore(ctx context.Context, r RevocationRule) (time.Ti
 	if err := checkName("project name", r.Project); err != nil {
 		return r.Before, err
 	}
-	err := ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
+	err := ks.change(ctx, func(tx Tx, s *sealRoot) (bool, error) {
 		if r.Before.IsZero() {
 			now, err := ks.acknowledge(tx)
 			if err != nil {
@@ -94,9 +95,9 @@ func (ks *Keystore) RevokeBefore(ctx context.Context, r RevocationRule) (time.Ti
 	return r.Before, err
 }
 
-// setRule sets a rule within a change, and says whether that changed anything. r.Before
-// becomes the time that holds.
-func (ks *Keystore) setRule(tx Tx, s *seals, r *RevocationRule) (changed bool, err error) {
+// setRule sets a rule within a change and reports whether that changed anything. It sets
+// r.Before to the time that is in force.
+func (ks *Keystore) setRule(tx Tx, s *sealRoot, r *RevocationRule) (changed bool, err error) {
 	r.Before = wholeSeconds(r.Before)
 	old := *r
 	if old.Before, err = tx.Rule(r.Issuer, r.Project); err != nil {
@@ -117,8 +118,8 @@ func (ks *Keystore) setRule(tx Tx, s *seals, r *RevocationRule) (changed bool, e
 	return true, tx.SetRule(*r, n+1)
 }
 
-// IssuableFrom returns from when on tokens of an issuer and of projects can be issued
-// that no rule refuses; the zero time where there is no such rule.
+// IssuableFrom returns the earliest issue time at which no rule refuses a token of the
+// issuer for the projects. It is zero if no rule applies.
 func (ks *Keystore) IssuableFrom(ctx context.Context, issuer string, projects ...string) (from time.Time, err error) {
 	err = ks.store.View(ctx, func(tx Tx) error {
 		for _, project := range append([]string{""}, projects...) {
@@ -144,12 +145,12 @@ func checkJTI(jti string) error {
 	return nil
 }
 
-// dropExpired deletes what the store keeps of tokens that ended before t, in
-// transactions that are short for others, and says so in metaDropped.
+// dropExpired deletes the records of tokens that ended dropAfter ago, in short
+// transactions, and stores the time in metaDropped.
 func (ks *Keystore) dropExpired(ctx context.Context) error {
 	for more := true; more; {
-		err := ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
-			at, err := ks.sweepTimes(ks.advance(tx)) // a clock that jumped drops nothing
+		err := ks.change(ctx, func(tx Tx, s *sealRoot) (bool, error) {
+			at, err := ks.sweepTimes(ks.advance(tx)) // the sure time: a clock that jumped drops nothing
 			if err != nil {
 				return false, err
 			}

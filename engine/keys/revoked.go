@@ -12,28 +12,29 @@ import (
 	"time"
 )
 
-// Revoked is what a keystore had revoked at one of its changes. It is immutable and
-// safe for concurrent use; nil has nothing revoked. It takes 24 bytes a token, holds
-// no pointer for each, and a later one shares what did not change.
+// Revoked is the set of revoked tokens and rules at one change of a keystore. It is
+// immutable and safe for concurrent use; nil is the empty set. It takes 24 bytes a token,
+// without a pointer, and a later set shares the unchanged part.
 type Revoked struct {
-	change uint64         // the store's counter then
-	base   []revokedToken // by id
-	recent []revokedToken // by id; they count where base has the same
-	rules  map[ruleOf]int64
-	until  int64 // what expired before is deleted, in Unix microseconds
+	change uint64         // the store's change counter
+	base   []revokedToken // sorted by id
+	recent []revokedToken // sorted by id; overrides entries of base with the same id
+	rules  map[ruleKey]int64
+	until  int64 // entries that expired before it are deleted; Unix microseconds
 
-	count uint64 // of revocations and rules, as in seals
+	count uint64 // number of revocations and rules, as in sealRoot
 	sum   [sealSize]byte
 }
 
-// revokedToken is a revocation whose jti is the first half of its SHA-256.
+// revokedToken is a revocation. Its id, hi and lo, is the first half of the SHA-256 of
+// the jti.
 type revokedToken struct {
 	hi, lo  uint64
-	expires int64 // Unix microseconds; math.MaxInt64: never
+	expires int64 // Unix microseconds; math.MaxInt64 for never
 }
 
-// ruleOf is what a rule is about: "" is any.
-type ruleOf struct{ issuer, project string }
+// ruleKey is the issuer and the project that a rule covers; "" stands for any.
+type ruleKey struct{ issuer, project string }
 
 func revokedOf(jti []byte, exp time.Time) revokedToken {
 	h := sha256.Sum256(jti)
@@ -48,7 +49,7 @@ func (t revokedToken) compare(o revokedToken) int {
 	return cmp.Or(cmp.Compare(t.hi, o.hi), cmp.Compare(t.lo, o.lo))
 }
 
-// RevokedTokens returns a Revoked of these tokens alone, for stores of other kinds.
+// RevokedTokens returns the set of these tokens, for callers without a keystore.
 func RevokedTokens(jti ...string) *Revoked {
 	r := &Revoked{}
 	for _, s := range jti {
@@ -72,7 +73,7 @@ func (r *Revoked) Len() int {
 	return n
 }
 
-// Has reports whether the token of this jti is revoked by it.
+// Has reports whether a token is revoked by its jti.
 func (r *Revoked) Has(jti string) bool {
 	if r == nil || len(r.base)+len(r.recent) == 0 {
 		return false
@@ -90,25 +91,25 @@ func (r *Revoked) find(t revokedToken) (revokedToken, bool) {
 	return revokedToken{}, false
 }
 
-// Covers reports whether a rule refuses a token of this issuer that was issued at this
-// time for any of these projects.
+// Covers reports whether a rule refuses a token of the issuer that was issued at the
+// given time for any of the projects.
 func (r *Revoked) Covers(issuer string, issued time.Time, projects ...string) bool {
 	if r == nil || len(r.rules) == 0 {
 		return false
 	}
 	at := issued.UnixMicro()
 	before := func(project string) bool {
-		return at < max(r.rules[ruleOf{issuer, project}], r.rules[ruleOf{"", project}])
+		return at < max(r.rules[ruleKey{issuer, project}], r.rules[ruleKey{"", project}])
 	}
 	return before("") || slices.ContainsFunc(projects, before)
 }
 
-// fold limits how many recent revocations are looked through beside base.
-func (r *Revoked) fold() bool { return len(r.recent) > 4096+len(r.base)/32 }
+// mustMerge reports whether recent is so large that it should be merged into base.
+func (r *Revoked) mustMerge() bool { return len(r.recent) > 4096+len(r.base)/32 }
 
-// add returns r with fresh revocations, sorted by id and each id once, and what no
-// longer counts of r: entries that fresh ones replace, and those that expired before
-// until.
+// add returns the set with fresh revocations added, and the entries that no longer count:
+// those that fresh ones replace, and those that expired before until. fresh is sorted by
+// id without duplicates.
 func (r *Revoked) add(fresh []revokedToken, until int64) (next *Revoked, gone []revokedToken) {
 	for _, t := range fresh {
 		if old, there := r.find(t); there {
@@ -116,7 +117,7 @@ func (r *Revoked) add(fresh []revokedToken, until int64) (next *Revoked, gone []
 		}
 	}
 	next = &Revoked{base: r.base, recent: merge(r.recent, fresh), rules: r.rules, until: r.until}
-	if until <= r.until && !next.fold() {
+	if until <= r.until && !next.mustMerge() {
 		return next, gone
 	}
 	next.base, next.recent, next.until = merge(next.base, next.recent), nil, max(until, r.until)
@@ -130,8 +131,8 @@ func (r *Revoked) add(fresh []revokedToken, until int64) (next *Revoked, gone []
 	return next, gone
 }
 
-// merge returns a new list of both, sorted by id; where both have an id, that of b
-// counts. An empty b returns a clone of a.
+// merge merges two lists sorted by id into a new one. Of entries with the same id it
+// keeps that of b.
 func merge(a, b []revokedToken) []revokedToken {
 	out := make([]revokedToken, 0, len(a)+len(b))
 	for len(a) > 0 && len(b) > 0 {
@@ -147,8 +148,8 @@ func merge(a, b []revokedToken) []revokedToken {
 	return append(append(out, a...), b...)
 }
 
-// Revoked reads what was revoked since last, all of it where last is nil, and holds
-// it against its seal. Errors: ErrTampered.
+// Revoked returns the present set of revocations, verified against its seal. It reads
+// only what changed since last, which may be nil. Errors: ErrTampered.
 func (ks *Keystore) Revoked(ctx context.Context, last *Revoked) (*Revoked, error) {
 	var out *Revoked
 	err := ks.store.View(ctx, func(tx Tx) error {
@@ -167,18 +168,18 @@ func (ks *Keystore) Revoked(ctx context.Context, last *Revoked) (*Revoked, error
 				return err
 			}
 		}
-		// From the start: the first time, or because the store is another copy now.
+		// Read everything: there is no last set, or the store was replaced by another copy.
 		if out, err = ks.revokedSince(tx, s, &Revoked{}, -1); err == nil && out == nil {
-			err = ks.tampered("the stored revocations of tokens are not as they were left")
+			err = ks.tampered("the stored revocations of tokens do not match their seal")
 		}
 		return err
 	})
 	return out, err
 }
 
-// revokedSince is last with what was stored after a change, or nil if that does not
-// fit the seal.
-func (ks *Keystore) revokedSince(tx Tx, s *seals, last *Revoked, change int64) (*Revoked, error) {
+// revokedSince returns last with what was stored after a change, or nil if the result
+// does not match the seal.
+func (ks *Keystore) revokedSince(tx Tx, s *sealRoot, last *Revoked, change int64) (*Revoked, error) {
 	mark, err := tx.Meta(metaDropped)
 	if err != nil {
 		return nil, err
@@ -187,7 +188,7 @@ func (ks *Keystore) revokedSince(tx Tx, s *seals, last *Revoked, change int64) (
 	if len(mark) == 8 {
 		until = int64(binary.BigEndian.Uint64(mark))
 	}
-	// The number is under the seal, and the rows are from before it was read.
+	// s.revoked is sealed, so it bounds the allocation.
 	fresh := make([]revokedToken, 0, min(s.revoked, 1<<24)-min(last.count, s.revoked, 1<<24))
 	if err := tx.RevokedSince(change, func(jti []byte, exp time.Time) {
 		fresh = append(fresh, revokedOf(jti, exp))
@@ -199,17 +200,17 @@ func (ks *Keystore) revokedSince(tx Tx, s *seals, last *Revoked, change int64) (
 		return nil, err
 	}
 	slices.SortFunc(fresh, revokedToken.compare)
-	sum := seals{revoked: last.count, sum: last.sum}
+	sum := sealRoot{revoked: last.count, sum: last.sum}
 	ks.addRevoked(&sum, fresh, 1)
 	next, gone := last.add(fresh, until)
 	ks.addRevoked(&sum, gone, -1)
 	if len(rules) > 0 {
 		next.rules = maps.Clone(last.rules)
 		if next.rules == nil {
-			next.rules = map[ruleOf]int64{}
+			next.rules = map[ruleKey]int64{}
 		}
 		for _, r := range rules {
-			of := ruleOf{r.Issuer, r.Project}
+			of := ruleKey{r.Issuer, r.Project}
 			if old, there := next.rules[of]; there {
 				sum.add(ks.ruleMAC(RevocationRule{r.Issuer, r.Project, time.UnixMicro(old)}), -1)
 			}
@@ -224,16 +225,16 @@ func (ks *Keystore) revokedSince(tx Tx, s *seals, last *Revoked, change int64) (
 	return next, nil
 }
 
-// revokedText begins what the seal of a revocation is taken of. No message of
-// [Keystore.mac] begins so: those begin with a length.
+// revokedText is the prefix of the message that seals a revocation. No message of
+// [Keystore.mac] has this prefix: those begin with a length.
 const revokedText = "revocation 2"
 
 const revokedMessage = len(revokedText) + 3*8
 
-// addRevoked adds revocations to the sum, or takes them out of it with n = -1. A
-// revocation stands in it as an HMAC, and the sums are never stored in the clear,
-// which is what makes a sum by XOR one that cannot be aimed at.
-func (ks *Keystore) addRevoked(s *seals, list []revokedToken, n int) {
+// addRevoked adds revocations to the sum; n = -1 removes them. The sum is the XOR of
+// their HMACs. An XOR is safe here because nobody without the master key sees an HMAC or
+// a sum: they are stored only within the wrapped root.
+func (ks *Keystore) addRevoked(s *sealRoot, list []revokedToken, n int) {
 	const most = 64
 	var messages [most * revokedMessage]byte
 	var spans [2 * most]uint32
@@ -255,5 +256,5 @@ func (ks *Keystore) addRevoked(s *seals, list []revokedToken, n int) {
 }
 
 func (ks *Keystore) ruleMAC(r RevocationRule) []byte {
-	return ks.mac([]byte("revocation rule 1"), []byte(r.Issuer), []byte(r.Project), field(r.Before))
+	return ks.mac([]byte("revocation rule 1"), []byte(r.Issuer), []byte(r.Project), encodeField(r.Before))
 }

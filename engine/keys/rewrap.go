@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// metaPrint is the fingerprint of the master key, for messages alone.
-const metaPrint = "master key fingerprint"
+// metaFingerprint is the entry with the fingerprint of the master key. Only error texts
+// use it.
+const metaFingerprint = "master key fingerprint"
 
-// Rewrap makes another key the master key of the keystore: everything that the old one
-// wraps is wrapped by the new one, in one transaction. A process that is killed has
-// changed all or nothing. Other processes that have the keystore open notice, and take
-// the new key up if their source has it; until then they are refused with
-// ErrWrongMasterKey. The old key opens copies of the keystore that were made before,
-// and nothing else: after a rewrap what the store's files keep of the former wrapping
-// is removed, as after a destruction; the error is ErrTraces if that must be tried
-// again. The keystore uses the new key from then on, and the caller's handle of it is
-// closed. Errors: ErrInvalid if it is the same key.
+// Rewrap changes the master key of the keystore: in one transaction it wraps everything
+// that the old key wraps with the new one, so a killed process has changed all or
+// nothing. Other processes that have the keystore open notice. They adopt the new key if
+// their source has it; until then they get ErrWrongMasterKey. Rewrap then removes the
+// former wrapping from the store's files, as after a destruction, so that the old key
+// opens only earlier copies of the keystore; the error is ErrTraces if that must be
+// repeated. The keystore takes over to, and the caller's handle is closed. Errors:
+// ErrInvalid if the key is the same.
 func (ks *Keystore) Rewrap(ctx context.Context, to *MasterKey) error {
 	if ks.mk.Fingerprint() == to.Fingerprint() {
 		return fmt.Errorf("%w: the new master key is the one that the keystore has", ErrInvalid)
@@ -49,7 +49,7 @@ func (ks *Keystore) Rewrap(ctx context.Context, to *MasterKey) error {
 		if err := tx.SetMeta(metaSeals, to.wrap(s.encode(), purposeSeals, Domain{}, 0)); err != nil {
 			return err
 		}
-		if err := tx.SetMeta(metaPrint, []byte(to.Fingerprint())); err != nil {
+		if err := tx.SetMeta(metaFingerprint, []byte(to.Fingerprint())); err != nil {
 			return err
 		}
 		if err := tx.SetMeta(metaScrub, []byte(rand.Text())); err != nil {
@@ -64,9 +64,9 @@ func (ks *Keystore) Rewrap(ctx context.Context, to *MasterKey) error {
 	return ks.scrub(ctx)
 }
 
-// rewrapSecrets wraps the secrets of all generations anew.
-func (ks *Keystore) rewrapSecrets(tx Tx, s *seals, to *MasterKey) error {
-	projects, err := ks.all(tx, s)
+// rewrapSecrets rewraps the secrets of all generations.
+func (ks *Keystore) rewrapSecrets(tx Tx, s *sealRoot, to *MasterKey) error {
+	projects, err := ks.allProjects(tx, s)
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (ks *Keystore) rewrapSecrets(tx Tx, s *seals, to *MasterKey) error {
 	return nil
 }
 
-// rewrapped unwraps with the present master key and wraps with another.
+// rewrapped unwraps blob with the present master key and wraps it with another.
 func (ks *Keystore) rewrapped(to *MasterKey, blob []byte, purpose string, d Domain, gen int) ([]byte, error) {
 	secret, err := ks.mk.unwrap(make([]byte, 0, max(len(blob), SecretSize)), blob, purpose, d, gen)
 	if err != nil {
@@ -106,15 +106,16 @@ func (ks *Keystore) rewrapped(to *MasterKey, blob []byte, purpose string, d Doma
 	return to.wrap(secret, purpose, d, gen), nil
 }
 
-// Pauses between two looks at the source of a master key that was changed, and the
-// time that one may take while a transaction waits.
+// The least time between two reads of the source of a changed master key, and how long
+// one read may take while a transaction waits for it.
 const (
 	reloadPause     = 200 * time.Millisecond
 	reloadExecPause = 30 * time.Second
 	reloadTimeout   = 5 * time.Second
 )
 
-// reload reads the key's source again, nil if that cannot be done now.
+// reload reads the key's source again. It returns nil if the source was read a moment
+// ago or yields no key.
 func (m *MasterKey) reload() *MasterKey {
 	m.mu.Lock()
 	pause := reloadPause
@@ -122,9 +123,9 @@ func (m *MasterKey) reload() *MasterKey {
 		pause = reloadExecPause
 	}
 	source := m.source
-	early := source == "" || time.Since(m.tried) < pause
+	early := source == "" || time.Since(m.lastReload) < pause
 	if !early {
-		m.tried = time.Now()
+		m.lastReload = time.Now()
 	}
 	m.mu.Unlock()
 	if early {
@@ -139,11 +140,11 @@ func (m *MasterKey) reload() *MasterKey {
 	return fresh
 }
 
-// follow is called when something did not open under the master key. If another
-// process has changed the key, follow takes up the new one from where the old one
-// came from, or returns ErrWrongMasterKey. If the key is the right one it returns
-// false: what did not open is damaged.
-func (ks *Keystore) follow(tx Tx) (followed bool, err error) {
+// followMasterKey is called when something does not unwrap. If another process has
+// changed the master key, it adopts the new key from the source of the old one and
+// returns true, or it returns ErrWrongMasterKey. If the key is right it returns false:
+// what did not unwrap is damaged.
+func (ks *Keystore) followMasterKey(tx Tx) (followed bool, err error) {
 	check, err := tx.Meta(metaCheck)
 	if err != nil {
 		return false, err
@@ -158,19 +159,19 @@ func (ks *Keystore) follow(tx Tx) (followed bool, err error) {
 		}
 		fresh.Close()
 	}
-	print, err := tx.Meta(metaPrint)
+	fingerprint, err := tx.Meta(metaFingerprint)
 	if err != nil {
 		return false, err
 	}
-	return false, ks.wrongMasterKey(print)
+	return false, ks.wrongMasterKey(fingerprint)
 }
 
-// wrongMasterKey is ErrWrongMasterKey with the fingerprints of the key that is wanted
-// and the one that was given.
-func (ks *Keystore) wrongMasterKey(print []byte) error {
+// wrongMasterKey returns ErrWrongMasterKey with the fingerprints of the expected key and
+// of the given one.
+func (ks *Keystore) wrongMasterKey(fingerprint []byte) error {
 	want := ""
-	if print != nil {
-		want = fmt.Sprintf(" (its fingerprint is %.40s, that of the given one %s)", print, ks.mk.Fingerprint())
+	if fingerprint != nil {
+		want = fmt.Sprintf(" (its fingerprint is %.40s, that of the given one %s)", fingerprint, ks.mk.Fingerprint())
 	}
 	return fmt.Errorf("%w for %s%s: give the master key that it was made with, or that it was rewrapped with since (a file, env: or exec: source); without it its secrets cannot be read, and a new keystore is a new start", ErrWrongMasterKey, ks.store.Name(), want)
 }

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// Rotate adds an active generation to every domain of a project; the earlier
-// generations only reverse from then on. Errors: ErrNotFound, ErrSevered,
-// ErrRetentionOver, ErrTooManyGenerations.
+// Rotate adds an active generation to every domain of a project and deactivates the
+// previous one. Errors: ErrNotFound, ErrSevered, ErrRetentionOver,
+// ErrTooManyGenerations.
 func (ks *Keystore) Rotate(ctx context.Context, name string) error {
-	return ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
-		p, rows, err := ks.findAll(tx, s, name)
+	return ks.change(ctx, func(tx Tx, s *sealRoot) (bool, error) {
+		p, rows, err := ks.findWithKeys(tx, s, name)
 		if err != nil {
 			return false, err
 		}
@@ -27,10 +27,10 @@ func (ks *Keystore) Rotate(ctx context.Context, name string) error {
 	})
 }
 
-// rotate is Rotate within an Update. The caller seals the project.
+// rotate is Rotate within an Update. The caller reseals the project.
 func (ks *Keystore) rotate(tx Tx, p *ProjectRow, rows []KeyRow, now time.Time) error {
 	if generations(rows) >= MaxGenerations {
-		return p.spent()
+		return p.tooManyGenerations()
 	}
 	for _, org := range p.Orgs {
 		d := Domain{p.Name, org}
@@ -46,7 +46,7 @@ func (ks *Keystore) rotate(tx Tx, p *ProjectRow, rows []KeyRow, now time.Time) e
 				}
 			}
 		}
-		row := KeyRow{Domain: d, Gen: next, State: Active, Created: stamp(now), Wrapped: ks.wrapSecret(nil, d, next)}
+		row := KeyRow{Domain: d, Gen: next, State: Active, Created: storeTime(now), Wrapped: ks.wrapSecret(nil, d, next)}
 		if err := tx.AddKey(row); err != nil {
 			return err
 		}
@@ -55,10 +55,10 @@ func (ks *Keystore) rotate(tx Tx, p *ProjectRow, rows []KeyRow, now time.Time) e
 	if p.RotateEvery == 0 {
 		return nil
 	}
-	return tx.SetRotation(p.Name, p.RotateEvery, stamp(now.Add(p.RotateEvery)))
+	return tx.SetRotation(p.Name, p.RotateEvery, storeTime(now.Add(p.RotateEvery)))
 }
 
-// generations is how many generations the domain with most of them has had.
+// generations returns the largest number of generations that any domain has had.
 func generations(rows []KeyRow) (n int) {
 	for _, r := range rows {
 		n = max(n, r.Gen+1)
@@ -66,26 +66,26 @@ func generations(rows []KeyRow) (n int) {
 	return n
 }
 
-// spent is ErrTooManyGenerations with the way on.
-func (p *ProjectRow) spent() error {
+// tooManyGenerations returns ErrTooManyGenerations with what to do instead.
+func (p *ProjectRow) tooManyGenerations() error {
 	return fmt.Errorf("%w: project %q has had its %d: make a successor ('velonym project create') and bring every pseudonym over to it with a token for secondary whose source is %s ('velonym token create'); this one reverses until then",
 		ErrTooManyGenerations, p.Name, MaxGenerations, p.Name)
 }
 
-// minRotation is the shortest span between two rotations by the clock. Twelve of them
-// are a project's whole life.
+// minRotation is the shortest span between two scheduled rotations. After twelve of them
+// a project has used all its generations.
 const minRotation = time.Hour
 
-// RotateEvery has sweeps replace the active generations of a project whenever they are
-// as old as that, in whole seconds; 0 ends that. It returns when the next rotation is,
-// zero for none. Errors: ErrNotFound, ErrSevered, ErrRetentionOver, ErrInvalid,
-// ErrTooManyGenerations if there are as many as there can be.
+// RotateEvery makes sweeps replace the active generations of a project whenever they
+// reach the age every, in whole seconds; 0 stops that. It returns the time of the next
+// rotation, zero if there is none. Errors: ErrNotFound, ErrSevered, ErrRetentionOver,
+// ErrInvalid, ErrTooManyGenerations if no generation is left.
 func (ks *Keystore) RotateEvery(ctx context.Context, name string, every time.Duration) (next time.Time, err error) {
 	if every != 0 && (every < minRotation || every > maxGrace || every%time.Second != 0) {
 		return next, fmt.Errorf("%w: the span between rotations must be whole seconds, from an hour to ten years", ErrInvalid)
 	}
-	err = ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
-		p, rows, err := ks.findAll(tx, s, name)
+	err = ks.change(ctx, func(tx Tx, s *sealRoot) (bool, error) {
+		p, rows, err := ks.findWithKeys(tx, s, name)
 		if err != nil {
 			return false, err
 		}
@@ -94,10 +94,10 @@ func (ks *Keystore) RotateEvery(ctx context.Context, name string, every time.Dur
 		}
 		if every > 0 {
 			if generations(rows) >= MaxGenerations {
-				return false, p.spent()
+				return false, p.tooManyGenerations()
 			}
 			for _, r := range rows {
-				if at := stamp(r.Created.Add(every)); r.State == Active && (next.IsZero() || at.Before(next)) {
+				if at := storeTime(r.Created.Add(every)); r.State == Active && (next.IsZero() || at.Before(next)) {
 					next = at
 				}
 			}
@@ -110,14 +110,14 @@ func (ks *Keystore) RotateEvery(ctx context.Context, name string, every time.Dur
 	return next, err
 }
 
-// DestroyGeneration destroys the secrets of one generation that is no longer active, in
-// all domains of a project: what was made with it can be reversed by nobody, and
-// everything else goes on. The receipt is valid even if the error is ErrTraces. Errors:
-// ErrNotFound, ErrSevered, ErrRetentionOver, ErrInvalid.
+// DestroyGeneration destroys the secrets of one inactive generation in all domains of a
+// project. Nobody can reverse its pseudonyms afterwards; other generations are not
+// affected. The receipt is valid even if the error is ErrTraces. Errors: ErrNotFound,
+// ErrSevered, ErrRetentionOver, ErrInvalid if the generation is active.
 func (ks *Keystore) DestroyGeneration(ctx context.Context, name string, gen int) (Receipt, error) {
 	var r Receipt
-	err := ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
-		p, rows, err := ks.findAll(tx, s, name)
+	err := ks.change(ctx, func(tx Tx, s *sealRoot) (bool, error) {
+		p, rows, err := ks.findWithKeys(tx, s, name)
 		if err != nil {
 			return false, err
 		}
@@ -138,7 +138,7 @@ func (ks *Keystore) DestroyGeneration(ctx context.Context, name string, gen int)
 		if len(doomed) == 0 {
 			return false, fmt.Errorf("%w: project %q has no generation %d, or it is destroyed: 'velonym project show' lists them", ErrNotFound, name, gen)
 		}
-		now = stamp(now)
+		now = storeTime(now)
 		if r, err = ks.addReceipt(tx, p, doomed, now, ReasonGeneration); err != nil {
 			return false, err
 		}

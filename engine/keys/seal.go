@@ -15,19 +15,18 @@ import (
 	"github.com/velonym/velonym/engine/kernel/secmem"
 )
 
-// Rows are sealed so that whoever can write to the store, and has no master key,
-// can change nothing unnoticed:
+// Seals detect changes by anyone who can write to the store but has no master key:
 //
 //   - a project's row holds an HMAC over all its other fields, one of which is an
 //     HMAC over the states of its generations;
-//   - a list per bucket of names holds the name and the HMAC of every project of
-//     the bucket, so that a row cannot be deleted, added, or replaced by what it
-//     was earlier;
-//   - the root holds the digest of every list, and number and sum of the
-//     revocations; it is wrapped by the master key.
+//   - project names are divided into buckets, and one list per bucket holds the name
+//     and the HMAC of every project, so that nobody can delete, add, or roll back a
+//     row;
+//   - the root, which the master key wraps, holds the digest of every list, the
+//     number of revocations, and the XOR of their HMACs.
 //
-// The HMAC's key is random, made with the store and wrapped too: nothing fits into
-// another store. An older copy of the whole store is beyond what a store can show.
+// The HMAC key is random for each store and wrapped by the master key, so rows of one
+// store do not verify in another. Seals do not detect an older copy of the whole store.
 
 // Entries of the meta table.
 const (
@@ -40,20 +39,20 @@ const (
 	sealBuckets = 1024
 )
 
-// seals is the root. It is not changed once others can see it.
-type seals struct {
-	change  uint64 // the store's counter when it was read
-	revoked uint64 // how many revocations there are
+// sealRoot is the root of the seals. It is immutable once several goroutines share it.
+type sealRoot struct {
+	change  uint64 // the store's change counter when the root was read
+	revoked uint64 // number of revocations and rules
 	sum     [sealSize]byte
-	lists   map[uint16][sha256.Size]byte // of the buckets that are not empty
+	lists   map[uint16][sha256.Size]byte // digests by bucket; empty buckets have none
 
-	settings [sealSize]byte // HMAC of the settings; zero for none
+	settings [sealSize]byte // HMAC of the settings; zero if there are none
 }
 
-func (s *seals) encode() []byte {
+func (s *sealRoot) encode() []byte {
 	b := binary.BigEndian.AppendUint64(nil, s.revoked)
 	b = append(b, s.sum[:]...)
-	if s.settings != [sealSize]byte{} { // whether it is there shows in the length
+	if s.settings != [sealSize]byte{} { // the length tells whether it is present
 		b = append(b, s.settings[:]...)
 	}
 	for _, k := range slices.Sorted(maps.Keys(s.lists)) {
@@ -64,8 +63,8 @@ func (s *seals) encode() []byte {
 	return b
 }
 
-func decodeSeals(b []byte) (*seals, bool) {
-	s := &seals{lists: map[uint16][sha256.Size]byte{}}
+func decodeSeals(b []byte) (*sealRoot, bool) {
+	s := &sealRoot{lists: map[uint16][sha256.Size]byte{}}
 	const head, entry = 8 + sealSize, 2 + sha256.Size
 	if len(b) < head {
 		return nil, false
@@ -86,16 +85,16 @@ func decodeSeals(b []byte) (*seals, bool) {
 	return s, true
 }
 
-// tampered is ErrTampered with what it is about.
+// tampered returns ErrTampered with what was changed and what to do.
 func (ks *Keystore) tampered(what string) error {
 	return fmt.Errorf("%w: %s, in %s: it was changed by something else than velonym: find out who can write there, and restore it from a backup", ErrTampered, what, ks.store.Name())
 }
 
 func (ks *Keystore) tamperedProject(name string) error {
-	return ks.tampered(fmt.Sprintf("the stored row of project %q is not as it was left", name))
+	return ks.tampered(fmt.Sprintf("the stored row of project %q does not match its seal", name))
 }
 
-// mac is the HMAC of parts, each with its length before it.
+// mac returns the HMAC of parts, each preceded by its length.
 func (ks *Keystore) mac(parts ...[]byte) []byte {
 	var msg []byte
 	for _, p := range parts {
@@ -107,8 +106,8 @@ func (ks *Keystore) mac(parts ...[]byte) []byte {
 	return out
 }
 
-// field encodes what is no text.
-func field(v any) []byte {
+// encodeField encodes an int, a bool or a time for mac.
+func encodeField(v any) []byte {
 	switch v := v.(type) {
 	case int:
 		return binary.BigEndian.AppendUint64(nil, uint64(v))
@@ -123,53 +122,55 @@ func field(v any) []byte {
 		}
 		return binary.BigEndian.AppendUint64(nil, uint64(v.UnixMicro()))
 	}
-	panic("keys: a field of unknown type")
+	panic("keys: a sealed field has an unknown type")
 }
 
-// keysMAC seals the states of a project's generations. Their secrets are bound to
-// project, organisation and number by the wrapping.
+// keysMAC returns the seal of the states of a project's generations. The wrapping binds
+// each secret to its project, organisation and number.
 func (ks *Keystore) keysMAC(name string, rows []KeyRow) []byte {
 	parts := [][]byte{[]byte("generations 1"), []byte(name)}
 	for _, r := range rows {
-		parts = append(parts, []byte(r.Org), field(r.Gen), []byte(r.State), field(r.Imported), field(r.Created), field(r.Destroyed))
+		parts = append(parts, []byte(r.Org), encodeField(r.Gen), []byte(r.State), encodeField(r.Imported), encodeField(r.Created), encodeField(r.Destroyed))
 	}
 	return ks.mac(parts...)
 }
 
-// projectMAC seals a project's row.
+// projectMAC returns the seal of a project's row.
 func (ks *Keystore) projectMAC(p *ProjectRow) []byte {
-	parts := [][]byte{[]byte("project 1"), []byte(p.Name), []byte(p.Method), []byte(p.Policy), []byte(p.Form), field(p.Tag),
-		field(p.Retention), field(p.Imported), field(p.Created), field(p.Severed), field(p.SeveredAt), []byte(p.Reason), p.KeysMAC}
+	parts := [][]byte{[]byte("project 1"), []byte(p.Name), []byte(p.Method), []byte(p.Policy), []byte(p.Form), encodeField(p.Tag),
+		encodeField(p.Retention), encodeField(p.Imported), encodeField(p.Created), encodeField(p.Severed), encodeField(p.SeveredAt), []byte(p.Reason), p.KeysMAC}
 	for _, org := range p.Orgs {
 		parts = append(parts, []byte(org))
 	}
-	// The fields of schema 3 are left out where they are as an upgrade sets them.
+	// The fields of schema 3 are left out if they have the values that an upgrade
+	// sets, so that an upgrade need not reseal any row.
 	rotates := p.RotateEvery != 0 || !p.RotateAt.IsZero()
 	if rotates || p.Grace != DefaultGrace || !p.Ended.IsZero() || !p.SeverAt.IsZero() {
 		parts[0] = []byte("project 2")
-		parts = append(parts, field(int(p.Grace/time.Second)), field(p.Ended), field(p.SeverAt))
+		parts = append(parts, encodeField(int(p.Grace/time.Second)), encodeField(p.Ended), encodeField(p.SeverAt))
 	}
-	if rotates { // and so are those of schema 5
+	if rotates { // the fields of schema 5 likewise
 		parts[0] = []byte("project 3")
-		parts = append(parts, field(int(p.RotateEvery/time.Second)), field(p.RotateAt))
+		parts = append(parts, encodeField(int(p.RotateEvery/time.Second)), encodeField(p.RotateAt))
 	}
 	return ks.mac(parts...)
 }
 
-func (s *seals) add(mac []byte, n int) {
+// add adds the HMACs of n revocations to the sum; a negative n removes them.
+func (s *sealRoot) add(mac []byte, n int) {
 	subtle.XORBytes(s.sum[:], s.sum[:], mac)
 	s.revoked += uint64(n)
 }
 
-// readSeals reads the root within a transaction.
-func (ks *Keystore) readSeals(tx Tx) (*seals, error) {
+// readSeals reads and unwraps the root.
+func (ks *Keystore) readSeals(tx Tx) (*sealRoot, error) {
 	blob, err := tx.Meta(metaSeals)
 	if err != nil {
 		return nil, err
 	}
 	plain, err := ks.mk.unwrap(nil, blob, purposeSeals, Domain{}, 0)
 	if err != nil {
-		again, err := ks.follow(tx)
+		again, err := ks.followMasterKey(tx)
 		if err != nil {
 			return nil, err
 		}
@@ -190,9 +191,9 @@ func (ks *Keystore) readSeals(tx Tx) (*seals, error) {
 	return s, nil
 }
 
-// viewSeals is readSeals for a view: what was read last is still good when the
-// store has not changed since.
-func (ks *Keystore) viewSeals(tx Tx) (*seals, error) {
+// viewSeals is readSeals for a view. It returns the root that was read last if the store
+// has not changed since.
+func (ks *Keystore) viewSeals(tx Tx) (*sealRoot, error) {
 	n, err := tx.Change()
 	if err != nil {
 		return nil, err
@@ -209,13 +210,13 @@ func (ks *Keystore) viewSeals(tx Tx) (*seals, error) {
 	return s, nil
 }
 
-func (ks *Keystore) writeSeals(tx Tx, s *seals) error {
+func (ks *Keystore) writeSeals(tx Tx, s *sealRoot) error {
 	return tx.SetMeta(metaSeals, ks.mk.wrap(s.encode(), purposeSeals, Domain{}, 0))
 }
 
-// reseal seals a project after a change in the same transaction. What was there
-// before has been checked by the caller.
-func (ks *Keystore) reseal(tx Tx, s *seals, name string) error {
+// reseal seals a project after a change in the same transaction. The caller has verified
+// the project's rows before that change.
+func (ks *Keystore) reseal(tx Tx, s *sealRoot, name string) error {
 	p, err := tx.Project(name)
 	if err != nil {
 		return err
@@ -234,7 +235,7 @@ func (ks *Keystore) reseal(tx Tx, s *seals, name string) error {
 	if err != nil {
 		return err
 	}
-	l, err := ks.list(s, bucket, doc)
+	l, err := ks.verifiedList(s, bucket, doc)
 	if err != nil {
 		return err
 	}
@@ -244,9 +245,9 @@ func (ks *Keystore) reseal(tx Tx, s *seals, name string) error {
 	return tx.SetSealList(bucket, doc)
 }
 
-// sealNew writes the seals of a store that has none yet: a new one, or one of the
-// schema before. What it holds is taken for what it should be.
-func (ks *Keystore) sealNew(tx Tx) error {
+// createSeals writes the seals of a store that has none yet: a new store, or one of
+// schema 1, whose rows it trusts.
+func (ks *Keystore) createSeals(tx Tx) error {
 	key, err := secmem.Alloc(SecretSize)
 	if err != nil {
 		return fmt.Errorf("keys: %w", err)
@@ -261,25 +262,25 @@ func (ks *Keystore) sealNew(tx Tx) error {
 		return fmt.Errorf("keys: %w", err)
 	}
 	defer hmac.Release()
-	of := &Keystore{store: ks.store, mk: ks.mk, now: ks.now, seal: hmac}
-	s := &seals{lists: map[uint16][sha256.Size]byte{}}
+	sealed := &Keystore{store: ks.store, mk: ks.mk, now: ks.now, seal: hmac}
+	s := &sealRoot{lists: map[uint16][sha256.Size]byte{}}
 	rows, err := tx.Projects()
 	if err != nil {
 		return err
 	}
 	for _, p := range rows {
-		if err := of.reseal(tx, s, p.Name); err != nil {
+		if err := sealed.reseal(tx, s, p.Name); err != nil {
 			return err
 		}
 	}
-	if err := of.sealRevocations(tx, s); err != nil {
+	if err := sealed.sealRevocations(tx, s); err != nil {
 		return err
 	}
-	return of.writeSeals(tx, s)
+	return sealed.writeSeals(tx, s)
 }
 
-// openSeals unwraps the key of the seals.
-func (ks *Keystore) openSeals(blob []byte) error {
+// openSealKey unwraps the HMAC key of the seals.
+func (ks *Keystore) openSealKey(blob []byte) error {
 	key, err := secmem.Alloc(SecretSize)
 	if err != nil {
 		return fmt.Errorf("keys: %w", err)
@@ -295,38 +296,38 @@ func (ks *Keystore) openSeals(blob []byte) error {
 	return nil
 }
 
-// sealRevocations adds the revocations of a store of an older schema to the sum.
-func (ks *Keystore) sealRevocations(tx Tx, s *seals) error {
+// sealRevocations adds all stored revocations to the sum.
+func (ks *Keystore) sealRevocations(tx Tx, s *sealRoot) error {
 	var list []revokedToken
 	err := tx.RevokedSince(-1, func(jti []byte, exp time.Time) { list = append(list, revokedOf(jti, exp)) })
 	ks.addRevoked(s, list, 1)
 	return err
 }
 
-// resealRevocations takes the revocations of a store of schema 2 or 3, which were
-// sealed with all of their jti, into the sum of this schema.
-func (ks *Keystore) resealRevocations(tx Tx, sealKey []byte) error {
-	of := &Keystore{store: ks.store, mk: ks.mk, now: ks.now}
-	if err := of.openSeals(sealKey); err != nil {
+// upgradeRevocationSeals verifies the revocations of a store of schema 2 or 3, which
+// were sealed with their whole jti, and replaces the sum by that of this schema.
+func (ks *Keystore) upgradeRevocationSeals(tx Tx, sealKey []byte) error {
+	sealed := &Keystore{store: ks.store, mk: ks.mk, now: ks.now}
+	if err := sealed.openSealKey(sealKey); err != nil {
 		return err
 	}
-	defer of.seal.Release()
-	s, err := of.readSeals(tx)
+	defer sealed.seal.Release()
+	s, err := sealed.readSeals(tx)
 	if err != nil {
 		return err
 	}
-	var was seals
+	var was sealRoot
 	if err := tx.RevokedSince(-1, func(jti []byte, exp time.Time) {
-		was.add(of.mac([]byte("revocation 1"), jti, field(exp)), 1)
+		was.add(sealed.mac([]byte("revocation 1"), jti, encodeField(exp)), 1)
 	}); err != nil {
 		return err
 	}
 	if was.revoked != s.revoked || !bytes.Equal(was.sum[:], s.sum[:]) {
-		return ks.tampered("the stored revocations of tokens are not as they were left")
+		return ks.tampered("the stored revocations of tokens do not match their seal")
 	}
 	s.revoked, s.sum = 0, [sealSize]byte{}
-	if err := of.sealRevocations(tx, s); err != nil {
+	if err := sealed.sealRevocations(tx, s); err != nil {
 		return err
 	}
-	return of.writeSeals(tx, s)
+	return sealed.writeSeals(tx, s)
 }

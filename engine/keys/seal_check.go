@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// checkRow compares a project's row with its seal, and that with the list of its
-// bucket.
+// checkRow verifies a project's row against its seal, and the seal against the list of
+// its bucket.
 func (ks *Keystore) checkRow(p *ProjectRow, l sealList) error {
 	seal, there := l[p.Name]
 	if !there || subtle.ConstantTimeCompare(seal[:], p.Seal) != 1 || subtle.ConstantTimeCompare(ks.projectMAC(p), p.Seal) != 1 {
@@ -18,17 +18,18 @@ func (ks *Keystore) checkRow(p *ProjectRow, l sealList) error {
 	return nil
 }
 
-// checkKeys compares the states of all generations of a project with its row,
-// which was checked.
+// checkKeys verifies the states of all generations of a project against its row, which
+// the caller has verified.
 func (ks *Keystore) checkKeys(p *ProjectRow, rows []KeyRow) error {
 	if subtle.ConstantTimeCompare(ks.keysMAC(p.Name, rows), p.KeysMAC) != 1 {
-		return ks.tampered(fmt.Sprintf("the stored generations of project %q are not as they were left", p.Name))
+		return ks.tampered(fmt.Sprintf("the stored generations of project %q do not match their seal", p.Name))
 	}
 	return nil
 }
 
-// lookUp reads and checks a project, one that is not there included.
-func (ks *Keystore) lookUp(tx Tx, s *seals, name string) (ProjectRow, error) {
+// lookUp reads and verifies a project. It also verifies the absence of a project:
+// ErrNotFound means that the bucket's list does not name it either.
+func (ks *Keystore) lookUp(tx Tx, s *sealRoot, name string) (ProjectRow, error) {
 	p, missing := tx.Project(name)
 	if missing != nil && !errors.Is(missing, ErrNotFound) {
 		return p, missing
@@ -38,9 +39,9 @@ func (ks *Keystore) lookUp(tx Tx, s *seals, name string) (ProjectRow, error) {
 	if err != nil {
 		return p, err
 	}
-	l, err := ks.list(s, bucket, doc)
+	l, err := ks.verifiedList(s, bucket, doc)
 	if err != nil {
-		return p, fmt.Errorf("%w (when project %q was looked for)", err, name)
+		return p, fmt.Errorf("%w (while looking for project %q)", err, name)
 	}
 	if missing != nil {
 		if _, there := l[name]; there {
@@ -51,9 +52,9 @@ func (ks *Keystore) lookUp(tx Tx, s *seals, name string) (ProjectRow, error) {
 	return p, ks.checkRow(&p, l)
 }
 
-// all reads and checks all projects. Beside an error that is ErrTampered stand
-// those that are sound.
-func (ks *Keystore) all(tx Tx, s *seals) ([]ProjectRow, error) {
+// allProjects reads and verifies all projects. It returns the intact ones even if the
+// error is ErrTampered.
+func (ks *Keystore) allProjects(tx Tx, s *sealRoot) ([]ProjectRow, error) {
 	rows, err := tx.Projects()
 	if err != nil {
 		return nil, err
@@ -65,7 +66,7 @@ func (ks *Keystore) all(tx Tx, s *seals) ([]ProjectRow, error) {
 	lists := map[uint16]sealList{}
 	var errs []error
 	for k := range uint16(sealBuckets) {
-		l, err := ks.list(s, k, docs[k])
+		l, err := ks.verifiedList(s, k, docs[k])
 		if err != nil {
 			errs = append(errs, err)
 			l = sealList{}
@@ -87,12 +88,12 @@ func (ks *Keystore) all(tx Tx, s *seals) ([]ProjectRow, error) {
 			errs = append(errs, ks.tampered(fmt.Sprintf("the row of project %q is gone", name)))
 		}
 	}
-	return sound, several(errs)
+	return sound, summarise(errs)
 }
 
-// checkRows compares some projects with their seals and those with the lists. Beside an
-// error that is ErrTampered stand those that are sound.
-func (ks *Keystore) checkRows(tx Tx, s *seals, rows []ProjectRow) ([]ProjectRow, error) {
+// checkRows verifies some projects against their seals, and the seals against the lists.
+// It returns the intact ones even if the error is ErrTampered.
+func (ks *Keystore) checkRows(tx Tx, s *sealRoot, rows []ProjectRow) ([]ProjectRow, error) {
 	lists := map[uint16]sealList{}
 	var errs []error
 	sound := rows[:0]
@@ -104,7 +105,7 @@ func (ks *Keystore) checkRows(tx Tx, s *seals, rows []ProjectRow) ([]ProjectRow,
 			if err != nil {
 				return nil, err
 			}
-			if l, err = ks.list(s, bucket, doc); err != nil {
+			if l, err = ks.verifiedList(s, bucket, doc); err != nil {
 				errs = append(errs, err)
 			}
 			lists[bucket] = l
@@ -115,11 +116,11 @@ func (ks *Keystore) checkRows(tx Tx, s *seals, rows []ProjectRow) ([]ProjectRow,
 			sound = append(sound, p)
 		}
 	}
-	return sound, several(errs)
+	return sound, summarise(errs)
 }
 
-// several is the first of errors, with how many more there are.
-func several(errs []error) error {
+// summarise returns the first error in order of text, with the number of the others.
+func summarise(errs []error) error {
 	if len(errs) == 0 {
 		return nil
 	}

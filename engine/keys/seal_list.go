@@ -7,13 +7,13 @@ import (
 	"slices"
 )
 
-// bucketOf is the bucket of a name.
+// bucketOf returns the bucket of a project's name.
 func bucketOf(name string) uint16 {
 	h := sha256.Sum256([]byte(name))
 	return binary.BigEndian.Uint16(h[:]) % sealBuckets
 }
 
-// sealList is the projects of a bucket by name, with the seals of their rows.
+// sealList maps the names of a bucket's projects to the seals of their rows.
 type sealList map[string][sealSize]byte
 
 func (l sealList) encode() []byte {
@@ -43,14 +43,14 @@ func decodeList(b []byte) (sealList, bool) {
 	return l, true
 }
 
-// list checks a bucket's list against the root.
-func (ks *Keystore) list(s *seals, bucket uint16, doc []byte) (sealList, error) {
+// verifiedList verifies a bucket's list against the root and decodes it.
+func (ks *Keystore) verifiedList(s *sealRoot, bucket uint16, doc []byte) (sealList, error) {
 	want, there := s.lists[bucket]
 	if !there && len(doc) == 0 {
 		return sealList{}, nil
 	}
 	if got := sha256.Sum256(doc); there != (len(doc) > 0) || there && got != want {
-		return nil, ks.tampered("a list of projects is not as it was left")
+		return nil, ks.tampered("a list of projects does not match its seal")
 	}
 	l, ok := decodeList(doc)
 	if !ok {

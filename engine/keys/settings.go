@@ -16,45 +16,46 @@ import (
 	"unicode/utf8"
 )
 
-// metaSettings is a document of the keystore's settings, whose HMAC stands in the root
-// of the seals: an older copy of it does not pass.
+// metaSettings is the entry with the keystore's settings as JSON. The root of the seals
+// holds its HMAC, so that nobody can roll it back.
 const metaSettings = "settings"
 
-// settings is what metaSettings holds.
+// settings is the content of metaSettings.
 type settings struct {
-	IssuerName string          `json:"issuer_name,omitempty"` // "" before there were names
-	IssuerKey  []byte          `json:"issuer_key,omitempty"`  // public key of the seed that is in use; nil before the first change
+	IssuerName string          `json:"issuer_name,omitempty"` // "" means DefaultIssuerName
+	IssuerKey  []byte          `json:"issuer_key,omitempty"`  // public key of the seed in use; nil before the first rotation
 	IssuerMade time.Time       `json:"issuer_made,omitzero"`
 	Retired    []RetiredKey    `json:"retired,omitempty"`
 	Trusted    []TrustedIssuer `json:"trusted,omitempty"`
 }
 
-// RetiredKey is a public key of the built-in issuer that signs no more, and whose
-// tokens are still good for a while.
+// RetiredKey is a public key with which the built-in issuer no longer signs. Tokens that
+// it signed are accepted until Until.
 type RetiredKey struct {
 	Public []byte    `json:"public"` // Ed25519
 	Until  time.Time `json:"until"`
 }
 
-// IssuerInfo is what the keystore says of its own issuer. No secret is in it.
+// IssuerInfo describes the keystore's own issuer. It holds no secret.
 type IssuerInfo struct {
 	Name    string
 	Public  ed25519.PublicKey
-	Since   time.Time    // when the key was made; zero for a keystore's first one
-	Retired []RetiredKey // whose time is not over
+	Since   time.Time    // when the key was made; zero for a keystore's first key
+	Retired []RetiredKey // those whose tokens are still accepted
 }
 
-// TrustedIssuer is another issuer whose tokens this keystore's servers accept.
+// TrustedIssuer is another issuer whose tokens this keystore's servers accept. It has
+// either JWKS or URL.
 type TrustedIssuer struct {
-	Name         string    `json:"name"` // iss
+	Name         string    `json:"name"` // the claim iss
 	Audience     string    `json:"audience,omitempty"`
-	JWKS         []byte    `json:"jwks,omitempty"` // the set itself, or
-	URL          string    `json:"url,omitempty"`  // where it is fetched
+	JWKS         []byte    `json:"jwks,omitempty"` // the key set
+	URL          string    `json:"url,omitempty"`  // where servers fetch the key set
 	AccessTokens bool      `json:"access_tokens,omitempty"`
 	Since        time.Time `json:"since"`
 }
 
-// DefaultIssuerName is the name of the built-in issuer of a keystore that was given none.
+// DefaultIssuerName is the name of the built-in issuer unless NameIssuer sets another.
 const DefaultIssuerName = "velonym"
 
 const (
@@ -62,7 +63,7 @@ const (
 	maxSettings = 4 << 20 // bytes of the document
 )
 
-// checkIssuerName judges the name of an issuer.
+// checkIssuerName validates the name of an issuer.
 func checkIssuerName(name string) error {
 	if name == "" || len(name) > maxJTI || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
 		return fmt.Errorf("%w: the name of an issuer is 1 to %d bytes of text without control characters", ErrInvalid, maxJTI)
@@ -72,8 +73,8 @@ func checkIssuerName(name string) error {
 
 func (ks *Keystore) settingsMAC(doc []byte) []byte { return ks.mac([]byte("settings 1"), doc) }
 
-// readSettings reads the settings and holds them against the root.
-func (ks *Keystore) readSettings(tx Tx, s *seals) (settings, error) {
+// readSettings reads the settings and verifies them against the root.
+func (ks *Keystore) readSettings(tx Tx, s *sealRoot) (settings, error) {
 	var out settings
 	doc, err := tx.Meta(metaSettings)
 	if err != nil {
@@ -83,14 +84,14 @@ func (ks *Keystore) readSettings(tx Tx, s *seals) (settings, error) {
 		return out, nil
 	}
 	if subtle.ConstantTimeCompare(ks.settingsMAC(doc), s.settings[:]) != 1 || json.Unmarshal(doc, &out) != nil {
-		return out, ks.tampered("the settings of its issuers are not as they were left")
+		return out, ks.tampered("the settings of its issuers do not match their seal")
 	}
 	return out, nil
 }
 
-// changeSettings reads the settings, has f change them, and stores them.
+// changeSettings reads the settings, lets f change them, and stores them.
 func (ks *Keystore) changeSettings(ctx context.Context, f func(tx Tx, now time.Time, set *settings) error) error {
-	return ks.change(ctx, func(tx Tx, s *seals) (bool, error) {
+	return ks.change(ctx, func(tx Tx, s *sealRoot) (bool, error) {
 		set, err := ks.readSettings(tx, s)
 		if err != nil {
 			return false, err
@@ -127,7 +128,7 @@ func (ks *Keystore) Issuer(ctx context.Context) (info IssuerInfo, err error) {
 		}
 		now, err := ks.time(tx)
 		if errors.Is(err, ErrClock) {
-			set.Retired, err = nil, nil // whose time nobody can tell
+			set.Retired, err = nil, nil // without a clock their end is unknown
 		}
 		if err != nil {
 			return err
@@ -138,6 +139,8 @@ func (ks *Keystore) Issuer(ctx context.Context) (info IssuerInfo, err error) {
 	return info, err
 }
 
+// issuerOf describes the built-in issuer at the time now and verifies its key against the
+// settings.
 func (ks *Keystore) issuerOf(tx Tx, set *settings, now time.Time) (IssuerInfo, error) {
 	info := IssuerInfo{Name: set.IssuerName, Since: set.IssuerMade}
 	if info.Name == "" {
@@ -154,7 +157,7 @@ func (ks *Keystore) issuerOf(tx Tx, set *settings, now time.Time) (IssuerInfo, e
 	info.Public = key.public
 	key.close()
 	if set.IssuerKey != nil && subtle.ConstantTimeCompare(set.IssuerKey, info.Public) != 1 {
-		return info, ks.tampered("the issuer's key is not the one that it was left with")
+		return info, ks.tampered("the issuer's key was replaced")
 	}
 	for _, r := range set.Retired {
 		if now.Before(r.Until) {
@@ -164,8 +167,8 @@ func (ks *Keystore) issuerOf(tx Tx, set *settings, now time.Time) (IssuerInfo, e
 	return info, nil
 }
 
-// NameIssuer sets the name of the built-in issuer, the iss of its tokens. Tokens of the
-// former name are refused from then on.
+// NameIssuer sets the name of the built-in issuer, the claim iss of its tokens. Servers
+// refuse tokens of the former name from then on.
 func (ks *Keystore) NameIssuer(ctx context.Context, name string) error {
 	if err := checkIssuerName(name); err != nil {
 		return err
@@ -179,8 +182,9 @@ func (ks *Keystore) NameIssuer(ctx context.Context, name string) error {
 	})
 }
 
-// RotateIssuer gives the built-in issuer a new key. Tokens that the former key signed
-// stay good for the overlap, which may be 0; its private half is gone at once.
+// RotateIssuer gives the built-in issuer a new key and destroys the private half of the
+// former one. Tokens that the former key signed are accepted for the overlap, which may
+// be 0.
 func (ks *Keystore) RotateIssuer(ctx context.Context, overlap time.Duration) (info IssuerInfo, err error) {
 	if overlap < 0 {
 		return info, fmt.Errorf("%w: an overlap is not negative", ErrInvalid)
@@ -226,8 +230,8 @@ func (ks *Keystore) TrustedIssuers(ctx context.Context) (list []TrustedIssuer, e
 	return list, err
 }
 
-// TrustIssuer accepts the tokens of another issuer, or changes by which keys. The
-// caller has judged the key set.
+// TrustIssuer accepts the tokens of another issuer, or replaces its keys. The caller has
+// validated the key set.
 func (ks *Keystore) TrustIssuer(ctx context.Context, t TrustedIssuer) error {
 	if err := checkIssuerName(t.Name); err != nil {
 		return err
@@ -254,7 +258,7 @@ func (ks *Keystore) TrustIssuer(ctx context.Context, t TrustedIssuer) error {
 	})
 }
 
-// DistrustIssuer ends the trust in an issuer. Errors: ErrNotFound.
+// DistrustIssuer removes an issuer from the trusted ones. Errors: ErrNotFound.
 func (ks *Keystore) DistrustIssuer(ctx context.Context, name string) error {
 	return ks.changeSettings(ctx, func(_ Tx, _ time.Time, set *settings) error {
 		n := len(set.Trusted)

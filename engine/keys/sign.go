@@ -10,15 +10,15 @@ import (
 	"github.com/velonym/velonym/engine/kernel/secmem"
 )
 
-// signingKey is an Ed25519 key (RFC 8032) that stays in key memory: crypto/ed25519
-// keeps a copy of every key that it signs with on the heap, which nobody can wipe.
-// It is safe for concurrent use until it is closed.
+// signingKey is an Ed25519 key (RFC 8032) in key memory. It exists because
+// crypto/ed25519 copies every signing key to the heap, where nobody can wipe it. It is
+// safe for concurrent use until it is closed.
 type signingKey struct {
-	mem    []byte // key memory: the scalar before clamping, then the prefix of the nonces
+	mem    []byte // key memory: the unclamped scalar, then the nonce prefix
 	public ed25519.PublicKey
 }
 
-// newSigningKey takes a seed and wipes it.
+// newSigningKey derives a key from a seed and wipes the seed.
 func newSigningKey(seed []byte) (*signingKey, error) {
 	defer wipe(seed)
 	mem, err := secmem.Alloc(sha512.Size)
@@ -43,7 +43,7 @@ func (k *signingKey) scalar(s *edwards25519.Scalar) *edwards25519.Scalar {
 	return s
 }
 
-// hashTo sets s to the digest of b as a number.
+// hashTo sets s to the SHA-512 of b, reduced.
 func hashTo(s *edwards25519.Scalar, b []byte) *edwards25519.Scalar {
 	h := sha512.Sum512(b)
 	if _, err := s.SetUniformBytes(h[:]); err != nil {
@@ -55,7 +55,7 @@ func hashTo(s *edwards25519.Scalar, b []byte) *edwards25519.Scalar {
 // sign returns the signature of message (RFC 8032 §5.1.6).
 func (k *signingKey) sign(message []byte) []byte {
 	sig := make([]byte, ed25519.SignatureSize)
-	buf := make([]byte, 64+len(message)) // first prefix and message, then R, A and message
+	buf := make([]byte, 64+len(message)) // holds prefix and message first, then R, A and message
 	defer wipe(buf)
 	copy(buf[64:], message)
 	_ = secmem.Scrubbed(func() error {
@@ -67,7 +67,7 @@ func (k *signingKey) sign(message []byte) []byte {
 		copy(buf[32:], k.public)
 		hashTo(&h, buf)
 		copy(sig[32:], h.MultiplyAdd(&h, k.scalar(&s), &r).Bytes())
-		return nil // as ever
+		return nil
 	})
 	return sig
 }

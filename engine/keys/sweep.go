@@ -6,32 +6,32 @@ import (
 	"time"
 )
 
-// Swept is what a sweep did.
+// Swept reports what a sweep did.
 type Swept struct {
-	Ended     []string  // projects whose end it noted: nothing uses their secrets any more
-	Resumed   []string  // projects noted before by a clock that was set back since
-	Destroyed []Receipt // of projects whose grace is over
+	Ended     []string  // projects whose end it noted; nothing uses their secrets any more
+	Resumed   []string  // projects noted as ended by a clock that has been set back since
+	Destroyed []Receipt // receipts of projects whose grace is over
 
-	Rotated []string // projects with a new active generation, as RotateEvery says
-	Spent   []string // projects due for one that have had MaxGenerations; said once
+	Rotated []string // projects that got a new active generation: see RotateEvery
+	Spent   []string // projects that are due for rotation but have had MaxGenerations; reported once
 
-	// Held lists the projects whose secrets it kept although their grace is over by the
-	// clock, because nobody saw all of that time pass: see Clock.Doubt.
+	// Held lists the projects whose secrets the sweep kept although their grace is
+	// over by the clock, because part of that time is in doubt: see Clock.Doubt.
 	Held []string
 }
 
-// Empty reports whether there is nothing to tell.
+// Empty reports whether the sweep did nothing.
 func (s Swept) Empty() bool {
 	return len(s.Ended)+len(s.Resumed)+len(s.Rotated)+len(s.Spent)+len(s.Destroyed)+len(s.Held) == 0
 }
 
 // Sweep notes which projects have ended by the store's time, destroys the secrets of
 // those whose grace is over by its sure time ([Clock.Sure]), rotates those whose rotation
-// is due by that time, drops revocations and budgets of tokens long expired, and
-// acknowledges the time. It reads the projects with which there is something to do and no
-// others; call it every minute ([Keystore.Sweeper]). What it returns is valid even if the
-// error is ErrTraces. Errors: ErrClock, and then nothing was destroyed; ErrTampered for a
-// project that is due, and then the others were done.
+// is due by that time, drops revocations and budgets of tokens that expired long ago, and
+// acknowledges the time. It reads only the projects that are due; call it every minute
+// ([Keystore.Sweeper]). The result is valid even if the error is ErrTraces. Errors:
+// ErrClock if it destroyed nothing because of the clock; ErrTampered if a due project was
+// tampered with and the others were processed.
 func (ks *Keystore) Sweep(ctx context.Context) (Swept, error) {
 	var some []ProjectRow
 	var held []string
@@ -49,7 +49,7 @@ func (ks *Keystore) Sweep(ctx context.Context) (Swept, error) {
 		if some, held, err = ks.due(tx, s, at); err != nil && !errors.Is(err, ErrTampered) {
 			return err
 		}
-		tampered = err // the sound projects are still destroyed on time
+		tampered = err // intact projects are still destroyed on time
 		pending, err = tx.Meta(metaScrub)
 		return err
 	})
@@ -70,13 +70,13 @@ func (ks *Keystore) Sweep(ctx context.Context) (Swept, error) {
 	}
 	err = ks.dropExpired(ctx)
 	if errors.Is(err, ErrReadOnly) {
-		err = nil // keeping expired rows longer is harmless
+		err = nil // expired rows that stay longer do no harm
 	}
 	return swept, errors.Join(tampered, err)
 }
 
-// sweepTimes is the pair of times that a sweep goes by: projects end by now, and are
-// destroyed by sure.
+// sweepTimes are the two times of a sweep: now decides which projects end, sure which
+// ones are destroyed.
 type sweepTimes struct{ now, sure time.Time }
 
 func (ks *Keystore) sweepTimes(c Clock, err error) (sweepTimes, error) {
@@ -91,20 +91,20 @@ func (ks *Keystore) sweepTimes(c Clock, err error) (sweepTimes, error) {
 	return sweepTimes{now, sure}, err
 }
 
-// act is what a sweep does with a project.
-type act int
+// sweepAction is what a sweep does with a project.
+type sweepAction int
 
 const (
-	actNothing act = iota
-	actNote        // that it ended
-	actResume      // it was noted by a clock that an operator has set back since
-	actHold        // destroy, but for the doubt of the clock
+	actNothing sweepAction = iota
+	actNote                // note that it ended
+	actResume              // undo a note that was made by a clock that has been set back
+	actHold                // keep secrets that are due for destruction because the clock is in doubt
 	actDestroy
 	actRotate
 )
 
-// act says what a sweep does with the project.
-func (t sweepTimes) act(p *ProjectRow) act {
+// action decides what a sweep does with the project.
+func (t sweepTimes) action(p *ProjectRow) sweepAction {
 	destroyBy := func(now time.Time) bool {
 		return p.EndedBy(now) && (p.Grace == 0 || !p.Ended.IsZero() && !now.Before(p.DestroyAt()))
 	}
@@ -125,16 +125,16 @@ func (t sweepTimes) act(p *ProjectRow) act {
 	return actNothing
 }
 
-// due lists the projects that a sweep changes, and the names of those that it holds.
-// The sound ones are returned even if the error is ErrTampered.
-func (ks *Keystore) due(tx Tx, s *seals, at sweepTimes) (some []ProjectRow, held []string, err error) {
+// due lists the projects that a sweep changes and the names of those that it holds. It
+// returns the intact ones even if the error is ErrTampered.
+func (ks *Keystore) due(tx Tx, s *sealRoot, at sweepTimes) (some []ProjectRow, held []string, err error) {
 	rows, err := tx.Due(at.now)
 	if err != nil {
 		return nil, nil, err
 	}
 	rows, err = ks.checkRows(tx, s, rows)
 	for _, p := range rows {
-		switch at.act(&p) {
+		switch at.action(&p) {
 		case actNothing:
 		case actHold:
 			held = append(held, p.Name)
@@ -145,11 +145,11 @@ func (ks *Keystore) due(tx Tx, s *seals, at sweepTimes) (some []ProjectRow, held
 	return some, held, err
 }
 
-// sweepDue does what is due. A grace counts from the sweep that noted the end and not
-// from the end itself, so that a clock that jumped ahead has to stay so for the whole
-// grace before anything is lost.
+// sweepDue processes the projects that are due. A grace counts from the sweep that noted
+// the end and not from the end itself, so that a clock that jumped ahead must stay wrong
+// for the whole grace before anything is lost.
 func (ks *Keystore) sweepDue(ctx context.Context) (swept Swept, err error) {
-	err = ks.change(ctx, func(tx Tx, s *seals) (changed bool, err error) {
+	err = ks.change(ctx, func(tx Tx, s *sealRoot) (changed bool, err error) {
 		at, err := ks.sweepTimes(ks.advance(tx))
 		if err != nil {
 			return false, err
@@ -160,9 +160,9 @@ func (ks *Keystore) sweepDue(ctx context.Context) (swept Swept, err error) {
 			return false, err
 		}
 		for _, p := range due {
-			_, rows, err := ks.findAll(tx, s, p.Name)
+			_, rows, err := ks.findWithKeys(tx, s, p.Name)
 			if errors.Is(err, ErrTampered) {
-				continue // Sweep reports it now or the next time
+				continue // this Sweep or the next one reports it
 			}
 			if err != nil {
 				return false, err
@@ -183,18 +183,18 @@ func (ks *Keystore) sweepDue(ctx context.Context) (swept Swept, err error) {
 	return swept, nil
 }
 
-// sweepProject does what is due with one project and adds it to swept.
+// sweepProject processes one project and adds the outcome to swept.
 func (ks *Keystore) sweepProject(tx Tx, p ProjectRow, rows []KeyRow, at sweepTimes, swept *Swept) error {
-	switch at.act(&p) {
+	switch at.action(&p) {
 	case actResume:
 		swept.Resumed = append(swept.Resumed, p.Name)
 		return tx.SetSchedule(p.Name, time.Time{}, p.SeverAt)
 	case actNote:
 		swept.Ended = append(swept.Ended, p.Name)
-		return tx.SetSchedule(p.Name, stamp(at.now), p.SeverAt)
+		return tx.SetSchedule(p.Name, storeTime(at.now), p.SeverAt)
 	case actDestroy:
 		reason := ReasonRetention
-		if !p.over(at.sure) {
+		if !p.retentionOver(at.sure) {
 			reason = ReasonSevered
 		}
 		r, err := ks.destroy(tx, p, rows, at.now, reason)
@@ -212,9 +212,9 @@ func (ks *Keystore) sweepProject(tx Tx, p ProjectRow, rows []KeyRow, at sweepTim
 	return nil
 }
 
-// Verify reads all rows and compares them with their seals, and checks the structure of
-// the store. Sweep does not see a row that was changed so that nothing is due with it.
-// Errors: ErrTampered, ErrCorrupt.
+// Verify checks all rows against their seals, and the structure of the store. Sweep does
+// not find a row that was changed so that it is not due any more; Verify does. Errors:
+// ErrTampered, ErrCorrupt.
 func (ks *Keystore) Verify(ctx context.Context) error {
 	err := ks.store.Verify(ctx)
 	if err != nil {
@@ -227,8 +227,8 @@ func (ks *Keystore) Verify(ctx context.Context) error {
 // verifyEvery is how often Sweeper verifies the store.
 const verifyEvery = time.Hour
 
-// Sweeper calls Sweep immediately and then at every interval until the context ends, and
-// Verify at first and every hour. It calls report, which may be nil, after each sweep.
+// Sweeper calls Sweep at once and then at every interval until the context ends, and
+// Verify at once and every hour. It calls report after each sweep unless report is nil.
 func (ks *Keystore) Sweeper(ctx context.Context, every time.Duration, report func(Swept, error)) {
 	t := time.NewTicker(every)
 	defer t.Stop()

@@ -2,78 +2,78 @@ package keys
 
 import "time"
 
-// Revocation is a token that is refused, as a store keeps it.
+// Revocation is the stored row of a revoked token.
 type Revocation struct {
 	JTI     string
-	Expires time.Time // zero: never
+	Expires time.Time // the token's end; zero for never
 }
 
-// RevocationRule refuses every token of an issuer and a project that was issued
-// before a time, as a store keeps it.
+// RevocationRule is the stored row of a rule that revokes every token of an issuer and a
+// project that was issued before a time.
 type RevocationRule struct {
-	Issuer  string    // "": of any issuer
-	Project string    // "": for any project
+	Issuer  string    // "" for any issuer
+	Project string    // "" for any project
 	Before  time.Time // whole seconds, as the claim iat
 }
 
-// IssuedToken is a token that the keystore's own issuer signed, as a store keeps it
-// until the token has ended.
+// IssuedToken is the stored row of a token that the keystore's own issuer signed. The
+// store keeps it until the token has ended.
 type IssuedToken struct {
 	JTI       string
 	Issuer    string
-	KeyID     string // of the key that signed it
+	KeyID     string // key that signed it
 	Op        string
 	Project   string
 	Org       string
-	Source    string // of a secondary operation
+	Source    string // source project of a secondary operation
 	SourceOrg string
 	Issued    time.Time
 	Expires   time.Time
-	Max       int64 // values in its life; 0: no limit
+	Max       int64 // budget of values; 0 for no limit
 
-	Seal []byte // of all the other fields
+	Seal []byte // HMAC of all other fields
 }
 
-// TokenFilter selects issued tokens. Its zero members select all.
+// TokenFilter selects issued tokens. A zero field selects all.
 type TokenFilter struct {
-	Project string // the target or the source
+	Project string // target or source
 	Op      string
 	Issuer  string
-	After   time.Time // those that end later
-	Before  time.Time // those that end no later
-	Limit   int       // at most so many; 0: all
+	After   time.Time // tokens that end after it
+	Before  time.Time // tokens that end at or before it
+	Limit   int       // largest number of tokens; 0 for all
 }
 
-// TokenTx is the part of a [Tx] that has to do with tokens.
+// TokenTx is the part of a [Tx] that concerns tokens.
 type TokenTx interface {
-	// Revoke is idempotent and keeps the later time. Both it and SetRule store
-	// change as the change in which they were called. Revocation says whether a
-	// token is revoked.
+	// Revoke is idempotent and keeps the later expiry. Revoke and SetRule store
+	// change as the number of the change that calls them. Revocation reports
+	// whether a token is revoked.
 	Revoke(jti string, exp time.Time, change uint64) error
 	Revocation(jti string) (r Revocation, revoked bool, err error)
-	// RevokedSince calls f for every revocation that was stored in a change later
-	// than the one given, in no order. f does not keep jti.
+	// RevokedSince calls f, in no particular order, for every revocation stored by
+	// a later change than the given one. f must not keep jti.
 	RevokedSince(change int64, f func(jti []byte, exp time.Time)) error
-	// Rule returns a zero time where there is no such rule. Rules lists those
-	// stored later than a change.
+	// Rule returns a zero time if there is no such rule. Rules lists those stored
+	// by a later change than the given one.
 	Rule(issuer, project string) (before time.Time, err error)
 	SetRule(r RevocationRule, change uint64) error
 	Rules(change int64) ([]RevocationRule, error)
 
-	// Spent returns 0 for an unknown jti. A zero exp means never dropped.
+	// Spent returns 0 for an unknown jti. A budget with a zero exp is never dropped.
 	Spent(jti string) (int64, error)
 	SetSpent(jti string, spent int64, exp time.Time) error
 
-	// AddIssued returns ErrExists for a jti that is there. Issued returns
-	// ErrNotFound. IssuedTokens calls f for the tokens that a filter selects, by
-	// end and jti, with the values of their budgets that are spent.
+	// AddIssued returns ErrExists for a known jti. Issued returns ErrNotFound.
+	// IssuedTokens calls f for the tokens that a filter selects, by end and jti,
+	// with the spent part of their budgets.
 	AddIssued(t IssuedToken) error
 	Issued(jti string) (IssuedToken, error)
 	IssuedTokens(filter TokenFilter, f func(t IssuedToken, spent int64)) error
 
-	// DropExpired deletes budgets and issued tokens that expired before t, and
-	// about so many of the revocations that did, those that expired first. It
-	// returns the revocations and a time up to t: all that expired before it are
-	// deleted.
+	// DropExpired deletes the budgets and issued tokens that expired before t, and
+	// about most of the revocations that did, the earliest first. It returns the
+	// deleted revocations and a time until <= t: every revocation that expired
+	// before until is deleted.
 	DropExpired(t time.Time, most int) (dropped []Revocation, until time.Time, err error)
 }

@@ -11,42 +11,43 @@ import (
 	"time"
 )
 
-// Tombstones are what must not come back with an older copy of a store: destroyed
-// secrets, revoked tokens, spent values and ends of retention that were brought forward.
+// Tombstones record what an older copy of a store must not bring back: destroyed secrets,
+// revoked tokens, spent values and shortened retentions.
 type Tombstones struct {
 	Receipts  []Receipt // of destroyed secrets
 	Revoked   []Revocation
 	Rules     []RevocationRule
-	Shortened map[string]time.Time // ends of retention by project
+	Shortened map[string]time.Time // new ends of retention, by project
 	Spent     []Spending
-	Rotated   map[string]int // generations by project that were made since, and are lost
+	Rotated   map[string]int // by project, the number of generations made after the copy, which are lost
 }
 
-// Spending is how many values of a token's budget were used, beyond what a copy of a
-// store says.
+// Spending is how many values of a token's budget were used beyond what a copy of a
+// store records.
 type Spending struct {
 	JTI    string
-	Values int64 // math.MaxInt64: nobody knows, so all of it
+	Values int64 // math.MaxInt64 if unknown: the whole budget counts as spent
 }
 
-// metaEpoch is a text that each restore chooses anew.
+// metaEpoch is the entry with a random text that each restore replaces.
 const metaEpoch = "epoch"
 
-// Mark says up to where the tombstones of a store were read.
+// Mark is the position up to which the tombstones of a store were read.
 type Mark struct {
 	Change  uint64 `json:"change"`
 	Receipt int64  `json:"receipt"` // number of the last receipt
-	Epoch   string `json:"epoch"`   // of the store: another one after each restore
+	Epoch   string `json:"epoch"`   // of the store; each restore changes it
 }
 
-// Mark returns the mark that [Keystore.Tombstones] would, cheaply; its Receipt is 0.
+// Mark returns the mark that [Keystore.Tombstones] would return, with Receipt 0. It costs
+// one query.
 func (ks *Keystore) Mark(ctx context.Context) (m Mark, err error) {
 	change, _, epoch, err := ks.store.Change(ctx, metaEpoch)
 	return Mark{Change: change, Epoch: string(epoch)}, err
 }
 
-// Tombstones returns what was destroyed and revoked since a mark, and the mark to go on
-// from. Shortened and Spent are left empty: the store does not tell when they changed.
+// Tombstones returns what was destroyed and revoked since a mark, and the next mark. It
+// leaves Shortened and Spent empty: the store does not record when they changed.
 func (ks *Keystore) Tombstones(ctx context.Context, since Mark) (t Tombstones, now Mark, err error) {
 	err = ks.store.View(ctx, func(tx Tx) error {
 		if now.Change, err = tx.Change(); err != nil {
@@ -57,7 +58,7 @@ func (ks *Keystore) Tombstones(ctx context.Context, since Mark) (t Tombstones, n
 			return err
 		}
 		if now.Epoch = string(epoch); since.Epoch != now.Epoch {
-			since = Mark{} // numbers of another epoch say nothing
+			since = Mark{} // numbers of another epoch are not comparable
 		}
 		docs, last, err := tx.ReceiptsAfter(since.Receipt)
 		if err != nil {
@@ -87,12 +88,12 @@ func (ks *Keystore) Tombstones(ctx context.Context, since Mark) (t Tombstones, n
 	return t, now, err
 }
 
-// Rows calls f with a consistent view of the store's rows as they are kept. Secrets in
-// them are wrapped, and the caller wipes those that it reads.
+// Rows calls f with a consistent view of the stored rows. Secrets in them are wrapped,
+// and the caller wipes those that it reads.
 func (ks *Keystore) Rows(ctx context.Context, f func(Tx) error) error { return ks.store.View(ctx, f) }
 
-// Sign signs a statement with the receipt key. A statement begins with a text that says
-// what it is, so that none passes for another or for a receipt.
+// Sign signs a statement with the receipt key. The caller gives every kind of statement
+// its own prefix, so that none passes as another kind or as a receipt.
 func (ks *Keystore) Sign(ctx context.Context, statement []byte) (sig []byte, key ed25519.PublicKey, err error) {
 	k, err := ks.receiptKey(ctx)
 	if err != nil {
@@ -102,19 +103,19 @@ func (ks *Keystore) Sign(ctx context.Context, statement []byte) (sig []byte, key
 	return k.sign(statement), k.public, nil
 }
 
-// Merged says what of the tombstones took effect in a store that was restored.
+// Merged counts what tombstones changed in a restored store.
 type Merged struct {
 	Projects, Severed, Generations, Revoked, Shortened, Spent int
-	Replaced                                                  int // projects with a new active generation, since theirs is destroyed
+	Replaced                                                  int // projects with a new active generation because theirs is destroyed
 }
 
-// Restore fills an empty store: load adds the rows of a copy, and nothing of what t says
-// comes back. All of it happens or nothing. The seals of all rows are checked. dead, as
-// load is given it, says which generations are destroyed: load does not store their
-// secrets, but bytes in their place. Errors: ErrKeystoreExists for a store that holds something, ErrWrongMasterKey,
-// ErrTampered, also for a copy that another key than the store's own signed, ErrReceipt
-// for a tombstone that this keystore did not sign.
-func Restore(ctx context.Context, store Store, mk *MasterKey, signer ed25519.PublicKey, t Tombstones, load func(tx Tx, dead func(KeyRow) bool) (change uint64, err error)) (m Merged, err error) {
+// Restore fills an empty store: load adds the rows of a copy, and Restore applies the
+// tombstones t. It does all or nothing, and verifies the seals of all rows. load receives
+// isDestroyed, which tells which generations are destroyed: load stores placeholders
+// instead of their secrets. Errors: ErrKeystoreExists if the store is not empty,
+// ErrWrongMasterKey, ErrTampered (also if signer is not the copy's receipt key),
+// ErrReceipt for a tombstone that this keystore did not sign.
+func Restore(ctx context.Context, store Store, mk *MasterKey, signer ed25519.PublicKey, t Tombstones, load func(tx Tx, isDestroyed func(KeyRow) bool) (change uint64, err error)) (m Merged, err error) {
 	ks := &Keystore{store: store, mk: mk, now: time.Now, uptime: machineUptime}
 	err = store.Update(ctx, func(tx Tx) error {
 		check, err := tx.Meta(metaCheck)
@@ -128,18 +129,18 @@ func Restore(ctx context.Context, store Store, mk *MasterKey, signer ed25519.Pub
 		if check != nil || len(ps) > 0 {
 			return fmt.Errorf("%w: %s is in use: a backup is restored into a new place only", ErrKeystoreExists, store.Name())
 		}
-		change, err := load(tx, t.dead())
+		change, err := load(tx, t.isDestroyed())
 		if err != nil {
 			return err
 		}
-		at, err := readOpening(tx)
+		header, err := readHeader(tx)
 		if err != nil {
 			return err
 		}
-		if err := ks.opens(at.check, at.print, checkText); err != nil {
+		if err := ks.checkMasterKey(header.check, header.fingerprint, checkText); err != nil {
 			return err
 		}
-		if err := ks.openSeals(at.sealKey); err != nil {
+		if err := ks.openSealKey(header.sealKey); err != nil {
 			return err
 		}
 		defer ks.seal.Release()
@@ -151,7 +152,7 @@ func Restore(ctx context.Context, store Store, mk *MasterKey, signer ed25519.Pub
 		if !key.public.Equal(signer) {
 			return ks.tampered("the backup is signed by another key than the store's")
 		}
-		// Who followed the old store must not take this one for it.
+		// Processes that followed the old store must not mistake this one for it.
 		if err := errors.Join(tx.SetChange(change+1<<20), tx.SetMeta(metaEpoch, []byte(rand.Text()))); err != nil {
 			return err
 		}
@@ -161,8 +162,8 @@ func Restore(ctx context.Context, store Store, mk *MasterKey, signer ed25519.Pub
 	return m, err
 }
 
-// dead returns whether a generation has a receipt.
-func (t *Tombstones) dead() func(KeyRow) bool {
+// isDestroyed returns a function that reports whether a generation has a receipt.
+func (t *Tombstones) isDestroyed() func(KeyRow) bool {
 	of := map[string][]Receipt{}
 	for _, r := range t.Receipts {
 		of[r.Project] = append(of[r.Project], r)
@@ -172,7 +173,7 @@ func (t *Tombstones) dead() func(KeyRow) bool {
 	}
 }
 
-// covers reports whether the receipt is of this generation.
+// covers reports whether the receipt attests the destruction of a generation.
 func (r *Receipt) covers(k KeyRow) bool {
 	if r.Project != k.Prj {
 		return false
@@ -185,13 +186,13 @@ func (r *Receipt) covers(k KeyRow) bool {
 	})
 }
 
-// merge checks all rows and applies tombstones to them.
+// merge verifies all rows and applies tombstones to them.
 func (ks *Keystore) merge(tx Tx, t Tombstones) (m Merged, err error) {
 	s, err := ks.readSeals(tx)
 	if err != nil {
 		return m, err
 	}
-	rows, err := ks.all(tx, s)
+	rows, err := ks.allProjects(tx, s)
 	if err != nil {
 		return m, err
 	}
@@ -245,8 +246,8 @@ func (ks *Keystore) merge(tx Tx, t Tombstones) (m Merged, err error) {
 	return m, tx.RaiseChange()
 }
 
-// mergeReceipts destroys what receipts say is destroyed.
-func (ks *Keystore) mergeReceipts(tx Tx, s *seals, list []Receipt, m *Merged) error {
+// mergeReceipts destroys what receipts attest as destroyed.
+func (ks *Keystore) mergeReceipts(tx Tx, s *sealRoot, list []Receipt, m *Merged) error {
 	key, err := ks.receiptKeyOf(tx)
 	if err != nil {
 		return err
@@ -262,7 +263,7 @@ func (ks *Keystore) mergeReceipts(tx Tx, s *seals, list []Receipt, m *Merged) er
 		}
 		p, err := ks.lookUp(tx, s, r.Project)
 		switch {
-		case errors.Is(err, ErrNotFound): // made after the copy
+		case errors.Is(err, ErrNotFound): // the project is newer than the copy
 			err = tx.AddReceipt(r.Project, doc)
 		case err != nil || p.Severed:
 		case r.Reason == ReasonGeneration:
@@ -279,8 +280,8 @@ func (ks *Keystore) mergeReceipts(tx Tx, s *seals, list []Receipt, m *Merged) er
 	return nil
 }
 
-// mergeGeneration destroys the generations of one receipt that still live.
-func (ks *Keystore) mergeGeneration(tx Tx, s *seals, r Receipt, doc []byte, m *Merged) error {
+// mergeGeneration destroys the generations of one receipt that still exist.
+func (ks *Keystore) mergeGeneration(tx Tx, s *sealRoot, r Receipt, doc []byte, m *Merged) error {
 	rows, err := tx.KeyStates(r.Project)
 	if err != nil {
 		return err
@@ -302,10 +303,10 @@ func (ks *Keystore) mergeGeneration(tx Tx, s *seals, r Receipt, doc []byte, m *M
 	return errors.Join(tx.AddReceipt(r.Project, doc), tx.SetMeta(metaScrub, []byte(rand.Text())), ks.reseal(tx, s, r.Project))
 }
 
-// mergeRotations marks the numbers of lost generations as used, since pseudonyms of them
-// may be about, and gives projects whose active generation is destroyed another one.
-func (ks *Keystore) mergeRotations(tx Tx, s *seals, projects []ProjectRow, lost map[string]int, m *Merged) error {
-	now := stamp(ks.now())
+// mergeRotations marks the numbers of lost generations as used, since pseudonyms made
+// with them may exist, and gives projects whose active generation is destroyed a new one.
+func (ks *Keystore) mergeRotations(tx Tx, s *sealRoot, projects []ProjectRow, lost map[string]int, m *Merged) error {
+	now := storeTime(ks.now())
 	for _, p := range projects {
 		rows, err := tx.KeyStates(p.Name)
 		if err != nil {
@@ -356,8 +357,7 @@ func (ks *Keystore) mergeRotations(tx Tx, s *seals, projects []ProjectRow, lost 
 	return nil
 }
 
-// mergeSpent adds to what is spent of the budgets. A token that is known to have none is
-// left alone.
+// mergeSpent adds to the spent values of budgets. It skips tokens known to have no budget.
 func (ks *Keystore) mergeSpent(tx Tx, list []Spending, m *Merged) error {
 	if len(list) == 0 {
 		return nil
@@ -394,8 +394,8 @@ func (ks *Keystore) mergeSpent(tx Tx, list []Spending, m *Merged) error {
 	return nil
 }
 
-// mergeEnds brings ends of retention forward.
-func (ks *Keystore) mergeEnds(tx Tx, s *seals, ends map[string]time.Time, m *Merged) error {
+// mergeEnds shortens retentions.
+func (ks *Keystore) mergeEnds(tx Tx, s *sealRoot, ends map[string]time.Time, m *Merged) error {
 	for name, end := range ends {
 		p, err := ks.lookUp(tx, s, name)
 		if errors.Is(err, ErrNotFound) || err == nil && (p.Severed || !p.Retention.IsZero() && !end.Before(p.Retention)) {

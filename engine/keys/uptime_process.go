@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// processStart has a monotonic reading, which a setting of the clock does not move.
+// processStart has a monotonic reading, which setting the clock does not change.
 var processStart = time.Now()
 
-// processBoot is a name that no other process has.
-var processBoot = sync.OnceValue(func() [bootSize]byte { return bootOf(rand.Text()) })
+// processBoot is an id that no other process has.
+var processBoot = sync.OnceValue(func() [bootSize]byte { return bootID(rand.Text()) })
 
-// processUptime is the uptime where the system has no such clock: only spans within
-// this process can be compared.
+// processUptime is the uptime on systems without such a clock. Only readings of one
+// process are comparable.
 func processUptime() uptime { return uptime{processBoot(), time.Since(processStart)} }

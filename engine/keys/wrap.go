@@ -8,8 +8,8 @@ import (
 	"github.com/velonym/velonym/engine/kernel/secmem"
 )
 
-// What a wrapped secret is for. The purpose is part of the associated data, so
-// that no blob opens in the place of another.
+// Purposes of wrapped secrets. The purpose is part of the associated data, so that no
+// blob unwraps in the place of another.
 const (
 	purposeSecret  = "generation"
 	purposeCheck   = "check"
@@ -19,11 +19,11 @@ const (
 	purposeSeals   = "seals"
 )
 
-// wrapOverhead is the nonce before and the tag behind a wrapped secret.
+// wrapOverhead is the size of the nonce before and the tag behind a wrapped secret.
 const wrapOverhead = 12 + 16
 
-// associated encodes purpose, domain and generation so that no two of them
-// have the same bytes: every part has its length before it.
+// associated returns the associated data. It is unambiguous because every part is
+// preceded by its length.
 func associated(purpose string, d Domain, gen int) []byte {
 	ad := append([]byte(nil), "velonym keystore 1"...)
 	for _, s := range []string{purpose, d.Prj, d.Org} {
@@ -33,12 +33,12 @@ func associated(purpose string, d Domain, gen int) []byte {
 	return append(ad, byte(gen))
 }
 
-// wrap seals a secret under AES-256-GCM with a random nonce: nonce, cipher
-// text, tag. A keystore wraps a few thousand secrets at most, far from the
-// 2^32 at which random nonces of 96 bits come to an end.
+// wrap encrypts a secret with AES-256-GCM and a random nonce and returns nonce,
+// ciphertext and tag. Random nonces of 96 bits are safe for 2^32 secrets under one key;
+// a keystore wraps a few million at most.
 func (m *MasterKey) wrap(secret []byte, purpose string, d Domain, gen int) []byte {
 	out := make([]byte, 12, len(secret)+wrapOverhead)
-	rand.Read(out) // never fails: crypto/rand ends the process rather than return an error
+	rand.Read(out) // never returns an error: crypto/rand ends the process instead
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.aead.Seal(out, out, secret, associated(purpose, d, gen))
@@ -46,8 +46,8 @@ func (m *MasterKey) wrap(secret []byte, purpose string, d Domain, gen int) []byt
 
 var errUnwrap = errors.New("keys: wrapped secret does not open")
 
-// unwrap appends the secret to dst, which should have the capacity for it:
-// otherwise a copy is left behind that nobody wipes.
+// unwrap appends the secret to dst. dst should have the capacity for it: otherwise
+// append leaves an unwiped copy behind.
 func (m *MasterKey) unwrap(dst, blob []byte, purpose string, d Domain, gen int) ([]byte, error) {
 	if len(blob) < wrapOverhead {
 		return nil, errUnwrap
@@ -65,8 +65,8 @@ func (m *MasterKey) unwrap(dst, blob []byte, purpose string, d Domain, gen int) 
 	return out, nil
 }
 
-// MemoryUnlocked returns how many bytes of the memory that holds keys the system
-// refused to lock, so that they may be written to swap.
+// MemoryUnlocked returns how many bytes of key memory the system refused to lock. These
+// bytes may be written to swap.
 func MemoryUnlocked() int { return secmem.Status().Unlocked }
 
 func wipe(b []byte) { secmem.Wipe(b) }

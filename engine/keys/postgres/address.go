@@ -14,23 +14,24 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// keyValue matches the beginning of an address in libpq's other form:
+// keyValue matches the start of an address in libpq's keyword form:
 // host=db.example user=velonym password='…'.
 var keyValue = regexp.MustCompile(`(?i)^\s*(host|hostaddr|port|dbname|database|user|password|passfile|service|servicefile|sslmode|sslrootcert|sslcert|sslkey|sslpassword|sslsni|sslnegotiation|target_session_attrs|min_protocol_version|max_protocol_version|channel_binding|require_auth|connect_timeout|application_name|options|krbsrvname|krbspn|search_path|pool_[a-z_]+)\s*=`)
 
-// IsAddress tells the address of a database from the name of a file: a URL that
-// begins with postgres:// or postgresql://, or the form host=… user=….
+// IsAddress reports whether place is the address of a database rather than a file name:
+// a URL that begins with postgres:// or postgresql://, or the form host=… user=….
 func IsAddress(place string) bool {
 	_, isURL := cutScheme(place)
 	return isURL || keyValue.MatchString(place)
 }
 
+// cutScheme returns what follows postgres:// or postgresql://.
 func cutScheme(address string) (rest string, ok bool) {
 	scheme, rest, ok := strings.Cut(address, "://")
 	return rest, ok && (strings.EqualFold(scheme, "postgres") || strings.EqualFold(scheme, "postgresql"))
 }
 
-// parse reads an address. Its error holds no part of it.
+// parse parses an address. Its error contains no part of the address.
 func parse(address string) (*pgxpool.Config, error) {
 	if rest, ok := cutScheme(address); ok {
 		address = "postgres://" + escape(rest)
@@ -41,15 +42,15 @@ func parse(address string) (*pgxpool.Config, error) {
 		return nil, fmt.Errorf("%w: the file %s, which the address or the environment names, cannot be read: %w: sslrootcert, sslcert and sslkey (PGSSLROOTCERT, …) name PEM files of this machine", keys.ErrUnreadable, file.Path, file.Err)
 	}
 	if err != nil {
-		// The error quotes the address, which may hold a password.
+		// The driver's error quotes the address, which may contain a password.
 		return nil, fmt.Errorf("%w: the address is neither of the form postgres://user:password@host/database nor of the form host=… dbname=… user=… password='…': in a URL, write what is special in a password as %%XX (%%40 is @)", keys.ErrUnreadable)
 	}
 	return conf, nil
 }
 
-// WithTLSRoot returns the address with the file of authorities (PEM) that must have
-// signed the server's certificate, which is checked against its name from then on
-// (sslmode=verify-full), whatever the address said of both.
+// WithTLSRoot returns the address with file, in PEM form, as the authorities that may
+// sign the server's certificate, and with sslmode=verify-full. It replaces both settings
+// if the address has them.
 func WithTLSRoot(address, file string) (string, error) {
 	pem, err := os.ReadFile(file)
 	if err != nil {
@@ -64,7 +65,7 @@ func WithTLSRoot(address, file string) (string, error) {
 	}
 	u, err := url.Parse("postgres://" + escape(rest))
 	if err != nil {
-		return address, nil // what is wrong with it is said by who opens it
+		return address, nil // opening it reports what is wrong
 	}
 	var items []string
 	for item := range strings.SplitSeq(u.RawQuery, "&") {
@@ -76,8 +77,8 @@ func WithTLSRoot(address, file string) (string, error) {
 	return u.String(), nil
 }
 
-// escape brings what stands behind postgres:// to the form of RFC 3986: passwords
-// are pasted as they are, with @, #, /, ?, % and spaces in them.
+// escape escapes the user and password of an address, given without its scheme, as RFC
+// 3986 requires: people paste passwords that contain @, #, /, ?, % and spaces.
 func escape(rest string) string {
 	at := userinfoEnd(rest)
 	if at < 0 {
@@ -91,7 +92,7 @@ func escape(rest string) string {
 	return info.String() + rest[at:]
 }
 
-// unescape resolves %XX, unless some % is none: then all stand for themselves.
+// unescape decodes %XX. If a % does not begin such a sequence, it leaves all of them.
 func unescape(s string) string {
 	if t, err := url.PathUnescape(s); err == nil {
 		return t
@@ -99,12 +100,12 @@ func unescape(s string) string {
 	return s
 }
 
-// queryItem is a parameter as libpq knows them, or a setting of the server's.
+// queryItem matches a parameter of libpq or a setting of the server.
 var queryItem = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*=[^&]*$`)
 
-// userinfoEnd finds the @ behind user and password, -1 for none. That is the one
-// of the grammar where the rest can be what follows it; otherwise the password
-// holds special characters, and it is the last one.
+// userinfoEnd returns the index of the @ behind user and password, -1 if there is none.
+// It is the @ of the URL grammar if a valid address follows it. Otherwise the password
+// contains special characters, and it is the last @.
 func userinfoEnd(rest string) int {
 	last := strings.LastIndexByte(rest, '@')
 	if last < 0 {
@@ -124,8 +125,8 @@ func userinfoEnd(rest string) int {
 		return at
 	}
 	for item := range strings.SplitSeq(query, "&") {
-		// Without user and password before the host, an @ is expected
-		// only in parameters that can hold one.
+		// Without user and password before the host, an @ occurs only in
+		// parameters whose values may contain one.
 		if !queryItem.MatchString(item) || at < 0 && strings.Contains(item, "@") && !keyValue.MatchString(item) {
 			return last
 		}
@@ -133,25 +134,25 @@ func userinfoEnd(rest string) int {
 	return at
 }
 
-// without takes a password out of an error's text. None should be there: this is
-// the second line, against texts of a driver or a server that we do not know.
-type without struct {
+// redacted is an error without a password in its text. The text should contain none: this
+// is a second defence, against unknown texts of the driver or the server.
+type redacted struct {
 	err      error
 	password string
 }
 
-// shortest is the length of the passwords that are looked for: fewer letters
-// stand in any text.
-const shortest = 4
+// minRedacted is the length from which passwords are redacted: shorter ones occur in any
+// text by chance.
+const minRedacted = 4
 
-func (w without) Error() string {
+func (w redacted) Error() string {
 	text := w.err.Error()
 	for _, p := range []string{w.password, url.QueryEscape(w.password), url.PathEscape(w.password), strings.TrimPrefix(url.UserPassword("", w.password).String(), ":")} {
-		if len(w.password) >= shortest {
+		if len(w.password) >= minRedacted {
 			text = strings.ReplaceAll(text, p, "***")
 		}
 	}
 	return text
 }
 
-func (w without) Unwrap() error { return w.err }
+func (w redacted) Unwrap() error { return w.err }

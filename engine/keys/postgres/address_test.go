@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Passwords are pasted into addresses as they are: what connects, and what
-// errors show, does not depend on their letters.
+// People paste passwords into addresses unescaped: connecting, and what errors show, must
+// not depend on the characters of a password.
 func TestAddress(t *testing.T) {
 	for _, c := range []struct{ address, user, password, host, database string }{
 		{"postgres://u@h/db", "u", "", "h", "db"},
@@ -54,12 +54,11 @@ func TestAddress(t *testing.T) {
 	}
 }
 
-// A driver's error that repeats the password, in whatever spelling, does not
-// pass it on.
+// The password is redacted in a driver's error, in every spelling.
 func TestWithout(t *testing.T) {
 	const password = "hunter2@/ #é"
 	raw := errors.New("dial hunter2@/ #é, hunter2%40%2F+%23%C3%A9, hunter2@%2F%20%23%C3%A9, hunter2%40%2F%20%23%C3%A9")
-	err := oneLine{without{raw, password}}
+	err := oneLine{redacted{raw, password}}
 	if strings.Contains(err.Error(), "hunter2") || !errors.Is(err, raw) {
 		t.Errorf("%v", err)
 	}

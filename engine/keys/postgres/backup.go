@@ -10,7 +10,7 @@ import (
 func (t *tx) Metas(f func(name string, value []byte)) error {
 	rows, err := t.t.Query(t.ctx, "SELECT name, value FROM velonym.meta ORDER BY name")
 	if err != nil {
-		return t.s.fault(err)
+		return t.s.wrapErr(err)
 	}
 	var name string
 	var value pgtype.DriverBytes
@@ -18,13 +18,13 @@ func (t *tx) Metas(f func(name string, value []byte)) error {
 		f(name, value)
 		return nil
 	})
-	return t.s.fault(err)
+	return t.s.wrapErr(err)
 }
 
 func (t *tx) Budgets(f func(jti string, spent int64, exp time.Time)) error {
 	rows, err := t.t.Query(t.ctx, "SELECT jti, spent, expires FROM velonym.budget")
 	if err != nil {
-		return t.s.fault(err)
+		return t.s.wrapErr(err)
 	}
 	var jti pgtype.DriverBytes
 	var spent, expires int64
@@ -32,13 +32,13 @@ func (t *tx) Budgets(f func(jti string, spent int64, exp time.Time)) error {
 		f(string(jti), spent, fromExpiry(expires))
 		return nil
 	})
-	return t.s.fault(err)
+	return t.s.wrapErr(err)
 }
 
 func (t *tx) ReceiptsAfter(id int64) (docs [][]byte, last int64, err error) {
 	rows, err := t.t.Query(t.ctx, "SELECT id, doc FROM velonym.receipt WHERE id > $1 ORDER BY id", id)
 	if err != nil {
-		return nil, id, t.s.fault(err)
+		return nil, id, t.s.wrapErr(err)
 	}
 	last = id
 	var doc []byte
@@ -46,7 +46,7 @@ func (t *tx) ReceiptsAfter(id int64) (docs [][]byte, last int64, err error) {
 		docs = append(docs, append([]byte(nil), doc...))
 		return nil
 	})
-	return docs, last, t.s.fault(err)
+	return docs, last, t.s.wrapErr(err)
 }
 
 func (t *tx) SetChange(n uint64) error {

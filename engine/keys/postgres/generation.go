@@ -10,7 +10,7 @@ import (
 
 const keyColumns = "g.prj, g.org, g.gen, g.state, g.imported, g.created, g.destroyed, "
 
-// withSecret is a query of a project's generations and their secrets.
+// withSecret returns a query of a project's generations with their secrets.
 func withSecret(prj string) string {
 	return "SELECT " + keyColumns + "s.wrapped FROM velonym.generation AS g LEFT JOIN " + secretTable(prj) + " AS s USING (prj, org, gen) WHERE prj = $1"
 }
@@ -22,7 +22,7 @@ func scanKey(row pgx.CollectableRow) (keys.KeyRow, error) {
 	err := row.Scan(&k.Prj, &k.Org, &k.Gen, &k.State, &k.Imported, &created, &destroyed, &k.Wrapped)
 	k.Created = time.UnixMicro(created).UTC()
 	k.Destroyed = fromNull(destroyed)
-	// What was copied is overwritten in the connection's buffer, too.
+	// Overwrite the copy in the connection's buffer.
 	if raw := row.RawValues(); len(raw) == 8 {
 		clear(raw[7])
 	}
@@ -54,8 +54,8 @@ func (t *tx) Deactivate(d keys.Domain, gen int) error {
 	return t.execOne("UPDATE velonym.generation SET state = 'deactivated' WHERE prj = $1 AND org = $2 AND gen = $3", d.Prj, d.Org, gen)
 }
 
-// EraseKeys cannot overwrite: what a statement deletes stays in the table's file. It
-// goes with [Store.Scrub].
+// EraseKeys deletes secrets, which PostgreSQL does not overwrite: they stay in the
+// table's file until [Store.Scrub] replaces it.
 func (t *tx) EraseKeys(prj string, at time.Time) error {
 	return t.erase(prj, at, "")
 }

@@ -12,19 +12,19 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// Connection is what a connection to a database is like.
+// Connection describes a connection to a database.
 type Connection struct {
-	Version   string        // of the server
-	Took      time.Duration // to connect and ask
-	Local     bool          // through a socket on this machine, or by its loopback address
+	Version   string        // server version
+	Took      time.Duration // time to connect and query
+	Local     bool          // through a Unix socket or a loopback address
 	TLS       bool
-	Verified  bool   // the server's certificate is checked against its name
-	Cipher    string // suite and version of TLS
-	Superuser bool   // the user is one
+	Verified  bool   // the server's certificate is verified against its name
+	Cipher    string // TLS version and cipher suite
+	Superuser bool   // the database user is a superuser
 }
 
-// Inspect connects to the database at an address and says what the connection is like.
-// It reads no table. Errors: [keys.ErrUnreadable].
+// Inspect connects to the database at an address and describes the connection. It reads
+// no table. Errors: [keys.ErrUnreadable].
 func Inspect(ctx context.Context, address string) (about Connection, err error) {
 	conf, err := configure(address)
 	if err != nil {
@@ -34,13 +34,13 @@ func Inspect(ctx context.Context, address string) (about Connection, err error) 
 	start := time.Now()
 	conn, err := pgx.ConnectConfig(ctx, c)
 	if err != nil {
-		return about, fmt.Errorf("%w: postgres database %s on %s: %w", keys.ErrUnreadable, c.Database, c.Host, oneLine{without{err, c.Password}})
+		return about, fmt.Errorf("%w: postgres database %s on %s: %w", keys.ErrUnreadable, c.Database, c.Host, oneLine{redacted{err, c.Password}})
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	var super string
 	err = conn.QueryRow(ctx, "SELECT current_setting('server_version'), current_setting('is_superuser')").Scan(&about.Version, &super)
 	if err != nil {
-		return about, fmt.Errorf("%w: postgres database %s on %s: %w", keys.ErrUnreadable, c.Database, c.Host, oneLine{without{err, c.Password}})
+		return about, fmt.Errorf("%w: postgres database %s on %s: %w", keys.ErrUnreadable, c.Database, c.Host, oneLine{redacted{err, c.Password}})
 	}
 	about.Took = time.Since(start)
 	about.Superuser = super == "on"

@@ -1,9 +1,9 @@
-// Package postgres keeps a keystore in a PostgreSQL database, for several
-// servers. Its tables are in a schema of their own, "velonym".
+// Package postgres keeps a keystore in a PostgreSQL database, for several servers. Its
+// tables are in a schema of their own, "velonym".
 //
-// PostgreSQL never overwrites: what is deleted from its tables stays in its
-// write-ahead log until that is recycled, and in every archive, replica and
-// backup. Keep those no longer than the retention of the projects allows.
+// PostgreSQL does not overwrite deleted rows: they stay in its write-ahead log until that
+// is recycled, and in every archive, replica and backup. Keep those no longer than the
+// retention of the projects allows.
 package postgres
 
 import (
@@ -23,7 +23,7 @@ import (
 type Store struct {
 	pool     *pgxpool.Pool
 	name     string
-	password string // never shown
+	password string // to redact it in errors
 }
 
 var (
@@ -31,17 +31,17 @@ var (
 	_ keys.Watcher = (*Store)(nil)
 )
 
-// connectTimeout is how long a server may take to take a connection, unless the
-// address has a connect_timeout of its own.
+// connectTimeout is how long a server may take to accept a connection, unless the address
+// sets connect_timeout.
 const connectTimeout = 10 * time.Second
 
-// configure reads an address.
+// configure parses an address and sets what every connection needs.
 func configure(url string) (*pgxpool.Config, error) {
 	conf, err := parse(url)
 	if err != nil {
 		return nil, err
 	}
-	// A server started with other defaults must not weaken what a commit means.
+	// Commits must be durable whatever the server's defaults are.
 	conf.ConnConfig.RuntimeParams["synchronous_commit"] = "on"
 	conf.ConnConfig.RuntimeParams["lock_timeout"] = "10000"
 	if conf.ConnConfig.RuntimeParams["application_name"] == "" {
@@ -53,7 +53,7 @@ func configure(url string) (*pgxpool.Config, error) {
 	return conf, nil
 }
 
-// connect opens a pool and makes sure that there is a server behind it.
+// connect opens a pool and checks that the server answers.
 func connect(ctx context.Context, url string) (*Store, error) {
 	conf, err := configure(url)
 	if err != nil {
@@ -61,17 +61,17 @@ func connect(ctx context.Context, url string) (*Store, error) {
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, conf)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", keys.ErrUnreadable, without{err, conf.ConnConfig.Password})
+		return nil, fmt.Errorf("%w: %w", keys.ErrUnreadable, redacted{err, conf.ConnConfig.Password})
 	}
 	s := &Store{pool: pool, password: conf.ConnConfig.Password, name: fmt.Sprintf("postgres database %s on %s", conf.ConnConfig.Database, conf.ConnConfig.Host)}
 	if err := pool.Ping(ctx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("%w: %s: is it running, and may this user connect? %w", keys.ErrUnreadable, s.name, oneLine{without{err, s.password}})
+		return nil, fmt.Errorf("%w: %s: is it running, and may this user connect? %w", keys.ErrUnreadable, s.name, oneLine{redacted{err, s.password}})
 	}
 	return s, nil
 }
 
-// oneLine is an error of the driver, which lists one attempt a line.
+// oneLine is an error with its text in one line: the driver lists one attempt a line.
 type oneLine struct{ err error }
 
 func (e oneLine) Error() string {
@@ -80,25 +80,24 @@ func (e oneLine) Error() string {
 
 func (e oneLine) Unwrap() error { return e.err }
 
-// Create makes an empty keystore in a database that exists. It never
-// overwrites: if there is a schema "velonym" it returns
-// [keys.ErrKeystoreExists].
+// Create creates an empty keystore in an existing database. It never overwrites: if there
+// is a schema "velonym" it returns [keys.ErrKeystoreExists].
 func Create(ctx context.Context, url string) (keys.Store, error) {
 	s, err := connect(ctx, url)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.fill(ctx); err != nil {
+	if err := s.createTables(ctx); err != nil {
 		s.pool.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *Store) fill(ctx context.Context) error {
+func (s *Store) createTables(ctx context.Context) error {
 	var encoding string
 	if err := s.pool.QueryRow(ctx, "SHOW server_encoding").Scan(&encoding); err != nil {
-		return s.fault(err)
+		return s.wrapErr(err)
 	}
 	if encoding != "UTF8" {
 		return fmt.Errorf("keys: %s has encoding %s: make one with UTF8", s.name, encoding)
@@ -108,16 +107,16 @@ func (s *Store) fill(ctx context.Context) error {
 		return err
 	})
 	switch sqlState(err) {
-	case "42P06", "23505": // duplicate_schema; the same, lost in a race
+	case "42P06", "23505": // duplicate_schema; unique_violation if two processes create it at once
 		return fmt.Errorf("%w: schema velonym in %s: choose another database, or keep using this keystore", keys.ErrKeystoreExists, s.name)
 	}
-	return s.fault(err)
+	return s.wrapErr(err)
 }
 
-// Open opens an existing keystore at an address of either form that [IsAddress]
-// knows, and never makes or changes one. No error holds the password. Errors:
-// [keys.ErrUnreadable], [keys.ErrNoKeystore], [keys.ErrForeign],
-// [keys.ErrSchema], [keys.ErrCorrupt].
+// Open opens an existing keystore at an address of either form that [IsAddress] accepts.
+// It never creates or changes one. No error contains the password. Errors:
+// [keys.ErrUnreadable], [keys.ErrNoKeystore], [keys.ErrForeign], [keys.ErrSchema],
+// [keys.ErrCorrupt].
 func Open(ctx context.Context, url string) (keys.Store, error) {
 	s, err := connect(ctx, url)
 	if err != nil {
@@ -130,11 +129,12 @@ func Open(ctx context.Context, url string) (keys.Store, error) {
 	return s, nil
 }
 
+// check verifies that the database holds a keystore of a known schema.
 func (s *Store) check(ctx context.Context) error {
 	var hasSchema, hasVersion bool
 	err := s.pool.QueryRow(ctx, "SELECT to_regnamespace('velonym') IS NOT NULL, to_regclass('velonym.schema_version') IS NOT NULL").Scan(&hasSchema, &hasVersion)
 	if err != nil {
-		return s.fault(err)
+		return s.wrapErr(err)
 	}
 	if !hasSchema {
 		return fmt.Errorf("%w in %s: make one with velonym init, or name its database", keys.ErrNoKeystore, s.name)
@@ -144,7 +144,7 @@ func (s *Store) check(ctx context.Context) error {
 	}
 	var version int
 	if err := s.pool.QueryRow(ctx, "SELECT version FROM velonym.schema_version").Scan(&version); err != nil {
-		return s.fault(err)
+		return s.wrapErr(err)
 	}
 	if version > keys.SchemaVersion {
 		return fmt.Errorf("%w: the keystore in %s was made by a newer version of velonym (schema %d, this one reads %d): use that version", keys.ErrSchema, s.name, version, keys.SchemaVersion)
@@ -155,6 +155,7 @@ func (s *Store) check(ctx context.Context) error {
 	return nil
 }
 
+// sqlState returns the SQLSTATE code of an error of the server, "" for other errors.
 func sqlState(err error) string {
 	var e *pgconn.PgError
 	if errors.As(err, &e) {
@@ -163,15 +164,16 @@ func sqlState(err error) string {
 	return ""
 }
 
-// fault gives an error of the driver its place, and its sentinel.
-func (s *Store) fault(err error) error {
+// wrapErr adds the database's name, what to do, and a sentinel of package keys to an
+// error of the driver.
+func (s *Store) wrapErr(err error) error {
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.Is(err, pgx.ErrNoRows):
 		return fmt.Errorf("%w: %s lacks a row that it must have: restore it from a backup; it is left as it is", keys.ErrCorrupt, s.name)
 	}
-	err = oneLine{without{err, s.password}}
+	err = oneLine{redacted{err, s.password}}
 	switch sqlState(err) {
 	case "42P01", "42703", "XX001", "XX002": // undefined_table, undefined_column, data_corrupted, index_corrupted
 		return fmt.Errorf("%w: %s: restore it from a backup; it is left as it is: %w", keys.ErrCorrupt, s.name, err)
@@ -181,7 +183,7 @@ func (s *Store) fault(err error) error {
 	return fmt.Errorf("keys: %s: %w", s.name, err)
 }
 
-// Name names the database and its host.
+// Name returns the names of the database and its host.
 func (s *Store) Name() string { return s.name }
 
 // Close closes the connections.
@@ -190,15 +192,16 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// View implements [keys.Store]. It locks the gate, against Scrub alone, before the first
-// statement takes the snapshot: to a snapshot from before a TRUNCATE, the table is empty.
+// View implements [keys.Store]. It locks the gate, which conflicts only with Scrub,
+// before the first statement takes the snapshot: in a snapshot from before a TRUNCATE the
+// table would be empty.
 func (s *Store) View(ctx context.Context, f func(keys.Tx) error) error {
 	t, err := s.beginView(ctx, "scrub_gate")
-	if sqlState(err) == "42P01" { // not yet upgraded to version 5
+	if sqlState(err) == "42P01" { // undefined_table: the schema is older than version 5
 		t, err = s.beginView(ctx, "generation")
 	}
 	if err != nil {
-		return s.fault(err)
+		return s.wrapErr(err)
 	}
 	defer t.Rollback(context.WithoutCancel(ctx))
 	return f(&tx{s: s, t: t, ctx: ctx})
@@ -210,21 +213,21 @@ func (s *Store) beginView(ctx context.Context, gate string) (pgx.Tx, error) {
 		LOCK TABLE velonym.` + gate + ` IN ACCESS SHARE MODE`})
 }
 
-// Update implements [keys.Store]. The lock on the one row of the schema's version
-// is what serialises it.
+// Update implements [keys.Store]. A lock on the only row of schema_version serialises
+// updates.
 func (s *Store) Update(ctx context.Context, f func(keys.Tx) error) error {
 	t, err := s.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
-		return s.fault(err)
+		return s.wrapErr(err)
 	}
 	defer t.Rollback(context.WithoutCancel(ctx))
 	if err := lock(ctx, t); err != nil {
-		return s.fault(err)
+		return s.wrapErr(err)
 	}
 	if err := f(&tx{s: s, t: t, ctx: ctx}); err != nil {
 		return err
 	}
-	return s.fault(t.Commit(ctx))
+	return s.wrapErr(t.Commit(ctx))
 }
 
 func lock(ctx context.Context, t pgx.Tx) error {
@@ -236,5 +239,5 @@ func lock(ctx context.Context, t pgx.Tx) error {
 func (s *Store) Change(ctx context.Context, meta string) (n uint64, clock time.Time, value []byte, err error) {
 	var signed int64
 	err = s.pool.QueryRow(ctx, "SELECT n, clock_timestamp(), (SELECT value FROM velonym.meta WHERE name = $1) FROM velonym.change_number", meta).Scan(&signed, &clock, &value)
-	return uint64(signed), clock, value, s.fault(err)
+	return uint64(signed), clock, value, s.wrapErr(err)
 }

@@ -45,8 +45,8 @@ func (p place) Create() (keys.Store, error) { return Create(context.Background()
 func (p place) Open() (keys.Store, error)   { return Open(context.Background(), p.url) }
 func (p place) Address() string             { return p.url }
 
-// OnDisk looks at every file of the tables, raw. The write-ahead log is not
-// among them: the package says so.
+// OnDisk searches the raw content of every file of the tables, but not of the write-ahead
+// log, as the package documentation says.
 func (p place) OnDisk(needles ...[]byte) ([]bool, error) {
 	ctx := context.Background()
 	c, err := pgx.Connect(ctx, p.url)
@@ -56,7 +56,7 @@ func (p place) OnDisk(needles ...[]byte) ([]bool, error) {
 	defer c.Close(ctx)
 	found := make([]bool, len(needles))
 	if pgtest.Data() == "" {
-		// Not on this machine: at least no row has it.
+		// The files are on another machine: check the rows at least.
 		for i := range needles {
 			err := c.QueryRow(ctx, "SELECT EXISTS (SELECT FROM velonym.secret_0 WHERE position($1 IN wrapped) > 0)", needles[i]).Scan(&found[i])
 			if err != nil {
@@ -147,7 +147,7 @@ func TestUpgrade(t *testing.T) {
 			if table == "receipt" {
 				overriding = " OVERRIDING SYSTEM VALUE"
 			}
-			if table == "generation" { // its project may come later
+			if table == "generation" { // a generation may precede its project
 				execute(t, p.url, "ALTER TABLE velonym.generation DROP CONSTRAINT IF EXISTS generation_prj_fkey")
 			}
 			if _, err := c.Exec(ctx, "INSERT INTO velonym."+table+overriding+" VALUES ("+strings.Join(marks, ", ")+")", values...); err != nil {
@@ -243,7 +243,7 @@ func TestNoConnection(t *testing.T) {
 	}
 }
 
-// A server that takes connections and says nothing holds nobody for good.
+// A server that accepts connections and never answers must not block for ever.
 func TestSilentServer(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -334,7 +334,7 @@ func TestScrubDespiteOldSnapshot(t *testing.T) {
 	}
 }
 
-// TestWatch hears of what another process changes, also after its connection was cut.
+// TestWatch hears of another process's changes, also after its connection was cut.
 func TestWatch(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	p := newPlace(t, "ENCODING 'UTF8'")
@@ -379,7 +379,7 @@ func TestWatch(t *testing.T) {
 	cancel()
 	for {
 		select {
-		case <-heard: // the last one, or that of a connection made again
+		case <-heard: // an earlier notification, or the first one of a new connection
 			continue
 		case <-done:
 		}

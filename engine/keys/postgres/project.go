@@ -41,11 +41,11 @@ func (t *tx) Projects() ([]keys.ProjectRow, error) {
 	return list(t, scanProject, "SELECT "+projectColumns+" FROM velonym.project ORDER BY name")
 }
 
-// ListProjects takes q.EndsBy from the indexes.
+// ListProjects selects by q.EndsBy with the indexes of ends.
 func (t *tx) ListProjects(q keys.ProjectQuery) ([]keys.ProjectRow, error) {
 	const end = "least(coalesce(retention, 9223372036854775807), coalesce(sever_at, 9223372036854775807))"
 	where, args := "true", []any{}
-	// Each % stands for the number of the next value.
+	// add replaces each % by the placeholder of the next value.
 	add := func(condition string, values ...any) {
 		for _, v := range values {
 			args = append(args, v)
@@ -92,7 +92,7 @@ func (t *tx) ListProjects(q keys.ProjectQuery) ([]keys.ProjectRow, error) {
 	return list(t, scanProject, "SELECT "+projectColumns+" FROM velonym.project WHERE "+where+rest, args...)
 }
 
-// Due uses one index a condition.
+// Due uses one index for each condition.
 func (t *tx) Due(by time.Time) ([]keys.ProjectRow, error) {
 	return list(t, scanProject, "SELECT "+projectColumns+` FROM velonym.project WHERE severed_at IS NULL AND
 		(retention <= $1 OR sever_at <= $1 OR ended IS NOT NULL OR rotate_at <= $1) ORDER BY name`, by.UnixMicro())
@@ -105,7 +105,7 @@ func (t *tx) AddProject(p keys.ProjectRow) error {
 	if err == nil && r.RowsAffected() == 0 {
 		return keys.ErrExists
 	}
-	return t.s.fault(err)
+	return t.s.wrapErr(err)
 }
 
 func (t *tx) SetRetention(name string, until time.Time) error {

@@ -58,8 +58,8 @@ INSERT INTO velonym.schema_version VALUES (1);
 INSERT INTO velonym.change VALUES (1);
 `
 
-// upgrades[i] brings tables of version i+1 to version i+2. They are what makes new
-// stores too, so that both have the same tables.
+// upgrades[i] brings tables of version i+1 to version i+2. New stores are created by
+// running all of them, so that new and upgraded stores have the same tables.
 var upgrades = []string{`
 ALTER TABLE velonym.change RENAME TO changes;
 ALTER TABLE velonym.project
@@ -138,20 +138,22 @@ CREATE UNIQUE INDEX one_active ON velonym.generation (prj, org) WHERE state = 'a
 UPDATE velonym.schema_version SET version = 5;
 `}
 
-// Wrapped secrets are kept in several tables, by project, because one is rewritten whole
-// when a project is severed: PostgreSQL overwrites nothing.
+// secretParts is the number of tables that hold wrapped secrets, each those of some
+// projects. Severing a project rewrites a whole table, because PostgreSQL does not
+// overwrite deleted rows, and several tables keep each one small.
 const secretParts = 32
 
-// secretPart is the number of the table with a project's secrets.
+// secretPart returns the number of the table with a project's secrets.
 func secretPart(prj string) int {
 	digest := sha256.Sum256([]byte(prj))
 	return int(digest[1]) % secretParts
 }
 
-// secretTable is the name of the table with a project's secrets.
+// secretTable returns the name of the table with a project's secrets.
 func secretTable(prj string) string { return fmt.Sprintf("velonym.secret_%d", secretPart(prj)) }
 
-// secretTables makes those tables and fills them from the generations of version 4.
+// secretTables returns the statements that create these tables and fill them from the
+// generations of version 4.
 func secretTables() string {
 	var b strings.Builder
 	for i := range secretParts {

@@ -7,12 +7,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Scrub implements [keys.Store]: it moves what is alive in the tables that something was
-// deleted from to new files. VACUUM FULL would carry dead rows over for the sake of any
-// old snapshot in the database; TRUNCATE waits for those that read, and leaves nothing.
-// The server removes the old files at its next checkpoint.
+// Scrub implements [keys.Store]. It moves the live rows of every table from which rows
+// were deleted to a new file. It does not use VACUUM FULL, which keeps dead rows as long
+// as any old snapshot in the database may need them. TRUNCATE waits for readers and
+// leaves nothing. The server removes the old files at its next checkpoint.
 func (s *Store) Scrub(ctx context.Context) error {
-	return s.fault(pgx.BeginFunc(ctx, s.pool, func(t pgx.Tx) error {
+	return s.wrapErr(pgx.BeginFunc(ctx, s.pool, func(t pgx.Tx) error {
 		if err := lock(ctx, t); err != nil {
 			return err
 		}
@@ -40,5 +40,5 @@ func (s *Store) Scrub(ctx context.Context) error {
 	}))
 }
 
-// Verify implements [keys.Store]. The server checks its own pages.
+// Verify implements [keys.Store]. It does nothing: the server checks its pages itself.
 func (s *Store) Verify(context.Context) error { return nil }

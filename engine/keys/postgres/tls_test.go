@@ -16,7 +16,7 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// authority writes a certificate that signs itself.
+// authority writes a self-signed certificate.
 func authority(t *testing.T, path string) {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
@@ -33,8 +33,8 @@ func authority(t *testing.T, path string) {
 	}
 }
 
-// TestTLSRoot: the file makes the server's certificate checked, with every form of
-// address, and changes nothing else of it.
+// TestTLSRoot: with every form of address, the file makes the connection verify the
+// server's certificate and changes nothing else.
 func TestTLSRoot(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "it's a+root & more.pem")
 	authority(t, root)
@@ -66,7 +66,7 @@ func TestTLSRoot(t *testing.T) {
 	}
 }
 
-// TestTLSRootMissing: a file that is not there, or no certificate, is named.
+// TestTLSRootMissing: the error names a file that is missing or holds no certificate.
 func TestTLSRootMissing(t *testing.T) {
 	const address = "postgres://u@127.0.0.1:1/db?connect_timeout=1"
 	missing := filepath.Join(t.TempDir(), "missing.pem")

@@ -40,7 +40,7 @@ func fromExpiry(us int64) time.Time {
 func (t *tx) RevokedSince(change int64, f func(jti []byte, exp time.Time)) error {
 	rows, err := t.t.Query(t.ctx, "SELECT jti, expires FROM velonym.revocation WHERE seq > $1", change)
 	if err != nil {
-		return t.s.fault(err)
+		return t.s.wrapErr(err)
 	}
 	var jti pgtype.DriverBytes
 	var expires int64
@@ -48,7 +48,7 @@ func (t *tx) RevokedSince(change int64, f func(jti []byte, exp time.Time)) error
 		f(jti, fromExpiry(expires))
 		return nil
 	})
-	return t.s.fault(err)
+	return t.s.wrapErr(err)
 }
 
 func (t *tx) Rule(issuer, project string) (time.Time, error) {
@@ -57,7 +57,7 @@ func (t *tx) Rule(issuer, project string) (time.Time, error) {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return time.Time{}, nil
 	}
-	return time.UnixMicro(before).UTC(), t.s.fault(err)
+	return time.UnixMicro(before).UTC(), t.s.wrapErr(err)
 }
 
 func (t *tx) SetRule(r keys.RevocationRule, change uint64) error {
@@ -80,7 +80,7 @@ func (t *tx) Spent(jti string) (int64, error) {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, nil
 	}
-	return n, t.s.fault(err)
+	return n, t.s.wrapErr(err)
 }
 
 func (t *tx) SetSpent(jti string, spent int64, exp time.Time) error {
@@ -95,7 +95,7 @@ func (t *tx) AddIssued(k keys.IssuedToken) error {
 	if err == nil && r.RowsAffected() == 0 {
 		return keys.ErrExists
 	}
-	return t.s.fault(err)
+	return t.s.wrapErr(err)
 }
 
 // issuedRow is an issued token and what is spent of its budget.
@@ -156,7 +156,7 @@ func (t *tx) DropExpired(end time.Time, most int) ([]keys.Revocation, time.Time,
 	case err == nil:
 		end = time.UnixMicro(last + 1)
 	case !errors.Is(err, pgx.ErrNoRows):
-		return nil, end, t.s.fault(err)
+		return nil, end, t.s.wrapErr(err)
 	}
 	rows, err := list(t, scanRevocation, "DELETE FROM velonym.revocation WHERE expires < $1 RETURNING jti, expires", end.UnixMicro())
 	return rows, end, err

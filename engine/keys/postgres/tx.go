@@ -16,7 +16,7 @@ type tx struct {
 	ctx context.Context
 }
 
-// never stands for no expiry.
+// never stands for a token that does not expire.
 const never = math.MaxInt64
 
 func expiry(t time.Time) int64 {
@@ -43,14 +43,15 @@ func fromNull(us *int64) time.Time {
 
 func (t *tx) exec(query string, args ...any) error {
 	_, err := t.t.Exec(t.ctx, query, args...)
-	return t.s.fault(err)
+	return t.s.wrapErr(err)
 }
 
-// execOne is exec of a statement that must change exactly one row.
+// execOne is exec for a statement that must change exactly one row. Errors: ErrNotFound
+// if it changes none.
 func (t *tx) execOne(query string, args ...any) error {
 	r, err := t.t.Exec(t.ctx, query, args...)
 	if err != nil {
-		return t.s.fault(err)
+		return t.s.wrapErr(err)
 	}
 	if r.RowsAffected() != 1 {
 		return keys.ErrNotFound
@@ -62,15 +63,15 @@ func (t *tx) execOne(query string, args ...any) error {
 func list[T any](t *tx, scan pgx.RowToFunc[T], query string, args ...any) ([]T, error) {
 	rows, err := t.t.Query(t.ctx, query, args...)
 	if err != nil {
-		return nil, t.s.fault(err)
+		return nil, t.s.wrapErr(err)
 	}
 	out, err := pgx.CollectRows(rows, scan)
-	return out, t.s.fault(err)
+	return out, t.s.wrapErr(err)
 }
 
 func (t *tx) Clock() (now time.Time, err error) {
 	err = t.t.QueryRow(t.ctx, "SELECT clock_timestamp()").Scan(&now)
-	return now, t.s.fault(err)
+	return now, t.s.wrapErr(err)
 }
 
 func (t *tx) Meta(name string) ([]byte, error) {
@@ -79,7 +80,7 @@ func (t *tx) Meta(name string) ([]byte, error) {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
-	return v, t.s.fault(err)
+	return v, t.s.wrapErr(err)
 }
 
 func (t *tx) SetMeta(name string, value []byte) error {
@@ -89,7 +90,7 @@ func (t *tx) SetMeta(name string, value []byte) error {
 	return t.exec("INSERT INTO velonym.meta VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value)
 }
 
-// notNil is b for a column that holds no NULL.
+// notNil returns b, or an empty slice for a column that must not be NULL.
 func notNil(b []byte) []byte {
 	if b == nil {
 		return []byte{}
@@ -107,7 +108,7 @@ func (t *tx) SealList(bucket uint16) ([]byte, error) {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
-	return doc, t.s.fault(err)
+	return doc, t.s.wrapErr(err)
 }
 
 func (t *tx) SealLists() (map[uint16][]byte, error) {
@@ -129,11 +130,11 @@ func (t *tx) SetSealList(bucket uint16, doc []byte) error {
 func (t *tx) Schema() (int, error) {
 	var n int
 	err := t.t.QueryRow(t.ctx, "SELECT version FROM velonym.schema_version").Scan(&n)
-	return n, t.s.fault(err)
+	return n, t.s.wrapErr(err)
 }
 
-// Upgrade holds an advisory lock beside that of the Update, so that other programs can see
-// who upgrades.
+// Upgrade takes an advisory lock in addition to the lock of Update, so that
+// administrators can see in pg_locks who upgrades.
 func (t *tx) Upgrade() error {
 	if err := t.exec("SELECT pg_advisory_xact_lock($1)", upgradeLock); err != nil {
 		return err
@@ -150,7 +151,7 @@ func (t *tx) Upgrade() error {
 	return nil
 }
 
-// upgradeLock is "VLNY".
+// upgradeLock is the key of the advisory lock, "VLNY".
 const upgradeLock = int64(0x564c4e59)
 
 func (t *tx) AddReceipt(project string, doc []byte) error {
@@ -167,10 +168,10 @@ func (t *tx) Receipts(project string) ([][]byte, error) {
 func (t *tx) Change() (uint64, error) {
 	var n int64
 	err := t.t.QueryRow(t.ctx, "SELECT n FROM velonym.change_number").Scan(&n)
-	return uint64(n), t.s.fault(err)
+	return uint64(n), t.s.wrapErr(err)
 }
 
-// RaiseChange also tells those that watch, when the transaction commits.
+// RaiseChange also notifies watchers when the transaction commits.
 func (t *tx) RaiseChange() error {
 	if err := t.execOne("UPDATE velonym.change_number SET n = n + 1"); err != nil {
 		return err

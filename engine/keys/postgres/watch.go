@@ -7,16 +7,16 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// changeChannel is notified of every change of the counter.
+// changeChannel is the notification channel for changes of the counter.
 const changeChannel = "velonym_change"
 
-// watchAgain is the pause before a lost connection is made anew.
+// watchAgain is the pause before a lost connection is replaced.
 const watchAgain = time.Second
 
-// Watch implements [keys.Watcher] with a connection of its own.
+// Watch implements [keys.Watcher] with a connection outside the pool.
 func (s *Store) Watch(ctx context.Context, changed func()) {
 	for ctx.Err() == nil {
-		_ = s.listen(ctx, changed) // whoever watches polls as well
+		_ = s.listen(ctx, changed) // the caller polls as well, so errors need no report
 		select {
 		case <-ctx.Done():
 		case <-time.After(watchAgain):
@@ -39,7 +39,7 @@ func (s *Store) listen(ctx context.Context, changed func()) error {
 		return err
 	}
 	for {
-		changed() // what was before, too: it may have been missed
+		changed() // also before the first notification: changes may have been missed
 		if _, err := c.WaitForNotification(ctx); err != nil {
 			return err
 		}

@@ -8,8 +8,8 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// BenchmarkKeystore shows what a server pays: a poll of the change counter, a
-// load of a domain's secrets, a lease.
+// BenchmarkKeystore measures what a server does: poll the change counter, load a domain's
+// secrets, lease a part of a budget.
 func BenchmarkKeystore(b *testing.B) {
 	ctx := b.Context()
 	dir := b.TempDir()

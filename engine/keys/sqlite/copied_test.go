@@ -86,7 +86,7 @@ func TestKeptLog(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	must(s.Update(t.Context(), func(tx keys.Tx) error { return tx.SetMeta(metaKept, nil) }))
+	must(s.Update(t.Context(), func(tx keys.Tx) error { return tx.SetMeta(metaWALKept, nil) }))
 	closeAll(s)
 	must(os.Remove(path + "-wal"))
 	s, err := Open(path)

@@ -10,38 +10,37 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// keyRows reads wrapped secrets without leaving a copy of the driver's behind:
-// what it made is copied once and overwritten.
-//
-// SQLite copies a blob to memory of the statement's, and frees that as it is: see
-// [tx.overwrite].
+// keyRows reads generations. It copies wrapped secrets once and overwrites the driver's
+// copy. SQLite copies blobs to memory of the statement and frees that without clearing
+// it: see [tx.overwriteFreed].
 func (t *tx) keyRows(wrapped, where string, args ...any) ([]keys.KeyRow, error) {
 	out, err := t.readKeys(wrapped, where, args...)
 	if wrapped == withSecret {
-		err = errors.Join(err, t.overwrite())
+		err = errors.Join(err, t.overwriteFreed())
 	}
 	return out, err
 }
 
-// manyZeros has more blobs of the size of a wrapped secret than a connection has
-// small pieces of memory that are free, all at the same time.
-var manyZeros = "SELECT " + strings.Repeat("zeroblob(60), ", zeroCount-1) + "zeroblob(60)"
+// zeroBlobsQuery holds, at one time, more blobs of the size of a wrapped secret than a
+// connection has free allocations of that size.
+var zeroBlobsQuery = "SELECT " + strings.Repeat("zeroblob(60), ", zeroBlobs-1) + "zeroblob(60)"
 
-const zeroCount = 192
+const zeroBlobs = 192
 
-// overwrite has SQLite fill the memory of this connection that small blobs were in.
-func (t *tx) overwrite() error {
-	rows, err := t.rows(manyZeros)
+// overwriteFreed makes SQLite fill the freed memory of this connection that held small
+// blobs.
+func (t *tx) overwriteFreed() error {
+	rows, err := t.rows(zeroBlobsQuery)
 	if err != nil {
-		return t.s.fault(err)
+		return t.s.wrapErr(err)
 	}
 	defer rows.Close()
-	for rows.Next() { // which reads all columns
+	for rows.Next() { // Next reads all columns
 	}
-	return t.s.fault(rows.Err())
+	return t.s.wrapErr(rows.Err())
 }
 
-// What a query of generations reads last, and from where.
+// The last column of a query of generations, and its tables.
 const (
 	withSecret    = "wrapped FROM generation LEFT JOIN secret ON id = secret"
 	withoutSecret = "NULL FROM generation"
@@ -50,7 +49,7 @@ const (
 func (t *tx) readKeys(wrapped, where string, args ...any) ([]keys.KeyRow, error) {
 	rows, err := t.t.QueryContext(t.ctx, "SELECT prj, org, gen, state, imported, created, destroyed, "+wrapped+" WHERE "+where+" ORDER BY org, gen", args...)
 	if err != nil {
-		return nil, t.s.fault(err)
+		return nil, t.s.wrapErr(err)
 	}
 	defer rows.Close()
 	var out []keys.KeyRow
@@ -60,7 +59,7 @@ func (t *tx) readKeys(wrapped, where string, args ...any) ([]keys.KeyRow, error)
 		var destroyed sql.NullInt64
 		var blob sql.RawBytes
 		if err := rows.Scan(&k.Prj, &k.Org, &k.Gen, &k.State, &k.Imported, &created, &destroyed, &blob); err != nil {
-			return nil, t.s.fault(err)
+			return nil, t.s.wrapErr(err)
 		}
 		if blob != nil {
 			k.Wrapped = bytes.Clone(blob)
@@ -70,7 +69,7 @@ func (t *tx) readKeys(wrapped, where string, args ...any) ([]keys.KeyRow, error)
 		k.Destroyed = fromNull(destroyed)
 		out = append(out, k)
 	}
-	return out, t.s.fault(rows.Err())
+	return out, t.s.wrapErr(rows.Err())
 }
 
 func (t *tx) Keys(prj string) ([]keys.KeyRow, error) { return t.keyRows(withSecret, "prj = ?", prj) }
@@ -86,11 +85,11 @@ func (t *tx) DomainKeys(d keys.Domain) ([]keys.KeyRow, error) {
 func (t *tx) AddKey(k keys.KeyRow) error {
 	r, err := t.t.ExecContext(t.ctx, "INSERT INTO secret (wrapped) VALUES (?)", k.Wrapped)
 	if err != nil {
-		return t.s.fault(err)
+		return t.s.wrapErr(err)
 	}
 	id, err := r.LastInsertId()
 	if err != nil {
-		return t.s.fault(err)
+		return t.s.wrapErr(err)
 	}
 	return t.exec("INSERT INTO generation VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 		k.Prj, k.Org, k.Gen, string(k.State), k.Imported, k.Created.UnixMicro(), nullTime(k.Destroyed), id)
@@ -108,7 +107,7 @@ func (t *tx) EraseKey(d keys.Domain, gen int, at time.Time) error {
 	return t.erase(at, "prj = ? AND org = ? AND gen = ?", d.Prj, d.Org, gen)
 }
 
-// erase overwrites secrets in place: zeros of the same length.
+// erase overwrites secrets in place with zeros of the same length.
 func (t *tx) erase(at time.Time, where string, args ...any) error {
 	where += " AND secret IS NOT NULL"
 	if err := t.exec("UPDATE secret SET wrapped = zeroblob(length(wrapped)) WHERE id IN (SELECT secret FROM generation WHERE "+where+")", args...); err != nil {
@@ -117,8 +116,8 @@ func (t *tx) erase(at time.Time, where string, args ...any) error {
 	return t.exec("UPDATE generation SET secret = NULL, state = 'destroyed', destroyed = ? WHERE "+where, append([]any{at.UnixMicro()}, args...)...)
 }
 
-// SetWrapped has the next scrub rebuild the file: pages that SQLite balances may keep
-// what was in them.
+// SetWrapped makes the next Scrub rebuild the file: pages that SQLite rebalances may keep
+// former content.
 func (t *tx) SetWrapped(d keys.Domain, gen int, wrapped []byte) error {
 	if err := t.exec("INSERT OR IGNORE INTO meta VALUES (?, x'01')", metaVacuum); err != nil {
 		return err

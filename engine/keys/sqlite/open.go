@@ -20,12 +20,12 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// Create makes an empty keystore in a new file of mode 0600. It never
-// overwrites: for a path that exists it returns [keys.ErrKeystoreExists].
+// Create creates an empty keystore in a new file of mode 0600. It never overwrites: if
+// the path exists it returns [keys.ErrKeystoreExists].
 func Create(path string) (keys.Store, error) {
-	clearEmpty(path)
+	removeStaleWAL(path)
 	for _, p := range []string{path + "-wal", path + "-shm", path + "-journal"} {
-		// SQLite would take a left-over journal for that of the new file.
+		// SQLite would use a left-over journal as that of the new file.
 		if _, err := os.Lstat(p); err == nil {
 			return nil, fmt.Errorf("%w: %s: a keystore was here: restore it, or move this file away", keys.ErrKeystoreExists, p)
 		}
@@ -38,13 +38,13 @@ func Create(path string) (keys.Store, error) {
 		return nil, fmt.Errorf("keys: making a keystore: %w", err)
 	}
 	if err = f.Close(); err == nil {
-		err = fill(path)
+		err = createTables(path)
 	}
 	if err == nil {
-		err = makeLog(path)
+		err = createWAL(path)
 	}
 	if err != nil {
-		// The file is ours: it was not there before.
+		// This call created the file.
 		os.Remove(path)
 		os.Remove(path + "-journal")
 		return nil, fmt.Errorf("keys: making keystore %s: %w", path, err)
@@ -52,9 +52,9 @@ func Create(path string) (keys.Store, error) {
 	return Open(path)
 }
 
-// fill makes the tables, before the file is switched to WAL, so that the marks
-// of a keystore are in its first page from the start.
-func fill(path string) error {
+// createTables creates the tables before the file is switched to WAL mode, so that the
+// application id and the schema version are in the file's first page from the start.
+func createTables(path string) error {
 	db, err := sql.Open("sqlite", dsn(path, false))
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ func fill(path string) error {
 		return err
 	}
 	defer tx.Rollback()
-	if _, err := tx.Exec(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d;", applicationID, keys.SchemaVersion) + schema + strings.Join(upgrades, "") + "DELETE FROM meta; INSERT INTO meta VALUES ('" + metaKept + "', x'01');"); err != nil {
+	if _, err := tx.Exec(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d;", applicationID, keys.SchemaVersion) + schema + strings.Join(upgrades, "") + "DELETE FROM meta; INSERT INTO meta VALUES ('" + metaWALKept + "', x'01');"); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
@@ -85,34 +85,33 @@ func fill(path string) error {
 	return d.Sync()
 }
 
-// dsn spells every pragma as _pragma, so that each pooled connection has it.
+// dsn returns the data source name. Its pragmas apply to every pooled connection.
 func dsn(path string, wal bool) string {
 	q := url.Values{}
-	q.Set("mode", "rw") // never creates
+	q.Set("mode", "rw") // never creates a file
 	q.Set("_txlock", "immediate")
 	if wal {
 		q.Add("_pragma", "journal_mode(WAL)")
 	}
-	return source(path, q)
+	return dataSource(path, q)
 }
 
-// readDSN is dsn for a place where nothing can be written. Without a write-ahead
-// log beside it, which could not be made, the file is read as one that nobody
-// changes.
-func readDSN(path string, frozen bool) string {
+// readDSN is dsn for a file that is only read. immutable means that nobody changes the
+// file: SQLite then needs no write-ahead log, which it might be unable to create.
+func readDSN(path string, immutable bool) string {
 	q := url.Values{}
 	q.Set("mode", "ro")
-	if frozen {
+	if immutable {
 		q.Set("immutable", "1")
 	}
-	return source(path, q)
+	return dataSource(path, q)
 }
 
-func source(path string, q url.Values) string {
+func dataSource(path string, q url.Values) string {
 	registerPages()
-	keepLogs()
-	q.Set(ownName, "1")
-	q.Add("_pragma", "journal_size_limit(0)") // an emptied log takes no space
+	keepWALs()
+	q.Set(dsnMarker, "1")
+	q.Add("_pragma", "journal_size_limit(0)") // truncate the log when it is emptied
 	q.Add("_pragma", fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()))
 	q.Add("_pragma", "secure_delete(ON)")
 	q.Add("_pragma", "synchronous(FULL)")
@@ -122,13 +121,13 @@ func source(path string, q url.Values) string {
 	return "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath() + "?" + q.Encode()
 }
 
-// Open opens an existing keystore, and never makes or changes one that it does
-// not know. Where it cannot be written (the file, its folder or the medium), it is
-// opened for reading: every Update then is [keys.ErrReadOnly]. Errors:
-// [keys.ErrNoKeystore], [keys.ErrUnreadable], [keys.ErrForeign],
-// [keys.ErrSchema], [keys.ErrCorrupt].
+// Open opens an existing keystore. It never creates one and never changes a file that is
+// not a keystore. If the file, its folder or the medium is not writable, it opens the
+// keystore for reading, and every Update returns [keys.ErrReadOnly]. Errors:
+// [keys.ErrNoKeystore], [keys.ErrUnreadable], [keys.ErrForeign], [keys.ErrSchema],
+// [keys.ErrCorrupt], [keys.ErrCopied].
 func Open(path string) (keys.Store, error) {
-	path, err := filepath.Abs(path) // the process may change its directory
+	path, err := filepath.Abs(path) // the process may change its working directory
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", keys.ErrUnreadable, err)
 	}
@@ -144,7 +143,7 @@ func Open(path string) (keys.Store, error) {
 	return nil, err
 }
 
-// openReading opens a keystore that cannot be written here.
+// openReading opens a keystore for reading only.
 func openReading(path string) (*Store, error) {
 	if err := checkHeader(path, os.O_RDONLY); err != nil {
 		return nil, err
@@ -153,12 +152,12 @@ func openReading(path string) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{path: path, readOnly: true}
-	if st, err := os.Stat(logOf(path)); errors.Is(err, fs.ErrNotExist) || err == nil && st.Size() == 0 {
-		if s.frozen, err = os.Stat(path); err != nil {
+	if st, err := os.Stat(walPath(path)); errors.Is(err, fs.ErrNotExist) || err == nil && st.Size() == 0 {
+		if s.immutable, err = os.Stat(path); err != nil {
 			return nil, fmt.Errorf("%w: %w", keys.ErrUnreadable, err)
 		}
 	}
-	db, err := sql.Open("sqlite", readDSN(path, s.frozen != nil))
+	db, err := sql.Open("sqlite", readDSN(path, s.immutable != nil))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", keys.ErrUnreadable, err)
 	}
@@ -174,19 +173,21 @@ func openReading(path string) (*Store, error) {
 	return s, nil
 }
 
-// unchanged says whether a file that was opened as one that nobody changes is one.
-func (s *Store) unchanged() error {
-	if s.frozen == nil {
+// checkUnchanged returns ErrUnreadable if the file was opened as immutable and has
+// changed since.
+func (s *Store) checkUnchanged() error {
+	if s.immutable == nil {
 		return nil
 	}
 	now, err := os.Stat(s.path)
-	log, noLog := os.Stat(logOf(s.path))
-	if err != nil || !os.SameFile(now, s.frozen) || now.Size() != s.frozen.Size() || !now.ModTime().Equal(s.frozen.ModTime()) || noLog == nil && log.Size() > 0 {
+	log, noLog := os.Stat(walPath(s.path))
+	if err != nil || !os.SameFile(now, s.immutable) || now.Size() != s.immutable.Size() || !now.ModTime().Equal(s.immutable.ModTime()) || noLog == nil && log.Size() > 0 {
 		return fmt.Errorf("%w: %s was opened for reading only, and somebody writes to it since: start again, where its folder can be written if it is in use", keys.ErrUnreadable, s.path)
 	}
 	return nil
 }
 
+// openWriting opens a keystore for reading and writing.
 func openWriting(path string) (*Store, error) {
 	if err := checkHeader(path, os.O_RDWR); err != nil {
 		return nil, err
@@ -201,8 +202,8 @@ func openWriting(path string) (*Store, error) {
 	db.SetMaxOpenConns(8)
 	db.SetMaxIdleConns(8)
 	s := &Store{path: path, db: db}
-	// The first switch to WAL wants the file for itself, and another process
-	// at the same point makes it fail at once, busy timeout or not.
+	// The first switch to WAL mode needs exclusive access. If another process is
+	// switching too, it fails at once whatever the busy timeout is.
 	pause, end := 5*time.Millisecond, time.Now().Add(busyTimeout)
 	for {
 		if err = s.check(); !isBusy(err) || time.Now().After(end) {
@@ -212,7 +213,7 @@ func openWriting(path string) (*Store, error) {
 		pause = min(2*pause, 100*time.Millisecond)
 	}
 	if err == nil {
-		err = s.markKept()
+		err = s.markWALKept()
 	}
 	if err == nil {
 		err = s.prepare(context.Background())
@@ -224,7 +225,7 @@ func openWriting(path string) (*Store, error) {
 	return s, nil
 }
 
-// checkHeader looks at the first bytes before SQLite may touch the file.
+// checkHeader checks the file's first bytes, before SQLite may touch the file.
 func checkHeader(path string, mode int) error {
 	st, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -257,18 +258,18 @@ func checkHeader(path string, mode int) error {
 	return nil
 }
 
-// check looks at what a keystore must be like before anything uses it.
+// check verifies SQLite's version, the schema, and the structure of a small file.
 func (s *Store) check() error {
 	var version string
 	if err := s.db.QueryRow("SELECT sqlite_version()").Scan(&version); err != nil {
-		return s.fault(err)
+		return s.wrapErr(err)
 	}
 	if !atLeast(version, minVersion) {
 		return fmt.Errorf("keys: SQLite %s can lose writes: this program needs %s or later", version, minVersion)
 	}
 	var schema int
 	if err := s.db.QueryRow("SELECT version FROM schema_version").Scan(&schema); err != nil {
-		return s.fault(err)
+		return s.wrapErr(err)
 	}
 	if schema > keys.SchemaVersion {
 		return fmt.Errorf("%w: %s was made by a newer version of velonym (schema %d, this one reads %d): use that version", keys.ErrSchema, s.path, schema, keys.SchemaVersion)
@@ -276,18 +277,18 @@ func (s *Store) check() error {
 	if schema < keys.OldestSchema {
 		return fmt.Errorf("%w: %s has schema %d, this version reads %d", keys.ErrSchema, s.path, schema, keys.SchemaVersion)
 	}
-	// Large files are checked where there is time: see keys.Keystore.Verify.
+	// The structure of large files is checked by keys.Keystore.Verify.
 	if st, err := os.Stat(s.path); err != nil || st.Size() > maxQuickCheck {
 		return nil
 	}
 	return s.Verify(context.Background())
 }
 
-// maxQuickCheck is the size of the files that are checked whole whenever they are opened,
-// in bytes: reading those takes some milliseconds.
+// maxQuickCheck is the size in bytes up to which each Open checks the whole file, which
+// takes a few milliseconds.
 const maxQuickCheck = 1 << 20
 
-// atLeast compares dotted versions.
+// atLeast reports whether the dotted version have is want or later.
 func atLeast(have, want string) bool {
 	h, w := strings.Split(have, "."), strings.Split(want, ".")
 	for i := range w {

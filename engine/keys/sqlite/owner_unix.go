@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// sameOwner says whether two files belong to one user.
+// sameOwner reports whether two files have the same owner.
 func sameOwner(a, b os.FileInfo) bool {
 	x, okX := a.Sys().(*syscall.Stat_t)
 	y, okY := b.Sys().(*syscall.Stat_t)

@@ -10,16 +10,17 @@ import (
 	lib "modernc.org/sqlite/lib"
 )
 
-// SQLite caches the pages that it reads, those with wrapped secrets too, and frees
-// them as they are. This cache keeps a page no longer than SQLite holds on to it,
-// for a statement or a transaction, and overwrites it then: the system's own cache
-// makes up for most of what that costs, and a server reads a domain's secrets once.
+// SQLite's own page cache keeps pages that it has read, including those with wrapped
+// secrets, and frees them without clearing them. The cache in this file keeps a page only
+// while SQLite has it pinned, for a statement or a transaction, and then overwrites it.
+// The system's file cache makes up for most of the cost, and a server reads the secrets
+// of a domain only once.
 
 var registerOnce sync.Once
 
-// registerPages has all connections of this process use the cache. Where a program
-// that embeds this package has opened SQLite before, its cache stays, and pages
-// with wrapped secrets linger in memory.
+// registerPages makes all connections of this process use the cache. If the program has
+// opened SQLite before, the former cache stays in use, and pages with wrapped secrets
+// linger in memory.
 func registerPages() {
 	registerOnce.Do(func() {
 		tls := libc.NewTLS()
@@ -31,7 +32,7 @@ func registerPages() {
 	})
 }
 
-// ownCache returns the function that starts SQLite's own cache, 0 if there is none.
+// ownCache returns the init function of SQLite's own cache, 0 if there is none.
 func ownCache(tls *libc.TLS) uintptr {
 	methods := libc.Xcalloc(tls, 1, types.Size_t(unsafe.Sizeof(lib.Tsqlite3_pcache_methods2{})))
 	if methods == 0 {
@@ -46,14 +47,14 @@ func ownCache(tls *libc.TLS) uintptr {
 	return (*lib.Tsqlite3_pcache_methods2)(*(*unsafe.Pointer)(unsafe.Pointer(&methods))).FxInit
 }
 
-// startOwnCache starts SQLite's own cache beside ours, which nothing then uses but its
-// counters of allocations: their lock is made here, and without it connections that are
+// startOwnCache initialises SQLite's own cache as well. SQLite uses only its allocation
+// counters, whose lock the init function creates. Without that lock, connections that are
 // opened at the same time race for the counters.
 func startOwnCache(tls *libc.TLS, start uintptr) {
 	if start == 0 || lib.Xsqlite3_initialize(tls) != lib.SQLITE_OK {
 		return
 	}
-	// How the translated C calls through a pointer.
+	// The translated C code calls a function pointer in this way.
 	(*(*func(*libc.TLS, uintptr) int32)(unsafe.Pointer(&struct{ uintptr }{start})))(tls, 0)
 }
 
@@ -64,24 +65,24 @@ func (pages) Create(pageSize, extraSize int, _ bool) (driver.Cache, error) {
 	return &pageCache{tls: libc.NewTLS(), size: pageSize, extra: extraSize, held: map[uint32]*page{}}, nil
 }
 
-// pageCache is the pages of one connection. Its calls are serialised by SQLite.
+// pageCache holds the pages of one connection. SQLite serialises its calls.
 type pageCache struct {
 	tls         *libc.TLS
 	size, extra int
 	held        map[uint32]*page
-	spare       []*page // overwritten
+	spare       []*page // overwritten pages for reuse
 }
 
-// maxSpare bounds the pages that are kept for the next statement.
+// maxSpare is how many overwritten pages a connection keeps for reuse.
 const maxSpare = 16
 
-// page is one allocation outside the Go heap: a database page, and behind it what
-// SQLite notes of it.
+// page is one allocation outside the Go heap: a database page followed by SQLite's notes
+// on it.
 type page struct {
 	key uint32
 	at  unsafe.Pointer
 	all []byte
-	end unsafe.Pointer // of the page, where the notes begin
+	end unsafe.Pointer // end of the page and start of the notes
 }
 
 func (p *page) Buf() unsafe.Pointer   { return p.at }
@@ -97,7 +98,7 @@ func (c *pageCache) Fetch(key uint32, mode driver.FetchMode) driver.Page {
 	if mode == driver.FetchLookup {
 		return nil
 	}
-	p := c.take()
+	p := c.allocate()
 	if p == nil {
 		return nil
 	}
@@ -106,8 +107,8 @@ func (c *pageCache) Fetch(key uint32, mode driver.FetchMode) driver.Page {
 	return p
 }
 
-// take returns a page of zeros, nil when there is no memory.
-func (c *pageCache) take() *page {
+// allocate returns a page of zeros, or nil if there is no memory.
+func (c *pageCache) allocate() *page {
 	if n := len(c.spare); n > 0 {
 		p := c.spare[n-1]
 		c.spare = c.spare[:n-1]
@@ -118,12 +119,12 @@ func (c *pageCache) take() *page {
 	if mem == 0 {
 		return nil
 	}
-	at := *(*unsafe.Pointer)(unsafe.Pointer(&mem)) // no pointer into the Go heap
+	at := *(*unsafe.Pointer)(unsafe.Pointer(&mem)) // not a pointer into the Go heap
 	return &page{at: at, all: unsafe.Slice((*byte)(at), n), end: unsafe.Add(at, c.size)}
 }
 
-// drop overwrites a page and takes it back.
-func (c *pageCache) drop(p *page) {
+// release overwrites a page and keeps it for reuse or frees it.
+func (c *pageCache) release(p *page) {
 	delete(c.held, p.key)
 	clear(p.all)
 	if len(c.spare) < maxSpare {
@@ -135,11 +136,11 @@ func (c *pageCache) drop(p *page) {
 
 func (c *pageCache) free(p *page) { libc.Xfree(c.tls, uintptr(p.at)) }
 
-func (c *pageCache) Unpin(p driver.Page, _ bool) { c.drop(p.(*page)) }
+func (c *pageCache) Unpin(p driver.Page, _ bool) { c.release(p.(*page)) }
 
 func (c *pageCache) Rekey(p driver.Page, oldKey, newKey uint32) {
 	if other := c.held[newKey]; other != nil {
-		c.drop(other)
+		c.release(other)
 	}
 	delete(c.held, oldKey)
 	moved := p.(*page)
@@ -150,7 +151,7 @@ func (c *pageCache) Rekey(p driver.Page, oldKey, newKey uint32) {
 func (c *pageCache) Truncate(limit uint32) {
 	for key, p := range c.held {
 		if key >= limit {
-			c.drop(p)
+			c.release(p)
 		}
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// Queries that a token costs which was not seen before. SQLite takes several times as
-// long to parse them as to run them.
+// The queries that the verification of an unknown token makes. SQLite takes several times
+// as long to parse them as to run them.
 const (
 	metaQuery     = "SELECT value FROM meta WHERE name = ?"
 	sealListQuery = "SELECT doc FROM seal_list WHERE bucket = ?"
@@ -16,20 +16,20 @@ const (
 	projectQuery  = "SELECT " + projectColumns + " FROM project WHERE name = ?"
 )
 
-// prepare parses the frequent queries once for each connection. The one that reads
-// secrets is not among them: what a statement copied is to go with it. Within a
-// transaction no other connection may be waited for, so this is done at the start; a
-// file of an older schema goes without until it is opened again.
+// prepare prepares the frequent queries. The query that reads secrets is not among them:
+// closing its statement frees the copies that it holds. Preparing within a transaction
+// could wait for another connection, so Open does it. A file of an older schema has no
+// prepared queries until it is opened again.
 func (s *Store) prepare(ctx context.Context) error {
 	var schema int
 	if err := s.db.QueryRowContext(ctx, "SELECT version FROM schema_version").Scan(&schema); err != nil || schema != keys.SchemaVersion {
-		return s.fault(err)
+		return s.wrapErr(err)
 	}
 	prepared := map[string]*sql.Stmt{}
-	for _, q := range []string{metaQuery, sealListQuery, changeQuery, projectQuery, manyZeros} {
+	for _, q := range []string{metaQuery, sealListQuery, changeQuery, projectQuery, zeroBlobsQuery} {
 		st, err := s.db.PrepareContext(ctx, q)
 		if err != nil {
-			return s.fault(err)
+			return s.wrapErr(err)
 		}
 		prepared[q] = st
 	}
@@ -37,7 +37,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	return nil
 }
 
-// row is QueryRowContext of the transaction.
+// row is QueryRowContext with a prepared query if there is one.
 func (t *tx) row(query string, args ...any) *sql.Row {
 	if st := t.s.prepared[query]; st != nil {
 		return t.t.StmtContext(t.ctx, st).QueryRowContext(t.ctx, args...)
@@ -45,7 +45,7 @@ func (t *tx) row(query string, args ...any) *sql.Row {
 	return t.t.QueryRowContext(t.ctx, query, args...)
 }
 
-// rows is QueryContext of the transaction.
+// rows is QueryContext with a prepared query if there is one.
 func (t *tx) rows(query string, args ...any) (*sql.Rows, error) {
 	if st := t.s.prepared[query]; st != nil {
 		return t.t.StmtContext(t.ctx, st).QueryContext(t.ctx, args...)

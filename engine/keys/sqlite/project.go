@@ -41,7 +41,7 @@ func (t *tx) Project(name string) (keys.ProjectRow, error) {
 		return keys.ProjectRow{}, keys.ErrNotFound
 	}
 	if err != nil && !errors.Is(err, keys.ErrCorrupt) {
-		err = t.s.fault(err)
+		err = t.s.wrapErr(err)
 	}
 	return p, err
 }
@@ -53,7 +53,7 @@ func (t *tx) Projects() ([]keys.ProjectRow, error) {
 func (t *tx) projects(rest string, args ...any) ([]keys.ProjectRow, error) {
 	rows, err := t.t.QueryContext(t.ctx, "SELECT "+projectColumns+" FROM project "+rest, args...)
 	if err != nil {
-		return nil, t.s.fault(err)
+		return nil, t.s.wrapErr(err)
 	}
 	defer rows.Close()
 	var out []keys.ProjectRow
@@ -64,10 +64,10 @@ func (t *tx) projects(rest string, args ...any) ([]keys.ProjectRow, error) {
 		}
 		out = append(out, p)
 	}
-	return out, t.s.fault(rows.Err())
+	return out, t.s.wrapErr(rows.Err())
 }
 
-// ListProjects takes q.EndsBy from the indexes.
+// ListProjects selects by q.EndsBy with the indexes of ends.
 func (t *tx) ListProjects(q keys.ProjectQuery) ([]keys.ProjectRow, error) {
 	const end = "min(ifnull(retention, 9223372036854775807), ifnull(sever_at, 9223372036854775807))"
 	where, args := "1", []any{}
@@ -115,7 +115,7 @@ func (t *tx) ListProjects(q keys.ProjectQuery) ([]keys.ProjectRow, error) {
 	return t.projects("WHERE "+where+" ORDER BY "+order+" LIMIT ?", append(args, limit)...)
 }
 
-// Due uses one index a condition.
+// Due uses one index for each condition.
 func (t *tx) Due(by time.Time) ([]keys.ProjectRow, error) {
 	return t.projects(`WHERE name IN (
 		SELECT name FROM project WHERE severed_at IS NULL AND retention IS NOT NULL AND retention <= ?1
@@ -136,7 +136,7 @@ func (t *tx) AddProject(p keys.ProjectRow) error {
 	if code(err) == sqlite3.SQLITE_CONSTRAINT {
 		return keys.ErrExists
 	}
-	return t.s.fault(err)
+	return t.s.wrapErr(err)
 }
 
 func (t *tx) SetRetention(name string, until time.Time) error {

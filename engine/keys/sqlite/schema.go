@@ -51,13 +51,13 @@ INSERT INTO schema_version VALUES (1);
 INSERT INTO change VALUES (1);
 `
 
-// upgrades[i] brings tables of version i+1 to version i+2. They are what makes new
-// stores too, so that both have the same tables.
+// upgrades[i] brings tables of version i+1 to version i+2. New stores are created by
+// running all of them, so that new and upgraded stores have the same tables.
 //
-// Since version 5 wrapped secrets have a table of their own, in which rows are added
-// at the end, overwritten by others of their size, and never deleted: SQLite then moves
-// no row, and no page keeps a copy of one in a gap. Pages from before may, until the
-// first Scrub rewrites the file ('vacuum').
+// Since version 5 wrapped secrets have a table of their own. Its rows are appended,
+// overwritten by content of the same size, and never deleted, so SQLite moves no row and
+// leaves no copy in a gap of a page. Older pages may hold such copies until the first
+// Scrub rebuilds the file (entry 'vacuum').
 var upgrades = []string{`
 ALTER TABLE change RENAME TO changes;
 ALTER TABLE project ADD COLUMN keys_mac BLOB NOT NULL DEFAULT x'';

@@ -7,9 +7,9 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// Scrub implements [keys.Store]. Secrets are overwritten where they are (see upgrades),
-// so it empties the write-ahead log, which takes as long as that is and not as the file
-// is. A file that was upgraded is rebuilt once, before.
+// Scrub implements [keys.Store]. Secrets are overwritten in place (see upgrades), so it
+// only empties the write-ahead log. Its time depends on the size of the log, not of the
+// file. If an upgrade or a rewrap moved secrets, it rebuilds the file first.
 func (s *Store) Scrub(ctx context.Context) error {
 	due, err := s.vacuumDue(ctx)
 	if err != nil {
@@ -17,7 +17,7 @@ func (s *Store) Scrub(ctx context.Context) error {
 	}
 	if due {
 		if _, err := s.db.ExecContext(ctx, "VACUUM"); err != nil {
-			return s.fault(err)
+			return s.wrapErr(err)
 		}
 		err := s.Update(ctx, func(t keys.Tx) error { return t.SetMeta(metaVacuum, nil) })
 		if err != nil {
@@ -26,7 +26,7 @@ func (s *Store) Scrub(ctx context.Context) error {
 	}
 	var busy, logged, moved int
 	if err := s.db.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &logged, &moved); err != nil {
-		return s.fault(err)
+		return s.wrapErr(err)
 	}
 	if busy != 0 {
 		return fmt.Errorf("keys: keystore %s: another process holds the write-ahead log", s.path)
@@ -49,7 +49,7 @@ func (s *Store) vacuumDue(ctx context.Context) (due bool, err error) {
 func (s *Store) Verify(ctx context.Context) error {
 	var result string
 	if err := s.db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&result); err != nil {
-		return s.fault(err)
+		return s.wrapErr(err)
 	}
 	if result != "ok" {
 		return fmt.Errorf("%w: %s: restore it from a backup; it is left as it is", keys.ErrCorrupt, s.path)

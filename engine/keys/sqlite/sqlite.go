@@ -1,8 +1,9 @@
-// Package sqlite keeps a keystore in one SQLite file, which several processes
-// may use at the same time.
+// Package sqlite keeps a keystore in one SQLite file, which several processes may use at
+// the same time.
 //
-// The file is in WAL mode: "-wal" and "-shm" stand beside it while it is open,
-// with its own mode, 0600. It must be on a local file system.
+// The file is in WAL mode: the files "-wal" and "-shm" beside it have the same mode,
+// 0600. "-wal" must accompany the file always, see copied.go. The file must be on a local
+// file system.
 package sqlite
 
 import (
@@ -18,33 +19,33 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// applicationID marks the file as a keystore, in the header that SQLite keeps
-// for that: "VLNY".
+// applicationID, "VLNY", marks the file as a keystore in SQLite's file header.
 const applicationID = 0x564c4e59
 
-// minVersion is the first SQLite that does not lose committed writes in WAL
-// mode when a checkpoint meets a write.
+// minVersion is the first version of SQLite that does not lose committed writes in WAL
+// mode when a checkpoint and a write coincide.
 const minVersion = "3.51.3"
 
-// busyTimeout is how long a transaction waits for that of another connection.
+// busyTimeout is how long a transaction waits for another connection.
 const busyTimeout = 10 * time.Second
 
 // Store is a keystore in an SQLite file. It implements [keys.Store].
 type Store struct {
 	path     string
 	db       *sql.DB
-	prepared map[string]*sql.Stmt // by their text; nil for a file of an older schema
+	prepared map[string]*sql.Stmt // by query text; nil for a file of an older schema
 
-	readOnly bool
-	frozen   os.FileInfo // of a file that was opened as one that nobody changes; nil otherwise
+	readOnly  bool
+	immutable os.FileInfo // state of a file that was opened as immutable; nil for others
 }
 
 var _ keys.Store = (*Store)(nil)
 
+// code returns SQLite's primary result code, -1 for other errors.
 func code(err error) int {
 	var e *driver.Error
 	if errors.As(err, &e) {
-		return e.Code() & 0xff // without the extension
+		return e.Code() & 0xff
 	}
 	return -1
 }
@@ -54,8 +55,9 @@ func isBusy(err error) bool {
 	return c == sqlite3.SQLITE_BUSY || c == sqlite3.SQLITE_LOCKED
 }
 
-// fault gives an error of the driver its place, and its sentinel.
-func (s *Store) fault(err error) error {
+// wrapErr adds the file's path, what to do, and a sentinel of package keys to an error
+// of the driver.
+func (s *Store) wrapErr(err error) error {
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
@@ -68,8 +70,7 @@ func (s *Store) fault(err error) error {
 	case sqlite3.SQLITE_IOERR:
 		return fmt.Errorf("keys: keystore %s: reading or writing it or its -wal and -shm failed, and nothing was changed: is its disk full or faulty? %w", s.path, err)
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR:
-		// With statements fixed at compile time, SQLITE_ERROR is a table or
-		// column that is not there.
+		// Statements are constant, so SQLITE_ERROR means a missing table or column.
 		return fmt.Errorf("%w: %s: restore it from a backup; it is left as it is: %w", keys.ErrCorrupt, s.path, err)
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return fmt.Errorf("keys: keystore %s is held by another process, for %v by now: try again when that is done: %w", s.path, busyTimeout, err)
@@ -82,18 +83,17 @@ func (s *Store) fault(err error) error {
 // Name returns the path of the file.
 func (s *Store) Name() string { return s.path }
 
-// Close closes the file. The last process to do so removes the "-wal" and
-// "-shm" beside it.
-func (s *Store) Close() error { return s.fault(s.db.Close()) }
+// Close closes the file. The last process to close it removes "-shm" and empties "-wal".
+func (s *Store) Close() error { return s.wrapErr(s.db.Close()) }
 
 // View implements [keys.Store].
 func (s *Store) View(ctx context.Context, f func(keys.Tx) error) error {
-	if err := s.unchanged(); err != nil {
+	if err := s.checkUnchanged(); err != nil {
 		return err
 	}
 	t, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return s.fault(err)
+		return s.wrapErr(err)
 	}
 	defer t.Rollback()
 	return f(&tx{s: s, t: t, ctx: ctx})
@@ -106,21 +106,21 @@ func (s *Store) Update(ctx context.Context, f func(keys.Tx) error) error {
 	}
 	t, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
-		return s.fault(err)
+		return s.wrapErr(err)
 	}
 	defer t.Rollback()
 	if err := f(&tx{s: s, t: t, ctx: ctx}); err != nil {
 		return err
 	}
-	return s.fault(t.Commit())
+	return s.wrapErr(t.Commit())
 }
 
 // Change implements [keys.Store].
 func (s *Store) Change(ctx context.Context, meta string) (n uint64, clock time.Time, value []byte, err error) {
-	if err := s.unchanged(); err != nil {
+	if err := s.checkUnchanged(); err != nil {
 		return 0, clock, nil, err
 	}
 	var signed int64
 	err = s.db.QueryRowContext(ctx, "SELECT n, (SELECT value FROM meta WHERE name = ?) FROM change_number", meta).Scan(&signed, &value)
-	return uint64(signed), clock, value, s.fault(err)
+	return uint64(signed), clock, value, s.wrapErr(err)
 }

@@ -27,7 +27,7 @@ func (p place) Create() (keys.Store, error) { return Create(p.path) }
 func (p place) Open() (keys.Store, error)   { return Open(p.path) }
 func (p place) Address() string             { return p.path }
 
-// OnDisk looks at every file of the folder, raw.
+// OnDisk searches the raw content of every file in the folder.
 func (p place) OnDisk(needles ...[]byte) ([]bool, error) {
 	names, err := filepath.Glob(filepath.Dir(p.path) + "/*")
 	if err != nil || len(names) == 0 {
@@ -57,7 +57,7 @@ func (p place) Execute(statements string) error {
 	return err
 }
 
-// The files of testdata/schema1 to schema4 were made by these versions: see
+// Programs of these versions wrote the files in testdata/schema1 to schema4: see
 // [storetest.Upgrade].
 func TestUpgrade(t *testing.T) {
 	for _, schema := range []string{"schema1", "schema2", "schema3", "schema4"} {
@@ -304,7 +304,7 @@ func TestFirstOpensTogether(t *testing.T) {
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(fill(path), makeLog(path)); err != nil {
+		if err := errors.Join(createTables(path), createWAL(path)); err != nil {
 			t.Fatal(err)
 		}
 		var wg sync.WaitGroup
@@ -369,7 +369,7 @@ func TestSQLiteVersion(t *testing.T) {
 	}
 }
 
-// TestScrubSaysWhenItCannot holds a view open, whose pages the log must keep.
+// TestScrubSaysWhenItCannot keeps a view open, whose pages the log must keep.
 func TestScrubSaysWhenItCannot(t *testing.T) {
 	path, s := create(t)
 	other, err := Open(path)
@@ -399,8 +399,8 @@ func TestScrubSaysWhenItCannot(t *testing.T) {
 	}
 }
 
-// A keystore that another process keeps locked is told apart from a broken one,
-// and left alone.
+// A keystore that another process locks is reported as locked, not as broken, and is not
+// changed.
 func TestHeld(t *testing.T) {
 	path, s := create(t)
 	other, err := Open(path)
@@ -428,7 +428,7 @@ func TestHeld(t *testing.T) {
 	}
 }
 
-// A disk that is full is named as such, and nothing is half done.
+// A full disk is reported as full, and nothing is left half done.
 func TestFullDisk(t *testing.T) {
 	path, s := create(t)
 	defer s.Close()

@@ -20,28 +20,28 @@ func (t *tx) Revocation(jti string) (keys.Revocation, bool, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return keys.Revocation{}, false, nil
 	}
-	return keys.Revocation{JTI: jti, Expires: fromExpiry(expires)}, err == nil, t.s.fault(err)
+	return keys.Revocation{JTI: jti, Expires: fromExpiry(expires)}, err == nil, t.s.wrapErr(err)
 }
 
 func (t *tx) RevokedSince(change int64, f func(jti []byte, exp time.Time)) error {
 	query, args := "SELECT jti, expires FROM revocation WHERE seq > ?", []any{change}
-	if change < 0 { // all: in the order of the table, and not of the index
+	if change < 0 { // all rows: read them in table order, not by the index
 		query, args = "SELECT jti, expires FROM revocation", nil
 	}
 	rows, err := t.t.QueryContext(t.ctx, query, args...)
 	if err != nil {
-		return t.s.fault(err)
+		return t.s.wrapErr(err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var jti sql.RawBytes
 		var expires int64
 		if err := rows.Scan(&jti, &expires); err != nil {
-			return t.s.fault(err)
+			return t.s.wrapErr(err)
 		}
 		f(jti, fromExpiry(expires))
 	}
-	return t.s.fault(rows.Err())
+	return t.s.wrapErr(rows.Err())
 }
 
 func (t *tx) Rule(issuer, project string) (time.Time, error) {
@@ -50,7 +50,7 @@ func (t *tx) Rule(issuer, project string) (time.Time, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return time.Time{}, nil
 	}
-	return time.UnixMicro(before).UTC(), t.s.fault(err)
+	return time.UnixMicro(before).UTC(), t.s.wrapErr(err)
 }
 
 func (t *tx) SetRule(r keys.RevocationRule, change uint64) error {
@@ -61,7 +61,7 @@ func (t *tx) SetRule(r keys.RevocationRule, change uint64) error {
 func (t *tx) Rules(change int64) ([]keys.RevocationRule, error) {
 	rows, err := t.t.QueryContext(t.ctx, "SELECT issuer, prj, before FROM revocation_rule WHERE seq > ?", change)
 	if err != nil {
-		return nil, t.s.fault(err)
+		return nil, t.s.wrapErr(err)
 	}
 	defer rows.Close()
 	var out []keys.RevocationRule
@@ -69,12 +69,12 @@ func (t *tx) Rules(change int64) ([]keys.RevocationRule, error) {
 		var r keys.RevocationRule
 		var before int64
 		if err := rows.Scan(&r.Issuer, &r.Project, &before); err != nil {
-			return nil, t.s.fault(err)
+			return nil, t.s.wrapErr(err)
 		}
 		r.Before = time.UnixMicro(before).UTC()
 		out = append(out, r)
 	}
-	return out, t.s.fault(rows.Err())
+	return out, t.s.wrapErr(rows.Err())
 }
 
 func (t *tx) Spent(jti string) (int64, error) {
@@ -83,7 +83,7 @@ func (t *tx) Spent(jti string) (int64, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, nil
 	}
-	return n, t.s.fault(err)
+	return n, t.s.wrapErr(err)
 }
 
 func (t *tx) SetSpent(jti string, spent int64, exp time.Time) error {
@@ -98,7 +98,7 @@ func (t *tx) AddIssued(k keys.IssuedToken) error {
 	if code(err) == sqlite3.SQLITE_CONSTRAINT {
 		return keys.ErrExists
 	}
-	return t.s.fault(err)
+	return t.s.wrapErr(err)
 }
 
 func scanIssued(row interface{ Scan(...any) error }, more ...any) (keys.IssuedToken, error) {
@@ -116,7 +116,7 @@ func (t *tx) Issued(jti string) (keys.IssuedToken, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return keys.IssuedToken{}, keys.ErrNotFound
 	}
-	return k, t.s.fault(err)
+	return k, t.s.wrapErr(err)
 }
 
 func (t *tx) IssuedTokens(f keys.TokenFilter, each func(keys.IssuedToken, int64)) error {
@@ -135,18 +135,18 @@ func (t *tx) IssuedTokens(f keys.TokenFilter, each func(keys.IssuedToken, int64)
 	rows, err := t.t.QueryContext(t.ctx, "SELECT "+issuedColumns+", coalesce(b.spent, 0) FROM issued AS i LEFT JOIN budget AS b ON b.jti = i.jti WHERE "+where+" ORDER BY i.expires, i.jti LIMIT ?6",
 		after, expiry(f.Before), f.Op, f.Issuer, f.Project, limit)
 	if err != nil {
-		return t.s.fault(err)
+		return t.s.wrapErr(err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var spent int64
 		k, err := scanIssued(rows, &spent)
 		if err != nil {
-			return t.s.fault(err)
+			return t.s.wrapErr(err)
 		}
 		each(k, spent)
 	}
-	return t.s.fault(rows.Err())
+	return t.s.wrapErr(rows.Err())
 }
 
 func (t *tx) DropExpired(end time.Time, most int) ([]keys.Revocation, time.Time, error) {
@@ -160,11 +160,11 @@ func (t *tx) DropExpired(end time.Time, most int) ([]keys.Revocation, time.Time,
 	case err == nil:
 		end = time.UnixMicro(last + 1)
 	case !errors.Is(err, sql.ErrNoRows):
-		return nil, end, t.s.fault(err)
+		return nil, end, t.s.wrapErr(err)
 	}
 	rows, err := t.t.QueryContext(t.ctx, "DELETE FROM revocation WHERE expires < ? RETURNING jti, expires", end.UnixMicro())
 	if err != nil {
-		return nil, end, t.s.fault(err)
+		return nil, end, t.s.wrapErr(err)
 	}
 	defer rows.Close()
 	var out []keys.Revocation
@@ -172,9 +172,9 @@ func (t *tx) DropExpired(end time.Time, most int) ([]keys.Revocation, time.Time,
 		var jti []byte
 		var expires int64
 		if err := rows.Scan(&jti, &expires); err != nil {
-			return nil, end, t.s.fault(err)
+			return nil, end, t.s.wrapErr(err)
 		}
 		out = append(out, keys.Revocation{JTI: string(jti), Expires: fromExpiry(expires)})
 	}
-	return out, end, t.s.fault(rows.Err())
+	return out, end, t.s.wrapErr(rows.Err())
 }

@@ -16,7 +16,7 @@ type tx struct {
 	ctx context.Context
 }
 
-// never stands for no expiry.
+// never stands for a token that does not expire.
 const never = math.MaxInt64
 
 func expiry(t time.Time) int64 {
@@ -46,14 +46,15 @@ func fromNull(n sql.NullInt64) time.Time {
 
 func (t *tx) exec(query string, args ...any) error {
 	_, err := t.t.ExecContext(t.ctx, query, args...)
-	return t.s.fault(err)
+	return t.s.wrapErr(err)
 }
 
-// execOne is exec of a statement that must change exactly one row.
+// execOne is exec for a statement that must change exactly one row. Errors: ErrNotFound
+// if it changes none.
 func (t *tx) execOne(query string, args ...any) error {
 	r, err := t.t.ExecContext(t.ctx, query, args...)
 	if err != nil {
-		return t.s.fault(err)
+		return t.s.wrapErr(err)
 	}
 	n, err := r.RowsAffected()
 	if err == nil && n != 1 {
@@ -62,7 +63,7 @@ func (t *tx) execOne(query string, args ...any) error {
 	return err
 }
 
-// Clock is zero: the file has no clock.
+// Clock returns zero: a file has no clock.
 func (t *tx) Clock() (time.Time, error) { return time.Time{}, nil }
 
 func (t *tx) Meta(name string) ([]byte, error) {
@@ -71,7 +72,7 @@ func (t *tx) Meta(name string) ([]byte, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
-	return v, t.s.fault(err)
+	return v, t.s.wrapErr(err)
 }
 
 func (t *tx) SetMeta(name string, value []byte) error {
@@ -81,7 +82,7 @@ func (t *tx) SetMeta(name string, value []byte) error {
 	return t.exec("INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value)
 }
 
-// notNil is b for a column that holds no NULL.
+// notNil returns b, or an empty slice for a column that must not be NULL.
 func notNil(b []byte) []byte {
 	if b == nil {
 		return []byte{}
@@ -99,13 +100,13 @@ func (t *tx) SealList(bucket uint16) ([]byte, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
-	return doc, t.s.fault(err)
+	return doc, t.s.wrapErr(err)
 }
 
 func (t *tx) SealLists() (map[uint16][]byte, error) {
 	rows, err := t.t.QueryContext(t.ctx, "SELECT bucket, doc FROM seal_list")
 	if err != nil {
-		return nil, t.s.fault(err)
+		return nil, t.s.wrapErr(err)
 	}
 	defer rows.Close()
 	out := map[uint16][]byte{}
@@ -113,11 +114,11 @@ func (t *tx) SealLists() (map[uint16][]byte, error) {
 		var bucket int64
 		var doc []byte
 		if err := rows.Scan(&bucket, &doc); err != nil {
-			return nil, t.s.fault(err)
+			return nil, t.s.wrapErr(err)
 		}
 		out[uint16(bucket)] = doc
 	}
-	return out, t.s.fault(rows.Err())
+	return out, t.s.wrapErr(rows.Err())
 }
 
 func (t *tx) SetSealList(bucket uint16, doc []byte) error {
@@ -127,7 +128,7 @@ func (t *tx) SetSealList(bucket uint16, doc []byte) error {
 func (t *tx) Schema() (int, error) {
 	var n int
 	err := t.t.QueryRowContext(t.ctx, "SELECT version FROM schema_version").Scan(&n)
-	return n, t.s.fault(err)
+	return n, t.s.wrapErr(err)
 }
 
 func (t *tx) Upgrade() error {
@@ -154,24 +155,24 @@ func (t *tx) Receipts(project string) ([][]byte, error) {
 	}
 	rows, err := t.t.QueryContext(t.ctx, query, args...)
 	if err != nil {
-		return nil, t.s.fault(err)
+		return nil, t.s.wrapErr(err)
 	}
 	defer rows.Close()
 	var out [][]byte
 	for rows.Next() {
 		var doc []byte
 		if err := rows.Scan(&doc); err != nil {
-			return nil, t.s.fault(err)
+			return nil, t.s.wrapErr(err)
 		}
 		out = append(out, doc)
 	}
-	return out, t.s.fault(rows.Err())
+	return out, t.s.wrapErr(rows.Err())
 }
 
 func (t *tx) Change() (uint64, error) {
 	var n int64
 	err := t.row(changeQuery).Scan(&n)
-	return uint64(n), t.s.fault(err)
+	return uint64(n), t.s.wrapErr(err)
 }
 
 func (t *tx) RaiseChange() error { return t.execOne("UPDATE change_number SET n = n + 1") }

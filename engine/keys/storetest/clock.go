@@ -7,7 +7,7 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// machine is another server on the same keystore, whose clock is off by some time.
+// machine opens the keystore as another server whose clock is off by some time.
 func (e *env) machine(off time.Duration) *keys.Keystore {
 	e.Helper()
 	s, err := e.location.Open()
@@ -18,7 +18,7 @@ func (e *env) machine(off time.Duration) *keys.Keystore {
 	return ks
 }
 
-// refusesClock fails unless ks refuses whatever destroys, makes or gives out keys.
+// refusesClock fails unless ks refuses all that destroys, creates or returns keys.
 func (e *env) refusesClock(ks *keys.Keystore) {
 	e.Helper()
 	_, err := ks.Secrets(e.ctx, keys.Domain{Prj: "p"})
@@ -34,7 +34,7 @@ func (e *env) refusesClock(ks *keys.Keystore) {
 	p := e.project("new")
 	p.Retention = e.now().Add(100 * 365 * 24 * time.Hour)
 	e.is(ks.CreateProject(e.ctx, p, nil), keys.ErrClock)
-	// Who only reads is not in the way of it.
+	// Reading still works.
 	_, err = ks.Projects(e.ctx)
 	e.must(err)
 	_, err = ks.Generations(e.ctx, "p")
@@ -42,8 +42,8 @@ func (e *env) refusesClock(ks *keys.Keystore) {
 	e.must(ks.Revoke(e.ctx, "revoked", time.Time{}))
 }
 
-// testClock has two servers on one keystore, one of which has a wrong clock: it
-// destroys nothing and gives nothing out, and the other goes on.
+// testClock runs two servers on one keystore. The one with a wrong clock destroys and
+// returns nothing; the other one is not affected.
 func testClock(e *env) {
 	e.create("p")
 	c, err := e.ks.Clock(e.ctx)
@@ -52,7 +52,7 @@ func testClock(e *env) {
 	for _, off := range []time.Duration{-100 * 365 * 24 * time.Hour, -time.Hour, -keys.ClockTolerance - time.Minute,
 		keys.ClockTolerance + time.Minute, 25 * time.Hour, keys.ClockJump + time.Minute, 50 * 365 * 24 * time.Hour} {
 		if off > 0 && off <= keys.ClockJump && !ownClock {
-			continue // nobody can tell this from a store that lay unused
+			continue // this looks like a store that was not used for a while
 		}
 		ks := e.machine(off)
 		e.refusesClock(ks)
@@ -74,7 +74,7 @@ func testClock(e *env) {
 	}
 }
 
-// testClockInUse has the only clock that there is jump while the keystore is in use.
+// testClockInUse lets the only clock jump while the keystore is in use.
 func testClockInUse(e *env) {
 	e.create("p")
 	const jump = 2 * keys.ClockJump
@@ -82,7 +82,7 @@ func testClockInUse(e *env) {
 	e.refusesClock(e.ks)
 	e.set(-jump)
 	e.secrets(e.ks, "p", "")
-	// The way back is refused, and brings nothing to life.
+	// Setting the clock back is refused and restores nothing.
 	e.set(25 * time.Hour)
 	long := e.project("long")
 	long.Retention = e.now().Add(10 * keys.ClockJump)
@@ -104,7 +104,7 @@ func testClockInUse(e *env) {
 	e.secrets(e.ks, "long", "")
 	_, err = e.ks.Secrets(e.ctx, keys.Domain{Prj: "p"})
 	e.is(err, keys.ErrRetentionOver)
-	// A store that lay unused for long is used again when somebody says so.
+	// A store that was unused for long is used again after a confirmation.
 	e.later(3 * keys.ClockJump)
 	_, err = e.ks.Sweep(e.ctx)
 	e.is(err, keys.ErrClock)
@@ -113,7 +113,7 @@ func testClockInUse(e *env) {
 	e.secrets(e.second(), "long", "")
 }
 
-// testClockTampered changes the acknowledged time without a key.
+// testClockTampered changes the acknowledged time without the master key.
 func testClockTampered(e *env) {
 	e.create("p")
 	e.must(e.store.Update(e.ctx, func(tx keys.Tx) error { return tx.SetMeta("clock", make([]byte, 24)) }))

@@ -40,7 +40,7 @@ func testSweep(e *env) {
 	}
 	_, err = e.ks.Secrets(e.ctx, keys.Domain{Prj: "p", Org: "a"})
 	e.is(err, keys.ErrRetentionOver)
-	// Not even with the clock set back: there is nothing left.
+	// Setting the clock back restores nothing.
 	e.set(-25 * time.Hour)
 	_, err = e.ks.Secrets(e.ctx, keys.Domain{Prj: "p", Org: "a"})
 	e.is(err, keys.ErrRetentionOver)
@@ -59,7 +59,7 @@ func testSweep(e *env) {
 	e.set(25 * time.Hour)
 	e.secrets(e.ks, "longer", "")
 
-	// Many sweepers, one receipt.
+	// Many sweepers write one receipt.
 	e.later(25 * time.Hour)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -80,7 +80,7 @@ func testSweep(e *env) {
 	if total != 1 {
 		e.Errorf("%d receipts for one project", total)
 	}
-	// And in the background.
+	// The background sweeper destroys too.
 	e.create("last")
 	e.later(25 * time.Hour)
 	ctx, stop := context.WithCancel(e.ctx)
@@ -148,7 +148,7 @@ func testReceipts(e *env) {
 }
 
 func testNoTraces(e *env) {
-	// Enough rows that pages are split and merged, and that a deleted one can
+	// There are enough rows that pages split and merge, and that a deleted row can
 	// linger in a page that is otherwise in use.
 	var doomed, living [][]byte
 	for i := range 40 {
@@ -158,7 +158,7 @@ func testNoTraces(e *env) {
 			e.must(e.ks.Rotate(e.ctx, name))
 		}
 	}
-	reader := e.second() // a handle that is open all the while
+	reader := e.second() // stays open during the whole test
 	for i := range 40 {
 		name := fmt.Sprintf("project %02d", i)
 		if i%2 == 0 {
@@ -179,7 +179,7 @@ func testNoTraces(e *env) {
 		_, err := e.ks.Sever(e.ctx, name)
 		e.must(err)
 	}
-	// Nor the half of one that a split page might hold.
+	// No half of a secret is left either, as a split page might hold.
 	for _, b := range slices.Clone(doomed) {
 		doomed = append(doomed, b[:30], b[30:])
 	}
@@ -243,14 +243,14 @@ func testTracesTriedAgain(e *env) {
 	_, err = ks.Sweep(e.ctx)
 	e.is(err, keys.ErrTraces)
 	h.scrub = nil
-	// By whichever process sweeps next.
+	// The next sweep of any process scrubs.
 	_, err = e.second().Sweep(e.ctx)
 	e.must(err)
 	if any, _ := e.onDisk(blob); any {
 		e.Error("the traces are still there")
 	}
-	// What is destroyed while another scrubs, by a process that dies before it
-	// does so itself, is not forgotten.
+	// A process destroys secrets while another one scrubs, and dies before it scrubs
+	// itself: the mark remains.
 	e.create("q")
 	e.create("r")
 	blob = e.blobs("r")[0]
@@ -275,8 +275,8 @@ func testTracesTriedAgain(e *env) {
 	e.must(err)
 }
 
-// testScrubBesideReaders has a project read, over and over, while others are
-// severed: no reader may find it without its secrets.
+// testScrubBesideReaders reads a project repeatedly while others are severed: no reader
+// may find it without its secrets.
 func testScrubBesideReaders(e *env) {
 	e.create("p")
 	secret := e.secrets(e.ks, "p", "")[0].Secret

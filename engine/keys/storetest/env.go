@@ -13,7 +13,7 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// env is a new keystore and what a test needs around it.
+// env is a new keystore with a clock that the test controls.
 type env struct {
 	*testing.T
 	ctx      context.Context
@@ -25,8 +25,8 @@ type env struct {
 	ks       *keys.Keystore
 	began    time.Time
 	muNow    sync.Mutex
-	offset   time.Duration // by which tests moved the time
-	wrong    time.Duration // by which they set the clock wrong
+	offset   time.Duration // time that passed in the test
+	wrong    time.Duration // error of the clock
 }
 
 func newEnv(t *testing.T, p Location) *env {
@@ -49,14 +49,14 @@ func (e *env) must(err error) {
 	}
 }
 
-// is fails the test unless err is the sentinel, and names its room.
+// is fails the test unless err is the sentinel and begins with the package's name.
 func (e *env) is(err, sentinel error) {
 	e.Helper()
 	if !errors.Is(err, sentinel) {
 		e.Fatalf("got %v, want %v", err, sentinel)
 	}
 	if !strings.HasPrefix(err.Error(), "keys: ") {
-		e.Fatalf("error without its room: %v", err)
+		e.Fatalf("the error does not name its package: %v", err)
 	}
 }
 
@@ -66,22 +66,22 @@ func (e *env) now() time.Time {
 	return time.Now().Add(e.offset + e.wrong)
 }
 
-// uptime is the machine's time since boot. The clocks of all machines differ, and time
-// passes for all of them alike.
+// uptime returns the boot and the time since boot. An error of the clock does not change
+// it.
 func (e *env) uptime() (boot string, span time.Duration) {
 	e.muNow.Lock()
 	defer e.muNow.Unlock()
 	return "boot", time.Since(e.began) + e.offset
 }
 
-// later has time pass.
+// later lets time pass.
 func (e *env) later(d time.Duration) {
 	e.muNow.Lock()
 	defer e.muNow.Unlock()
 	e.offset += d
 }
 
-// set moves the clock while no time passes.
+// set moves the clock without time passing.
 func (e *env) set(d time.Duration) {
 	e.muNow.Lock()
 	defer e.muNow.Unlock()
@@ -96,7 +96,7 @@ func (e *env) join(s keys.Store) *keys.Keystore {
 	return ks
 }
 
-// second is another handle on the same keystore.
+// second opens another handle on the same keystore.
 func (e *env) second() *keys.Keystore {
 	e.Helper()
 	s, err := e.location.Open()

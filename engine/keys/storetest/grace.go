@@ -8,7 +8,7 @@ import (
 
 const grace = 7 * 24 * time.Hour
 
-// withGrace creates a project whose retention ends in a day, with a grace of a week.
+// withGrace creates a project with a retention of a day and a grace of a week.
 func (e *env) withGrace(name string) keys.Project {
 	e.Helper()
 	p := e.project(name)
@@ -19,7 +19,7 @@ func (e *env) withGrace(name string) keys.Project {
 	return p
 }
 
-// sweeps has every given keystore sweep, and checks how many projects that destroys.
+// sweeps lets every given keystore sweep and checks how many projects are destroyed.
 func (e *env) sweeps(want int, all ...*keys.Keystore) (receipts []keys.Receipt) {
 	e.Helper()
 	for _, ks := range all {
@@ -33,7 +33,7 @@ func (e *env) sweeps(want int, all ...*keys.Keystore) (receipts []keys.Receipt) 
 	return receipts
 }
 
-// testGrace has the end of a retention block at once and destroy later.
+// testGrace checks that the end of a retention blocks at once and destroys after the grace.
 func testGrace(e *env) {
 	p := e.withGrace("p")
 	if p.Grace != grace || !p.Ended.IsZero() || !p.DestroyAt().IsZero() {
@@ -67,7 +67,7 @@ func testGrace(e *env) {
 	pub, err := e.ks.ReceiptKey(e.ctx)
 	e.must(err)
 	e.must(keys.VerifyReceipt(r, pub))
-	// To sever needs no grace.
+	// Severing does not wait for the grace.
 	e.withGrace("q")
 	_, err = e.ks.Sever(e.ctx, "q")
 	e.must(err)
@@ -81,7 +81,7 @@ func testGrace(e *env) {
 	}
 }
 
-// testScheduledSever has a project severed later, and the order cancelled.
+// testScheduledSever schedules a severing and cancels it.
 func testScheduledSever(e *env) {
 	p := e.project("p")
 	p.Grace, p.Retention = grace, e.now().Add(20*24*time.Hour)
@@ -100,7 +100,7 @@ func testScheduledSever(e *env) {
 	e.later(25 * time.Hour)
 	_, err := other.Secrets(e.ctx, keys.Domain{Prj: "p"})
 	e.is(err, keys.ErrSevered)
-	// What is due cannot be called back.
+	// A severing that is due cannot be cancelled.
 	e.is(other.ScheduleSever(e.ctx, "p", time.Time{}), keys.ErrSevered)
 	e.sweeps(0, e.ks, other)
 	e.is(other.ScheduleSever(e.ctx, "p", time.Time{}), keys.ErrSevered)

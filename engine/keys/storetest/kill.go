@@ -17,14 +17,15 @@ import (
 	"github.com/velonym/velonym/engine/keys/backup"
 )
 
-// childKill has a child do one act after the other until it is killed; its value is the
-// folder for backups and the other master key, and the number of the child.
+// childKill makes a child do one act after the other until it is killed. Its value is the
+// folder with the backups and both master keys, a comma, and the number of the child.
 const childKill = "VELONYM_STORETEST_KILL"
 
-// killPoints is how often testKill kills; VELONYM_KILLS sets another number, for soaks.
+// killPoints is how often testKill kills. VELONYM_KILLS sets another number for campaigns.
 const killPoints = 8
 
-// loadEither opens a store with whichever of the two master keys is in force.
+// loadEither opens a store with the one of two master keys that is in force and returns
+// the path of the other.
 func loadEither(ctx context.Context, s keys.Store, places ...string) (ks *keys.Keystore, other string, err error) {
 	for i, at := range places {
 		mk, e := keys.LoadMasterKey(ctx, at)
@@ -38,7 +39,7 @@ func loadEither(ctx context.Context, s keys.Store, places ...string) (ks *keys.K
 	return nil, "", err
 }
 
-// killChild acts and says of each act, on a line each, that it begins and that it is done.
+// killChild does one act after the other and prints a line before and after each.
 func killChild(ctx context.Context, s keys.Store, where string) error {
 	dir, number, _ := strings.Cut(where, ",")
 	ks, other, err := loadEither(ctx, s, filepath.Join(dir, "a.key"), filepath.Join(dir, "b.key"))
@@ -71,7 +72,7 @@ func killChild(ctx context.Context, s keys.Store, where string) error {
 			}},
 			{"sever", func() error {
 				if n%2 == 0 {
-					return nil // these live on
+					return nil // projects with an even number stay
 				}
 				_, err := ks.Sever(ctx, name)
 				return err
@@ -86,12 +87,12 @@ func killChild(ctx context.Context, s keys.Store, where string) error {
 	}
 }
 
-// killed is what is known of the project of a child's act: what was done, and what was in
-// progress when it was killed.
+// killed records, for one project, which acts a killed child had begun and which it had
+// reported as done.
 type killed struct{ done, begun map[string]bool }
 
-// testKill kills a process in the midst of its acts, over and over. After each, what was
-// done is there, what was in progress is there wholly or not at all, and nothing else has
+// testKill kills processes during their acts. After each kill, what was reported as done
+// holds, what was in progress has happened completely or not at all, and nothing else has
 // changed.
 func testKill(e *env) {
 	points := killPoints
@@ -133,8 +134,8 @@ func testKill(e *env) {
 	}
 }
 
-// runKilled runs a child and kills it soon after it has said so many lines. It returns
-// what the child said of its projects, and the number of its leases.
+// runKilled runs a child and kills it soon after it has printed so many lines. It returns
+// what the child reported, by project, and the number of its leases.
 func (e *env) runKilled(cmd *exec.Cmd, lines int) (projects map[string]*killed, leases int64) {
 	e.Helper()
 	out, err := cmd.StdoutPipe()
@@ -171,7 +172,7 @@ func (e *env) runKilled(cmd *exec.Cmd, lines int) (projects map[string]*killed, 
 	return projects, leases
 }
 
-// checkKilled holds a project against what was said of it.
+// checkKilled compares a project with what the killed child reported.
 func (e *env) checkKilled(ks *keys.Keystore, dir, name string, k *killed) {
 	e.Helper()
 	at := filepath.Join(dir, name+".backup")

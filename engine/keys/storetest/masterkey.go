@@ -43,14 +43,14 @@ func testMasterKey(e *env) {
 	}
 	e.secrets(e.second(), "p", "")
 
-	// A keystore that lost its check value is not taken for a new one.
+	// A keystore that lost its check value is not treated as new.
 	e.must(e.store.Update(e.ctx, func(tx keys.Tx) error { return tx.SetMeta("check", nil) }))
 	_, err = keys.New(e.ctx, s, wrong)
 	e.is(err, keys.ErrCorrupt)
 }
 
 func testBoundOnce(e *env) {
-	// Many processes that meet a keystore just created agree.
+	// Many processes that open a new keystore at once agree on its keys.
 	e.must(e.store.Update(e.ctx, func(tx keys.Tx) error {
 		return errors.Join(tx.SetMeta("check", nil), tx.SetMeta("issuer", nil), tx.SetMeta("receipt", nil))
 	}))

@@ -16,18 +16,17 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// Environment of a child process.
+// Environment variables for child processes.
 const (
 	childAddress = "VELONYM_STORETEST_ADDRESS"
 	childKey     = "VELONYM_STORETEST_KEY"
 	childWhole   = "VELONYM_STORETEST_WHOLE"
 	childRewrap  = "VELONYM_STORETEST_REWRAP" // the new master key, for testRewrapCrash
-	childAhead   = "VELONYM_STORETEST_AHEAD"  // sweeps by a clock that is ahead, and leases nothing
+	childAhead   = "VELONYM_STORETEST_AHEAD"  // sweep with a clock that is ahead, and lease nothing
 )
 
-// Main runs the tests of a package that calls Run; TestMain calls it. Where the
-// test starts its own binary again as a second process, open gives that process
-// the store at an address.
+// Main runs the tests of a package that calls Run; TestMain calls it. Tests start their
+// own binary again as a second process, which opens the store at an address with open.
 func Main(m *testing.M, open func(ctx context.Context, address string) (keys.Store, error)) int {
 	address := os.Getenv(childAddress)
 	if address == "" {
@@ -40,8 +39,8 @@ func Main(m *testing.M, open func(ctx context.Context, address string) (keys.Sto
 	return 0
 }
 
-// child leases until the budget is spent, and says each grant on a line; or it sweeps
-// three times and says how many projects that destroyed.
+// child leases until the budget is spent and prints each grant on a line, or it sweeps
+// three times and prints how many projects that destroyed.
 func child(address string, open func(context.Context, string) (keys.Store, error)) error {
 	ctx := context.Background()
 	mk, err := keys.LoadMasterKey(ctx, os.Getenv(childKey))
@@ -99,8 +98,8 @@ func sweepAhead(ctx context.Context, s keys.Store, mk *keys.MasterKey, ahead tim
 	return err
 }
 
-// testTimeNamespace has a process whose clock is ahead sweep in a time namespace where
-// the time since boot is ahead too: that vouches for nothing.
+// testTimeNamespace runs a process whose clock is ahead in a time namespace whose time
+// since boot is ahead too: that must not count as time that was observed.
 func testTimeNamespace(e *env) {
 	const ahead = 20 * 24 * time.Hour
 	if c, err := e.ks.Clock(e.ctx); err != nil || !c.Store.IsZero() {
@@ -116,7 +115,7 @@ func testTimeNamespace(e *env) {
 	}
 	s, err := e.location.Open()
 	e.must(err)
-	ks, err := keys.New(e.ctx, s, e.mk) // by the clocks that there are
+	ks, err := keys.New(e.ctx, s, e.mk) // with the real clocks
 	e.must(err)
 	defer ks.Close()
 	e.must(ks.CreateProject(e.ctx, e.project("p"), nil))
@@ -174,8 +173,8 @@ func testLeaseProcesses(e *env) {
 	}
 }
 
-// testLeaseCrash kills processes in the middle. What they were granted is spent,
-// heard of or not; nothing is granted twice.
+// testLeaseCrash kills processes while they lease. Every grant is spent, reported or not,
+// and nothing is granted twice.
 func testLeaseCrash(e *env) {
 	const whole = 1 << 20
 	var heard int64
@@ -198,7 +197,7 @@ func testLeaseCrash(e *env) {
 		spent, err = tx.Spent("j")
 		return err
 	}))
-	// The last grant of each may not have been heard of.
+	// The last grant of each process may be unreported.
 	if heard == 0 || spent < heard || spent > heard+4*3 {
 		e.Errorf("heard of %d, %d are spent", heard, spent)
 	}

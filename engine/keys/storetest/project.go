@@ -31,7 +31,7 @@ func testProject(e *env) {
 		if !reflect.DeepEqual(got, want) {
 			e.Errorf("got  %+v\nwant %+v", got, want)
 		}
-		// A secret of its own for every domain, the same in every handle.
+		// Every domain has its own secret, which every handle reads.
 		seen := map[[32]byte]bool{{}: true}
 		for _, org := range orgs {
 			g := e.secrets(ks, p.Name, org)
@@ -53,7 +53,7 @@ func testProject(e *env) {
 			e.Errorf("listing: %d organisations, or a secret in it", len(gens))
 		}
 	}
-	// Without organisations there is the one named "".
+	// A project without organisations has one named "".
 	q := e.create("Z")
 	if !reflect.DeepEqual(q.Orgs, []string{""}) {
 		e.Errorf("orgs %q", q.Orgs)
@@ -81,7 +81,7 @@ func testNames(e *env) {
 		e.must(e.ks.CreateProject(e.ctx, e.project(name, name), nil))
 		e.secrets(e.ks, name, name)
 	}
-	// Names are bytes: no folding, no trimming.
+	// Names are compared as bytes, without folding or trimming.
 	for _, name := range []string{"X", "x ", "  "} {
 		_, err := e.ks.Project(e.ctx, name)
 		e.is(err, keys.ErrNotFound)
@@ -244,7 +244,7 @@ func testRetentionAtUse(e *env) {
 		e.is(ks.Rotate(e.ctx, "p"), keys.ErrRetentionOver)
 		e.is(ks.Shorten(e.ctx, "p", e.now()), keys.ErrRetentionOver)
 	}
-	// Nothing was swept yet; who severs then is told the true reason.
+	// Nothing was swept yet: severing now gives the true reason.
 	r, err := e.ks.Sever(e.ctx, "p")
 	e.must(err)
 	if r.Reason != keys.ReasonRetention {
@@ -257,7 +257,7 @@ func testShorten(e *env) {
 	e.is(e.ks.Shorten(e.ctx, "p", p.Retention.Add(time.Second)), keys.ErrExtend)
 	e.is(e.ks.Shorten(e.ctx, "p", time.Time{}), keys.ErrInvalid)
 	before := e.change()
-	e.must(e.ks.Shorten(e.ctx, "p", p.Retention.Add(500*time.Millisecond))) // the same second
+	e.must(e.ks.Shorten(e.ctx, "p", p.Retention.Add(500*time.Millisecond))) // within the same second
 	if e.change() != before {
 		e.Error("no change raised the counter")
 	}
@@ -269,7 +269,7 @@ func testShorten(e *env) {
 		e.Errorf("retention %v, want %v", got.Retention, want)
 	}
 	e.is(e.ks.Shorten(e.ctx, "p", p.Retention), keys.ErrExtend)
-	// An end that has come is what Sever is for.
+	// An end in the past is refused: Sever does that.
 	e.is(e.ks.Shorten(e.ctx, "p", e.now().Add(-time.Hour)), keys.ErrInvalid)
 	e.is(e.ks.Shorten(e.ctx, "p", e.now()), keys.ErrInvalid)
 	e.secrets(e.ks, "p", "")
@@ -278,7 +278,7 @@ func testShorten(e *env) {
 	_, err = e.ks.Secrets(e.ctx, keys.Domain{Prj: "p"})
 	e.is(err, keys.ErrRetentionOver)
 
-	// A project without retention can be given one.
+	// A project without retention can get one.
 	q := keys.Project{Name: "q", Method: "irreversible", Policy: "same", Form: "hex"}
 	e.must(e.ks.CreateProject(e.ctx, q, nil))
 	e.must(e.ks.Shorten(e.ctx, "q", e.now().Add(time.Hour)))
@@ -313,7 +313,7 @@ func testRollback(e *env) {
 	if r.Len() != 0 || e.change() != before {
 		e.Error("an undone change is there")
 	}
-	// A view sees one state, whatever happens meanwhile.
+	// A view sees one state, whatever other processes change.
 	e.must(e.store.View(e.ctx, func(tx keys.Tx) error {
 		a, err := tx.Projects()
 		if err != nil {

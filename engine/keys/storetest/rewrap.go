@@ -12,7 +12,7 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// newKey makes a master key file.
+// newKey creates a master key file.
 func (e *env) newKey(name string) (path string) {
 	e.Helper()
 	path = filepath.Join(e.TempDir(), name)
@@ -20,7 +20,7 @@ func (e *env) newKey(name string) (path string) {
 	return path
 }
 
-// load reads a master key, and closes it at the end.
+// load reads a master key.
 func (e *env) load(path string) *keys.MasterKey {
 	e.Helper()
 	mk, err := keys.LoadMasterKey(e.ctx, path)
@@ -28,7 +28,7 @@ func (e *env) load(path string) *keys.MasterKey {
 	return mk
 }
 
-// openWith opens the keystore with a master key of its own handle.
+// openWith opens another handle on the keystore with the master key at path.
 func (e *env) openWith(path string) (*keys.Keystore, error) {
 	e.Helper()
 	s, err := e.location.Open()
@@ -41,8 +41,8 @@ func (e *env) openWith(path string) (*keys.Keystore, error) {
 	return ks, nil
 }
 
-// testRewrap changes the master key, and has another process follow. It is one story:
-// each act needs the state that the one before left.
+// testRewrap changes the master key and lets another process follow. It is one sequence:
+// each step needs the state that the previous one left.
 func testRewrap(e *env) {
 	e.create("p", "a", "b")
 	e.must(e.ks.Rotate(e.ctx, "p"))
@@ -57,7 +57,7 @@ func testRewrap(e *env) {
 	prints, err := e.ks.GenerationFingerprints(e.ctx, "p")
 	e.must(err)
 	old := append(e.blobs("p"), e.blobs("q")...)
-	server := e.second() // shares e.mk, which comes from the file at e.keyAt
+	server := e.second() // shares e.mk, whose source is the file at e.keyAt
 	apart, err := e.openWith(e.keyAt)
 	e.must(err)
 	oldPrint := e.ks.MasterKeyFingerprint()
@@ -91,7 +91,7 @@ func testRewrap(e *env) {
 	check("the handle that did it", e.ks)
 	check("one that has the same key", server)
 
-	// Another process, whose file has the old key still.
+	// The key file of another process still has the old key.
 	_, err = apart.Change(e.ctx)
 	e.is(err, keys.ErrWrongMasterKey)
 	if text := err.Error(); !strings.Contains(text, newPrint) || !strings.Contains(text, oldPrint) {
@@ -108,7 +108,7 @@ func testRewrap(e *env) {
 		e.Errorf("no fingerprint: %v", err)
 	}
 
-	// The file is replaced: it follows by itself.
+	// Once the file is replaced, that process follows.
 	b, err := os.ReadFile(fresh)
 	e.must(err)
 	e.must(os.WriteFile(e.keyAt+".next", b, 0o600))
@@ -129,8 +129,8 @@ func testRewrap(e *env) {
 	}
 }
 
-// testRewrapCrash kills processes that change the master key. Each time the keystore
-// opens with one of both keys, whole.
+// testRewrapCrash kills processes that change the master key. Each time the whole
+// keystore opens with one of the two keys.
 func testRewrapCrash(e *env) {
 	for i := range 12 {
 		e.create(string(rune('a'+i)), "x", "y")
@@ -177,7 +177,7 @@ func testRewrapCrash(e *env) {
 	}
 }
 
-// rewrapChild is what a child process does for testRewrapCrash.
+// rewrapChild is the child process of testRewrapCrash.
 func rewrapChild(ctx context.Context, ks *keys.Keystore, to string) error {
 	mk, err := keys.LoadMasterKey(ctx, to)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// testRotateEvery has sweeps replace generations until there can be no more.
+// testRotateEvery lets sweeps replace generations until none is left.
 func testRotateEvery(e *env) {
 	const every = 90 * 24 * time.Hour
 	p := e.project("p", "a", "b")
@@ -38,7 +38,7 @@ func testRotateEvery(e *env) {
 		}
 		return all
 	}
-	pass := func(d time.Duration) { // in steps that a keystore may lie unused for
+	pass := func(d time.Duration) { // in steps shorter than keys.ClockJump
 		for ; d > 30*24*time.Hour; d -= 30 * 24 * time.Hour {
 			e.later(30 * 24 * time.Hour)
 			sweep()
@@ -49,7 +49,7 @@ func testRotateEvery(e *env) {
 	if s := sweep(); !s.Empty() {
 		e.Fatalf("swept too early: %+v", s)
 	}
-	e.set(2 * time.Hour) // a clock that jumps rotates nothing
+	e.set(2 * time.Hour) // a jump of the clock rotates nothing
 	if s := sweep(); !s.Empty() {
 		e.Fatalf("swept by a clock that jumped: %+v", s)
 	}
@@ -88,7 +88,7 @@ func testRotateEvery(e *env) {
 	e.secrets(e.ks, "p", "a")
 }
 
-// testDestroyGeneration destroys one generation and leaves the others.
+// testDestroyGeneration destroys one generation and keeps the others.
 func testDestroyGeneration(e *env) {
 	e.create("p", "a", "b")
 	e.must(e.ks.Rotate(e.ctx, "p"))
@@ -99,7 +99,7 @@ func testDestroyGeneration(e *env) {
 	}
 	_, err := e.ks.DestroyGeneration(e.ctx, "none", 0)
 	e.is(err, keys.ErrNotFound)
-	all := e.blobs("p") // by organisation, then by number
+	all := e.blobs("p") // sorted by organisation, then by number
 	doomed, living := [][]byte{all[1], all[4]}, [][]byte{all[0], all[2], all[3], all[5]}
 	before := e.change()
 	r, err := e.ks.DestroyGeneration(e.ctx, "p", 1)
@@ -128,7 +128,7 @@ func testDestroyGeneration(e *env) {
 		e.is(err, keys.ErrNotFound)
 		e.must(ks.Verify(e.ctx))
 	}
-	// What is destroyed has its own receipt, and no number is used twice.
+	// The generation has its own receipt, and no number is reused.
 	e.must(e.ks.Rotate(e.ctx, "p"))
 	last, err := e.ks.Sever(e.ctx, "p")
 	e.must(err)

@@ -9,7 +9,7 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// testRotateIssuer changes the issuer's key: the former one is good for the overlap.
+// testRotateIssuer changes the issuer's key: the former one stays valid for the overlap.
 func testRotateIssuer(e *env) {
 	other := e.second()
 	public := func() ed25519.PublicKey {
@@ -54,7 +54,7 @@ func testRotateIssuer(e *env) {
 	e.is(err, keys.ErrInvalid)
 }
 
-// testTrust keeps other issuers, and the own one's name.
+// testTrust stores other issuers and the own issuer's name.
 func testTrust(e *env) {
 	other := e.second()
 	e.must(e.ks.NameIssuer(e.ctx, "north"))
@@ -77,7 +77,7 @@ func testTrust(e *env) {
 	if len(list) != 2 || list[0].Name != "east" || !list[0].AccessTokens || list[1].Name != "south" || list[1].Audience != "" || !bytes.Equal(list[1].JWKS, set) || list[1].Since.IsZero() {
 		e.Errorf("%+v", list)
 	}
-	// The settings outlive a change of the master key.
+	// The settings survive a change of the master key.
 	e.must(e.ks.Rewrap(e.ctx, e.load(e.newKey("new.key"))))
 	e.must(e.ks.DistrustIssuer(e.ctx, "east"))
 	e.is(e.ks.DistrustIssuer(e.ctx, "east"), keys.ErrNotFound)

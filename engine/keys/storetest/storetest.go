@@ -1,6 +1,5 @@
-// Package storetest holds the tests that every store of a keystore passes: what
-// a keystore promises, seen through the store, by several handles and several
-// processes at the same time.
+// Package storetest holds the tests that every implementation of keys.Store passes. They
+// check what a keystore promises with several handles and several processes at once.
 package storetest
 
 import (
@@ -9,16 +8,16 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// Location is where one test has its keystore.
+// Location is the place of the keystore of one test.
 type Location interface {
 	Create() (keys.Store, error)
 	Open() (keys.Store, error)
-	// Address is what a child process opens the same keystore by: see Main.
+	// Address is the address by which a child process opens the same keystore: see Main.
 	Address() string
-	// OnDisk says of each needle whether it stands anywhere in what the
-	// store promises to clean.
+	// OnDisk reports for each needle whether it occurs anywhere in the files that
+	// the store promises to clean.
 	OnDisk(needles ...[]byte) ([]bool, error)
-	// Execute changes the stored rows without a key.
+	// Execute changes the stored rows without the master key.
 	Execute(statements string) error
 }
 

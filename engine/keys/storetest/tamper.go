@@ -11,12 +11,12 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// Execute runs statements on a place's tables as somebody would who can write to
-// the store and has no key: @ stands before the name of every table.
+// Execute runs statements on the tables, as somebody would who can write to the store but
+// has no master key. Every table's name is preceded by @.
 type Execute func(statements string) error
 
-// testTampered changes the stored rows behind the keystore's back. Every verb
-// refuses, by name; other projects go on.
+// testTampered changes stored rows without resealing them. Every operation on the project
+// is refused and names it; other projects are not affected.
 func testTampered(e *env) {
 	const old = "UPDATE @project SET retention = (SELECT retention FROM @old WHERE name = 'p'), keys_mac = (SELECT keys_mac FROM @old WHERE name = 'p'), seal = (SELECT seal FROM @old WHERE name = 'p') WHERE name = 'p';"
 	for _, c := range []struct{ what, statements string }{
@@ -56,7 +56,7 @@ func testTampered(e *env) {
 			for which, ks := range map[string]*keys.Keystore{"in use": e.ks, "opened again": e.second()} {
 				e.refusesProject(ks, which)
 			}
-			// What concerns p alone leaves q alone.
+			// A change of p does not affect q.
 			if strings.Contains(c.statements, "'p'") && !strings.Contains(c.statements, "seal_list") && !strings.Contains(c.statements, "@meta") {
 				e.secrets(e.ks, "q", "a")
 				e.must(e.ks.Rotate(e.ctx, "q"))
@@ -65,7 +65,7 @@ func testTampered(e *env) {
 	}
 }
 
-// refusesProject calls everything that has to do with project p.
+// refusesProject calls every operation that concerns project p.
 func (e *env) refusesProject(ks *keys.Keystore, which string) {
 	e.Helper()
 	for verb, f := range map[string]func() error{
@@ -116,7 +116,7 @@ func testTamperedGenerations(e *env) {
 	}
 }
 
-// testTamperedRevocations: a token does not come back to life.
+// testTamperedRevocations checks that no revocation can be removed unnoticed.
 func testTamperedRevocations(e *env) {
 	for what, statements := range map[string]string{
 		"deleted":       "DELETE FROM @revocation WHERE expires > 0",
@@ -142,7 +142,7 @@ func testTamperedRevocations(e *env) {
 			_, first := ks.Revoked(e.ctx, nil)
 			_, second := ks.Project(e.ctx, "p")
 			if what == "an older root" {
-				// The revocations fit then, and the projects do not.
+				// Now the revocations match their seal, and the projects do not.
 				first = second
 			}
 			e.is(first, keys.ErrTampered)
@@ -156,7 +156,8 @@ func testTamperedRevocations(e *env) {
 	}
 }
 
-// testTamperedSweep: a row that was changed keeps no other project alive.
+// testTamperedSweep checks that a tampered row does not keep other projects from being
+// destroyed.
 func testTamperedSweep(e *env) {
 	e.create("p")
 	e.create("q")
@@ -181,9 +182,9 @@ func testTamperedSweep(e *env) {
 	}
 }
 
-// Upgrade opens a store that an earlier version made, by several at once, and checks that
-// it holds what it held: projects alpha (two organisations, rotated), beta and
-// gone (severed), and two revocations. open opens a store at the same place.
+// Upgrade opens a store of an earlier version with several handles at once and checks its
+// content: projects alpha (two organisations, rotated), beta and gone (severed), and two
+// revocations. open opens the same store.
 func Upgrade(t *testing.T, masterKey string, open func() (keys.Store, error), execute Execute) {
 	ctx := context.Background()
 	mk, err := keys.LoadMasterKey(ctx, masterKey)
@@ -228,7 +229,7 @@ func Upgrade(t *testing.T, masterKey string, open func() (keys.Store, error), ex
 	if err := handles[1].Rotate(ctx, "alpha"); err != nil {
 		t.Fatal(err)
 	}
-	// From here on rows are sealed, and programs of version 1 write nothing.
+	// Rows are sealed now, and programs of version 1 can write nothing.
 	if err := execute("UPDATE @change SET n = n + 1"); err == nil {
 		t.Error("the counter of an earlier version is there")
 	}
@@ -238,7 +239,7 @@ func Upgrade(t *testing.T, masterKey string, open func() (keys.Store, error), ex
 	if _, err := handles[0].Project(ctx, "alpha"); !errors.Is(err, keys.ErrTampered) {
 		t.Errorf("got %v", err)
 	}
-	// Nor does it pass for a store of version 1 again.
+	// The store cannot pass as one of version 1 again.
 	if err := execute("UPDATE @schema_version SET version = 1; ALTER TABLE @change_number RENAME TO change"); err != nil {
 		t.Fatal(err)
 	}

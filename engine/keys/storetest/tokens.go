@@ -36,14 +36,14 @@ func testRevokeRules(e *env) {
 		e.Errorf("now is %v at %v", until, now)
 	}
 	covers(true, "i", now, "p")
-	covers(true, "j", now, "q", "p") // as the source, too
+	covers(true, "j", now, "q", "p") // p as the source
 	covers(false, "i", now, "q")
 	covers(false, "i", until, "p")
 	rule("i", "", now.Add(-time.Hour))
 	covers(true, "i", now.Add(-2*time.Hour), "q")
 	covers(false, "i", now.Add(-time.Hour), "q")
 	covers(false, "j", now.Add(-2*time.Hour), "q")
-	// A rule never goes back, and says what it is.
+	// The time of a rule never goes back, and RevokeBefore returns the one in force.
 	if got := rule("", "p", now.Add(-time.Hour)); !got.Equal(until) {
 		e.Errorf("a rule went back: %v", got)
 	}
@@ -76,14 +76,14 @@ func testRevokeRules(e *env) {
 	}
 }
 
-// testRevokedSince follows a store by difference while tokens are revoked, again and
-// for longer, and dropped at their end.
+// testRevokedSince follows a store by differences while tokens are revoked, revoked again
+// with a later end, and dropped.
 func testRevokedSince(e *env) {
 	other := e.second()
 	last, err := other.Revoked(e.ctx, nil)
 	e.must(err)
 	name := func(i int) string { return fmt.Sprintf("token %d", i) }
-	const n = 6000 // more than are kept apart, and than one sweep deletes at a time
+	const n = 6000 // more than the recent list holds, and more than one transaction drops
 	now := e.now()
 	for part := range 6 {
 		list := make([]keys.Revocation, n/6)
@@ -121,7 +121,7 @@ func testRevokedSince(e *env) {
 		after, err := other.Revoked(e.ctx, before)
 		e.must(err)
 		expect(after, step.left)
-		expect(before, n) // what was read is not changed
+		expect(before, n) // an earlier set does not change
 		fresh, err := e.second().Revoked(e.ctx, nil)
 		e.must(err)
 		expect(fresh, step.left)
@@ -185,13 +185,13 @@ func testIssued(e *env) {
 	_, err = other.IssuedToken(e.ctx, "nobody")
 	e.is(err, keys.ErrNotFound)
 
-	// They go some time after their end.
+	// They are dropped some time after their end.
 	e.later(30 * time.Minute)
 	_, err = e.ks.Sweep(e.ctx)
 	e.must(err)
 	expect(keys.TokenFilter{}, "\x00'\xff", "a", "b")
 
-	// A row that was changed is told from the others.
+	// A tampered row is reported and the others are returned.
 	e.must(e.location.Execute("UPDATE @issued SET expires = expires + 1 WHERE prj = 'q'"))
 	list, err := other.IssuedTokens(e.ctx, keys.TokenFilter{})
 	e.is(err, keys.ErrTampered)

@@ -9,15 +9,15 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// testWrongClockDestroysNothing has machines with clocks that are wrong in every way do
-// what machines do: whatever grace a project has, no key is destroyed. Once the clock
-// is right again, all of them are in use.
+// testWrongClockDestroysNothing runs machines whose clocks are wrong in various ways:
+// whatever grace a project has, no key is destroyed, and once the clock is right again
+// all projects are in use.
 func testWrongClockDestroysNothing(e *env) {
 	const day = 24 * time.Hour
 	graces := []time.Duration{0, time.Minute, grace}
 	for _, c := range []struct {
 		what string
-		sets []time.Duration // by which the clock is set, one after the other
+		sets []time.Duration // steps by which the clock is set, one after the other
 	}{
 		{"ahead by hours", []time.Duration{25 * time.Hour}},
 		{"ahead by as much as a keystore may lie unused", []time.Duration{keys.ClockJump - time.Hour}},
@@ -43,7 +43,7 @@ func testWrongClockDestroysNothing(e *env) {
 			e.sweeps(0, e.ks)
 			for _, by := range c.sets {
 				e.set(by)
-				// The server that runs, one that starts, and what polls.
+				// A running server, one that starts, and one that polls.
 				for _, ks := range []*keys.Keystore{e.ks, e.second(), e.ks} {
 					swept, err := ks.Sweep(e.ctx)
 					if len(swept.Destroyed) != 0 {
@@ -63,7 +63,7 @@ func testWrongClockDestroysNothing(e *env) {
 			for i := range graces {
 				e.secrets(e.ks, fmt.Sprint(i), "")
 			}
-			// And the true end destroys, as ever.
+			// The true end still destroys.
 			e.later(life)
 			swept, err := e.ks.Sweep(e.ctx)
 			e.must(err)
@@ -76,7 +76,7 @@ func testWrongClockDestroysNothing(e *env) {
 	}
 }
 
-// right sets the clock right, and an operator accepts it.
+// right corrects the clock, and an operator accepts it.
 func (e *env) right() {
 	e.Helper()
 	e.muNow.Lock()
@@ -86,8 +86,8 @@ func (e *env) right() {
 	e.must(err)
 }
 
-// testDoubt has a clock jump ahead rightly: what it ends is held until somebody
-// accepts the clock, or it has run steadily for long.
+// testDoubt lets a clock jump ahead to the right time: ended projects are held until
+// somebody accepts the clock or it has run steadily for long enough.
 func testDoubt(e *env) {
 	const jump = 20 * 24 * time.Hour
 	held := func(ks *keys.Keystore, want ...string) {
@@ -127,14 +127,14 @@ func testDoubt(e *env) {
 	}
 	e.later(25 * time.Hour)
 	e.sweeps(1, e.ks)
-	// A keystore that one machine uses once in a while needs no confirmation.
+	// A keystore that one machine uses now and then needs no confirmation.
 	e.create("seldom used")
 	e.later(jump)
 	e.sweeps(1, e.second())
 }
 
-// testAnotherMachine has two machines take turns, whose times since boot cannot be
-// compared.
+// testAnotherMachine lets two machines use the keystore alternately. Their times since
+// boot are not comparable.
 func testAnotherMachine(e *env) {
 	machine := func(boot string) *keys.Keystore {
 		s, err := e.location.Open()
@@ -183,7 +183,7 @@ func testRestoreProject(e *env) {
 	e.is(e.ks.RestoreProject(e.ctx, "none"), keys.ErrNotFound)
 	e.is(e.ks.RestoreProject(e.ctx, "p"), keys.ErrInvalid)
 	e.must(e.ks.ScheduleSever(e.ctx, "p", e.now().Add(time.Hour)))
-	e.is(e.ks.RestoreProject(e.ctx, "p"), keys.ErrInvalid) // not yet due: to be cancelled
+	e.is(e.ks.RestoreProject(e.ctx, "p"), keys.ErrInvalid) // not due yet: it must be cancelled instead
 	for _, sweep := range []bool{true, false} {
 		if !sweep {
 			e.must(e.ks.ScheduleSever(e.ctx, "p", e.now().Add(time.Hour)))
@@ -202,7 +202,7 @@ func testRestoreProject(e *env) {
 			e.Errorf("restored as %+v", got)
 		}
 	}
-	// Neither a grace that is over nor a retention that is.
+	// Neither works after the grace or after the retention.
 	e.must(e.ks.ScheduleSever(e.ctx, "p", e.now().Add(time.Hour)))
 	e.later(2 * time.Hour)
 	e.sweeps(0, e.ks)

@@ -1,6 +1,5 @@
-// Package pgtest gives tests a PostgreSQL server: the one that
-// VELONYM_TEST_POSTGRES names, or a private one on a socket in a temporary
-// folder.
+// Package pgtest provides a PostgreSQL server for tests: the one that
+// VELONYM_TEST_POSTGRES names, or a private one on a socket in a temporary folder.
 package pgtest
 
 import (
@@ -21,18 +20,17 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// shared is the server of all tests of a process, started by the first one.
+// shared is the server of all tests of a process. The first test starts it.
 var shared struct {
 	once sync.Once
-	url  string // of a database from which others can be made
-	data string // its folder; "" for a server that is not ours
+	url  string // address of a database from which others can be created
+	data string // data folder; "" for a server that VELONYM_TEST_POSTGRES names
 	stop func()
 	err  error
 }
 
-// Server returns the address of the server. Where there is none, and
-// VELONYM_TEST_REQUIRE does not name postgres, the test is left out. Call [Stop]
-// at the end of the process.
+// Server returns the address of the server. If there is none it skips the test, or fails
+// it if VELONYM_TEST_REQUIRE names postgres. Call [Stop] at the end of the process.
 func Server(t testing.TB) (address string) {
 	t.Helper()
 	shared.once.Do(func() {
@@ -49,11 +47,10 @@ func Server(t testing.TB) (address string) {
 	return shared.url
 }
 
-// Data returns the folder with the server's data, "" for a server that is not
-// ours.
+// Data returns the data folder of a private server, "" for another one.
 func Data() string { return shared.data }
 
-// Stop ends the server, if it is ours and was started.
+// Stop stops the private server if it was started.
 func Stop() {
 	if shared.stop != nil {
 		shared.stop()
@@ -62,8 +59,8 @@ func Stop() {
 
 var databases atomic.Int64
 
-// Database makes a database for one test and returns its address. options are
-// those of CREATE DATABASE.
+// Database creates a database for one test and returns its address. options are appended
+// to CREATE DATABASE.
 func Database(t testing.TB, options string) (address string) {
 	t.Helper()
 	base := Server(t)
@@ -97,8 +94,8 @@ func Database(t testing.TB, options string) (address string) {
 
 var errNoServer = errors.New("no initdb and postgres found in PATH or /usr/lib/postgresql")
 
-// binaries finds the folder with the programs of a server, the newest if there
-// are several. Debian keeps them out of PATH.
+// binaries finds the folder with the server's programs, that in PATH or else the newest
+// of Debian's, which are not in PATH.
 func binaries() (string, error) {
 	dirs, err := filepath.Glob("/usr/lib/postgresql/*/bin")
 	if err != nil {
@@ -119,14 +116,14 @@ func binaries() (string, error) {
 	return "", errNoServer
 }
 
-// startServer starts a private server that listens on a socket in a new folder
-// only. It ends with stop, and by itself when this process is gone.
+// startServer starts a private server that listens only on a socket in a new folder. stop
+// stops it; it stops by itself when this process ends.
 func startServer() (address, data string, stop func(), err error) {
 	bin, err := binaries()
 	if err != nil {
 		return "", "", nil, err
 	}
-	dir, err := os.MkdirTemp("/tmp", "velonym-pg-") // short: a socket's path has a limit
+	dir, err := os.MkdirTemp("/tmp", "velonym-pg-") // the length of a socket's path is limited
 	if err != nil {
 		return "", "", nil, err
 	}
@@ -152,8 +149,8 @@ func startServer() (address, data string, stop func(), err error) {
 		return "", "", nil, err
 	}
 	defer log.Close()
-	// The shell ends the server, and removes what it had, when its standard
-	// input ends, which is ours.
+	// The shell stops the server and removes its folder when its standard input, a
+	// pipe from this process, ends.
 	srv := exec.Command("/bin/sh", "-c", `"$0" -D "$1" -k "$2" -c listen_addresses= -c fsync=off -c max_connections=90 </dev/null & pid=$!; cat >/dev/null; kill -INT $pid; wait $pid; rm -rf "$2"`,
 		filepath.Join(bin, "postgres"), data, dir)
 	srv.SysProcAttr = as

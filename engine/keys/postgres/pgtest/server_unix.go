@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// otherUser gives the folder to a user that may run a server, which root may
-// not.
+// otherUser returns the attributes to run a server as another user if this process runs
+// as root, which may not run one, and gives the folder to that user.
 func otherUser(dir string) (*syscall.SysProcAttr, error) {
 	if os.Getuid() != 0 {
 		return nil, nil
