@@ -36,61 +36,15 @@ func (s *Sweeps) Report(swept keys.Swept, err error) {
 	s.last.Store(time.Now().Unix())
 }
 
-// projectSource is a Keystore that lists its projects and has a clock.
-type projectSource interface {
-	Projects(ctx context.Context) ([]keys.Project, error)
-	Clock(ctx context.Context) (keys.Clock, error)
+// outlookSource is a Keystore that counts its projects.
+type outlookSource interface {
+	Outlook(ctx context.Context) (keys.Outlook, error)
 }
 
-var _ projectSource = (*keys.Keystore)(nil)
+var _ outlookSource = (*keys.Keystore)(nil)
 
-// outlook counts the projects of a keystore by state and holds their next dates, which are
-// zero if there are none.
-type outlook struct {
-	active, ended, severed int
-	within7d, within30d    int // active projects that end by then
-	nextEnd                time.Time
-	nextDestruction        time.Time
-}
-
-// outlookOf returns the outlook as of now.
-func outlookOf(projects []keys.Project, now time.Time) (o outlook) {
-	sooner := func(at *time.Time, t time.Time) {
-		if !t.IsZero() && (at.IsZero() || t.Before(*at)) {
-			*at = t
-		}
-	}
-	for i := range projects {
-		p := &projects[i]
-		switch {
-		case p.Severed:
-			o.severed++
-			continue
-		case p.EndedBy(now):
-			o.ended++
-			sooner(&o.nextDestruction, p.DestroyAt())
-			continue
-		}
-		o.active++
-		var end time.Time
-		sooner(&end, p.Retention)
-		sooner(&end, p.SeverAt)
-		if end.IsZero() {
-			continue
-		}
-		sooner(&o.nextEnd, end)
-		if left := end.Sub(now); left <= 30*24*time.Hour {
-			o.within30d++
-			if left <= 7*24*time.Hour {
-				o.within7d++
-			}
-		}
-	}
-	return o
-}
-
-// The projects are listed again once the keystore has changed, but not before
-// outlookMinAge, and in any case after outlookMaxAge, since dates come nearer.
+// Projects are counted again when the keystore has changed, at most once in outlookMinAge,
+// and after outlookMaxAge in any case, because time passes.
 const (
 	outlookMinAge = time.Minute
 	outlookMaxAge = 10 * time.Minute
@@ -104,7 +58,7 @@ func (s *Server) outlookLoop() {
 	for {
 		if now := s.keysChange.Load(); now != seen || time.Since(at) >= outlookMaxAge {
 			if err := s.refreshOutlook(s.base); err != nil {
-				s.log.Error("the projects could not be listed for the metrics", "error", err.Error())
+				s.log.Error("the projects could not be counted for the metrics", "error", err.Error())
 			} else {
 				seen, at = now, time.Now()
 			}
@@ -117,27 +71,21 @@ func (s *Server) outlookLoop() {
 	}
 }
 
-// refreshOutlook lists the projects.
+// refreshOutlook counts the projects. A refused clock is no error: another metric shows it.
 func (s *Server) refreshOutlook(ctx context.Context) error {
-	src, ok := s.cfg.Keystore.(projectSource)
+	src, ok := s.cfg.Keystore.(outlookSource)
 	if !ok {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, outlookMinAge)
 	defer cancel()
-	c, err := src.Clock(ctx)
+	o, err := src.Outlook(ctx)
+	if errors.Is(err, keys.ErrClock) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	now, err := c.Time()
-	if err != nil {
-		return nil // a metric of its own says so
-	}
-	projects, err := src.Projects(ctx)
-	if err != nil {
-		return err
-	}
-	o := outlookOf(projects, now)
 	s.outlook.Store(&o)
 	return nil
 }
@@ -157,7 +105,7 @@ func keystoreMetrics(s *Server) []callbackMetric {
 	if sweeps == nil {
 		sweeps = &Sweeps{}
 	}
-	ahead := func(f func(*outlook) float64) func() float64 {
+	ahead := func(f func(*keys.Outlook) float64) func() float64 {
 		return func() float64 {
 			if o := s.outlook.Load(); o != nil {
 				return f(o)
@@ -200,16 +148,16 @@ func keystoreMetrics(s *Server) []callbackMetric {
 		{name: "velonym_traces_pending", help: "1 while traces of destroyed keys may be left in the keystore's files.",
 			value: func() float64 { return oneIf(sweeps.traces.Load()) }},
 		{name: projects, help: projectsHelp, labels: `state="active"`,
-			value: ahead(func(o *outlook) float64 { return float64(o.active) })},
-		{name: projects, help: projectsHelp, labels: `state="ended"`, value: ahead(func(o *outlook) float64 { return float64(o.ended) })},
-		{name: projects, help: projectsHelp, labels: `state="severed"`, value: ahead(func(o *outlook) float64 { return float64(o.severed) })},
+			value: ahead(func(o *keys.Outlook) float64 { return float64(o.Active) })},
+		{name: projects, help: projectsHelp, labels: `state="ended"`, value: ahead(func(o *keys.Outlook) float64 { return float64(o.Ended) })},
+		{name: projects, help: projectsHelp, labels: `state="severed"`, value: ahead(func(o *keys.Outlook) float64 { return float64(o.Severed) })},
 		{name: ending, help: endingHelp, labels: `within="7d"`,
-			value: ahead(func(o *outlook) float64 { return float64(o.within7d) })},
-		{name: ending, help: endingHelp, labels: `within="30d"`, value: ahead(func(o *outlook) float64 { return float64(o.within30d) })},
+			value: ahead(func(o *keys.Outlook) float64 { return float64(o.Within7d) })},
+		{name: ending, help: endingHelp, labels: `within="30d"`, value: ahead(func(o *keys.Outlook) float64 { return float64(o.Within30d) })},
 		{name: "velonym_next_end_timestamp_seconds", help: "When the next active project ends, 0: none does.",
-			value: ahead(func(o *outlook) float64 { return unixOrZero(o.nextEnd) })},
+			value: ahead(func(o *keys.Outlook) float64 { return unixOrZero(o.NextEnd) })},
 		{name: "velonym_next_destruction_timestamp_seconds", help: "When the keys of the next ended project are destroyed, 0: none ended.",
-			value: ahead(func(o *outlook) float64 { return unixOrZero(o.nextDestruction) })},
+			value: ahead(func(o *keys.Outlook) float64 { return unixOrZero(o.NextDestruction) })},
 		{name: "velonym_audit_unwritable", help: "1 while audit records cannot be written.",
 			value: func() float64 { return oneIf(s.auditFault.Load() != nil) }},
 		{name: "velonym_audit_free_bytes", help: "Free space on the disk of the audit log, NaN where that is not known.",

@@ -56,7 +56,7 @@ type Server struct {
 	auditFault        atomic.Pointer[string]
 	probeSoon         atomic.Bool   // a record was written while auditFault is set
 	keysChange        atomic.Uint64 // the keystore's change counter, as of the last look
-	outlook           atomic.Pointer[outlook]
+	outlook           atomic.Pointer[keys.Outlook]
 
 	zstdOnce sync.Once
 	zstd     *zstd.Encoder
@@ -108,7 +108,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.probe(s.base)
 	s.bg.Go(s.probeLoop)
-	if _, ok := s.cfg.Keystore.(projectSource); ok {
+	if _, ok := s.cfg.Keystore.(outlookSource); ok {
 		s.bg.Go(s.outlookLoop)
 	}
 	return s, nil

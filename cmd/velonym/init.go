@@ -32,7 +32,7 @@ func newInit(g *globals) *cobra.Command {
 	var name string
 	cmd := &cobra.Command{
 		Use:   "init",
-		Short: "Make a keystore, its master key and the issuer's key in --dir; never overwrites",
+		Short: "Create a keystore, its master key and its issuer's key in --dir; never overwrites",
 		Long:  initLong,
 		Example: `  velonym init
   velonym init --dir /srv/velonym --issuer https://tokens.example

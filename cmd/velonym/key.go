@@ -14,7 +14,7 @@ import (
 func newKey(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "key",
-		Short: "Master key, issuer's keys, trusted issuers and the keystore's clock",
+		Short: "Manage the master key, the issuer's keys, trusted issuers and the keystore's clock",
 		Example: `  velonym key clock
   velonym key rewrap --new-master next.key --replace`,
 		Args: cobra.NoArgs,

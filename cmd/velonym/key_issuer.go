@@ -91,7 +91,7 @@ use --overlap 0. Give other services the new key set: 'velonym token jwks', or
 func newTokenJWKS(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "jwks",
-		Short: "The issuer's public keys, for other services that are to trust its tokens",
+		Short: "Print the issuer's public keys for services that trust its tokens",
 		Long: `Prints the public keys of the keystore's issuer as a JWK Set (RFC 7517): the present
 one, and former ones whose overlap is not over. A server gives the same at
 /.well-known/jwks.json. Another keystore trusts them with 'velonym key trust'.`,
@@ -118,7 +118,7 @@ func newKeyTrust(g *globals) *cobra.Command {
 	var source string
 	cmd := &cobra.Command{
 		Use:   "trust [ISSUER --jwks FILE|URL]",
-		Short: "Accept the tokens of another issuer, or list those that are accepted",
+		Short: "Accept the tokens of another issuer, or list the trusted issuers",
 		Long: `Makes every server and run of this keystore accept tokens of ISSUER (their iss), at
 once and without a restart. The public keys are a JWK Set: a file, whose present content
 is stored in the keystore, or an https URL, which servers fetch repeatedly. The projects
@@ -223,7 +223,7 @@ func orNever(t time.Time) string {
 func newKeyDistrust(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "distrust ISSUER",
-		Short: "Refuse the tokens of an issuer that was trusted",
+		Short: "Stop accepting the tokens of an issuer",
 		Long: `Removes an issuer that 'velonym key trust' added. Servers refuse its tokens within a
 second, including tokens in use.`,
 		Example: `  velonym key distrust north`,

@@ -121,7 +121,7 @@ func (g *globals) openSwept(cmd *cobra.Command) (*keys.Keystore, error) {
 	if err != nil {
 		return nil, err
 	}
-	swept, err := ks.Sweep(ctx)
+	swept, err := ks.SweepBefore(ctx)
 	for _, text := range sweptTexts(swept) {
 		fmt.Fprintln(cmd.ErrOrStderr(), text)
 	}

@@ -31,7 +31,7 @@ func newProjectCreate(g *globals) *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "create NAME --retention SPAN",
-		Short: "A project and the key domains of its organisations",
+		Short: "Create a project and the key domains of its organisations",
 		Long:  projectCreateLong,
 		Example: `  velonym project create register --retention 5y
   velonym project create trial --retention 2031-01-31 --org north --org south --tag 128

@@ -18,7 +18,7 @@ func newProjectShorten(g *globals) *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "shorten NAME --retention SPAN --yes",
-		Short: "An earlier end of retention; it can never be extended",
+		Short: "Bring the end of a retention forward; it can never be extended",
 		Long: `Brings forward the day on which a project's keys are destroyed. That cannot be undone,
 so the verb shows the new end first and needs --yes, or the project's name typed on a
 terminal. SPAN is a number followed by y, mo, d, h or min, counted from now, or a day,
@@ -207,7 +207,7 @@ func scheduleSever(g *globals, cmd *cobra.Command, name, in string, yes, cancel 
 func newProjectRestore(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "restore NAME",
-		Short: "Use a project again that a scheduled severing ended, while its grace runs",
+		Short: "Put a project that a scheduled severing ended back into use during its grace",
 		Long: `Puts a project back into use that a severing scheduled by 'project sever --in' has
 ended, until its retention ends. It works only during the grace, while the keys exist.
 A retention that has ended is never extended, and nothing brings back keys that were

@@ -16,7 +16,7 @@ func newProjectRotate(g *globals) *cobra.Command {
 	var every string
 	cmd := &cobra.Command{
 		Use:   "rotate NAME [--every SPAN]",
-		Short: "A new key generation for every domain; the old one only reverses from now on",
+		Short: "Create a new key generation for every domain; the old one only reverses from now on",
 		Long: `Creates a new secret for every key domain of a project. It is used from now on; running
 servers follow within a second. Earlier generations only reverse. A domain has at most 12
 generations; after them, move its pseudonyms to a successor project with secondary

@@ -18,7 +18,7 @@ func newProjectList(g *globals) *cobra.Command {
 	var expiring string
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "Projects, all or some, in an order",
+		Short: "List projects, all or some, in an order",
 		Long: `Lists projects by name, including severed ones. --state and --expiring select, --sort
 orders, and --limit with --after pages: --after is the last name of the previous page.
 Without any of these flags it also verifies the whole keystore. With --json it writes an

@@ -106,7 +106,7 @@ func newProjectShow(g *globals) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "show NAME",
-		Short: "One project and the generations of its key domains",
+		Short: "Show a project and the generations of its key domains",
 		Long: `Shows a project and the generations of its key domains, never a secret. With --json
 it writes one object:
 

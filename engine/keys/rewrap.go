@@ -66,34 +66,16 @@ func (ks *Keystore) Rewrap(ctx context.Context, to *MasterKey) error {
 
 // rewrapSecrets rewraps the secrets of all generations.
 func (ks *Keystore) rewrapSecrets(tx Tx, s *sealRoot, to *MasterKey) error {
-	projects, err := ks.allProjects(tx, s)
-	if err != nil {
+	if _, err := ks.allProjects(tx, s); err != nil {
 		return err
 	}
-	for _, p := range projects {
-		rows, err := tx.Keys(p.Name)
+	return tx.RewrapKeys(func(k KeyRow) ([]byte, error) {
+		blob, err := ks.rewrapped(to, k.Wrapped, purposeSecret, k.Domain, k.Gen)
 		if err != nil {
-			return err
+			return nil, fmt.Errorf("%w: generation %d of project %q does not open under the master key: restore %s from a backup", ErrCorrupt, k.Gen, k.Prj, ks.store.Name())
 		}
-		for _, r := range rows {
-			if r.Wrapped == nil {
-				continue
-			}
-			blob, err := ks.rewrapped(to, r.Wrapped, purposeSecret, r.Domain, r.Gen)
-			if err == nil {
-				err = tx.SetWrapped(r.Domain, r.Gen, blob)
-			} else {
-				err = fmt.Errorf("%w: generation %d of project %q does not open under the master key: restore %s from a backup", ErrCorrupt, r.Gen, p.Name, ks.store.Name())
-			}
-			wipe(blob)
-			if err != nil {
-				wipeRows(rows)
-				return err
-			}
-		}
-		wipeRows(rows)
-	}
-	return nil
+		return blob, nil
+	})
 }
 
 // rewrapped unwraps blob with the present master key and wraps it with another.

@@ -110,6 +110,8 @@ type Tx interface {
 	// Due lists, by name, the projects whose end or next rotation is at or before
 	// by, and those noted as ended. It lists no severed project.
 	Due(by time.Time) ([]ProjectRow, error)
+	// Outlook counts the projects at the time now.
+	Outlook(now time.Time) (Outlook, error)
 	SetRetention(name string, until time.Time) error
 	SetSevered(name string, at time.Time, reason string) error
 	// SetSchedule stores when a sweep noted that the project ended, and when its
@@ -133,8 +135,10 @@ type Tx interface {
 	DomainKeys(d Domain) ([]KeyRow, error)
 	AddKey(k KeyRow) error
 	Deactivate(d Domain, gen int) error
-	// SetWrapped replaces the wrapped secret of a living generation.
-	SetWrapped(d Domain, gen int, wrapped []byte) error
+	// RewrapKeys replaces every wrapped secret by the one that f returns for it.
+	// Of the row, f gets Domain, Gen and Wrapped, and keeps nothing. The store
+	// wipes both wrapped secrets.
+	RewrapKeys(f func(KeyRow) (wrapped []byte, err error)) error
 	// EraseKeys overwrites and then deletes all wrapped secrets of a project, and
 	// marks its generations destroyed. EraseKey does so to one generation.
 	EraseKeys(prj string, at time.Time) error

@@ -32,11 +32,19 @@ func (s Swept) Empty() bool {
 // ([Keystore.Sweeper]). The result is valid even if the error is ErrTraces. Errors:
 // ErrClock if it destroyed nothing because of the clock; ErrTampered if a due project was
 // tampered with and the others were processed.
-func (ks *Keystore) Sweep(ctx context.Context) (Swept, error) {
+func (ks *Keystore) Sweep(ctx context.Context) (Swept, error) { return ks.sweep(ctx, true) }
+
+// SweepBefore is [Keystore.Sweep] for a caller that changes the keystore next. If nothing
+// is due it writes nothing, which saves a sync of the disk: the caller's change
+// acknowledges the time.
+func (ks *Keystore) SweepBefore(ctx context.Context) (Swept, error) { return ks.sweep(ctx, false) }
+
+func (ks *Keystore) sweep(ctx context.Context, acknowledge bool) (Swept, error) {
 	var some []ProjectRow
 	var held []string
 	var pending []byte
 	var tampered error
+	var expired bool
 	err := ks.store.View(ctx, func(tx Tx) error {
 		s, err := ks.viewSeals(tx)
 		if err != nil {
@@ -50,7 +58,10 @@ func (ks *Keystore) Sweep(ctx context.Context) (Swept, error) {
 			return err
 		}
 		tampered = err // intact projects are still destroyed on time
-		pending, err = tx.Meta(metaScrub)
+		if pending, err = tx.Meta(metaScrub); err != nil {
+			return err
+		}
+		expired, err = tx.Expired(at.sure.Add(-dropAfter))
 		return err
 	})
 	if err != nil {
@@ -67,6 +78,9 @@ func (ks *Keystore) Sweep(ctx context.Context) (Swept, error) {
 		if err := ks.scrub(ctx); err != nil {
 			return swept, err
 		}
+	}
+	if !acknowledge && !expired {
+		return swept, tampered
 	}
 	err = ks.dropExpired(ctx)
 	if errors.Is(err, ErrReadOnly) {

@@ -71,6 +71,8 @@ type TokenTx interface {
 	Issued(jti string) (IssuedToken, error)
 	IssuedTokens(filter TokenFilter, f func(t IssuedToken, spent int64)) error
 
+	// Expired reports whether DropExpired has something to delete.
+	Expired(t time.Time) (bool, error)
 	// DropExpired deletes the budgets and issued tokens that expired before t, and
 	// about most of the revocations that did, the earliest first. It returns the
 	// deleted revocations and a time until <= t: every revocation that expired

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -76,9 +77,57 @@ func (t *tx) erase(prj string, at time.Time, which string, args ...any) error {
 	return t.exec(fmt.Sprintf("UPDATE velonym.generation SET state = 'destroyed', destroyed = $%d WHERE prj = $1 AND state <> 'destroyed'%s", len(args), which), args...)
 }
 
-func (t *tx) SetWrapped(d keys.Domain, gen int, wrapped []byte) error {
-	if err := t.exec("INSERT INTO velonym.scrub_due VALUES ($1) ON CONFLICT DO NOTHING", secretPart(d.Prj)); err != nil {
+// RewrapKeys replaces the secrets of one table at a time, rewrapBatch with a statement.
+func (t *tx) RewrapKeys(f func(keys.KeyRow) ([]byte, error)) error {
+	for part := range secretParts {
+		if err := t.rewrapPart(part, f); err != nil {
+			return err
+		}
+	}
+	return t.exec("INSERT INTO velonym.scrub_due SELECT generate_series(0, $1) ON CONFLICT DO NOTHING", secretParts-1)
+}
+
+// rewrapBatch is how many secrets one statement replaces.
+const rewrapBatch = 5000
+
+func (t *tx) rewrapPart(part int, f func(keys.KeyRow) ([]byte, error)) (err error) {
+	rows, err := list(t, scanSecret, fmt.Sprintf("SELECT prj, org, gen, wrapped FROM velonym.secret_%d", part))
+	var wrapped [][]byte
+	defer func() {
+		for _, r := range rows {
+			clear(r.Wrapped)
+		}
+		for _, w := range wrapped {
+			clear(w)
+		}
+	}()
+	if err != nil {
 		return err
 	}
-	return t.execOne("UPDATE "+secretTable(d.Prj)+" SET wrapped = $4 WHERE prj = $1 AND org = $2 AND gen = $3", d.Prj, d.Org, gen, wrapped)
+	update := fmt.Sprintf("UPDATE velonym.secret_%d AS s SET wrapped = n.wrapped FROM unnest($1::text[], $2::text[], $3::integer[], $4::bytea[]) AS n (prj, org, gen, wrapped) WHERE s.prj = n.prj AND s.org = n.org AND s.gen = n.gen", part)
+	for batch := range slices.Chunk(rows, rewrapBatch) {
+		var prjs, orgs []string
+		var gens []int32
+		first := len(wrapped)
+		for _, k := range batch {
+			w, err := f(k)
+			if err != nil {
+				return err
+			}
+			prjs, orgs, gens, wrapped = append(prjs, k.Prj), append(orgs, k.Org), append(gens, int32(k.Gen)), append(wrapped, w)
+		}
+		if err := t.exec(update, prjs, orgs, gens, wrapped[first:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func scanSecret(row pgx.CollectableRow) (k keys.KeyRow, err error) {
+	err = row.Scan(&k.Prj, &k.Org, &k.Gen, &k.Wrapped)
+	// Overwrite the copy in the connection's buffer.
+	if raw := row.RawValues(); len(raw) == 4 {
+		clear(raw[3])
+	}
+	return k, err
 }

@@ -3,12 +3,9 @@ package postgres
 import (
 	"bytes"
 	"context"
-	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	_ "modernc.org/sqlite"
 	"net"
 	"os"
 	"path/filepath"
@@ -99,74 +96,29 @@ func (p place) Execute(statements string) error {
 	return err
 }
 
-// TestUpgrade has the tables of version 1 hold what its file for SQLite does.
+// Programs of these versions wrote the databases of which testdata/schema1 to schema5 hold
+// dumps (pg_dump --inserts): see [storetest.Upgrade].
 func TestUpgrade(t *testing.T) {
-	ctx := t.Context()
-	p := newPlace(t, "ENCODING 'UTF8'")
-	execute(t, p.url, schema)
-	const file = "../sqlite/testdata/schema1/"
-	db, err := sql.Open("sqlite", "file:"+file+"keystore.db?mode=ro&immutable=1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	c, err := pgx.Connect(ctx, p.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close(ctx)
-	for table, bools := range map[string][]int{"meta": nil, "project": {7}, "generation": {4}, "receipt": nil, "revocation": nil} {
-		rows, err := db.Query("SELECT * FROM " + table)
-		if err != nil {
-			t.Fatal(err)
-		}
-		columns, err := rows.Columns()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for rows.Next() {
-			values, refs := make([]any, len(columns)), make([]any, len(columns))
-			marks := make([]string, len(columns))
-			for i := range values {
-				refs[i], marks[i] = &values[i], fmt.Sprintf("$%d", i+1)
-			}
-			if err := rows.Scan(refs...); err != nil {
+	for version := 1; version <= keys.SchemaVersion; version++ {
+		t.Run(fmt.Sprintf("schema%d", version), func(t *testing.T) {
+			folder := filepath.Join("testdata", fmt.Sprintf("schema%d", version))
+			dump, err := os.ReadFile(filepath.Join(folder, "dump.sql"))
+			if err != nil {
 				t.Fatal(err)
 			}
-			for _, i := range bools {
-				values[i] = values[i] == int64(1)
-			}
-			if table == "project" {
-				var orgs []string
-				if err := json.Unmarshal(values[5].([]byte), &orgs); err != nil {
-					t.Fatal(err)
-				}
-				values[5] = orgs
-			}
-			overriding := ""
-			if table == "receipt" {
-				overriding = " OVERRIDING SYSTEM VALUE"
-			}
-			if table == "generation" { // a generation may precede its project
-				execute(t, p.url, "ALTER TABLE velonym.generation DROP CONSTRAINT IF EXISTS generation_prj_fkey")
-			}
-			if _, err := c.Exec(ctx, "INSERT INTO velonym."+table+overriding+" VALUES ("+strings.Join(marks, ", ")+")", values...); err != nil {
+			p := newPlace(t, "ENCODING 'UTF8'")
+			execute(t, p.url, string(dump))
+			key, err := os.ReadFile(filepath.Join(folder, "master.key"))
+			if err != nil {
 				t.Fatal(err)
 			}
-		}
-		if err := rows.Err(); err != nil {
-			t.Fatal(err)
-		}
+			private := filepath.Join(t.TempDir(), "master.key")
+			if err := os.WriteFile(private, key, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			storetest.Upgrade(t, private, p.Open, p.Execute)
+		})
 	}
-	key := filepath.Join(t.TempDir(), "master.key")
-	b, err := os.ReadFile(file + "master.key")
-	if err == nil {
-		err = os.WriteFile(key, b, 0o600)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	storetest.Upgrade(t, key, p.Open, p.Execute)
 }
 
 func TestStore(t *testing.T) {

@@ -98,6 +98,21 @@ func (t *tx) Due(by time.Time) ([]keys.ProjectRow, error) {
 		(retention <= $1 OR sever_at <= $1 OR ended IS NOT NULL OR rotate_at <= $1) ORDER BY name`, by.UnixMicro())
 }
 
+// Outlook reads the table once.
+func (t *tx) Outlook(now time.Time) (o keys.Outlook, err error) {
+	var end, destruction *int64
+	err = t.t.QueryRow(t.ctx, `
+		WITH p AS (SELECT severed_at IS NOT NULL AS severed, ended + grace * 1000000 AS destruction,
+			least(coalesce(retention, 9223372036854775807), coalesce(sever_at, 9223372036854775807)) AS ends FROM velonym.project)
+		SELECT count(*) FILTER (WHERE NOT severed AND ends > $1), count(*) FILTER (WHERE NOT severed AND ends <= $1), count(*) FILTER (WHERE severed),
+			count(*) FILTER (WHERE NOT severed AND ends > $1 AND ends <= $2), count(*) FILTER (WHERE NOT severed AND ends > $1 AND ends <= $3),
+			min(ends) FILTER (WHERE NOT severed AND ends > $1 AND ends < 9223372036854775807), min(destruction) FILTER (WHERE NOT severed AND ends <= $1)
+		FROM p`, now.UnixMicro(), now.Add(keys.OutlookWeek).UnixMicro(), now.Add(keys.OutlookMonth).UnixMicro()).
+		Scan(&o.Active, &o.Ended, &o.Severed, &o.Within7d, &o.Within30d, &end, &destruction)
+	o.NextEnd, o.NextDestruction = fromNull(end), fromNull(destruction)
+	return o, t.s.wrapErr(err)
+}
+
 func (t *tx) AddProject(p keys.ProjectRow) error {
 	r, err := t.t.Exec(t.ctx, "INSERT INTO velonym.project ("+projectColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) ON CONFLICT DO NOTHING",
 		p.Name, p.Method, p.Policy, p.Form, p.Tag, p.Orgs, nullTime(p.Retention), p.Imported, p.Created.UnixMicro(), nullTime(p.SeveredAt), p.Reason, notNil(p.KeysMAC), notNil(p.Seal), int64(p.Grace/time.Second), nullTime(p.Ended), nullTime(p.SeverAt),

@@ -10,7 +10,8 @@ import (
 // Scrub implements [keys.Store]. It moves the live rows of every table from which rows
 // were deleted to a new file. It does not use VACUUM FULL, which keeps dead rows as long
 // as any old snapshot in the database may need them. TRUNCATE waits for readers and
-// leaves nothing. The server removes the old files at its next checkpoint.
+// leaves nothing. The rows wait in a variable, not in a temporary table, which would
+// write them to another file. The server removes the old files at its next checkpoint.
 func (s *Store) Scrub(ctx context.Context) error {
 	return s.wrapErr(pgx.BeginFunc(ctx, s.pool, func(t pgx.Tx) error {
 		if err := lock(ctx, t); err != nil {
@@ -29,9 +30,13 @@ func (s *Store) Scrub(ctx context.Context) error {
 		}
 		for _, part := range parts {
 			_, err := t.Exec(ctx, fmt.Sprintf(`
-				CREATE TEMPORARY TABLE velonym_keep_%[1]d ON COMMIT DROP AS SELECT * FROM velonym.secret_%[1]d;
-				TRUNCATE velonym.secret_%[1]d;
-				INSERT INTO velonym.secret_%[1]d SELECT * FROM velonym_keep_%[1]d;`, part))
+				DO $$
+				DECLARE kept velonym.secret_%[1]d[];
+				BEGIN
+					SELECT array_agg(s ORDER BY prj, org, gen) INTO kept FROM velonym.secret_%[1]d AS s;
+					TRUNCATE velonym.secret_%[1]d;
+					INSERT INTO velonym.secret_%[1]d SELECT k.* FROM unnest(kept) AS k;
+				END $$`, part))
 			if err != nil {
 				return err
 			}

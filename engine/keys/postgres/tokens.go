@@ -145,6 +145,11 @@ func (t *tx) IssuedTokens(f keys.TokenFilter, each func(keys.IssuedToken, int64)
 	return err
 }
 
+func (t *tx) Expired(end time.Time) (some bool, err error) {
+	err = t.t.QueryRow(t.ctx, "SELECT EXISTS (SELECT FROM velonym.budget WHERE expires < $1) OR EXISTS (SELECT FROM velonym.issued WHERE expires < $1) OR EXISTS (SELECT FROM velonym.revocation WHERE expires < $1)", end.UnixMicro()).Scan(&some)
+	return some, t.s.wrapErr(err)
+}
+
 func (t *tx) DropExpired(end time.Time, most int) ([]keys.Revocation, time.Time, error) {
 	for _, table := range []string{"budget", "issued"} {
 		if err := t.exec("DELETE FROM velonym."+table+" WHERE expires < $1", end.UnixMicro()); err != nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/keys/storetest"
 )
 
 // BenchmarkKeystore measures what a server does: poll the change counter, load a domain's
@@ -49,4 +50,9 @@ func BenchmarkKeystore(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkStore measures a keystore with many projects: see [storetest.Bench].
+func BenchmarkStore(b *testing.B) {
+	storetest.Bench(b, place{filepath.Join(b.TempDir(), "keystore.db")})
 }

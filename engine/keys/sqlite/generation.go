@@ -116,11 +116,72 @@ func (t *tx) erase(at time.Time, where string, args ...any) error {
 	return t.exec("UPDATE generation SET secret = NULL, state = 'destroyed', destroyed = ? WHERE "+where, append([]any{at.UnixMicro()}, args...)...)
 }
 
-// SetWrapped makes the next Scrub rebuild the file: pages that SQLite rebalances may keep
+// rewrapBatch is how many secrets RewrapKeys holds in memory at a time.
+const rewrapBatch = 1000
+
+// RewrapKeys makes the next Scrub rebuild the file: pages that SQLite rebalances may keep
 // former content.
-func (t *tx) SetWrapped(d keys.Domain, gen int, wrapped []byte) error {
+func (t *tx) RewrapKeys(f func(keys.KeyRow) ([]byte, error)) error {
 	if err := t.exec("INSERT OR IGNORE INTO meta VALUES (?, x'01')", metaVacuum); err != nil {
 		return err
 	}
-	return t.execOne("UPDATE secret SET wrapped = ? WHERE id = (SELECT secret FROM generation WHERE prj = ? AND org = ? AND gen = ?)", wrapped, d.Prj, d.Org, gen)
+	update, err := t.t.PrepareContext(t.ctx, "UPDATE secret SET wrapped = ? WHERE id = ?")
+	if err != nil {
+		return t.s.wrapErr(err)
+	}
+	defer update.Close()
+	var last keys.KeyRow
+	last.Gen = -1
+	for {
+		batch, err := t.secretsAfter(last)
+		if len(batch) > 0 {
+			last = batch[len(batch)-1].KeyRow
+		}
+		for i := range batch {
+			if err == nil {
+				err = rewrapOne(t, update, &batch[i], f)
+			}
+			clear(batch[i].Wrapped)
+		}
+		if err != nil || len(batch) < rewrapBatch {
+			return errors.Join(err, t.overwriteFreed())
+		}
+	}
+}
+
+func rewrapOne(t *tx, update *sql.Stmt, r *secretRow, f func(keys.KeyRow) ([]byte, error)) error {
+	wrapped, err := f(r.KeyRow)
+	if err != nil {
+		return err
+	}
+	defer clear(wrapped)
+	_, err = update.ExecContext(t.ctx, wrapped, r.id)
+	return t.s.wrapErr(err)
+}
+
+// secretRow is a generation with its secret and the id of the secret's row.
+type secretRow struct {
+	keys.KeyRow
+	id int64
+}
+
+// secretsAfter reads the next batch of secrets in the order of the generations' key.
+func (t *tx) secretsAfter(last keys.KeyRow) (out []secretRow, err error) {
+	rows, err := t.t.QueryContext(t.ctx, "SELECT prj, org, gen, id, wrapped FROM generation JOIN secret ON id = secret WHERE (prj, org, gen) > (?, ?, ?) ORDER BY prj, org, gen LIMIT ?",
+		last.Prj, last.Org, last.Gen, rewrapBatch)
+	if err != nil {
+		return nil, t.s.wrapErr(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r secretRow
+		var blob sql.RawBytes
+		if err := rows.Scan(&r.Prj, &r.Org, &r.Gen, &r.id, &blob); err != nil {
+			return out, t.s.wrapErr(err)
+		}
+		r.Wrapped = bytes.Clone(blob)
+		clear(blob)
+		out = append(out, r)
+	}
+	return out, t.s.wrapErr(rows.Err())
 }

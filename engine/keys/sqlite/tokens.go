@@ -149,6 +149,11 @@ func (t *tx) IssuedTokens(f keys.TokenFilter, each func(keys.IssuedToken, int64)
 	return t.s.wrapErr(rows.Err())
 }
 
+func (t *tx) Expired(end time.Time) (some bool, err error) {
+	err = t.t.QueryRowContext(t.ctx, "SELECT EXISTS (SELECT 1 FROM budget WHERE expires < ?1) OR EXISTS (SELECT 1 FROM issued WHERE expires < ?1) OR EXISTS (SELECT 1 FROM revocation WHERE expires < ?1)", end.UnixMicro()).Scan(&some)
+	return some, t.s.wrapErr(err)
+}
+
 func (t *tx) DropExpired(end time.Time, most int) ([]keys.Revocation, time.Time, error) {
 	for _, table := range []string{"budget", "issued"} {
 		if err := t.exec("DELETE FROM "+table+" WHERE expires < ?", end.UnixMicro()); err != nil {

@@ -111,3 +111,39 @@ func testScheduledSever(e *env) {
 	_, err = other.Secrets(e.ctx, keys.Domain{Prj: "p"})
 	e.is(err, keys.ErrSevered)
 }
+
+// testSweepBefore checks that a sweep before a change does all that is due, and that it
+// leaves the time to the change if nothing is.
+func testSweepBefore(e *env) {
+	p := e.project("p")
+	p.Retention = e.now().Add(time.Hour)
+	e.must(e.ks.CreateProject(e.ctx, p, nil))
+	_, _, err := e.ks.LeaseUntil(e.ctx, "t", e.now().Add(time.Hour), 10, 3)
+	e.must(err)
+	acknowledged := func() time.Time {
+		c, err := e.ks.Clock(e.ctx)
+		e.must(err)
+		return c.Acknowledged
+	}
+	before := acknowledged()
+	e.later(time.Minute)
+	swept, err := e.ks.SweepBefore(e.ctx)
+	e.must(err)
+	if !swept.Empty() || !acknowledged().Equal(before) {
+		e.Errorf("nothing was due, and it did %+v and acknowledged %v, before %v", swept, acknowledged(), before)
+	}
+	_, err = e.ks.Sweep(e.ctx)
+	e.must(err)
+	if !acknowledged().After(before) {
+		e.Error("a sweep does not acknowledge the time")
+	}
+	e.later(2 * time.Hour)
+	swept, err = e.ks.SweepBefore(e.ctx)
+	e.must(err)
+	if len(swept.Destroyed) != 1 || len(e.blobs("p")) != 0 {
+		e.Errorf("swept %+v", swept)
+	}
+	if spent, err := e.ks.Spent(e.ctx, "t"); err != nil || spent != 0 {
+		e.Errorf("the budget of an ended token is kept: %d, %v", spent, err)
+	}
+}
