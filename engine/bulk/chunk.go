@@ -6,47 +6,47 @@ import (
 	"github.com/velonym/velonym/engine/bulk/parquet"
 )
 
-// cutter tells where rows end. csvfast.Dialect is one.
+// cutter finds the ends of rows. csvfast.Dialect implements it.
 type cutter interface {
 	Parity(buf []byte) bool
 	FirstRowEnd(buf []byte, inQuotes bool) int
 	LastRowEnd(buf []byte, inQuotes bool) int
 }
 
-// chunk is whole rows on their way through a lane. Its slices belong to the
-// lane and are reused for the lane's next chunk.
+// chunk is a piece of the input, cut at row ends, and its output. The pipeline reuses chunks
+// and their buffers.
 type chunk struct {
 	buf        []byte
 	start, end int // the rows are buf[start:end]
 
 	// Set by the lane's worker.
-	out     []byte // what to write: rows with results
+	out     []byte // output: the rows with their results
 	over    *rowTooLong
-	rejects []byte // rows kept out
+	rejects []byte // rows excluded from the output
 	pairs   []byte // rows of the mapping file
 	tally   tally
-	headers []int64 // lines, from 1 at the chunk's start, of headers that came again and passed
+	headers []int64 // lines of repeated headers that passed, counted from 1 at the chunk's start
 	faults  []fault // values that could not be transformed, the first ones; lines count from 1 at the chunk's start
 	err     *Error  // ends the run; Line counts from 1 at the chunk's start
-	fail    error   // ends the run too, and has no place
+	fail    error   // ends the run; an error without a position in the input
 
 	// Set by the reader of a JSON document.
-	first   bool // the rows are the first of all
-	closing bool // the array must end in it
-	after   bool // the array has ended before it
+	first   bool // it holds the first rows of the document
+	closing bool // the array must end in this chunk
+	after   bool // the array ended before this chunk
 }
 
 func (c *chunk) rows() []byte { return c.buf[c.start:c.end] }
 
-// tally is what a chunk, or a run so far, holds.
+// tally counts what a chunk, or a run so far, holds.
 type tally struct {
 	Rows, Lines, Values, Empty, Errors, Rejected int64
 
-	Paths   pathSet       `json:"paths,omitzero"`    // NDJSON: met in it
-	Columns []columnTally `json:"columns,omitempty"` // in the order of the shape's names; never changed in place
-	Headers int64         `json:"headers,omitzero"`  // CSV: headers that came again and passed
-	// Values that were looked at in chunks with pseudonyms of the run's own domain, and
-	// those that are; with Job.Again.
+	Paths   pathSet       `json:"paths,omitzero"`    // NDJSON: paths that a row had
+	Columns []columnTally `json:"columns,omitempty"` // in the order of rowFormat.names; addColumns copies it, since marks share it
+	Headers int64         `json:"headers,omitzero"`  // CSV: repeated headers that passed
+	// With Job.Again: the values sampled in chunks that hold pseudonyms of the run's own
+	// domain, and how many of them are such pseudonyms.
 	Sampled int64 `json:"sampled,omitzero"`
 	Known   int64 `json:"known,omitzero"`
 }
@@ -74,42 +74,42 @@ type fault struct {
 	code   string
 }
 
-// worker turns the rows of a chunk into its output. One goroutine at a time.
+// worker computes the output of a chunk. One goroutine uses a worker at a time.
 type worker interface {
 	work(ctx context.Context, c *chunk)
 }
 
-// ordered is a worker with a part that must be done chunk by chunk, in order.
+// ordered is a worker with a second step, which runs in the order of the input.
 type ordered interface {
 	inOrder(ctx context.Context, c *chunk)
 }
 
-// mark is a place between two chunks from which a run can go on.
+// mark is a position between two chunks from which a run can resume.
 type mark struct {
-	Chunk  int   `json:"chunk"` // the next one
+	Chunk  int   `json:"chunk"` // number of the next chunk
 	Inside bool  `json:"inside"`
 	In     int64 `json:"in"`  // offset in the (unpacked) input at which its rows start
 	Out    int64 `json:"out"` // bytes of output so far
 	Reject int64 `json:"reject"`
 	Tally  tally `json:"tally"`
 
-	Replaced []parquet.WrittenChunk `json:"replaced,omitempty"` // Parquet: chunks so far of the columns that are replaced
+	Replaced []parquet.WrittenChunk `json:"replaced,omitempty"` // Parquet: replaced column chunks written so far
 }
 
-// finishedChunk is a chunk with the place behind it.
+// finishedChunk is a chunk ready to be written, with the position behind it.
 type finishedChunk struct {
 	c    *chunk
 	next mark
 }
 
-// rowTooLong is a RowTooLongError in a chunk. The rows are worked on all the same: most
-// often a misplaced quote before it is the cause, and the better error.
+// rowTooLong is a RowTooLongError in a chunk. The chunk is processed nevertheless, because
+// the usual cause is a misplaced quote further up, which makes the more useful error.
 type rowTooLong struct {
 	RowTooLongError
 	line int64 // from 1 at the chunk's start
 }
 
-// serverError is a batch that a server did not do: no fault of the data.
+// serverError is a batch that a server did not transform. The data is not at fault.
 type serverError struct {
 	line int64 // from 1 at the chunk's start
 	err  error

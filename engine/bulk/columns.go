@@ -1,10 +1,10 @@
 package bulk
 
-// ColumnCount is what a run met of one column, for the summary.
+// ColumnCount holds the counts of one column for the summary.
 type ColumnCount struct {
-	Name string `json:"name"` // as it was asked for: its name, path or number (#2)
-	// JSON: rows that have no value at the path; nulls there, or on the way to it;
-	// and values that passed as they were, for Job.AllowOther.
+	Name string `json:"name"` // as requested: a name, path or number (#2)
+	// JSON: rows without a value at the path; nulls at the path or on the way to it;
+	// and values that Job.AllowOther passed unchanged.
 	Missing int64 `json:"missing,omitempty"`
 	Null    int64 `json:"null,omitempty"`
 	Other   int64 `json:"other_shapes,omitempty"`
@@ -14,7 +14,7 @@ type ColumnCount struct {
 	Errors int64 `json:"errors"` // not transformed
 }
 
-// columnTally is ColumnCount for a chunk, or a run so far; Empty is without nulls.
+// columnTally is ColumnCount for a chunk or for a run so far. Empty excludes nulls.
 type columnTally struct {
 	Missing int64 `json:"missing,omitempty"`
 	Null    int64 `json:"null,omitempty"`
@@ -24,7 +24,7 @@ type columnTally struct {
 	Errors  int64 `json:"errors,omitempty"`
 }
 
-// addColumns returns the sums of t and u in a slice of their own: marks hold the
+// addColumns returns the sums of t and u in a new slice, because marks still refer to the
 // old one.
 func addColumns(t, u []columnTally) []columnTally {
 	sum := make([]columnTally, max(len(t), len(u)))
@@ -48,8 +48,7 @@ func (t *tally) column(i, n int) *columnTally {
 	return &t.Columns[i]
 }
 
-// countColumns adds the counts of an input, whose columns shape names, to those of
-// the run.
+// countColumns adds the counts of an input, in the column order of rf, to the summary.
 func (r *run) countColumns(t tally, rf *rowFormat) {
 	r.needColumns()
 	for i, c := range t.Columns {
@@ -65,7 +64,7 @@ func (r *run) countJobColumns(t tally) {
 	}
 }
 
-// needColumns makes the counts by column of the summary.
+// needColumns allocates the counts by column of the summary.
 func (r *run) needColumns() {
 	for i := len(r.sum.Columns); i < len(r.Columns); i++ {
 		c := &r.Columns[i]
@@ -86,8 +85,8 @@ func (c *ColumnCount) add(t columnTally) {
 	c.Errors += t.Errors
 }
 
-// replacedNothing is an error where OnError Null has emptied every value of a
-// column: the project does not suit it, and the output would hold nothing of it.
+// replacedNothing returns an error if no value of a column could be transformed with
+// OnError Null. The project is most likely the wrong one, and the column would be empty.
 func (r *run) replacedNothing() error {
 	if r.OnError == Fail || r.DryRun {
 		return nil
@@ -131,7 +130,7 @@ func (s *splicer) countValues(c *chunk, n, empty int) {
 	default:
 		s.countEmpty(t)
 	}
-	if s.passed > 0 { // they are no values
+	if s.passed > 0 { // repeated headers are not values
 		for i := range cols {
 			t.Columns[i].Empty -= int64(s.passed / cols)
 		}

@@ -9,9 +9,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// packing returns how the output is to be compressed: as asked, else by its
+// outputCompression returns how the output is to be compressed: as asked, else by its
 // suffix, else (standard output has none) not at all.
-func (r *run) packing(out string) Compression {
+func (r *run) outputCompression(out string) Compression {
 	if r.DryRun {
 		return None
 	}
@@ -24,9 +24,9 @@ func (r *run) packing(out string) Compression {
 	return bySuffix(out)
 }
 
-// packer compresses frames. One goroutine at a time. A compressed output is a
-// row of frames (zstd) or members (gzip), one for every chunk: that is how all
-// workers can compress at once, and why a resumed output has the same bytes.
+// packer compresses chunks. One goroutine uses it at a time. Each chunk becomes one zstd
+// frame or gzip member, so that workers compress in parallel and a resumed run writes the
+// same bytes.
 type packer struct {
 	kind Compression
 	z    *zstd.Encoder
@@ -65,16 +65,16 @@ func (p *packer) pack(dst, src []byte) ([]byte, error) {
 	return append(dst, src...), nil
 }
 
-// frame returns src as a frame of its own; nothing for nothing.
+// frame returns src as one compressed frame, or nil if src is empty.
 func (c Compression) frame(src []byte) ([]byte, error) {
 	if len(src) == 0 {
 		return nil, nil
 	}
-	return c.always(src)
+	return c.compressEvenEmpty(src)
 }
 
-// always returns src as a frame, be it empty.
-func (c Compression) always(src []byte) ([]byte, error) {
+// compressEvenEmpty returns src as one compressed frame, even if src is empty.
+func (c Compression) compressEvenEmpty(src []byte) ([]byte, error) {
 	p, err := newPacker(c)
 	if err != nil {
 		return nil, fmt.Errorf("bulk: %w", err)
@@ -82,18 +82,18 @@ func (c Compression) always(src []byte) ([]byte, error) {
 	return p.pack(nil, src)
 }
 
-// packing makes w's output compressed.
-type packingWorker struct {
+// compressingWorker compresses the output of another worker.
+type compressingWorker struct {
 	worker
 	p     *packer
 	plain []byte
 }
 
-// orderedPacking is packingWorker for workers with an ordered part, behind which
-// it compresses.
-type orderedPacking struct{ packingWorker }
+// orderedCompressing is compressingWorker for an ordered worker; it compresses after the
+// ordered step.
+type orderedCompressing struct{ compressingWorker }
 
-// wrap makes a worker's output compressed.
+// wrap returns a worker that compresses the output of w.
 func (c Compression) wrap(w worker) worker {
 	if c == None {
 		return w
@@ -103,18 +103,18 @@ func (c Compression) wrap(w worker) worker {
 		return failing{fmt.Errorf("bulk: %w", err)}
 	}
 	if _, ok := w.(ordered); ok {
-		return &orderedPacking{packingWorker{worker: w, p: p}}
+		return &orderedCompressing{compressingWorker{worker: w, p: p}}
 	}
-	return &packingWorker{worker: w, p: p}
+	return &compressingWorker{worker: w, p: p}
 }
 
-func (w *packingWorker) work(ctx context.Context, c *chunk) {
-	c.out, w.plain = w.plain[:0], c.out // the packed bytes are in the one, the rows in the other
+func (w *compressingWorker) work(ctx context.Context, c *chunk) {
+	c.out, w.plain = w.plain[:0], c.out // c.out holds compressed bytes, plain the rows
 	w.worker.work(ctx, c)
 	w.finish(c)
 }
 
-func (w *packingWorker) finish(c *chunk) {
+func (w *compressingWorker) finish(c *chunk) {
 	c.out, w.plain = w.plain[:0], c.out
 	if len(w.plain) == 0 || c.fail != nil || c.err != nil {
 		return
@@ -125,9 +125,9 @@ func (w *packingWorker) finish(c *chunk) {
 	}
 }
 
-func (w *orderedPacking) work(ctx context.Context, c *chunk) { w.worker.work(ctx, c) }
+func (w *orderedCompressing) work(ctx context.Context, c *chunk) { w.worker.work(ctx, c) }
 
-func (w *orderedPacking) inOrder(ctx context.Context, c *chunk) {
+func (w *orderedCompressing) inOrder(ctx context.Context, c *chunk) {
 	c.out, w.plain = w.plain[:0], c.out
 	w.worker.(ordered).inOrder(ctx, c)
 	w.finish(c)

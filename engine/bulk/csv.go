@@ -9,7 +9,7 @@ import (
 	"github.com/velonym/velonym/csvfast"
 )
 
-// mapDialect is that of mapping files.
+// mapDialect is the CSV dialect of mapping files.
 var mapDialect = csvfast.Dialect{}
 
 // csvText writes values as CSV fields.
@@ -28,7 +28,7 @@ func (t csvText) appendValue(dst, v, data []byte, off, n int) []byte {
 	switch {
 	case t.quoted(data, off):
 		return t.d.AppendDoubled(dst, v)
-	case len(v) == 0 && t.alone(data, off, n): // or the row would be an empty line
+	case len(v) == 0 && t.alone(data, off, n): // an unquoted empty field would make the row an empty line
 		return append(dst, t.quote, t.quote)
 	case t.unquotedCR(v, data, off+n):
 		return append(dst, v...)
@@ -36,8 +36,7 @@ func (t csvText) appendValue(dst, v, data []byte, off, n int) []byte {
 	return t.d.AppendField(dst, v, false)
 }
 
-// alone says whether the field data[off:off+n], which is not in quotes, is all that
-// its row holds.
+// alone reports whether the unquoted field data[off:off+n] is the only field of its row.
 func (t csvText) alone(data []byte, off, n int) bool {
 	if off > 0 && data[off-1] != '\n' {
 		return false
@@ -46,9 +45,9 @@ func (t csvText) alone(data []byte, off, n int) bool {
 	return len(rest) == 0 || rest[0] == '\n' || rest[0] == '\r' && (len(rest) == 1 || rest[1] == '\n')
 }
 
-// unquotedCR says whether v, to be written before data[end:] in place of a field
-// without quotes, needs quotes for nothing but a CR that reads the same without
-// them: the field that the pseudonym once stood for had none.
+// unquotedCR reports whether v can replace an unquoted field before data[end:] without
+// quotes although it holds a CR. A reversed value then has no quotes where the original
+// had none.
 func (t csvText) unquotedCR(v, data []byte, end int) bool {
 	if bytes.IndexByte(v, '\r') < 0 || bytes.IndexByte(v, '\n') >= 0 || bytes.IndexByte(v, t.d.Comma) >= 0 || bytes.IndexByte(v, t.quote) >= 0 {
 		return false
@@ -87,7 +86,7 @@ func (t csvText) records(dst []int, data []byte, numbers []int) []int {
 	return dst
 }
 
-// emptyLine says whether a line, with its end, is no row.
+// emptyLine reports whether a line, including its end, is empty and thus not a row.
 func emptyLine(line []byte) bool {
 	line = bytes.TrimSuffix(line, lf)
 	return len(line) == 0 || len(line) == 1 && line[0] == '\r'
@@ -96,11 +95,11 @@ func emptyLine(line []byte) bool {
 // csvWorker finds the chosen columns and replaces their values.
 type csvWorker struct {
 	splicer
-	sel    *csvfast.Selector
-	sep    csvText
-	watch  *headerMatcher // nil: no row can be the header again
-	ragged bool
-	single bool // rows have one field: no other number of fields tells of rows that end in CR alone
+	sel     *csvfast.Selector
+	sep     csvText
+	headers *headerMatcher // finds repeated headers; nil if no row can be one
+	ragged  bool
+	single  bool // rows have one field, so the number of fields cannot reveal rows that end in CR alone
 }
 
 func (w *csvWorker) work(ctx context.Context, c *chunk) {
@@ -135,7 +134,7 @@ func (w *csvWorker) scan(c *chunk) bool {
 		if w.onError != Fail || len(w.sel.Spans) == 0 {
 			return false
 		}
-		// A value in the rows before may be at fault, and is then the first error.
+		// An earlier value may fail too, and is then the first error.
 	}
 	c.tally.Rows, c.tally.Lines = int64(w.sel.Rows), int64(w.sel.Lines)
 	w.spans, w.encoded, w.clear = w.sel.Spans, w.sel.Doubled, w.sel.Plain
@@ -145,11 +144,11 @@ func (w *csvWorker) scan(c *chunk) bool {
 			return false
 		}
 	}
-	return w.watch == nil || w.headerAgain(c)
+	return w.headers == nil || w.findRepeatedHeaders(c)
 }
 
-// rowCRs says whether it is clear at once that every CR of the chunk, which is rows of
-// one field, ends a row together with an LF. The rest is for loneCR to tell.
+// rowCRs reports whether every CR of a chunk of single-field rows is known to be part of a
+// CRLF that ends a row. It is a cheap check; loneCR decides the other cases.
 func (w *csvWorker) rowCRs() bool {
 	n := bytes.Count(w.data, []byte{'\r'})
 	if n == 0 {
@@ -164,7 +163,7 @@ func (w *csvWorker) rowCRs() bool {
 	return n == 0
 }
 
-// csvError turns a tokenizer's error into ours. n is the length of the scanned rows.
+// csvError converts an error of csvfast. n is the length of the scanned rows.
 func csvError(err error, n int) *Error {
 	var pe *csvfast.ParseError
 	if !errors.As(err, &pe) {

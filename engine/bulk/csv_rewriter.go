@@ -234,7 +234,7 @@ func (w *CSVWriter) Append(dst []byte, i int) []byte {
 	s.gather()
 	n := len(dst)
 	c := chunk{buf: s.data, end: len(s.data), out: dst[n:n]}
-	if !s.fast(&c) {
+	if !s.tryFast(&c) {
 		s.slow(context.Background(), &c)
 	}
 	for _, b := range s.bad {

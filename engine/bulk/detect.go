@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// isZstd says whether head starts a zstd stream: a frame, or a skippable frame,
-// which parallel compressors (pzstd) write before every frame.
+// isZstd reports whether head starts a zstd stream: a frame, or a skippable frame, which
+// pzstd writes before every frame.
 //
 // Source: RFC 8878, sections 3.1.1 and 3.1.2.
 func isZstd(head []byte) bool {
@@ -19,16 +19,16 @@ func isZstd(head []byte) bool {
 	return magic == 0xfd2fb528 || magic&^0xf == 0x184d2a50
 }
 
-// kind is a kind of file that is not read, known by its first bytes.
+// kind is a file type that is not supported, recognised by its first bytes.
 type kind struct {
 	magic  string
-	at     int  // where the magic stands
-	binary bool // the magic is text: only bytes that are no text behind it make it this kind
+	at     int  // offset of the magic
+	binary bool // the magic is also valid text; the kind applies only if binary bytes follow
 	name   string
 	remedy string
 }
 
-// kinds are looked at in order.
+// kinds are compared in this order.
 var kinds = []kind{
 	{magic: "PK\x03\x04", name: "a zip archive or an Excel workbook (XLSX)", remedy: "export the sheet as CSV, or unpack the archive first"},
 	{magic: "PK\x05\x06", name: "an empty zip archive", remedy: "name the file that was meant"},
@@ -65,11 +65,11 @@ var kinds = []kind{
 	{magic: "\x7fELF", name: "a program", remedy: "name the file that was meant"},
 }
 
-// textHead is how much of a head is looked at for bytes that are no text.
-const textHead = 512
+// textSample is the number of bytes of a head that isText examines.
+const textSample = 512
 
-// refuseKind names an input that is no text, by its first bytes, and says what to
-// do with it. It returns errMore where more of the head is needed to tell.
+// refuseKind returns an error that names the type of an unsupported input and a remedy. It
+// returns errMore if it needs more of the head.
 func refuseKind(name string, head []byte, all bool) error {
 	for _, k := range kinds {
 		end := k.at + len(k.magic)
@@ -84,7 +84,7 @@ func refuseKind(name string, head []byte, all bool) error {
 		}
 		if k.binary {
 			if isText(head) {
-				if !all && len(head) < textHead && bytes.IndexByte(head, '\n') < 0 {
+				if !all && len(head) < textSample && bytes.IndexByte(head, '\n') < 0 {
 					return errMore
 				}
 				continue
@@ -101,10 +101,10 @@ func refuseKind(name string, head []byte, all bool) error {
 	return nil
 }
 
-// isText says whether the first bytes of head hold no control character but white
-// space, and are UTF-8 or Latin text.
+// isText reports whether the first bytes of head are UTF-8 or Latin text without control
+// characters other than white space.
 func isText(head []byte) bool {
-	head = head[:min(len(head), textHead)]
+	head = head[:min(len(head), textSample)]
 	for i := 0; i < len(head); {
 		c := head[i]
 		if c < 0x20 && c != '\t' && c != '\n' && c != '\r' {
@@ -126,13 +126,12 @@ func isText(head []byte) bool {
 	return true
 }
 
-// refuseEncoding names a file of text in another encoding than UTF-8.
+// refuseEncoding returns an error for text in another encoding than UTF-8.
 func refuseEncoding(name, enc string) error {
 	return fmt.Errorf("%s: is %s, not UTF-8; convert it first: iconv -f %s -t UTF-8 <IN >OUT", name, enc, enc)
 }
 
-// isParquet says whether a file that is not compressed begins and ends as Parquet
-// does.
+// isParquet reports whether an uncompressed file has the magic of Parquet at both ends.
 func (s *source) isParquet() bool {
 	const magic = "PAR1"
 	if s.at == nil || s.size < 12 {

@@ -1,30 +1,27 @@
-// Package bulk replaces the values of chosen columns in files and streams: CSV,
-// TSV, NDJSON, JSON and Parquet, plain or compressed, of any size in bounded memory.
+// Package bulk replaces the values of chosen columns in files and streams: CSV, TSV, NDJSON,
+// JSON and Parquet, plain or compressed, of any size in bounded memory.
 //
-// [Run] takes a [Job] and gives a [Summary]. A run cuts its input at row ends
-// into chunks, finds the chosen values of a chunk, hands them to the column's
-// plan in one call, and writes the chunk with the results in place; every other
-// byte of a CSV or JSON file is written as it was read. Chunks are worked on in
-// parallel and come out in order.
+// [Run] executes a [Job] and returns a [Summary]. It cuts the input at row ends into chunks,
+// finds the values of the chosen columns in a chunk, transforms them with one call of the
+// column's plan and writes the chunk with the results in place of the values. All other
+// bytes of a CSV or JSON file are copied unchanged. Chunks are processed in parallel and
+// written in order.
 //
-// A regular file is read with pread by all workers at once: where a chunk's rows
-// start follows from the parity of the quotes before it. One worker at a time
-// writes, for systems let one writer at a time into a file, and in order: its own
-// chunk, from its CPU's cache, if its turn comes within some microseconds; else
-// whoever writes takes that one along, and the worker goes on. A pipe has one reader
-// and one writer at a time, and so has a JSON document (an array, or values over
-// several lines), which can only be cut by whoever has read all that is before.
+// All workers read a regular file at the same time with pread: the parity of the quotes
+// before a chunk determines where its rows start. One worker writes at a time, since the
+// system serialises writes to a file. A worker whose chunk is next waits some microseconds
+// to write it from its own cache; otherwise it leaves the chunk to the worker that is
+// writing. A pipe has one reader at a time, and so has a JSON document (an array, or values
+// that span lines), since finding the end of an item requires all text before it.
 //
-// The output appears under its name only when it is complete: it is written to
-// a temporary name in the same folder, synced and renamed. An error in the data
-// leaves nothing behind; an interrupted run leaves the temporary file and a
-// journal from which Job.Resume goes on. The counters of policy document are never
-// on disk: a resumed run counts again what is written already.
+// An output is written to a temporary file in its folder, synced, and renamed when it is
+// complete. An error in the data removes it. An interrupted run leaves the temporary file
+// and a journal, from which Job.Resume continues. The counters of policy document are never
+// written to disk; a resumed run counts again.
 //
-// A value is the text between the outer quotes of its field, doubled quotes
-// halved; a CRLF inside quotes is a CRLF. A result is written quoted if its field
-// was, or if it must be.
+// A CSV value is the text between the outer quotes of its field with doubled quotes undone;
+// a CRLF within quotes stays a CRLF. A result is quoted if its field was, or if it must be.
 //
-// The package knows nothing of tokens and keystores: plans come from the caller,
-// and so do the words that describe them in a manifest.
+// The package knows nothing of tokens and keystores: plans, and their descriptions in a
+// manifest, come from the caller.
 package bulk

@@ -18,11 +18,11 @@ type documentWorker struct {
 	found    bool
 }
 
-// finder is a worker whose two steps can be called apart.
+// finder is a worker whose two steps, finding and replacing, can run separately.
 type finder interface {
 	find(c *chunk) bool
 	splice(ctx context.Context, c *chunk)
-	// counted calls f for the values that policy document counted.
+	// counted calls f with the values of the chunk that policy document has counted.
 	counted(f func(src []byte, spans []uint32))
 }
 
@@ -48,16 +48,16 @@ func (s *splicer) counted(f func(src []byte, spans []uint32)) {
 	}
 }
 
-// counters estimates what the counters of policy document hold: for each
-// different value a record and a slot in a table, 64 bytes with the room for
-// growth, and its text one and a half times. In use by one goroutine at a time.
+// counters estimates the memory of the counters of policy document. Each distinct value
+// costs bytesPerValue for its record and table slot, and 1.5 times its length for its
+// text. One goroutine uses it at a time.
 type counters struct {
 	seen          *hyperloglog.Counter
 	values, bytes int64
 	limit         int64
 }
 
-const bytesEach = 64
+const bytesPerValue = 64
 
 func (c *counters) add(src []byte, spans []uint32) {
 	c.seen.Add(src, spans, false)
@@ -69,13 +69,13 @@ func (c *counters) add(src []byte, spans []uint32) {
 	}
 }
 
-// check refuses to go on above the limit.
+// check returns a CountersError if the estimate exceeds the limit.
 func (c *counters) check() error {
-	if c.values == 0 || c.values*bytesEach+c.bytes*3/2 < c.limit {
+	if c.values == 0 || c.values*bytesPerValue+c.bytes*3/2 < c.limit {
 		return nil // even if all values are different
 	}
 	n := c.seen.Estimate()
-	if n*bytesEach+n*c.bytes/c.values*3/2 <= c.limit {
+	if n*bytesPerValue+n*c.bytes/c.values*3/2 <= c.limit {
 		return nil
 	}
 	return &refusal{&CountersError{n, c.limit}}

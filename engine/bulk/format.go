@@ -12,23 +12,23 @@ import (
 	"github.com/velonym/velonym/engine/bulk/internal/hyperloglog"
 )
 
-// rowFormat is what a run needs of a format of rows.
+// rowFormat describes a row-based format to a run.
 type rowFormat struct {
 	cut     cutter
-	prefix  int   // bytes before the rows, passed through
-	lines   int64 // in them
-	data    bool  // there may be rows behind the prefix
+	prefix  int   // bytes before the rows, copied unchanged
+	lines   int64 // lines in the prefix
+	data    bool  // rows may follow the prefix
 	special []byte
 	worker  func(s splicer) (finder, error)
 	order   []int    // index of Job.Columns of each column found
 	names   []string // of each
-	paths   bool     // they are paths of JSON
-	format  Format   // if another one than was asked for
+	paths   bool     // names are JSON paths
+	format  Format   // Auto, or the format that the content turned out to have
 	doc     *jsonDocument
-	note    error // what a user should know of how the first row was taken
+	note    error // warning about how the first row was interpreted, or nil
 }
 
-// processInput runs one input into one output.
+// processInput opens one input and writes its output.
 func (r *run) processInput(ctx context.Context, in, out string) error {
 	src, err := r.openSource(ctx, in)
 	if err != nil {
@@ -63,10 +63,10 @@ func (r *run) processInput(ctx context.Context, in, out string) error {
 		}
 	}
 	if format == Parquet {
-		if err := r.agree(src.name, in, out, format); err != nil {
+		if err := r.checkOutputNames(src.name, in, out, format); err != nil {
 			return err
 		}
-		if r.looking {
+		if r.checkOnly {
 			return nil
 		}
 		return r.parquet(ctx, src, out)
@@ -78,10 +78,10 @@ func (r *run) processInput(ctx context.Context, in, out string) error {
 	if rf.format != Auto {
 		format = rf.format
 	}
-	if err := r.agree(src.name, in, out, format); err != nil {
+	if err := r.checkOutputNames(src.name, in, out, format); err != nil {
 		return err
 	}
-	if r.looking {
+	if r.checkOnly {
 		return nil
 	}
 	if rf.note != nil && r.Warn != nil {
@@ -90,7 +90,8 @@ func (r *run) processInput(ctx context.Context, in, out string) error {
 	return r.processRows(ctx, src, out, head, all, rf, format)
 }
 
-// readHead reads as much of the source as the format's first row needs.
+// readHead reads the start of the source until the format and its first row are known. all
+// reports that head is the whole input.
 func (r *run) readHead(src *source, format Format) (head []byte, all bool, rf *rowFormat, err error) {
 	size := 64 << 10
 	for {
@@ -136,7 +137,7 @@ func (r *run) readHead(src *source, format Format) (head []byte, all bool, rf *r
 	}
 }
 
-// detectFormat reads the head of an input; errMore asks for more of it.
+// detectFormat interprets the head of an input. It returns errMore if it needs more.
 func (r *run) detectFormat(name string, format Format, head []byte, all bool) (*rowFormat, error) {
 	switch {
 	case format == NDJSON:
@@ -161,7 +162,7 @@ func (r *run) detectFormat(name string, format Format, head []byte, all bool) (*
 	if r.doubtful(h) {
 		rf.note = &FirstRowWarning{name, h.lines}
 	}
-	watch := r.newHeaderMatcher(h)
+	headers := r.newHeaderMatcher(h)
 	fields := h.fields
 	if r.Ragged {
 		fields = -1
@@ -173,12 +174,12 @@ func (r *run) detectFormat(name string, format Format, head []byte, all bool) (*
 		}
 		t := csvText{d: d, quote: d.Quote}
 		s.text = t
-		return &csvWorker{splicer: s, sep: t, sel: sel, watch: watch, ragged: r.Ragged, single: h.fields == 1}, nil
+		return &csvWorker{splicer: s, sep: t, sel: sel, headers: headers, ragged: r.Ragged, single: h.fields == 1}, nil
 	}
 	return rf, nil
 }
 
-// splicer makes the format-independent part of a worker.
+// splicer returns the format-independent part of a worker.
 func (r *run) splicer(rf *rowFormat, seen *hyperloglog.Counter) splicer {
 	s := splicer{names: rf.names, onError: r.OnError, dry: r.DryRun, mapping: r.mapping != nil, again: r.Again, special: rf.special, seen: seen, ways: r.countWays()}
 	index := map[int]int{} // group of the run → of this input

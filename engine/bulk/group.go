@@ -8,23 +8,23 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// group is the columns that share a transform, and their values of one chunk.
+// group is a set of columns that share a transform, with their values of one chunk.
 type group struct {
 	plan   *suite.Plan
 	remote *Remote
 	spend  func(context.Context, int) error
 	batch  suite.Batch
-	spans  []uint32 // the group's own; batch.Spans may be the selector's instead
+	spans  []uint32 // used by batch, unless batch shares the selector's spans
 	at     []uint32
-	next   int // value of the group, while the chunk's values are walked in order
+	next   int // index of the next value while a loop goes through the values of the chunk
 
-	pseudonyms bool // the values are, and not format-preserving
+	pseudonyms bool // the values are pseudonyms that are not format-preserving
 
-	// The length of a result by that of its value, where that is all it depends on
-	// and no result ever needs quoting; else fixed is false.
-	fixed  bool
-	places bool // results are best written to their places; else one behind the other, and copied
-	outLen copybetween.OutLen
+	// fixed means that the length of a result depends only on the length of its value and
+	// that no result needs quotes. outLen then maps the one to the other.
+	fixed   bool
+	scatter bool // the transform writes results to their final offsets; else they are copied there
+	outLen  copybetween.OutLen
 }
 
 func newGroup(c Column, doc *suite.Document, special []byte) *group {
@@ -44,7 +44,7 @@ func newGroup(c Column, doc *suite.Document, special []byte) *group {
 		g.outLen[n] = uint32(max(g.plan.OutLen(n), 0))
 	}
 	g.fixed = true
-	g.places = g.plan.OutLen(1) > 0 // pseudonyms to pseudonyms are not that short
+	g.scatter = g.plan.OutLen(1) > 0 // 0 for secondary use, whose values are never this short
 	return g
 }
 
@@ -56,8 +56,8 @@ func (g *group) resultLen(n uint32) uint32 {
 	return uint32(max(g.plan.OutLen(int(n)), 0))
 }
 
-// blank is how many values the plan leaves empty because they are White_Space alone. A
-// server tells by its answer.
+// blank returns how many values the plan leaves empty because they hold only White_Space.
+// For a server it counts the empty results.
 func (g *group) blank() (n int) {
 	b := &g.batch
 	if g.plan != nil {
@@ -74,8 +74,8 @@ func (g *group) blank() (n int) {
 	return n
 }
 
-// cause says more of why a value of the batch is bad than its code does; only if
-// asked, since it looks at the value.
+// cause explains why a value of the batch failed, in more detail than its code. It
+// examines the value, so it does so only if asked is set.
 func (g *group) cause(bad suite.ValueError, asked bool) string {
 	if !asked {
 		return ""
@@ -84,8 +84,8 @@ func (g *group) cause(bad suite.ValueError, asked bool) string {
 	return g.plan.Cause(b.Src[b.Spans[2*bad.Index]:][:b.Spans[2*bad.Index+1]], bad.Code)
 }
 
-// leave asks whether the values of the group's batch may be transformed.
-func (g *group) leave(ctx context.Context) error {
+// spendBatch charges the non-empty values of the group's batch to the budget.
+func (g *group) spendBatch(ctx context.Context) error {
 	if g.spend == nil {
 		return nil
 	}
@@ -98,7 +98,7 @@ func (g *group) leave(ctx context.Context) error {
 	return g.charge(ctx, n-g.blank())
 }
 
-// charge asks whether n values may be transformed.
+// charge charges n values to the budget; an error means that they must not be transformed.
 func (g *group) charge(ctx context.Context, n int) error {
 	if g.spend == nil {
 		return nil
@@ -110,11 +110,11 @@ func (g *group) charge(ctx context.Context, n int) error {
 	return &refusal{err}
 }
 
-// refusal is leave not given. What was written so far is kept for later only if the
-// refused error says that another token can go on.
+// refusal is an error of a budget or limit. The output so far is kept for a resume only if
+// the wrapped error reports itself as resumable.
 type refusal struct{ err error }
 
-// resumable asks the error: one with a method Resumable answers for itself.
+// resumable returns the answer of the wrapped error's method Resumable, false without one.
 func (r *refusal) resumable() bool {
 	var may interface{ Resumable() bool }
 	return errors.As(r.err, &may) && may.Resumable()
@@ -124,8 +124,8 @@ func (r *refusal) Error() string { return r.err.Error() }
 
 func (r *refusal) Unwrap() error { return r.err }
 
-// transform runs the group's batch, here or on a server; with all, every value
-// that cannot be transformed is wanted, not just the first.
+// transform transforms the group's batch, locally or on a server. With all it finds every
+// value that cannot be transformed, else at least the first.
 func (g *group) transform(ctx context.Context, all bool) error {
 	if g.remote != nil {
 		return g.remote.transform(ctx, &g.batch, all)
@@ -134,9 +134,9 @@ func (g *group) transform(ctx context.Context, all bool) error {
 	return nil
 }
 
-// put copies results, which lie one behind the other in the batch, to their
-// places in out, which has padding behind the last.
-func (g *group) put(out []byte) {
+// copyResults copies the results of the batch, which are contiguous, to their offsets g.at
+// in out.
+func (g *group) copyResults(out []byte) {
 	b := &g.batch
 	from := b.Dst[:cap(b.Dst)]
 	for i, at := range g.at {

@@ -10,7 +10,7 @@ import (
 	"github.com/velonym/velonym/csvfast"
 )
 
-// csvHead is what the first row says.
+// csvHead describes the start of a CSV input and the columns found in it.
 type csvHead struct {
 	d       csvfast.Dialect
 	prefix  int // bytes before the data: byte order mark, line sep=, empty lines, header
@@ -19,22 +19,23 @@ type csvHead struct {
 	header  []string // nil without
 	columns []int    // chosen, ascending, from 0
 	order   []int    // index of Job.Columns for each
-	names   []string // of each: as it was chosen, by name or by number
+	names   []string // of each: the name or number by which it was chosen
 
-	below []byte // what the head holds below the header
-	all   bool   // and that is all of the input
+	below []byte // the part of the head below the header
+	all   bool   // below is the rest of the input
 	rows  [][]string
 }
 
-// errMore asks for more of the head.
+// errMore means that a decision needs more of the head.
 var errMore = errors.New("more")
 
-// errLoneCR: rows that end in CR alone, which no CSV reader takes for row ends.
+// errLoneCR is returned for a CR outside quotes that no LF follows. CSV readers do not take
+// it for a row end.
 var errLoneCR = errors.New("a CR without LF stands outside quotes: lines that end in CR alone (Excel for Mac) are no CSV rows; " +
 	`convert the file first: tr '\r' '\n' <IN >OUT; a CR that belongs to a value stands in quotes`)
 
-// loneCR returns the place of the first CR in b that stands outside quotes, before
-// something else than LF; -1 if there is none. b starts outside quotes.
+// loneCR returns the offset of the first CR outside quotes in b that no LF follows, or -1.
+// b starts outside quotes.
 func loneCR(b []byte, quote byte) int {
 	inside := false
 	for at := 0; ; {
@@ -55,8 +56,8 @@ func loneCR(b []byte, quote byte) int {
 	}
 }
 
-// sepLine reads a first line `sep=;`, by which spreadsheets name the separator. n is
-// its length with the line end, 0 if there is none.
+// sepLine parses a first line `sep=;`, with which spreadsheets name the separator. n is
+// its length including the line end, or 0 if there is no such line.
 func sepLine(b []byte, all bool) (comma byte, n int, err error) {
 	const word = "sep="
 	end := bytes.IndexByte(b, '\n')
@@ -148,8 +149,8 @@ func (j *Job) readCSVHead(name string, head []byte, all bool, d csvfast.Dialect)
 	return h, j.resolve(h, name, first)
 }
 
-// firstRow returns the first row that is no empty line, and the offset behind it;
-// nil at the end of an input without. It counts the lines before it.
+// firstRow returns the first non-empty line as a row and the offset behind it; row is nil if
+// the input has none. It adds the empty lines before it to h.lines.
 func (h *csvHead) firstRow(name string, head []byte, all bool) (row []byte, at int, err error) {
 	at = h.prefix
 	if i := loneCR(head[at:], h.d.Quote); i >= 0 {
@@ -181,7 +182,7 @@ func (h *csvHead) firstRow(name string, head []byte, all bool) (row []byte, at i
 	}
 }
 
-// fieldsOf returns the fields of a row, and its line feeds.
+// fieldsOf returns the fields of a row and the number of its line feeds.
 func fieldsOf(d csvfast.Dialect, row []byte) ([]string, int64, *Error) {
 	sel, err := csvfast.NewSelector(d, nil, 0)
 	if err != nil {
@@ -202,7 +203,7 @@ func fieldsOf(d csvfast.Dialect, row []byte) ([]string, int64, *Error) {
 	return fields, int64(sel.Lines), nil
 }
 
-// byNumber says whether a column is chosen by its number, or may be.
+// byNumber reports whether the job may choose a column by its number.
 func (j *Job) byNumber() bool {
 	for _, c := range j.Columns {
 		if n, err := strconv.Atoi(c.Name); c.Number != 0 || err == nil && n > 0 {
@@ -212,11 +213,10 @@ func (j *Job) byNumber() bool {
 	return false
 }
 
-// sampleRows bounds the rows below a header that are looked at.
+// sampleRows is the largest number of rows below a header that are examined.
 const sampleRows = 100
 
-// sample returns the first rows below the header, as far as they are whole and in
-// order.
+// sample returns the first rows below the header, up to one that is incomplete or invalid.
 func (h *csvHead) sample() [][]string {
 	if h.rows != nil {
 		return h.rows
@@ -266,7 +266,7 @@ func (j *Job) resolve(h *csvHead, name string, first []string) error {
 		}
 		h.columns = append(h.columns, at)
 		h.order = append(h.order, i-1)
-		if numbered[at] { // the first row may be data, and is not to stand in errors
+		if numbered[at] { // the first row may be data, which must not appear in errors
 			h.names = append(h.names, strconv.Itoa(at+1))
 		} else {
 			h.names = append(h.names, h.header[at])
@@ -275,7 +275,7 @@ func (j *Job) resolve(h *csvHead, name string, first []string) error {
 	return nil
 }
 
-// label is what messages call a column: its name, or #2 for its number.
+// label returns what messages call a column: its name, or #2 for its number.
 func (c *Column) label() string {
 	if c.Number != 0 {
 		return "#" + strconv.Itoa(c.Number)
@@ -283,7 +283,7 @@ func (c *Column) label() string {
 	return quoteName(c.Name)
 }
 
-// find finds one column, from 0.
+// find returns the index of column c, counted from 0, and whether its number chose it.
 func (j *Job) find(h *csvHead, name string, c Column, first []string) (at int, byNumber bool, err error) {
 	at = -1
 	n := c.Number
@@ -320,15 +320,15 @@ func (j *Job) find(h *csvHead, name string, c Column, first []string) (at int, b
 				below = append(below, row[n-1])
 			}
 		}
-		if looksLike(first[n-1], below) && (ofOneKind(first[n-1], below) || !j.isHeader(h.header, h.sample())) {
+		if looksLikeData(first[n-1], below) && (sameKinds(first[n-1], below) || !j.isHeader(h.header, h.sample())) {
 			return 0, false, &Error{File: name, Line: h.lines, Err: &FirstRowError{n}}
 		}
 	}
 	return n - 1, true, nil
 }
 
-// unknownColumn says what columns there are. Names are shown where the first row is
-// known to be a header: a file without one would show its data.
+// unknownColumn returns the error for a column that does not exist. It lists the names only
+// if the first row is known to be a header, because it may hold data otherwise.
 func (j *Job) unknownColumn(h *csvHead, file, column string) error {
 	e := &UnknownColumnError{File: file, Column: column, Fields: h.fields}
 	if j.ShowColumns || j.isHeader(h.header, h.sample()) {
@@ -358,9 +358,9 @@ func plural(n int, what string) string {
 	return strconv.Itoa(n) + " " + what + "s"
 }
 
-// isHeader says whether the first row is a header beyond doubt: a column was found
-// in it by name, or no field of it is a number and one of letters alone stands above
-// values with digits.
+// isHeader reports whether the first row is certainly a header: a column was found in it by
+// name, or none of its fields is numeric and one without digits heads a column whose values
+// all have digits.
 func (j *Job) isHeader(first []string, sample [][]string) bool {
 	if j.named(first) {
 		return true
@@ -371,12 +371,12 @@ func (j *Job) isHeader(first []string, sample [][]string) bool {
 		}
 	}
 	for k, f := range first {
-		if f == "" || digits(f) > 0 || standsForNone(f) {
+		if f == "" || digits(f) > 0 || isMissingMarker(f) {
 			continue
 		}
 		seen, with := 0, 0
 		for _, row := range sample {
-			if k < len(row) && row[k] != "" && !standsForNone(row[k]) {
+			if k < len(row) && row[k] != "" && !isMissingMarker(row[k]) {
 				seen++
 				if digits(row[k]) > 0 {
 					with++
@@ -390,13 +390,13 @@ func (j *Job) isHeader(first []string, sample [][]string) bool {
 	return false
 }
 
-// doubtful says whether a first row that stays as it is, as a column was chosen by its
-// number, may yet be data.
+// doubtful reports whether a first row that is treated as the header may be data. That can
+// happen where a column was chosen by its number.
 func (j *Job) doubtful(h *csvHead) bool {
 	return h.header != nil && !j.Header && j.byNumber() && !j.isHeader(h.header, h.sample())
 }
 
-// named says whether a column is found in the header by its name.
+// named reports whether a column of the job is in the header by its name.
 func (j *Job) named(header []string) bool {
 	for _, f := range header {
 		for _, c := range j.Columns {
@@ -408,7 +408,7 @@ func (j *Job) named(header []string) bool {
 	return false
 }
 
-// listNames lists what columns there are, the first 50.
+// listNames lists the first 50 names.
 func listNames(names []string) string {
 	var b strings.Builder
 	for i, n := range names {

@@ -187,7 +187,7 @@ func TestLooksLike(t *testing.T) {
 		{"id2", []string{"dEcpcJb2aDa6dWc0bJaxcxcUdIb0aPdw"}, false},
 		{"2024", []string{"Jones"}, false},
 	} {
-		if got := looksLike(c.first, c.below); got != c.want {
+		if got := looksLikeData(c.first, c.below); got != c.want {
 			t.Errorf("%q above %q: %v", c.first, c.below, got)
 		}
 	}

@@ -8,28 +8,28 @@ import (
 	"os"
 )
 
-// Hidden files are those that a run keeps beside its outputs: the part that is being
-// written, the journal, and what replaces it. Others may write to the folder, so a
-// hidden file that is already there is never written through: it is removed and made
-// anew, or, where its content matters, proved to be ours.
+// A run keeps hidden files beside its outputs: the partial output, the journal and the
+// journal's replacement. Other users may be able to write to the folder. An existing hidden
+// file is therefore removed and created anew, or, where its content matters, accepted only
+// if it is private to this user.
 
-// errNotOwn is the reason why a hidden file that is there is not trusted.
+// errNotOwn is why an existing hidden file is not trusted.
 var errNotOwn = errors.New("is not as a run of this user leaves it (a regular file, with one link, that only its owner can open); remove it to start from the beginning")
 
-// checkOwn refuses a hidden file that someone else may have put there or can open.
+// checkOwn refuses a hidden file that another user may have created or can open.
 func checkOwn(f *os.File, path string) error {
 	st, err := f.Stat()
 	if err != nil {
 		return fmt.Errorf("cannot read %s: %w", path, bareErr(err))
 	}
-	if !st.Mode().IsRegular() || !ownAlone(st) {
+	if !st.Mode().IsRegular() || !isPrivate(st) {
 		return fmt.Errorf("%s %w", path, errNotOwn)
 	}
 	return nil
 }
 
-// readOwn reads a hidden file of at most limit bytes. The error is fs.ErrNotExist
-// where there is none. A planted pipe does not block it.
+// readOwn reads a hidden file of at most limit bytes. The error is fs.ErrNotExist if there
+// is none. A pipe of that name does not block it.
 func readOwn(path string, limit int64) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|nofollow|nonblock, 0)
 	switch {
@@ -52,10 +52,10 @@ func readOwn(path string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// createOwn makes the hidden file path, which only its owner can open. What stands
-// there is removed first.
+// createOwn creates the hidden file path, readable by its owner only. It removes an
+// existing one first.
 func createOwn(path string) (*os.File, error) {
-	for range 8 { // times that someone else was faster
+	for range 8 { // another process may create it in between
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
@@ -70,10 +70,10 @@ func createOwn(path string) (*os.File, error) {
 // errBusy says that another run holds the lock of a hidden file.
 var errBusy = errors.New("another run is writing it")
 
-// takePart returns the hidden part at path, locked: a new one, or with keep the one
-// that an interrupted run of this user left, if there is one. A part that another run
-// is writing is left alone, and the error is errBusy.
-func takePart(path string, keep bool) (*os.File, error) {
+// openPart opens and locks the partial output at path. With keep it returns the one that an
+// interrupted run of this user left, if any, else a new one. The error is errBusy while
+// another run is writing it.
+func openPart(path string, keep bool) (*os.File, error) {
 	for range 8 {
 		old, err := os.OpenFile(path, os.O_RDWR|nofollow|nonblock, 0)
 		switch {
@@ -85,9 +85,9 @@ func takePart(path string, keep bool) (*os.File, error) {
 			}
 			return f, err
 		default:
-			return nil, err // a file of someone else, who may be writing it
+			return nil, err // owned by another user, who may be writing it
 		}
-		taken, err := takeOld(old, path, keep)
+		taken, err := claimPart(old, path, keep)
 		if taken || err != nil {
 			if err != nil {
 				old.Close()
@@ -95,14 +95,15 @@ func takePart(path string, keep bool) (*os.File, error) {
 			}
 			return old, nil
 		}
-		// It has been removed, or was ours to remove: another look.
+		// It was removed, by claimPart or by another run: try again.
 		old.Close()
 	}
 	return nil, errBusy
 }
 
-// takeOld judges an opened part: taken says that it is the one to go on with.
-func takeOld(old *os.File, path string, keep bool) (taken bool, err error) {
+// claimPart locks an existing partial output. taken reports that the run continues it; else
+// it was removed.
+func claimPart(old *os.File, path string, keep bool) (taken bool, err error) {
 	st, err := old.Stat()
 	if err != nil {
 		return false, err
@@ -113,7 +114,7 @@ func takeOld(old *os.File, path string, keep bool) (taken bool, err error) {
 	if lockFile(old) != nil {
 		return false, errBusy
 	}
-	// The run that held the lock may have given the file its name meanwhile.
+	// The run that held the lock may have renamed the file to its final name meanwhile.
 	if there, err := os.Lstat(path); err != nil || !os.SameFile(st, there) {
 		return false, nil
 	}
@@ -123,7 +124,7 @@ func takeOld(old *os.File, path string, keep bool) (taken bool, err error) {
 	return false, os.Remove(path)
 }
 
-// createLocked makes the part and locks it.
+// createLocked creates the partial output and locks it.
 func createLocked(path string) (*os.File, error) {
 	f, err := createOwn(path)
 	if err != nil {
@@ -136,8 +137,8 @@ func createLocked(path string) (*os.File, error) {
 	return f, nil
 }
 
-// isPlanted says whether something stands at path that no run makes: a link or a pipe.
-// It may be removed without harm to anybody's run.
+// isPlanted reports whether path is something that no run creates, such as a link or a
+// pipe. Removing it harms no run.
 func isPlanted(path string) bool {
 	st, err := os.Lstat(path)
 	return err == nil && !st.Mode().IsRegular() && !st.IsDir()

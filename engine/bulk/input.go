@@ -17,7 +17,7 @@ import (
 	"github.com/velonym/velonym/internal/gunzip"
 )
 
-// Compression is how a file is packed.
+// Compression is how a file is compressed.
 type Compression string
 
 // The compressions. AutoCompression goes by the output's suffix.
@@ -39,7 +39,7 @@ func ParseCompression(s string) (Compression, error) {
 	return "", fmt.Errorf("bulk: unknown compression %q: use one of none, gzip, zstd", s)
 }
 
-// suffix is what the names of such files end in.
+// suffix returns the suffix of file names of this compression.
 func (c Compression) suffix() string {
 	switch c {
 	case Gzip:
@@ -50,7 +50,7 @@ func (c Compression) suffix() string {
 	return ""
 }
 
-// bySuffix returns the compression that a name asks for, or None.
+// bySuffix returns the compression that the suffix of a name states, or None.
 func bySuffix(name string) Compression {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".gz", ".gzip":
@@ -61,7 +61,7 @@ func bySuffix(name string) Compression {
 	return None
 }
 
-// byName returns the format that a name asks for.
+// byName returns the format that the suffix of a name states, CSV by default.
 func byName(name string) Format {
 	if bySuffix(name) != None {
 		name = strings.TrimSuffix(name, filepath.Ext(name))
@@ -107,7 +107,7 @@ func (c *countingReader) Read(p []byte) (int, error) {
 
 const stdinName = "standard input"
 
-// openSource opens path, or Stdin for "-", and looks at its first bytes.
+// openSource opens path, or Stdin for "-", and detects compression from its first bytes.
 func (j *Job) openSource(ctx context.Context, path string) (*source, error) {
 	s := &source{name: path, done: func() {}}
 	var r io.Reader
@@ -188,8 +188,7 @@ func (j *Job) openSource(ctx context.Context, path string) (*source, error) {
 	return s, nil
 }
 
-// openInput opens a file. To open a pipe by name is to wait for its writer, which
-// ends with ctx.
+// openInput opens a file. Opening a named pipe waits for its writer until ctx ends.
 func openInput(ctx context.Context, path string) (*os.File, error) {
 	if st, err := os.Stat(path); err != nil || st.Mode()&os.ModeNamedPipe == 0 {
 		return os.Open(path)
@@ -216,7 +215,8 @@ func openInput(ctx context.Context, path string) (*os.File, error) {
 	}
 }
 
-// unpackError words an error of a decompressor, which may be the file's own.
+// unpackError converts an error of reading a compressed input, which may come from the file
+// itself.
 func (s *source) unpackError(err error) error {
 	var pe *os.PathError
 	switch {
@@ -231,7 +231,7 @@ func (s *source) unpackError(err error) error {
 	default:
 		err = fmt.Errorf("the %s stream is damaged: %w", s.packed, err)
 	}
-	return &Error{File: s.name, Err: err} // a fault of the data: nothing is kept for later
+	return &Error{File: s.name, Err: err} // the data is at fault, so nothing is kept for a resume
 }
 
 // plainPathError drops the system call's name: "x.csv: no such file or directory".
@@ -252,8 +252,8 @@ func bareErr(err error) error {
 	return err
 }
 
-// cancelReader gives up waiting for a pipe when its context ends; the read in
-// flight then ends by itself, into a buffer that nobody looks at any more.
+// cancelReader stops waiting for a pipe when its context ends. A read in flight then
+// completes in the background, into a buffer that is no longer used.
 type cancelReader struct {
 	ctx  context.Context
 	r    io.Reader
@@ -293,15 +293,15 @@ func (c *cancelReader) Read(p []byte) (int, error) {
 	return 0, err
 }
 
-// refuseUTF16 names an input that is UTF-16: no CSV reader would find a
-// separator in it, or would find it in the middle of a character.
+// refuseUTF16 returns an error for UTF-16 input, in which a byte that equals a separator may
+// be half a character.
 func refuseUTF16(name string, head []byte) error {
 	enc := ""
 	switch {
 	case bytes.HasPrefix(head, []byte{0xff, 0xfe}), bytes.HasPrefix(head, []byte{0xfe, 0xff}):
 		enc = "UTF-16"
 	default:
-		// Without a mark: text of Western languages has a NUL in every second byte.
+		// Without a byte order mark: Western text has a NUL in every second byte.
 		head = head[:min(len(head), 512)&^1]
 		var nul [2]int
 		for i, b := range head {
@@ -326,7 +326,7 @@ func refuseUTF16(name string, head []byte) error {
 
 var bom = []byte("\xef\xbb\xbf")
 
-// unchanged says whether a regular input is still the file that was opened.
+// unchanged returns an error if a regular input was modified since it was opened.
 func (s *source) unchanged() error {
 	if s.info == nil || !s.info.Mode().IsRegular() {
 		return nil

@@ -19,9 +19,8 @@ import (
 	"github.com/velonym/velonym/internal/panics"
 )
 
-// journal lets an interrupted run go on. It is a small file beside the temporary
-// output, replaced about once a second by one that says how far everything is
-// written and synced.
+// journal makes a run resumable. It is a small file beside the temporary output, replaced
+// about once a second, that records up to where the output is written and synced.
 type journal struct {
 	path   string
 	t      *target
@@ -29,8 +28,8 @@ type journal struct {
 	every  time.Duration
 
 	state   journalState
-	found   bool // state comes from an earlier run
-	written bool // there is a file
+	found   bool // state was read from the journal of an earlier run
+	written bool // the file exists
 
 	mu      sync.Mutex
 	latest  mark
@@ -40,19 +39,19 @@ type journal struct {
 	saveErr error
 }
 
-// journalState is what the file holds: no value, no key, no token.
+// journalState is the content of the file. It holds no value, key or token.
 type journalState struct {
-	Journal     int    `json:"velonym_journal"` // version of this form: 1
+	Journal     int    `json:"velonym_journal"` // version of this format: 1
 	Version     string `json:"version"`
 	Input       input  `json:"input"`
 	Job         string `json:"job"`         // digest of columns and options
-	Fingerprint string `json:"fingerprint"` // digest of the caller's, and of the keys
+	Fingerprint string `json:"fingerprint"` // digest of Job.Fingerprint and of the keys
 	Mark        mark   `json:"mark"`
 	Tail        string `json:"tail"` // digest of the output's last bytes before the mark
-	Done        bool   `json:"done"` // complete, and waits for the other outputs
+	Done        bool   `json:"done"` // complete; the run was still writing other outputs
 }
 
-// input tells one file from another, and from itself when changed.
+// input identifies a file and its content.
 type input struct {
 	Size   int64  `json:"size"`
 	MTime  int64  `json:"mtime"`  // ns
@@ -64,8 +63,8 @@ const (
 	journalLimit = 64 << 20 // of the file; counts by column make it grow with their number
 )
 
-// errJournal is a journal that fits its input and output by its digests but says
-// what cannot be.
+// errJournal is returned for a journal whose digests match the input and output but whose
+// marks contradict them.
 var errJournal error = &ResumeError{errors.New("the journal of the interrupted run is damaged")}
 
 // journalName is the name of the journal of an output.
@@ -73,10 +72,10 @@ func journalName(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".velonym-journal")
 }
 
-// openJournal prepares the journal of an output, and with Job.Resume reads what
-// an interrupted run left. It returns nil where a run cannot go on: from or to a
-// pipe, with a mapping file, whose sealed stream cannot be taken up again, with
-// policy document over more than the rows of one file.
+// openJournal prepares the journal of an output and, with Job.Resume, reads that of an
+// interrupted run. It returns nil if the run cannot be resumed: from or to a pipe, with a
+// mapping file, whose sealed stream cannot be continued, or with policy document over
+// several files or over Parquet.
 func (r *run) openJournal(src *source, t *target, v *pipeline, format Format, pack Compression) (*journal, error) {
 	why := ""
 	switch {
@@ -157,10 +156,10 @@ func (r *run) openJournal(src *source, t *target, v *pipeline, format Format, pa
 	return j, nil
 }
 
-// resumes says whether there is something to go on from.
+// resumes reports whether the run continues an interrupted one.
 func (j *journal) resumes() bool { return j != nil && j.found }
 
-// identify describes a regular input.
+// identify returns the identity of a regular input.
 func identify(src *source) (input, error) {
 	h := sha256.New()
 	size := src.info.Size()
@@ -172,7 +171,7 @@ func identify(src *source) (input, error) {
 	return input{size, src.info.ModTime().UnixNano(), hex.EncodeToString(h.Sum(nil))}, nil
 }
 
-// jobDigest binds a journal to everything that shapes the output, keys aside.
+// jobDigest digests everything that determines the output, except keys.
 func (r *run) jobDigest(v *pipeline, format Format, pack Compression) string {
 	type column struct {
 		Name     string
@@ -222,15 +221,14 @@ func (r *run) varies() bool {
 	return slices.ContainsFunc(r.Columns, func(c Column) bool { return c.Plan != nil && !c.Plan.Deterministic() })
 }
 
-// probe returns what a plan makes of a fixed value; nothing for those that
-// reverse.
+// probe returns the result of a plan for a fixed value, or "" for a plan that reverses.
 func probe(p *suite.Plan) string {
 	b := suite.Batch{Src: []byte("00000000000000"), Spans: []uint32{0, 14}, Doc: p.NewDocument()}
 	p.Transform(&b)
 	return string(b.Dst)
 }
 
-// tail digests the output before n.
+// tail digests the last journalSpan bytes of the output before offset n.
 func (j *journal) tail(n int64) (string, error) {
 	b := make([]byte, min(n, journalSpan))
 	if _, err := j.t.lock.ReadAt(b, n-int64(len(b))); err != nil {
@@ -240,9 +238,9 @@ func (j *journal) tail(n int64) (string, error) {
 	return hex.EncodeToString(s[:]), nil
 }
 
-// resumeAt sets v to continue at the journal's mark. With policy document it starts from
-// the beginning and writes nothing up to there: the counters, which are identifiers,
-// are in no file, and are counted again.
+// resumeAt makes v continue at the journal's mark. With policy document v reads from the
+// beginning and writes nothing up to the mark: the counters hold identifiers, so they are
+// in no file and must be counted again.
 func (r *run) resumeAt(ctx context.Context, j *journal, t *target, v *pipeline, src *source) error {
 	m := j.state.Mark
 	if err := t.f.Truncate(m.Out); err != nil {
@@ -285,8 +283,8 @@ func (r *run) resumeAt(ctx context.Context, j *journal, t *target, v *pipeline, 
 	return nil
 }
 
-// reached notes that everything up to m is written, and saves that about once a
-// second, in the background.
+// reached records that everything up to m is written. It saves the journal in the
+// background about once a second.
 func (j *journal) reached(m mark) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -308,8 +306,8 @@ func (j *journal) reached(m mark) error {
 	return nil
 }
 
-// end saves where the run ended, if it did not start before the first save was
-// due and is complete. A run that failed saves what it can: the error is its own.
+// end saves the final state: of a complete input if the run has several, else of a failed
+// run. It ignores errors, since the run's own result matters more.
 func (j *journal) end(done bool, m mark, several bool) {
 	j.mu.Lock()
 	for j.saving {
@@ -319,21 +317,21 @@ func (j *journal) end(done bool, m mark, several bool) {
 	j.mu.Unlock()
 	switch {
 	case done && several:
-		_ = j.save(m, true) // without it the input would be done again
+		_ = j.save(m, true) // if it fails, a resume processes the input again
 	case !done && latest.Chunk > 0:
-		// On a full disk this makes the room that the journal needs.
+		// On a full disk this frees space for the journal.
 		_ = j.t.f.Truncate(latest.Out)
-		_ = j.save(latest, false) // the one before still holds
+		_ = j.save(latest, false) // if it fails, the previous journal is still valid
 	}
 }
 
-// guardedSave is save, for a goroutine of its own.
+// guardedSave is save with panics returned as errors, for a goroutine of its own.
 func (j *journal) guardedSave(m mark) (err error) {
 	defer panics.Recover(&err)
 	return j.save(m, false)
 }
 
-// save makes the output durable up to m and then says so.
+// save syncs the output and then replaces the journal with one for mark m.
 func (j *journal) save(m mark, done bool) error {
 	if err := j.t.f.Sync(); err != nil {
 		return j.t.writeError(err)
@@ -360,7 +358,7 @@ func (j *journal) save(m mark, done bool) error {
 	return nil
 }
 
-// replaceFile writes a small file whole or not at all.
+// replaceFile replaces a small file atomically.
 func replaceFile(path string, b []byte) error {
 	temp := path + "-new"
 	f, err := createOwn(temp)

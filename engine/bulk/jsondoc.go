@@ -12,25 +12,24 @@ import (
 	"github.com/velonym/velonym/csvfast/jsonfast"
 )
 
-// A JSON document is an array whose items are the rows, or JSON texts that may go
-// over many lines. Where one row ends follows from everything before it, so a
-// document is read from front to back by one lane at a time, cut behind items, and
-// its chunks are worked on in parallel.
+// A JSON document is an array whose items are the rows, or a sequence of JSON texts that may
+// span lines. Finding the end of a row requires all text before it. One lane at a time
+// therefore reads a document, in order, and cuts it after items; chunks are then processed
+// in parallel.
 
-// jsonDocument is the state of reading a document. It is used under the pipeline's
-// cutting turn, but for array, which does not change.
+// jsonDocument is the state of reading a document. The lane whose turn it is in
+// pipeline.cutOrder uses it; array is constant.
 type jsonDocument struct {
 	array bool
 	begin int64 // offset in the input of the first row
 
 	split   *jsonfast.Splitter
-	started bool // what was carried over has been looked at
+	started bool // split has seen the bytes carried over
 	closed  bool // the array has ended
 }
 
-// looksLikeJSON says whether text that is not named as anything else begins an object
-// or an array of objects or strings. It is then no CSV, which has no quote within a
-// field that is not quoted.
+// looksLikeJSON reports whether text starts like a JSON object or an array of objects or
+// strings. It cannot be CSV then, because it has a quote within an unquoted field.
 func looksLikeJSON(head []byte) bool {
 	head = bytes.TrimLeft(bytes.TrimPrefix(head, bom), " \t\r\n")
 	if len(head) == 0 || head[0] != '{' && head[0] != '[' {
@@ -40,8 +39,8 @@ func looksLikeJSON(head []byte) bool {
 	return len(head) > 0 && head[0] == '"'
 }
 
-// jsonFormat finds out whether JSON is lines, an array or other texts. Asked for by
-// name, it is a document.
+// jsonFormat decides whether JSON is NDJSON, an array or a sequence of texts. With Format
+// JSON it is always a document.
 func (r *run) jsonFormat(name string, format Format, head []byte, all bool) (*rowFormat, error) {
 	rf, err := r.ndjsonFormat(name, head, all)
 	if err != nil {
@@ -84,8 +83,7 @@ func (r *run) jsonFormat(name string, format Format, head []byte, all bool) (*ro
 	return rf, nil
 }
 
-// isNamedCSV says whether a name, any compression suffix aside, ends as those of CSV
-// do.
+// isNamedCSV reports whether a name has the suffix of CSV, ignoring a compression suffix.
 func isNamedCSV(name string) bool {
 	if bySuffix(name) != None {
 		name = strings.TrimSuffix(name, filepath.Ext(name))
@@ -93,15 +91,14 @@ func isNamedCSV(name string) bool {
 	return strings.EqualFold(filepath.Ext(name), ".csv")
 }
 
-// asStream makes a regular file one that is read from front to back, from offset at
-// on.
+// asStream makes a regular file be read sequentially, from offset at.
 func (s *source) asStream(at int64) {
 	s.raw = &countingReader{r: io.NewSectionReader(s.at, at, s.size-at)}
 	s.raw.n.Store(at)
 	s.stream, s.at = s.raw, nil
 }
 
-// readDocument reads the next chunk of a document, under the turn.
+// readDocument reads chunk n of a document when its turn in cutOrder comes.
 func (v *pipeline) readDocument(n int, c *chunk) (next mark, err error) {
 	if !v.cutOrder.wait(n) {
 		return next, errStop
@@ -166,7 +163,7 @@ func (v *pipeline) readDocument(n int, c *chunk) (next mark, err error) {
 	return next, nil
 }
 
-// readError words an error of reading a stream.
+// readError converts an error of reading a stream.
 func (s *source) readError(err error) error {
 	switch {
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):

@@ -29,7 +29,7 @@ func (w *ndjsonWorker) scan(c *chunk) error {
 	return w.finder.ScanTexts(w.data)
 }
 
-// count counts, for each path, rows without it, nulls and other values that are no strings.
+// count counts, for each path, rows without it, nulls and other values that are not strings.
 func (w *ndjsonWorker) count(c *chunk) {
 	f := w.finder
 	for p, n := range f.RowsWith {
@@ -47,14 +47,14 @@ func (w *ndjsonWorker) count(c *chunk) {
 	}
 }
 
-// syntaxError returns an Error for the finder's error, with its place in the chunk.
+// syntaxError converts an error of the finder to an Error with its position in the chunk.
 func (w *ndjsonWorker) syntaxError(err error) *Error {
 	var se *jsonfast.SyntaxError
 	if !errors.As(err, &se) {
 		return &Error{Err: err}
 	}
 	at := min(se.Offset, int64(len(w.data)))
-	e := &Error{Line: int64(se.Line), at: int(at), open: strings.HasPrefix(se.Reason, "text ends")} // for want of what was not read
+	e := &Error{Line: int64(se.Line), at: int(at), open: strings.HasPrefix(se.Reason, "text ends")} // the text may continue in what was not read
 	cause := &JSONError{Reason: se.Reason}
 	if w.doc != nil {
 		e.Offset = at + 1
@@ -68,14 +68,14 @@ func (w *ndjsonWorker) syntaxError(err error) *Error {
 	return e
 }
 
-// splice replaces the values, and completes the chunk's error.
+// splice replaces the values and adds details to the chunk's error.
 func (w *ndjsonWorker) splice(ctx context.Context, c *chunk) {
 	w.splicer.splice(ctx, c)
 	w.explainFault(c)
 }
 
-// explainFault adds to the error of a value its exact place, and what it is if it is no
-// string.
+// explainFault adds the exact position of a failed value to the chunk's error and, if the
+// value is not a string, its type.
 func (w *ndjsonWorker) explainFault(c *chunk) {
 	e := c.err
 	if e == nil || e.Code == 0 {

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// Whether a first row is a header or data: what its fields look like, beside the
+// Heuristics that tell a header from data by comparing the fields of the first row with the
 // values below them.
 
-// standsForNone says whether v is a common mark of a missing value.
-func standsForNone(v string) bool {
+// isMissingMarker reports whether v is a common marker of a missing value.
+func isMissingMarker(v string) bool {
 	switch strings.ToLower(v) {
 	case "na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "missing", "unknown", "\\n":
 		return true
@@ -28,7 +28,7 @@ func digits(s string) int {
 	return n
 }
 
-// classes are the kinds of characters that a value holds.
+// classes is the set of character classes in a value.
 type classes uint16
 
 const (
@@ -63,10 +63,10 @@ func classesOf(s string) (c classes) {
 	return c
 }
 
-// looksLike says whether the first field of a column looks like the values below
-// it: it is made of the same kinds of characters, and about as long. Without values
-// below it looks like data if digits are the most of it.
-func looksLike(first string, below []string) bool {
+// looksLikeData reports whether the first field of a column resembles the values below it:
+// it has the same character classes and about the same length. Without values to compare it
+// reports whether at least half of the field is digits.
+func looksLikeData(first string, below []string) bool {
 	if first == "" {
 		return false
 	}
@@ -74,7 +74,7 @@ func looksLike(first string, below []string) bool {
 	own := classesOf(first)
 	seen, same, least, most := 0, 0, math.MaxInt, 0
 	for _, v := range below {
-		if v == "" || standsForNone(v) {
+		if v == "" || isMissingMarker(v) {
 			continue
 		}
 		c := classesOf(v)
@@ -96,10 +96,10 @@ func looksLike(first string, below []string) bool {
 	return same*2 >= seen && len(first) >= least && len(first) <= most
 }
 
-// ofOneKind says whether first holds the same kinds of characters as one of below, or
-// no digit. A name such as address1 above addresses does not, and is no data where
-// other columns show that it stands in a header.
-func ofOneKind(first string, below []string) bool {
+// sameKinds reports whether first has no digit or the character classes of one of below. A
+// name such as address1 above addresses has neither; it is part of a header if other columns
+// show that there is one.
+func sameKinds(first string, below []string) bool {
 	own := classesOf(first)
 	if own&hasDigit == 0 {
 		return true

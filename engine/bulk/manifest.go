@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// manifest says what was done to which column of which file.
+// manifest records what a run did to which columns of which files.
 type manifest struct {
-	Manifest int              `json:"velonym_manifest"` // version of this form: 1
+	Manifest int              `json:"velonym_manifest"` // version of this format: 1
 	Version  string           `json:"version"`
 	Suite    string           `json:"suite"`
 	Time     time.Time        `json:"time"`
@@ -31,7 +31,7 @@ type manifest struct {
 }
 
 type manifestFile struct {
-	Name   string `json:"name"` // of an output: beside the manifest; of an input: as it was given
+	Name   string `json:"name"` // of an output: its base name; of an input: the path as given
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256"`
 }
@@ -45,8 +45,7 @@ type manifestColumn struct {
 // ManifestName is the name of the manifest of an output.
 func ManifestName(output string) string { return output + ".velonym.json" }
 
-// makeManifest digests inputs and outputs, which are complete and have no names
-// yet.
+// makeManifest digests the inputs and the outputs, which are complete but not yet renamed.
 func (r *run) makeManifest(ctx context.Context) (*manifest, error) {
 	m := &manifest{Manifest: 1, Version: r.Version, Suite: "a256-1", Time: time.Now().UTC().Truncate(time.Second),
 		OnError: r.OnError, Part: r.Part, Parts: r.Parts,
@@ -83,7 +82,7 @@ func (m *manifest) write(path string) error {
 	return nil
 }
 
-// digestFile describes a file that has a name.
+// digestFile returns the size and digest of the file at path.
 func digestFile(ctx context.Context, path, name string) (manifestFile, error) {
 	f, err := openRegular(path)
 	if err != nil {
@@ -107,10 +106,9 @@ func digestFile(ctx context.Context, path, name string) (manifestFile, error) {
 	}
 }
 
-// Check reads the manifest at path and verifies that the files it names are
-// those that it describes: the outputs beside it, and the inputs that are still
-// where they were. It returns what it says for each, a line a file, and an error
-// if one differs or an output is missing.
+// Check reads the manifest at path and compares the files it names with it: the outputs
+// beside it and those inputs that still exist. report has a line for each file. The error
+// is not nil if a file differs or an output is missing.
 func Check(ctx context.Context, path string) (report []string, err error) {
 	f, err := openRegular(path)
 	if err != nil {

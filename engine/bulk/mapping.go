@@ -7,14 +7,14 @@ import (
 	"filippo.io/age"
 )
 
-// mappingFile is the sealed file of identifier, pseudonym pairs. What reaches
-// the disk is sealed already.
+// mappingFile is the file of identifier, pseudonym pairs, encrypted with age before anything
+// reaches the disk.
 type mappingFile struct {
 	t *target
 	w io.WriteCloser
 }
 
-// openMapping begins the file of Job.Mapping with a CSV header.
+// openMapping creates the file of Job.Mapping and writes its CSV header.
 func (r *run) openMapping() (*mappingFile, error) {
 	t, err := r.openTarget(r.Mapping, nil, false)
 	if err != nil {

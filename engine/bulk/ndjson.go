@@ -50,10 +50,10 @@ func (jsonText) appendValue(dst, v, _ []byte, _, _ int) []byte {
 }
 
 func (jsonText) appendNull(dst, data []byte, off, _ int) ([]byte, int) {
-	if off == 0 || data[off-1] != '"' { // no string between quotes: see ndjsonWorker.mergeNonStrings
+	if off == 0 || data[off-1] != '"' { // not a string: see ndjsonWorker.mergeNonStrings
 		return append(dst, "null"...), 0
 	}
-	return append(dst[:len(dst)-1], "null"...), 1 // the quotes go too
+	return append(dst[:len(dst)-1], "null"...), 1 // the quotes are replaced too
 }
 
 func (jsonText) records(dst []int, data []byte, numbers []int) []int {
@@ -80,14 +80,14 @@ func (jsonText) records(dst []int, data []byte, numbers []int) []int {
 type ndjsonWorker struct {
 	splicer
 	doc      *jsonDocument // nil: lines
-	pass     bool          // what is no string passes
+	pass     bool          // values that are not strings pass unchanged
 	finder   *jsonfast.PathFinder
 	lines    []uint32
 	own      mergedValues
 	byShape  *atomic.Int64 // if not nil: counts the rows that were read by a known shape
-	reported int64         // of them, in byShape
+	reported int64         // rows already added to byShape
 
-	met pathSet // in this chunk and those that the worker had before
+	met pathSet // paths in this chunk and in earlier ones of the worker
 }
 
 func (w *ndjsonWorker) work(ctx context.Context, c *chunk) {
@@ -135,7 +135,7 @@ func (w *ndjsonWorker) find(c *chunk) bool {
 	return true
 }
 
-// observePaths notes which paths the chunk has, until the worker has seen all of them.
+// observePaths records the paths that the chunk has, until the worker has seen all of them.
 func (w *ndjsonWorker) observePaths(c *chunk) {
 	if w.met.full(len(w.names)) {
 		return
@@ -149,7 +149,7 @@ func (w *ndjsonWorker) observePaths(c *chunk) {
 		}
 	}
 	w.met.addAll(w.finder.Hollow)
-	c.tally.Paths = w.met // those of earlier chunks may be in it too
+	c.tally.Paths = w.met // may include paths of earlier chunks
 }
 
 // mergedValues lists, in the order of the input, the strings that the finder found and
@@ -177,7 +177,7 @@ func (w *ndjsonWorker) mergeNonStrings(c *chunk) bool {
 		if clear++; w.onError == Fail && !w.dry {
 			c.err = &Error{Line: 1 + int64(bytes.Count(w.data[:ns.Offset], lf)), Column: w.names[ns.Path], Code: suite.NotAString, at: int(ns.Offset)}
 			w.explainFault(c)
-			break // a string before it may be at fault too, and is then the first
+			break // an earlier string may fail too, and is then the first error
 		}
 	}
 	if clear == 0 || c.err != nil {

@@ -47,7 +47,7 @@ func (j *Job) setDefaults() error {
 	return nil
 }
 
-// checkChoices refuses choices that contradict each other.
+// checkChoices refuses options that contradict each other.
 func (j *Job) checkChoices() error {
 	switch {
 	case j.Rejects != "" && j.OnError != Keep:
@@ -66,7 +66,7 @@ func (j *Job) checkChoices() error {
 	return nil
 }
 
-// groupColumns checks the columns and finds those that share a plan or a server.
+// groupColumns checks the columns and groups those that share a plan or a server.
 func (r *run) groupColumns() error {
 	j := r.Job
 	r.groups = map[any]int{}
@@ -87,7 +87,7 @@ func (r *run) groupColumns() error {
 		}
 		r.groups[c.transform()] = len(r.docs)
 		if c.Remote != nil {
-			for _, w := range c.Remote.caution() {
+			for _, w := range c.Remote.warnings() {
 				j.warn("%s", w)
 			}
 		}
@@ -106,7 +106,7 @@ func (r *run) groupColumns() error {
 	return nil
 }
 
-// transform returns the column's plan or server: columns that share it are a group.
+// transform returns the column's plan or server, which identifies its group.
 func (c *Column) transform() any {
 	if c.Remote != nil {
 		return c.Remote
@@ -114,7 +114,7 @@ func (c *Column) transform() any {
 	return c.Plan
 }
 
-// checkFiles refuses files that cannot be read or written together.
+// checkFiles refuses combinations of parts, inputs and outputs that are not possible.
 func (j *Job) checkFiles() error {
 	switch {
 	case j.Parts != 0 && (j.Parts < 1 || j.Part < 1 || j.Part > j.Parts):
@@ -138,7 +138,7 @@ func (j *Job) checkFiles() error {
 	return nil
 }
 
-// documents says whether a plan counts occurrences.
+// documents reports whether a column has policy document.
 func (r *run) documents() bool {
 	for _, d := range r.docs {
 		if d != nil {

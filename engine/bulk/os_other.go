@@ -6,14 +6,14 @@ import "os"
 
 const nofollow, nonblock = 0, 0
 
-// ownAlone cannot tell owners on this platform.
-func ownAlone(os.FileInfo) bool { return true }
+// isPrivate always returns true, since owners are not known on this platform.
+func isPrivate(os.FileInfo) bool { return true }
 
-// lockFile does nothing: runs that write the same output at the same time are
-// not told from each other on this platform.
+// lockFile does nothing: on this platform two runs that write the same output at the same
+// time do not notice each other.
 func lockFile(*os.File) error { return nil }
 
-func narrow(_ *os.File, mode os.FileMode, _ os.FileInfo) (os.FileMode, error) {
+func restrictAccess(_ *os.File, mode os.FileMode, _ os.FileInfo) (os.FileMode, error) {
 	return mode | 0o200, nil
 }
 
@@ -21,4 +21,4 @@ func umask() os.FileMode { return 0 }
 
 func closedAtStart(*os.File) bool { return false }
 
-func isInvalid(error) bool { return true }
+func syncUnsupported(error) bool { return true }

@@ -11,22 +11,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nofollow keeps a link that someone put at the temporary name from being
-// written through.
+// nofollow makes opening fail if another user placed a symbolic link at a hidden name.
 const nofollow = syscall.O_NOFOLLOW
 
-// nonblock keeps a pipe that someone put at a hidden name from being waited for.
+// nonblock keeps opening from blocking if another user placed a pipe at a hidden name.
 const nonblock = syscall.O_NONBLOCK
 
-// ownAlone says whether a file belongs to this user, has one name, and can be opened
-// by nobody else.
-func ownAlone(st os.FileInfo) bool {
+// isPrivate reports whether a file belongs to this user, has one link and grants no access
+// to others.
+func isPrivate(st os.FileInfo) bool {
 	sys, ok := st.Sys().(*syscall.Stat_t)
 	return ok && int(sys.Uid) == os.Geteuid() && sys.Nlink == 1 && st.Mode().Perm()&0o077 == 0
 }
 
-// lockFile takes the file for this process; the lock goes with its last handle.
-// Where the file system has no locks there is none.
+// lockFile locks the file for this process until its last handle is closed. A file system
+// without locks is not an error.
 func lockFile(f *os.File) error {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
@@ -35,11 +34,10 @@ func lockFile(f *os.File) error {
 	return nil
 }
 
-// narrow gives f the group of the input, where that is allowed, and nobody but
-// its owner leave to open it. It returns the mode that f is to have when it is
-// complete: where the group is another one, one that could not read the input
-// cannot read f.
-func narrow(f *os.File, mode os.FileMode, input os.FileInfo) (os.FileMode, error) {
+// restrictAccess sets the mode of f to 0600 and its group to that of the input, if the
+// system allows that. It returns the mode for the complete file, which excludes the group
+// if the group could not be set: its members may have had no access to the input.
+func restrictAccess(f *os.File, mode os.FileMode, input os.FileInfo) (os.FileMode, error) {
 	if err := f.Chmod(0o600); err != nil {
 		return 0, err
 	}
@@ -60,8 +58,8 @@ func narrow(f *os.File, mode os.FileMode, input os.FileInfo) (os.FileMode, error
 
 var umaskMu sync.Mutex
 
-// umask returns the process's mask. It can only be read by setting it: for that
-// moment files are made for their owner alone.
+// umask returns the process's umask. Reading it requires setting it; meanwhile new files are
+// private to their owner.
 func umask() os.FileMode {
 	umaskMu.Lock()
 	defer umaskMu.Unlock()
@@ -70,9 +68,9 @@ func umask() os.FileMode {
 	return os.FileMode(m & 0o777)
 }
 
-// closedAtStart says whether f, one of the standard files, was closed when the
-// program started: the runtime opens the null device in its place, for reading
-// and writing, as a shell's >/dev/null does not.
+// closedAtStart reports whether f, a standard file, was closed when the program started. The
+// Go runtime then opens the null device for reading and writing in its place; a shell's
+// >/dev/null opens it for writing only.
 func closedAtStart(f *os.File) bool {
 	var st, null unix.Stat_t
 	if unix.Fstat(int(f.Fd()), &st) != nil || unix.Stat(os.DevNull, &null) != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != null.Rdev {
@@ -82,7 +80,7 @@ func closedAtStart(f *os.File) bool {
 	return err == nil && flags&unix.O_ACCMODE == unix.O_RDWR
 }
 
-// isInvalid says that the file system cannot sync folders.
-func isInvalid(err error) bool {
+// syncUnsupported reports whether err means that the file system cannot sync folders.
+func syncUnsupported(err error) bool {
 	return errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP)
 }

@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 )
 
-// outputs names the output of each input.
+// outputs returns the path of the output of each input.
 func (r *run) outputs() ([]string, error) {
 	if r.Output != "-" {
 		if st, err := os.Stat(r.Output); err == nil && st.IsDir() {
@@ -42,15 +42,15 @@ func (r *run) outputs() ([]string, error) {
 	return out, nil
 }
 
-// lookAtAll opens each of several inputs, reads its head and checks its output's name
-// before anything is written, so that the last one's fault does not cost the work on
-// those before it. What can be read only once, such as a pipe, is left for its turn.
-func (r *run) lookAtAll(ctx context.Context, outs []string) error {
+// checkInputs opens each of several inputs, reads its head and checks the name of its output
+// before anything is written, so that an error in the last one does not waste the work on
+// the others. It skips pipes, which can be read only once.
+func (r *run) checkInputs(ctx context.Context, outs []string) error {
 	if len(r.Inputs) < 2 {
 		return nil
 	}
-	r.looking = true
-	defer func() { r.looking, r.sum.Inputs = false, nil }()
+	r.checkOnly = true
+	defer func() { r.checkOnly, r.sum.Inputs = false, nil }()
 	for i, in := range r.Inputs {
 		if st, err := os.Stat(in); in == "-" || err == nil && !st.Mode().IsRegular() && !st.IsDir() {
 			continue
@@ -61,7 +61,7 @@ func (r *run) lookAtAll(ctx context.Context, outs []string) error {
 		if outs[i] == "-" || r.DryRun {
 			continue
 		}
-		path, err := behindLink(outs[i])
+		path, err := resolveLink(outs[i])
 		if err == nil {
 			err = checkFree(path, r.Force)
 		}
@@ -72,7 +72,7 @@ func (r *run) lookAtAll(ctx context.Context, outs []string) error {
 	return nil
 }
 
-// openSides opens the files beside the outputs.
+// openSides opens the mapping file and the file of rejected rows.
 func (r *run) openSides() (err error) {
 	if r.Mapping != "" {
 		if err := r.checkSame(r.Mapping); err != nil {
@@ -97,11 +97,11 @@ func (r *run) openSides() (err error) {
 	return nil
 }
 
-// checkSame refuses to write over an input, by whatever name.
+// checkSame refuses an output that is the same file as an input, under any name.
 func (r *run) checkSame(path string) error {
 	st, err := os.Stat(path)
 	if err != nil {
-		return nil // not there, or openTarget will say
+		return nil // it does not exist, or openTarget reports the error
 	}
 	return r.checkSameInfo(path, st)
 }

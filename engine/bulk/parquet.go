@@ -10,7 +10,7 @@ import (
 	"github.com/velonym/velonym/engine/bulk/parquet"
 )
 
-// parquetRun is a Parquet file under way.
+// parquetRun is the state of processing one Parquet file.
 type parquetRun struct {
 	*run
 	src     *source
@@ -24,8 +24,7 @@ type parquetRun struct {
 	missing []int
 }
 
-// damaged is a fault of a Parquet file, or of a value in it, that another attempt would
-// meet again.
+// damaged is an error of a Parquet file or of a value in it. A resume would fail again.
 type damaged struct{ error }
 
 func (d damaged) Unwrap() error { return d.error }
@@ -35,7 +34,7 @@ func (p *parquetRun) bad(format string, args ...any) error {
 	return damaged{fmt.Errorf("%s: "+format, append([]any{p.src.name}, args...)...)}
 }
 
-// failed words an error of the package parquet.
+// failed converts an error of the package parquet.
 func (p *parquetRun) failed(err error) error {
 	var fault *parquet.Error
 	switch {
@@ -47,7 +46,7 @@ func (p *parquetRun) failed(err error) error {
 	return err
 }
 
-// fileReader words the errors of a file that package parquet reads.
+// fileReader converts the errors of a file that package parquet reads.
 type fileReader struct{ io.ReaderAt }
 
 func (r fileReader) ReadAt(b []byte, off int64) (int, error) {
@@ -110,7 +109,7 @@ func (r *run) parquet(ctx context.Context, src *source, out string) (err error) 
 	return p.write(ctx, t)
 }
 
-// resume takes up the journal of an interrupted run. It reports whether that run was
+// resume continues from the journal of an interrupted run. done reports that the file was
 // complete.
 func (p *parquetRun) resume(ctx context.Context, t *target) (done bool, err error) {
 	switch {
@@ -212,8 +211,8 @@ func (p *parquetRun) verify(ctx context.Context, t *target) error {
 	return damaged{fmt.Errorf("the output does not read back, which is a fault of this program or of the disk; nothing of it is kept: %w", err)}
 }
 
-// outputErrors words the errors of the output, so that they are told from those of the
-// input.
+// outputErrors converts and records errors of the output, to distinguish them from errors of
+// the input.
 type outputErrors struct {
 	t   *target
 	err error

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// A path that no row of an input has is most often a typing error, and the values that it
-// was meant for would be copied in clear. A run therefore notes the paths that it has
-// seen, and fails if an input lacks one.
+// A path that no row of an input has is usually a typing error, and the intended values
+// would be copied unchanged. A run therefore records the paths that it has seen and fails
+// if an input lacks one.
 
 // pathSet is a set of the at most 256 paths of a run, by number.
 type pathSet [4]uint64
@@ -46,8 +46,9 @@ func (s *pathSet) missing(file string, paths []string) error {
 	return &Error{File: file, Err: &MissingPathError{none}}
 }
 
-// refuseOverlap refuses two paths that are equal or of which one leads to the other: their
-// values would be replaced twice. A path has one spelling, so comparing texts is enough.
+// refuseOverlap refuses two paths that are equal or of which one is a prefix of the other,
+// because their values would be replaced twice. A path has one spelling, so comparing text
+// is enough.
 func refuseOverlap(paths []string) error {
 	for i, long := range paths {
 		for k, short := range paths {
@@ -62,9 +63,9 @@ func refuseOverlap(paths []string) error {
 	return nil
 }
 
-// held buffers the start of standard output until every path has been seen, since what is
-// written there cannot be taken back.
-type held struct {
+// delayedOutput buffers the start of standard output until every path has been seen, since
+// output written there cannot be removed.
+type delayedOutput struct {
 	w    io.Writer
 	buf  []byte
 	n    int // paths
@@ -72,11 +73,11 @@ type held struct {
 	open bool
 }
 
-// holdMost is the size of the buffer, in bytes.
-const holdMost = 1 << 20
+// delayLimit is the largest size of the buffer, in bytes.
+const delayLimit = 1 << 20
 
-// met notes the paths of the bytes that are written next.
-func (h *held) met(s pathSet) error {
+// met records the paths of the bytes that are written next.
+func (h *delayedOutput) met(s pathSet) error {
 	h.seen.addAll(s)
 	if h.seen.full(h.n) {
 		return h.release()
@@ -84,19 +85,19 @@ func (h *held) met(s pathSet) error {
 	return nil
 }
 
-func (h *held) Write(b []byte) (int, error) {
+func (h *delayedOutput) Write(b []byte) (int, error) {
 	if h.open {
 		return h.w.Write(b)
 	}
 	h.buf = append(h.buf, b...)
-	if len(h.buf) > holdMost {
+	if len(h.buf) > delayLimit {
 		return len(b), h.release()
 	}
 	return len(b), nil
 }
 
 // release writes the buffer and ends buffering.
-func (h *held) release() error {
+func (h *delayedOutput) release() error {
 	if h.open {
 		return nil
 	}

@@ -126,7 +126,7 @@ func TestMissingPathResumed(t *testing.T) {
 // or when it is much.
 func TestHeldBack(t *testing.T) {
 	var out bytes.Buffer
-	h := &held{w: &out, n: 2}
+	h := &delayedOutput{w: &out, n: 2}
 	var a, b pathSet
 	a.add(0)
 	b.add(1)
@@ -145,13 +145,13 @@ func TestHeldBack(t *testing.T) {
 		t.Fatalf("%q", out.String())
 	}
 	out.Reset()
-	h = &held{w: &out, n: 1}
-	h.Write(make([]byte, holdMost))
+	h = &delayedOutput{w: &out, n: 1}
+	h.Write(make([]byte, delayLimit))
 	if out.Len() != 0 {
 		t.Fatal("wrote before the limit")
 	}
 	h.Write([]byte{1})
-	if out.Len() != holdMost+1 {
+	if out.Len() != delayLimit+1 {
 		t.Fatalf("wrote %d bytes beyond the limit", out.Len())
 	}
 }

@@ -12,34 +12,35 @@ import (
 )
 
 const (
-	defaultChunk   = 64 << 10 // with its output and positions well within a second-level cache
+	defaultChunk   = 64 << 10 // fits into a second-level cache with its output and spans
 	defaultMaxRow  = 16 << 20
-	overlap        = 4 << 10 // read beyond a chunk, where its last row most likely ends
-	deliveryYields = 500     // times that a lane yields to the scheduler before it leaves its chunk to the lane that writes
+	overlap        = 4 << 10 // bytes read behind a chunk, in which its last row usually ends
+	deliveryYields = 500     // scheduler yields of a lane before it leaves its chunk to the lane that is writing
 	padding        = 128     // capacity behind a chunk: kernels read past the end of their input
 )
 
-// pipeline runs the chunks of one input through lanes.
+// pipeline processes the chunks of one input in order. A lane is a goroutine that reads,
+// transforms and writes one chunk after the other.
 type pipeline struct {
 	src  *source
 	cut  cutter
-	doc  *jsonDocument // the input is one: cut is not asked
+	doc  *jsonDocument // not nil for a JSON document, which cut cannot split
 	size int           // of a chunk
 	max  int64
 
 	// Regular files: the share is [lo, hi) of the file; rows belong to the share
 	// in which the byte before their first stands (the first of all: lo).
 	lo, hi int64
-	midRow bool  // lo is no row start
+	midRow bool  // lo may lie within a row
 	from   int64 // where the share starts, its header included
 	// Streams: what was read already, and whether that was all.
 	head    []byte
 	headAt  int64 // its offset in the input
 	headEOF bool
-	eager   bool // hand on what a read gave, for the sake of latency
+	eager   bool // process the result of each read at once, for low latency
 
 	begin mark // where to start
-	past  mark // policy document, resumed: what lies before is written already
+	past  mark // policy document, resumed: output up to here is written already
 
 	lanes   int
 	workers int
@@ -47,9 +48,9 @@ type pipeline struct {
 
 	// sink writes the chunks, in order, one at a time.
 	sink func(c *chunk, at mark) error
-	// reached, if set, is told of each mark up to which everything is written, in order.
+	// reached, if set, is called in order with each mark up to which everything is written.
 	reached func(mark) error
-	read    atomic.Int64 // bytes of input read, for the progress
+	read    atomic.Int64 // bytes of input read, for progress reports
 
 	// state of the run
 	ticket     atomic.Int64
@@ -61,21 +62,22 @@ type pipeline struct {
 	ended      bool       // cutting, streams
 	count      int        // chunks of a regular file
 	writeOrder *sequencer // ordered workers only
-	at         mark       // everything before is written; for whoever writes
+	at         mark       // everything before it is written; used by the lane that writes
 
 	mu     sync.Mutex
 	idle   sync.Cond
 	err    error
 	halted bool
-	spare  []*chunk              // last used first, while it is in the cache
-	ready  map[int]finishedChunk // worked on, waiting for what comes before
+	spare  []*chunk              // a stack: the chunk used last is most likely in the cache
+	ready  map[int]finishedChunk // processed, waiting for earlier chunks
 	next   atomic.Int64          // chunk behind the one that a lane is writing; -1: none is
 }
 
-// errStop ends a lane without being an error of its own.
+// errStop ends a lane without failing the run.
 var errStop = errors.New("stop")
 
-// run moves everything. The error is the first in the order of the input.
+// run processes the whole input and returns how far it came. The error is the first one in
+// the order of the input.
 func (v *pipeline) run(ctx context.Context) (mark, error) {
 	v.at = v.begin
 	v.inside = v.begin.Inside
@@ -84,7 +86,7 @@ func (v *pipeline) run(ctx context.Context) (mark, error) {
 	v.idle.L = &v.mu
 	v.ready = map[int]finishedChunk{}
 	v.next.Store(-1)
-	// A lane that finds another one writing leaves its chunk and goes on with a
+	// A lane that finds another one writing leaves its chunk and continues with a
 	// spare one.
 	v.spare = make([]*chunk, v.lanes)
 	if v.lanes > 1 {
@@ -141,8 +143,8 @@ func (v *pipeline) halt(err error) {
 	v.writeOrder.halt()
 }
 
-// bytesIn returns how much of the input was read, as it lies: what a stream gave
-// counts from its first byte, be it to the head or to a chunk.
+// bytesIn returns how many bytes of the input were read, before decompression. For a stream
+// that includes its head.
 func (v *pipeline) bytesIn() int64 {
 	if v.src.at == nil {
 		return v.src.raw.n.Load()
@@ -150,7 +152,7 @@ func (v *pipeline) bytesIn() int64 {
 	return v.read.Load()
 }
 
-// reserve returns a chunk to fill, nil when the run is halted.
+// reserve returns a spare chunk, or nil when the run is halted.
 func (v *pipeline) reserve() *chunk {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -165,10 +167,10 @@ func (v *pipeline) reserve() *chunk {
 	return c
 }
 
-// runLane carries chunks one after the other: read, work, write.
+// runLane reads, transforms and writes chunks until the input ends or the run is halted.
 func (v *pipeline) runLane(ctx context.Context, w worker, busy chan struct{}) {
 	for {
-		c := v.reserve() // before the ticket: who has a ticket can always go on
+		c := v.reserve() // before the ticket, so that a lane with a ticket never waits for a chunk
 		if c == nil {
 			return
 		}
@@ -222,14 +224,14 @@ func (v *pipeline) runLane(ctx context.Context, w worker, busy chan struct{}) {
 	}
 }
 
-// deliver writes chunk n, and what is ready behind it, if everything before is
-// written and nobody else is writing; else it leaves the chunk to who does. One
-// lane at a time writes: systems take a lock for every write to a file, and a lane
-// that computes is worth more than one that waits for it.
+// deliver writes chunk n and the finished chunks after it, if everything before it is
+// written and no other lane is writing. Otherwise it leaves the chunk to the lane that
+// writes. One lane writes at a time because the system locks a file for each write, and a
+// lane that waits for that lock does not compute.
 //
-// A lane whose turn is next, or the one after, waits for a moment all the same: what
-// it has made is then written from its CPU's cache, and its next results go where the
-// last ones were. Without that one lane would soon write everything.
+// A lane whose chunk is the next or the next but one yields for a moment first. Its output
+// is then written from its own CPU's cache and its buffer is reused while it is cached.
+// Without that a single lane would soon write everything.
 func (v *pipeline) deliver(n int, p finishedChunk) error {
 	for i := 0; i < deliveryYields; i++ {
 		if next := int(v.next.Load()); next != n && next != n-1 {
@@ -263,16 +265,16 @@ func (v *pipeline) deliver(n int, p finishedChunk) error {
 	return nil
 }
 
-// guarded calls a worker's function and turns its panic into the chunk's error, so
-// that the run ends in order and removes what it wrote.
+// guarded calls a worker's function and returns a panic as an error, so that the run ends
+// in order and removes its output.
 func guarded(ctx context.Context, c *chunk, f func(context.Context, *chunk)) (err error) {
 	defer panics.Recover(&err)
 	f(ctx, c)
 	return nil
 }
 
-// write writes a chunk whose turn it is. Its caller must be able to go on after a
-// panic, so it returns that as an error.
+// write writes the next chunk in order. It returns a panic as an error, since its caller
+// holds locks.
 func (v *pipeline) write(p finishedChunk) (err error) {
 	defer panics.Recover(&err)
 	c := p.c
@@ -295,7 +297,7 @@ func (v *pipeline) write(p finishedChunk) (err error) {
 	return nil
 }
 
-// locateError returns the chunk's error with its place in the whole input.
+// locateError returns the chunk's error with its position in the whole input.
 func (v *pipeline) locateError(c *chunk) error {
 	var se *serverError
 	if errors.As(c.fail, &se) {

@@ -8,7 +8,7 @@ import (
 	"io"
 )
 
-// padded returns b with at least n bytes of length and padding of capacity behind them.
+// padded returns b with length n and at least padding bytes of capacity behind that.
 func padded(b []byte, n int) []byte {
 	if cap(b) >= n+padding {
 		return b[:n]
@@ -18,10 +18,9 @@ func padded(b []byte, n int) []byte {
 	return g
 }
 
-// readAt reads chunk n of a regular file and finds the rows that belong to it:
-// those that start behind the first row end after the chunk's offset, up to the
-// first row end after the next chunk's. The workers read at the same time; only
-// the parity is handed from chunk to chunk.
+// readAt reads chunk n of a regular file and finds its rows: those from the first row end
+// after the chunk's offset to the first row end after the next chunk's offset. Lanes read
+// in parallel; only the parity of quotes passes from chunk to chunk.
 func (v *pipeline) readAt(n int, c *chunk) (next mark, err error) {
 	off := v.lo + int64(n)*int64(v.size)
 	end := min(off+int64(v.size), v.hi)
@@ -52,14 +51,14 @@ func (v *pipeline) readAt(n int, c *chunk) (next mark, err error) {
 	if n > 0 || v.midRow {
 		c.start = v.cut.FirstRowEnd(c.buf[:size], inside)
 		if c.start < 0 {
-			// The chunk lies within a row that started before it.
+			// The whole chunk lies within a row that started before it.
 			v.ways.within.Add(1)
 			c.start, c.end = 0, 0
 			next.In = -1
 			return next, nil
 		}
 	}
-	// The end: the first row end behind the chunk.
+	// Find the first row end behind the chunk, reading more as needed.
 	at, in := size, next.Inside
 	for {
 		if e := v.cut.FirstRowEnd(c.buf[at:], in); e >= 0 {
@@ -92,7 +91,7 @@ func (v *pipeline) readAt(n int, c *chunk) (next mark, err error) {
 	return next, nil
 }
 
-// pread fills buf from offset off as far as the file goes.
+// pread fills buf from offset off, up to the end of the file.
 func (v *pipeline) pread(buf []byte, off int64) (int, error) {
 	if rest := v.src.size - off; int64(len(buf)) > rest {
 		buf = buf[:max(rest, 0)]
@@ -104,7 +103,7 @@ func (v *pipeline) pread(buf []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// readNext reads the next chunk of a stream, under the turn.
+// readNext reads chunk n of a stream when its turn in cutOrder comes.
 func (v *pipeline) readNext(n int, c *chunk) (next mark, err error) {
 	if !v.cutOrder.wait(n) {
 		return next, errStop
@@ -116,12 +115,12 @@ func (v *pipeline) readNext(n int, c *chunk) (next mark, err error) {
 	c.buf = padded(c.buf, max(v.size, len(v.carry)))
 	have := copy(c.buf, v.carry)
 	c.start = 0
-	seen := 0 // no row ends before here but inside quotes
+	seen := 0 // no row ends before this offset
 	in := false
 	for {
 		for !v.ended && have < len(c.buf) {
 			if v.eager && n == v.begin.Chunk && have > seen {
-				break // the head may hold rows
+				break // the head may already hold whole rows
 			}
 			k, err := v.src.stream.Read(c.buf[have:])
 			have += k

@@ -4,22 +4,21 @@ import (
 	"bytes"
 )
 
-// Input that holds pseudonyms already, of the very key domain that it is about to be
-// pseudonymised under, is most often the output of a run before. The first values of
-// every chunk and column are looked at.
+// Input that already holds pseudonyms of the key domain of the run is usually the output of
+// an earlier run. The first values of each column in each chunk are therefore checked.
 
-// sampledValues is how many values of a column are looked at in a chunk.
-const sampledValues = 64
+// sampleValues is the number of values checked for each column of a chunk.
+const sampleValues = 64
 
-// enoughKnown is how many pseudonyms in one sample are no chance; of a smaller sample
-// a half of it is enough.
-const enoughKnown = 3
+// minKnown is the number of pseudonyms in a sample that cannot be chance. In a smaller
+// sample half of the values suffice.
+const minKnown = 3
 
-// known counts the pseudonyms of the group's own domain among the first values of
-// spans over src, and how many were looked at that are not empty. No pseudonyms are
-// reported where so few may be so by chance.
+// known returns how many of the first values are pseudonyms of the group's own domain and
+// how many non-empty values it checked. It returns 0 pseudonyms if there are so few that
+// they may be chance.
 func (g *group) known(src []byte, spans []uint32) (known, sampled int) {
-	spans = spans[:min(len(spans), 2*sampledValues)]
+	spans = spans[:min(len(spans), 2*sampleValues)]
 	known = g.plan.Recognise(src, spans)
 	if known == 0 {
 		return 0, 0
@@ -29,17 +28,17 @@ func (g *group) known(src []byte, spans []uint32) (known, sampled int) {
 			sampled++
 		}
 	}
-	if known < enoughKnown && 2*known < sampled {
+	if known < minKnown && 2*known < sampled {
 		return 0, sampled
 	}
 	return known, sampled
 }
 
-// looksForOwn says whether the group's values may be pseudonyms by mistake.
+// looksForOwn reports whether the group's values must be checked for pseudonyms.
 func (g *group) looksForOwn() bool { return g.plan != nil && !g.pseudonyms }
 
-// pseudonymised looks for pseudonyms among the gathered values. It returns false
-// where they end the run.
+// pseudonymised checks the gathered values for pseudonyms. It returns false if they end the
+// run, with c.err set.
 func (s *splicer) pseudonymised(c *chunk) bool {
 	for gi, g := range s.groups {
 		if !g.looksForOwn() {
@@ -74,8 +73,8 @@ func (s *splicer) pseudonymised(c *chunk) bool {
 func (s *splicer) columnSample(group, col int) (spans []uint32, first int) {
 	spans, first = s.sample[:0], -1
 	g := s.groups[group]
-	at := 0 // of the group's values
-	for v := 0; v < len(s.spans)/2 && v < sampledValues*len(s.owner)*4 && len(spans) < 2*sampledValues; v++ {
+	at := 0 // index among the group's values
+	for v := 0; v < len(s.spans)/2 && v < sampleValues*len(s.owner)*4 && len(spans) < 2*sampleValues; v++ {
 		c := s.column(v)
 		if s.owner[c] != group {
 			continue
@@ -92,7 +91,7 @@ func (s *splicer) columnSample(group, col int) (spans []uint32, first int) {
 	return spans, max(first, 0)
 }
 
-// warnKnown tells how much of an input was pseudonymised already.
+// warnKnown warns of an input that was pseudonymised already.
 func (r *run) warnKnown(name string, t tally) {
 	if t.Known > 0 {
 		r.warn("%s: pseudonymised once more: %d of %d values that were looked at are pseudonyms of this project already", name, t.Known, t.Sampled)

@@ -11,28 +11,27 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// Remote is a server of the HTTP contract that transforms a column's values, in
-// place of a plan. Columns that share a Remote (the same pointer) share its
-// requests. Values are sent in batches, several at a time; a batch that was not
-// answered is sent again, which is safe where the same values get the same
-// results.
+// Remote is a server of the HTTP contract that transforms a column's values instead of a
+// plan. Columns with the same Remote (the same pointer) share requests. Values are sent in
+// batches, several at a time. A batch without an answer is sent again, which is safe if
+// equal values get equal results.
 type Remote struct {
 	// URL is the server's: "https://psn.example.org", with a base path if it has
 	// one. /api/request-psn or /api/request-psn-rev is added where it does not end
 	// in one of them.
 	URL string
-	// Token is sent as the bearer token. It is not kept anywhere else.
+	// Token is sent as the bearer token and stored nowhere else.
 	Token []byte
-	// Reverse asks the second endpoint. A JWT whose op is reverse does so by itself.
+	// Reverse selects the endpoint that reverses. A JWT whose op is reverse implies it.
 	Reverse bool
 
-	BatchValues int           // values in a request; 0: 10,000. The token's req and an answer of 413 make it less
+	BatchValues int           // values in a request; 0: 10,000. the token's req and an answer of 413 reduce it
 	BatchBytes  int           // bytes of values in a request; 0: 1 MiB
 	Concurrency int           // requests at a time; 0: 4
 	Attempts    int           // for each batch; 0: 10
 	Pause       time.Duration // before the second attempt; doubled before each other, up to half a minute; 0: 250 ms
 
-	Client *http.Client // nil: one with keep-alive. No redirect is followed: the token goes nowhere else
+	Client *http.Client // nil: one with keep-alive. redirects are not followed, so that the token goes nowhere else
 
 	endpoint string
 	warn     func(string)
@@ -41,7 +40,7 @@ type Remote struct {
 
 // prepare checks the fields and sets defaults.
 func (r *Remote) prepare() error {
-	// A run has always repeated batches, and says so where results may differ.
+	// A run repeats batches and warns where results may differ.
 	c, err := client.New(client.Config{URL: r.URL, Token: r.Token, Reverse: r.Reverse, BatchValues: r.BatchValues, BatchBytes: r.BatchBytes,
 		Concurrency: r.Concurrency, Attempts: r.Attempts, Pause: r.Pause, RepeatSpends: true, HTTP: r.Client, Warn: r.warn})
 	var path *client.PathError
@@ -60,17 +59,17 @@ func (r *Remote) prepare() error {
 	return nil
 }
 
-// caution returns warnings for the user before values are sent.
-func (r *Remote) caution() []string { return r.client.Cautions() }
+// warnings returns warnings for the user before values are sent.
+func (r *Remote) warnings() []string { return r.client.Cautions() }
 
-// identity distinguishes servers, and what tokens are for there, without revealing the token.
+// identity identifies the server and the purpose of the token without revealing the token.
 func (r *Remote) identity() string { return r.client.Identity() }
 
-// remoteError is a batch that the server did not do.
+// remoteError is a batch that the server did not transform.
 type remoteError = client.BatchError
 
-// transform fills b as a plan does. With all, values that the server refuses are
-// all found, by sending the others again; else the first ones are enough.
+// transform fills b like suite.Plan.Transform. With all it finds every value that the server
+// refuses, by sending the others again; else at least the first.
 func (r *Remote) transform(ctx context.Context, b *suite.Batch, all bool) error {
 	far := client.Batch{Src: b.Src, Spans: b.Spans, Dst: b.Dst, Out: b.Out}
 	err := r.client.Transform(ctx, &far, all)
@@ -89,17 +88,17 @@ func (r *Remote) transform(ctx context.Context, b *suite.Batch, all bool) error 
 	return err
 }
 
-// tokenOver is a server's refusal to do more for a token.
+// tokenOver means that a token has expired or has spent its budget.
 type tokenOver struct {
 	err   error
-	again bool // another token for the same work can go on
+	again bool // another token for the same work can continue
 }
 
 func (e *tokenOver) Error() string   { return e.err.Error() }
 func (e *tokenOver) Unwrap() error   { return e.err }
 func (e *tokenOver) Resumable() bool { return e.again }
 
-// tokenOverOf returns a refusal if err says that the token can do no more, else err.
+// tokenOverOf returns a refusal if err means that the token can do no more, else err.
 func tokenOverOf(err error) error {
 	var status *client.StatusError
 	if !errors.As(err, &status) {

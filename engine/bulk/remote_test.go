@@ -197,7 +197,7 @@ func TestRemoteCautions(t *testing.T) {
 	if r.endpoint != "http://psn.example.org/api/request-psn-rev" {
 		t.Error(r.endpoint)
 	}
-	if w := r.caution(); len(w) != 2 || !strings.Contains(w[0], "policy different") || !strings.Contains(w[1], "plain http") {
+	if w := r.warnings(); len(w) != 2 || !strings.Contains(w[0], "policy different") || !strings.Contains(w[1], "plain http") {
 		t.Error(w)
 	}
 }

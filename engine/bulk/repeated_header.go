@@ -6,12 +6,11 @@ import (
 	"github.com/velonym/velonym/csvfast"
 )
 
-// Files that were put one behind the other hold their header again, within the
-// data. The first chosen column then holds the name of a column. That costs one
-// look at the length of its values; only values of the length of a name are read.
+// Concatenated files repeat their header within the data. The first chosen column then holds
+// the name of a column. The check compares lengths first and reads only values that are as
+// long as a name.
 
-// headerMatcher finds rows that are the header again. It is not changed while lanes
-// use it.
+// headerMatcher finds rows that repeat the header. It is immutable while lanes use it.
 type headerMatcher struct {
 	d      csvfast.Dialect
 	header []string
@@ -22,7 +21,7 @@ type headerMatcher struct {
 	pass   bool
 }
 
-// newHeaderMatcher returns nil where no row can be the header again.
+// newHeaderMatcher returns nil if no row can repeat the header.
 func (r *run) newHeaderMatcher(h *csvHead) *headerMatcher {
 	if len(h.header) == 0 || len(h.columns) == 0 || r.RepeatedHeader == HeaderValue {
 		return nil
@@ -48,9 +47,9 @@ func (w *headerMatcher) add(name string, column int) {
 	w.length |= 1 << (len(name) & 63)
 }
 
-// meets says whether a value may be a name, by its length. Of spans every stride-th
-// value is looked at.
-func (w *headerMatcher) meets(spans []uint32, stride int) bool {
+// mayContain reports whether a value has the length of a name. It examines every stride-th
+// value of spans.
+func (w *headerMatcher) mayContain(spans []uint32, stride int) bool {
 	if len(spans) < 2 {
 		return false
 	}
@@ -70,8 +69,8 @@ func (w *headerMatcher) meets(spans []uint32, stride int) bool {
 	return seen&w.length != 0
 }
 
-// sameLengths says whether all values of spans, at least one, are as long as the
-// first.
+// sameLengths reports whether all values of spans, of which there is at least one, are as
+// long as the first.
 func sameLengths(spans []uint32) bool {
 	n := spans[1]
 	var other, more uint32
@@ -87,18 +86,18 @@ func sameLengths(spans []uint32) bool {
 	return other|more == 0
 }
 
-// headerAgain looks for rows that are the header again. It returns false when one
-// ends the run.
-func (w *csvWorker) headerAgain(c *chunk) bool {
-	h, stride := w.watch, len(w.owner)
-	if !h.meets(w.spans, stride) {
+// findRepeatedHeaders finds rows that repeat the header and excludes them from the values or
+// sets c.err. It returns false if there is nothing left to transform.
+func (w *csvWorker) findRepeatedHeaders(c *chunk) bool {
+	h, stride := w.headers, len(w.owner)
+	if !h.mayContain(w.spans, stride) {
 		return true
 	}
 	lines, at := int64(0), 0
 	first, length, data, spans := &h.first, h.length, w.data, w.spans
 	for i := 0; i+1 < len(spans); i += 2 * stride {
 		off, n := int(spans[i]), int(spans[i+1])
-		// Both at once: each for itself is hard to predict.
+		// One combined branch, because each condition alone is hard to predict.
 		if off >= len(data) || length>>(n&63)&first[data[off]] == 0 {
 			continue
 		}
@@ -127,7 +126,7 @@ func (w *csvWorker) headerAgain(c *chunk) bool {
 				return len(w.spans) > 0
 			}
 			c.err = e
-			w.spans = w.spans[:2*v] // a value in the rows before may be at fault, and is then the first error
+			w.spans = w.spans[:2*v] // an earlier value may fail too, and is then the first error
 			return w.onError == Fail && v > 0
 		}
 		c.headers = append(c.headers, lines+1)
@@ -142,26 +141,26 @@ func (w *csvWorker) headerAgain(c *chunk) bool {
 	return true
 }
 
-// rowAt returns the row that holds the value at off, which is not in quotes that
-// hold line ends: it is a name of the header or no header stands there.
+// rowAt returns the row that holds the value at off. If the row repeats a header, the value
+// is a name, so no quoted line end precedes it.
 func (w *csvWorker) rowAt(off int) []byte {
 	from := bytes.LastIndexByte(w.data[:off], '\n') + 1
 	row := w.data[from:]
-	if end := w.watch.d.FirstRowEnd(row, false); end >= 0 {
+	if end := w.headers.d.FirstRowEnd(row, false); end >= 0 {
 		row = row[:end]
 	}
 	return row
 }
 
-// onlyNames says whether a row may hold nothing but names: a look that costs little,
-// where a name is a frequent value.
+// onlyNames reports whether a row may consist of names only. It is a cheap check for files in
+// which a name is also a frequent value.
 func (h *headerMatcher) onlyNames(row []byte) bool {
 	row = bytes.TrimRight(row, "\r\n")
 	for more := true; more; {
 		var field []byte
 		field, row, more = bytes.Cut(row, []byte{h.d.Comma})
 		if bytes.IndexByte(field, h.d.Quote) >= 0 {
-			return true // isHeader tells
+			return true // isHeader decides
 		}
 		if _, ok := h.names[string(field)]; !ok {
 			return false
@@ -170,8 +169,8 @@ func (h *headerMatcher) onlyNames(row []byte) bool {
 	return true
 }
 
-// isHeader says whether a row is the header again, and whether it is in the same
-// order. value is that of the first chosen column.
+// isHeader reports whether a row repeats the header, and whether in the same order. value is
+// that of the first chosen column.
 func (h *headerMatcher) isHeader(row []byte, value string) (is, same bool) {
 	fields, _, err := fieldsOf(h.d, row)
 	if err != nil {
@@ -194,23 +193,23 @@ func (h *headerMatcher) isHeader(row []byte, value string) (is, same bool) {
 	return same || value == h.own || known == len(fields), same
 }
 
-// warnedHeaders is how many headers that came again are named by their line.
-const warnedHeaders = 20
+// maxHeaderWarnings is the number of repeated headers whose lines are reported.
+const maxHeaderWarnings = 20
 
-// warnHeaders tells of headers that came again and passed.
+// warnHeaders warns of repeated headers that passed.
 func (r *run) warnHeaders(name string, before tally, lines []int64) {
 	for i, l := range lines {
 		switch n := before.Headers + int64(i); {
-		case n < warnedHeaders:
+		case n < maxHeaderWarnings:
 			r.warn("%s: line %d: the header stands here again; the row passes as it is", name, before.Lines+l)
-		case n == warnedHeaders:
+		case n == maxHeaderWarnings:
 			r.warn("%s: the header stands in further rows too; the summary counts them", name)
 		}
 	}
 }
 
-// sameHeader refuses to put rejected rows of inputs with different headers into one
-// file. prefix is what stands before the rows.
+// sameHeader refuses inputs with different headers, since their rejected rows go to one
+// file. prefix is the text before the rows.
 func (r *run) sameHeader(name string, prefix []byte) error {
 	h := string(bytes.TrimRight(bytes.TrimPrefix(prefix, bom), "\r\n"))
 	if r.header == nil {

@@ -7,29 +7,29 @@ import (
 	"github.com/velonym/velonym/engine/bulk/internal/hyperloglog"
 )
 
-// rowsRun is an input of rows under way.
+// rowsRun is the state of processing one row-based input.
 type rowsRun struct {
 	*run
 	src    *source
 	format *rowFormat
 	pack   Compression
 	out    *target
-	hold   *held    // nil unless standard output waits until every path was met
-	jnl    *journal // nil where the run cannot be resumed
+	hold   *delayedOutput // nil unless standard output is delayed until every path was seen
+	jnl    *journal       // nil where the run cannot be resumed
 	pipe   *pipeline
-	prefix []byte                 // what stands before the rows, in this share's output
-	packed []byte                 // prefix as a frame of its own
+	prefix []byte                 // text before the rows in this share's output
+	packed []byte                 // prefix, compressed as the output is
 	seen   []*hyperloglog.Counter // of each worker
-	failed error                  // of making a worker
+	failed error                  // error of creating a worker
 }
 
-// processRows runs an input of rows, of which head has been read; all says that this is
-// the whole input.
+// processRows processes a row-based input, of which head has been read. all reports that
+// head is the whole input.
 func (r *run) processRows(ctx context.Context, src *source, out string, head []byte, all bool, rf *rowFormat, format Format) error {
-	n := &rowsRun{run: r, src: src, format: rf, pack: r.packing(out), out: &target{name: "nothing", w: io.Discard}, prefix: head[:rf.prefix]}
+	n := &rowsRun{run: r, src: src, format: rf, pack: r.outputCompression(out), out: &target{name: "nothing", w: io.Discard}, prefix: head[:rf.prefix]}
 	n.newPipeline(head, all)
 	if r.Parts > 0 {
-		if err := n.takeShare(ctx); err != nil {
+		if err := n.limitToShare(ctx); err != nil {
 			return err
 		}
 	}
@@ -66,12 +66,12 @@ func (r *run) processRows(ctx context.Context, src *source, out string, head []b
 	return err
 }
 
-// newPipeline sets up how the input is read, and by how many goroutines.
+// newPipeline configures how the input is read and by how many lanes.
 func (n *rowsRun) newPipeline(head []byte, all bool) {
 	src, rf := n.src, n.format
 	v := &pipeline{src: src, cut: rf.cut, size: n.chunk, max: n.MaxRow, workers: n.workers, ways: n.countWays()}
 	if n.pack != None && n.chunk == defaultChunk {
-		v.size = 1 << 20 // larger frames pack better
+		v.size = 1 << 20 // larger frames compress better
 	}
 	v.begin = mark{In: int64(rf.prefix), Tally: tally{Lines: rf.lines}}
 	inFile := src.at != nil
@@ -81,7 +81,7 @@ func (n *rowsRun) newPipeline(head []byte, all bool) {
 	if src.at != nil {
 		v.lo, v.hi = int64(rf.prefix), src.size
 		v.read.Store(v.lo)
-		v.lanes = n.workers // the system reads ahead and writes behind
+		v.lanes = n.workers // the system reads ahead and writes back by itself
 	} else {
 		v.head, v.headAt, v.headEOF = head[rf.prefix:], int64(rf.prefix), all
 		v.eager = n.pack == None && src.packed == None && !inFile
@@ -96,8 +96,8 @@ func (n *rowsRun) newPipeline(head []byte, all bool) {
 	n.pipe = v
 }
 
-// takeShare narrows the pipeline to the job's part of the file.
-func (n *rowsRun) takeShare(ctx context.Context) error {
+// limitToShare limits the pipeline to the job's share of the file.
+func (n *rowsRun) limitToShare(ctx context.Context) error {
 	if n.src.at == nil {
 		return usagef("%s: only a regular file that is not compressed can be done in parts", n.src.name)
 	}
@@ -121,7 +121,7 @@ func (n *rowsRun) openOutput(path string, format Format) error {
 	n.targets = append(n.targets, t)
 	n.sum.Outputs = append(n.sum.Outputs, t.name)
 	if t.f == nil && n.format.paths && !n.AllowMissing && n.Parts < 2 {
-		n.hold = &held{w: t.w, n: len(n.format.names)}
+		n.hold = &delayedOutput{w: t.w, n: len(n.format.names)}
 		t.w = n.hold
 	}
 	if n.packed, err = n.pack.frame(n.prefix); err != nil {
@@ -131,8 +131,8 @@ func (n *rowsRun) openOutput(path string, format Format) error {
 	return nil
 }
 
-// start goes on where an interrupted run ended, or writes what stands before the rows.
-// header is that of the input, whatever the share.
+// start continues where an interrupted run ended, or writes the text before the rows.
+// header is that of the input, even for a later share.
 func (n *rowsRun) start(ctx context.Context, header []byte) error {
 	if n.jnl.resumes() {
 		n.sum.Resumed = true
@@ -157,7 +157,7 @@ func (n *rowsRun) start(ctx context.Context, header []byte) error {
 	return n.rejectsStart(n.pipe, header)
 }
 
-// connect gives the pipeline its workers, its output and its journal.
+// connect sets the functions of the pipeline that create workers and write chunks.
 func (n *rowsRun) connect() {
 	n.pipe.make = n.newWorker
 	n.pipe.sink = func(c *chunk, at mark) error {
@@ -182,7 +182,7 @@ func (n *rowsRun) connect() {
 	}
 }
 
-// newWorker makes a worker of the pipeline. It is called by several goroutines.
+// newWorker creates a worker. Several goroutines call it.
 func (n *rowsRun) newWorker() worker {
 	n.distMu.Lock()
 	defer n.distMu.Unlock()
@@ -200,8 +200,8 @@ func (n *rowsRun) newWorker() worker {
 	return n.pack.wrap(w)
 }
 
-// finish counts what was done up to end, and completes the output unless err, or what
-// it finds, is an error.
+// finish adds the counts up to end to the summary. Unless err or a final check fails, it
+// then completes the output.
 func (n *rowsRun) finish(end mark, err error) error {
 	for _, d := range n.seen {
 		n.dist.Merge(d)
@@ -220,8 +220,8 @@ func (n *rowsRun) finish(end mark, err error) error {
 		return errJournal
 	}
 	if end.Out == 0 && n.pack != None && !n.DryRun {
-		// A compressed file of nothing is not an empty file.
-		empty, err := n.pack.always(nil)
+		// An empty file is not a valid compressed file.
+		empty, err := n.pack.compressEvenEmpty(nil)
 		if err == nil {
 			_, err = n.out.w.Write(empty)
 		}
@@ -238,7 +238,7 @@ func (n *rowsRun) finish(end mark, err error) error {
 		case err == nil:
 		case !n.AllowMissing && n.Parts < 2:
 			return err
-		default: // other shares may have it
+		default: // another share may have the path
 			n.warn("%w", err)
 		}
 	}
@@ -253,12 +253,12 @@ func (n *rowsRun) finish(end mark, err error) error {
 	return n.out.finish()
 }
 
-// failing is a worker that could not be made.
+// failing stands for a worker that could not be created.
 type failing struct{ err error }
 
 func (f failing) work(_ context.Context, c *chunk) { c.fail = f.err }
 
-// writeChunk writes a chunk in its turn.
+// writeChunk writes the next chunk in order.
 func (r *run) writeChunk(c *chunk, at mark, t *target, v *pipeline) error {
 	for _, f := range c.faults {
 		if len(r.sum.Failures) < maxFailures {
@@ -294,7 +294,7 @@ func (r *run) writeChunk(c *chunk, at mark, t *target, v *pipeline) error {
 	return nil
 }
 
-// rejectsStart begins the file of rejected rows with the first input's header.
+// rejectsStart starts the file of rejected rows with the header of the first input.
 func (r *run) rejectsStart(v *pipeline, prefix []byte) error {
 	if r.rejects == nil {
 		return nil

@@ -12,35 +12,35 @@ import (
 	"github.com/velonym/velonym/internal/panics"
 )
 
-// run is a Job under way.
+// run is the state of a running Job.
 type run struct {
 	*Job
 	sum     Summary
 	started time.Time
 	workers int
 
-	groups   map[any]int // Plan or Remote → index of docs
-	docs     []*suite.Document
-	counters *counters // nil without policy document
-	seed     maphash.Seed
-	distMu   sync.Mutex
-	dist     *hyperloglog.Counter
-	lastTo   time.Time // of the last progress
-	rejected int64     // bytes of the file of rejected rows
-	header   *string   // of the first input, while there are rejected rows
-	targets  []*target // complete, waiting for their names
-	rejects  *target
-	mapping  *mappingFile
-	journals []*journal
-	looking  bool // inputs are looked at before the first one is done
+	groups    map[any]int // Plan or Remote → index of docs
+	docs      []*suite.Document
+	counters  *counters // nil without policy document
+	seed      maphash.Seed
+	distMu    sync.Mutex
+	dist      *hyperloglog.Counter
+	lastTo    time.Time // time of the last progress report
+	rejected  int64     // size of the file of rejected rows
+	header    *string   // of the first input, if rejected rows are kept
+	targets   []*target // complete outputs, not yet renamed
+	rejects   *target
+	mapping   *mappingFile
+	journals  []*journal
+	checkOnly bool // processInput only checks the input: see checkInputs
 }
 
-// Run does job and says what it did. On an error the Summary says how far it
-// came; no output is left under its final name, except where the run had several
-// and the error came while they were being named.
+// Run executes job and returns what it did. After an error the Summary covers the work up to
+// it, and no output has its final name, unless there were several and the error occurred
+// while they were being renamed.
 //
-// A fault of the data is an *Error; ErrUsage, ErrInterrupted and ErrChanged are
-// found with errors.Is. Cancelling ctx ends the run within a chunk's time.
+// An error in the data is an *Error; ErrUsage, ErrInterrupted and ErrChanged are found with
+// errors.Is. Cancelling ctx ends the run within the time of one chunk.
 func Run(ctx context.Context, job Job) (Summary, error) {
 	r := &run{Job: &job, started: time.Now(), seed: maphash.MakeSeed()}
 	r.dist = hyperloglog.New(r.seed)
@@ -54,22 +54,21 @@ func Run(ctx context.Context, job Job) (Summary, error) {
 	return r.sum, err
 }
 
-// guardedAll is runAll, which has removed what it wrote when it panics: the panic is
-// then an error.
+// guardedAll is runAll with a panic returned as an error. runAll has removed its files then.
 func (r *run) guardedAll(ctx context.Context) (err error) {
 	defer panics.Recover(&err)
 	return r.runAll(ctx)
 }
 
-// runAll runs every input and then gives the outputs their names.
+// runAll processes every input and then renames the outputs.
 func (r *run) runAll(ctx context.Context) (err error) {
 	outs, err := r.outputs()
 	if err != nil {
 		return err
 	}
-	keep := false // what was written, for a resume
+	keep := false // keep the partial outputs for a resume
 	defer func() { r.cleanUp(keep) }()
-	if err := r.lookAtAll(ctx, outs); err != nil {
+	if err := r.checkInputs(ctx, outs); err != nil {
 		return err
 	}
 	if err := r.openSides(); err != nil {
@@ -109,8 +108,8 @@ func (r *run) runAll(ctx context.Context) (err error) {
 	return r.commit(ctx, outs)
 }
 
-// cleanUp removes what has no name yet, or with keep leaves it for a resume. A mapping
-// file cannot be taken up again.
+// cleanUp removes the files that were not renamed, or with keep leaves them for a resume. A
+// mapping file cannot be continued and is always removed.
 func (r *run) cleanUp(keep bool) {
 	drop := func(t *target) {
 		if keep {
@@ -135,8 +134,8 @@ func (r *run) cleanUp(keep bool) {
 	}
 }
 
-// commit gives the complete files their names. Those beside the outputs come first: who
-// finds an output finds them too.
+// commit renames the complete files. The mapping file and the rejected rows come first, so
+// that they exist when an output appears.
 func (r *run) commit(ctx context.Context, outs []string) (err error) {
 	var man *manifest
 	if r.Manifest {
@@ -168,9 +167,8 @@ func (r *run) commit(ctx context.Context, outs []string) (err error) {
 	return nil
 }
 
-// resumable says whether the run can go on later after err: there is a journal, and
-// neither the data nor the program is at fault, nor is the right to the work over for
-// good. A token that has ended, or has spent its budget, can be followed by another.
+// resumable reports whether the run can be resumed after err: there is a journal, neither the
+// data nor the program is at fault, and another token can continue if a token caused err.
 func (r *run) resumable(err error) bool {
 	var e *Error
 	var refused *refusal

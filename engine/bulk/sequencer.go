@@ -16,8 +16,7 @@ func newSequencer(first int) *sequencer {
 	return t
 }
 
-// wait blocks until it is ticket n's turn and reports whether it is; false
-// means that the line was halted.
+// wait blocks until it is ticket n's turn. It returns false if the sequencer was halted.
 func (t *sequencer) wait(n int) bool {
 	t.mu.Lock()
 	for t.next != n && !t.halted {
@@ -36,7 +35,7 @@ func (t *sequencer) pass() {
 	t.cond.Broadcast()
 }
 
-// halt lets nobody pass any more.
+// halt makes every wait return false.
 func (t *sequencer) halt() {
 	t.mu.Lock()
 	t.halted = true

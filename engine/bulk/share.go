@@ -10,10 +10,10 @@ import (
 	"github.com/velonym/velonym/internal/panics"
 )
 
-// share narrows v, set for the whole file, to the i-th of n shares: the rows
-// whose preceding byte lies in the i-th of n equal pieces of the file. Whether
-// a piece starts within quotes follows from every byte before it, so those are
-// read too, for the parity of their quotes and the count of their lines.
+// share limits v, which is set up for the whole file, to the i-th of n shares: the rows whose
+// preceding byte lies in the i-th of n equal pieces of the file. Whether a piece starts
+// within quotes depends on all bytes before it, so share reads those to count their quotes
+// and lines.
 func (v *pipeline) share(ctx context.Context, i, n, workers int) error {
 	lo, hi := v.lo, v.hi
 	size := hi - lo
@@ -27,7 +27,7 @@ func (v *pipeline) share(ctx context.Context, i, n, workers int) error {
 	v.from = v.lo
 	v.read.Store(0)
 	v.midRow = true
-	inside, lines, err := v.survey(ctx, lo, v.lo, workers)
+	inside, lines, err := v.countQuotes(ctx, lo, v.lo, workers)
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func (v *pipeline) share(ctx context.Context, i, n, workers int) error {
 			in = in != v.cut.Parity(rest)
 			at += int64(k)
 			if at-v.lo > v.max {
-				return nil // the share before says so
+				return nil // the previous share reports the error
 			}
 			continue
 		}
@@ -59,9 +59,9 @@ func (v *pipeline) share(ctx context.Context, i, n, workers int) error {
 	}
 }
 
-// survey reads [from, to) and returns whether it holds an odd number of quotes,
-// and its line feeds.
-func (v *pipeline) survey(ctx context.Context, from, to int64, workers int) (odd bool, lines int64, err error) {
+// countQuotes reads [from, to) and returns whether it holds an odd number of quotes, and the
+// number of its line feeds.
+func (v *pipeline) countQuotes(ctx context.Context, from, to int64, workers int) (odd bool, lines int64, err error) {
 	const piece = 1 << 20
 	var next, count, quotes atomic.Int64
 	next.Store(from)

@@ -8,17 +8,17 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// text is how a format writes values: CSV fields or JSON strings.
+// text encodes and decodes values of a format: CSV fields or JSON strings.
 type text interface {
-	// decode appends the value whose text, between its quotes, is raw.
+	// decode appends to dst the value that raw, the text between the quotes, encodes.
 	decode(dst, raw []byte) []byte
-	// plain reports whether v can stand as it is where a value stood, in quotes or not.
+	// plain reports whether v needs no encoding, whether the value it replaces was quoted or not.
 	plain(v []byte) bool
-	// appendValue appends the text of v in place of data[off:off+n] to dst, which
-	// holds what stands before it.
+	// appendValue appends to dst the text of v, which replaces data[off:off+n]. dst holds
+	// the output before it.
 	appendValue(dst, v, data []byte, off, n int) []byte
-	// appendNull does that for a value that cannot be transformed. It returns how
-	// many bytes of data behind the value it replaces as well.
+	// appendNull is appendValue for a value that cannot be transformed. It returns how many
+	// bytes of data behind the value it replaces too.
 	appendNull(dst, data []byte, off, n int) ([]byte, int)
 	// records returns, for the ascending record numbers, the extents of the records
 	// in data, off, end pairs.
@@ -34,7 +34,7 @@ type splicer struct {
 	names  []string // column → its name, for messages
 	null   map[string]struct{}
 
-	special []byte // bytes that a row's value cannot hold unquoted, line ends aside
+	special []byte // bytes other than line ends that a value cannot hold without quotes
 
 	onError OnError
 	dry     bool
@@ -45,9 +45,9 @@ type splicer struct {
 	// Of the chunk, set by the format's worker.
 	data    []byte   // the rows, with padding of capacity behind them
 	spans   []uint32 // off, len of every value between its quotes
-	encoded []uint32 // indexes of values whose text is not the value
+	encoded []uint32 // indexes of values that must be decoded
 	path    []uint8  // column of each value; nil: value v is of column v modulo their number
-	forced  []int    // indexes of values that cannot be transformed: each is a fault
+	forced  []int    // indexes of values that fail without being transformed
 	again   bool     // values that are pseudonyms already are transformed again
 	sample  []uint32 // scratch of columnSample
 	passed  int      // values of repeated headers, which are not replaced and have length 0 in spans
@@ -55,7 +55,7 @@ type splicer struct {
 	record  []uint32 // record of each value; nil: every record has one value of each column
 
 	arena     []byte
-	sameSpans bool // the only group's batch uses spans as they are
+	sameSpans bool // the batch of the only group shares spans
 	bad       []badValue
 	skip      []int
 	ext       []int
@@ -84,8 +84,7 @@ func (s *splicer) recordOf(v int) int {
 	return v / len(s.owner)
 }
 
-// gather distributes the values to the batches of their groups, decoded where their text
-// is not their value.
+// gather assigns the values to the batches of their groups and decodes those that need it.
 func (s *splicer) gather() {
 	s.arena = s.data
 	g := s.groups[0]
@@ -134,8 +133,7 @@ func (s *splicer) gather() {
 	}
 }
 
-// splice transforms the gathered values and writes the chunk with the results
-// into c.out.
+// splice transforms the gathered values and writes the rows with the results to c.out.
 func (s *splicer) splice(ctx context.Context, c *chunk) {
 	n := len(s.spans) / 2
 	s.bad = s.bad[:0]
@@ -144,12 +142,12 @@ func (s *splicer) splice(ctx context.Context, c *chunk) {
 	}
 	if !s.dry {
 		for _, g := range s.groups {
-			if c.fail = g.leave(ctx); c.fail != nil {
+			if c.fail = g.spendBatch(ctx); c.fail != nil {
 				return
 			}
 		}
 	}
-	if c.err != nil || s.mapping || s.dry || len(s.forced) > 0 || !s.fast(c) {
+	if c.err != nil || s.mapping || s.dry || len(s.forced) > 0 || !s.tryFast(c) {
 		s.slow(ctx, c)
 	}
 	if c.fail != nil || c.err != nil {

@@ -6,18 +6,18 @@ import (
 	"github.com/velonym/velonym/engine/bulk/internal/copybetween"
 )
 
-// The fast way of a chunk: results whose place is known before they are.
+// The fast paths of a chunk, for results whose offsets are known before the transform.
 
-// rows reports whether results that are written row by row are the whole output.
-func (s *splicer) rows() bool {
+// canWriteRows reports whether the output may consist of nothing but results and line feeds.
+func (s *splicer) canWriteRows() bool {
 	g := s.groups[0]
 	return s.clear && s.sameSpans && g.plan != nil && g.batch.Doc == nil
 }
 
-// fast writes the output without a look at each result, and reports whether it could: the
-// results are the rows, or their lengths follow from those of the values.
-func (s *splicer) fast(c *chunk) bool {
-	if s.rows() && s.asRows(c) {
+// tryFast writes the output without examining each result and reports whether it could. It
+// can if the results are the rows, or if the length of a result follows from its value's.
+func (s *splicer) tryFast(c *chunk) bool {
+	if s.canWriteRows() && s.tryRows(c) {
 		s.ways.rows.Add(1)
 		return true
 	}
@@ -48,7 +48,7 @@ func (s *splicer) fast(c *chunk) bool {
 	}
 	for _, g := range s.groups {
 		b := &g.batch
-		if g.places {
+		if g.scatter {
 			own := b.Dst
 			b.At, b.Dst = g.at, c.out
 			g.plan.Transform(b)
@@ -60,18 +60,19 @@ func (s *splicer) fast(c *chunk) bool {
 		if len(b.Bad) > 0 {
 			return false
 		}
-		if g.places {
+		if g.scatter {
 			s.ways.placed.Add(1)
 		} else {
 			s.ways.copied.Add(1)
-			g.put(c.out)
+			g.copyResults(c.out)
 		}
 	}
 	return true
 }
 
-// asRows writes results as rows. It fails where one cannot stand as it is.
-func (s *splicer) asRows(c *chunk) bool {
+// tryRows has the transform write the results as rows. It reports false if one fails or
+// needs quotes.
+func (s *splicer) tryRows(c *chunk) bool {
 	g := s.groups[0]
 	b := &g.batch
 	own := b.Dst
@@ -84,7 +85,7 @@ func (s *splicer) asRows(c *chunk) bool {
 	}
 	if !g.fixed {
 		for i := 1; i < len(b.Out); i += 2 {
-			if b.Out[i] == 0 { // or the row would be an empty line
+			if b.Out[i] == 0 { // the row would be an empty line
 				return false
 			}
 		}
@@ -104,8 +105,9 @@ func (s *splicer) asRows(c *chunk) bool {
 	return true
 }
 
-// layoutSingle copies the text between the values of a single group to out and notes where
-// the results go. out has 64 bytes more than the output needs, which kernels write to.
+// layoutSingle copies the text between the values of a single group to out and stores the
+// offsets of the results in g.at. out is 64 bytes longer than the output, since kernels write
+// whole blocks.
 func (s *splicer) layoutSingle(out []byte) []byte {
 	g := s.groups[0]
 	n := len(s.spans) / 2
@@ -130,8 +132,7 @@ func (s *splicer) layoutSingle(out []byte) []byte {
 	return out[:o]
 }
 
-// layout is layoutSingle for several groups, and for values that are not what their
-// text is.
+// layout is layoutSingle for several groups and for values that were decoded.
 func (s *splicer) layout(out []byte) []byte {
 	p, o := 0, 0
 	for v := 0; v < len(s.spans)/2; v++ {
@@ -141,7 +142,7 @@ func (s *splicer) layout(out []byte) []byte {
 		}
 		vn := g.batch.Spans[2*g.next+1]
 		g.next++
-		if vn == 0 { // empty, or a placeholder, which is passed through
+		if vn == 0 { // empty or a null marker: passes unchanged
 			g.at = append(g.at, uint32(o))
 			continue
 		}

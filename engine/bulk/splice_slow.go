@@ -8,10 +8,9 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// The slow way of a chunk: value by value, with quoting, escaping, faults and the mapping.
+// The general path of a chunk: value by value, with quoting, escaping, failures and mapping.
 
-// slow transforms into the batches' own buffers and then writes value by value, with
-// whatever quoting, escaping and errors there are.
+// slow transforms into the batches' own buffers and then writes the output value by value.
 func (s *splicer) slow(ctx context.Context, c *chunk) {
 	s.ways.slow.Add(1)
 	plain := s.transformAll(ctx, c)
@@ -30,8 +29,8 @@ func (s *splicer) slow(ctx context.Context, c *chunk) {
 	}
 }
 
-// transformAll transforms every group's batch and collects the values without a result,
-// in order. plain says that every result can stand as it is.
+// transformAll transforms every group's batch and collects the failed values in order. plain
+// reports that no result needs encoding.
 func (s *splicer) transformAll(ctx context.Context, c *chunk) (plain bool) {
 	plain = true
 	for gi, g := range s.groups {
@@ -57,13 +56,13 @@ func (s *splicer) transformAll(ctx context.Context, c *chunk) (plain bool) {
 		s.bad = append(s.bad, badValue{v, s.column(v), suite.NotAString, ""})
 	}
 	if len(s.groups) > 1 || len(s.forced) > 0 {
-		sortBad(s.bad)
+		sortFailed(s.bad)
 	}
 	return plain
 }
 
-// writeValues writes the chunk with the results in the place of their values, and keeps
-// the rows out that are to be. plain says that every result can stand as it is.
+// writeValues writes the rows with results in place of values and moves rejected rows to
+// c.rejects. plain means that no result needs encoding.
 func (s *splicer) writeValues(c *chunk, plain bool) {
 	drop := s.ext[:0]
 	if len(s.bad) > 0 && s.onError == Keep {
@@ -89,7 +88,7 @@ func (s *splicer) writeValues(c *chunk, plain bool) {
 				out = append(out, s.data[p:drop[0]]...)
 				c.rejects = append(c.rejects, s.data[drop[0]:drop[1]]...)
 				if s.data[drop[1]-1] != '\n' {
-					c.rejects = append(c.rejects, '\n') // those of the next input may follow
+					c.rejects = append(c.rejects, '\n') // rows of the next input may follow
 				}
 				c.tally.Rejected++
 				p = drop[1]
@@ -105,7 +104,7 @@ func (s *splicer) writeValues(c *chunk, plain bool) {
 			continue
 		}
 		if g.batch.Spans[2*i+1] == 0 {
-			continue // empty, or a placeholder
+			continue // empty or a null marker
 		}
 		res := g.batch.Dst[g.batch.Out[2*i]:][:g.batch.Out[2*i+1]]
 		out = appendShort(out, s.data[p:off])
@@ -119,8 +118,8 @@ func (s *splicer) writeValues(c *chunk, plain bool) {
 	c.out = append(out, s.data[p:]...)
 }
 
-// appendShort is append(dst, v...), without a call for most of what is up to 16 bytes long,
-// as the text between values and identifiers mostly are.
+// appendShort is append(dst, v...) without a function call for most texts of up to 16 bytes,
+// such as identifiers and the text between them.
 func appendShort(dst, v []byte) []byte {
 	if n := len(dst); len(v) <= 16 && cap(v) >= 16 && cap(dst)-n >= 16 {
 		*(*[16]byte)(dst[n : n+16]) = *(*[16]byte)(v[:16])
@@ -129,7 +128,7 @@ func appendShort(dst, v []byte) []byte {
 	return append(dst, v...)
 }
 
-// valueOf returns the value that is the i-th of a group.
+// valueOf returns the index in the chunk of the i-th value of a group.
 func (s *splicer) valueOf(group, i int) int {
 	if len(s.groups) == 1 {
 		return i
@@ -154,8 +153,9 @@ func (s *splicer) valueOf(group, i int) int {
 	panic("bulk: a batch has more values than its group")
 }
 
-// sortBad sorts by value: each group's part is sorted already, and there are few.
-func sortBad(b []badValue) {
+// sortFailed sorts by value. An insertion sort suffices: each group's part is sorted already,
+// and there are few.
+func sortFailed(b []badValue) {
 	for i := 1; i < len(b); i++ {
 		for j := i; j > 0 && b[j].value < b[j-1].value; j-- {
 			b[j], b[j-1] = b[j-1], b[j]
@@ -163,8 +163,8 @@ func sortBad(b []badValue) {
 	}
 }
 
-// faults counts what could not be transformed, notes the first ones, or makes
-// the first the chunk's error.
+// faults counts the failed values. It records the first ones, or makes the first the chunk's
+// error.
 func (s *splicer) faults(c *chunk) {
 	c.tally.Errors += int64(len(s.bad))
 	line, at := int64(1), 0
@@ -183,7 +183,7 @@ func (s *splicer) faults(c *chunk) {
 	}
 }
 
-// dropped returns the extents of the records that hold a bad value.
+// dropped returns the extents of the records that hold a failed value.
 func (s *splicer) dropped() []int {
 	s.skip = s.skip[:0]
 	for _, b := range s.bad {
@@ -195,7 +195,7 @@ func (s *splicer) dropped() []int {
 	return s.records(s.ext[:0], s.data, s.skip)
 }
 
-// pairs writes rows of the mapping file.
+// pairs appends rows of the mapping file to c.pairs.
 func (s *splicer) pairs(c *chunk) {
 	for _, g := range s.groups {
 		b := &g.batch

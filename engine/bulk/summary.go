@@ -4,8 +4,8 @@ import (
 	"time"
 )
 
-// add adds what was done to one input. Tallies of a resumed run hold what the
-// run before did.
+// add adds the counts of one input. The tally of a resumed run includes those of the
+// interrupted one.
 func (s *Summary) add(t tally, out int64) {
 	s.Known += t.Known
 	s.RepeatedHeaders += t.Headers
@@ -17,7 +17,7 @@ func (s *Summary) add(t tally, out int64) {
 	s.BytesOut += out
 }
 
-// progress tells how far the run is, a few times a second.
+// progress calls Job.Progress, at most ten times a second unless last is set.
 func (r *run) progress(v *pipeline, at mark, last bool) {
 	if r.Progress == nil {
 		return
@@ -28,7 +28,7 @@ func (r *run) progress(v *pipeline, at mark, last bool) {
 	}
 	r.lastTo = now
 	rows := r.sum.Rows
-	if !last { // a finished input is in the sum already
+	if !last { // the summary already includes a finished input
 		rows += at.Tally.Rows
 	}
 	total := v.src.size

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 )
 
-// outFile is what a run needs of the file it writes.
+// outFile is the part of os.File that a run needs for its output.
 type outFile interface {
 	io.Writer
 	io.WriterAt
@@ -18,30 +18,30 @@ type outFile interface {
 	Close() error
 }
 
-// target is an output that appears under its name only when it is complete, or
-// standard output.
+// target is an output: a temporary file that is renamed when it is complete, or standard
+// output.
 type target struct {
-	given  string // name that the user gave; "-" for standard output
-	path   string // final name: given, or what it is a link to
+	given  string // path as the user gave it; "-" for standard output
+	path   string // final path: given, or the file that it links to
 	mode   os.FileMode
 	temp   string // temporary name in the same folder; "" for standard output
 	name   string // for messages
 	w      io.Writer
 	f      outFile  // nil for standard output
-	lock   *os.File // the temporary file, locked while we write it
+	lock   *os.File // the temporary file, locked until it is closed
 	closed bool
 }
 
 const stdoutName = "standard output"
 
-// tempName is the name under which path is being written.
+// tempName returns the temporary name of an output.
 func tempName(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".velonym-part")
 }
 
-// openTarget makes the temporary file of path with permissions not wider than
-// the input's; info is the input's, nil if it has none. With keep the content of
-// a temporary file that an earlier run left is kept.
+// openTarget creates the temporary file of path, with permissions no wider than those of the
+// input. info describes the input, or is nil. With keep it continues the temporary file that
+// an earlier run left.
 func (j *Job) openTarget(path string, info os.FileInfo, keep bool) (*target, error) {
 	if path == "-" {
 		w := j.Stdout
@@ -54,7 +54,7 @@ func (j *Job) openTarget(path string, info os.FileInfo, keep bool) (*target, err
 		return &target{given: path, path: path, name: stdoutName, w: w}, nil
 	}
 	given := path
-	path, err := behindLink(path)
+	path, err := resolveLink(path)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (j *Job) openTarget(path string, info os.FileInfo, keep bool) (*target, err
 	if info != nil {
 		mode = info.Mode() & 0o666 &^ umask()
 	}
-	f, err := takePart(temp, keep)
+	f, err := openPart(temp, keep)
 	switch {
 	case errors.Is(err, errBusy):
 		return nil, fmt.Errorf("cannot write %s: another run is writing it (%s)", given, temp)
@@ -78,7 +78,7 @@ func (j *Job) openTarget(path string, info os.FileInfo, keep bool) (*target, err
 		return nil, fmt.Errorf("cannot write %s: %w", given, bareErr(err))
 	}
 	t := &target{given: given, path: path, temp: temp, name: given, lock: f}
-	if t.mode, err = narrow(f, mode, info); err != nil {
+	if t.mode, err = restrictAccess(f, mode, info); err != nil {
 		t.discard()
 		return nil, fmt.Errorf("cannot write %s: %w", path, bareErr(err))
 	}
@@ -90,11 +90,11 @@ func (j *Job) openTarget(path string, info os.FileInfo, keep bool) (*target, err
 	return t, nil
 }
 
-// behindLink returns the file that a symbolic link stands for, so that the link
-// stays and what is judged, locked and replaced is the file; another path as it is.
-func behindLink(path string) (string, error) {
+// resolveLink returns the file that a symbolic link refers to, so that the file is checked,
+// locked and replaced and the link stays. It returns other paths unchanged.
+func resolveLink(path string) (string, error) {
 	if st, err := os.Lstat(path); err != nil || st.Mode()&os.ModeSymlink == 0 {
-		return path, nil // or whoever opens it will say
+		return path, nil // opening it reports the error
 	}
 	st, err := os.Stat(path)
 	if err != nil {
@@ -110,7 +110,7 @@ func behindLink(path string) (string, error) {
 	return to, nil
 }
 
-// checkKind refuses what is no file to replace.
+// checkKind refuses a path that is not a regular file.
 func checkKind(path string, st os.FileInfo) error {
 	switch {
 	case st.IsDir():
@@ -123,7 +123,7 @@ func checkKind(path string, st os.FileInfo) error {
 	return nil
 }
 
-// checkFree refuses a name that is taken.
+// checkFree refuses a path that exists, unless force is set and it is a regular file.
 func checkFree(path string, force bool) error {
 	switch st, err := os.Lstat(path); {
 	case err == nil && checkKind(path, st) != nil:
@@ -136,12 +136,12 @@ func checkFree(path string, force bool) error {
 	return nil
 }
 
-// writeError words an error of the output.
+// writeError converts an error of writing the output.
 func (t *target) writeError(err error) error {
 	return fmt.Errorf("cannot write %s: %w", t.name, bareErr(err))
 }
 
-// finish syncs and closes the temporary file; commit gives it its name.
+// finish syncs the temporary file; commit renames it.
 func (t *target) finish() error {
 	if t.f == nil {
 		return nil
@@ -153,25 +153,25 @@ func (t *target) finish() error {
 	return nil
 }
 
-// commit gives the file its name and syncs the folder.
+// commit renames the file to its final path and syncs the folder.
 func (t *target) commit(force bool) error {
 	if t.f == nil {
 		return nil
 	}
-	// Between the check at the start and now someone may have taken the name.
+	// The path may have come into existence since the run started.
 	if err := checkFree(t.path, force); err != nil {
 		return err
 	}
 	if !t.isAt(t.temp) {
-		return t.writeError(errSwapped)
+		return t.writeError(errReplaced)
 	}
 	if err := os.Rename(t.temp, t.path); err != nil {
 		return t.writeError(err)
 	}
 	if !t.isAt(t.path) {
-		return t.writeError(errSwapped)
+		return t.writeError(errReplaced)
 	}
-	// Only now, since a resumed run requires that nobody else can open the part.
+	// Not earlier, since a resumed run requires that nobody else can open the part.
 	if err := t.lock.Chmod(t.mode); err != nil {
 		return t.writeError(err)
 	}
@@ -186,17 +186,17 @@ func (t *target) commit(force bool) error {
 	return nil
 }
 
-// errSwapped is a folder in which someone else exchanged our file for another.
-var errSwapped = errors.New("someone else removed or exchanged its hidden part; write to a folder of your own")
+// errReplaced is returned if another user removed or replaced the temporary file.
+var errReplaced = errors.New("someone else removed or exchanged its hidden part; write to a folder of your own")
 
-// isAt says whether path names the file that was written.
+// isAt reports whether path is the file that was written.
 func (t *target) isAt(path string) bool {
 	ours, err := t.lock.Stat()
 	there, err2 := os.Lstat(path)
 	return err == nil && err2 == nil && os.SameFile(ours, there)
 }
 
-// discard removes the temporary file.
+// discard closes and removes the temporary file.
 func (t *target) discard() {
 	if t.temp != "" && !t.closed {
 		if t.isAt(t.temp) {
@@ -206,8 +206,8 @@ func (t *target) discard() {
 	}
 }
 
-// abandon lets go of a part before anything was written to it: it stays if it is an
-// interrupted run's.
+// abandon closes the temporary file before anything was written to it. It keeps that of an
+// interrupted run.
 func (t *target) abandon(resumed bool) {
 	if resumed {
 		t.release()
@@ -236,7 +236,7 @@ func syncDir(dir string) error {
 		return err
 	}
 	defer d.Close()
-	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !isInvalid(err) {
+	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !syncUnsupported(err) {
 		return err
 	}
 	return nil

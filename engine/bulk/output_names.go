@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// nameSays returns the format that the suffix of a name states, Auto if it states
+// formatOfSuffix returns the format that the suffix of a name states, Auto if it states
 // none.
-func nameSays(name string) Format {
+func formatOfSuffix(name string) Format {
 	base := name
 	if bySuffix(base) != None {
 		base = strings.TrimSuffix(base, filepath.Ext(base))
@@ -16,7 +16,7 @@ func nameSays(name string) Format {
 	case ".csv":
 		return CSV
 	case ".xlsx", ".xls", ".xlsb", ".ods", ".arrow", ".arrows", ".feather", ".avro", ".orc", ".db", ".sqlite", ".sqlite3", ".zip", ".bz2", ".xz", ".7z", ".pdf", ".lz4":
-		return Format(ext[1:]) // of no kind that is written
+		return Format(ext[1:]) // not a format this package writes
 	}
 	if f := byName(name); f != CSV {
 		return f
@@ -24,16 +24,15 @@ func nameSays(name string) Format {
 	return Auto
 }
 
-// agree refuses an output whose name says that it is what it will not be: another
-// format than that of the input, which is the one that is written, or packed in
-// another way.
-func (r *run) agree(src, in, out string, format Format) error {
+// checkOutputNames refuses outputs whose suffix states another format or compression than
+// they will have. An output always has the format of its input.
+func (r *run) checkOutputNames(src, in, out string, format Format) error {
 	for _, side := range []string{r.Rejects, r.Mapping} {
 		if c := bySuffix(side); c != None {
 			return usagef("%s: the name says %s, and such files are not compressed; leave the suffix %s out", side, c, filepath.Ext(side))
 		}
 	}
-	if f := nameSays(r.Rejects); r.Rejects != "" && f != Auto && !r.mayBeNamed(f, format) {
+	if f := formatOfSuffix(r.Rejects); r.Rejects != "" && f != Auto && !r.suffixAllowed(f, format) {
 		return usagef("%s: the name says %s, and the rows of %s are %s; give it the suffix .%s", r.Rejects, f, src, format, format)
 	}
 	if out == "-" {
@@ -42,16 +41,16 @@ func (r *run) agree(src, in, out string, format Format) error {
 	if c := bySuffix(out); r.Compress != AutoCompression && c != None && c != r.Compress {
 		return &CompressionNameError{out, c, r.Compress}
 	}
-	says := nameSays(out)
-	if says == Auto || says == nameSays(in) && r.sameName(in, out) || r.mayBeNamed(says, format) {
+	says := formatOfSuffix(out)
+	if says == Auto || says == formatOfSuffix(in) && r.keepsInputName(in, out) || r.suffixAllowed(says, format) {
 		return nil
 	}
 	return &OutputNameError{Path: out, Input: src, Says: says, Format: format,
-		ByJob: r.Format != Auto, ByContent: in == "-" || nameSays(in) == Auto}
+		ByJob: r.Format != Auto, ByContent: in == "-" || formatOfSuffix(in) == Auto}
 }
 
-// sameName says whether an output in a folder has the name of its input.
-func (r *run) sameName(in, out string) bool {
+// keepsInputName reports whether out is a file in an output folder, named after its input.
+func (r *run) keepsInputName(in, out string) bool {
 	bare := func(path string) string {
 		name := filepath.Base(path)
 		if bySuffix(name) != None {
@@ -62,9 +61,9 @@ func (r *run) sameName(in, out string) bool {
 	return r.Output != out && bare(in) == bare(out)
 }
 
-// mayBeNamed says whether a file of a format may have a name that says another one: tabs
-// make TSV of CSV, commas CSV of TSV, and lines of JSON may be named .json.
-func (r *run) mayBeNamed(says, format Format) bool {
+// suffixAllowed reports whether a file of a format may have the suffix of the format says:
+// CSV with tabs may be named .tsv, TSV with another delimiter .csv, and NDJSON .json.
+func (r *run) suffixAllowed(says, format Format) bool {
 	switch {
 	case says == format:
 		return true
