@@ -8,69 +8,73 @@ import (
 	"sync"
 )
 
-// span is the batches after from, up to to.
-type span struct {
+// batchRange is the batches after from up to to, whose sync failed with err.
+type batchRange struct {
 	from, to uint64
 	err      error
 }
 
-// maxFailed is how many failed syncs are remembered for callers that have not
-// asked yet. They ask at once; a log that failed so often has other worries.
+// maxFailed bounds the failed syncs that are kept for callers that have yet to ask.
+// Callers ask right after their batch is written, so this many are enough.
 const maxFailed = 64
 
-// caller waits for a batch.
-type caller struct {
+// waiter is a caller of Append that waits for its batch.
+type waiter struct {
 	wake  chan signal
 	batch uint64
 }
 
+// signal ends the wait: the batch was written, or failed, or the waiter must write it.
 type signal struct {
-	lead bool // nobody wrote the record yet: take over
+	lead bool // the waiter becomes the leader and writes the batch itself
 	err  error
 }
 
-var callerPool = sync.Pool{New: func() any { return &caller{wake: make(chan signal, 1)} }}
+var waiterPool = sync.Pool{New: func() any { return &waiter{wake: make(chan signal, 1)} }}
 
-// commit sees to it that what waits is written, and unlocks l.mu, which is held
-// when it is called.
+// commit returns when the pending records are written and, if sync is set, on disk. It
+// is called with l.mu held and unlocks it.
+//
+// Commits are grouped: one caller at a time, the leader, writes what all others have
+// added, and hands the lead to one that came meanwhile.
 func (l *Log) commit(sync bool) error {
-	c := callerPool.Get().(*caller)
-	l.callers = append(l.callers, c)
+	w := waiterPool.Get().(*waiter)
+	l.waiters = append(l.waiters, w)
 	var s signal
 	if l.leading {
 		l.mu.Unlock()
-		s = <-c.wake
+		s = <-w.wake
 		if s.lead {
-			s.err = l.lead(c)
+			s.err = l.writeAsLeader(w)
 		}
 	} else {
 		l.leading = true
 		l.mu.Unlock()
-		s.err = l.lead(c)
+		s.err = l.writeAsLeader(w)
 	}
-	batch := c.batch
-	callerPool.Put(c)
+	batch := w.batch
+	waiterPool.Put(w)
 	if s.err != nil || !sync {
 		return s.err
 	}
 	return l.waitSynced(batch)
 }
 
-// lead writes everything that waits as one batch, tells those who wait for it,
-// and hands the lead to the first of those who came meanwhile. self is among
-// the batch's callers and is not told.
-func (l *Log) lead(self *caller) error {
+// writeAsLeader writes all pending records as one batch, wakes their waiters, and hands
+// the lead to the first waiter that came meanwhile. self is one of the batch's waiters
+// and is not woken.
+func (l *Log) writeAsLeader(self *waiter) error {
 	l.mu.Lock()
-	bodies, ends, callers := l.pending, l.ends, l.callers
-	l.pending, l.ends, l.callers = l.spare[:0], l.spareN[:0], l.spareC[:0]
-	l.spare, l.spareN, l.spareC = nil, nil, nil
+	bodies, ends, waiters := l.pending, l.ends, l.waiters
+	l.pending, l.ends, l.waiters = l.spareBodies[:0], l.spareEnds[:0], l.spareWaiters[:0]
+	l.spareBodies, l.spareEnds, l.spareWaiters = nil, nil, nil
 	lost := l.lost
-	reopen := l.bad
-	l.bad = false
+	reopen := l.mustReopen
+	l.mustReopen = false
 	probe := l.probe || l.err != nil
 	l.probe = false
 	sign := l.headDue(len(ends))
-	l.reserved -= sized(len(bodies), len(ends)) // until it is known what is left
+	l.reserved -= maxFileBytes(len(bodies), len(ends)) // until write returns what is left
 	l.mu.Unlock()
 
 	if reopen {
@@ -84,32 +88,32 @@ func (l *Log) lead(self *caller) error {
 	number := l.written
 	if err != nil {
 		l.lost += int64(len(ends))
-		l.bad = l.bad || reopen
+		l.mustReopen = l.mustReopen || reopen
 	} else {
 		l.lost -= lost
 		l.headWritten(len(ends), number, signed)
 	}
-	if err != nil || !l.bad {
+	if err != nil || !l.mustReopen {
 		l.err = err
 	}
 	if cap(bodies) <= maxRetained {
-		l.spare, l.spareN = bodies, ends
+		l.spareBodies, l.spareEnds = bodies, ends
 	}
 	l.mu.Unlock()
 
-	for _, c := range callers {
-		c.batch = number
-		if c != self {
-			c.wake <- signal{err: err}
+	for _, w := range waiters {
+		w.batch = number
+		if w != self {
+			w.wake <- signal{err: err}
 		}
 	}
-	clear(callers)
+	clear(waiters)
 
 	l.mu.Lock()
-	l.spareC = callers
-	var next *caller
-	if len(l.callers) > 0 {
-		next = l.callers[0]
+	l.spareWaiters = waiters
+	var next *waiter
+	if len(l.waiters) > 0 {
+		next = l.waiters[0]
 	} else {
 		l.leading = false
 	}
@@ -120,8 +124,8 @@ func (l *Log) lead(self *caller) error {
 	return err
 }
 
-// waitSynced returns when a batch is on disk. Whoever comes first syncs for all
-// that is written by then.
+// waitSynced returns when a batch is on disk. The first caller syncs for all batches that
+// are written by then.
 func (l *Log) waitSynced(batch uint64) error {
 	l.syncing.Lock()
 	defer l.syncing.Unlock()
@@ -137,31 +141,29 @@ func (l *Log) waitSynced(batch uint64) error {
 	upTo := l.written
 	l.mu.Unlock()
 	if l.f == nil {
-		// Dropped by a leader that could not sync it, or could not open the
-		// next: see drop.
+		// A leader closed it after a failed sync, or could not open the next: see drop.
 		return fmt.Errorf("audit: %s: closed before it was synced", l.path)
 	}
 	return l.syncLocked(upTo)
 }
 
-// Bytes of delayed records: so many start a write, which none of their callers
-// waits for, and so many make callers wait for it. On one core a batch holds up the
-// requests that come meanwhile: one of 64 KiB for 150 to 190 µs, which doubles the
-// 99th percentile at half load; one of 24 KiB takes half of that or less, for a
-// hundredth more work.
+// Bytes of delayed records at which a write starts in the background, and at which
+// callers wait for it. On one core a batch delays the requests that come meanwhile: one
+// of 64 KiB by 150 to 190 µs, which doubles the 99th percentile at half load; one of
+// 24 KiB by half of that or less, for a hundredth more work.
 const (
 	flushAt = 24 << 10
 	blockAt = 256 << 10
 )
 
-// maxRetained is how large a buffer may be that is kept for the next batch.
+// maxRetained is the capacity above which a buffer is not reused for the next batch.
 const maxRetained = blockAt
 
-// yieldEvery is after how many records of a batch whoever else is ready to run goes
-// first: the digests of a full batch take longer than most requests.
+// yieldEvery is the number of records hashed between scheduler yields: the digests of a
+// full batch take longer than most requests.
 const yieldEvery = 16
 
-// flushDelayed writes what waits; a failure is kept in l.err.
+// flushDelayed writes the pending records and keeps a failure in l.err.
 func (l *Log) flushDelayed() {
 	l.mu.Lock()
 	if l.closed || len(l.ends) == 0 {
@@ -174,16 +176,16 @@ func (l *Log) flushDelayed() {
 // syncLocked syncs the file; l.syncing is held.
 func (l *Log) syncLocked(upTo uint64) error {
 	if err := l.f.Sync(); err != nil {
-		// The system may have thrown the pages away: a second sync that
-		// succeeds would prove nothing of them.
+		// The kernel may have dropped the dirty pages, so a later sync that succeeds
+		// proves nothing about them.
 		err = fmt.Errorf("audit: syncing %s: %w", l.path, err)
 		if len(l.failed) == maxFailed {
 			l.failed = append(l.failed[:0], l.failed[1:]...)
 		}
-		l.failed = append(l.failed, span{l.synced, upTo, err})
+		l.failed = append(l.failed, batchRange{l.synced, upTo, err})
 		l.synced = upTo
 		l.mu.Lock()
-		l.bad, l.err = true, err
+		l.mustReopen, l.err = true, err
 		l.mu.Unlock()
 		return err
 	}
@@ -191,7 +193,7 @@ func (l *Log) syncLocked(upTo uint64) error {
 	return nil
 }
 
-// drop closes the file, after a sync so that those who wait for one get it.
+// drop syncs the file for those who wait for that, and closes it.
 func (l *Log) drop() error {
 	if l.f == nil {
 		return nil
@@ -216,21 +218,21 @@ func (l *Log) drop() error {
 type batch struct {
 	bodies []byte
 	ends   []int
-	lost   int64 // records to count in a gap record before
-	sign   bool  // a signed head is to end it
-	probe  bool  // only if there is room for more than this batch: see needRoom
+	lost   int64 // records that a gap record before the batch counts
+	sign   bool  // append a signed head
+	probe  bool  // require space for more than this batch: see probeSpace
 }
 
-// write appends one batch, and returns how much space is set aside behind it. On
-// error nothing of it is left in the file, unless the system refuses to cut it
-// off; then the next write closes it off as torn.
+// write appends one batch and returns the bytes reserved on disk behind it. On error
+// nothing of the batch remains in the file, unless the truncation fails too; the next
+// write then marks the rest as torn.
 func (l *Log) write(w batch) (reserved int64, signed *Head, err error) {
-	if err := l.acquire(sized(len(w.bodies), len(w.ends)+3)); err != nil {
+	if err := l.lockFile(maxFileBytes(len(w.bodies), len(w.ends)+3)); err != nil {
 		return 0, nil, err
 	}
 	defer unlock(l.f)
 	if w.probe {
-		if err := l.needRoom(); err != nil {
+		if err := l.probeSpace(); err != nil {
 			return 0, nil, err
 		}
 	}
@@ -256,7 +258,7 @@ func (l *Log) write(w batch) (reserved int64, signed *Head, err error) {
 		l.line = b
 	}
 	if err := l.appendBytes(l.f, b, l.size); err != nil {
-		// What was set aside is gone when a half-written record was cut off.
+		// Cutting off a half-written record also frees the reserved space.
 		l.size, l.reservedTo = -1, 0
 		return 0, nil, err
 	}
@@ -265,7 +267,7 @@ func (l *Log) write(w batch) (reserved int64, signed *Head, err error) {
 	return l.reserveAhead(), signed, nil
 }
 
-// appendBytes writes b at the end of f, which has the size given, or nothing.
+// appendBytes appends b to f, whose size is given. On error it cuts off what was written.
 func (l *Log) appendBytes(f file, b []byte, size int64) error {
 	if len(b) == 0 {
 		return nil
@@ -286,7 +288,7 @@ func (l *Log) appendBytes(f file, b []byte, size int64) error {
 	return err
 }
 
-// ownRecord is the body of a record of the log's own.
+// ownRecord returns the body of a record that the log itself makes.
 func (l *Log) ownRecord(kind, members string) []byte {
 	b := append([]byte(nil), `"time":"`...)
 	b = l.opt.Now().UTC().AppendFormat(b, timeFormat)

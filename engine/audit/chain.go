@@ -13,20 +13,20 @@ import (
 	"strconv"
 )
 
-// firstRecords is more than the log's own records at the start of a file take:
-// one that holds no others is not rotated, however small MaxSize is.
+// firstRecords is more than the bytes of the log's own records at the start of a file. A
+// file of this size or less is not rotated, however small MaxSize is.
 const firstRecords = 700
 
-// begin starts an empty file: with nothing, if it is the first of its log, else
-// with a record that follows the last one of the newest rotated file.
-func (l *Log) begin() (head, int64, error) {
-	newest := l.head // what we wrote last, if anything
+// beginFile prepares an empty file. If there are rotated files, it writes a record that
+// continues the newest one's chain.
+func (l *Log) beginFile() (head, int64, error) {
+	newest := l.head // of our last write, if any
 	rotated, err := rotatedFiles(l.path)
 	if err != nil {
 		return head{}, 0, fmt.Errorf("audit: %w", err)
 	}
 	for _, name := range rotated {
-		h, err := l.endOf(name, newest.seq)
+		h, err := l.endOfRotated(name, newest.seq)
 		if err != nil {
 			return head{}, 0, err
 		}
@@ -41,16 +41,16 @@ func (l *Log) begin() (head, int64, error) {
 	return newest, int64(len(b)), l.appendBytes(l.f, b, 0)
 }
 
-// endOf is end for a rotated file. It writes to it only if it is torn and its
-// last record does not come before the number given.
-func (l *Log) endOf(name string, after uint64) (head, error) {
+// endOfRotated is recoverEnd for a rotated file. It writes to the file only if its end is
+// torn and its last record's number is at least after.
+func (l *Log) endOfRotated(name string, after uint64) (head, error) {
 	flag := os.O_RDONLY
 	for {
 		f, err := openFile(name, flag)
 		if err != nil {
 			return head{}, fmt.Errorf("audit: %w", err)
 		}
-		h, torn, err := l.lockedEnd(name, f, flag != os.O_RDONLY)
+		h, torn, err := l.lockAndReadEnd(name, f, flag != os.O_RDONLY)
 		f.Close()
 		if err != nil || !torn || h.seq < after {
 			return h, err
@@ -59,7 +59,9 @@ func (l *Log) endOf(name string, after uint64) (head, error) {
 	}
 }
 
-func (l *Log) lockedEnd(name string, f file, mend bool) (h head, torn bool, err error) {
+// lockAndReadEnd reads the end of a file under its lock, and repairs a torn one if repair
+// is set.
+func (l *Log) lockAndReadEnd(name string, f file, repair bool) (h head, torn bool, err error) {
 	if err := lock(f); err != nil {
 		return head{}, false, fmt.Errorf("audit: locking %s: %w", name, err)
 	}
@@ -68,18 +70,18 @@ func (l *Log) lockedEnd(name string, f file, mend bool) (h head, torn bool, err 
 	if err != nil {
 		return head{}, false, fmt.Errorf("audit: %w", err)
 	}
-	if mend {
-		h, _, err = l.end(name, f, st.Size())
+	if repair {
+		h, _, err = l.recoverEnd(name, f, st.Size())
 		return h, false, err
 	}
-	h, rest, err := l.last(name, f, st.Size())
+	h, rest, err := l.readEnd(name, f, st.Size())
 	return h, len(rest) > 0, err
 }
 
-// end finds the last record of a file, and closes off what is torn after it. It
-// returns the file's size then.
-func (l *Log) end(name string, f file, size int64) (head, int64, error) {
-	h, torn, err := l.last(name, f, size)
+// recoverEnd finds the last record of a file and marks a torn line after it with a
+// "recovered" record. It returns the file's new size.
+func (l *Log) recoverEnd(name string, f file, size int64) (head, int64, error) {
+	h, torn, err := l.readEnd(name, f, size)
 	if err != nil || len(torn) == 0 {
 		return h, size, err
 	}
@@ -99,9 +101,9 @@ func (l *Log) end(name string, f file, size int64) (head, int64, error) {
 	return h, size + int64(len(b)), nil
 }
 
-// last finds the last record of a file and what stands torn after it. All but
-// the rarest records are in the last few kilobytes.
-func (l *Log) last(name string, f file, size int64) (head, []byte, error) {
+// readEnd finds the last record of a file and the torn line after it, if any. It reads the
+// last 16 KiB, and more only if they hold no whole record.
+func (l *Log) readEnd(name string, f file, size int64) (head, []byte, error) {
 	for _, n := range []int64{16 << 10, 2 * maxLine} {
 		n = min(size, n)
 		tail := make([]byte, n)
@@ -137,8 +139,8 @@ func (l *Log) last(name string, f file, size int64) (head, []byte, error) {
 	return head{}, nil, broken(name, "its end holds no record")
 }
 
-// startOfRecord says whether b can be what a crash left of a record. A file
-// system may give back zeros for what it did not get to write.
+// startOfRecord reports whether b can be the rest of a record after a crash. A file
+// system may return zeros for bytes that it did not write.
 func startOfRecord(b []byte) bool {
 	b = bytes.TrimRight(b, "\x00")
 	const start = `{"seq":`
@@ -150,9 +152,9 @@ func broken(name, why string) error {
 	return fmt.Errorf("%w: %s: %s: run velonym audit verify on it, and move it to another folder, with its .heads file, to start a new one", ErrBroken, name, why)
 }
 
-// rotatedFiles lists the files that were rotated by us, oldest first, and those
-// that others renamed in the usual ways, as audit.jsonl.1 or audit.jsonl-20261123,
-// as long as they are not compressed.
+// rotatedFiles lists the files that the log rotated, oldest first, and those that other
+// programs renamed in the usual ways, such as audit.jsonl.1 or audit.jsonl-20261123,
+// unless they are compressed.
 func rotatedFiles(path string) ([]string, error) {
 	dir, base := filepath.Split(path)
 	if dir == "" {
@@ -185,9 +187,9 @@ func digits(s string) bool {
 	return s != ""
 }
 
-// acquire returns with the file at l.path open and locked, with l.head and
-// l.size its end, and with room for that many bytes before it is to be rotated.
-func (l *Log) acquire(room int64) error {
+// lockFile opens and locks the file at l.path and sets l.head and l.size to its end. It
+// rotates the file first if room more bytes would exceed MaxSize.
+func (l *Log) lockFile(room int64) error {
 	for {
 		if l.f == nil {
 			f, err := openFile(l.path, os.O_RDWR|os.O_CREATE|os.O_APPEND)
@@ -201,7 +203,7 @@ func (l *Log) acquire(room int64) error {
 		if err := lock(l.f); err != nil {
 			return fmt.Errorf("audit: locking %s: %w", l.path, err)
 		}
-		again, err := l.current(room)
+		again, err := l.refresh(room)
 		if err != nil {
 			unlock(l.f)
 			return err
@@ -209,14 +211,14 @@ func (l *Log) acquire(room int64) error {
 		if !again {
 			return nil
 		}
-		// Whatever a failed sync loses shows in settle and in Err.
+		// waitSynced and Err report a failed sync.
 		l.drop()
 	}
 }
 
-// current brings l.head and l.size to the end of the locked file. It reports
-// true when the path now names another file, or none.
-func (l *Log) current(room int64) (again bool, err error) {
+// refresh sets l.head and l.size to the end of the locked file. It reports true if the
+// path now names another file, or none.
+func (l *Log) refresh(room int64) (again bool, err error) {
 	st, err := l.f.Stat()
 	if err != nil {
 		return false, fmt.Errorf("audit: %w", err)
@@ -227,10 +229,9 @@ func (l *Log) current(room int64) (again bool, err error) {
 	size := st.Size()
 	at, err := os.Stat(l.path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(st, at) {
-		// Renamed by another process or by whoever rotates logs here. Only
-		// the torn end of our own crash could still be open in it.
+		// Another process has renamed the file. A torn end can only be our own.
 		if size != l.size && size > 0 {
-			if _, _, err := l.end(l.path, l.f, size); err != nil && !errors.Is(err, ErrBroken) {
+			if _, _, err := l.recoverEnd(l.path, l.f, size); err != nil && !errors.Is(err, ErrBroken) {
 				return false, err
 			}
 		}
@@ -241,10 +242,10 @@ func (l *Log) current(room int64) (again bool, err error) {
 	}
 	if size != l.size {
 		if size == 0 {
-			if l.head, l.size, err = l.begin(); err != nil {
+			if l.head, l.size, err = l.beginFile(); err != nil {
 				return false, err
 			}
-		} else if l.head, l.size, err = l.end(l.path, l.f, size); err != nil {
+		} else if l.head, l.size, err = l.recoverEnd(l.path, l.f, size); err != nil {
 			return false, err
 		}
 	}
@@ -252,8 +253,8 @@ func (l *Log) current(room int64) (again bool, err error) {
 		name := fmt.Sprintf("%s.%012d", l.path, l.head.seq)
 		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
 			if l.reservedTo > l.size {
-				// Gives back what is set aside. Where that fails, the file only
-				// takes more space than it shows.
+				// Frees the reserved space. If that fails, the file occupies more space
+				// than its size.
 				_ = l.f.Truncate(l.size)
 			}
 			if err := os.Rename(l.path, name); err != nil {
@@ -264,7 +265,7 @@ func (l *Log) current(room int64) (again bool, err error) {
 			}
 			return true, nil
 		}
-		// Something else has that name: rather a long file than one lost.
+		// The name is taken: a file above MaxSize is better than one overwritten.
 	}
 	return false, nil
 }

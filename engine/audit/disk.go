@@ -9,23 +9,23 @@ import (
 	"time"
 )
 
-// file is what a log needs of an open file; tests break it.
+// file is an open file of a log. Tests replace it by one that fails.
 type file interface {
 	io.Writer
 	io.ReaderAt
 	io.Closer
 	Stat() (os.FileInfo, error)
-	// Sync returns when the content and the size are on disk.
+	// Sync returns when content and size are on disk.
 	Sync() error
 	Truncate(int64) error
 	Fd() uintptr
-	// reserve allocates the n bytes from offset off on, without changing the
-	// file's size, so that a full disk cannot refuse them later. The error is
-	// errNoReserve where the file system cannot do that.
+	// reserve allocates n bytes on disk from offset off on, so that a later write of
+	// them cannot fail for lack of space. The file's size does not change. It returns
+	// errNoReserve if the file system cannot do that.
 	reserve(off, n int64) error
 }
 
-// errNoReserve is returned where space cannot be set aside.
+// errNoReserve is returned by a file system that cannot reserve space.
 var errNoReserve = errors.New("audit: this file system cannot set space aside")
 
 // osFile is a file of the operating system.
@@ -47,7 +47,7 @@ var openFile = func(path string, flag int) (file, error) {
 // freeSpace is replaced by tests.
 var freeSpace = statFree
 
-// Free returns the space in bytes that is left on the log's disk.
+// Free returns the free space in bytes on the log's disk.
 func (l *Log) Free() (uint64, error) {
 	n, err := freeSpace(filepath.Dir(l.path))
 	if err != nil {
@@ -56,37 +56,36 @@ func (l *Log) Free() (uint64, error) {
 	return n, nil
 }
 
-// Space on disk for records that are delayed: reserveSize is set aside at a time,
-// again when less than reserveLow is left. reserveLow covers what waits in this
-// process and a batch on its way, and as much in another one.
+// Space on disk for delayed records: reserveSize bytes are reserved whenever less than
+// reserveLow are left. reserveLow covers the pending records and the current batch of
+// two processes.
 const (
 	reserveSize = 2 << 20
 	reserveLow  = 4 * blockAt
-	// reserveRetry is the least time between a failure to set space aside and the
-	// next attempt.
+	// reserveRetry is the time between a failed reservation and the next attempt.
 	reserveRetry = time.Second
 )
 
-// frame bounds the bytes that stand around the body of a record.
-const frame = 256
+// recordOverhead bounds the bytes of a record outside its body.
+const recordOverhead = 256
 
-// sized bounds what n records whose bodies have that many bytes take in the file.
-func sized(bodies, n int) int64 { return int64(bodies) + frame*int64(n) }
+// maxFileBytes bounds the size in the file of n records with this many bytes of bodies.
+func maxFileBytes(bodies, n int) int64 { return int64(bodies) + recordOverhead*int64(n) }
 
-// covered says whether what waits has its space on disk; l.mu is held.
-func (l *Log) covered() bool { return l.reserved >= sized(len(l.pending), len(l.ends)) }
+// spaceReserved reports whether the pending records fit the reserved space; l.mu is held.
+func (l *Log) spaceReserved() bool { return l.reserved >= maxFileBytes(len(l.pending), len(l.ends)) }
 
-// reserveAhead sets space aside behind the end of the locked file, if too little
-// is left, and returns how much there is. It is called by the leader. What cannot
-// be set aside is no error: records are then written before Append returns. So are
-// those for which less than reserveLow is left, as another process may take it.
+// reserveAhead reserves space behind the end of the locked file if less than reserveLow
+// is left, and returns the reserved bytes. Only the leader calls it. A failure is not an
+// error: it returns 0, and Append then writes its record before it returns. Another
+// process may use up to reserveLow of the space as well.
 func (l *Log) reserveAhead() int64 {
 	if l.opt.Delay <= 0 || l.size < 0 {
 		return 0
 	}
 	if l.reservedTo-l.size < reserveLow {
 		if time.Since(l.reserveFailed) < reserveRetry {
-			return 0 // a nearly full disk takes milliseconds to say so again
+			return 0 // a nearly full disk takes milliseconds to fail
 		}
 		if err := l.f.reserve(l.size, reserveSize); err != nil {
 			l.noReserve.Store(errors.Is(err, errNoReserve))
@@ -98,19 +97,19 @@ func (l *Log) reserveAhead() int64 {
 	return l.reservedTo - l.size
 }
 
-// roomNeeded is how much space there must be before a log that could not be written
-// counts as writable again. Without such a bound a full disk lets a short record in
-// wherever the file's last block has room for it, and refuses the next.
-const roomNeeded = 64 << 10
+// minFreeSpace is the space in bytes that a log needs to be writable again after a failed
+// write. Without it a full disk would accept a short record that fits the file's last
+// block, and refuse the next.
+const minFreeSpace = 64 << 10
 
-// needRoom returns nil when there is space for roomNeeded bytes behind the end of
-// the locked file. It is called by the leader.
-func (l *Log) needRoom() error {
-	err := l.f.reserve(l.size, roomNeeded)
+// probeSpace returns nil if there is space for minFreeSpace bytes behind the end of the
+// locked file. Only the leader calls it.
+func (l *Log) probeSpace() error {
+	err := l.f.reserve(l.size, minFreeSpace)
 	if errors.Is(err, errNoReserve) {
-		// A crash here leaves zeros, which the next process closes off as torn.
-		if _, err = l.f.Write(make([]byte, roomNeeded)); err == nil {
-			err = l.f.Sync() // some file systems refuse no earlier
+		// A crash here leaves zeros, which the next process marks as torn.
+		if _, err = l.f.Write(make([]byte, minFreeSpace)); err == nil {
+			err = l.f.Sync() // some file systems report a full disk only here
 		}
 		if e := l.f.Truncate(l.size); err == nil {
 			err = e

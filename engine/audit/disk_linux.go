@@ -8,11 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// syncData is fdatasync: it leaves out the time of the last change, and nothing
-// that is needed to read the content.
+// syncData is fdatasync, which omits only metadata that is not needed to read the content.
 func syncData(f *os.File) error { return retry(func() error { return unix.Fdatasync(int(f.Fd())) }) }
 
-// allocate sets n bytes aside from off on, beyond the file's end.
+// allocate reserves n bytes from offset off on, beyond the file's end.
 func allocate(f *os.File, off, n int64) error {
 	err := retry(func() error { return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, off, n) })
 	if errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOSYS) {
@@ -21,6 +20,7 @@ func allocate(f *os.File, off, n int64) error {
 	return err
 }
 
+// retry repeats a system call that a signal interrupts.
 func retry(call func() error) error {
 	for {
 		if err := call(); err != syscall.EINTR {

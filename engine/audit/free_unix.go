@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// statFree returns the space in bytes that this user may still take on the disk of dir.
+// statFree returns the bytes that this user may still use on the disk of dir.
 func statFree(dir string) (uint64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
@@ -16,7 +16,7 @@ func statFree(dir string) (uint64, error) {
 	}
 	blocks := st.Bavail
 	if os.Geteuid() == 0 {
-		blocks = st.Bfree // what a file system keeps for root
+		blocks = st.Bfree // includes the blocks reserved for root
 	}
 	return blocks * uint64(st.Bsize), nil
 }

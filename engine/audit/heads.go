@@ -16,17 +16,17 @@ import (
 	"time"
 )
 
-// Signer signs the heads of a log, with Ed25519 (RFC 8032). Its methods are called
-// while the log is locked: they must not read or write files or ask other machines.
+// Signer signs the heads of a log with Ed25519 (RFC 8032). Its methods are called while
+// the log is locked, so they must not access files or the network.
 type Signer interface {
 	Sign(message []byte) []byte
 	PublicKey() []byte
 }
 
-// Head is the end of a chain at one time, signed. It stands in the log, as a record
-// of kind "head" that signs the record before it, and in the heads file beside it.
-// The signature is over the text "velonym audit head 1", the number, the digest and
-// the time, each with a line feed behind.
+// Head is the signed end of a chain at one time. The log holds it as a record of kind
+// "head", which signs the record before it, and the heads file beside the log holds it
+// too. The signature covers the text "velonym audit head 1", the number, the digest and
+// the time, each followed by a line feed.
 type Head struct {
 	Seq       uint64 `json:"seq"`  // number of the last record that is signed
 	Digest    string `json:"head"` // its digest, as the next record's prev
@@ -35,23 +35,24 @@ type Head struct {
 	Signature []byte `json:"sig"`
 }
 
-// HeadsPath is the name of the heads file of the log at path. Keep copies of it on
-// another machine: who can write both files can cut both.
+// HeadsPath returns the name of the heads file of the log at path. Keep copies of it on
+// another machine: whoever can write both files can cut both.
 func HeadsPath(path string) string { return path + ".heads" }
 
-// When heads are signed: after so many records, but at most one a second, and at the
-// latest so long after a record; and when the log is closed.
+// A head is signed after defaultHeadEvery records, but not within leastHeadGap of the
+// last one; at the latest defaultHeadPeriod after a record; and by Close.
 const (
 	defaultHeadEvery  = 1000
 	defaultHeadPeriod = 30 * time.Second
 	leastHeadGap      = time.Second
 )
 
+// message returns the text that the signature covers.
 func (h *Head) message() []byte {
 	return fmt.Appendf(nil, "velonym audit head 1\n%d\n%s\n%s\n", h.Seq, h.Digest, h.Time)
 }
 
-// verify checks the signature. With keys, the head must be signed by one of them.
+// verify checks the signature, and if keys is not empty, that one of them made it.
 func (h *Head) verify(keys [][]byte) error {
 	if len(h.Key) != ed25519.PublicKeySize || len(h.Signature) != ed25519.SignatureSize || !ed25519.Verify(h.Key, h.message(), h.Signature) {
 		return errors.New("its signature does not fit")
@@ -67,7 +68,7 @@ func (h *Head) verify(keys [][]byte) error {
 	return nil
 }
 
-// signHead signs the chain up to h and returns the body of the record that says so.
+// signHead signs the chain up to h and returns the head and the body of its record.
 func (l *Log) signHead(h head) (Head, []byte) {
 	s := Head{Seq: h.seq, Digest: hex.EncodeToString(h.sum[:]), Time: l.opt.Now().UTC().Format(timeFormat), Key: l.opt.Signer.PublicKey()}
 	s.Signature = l.opt.Signer.Sign(s.message())
@@ -80,8 +81,8 @@ func (l *Log) signHead(h head) (Head, []byte) {
 	return s, append(b, '"')
 }
 
-// headDue says whether the batch of n records that is about to be written is to end
-// with a signed head; l.mu is held.
+// headDue reports whether a signed head must follow the next batch, of n records; l.mu is
+// held.
 func (l *Log) headDue(n int) bool {
 	if l.opt.Signer == nil || l.unsigned+n == 0 {
 		l.headNow = false
@@ -90,8 +91,8 @@ func (l *Log) headDue(n int) bool {
 	return l.headNow || l.unsigned+n >= l.opt.HeadEvery && time.Since(l.lastHead) >= leastHeadGap
 }
 
-// headWritten notes what a batch of n records did for heads, and has a new head
-// published when it is on disk; l.mu is held.
+// headWritten updates the state of heads after a batch of n records, and starts the
+// publication of a new head; l.mu is held.
 func (l *Log) headWritten(n int, batch uint64, signed *Head) {
 	if signed == nil {
 		l.unsigned += n
@@ -109,7 +110,7 @@ func (l *Log) headWritten(n int, batch uint64, signed *Head) {
 	}
 }
 
-// signNow signs what was written since the last head.
+// signNow signs the records since the last head.
 func (l *Log) signNow() {
 	l.mu.Lock()
 	l.headTimed = false
@@ -118,10 +119,11 @@ func (l *Log) signNow() {
 		return
 	}
 	l.headNow = true
-	_ = l.commit(true) // a failure is in l.err; the next head covers the same records
+	_ = l.commit(true) // l.err keeps a failure; the next head covers the same records
 }
 
-// publish appends the newest head to the heads file when its records are on disk.
+// publish appends the newest head to the heads file once its records are on disk, until
+// there is no newer one.
 func (l *Log) publish() {
 	for {
 		l.mu.Lock()
@@ -149,8 +151,8 @@ func (l *Log) publish() {
 	}
 }
 
-// appendHead adds a line to the heads file. A line that a crash left torn is closed
-// off, and is no head.
+// appendHead appends a line to the heads file and syncs it. A line that a crash left torn
+// gets its line end first; ReadHeads skips it.
 func appendHead(path string, h *Head) (err error) {
 	f, err := openFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND)
 	if err != nil {
@@ -197,8 +199,8 @@ func appendHead(path string, h *Head) (err error) {
 	return nil
 }
 
-// ReadHeads reads a heads file. A file that is not there holds none. Lines that a
-// crash left torn are left out, and counted.
+// ReadHeads reads a heads file; a missing file has no heads. It skips lines that a crash
+// left torn and returns their number.
 func ReadHeads(path string) (heads []Head, torn int, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -223,22 +225,22 @@ func ReadHeads(path string) (heads []Head, torn int, err error) {
 	return heads, torn, nil
 }
 
-// Trust is what a log is held against.
+// Trust is the evidence that a log is checked against.
 type Trust struct {
-	// Anchors are ends that earlier checks of the chain found. It must go through
-	// each, or begin behind it, and must begin at record 1 or right behind one.
+	// Anchors are ends of the chain at earlier checks. The chain must contain each, or
+	// begin after it, and must begin at record 1 or directly after an anchor.
 	Anchors []Anchor
-	// Heads are signed heads that were kept apart from the log; it must hold them.
+	// Heads are signed heads that were kept apart from the log, which must match them.
 	Heads []Head
-	// Keys are the public keys of those who may sign heads; none: whoever did.
+	// Keys are the public keys that may sign heads; empty: any.
 	Keys [][]byte
-	// Older says that the files given are not the log's last: heads of later
-	// records are not asked for.
+	// Older is set if the given files are not the log's last, so that heads of later
+	// records are not required.
 	Older bool
 }
 
-// VerifyLog checks the chain that goes through the files, from its first record on,
-// and holds it against t. The error is a [*BrokenError] for a log that is not whole.
+// VerifyLog checks the chain over the files, from its first record on, against t. For a
+// log that is not complete it returns a [*BrokenError].
 func VerifyLog(t Trust, paths ...string) (Report, error) {
 	c := chain{trust: t, whole: true, heads: map[uint64]string{}}
 	last := uint64(0)
@@ -279,8 +281,7 @@ func VerifyLog(t Trust, paths ...string) (Report, error) {
 	return r, nil
 }
 
-// begins checks that the chain's first record may be the first of a log, or follows
-// an anchor.
+// begins checks that the chain's first record is the first of a log or follows an anchor.
 func (c *chain) begins(name string, p *parsed) error {
 	if p.Seq == 1 || !c.whole {
 		return nil
@@ -298,20 +299,20 @@ func (c *chain) begins(name string, p *parsed) error {
 		": those before it are not here: give their files too, or --anchor " + strconv.FormatUint(p.Seq-1, 10) + ":DIGEST as the check of those printed it"}
 }
 
-// signed checks what is known of a record that fits the chain: anchors, heads that
-// were kept apart, and, if it is a head, its own signature.
+// signed checks a record of the chain against the anchors, the heads that were kept apart
+// and, if it is a head, its own signature.
 func (c *chain) signed(name string, n int64, p *parsed) error {
 	digest := hex.EncodeToString(c.head.sum[:])
-	anew := &BrokenError{File: name, Line: n, Seq: p.Seq, Reason: "it is not the record that had this number before: the log was written anew up to here at least"}
+	rewritten := &BrokenError{File: name, Line: n, Seq: p.Seq, Reason: "it is not the record that had this number before: the log was written anew up to here at least"}
 	for _, a := range c.trust.Anchors {
 		if a.Seq == p.Seq && a.Head != digest {
-			return anew
+			return rewritten
 		}
 	}
 	if d, ok := c.heads[p.Seq]; ok {
 		if d != digest {
-			anew.Reason = "it is not the record that a signed head names: the log was written anew up to here at least"
-			return anew
+			rewritten.Reason = "it is not the record that a signed head names: the log was written anew up to here at least"
+			return rewritten
 		}
 		c.report.Signed = p.Seq
 	}
@@ -328,7 +329,7 @@ func (c *chain) signed(name string, n int64, p *parsed) error {
 	return nil
 }
 
-// addKey notes who signed.
+// addKey adds a key to Keys unless it is there.
 func (r *Report) addKey(key []byte) {
 	for _, k := range r.Keys {
 		if bytes.Equal(k, key) {

@@ -17,55 +17,54 @@ type Log struct {
 	opt    Options
 	opened uint64 // number of the last record when the log was opened
 
-	mu      sync.Mutex
-	pending []byte // bodies of records to write, one after the other
-	ends    []int  // where each ends
+	mu      sync.Mutex // guards the fields up to publishers
+	pending []byte     // bodies of records to write, one after the other
+	ends    []int      // end of each body in pending
 	clock   clock
-	callers []*caller // who waits for them
-	spare   []byte    // waiting, ends and callers of the batch before, to be reused
-	spareN  []int
-	spareC  []*caller
-	leading bool // a goroutine is writing
-	timer   *time.Timer
-	closed  bool
-	written uint64 // number of the last batch written
-	lost    int64  // records that could not be written since the last gap record
-	// Bytes set aside on disk for what waits; see covered.
-	reserved     int64
-	noReserve    atomic.Bool // the file system cannot
-	bad          bool        // a sync failed: the file must be opened again
+	waiters []*waiter // for pending
+	// Buffers of the last batch, for reuse.
+	spareBodies  []byte
+	spareEnds    []int
+	spareWaiters []*waiter
+	leading      bool // a goroutine is writing
+	timer        *time.Timer
+	closed       bool
+	written      uint64      // number of the last batch written
+	lost         int64       // records that could not be written since the last gap record
+	reserved     int64       // bytes reserved on disk for pending; see spaceReserved
+	noReserve    atomic.Bool // the file system cannot reserve space
+	mustReopen   bool        // a sync failed
 	err          error       // of the last attempt to write or sync
-	probe        bool        // the next batch is to see whether there is room
+	probe        bool        // the next batch must check for free space
 	unsigned     int         // records since the last head that this process signed
 	lastHead     time.Time
 	headNow      bool // the next batch ends with a head
 	headTimer    *time.Timer
-	headTimed    bool // headTimer runs
+	headTimed    bool // headTimer is running
 	headErr      error
-	toPublish    *Head // newest head that is not in the heads file yet
+	toPublish    *Head // newest head that is not in the heads file
 	publishBatch uint64
 	publishing   bool
 	publishers   sync.WaitGroup
 
-	// For the goroutine that leads, and under syncing where it changes f.
-	f    file
-	size int64 // of f at the end of our last write; -1: unknown
-	// The offset in f up to which space is set aside.
-	reservedTo    int64
-	reserveFailed time.Time // last
+	// Only the leader uses these; it also holds syncing when it changes f.
+	f             file
+	size          int64 // of f after our last write; -1: unknown
+	reservedTo    int64 // offset in f up to which space is reserved
+	reserveFailed time.Time
 	head          head
 	line          []byte
 	sha           hash.Hash
 
 	syncing sync.Mutex
-	synced  uint64 // number of the last batch that a sync covered
-	failed  []span // batches among those, or after them, whose sync failed
+	synced  uint64       // number of the last batch that a sync covered
+	failed  []batchRange // batches whose sync failed
 }
 
-// Open opens a log for appending, and makes it when there is none. A line that
-// a crash left torn at its end is closed off with a record that says so. When
-// the file is missing or empty and rotated files of it are in the same folder,
-// their chain is continued. Errors: ErrBroken, and those of the system.
+// Open opens a log for appending, and creates it if there is none. A line that a crash
+// left torn at its end is followed by a "recovered" record. If the file is missing or
+// empty and rotated files are beside it, the log continues their chain. Errors: ErrBroken,
+// and those of the system.
 func Open(path string, opt Options) (*Log, error) {
 	abs, err := filepath.Abs(path) // the process may change its directory
 	if err != nil {
@@ -81,7 +80,7 @@ func Open(path string, opt Options) (*Log, error) {
 		opt.HeadPeriod = defaultHeadPeriod
 	}
 	l := &Log{path: abs, opt: opt, size: -1, sha: sha256.New()}
-	if err := l.acquire(0); err != nil {
+	if err := l.lockFile(0); err != nil {
 		return nil, err
 	}
 	l.reserved, l.opened = l.reserveAhead(), l.head.seq
@@ -99,16 +98,15 @@ func Open(path string, opt Options) (*Log, error) {
 	return l, nil
 }
 
-// Opened returns the number of the last record that the log had when it was opened. A
-// signed head of a later one means that the log was cut or begun anew.
+// Opened returns the number of the last record when the log was opened. A signed head of
+// a later record means that the log was cut or replaced.
 func (l *Log) Opened() uint64 { return l.opened }
 
-// Append adds a record. When it returns nil, the record is on disk if r.Sync is
-// set, and otherwise with the system, or waiting if [Options.Delay] lets it.
-// Many concurrent calls share one write and one sync. When it returns an error
-// other than ErrRecord, the record is counted in a gap record as soon as the
-// log can be written again; after a failed sync it may stand in the log all the
-// same. Memory is allocated for writes, not for records.
+// Append adds a record. After it returns nil, the record is on disk if r.Sync is set;
+// otherwise the system has it, or it is pending within [Options.Delay]. Concurrent calls
+// share one write and one sync. After an error other than ErrRecord, a gap record counts
+// the record as soon as the log can be written again; after a failed sync the record may
+// be in the log all the same. Append does not allocate for each record.
 func (l *Log) Append(r Record) error {
 	if err := r.check(); err != nil {
 		return err
@@ -125,7 +123,7 @@ func (l *Log) Append(r Record) error {
 	before := len(l.pending)
 	l.pending = r.appendBody(l.pending, now, &l.clock)
 	l.ends = append(l.ends, len(l.pending))
-	if l.opt.Delay > 0 && !r.Sync && l.err == nil && len(l.pending) < blockAt && l.covered() {
+	if l.opt.Delay > 0 && !r.Sync && l.err == nil && len(l.pending) < blockAt && l.spaceReserved() {
 		switch {
 		case l.timer == nil:
 			l.timer = time.AfterFunc(l.opt.Delay, l.flushDelayed)
@@ -140,9 +138,9 @@ func (l *Log) Append(r Record) error {
 	return l.commit(r.Sync)
 }
 
-// Reopen closes the file and opens the one that now has its name, making it if
-// need be, so that a rotated file can be taken away at once. Appends notice a
-// renamed file by themselves; Reopen only makes them do so now.
+// Reopen closes the file and opens, or creates, the one that now has its name, so that a
+// rotated file can be moved away at once. The next Append would notice the renamed file
+// as well.
 func (l *Log) Reopen() error { return l.reopenAndFlush() }
 
 // Err returns the error of the last attempt to write or sync, nil when it
@@ -156,11 +154,10 @@ func (l *Log) Err() error {
 	return l.err
 }
 
-// Check returns nil when the log can be written as far as is known. After a
-// failure it tries, by writing the gap record that is due, and finds the log
-// writable only when there is room for many more. It also returns an error when the
-// disk is full though space that was set aside is left: records still find room there,
-// as those of calls that are refused from then on.
+// Check returns nil if the log can be written, as far as is known. After a failure it
+// tries, by writing the gap record, and requires space for many more records. It also
+// returns an error if the disk is full while reserved space is left; that space is for
+// the records of calls that are refused from then on.
 func (l *Log) Check() error {
 	l.mu.Lock()
 	switch {
@@ -175,28 +172,29 @@ func (l *Log) Check() error {
 		if err := l.commit(false); err != nil {
 			return err
 		}
-		// The probe may have found its room in what this log set aside before.
+		// The probe may have succeeded only because of reserved space.
 	default:
 		l.mu.Unlock()
 	}
-	if n, err := freeSpace(filepath.Dir(l.path)); err == nil && n < roomNeeded {
+	if n, err := freeSpace(filepath.Dir(l.path)); err == nil && n < minFreeSpace {
 		return fmt.Errorf("audit: %s: its disk is full: %d bytes are free", l.path, n)
 	}
 	return nil
 }
 
-// reopenAndFlush writes what waits, if only a gap record, to a file opened anew.
+// reopenAndFlush opens the file again and writes the pending records and a gap record
+// that is due.
 func (l *Log) reopenAndFlush() error {
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
 		return ErrClosed
 	}
-	l.bad = true
+	l.mustReopen = true
 	return l.commit(true)
 }
 
-// Close writes and syncs what waits, and closes the file.
+// Close writes and syncs the pending records and closes the file.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	if l.closed {
@@ -211,7 +209,7 @@ func (l *Log) Close() error {
 	}
 	l.headNow = true
 	err := l.commit(true)
-	// Appends that were let in before are finished before the file goes.
+	// Appends that began before must end before the file is closed.
 	for {
 		l.mu.Lock()
 		if !l.leading && len(l.ends) == 0 {

@@ -4,38 +4,35 @@ import (
 	"time"
 )
 
-// Options of a log. The zero value is a log that is never rotated, and whose
-// records are handed to the system before Append returns.
+// Options of a log. With the zero value the file is never rotated, and Append writes its
+// record before it returns.
 type Options struct {
-	// MaxSize rotates the file before it would grow beyond so many bytes: it
-	// is renamed to its name, a dot and the number of its last record in
-	// twelve digits. 0 means never.
+	// MaxSize is the size in bytes above which the file is rotated: renamed to its
+	// name, a dot and the number of its last record in twelve digits. 0: never.
 	MaxSize int64
 
-	// Delay lets records without Sync wait in memory for so long, or until
-	// 24 KiB are waiting or a record with Sync comes; a crash of the process
-	// loses them. Append then returns before they are written, unless 256 KiB
-	// are waiting. The space that they will take is set aside on the disk
-	// before (fallocate), so that a full disk refuses the first call; where that
-	// cannot be done, as on a disk with little space, on NFS before 4.2 and on
-	// other systems than Linux, Append returns when its record is written.
-	// Another failure shows in [Log.Err], in later calls and as a gap record.
-	// 0 means no delay.
+	// Delay keeps records without Sync in memory for up to this time, until 24 KiB are
+	// pending or a record with Sync comes; a crash of the process loses them. Append
+	// then returns before they are written, unless 256 KiB are pending. Their space on
+	// disk is reserved first (fallocate), so that a full disk refuses the first call.
+	// Where that is not possible (little space, NFS before 4.2, systems other than
+	// Linux), Append writes its record before it returns. Other failures are reported
+	// by [Log.Err], by later calls and by a gap record. 0: no delay.
 	Delay time.Duration
 
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 
-	// Signer signs heads: see [Head]. Nil: none are signed.
+	// Signer signs heads: see [Head]. Nil: no head is signed.
 	Signer Signer
 	// A head is signed after HeadEvery records (0: 1,000), though at most once a
 	// second, at the latest HeadPeriod (0: 30 s) after a record, and by Close.
 	HeadEvery  int
 	HeadPeriod time.Duration
-	// OnHead gets every head when it is on disk and in the heads file, in order,
-	// to keep it elsewhere too; nil: nobody does.
+	// OnHead is called with each head, in order, once it is on disk and in the heads
+	// file, so that it can be kept elsewhere too. May be nil.
 	OnHead func(Head) error
-	// HeadFailed gets the error of a head that could not be kept. The next one
-	// covers the same records. Nil: only Close tells.
+	// HeadFailed is called with the error of a head that could not be kept. The next
+	// head covers the same records. Nil: only Close returns the error.
 	HeadFailed func(error)
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Entry is a record as it stands in a log, the log's own records included.
+// Entry is a record read from a log; it may be one of the log's own.
 type Entry struct {
 	Seq     uint64    `json:"seq"`
 	Prev    string    `json:"-"` // digest of the record before
@@ -30,7 +30,7 @@ type Entry struct {
 	Lost    int64     `json:"lost,omitempty"` // of a gap record
 	Torn    int       `json:"torn,omitempty"` // of a recovered record
 
-	Line []byte `json:"-"` // as it stands in the file, without its line end; not kept by Query
+	Line []byte `json:"-"` // without its line end; valid only during the call of Query's visit
 }
 
 // Filter selects records. Its zero members select all.
@@ -56,19 +56,19 @@ func (f *Filter) selects(e *Entry) bool {
 		(f.Until.IsZero() || e.Time.Before(f.Until))
 }
 
-// Query calls each for every record of the files that f selects, in order. It checks
-// that a line was not changed, and leaves the chain to [VerifyLog]: a line that a crash
-// left torn is passed over. A log may be written meanwhile.
-func Query(f Filter, each func(*Entry) error, paths ...string) error {
+// Query calls visit for visit record of the files that f selects, in order. It checks visit
+// line's own digest but not the chain, which is the task of [VerifyLog], and skips lines
+// that a crash left torn. The log may be written meanwhile.
+func Query(f Filter, visit func(*Entry) error, paths ...string) error {
 	for _, path := range paths {
-		if err := queryFile(f, each, path); err != nil {
+		if err := queryFile(f, visit, path); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func queryFile(f Filter, each func(*Entry) error, path string) error {
+func queryFile(f Filter, visit func(*Entry) error, path string) error {
 	return lines(path, func(n int, line []byte) error {
 		p, err := parseLine(line)
 		if errors.Is(err, errNotRecord) {
@@ -85,12 +85,12 @@ func queryFile(f Filter, each func(*Entry) error, path string) error {
 			return nil
 		}
 		e.Prev, e.Line = p.Prev, line
-		return each(&e)
+		return visit(&e)
 	})
 }
 
-// Export writes the lines of the records from first to last as they stand, with what a
-// crash left torn between them, and returns the digest of the record before first.
+// Export copies the lines from record first to record last unchanged, torn lines between
+// them included, and returns the digest of the record before first.
 func Export(w io.Writer, first, last uint64, paths ...string) (before string, err error) {
 	within := false
 	for _, path := range paths {
@@ -118,8 +118,8 @@ func Export(w io.Writer, first, last uint64, paths ...string) (before string, er
 	return before, nil
 }
 
-// lines calls each for every whole line of a file, without its line end.
-func lines(path string, each func(n int, line []byte) error) error {
+// lines calls visit for visit complete line of a file, without its line end.
+func lines(path string, visit func(n int, line []byte) error) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
@@ -136,7 +136,7 @@ func lines(path string, each func(n int, line []byte) error) error {
 		case err != nil:
 			return fmt.Errorf("audit: reading %s: %w", path, err)
 		}
-		if err := each(n, line[:len(line)-1]); err != nil {
+		if err := visit(n, line[:len(line)-1]); err != nil {
 			return err
 		}
 	}

@@ -1,8 +1,8 @@
-// Package audit keeps the record of what was done with identifiers: one line of
-// JSON for every request or run, each holding the digest of the one before, so
-// that nothing can be changed, removed or moved without breaking the chain.
-// Records hold counts and identifiers of tokens, projects and requests; no
-// field can hold a value.
+// Package audit keeps the audit log: one line of JSON for every request, run and
+// act on keys. Each line holds the digest of the one before, so that no record
+// can be changed, removed or moved without breaking the chain. Records hold
+// counts and identifiers of tokens, projects and requests; no field can hold a
+// value.
 //
 // # The file
 //
@@ -13,21 +13,19 @@
 // seq counts up by one through all files of a log. prev is the SHA-256, in
 // lower-case hexadecimal, of the bytes of the line before without its line end;
 // 64 zeros in record 1. sum is the SHA-256 of the line's own bytes up to the
-// comma before "sum", so that a damaged last record shows too. A chain proves
-// that the record is whole up to its end; that nothing was cut off at the end, and
-// that it was not all made anew, is told by signed heads: see [Head]. They stand in
-// the log and in the heads file beside it. What came after the last head, and what
-// stood in a log without heads, can be told only by who noted an earlier
-// [Report.Seq] and [Report.Head].
+// comma before "sum", so that damage to the last record is found too. The chain
+// proves that the log is complete up to its end. Signed heads (see [Head]), which
+// are in the log and in the heads file beside it, prove that its end was not cut
+// off and that it was not made anew. For records after the last head, and for a
+// log without heads, only a noted [Report.Seq] and [Report.Head] prove that.
 //
-// Besides the callers' records there are four kinds of the log's own: "head" signs
-// the record before it,
-// "rotated" opens a file that continues another, "recovered" closes off a line
-// that a crash left torn, giving its length and digest, and "gap" says how many
-// records could not be written before it.
+// The log itself makes four kinds of records: "head" signs the record before it,
+// "rotated" begins a file that continues another, "recovered" follows a line that
+// a crash left torn and gives its length and digest, and "gap" counts records
+// that could not be written before it.
 //
-// A log is open to its owner alone (0600), and several processes may append to
-// it at the same time: each append holds an advisory lock (flock) on the file.
+// A log has mode 0600. Several processes may append to it at the same time: each
+// append holds an advisory lock (flock) on the file.
 package audit
 
 import (
@@ -44,20 +42,19 @@ import (
 
 // Errors of writing a log.
 var (
-	// ErrRecord is returned for a record whose kind, operation, outcome or
-	// counts no caller should send. Nothing is written.
+	// ErrRecord is returned for a record whose kind, operation, outcome or counts are
+	// invalid. Nothing is written.
 	ErrRecord = errors.New("audit: invalid record")
 
-	// ErrBroken is returned by Open and Append when the end of the file is
-	// not the end of a chain and not a line torn by a crash either. Nothing
-	// is written to such a file.
+	// ErrBroken is returned by Open and Append if the file ends with neither a record
+	// nor a line torn by a crash. Nothing is written to such a file.
 	ErrBroken = errors.New("audit: log is broken")
 
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("audit: log is closed")
 )
 
-// Record says what one request or run did.
+// Record describes one request, run or act on keys.
 type Record struct {
 	Time    time.Time // now when zero
 	Kind    string    // what made the record, as "request" or "run": a to z and '-', 1 to 32 bytes
@@ -74,29 +71,29 @@ type Record struct {
 	Empty  int64 // how many of them were empty
 	Bad    int64 // how many could not be transformed
 
-	// Sync has Append return only when the record is on disk. It is not
-	// part of the record.
+	// Sync makes Append return only when the record is on disk. It is not part of the
+	// record.
 	Sync bool
 }
 
-// Identifiers longer than these many bytes are cut, and end in "…".
+// Identifiers longer than this many bytes are cut and end in "…".
 const (
 	maxRequest = 128
 	maxJTI     = 1024
 	maxName    = 255
 )
 
-// maxLine bounds a line that is read. The longest that is written has under
-// 6 KiB: the identifiers, every byte escaped, and 400 bytes around them.
+// maxLine bounds a line that is read. Lines that are written have less than 6 KiB: the
+// identifiers, every byte escaped, and 400 bytes around them.
 const maxLine = 1 << 20
 
 func (r *Record) check() error {
 	switch {
-	case !isWord(r.Kind, 1, 32, false):
+	case !validWord(r.Kind, 1, 32, false):
 		return fmt.Errorf("%w: kind must be 1 to 32 of a-z and '-'", ErrRecord)
-	case !isWord(r.Op, 0, 32, false):
+	case !validWord(r.Op, 0, 32, false):
 		return fmt.Errorf("%w: op must be up to 32 of a-z and '-'", ErrRecord)
-	case !isWord(r.Outcome, 1, 64, true):
+	case !validWord(r.Outcome, 1, 64, true):
 		return fmt.Errorf("%w: outcome must be 1 to 64 of A-Z, 0-9 and '_'", ErrRecord)
 	case r.Values < 0 || r.Empty < 0 || r.Bad < 0:
 		return fmt.Errorf("%w: a count is negative", ErrRecord)
@@ -106,7 +103,7 @@ func (r *Record) check() error {
 	return nil
 }
 
-func isWord(s string, low, high int, upper bool) bool {
+func validWord(s string, low, high int, upper bool) bool {
 	if len(s) < low || len(s) > high {
 		return false
 	}
@@ -130,8 +127,8 @@ const (
 	kindHead      = "head"
 )
 
-// clock writes times as RFC 3339 has them, in UTC with nine digits behind the
-// second. It keeps the text of the last second: most records share theirs.
+// clock formats times as RFC 3339 in UTC with nine fractional digits. It caches the text
+// of the last second, which most records share.
 type clock struct {
 	second int64 // Unix time of text; 0 with an empty text
 	text   []byte
@@ -183,15 +180,15 @@ func (r *Record) appendBody(b []byte, now time.Time, c *clock) []byte {
 	return append(b, '"')
 }
 
-// appendText appends a member that is left out when empty. What the text of an
-// identifier holds must never be a reason to lose a record: control characters
-// and invalid UTF-8 become U+FFFD, and what is too long is cut.
+// appendText appends a member unless s is empty. No identifier may prevent its record from
+// being written: control characters and invalid UTF-8 become U+FFFD, and texts longer than
+// limit are cut.
 func appendText(b []byte, member, s string, limit int) []byte {
 	if s == "" {
 		return b
 	}
 	b = append(b, member...)
-	if len(s) <= limit && plain(s) {
+	if len(s) <= limit && needsNoEscape(s) {
 		b = append(b, s...)
 		return append(b, '"')
 	}
@@ -229,9 +226,9 @@ func appendText(b []byte, member, s string, limit int) []byte {
 	return append(b, '"')
 }
 
-// plain says whether s stands in a JSON string as it is: printable ASCII with
-// no quote and no backslash, which nearly all identifiers are.
-func plain(s string) bool {
+// needsNoEscape reports whether s is printable ASCII without quote and backslash, as nearly
+// all identifiers are.
+func needsNoEscape(s string) bool {
 	var odd byte
 	for i := 0; i < len(s); i++ {
 		odd |= special[s[i]]
@@ -239,7 +236,7 @@ func plain(s string) bool {
 	return odd == 0
 }
 
-// special is 1 for the bytes that plain refuses.
+// special is 1 for the bytes that needsNoEscape refuses.
 var special = func() (t [256]byte) {
 	for i := range t {
 		if i < 0x20 || i >= 0x7f || i == '"' || i == '\\' {
@@ -252,7 +249,7 @@ var special = func() (t [256]byte) {
 // digest is a SHA-256.
 type digest [sha256.Size]byte
 
-// appendHex appends the 64 lower-case digits.
+// appendHex appends the digest as 64 lower-case digits.
 func (d *digest) appendHex(b []byte) []byte {
 	n := len(b)
 	b = append(b, noDigest...)
@@ -265,7 +262,7 @@ func (d *digest) appendHex(b []byte) []byte {
 // noDigest is the digest before record 1.
 const noDigest = "0000000000000000000000000000000000000000000000000000000000000000"
 
-// hexPairs holds the two digits of every byte, the first in the low half.
+// hexPairs holds the two hexadecimal digits of each byte, the first in the low half.
 var hexPairs = func() (t [256]uint16) {
 	const digits = "0123456789abcdef"
 	for i := range t {
@@ -280,9 +277,9 @@ type head struct {
 	sum digest // of the bytes of the last line
 }
 
-// appendLine appends the record that follows h, with its line end, and moves h.
-// The digest of the line goes on from where its own sum was taken, so that its
-// bytes are hashed once; d is any SHA-256.
+// appendLine appends the record that follows h, with its line end, and advances h. Each
+// byte is hashed once: the digest of the line continues the one for its sum. d must be a
+// SHA-256; appendLine resets it.
 func (h *head) appendLine(b, body []byte, d hash.Hash) []byte {
 	start := len(b)
 	h.seq++

@@ -15,27 +15,27 @@ import (
 	"time"
 )
 
-// Report says what a chain that holds consists of.
+// Report summarises a verified chain.
 type Report struct {
 	Files   int
 	Records int64
-	First   uint64 // number of the first record; above 1 when older files are not among those verified
+	First   uint64 // number of the first record; above 1 if older files were not given
 	Seq     uint64 // number of the last record, 0 for an empty log
-	Prev    string // digest that the first record holds of the one before
+	Prev    string // digest of the record before the first, as the first holds it
 	Head    string // digest of the last record
-	Torn    int    // lines torn by a crash, and closed off
-	Lost    int64  // records that gap records say could not be written
+	Torn    int    // lines torn by a crash that "recovered" records account for
+	Lost    int64  // records that could not be written, by the gap records
 
 	Heads  int64    // signed heads among the records
-	Signed uint64   // number of the last record that a signed head covers; 0: none does
-	Keys   [][]byte // public keys that signed
+	Signed uint64   // number of the last record that a signed head covers; 0: none
+	Keys   [][]byte // public keys that signed heads
 }
 
-// BrokenError names the first record that does not hold.
+// BrokenError names the first record that breaks the chain.
 type BrokenError struct {
 	File   string // "" for a reader
 	Line   int64  // from 1
-	Seq    uint64 // the number that the record should have
+	Seq    uint64 // expected number of the record
 	Reason string
 }
 
@@ -47,7 +47,7 @@ func (e *BrokenError) Error() string {
 	return s + fmt.Sprintf("line %d: record %d: %s", e.Line, e.Seq, e.Reason)
 }
 
-// parsed is what verification reads of a record.
+// parsed holds the members of a record that verification uses.
 type parsed struct {
 	Seq     uint64 `json:"seq"`
 	Prev    string `json:"prev"`
@@ -65,7 +65,7 @@ var (
 	errSum       = errors.New("its content was changed: the digest at its end does not fit")
 )
 
-// parseLine reads a line without its line end, and checks its own digest.
+// parseLine parses a line without its line end and checks its own digest.
 func parseLine(line []byte) (parsed, error) {
 	var p parsed
 	if len(line) < sumTail || !bytes.HasPrefix(line, []byte(`{"seq":`)) {
@@ -91,38 +91,37 @@ func parseLine(line []byte) (parsed, error) {
 	return p, nil
 }
 
-// chain is a verification under way.
+// chain is the state of a verification.
 type chain struct {
 	head    head
 	started bool
-	torn    []byte // a line that is no record, until the next one explains it
+	torn    []byte // a line that is not a record; the next must be its "recovered" record
 	hasTorn bool
 	tornAt  *BrokenError
 	report  Report
 	line    int64 // of the file being read
 	trust   Trust
 	whole   bool              // the first record must be a log's first, or follow an anchor
-	heads   map[uint64]string // digests of signed heads that were kept apart
+	heads   map[uint64]string // digests by number, of signed heads that were kept apart
 }
 
-// Anchor is the end of a chain as it was seen once, and kept elsewhere: what is
-// cut off the end of a log, or its beginning, shows against it.
+// Anchor is the end of a chain at an earlier check, kept elsewhere. A log whose beginning
+// or end was cut since does not match it.
 type Anchor struct {
-	Seq  uint64 // Report.Seq of then
-	Head string // Report.Head of then
+	Seq  uint64 // Report.Seq of the earlier check
+	Head string // Report.Head of the earlier check
 }
 
-// Verify checks the chain of one file's content. The error is a [*BrokenError]
-// for a chain that does not hold; the report then says what did, up to there.
+// Verify checks the chain of one file's content. For a broken chain it returns a
+// [*BrokenError] and the report of the records before.
 func Verify(r io.Reader) (Report, error) {
 	var c chain
 	err := c.read("", r)
 	return c.finish(), err
 }
 
-// VerifyFiles checks a chain that goes through several files, given in order,
-// wherever it begins: see [Report.First]. Logs that are being written can be
-// verified: what is appended meanwhile is left out.
+// VerifyFiles checks a chain over several files, given in order. It may begin at any
+// record: see [Report.First]. Records that are appended during the check are ignored.
 func VerifyFiles(paths ...string) (Report, error) {
 	var c chain
 	for _, path := range paths {
@@ -133,15 +132,15 @@ func VerifyFiles(paths ...string) (Report, error) {
 	return c.finish(), nil
 }
 
-// Files lists the files of a log in the order of their records: those rotated,
-// as long as they are beside it and not compressed, and the one at path.
+// Files lists the files of a log in the order of their records: the rotated ones beside
+// it, unless compressed, and the one at path.
 func Files(path string) ([]string, error) {
 	names, err := rotatedFiles(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
-	// Those that others rotated have names in any order: the first record
-	// tells. One that has no readable first record comes first, to be named.
+	// Names given by other programs may sort in any order, so the first records decide.
+	// A file without a readable first record comes first, so that an error names it.
 	first := make(map[string]uint64, len(names))
 	for _, name := range names {
 		f, err := os.Open(name)
@@ -181,7 +180,7 @@ func (c *chain) readFile(path string) error {
 		return fmt.Errorf("audit: %w", err)
 	}
 	defer f.Close()
-	// Between two appends there is no torn line.
+	// Under the lock no append is half done.
 	if err := lockShared(f); err != nil {
 		return fmt.Errorf("audit: locking %s: %w", path, err)
 	}
@@ -193,7 +192,7 @@ func (c *chain) readFile(path string) error {
 	return c.read(path, io.LimitReader(f, st.Size()))
 }
 
-// read goes on with one file.
+// read continues the verification with the content of one file.
 func (c *chain) read(name string, r io.Reader) error {
 	c.report.Files++
 	c.line = 0
@@ -237,12 +236,12 @@ func (c *chain) broken(name string, n int64, reason string) *BrokenError {
 	return &BrokenError{File: name, Line: n, Seq: c.head.seq + 1, Reason: reason}
 }
 
-// next takes one line.
+// next verifies one line.
 func (c *chain) next(name string, n int64, line []byte) error {
 	c.line = n
 	p, err := parseLine(line)
 	if c.hasTorn {
-		// Only a record that says so makes a torn line good.
+		// A torn line is accepted only if the next record accounts for it.
 		sum := sha256.Sum256(c.torn)
 		if err != nil || p.Kind != kindRecovered || p.Torn != len(c.torn) || p.TornSum != hex.EncodeToString(sum[:]) {
 			return c.tornAt

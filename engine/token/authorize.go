@@ -12,18 +12,18 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// grant judges claims against the stored project and expands the keys. The
-// grant has one holder.
-func (v *Verifier) grant(ctx context.Context, c *Claims, op spec.Op, s suite.Spec, epoch uint64, now time.Time) (*Grant, error) {
+// authorize checks claims against the stored project and expands the keys. The
+// returned grant has one holder.
+func (v *Verifier) authorize(ctx context.Context, c *Claims, op spec.Op, s suite.Spec, epoch uint64, now time.Time) (*Grant, error) {
 	p, err := v.project(ctx, c.PSN.Dom.Prj, epoch)
-	if err = stateOf(p, err, c.PSN.Dom.Org, now); err != nil {
+	if err = checkProject(p, err, c.PSN.Dom.Org, now); err != nil {
 		return nil, err
 	}
-	if refused := agrees(p, c, op, now); refused != nil {
+	if refused := checkPolicy(p, c, op, now); refused != nil {
 		return nil, refused
 	}
 	g := &Grant{Claims: c, Op: op, v: v, epoch: epoch}
-	g.seen.Store(epoch)
+	g.checkedEpoch.Store(epoch)
 	g.refs.Store(1)
 	end := p.Retention
 	sooner := func(t time.Time) {
@@ -53,7 +53,7 @@ func (v *Verifier) grant(ctx context.Context, c *Claims, op spec.Op, s suite.Spe
 	} else {
 		var src suite.Spec
 		var srcEnd time.Time
-		if src, srcEnd, err = v.source(ctx, c.PSN.Src, epoch, now); err == nil {
+		if src, srcEnd, err = v.sourceSpec(ctx, c.PSN.Src, epoch, now); err == nil {
 			sooner(srcEnd)
 			g.held[1], err = v.ring.acquire(ctx, v.ks, keys.Domain{Prj: c.PSN.Src.Prj, Org: c.PSN.Src.Org}, epoch)
 		}
@@ -78,11 +78,11 @@ func (v *Verifier) grant(ctx context.Context, c *Claims, op spec.Op, s suite.Spe
 	return g, nil
 }
 
-// rekeys reports whether the token brings pseudonyms over within one domain, from an
+// rekeys reports whether the token translates pseudonyms within one domain, from an
 // older generation to the active one.
 func (p *PSN) rekeys() bool { return p.Op == spec.Secondary && p.Src != nil && *p.Src == p.Dom }
 
-// nanos is t.UnixNano without its overflow in the year 2262.
+// nanos returns t.UnixNano(), or the maximum where that overflows (from 2262 on).
 func nanos(t time.Time) int64 {
 	if t.Unix() >= math.MaxInt64/int64(time.Second) {
 		return math.MaxInt64
@@ -90,10 +90,10 @@ func nanos(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// agrees compares what a token asks for with the stored project, which wins. A token
-// that names a later end of retention than the project's, because that was shortened
-// since, stays good if it ends before by itself.
-func agrees(p keys.Project, claims *Claims, op spec.Op, now time.Time) *Error {
+// checkPolicy refuses claims that differ from the stored project. A token whose psn.ret
+// lies after the project's retention, because the retention was shortened since, remains
+// valid if its exp does not.
+func checkPolicy(p keys.Project, claims *Claims, op spec.Op, now time.Time) *Error {
 	c := &claims.PSN
 	policy := p.Policy
 	if policy == "" {
@@ -116,12 +116,12 @@ func agrees(p keys.Project, claims *Claims, op spec.Op, now time.Time) *Error {
 	return nil
 }
 
-// source describes how the input of a secondary pseudonymisation was made, and
-// until when it can be reversed.
-func (v *Verifier) source(ctx context.Context, d *Domain, epoch uint64, now time.Time) (suite.Spec, time.Time, error) {
+// sourceSpec returns how the input of a secondary pseudonymisation was made, and the
+// end of its project's retention.
+func (v *Verifier) sourceSpec(ctx context.Context, d *Domain, epoch uint64, now time.Time) (suite.Spec, time.Time, error) {
 	var s suite.Spec
 	p, err := v.project(ctx, d.Prj, epoch)
-	if err = stateOf(p, err, d.Org, now); err != nil {
+	if err = checkProject(p, err, d.Org, now); err != nil {
 		return s, time.Time{}, err
 	}
 	if p.Method != spec.Reversible {
@@ -141,8 +141,8 @@ func (v *Verifier) source(ctx context.Context, d *Domain, epoch uint64, now time
 	return s, p.Retention, nil
 }
 
-// LocalRequest describes what the operator's own process wants to do in a
-// project, without a token.
+// LocalRequest describes an operation of the operator's own process, which needs no
+// token.
 type LocalRequest struct {
 	Project, Org      string
 	Op                spec.Op   // default pseudonymise
@@ -153,15 +153,15 @@ type LocalRequest struct {
 	Gen               *int
 }
 
-// Local returns the grant that a token of the project would give, with the same
-// policy and checks, and no budget. Its jti begins with "local:".
+// Local returns the grant that a token for r would give, after the same checks, but
+// without a budget. Its jti begins with "local:". The caller must Release it once.
 func (v *Verifier) Local(ctx context.Context, r LocalRequest) (*Grant, error) {
 	now := v.now()
 	epoch := v.epoch.Load()
 	if err := v.sync(ctx); err != nil {
 		return nil, err
 	}
-	c, _, err := draft(ctx, v.ks, Request{Project: r.Project, Org: r.Org, Op: r.Op, Source: r.Source,
+	c, _, err := draftClaims(ctx, v.ks, Request{Project: r.Project, Org: r.Org, Op: r.Op, Source: r.Source,
 		SourceOrg: r.SourceOrg, Form: r.Form, Norm: r.Norm, Err: r.Err, Gen: r.Gen}, now)
 	if err != nil {
 		return nil, err
@@ -174,7 +174,7 @@ func (v *Verifier) Local(ctx context.Context, r LocalRequest) (*Grant, error) {
 	if refused != nil {
 		return nil, refused
 	}
-	g, err := v.grant(ctx, &c, op, s, epoch, now)
+	g, err := v.authorize(ctx, &c, op, s, epoch, now)
 	if err != nil {
 		return nil, err
 	}

@@ -220,7 +220,7 @@ func TestLeases(t *testing.T) {
 		t.Fatal("more than there is")
 	}
 	r.Close()
-	other.clock.Advance(dryPause)
+	other.clock.Advance(exhaustedPause)
 	if err := h.Spend(ctx, 99); err != nil {
 		t.Errorf("what was given back: %v", err)
 	}
@@ -321,7 +321,7 @@ func TestUnansweredLease(t *testing.T) {
 		t.Errorf("the store was asked %d times, with %d failures", n, failures)
 	}
 	r.store.alter(func() { r.store.frozen = false })
-	r.clock.Advance(downPause)
+	r.clock.Advance(unreachablePause)
 	for range 3 {
 		if err := g.Spend(ctx, 1); err != nil {
 			t.Fatal(err)

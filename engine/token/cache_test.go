@@ -261,7 +261,7 @@ func TestHashCollision(t *testing.T) {
 	twin := &Grant{Claims: g.Claims, Op: g.Op, v: r.Verifier, sum: other, epoch: g.epoch, deadline: g.deadline}
 	twin.refs.Store(1)
 	r.store.alter(func() {})
-	r.Verifier.store(twin)
+	r.Verifier.addToCache(twin)
 	r.settle()
 	if hit, _ := r.lookup(&g.sum, r.clock.Now(), nil); hit != nil {
 		t.Error("the place was taken by another, and still the first is found")

@@ -28,9 +28,8 @@ const (
 	ErrItem   = "item"   // null in their place
 )
 
-// PSN is the claim psn: what the token allows. Its zero members mean the
-// defaults of the contract when it is issued; one that was read from a token
-// has them filled in.
+// PSN is the claim psn: what the token allows. When a token is issued, zero members
+// stand for the contract's defaults; when it is read, the defaults are filled in.
 type PSN struct {
 	V      int // 1
 	Op     spec.Op
@@ -47,10 +46,9 @@ type PSN struct {
 	Lim    Limits
 }
 
-// Claims are what a token says. Times have whole seconds: a fraction in a token
-// (RFC 7519 allows it) is rounded so that no token is good before or after what
-// it says, exp and psn.ret down, nbf up, iat down. Claims that came out of a
-// verification are shared between callers and must not be changed.
+// Claims are the contents of a token. Times are whole seconds. RFC 7519 allows
+// fractions, which are rounded so that a token's life never grows: exp, psn.ret and iat
+// down, nbf up. The claims of a grant are shared between callers and read-only.
 type Claims struct {
 	Issuer    string
 	Audience  string // the one it was verified for, when the token names several
@@ -61,7 +59,7 @@ type Claims struct {
 	PSN       PSN
 }
 
-// spec reads the suite's description of the transform out of the claims.
+// spec converts the claim to the suite's description of the transform.
 func (p *PSN) spec() (op spec.Op, s suite.Spec, err *Error) {
 	op = p.Op
 	if !op.Valid() {
@@ -91,18 +89,18 @@ func (p *PSN) spec() (op spec.Op, s suite.Spec, err *Error) {
 	return op, s, nil
 }
 
-// wire is the JSON of Claims, defaults left out.
-type wire struct {
-	Iss string `json:"iss"`
-	Aud string `json:"aud"`
-	Jti string `json:"jti"`
-	Iat int64  `json:"iat"`
-	Nbf *int64 `json:"nbf,omitempty"`
-	Exp int64  `json:"exp"`
-	Psn psn    `json:"psn"`
+// claimsJSON is the JSON form of Claims, without defaults.
+type claimsJSON struct {
+	Iss string  `json:"iss"`
+	Aud string  `json:"aud"`
+	Jti string  `json:"jti"`
+	Iat int64   `json:"iat"`
+	Nbf *int64  `json:"nbf,omitempty"`
+	Exp int64   `json:"exp"`
+	Psn psnJSON `json:"psn"`
 }
 
-type psn struct {
+type psnJSON struct {
 	V      int         `json:"v"`
 	Op     spec.Op     `json:"op"`
 	Dom    Domain      `json:"dom"`
@@ -118,11 +116,11 @@ type psn struct {
 	Lim    *Limits     `json:"lim,omitempty"`
 }
 
-// MarshalJSON writes the claims as they stand in a token.
+// MarshalJSON returns the claims as a token has them.
 func (c Claims) MarshalJSON() ([]byte, error) {
 	p := c.PSN
-	w := wire{Iss: c.Issuer, Aud: c.Audience, Jti: c.ID, Iat: c.IssuedAt.Unix(), Exp: c.Expires.Unix(),
-		Psn: psn{V: p.V, Op: p.Op, Dom: p.Dom, Src: p.Src, Method: p.Method, Policy: p.Policy, Fmt: p.Fmt,
+	w := claimsJSON{Iss: c.Issuer, Aud: c.Audience, Jti: c.ID, Iat: c.IssuedAt.Unix(), Exp: c.Expires.Unix(),
+		Psn: psnJSON{V: p.V, Op: p.Op, Dom: p.Dom, Src: p.Src, Method: p.Method, Policy: p.Policy, Fmt: p.Fmt,
 			Tag: p.Tag, Gen: p.Gen, Ret: p.Ret, Norm: p.Norm, Err: p.Err}}
 	if !c.NotBefore.IsZero() {
 		s := c.NotBefore.Unix()

@@ -1,35 +1,33 @@
 package token
 
-// enumerationGuard detects a token that enumerates decimal numbers at one small
-// distance from each other, up or down, as someone does who wants the pseudonym of
-// every possible identifier. It keeps the last number, the distance and the length of
-// the run, for as long as the token's budget is kept.
+// enumerationGuard detects a token whose values are decimal numbers at one small
+// constant distance, as of a caller who enumerates all identifiers. It keeps the last
+// number, the distance and the length of the run.
 type enumerationGuard struct {
-	last uint64
-	step int64 // 0: none yet
-	run  int64 // values in the run
-	told bool  // this run has been reported
+	last     uint64
+	step     int64 // 0: unknown
+	run      int64 // values in the run
+	reported bool
 }
 
 const (
-	enumerationLength = 1000 // values of a run that is reported
+	enumerationLength = 1000 // shortest run that is reported
 	enumerationStep   = 1000 // largest distance
-	enumerationSample = 16   // values at the front of a batch that are looked at
+	enumerationSample = 16   // values inspected at the front of a batch
 )
 
-// Observe shows the values of a request, in the arena and spans form of package
-// suite, to the enumeration guard. It reports whether a run has just
-// passed 1,000 values, which it does once a run and [Stats] counts. It looks at
-// the first values of a batch and the last one, and takes the rest for granted
-// when they fit, so its cost does not grow with the batch. Shuffled walks
-// escape it: it is an alarm, not a defence.
+// Observe passes the values of a request, in the arena and spans form of package suite,
+// to the enumeration guard. It reports true once for each run of 1,000 values, which
+// [Stats] counts. It inspects the first values of a batch and the last, and assumes the
+// run in between if the last one fits, so its cost does not grow with the batch. It is
+// an alarm, not a defence: a shuffled enumeration escapes it.
 func (g *Grant) Observe(arena []byte, spans []uint32) bool {
 	b := g.budget
 	if b == nil || len(spans) < 2 {
 		return false
 	}
 	value := func(i int) (uint64, bool) { return number(arena[spans[2*i]:][:spans[2*i+1]]) }
-	// Most values are no numbers: one look at the first, outside the lock.
+	// Most values are not numbers: the first one is parsed before locking.
 	first, ok := value(0)
 	if !ok {
 		return false
@@ -47,7 +45,7 @@ func (g *Grant) Observe(arena []byte, spans []uint32) bool {
 			return false
 		}
 		e.add(d)
-		if e.run <= int64(i) && n > front { // broken in this batch: the rest cannot fit
+		if e.run <= int64(i) && n > front { // the run broke in this batch: its rest cannot continue it
 			front = i + 1
 		}
 	}
@@ -63,16 +61,16 @@ func (g *Grant) Observe(arena []byte, spans []uint32) bool {
 			*e = enumerationGuard{}
 		}
 	}
-	if e.told || e.run < enumerationLength {
+	if e.reported || e.run < enumerationLength {
 		return false
 	}
-	e.told = true
+	e.reported = true
 	g.v.enumerations.Add(1)
 	return true
 }
 
-// add takes one number. Distances are counted modulo 2^64, which harms nothing
-// where only small ones matter.
+// add extends the run by d or starts another. Distances wrap modulo 2^64; only small
+// ones count.
 func (e *enumerationGuard) add(d uint64) {
 	step := int64(d - e.last)
 	small := step != 0 && step >= -enumerationStep && step <= enumerationStep
@@ -80,14 +78,14 @@ func (e *enumerationGuard) add(d uint64) {
 	case e.run > 0 && small && step == e.step:
 		e.run++
 	case e.run > 0 && small:
-		e.step, e.run, e.told = step, 2, false
+		e.step, e.run, e.reported = step, 2, false
 	default:
-		e.step, e.run, e.told = 0, 1, false
+		e.step, e.run, e.reported = 0, 1, false
 	}
 	e.last = d
 }
 
-// number reads 1 to 18 decimal digits.
+// number parses 1 to 18 decimal digits.
 func number(b []byte) (uint64, bool) {
 	if len(b) == 0 || len(b) > 18 {
 		return 0, false

@@ -11,24 +11,24 @@ const (
 	InvalidToken       = "INVALID_TOKEN"       // not a token, not signed by a trusted issuer, or not for here and now
 	ExpiredToken       = "EXPIRED_TOKEN"       // exp has passed
 	RevokedToken       = "REVOKED_TOKEN"       // the operator revoked it
-	ForbiddenOperation = "FORBIDDEN_OPERATION" // a right token at the wrong place, or against the project's policy
+	ForbiddenOperation = "FORBIDDEN_OPERATION" // valid, but not for this endpoint, or against the project's policy
 	UnknownDomain      = "UNKNOWN_DOMAIN"      // no such project or organisation here
 	RetentionExpired   = "RETENTION_EXPIRED"   // the link is severed for good
 	QuotaExceeded      = "QUOTA_EXCEEDED"      // budget or rate
 	TooLarge           = "TOO_LARGE"           // more values in one request than psn.lim.req allows
 )
 
-// Errors that are no verdict on a token.
+// Errors that say nothing about the token.
 var (
-	// ErrUnavailable is wrapped by errors that a later call may not meet: the
-	// keystore cannot be read. It says nothing of the token.
+	// ErrUnavailable is wrapped by errors of reading the keystore; a later call may
+	// succeed.
 	ErrUnavailable = errors.New("token: the keystore cannot be read")
 	// ErrClosed is returned by a Verifier after Close.
 	ErrClosed = errors.New("token: verifier is closed")
 )
 
-// Kinds of refusals that a long job can meet between its beginning and its end:
-// errors.Is(err, ErrExpired) holds for each *Error of the kind.
+// Kinds of refusals that can interrupt a long job. errors.Is(err, ErrExpired) holds for
+// every *Error of that kind.
 var (
 	ErrExpired       = errors.New("token: expired")
 	ErrRevoked       = errors.New("token: revoked")
@@ -36,8 +36,7 @@ var (
 	ErrRetentionOver = errors.New("token: the retention is over")
 )
 
-// Details of refusals: what is wrong, and what to do about it. They name the claim
-// and never its value.
+// Details of refusals: the fault and its remedy. They name claims, never their values.
 const (
 	noProject      = "no such project in this keystore: psn.dom or psn.src of the token, or --project, names one that was never created here, or the token is for another keystore; 'velonym project list' shows those there are"
 	noOrganisation = "the project does not list this organisation: psn.dom or psn.src of the token, or --org, names one that 'velonym project show' does not; have the token made for one that it does"
@@ -51,8 +50,7 @@ const (
 	tokenRevoked   = "the token was revoked: ask for a new one"
 )
 
-// Error is a refusal. Its text never holds the token, nor anything read from it
-// but its limits.
+// Error is a refusal. Its text holds nothing of the token but its limits.
 type Error struct {
 	Code       string        // one of the codes above
 	Detail     string        // what is wrong, in a sentence fragment
@@ -77,10 +75,9 @@ func (e *Error) Is(kind error) bool {
 	return false
 }
 
-// Resumable reports whether another token for the same key domain can go on where
-// this one was refused: it has expired or its budget is spent. It is false for a
-// token that was revoked and for a retention that is over: somebody wants the work
-// to end, so nothing of it is kept.
+// Resumable reports whether a job can continue with another token for the same key
+// domain: true if this one has expired or its budget is spent. It is false for a
+// revoked token and an ended retention, after which nothing of the job may be kept.
 func (e *Error) Resumable() bool { return e.Is(ErrExpired) || e.Is(ErrBudgetSpent) }
 
 // Bearer returns the error code of RFC 6750 §3.1 for the WWW-Authenticate

@@ -13,11 +13,11 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// Examine says all that is wrong with a token, where Verify stops at the first fault:
-// its form, its claims, its signature, and what it asks of the stored projects. It
-// returns nil for a token that Verify accepts for its own operation. The texts may name
-// the policy of stored projects: they are for operators. An error that is no verdict,
-// such as ErrUnavailable, comes with the faults that were found until then.
+// Examine returns every fault of a token, where Verify stops at the first: in its form,
+// claims and signature, and in what it asks of the stored projects. It returns nil for
+// a token that Verify accepts for its own operation. The texts may name the policy of
+// stored projects, so they are for operators only. With an error that says nothing
+// about the token, such as ErrUnavailable, Examine returns the faults found so far.
 func (v *Verifier) Examine(ctx context.Context, raw []byte) ([]Fault, error) {
 	d, err := Decode(raw)
 	var refused *Error
@@ -39,7 +39,7 @@ func (v *Verifier) Examine(ctx context.Context, raw []byte) ([]Fault, error) {
 	if d.claims.ID != "" && v.isRevoked(&d.claims) {
 		f.addError("jti", refuse(RevokedToken, tokenRevoked), "issue a new token, if the operator who revoked this one agrees")
 	}
-	// Verify has the last word.
+	// Verify decides, whatever was found above.
 	g, err := v.Verify(ctx, raw, OpsAny)
 	switch {
 	case err == nil:
@@ -53,7 +53,7 @@ func (v *Verifier) Examine(ctx context.Context, raw []byte) ([]Fault, error) {
 	return f, nil
 }
 
-// examineIssuer looks at who signed the token, and for whom.
+// examineIssuer checks issuer, audience, algorithm and signature.
 func (v *Verifier) examineIssuer(ctx context.Context, raw []byte, d *Decoded, f *faults) {
 	if f.has("iss", "claims") {
 		return
@@ -70,7 +70,7 @@ func (v *Verifier) examineIssuer(ctx context.Context, raw []byte, d *Decoded, f 
 	switch {
 	case f.has("header", "header.alg", "header.typ", "header.kid"):
 		return
-	case h.typ == typeAccess && !t.access:
+	case h.typ == typeAccess && !t.accessTokens:
 		f.add("header.typ", wrongType)
 		return
 	case !t.allows(h.alg):
@@ -78,7 +78,7 @@ func (v *Verifier) examineIssuer(ctx context.Context, raw []byte, d *Decoded, f 
 		return
 	}
 	parser := jwt.NewParser(jwt.WithValidMethods(t.algs), jwt.WithoutClaimsValidation(), jwt.WithStrictDecoding())
-	_, err := v.parseWith(ctx, parser, t, raw, &registered{c: &d.claims, audiences: d.audiences}, &h)
+	_, err := v.parseWith(ctx, parser, t, raw, &readBefore{c: &d.claims, audiences: d.audiences}, &h)
 	switch {
 	case err == nil:
 	case errors.Is(err, errStale):
@@ -151,7 +151,7 @@ func (v *Verifier) examineProjects(ctx context.Context, c *Claims, f *faults) er
 // examineDomain finds the project of a domain.
 func (v *Verifier) examineDomain(ctx context.Context, claim string, d *Domain, f *faults) (p keys.Project, known bool, err error) {
 	p, err = v.project(ctx, d.Prj, v.epoch.Load())
-	err = stateOf(p, err, d.Org, v.now())
+	err = checkProject(p, err, d.Org, v.now())
 	var refused *Error
 	if errors.As(err, &refused) {
 		remedy := ""

@@ -2,24 +2,24 @@ package token
 
 import "cmp"
 
-// Fault is one thing that is wrong with a token. Its texts hold nothing of the token
-// but names of the contract.
+// Fault is one defect of a token. Its texts hold nothing of the token but names of the
+// contract.
 type Fault struct {
-	Code   string `json:"code"`   // as the verifier refuses with it
-	Claim  string `json:"claim"`  // where it is: psn.tag, header.alg, signature
-	Detail string `json:"detail"` // what is wrong
-	Remedy string `json:"remedy"` // what the token's issuer must change, or who else must do what
+	Code   string `json:"code"`   // of the refusal that it causes
+	Claim  string `json:"claim"`  // its place: psn.tag, header.alg, signature
+	Detail string `json:"detail"` // the defect
+	Remedy string `json:"remedy"` // what the issuer, or someone else, must do
 }
 
-// faults collects what is wrong with a token. The verifier refuses for the first.
+// faults collects the faults of a token. The verifier refuses for the first.
 type faults []Fault
 
-// add notes a fault of a claim, which has the claim's remedy.
+// add appends a fault with the remedy of its claim.
 func (f *faults) add(claim, detail string) {
 	*f = append(*f, Fault{InvalidToken, claim, detail, remedies[claim]})
 }
 
-// addError notes a refusal, with the remedy given.
+// addError appends a refusal, with this remedy or, if it is empty, that of the claim.
 func (f *faults) addError(claim string, err *Error, remedy string) {
 	*f = append(*f, Fault{err.Code, claim, err.Detail, cmp.Or(remedy, remedies[claim])})
 }
@@ -44,7 +44,7 @@ func (f faults) has(claims ...string) bool {
 	return false
 }
 
-// remedies say what an issuer must write in a claim.
+// remedies tell an issuer what to write in each claim.
 var remedies = map[string]string{
 	"header":     "write a JSON object with alg, typ and, best, kid",
 	"header.alg": "sign with EdDSA, ES256, PS256 or RS256, and say which in alg",

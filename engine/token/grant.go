@@ -10,28 +10,28 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// Grant is what a verified token allows, ready for use. Callers with the same
-// token may get the same Grant. It is safe for concurrent use, and stays alive,
-// keys and all, until each of its holders has released it.
+// Grant is a verified token's permission, with the plan that carries it out. Callers
+// with the same token may share one Grant. It is safe for concurrent use. Its keys live
+// until every holder has released it.
 type Grant struct {
 	Claims *Claims     // read only
 	Plan   *suite.Plan // for Claims.PSN.Op
 	Op     spec.Op
 
-	v        *Verifier
-	sum      [32]byte // SHA-256 of the token
-	epoch    uint64   // of the state that it was verified against
-	deadline int64    // until when a hit counts, in Unix nanoseconds
-	end      int64    // when the token or a retention ends
-	seen     atomic.Uint64
-	refs     atomic.Int32
-	held     [2]*domainKeys
-	budget   *budget            // nil for local grants
-	source   *keySource         // of the issuer's keys; nil: they cannot be withdrawn
-	signers  []crypto.PublicKey // one of them signed the token
+	v            *Verifier
+	sum          [32]byte // SHA-256 of the token
+	epoch        uint64   // of the store's state at verification
+	deadline     int64    // of the cache entry, in Unix nanoseconds
+	end          int64    // of the token or the retention, whichever is first, in Unix nanoseconds
+	checkedEpoch atomic.Uint64
+	refs         atomic.Int32
+	held         [2]*domainKeys     // target, source
+	budget       *budget            // nil for local grants
+	source       *keySource         // of the issuer's keys; nil: they cannot be withdrawn
+	signers      []crypto.PublicKey // one of them signed the token
 }
 
-// retain adds a holder unless the last one has gone.
+// retain adds a holder and reports true, unless the last one has released the grant.
 func (g *Grant) retain() bool {
 	for {
 		n := g.refs.Load()
@@ -44,8 +44,8 @@ func (g *Grant) retain() bool {
 	}
 }
 
-// Release gives the grant back. The keys are wiped with the last holder of
-// their domain. Call it exactly once for each Verify or Local.
+// Release removes a holder. Call it exactly once for each Verify or Local. The keys of
+// a domain are wiped with its last holder.
 func (g *Grant) Release() {
 	switch n := g.refs.Add(-1); {
 	case n > 0:
@@ -66,8 +66,8 @@ func (g *Grant) Release() {
 	}
 }
 
-// alive checks a grant that may have been held for long: the clock, and when
-// something has changed in the store, revocation and project.
+// alive checks a grant that may have been held for long: against the clock and, if the
+// store has changed, against revocations and the project.
 func (g *Grant) alive(ctx context.Context) error {
 	v := g.v
 	now := v.now()
@@ -77,15 +77,15 @@ func (g *Grant) alive(ctx context.Context) error {
 		}
 		return refuse(RetentionExpired, "the retention is over")
 	}
-	if v.isFresh(now) && g.seen.Load() == v.epoch.Load() && (g.source == nil || !g.source.stale(now)) {
+	if v.isFresh(now) && g.checkedEpoch.Load() == v.epoch.Load() && (g.source == nil || !g.source.stale(now)) {
 		return nil
 	}
-	ctx, done := v.bounded(ctx)
+	ctx, done := v.withCallTimeout(ctx)
 	defer done()
-	return v.unanswered(ctx, g.aliveNow(ctx, now))
+	return v.timeoutAsUnavailable(ctx, g.aliveNow(ctx, now))
 }
 
-// aliveNow is the part of alive that may ask the store.
+// aliveNow is the part of alive that may read the store.
 func (g *Grant) aliveNow(ctx context.Context, now time.Time) error {
 	v := g.v
 	if err := v.sync(ctx); err != nil {
@@ -95,7 +95,7 @@ func (g *Grant) aliveNow(ctx context.Context, now time.Time) error {
 		return invalid(errStale.Error())
 	}
 	epoch := v.epoch.Load()
-	if g.seen.Load() == epoch {
+	if g.checkedEpoch.Load() == epoch {
 		return nil
 	}
 	if g.source != nil && !g.source.hasAny(ctx, g.signers) {
@@ -106,17 +106,17 @@ func (g *Grant) aliveNow(ctx context.Context, now time.Time) error {
 	}
 	psn := &g.Claims.PSN
 	p, err := v.project(ctx, psn.Dom.Prj, epoch)
-	if err = stateOf(p, err, psn.Dom.Org, now); err != nil {
+	if err = checkProject(p, err, psn.Dom.Org, now); err != nil {
 		return err
 	}
-	if refused := agrees(p, g.Claims, g.Op, now); refused != nil {
+	if refused := checkPolicy(p, g.Claims, g.Op, now); refused != nil {
 		return refused
 	}
 	if psn.Src != nil {
-		if _, _, err := v.source(ctx, psn.Src, epoch, now); err != nil {
+		if _, _, err := v.sourceSpec(ctx, psn.Src, epoch, now); err != nil {
 			return err
 		}
 	}
-	g.seen.Store(epoch)
+	g.checkedEpoch.Store(epoch)
 	return nil
 }

@@ -5,7 +5,7 @@ import (
 	"encoding/base64"
 )
 
-// MaxSize is the size of the longest token that is looked at, in bytes.
+// MaxSize is the size in bytes of the longest token that is read.
 const MaxSize = 8 << 10
 
 // Types of a token: the values that its typ header may have.
@@ -19,8 +19,7 @@ const (
 	typeAccessLong = "application/at+jwt"
 )
 
-// Algorithms that a token may be signed with. HS256 only ever with a secret
-// that the operator configured.
+// Signature algorithms. HS256 needs a secret that the operator configured.
 const (
 	algEdDSA = "EdDSA"
 	algES256 = "ES256"
@@ -29,8 +28,8 @@ const (
 	algHS256 = "HS256"
 )
 
-// strictBase64 accepts one spelling of any bytes, but for the line ends that
-// package base64 always skips; callers refuse those first (see segments).
+// strictBase64 accepts one spelling of any bytes. Package base64 skips line ends all the
+// same; segments refuses them first.
 var strictBase64 = base64.RawURLEncoding.Strict()
 
 const wrongType = "the header's typ is not psn+jwt or JWT"
@@ -38,8 +37,8 @@ const wrongType = "the header's typ is not psn+jwt or JWT"
 // header is a JOSE header that passed the allow-list.
 type header struct{ alg, typ, kid string }
 
-// segments cuts a token in its three parts, all non-empty and of base64url
-// characters only.
+// segments splits a token into its three parts. ok is false unless all are non-empty
+// and consist of base64url characters.
 func segments(raw []byte) (head, payload, signature []byte, ok bool) {
 	i := bytes.IndexByte(raw, '.')
 	if i <= 0 {
@@ -68,23 +67,20 @@ func base64url(b []byte) bool {
 	return true
 }
 
-// parseHeader reads the first segment of a token against the allow-list. alg,
-// typ and kid count; cty, x5t and x5t#S256, which issuers such as ADFS send, are
-// texts without effect: they say what the claims are, which are read as JSON in
-// any case, and which certificate the key is in, which kid says as well. All
-// else is refused: jku, x5u, x5c, jwk, crit, b64, zip and what is yet to be
-// invented, each of which would let a token say how it is to be checked.
+// parseHeader reads the first segment of a token by an allow-list of members. alg, typ
+// and kid count. cty, x5t and x5t#S256, which issuers such as ADFS send, are ignored if
+// they are texts. All others are refused: jku, x5u, x5c, jwk, crit, b64, zip and any
+// future one could let a token choose how it is verified.
 //
-// typ is needed, although RFC 7519 leaves it to the application: it is what
-// keeps a token apart from whatever else the issuer's key signs (RFC 8725
-// §3.11).
+// typ is required, although RFC 7519 leaves that to the application: it distinguishes a
+// token from anything else the issuer's key signs (RFC 8725 §3.11).
 func parseHeader(segment []byte) (header, *Error) {
 	var f faults
 	h := readHeader(segment, &f)
 	return h, f.err()
 }
 
-// readHeader is parseHeader, and adds all that is wrong to f.
+// readHeader is parseHeader that adds every fault to f.
 func readHeader(segment []byte, f *faults) (h header) {
 	b := make([]byte, strictBase64.DecodedLen(len(segment)))
 	if !base64url(segment) {

@@ -5,24 +5,23 @@ import (
 	"fmt"
 )
 
-// Decoded is a token laid open for display. Nothing of it is verified.
+// Decoded is a token decoded for display. Nothing of it is verified.
 type Decoded struct {
-	Header json.RawMessage // as it stands in the token
-	Claims json.RawMessage // as they stand in the token
-	// Read holds the claims when a verifier could read them, and is nil when
-	// it would refuse them whoever signed; Problem then says why.
+	Header json.RawMessage // as in the token
+	Claims json.RawMessage // as in the token
+	// Read holds the claims. It is nil if a verifier would refuse them whoever
+	// signed; Problem then says why.
 	Read    *Claims
 	Problem *Error
-	Faults  []Fault // all that is wrong with header and claims; Problem is the first
+	Faults  []Fault // of header and claims; Problem is the first
 
 	header    header
 	claims    Claims // as far as they can be read
 	audiences []string
 }
 
-// Decode opens a token for display, without verifying anything: who wrote the
-// token may have written anything into it. Only what is no token at all is an
-// error; a token that any verifier would refuse is returned with a Problem.
+// Decode decodes a token for display and verifies nothing. It returns an error only if
+// raw is not a token at all; a token that every verifier would refuse has a Problem.
 func Decode(raw []byte) (*Decoded, error) {
 	if len(raw) > MaxSize {
 		return nil, invalid(tooLong)
@@ -49,10 +48,10 @@ func Decode(raw []byte) (*Decoded, error) {
 	if err != nil {
 		f.add("claims", "the claims cannot be read: "+err.Error())
 	} else {
-		d.claims, d.audiences = claimsOf(&n, &f)
+		d.claims, d.audiences = readClaims(&n, &f)
 		if n.kind == kindObject {
 			var inPSN faults // so that one fault does not hide that others go together
-			d.claims.PSN = psnOf(&n, &inPSN)
+			d.claims.PSN = readPSN(&n, &inPSN)
 			f = append(f, inPSN...)
 		}
 	}

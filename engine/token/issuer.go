@@ -86,9 +86,9 @@ func NewID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// Issue signs c as it stands, but for what is missing: Issuer, Audience, ID,
-// IssuedAt (now) and PSN.V are filled in. Claims that no verifier could accept
-// are an error. Issue looks at no project; see [Issuer.Create].
+// Issue signs c and fills in Issuer, Audience, ID, IssuedAt (now) and PSN.V where they
+// are missing. Claims that no verifier could accept are an error. Issue does not
+// consult projects; see [Issuer.Create].
 func (i *Issuer) Issue(c Claims) (string, error) {
 	if c.Issuer == "" {
 		c.Issuer = i.iss
@@ -109,21 +109,21 @@ func (i *Issuer) Issue(c Claims) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("token: issue: %w", err)
 	}
-	// What is signed is read back by the reader that will verify it.
+	// The verifier's own reader must accept what is signed.
 	n, err := parseJSON(payload)
 	if err != nil {
 		return "", fmt.Errorf("token: issue: %w", err)
 	}
 	var f faults
-	claimsOf(&n, &f)
-	psnOf(&n, &f)
+	readClaims(&n, &f)
+	readPSN(&n, &f)
 	if len(f) > 0 {
 		return "", fmt.Errorf("token: issue: %s", f[0].Detail)
 	}
 	t := &jwt.Token{
 		Method: jwt.SigningMethodEdDSA,
 		Header: map[string]any{"alg": algEdDSA, "typ": typePSN, "kid": i.kid},
-		Claims: signed{payload: payload},
+		Claims: encodedClaims{payload: payload},
 	}
 	s, err := t.SignedString(i.key)
 	if err != nil {
@@ -135,7 +135,7 @@ func (i *Issuer) Issue(c Claims) (string, error) {
 	return s, nil
 }
 
-// Request describes a token to be made for a stored project.
+// Request describes a token for a stored project.
 type Request struct {
 	Project string
 	Org     string
@@ -144,9 +144,9 @@ type Request struct {
 	Source    string // secondary only: the project that made the input
 	SourceOrg string
 
-	// TTL is how long the token lives, in whole seconds; 0 lets it expire with the retention of
-	// the project (of both projects, for secondary), or after 90 days when
-	// there is none. It never outlives the retention.
+	// TTL is the token's life in whole seconds, cut at the end of the retention. 0 stands
+	// for that end (the earlier one of both projects, for secondary), or for 90 days if
+	// there is none.
 	TTL time.Duration
 
 	Form   spec.Form // default: the project's
@@ -163,8 +163,8 @@ type Projects interface {
 	Project(ctx context.Context, name string) (keys.Project, error)
 }
 
-// TokenList keeps a list of issued tokens, and knows which ones are refused for when
-// they were issued; *keys.Keystore does.
+// TokenList keeps the list of issued tokens and the rules that revoke all tokens issued
+// before a time; *keys.Keystore does.
 type TokenList interface {
 	RecordToken(ctx context.Context, t keys.IssuedToken) error
 	IssuableFrom(ctx context.Context, issuer string, projects ...string) (time.Time, error)
@@ -185,14 +185,14 @@ func (i *Issuer) Create(ctx context.Context, ps Projects, r Request) (string, *C
 		now = time.Now()
 	}
 	now = now.UTC().Truncate(time.Second)
-	c, end, err := draft(ctx, ps, r, now)
+	c, end, err := draftClaims(ctx, ps, r, now)
 	if err != nil {
 		return "", nil, err
 	}
 	c.Issuer, c.Audience, c.ID, c.IssuedAt = i.iss, i.aud, NewID(), now
 	list, _ := ps.(TokenList)
 	if list != nil {
-		if err := issueAfter(ctx, list, &c); err != nil {
+		if err := setIssuedAt(ctx, list, &c); err != nil {
 			return "", nil, err
 		}
 	}
@@ -236,10 +236,10 @@ func (i *Issuer) Create(ctx context.Context, ps Projects, r Request) (string, *C
 	return s, &c, nil
 }
 
-// issueAfter sets iat to the first second at which no rule refuses the token. That is
-// the next one where the project's tokens were revoked in this one, which verifiers
-// accept as they accept a clock that is a little ahead.
-func issueAfter(ctx context.Context, list TokenList, c *Claims) error {
+// setIssuedAt sets iat to the first second that no revocation rule covers. If the
+// project's tokens were revoked in this second, that is the next one; verifiers accept
+// it as they accept a clock that is slightly ahead.
+func setIssuedAt(ctx context.Context, list TokenList, c *Claims) error {
 	projects := []string{c.PSN.Dom.Prj}
 	if c.PSN.Src != nil {
 		projects = append(projects, c.PSN.Src.Prj)
@@ -258,12 +258,12 @@ func issueAfter(ctx context.Context, list TokenList, c *Claims) error {
 	return nil
 }
 
-// draft fills in the claims that follow from the stored project, and returns
-// the end of the retention, zero when there is none. PSN.Ret is set when the
-// target project has one.
-func draft(ctx context.Context, ps Projects, r Request, now time.Time) (c Claims, end time.Time, err error) {
+// draftClaims returns the claims that follow from the request and the stored project,
+// and the end of the retention, zero if there is none. PSN.Ret is set if the target
+// project has a retention.
+func draftClaims(ctx context.Context, ps Projects, r Request, now time.Time) (c Claims, end time.Time, err error) {
 	p, err := ps.Project(ctx, r.Project)
-	if err = stateOf(p, err, r.Org, now); err != nil {
+	if err = checkProject(p, err, r.Org, now); err != nil {
 		return c, end, err
 	}
 	if r.Op == "" {
@@ -295,7 +295,7 @@ func draft(ctx context.Context, ps Projects, r Request, now time.Time) (c Claims
 			return c, end, errors.New("token: secondary needs the project that made the pseudonyms")
 		}
 		src, err := ps.Project(ctx, r.Source)
-		if err = stateOf(src, err, r.SourceOrg, now); err != nil {
+		if err = checkProject(src, err, r.SourceOrg, now); err != nil {
 			return c, end, err
 		}
 		if src.Method != spec.Reversible {
@@ -314,8 +314,9 @@ func draft(ctx context.Context, ps Projects, r Request, now time.Time) (c Claims
 	return c, end, nil
 }
 
-// stateOf judges a project as the store gave it: err is the store's answer.
-func stateOf(p keys.Project, err error, org string, now time.Time) error {
+// checkProject turns the store's answer for a project into a refusal, ErrUnavailable,
+// or nil if the project is active and lists the organisation.
+func checkProject(p keys.Project, err error, org string, now time.Time) error {
 	switch {
 	case errors.Is(err, keys.ErrNotFound):
 		return refuse(UnknownDomain, noProject)
@@ -331,10 +332,10 @@ func stateOf(p keys.Project, err error, org string, now time.Time) error {
 	return nil
 }
 
-// signed is a payload that is serialised already.
-type signed struct {
+// encodedClaims gives package jwt a payload that is already encoded.
+type encodedClaims struct {
 	jwt.Claims
 	payload []byte
 }
 
-func (s signed) MarshalJSON() ([]byte, error) { return s.payload, nil }
+func (s encodedClaims) MarshalJSON() ([]byte, error) { return s.payload, nil }

@@ -8,10 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// A strict reader of small JSON documents (RFC 8259). encoding/json takes the
-// last of duplicate members, matches names whatever their case and repairs
-// broken UTF-8; two readers of one token must never see different claims, so
-// all of that is refused here.
+// A strict reader of small JSON documents (RFC 8259). encoding/json takes the last of
+// duplicate members, ignores the case of names and repairs invalid UTF-8. This reader
+// refuses all three, so that two readers of a token never see different claims.
 
 type kind uint8
 
@@ -24,9 +23,8 @@ const (
 	kindObject
 )
 
-// node is a JSON value. text holds a text undone of its escapes, a number as
-// written, or "true" or "false". items holds the items of an array or, beside
-// names, the members of an object.
+// node is a JSON value. text holds an unescaped text, a number as written, or "true" or
+// "false". items holds the items of an array, or the values of an object's names.
 type node struct {
 	kind  kind
 	text  string
@@ -56,7 +54,7 @@ func (n *node) member(name string) (*node, bool) {
 	return nil, false
 }
 
-// integer returns a number written without fraction and exponent.
+// integer returns a number that is written without fraction and exponent.
 func (n *node) integer() (int64, bool) {
 	if n.kind != kindNumber {
 		return 0, false
@@ -65,16 +63,16 @@ func (n *node) integer() (int64, bool) {
 	return v, err == nil && n.text != "-0"
 }
 
-// seconds returns a number as whole seconds: rounded up, or down. It goes by the
-// digits as they are written, so that nothing is lost on the way to a float.
-// Negative numbers, and those of more than 12 digits, are none.
+// seconds rounds a number to whole seconds, up or down. It computes on the written
+// digits and therefore loses no precision. ok is false for negative numbers and for
+// those of more than 12 digits.
 func (n *node) seconds(up bool) (int64, bool) {
 	if n.kind != kindNumber || n.text[0] == '-' {
 		return 0, false
 	}
 	number, power := n.text, 0
 	if i := strings.IndexAny(number, "eE"); i >= 0 {
-		// A power out of range keeps its sign, which is all that counts then.
+		// Of a power out of range only the sign matters, which Atoi keeps.
 		power, _ = strconv.Atoi(number[i+1:])
 		power = min(max(power, -2*MaxSize), 2*MaxSize)
 		number = number[:i]
@@ -100,7 +98,7 @@ func (n *node) seconds(up bool) (int64, bool) {
 	return s, true
 }
 
-// parseJSON reads one document and nothing after it but white space.
+// parseJSON reads one document, which only white space may follow.
 func parseJSON(b []byte) (node, error) {
 	p := jsonParser{b: b}
 	p.space()
@@ -285,7 +283,7 @@ func (p *jsonParser) number() (node, error) {
 	return node{kind: kindNumber, text: string(p.b[start:p.i])}, nil
 }
 
-// text reads a string; p.b[p.i] is its opening quote.
+// text reads a string whose opening quote is p.b[p.i].
 func (p *jsonParser) text() (string, error) {
 	p.i++
 	start := p.i
@@ -324,7 +322,7 @@ func (p *jsonParser) text() (string, error) {
 	return "", errSyntax
 }
 
-// escape reads what follows a backslash. A lone surrogate is refused.
+// escape reads the rest of an escape sequence. It refuses a lone surrogate.
 func (p *jsonParser) escape() (rune, error) {
 	c := p.peek()
 	p.i++

@@ -28,53 +28,52 @@ import (
 
 const (
 	maxJWKS          = 1 << 20          // bytes of a JWK Set
-	maxJWKSKeys      = 128              // keys that are taken from one
+	maxJWKSKeys      = 128              // keys that are read of a set
 	fetchTimeout     = 10 * time.Second // one attempt to fetch a JWK Set
-	fetchWait        = 2 * time.Second  // what a call waits for a fetch that is under way
-	fetchPause       = time.Minute      // between attempts for unknown key ids, counted from the last attempt
-	defaultRefresh   = 15 * time.Minute // between attempts otherwise
-	defaultMaxStale  = time.Hour        // for which fetched keys are trusted without another fetch
+	fetchWait        = 2 * time.Second  // longest wait of a call for a running fetch
+	fetchPause       = time.Minute      // between attempts for unknown key ids
+	defaultRefresh   = 15 * time.Minute // between other attempts
+	defaultMaxStale  = time.Hour        // age at which fetched keys are no longer trusted
 	minSecret        = 32               // bytes of an HS256 secret
-	minRSA, maxRSA   = 2048, 8192       // bits of a modulus; larger ones are a burden, not a safeguard
-	keysWithoutKeyID = 4                // keys that are tried for a token that names none
+	minRSA, maxRSA   = 2048, 8192       // bits of a modulus; larger ones only cost time
+	keysWithoutKeyID = 4                // keys that are tried for a token without kid
 )
 
-// TrustedIssuer is an issuer whose tokens are accepted: its name and where its
-// keys are. One of JWKSFile, JWKSURL and Secret must be given; Secret may stand
-// beside one of the others.
+// TrustedIssuer is an issuer whose tokens are accepted. One of JWKSFile, JWKSURL, JWKS
+// and Secret is required; Secret may accompany one of the others.
 type TrustedIssuer struct {
 	Name     string // iss
 	Audience string // aud that its tokens must name; default: that of the Config
 	JWKSFile string // file with a JWK Set, read at the start and on Reload
 	JWKSURL  string // https URL of a JWK Set; http is for loopback addresses only
 	JWKS     []byte // a JWK Set itself, instead of a file or a URL
-	// Refresh is the pause between two fetches of JWKSURL; default 15 minutes.
-	// A key that the issuer withdrew is trusted for so long at most.
+	// Refresh is the time between fetches of JWKSURL, and so the longest time that a
+	// withdrawn key is trusted; default 15 minutes, at most half of MaxStale.
 	Refresh time.Duration
-	// MaxStale is for how long the keys of JWKSURL are trusted when no fetch
-	// succeeds; then the issuer's tokens are refused, those in the cache too, until
-	// one does. Default 1 hour. Refresh is at most half of it.
+	// MaxStale is how long the keys of JWKSURL are trusted after the last successful
+	// fetch. After it the issuer's tokens are refused, cached ones too, until a fetch
+	// succeeds. Default 1 hour.
 	MaxStale time.Duration
 	// AccessTokens accepts the typ at+jwt (RFC 9068) beside psn+jwt and JWT. Set it
-	// only where all that the issuer signs for this audience is meant for us.
+	// only if every token that the issuer signs for this audience is meant for Velonym.
 	AccessTokens bool
 	Secret       []byte // HS256 secret of 32 bytes or more; copied
-	// Algorithms narrows what its tokens may be signed with. Default: EdDSA,
-	// ES256, PS256 and RS256 with a JWK Set, HS256 with a secret.
+	// Algorithms restricts the signature algorithms. Default: EdDSA, ES256, PS256 and
+	// RS256 with a JWK Set, HS256 with a secret.
 	Algorithms []string
 	Client     *http.Client // for JWKSURL; default: one with a timeout of 10 s
 }
 
-// errNoKey says that no key of the issuer is for a token, which may change with
-// the issuer's next key set.
+// errNoKey is returned if the issuer's key set has no key for a token. The next set may
+// have one.
 var errNoKey = errors.New("no key of the issuer is for this token")
 
-// strictPS256 is PS256 with a salt of the hash's length and no other, as RFC 7518
-// §3.5 says; package jwt's own accepts any length.
+// strictPS256 is PS256 that requires a salt of the hash's length (RFC 7518 §3.5);
+// package jwt accepts any length.
 var strictPS256 = &jwt.SigningMethodRSAPSS{SigningMethodRSA: jwt.SigningMethodPS256.SigningMethodRSA, Options: jwt.SigningMethodPS256.Options}
 
-// fits reports whether a public key is one that alg verifies with.
-func fits(alg string, key any) bool {
+// keyMatchesAlg reports whether alg can verify with a public key.
+func keyMatchesAlg(alg string, key any) bool {
 	switch k := key.(type) {
 	case ed25519.PublicKey:
 		return alg == algEdDSA
@@ -87,7 +86,7 @@ func fits(alg string, key any) bool {
 	return false
 }
 
-// usable reports whether any algorithm of ours can use a key of a JWK Set.
+// usable reports whether a supported algorithm can verify with a key of a JWK Set.
 func usable(k jwkset.JWK) bool {
 	m := k.Marshal()
 	if m.USE != "" && m.USE != jwkset.UseSig {
@@ -97,17 +96,17 @@ func usable(k jwkset.JWK) bool {
 		return false
 	}
 	for _, alg := range [...]string{algEdDSA, algES256, algPS256, algRS256} {
-		if (m.ALG == "" || m.ALG.String() == alg) && fits(alg, k.Key()) {
+		if (m.ALG == "" || m.ALG.String() == alg) && keyMatchesAlg(alg, k.Key()) {
 			return true
 		}
 	}
 	return false
 }
 
-// parseJWKS takes the public keys that can verify tokens out of a JWK Set.
-// Others (for encryption, of other types, too short, broken) are passed over, so
-// the list may be empty: the issuer has withdrawn its keys. What is no JWK Set is
-// an error. Private members are not read.
+// parseJWKS returns the public keys of a JWK Set that can verify tokens. It skips
+// others: for encryption, of other types, too short, broken. The list may be empty, which
+// means that the issuer has withdrawn its keys. Anything but a JWK Set is an error.
+// Private members are not read.
 func parseJWKS(b []byte) ([]jwkset.JWK, error) {
 	var set jwkset.JWKSMarshal
 	if err := json.Unmarshal(b, &set); err != nil || set.Keys == nil {
@@ -115,7 +114,7 @@ func parseJWKS(b []byte) ([]jwkset.JWK, error) {
 	}
 	var out []jwkset.JWK
 	for _, m := range set.Keys {
-		// Certificates are not looked at, so that nothing is fetched for them.
+		// Certificates are ignored, so that nothing is fetched for them.
 		m.X5U, m.X5C, m.X5T, m.X5TS256 = "", nil, "", ""
 		k, err := jwkset.NewJWKFromMarshal(m, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
 		if err == nil && usable(k) && len(out) < maxJWKSKeys {
@@ -125,21 +124,21 @@ func parseJWKS(b []byte) ([]jwkset.JWK, error) {
 	return out, nil
 }
 
-// errNoUsableKey refuses a file without a usable key at the start, where it is
-// a mistake and no withdrawal.
+// errNoUsableKey is returned at the start for a set without a usable key, which then is
+// a mistake and not a withdrawal.
 var errNoUsableKey = errors.New("no usable public key in the JWK Set: EdDSA, P-256 or RSA of 2048 bits is needed")
 
-// errStale is what the fetched keys of an issuer are after TrustedIssuer.MaxStale.
+// errStale is returned for fetched keys older than TrustedIssuer.MaxStale.
 var errStale = errors.New("the issuer's keys could not be fetched for too long")
 
-// keySource holds the public keys of an issuer. It is the jwkset.Storage that
-// keyfunc reads, and adds to it when a key id is unknown: one fetch for all who
-// wait, at most one a minute, and never a wait longer than fetchWait. A fetch
-// that fails leaves the last good set in place, for maxStale at most.
+// keySource holds the public keys of an issuer. It implements jwkset.Storage and fetches
+// the set when a key id is unknown: one fetch for all waiting calls, at most one a
+// minute, and no call waits longer than fetchWait. After a failed fetch the last set
+// remains valid, up to maxStale.
 type keySource struct {
 	*jwkset.MemoryJWKSet
 	issuer   string // for messages
-	fixed    bool   // the set was given as such
+	fixed    bool   // the set came with the configuration
 	file     string
 	url      string
 	client   *http.Client
@@ -150,14 +149,14 @@ type keySource struct {
 	log      *slog.Logger
 	ctx      context.Context // ended by close
 
-	staleAt atomic.Int64 // until when fetched keys count, in Unix nanoseconds
+	staleAt atomic.Int64 // end of trust in fetched keys, in Unix nanoseconds
 
-	mu      sync.Mutex
-	print   [32]byte  // of the set in place
-	last    time.Time // start of the last attempt
-	flight  *fetching // the attempt under way; nil: none
-	failed  bool      // the last attempt did
-	running sync.WaitGroup
+	mu          sync.Mutex
+	fingerprint [32]byte  // of the installed set
+	lastAttempt time.Time // its start
+	inFlight    *fetching // nil: no fetch is running
+	failed      bool      // the last attempt failed
+	running     sync.WaitGroup
 }
 
 // fetching is one attempt to fetch keys.
@@ -166,13 +165,13 @@ type fetching struct {
 	err  error         // set before done is closed
 }
 
-// stale reports whether no fetch has succeeded for too long at now. Keys of a
-// file and the built-in key never are.
+// stale reports whether the fetched keys are too old at now. Keys of a file and the
+// built-in key never are.
 func (s *keySource) stale(now time.Time) bool {
 	return s.url != "" && now.UnixNano() >= s.staleAt.Load()
 }
 
-// read returns the key with this id if it is known and counts.
+// read returns the key with this id, unless the keys are stale.
 func (s *keySource) read(ctx context.Context, kid string) (jwkset.JWK, error) {
 	if s.stale(s.now()) {
 		return jwkset.JWK{}, fmt.Errorf("%w: %w", jwkset.ErrKeyNotFound, errStale)
@@ -187,25 +186,25 @@ func (s *keySource) KeyRead(ctx context.Context, kid string) (jwkset.JWK, error)
 		return k, err
 	}
 	s.mu.Lock()
-	flight := s.flight
-	if flight == nil && (s.last.IsZero() || s.now().Sub(s.last) >= fetchPause) {
-		flight = s.start()
+	fetch := s.inFlight
+	if fetch == nil && (s.lastAttempt.IsZero() || s.now().Sub(s.lastAttempt) >= fetchPause) {
+		fetch = s.start()
 	}
 	s.mu.Unlock()
-	if flight != nil {
+	if fetch != nil {
 		t := time.NewTimer(fetchWait)
 		defer t.Stop()
 		select {
-		case <-flight.done:
+		case <-fetch.done:
 		case <-ctx.Done():
 		case <-t.C:
 		}
 	}
-	// Without a flight too: one may have ended since the look above.
+	// Also if no fetch is running: one may have ended since the first read.
 	return s.read(ctx, kid)
 }
 
-// KeyReadAll implements jwkset.Storage. Keys that do not count any more are none.
+// KeyReadAll implements jwkset.Storage. It returns errStale for stale keys.
 func (s *keySource) KeyReadAll(ctx context.Context) ([]jwkset.JWK, error) {
 	if s.stale(s.now()) {
 		return nil, errStale
@@ -213,12 +212,12 @@ func (s *keySource) KeyReadAll(ctx context.Context) ([]jwkset.JWK, error) {
 	return s.MemoryJWKSet.KeyReadAll(ctx)
 }
 
-// start begins a fetch in the background; s.mu is held and no other is under
-// way. The fetch does not end with the call that asked for it.
+// start begins a fetch in the background; s.mu is held and no other fetch is running.
+// The fetch outlives the call that started it.
 func (s *keySource) start() *fetching {
 	began := s.now()
 	f := &fetching{done: make(chan struct{})}
-	s.flight, s.last = f, began
+	s.inFlight, s.lastAttempt = f, began
 	s.running.Add(1)
 	go func() {
 		defer s.running.Done()
@@ -237,7 +236,7 @@ func (s *keySource) start() *fetching {
 				"until", time.Unix(0, s.staleAt.Load()).UTC().Format(time.RFC3339))
 		}
 		s.mu.Lock()
-		s.flight, s.failed = nil, err != nil
+		s.inFlight, s.failed = nil, err != nil
 		s.mu.Unlock()
 		f.err = err
 		close(f.done)
@@ -245,12 +244,12 @@ func (s *keySource) start() *fetching {
 	return f
 }
 
-// refetch fetches the keys anew: what it returns comes of an attempt that began
-// after the call.
+// refetch fetches the keys by an attempt that begins after the call, and returns its
+// error.
 func (s *keySource) refetch() error {
 	s.mu.Lock()
-	for s.flight != nil {
-		earlier := s.flight
+	for s.inFlight != nil {
+		earlier := s.inFlight
 		s.mu.Unlock()
 		<-earlier.done // within fetchTimeout
 		s.mu.Lock()
@@ -285,7 +284,7 @@ func (s *keySource) fetch(ctx context.Context) ([]byte, error) {
 	return b, err
 }
 
-// withoutURL takes the URL off an error of package http: it may hold a password.
+// withoutURL removes the URL from an error of package http: it may hold a password.
 func withoutURL(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -294,7 +293,7 @@ func withoutURL(err error) error {
 	return err
 }
 
-// load reads the file of keys.
+// load installs the keys of the file.
 func (s *keySource) load() error {
 	f, err := os.Open(s.file)
 	if err != nil {
@@ -314,9 +313,9 @@ func (s *keySource) load() error {
 	return nil
 }
 
-// install puts the keys of a JWK Set in place of those before, and logs that.
-// good, if not nil, is called when the keys are in place and before they count.
-func (s *keySource) install(b []byte, good func()) error {
+// install replaces the keys by those of a JWK Set and logs a change. beforeChange, if
+// not nil, is called after the keys are replaced and before changed is called.
+func (s *keySource) install(b []byte, beforeChange func()) error {
 	set, err := parseJWKS(b)
 	if err != nil {
 		return err
@@ -328,15 +327,15 @@ func (s *keySource) install(b []byte, good func()) error {
 	if err != nil {
 		return err
 	}
-	if good != nil {
-		good()
+	if beforeChange != nil {
+		beforeChange()
 	}
-	print := sha256.Sum256(canon)
+	fingerprint := sha256.Sum256(canon)
 	s.mu.Lock()
-	same := print == s.print
-	s.print = print
+	unchanged := fingerprint == s.fingerprint
+	s.fingerprint = fingerprint
 	s.mu.Unlock()
-	if !same {
+	if !unchanged {
 		s.changed()
 		if len(set) == 0 {
 			s.log.Warn("the issuer has withdrawn its keys: its tokens are refused", "issuer", s.issuer, "keys", 0)
@@ -347,7 +346,7 @@ func (s *keySource) install(b []byte, good func()) error {
 	return nil
 }
 
-// hasAny reports whether one of keys is among those in place.
+// hasAny reports whether one of keys is installed.
 func (s *keySource) hasAny(ctx context.Context, keys []crypto.PublicKey) bool {
 	all, err := s.KeyReadAll(ctx)
 	if err != nil {
@@ -362,7 +361,7 @@ func (s *keySource) hasAny(ctx context.Context, keys []crypto.PublicKey) bool {
 	return false
 }
 
-// count is the number of keys in place.
+// count returns the number of installed keys.
 func (s *keySource) count() int {
 	all, err := s.KeyReadAll(s.ctx)
 	if err != nil {
@@ -376,13 +375,13 @@ func (s *keySource) run() {
 	defer s.running.Done()
 	for {
 		s.mu.Lock()
-		flight := s.flight
-		if flight == nil {
-			flight = s.start()
+		fetch := s.inFlight
+		if fetch == nil {
+			fetch = s.start()
 		}
 		s.mu.Unlock()
 		select {
-		case <-flight.done:
+		case <-fetch.done:
 		case <-s.ctx.Done():
 			return
 		}
@@ -419,7 +418,7 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// keyClient is the default client: no redirect leads away from https.
+// keyClient returns the default client, which follows redirects to https only.
 func keyClient() *http.Client {
 	return &http.Client{
 		Timeout: fetchTimeout,

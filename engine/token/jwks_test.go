@@ -78,7 +78,7 @@ func (r *rig) firstKeys(t *testing.T) {
 		s := r.source()
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.flight == nil && r.keyCount() > 0
+		return s.inFlight == nil && r.keyCount() > 0
 	})
 }
 
@@ -155,7 +155,7 @@ func TestIssuerDownAtTheStart(t *testing.T) {
 		source := r.source()
 		source.mu.Lock()
 		defer source.mu.Unlock()
-		return source.flight == nil && s.asked.Load() == 1
+		return source.inFlight == nil && s.asked.Load() == 1
 	})
 	raw := f.sign("EdDSA", "ed", foreignClaims())
 	if got := code(r.try(raw, OpsForward)); got != InvalidToken {

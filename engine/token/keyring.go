@@ -15,20 +15,20 @@ import (
 type domainKeys struct {
 	domain keys.Domain
 	keys   *suite.Keys
-	active int
-	living [12]bool
-	epoch  uint64
-	users  int // under keyring.mu
+	active int      // number of the active generation; -1: none
+	usable [12]bool // generations that have a secret
+	epoch  uint64   // of the store's state that the keys were read at
+	users  int      // guarded by keyring.mu
 }
 
-// allows checks the generation that a token names.
+// allows refuses a generation that does not exist, or that op may not use.
 func (k *domainKeys) allows(gen *int, op spec.Op) *Error {
 	switch {
 	case gen == nil && k.active < 0 && op != spec.Reverse:
 		return refuse(RetentionExpired, noActive)
 	case gen == nil:
 		return nil
-	case !k.living[*gen]:
+	case !k.usable[*gen]:
 		return refuse(UnknownDomain, noGeneration)
 	case op != spec.Reverse && *gen != k.active:
 		return refuse(ForbiddenOperation, "a generation that is no longer active makes no new pseudonyms")
@@ -36,14 +36,13 @@ func (k *domainKeys) allows(gen *int, op spec.Op) *Error {
 	return nil
 }
 
-// keyring finds the working keys that are in use. It keeps none by itself: the
-// last grant of a domain takes them along.
+// keyring finds the working keys of domains in use. A domain's last grant wipes them.
 type keyring struct {
 	mu sync.Mutex
 	m  map[keys.Domain]*domainKeys
 }
 
-// acquire returns the keys of a domain as they are at epoch or later.
+// acquire returns the keys of a domain, read at epoch or later, and adds a user.
 func (r *keyring) acquire(ctx context.Context, ks Keystore, d keys.Domain, epoch uint64) (*domainKeys, error) {
 	if k := r.find(d, epoch); k != nil {
 		return k, nil
@@ -63,12 +62,12 @@ func (r *keyring) acquire(ctx context.Context, ks Keystore, d keys.Domain, epoch
 	secrets := make([]suite.Secret, len(gens))
 	for i := range gens {
 		active := string(gens[i].State) == "active"
-		// Member by member: a composite literal is made on the stack first,
-		// where a copy of the secret would stay.
+		// Field by field: a composite literal would leave a copy of the secret on
+		// the stack.
 		secrets[i].Gen, secrets[i].Active = gens[i].Gen, active
 		copy(secrets[i].S[:], gens[i].Secret[:])
-		if g := gens[i].Gen; g >= 0 && g < len(k.living) {
-			k.living[g] = true
+		if g := gens[i].Gen; g >= 0 && g < len(k.usable) {
+			k.usable[g] = true
 			if active {
 				k.active = g
 			}
@@ -84,7 +83,7 @@ func (r *keyring) acquire(ctx context.Context, ks Keystore, d keys.Domain, epoch
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if other := r.m[d]; other != nil && other.epoch >= epoch { // made by another meanwhile
+	if other := r.m[d]; other != nil && other.epoch >= epoch { // another call was faster
 		other.users++
 		k.keys.Release()
 		return other, nil
@@ -117,8 +116,8 @@ func (r *keyring) release(k *domainKeys) {
 	k.keys.Release()
 }
 
-// projects remembers what the store said of projects until something changes
-// there, so that a token that was not seen before need not read it.
+// projects caches stored projects until the store changes, so that a new token of a
+// known project needs no read.
 type projects struct {
 	mu    sync.Mutex
 	epoch uint64
@@ -127,7 +126,7 @@ type projects struct {
 
 const maxProjects = 4096
 
-// project returns a stored project as it is at epoch or later.
+// project returns a stored project, read at epoch or later.
 func (v *Verifier) project(ctx context.Context, name string, epoch uint64) (keys.Project, error) {
 	c := &v.projects
 	c.mu.Lock()
@@ -146,7 +145,7 @@ func (v *Verifier) project(ctx context.Context, name string, epoch uint64) (keys
 	if c.epoch < epoch || c.m == nil {
 		c.epoch, c.m = epoch, map[string]keys.Project{}
 	}
-	// What was read at an older epoch may be older than what is there.
+	// A project read at an older epoch may be outdated.
 	if c.epoch == epoch && len(c.m) < maxProjects {
 		c.m[name] = p
 	}

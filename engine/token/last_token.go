@@ -5,23 +5,23 @@ import (
 	"encoding/binary"
 )
 
-// LastToken is the last valid token of one caller, such as a connection, and its
-// digest. The verifier compares the next token with it instead of hashing: see
-// [Verifier.VerifyAgain]. The zero value is empty. It is for one goroutine at a time,
-// and holds the token's bytes until another token follows or Forget is called.
+// LastToken is the last valid token of one caller, such as a connection, with its
+// digest. [Verifier.VerifyAgain] compares the next token with it instead of hashing.
+// The zero value is empty. It must not be used concurrently. It keeps the token's bytes
+// until another token replaces them or Forget is called.
 type LastToken struct {
 	raw   []byte
 	sum   [sha256.Size]byte
-	grant *Grant // of raw; not held, so it may be gone
-	times uint8  // that it was taken from here
+	grant *Grant // of raw; not retained, so its keys may be wiped
+	uses  uint8  // of grant, modulo 256
 }
 
-// maxSeen is the longest token that LastToken keeps, in bytes.
-const maxSeen = 2 << 10
+// maxLastToken is the longest token that LastToken keeps, in bytes.
+const maxLastToken = 2 << 10
 
 // digest returns the SHA-256 of raw.
 func (s *LastToken) digest(raw []byte) [sha256.Size]byte {
-	if s != nil && same(s.raw, raw) {
+	if s != nil && equalConstantTime(s.raw, raw) {
 		return s.sum
 	}
 	return sha256.Sum256(raw)
@@ -33,8 +33,8 @@ func (s *LastToken) again(sum *[sha256.Size]byte) *Grant {
 	if s == nil || s.grant == nil || s.sum != *sum {
 		return nil
 	}
-	s.times++
-	if s.times%64 == 0 {
+	s.uses++
+	if s.uses%64 == 0 {
 		return nil
 	}
 	return s.grant
@@ -42,7 +42,7 @@ func (s *LastToken) again(sum *[sha256.Size]byte) *Grant {
 
 // keep stores a valid token and its grant.
 func (s *LastToken) keep(raw []byte, sum *[sha256.Size]byte, g *Grant) {
-	if s == nil || len(raw) > maxSeen {
+	if s == nil || len(raw) > maxLastToken {
 		return
 	}
 	if s.sum != *sum || len(s.raw) == 0 {
@@ -58,8 +58,9 @@ func (s *LastToken) Forget() {
 	s.raw, s.sum, s.grant = s.raw[:0], [sha256.Size]byte{}, nil
 }
 
-// same compares two texts in time that depends only on their lengths.
-func same(a, b []byte) bool {
+// equalConstantTime reports whether a and b are equal and not empty, in time that depends
+// only on their lengths.
+func equalConstantTime(a, b []byte) bool {
 	if len(a) != len(b) || len(a) == 0 {
 		return false
 	}

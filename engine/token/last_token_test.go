@@ -36,7 +36,7 @@ func TestSeen(t *testing.T) {
 			}
 		}
 	}
-	if !same(last.raw, second) {
+	if !equalConstantTime(last.raw, second) {
 		t.Fatal("the last token is not remembered")
 	}
 	// Of three calls in a row the first is a miss or a hit of the cache, and keeps the
@@ -54,7 +54,7 @@ func TestSeen(t *testing.T) {
 			t.Fatalf("byte %d changed, and accepted", i)
 		}
 	}
-	if !same(last.raw, second) {
+	if !equalConstantTime(last.raw, second) {
 		t.Error("a refused token took the place of a valid one")
 	}
 	r.store.alter(func() { r.store.revoked["another"] = struct{}{} })
@@ -101,17 +101,17 @@ func TestSeen(t *testing.T) {
 func TestSame(t *testing.T) {
 	for n := range 70 {
 		a := bytes.Repeat([]byte{'x'}, n)
-		if got := same(a, bytes.Clone(a)); got != (n > 0) {
+		if got := equalConstantTime(a, bytes.Clone(a)); got != (n > 0) {
 			t.Errorf("%d bytes: %v", n, got)
 		}
 		for i := range n {
 			b := bytes.Clone(a)
 			b[i] ^= 0x80
-			if same(a, b) {
+			if equalConstantTime(a, b) {
 				t.Errorf("%d bytes, byte %d differs", n, i)
 			}
 		}
-		if same(a, append(bytes.Clone(a), 'x')) {
+		if equalConstantTime(a, append(bytes.Clone(a), 'x')) {
 			t.Errorf("%d bytes: lengths differ", n)
 		}
 	}

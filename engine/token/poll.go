@@ -10,7 +10,8 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// storePoll is one read of the store's change counter, which several callers may await.
+// storePoll is one read of the store's change counter. Any number of callers may wait
+// for it.
 type storePoll struct {
 	done chan struct{}
 	err  error // set before done is closed
@@ -18,12 +19,13 @@ type storePoll struct {
 
 func newPoll() *storePoll { return &storePoll{done: make(chan struct{})} }
 
+// isFresh reports whether the store's changes were read within maxStale.
 func (v *Verifier) isFresh(now time.Time) bool {
-	return int64(now.Sub(v.start)) < v.fresh.Load()
+	return int64(now.Sub(v.start)) < v.freshUntil.Load()
 }
 
-// isRevoked reports whether the token of these claims is revoked, by its jti or by a
-// rule for its issuer or one of its projects.
+// isRevoked reports whether a token with these claims is revoked, by jti or by a rule for
+// its issuer or one of its projects.
 func (v *Verifier) isRevoked(c *Claims) bool {
 	r := v.revoked.Load()
 	if r.Has(c.ID) {
@@ -45,16 +47,15 @@ func (v *Verifier) invalidate() {
 	}
 }
 
-// pollStore reads the store's change counter, and what it stands for when it has
-// changed. One at a time: NewVerifier's, then those of pollLoop. The order matters:
-// whoever sees the new epoch finds the new revocations. It takes at most the
-// time given.
-func (v *Verifier) pollStore(most time.Duration) error {
-	ctx, cancel := context.WithTimeout(v.ctx, most)
+// pollStore reads the store's change counter and, if it has changed, revocations and
+// issuers. NewVerifier calls it once, then only pollLoop. Revocations are replaced before
+// the epoch is raised, so that a caller who sees the new epoch sees them.
+func (v *Verifier) pollStore(timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(v.ctx, timeout)
 	defer cancel()
 	began := v.now().Sub(v.start)
 	n, err := v.ks.Change(ctx)
-	if err == nil && (v.revoked.Load() == nil || n != v.change || v.lapsed(v.now())) {
+	if err == nil && (v.revoked.Load() == nil || n != v.change || v.keyRetired(v.now())) {
 		revoked, e := v.ks.Revoked(ctx, v.revoked.Load())
 		if err = e; err == nil {
 			err = v.followIssuers(ctx)
@@ -68,14 +69,14 @@ func (v *Verifier) pollStore(most time.Duration) error {
 	switch {
 	case err == nil:
 	case errors.Is(err, context.DeadlineExceeded) && v.ctx.Err() == nil:
-		return fmt.Errorf("%w: no answer within %v: is its disk or its server overloaded? try again when it is not: %w", ErrUnavailable, most, err)
+		return fmt.Errorf("%w: no answer within %v: is its disk or its server overloaded? try again when it is not: %w", ErrUnavailable, timeout, err)
 	case errors.Is(err, keys.ErrClock):
-		v.fresh.Store(math.MinInt64) // by a clock that may have gone back
+		v.freshUntil.Store(math.MinInt64) // at once: this clock may have gone back
 		fallthrough
 	default:
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	v.fresh.Store(int64(began + maxStale))
+	v.freshUntil.Store(int64(began + maxStale))
 	return nil
 }
 
@@ -93,17 +94,17 @@ func (v *Verifier) pollLoop() {
 		case <-v.wake:
 		}
 		v.pollMu.Lock()
-		w := v.nextPoll
+		p := v.nextPoll
 		v.nextPoll = newPoll()
 		v.pollMu.Unlock()
-		w.err = v.pollStore(v.storeTimeout)
-		close(w.done)
-		if ok := w.err == nil; ok != healthy && v.ctx.Err() == nil {
+		p.err = v.pollStore(v.storeTimeout)
+		close(p.done)
+		if ok := p.err == nil; ok != healthy && v.ctx.Err() == nil {
 			healthy = ok
 			if ok {
 				v.log.Info("the keystore answers again")
 			} else {
-				v.log.Error("the keystore does not answer; tokens are refused until it does", "error", w.err)
+				v.log.Error("the keystore does not answer; tokens are refused until it does", "error", p.err)
 			}
 		}
 		if now := v.now(); now.Sub(swept) >= sweepEvery {
@@ -113,19 +114,20 @@ func (v *Verifier) pollLoop() {
 	}
 }
 
-// errNoAnswer is the cause of the end of a call that waited too long for the store.
+// errNoAnswer is the cause of a context that ended after CallTimeout.
 var errNoAnswer = errors.New("the keystore did not answer in time")
 
-// bounded returns a context that ends when a call has waited long enough for the store.
-func (v *Verifier) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+// withCallTimeout returns a context that ends after CallTimeout, if one is configured.
+func (v *Verifier) withCallTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	if v.callTimeout <= 0 {
 		return ctx, func() {}
 	}
 	return context.WithTimeoutCause(ctx, v.callTimeout, errNoAnswer)
 }
 
-// unanswered makes an error of the store ErrUnavailable if it came of ctx's bound.
-func (v *Verifier) unanswered(ctx context.Context, err error) error {
+// timeoutAsUnavailable wraps an error in ErrUnavailable if ctx ended after CallTimeout
+// and the error is not a refusal.
+func (v *Verifier) timeoutAsUnavailable(ctx context.Context, err error) error {
 	if err != nil && context.Cause(ctx) == errNoAnswer && !errors.Is(err, ErrUnavailable) {
 		var refused *Error
 		if !errors.As(err, &refused) {
@@ -135,17 +137,17 @@ func (v *Verifier) unanswered(ctx context.Context, err error) error {
 	return err
 }
 
-// Sync returns when every change made to the store before the call is in force here,
-// such as a token that another process revoked. Without Sync that takes at most a
+// Sync returns when every change that was made to the store before the call, such as a
+// revocation by another process, is in force here. Without Sync that takes up to a
 // second.
 func (v *Verifier) Sync(ctx context.Context) error {
 	v.pollMu.Lock()
-	w := v.nextPoll
+	p := v.nextPoll
 	v.pollMu.Unlock()
 	v.wakePoll()
 	select {
-	case <-w.done:
-		return w.err
+	case <-p.done:
+		return p.err
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-v.ctx.Done():
@@ -153,15 +155,15 @@ func (v *Verifier) Sync(ctx context.Context) error {
 	}
 }
 
-// wakePoll has pollLoop look at the store now.
+// wakePoll makes pollLoop poll now.
 func (v *Verifier) wakePoll() {
 	select {
 	case v.wake <- struct{}{}:
-	default: // a poll that has not begun yet is on its way
+	default: // pollLoop is to begin another poll already
 	}
 }
 
-// sync waits for a poll of the store unless the last one is recent.
+// sync is Sync that returns at once if the last poll is recent.
 func (v *Verifier) sync(ctx context.Context) error {
 	if v.isFresh(v.now()) {
 		return nil

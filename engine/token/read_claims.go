@@ -11,10 +11,10 @@ import (
 // maxDate is the last second of the year 9999.
 const maxDate = 253402300799
 
-// claimsOf reads the registered claims; psn is left to psnOf. Members that the
-// contract does not name are for others and are passed over, as RFC 7519 §4
-// wants. audiences holds all that aud names. What is wrong is added to f.
-func claimsOf(n *node, f *faults) (c Claims, audiences []string) {
+// readClaims reads the registered claims; readPSN reads psn. It ignores members that the
+// contract does not name (RFC 7519 §4). audiences holds all members of aud. Faults are
+// added to f.
+func readClaims(n *node, f *faults) (c Claims, audiences []string) {
 	if n.kind != kindObject {
 		f.add("claims", "the claims are no JSON object")
 		return c, nil
@@ -76,9 +76,9 @@ func claimsOf(n *node, f *faults) (c Claims, audiences []string) {
 	return c, audiences
 }
 
-// psnOf reads the claim psn: every member known, of its type and in its range. What is
-// wrong is added to f.
-func psnOf(claims *node, f *faults) PSN {
+// readPSN reads the claim psn. An unknown member, a wrong type and a value out of range
+// are faults, which are added to f.
+func readPSN(claims *node, f *faults) PSN {
 	p := PSN{Policy: spec.Same, Fmt: spec.Pair62, Err: ErrStrict}
 	n, ok := claims.member("psn")
 	if !ok {
@@ -111,7 +111,7 @@ func psnOf(claims *node, f *faults) PSN {
 	return p
 }
 
-// read sets the member of p that name stands for.
+// read sets the field of p for a member of the claim.
 func (p *PSN) read(name string, v *node, f *faults) {
 	claim := "psn." + name
 	switch name {
@@ -123,9 +123,9 @@ func (p *PSN) read(name string, v *node, f *faults) {
 	case "op", "method", "policy", "fmt", "err":
 		p.readText(name, v, f)
 	case "dom":
-		p.Dom = domainOf(claim, v, f)
+		p.Dom = readDomain(claim, v, f)
 	case "src":
-		d := domainOf(claim, v, f)
+		d := readDomain(claim, v, f)
 		p.Src = &d
 	case "tag":
 		d, ok := v.integer()
@@ -151,14 +151,14 @@ func (p *PSN) read(name string, v *node, f *faults) {
 	case "norm":
 		p.readNorm(v, f)
 	case "lim":
-		p.Lim = limitsOf(v, f)
+		p.Lim = readLimits(v, f)
 	default:
 		*f = append(*f, Fault{InvalidToken, "psn", "psn has a member that is not known here",
 			"leave out members other than v, op, dom, src, method, policy, fmt, tag, gen, ret, norm, err and lim; upper and lower case differ"})
 	}
 }
 
-// readText sets a member of p that is one of a few texts.
+// readText sets a field of p whose type is an enumeration of texts.
 func (p *PSN) readText(name string, v *node, f *faults) {
 	claim := "psn." + name
 	if v.kind != kindText {
@@ -206,7 +206,7 @@ func (p *PSN) readNorm(v *node, f *faults) {
 	}
 }
 
-func domainOf(claim string, n *node, f *faults) (d Domain) {
+func readDomain(claim string, n *node, f *faults) (d Domain) {
 	if n.kind != kindObject {
 		f.add(claim, claim+" is no JSON object")
 		return d
@@ -233,7 +233,7 @@ func domainOf(claim string, n *node, f *faults) (d Domain) {
 	return d
 }
 
-func limitsOf(n *node, f *faults) (l Limits) {
+func readLimits(n *node, f *faults) (l Limits) {
 	if n.kind != kindObject {
 		f.add("psn.lim", "psn.lim is no JSON object")
 		return l

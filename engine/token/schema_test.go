@@ -184,8 +184,8 @@ func TestClaimsSchema(t *testing.T) {
 			t.Fatal(err)
 		}
 		var f faults
-		claimsOf(&n, &f)
-		psnOf(&n, &f)
+		readClaims(&n, &f)
+		readPSN(&n, &f)
 		want := root.accepts(&root, v)
 		if want {
 			accepted++

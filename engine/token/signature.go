@@ -11,9 +11,9 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// signature verifies the signature and all that follows from the claims alone.
-// final says that the same bytes will be refused again for a while.
-func (v *Verifier) signature(ctx context.Context, raw []byte, h *header) (s verdict, refused *Error, final bool) {
+// verifySignature verifies the signature and everything that depends on the claims alone.
+// cacheable reports whether a refusal holds for the same bytes for refusalTTL.
+func (v *Verifier) verifySignature(ctx context.Context, raw []byte, h *header) (s signedClaims, refused *Error, cacheable bool) {
 	_, segment, _, ok := segments(raw)
 	if !ok {
 		return s, invalid("not three parts of base64url with points between"), true
@@ -27,7 +27,7 @@ func (v *Verifier) signature(ctx context.Context, raw []byte, h *header) (s verd
 		return s, invalid("the claims cannot be read: " + err.Error()), true
 	}
 	var f faults
-	read, audiences := claimsOf(&n, &f)
+	read, audiences := readClaims(&n, &f)
 	if len(f) > 0 {
 		return s, f.err(), true
 	}
@@ -35,13 +35,13 @@ func (v *Verifier) signature(ctx context.Context, raw []byte, h *header) (s verd
 	if t == nil {
 		return s, invalid("the issuer is not trusted here"), true
 	}
-	if h.typ == typeAccess && !t.access {
+	if h.typ == typeAccess && !t.accessTokens {
 		return s, invalid(wrongType), true
 	}
 	if !t.allows(h.alg) {
 		return s, invalid("the alg is not one that the issuer may sign with"), true
 	}
-	signers, err := v.parse(ctx, t, raw, &registered{c: &read, audiences: audiences}, h)
+	signers, err := v.parse(ctx, t, raw, &readBefore{c: &read, audiences: audiences}, h)
 	if err != nil {
 		switch {
 		case errors.Is(err, errStale):
@@ -62,10 +62,10 @@ func (v *Verifier) signature(ctx context.Context, raw []byte, h *header) (s verd
 		return s, invalid("the token cannot be read"), true
 	}
 	read.Audience = t.audience
-	if read.PSN = psnOf(&n, &f); len(f) > 0 {
+	if read.PSN = readPSN(&n, &f); len(f) > 0 {
 		return s, f.err(), true
 	}
-	s = verdict{claims: &read, until: math.MaxInt64}
+	s = signedClaims{claims: &read, until: math.MaxInt64}
 	if t.keys != nil && (t.keys.url != "" || t.keys.file != "" || t.withdraws) && h.alg != algHS256 {
 		s.source, s.signers = t.keys, signers
 	}
@@ -75,18 +75,20 @@ func (v *Verifier) signature(ctx context.Context, raw []byte, h *header) (s verd
 	return s, nil, false
 }
 
-func (v *Verifier) parse(ctx context.Context, t *trusted, raw []byte, r *registered, h *header) (signers []crypto.PublicKey, err error) {
+// parse has package jwt check the signature and the registered claims. One of signers,
+// the issuer's keys that were tried, made the signature.
+func (v *Verifier) parse(ctx context.Context, t *trusted, raw []byte, r *readBefore, h *header) (signers []crypto.PublicKey, err error) {
 	return v.parseWith(ctx, t.parser, t, raw, r, h)
 }
 
-func (v *Verifier) parseWith(ctx context.Context, parser *jwt.Parser, t *trusted, raw []byte, r *registered, h *header) (signers []crypto.PublicKey, err error) {
+func (v *Verifier) parseWith(ctx context.Context, parser *jwt.Parser, t *trusted, raw []byte, r *readBefore, h *header) (signers []crypto.PublicKey, err error) {
 	_, err = parser.ParseWithClaims(string(raw), r, func(tok *jwt.Token) (any, error) {
 		key, err := t.key(ctx, tok, *h)
 		switch k := key.(type) {
 		case nil, []byte:
 		case jwt.VerificationKeySet:
-			for _, one := range k.Keys {
-				signers = append(signers, one)
+			for _, key := range k.Keys {
+				signers = append(signers, key)
 			}
 		default:
 			signers = append(signers, k)
@@ -96,70 +98,69 @@ func (v *Verifier) parseWith(ctx context.Context, parser *jwt.Parser, t *trusted
 	return signers, err
 }
 
-// verdict is what a verified signature says.
-type verdict struct {
+// signedClaims are claims whose signature is valid.
+type signedClaims struct {
 	claims  *Claims
-	until   int64              // when the issuer's keys are to be looked at again, in Unix nanoseconds
+	until   int64              // end of the trust in the issuer's keys, in Unix nanoseconds
 	source  *keySource         // of the issuer's keys; nil: they cannot be withdrawn
 	signers []crypto.PublicKey // one of them signed
 }
 
-// registered hands claims that were read already to package jwt, which checks
-// their signature and their values.
-type registered struct {
+// readBefore gives package jwt claims that readClaims has read.
+type readBefore struct {
 	c         *Claims
 	audiences []string
 }
 
 // UnmarshalJSON does nothing: the claims were read from the same bytes.
-func (r *registered) UnmarshalJSON([]byte) error { return nil }
+func (r *readBefore) UnmarshalJSON([]byte) error { return nil }
 
-func (r *registered) GetExpirationTime() (*jwt.NumericDate, error) {
+func (r *readBefore) GetExpirationTime() (*jwt.NumericDate, error) {
 	return &jwt.NumericDate{Time: r.c.Expires}, nil
 }
 
-func (r *registered) GetIssuedAt() (*jwt.NumericDate, error) {
+func (r *readBefore) GetIssuedAt() (*jwt.NumericDate, error) {
 	return &jwt.NumericDate{Time: r.c.IssuedAt}, nil
 }
 
-func (r *registered) GetNotBefore() (*jwt.NumericDate, error) {
+func (r *readBefore) GetNotBefore() (*jwt.NumericDate, error) {
 	if r.c.NotBefore.IsZero() {
 		return nil, nil
 	}
 	return &jwt.NumericDate{Time: r.c.NotBefore}, nil
 }
 
-func (r *registered) GetIssuer() (string, error) { return r.c.Issuer, nil }
+func (r *readBefore) GetIssuer() (string, error) { return r.c.Issuer, nil }
 
-func (r *registered) GetSubject() (string, error) { return "", nil }
+func (r *readBefore) GetSubject() (string, error) { return "", nil }
 
-func (r *registered) GetAudience() (jwt.ClaimStrings, error) { return r.audiences, nil }
+func (r *readBefore) GetAudience() (jwt.ClaimStrings, error) { return r.audiences, nil }
 
-// knownHead is the first segment of a token that was verified. Tokens of an
-// issuer share theirs, so that the allow-list need not be gone through again.
-type knownHead struct {
-	segment []byte // with the point behind it
+// knownHeader is the first segment of a verified token, with the header that it encodes.
+// Tokens of an issuer share it, so it is parsed once.
+type knownHeader struct {
+	segment []byte // with the dot behind it
 	h       header
 }
 
-// head returns the header of raw when its first segment is known.
-func (v *Verifier) head(raw []byte) *header {
-	heads := *v.heads.Load()
-	for i := range heads {
-		if bytes.HasPrefix(raw, heads[i].segment) {
-			return &heads[i].h
+// cachedHeader returns the header of raw, or nil if its first segment is unknown.
+func (v *Verifier) cachedHeader(raw []byte) *header {
+	known := *v.headers.Load()
+	for i := range known {
+		if bytes.HasPrefix(raw, known[i].segment) {
+			return &known[i].h
 		}
 	}
 	return nil
 }
 
-// learn remembers the first segment of a verified token; a few are enough.
-func (v *Verifier) learn(raw []byte, h header) {
-	old := v.heads.Load()
-	if len(*old) >= 8 || v.head(raw) != nil {
+// cacheHeader keeps the header of a verified token, up to a few of them.
+func (v *Verifier) cacheHeader(raw []byte, h header) {
+	old := v.headers.Load()
+	if len(*old) >= 8 || v.cachedHeader(raw) != nil {
 		return
 	}
 	segment := bytes.Clone(raw[:bytes.IndexByte(raw, '.')+1])
-	list := append(slices.Clone(*old), knownHead{segment, h})
-	v.heads.CompareAndSwap(old, &list) // whoever loses learns it the next time
+	list := append(slices.Clone(*old), knownHeader{segment, h})
+	v.headers.CompareAndSwap(old, &list) // if another call was faster, the next token adds it
 }

@@ -20,17 +20,17 @@ type IssuerStore interface {
 	TrustedIssuers(ctx context.Context) ([]keys.TrustedIssuer, error)
 }
 
-// storedIssuers is what a verifier took from an IssuerStore. It belongs to the
-// goroutine that polls.
+// storedIssuers is a verifier's state of an IssuerStore. Only the polling goroutine uses
+// it.
 type storedIssuers struct {
-	source  IssuerStore
-	builtin ed25519.PublicKey // with which the verifier began; nil: no built-in issuer
-	lapse   time.Time         // when the first retired key is good no more; zero: never
-	names   []string          // of the trusted issuers that are stored
+	source         IssuerStore
+	builtin        ed25519.PublicKey // key of the built-in issuer at the start; nil: none
+	nextRetirement time.Time         // first end of a retired key; zero: none
+	names          []string          // of the trusted issuers that are stored
 }
 
-// JWKS returns the public keys of a keystore's issuer as a JWK Set (RFC 7517), the
-// present one first, then those that are retired and still good.
+// JWKS returns the public keys of a keystore's issuer as a JWK Set (RFC 7517): the
+// current one first, then the retired ones that are still valid.
 func JWKS(info keys.IssuerInfo) []byte {
 	type jwk struct {
 		KTY string `json:"kty"`
@@ -52,7 +52,7 @@ func JWKS(info keys.IssuerInfo) []byte {
 	}
 	b, err := json.Marshal(set)
 	if err != nil {
-		panic("token: a set of texts is marshalled") // as ever
+		panic("token: a JWK Set of texts cannot fail to marshal")
 	}
 	return b
 }
@@ -60,7 +60,7 @@ func JWKS(info keys.IssuerInfo) []byte {
 // KeyID returns the kid of an Ed25519 key: the JWK thumbprint (RFC 7638).
 func KeyID(public ed25519.PublicKey) string { return thumbprint(public) }
 
-// followIssuers brings the issuers in line with the store.
+// followIssuers updates the trusted issuers from the store.
 func (v *Verifier) followIssuers(ctx context.Context) error {
 	if v.stored.source == nil {
 		return nil
@@ -90,11 +90,11 @@ func (v *Verifier) followIssuers(ctx context.Context) error {
 			names = append(names, s.Name)
 			continue
 		case now != nil:
-			now.end(v.ctx)
+			now.withdrawKeys(v.ctx)
 		}
 		ctx, stop := context.WithCancel(v.ctx)
-		t, err := v.prepare(ctx, TrustedIssuer{Name: s.Name, Audience: s.Audience, JWKS: s.JWKS, JWKSURL: s.URL, AccessTokens: s.AccessTokens}, v.audience)
-		if err != nil { // its tokens are refused, and those of others are not
+		t, err := v.newTrusted(ctx, TrustedIssuer{Name: s.Name, Audience: s.Audience, JWKS: s.JWKS, JWKSURL: s.URL, AccessTokens: s.AccessTokens}, v.audience)
+		if err != nil { // only this issuer's tokens are refused
 			stop()
 			v.log.Error("an issuer that the keystore trusts is not ready; its tokens are refused", "issuer", s.Name, "error", err)
 			v.setIssuer(s.Name, nil)
@@ -106,7 +106,7 @@ func (v *Verifier) followIssuers(ctx context.Context) error {
 	}
 	for _, name := range v.stored.names {
 		if t := v.issuer(name); t != nil && !slices.Contains(names, name) {
-			t.end(v.ctx)
+			t.withdrawKeys(v.ctx)
 			v.setIssuer(name, nil)
 			v.log.Info("an issuer is no longer trusted", "issuer", name)
 		}
@@ -115,14 +115,14 @@ func (v *Verifier) followIssuers(ctx context.Context) error {
 	return nil
 }
 
-// end withdraws the keys of a stored issuer, also from tokens that are in use.
-func (t *trusted) end(ctx context.Context) {
+// withdrawKeys ends the trust in a stored issuer's keys, for tokens in use as well.
+func (t *trusted) withdrawKeys(ctx context.Context) {
 	t.stop()
-	_ = t.keys.KeyReplaceAll(ctx, nil) // a set in memory
+	_ = t.keys.KeyReplaceAll(ctx, nil) // in memory: it cannot fail
 }
 
-// followBuiltin takes up the present and the retired keys of the built-in issuer. An
-// issuer that was made of another key than the store's is left as it is.
+// followBuiltin installs the current and the retired keys of the built-in issuer. It
+// leaves an issuer alone whose key was never the store's.
 func (v *Verifier) followBuiltin(ctx context.Context) error {
 	t := v.issuer(v.builtin)
 	if t == nil || v.stored.builtin == nil {
@@ -132,40 +132,40 @@ func (v *Verifier) followBuiltin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	mine := info.Public.Equal(v.stored.builtin) || t.withdraws
-	v.stored.lapse = time.Time{}
+	ofStore := info.Public.Equal(v.stored.builtin) || t.withdraws
+	v.stored.nextRetirement = time.Time{}
 	for _, r := range info.Retired {
-		mine = mine || ed25519.PublicKey(r.Public).Equal(v.stored.builtin)
-		if v.stored.lapse.IsZero() || r.Until.Before(v.stored.lapse) {
-			v.stored.lapse = r.Until
+		ofStore = ofStore || ed25519.PublicKey(r.Public).Equal(v.stored.builtin)
+		if v.stored.nextRetirement.IsZero() || r.Until.Before(v.stored.nextRetirement) {
+			v.stored.nextRetirement = r.Until
 		}
 	}
-	if !mine {
+	if !ofStore {
 		return nil
 	}
-	v.own.Store(&info)
-	if !t.withdraws { // before the verifier is anybody's
+	v.builtinInfo.Store(&info)
+	if !t.withdraws { // only during NewVerifier, before other goroutines read it
 		t.withdraws = true
 	}
 	return t.keys.install(JWKS(info), nil)
 }
 
-// OwnIssuer returns the built-in issuer's name and public keys, as the verifier knows
-// them; ok is false where it has none.
+// OwnIssuer returns the built-in issuer's name and public keys as of the last poll; ok is
+// false if there is none.
 func (v *Verifier) OwnIssuer() (info keys.IssuerInfo, ok bool) {
-	if p := v.own.Load(); p != nil {
+	if p := v.builtinInfo.Load(); p != nil {
 		return *p, true
 	}
 	return info, false
 }
 
-// lapsed reports whether a retired key is good no more since the last look.
-func (v *Verifier) lapsed(now time.Time) bool {
-	return !v.stored.lapse.IsZero() && !now.Before(v.stored.lapse)
+// keyRetired reports whether a retired key has ended since the last poll.
+func (v *Verifier) keyRetired(now time.Time) bool {
+	return !v.stored.nextRetirement.IsZero() && !now.Before(v.stored.nextRetirement)
 }
 
-// CheckTrusted judges an issuer before it is stored as a trusted one, and returns how
-// many usable keys its set has; 0 for one that is fetched.
+// CheckTrusted checks an issuer before it is stored as trusted, and returns the number
+// of usable keys in its set; 0 for a set that is fetched.
 func CheckTrusted(t keys.TrustedIssuer) (n int, err error) {
 	if t.URL != "" {
 		return 0, keyURL(t.URL)

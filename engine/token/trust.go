@@ -32,7 +32,7 @@ func (v *Verifier) newParser(t *trusted) *jwt.Parser {
 // issuer returns the issuer of this name, nil if it is not trusted.
 func (v *Verifier) issuer(name string) *trusted { return (*v.issuers.Load())[name] }
 
-// setIssuer makes t the issuer of its name, or ends the trust in it for a nil t.
+// setIssuer sets the issuer of a name; nil removes it.
 func (v *Verifier) setIssuer(name string, t *trusted) {
 	v.issuersMu.Lock()
 	defer v.issuersMu.Unlock()
@@ -70,21 +70,22 @@ func (v *Verifier) newSource(ctx context.Context, issuer string) *keySource {
 	return &keySource{MemoryJWKSet: jwkset.NewMemoryStorage(), issuer: issuer, now: v.now, changed: v.invalidate, log: v.log, ctx: ctx}
 }
 
-// trust accepts the tokens of an issuer from now on.
+// trust adds a configured issuer.
 func (v *Verifier) trust(c TrustedIssuer, audience string) error {
 	if c.Name != "" && v.issuer(c.Name) != nil {
 		return fmt.Errorf("token: the issuer %q is trusted twice; give each its own name", c.Name)
 	}
-	t, err := v.prepare(v.ctx, c, audience)
+	t, err := v.newTrusted(v.ctx, c, audience)
 	if err == nil {
 		v.setIssuer(t.name, t)
 	}
 	return err
 }
 
-// prepare makes an issuer ready. Its keys are refreshed until ctx ends.
-func (v *Verifier) prepare(ctx context.Context, c TrustedIssuer, audience string) (*trusted, error) {
-	t := &trusted{name: c.Name, audience: c.Audience, algs: slices.Clone(c.Algorithms), access: c.AccessTokens}
+// newTrusted returns an issuer whose keys are installed. Keys of a URL are fetched, and
+// refreshed until ctx ends, in the background.
+func (v *Verifier) newTrusted(ctx context.Context, c TrustedIssuer, audience string) (*trusted, error) {
+	t := &trusted{name: c.Name, audience: c.Audience, algs: slices.Clone(c.Algorithms), accessTokens: c.AccessTokens}
 	if t.audience == "" {
 		t.audience = audience
 	}
@@ -98,19 +99,19 @@ func (v *Verifier) prepare(ctx context.Context, c TrustedIssuer, audience string
 	case len(c.Secret) > 0 && len(c.Secret) < minSecret:
 		return nil, fmt.Errorf("token: the secret of issuer %q is too short; HS256 needs %d bytes or more", t.name, minSecret)
 	}
-	var can []string
+	var supported []string
 	if c.JWKSFile != "" || c.JWKSURL != "" || c.JWKS != nil {
-		can = append(can, algEdDSA, algES256, algPS256, algRS256)
+		supported = append(supported, algEdDSA, algES256, algPS256, algRS256)
 	}
 	if len(c.Secret) > 0 {
-		can = append(can, algHS256)
+		supported = append(supported, algHS256)
 		t.secret = bytes.Clone(c.Secret)
 	}
 	if len(t.algs) == 0 {
-		t.algs = can
+		t.algs = supported
 	}
 	for _, a := range t.algs {
-		if !slices.Contains(can, a) {
+		if !slices.Contains(supported, a) {
 			return nil, fmt.Errorf("token: the issuer %q has no key for the algorithm %q", t.name, a)
 		}
 	}
@@ -160,24 +161,24 @@ func (v *Verifier) prepare(ctx context.Context, c TrustedIssuer, audience string
 	return t, nil
 }
 
-// addSource has Reload and Close see to the keys of an issuer.
+// addSource registers keys with Reload and Close.
 func (v *Verifier) addSource(s *keySource) {
 	v.issuersMu.Lock()
 	defer v.issuersMu.Unlock()
 	v.sources = append(v.sources, s)
 }
 
-// allSources returns what addSource was given.
+// allSources returns the registered keys.
 func (v *Verifier) allSources() []*keySource {
 	v.issuersMu.Lock()
 	defer v.issuersMu.Unlock()
 	return slices.Clone(v.sources)
 }
 
-// Reload reads the files of issuer keys again and fetches those of URLs, all at
-// once; it says in the log how many keys each issuer has now. A set that cannot be
-// had is an error, and the keys before it stay in use (those of a URL for MaxStale
-// at most); a set without keys ends the trust in its issuer.
+// Reload reads the files of issuer keys again, fetches those of URLs, all concurrently,
+// and logs the number of keys of each issuer. If a set cannot be read, Reload returns an
+// error and the former keys stay in use (those of a URL up to MaxStale). A set without
+// keys ends the trust in its issuer.
 func (v *Verifier) Reload() error {
 	sources := v.allSources()
 	errs := make([]error, len(sources))
@@ -201,26 +202,26 @@ func (v *Verifier) Reload() error {
 	return errors.Join(errs...)
 }
 
-// trusted is an issuer made ready.
+// trusted is an issuer with its keys and parser.
 type trusted struct {
 	name, audience string
-	access         bool // typ at+jwt is accepted
+	accessTokens   bool // typ at+jwt is accepted
 	algs           []string
 	keys           *keySource // nil: secret only
 	keyfunc        keyfunc.Keyfunc
 	secret         []byte
 	parser         *jwt.Parser
-	withdraws      bool               // its keys can be withdrawn while a token of theirs is in use
-	stored         keys.TrustedIssuer // as the keystore has it, for one that it has
-	stop           context.CancelFunc // ends the refreshing of a stored issuer's keys
+	withdraws      bool               // a change of the store can withdraw its keys
+	stored         keys.TrustedIssuer // if the keystore has it
+	stop           context.CancelFunc // stops the refresh of a stored issuer's keys
 }
 
 func (t *trusted) allows(alg string) bool { return slices.Contains(t.algs, alg) }
 
-// key finds the keys that may verify a token with header h.
+// key returns the keys that may verify a token with header h.
 func (t *trusted) key(ctx context.Context, tok *jwt.Token, h header) (any, error) {
 	if h.alg == algHS256 {
-		return t.secret, nil // allows said that there is one
+		return t.secret, nil // allows has checked that there is one
 	}
 	if h.alg == algPS256 {
 		tok.Method = strictPS256
@@ -235,7 +236,7 @@ func (t *trusted) key(ctx context.Context, tok *jwt.Token, h header) (any, error
 		}
 		var set jwt.VerificationKeySet
 		for _, k := range all {
-			if a := k.Marshal().ALG.String(); (a == "" || a == h.alg) && fits(h.alg, k.Key()) && len(set.Keys) < keysWithoutKeyID {
+			if a := k.Marshal().ALG.String(); (a == "" || a == h.alg) && keyMatchesAlg(h.alg, k.Key()) && len(set.Keys) < keysWithoutKeyID {
 				set.Keys = append(set.Keys, k.Key())
 			}
 		}
@@ -254,7 +255,7 @@ func (t *trusted) key(ctx context.Context, tok *jwt.Token, h header) (any, error
 	if err != nil {
 		return nil, errors.New("the key is not for this alg")
 	}
-	if !fits(h.alg, k) {
+	if !keyMatchesAlg(h.alg, k) {
 		return nil, errors.New("the key is not for this alg")
 	}
 	return k, nil

@@ -10,21 +10,20 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// ValuesError says that some values cannot be transformed.
+// ValuesError is returned if some values cannot be transformed.
 type ValuesError struct{ Bad []suite.ValueError }
 
 func (e *ValuesError) Error() string {
 	return fmt.Sprintf("token: %d values cannot be transformed; the first is value %d: %s", len(e.Bad), e.Bad[0].Index, e.Bad[0].Code)
 }
 
-// Pseudonymise spends the values from the token's budget and returns their pseudonyms, in
-// their order. An empty value stays empty and spends nothing. It is all or nothing: with an
-// error there are no results, unless the token says that a bad value does not stop the
-// others (psn.err item). Then they stand beside a *ValuesError, and those that it names are
-// empty. A refusal is an *Error.
+// Pseudonymise charges the values to the token's budget and returns their pseudonyms in
+// the same order. An empty value stays empty and costs nothing. With an error there are
+// no results, except for a token with psn.err "item": then they accompany a *ValuesError,
+// and those of the values it lists are empty. A refusal is an *Error.
 //
-// Under policy document the values are one document. Programs for many values use Spend and
-// Plan with a Batch, which needs no string for each value.
+// Under policy document the values are one document. For many values, Spend and Plan with
+// a Batch avoid a string for each.
 func (g *Grant) Pseudonymise(ctx context.Context, values []string) ([]string, error) {
 	return g.values(ctx, spec.Pseudonymise, values)
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// Ops is a set of operations: what an endpoint serves.
+// Ops is the set of operations that an endpoint serves.
 type Ops uint8
 
 // The sets of the two endpoints, and all operations.
@@ -55,47 +55,47 @@ type Config struct {
 	Trusted  []TrustedIssuer // external issuers, of other names
 	Audience string          // aud that tokens of Trusted must name; default: the built-in issuer's
 
-	// StoreTimeout is how long one look at the keystore's changes may take before
-	// it counts as failed; default 5 s. Those who wait for it wait so long at
-	// most, and no cached token counts meanwhile: a long one costs no safety.
+	// StoreTimeout bounds one read of the keystore's changes; default 5 s. It is also
+	// the longest wait of a call for that read. Cached tokens are not valid meanwhile,
+	// so a long timeout does not weaken revocation.
 	StoreTimeout time.Duration
 
-	// CallTimeout bounds how long one call waits for the keystore, whose failure is
-	// ErrUnavailable then; 0: as long as the call's context lets it.
+	// CallTimeout bounds the time that one call waits for the keystore, after which it
+	// fails with ErrUnavailable; 0: only the call's context bounds it.
 	CallTimeout time.Duration
 
-	CacheSize int              // verified tokens that are kept; default 4096
-	Skew      time.Duration    // tolerated on exp, nbf and iat; default 30 s, which is also the most; < 0: none
+	CacheSize int              // of verified tokens; default 4096
+	Skew      time.Duration    // tolerated on exp, nbf and iat; default and maximum 30 s; < 0: none
 	Now       func() time.Time // default time.Now
-	Log       *slog.Logger     // trouble with issuer keys and the keystore; default: none
+	Log       *slog.Logger     // of problems with issuer keys and the keystore; default: none
 }
 
 const (
 	maxSkew      = 30 * time.Second
 	defaultCache = 4096
-	pollEvery    = 200 * time.Millisecond // pause between looks at the change counter
-	maxStale     = time.Second            // after which cached tokens no longer count
-	pollTimeout  = 5 * time.Second        // default: a disk under load may keep a reader waiting for seconds
-	firstTimeout = 30 * time.Second       // the first look reads all revocations
-	sweepEvery   = time.Minute            // pause between sweeps of idle budgets
+	pollEvery    = 200 * time.Millisecond // between reads of the change counter
+	maxStale     = time.Second            // age of the last read at which cached tokens are no longer valid
+	pollTimeout  = 5 * time.Second        // default of StoreTimeout: a busy disk may delay a reader for seconds
+	firstTimeout = 30 * time.Second       // of the first read, which loads all revocations
+	sweepEvery   = time.Minute            // between sweeps of idle budgets
 )
 
-// Verifier verifies tokens. It is safe for concurrent use. Close it after the
-// last use; its grants outlive it until they are released.
+// Verifier verifies tokens. It is safe for concurrent use. Close it after the last use;
+// its grants remain usable until they are released.
 type Verifier struct {
 	ks           Keystore
 	now          func() time.Time
-	start        time.Time // origin of the times in fresh
+	start        time.Time // origin of freshUntil
 	skew         time.Duration
-	storeTimeout time.Duration // with one look at the store
-	callTimeout  time.Duration // of one call with the store; 0: none
+	storeTimeout time.Duration
+	callTimeout  time.Duration // 0: none
 	issuersMu    sync.Mutex    // held to change issuers and sources
 	issuers      atomic.Pointer[map[string]*trusted]
 	sources      []*keySource
 	builtin      string // name of the built-in issuer, "" when there is none
 	audience     string // of issuers that have none of their own
 	stored       storedIssuers
-	own          atomic.Pointer[keys.IssuerInfo] // nil: no built-in issuer
+	builtinInfo  atomic.Pointer[keys.IssuerInfo] // nil: no built-in issuer
 	log          *slog.Logger
 
 	cacheMu sync.RWMutex // held for reading around uses of the cache, for writing to empty or close it
@@ -104,20 +104,20 @@ type Verifier struct {
 
 	closeOnce sync.Once
 
-	heads    atomic.Pointer[[]knownHead]
-	refused  negatives
-	projects projects
-	ring     keyring
-	budgets  budgets
+	headers       atomic.Pointer[[]knownHeader]
+	refusedTokens refusalCache
+	projects      projects
+	ring          keyring
+	budgets       budgets
 
-	epoch   atomic.Uint64 // raised by every change that could turn a verdict
-	fresh   atomic.Int64  // until when the state below is trusted, in ns since start
-	revoked atomic.Pointer[keys.Revoked]
-	change  uint64 // the store's counter, of the poll goroutine
+	epoch      atomic.Uint64 // raised by every change that may turn a verdict
+	freshUntil atomic.Int64  // end of the trust in the state below, in ns since start
+	revoked    atomic.Pointer[keys.Revoked]
+	change     uint64 // the store's counter; only the polling goroutine uses it
 
 	hits, misses, negativeHits, refusals, enumerations atomic.Uint64
 	leases, leasesShort, leaseFailures                 atomic.Uint64
-	lastTokenHits                                      atomic.Uint64 // of hits, those that a LastToken brought: for tests
+	lastTokenHits                                      atomic.Uint64 // hits by a LastToken, for tests
 
 	pollMu   sync.Mutex
 	nextPoll *storePoll // the next poll to begin
@@ -127,9 +127,9 @@ type Verifier struct {
 	running  sync.WaitGroup
 }
 
-// NewVerifier returns a Verifier. It reads the store's changes once and the
-// files of issuer keys; an issuer that is to be asked over the network may be
-// down, and is asked again.
+// NewVerifier returns a Verifier. It reads the store's revocations and issuers and the
+// files of issuer keys. Issuer keys of a URL are fetched in the background, so the issuer
+// may be down.
 func NewVerifier(c Config) (*Verifier, error) {
 	if c.Keystore == nil {
 		return nil, errors.New("token: a verifier needs a keystore")
@@ -140,13 +140,13 @@ func NewVerifier(c Config) (*Verifier, error) {
 	v.issuers.Store(&map[string]*trusted{})
 	v.ring.m = map[keys.Domain]*domainKeys{}
 	v.budgets.m = map[[32]byte]*budget{}
-	v.heads.Store(&[]knownHead{})
+	v.headers.Store(&[]knownHeader{})
 	v.ctx, v.stop = context.WithCancel(context.Background())
 	var err error
 	v.cache, err = ristretto.NewCache(&ristretto.Config[uint64, *Grant]{
 		NumCounters: 10 * int64(c.CacheSize),
 		MaxCost:     int64(c.CacheSize),
-		BufferItems: 256, // fewer wake-ups of the goroutine that counts them
+		BufferItems: 256, // more than the default of 64, for fewer wake-ups of the goroutine that counts uses
 		// Keys are the first 64 bits of a SHA-256 and need no more hashing.
 		KeyToHash:          func(k uint64) (uint64, uint64) { return k, 0 },
 		IgnoreInternalCost: true,
@@ -169,7 +169,7 @@ func NewVerifier(c Config) (*Verifier, error) {
 			return fail(err)
 		}
 		v.stored.builtin = c.Issuer.public
-		v.own.Store(&keys.IssuerInfo{Name: c.Issuer.iss, Public: c.Issuer.public})
+		v.builtinInfo.Store(&keys.IssuerInfo{Name: c.Issuer.iss, Public: c.Issuer.public})
 	}
 	v.stored.source, _ = c.Keystore.(IssuerStore)
 	for _, t := range c.Trusted {
@@ -192,7 +192,7 @@ func NewVerifier(c Config) (*Verifier, error) {
 	return v, nil
 }
 
-// defaults fills in what a configuration leaves out.
+// defaults sets the fields that have a default and are not set.
 func (c *Config) defaults() {
 	if c.Now == nil {
 		c.Now = time.Now
@@ -217,9 +217,9 @@ func (c *Config) defaults() {
 	}
 }
 
-// Close stops the work in the background, gives back what was leased of budgets and
-// not spent, and empties the cache, which wipes the keys that no grant holds. Calls
-// after it fail with ErrClosed. The keystore must still be open.
+// Close stops the background work, returns unspent leases and empties the cache, which
+// wipes the keys that no grant holds. Later calls fail with ErrClosed. Close the keystore
+// after the verifier.
 func (v *Verifier) Close() {
 	v.closeOnce.Do(v.close)
 }
@@ -242,27 +242,27 @@ func (v *Verifier) close() {
 	}
 }
 
-// Stats counts what a Verifier did since it was made.
+// Stats are counts since the Verifier was made.
 type Stats struct {
 	Hits         uint64 // verified tokens found in the cache
-	Misses       uint64 // tokens that were verified in full, whatever came of it
-	Negative     uint64 // refused again from the negative cache
+	Misses       uint64 // full verifications, successful or not
+	Negative     uint64 // refusals from the cache of refused tokens
 	Refused      uint64 // refusals by Verify, cached or not
-	Enumerations uint64 // tokens seen walking a numeric range, each run once; see Grant.Observe
+	Enumerations uint64 // runs of enumerated numbers; see Grant.Observe
 
-	Leases        uint64 // leases of a part of a budget from the store, whatever came of it
-	LeasesShort   uint64 // those that got less than was needed
-	LeaseFailures uint64 // those that the store failed to give
+	Leases        uint64 // attempts to lease values from the store
+	LeasesShort   uint64 // leases of fewer values than needed
+	LeaseFailures uint64 // attempts that failed
 }
 
-// Stats returns the counts up to now.
+// Stats returns the present counts.
 func (v *Verifier) Stats() Stats {
 	return Stats{Hits: v.hits.Load(), Misses: v.misses.Load(), Negative: v.negativeHits.Load(),
 		Refused: v.refusals.Load(), Enumerations: v.enumerations.Load(),
 		Leases: v.leases.Load(), LeasesShort: v.leasesShort.Load(), LeaseFailures: v.leaseFailures.Load()}
 }
 
-// Healthy reports whether the store's changes were read within the last second.
+// Healthy returns nil if the store's changes were read within the last second.
 func (v *Verifier) Healthy() error {
 	if v.ctx.Err() != nil {
 		return ErrClosed
@@ -273,21 +273,19 @@ func (v *Verifier) Healthy() error {
 	return nil
 }
 
-// Verify says whether the token raw is valid here and now for one of ops, and
-// returns what it grants. The caller must Release the grant once. raw is not
-// kept. A refusal is an *Error; any other error (ErrUnavailable, ErrClosed, an
-// ended context) is no verdict.
+// Verify verifies the token raw for one of ops and returns its grant, which the caller
+// must Release once. raw is not kept. A refusal is an *Error; any other error
+// (ErrUnavailable, ErrClosed, an ended context) says nothing about the token.
 //
-// A token seen before costs a SHA-256 and a look-up, and no allocation but what
-// the cache needs for its own budgets (2 KiB every 256 calls). The budget is
-// not touched: see [Grant.Spend].
+// A cached token costs a SHA-256 and a look-up, and no allocation but the cache's own
+// (2 KiB every 256 calls). Verify does not charge the budget: see [Grant.Spend].
 func (v *Verifier) Verify(ctx context.Context, raw []byte, ops Ops) (*Grant, error) {
 	return v.VerifyAgain(ctx, raw, ops, nil)
 }
 
-// VerifyAgain is Verify where the same token comes again and again: last knows
-// the digest of the one before, and is told of this one if it is valid. The
-// verdict does not rest on it; nil is allowed.
+// VerifyAgain is Verify for callers that repeat a token: if raw is the token that last
+// holds, it is not hashed again. A valid token replaces the one in last. last may be
+// nil; the verdict does not depend on it.
 func (v *Verifier) VerifyAgain(ctx context.Context, raw []byte, ops Ops, last *LastToken) (*Grant, error) {
 	if len(raw) == 0 {
 		return nil, v.count(refuse(MissingToken, "no token was given"))
@@ -295,7 +293,7 @@ func (v *Verifier) VerifyAgain(ctx context.Context, raw []byte, ops Ops, last *L
 	if len(raw) > MaxSize {
 		return nil, v.count(invalid(tooLong))
 	}
-	h := v.head(raw)
+	h := v.cachedHeader(raw)
 	if h == nil {
 		head, _, ok := bytes.Cut(raw, []byte{'.'})
 		if !ok {
@@ -324,7 +322,7 @@ func (v *Verifier) VerifyAgain(ctx context.Context, raw []byte, ops Ops, last *L
 	}
 	epoch := v.epoch.Load()
 	if v.isFresh(now) {
-		if refused := v.refused.get(&sum, epoch, ops, now); refused != nil {
+		if refused := v.refusedTokens.get(&sum, epoch, ops, now); refused != nil {
 			v.negativeHits.Add(1)
 			return nil, v.count(refused)
 		}
@@ -337,7 +335,7 @@ func (v *Verifier) VerifyAgain(ctx context.Context, raw []byte, ops Ops, last *L
 	return g, nil
 }
 
-// count counts a refusal, and returns it.
+// count counts err if it is a refusal, and returns it.
 func (v *Verifier) count(err error) error {
 	var refused *Error
 	if errors.As(err, &refused) {
@@ -346,46 +344,46 @@ func (v *Verifier) count(err error) error {
 	return err
 }
 
-// verify is the long way.
+// verify verifies a token that is in neither cache.
 func (v *Verifier) verify(ctx context.Context, raw []byte, sum *[32]byte, h *header, ops Ops, epoch uint64, now time.Time) (*Grant, error) {
-	s, refused, final := v.signature(ctx, raw, h)
+	s, refused, cacheable := v.verifySignature(ctx, raw, h)
 	if refused != nil {
-		if final {
-			v.refused.put(sum, epoch, OpsAny, now, refused)
+		if cacheable {
+			v.refusedTokens.put(sum, epoch, OpsAny, now, refused)
 		}
-		if err := ctx.Err(); err != nil && !final {
+		if err := ctx.Err(); err != nil && !cacheable {
 			return nil, err
 		}
 		return nil, refused
 	}
-	if v.ctx.Err() != nil { // Close wipes secrets, and nothing was verified with a wiped one
+	if v.ctx.Err() != nil { // Close may have wiped the secret that the signature was checked with
 		return nil, ErrClosed
 	}
-	v.learn(raw, *h)
+	v.cacheHeader(raw, *h)
 	c := s.claims
 	op, spec, refused := c.PSN.spec()
-	if refused != nil { // psnOf has passed the same claims
+	if refused != nil { // unreachable: readPSN has accepted the same claims
 		return nil, refused
 	}
 	if !ops.has(op) {
 		refused = refuse(ForbiddenOperation, wrongEndpoint)
-		v.refused.put(sum, epoch, ops, now, refused)
+		v.refusedTokens.put(sum, epoch, ops, now, refused)
 		return nil, refused
 	}
-	ctx, done := v.bounded(ctx)
+	ctx, done := v.withCallTimeout(ctx)
 	defer done()
 	if err := v.sync(ctx); err != nil {
-		return nil, v.unanswered(ctx, err)
+		return nil, v.timeoutAsUnavailable(ctx, err)
 	}
-	g, err := v.grant(ctx, c, op, spec, epoch, now)
-	err = v.unanswered(ctx, err)
+	g, err := v.authorize(ctx, c, op, spec, epoch, now)
+	err = v.timeoutAsUnavailable(ctx, err)
 	if err == nil && v.isRevoked(c) {
 		g.Release()
 		err = refuse(RevokedToken, tokenRevoked)
 	}
 	if err != nil {
 		if errors.As(err, &refused) {
-			v.refused.put(sum, epoch, OpsAny, now, refused)
+			v.refusedTokens.put(sum, epoch, OpsAny, now, refused)
 		}
 		return nil, err
 	}
@@ -393,6 +391,6 @@ func (v *Verifier) verify(ctx context.Context, raw []byte, sum *[32]byte, h *hea
 	g.deadline = min(g.end, s.until)
 	g.source, g.signers = s.source, s.signers
 	g.budget = v.budgets.open(v, c)
-	v.store(g)
+	v.addToCache(g)
 	return g, nil
 }
