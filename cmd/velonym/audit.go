@@ -79,7 +79,7 @@ the former one is accounted for.`,
 	return verify
 }
 
-// checkedList is a repeatable flag whose values are judged when they are read.
+// checkedList is a repeatable flag that checks each value when it is set.
 type checkedList struct {
 	p     *[]string
 	what  string
@@ -102,17 +102,16 @@ func (f *auditVerify) verify(cmd *cobra.Command, g *globals, files []string) err
 	if err != nil {
 		return err
 	}
-	place, err := g.inFolder("audit.jsonl")
+	path, err := g.inFolder("audit.jsonl")
 	if err != nil {
 		return err
 	}
 	if len(files) > 0 {
-		place = logOf(files[len(files)-1])
+		path = logOf(files[len(files)-1])
 	}
-	own := len(t.Keys) == 0
-	known := keptHeads{}
-	if own {
-		if known, err = g.keptHeads(cmd.Context(), place, f.log); err != nil {
+	known := storedHeads{}
+	if len(t.Keys) == 0 {
+		if known, err = g.storedHeads(cmd.Context(), path, f.log); err != nil {
 			return err
 		}
 		t.Keys = known.keys
@@ -120,7 +119,7 @@ func (f *auditVerify) verify(cmd *cobra.Command, g *globals, files []string) err
 		return usagef("audit verify: --log and --begun-anew ask the keystore, --key does without it: leave one away")
 	}
 	if len(files) == 0 {
-		if files, err = audit.Files(place); err != nil {
+		if files, err = audit.Files(path); err != nil {
 			return errors.Join(known.gone(err), err)
 		}
 	}
@@ -137,16 +136,16 @@ func (f *auditVerify) verify(cmd *cobra.Command, g *globals, files []string) err
 		return err
 	}
 	out := cmd.OutOrStdout()
-	fmt.Fprintf(out, "%d records, the chain holds\n", r.Records-r.Heads)
+	fmt.Fprintf(out, "%s, the chain holds\n", counted(r.Records-r.Heads, "record"))
 	if r.Torn > 0 || r.Lost > 0 {
-		fmt.Fprintf(out, "%d lines torn by a crash and closed off, %d records that could not be written\n", r.Torn, r.Lost)
+		fmt.Fprintf(out, "%s torn by a crash and closed off, %s that could not be written\n", counted(int64(r.Torn), "line"), counted(r.Lost, "record"))
 	}
-	tellHeads(out, r, kept, len(t.Keys) > 0)
+	printHeads(out, r, kept, len(t.Keys) > 0)
 	fmt.Fprintf(out, "anchor %d:%s\n", r.Seq, r.Head)
-	return f.judgeKept(cmd, g, known, t.Older)
+	return f.checkReplaced(cmd, g, known, t.Older)
 }
 
-// trust reads the flags.
+// trust returns the anchors and keys of the flags.
 func (f *auditVerify) trust() (t audit.Trust, err error) {
 	for _, s := range f.anchors {
 		a, err := parseAnchor(s)
@@ -165,7 +164,7 @@ func (f *auditVerify) trust() (t audit.Trust, err error) {
 	return t, nil
 }
 
-// logOf is the log that a file belongs to: itself, or the one that it was rotated from.
+// logOf returns the log that a file belongs to: itself, or the one it was rotated from.
 func logOf(file string) string {
 	if ext := filepath.Ext(file); len(ext) > 1 && strings.Trim(ext[1:], "0123456789") == "" {
 		return strings.TrimSuffix(file, ext)
@@ -173,8 +172,8 @@ func logOf(file string) string {
 	return file
 }
 
-// readHeads adds the heads file of a log whose last file is given, and says whether
-// there is one.
+// readHeads adds the heads file of the log whose last file is given, and reports whether
+// it has heads.
 func (f *auditVerify) readHeads(t *audit.Trust, last string) (kept bool, err error) {
 	path := f.heads
 	if path == "" {
@@ -187,16 +186,25 @@ func (f *auditVerify) readHeads(t *audit.Trust, last string) (kept bool, err err
 	return len(t.Heads) > 0, err
 }
 
-// tellHeads says what signed heads show of a log whose chain holds, and what not.
-func tellHeads(out io.Writer, r audit.Report, kept, known bool) {
+// counted returns a number with its noun, in the plural unless n is 1.
+func counted(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.FormatInt(n, 10) + " " + noun + "s"
+}
+
+// printHeads writes what the signed heads prove about a log whose chain is unbroken, and
+// what they do not.
+func printHeads(out io.Writer, r audit.Report, kept, known bool) {
 	switch {
 	case r.Signed == 0:
 		fmt.Fprintln(out, "no signed heads: whether records were cut off at the end, or all were made anew, cannot be known without an anchor")
 		return
 	case kept:
-		fmt.Fprintf(out, "signed up to record %d, %d records since\n", r.Signed, r.Seq-r.Signed)
+		fmt.Fprintf(out, "signed up to record %d, %s since\n", r.Signed, counted(int64(r.Seq-r.Signed), "record"))
 	default:
-		fmt.Fprintf(out, "signed up to record %d, %d records since; neither a heads file nor a keystore that knows it: whether records were cut off at the end cannot be known\n", r.Signed, r.Seq-r.Signed)
+		fmt.Fprintf(out, "signed up to record %d, %s since; neither a heads file nor a keystore that knows it: whether records were cut off at the end cannot be known\n", r.Signed, counted(int64(r.Seq-r.Signed), "record"))
 	}
 	for _, k := range r.Keys {
 		fmt.Fprintf(out, "heads signed by the key %s", base64.StdEncoding.EncodeToString(k))
@@ -207,7 +215,7 @@ func tellHeads(out io.Writer, r audit.Report, kept, known bool) {
 	}
 }
 
-// parseHeadKey reads an Ed25519 public key in base64.
+// parseHeadKey parses an Ed25519 public key in base64.
 func parseHeadKey(s string) ([]byte, error) {
 	k, err := base64.StdEncoding.DecodeString(s)
 	if err != nil || len(k) != 32 || bytes.Equal(k, make([]byte, 32)) {
@@ -216,7 +224,7 @@ func parseHeadKey(s string) ([]byte, error) {
 	return k, nil
 }
 
-// parseAnchor reads what verify prints.
+// parseAnchor parses an anchor as verify prints it.
 func parseAnchor(s string) (a audit.Anchor, err error) {
 	seq, head, ok := strings.Cut(s, ":")
 	a.Seq, err = strconv.ParseUint(seq, 10, 64)

@@ -44,7 +44,7 @@ public key of the keystore.`,
 	return cmd
 }
 
-// exportAudit writes the records of a time and their heads.
+// exportAudit writes the selected records and their heads to new files.
 func exportAudit(cmd *cobra.Command, f audit.Filter, files []string, to string) error {
 	records, err := newfile.Create(to)
 	if err != nil {
@@ -56,8 +56,8 @@ func exportAudit(cmd *cobra.Command, f audit.Filter, files []string, to string) 
 		return fmt.Errorf("audit export: %w", err)
 	}
 	defer heads.Discard()
-	// Times within a log may go back: what is exported is all between the first and
-	// the last record of the time.
+	// Times within a log may go back, so every record between the first and the last
+	// selected one is exported.
 	var first, last uint64
 	err = audit.Query(f, func(e *audit.Entry) error {
 		if first == 0 {

@@ -17,20 +17,20 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// keptHeads is what the keystore knows of a log.
-type keptHeads struct {
-	keys     [][]byte        // its public key; none: there is no keystore
+// storedHeads are the heads that the keystore has of a log.
+type storedHeads struct {
+	keys     [][]byte        // the keystore's public key; empty: there is no keystore
 	name     string          // of the log
-	last     *keys.LogHead   // the head in force; nil: it knows none
-	replaced []keys.LogHead  // of logs that stood in this place before
-	others   map[string]bool // names of the other logs that it knows
+	last     *keys.LogHead   // nil: none
+	replaced []keys.LogHead  // of former logs of the same name
+	others   map[string]bool // names of the other logs in the keystore
 }
 
-// keptHeads asks the keystore about the log at place, or about the one of that name.
-// Where there is no keystore, nothing is known.
-func (g *globals) keptHeads(ctx context.Context, place, name string) (k keptHeads, err error) {
+// storedHeads reads the heads of the log called name or, if name is empty, of the log at
+// path. Without a keystore it returns none.
+func (g *globals) storedHeads(ctx context.Context, path, name string) (k storedHeads, err error) {
 	if k.name = name; name == "" {
-		if k.name, err = logName(place); err != nil {
+		if k.name, err = logName(path); err != nil {
 			return k, err
 		}
 	}
@@ -76,29 +76,29 @@ func (g *globals) keptHeads(ctx context.Context, place, name string) (k keptHead
 	return k, nil
 }
 
-func (k *keptHeads) otherNames() string {
+func (k *storedHeads) otherNames() string {
 	if len(k.others) == 0 {
 		return "none"
 	}
 	return strings.Join(slices.Sorted(maps.Keys(k.others)), ", ")
 }
 
-// gone says how many records a log had that is not there any more.
-func (k *keptHeads) gone(err error) error {
+// gone returns an error with the number of missing records if a stored log is missing.
+func (k *storedHeads) gone(err error) error {
 	if k.last == nil || !errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return fmt.Errorf("the log is gone: the keystore has a signed head of it from %s, and at least %d records are missing", k.last.Time, k.last.Seq)
 }
 
-// headOf is the head that the keystore kept.
+// headOf converts a head of the keystore.
 func headOf(h keys.LogHead) audit.Head {
 	return audit.Head{Seq: h.Seq, Digest: h.Digest, Time: h.Time, Key: h.Key, Signature: h.Signature}
 }
 
-// judgeKept refuses a log that took another one's place, until the operator has
-// accounted for that one, and says where the keystore knows nothing of the log.
-func (f *auditVerify) judgeKept(cmd *cobra.Command, g *globals, k keptHeads, older bool) error {
+// checkReplaced refuses a log that replaced another, until the operator has accounted for
+// the former one with --begun-anew. It prints a note if the keystore does not know the log.
+func (f *auditVerify) checkReplaced(cmd *cobra.Command, g *globals, k storedHeads, older bool) error {
 	if f.anew && len(k.replaced) == 0 {
 		return usagef("--begun-anew: the keystore knows no former log at %s", k.name)
 	}

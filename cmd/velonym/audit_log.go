@@ -16,17 +16,16 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// auditPlace adds to an error of opening the record of what was done how it can be
-// written elsewhere.
-func auditPlace(err error) error {
+// withAuditHint adds to an error of opening the audit log how to put the log elsewhere.
+func withAuditHint(err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
 		return fmt.Errorf("%w: nothing is done without a record: give --dir a folder that is there and can be written, and say with --keystore and --master-key where those are", err)
 	}
 	return err
 }
 
-// openAudit opens the record of what was done, beside the keystore, whose key signs
-// its heads. What is returned closes it.
+// openAudit opens DIR/audit.jsonl, whose heads the keystore signs. The function that it
+// returns closes the log.
 func (g *globals) openAudit(ctx context.Context, ks *keys.Keystore) (*audit.Log, func() error, error) {
 	path, err := g.inFolder("audit.jsonl")
 	if err != nil {
@@ -35,7 +34,7 @@ func (g *globals) openAudit(ctx context.Context, ks *keys.Keystore) (*audit.Log,
 	return openAuditAt(ctx, ks, path, audit.Options{})
 }
 
-// openAuditAt opens a log at path whose heads are signed by the keystore and kept in it.
+// openAuditAt opens a log at path whose heads the keystore signs and stores.
 func openAuditAt(ctx context.Context, ks *keys.Keystore, path string, opt audit.Options) (*audit.Log, func() error, error) {
 	signer, err := ks.HeadSigner(ctx)
 	if err != nil {
@@ -45,17 +44,17 @@ func openAuditAt(ctx context.Context, ks *keys.Keystore, path string, opt audit.
 	if err != nil {
 		return nil, nil, errors.Join(err, signer.Close())
 	}
-	// What is known of the log is read before it is opened: meanwhile others append.
+	// The stored heads are read before the log is opened: others may append meanwhile.
 	known, err := ks.LogHeads(ctx)
 	if err != nil {
 		return nil, nil, errors.Join(err, signer.Close())
 	}
-	// The last head is kept when the command was interrupted, too.
+	// The last head is stored even if the command was interrupted.
 	ctx = context.WithoutCancel(ctx)
 	opt.Signer = signer
 	more := opt.OnHead
 	opt.OnHead = func(h audit.Head) error {
-		err := keepHead(ctx, ks, name, h)
+		err := storeHead(ctx, ks, name, h)
 		if more != nil {
 			err = errors.Join(err, more(h))
 		}
@@ -63,7 +62,7 @@ func openAuditAt(ctx context.Context, ks *keys.Keystore, path string, opt audit.
 	}
 	log, err := audit.Open(path, opt)
 	if err != nil {
-		return nil, nil, errors.Join(auditPlace(err), signer.Close())
+		return nil, nil, errors.Join(withAuditHint(err), signer.Close())
 	}
 	for _, h := range known {
 		if h.Log != name || !h.Replaced.IsZero() || h.Seq <= log.Opened() {
@@ -76,13 +75,13 @@ func openAuditAt(ctx context.Context, ks *keys.Keystore, path string, opt audit.
 	return log, func() error { return errors.Join(log.Close(), signer.Close()) }, nil
 }
 
-// keepTimeout is how long the keystore may take to keep a head.
-const keepTimeout = 20 * time.Second
+// headTimeout bounds the time to store a head in the keystore.
+const headTimeout = 20 * time.Second
 
 // keepHead keeps the last head of a log in the keystore. One that can only be read
 // keeps none.
-func keepHead(ctx context.Context, ks *keys.Keystore, name string, h audit.Head) error {
-	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
+func storeHead(ctx context.Context, ks *keys.Keystore, name string, h audit.Head) error {
+	ctx, cancel := context.WithTimeout(ctx, headTimeout)
 	defer cancel()
 	err := ks.KeepLogHead(ctx, keys.LogHead{Log: name, Seq: h.Seq, Digest: h.Digest, Time: h.Time, Key: h.Key, Signature: h.Signature})
 	if errors.Is(err, keys.ErrReadOnly) {
@@ -91,8 +90,8 @@ func keepHead(ctx context.Context, ks *keys.Keystore, name string, h audit.Head)
 	return err
 }
 
-// logName is the name by which the keystore knows the log at path: several machines
-// may have one at the same path.
+// logName returns the name of the log at path in the keystore: machine and path, since
+// several machines may have a log at the same path.
 func logName(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -108,8 +107,8 @@ func logName(path string) (string, error) {
 	return host + ":" + path, nil
 }
 
-// hostName names this machine, in the same way as long as its files are the same: a
-// container gets another host name at each start.
+// hostName returns VELONYM_HOST or the machine's host name. A container, which gets another
+// host name at each start, needs the variable.
 func hostName() (string, error) {
 	if name := os.Getenv("VELONYM_HOST"); name != "" {
 		return name, nil
@@ -121,14 +120,14 @@ func hostName() (string, error) {
 	return host, nil
 }
 
-// keyAct is an act on keys or tokens that is being recorded.
+// keyAct is an act on keys or tokens whose beginning is in the audit log.
 type keyAct struct {
 	log   *audit.Log
 	begun audit.Record
-	noted int
+	noted int // records of parts
 }
 
-// note records a part of the act that is done, or with the project alone all of it.
+// note appends the record of a part of the act that is done.
 func (a *keyAct) note(r audit.Record) error {
 	r.Kind, r.Request, r.Sync = a.begun.Kind, a.begun.Request, true
 	if r.Op == "" {
@@ -144,9 +143,9 @@ func (a *keyAct) note(r audit.Record) error {
 	return nil
 }
 
-// recorded does an act on keys or tokens. Its record stands in the audit log, and on
-// disk, before the act begins, as BEGUN; and how it ended before anything of it is told.
-// An act whose beginning cannot be recorded is not done.
+// recorded performs an act on keys or tokens. A record with outcome BEGUN is on disk before
+// the act begins, and one with its outcome before recorded returns. If the first cannot be
+// written, the act is not performed.
 func (g *globals) recorded(ctx context.Context, ks *keys.Keystore, r audit.Record, do func(*keyAct) error) error {
 	log, closeLog, err := g.openAudit(ctx, ks)
 	if err != nil {
@@ -157,7 +156,7 @@ func (g *globals) recorded(ctx context.Context, ks *keys.Keystore, r audit.Recor
 		return errors.Join(fmt.Errorf("nothing was done: %w", err), closeLog())
 	}
 	a := &keyAct{log: log, begun: r}
-	err = errors.Join(do(a), g.noteTombstones(ctx, ks, nil))
+	err = errors.Join(do(a), g.appendTombstones(ctx, ks, nil))
 	if err != nil || a.noted == 0 {
 		r.Outcome = actOutcome(err)
 		err = errors.Join(err, a.note(r))
@@ -165,9 +164,9 @@ func (g *globals) recorded(ctx context.Context, ks *keys.Keystore, r audit.Recor
 	return errors.Join(err, closeLog())
 }
 
-// noteTombstones notes beside the audit log what was destroyed and revoked, so that no
-// older copy of the keystore brings it back.
-func (g *globals) noteTombstones(ctx context.Context, ks *keys.Keystore, shortened map[string]time.Time) error {
+// appendTombstones appends what was destroyed and revoked to the tombstone file beside the
+// audit log, so that no older copy of the keystore can bring it back.
+func (g *globals) appendTombstones(ctx context.Context, ks *keys.Keystore, shortened map[string]time.Time) error {
 	path, err := g.inFolder("tombstones.jsonl")
 	if err != nil {
 		return err
@@ -175,7 +174,7 @@ func (g *globals) noteTombstones(ctx context.Context, ks *keys.Keystore, shorten
 	return backup.Note(context.WithoutCancel(ctx), ks, path, shortened)
 }
 
-// actOutcome is what the audit log says of an act on keys.
+// actOutcome returns the outcome of an act on keys for the audit log.
 func actOutcome(err error) string {
 	switch {
 	case err == nil:
@@ -186,8 +185,8 @@ func actOutcome(err error) string {
 	return "FAILED"
 }
 
-// recordSwept records the projects that a sweep found ended, and those whose keys it
-// destroyed.
+// recordSwept appends a record for every project that a sweep ended, resumed or rotated,
+// or whose keys it destroyed.
 func recordSwept(log *audit.Log, swept keys.Swept) error {
 	id := token.NewID()
 	var errs []error

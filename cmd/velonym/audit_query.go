@@ -17,7 +17,7 @@ import (
 	"github.com/velonym/velonym/engine/audit"
 )
 
-// auditFilter are the flags that select records.
+// auditFilter holds the flags that select records.
 type auditFilter struct {
 	audit.Filter
 	since, until string
@@ -28,7 +28,7 @@ func (f *auditFilter) add(fl *pflag.FlagSet) {
 	checkedVar(fl, &f.until, "until", "", "TIME", "records before this time", func(s string) error { _, err := parseSince(s, time.Now()); return err })
 }
 
-// times reads --since and --until.
+// times parses --since and --until.
 func (f *auditFilter) times(now time.Time) (err error) {
 	if f.since != "" {
 		if f.Since, err = parseSince(f.since, now); err != nil {
@@ -46,7 +46,7 @@ func (f *auditFilter) times(now time.Time) (err error) {
 	return nil
 }
 
-// parseSince reads a moment, or a span for that long ago.
+// parseSince parses a moment, or a span, which stands for that long ago.
 func parseSince(s string, now time.Time) (time.Time, error) {
 	if t, err := parseMoment(s); err == nil {
 		return t, nil
@@ -58,7 +58,7 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 	return now.Add(-t.Sub(now)), nil
 }
 
-// auditFiles are the files given, or those of DIR/audit.jsonl.
+// auditFiles returns the files given, or those of DIR/audit.jsonl.
 func (g *globals) auditFiles(files []string) ([]string, error) {
 	if len(files) > 0 {
 		return files, nil
@@ -124,7 +124,7 @@ func jsonEntries(w io.Writer) func(*audit.Entry) error {
 	return func(r *audit.Entry) error { return e.Encode(r) }
 }
 
-// alignRows is how many rows are kept in memory to align their columns.
+// alignRows is the number of rows whose columns are aligned together, in memory.
 const alignRows = 1000
 
 func tableEntries(w *tabwriter.Writer) func(*audit.Entry) error {
@@ -149,7 +149,7 @@ func tableEntries(w *tabwriter.Writer) func(*audit.Entry) error {
 	}
 }
 
-// lastEntries hands on the last n entries alone.
+// lastEntries wraps show and finish so that only the last n entries are shown.
 func lastEntries(n int, show func(*audit.Entry) error, finish func() error) (func(*audit.Entry) error, func() error) {
 	kept := make([]audit.Entry, 0, min(n, 1024))
 	at := 0

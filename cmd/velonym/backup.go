@@ -77,7 +77,7 @@ are left, and 'velonym backup prune' deletes old ones.`,
 	return cmd
 }
 
-// makeBackup writes a backup and puts it on the keystore's list.
+// makeBackup writes a backup and adds it to the keystore's list.
 func makeBackup(ctx context.Context, ks *keys.Keystore, to string, recipients []age.Recipient) (h backup.Header, err error) {
 	place, err := logName(to)
 	if err != nil {
@@ -122,7 +122,7 @@ func readIdentities(path string) ([]age.Identity, error) {
 	defer f.Close()
 	list, err := age.ParseIdentities(f)
 	if err != nil {
-		// The error of age may hold a part of the line.
+		// age's error may contain a part of the line.
 		return nil, fmt.Errorf("--identity: %s is no age identity file", path)
 	}
 	return list, nil
@@ -187,7 +187,7 @@ func newBackupList(g *globals) *cobra.Command {
 	}
 }
 
-// backupPrune are the flags of `velonym backup prune`.
+// backupPrune holds the flags of `velonym backup prune`.
 type backupPrune struct {
 	keep   int64
 	older  string
@@ -270,7 +270,7 @@ func (f *backupPrune) prune(cmd *cobra.Command, ks *keys.Keystore, before time.T
 	return errors.Join(errs...)
 }
 
-// deleteBackup deletes a file that is a backup, and nothing else.
+// deleteBackup deletes a file if it is a backup, and refuses any other.
 func deleteBackup(path string) error {
 	f, err := os.Open(path)
 	if err != nil {

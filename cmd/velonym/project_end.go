@@ -60,7 +60,7 @@ end, and others from the new end on.`,
 			err = g.recorded(cmd.Context(), ks, audit.Record{Op: "shorten", Project: args[0]}, func(*keyAct) error {
 				err := ks.Shorten(cmd.Context(), args[0], until)
 				if err == nil {
-					err = g.noteTombstones(cmd.Context(), ks, map[string]time.Time{args[0]: until})
+					err = g.appendTombstones(cmd.Context(), ks, map[string]time.Time{args[0]: until})
 				}
 				return err
 			})
@@ -153,7 +153,7 @@ then --cancel cancels it.`,
 			if receipt.Project == "" {
 				return err
 			}
-			tellBackups(cmd.ErrOrStderr(), receipt)
+			warnAboutBackups(cmd.ErrOrStderr(), receipt)
 			// The keys are destroyed and the receipt is valid, whatever failed after that.
 			return errors.Join(err, printJSON(cmd.OutOrStdout(), receipt))
 		},

@@ -120,7 +120,7 @@ output and stays in the keystore: 'velonym project show NAME --json' shows it ag
 			if receipt.Project == "" {
 				return err
 			}
-			tellBackups(cmd.ErrOrStderr(), receipt)
+			warnAboutBackups(cmd.ErrOrStderr(), receipt)
 			// The keys are destroyed and the receipt is valid, whatever failed after that.
 			return errors.Join(err, printJSON(cmd.OutOrStdout(), receipt))
 		},

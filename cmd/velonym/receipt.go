@@ -84,7 +84,7 @@ and the exit status is 1.`,
 			if err := keys.VerifyReceipt(r, trusted); err != nil {
 				return err
 			}
-			if err := tellReceipt(cmd.OutOrStdout(), r); err != nil {
+			if err := printReceipt(cmd.OutOrStdout(), r); err != nil {
 				return err
 			}
 			if trusted == nil {
@@ -117,7 +117,7 @@ func readReceipt(path string, stdin io.Reader) ([]byte, error) {
 	return doc, nil
 }
 
-// receiptTrust is the key given, or the keystore's, or none where there is no keystore.
+// receiptTrust returns the key given, or else the keystore's; nil without a keystore.
 func (g *globals) receiptTrust(cmd *cobra.Command, key string) (ed25519.PublicKey, error) {
 	if key != "" {
 		return parseHeadKey(key)
@@ -139,8 +139,8 @@ func (g *globals) receiptTrust(cmd *cobra.Command, key string) (ed25519.PublicKe
 	return ks.ReceiptKey(cmd.Context())
 }
 
-// tellReceipt says what a receipt states.
-func tellReceipt(w io.Writer, r keys.Receipt) error {
+// printReceipt writes the statements of a receipt in words.
+func printReceipt(w io.Writer, r keys.Receipt) error {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("the signature fits")
@@ -193,12 +193,11 @@ func tellReceipt(w io.Writer, r keys.Receipt) error {
 	return err
 }
 
-// keyText is a public key for people to compare.
+// keyText returns a public key in base64.
 func keyText(k ed25519.PublicKey) string { return base64.StdEncoding.EncodeToString(k) }
 
-// tellBackups says on standard error which known backups still hold what a receipt says
-// is destroyed.
-func tellBackups(w io.Writer, r keys.Receipt) {
+// warnAboutBackups names the known backups that still hold the secrets of a receipt.
+func warnAboutBackups(w io.Writer, r keys.Receipt) {
 	for _, b := range r.Backups {
 		fmt.Fprintf(w, "velonym: warning: the backup %s of %s still holds the wrapped secrets: 'velonym backup prune' deletes old ones\n", printable(b.Place), localTime(b.Made))
 	}

@@ -23,7 +23,7 @@ import (
 	"github.com/velonym/velonym/engine/keys/sqlite"
 )
 
-// restoreFlags are the flags of `velonym restore`.
+// restoreFlags holds the flags of `velonym restore`.
 type restoreFlags struct {
 	identity   string
 	tombstones []string
@@ -86,7 +86,7 @@ func (f *restoreFlags) restore(cmd *cobra.Command, g *globals, file string) erro
 		return err
 	}
 	g.warnWeakKey(masterPlace)
-	merged, err := restoreTo(ctx, place, master, file, ids, since.stones)
+	merged, err := restoreTo(ctx, place, master, file, ids, since.tombstones)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (f *restoreFlags) restore(cmd *cobra.Command, g *globals, file string) erro
 		}
 		return ks.AddBackup(ctx, keys.KnownBackup{Place: from, Made: r.Made})
 	})
-	fmt.Fprintf(stderr, "restored %d projects as of %s to %s\n", merged.Projects, localTime(r.Made), printable(placeText(place)))
+	fmt.Fprintf(stderr, "restored %d projects as of %s to %s\n", merged.Projects, localTime(r.Made), printable(locationText(place)))
 	fmt.Fprintf(stderr, "not brought back: keys of %d projects and %d generations, %d tokens or rules of revocation, %d later ends; %d budgets had been used\n",
 		merged.Severed, merged.Generations, merged.Revoked, merged.Shortened, merged.Spent)
 	if merged.Replaced > 0 {
@@ -114,12 +114,12 @@ func (f *restoreFlags) restore(cmd *cobra.Command, g *globals, file string) erro
 	if !since.until.IsZero() {
 		fmt.Fprintf(stderr, "by tombstones up to %s\n", localTime(since.until))
 	}
-	for _, name := range since.made {
+	for _, name := range since.created {
 		if _, err := ks.Project(ctx, name); errors.Is(err, keys.ErrNotFound) {
 			fmt.Fprintf(stderr, "lost, because it was made since the backup: project %s\n", printable(name))
 		}
 	}
-	for _, name := range since.newer {
+	for _, name := range since.rotated {
 		if p, err := ks.Project(ctx, name); err == nil && !p.Severed {
 			fmt.Fprintf(stderr, "lost, because it was made since the backup: a generation of project %s\n", printable(name))
 		}
@@ -130,20 +130,20 @@ func (f *restoreFlags) restore(cmd *cobra.Command, g *globals, file string) erro
 	return err
 }
 
-// placeText names a keystore without a password.
-func placeText(place string) string {
+// locationText names a keystore, without a password.
+func locationText(place string) string {
 	if isPostgres(place) {
 		return "the PostgreSQL database"
 	}
 	return place
 }
 
-// restoreTo restores to a file, which has its name only when it is whole, or to a
-// database, in one transaction.
+// restoreTo restores to a new file, which gets its name when it is complete, or to a
+// database in one transaction.
 func restoreTo(ctx context.Context, place string, mk *keys.MasterKey, file string, ids []age.Identity, t keys.Tombstones) (m keys.Merged, err error) {
 	if isPostgres(place) {
 		store, err := postgres.Create(ctx, place)
-		if errors.Is(err, keys.ErrKeystoreExists) { // one that was never used may be what a crash left
+		if errors.Is(err, keys.ErrKeystoreExists) { // after a crash the store may exist, but empty
 			store, err = postgres.Open(ctx, place)
 		}
 		if err != nil {
@@ -160,7 +160,7 @@ func restoreTo(ctx context.Context, place string, mk *keys.MasterKey, file strin
 			return m, fmt.Errorf("%w: %s: a keystore was here: move this file away, too", keys.ErrKeystoreExists, place+end)
 		}
 	}
-	removeOld(filepath.Join(filepath.Dir(place), ".restore-*"))
+	removeAbandoned(filepath.Join(filepath.Dir(place), ".restore-*"))
 	dir, err := os.MkdirTemp(filepath.Dir(place), ".restore-*")
 	if err != nil {
 		return m, fmt.Errorf("restore: %w", err)
@@ -178,25 +178,25 @@ func restoreTo(ctx context.Context, place string, mk *keys.MasterKey, file strin
 	return m, sqlite.Move(temp, place)
 }
 
-// removeOld removes what restores left that were killed, an hour ago or longer.
-func removeOld(pattern string) {
+// removeAbandoned removes the temporary folders, older than an hour, of killed restores.
+func removeAbandoned(pattern string) {
 	list, err := filepath.Glob(pattern)
 	if err != nil {
 		return
 	}
 	for _, dir := range list {
 		if st, err := os.Lstat(dir); err == nil && st.IsDir() && time.Since(st.ModTime()) > time.Hour {
-			_ = os.RemoveAll(dir) // what cannot be removed is of no use to anybody without the master key
+			_ = os.RemoveAll(dir) // useless to anyone without the master key
 		}
 	}
 }
 
-// since is what is known of the time since a backup.
+// since holds what happened since a backup, from tombstones and audit logs.
 type since struct {
-	stones keys.Tombstones
-	until  time.Time // of the tombstones
-	made   []string  // projects that were made
-	newer  []string  // projects that got another generation
+	tombstones keys.Tombstones
+	until      time.Time // of the last tombstones
+	created    []string  // projects that were created
+	rotated    []string  // projects that got another generation
 }
 
 // readSince reads tombstones and audit logs.
@@ -209,7 +209,7 @@ func (f *restoreFlags) readSince(g *globals, h backup.Header) (s since, err erro
 		}
 		paths = []string{path}
 	}
-	s.stones, s.until, err = backup.Read(h.Store, paths...)
+	s.tombstones, s.until, err = backup.Read(h.Store, paths...)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !f.without:
 		return s, fmt.Errorf("restore: there are no tombstones at %s: whether projects were severed, tokens revoked or retentions shortened since %s cannot be known, and they would come back: find the file (it is beside the audit log of each server) and name it with --tombstones, or say --without-tombstones", strings.Join(paths, ", "), localTime(h.Made))
@@ -229,13 +229,14 @@ func (f *restoreFlags) readSince(g *globals, h backup.Header) (s since, err erro
 	return s, s.readAudit(from, files, f.without)
 }
 
-// readAudit reads what audit logs say: values that tokens used, tokens that were
-// revoked, and what was made. Severings that have no tombstone are refused.
+// readAudit reads from audit logs the values that tokens spent, the tokens that were
+// revoked and the projects and generations that were created. It refuses a severing that
+// no tombstone mentions, unless without is set.
 func (s *since) readAudit(from time.Time, files []string, without bool) error {
 	used := map[string]int64{}
 	running := map[string]string{} // runs that have begun: their token
-	made := map[string]bool{}
-	s.stones.Rotated = map[string]int{}
+	created := map[string]bool{}
+	s.tombstones.Rotated = map[string]int{}
 	var severed []string
 	err := audit.Query(audit.Filter{Since: from}, func(e *audit.Entry) error {
 		switch e.Kind {
@@ -255,15 +256,15 @@ func (s *since) readAudit(from time.Time, files []string, without bool) error {
 			}
 			switch e.Op {
 			case "revoke":
-				if e.JTI != "" && !slices.ContainsFunc(s.stones.Revoked, func(r keys.Revocation) bool { return r.JTI == e.JTI }) {
-					s.stones.Revoked = append(s.stones.Revoked, keys.Revocation{JTI: e.JTI})
+				if e.JTI != "" && !slices.ContainsFunc(s.tombstones.Revoked, func(r keys.Revocation) bool { return r.JTI == e.JTI }) {
+					s.tombstones.Revoked = append(s.tombstones.Revoked, keys.Revocation{JTI: e.JTI})
 				}
 			case "sever", "sweep":
 				severed = append(severed, e.Project)
 			case "create":
-				made[e.Project] = true
+				created[e.Project] = true
 			case "rotate":
-				s.stones.Rotated[e.Project]++
+				s.tombstones.Rotated[e.Project]++
 			}
 		}
 		return nil
@@ -272,14 +273,14 @@ func (s *since) readAudit(from time.Time, files []string, without bool) error {
 		return err
 	}
 	for _, jti := range running {
-		used[jti] = math.MaxInt64 // killed: nobody knows how far it came
+		used[jti] = math.MaxInt64 // killed: the number of values it used is unknown
 	}
 	for jti, n := range used {
-		s.stones.Spent = append(s.stones.Spent, keys.Spending{JTI: jti, Values: n})
+		s.tombstones.Spent = append(s.tombstones.Spent, keys.Spending{JTI: jti, Values: n})
 	}
-	s.made, s.newer = slices.Sorted(maps.Keys(made)), slices.Sorted(maps.Keys(s.stones.Rotated))
+	s.created, s.rotated = slices.Sorted(maps.Keys(created)), slices.Sorted(maps.Keys(s.tombstones.Rotated))
 	for _, name := range severed {
-		known := slices.ContainsFunc(s.stones.Receipts, func(r keys.Receipt) bool { return r.Project == name && r.Reason != keys.ReasonGeneration })
+		known := slices.ContainsFunc(s.tombstones.Receipts, func(r keys.Receipt) bool { return r.Project == name && r.Reason != keys.ReasonGeneration })
 		if !known && !without {
 			return fmt.Errorf("restore: the audit log says that project %q was severed, and no tombstone does: the tombstone file is older, or was cut: find the newest with --tombstones, or say --without-tombstones and sever it again", name)
 		}

@@ -45,7 +45,7 @@ projects that are stored.`,
 	}
 }
 
-// needVerb is what a verb does that has only verbs below it.
+// needVerb is the RunE of a verb that only has subcommands.
 func needVerb(cmd *cobra.Command, _ []string) error {
 	var names []string
 	for _, c := range cmd.Commands() {
@@ -54,7 +54,7 @@ func needVerb(cmd *cobra.Command, _ []string) error {
 	return usagef("%s: say which: %s", cmd.Name(), strings.Join(names, ", "))
 }
 
-// builtInIssuer returns the issuer whose seed the keystore keeps.
+// builtInIssuer returns the issuer whose key is in the keystore. The caller closes it.
 func builtInIssuer(ctx context.Context, ks *keys.Keystore) (*token.Issuer, error) {
 	seed, err := ks.IssuerSeed(ctx)
 	if err != nil {
@@ -76,8 +76,8 @@ func printJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// readToken reads a token from a file, standard input ("-") or, without a
-// name, VELONYM_TOKEN. It never comes from an argument, which process lists show.
+// readToken reads a token from a file, from standard input ("-") or, if from is empty,
+// from VELONYM_TOKEN. A token is never an argument, since process lists show those.
 func readToken(from string, stdin io.Reader) ([]byte, error) {
 	var raw []byte
 	var err error
@@ -116,8 +116,8 @@ func readToken(from string, stdin io.Reader) ([]byte, error) {
 	return raw, nil
 }
 
-// checkToken reports text that users leave around a token by mistake, such as quotes or
-// "Bearer". source names where the token came from.
+// checkToken refuses text that users leave around a token by mistake, such as quotes or
+// "Bearer". source is the token's origin, for the error.
 func checkToken(source string, raw []byte) error {
 	say := func(format string, args ...any) error {
 		return fmt.Errorf("token: %s %s", source, fmt.Sprintf(format, args...))

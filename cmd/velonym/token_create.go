@@ -35,7 +35,7 @@ output, its jti and its end to standard error.` + normHelp,
 			if err := checkRequest(&r); err != nil {
 				return err
 			}
-			now := time.Now().Truncate(time.Second) // as the claims count
+			now := time.Now().Truncate(time.Second) // claims have whole seconds
 			r.Now = now
 			var until time.Time
 			if ttl != "" {
@@ -92,7 +92,7 @@ output, its jti and its end to standard error.` + normHelp,
 	return cmd
 }
 
-// issue signs a token and records that it did.
+// issue signs a token and writes the act's audit record.
 func (g *globals) issue(ctx context.Context, ks *keys.Keystore, r token.Request) (signed string, claims *token.Claims, err error) {
 	issuer, err := builtInIssuer(ctx, ks)
 	if err != nil {
@@ -125,7 +125,7 @@ func checkLife(s string) error {
 	return nil
 }
 
-// checkRequest judges the flags that go together, whatever the keystore holds.
+// checkRequest checks the combination of flags, without the keystore.
 func checkRequest(r *token.Request) error {
 	switch {
 	case r.Project == "" || r.Op == "":
@@ -138,10 +138,10 @@ func checkRequest(r *token.Request) error {
 	return nil
 }
 
-// checkAgainstStore judges a request by the projects that it names, and says
-// what there is instead. The issuer judges again, and the verifier at every use.
+// checkAgainstStore checks a request against the projects that it names; its errors list
+// what exists instead. The issuer, and the verifier at every use, check again.
 func checkAgainstStore(ctx context.Context, ks *keys.Keystore, r token.Request) error {
-	p, err := aliveProject(ctx, ks, r.Project, r.Org)
+	p, err := usableProject(ctx, ks, r.Project, r.Org)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func checkAgainstStore(ctx context.Context, ks *keys.Keystore, r token.Request) 
 		}
 	}
 	if r.Op == spec.Secondary {
-		src, err := aliveProject(ctx, ks, r.Source, r.SourceOrg)
+		src, err := usableProject(ctx, ks, r.Source, r.SourceOrg)
 		if err != nil {
 			return err
 		}
@@ -169,22 +169,23 @@ func checkAgainstStore(ctx context.Context, ks *keys.Keystore, r token.Request) 
 	if err != nil {
 		return err
 	}
-	var living []string
+	var usable []string
 	for _, g := range gens[r.Org] {
 		switch {
 		case g.Gen == *r.Gen && (g.State == keys.Active || g.State == keys.Deactivated && r.Op == spec.Reverse):
 			return nil
 		case g.State == keys.Active:
-			living = append(living, fmt.Sprintf("%d (active)", g.Gen))
+			usable = append(usable, fmt.Sprintf("%d (active)", g.Gen))
 		case g.State == keys.Deactivated:
-			living = append(living, fmt.Sprintf("%d (only reverses)", g.Gen))
+			usable = append(usable, fmt.Sprintf("%d (only reverses)", g.Gen))
 		}
 	}
-	return fmt.Errorf("token create: --gen %d: project %s has no such generation for %s: those there are: %s", *r.Gen, p.Name, r.Op, strings.Join(living, ", "))
+	return fmt.Errorf("token create: --gen %d: project %s has no such generation for %s: those there are: %s", *r.Gen, p.Name, r.Op, strings.Join(usable, ", "))
 }
 
-// aliveProject finds a project that has the organisation and its keys.
-func aliveProject(ctx context.Context, ks *keys.Keystore, name, org string) (keys.Project, error) {
+// usableProject returns a project that lists the organisation and is not severed. Its errors
+// list what exists instead.
+func usableProject(ctx context.Context, ks *keys.Keystore, name, org string) (keys.Project, error) {
 	p, err := ks.Project(ctx, name)
 	switch {
 	case errors.Is(err, keys.ErrNotFound):

@@ -20,15 +20,14 @@ import (
 
 // inspection is what `token inspect --json` prints.
 type inspection struct {
-	Header json.RawMessage `json:"header"` // as it stands in the token
-	Claims json.RawMessage `json:"claims"` // as they stand in the token
-	// Verifies says whether the token is good here and now; null when the
-	// keystore could not be asked.
+	Header json.RawMessage `json:"header"` // as in the token
+	Claims json.RawMessage `json:"claims"` // as in the token
+	// Verifies is the verifier's verdict; null if the keystore could not be read.
 	Verifies *bool  `json:"verifies"`
 	Code     string `json:"code,omitempty"`   // of the refusal, as the HTTP contract names it
-	Detail   string `json:"detail,omitempty"` // why not
-	Left     *int64 `json:"left,omitempty"`   // of psn.lim.max, where it verifies
-	// Faults are all that is wrong with the token, as far as the keystore could be asked.
+	Detail   string `json:"detail,omitempty"` // of the refusal
+	Left     *int64 `json:"left,omitempty"`   // of psn.lim.max, if the token verifies
+	// Faults are all faults of the token that could be found without what is unreadable.
 	Faults []token.Fault `json:"faults,omitempty"`
 }
 
@@ -69,14 +68,14 @@ with code, claim, detail and remedy.`,
 			if err != nil {
 				return err
 			}
-			// Broken UTF-8, for which a token is refused, would break the output too.
+			// A token with invalid UTF-8 is refused, but its output must be valid.
 			decoded.Header, decoded.Claims = bytes.ToValidUTF8(decoded.Header, []byte("\ufffd")), bytes.ToValidUTF8(decoded.Claims, []byte("\ufffd"))
 			doc := inspection{Header: decoded.Header, Claims: decoded.Claims}
-			verdict := g.judge(cmd, raw, decoded, trust, &doc)
+			verdict := g.verifyForInspection(cmd, raw, decoded, trust, &doc)
 			if asJSON {
 				err = printJSON(cmd.OutOrStdout(), doc)
 			} else {
-				err = describe(cmd.OutOrStdout(), decoded, &doc)
+				err = printToken(cmd.OutOrStdout(), decoded, &doc)
 			}
 			return errors.Join(verdict, err)
 		},
@@ -86,9 +85,9 @@ with code, claim, detail and remedy.`,
 	return cmd
 }
 
-// judge has the token verified here, and fills in the verdict. Its error says
-// why it does not verify.
-func (g *globals) judge(cmd *cobra.Command, raw []byte, decoded *token.Decoded, trust verifierFlags, doc *inspection) error {
+// verifyForInspection verifies the token and fills in doc. It returns an error if the token
+// does not verify.
+func (g *globals) verifyForInspection(cmd *cobra.Command, raw []byte, decoded *token.Decoded, trust verifierFlags, doc *inspection) error {
 	no, yes := false, true
 	doc.Faults = decoded.Faults
 	var unreadable error
@@ -130,9 +129,9 @@ func (g *globals) judge(cmd *cobra.Command, raw []byte, decoded *token.Decoded, 
 	return err
 }
 
-// describe writes what a token says, one line a claim, what it allows in words,
-// and whether it verifies.
-func describe(out io.Writer, decoded *token.Decoded, doc *inspection) error {
+// printToken writes the claims of a token, one a line, its permission in words, and the
+// verdict with all faults.
+func printToken(out io.Writer, decoded *token.Decoded, doc *inspection) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, part := range []struct {
 		name string
@@ -146,7 +145,7 @@ func describe(out io.Writer, decoded *token.Decoded, doc *inspection) error {
 		return err
 	}
 	if decoded.Read != nil {
-		allows(out, decoded.Read)
+		printPermission(out, decoded.Read)
 	}
 	verdict := "not known: the keystore could not be asked"
 	if doc.Verifies != nil {
@@ -170,9 +169,8 @@ func describe(out io.Writer, decoded *token.Decoded, doc *inspection) error {
 	return w.Flush()
 }
 
-// listMembers writes the members of a JSON object in their order, those of
-// objects inside one by one, values as JSON, so that nothing in them can play
-// tricks on a terminal.
+// listMembers writes the members of a JSON object in their order, nested objects member by
+// member. Values are written as JSON, so that they cannot contain terminal escapes.
 func listMembers(w io.Writer, prefix string, doc json.RawMessage) error {
 	dec := json.NewDecoder(bytes.NewReader(doc))
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
@@ -209,7 +207,7 @@ func listMembers(w io.Writer, prefix string, doc json.RawMessage) error {
 	return nil
 }
 
-// asDate spells the claims that are dates.
+// asDate returns the value of a date claim as a date in parentheses, "" for other claims.
 func asDate(name string, v json.RawMessage) string {
 	switch name {
 	case "iat", "exp", "nbf", "psn.ret":
@@ -220,7 +218,7 @@ func asDate(name string, v json.RawMessage) string {
 	return ""
 }
 
-// printable is s, with what a terminal would not show as it stands escaped.
+// printable returns s, quoted and escaped if it has characters that do not print.
 func printable(s string) string {
 	if strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return strconv.QuoteToGraphic(s)
@@ -228,8 +226,8 @@ func printable(s string) string {
 	return s
 }
 
-// allows says in words what a token allows.
-func allows(w io.Writer, c *token.Claims) {
+// printPermission writes what a token allows in words.
+func printPermission(w io.Writer, c *token.Claims) {
 	p := c.PSN
 	of := printable(p.Dom.Prj)
 	if p.Dom.Org != "" {

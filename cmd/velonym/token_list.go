@@ -14,7 +14,7 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// tokenJSON is what `token list --json` says of a token.
+// tokenJSON is a token in `token list --json`.
 type tokenJSON struct {
 	JTI       string    `json:"jti"`
 	Issuer    string    `json:"issuer"`
@@ -31,7 +31,7 @@ type tokenJSON struct {
 	State     string    `json:"state"`
 }
 
-// How a token on the list stands.
+// States of a listed token.
 const (
 	tokenGood    = "good"
 	tokenRevoked = "revoked"
@@ -39,15 +39,15 @@ const (
 	tokenEnded   = "project ended"
 )
 
-// standing judges listed tokens at one time.
-type standing struct {
+// tokenStates decides the state of listed tokens at one time.
+type tokenStates struct {
 	now   time.Time
 	ended map[string]bool // the projects that are severed or at their end
 }
 
-// standingOf looks at the projects of the listed tokens.
-func standingOf(ctx context.Context, ks *keys.Keystore, list []keys.TokenStatus, now time.Time) (standing, error) {
-	s := standing{now: now, ended: map[string]bool{}}
+// newTokenStates reads the projects of the listed tokens.
+func newTokenStates(ctx context.Context, ks *keys.Keystore, list []keys.TokenStatus, now time.Time) (tokenStates, error) {
+	s := tokenStates{now: now, ended: map[string]bool{}}
 	for _, t := range list {
 		for _, name := range []string{t.Project, t.Source} {
 			if _, known := s.ended[name]; known || name == "" {
@@ -63,7 +63,7 @@ func standingOf(ctx context.Context, ks *keys.Keystore, list []keys.TokenStatus,
 	return s, nil
 }
 
-func (s standing) of(t keys.TokenStatus) string {
+func (s tokenStates) of(t keys.TokenStatus) string {
 	switch {
 	case t.Revoked:
 		return tokenRevoked
@@ -119,7 +119,7 @@ project ended.`,
 			if list == nil && bad != nil {
 				return bad
 			}
-			s, err := standingOf(cmd.Context(), ks, list, now)
+			s, err := newTokenStates(cmd.Context(), ks, list, now)
 			if err != nil {
 				return err
 			}
@@ -147,7 +147,7 @@ project ended.`,
 	return cmd
 }
 
-func printTokens(w io.Writer, list []keys.TokenStatus, s standing) error {
+func printTokens(w io.Writer, list []keys.TokenStatus, s tokenStates) error {
 	out := make([]tokenJSON, len(list))
 	for i, t := range list {
 		out[i] = tokenJSON{JTI: t.JTI, Issuer: t.Issuer, KeyID: t.KeyID, Op: t.Op, Project: t.Project, Org: t.Org,
@@ -160,7 +160,7 @@ func printTokens(w io.Writer, list []keys.TokenStatus, s standing) error {
 	return printJSON(w, out)
 }
 
-func tabulateTokens(out io.Writer, list []keys.TokenStatus, s standing) error {
+func tabulateTokens(out io.Writer, list []keys.TokenStatus, s tokenStates) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "JTI\tPROJECT\tORG\tOP\tEXPIRES\tVALUES LEFT\tSTATE")
 	for _, t := range list {

@@ -87,7 +87,7 @@ are good. Without --project that wants --yes.`,
 	return cmd
 }
 
-// parseMoment reads a time, or a day, which stands for its beginning here.
+// parseMoment parses a time, or a day, which stands for its first moment in local time.
 func parseMoment(s string) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return t, nil
@@ -140,7 +140,7 @@ func (f *revocation) byRule(cmd *cobra.Command, ks *keys.Keystore) error {
 	return nil
 }
 
-// byFile revokes a token that the operator has.
+// byFile revokes the token in a file.
 func (f *revocation) byFile(cmd *cobra.Command, ks *keys.Keystore, a *keyAct) error {
 	raw, err := readToken(f.tokenFile, cmd.InOrStdin())
 	if err != nil {
@@ -161,7 +161,7 @@ func (f *revocation) byFile(cmd *cobra.Command, ks *keys.Keystore, a *keyAct) er
 	case !errors.Is(err, keys.ErrNotFound):
 		return err
 	}
-	// Anybody may have written its end: the revocation stays for good.
+	// The claim exp is not verified, so the revocation never ends.
 	if err := ks.Revoke(cmd.Context(), jti, time.Time{}); err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func (f *revocation) byFile(cmd *cobra.Command, ks *keys.Keystore, a *keyAct) er
 	return nil
 }
 
-// byJTI revokes tokens by their names: all of them or none.
+// byJTI revokes tokens by jti: all of them or none.
 func (f *revocation) byJTI(cmd *cobra.Command, ks *keys.Keystore, a *keyAct, jtis []string) error {
 	var listed []keys.TokenStatus
 	var unlisted []string
@@ -211,7 +211,7 @@ func (f *revocation) byJTI(cmd *cobra.Command, ks *keys.Keystore, a *keyAct, jti
 		}
 	}
 	for _, t := range listed {
-		sayRevoked(cmd, t)
+		printRevoked(cmd, t)
 	}
 	for _, jti := range unlisted {
 		fmt.Fprintf(cmd.ErrOrStderr(), "revoked %s, which is not on the list, for good\n", printable(jti))
@@ -226,11 +226,11 @@ func revokeListed(cmd *cobra.Command, ks *keys.Keystore, a *keyAct, t keys.Token
 	if err := a.note(audit.Record{JTI: t.JTI, Project: t.Project, Org: t.Org}); err != nil {
 		return err
 	}
-	sayRevoked(cmd, t)
+	printRevoked(cmd, t)
 	return nil
 }
 
-func sayRevoked(cmd *cobra.Command, t keys.TokenStatus) {
+func printRevoked(cmd *cobra.Command, t keys.TokenStatus) {
 	again := ""
 	if t.Revoked {
 		again = ", which was revoked already"

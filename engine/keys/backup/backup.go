@@ -19,12 +19,12 @@ import (
 
 // Options of a backup.
 type Options struct {
-	Recipients []age.Recipient // none: not sealed
+	Recipients []age.Recipient // to whom the file is encrypted; none: it is not
 	Program    string          // version of the program
 }
 
-// Write copies a keystore to a new file, while others use it. The copy is of one moment.
-// The file has its name only when it is whole and on disk.
+// Write copies a keystore that may be in use to a new file. The copy is one consistent
+// snapshot. The file gets its name only after it is complete and on disk.
 func Write(ctx context.Context, ks *keys.Keystore, path string, opt Options) (h Header, err error) {
 	c, err := ks.Clock(ctx)
 	if err != nil {
@@ -65,7 +65,7 @@ func Write(ctx context.Context, ks *keys.Keystore, path string, opt Options) (h 
 		return h, fmt.Errorf("backup: writing %s: %w", path, err)
 	}
 	t := trailer{Bytes: out.n, SHA256: hex.EncodeToString(out.sum.Sum(nil))}
-	if t.Signature, _, err = ks.Sign(ctx, signed(t.SHA256)); err != nil {
+	if t.Signature, _, err = ks.Sign(ctx, signedText(t.SHA256)); err != nil {
 		return h, err
 	}
 	end, err := json.Marshal(t)
@@ -84,7 +84,7 @@ func Write(ctx context.Context, ks *keys.Keystore, path string, opt Options) (h 
 	return h, nil
 }
 
-// writeBody writes the rows, compressed and, if wanted, sealed.
+// writeBody writes the rows, compressed and, if there are recipients, encrypted.
 func writeBody(w io.Writer, recipients []age.Recipient, tx keys.Tx) (err error) {
 	var sealed io.WriteCloser
 	if len(recipients) > 0 {
@@ -110,7 +110,7 @@ func writeBody(w io.Writer, recipients []age.Recipient, tx keys.Tx) (err error) 
 	return nil
 }
 
-// rows reads the body of a backup.
+// rows calls each for every row of the body.
 func (b *file) rows(path string, identities []age.Identity, each func(row) error) error {
 	body := b.body
 	if b.Sealed {
@@ -130,17 +130,17 @@ func (b *file) rows(path string, identities []age.Identity, each func(row) error
 	return readRows(path, z, each)
 }
 
-// Report says what a backup holds.
+// Report summarises a backup.
 type Report struct {
 	Header
-	Read                           bool // the body was read, too: it is not sealed, or an identity was given
+	Read                           bool // the body was read: it is not sealed, or an identity was given
 	Projects, Severed, Generations int
 	Revocations, Tokens            int
 }
 
-// Verify checks a file without the keystore's keys: that it is whole, that its checksum
-// and signature fit, and, unless it is sealed and there is no identity, that all rows can
-// be read. Whose key signed it is in the report. Errors: ErrDamaged.
+// Verify checks a file without the keystore's keys: its length, checksum and signature,
+// and all rows, unless they are sealed and no identity is given. The caller must compare
+// Report.Store, the key that signed it, with the one it trusts. Errors: ErrDamaged.
 func Verify(path string, identities []age.Identity) (r Report, err error) {
 	b, err := openFile(path)
 	if err != nil {
@@ -173,8 +173,8 @@ func Verify(path string, identities []age.Identity) (r Report, err error) {
 	})
 }
 
-// Restore brings a backup into an empty store, without what the tombstones say. See
-// [keys.Restore].
+// Restore fills an empty store from a backup, without what the tombstones say was
+// destroyed, revoked or spent since. See [keys.Restore].
 func Restore(ctx context.Context, store keys.Store, mk *keys.MasterKey, path string, identities []age.Identity, t keys.Tombstones) (h Header, m keys.Merged, err error) {
 	b, err := openFile(path)
 	if err != nil {

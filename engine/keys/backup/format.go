@@ -17,16 +17,16 @@ import (
 
 const magic = "velonym backup 1\n"
 
-// Header is what everybody can read of a backup.
+// Header is the part of a backup that is never encrypted.
 type Header struct {
 	Made time.Time `json:"made"` // by the keystore's clock
-	// Database says that this was a database server's clock: audit records, which
-	// several machines make, can differ from it.
+	// Database is set if that was a database server's clock, from which the times of
+	// audit records, made by other machines, can differ.
 	Database bool              `json:"database,omitempty"`
 	Schema   int               `json:"schema"`
 	Change   uint64            `json:"change"`  // the store's change counter
-	Sealed   bool              `json:"sealed"`  // to age recipients
-	Store    ed25519.PublicKey `json:"store"`   // the keystore's receipt key, which signed it
+	Sealed   bool              `json:"sealed"`  // encrypted to age recipients
+	Store    ed25519.PublicKey `json:"store"`   // receipt key of the keystore, which signed the file
 	Program  string            `json:"program"` // version that made it
 }
 
@@ -34,16 +34,16 @@ type Header struct {
 type trailer struct {
 	Bytes     int64  `json:"bytes"` // before the line
 	SHA256    string `json:"sha256"`
-	Signature []byte `json:"sig"` // of signed(SHA256)
+	Signature []byte `json:"sig"` // of signedText(SHA256)
 }
 
 // maxTrailer bounds the last line.
 const maxTrailer = 1024
 
 // signed is the text that the signature is over.
-func signed(digest string) []byte { return []byte(magic + digest + "\n") }
+func signedText(digest string) []byte { return []byte(magic + digest + "\n") }
 
-// ErrDamaged is returned for a file that is no whole backup.
+// ErrDamaged is returned for a file that is not a complete backup.
 var ErrDamaged = errors.New("backup: damaged")
 
 func damaged(path, why string) error {
@@ -64,15 +64,15 @@ func (d *digestWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// file is a backup whose checksum and signature fit.
+// file is an open backup whose checksum and signature are valid.
 type file struct {
 	Header
 	f    *os.File
-	body io.Reader
+	body io.Reader // the rows
 	sum  string
 }
 
-// openFile reads a backup through once, and then stands at its body.
+// openFile opens a backup and checks its checksum and signature. The caller closes f.
 func openFile(path string) (*file, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -124,7 +124,7 @@ func readFile(path string, f *os.File) (*file, error) {
 	if err != nil || json.Unmarshal(line, &b.Header) != nil {
 		return nil, damaged(path, "its header cannot be read")
 	}
-	if len(b.Store) != ed25519.PublicKeySize || !ed25519.Verify(b.Store, signed(t.SHA256), t.Signature) {
+	if len(b.Store) != ed25519.PublicKeySize || !ed25519.Verify(b.Store, signedText(t.SHA256), t.Signature) {
 		return nil, damaged(path, "its signature does not fit")
 	}
 	return b, nil

@@ -4,5 +4,5 @@ package backup
 
 import "os"
 
-// Without flock only one process may note tombstones at a time.
+// lockFile does nothing: without flock only one process may append tombstones.
 func lockFile(*os.File) (unlock func(), err error) { return func() {}, nil }

@@ -10,8 +10,8 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// row is one row of a backup. Kind says which members it has. Times are in
-// microseconds since 1970; 0 is none.
+// row is one row of a backup. Kind decides which members are set. Times are in
+// microseconds since 1970; 0 stands for none.
 type row struct {
 	Kind string `json:"t"`
 
@@ -22,10 +22,10 @@ type row struct {
 	Generation *generationRow `json:"generation,omitempty"`
 	Bucket     uint16         `json:"bucket,omitempty"`
 	Token      *tokenRow      `json:"token,omitempty"`
-	Rows       int64          `json:"rows,omitempty"` // end: how many came before
+	Rows       int64          `json:"rows,omitempty"` // end: number of rows before it
 }
 
-// Kinds of rows, in the order in which they stand.
+// Kinds of rows, in the order of the file.
 const (
 	kindMeta       = "meta"
 	kindProject    = "project"
@@ -71,7 +71,7 @@ type generationRow struct {
 }
 
 type tokenRow struct {
-	JTI     []byte `json:"jti,omitempty"` // bytes: a jti of another issuer need not be text
+	JTI     []byte `json:"jti,omitempty"` // as bytes: another issuer's jti may not be UTF-8
 	Issuer  string `json:"iss,omitempty"`
 	KeyID   string `json:"kid,omitempty"`
 	Op      string `json:"op,omitempty"`
@@ -87,24 +87,26 @@ type tokenRow struct {
 	Seal    []byte `json:"seal,omitempty"`
 }
 
-func micros(t time.Time) int64 {
+// toMicros returns the microseconds since 1970, 0 for the zero time.
+func toMicros(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
 	return t.UnixMicro()
 }
 
-func moment(us int64) time.Time {
+// fromMicros is the inverse of toMicros.
+func fromMicros(us int64) time.Time {
 	if us == 0 {
 		return time.Time{}
 	}
 	return time.UnixMicro(us).UTC()
 }
 
-// leftOut are entries of the meta table that say what a store's own files need.
-var leftOut = map[string]bool{"scrub": true, "vacuum": true, "wal kept": true}
+// storeOnlyMetas are entries of the meta table about a store's own files.
+var storeOnlyMetas = map[string]bool{"scrub": true, "vacuum": true, "wal kept": true}
 
-// writeRows writes all rows of a store.
+// writeRows writes all rows of a store and returns their number.
 func writeRows(w io.Writer, tx keys.Tx) (n int64, err error) {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
@@ -120,7 +122,7 @@ func writeRows(w io.Writer, tx keys.Tx) (n int64, err error) {
 		}
 	}
 	fail(tx.Metas(func(name string, value []byte) {
-		if !leftOut[name] {
+		if !storeOnlyMetas[name] {
 			put(row{Kind: kindMeta, Name: name, Value: value})
 		}
 	}))
@@ -129,14 +131,14 @@ func writeRows(w io.Writer, tx keys.Tx) (n int64, err error) {
 	for _, p := range projects {
 		put(row{Kind: kindProject, Name: p.Name, Project: &projectRow{
 			Method: string(p.Method), Policy: string(p.Policy), Form: string(p.Form), Tag: p.Tag, Orgs: p.Orgs,
-			Retention: micros(p.Retention), Grace: int64(p.Grace / time.Second), Ended: micros(p.Ended), SeverAt: micros(p.SeverAt),
-			RotateEvery: int64(p.RotateEvery / time.Second), RotateAt: micros(p.RotateAt), Imported: p.Imported,
-			Severed: p.Severed, SeveredAt: micros(p.SeveredAt), Created: micros(p.Created), Reason: p.Reason, KeysMAC: p.KeysMAC, Seal: p.Seal}})
+			Retention: toMicros(p.Retention), Grace: int64(p.Grace / time.Second), Ended: toMicros(p.Ended), SeverAt: toMicros(p.SeverAt),
+			RotateEvery: int64(p.RotateEvery / time.Second), RotateAt: toMicros(p.RotateAt), Imported: p.Imported,
+			Severed: p.Severed, SeveredAt: toMicros(p.SeveredAt), Created: toMicros(p.Created), Reason: p.Reason, KeysMAC: p.KeysMAC, Seal: p.Seal}})
 		gens, e := tx.Keys(p.Name)
 		fail(e)
 		for _, k := range gens {
 			put(row{Kind: kindGeneration, Name: p.Name, Generation: &generationRow{Org: k.Org, Gen: k.Gen, State: string(k.State),
-				Imported: k.Imported, Created: micros(k.Created), Destroyed: micros(k.Destroyed), Wrapped: k.Wrapped}})
+				Imported: k.Imported, Created: toMicros(k.Created), Destroyed: toMicros(k.Destroyed), Wrapped: k.Wrapped}})
 			clear(k.Wrapped)
 		}
 		if err != nil {
@@ -160,26 +162,26 @@ func writeRows(w io.Writer, tx keys.Tx) (n int64, err error) {
 	return n, e.Encode(row{Kind: kindEnd, Rows: n})
 }
 
-// writeTokens writes what a store keeps of tokens.
+// writeTokens writes revocations, budgets and issued tokens.
 func writeTokens(tx keys.Tx, put func(row), fail func(error)) {
 	fail(tx.RevokedSince(-1, func(jti []byte, exp time.Time) {
-		put(row{Kind: kindRevocation, Token: &tokenRow{JTI: jti, Expires: micros(exp)}})
+		put(row{Kind: kindRevocation, Token: &tokenRow{JTI: jti, Expires: toMicros(exp)}})
 	}))
 	rules, err := tx.Rules(-1)
 	fail(err)
 	for _, r := range rules {
-		put(row{Kind: kindRule, Token: &tokenRow{Issuer: r.Issuer, Project: r.Project, Before: micros(r.Before)}})
+		put(row{Kind: kindRule, Token: &tokenRow{Issuer: r.Issuer, Project: r.Project, Before: toMicros(r.Before)}})
 	}
 	fail(tx.Budgets(func(jti string, spent int64, exp time.Time) {
-		put(row{Kind: kindBudget, Token: &tokenRow{JTI: []byte(jti), Spent: spent, Expires: micros(exp)}})
+		put(row{Kind: kindBudget, Token: &tokenRow{JTI: []byte(jti), Spent: spent, Expires: toMicros(exp)}})
 	}))
 	fail(tx.IssuedTokens(keys.TokenFilter{}, func(t keys.IssuedToken, _ int64) {
 		put(row{Kind: kindIssued, Token: &tokenRow{JTI: []byte(t.JTI), Issuer: t.Issuer, KeyID: t.KeyID, Op: t.Op, Project: t.Project, Org: t.Org,
-			Source: t.Source, SrcOrg: t.SourceOrg, Issued: micros(t.Issued), Expires: micros(t.Expires), Max: t.Max, Seal: t.Seal}})
+			Source: t.Source, SrcOrg: t.SourceOrg, Issued: toMicros(t.Issued), Expires: toMicros(t.Expires), Max: t.Max, Seal: t.Seal}})
 	}))
 }
 
-// readRows calls each for every row, and fails unless all are there.
+// readRows calls each for every row, and fails if rows are missing.
 func readRows(path string, r io.Reader, each func(row) error) error {
 	d := json.NewDecoder(r)
 	for n := int64(0); ; n++ {
@@ -199,19 +201,20 @@ func readRows(path string, r io.Reader, each func(row) error) error {
 	}
 }
 
-// noSecret stands for the secret of a generation that is destroyed.
-var noSecret = make([]byte, 60)
+// placeholderSecret is stored for a destroyed generation until EraseKey removes it.
+var placeholderSecret = make([]byte, 60)
 
-// addRow stores a row. change is the store's, for revocations.
+// addRow stores a row. change is the store's change counter, for revocations; dead
+// reports whether a generation was destroyed since the backup.
 func addRow(path string, tx keys.Tx, x row, change uint64, dead func(keys.KeyRow) bool) error {
 	t := x.Token
 	switch {
 	case x.Kind == kindMeta:
 		return tx.SetMeta(x.Name, x.Value)
 	case x.Kind == kindProject && x.Project != nil:
-		return tx.AddProject(x.Project.of(x.Name))
+		return tx.AddProject(x.Project.toKeys(x.Name))
 	case x.Kind == kindGeneration && x.Generation != nil:
-		return addGeneration(tx, x.Generation.of(x.Name), dead)
+		return addGeneration(tx, x.Generation.toKeys(x.Name), dead)
 	case x.Kind == kindSealList:
 		return tx.SetSealList(x.Bucket, x.Value)
 	case x.Kind == kindReceipt:
@@ -222,33 +225,33 @@ func addRow(path string, tx keys.Tx, x row, change uint64, dead func(keys.KeyRow
 		return tx.AddReceipt(r.Project, x.Value)
 	case t == nil:
 	case x.Kind == kindRevocation:
-		return tx.Revoke(string(t.JTI), moment(t.Expires), change)
+		return tx.Revoke(string(t.JTI), fromMicros(t.Expires), change)
 	case x.Kind == kindRule:
-		return tx.SetRule(keys.RevocationRule{Issuer: t.Issuer, Project: t.Project, Before: moment(t.Before)}, change)
+		return tx.SetRule(keys.RevocationRule{Issuer: t.Issuer, Project: t.Project, Before: fromMicros(t.Before)}, change)
 	case x.Kind == kindBudget:
-		return tx.SetSpent(string(t.JTI), t.Spent, moment(t.Expires))
+		return tx.SetSpent(string(t.JTI), t.Spent, fromMicros(t.Expires))
 	case x.Kind == kindIssued:
 		return tx.AddIssued(keys.IssuedToken{JTI: string(t.JTI), Issuer: t.Issuer, KeyID: t.KeyID, Op: t.Op, Project: t.Project, Org: t.Org,
-			Source: t.Source, SourceOrg: t.SrcOrg, Issued: moment(t.Issued), Expires: moment(t.Expires), Max: t.Max, Seal: t.Seal})
+			Source: t.Source, SourceOrg: t.SrcOrg, Issued: fromMicros(t.Issued), Expires: fromMicros(t.Expires), Max: t.Max, Seal: t.Seal})
 	}
 	return damaged(path, fmt.Sprintf("it holds a row of a kind %q that this version does not know", x.Kind))
 }
 
-func (p *projectRow) of(name string) keys.ProjectRow {
+func (p *projectRow) toKeys(name string) keys.ProjectRow {
 	return keys.ProjectRow{
 		Project: keys.Project{Name: name, Method: spec.Method(p.Method), Policy: spec.Policy(p.Policy), Form: spec.Form(p.Form), Tag: p.Tag, Orgs: p.Orgs,
-			Retention: moment(p.Retention), Grace: time.Duration(p.Grace) * time.Second, Ended: moment(p.Ended), SeverAt: moment(p.SeverAt),
-			RotateEvery: time.Duration(p.RotateEvery) * time.Second, RotateAt: moment(p.RotateAt), Imported: p.Imported,
-			Severed: p.Severed, SeveredAt: moment(p.SeveredAt), Created: moment(p.Created)},
+			Retention: fromMicros(p.Retention), Grace: time.Duration(p.Grace) * time.Second, Ended: fromMicros(p.Ended), SeverAt: fromMicros(p.SeverAt),
+			RotateEvery: time.Duration(p.RotateEvery) * time.Second, RotateAt: fromMicros(p.RotateAt), Imported: p.Imported,
+			Severed: p.Severed, SeveredAt: fromMicros(p.SeveredAt), Created: fromMicros(p.Created)},
 		Reason: p.Reason, KeysMAC: p.KeysMAC, Seal: p.Seal}
 }
 
-func (g *generationRow) of(project string) keys.KeyRow {
+func (g *generationRow) toKeys(project string) keys.KeyRow {
 	return keys.KeyRow{Domain: keys.Domain{Prj: project, Org: g.Org}, Gen: g.Gen, State: keys.State(g.State), Imported: g.Imported,
-		Created: moment(g.Created), Destroyed: moment(g.Destroyed), Wrapped: g.Wrapped}
+		Created: fromMicros(g.Created), Destroyed: fromMicros(g.Destroyed), Wrapped: g.Wrapped}
 }
 
-// addGeneration stores a generation, without the secret of one that is destroyed.
+// addGeneration stores a generation, without its secret if it is destroyed.
 func addGeneration(tx keys.Tx, k keys.KeyRow, dead func(keys.KeyRow) bool) error {
 	defer clear(k.Wrapped)
 	at := k.Destroyed
@@ -257,7 +260,7 @@ func addGeneration(tx keys.Tx, k keys.KeyRow, dead func(keys.KeyRow) bool) error
 		k.State, k.Destroyed = keys.Deactivated, time.Time{}
 	}
 	if destroyed || dead(k) {
-		k.Wrapped = noSecret
+		k.Wrapped = placeholderSecret
 	}
 	if err := tx.AddKey(k); err != nil || !destroyed {
 		return err

@@ -18,29 +18,30 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// ErrTombstones is returned for a tombstone file that is not as the keystore left it.
+// ErrTombstones is returned for a tombstone file that cannot be read or written, or that
+// is not as the keystore left it.
 var ErrTombstones = errors.New("backup: tombstones")
 
-// stones is a line of the tombstone file.
-type stones struct {
+// tombstoneLine is one line of the tombstone file.
+type tombstoneLine struct {
 	V         int                  `json:"v"` // 1
 	Time      time.Time            `json:"time"`
-	Mark      keys.Mark            `json:"mark"` // up to where the store is told of
+	Mark      keys.Mark            `json:"mark"` // state of the store that the file covers
 	Receipts  []keys.Receipt       `json:"receipts,omitempty"`
-	Revoked   []stone              `json:"revoked,omitempty"`
-	Rules     []rule               `json:"rules,omitempty"`
+	Revoked   []revokedToken       `json:"revoked,omitempty"`
+	Rules     []revocationRule     `json:"rules,omitempty"`
 	Shortened map[string]time.Time `json:"shortened,omitempty"`
 	Prev      string               `json:"prev"` // SHA-256 of the line before
 	Key       ed25519.PublicKey    `json:"key"`
 	Signature []byte               `json:"sig,omitempty"` // of tombstoneText and the line without it
 }
 
-type stone struct {
+type revokedToken struct {
 	JTI     []byte    `json:"jti"`
 	Expires time.Time `json:"exp,omitzero"`
 }
 
-type rule struct {
+type revocationRule struct {
 	Issuer  string    `json:"iss,omitempty"`
 	Project string    `json:"prj,omitempty"`
 	Before  time.Time `json:"before"`
@@ -48,20 +49,21 @@ type rule struct {
 
 const tombstoneText = "velonym tombstones 1\n"
 
-// perLine bounds the entries of a line.
-const perLine = 1000
+// maxLineEntries bounds the entries of each kind in a line.
+const maxLineEntries = 1000
 
-func (s stones) statement() ([]byte, error) {
+func (s tombstoneLine) statement() ([]byte, error) {
 	s.Signature = nil
 	b, err := json.Marshal(s)
 	return append([]byte(tombstoneText), b...), err
 }
 
-// Note appends to the tombstone file at path what the keystore destroyed and revoked
-// since its last line, and the ends that were brought forward. It makes the file when
-// there is something to say. Several processes may note at the same time.
+// Note appends to the tombstone file at path what the keystore destroyed and revoked since
+// the file's last line, and the retentions that were shortened (new end by project). It
+// creates the file if there is none. Several processes may call it at the same time.
+// Errors: ErrOlder, ErrTombstones, and those of the keystore.
 func Note(ctx context.Context, ks *keys.Keystore, path string, shortened map[string]time.Time) (err error) {
-	first := stones{Shortened: shortened}
+	first := tombstoneLine{Shortened: shortened}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrTombstones, err)
@@ -91,12 +93,12 @@ func Note(ctx context.Context, ks *keys.Keystore, path string, shortened map[str
 	if torn {
 		out.WriteByte('\n')
 	}
-	for _, s := range cut(t, first) {
+	for _, s := range splitLines(t, first) {
 		s.V, s.Time, s.Mark, s.Prev = 1, time.Now().UTC().Truncate(time.Second), since, prev
 		if s.last {
 			s.Mark = now
 		}
-		line, err := sign(ctx, ks, s.stones)
+		line, err := sign(ctx, ks, s.tombstoneLine)
 		if err != nil {
 			return err
 		}
@@ -114,12 +116,12 @@ func Note(ctx context.Context, ks *keys.Keystore, path string, shortened map[str
 	return nil
 }
 
-// ErrOlder is returned for a store that is older than its tombstones: a copy or a
-// snapshot of it was put back in its place.
+// ErrOlder is returned for a store that is older than its tombstones, because an older copy
+// or snapshot replaced it.
 var ErrOlder = errors.New("backup: KEYSTORE_OLDER")
 
-// Check refuses a store that is older than the tombstones at path, if there are any, or
-// that they are not of. Errors: ErrOlder, ErrTombstones.
+// Check returns ErrOlder for a store that is older than the tombstones at path, and
+// ErrTombstones if they belong to another store. Without tombstones it returns nil.
 func Check(ctx context.Context, ks *keys.Keystore, path string) error {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -137,7 +139,7 @@ func Check(ctx context.Context, ks *keys.Keystore, path string) error {
 }
 
 // checkLast compares a store with the last line of its tombstones.
-func checkLast(ctx context.Context, ks *keys.Keystore, path string, last stones) error {
+func checkLast(ctx context.Context, ks *keys.Keystore, path string, last tombstoneLine) error {
 	if last.V == 0 {
 		return nil
 	}
@@ -159,7 +161,7 @@ func checkLast(ctx context.Context, ks *keys.Keystore, path string, last stones)
 	return nil
 }
 
-func sign(ctx context.Context, ks *keys.Keystore, s stones) ([]byte, error) {
+func sign(ctx context.Context, ks *keys.Keystore, s tombstoneLine) ([]byte, error) {
 	var err error
 	if s.Key, err = ks.ReceiptKey(ctx); err != nil {
 		return nil, err
@@ -174,27 +176,27 @@ func sign(ctx context.Context, ks *keys.Keystore, s stones) ([]byte, error) {
 	return json.Marshal(s)
 }
 
-// part is one line of several that are written together.
-type part struct {
-	stones
-	last bool // carries the new mark, so that what a crash cut off is written again
+// linePart is one of several lines that are written together.
+type linePart struct {
+	tombstoneLine
+	last bool // only the last line has the new mark: after a crash all are written again
 }
 
-// cut divides tombstones into lines.
-func cut(t keys.Tombstones, first stones) (out []part) {
+// splitLines divides tombstones into lines.
+func splitLines(t keys.Tombstones, first tombstoneLine) (out []linePart) {
 	for {
-		s := part{stones: first}
-		first = stones{}
-		n := min(perLine, len(t.Receipts))
+		s := linePart{tombstoneLine: first}
+		first = tombstoneLine{}
+		n := min(maxLineEntries, len(t.Receipts))
 		s.Receipts, t.Receipts = t.Receipts[:n], t.Receipts[n:]
-		n = min(perLine, len(t.Revoked))
+		n = min(maxLineEntries, len(t.Revoked))
 		for _, r := range t.Revoked[:n] {
-			s.Revoked = append(s.Revoked, stone{[]byte(r.JTI), r.Expires})
+			s.Revoked = append(s.Revoked, revokedToken{[]byte(r.JTI), r.Expires})
 		}
 		t.Revoked = t.Revoked[n:]
-		n = min(perLine, len(t.Rules))
+		n = min(maxLineEntries, len(t.Rules))
 		for _, r := range t.Rules[:n] {
-			s.Rules = append(s.Rules, rule{r.Issuer, r.Project, r.Before})
+			s.Rules = append(s.Rules, revocationRule{r.Issuer, r.Project, r.Before})
 		}
 		t.Rules = t.Rules[n:]
 		s.last = len(t.Receipts)+len(t.Revoked)+len(t.Rules) == 0
@@ -205,8 +207,9 @@ func cut(t keys.Tombstones, first stones) (out []part) {
 	}
 }
 
-// lastLine reads the last whole line of the file, and whether a torn one stands behind.
-func lastLine(path string, f *os.File) (last stones, prev string, torn bool, err error) {
+// lastLine returns the last complete line of the file, the zero line if there is none, and
+// its digest. torn reports that an incomplete line follows it.
+func lastLine(path string, f *os.File) (last tombstoneLine, prev string, torn bool, err error) {
 	st, err := f.Stat()
 	if err != nil {
 		return last, "", false, fmt.Errorf("%w: %w", ErrTombstones, err)
@@ -219,7 +222,7 @@ func lastLine(path string, f *os.File) (last stones, prev string, torn bool, err
 		}
 		end := bytes.LastIndexByte(b, '\n')
 		torn = end < len(b)-1
-		for end >= 0 { // a line that a crash left torn and that was closed off is passed over
+		for end >= 0 { // skips lines that a crash left torn
 			start := bytes.LastIndexByte(b[:end], '\n')
 			if start < 0 && back < st.Size() {
 				break
@@ -232,14 +235,14 @@ func lastLine(path string, f *os.File) (last stones, prev string, torn bool, err
 			end = start
 		}
 		if back == st.Size() {
-			return stones{}, "", torn, nil
+			return tombstoneLine{}, "", torn, nil
 		}
 	}
 }
 
-// Read reads tombstone files and checks their signatures, by the key of the keystore
-// that a backup is of, and that no line is missing between others. until is the time of
-// the last line; zero for none. Errors: fs.ErrNotExist, ErrTombstones.
+// Read reads tombstone files. It checks that each line is signed by key, the one of the
+// backup's keystore, and that no line is missing between others. until is the time of the
+// last line, zero if there is none. Errors: fs.ErrNotExist, ErrTombstones.
 func Read(key ed25519.PublicKey, paths ...string) (t keys.Tombstones, until time.Time, err error) {
 	t.Shortened = map[string]time.Time{}
 	for _, path := range paths {
@@ -264,15 +267,15 @@ func read(t *keys.Tombstones, until *time.Time, key ed25519.PublicKey, path stri
 	for n := 1; ; n++ {
 		line, err := r.ReadBytes('\n')
 		if err == io.EOF {
-			return nil // a rest is what a crash left torn
+			return nil // an incomplete last line is torn by a crash
 		}
 		if err != nil {
 			return fmt.Errorf("%w: reading %s: %w", ErrTombstones, path, err)
 		}
 		line = line[:len(line)-1]
-		var s stones
+		var s tombstoneLine
 		if json.Unmarshal(line, &s) != nil {
-			continue // torn by a crash: the line after it goes on from the one before
+			continue // torn by a crash: the next line follows the one before it
 		}
 		text, err := s.statement()
 		if err != nil || s.V != 1 || !s.Key.Equal(key) || !ed25519.Verify(key, text, s.Signature) {
@@ -290,7 +293,7 @@ func read(t *keys.Tombstones, until *time.Time, key ed25519.PublicKey, path stri
 	}
 }
 
-func (s *stones) addTo(t *keys.Tombstones) {
+func (s *tombstoneLine) addTo(t *keys.Tombstones) {
 	t.Receipts = append(t.Receipts, s.Receipts...)
 	for _, r := range s.Revoked {
 		t.Revoked = append(t.Revoked, keys.Revocation{JTI: string(r.JTI), Expires: r.Expires})
