@@ -48,6 +48,11 @@ type Config struct {
 	Audit    Audit    // nil: nothing is recorded
 	Sweeps   *Sweeps  // results of the keystore's sweeps, for the metrics; nil: not known
 
+	// TimeStamps returns how many heads of the audit log were time-stamped, how many
+	// attempts failed, and the time of the last stamp, for the metrics; nil: there is no
+	// time-stamping authority.
+	TimeStamps func() (stamped, failed uint64, last time.Time)
+
 	// AuditContinue keeps answering when a record cannot be written (a full disk).
 	// Without it every such request, refused ones included, is answered with 503
 	// UNAVAILABLE, and the server is not ready until a record can be written again.

@@ -128,7 +128,7 @@ func keystoreMetrics(s *Server) []callbackMetric {
 		ending       = "velonym_projects_ending"
 		endingHelp   = "Active projects whose retention or scheduled severing comes within so many days."
 	)
-	return []callbackMetric{
+	list := []callbackMetric{
 		{name: "velonym_keystore_unreadable", help: "1 while the keystore cannot be read: no token is answered.",
 			value: func() float64 {
 				f := s.keysFault.Load()
@@ -168,6 +168,22 @@ func keystoreMetrics(s *Server) []callbackMetric {
 			value: stats(func(st token.Stats) uint64 { return st.LeasesShort })},
 		{name: "velonym_budget_lease_failures_total", help: "Leases that the keystore failed to give.", counter: true,
 			value: stats(func(st token.Stats) uint64 { return st.LeaseFailures })},
+	}
+	if s.cfg.TimeStamps != nil {
+		list = append(list, timeStampMetrics(s.cfg.TimeStamps)...)
+	}
+	return list
+}
+
+// timeStampMetrics are those of the authority that stamps heads of the audit log.
+func timeStampMetrics(stats func() (stamped, failed uint64, last time.Time)) []callbackMetric {
+	return []callbackMetric{
+		{name: "velonym_audit_timestamps_total", help: "Heads of the audit log that were time-stamped.", counter: true,
+			value: func() float64 { n, _, _ := stats(); return float64(n) }},
+		{name: "velonym_audit_timestamp_failures_total", help: "Attempts to have a head of the audit log time-stamped that failed.", counter: true,
+			value: func() float64 { _, n, _ := stats(); return float64(n) }},
+		{name: "velonym_audit_timestamp_last_timestamp_seconds", help: "Time of the last time-stamp of the audit log, 0: none since the start.",
+			value: func() float64 { _, _, last := stats(); return unixOrZero(last) }},
 	}
 }
 

@@ -36,6 +36,7 @@ type auditVerify struct {
 	keys    []string
 	heads   string
 	log     string
+	tsaCA   string
 	anew    bool
 }
 
@@ -62,6 +63,9 @@ server send the heads to another ('velonym serve --audit-heads-to'), and give th
 them; elsewhere give the public key with --key. What came after the last head, and a log
 of a version that signed none, are vouched for by an anchor alone.
 
+Time-stamps of heads ('velonym serve --audit-tsa') stand in FILE.timestamps. They are
+verified, and the log must hold what was stamped; --tsa-ca says whose are trusted.
+
 The keystore knows a log by machine and path; for a copy elsewhere give that name with
 --log. A log that was begun anew at its place is refused until --begun-anew says that
 the former one is accounted for.`,
@@ -75,6 +79,7 @@ the former one is accounted for.`,
 	fl.Var(checkedList{&f.keys, "KEY", func(s string) error { _, err := parseHeadKey(s); return err }}, "key", "public key whose heads are trusted, in base64 (repeatable; default: the keystore's, if there is one)")
 	checkedVar(fl, &f.heads, "heads", "", "FILE", "heads file to hold the log against (default: the one beside it)", notEmpty)
 	checkedVar(fl, &f.log, "log", "", "NAME", "which of the logs that the keystore knows this is (default: by machine and path)", notEmpty)
+	checkedVar(fl, &f.tsaCA, "tsa-ca", "", "FILE", "certificates (PEM) of the authorities whose time-stamps are trusted", notEmpty)
 	fl.BoolVar(&f.anew, "begun-anew", false, "the log was begun anew, and the former one is accounted for: the keystore forgets its head")
 	return verify
 }
@@ -131,6 +136,10 @@ func (f *auditVerify) verify(cmd *cobra.Command, g *globals, files []string) err
 		t.Heads = append(t.Heads, headOf(*known.last))
 		kept = true
 	}
+	stamps, err := f.readStamps(&t, files[len(files)-1])
+	if err != nil {
+		return err
+	}
 	r, err := audit.VerifyLog(t, files...)
 	if err != nil {
 		return err
@@ -141,6 +150,7 @@ func (f *auditVerify) verify(cmd *cobra.Command, g *globals, files []string) err
 		fmt.Fprintf(out, "%s torn by a crash and closed off, %s that could not be written\n", counted(int64(r.Torn), "line"), counted(r.Lost, "record"))
 	}
 	printHeads(out, r, kept, len(t.Keys) > 0)
+	stamps.print(out, r)
 	fmt.Fprintf(out, "anchor %d:%s\n", r.Seq, r.Head)
 	return f.checkReplaced(cmd, g, known, t.Older)
 }

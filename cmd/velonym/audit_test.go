@@ -13,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/velonym/velonym/engine/audit"
+	"github.com/velonym/velonym/engine/audit/timestamp/tsatest"
 )
 
 // cmdKillBehind makes N calls of each kind, several at a time, and kills the one
@@ -60,6 +61,18 @@ func cmdHeadKey(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("no heads in %s", args[0])
 	}
 	ts.Setenv(args[1], base64.StdEncoding.EncodeToString(heads[0].Key))
+}
+
+// cmdTSA starts a time-stamping authority for the script's time: tsa URLVARIABLE CAFILE.
+func cmdTSA(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: tsa URLVARIABLE CAFILE")
+	}
+	s, err := tsatest.Start()
+	ts.Check(err)
+	ts.Defer(s.Close)
+	ts.Setenv(args[0], s.URL)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), s.CA, 0o600))
 }
 
 // cmdTmpfs mounts a file system in memory of that size at DIR, for the script's time:

@@ -107,6 +107,7 @@ func TestScripts(t *testing.T) {
 			"status":          cmdStatus,
 			"term-under-load": cmdTermUnderLoad,
 			"tmpfs":           cmdTmpfs,
+			"tsa":             cmdTSA,
 			"within":          cmdWithin,
 			"within-file":     cmdWithinFile,
 		},

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/velonym/velonym/engine/audit"
+	"github.com/velonym/velonym/engine/audit/timestamp"
 	"github.com/velonym/velonym/engine/audit/witness"
 	"github.com/velonym/velonym/engine/kernel/secmem"
 	"github.com/velonym/velonym/engine/keys"
@@ -43,6 +44,8 @@ type serveFlags struct {
 	log      *audit.Log // nil: nothing is recorded
 	backup   backupFlags
 	headsTo  []string
+	tsa      string
+	tsaEvery time.Duration
 }
 
 func newServe(g *globals) *cobra.Command {
@@ -92,6 +95,8 @@ all values into one.`,
 	fl.StringVar(&f.audit, "audit", "", "audit file (default DIR/audit.jsonl; none: no record)")
 	sizeVar(fl, &f.auditMax, "audit-max-size", 256<<20, "rotate the audit file at this size; 0: never")
 	fl.StringArrayVar(&f.headsTo, "audit-heads-to", nil, "send signed heads of the audit log to a `PLACE`: syslog:, syslog://HOST, syslog+tcp://HOST or https://… (repeatable)")
+	checkedVar(fl, &f.tsa, "audit-tsa", "", "URL", "time-stamping authority (RFC 3161) that stamps signed heads of the audit log", func(s string) error { _, err := timestamp.NewAuthority(s); return err })
+	fl.DurationVar(&f.tsaEvery, "audit-tsa-every", 10*time.Minute, "stamp the newest head no more often than this, and once more at the end")
 	fl.BoolVar(&f.cfg.AuditContinue, "audit-continue", false, "keep answering if audit records cannot be written")
 	fl.StringVar(&f.backup.dir, "backup-dir", "", "make backups of the keystore in this folder (default: none)")
 	fl.DurationVar(&f.backup.every, "backup-every", 24*time.Hour, "time between backups")
@@ -261,6 +266,9 @@ func (f *serveFlags) assemble(ctx context.Context, g *globals, stderr io.Writer,
 // openAudit opens the audit log and gives it to the server, unless --audit is none.
 func (f *serveFlags) openAudit(ctx context.Context, g *globals, ks *keys.Keystore, open *closers) error {
 	if f.audit == "none" {
+		if f.tsa != "" {
+			return usagef("serve: --audit-tsa stamps heads of the audit log, and --audit none keeps none: leave one away")
+		}
 		return nil
 	}
 	path := f.audit
@@ -274,7 +282,11 @@ func (f *serveFlags) openAudit(ctx context.Context, g *globals, ks *keys.Keystor
 	if err != nil {
 		return err
 	}
-	log, closeLog, err := openAuditAt(ctx, ks, path, audit.Options{MaxSize: f.auditMax, Delay: 50 * time.Millisecond, OnHead: witnesses,
+	onHead, err := f.stampHeads(path, witnesses, open)
+	if err != nil {
+		return err
+	}
+	log, closeLog, err := openAuditAt(ctx, ks, path, audit.Options{MaxSize: f.auditMax, Delay: 50 * time.Millisecond, OnHead: onHead,
 		HeadFailed: func(err error) { f.cfg.Log.Error("a signed head of the audit log was not kept", "error", err.Error()) }})
 	if err != nil {
 		return err
@@ -322,6 +334,31 @@ func (f *serveFlags) witnesses(path string) (func(audit.Head) error, error) {
 			errs = append(errs, w(h))
 		}
 		return errors.Join(errs...)
+	}, nil
+}
+
+// stampHeads adds the time-stamping authority, if there is one, to what is called with the
+// heads of the log at path. open closes it after the log.
+func (f *serveFlags) stampHeads(path string, next func(audit.Head) error, open *closers) (func(audit.Head) error, error) {
+	if f.tsa == "" {
+		return next, nil
+	}
+	if f.tsaEvery < time.Second {
+		return nil, usagef("--audit-tsa-every: a second is the least")
+	}
+	tsa, err := timestamp.NewAuthority(f.tsa)
+	if err != nil {
+		return nil, usagef("--audit-tsa: %w", err)
+	}
+	s := timestamp.NewStamper(tsa, path, f.tsaEvery, f.cfg.Log)
+	open.add(s.Close)
+	f.cfg.TimeStamps = func() (stamped, failed uint64, last time.Time) {
+		st := s.Stats()
+		return st.Stamped, st.Failed, st.Last
+	}
+	return func(h audit.Head) error {
+		s.Offer(h)
+		return next(h)
 	}, nil
 }
 

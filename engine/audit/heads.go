@@ -47,14 +47,14 @@ const (
 	leastHeadGap      = time.Second
 )
 
-// message returns the text that the signature covers.
-func (h *Head) message() []byte {
+// Message returns the text that the signature covers, and that a time-stamp may cover.
+func (h *Head) Message() []byte {
 	return fmt.Appendf(nil, "velonym audit head 1\n%d\n%s\n%s\n", h.Seq, h.Digest, h.Time)
 }
 
 // verify checks the signature, and if keys is not empty, that one of them made it.
 func (h *Head) verify(keys [][]byte) error {
-	if len(h.Key) != ed25519.PublicKeySize || len(h.Signature) != ed25519.SignatureSize || !ed25519.Verify(h.Key, h.message(), h.Signature) {
+	if len(h.Key) != ed25519.PublicKeySize || len(h.Signature) != ed25519.SignatureSize || !ed25519.Verify(h.Key, h.Message(), h.Signature) {
 		return errors.New("its signature does not fit")
 	}
 	for _, k := range keys {
@@ -71,7 +71,7 @@ func (h *Head) verify(keys [][]byte) error {
 // signHead signs the chain up to h and returns the head and the body of its record.
 func (l *Log) signHead(h head) (Head, []byte) {
 	s := Head{Seq: h.seq, Digest: hex.EncodeToString(h.sum[:]), Time: l.opt.Now().UTC().Format(timeFormat), Key: l.opt.Signer.PublicKey()}
-	s.Signature = l.opt.Signer.Sign(s.message())
+	s.Signature = l.opt.Signer.Sign(s.Message())
 	b := append([]byte(nil), `"time":"`...)
 	b = append(b, s.Time...)
 	b = append(b, `","kind":"`+kindHead+`","key":"`...)
@@ -232,6 +232,10 @@ type Trust struct {
 	Anchors []Anchor
 	// Heads are signed heads that were kept apart from the log, which must match them.
 	Heads []Head
+	// Stamped are ends of the chain that verified time-stamps name. The chain must
+	// contain each or begin after it. Unlike anchors they do not excuse a missing
+	// beginning: anyone can have anything stamped.
+	Stamped []Anchor
 	// Keys are the public keys that may sign heads; empty: any.
 	Keys [][]byte
 	// Older is set if the given files are not the log's last, so that heads of later
@@ -271,6 +275,11 @@ func VerifyLog(t Trust, paths ...string) (Report, error) {
 	for _, a := range t.Anchors {
 		last = max(last, a.Seq)
 	}
+	for _, a := range t.Stamped {
+		if a.Seq > last && !t.Older {
+			last, what = a.Seq, "a time-stamp"
+		}
+	}
 	if last > r.Seq {
 		e := &BrokenError{Line: c.line + 1, Seq: r.Seq + 1, Reason: fmt.Sprintf("the log ends here, though %s shows that it had %d records: at least %d are missing", what, last, last-r.Seq)}
 		if len(paths) > 0 {
@@ -306,6 +315,12 @@ func (c *chain) signed(name string, n int64, p *parsed) error {
 	rewritten := &BrokenError{File: name, Line: n, Seq: p.Seq, Reason: "it is not the record that had this number before: the log was written anew up to here at least"}
 	for _, a := range c.trust.Anchors {
 		if a.Seq == p.Seq && a.Head != digest {
+			return rewritten
+		}
+	}
+	for _, a := range c.trust.Stamped {
+		if a.Seq == p.Seq && a.Head != digest {
+			rewritten.Reason = "it is not the record that a time-stamp names: the log was written anew up to here at least"
 			return rewritten
 		}
 	}
