@@ -253,8 +253,8 @@ func TestHashCollision(t *testing.T) {
 		t.Fatalf("the grant of another token: %v, %v", hit, err)
 	}
 	// The refusals too.
-	r.refused.put(&g.sum, r.epoch.Load(), OpsAny, r.clock.Now(), invalid("x"))
-	if refused := r.refused.get(&other, r.epoch.Load(), OpsForward, r.clock.Now()); refused != nil {
+	r.refusedTokens.put(&g.sum, r.epoch.Load(), OpsAny, r.clock.Now(), invalid("x"))
+	if refused := r.refusedTokens.get(&other, r.epoch.Load(), OpsForward, r.clock.Now()); refused != nil {
 		t.Error("the refusal of another token")
 	}
 	// Both in turn, in the same place.
