@@ -10,19 +10,19 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// Error is a fault of the input at a place. It never holds a value.
+// Error is an error in the input, with its position. It never holds a value.
 type Error struct {
 	File   string
-	Line   int64      // from 1; 0 where lines mean nothing
+	Line   int64      // from 1; 0 if the format has no lines
 	Row    int64      // Parquet: from 1; else 0
-	Byte   int        // of the line, from 1, where its syntax is at fault; else 0
+	Byte   int        // of a syntax error in the line, from 1; else 0
 	Offset int64      // JSON documents: byte of the (unpacked) input, from 1; else 0
-	Column string     // name or number of the column; "" if the fault is the row's
+	Column string     // name or number of the column; "" if the error concerns the row
 	Code   suite.Code // 0 unless a value could not be transformed
-	Why    string     // the cause and the remedy, where more is known than Code says
-	Err    error      // with a Code: more exactly why, or nil
+	Why    string     // the cause and the remedy, if known in more detail than Code
+	Err    error      // with a Code: a more exact reason, or nil
 
-	open bool // a quote that never closes
+	open bool // the text ends within a quote or value
 	at   int  // offset of the value in its chunk
 }
 
@@ -64,25 +64,23 @@ func (e *Error) Error() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// The errors of a run, grouped by the moment at which they come. Their texts say what
-// is wrong and leave the remedy to whoever knows how the job was asked for: where
-// another choice of a Job's field lets the run pass, the error is a sentinel or a type
-// of its own, with what a remedy needs in its fields. No field holds a value of a file,
-// but for the names of columns.
+// The errors of a run, grouped by when they occur. Their texts say what is wrong; the caller
+// adds the remedy. If a different value of a Job's field would let the run succeed, the
+// error is a sentinel or has its own type, with fields for the details. No field holds a
+// value of a file except names of columns.
 
 // Sentinels of Run, found with errors.Is.
 var (
 	// ErrUsage: the job asks for what cannot be done. Commands exit with status 2.
 	ErrUsage = errors.New("bulk: cannot be asked for")
-	// ErrInterrupted: the context was cancelled. With a journal, a run with
-	// Job.Resume goes on from there.
+	// ErrInterrupted: the context was cancelled. If there is a journal, a run with
+	// Job.Resume continues from it.
 	ErrInterrupted = errors.New("interrupted")
-	// ErrChanged: the input is not, or no longer, the one that the run or the
-	// journal began with.
+	// ErrChanged: the input is not the one that the run or the journal started with.
 	ErrChanged = errors.New("input has changed")
 )
 
-// usageError is an ErrUsage with its own words.
+// usageError is an ErrUsage with its own text.
 type usageError struct{ msg string }
 
 func (e *usageError) Error() string        { return e.msg }
@@ -92,7 +90,7 @@ func usagef(format string, args ...any) error {
 	return &usageError{fmt.Sprintf("run: "+format, args...)}
 }
 
-// A job that contradicts itself: every one is an ErrUsage.
+// Contradictions in a job. Each is an ErrUsage.
 var (
 	ErrNegative           = usagef("workers and limits of memory and of a row must not be negative")
 	ErrMaxRow             = usagef("rows of more than 1 GiB are not read")
@@ -151,7 +149,7 @@ func (e *CompressionNameError) Error() string {
 }
 func (e *CompressionNameError) Is(target error) bool { return target == ErrUsage }
 
-// ExistsError is an output name that is taken; Job.Force takes it.
+// ExistsError is an output path that exists; Job.Force replaces it.
 type ExistsError struct{ Path string }
 
 func (e *ExistsError) Error() string { return e.Path + ": exists: " + os.ErrExist.Error() }
@@ -163,11 +161,11 @@ func (e *ExistsError) Unwrap() error { return os.ErrExist }
 // started.
 var ErrStdoutClosed = errors.New("cannot write standard output: it is closed")
 
-// KindError is an input of a kind that is not read, or not in this way. Kind is what it
-// is, Remedy what to do with it.
+// KindError is an input of a type that cannot be read, or not in this way. Kind names the
+// type, Remedy what to do with the file.
 type KindError struct {
 	Kind, Remedy string
-	Parquet      bool // it is Parquet where Parquet cannot be read
+	Parquet      bool // it is Parquet, compressed or from a pipe
 }
 
 func (e *KindError) Error() string { return "is " + e.Kind + "; " + e.Remedy }
@@ -177,7 +175,7 @@ type NotCSVError struct{ File string }
 
 func (e *NotCSVError) Error() string { return e.File + ": is JSON, not CSV" }
 
-// KeepError is an ErrUsage: rows of the format of File cannot be kept out.
+// KeepError is an ErrUsage: rows of the format of File cannot be excluded.
 type KeepError struct {
 	File   string
 	Format Format // JSON or Parquet
@@ -203,15 +201,15 @@ func (e *SeparatorError) Error() string {
 }
 func (e *SeparatorError) Is(target error) bool { return target == ErrUsage }
 
-// FirstRowError is a first row that looks like data, in a column that is chosen by its
-// number. Job.NoHeader and Job.Header say what it is.
+// FirstRowError is a first row that looks like data in a column chosen by its number.
+// Job.NoHeader and Job.Header state what it is.
 type FirstRowError struct{ Column int }
 
 func (e *FirstRowError) Error() string {
 	return fmt.Sprintf("column #%d: the first row looks like data", e.Column)
 }
 
-// FirstRowWarning is a first row that was taken for the header and may be data.
+// FirstRowWarning is a first row that is treated as the header and may be data.
 type FirstRowWarning struct {
 	File string
 	Line int64
@@ -247,24 +245,24 @@ func (e *HeaderDiffersError) Error() string {
 }
 func (e *HeaderDiffersError) Is(target error) bool { return target == ErrUsage }
 
-// In the rows. They stand in an Error, which says where.
+// Errors in rows. An Error wraps them and adds the position.
 
 var (
-	// ErrHeaderAgain: the header stands within the rows; see Job.RepeatedHeader.
+	// ErrHeaderAgain: a row repeats the header; see Job.RepeatedHeader.
 	ErrHeaderAgain = errors.New("the header stands here again, as in files that were put one behind the other")
-	// ErrHeaderReordered: so do its names, in another order.
+	// ErrHeaderReordered: a row repeats its names in another order.
 	ErrHeaderReordered = errors.New("names of the header stand here again, in another order: the rows below may have other columns; do the files one by one")
 )
 
-// RowTooLongError is a row over Job.MaxRow, in bytes.
+// RowTooLongError is a row longer than Job.MaxRow, in bytes.
 type RowTooLongError struct{ Max int64 }
 
 func (e *RowTooLongError) Error() string {
 	return fmt.Sprintf("a row is longer than %d MiB: is a quote not closed?", e.Max>>20)
 }
 
-// FieldCountError is a row of another number of fields than the first; Job.Ragged lets
-// it pass.
+// FieldCountError is a row with another number of fields than the first; Job.Ragged allows
+// it.
 type FieldCountError struct{ Err error }
 
 func (e *FieldCountError) Error() string {
@@ -274,16 +272,16 @@ func (e *FieldCountError) Error() string {
 // Unwrap returns the tokenizer's error.
 func (e *FieldCountError) Unwrap() error { return e.Err }
 
-// PseudonymsError is input that is pseudonymised already; Job.Again lets it pass. Known
-// of the first Sampled values of a chunk are pseudonyms of the column's own domain.
+// PseudonymsError is input that is pseudonymised already; Job.Again allows it. Known of the
+// first Sampled values of a chunk are pseudonyms of the column's own domain.
 type PseudonymsError struct{ Known, Sampled int }
 
 func (e *PseudonymsError) Error() string {
 	return fmt.Sprintf("%d of the first %d values here are pseudonyms of this project already", e.Known, e.Sampled)
 }
 
-// JSONError is text that is not JSON. Cut says that a line ends within a value, which
-// Format JSON reads on.
+// JSONError is text that is not JSON. Cut means that a line ends within a value; Format JSON
+// accepts values that span lines.
 type JSONError struct {
 	Reason string
 	Cut    bool
@@ -298,16 +296,15 @@ func (e *JSONError) Error() string {
 	return s
 }
 
-// OtherShapeError is what stands at a path, or on the way to it, and is no string or
-// object; Job.AllowOther lets it pass.
+// OtherShapeError is a value at a path that is not a string, or on the way to it that is not
+// an object; Job.AllowOther passes it.
 type OtherShapeError struct{ what string }
 
 func (e *OtherShapeError) Error() string { return e.what }
 
-// At the end of an input, or of the run.
+// Errors at the end of an input or of the run.
 
-// MissingPathError is paths of JSON that no row has; with Job.AllowMissing it is a
-// warning.
+// MissingPathError lists JSON paths that no row has; with Job.AllowMissing it is a warning.
 type MissingPathError struct{ Paths []string }
 
 func (e *MissingPathError) Error() string {
@@ -318,8 +315,8 @@ func (e *MissingPathError) Error() string {
 	return "no line has the path " + strings.Join(quoted, ", nor ") + `; members are joined by dots, and a dot within a name is written \.`
 }
 
-// NothingReplacedError is a column of which no value could be transformed: with OnError
-// Null the output would hold nothing of it.
+// NothingReplacedError is a column of which no value could be transformed. With OnError Null
+// it would be empty in the output.
 type NothingReplacedError struct {
 	Column string
 	Values int64
@@ -329,8 +326,8 @@ func (e *NothingReplacedError) Error() string {
 	return fmt.Sprintf("column %s: none of its values could be transformed, and it would be left empty (%d values)", quoteName(e.Column), e.Values)
 }
 
-// CountersError is more memory for the counters of policy document than Job.MaxMemory,
-// in bytes. Values is an estimate of the different ones.
+// CountersError means that the counters of policy document need more memory than
+// Job.MaxMemory, in bytes. Values estimates the number of distinct values.
 type CountersError struct{ Values, Limit int64 }
 
 func (e *CountersError) Error() string {
@@ -340,7 +337,7 @@ func (e *CountersError) Error() string {
 // MemoryError is a part of a Parquet file that needs more memory than Job.MaxMemory.
 type MemoryError = parquet.MemoryError
 
-// InterruptedError is a run that ended early and from which one with Job.Resume goes on.
+// InterruptedError is a run that ended early and that Job.Resume continues.
 type InterruptedError struct{ Err error }
 
 func (e *InterruptedError) Error() string { return e.Err.Error() }
@@ -348,16 +345,16 @@ func (e *InterruptedError) Error() string { return e.Err.Error() }
 // Unwrap returns why the run ended.
 func (e *InterruptedError) Unwrap() error { return e.Err }
 
-// ResumeError is an interrupted run from which this one, with Job.Resume, cannot go on;
-// without it a run starts from the beginning.
+// ResumeError is an interrupted run that this one cannot continue. Without Job.Resume a run
+// starts from the beginning.
 type ResumeError struct{ Err error }
 
 func (e *ResumeError) Error() string { return e.Err.Error() }
 
-// Unwrap returns why it cannot.
+// Unwrap returns the reason.
 func (e *ResumeError) Unwrap() error { return e.Err }
 
-// explain says in a few words what a code means for a file.
+// explain returns what a code means for a file.
 func explain(c suite.Code) string {
 	switch c {
 	case suite.NotAPseudonym:
@@ -378,7 +375,7 @@ func explain(c suite.Code) string {
 	return "cannot be transformed"
 }
 
-// quoteName writes a column's name so that odd ones stay on one line.
+// quoteName quotes the name of a column, escaped to fit on one line.
 func quoteName(s string) string {
 	if len(s) > 80 {
 		s = s[:80] + "…"

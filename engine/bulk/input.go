@@ -20,7 +20,7 @@ import (
 // Compression is how a file is compressed.
 type Compression string
 
-// The compressions. AutoCompression goes by the output's suffix.
+// The compressions. AutoCompression follows the suffix of the output.
 const (
 	AutoCompression Compression = ""
 	None            Compression = "none"

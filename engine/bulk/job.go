@@ -13,18 +13,18 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// Format is the shape of the input and of the output.
+// Format is the format of the input, and so of the output.
 type Format string
 
-// The formats. Auto goes by the name of the input, any compression suffix
-// aside: .csv, .tsv and .tab, .ndjson and .jsonl, .json, .parquet and .pq. What
-// other names and standard input hold is JSON if it starts so, else CSV. Whether
-// JSON is lines or a document is found in the input itself, unless Format says it.
+// The formats. Auto follows the suffix of the input's name, after any compression suffix:
+// .csv, .tsv and .tab, .ndjson and .jsonl, .json, .parquet and .pq. Inputs with other names,
+// and standard input, are JSON if they start like it, else CSV. The content decides whether
+// JSON is lines or a document, unless Format states it.
 const (
 	Auto    Format = ""
 	CSV     Format = "csv"
 	TSV     Format = "tsv"    // CSV with tabs, quoted as CSV is
-	NDJSON  Format = "ndjson" // JSON texts, one a line
+	NDJSON  Format = "ndjson" // one JSON text per line
 	JSON    Format = "json"   // a document: an array whose items are the rows, or JSON texts with white space between them
 	Parquet Format = "parquet"
 )
@@ -41,13 +41,13 @@ func ParseFormat(s string) (Format, error) {
 	return "", fmt.Errorf("bulk: unknown format %q: use one of csv, tsv, ndjson, json, parquet", s)
 }
 
-// OnError says what becomes of a value that cannot be transformed.
+// OnError is what happens to a value that cannot be transformed.
 type OnError string
 
-// What becomes of it: the run stops, the value becomes empty (null in NDJSON), or
-// its row is kept out of the output (and written to Job.Rejects; not in Parquet).
+// The run stops, the value becomes empty (null in NDJSON), or its row is excluded from the
+// output and written to Job.Rejects (not in Parquet).
 const (
-	Fail OnError = "fail" // the zero value means Fail too
+	Fail OnError = "fail" // also the meaning of the zero value
 	Null OnError = "null"
 	Keep OnError = "keep"
 )
@@ -63,15 +63,15 @@ func ParseOnError(s string) (OnError, error) {
 	return "", fmt.Errorf("bulk: unknown choice %q: use one of fail, null, keep", s)
 }
 
-// RepeatedHeader says what becomes of a row of CSV that is the header again, as in
-// files that were put one behind the other.
+// RepeatedHeader is what happens to a CSV row that repeats the header, as in concatenated
+// files.
 type RepeatedHeader string
 
-// What becomes of it: the run stops, the row passes as it is and is counted, or its
-// values are replaced as any others. The same names in another order are an error
-// but for HeaderValue: the columns below are others.
+// The run stops, the row passes unchanged and is counted, or its values are replaced like any
+// others. The same names in another order are an error except with HeaderValue, since the
+// columns of the rows below may differ.
 const (
-	HeaderFail  RepeatedHeader = "fail" // the zero value means HeaderFail too
+	HeaderFail  RepeatedHeader = "fail" // also the meaning of the zero value
 	HeaderPass  RepeatedHeader = "pass"
 	HeaderValue RepeatedHeader = "value"
 )
@@ -87,7 +87,7 @@ func ParseRepeatedHeader(s string) (RepeatedHeader, error) {
 	return "", fmt.Errorf("bulk: unknown choice %q: use one of fail, pass, value", s)
 }
 
-// Column is a column to replace and how. Exactly one of Plan and Remote is set.
+// Column is a column to replace and its transform. Exactly one of Plan and Remote is set.
 // Columns that share a plan (the same pointer) are transformed together: for
 // policy document they are one document, counted row by row.
 type Column struct {
@@ -105,15 +105,15 @@ type Column struct {
 	Plan   *suite.Plan
 	Remote *Remote
 
-	// Spend, if set, is asked for leave before each chunk's values are transformed,
-	// with the number of those that are not empty; it may wait. An error ends the
-	// run. It is called by several goroutines, and not for a dry run. Of columns
-	// that share a plan or a Remote the first one's counts.
+	// Spend, if set, is called before the values of a chunk are transformed, with the
+	// number of those that are not empty. It may block. An error ends the run. Several
+	// goroutines call it, and a dry run does not. Of columns that share a plan or a Remote
+	// only the first one's is used.
 	Spend func(ctx context.Context, values int) error
 
-	// Describe is what a manifest says of the column: operation, project, token id
-	// and the like. It must not hold a secret. A journal is bound to it, but for the
-	// entry "token": another token for the same work may go on.
+	// Describe is the manifest's description of the column: operation, project, token id
+	// and the like. It must not hold a secret. A run resumes only with an equal one, except
+	// for the entry "token": another token for the same work may continue.
 	Describe map[string]string
 }
 
@@ -135,41 +135,40 @@ type Job struct {
 	Compress Compression // of the output; AutoCompression: by the suffix of its name (.gz, .zst), standard output plain
 	NoHeader bool        // CSV: the first row is data; columns go by number
 	Header   bool        // CSV: the first row is the header, even where it looks like data
-	// Again lets values be pseudonymised that are pseudonyms of the column's own key
-	// domain already, and warns of them. Else a run ends where the first values of a
-	// chunk hold such. Values are looked at in samples, and not for a Remote.
+	// Again allows values that are already pseudonyms of the column's own key domain, with a
+	// warning. Otherwise the run ends if it finds such among the first values of a chunk. A
+	// Remote's values are not checked.
 	Again bool
-	// ShowColumns has the error for an unknown column list the names of the header,
-	// even where the first row may be data.
+	// ShowColumns makes the error for an unknown column list the names of the header even
+	// if the first row may be data.
 	ShowColumns bool
-	// RepeatedHeader says what becomes of a CSV row that is the header again.
+	// RepeatedHeader is what happens to a CSV row that repeats the header.
 	RepeatedHeader RepeatedHeader
 	Comma          byte // CSV: field delimiter; 0: ',' (tab for TSV)
-	Ragged         bool // CSV: rows of other lengths pass as long as they hold the columns
+	Ragged         bool // CSV: rows may have any number of fields that includes the columns
 	Columns        []Column
 
-	// AllowMissing warns of a path that no line of an NDJSON input has, where it is
-	// an error otherwise: what it was meant for would be copied as it is. A share
-	// (Parts) only warns, since others may have the path. A run to standard output
-	// that must fail on it keeps the first MiB back until every path was met.
+	// AllowMissing makes a path that no row of a JSON input has a warning instead of an
+	// error. It is an error by default because the intended values would be copied
+	// unchanged. A share (Parts) only warns, since another share may have the path. A run to
+	// standard output delays the first MiB until every path was seen.
 	AllowMissing bool
 
-	// AllowOther lets pass, and counts in Summary.Columns, what stands in JSON at a
-	// path and is no string (a number, true or false, an object), or on the way to it
-	// where only an object leads on. Else these are values that cannot be
-	// transformed, and OnError says what becomes of them.
+	// AllowOther passes JSON values at a path that are not strings (numbers, booleans,
+	// objects), and values on the way to it that are not objects, and counts them in
+	// Summary.Columns. Otherwise they are values that cannot be transformed, subject to
+	// OnError.
 	AllowOther bool
 
 	OnError OnError
-	Rejects string   // with Keep: path for the rows kept out; required but for a dry run
-	Null    []string // values that stand for none and pass through
+	Rejects string   // with Keep: path for the rejected rows; required except in a dry run
+	Null    []string // markers of a missing value, which pass unchanged
 	Force   bool     // overwrite an existing output
-	Resume  bool     // go on from the journal of an interrupted run, if there is one: at a chunk of rows, at a column chunk of Parquet
-	DryRun  bool     // transform and count, write nothing; faults are counted and their places listed in Summary.Failures
+	Resume  bool     // continue from the journal of an interrupted run, if there is one
+	DryRun  bool     // transform and count, write nothing; Summary.Failures lists the first failures
 
-	// Part and Parts, if Parts is not 0, do the Part-th (from 1) of Parts shares of
-	// each input. The outputs of all shares, one behind the other, are the output
-	// of the whole.
+	// Part and Parts, if Parts is not 0, process the Part-th (from 1) of Parts shares of each
+	// input. The concatenated outputs of all shares are the output of the whole.
 	Part, Parts int
 
 	Workers   int   // 0: runtime.GOMAXPROCS
@@ -185,20 +184,20 @@ type Job struct {
 	// another one does not resume from it. It must not hold a secret.
 	Fingerprint string
 
-	// BeforeNaming, if set, is called when everything is written and on disk, before
-	// the first output gets its name. On its error no output gets one.
+	// BeforeNaming, if set, is called when everything is written and synced, before the
+	// first output is renamed. If it returns an error, no output is renamed.
 	BeforeNaming func(Summary) error
 
 	// Progress, if set, is called a few times a second and at the end of each input,
 	// by one goroutine at a time.
 	Progress func(Progress)
-	// Warn, if set, is told what a user should know: its text is one line and holds no
-	// value. Some warnings are of the types of errors.go.
+	// Warn, if set, is called with warnings: one line of text, without values. Some have a
+	// type of errors.go.
 	Warn func(error)
 
-	chunk      int                   // bytes read at a time; tests make it tiny
+	chunk      int                   // size of a chunk in bytes; tests make it tiny
 	checkpoint time.Duration         // between journal entries
-	wrapOut    func(outFile) outFile // failing file layer of tests
+	wrapOut    func(outFile) outFile // tests make the file fail with it
 
 	// What tests count; nil otherwise.
 	ways          *ways         // of rows
@@ -206,7 +205,7 @@ type Job struct {
 	parquetCounts *parquet.Counts
 }
 
-// Progress is how far a run is.
+// Progress reports how far a run is.
 type Progress struct {
 	File    string // input being read
 	Bytes   int64  // of that input or share read so far (compressed bytes if it is compressed)
@@ -215,27 +214,26 @@ type Progress struct {
 	Elapsed time.Duration
 }
 
-// Summary is what a run did. Of a failed run it says what was done before the
-// error.
+// Summary reports what a run did; if it failed, what it did before the error.
 type Summary struct {
 	Inputs   []string `json:"inputs"`
 	Outputs  []string `json:"outputs"`
 	Rows     int64    `json:"rows"`
-	Values   int64    `json:"values"`   // transformed; empty ones and placeholders are not counted
-	Empty    int64    `json:"empty"`    // empty values and placeholders, passed through; nulls of NDJSON and Parquet too
+	Values   int64    `json:"values"`   // transformed; without empty ones and null markers
+	Empty    int64    `json:"empty"`    // empty values, null markers, and nulls of NDJSON and Parquet, passed unchanged
 	Distinct int64    `json:"distinct"` // estimate of the different values, ± 2 %, and never more than Values; of a resumed run, since it was resumed
 	Errors   int64    `json:"errors"`   // values that could not be transformed (Null, Keep, DryRun)
-	Rejected int64    `json:"rejected"` // rows kept out of the output
-	// RepeatedHeaders are rows of CSV that were the header again and passed as they are.
+	Rejected int64    `json:"rejected"` // rows excluded from the output
+	// RepeatedHeaders counts CSV rows that repeated the header and passed unchanged.
 	RepeatedHeaders int64   `json:"repeated_headers"`
-	Resumed         bool    `json:"resumed"`   // the run went on from a journal; counts are those of the whole
+	Resumed         bool    `json:"resumed"`   // the run continued an interrupted one; counts include both
 	BytesIn         int64   `json:"bytes_in"`  // read, compressed if compressed
 	BytesOut        int64   `json:"bytes_out"` // of the outputs
 	Seconds         float64 `json:"seconds"`
 	Workers         int     `json:"workers"`
 
-	// Known are pseudonyms of the run's own key domain among the values that were looked
-	// at, with Job.Again.
+	// Known counts, with Job.Again, pseudonyms of the run's own key domain among the values
+	// that were checked.
 	Known int64 `json:"already_pseudonyms,omitempty"`
 
 	// Columns are the counts by column, in the order of Job.Columns.
@@ -245,7 +243,7 @@ type Summary struct {
 	Failures []Failure `json:"failures,omitempty"`
 }
 
-// Failure is the place of a value that cannot be transformed, and why.
+// Failure is the position of a value that cannot be transformed, and the reason.
 type Failure struct {
 	File   string `json:"file"`
 	Line   int64  `json:"line"` // in Parquet: the row
@@ -253,7 +251,7 @@ type Failure struct {
 	Code   string `json:"code"`
 }
 
-// maxFailures bounds Summary.Failures.
+// maxFailures is the largest length of Summary.Failures.
 const maxFailures = 100
 
 func (j *Job) warn(format string, args ...any) {
