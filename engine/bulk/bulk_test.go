@@ -114,7 +114,7 @@ func randomTable(rng *rand.Rand, rows, cols int) *table {
 		tb.bom = "\xef\xbb\xbf"
 	}
 	pieces := []string{"a", "Ünï", "高", "1973080520045", `"`, `""`, string(tb.comma), "\n", "\r\n", " ", "x", "0", "long long long value "}
-	if rng.IntN(3) == 0 { // nothing odd: the fast ways
+	if rng.IntN(3) == 0 { // no special characters: the fast paths
 		pieces = pieces[:4]
 	}
 	ends := []string{"\n", "\r\n"}

@@ -275,7 +275,7 @@ func TestResumeRefuses(t *testing.T) {
 	if _, err := Run(t.Context(), job); !errors.Is(err, ErrChanged) {
 		t.Errorf("resumed on a changed input: %v", err)
 	}
-	// Without Resume the leftovers are no obstacle.
+	// Without Resume the leftover files are ignored.
 	job.Resume = false
 	if _, err := Run(t.Context(), job); err != nil {
 		t.Error(err)

@@ -144,7 +144,7 @@ func (j *Job) readCSVHead(name string, head []byte, all bool, d csvfast.Dialect)
 	h.lines += lines
 	h.header, h.below, h.all = first, head[at:], all
 	if !all && j.byNumber() && len(h.sample()) == 0 {
-		return nil, errMore // a row below, to tell a header from data
+		return nil, errMore // a row below is needed to tell a header from data
 	}
 	return h, j.resolve(h, name, first)
 }

@@ -145,7 +145,7 @@ func isPlanted(path string) bool {
 }
 
 // openRegular opens a file for reading without waiting for the writer of a pipe, and
-// refuses what is no regular file.
+// refuses anything but a regular file.
 func openRegular(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0)
 	if err != nil {

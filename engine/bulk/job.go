@@ -98,7 +98,7 @@ type Column struct {
 	// without a header it has to be one. A name that may be both, of one column and the
 	// number of another, is refused.
 	Name string
-	// Number is the column's number from 1, if not 0; Name is then not looked at. In
+	// Number is the column's number from 1, if not 0; Name is then ignored. In
 	// Parquet the columns of values count, in the order of the schema.
 	Number int
 

@@ -216,7 +216,7 @@ func (r *run) keyDigest() string {
 	return digestJSON(parts)
 }
 
-// varies says whether a plan gives equal values different results.
+// varies reports whether a plan gives equal values different results.
 func (r *run) varies() bool {
 	return slices.ContainsFunc(r.Columns, func(c Column) bool { return c.Plan != nil && !c.Plan.Deterministic() })
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// jsonKind is how the rows of a text stand in it.
+// jsonKind is how a text arranges its rows.
 type jsonKind int
 
 const (
@@ -109,7 +109,7 @@ func TestJSONAtBorders(t *testing.T) {
 					continue
 				}
 				if kind == jsonTexts && n%4 > 0 {
-					continue // no fast way there
+					continue // no fast path there
 				}
 				r := rand.New(rand.NewPCG(uint64(off+1000), uint64(k)))
 				if err := simd.Force(kernels[n%len(kernels)]); err != nil {
@@ -252,7 +252,7 @@ func FuzzJSON(f *testing.F) {
 	})
 }
 
-// fuzzValid says whether a run must take text.
+// fuzzValid reports whether a run must accept text.
 func fuzzValid(kind jsonKind, text []byte) bool {
 	switch kind {
 	case jsonLines:

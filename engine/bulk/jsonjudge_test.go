@@ -203,7 +203,7 @@ func (j *judge) check(out string, sum Summary, err error) string {
 	return ""
 }
 
-// strictJSON says whether b is one JSON text by the rules of a run, as the standard
+// strictJSON reports whether b is one JSON text by the rules of a run, as the standard
 // library sees it.
 func strictJSON(b []byte) bool {
 	if !json.Valid(b) || !utf8.Valid(b) {

@@ -55,7 +55,7 @@ func childJob(dir string, p *suite.Plan) Job {
 		}}
 }
 
-// TestKill kills runs at random moments and lets others go on, until one is done:
+// TestKill kills runs at random moments and resumes them until one is complete:
 // the output is not there, or complete and right.
 func TestKill(t *testing.T) {
 	exe, err := os.Executable()
@@ -84,7 +84,7 @@ func TestKill(t *testing.T) {
 				t.Fatal(err)
 			}
 			if try < 5 {
-				// Every other time, not before there is a journal to go on from.
+				// Every other time, not before there is a journal to resume from.
 				for end := time.Now().Add(2 * time.Second); try%2 == 1 && time.Now().Before(end); time.Sleep(time.Millisecond) {
 					if st, err := os.Stat(filepath.Join(dir, ".out.csv.velonym-journal")); err == nil && st.Size() > 0 {
 						break
@@ -179,7 +179,7 @@ func heap() uint64 {
 	return m.HeapInuse
 }
 
-// canResume says whether a run that ended with err left what one with Job.Resume goes on from.
+// canResume reports whether a run that ended with err can be resumed.
 func canResume(err error) bool {
 	_, ok := errors.AsType[*InterruptedError](err)
 	return ok

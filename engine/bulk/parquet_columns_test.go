@@ -389,7 +389,7 @@ func TestParquetPaths(t *testing.T) {
 		"chunks read again": {counts.Verified, 24}, "batches": {counts.Batches, 2000},
 	} {
 		if c.n < c.least {
-			t.Errorf("%s: %d, not %d: this test does not try that way", name, c.n, c.least)
+			t.Errorf("%s: %d, not %d: this test no longer covers that path", name, c.n, c.least)
 		}
 	}
 	t.Logf("%+v", counts)

@@ -91,7 +91,7 @@ func TestNDJSONAgainstModel(t *testing.T) {
 	}
 }
 
-// TestNDJSONBadInput: what is no string, what is no JSON, what cannot be transformed.
+// TestNDJSONBadInput: values that are not strings, text that is not JSON, values that fail.
 func TestNDJSONBadInput(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, plain)
 	for _, c := range []struct {
@@ -122,7 +122,7 @@ func TestNDJSONBadInput(t *testing.T) {
 	}
 }
 
-// TestParts: the shares of random files, one behind the other, are the whole.
+// TestParts: the concatenated outputs of the shares of random files equal that of the whole.
 func TestParts(t *testing.T) {
 	tag := plain
 	tag.Tag = 64
@@ -224,7 +224,7 @@ func TestCompression(t *testing.T) {
 	dir := t.TempDir()
 	for _, kind := range []Compression{Gzip, Zstd} {
 		packed := pack(t, kind, in.Bytes()[:1000], in.Bytes()[1000:9001], in.Bytes()[9001:])
-		path := filepath.Join(dir, "in.csv") // the content tells, not the name
+		path := filepath.Join(dir, "in.csv") // the content decides, not the name
 		if err := os.WriteFile(path, packed, 0o600); err != nil {
 			t.Fatal(err)
 		}

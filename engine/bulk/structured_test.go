@@ -230,7 +230,7 @@ func (b *structuredRig) compare(t *testing.T, want fileJudge, out []byte) {
 	}
 }
 
-// longForm has tests repeat their work as often as make soak lets them.
+// longForm makes tests repeat their work, in make soak.
 var longForm = os.Getenv("VELONYM_SOAK") != ""
 
 // TestStructuredRuns: a run over a file, a stream of odd reads and shares gives what

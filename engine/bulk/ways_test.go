@@ -32,7 +32,7 @@ func TestWaysOfRows(t *testing.T) {
 			t.Errorf("%q: %d chunks were written value by value", c.value, ways.slow.Load())
 		}
 	}
-	// A row that is no pseudonym, and one that stands for none.
+	// A row that is not a pseudonym, and a null marker.
 	rows := slices.Repeat([]string{one(fwd, "ordinary")}, 500)
 	rows[300] = "none"
 	in := []byte(strings.Join(rows, "\n"))

@@ -25,7 +25,7 @@ func New(seed maphash.Seed) *Counter {
 
 // Add counts values, given as offset and length in src, and returns how many of them are
 // empty, which do not count. If endsOnly is set, only the length of a value and its first
-// and last eight bytes count: that tells pseudonyms apart, whose every character is as
+// and last eight bytes count: that distinguishes pseudonyms, whose every character is as
 // good as random.
 func (c *Counter) Add(src []byte, spans []uint32, endsOnly bool) (empty int) {
 	for len(spans) > 0 {

@@ -85,7 +85,7 @@ func TestHashTellsApart(t *testing.T) {
 				one(v)
 				for i := range v {
 					if ends && i >= 8 && i < n-8 {
-						continue // not looked at
+						continue // not examined
 					}
 					for _, c := range []byte{'A', '0', 0x80, 0xff, 1} {
 						was := v[i]
