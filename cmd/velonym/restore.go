@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"maps"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -141,54 +139,16 @@ func locationText(place string) string {
 // restoreTo restores to a new file, which gets its name when it is complete, or to a
 // database in one transaction.
 func restoreTo(ctx context.Context, place string, mk *keys.MasterKey, file string, ids []age.Identity, t keys.Tombstones) (m keys.Merged, err error) {
-	if isPostgres(place) {
-		store, err := postgres.Create(ctx, place)
-		if errors.Is(err, keys.ErrKeystoreExists) { // after a crash the store may exist, but empty
-			store, err = postgres.Open(ctx, place)
-		}
-		if err != nil {
-			return m, err
-		}
+	fill := func(store keys.Store) (err error) {
 		_, m, err = backup.Restore(ctx, store, mk, file, ids, t)
-		return m, errors.Join(err, store.Close())
+		return err
 	}
-	if _, err := os.Lstat(place); err == nil {
-		return m, fmt.Errorf("%w: keystore %s: a backup is never restored over one: stop what uses it, and move it away with its -wal and -shm", keys.ErrKeystoreExists, place)
-	}
-	for _, end := range []string{"-wal", "-journal"} {
-		if st, err := os.Lstat(place + end); err == nil && st.Size() > 0 {
-			return m, fmt.Errorf("%w: %s: a keystore was here: move this file away, too", keys.ErrKeystoreExists, place+end)
-		}
-	}
-	removeAbandoned(filepath.Join(filepath.Dir(place), ".restore-*"))
-	dir, err := os.MkdirTemp(filepath.Dir(place), ".restore-*")
-	if err != nil {
-		return m, fmt.Errorf("restore: %w", err)
-	}
-	defer os.RemoveAll(dir)
-	temp := filepath.Join(dir, "keystore.db")
-	store, err := sqlite.Create(temp)
-	if err != nil {
+	if isPostgres(place) {
+		err = postgres.Restore(ctx, place, fill)
 		return m, err
 	}
-	_, m, err = backup.Restore(ctx, store, mk, file, ids, t)
-	if err = errors.Join(err, store.Close()); err != nil {
-		return m, err
-	}
-	return m, sqlite.Move(temp, place)
-}
-
-// removeAbandoned removes the temporary folders, older than an hour, of killed restores.
-func removeAbandoned(pattern string) {
-	list, err := filepath.Glob(pattern)
-	if err != nil {
-		return
-	}
-	for _, dir := range list {
-		if st, err := os.Lstat(dir); err == nil && st.IsDir() && time.Since(st.ModTime()) > time.Hour {
-			_ = os.RemoveAll(dir) // useless to anyone without the master key
-		}
-	}
+	err = sqlite.Restore(place, fill)
+	return m, err
 }
 
 // since holds what happened since a backup, from tombstones and audit logs.

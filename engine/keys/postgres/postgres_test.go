@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
 	defer pgtest.Stop()
-	return storetest.Main(m, Open)
+	return storetest.Main(m, func(address string) storetest.Location { return place{address} })
 }
 
 type place struct {
@@ -41,6 +41,10 @@ func newPlace(t *testing.T, options string) place {
 func (p place) Create() (keys.Store, error) { return Create(context.Background(), p.url) }
 func (p place) Open() (keys.Store, error)   { return Open(context.Background(), p.url) }
 func (p place) Address() string             { return p.url }
+
+func (p place) Restore(fill func(keys.Store) error) error {
+	return Restore(context.Background(), p.url, fill)
+}
 
 // OnDisk searches the raw content of every file of the tables, but not of the write-ahead
 // log, as the package documentation says.

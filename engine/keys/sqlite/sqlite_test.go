@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"bytes"
-	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -18,7 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(storetest.Main(m, func(_ context.Context, address string) (keys.Store, error) { return Open(address) }))
+	os.Exit(storetest.Main(m, func(address string) storetest.Location { return place{address} }))
 }
 
 type place struct{ path string }
@@ -26,6 +25,8 @@ type place struct{ path string }
 func (p place) Create() (keys.Store, error) { return Create(p.path) }
 func (p place) Open() (keys.Store, error)   { return Open(p.path) }
 func (p place) Address() string             { return p.path }
+
+func (p place) Restore(fill func(keys.Store) error) error { return Restore(p.path, fill) }
 
 // OnDisk searches the raw content of every file in the folder.
 func (p place) OnDisk(needles ...[]byte) ([]bool, error) {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/velonym/velonym/engine/keys"
@@ -20,6 +21,9 @@ import (
 // childKill makes a child do one act after the other until it is killed. Its value is the
 // folder with the backups and both master keys, a comma, and the number of the child.
 const childKill = "VELONYM_STORETEST_KILL"
+
+// childRestore is the address where that child restores one of its backups.
+const childRestore = "VELONYM_STORETEST_RESTORE"
 
 // killPoints is how often testKill kills. VELONYM_KILLS sets another number for campaigns.
 const killPoints = 8
@@ -40,8 +44,12 @@ func loadEither(ctx context.Context, s keys.Store, places ...string) (ks *keys.K
 }
 
 // killChild does one act after the other and prints a line before and after each.
-func killChild(ctx context.Context, s keys.Store, where string) error {
+func killChild(ctx context.Context, s keys.Store, where string, restored Location) error {
 	dir, number, _ := strings.Cut(where, ",")
+	point, err := strconv.Atoi(number)
+	if err != nil {
+		return err
+	}
 	ks, other, err := loadEither(ctx, s, filepath.Join(dir, "a.key"), filepath.Join(dir, "b.key"))
 	if err != nil {
 		return err
@@ -58,6 +66,12 @@ func killChild(ctx context.Context, s keys.Store, where string) error {
 			{"rotate", func() error { return ks.Rotate(ctx, name) }},
 			{"lease", func() error { _, err := ks.Lease(ctx, "budget", 1<<40, 3); return err }},
 			{"backup", func() error { _, err := backup.Write(ctx, ks, backupAt, backup.Options{}); return err }},
+			{"restore", func() error {
+				if n != point%2 {
+					return nil // one keystore can be restored to the place
+				}
+				return restoreEither(ctx, restored, backupAt, filepath.Join(dir, "a.key"), filepath.Join(dir, "b.key"))
+			}},
 			{"destroy", func() error { _, err := ks.DestroyGeneration(ctx, name, 0); return err }},
 			{"rewrap", func() error {
 				to, err := keys.LoadMasterKey(ctx, other)
@@ -87,6 +101,24 @@ func killChild(ctx context.Context, s keys.Store, where string) error {
 	}
 }
 
+// restoreEither restores a backup under whichever of the two master keys it needs.
+func restoreEither(ctx context.Context, to Location, path string, places ...string) (err error) {
+	for _, at := range places {
+		mk, e := keys.LoadMasterKey(ctx, at)
+		if e != nil {
+			return e
+		}
+		err = to.Restore(func(s keys.Store) error {
+			_, _, err := backup.Restore(ctx, s, mk, path, nil, keys.Tombstones{})
+			return err
+		})
+		if !errors.Is(err, keys.ErrWrongMasterKey) {
+			return err
+		}
+	}
+	return err
+}
+
 // killed records, for one project, which acts a killed child had begun and which it had
 // reported as done.
 type killed struct{ done, begun map[string]bool }
@@ -106,32 +138,75 @@ func testKill(e *env) {
 	e.must(keys.NewMasterKeyFile(filepath.Join(dir, "b.key")))
 	leased := int64(0)
 	for point := range points {
-		cmd := e.child(0)
-		cmd.Env = append(cmd.Env, childKill+"="+dir+","+strconv.Itoa(point))
-		projects, doneLeases := e.runKilled(cmd, 1+rand.IntN(40))
-		s, err := e.location.Open()
-		e.must(err)
-		ks, _, err := loadEither(e.ctx, s, filepath.Join(dir, "a.key"), filepath.Join(dir, "b.key"))
-		if err != nil {
-			e.Fatalf("point %d: %v", point, err)
+		e.Run(strconv.Itoa(point), func(t *testing.T) {
+			sub := &env{T: t, ctx: t.Context(), location: e.location, again: e.again, keyAt: e.keyAt, mk: e.mk, store: e.store, ks: e.ks, began: e.began}
+			leased = sub.killOnce(dir, point, leased)
+		})
+		if e.Failed() {
+			return
 		}
-		if err := ks.Verify(e.ctx); err != nil {
-			e.Fatalf("point %d: %v", point, err)
-		}
-		for name, k := range projects {
-			e.checkKilled(ks, dir, name, k)
-		}
-		spent, err := ks.Spent(e.ctx, "budget")
-		e.must(err)
-		if least := leased + 3*doneLeases; spent < least || spent > least+3 {
-			e.Fatalf("point %d: %d spent, %d to %d were", point, spent, least, least+3)
-		}
-		leased = spent
-		if _, err := ks.Sweep(e.ctx); err != nil {
-			e.Fatalf("point %d: %v", point, err)
-		}
-		e.must(ks.Close())
 	}
+}
+
+// killOnce kills one child and checks what it left. It returns the values that were leased
+// up to then.
+func (e *env) killOnce(dir string, point int, leased int64) int64 {
+	restored := e.again(e.T)
+	cmd := e.child(0)
+	cmd.Env = append(cmd.Env, childKill+"="+dir+","+strconv.Itoa(point), childRestore+"="+restored.Address())
+	projects, doneLeases := e.runKilled(cmd, 1+rand.IntN(40))
+	s, err := e.location.Open()
+	e.must(err)
+	ks, _, err := loadEither(e.ctx, s, filepath.Join(dir, "a.key"), filepath.Join(dir, "b.key"))
+	e.must(err)
+	e.must(ks.Verify(e.ctx))
+	for name, k := range projects {
+		e.checkKilled(ks, dir, name, k)
+	}
+	spent, err := ks.Spent(e.ctx, "budget")
+	e.must(err)
+	if least := leased + 3*doneLeases; spent < least || spent > least+3 {
+		e.Fatalf("%d spent, %d to %d were", spent, least, least+3)
+	}
+	if _, err := ks.Sweep(e.ctx); err != nil {
+		e.Fatal(err)
+	}
+	e.must(ks.Close())
+	name := fmt.Sprintf("%d.%d", point, point%2)
+	if k := projects[name]; k != nil && k.begun["restore"] {
+		e.checkRestored(restored, dir, name, k.done["restore"])
+	}
+	return spent
+}
+
+// checkRestored checks a keystore that was being restored: it is complete, or it is not
+// there and can be restored again. done says that the child had finished.
+func (e *env) checkRestored(at Location, dir, name string, done bool) {
+	e.Helper()
+	a, b := filepath.Join(dir, "a.key"), filepath.Join(dir, "b.key")
+	err := restoreEither(e.ctx, at, filepath.Join(dir, name+".backup"), a, b)
+	switch {
+	case errors.Is(err, keys.ErrKeystoreExists):
+	case err != nil:
+		e.Fatalf("%s: restored again: %v", name, err)
+	case done:
+		e.Fatalf("%s: a keystore that was restored is gone", name)
+	}
+	s, err := at.Open()
+	e.must(err)
+	ks, _, err := loadEither(e.ctx, s, a, b)
+	e.must(err)
+	e.must(ks.Verify(e.ctx))
+	p, err := ks.Project(e.ctx, name)
+	e.must(err)
+	for _, org := range p.Orgs {
+		gens, err := ks.Secrets(e.ctx, keys.Domain{Prj: name, Org: org})
+		if err != nil || len(gens) != 2 || gens[1].State != keys.Active {
+			e.Errorf("%s: a restored domain has %d generations: %v", name, len(gens), err)
+		}
+		keys.WipeSecrets(gens)
+	}
+	e.must(ks.Close())
 }
 
 // runKilled runs a child and kills it soon after it has printed so many lines. It returns

@@ -26,13 +26,13 @@ const (
 )
 
 // Main runs the tests of a package that calls Run; TestMain calls it. Tests start their
-// own binary again as a second process, which opens the store at an address with open.
-func Main(m *testing.M, open func(ctx context.Context, address string) (keys.Store, error)) int {
+// own binary again as a second process, for which at returns the location of an address.
+func Main(m *testing.M, at func(address string) Location) int {
 	address := os.Getenv(childAddress)
 	if address == "" {
 		return m.Run()
 	}
-	if err := child(address, open); err != nil {
+	if err := child(address, at); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -41,18 +41,18 @@ func Main(m *testing.M, open func(ctx context.Context, address string) (keys.Sto
 
 // child leases until the budget is spent and prints each grant on a line, or it sweeps
 // three times and prints how many projects that destroyed.
-func child(address string, open func(context.Context, string) (keys.Store, error)) error {
+func child(address string, at func(string) Location) error {
 	ctx := context.Background()
 	mk, err := keys.LoadMasterKey(ctx, os.Getenv(childKey))
 	if err != nil {
 		return err
 	}
-	s, err := open(ctx, address)
+	s, err := at(address).Open()
 	if err != nil {
 		return err
 	}
 	if where := os.Getenv(childKill); where != "" {
-		return killChild(ctx, s, where)
+		return killChild(ctx, s, where, at(os.Getenv(childRestore)))
 	}
 	if ahead, err := time.ParseDuration(os.Getenv(childAhead)); err == nil {
 		return sweepAhead(ctx, s, mk, ahead)

@@ -12,6 +12,8 @@ import (
 type Location interface {
 	Create() (keys.Store, error)
 	Open() (keys.Store, error)
+	// Restore fills a new keystore, which is there only when it is complete.
+	Restore(fill func(keys.Store) error) error
 	// Address is the address by which a child process opens the same keystore: see Main.
 	Address() string
 	// OnDisk reports for each needle whether it occurs anywhere in the files that
