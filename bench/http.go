@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -122,11 +123,19 @@ func HTTPSizes(ctx context.Context, o Options, sizes []int) (*Section, error) {
 			return nil, err
 		}
 		s.Rows = append(s.Rows, rows...)
+		if rows, err = httpYield(ctx, o, client, servers["velonym"], turn); err != nil {
+			return nil, err
+		}
+		s.Rows = append(s.Rows, rows...)
+		if rows, err = httpColumns(ctx, o, client, servers["velonym"], turn); err != nil {
+			return nil, err
+		}
+		s.Rows = append(s.Rows, rows...)
 	}
 	s.Notes = []string{
 		"Rates are per second of the server's CPU time, user and system, as the kernel counts it; the client's is not counted, and it looks for answers without sleeping, so that the server does not pay for waking it. JSON, 13-digit values, keep-alive connections. " +
 			"velonym runs as shipped: token from the cache, limits and timeouts, an audit record a request, metrics. " +
-			"plain is the same contract written as one would: fasthttp, encoding/json, one AES call a value, hex; it compares the token with the one it knows and keeps no record. plain-jwt is the same with an HS256 token verified by golang-jwt at each call. With one value a call the check of the token is most of the work that a service adds, so there the floor holds against plain-jwt, and above against plain. echo returns the request's body.",
+			"plain is the same contract written as one would: fasthttp, encoding/json, one AES call a value, hex; it compares the token with the one it knows and keeps no record. plain-jwt is the same with an HS256 token verified by golang-jwt at each call. With one value a call the check of the token is most of the work that a service adds, so there the floor holds against plain-jwt, and above against plain. echo returns the request's body. One column of a CSV is text/csv of 8 columns with ?column=id, and velonym run of the same bytes is bulk.Run from file to file in memory, in a process of its own on one core.",
 	}
 	if !canPin {
 		s.Notes = append(s.Notes, "This system does not pin processes to cores: rates include moving between them.")
@@ -180,6 +189,7 @@ func statOf(name string, rates []float64) Stat {
 type job struct {
 	Addr, Path, Token string
 	Values, Conns     int
+	CSV               int64 // bytes of a CSV that is sent with columns; 0: JSON
 	Millis            int
 	Rate              float64 // calls a second, open loop; 0: the next call follows the answer
 	Mixed             bool    // make the calls of a soak
@@ -196,7 +206,7 @@ type result struct {
 
 // load runs a job and returns the values per second of the server's CPU time.
 func load(client, server *child, j job) (float64, result, error) {
-	j.Addr, j.Path, j.Token = server.hello.Addr, forwardPath, server.hello.Forward
+	j.Addr, j.Path, j.Token = server.hello.Addr, cmp.Or(j.Path, forwardPath), server.hello.Forward
 	var before, after usage
 	var res result
 	if err := server.ask("cpu", &before); err != nil {

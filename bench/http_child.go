@@ -57,8 +57,11 @@ func Child() bool {
 func roleOf(role string) (h hello, run func(line string) any, end func(), err error) {
 	run = func(string) any { return usage{cpuTime(), resident()} }
 	end = func() {}
-	if role == "client" {
+	switch role {
+	case "client":
 		return h, runJob, end, nil
+	case "run":
+		return startRun()
 	}
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -81,9 +84,9 @@ func roleOf(role string) (h hello, run func(line string) any, end func(), err er
 			return h, nil, nil, err
 		}
 		go serveFast(ln, p.handle)
-	case "velonym":
+	case "velonym", "velonym-no-yield":
 		ln.Close()
-		return startVelonym()
+		return startVelonym(server.Config{NoReadYield: role == "velonym-no-yield"})
 	default:
 		return h, nil, nil, errors.New("unknown role")
 	}
@@ -159,9 +162,9 @@ func (p *plain) handle(x *fasthttp.RequestCtx) {
 	x.SetBody(out)
 }
 
-// startVelonym starts the server with its default settings and new keys. Each of its
-// steps needs the result of the previous one, so it is a single function.
-func startVelonym() (h hello, run func(string) any, end func(), err error) {
+// startVelonym starts the server with cfg, new keys and otherwise default settings. Each of
+// its steps needs the result of the previous one, so it is a single function.
+func startVelonym(cfg server.Config) (h hello, run func(string) any, end func(), err error) {
 	dir, err := os.MkdirTemp("", "velonym-bench-")
 	if err != nil {
 		return h, nil, nil, err
@@ -214,7 +217,8 @@ func startVelonym() (h hello, run func(string) any, end func(), err error) {
 	if err != nil {
 		return h, nil, nil, err
 	}
-	s, err := server.New(server.Config{Verifier: verifier, Keystore: ks, Audit: log, DrainDelay: -1})
+	cfg.Verifier, cfg.Keystore, cfg.Audit, cfg.DrainDelay = verifier, ks, log, -1
+	s, err := server.New(cfg)
 	if err != nil {
 		return h, nil, nil, err
 	}
@@ -245,21 +249,31 @@ func startVelonym() (h hello, run func(string) any, end func(), err error) {
 
 // callOnce makes one call on a new connection.
 func callOnce(addr, path, tok string, body []byte) ([]byte, error) {
+	return sendOnce(addr, requestOf(addr, path, tok, body))
+}
+
+// sendOnce sends a request on a connection of its own and returns the body of its answer.
+func sendOnce(addr string, request []byte) ([]byte, error) {
 	c, err := dial(addr)
 	if err != nil {
 		return nil, err
 	}
 	defer c.conn.Close()
-	if err := c.call(requestOf(addr, path, tok, body)); err != nil {
+	if err := c.call(request); err != nil {
 		return nil, err
 	}
 	return c.body, nil
 }
 
-// requestOf returns a complete request.
+// requestOf returns a complete request with a body of JSON.
 func requestOf(addr, path, tok string, body []byte) []byte {
-	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-		path, addr, tok, len(body), body)
+	return requestAs("application/json", addr, path, tok, body)
+}
+
+// requestAs returns a whole request of any media type.
+func requestAs(mime, addr, path, tok string, body []byte) []byte {
+	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s",
+		path, addr, tok, mime, len(body), body)
 }
 
 // conn is a keep-alive connection of the client.
@@ -315,6 +329,11 @@ func runJob(line string) any {
 		err error
 	)
 	switch {
+	case j.CSV > 0:
+		var body []byte
+		if body, err = Data("narrow", j.CSV, 1); err == nil {
+			res, err = spin(j, requestAs("text/csv", j.Addr, j.Path, j.Token, body))
+		}
 	case j.Mixed:
 		res, err = soak(j)
 	case j.Rate > 0:

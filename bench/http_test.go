@@ -21,7 +21,7 @@ func TestHTTP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Rows) != 6*len(httpGoals)+4 {
+	if len(s.Rows) != 6*len(httpGoals)+8 {
 		t.Errorf("%d rows", len(s.Rows))
 	}
 	for _, r := range s.Rows {

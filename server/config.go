@@ -116,6 +116,10 @@ type Config struct {
 	// key is ever logged.
 	Log *slog.Logger
 
+	// NoReadYield makes connections read without yielding to other goroutines first. It
+	// is for the benchmark that compares the two.
+	NoReadYield bool
+
 	// OnReload is what [Server.Reload] calls, and logs by name: the reopening of log and
 	// audit files, issuer keys.
 	OnReload []ReloadHook

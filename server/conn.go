@@ -126,9 +126,8 @@ func (c *conn) from() time.Time {
 // goroutine is ready, so after yieldsPerPoll rounds every connection reads at once:
 // those without a request then wait in the poller.
 //
-// BenchmarkReadYield compares servers with and without it.
+// `velonym bench http` compares servers with and without it.
 type readYield struct {
-	off     bool         // set by that benchmark
 	waiting atomic.Int32 // connections that yield now
 	yields  atomic.Int32 // since the last round without
 	skips   atomic.Int32 // reads left of a round that does not yield
@@ -138,9 +137,6 @@ type readYield struct {
 const yieldsPerPoll = 15
 
 func (p *readYield) wait() {
-	if p.off {
-		return
-	}
 	if p.skips.Load() > 0 && p.skips.Add(-1) >= 0 {
 		return
 	}
@@ -156,7 +152,7 @@ func (p *readYield) wait() {
 func (c *conn) Read(b []byte) (n int, err error) {
 	before := c.phase
 	t, change := c.due(c.readDeadline(), &c.readUntil)
-	if before == phaseAnswered {
+	if before == phaseAnswered && !c.s.cfg.NoReadYield {
 		c.s.readYield.wait()
 	}
 	if change {
