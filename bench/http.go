@@ -123,11 +123,11 @@ func HTTPSizes(ctx context.Context, o Options, sizes []int) (*Section, error) {
 			return nil, err
 		}
 		s.Rows = append(s.Rows, rows...)
-		if rows, err = httpYield(ctx, o, client, servers["velonym"], turn); err != nil {
+		if rows, err = httpYield(ctx, o, client, servers["velonym"], period); err != nil {
 			return nil, err
 		}
 		s.Rows = append(s.Rows, rows...)
-		if rows, err = httpColumns(ctx, o, client, servers["velonym"], turn); err != nil {
+		if rows, err = httpColumns(ctx, o, client, servers["velonym"], period); err != nil {
 			return nil, err
 		}
 		s.Rows = append(s.Rows, rows...)

@@ -332,7 +332,7 @@ func runJob(line string) any {
 	case j.CSV > 0:
 		var body []byte
 		if body, err = Data("narrow", j.CSV, 1); err == nil {
-			res, err = spin(j, requestAs("text/csv", j.Addr, j.Path, j.Token, body))
+			res, err = closedLoop(j, requestAs("text/csv", j.Addr, j.Path, j.Token, body))
 		}
 	case j.Mixed:
 		res, err = soak(j)

@@ -25,7 +25,7 @@ const columnsPath = forwardPath + "?column=id&header=present"
 
 // httpColumns compares a CSV with columns over HTTP with `velonym run` of the same bytes, in
 // values a second of the CPU time of the server and of the run.
-func httpColumns(ctx context.Context, o Options, client, server *child, turn time.Duration) ([]Row, error) {
+func httpColumns(ctx context.Context, o Options, client, server *child, period time.Duration) ([]Row, error) {
 	size := int64(columnsBody)
 	if o.Quick {
 		size = 256 << 10
@@ -49,11 +49,11 @@ func httpColumns(ctx context.Context, o Options, client, server *child, turn tim
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		served, _, err := load(client, server, job{Path: columnsPath, CSV: size, Values: values, Conns: 2, Millis: int(turn.Milliseconds())})
+		served, _, err := load(client, server, job{Path: columnsPath, CSV: size, Values: values, Conns: 2, Millis: int(period.Milliseconds())})
 		if err != nil {
 			return nil, fmt.Errorf("bench: http: CSV with columns: %w", err)
 		}
-		ran, err := run.runFor(size, values, turn)
+		ran, err := run.runFor(size, values, period)
 		if err != nil {
 			return nil, err
 		}

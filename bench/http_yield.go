@@ -8,7 +8,7 @@ import (
 
 // httpYield compares servers with and without the yield before a read, in turn, at 100
 // values a call: see server.Config.NoReadYield.
-func httpYield(ctx context.Context, o Options, client, server *child, turn time.Duration) ([]Row, error) {
+func httpYield(ctx context.Context, o Options, client, server *child, period time.Duration) ([]Row, error) {
 	const values, conns = 100, 16
 	o.logf("http: the yield before a read")
 	without, err := startChild(ctx, "velonym-no-yield", 0)
@@ -24,7 +24,7 @@ func httpYield(ctx context.Context, o Options, client, server *child, turn time.
 				return nil, err
 			}
 			i := (k + r + 1) % 2 // each goes first in half of the rounds
-			rate, _, err := load(client, servers[i], job{Values: values, Conns: conns, Millis: int(turn.Milliseconds())})
+			rate, _, err := load(client, servers[i], job{Values: values, Conns: conns, Millis: int(period.Milliseconds())})
 			if err != nil {
 				return nil, fmt.Errorf("bench: http: %w", err)
 			}
