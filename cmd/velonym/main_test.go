@@ -31,6 +31,12 @@ func (c cleanup) Run() int {
 			os.RemoveAll(programDir)
 		}
 	}()
+	if dir := memoryFolder(); dir != "" {
+		defer os.RemoveAll(dir)
+		if err := os.Setenv("TMPDIR", dir); err != nil {
+			panic(err)
+		}
+	}
 	// The tests must not touch the user's keystore.
 	for _, name := range []string{"VELONYM_DIR", "VELONYM_KEYSTORE", "VELONYM_MASTER_KEY", "VELONYM_TOKEN"} {
 		if err := os.Unsetenv(name); err != nil {

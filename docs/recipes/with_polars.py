@@ -6,6 +6,6 @@ import polars as pl
 from velonym import Local
 
 local = Local(Path("token").read_text())
-register = pl.scan_csv("register.csv", infer_schema=False, missing_utf8_is_empty_string=True)
+register = pl.scan_csv("register.csv", infer_schema=False)
 visits = local.frame(register.select("national_id", "diagnosis", "visit_date"), ["national_id"])
 visits.sort("national_id").collect().write_csv("visits.csv")
