@@ -158,7 +158,7 @@ func (g *globals) recorded(ctx context.Context, ks *keys.Keystore, r audit.Recor
 	a := &keyAct{log: log, begun: r}
 	err = errors.Join(do(a), g.appendTombstones(ctx, ks, nil))
 	if err != nil || a.noted == 0 {
-		r.Outcome = actOutcome(err)
+		r.Outcome, r.Head = actOutcome(err), true // one sync for the record and the last head
 		err = errors.Join(err, a.note(r))
 	}
 	return errors.Join(err, closeLog())

@@ -245,6 +245,10 @@ func (l *Log) refresh(room int64) (again bool, err error) {
 			if l.head, l.size, err = l.beginFile(); err != nil {
 				return false, err
 			}
+			// The file's name must be durable before its first record is.
+			if err := syncDir(filepath.Dir(l.path)); err != nil {
+				return false, fmt.Errorf("audit: %w", err)
+			}
 		} else if l.head, l.size, err = l.recoverEnd(l.path, l.f, size); err != nil {
 			return false, err
 		}

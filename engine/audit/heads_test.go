@@ -194,3 +194,28 @@ func TestHeadFails(t *testing.T) {
 		t.Errorf("%+v", heads)
 	}
 }
+
+// TestHeadOfRecord: a record that asks for a head is followed by one at once, which covers
+// it, and Close adds nothing.
+func TestHeadOfRecord(t *testing.T) {
+	path := newPath(t)
+	l := open(t, path, Options{Signer: newSigner(1), HeadPeriod: time.Hour})
+	add(t, l, "a")
+	r := request("b", true)
+	r.Head = true
+	if err := l.Append(r); err != nil {
+		t.Fatal(err)
+	}
+	same(t, path, "a", "b", "head")
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	same(t, path, "a", "b", "head")
+	heads := headsOf(t, path)
+	if len(heads) != 1 || heads[0].Seq != 2 {
+		t.Fatalf("%+v", heads)
+	}
+	if _, err := VerifyLog(Trust{Heads: heads}, path); err != nil {
+		t.Error(err)
+	}
+}

@@ -84,14 +84,7 @@ func Open(path string, opt Options) (*Log, error) {
 		return nil, err
 	}
 	l.reserved, l.opened = l.reserveAhead(), l.head.seq
-	err = unlock(l.f)
-	if err == nil {
-		err = l.f.Sync()
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(abs))
-	}
-	if err != nil {
+	if err := unlock(l.f); err != nil {
 		l.f.Close()
 		return nil, fmt.Errorf("audit: %s: %w", abs, err)
 	}
@@ -120,6 +113,7 @@ func (l *Log) Append(r Record) error {
 		l.mu.Unlock()
 		return ErrClosed
 	}
+	l.headNow = l.headNow || r.Head
 	before := len(l.pending)
 	l.pending = r.appendBody(l.pending, now, &l.clock)
 	l.ends = append(l.ends, len(l.pending))
@@ -207,8 +201,13 @@ func (l *Log) Close() error {
 	if l.headTimer != nil {
 		l.headTimer.Stop()
 	}
-	l.headNow = true
-	err := l.commit(true)
+	var err error
+	if len(l.ends) > 0 || l.unsigned > 0 || l.lost > 0 || l.err != nil {
+		l.headNow = true
+		err = l.commit(true)
+	} else {
+		l.mu.Unlock() // everything is on disk under a head, or drop syncs it
+	}
 	// Appends that began before must end before the file is closed.
 	for {
 		l.mu.Lock()

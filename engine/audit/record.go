@@ -74,6 +74,10 @@ type Record struct {
 	// Sync makes Append return only when the record is on disk. It is not part of the
 	// record.
 	Sync bool
+
+	// Head signs a head behind the record, in the same write, if the log has a signer. It
+	// is not part of the record.
+	Head bool
 }
 
 // Identifiers longer than this many bytes are cut and end in "…".
