@@ -8,12 +8,14 @@ import (
 	"testing"
 
 	"github.com/velonym/velonym/engine/spec"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // TestTrimmedPseudonyms reads pseudonyms with white space at their ends where the plan
 // has norm step trim: reversed and translated, in every form, over one goroutine and
 // several, good ones and others. The batch keeps its spans.
 func TestTrimmedPseudonyms(t *testing.T) {
+	simdtest.Alone(t)
 	k := testKeys(t)
 	to, err := NewKeys("other", "", []Secret{{Gen: 0, Active: true, S: [32]byte{1}}})
 	if err != nil {

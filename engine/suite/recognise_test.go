@@ -8,11 +8,13 @@ import (
 	"testing"
 
 	"github.com/velonym/velonym/engine/spec"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // TestRecogniseOwn pseudonymises under every spec and generation and recognises the
 // result from the plan of every other form.
 func TestRecogniseOwn(t *testing.T) {
+	simdtest.Alone(t)
 	k := testKeys(t) // generations 3, 7 and 9, the last active
 	older := func(active int) *Keys {
 		var s []Secret

@@ -11,6 +11,7 @@ import (
 
 	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/internal/simd"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // Values as files have them: a long stretch of one shape, and then another one, at
@@ -173,6 +174,7 @@ func (s *stretch) one(t *testing.T, b *Batch, base, change *kind, at, n, length 
 // TestStructured runs every kind of plan on every tier, and fails unless every way
 // through a batch that the tier has was taken.
 func TestStructured(t *testing.T) {
+	simdtest.Alone(t)
 	step, least := 2, 100
 	if os.Getenv("VELONYM_SOAK") != "" {
 		step = 1

@@ -9,6 +9,7 @@ import (
 
 	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/internal/simd"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 func eachKernel(t *testing.T, f func(t *testing.T)) {
@@ -141,6 +142,7 @@ func (b *Batch) bad(i int) Code {
 // TestTransformIsPortable holds every way through a batch against values taken one by
 // one, for every spec, forwards, backwards, and scattered.
 func TestTransformIsPortable(t *testing.T) {
+	simdtest.Alone(t)
 	k := testKeys(t)
 	eachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(11, 12))
@@ -289,7 +291,7 @@ func TestParallel(t *testing.T) {
 		r := rand.New(rand.NewPCG(21, 9))
 		every := 4
 		if testing.Short() {
-			every = 20
+			every = 59
 		}
 		for round, s := range allSpecs() {
 			if round%every != 0 {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/velonym/velonym/internal/simd/simdtest"
 	"github.com/velonym/velonym/testdata"
 )
 
@@ -24,6 +25,7 @@ func TestVectors(t *testing.T) {
 // TestSelfTestFails changes one character of the file: a self-test that cannot fail is
 // none.
 func TestSelfTestFails(t *testing.T) {
+	simdtest.Alone(t)
 	for _, change := range [][2]string{
 		{`"pseudonym": "jtsq7`, `"pseudonym": "jtsq6`},
 		{`"code": "VALUE_LENGTH"`, `"code": "VALUE_TOO_LONG"`},

@@ -10,6 +10,7 @@ import (
 
 // TestFF1Characters offers every byte at every place of a value.
 func TestFF1Characters(t *testing.T) {
+	simdtest.Alone(t)
 	for _, alphabet := range []string{"0123456789", base62, graphic} {
 		f, err := New(&[32]byte{9}, alphabet)
 		if err != nil {

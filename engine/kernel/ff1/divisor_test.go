@@ -4,6 +4,8 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 func TestDivisor(t *testing.T) {
@@ -30,6 +32,7 @@ func TestDivisor(t *testing.T) {
 }
 
 func TestDivisor2(t *testing.T) {
+	simdtest.Alone(t)
 	r := rand.New(rand.NewPCG(1, 2))
 	word := func(bits int) *big.Int {
 		x := new(big.Int)

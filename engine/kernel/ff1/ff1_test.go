@@ -287,6 +287,7 @@ func (b *batch) checkRows(t *testing.T, f *Cipher, dec bool, kernel string) {
 // TestFF1Batches holds every kernel against the oracle: every length of several
 // radices, mixed lengths, bad values at all rates, counts up to 200 and more.
 func TestFF1Batches(t *testing.T) {
+	simdtest.Alone(t)
 	key := bytes.Repeat([]byte{1, 2, 3, 250}, 8)
 	for _, alphabet := range []string{"0123456789", "01", "210", "ABCDEFGHJKLMNPQRSTUVWXYZ23456789", base36, base62, graphic} {
 		f, err := New((*[32]byte)(key), alphabet)

@@ -59,6 +59,7 @@ func TestFF1NIST(t *testing.T) {
 // TestFF1Wycheproof runs the Wycheproof vectors, keys of all three lengths. What
 // lies outside our limits must be refused, whatever the file says of it.
 func TestFF1Wycheproof(t *testing.T) {
+	simdtest.Alone(t)
 	for _, name := range []string{"base10", "base36", "base62"} {
 		t.Run(name, func(t *testing.T) {
 			raw, err := os.Open("testdata/wycheproof_ff1_" + name + ".json.gz")

@@ -14,6 +14,7 @@ import (
 // TestSealMixedRows holds rows of mixed values, empty ones among them, against the twin,
 // with values that no kernel takes and bytes that are no ASCII strewn in.
 func TestSealMixedRows(t *testing.T) {
+	simdtest.Alone(t)
 	c := testCipher(t, 3, 1, 2, 16)
 	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(7, 3))
@@ -82,6 +83,7 @@ func TestSealMixedRows(t *testing.T) {
 
 // TestSealMixedAt holds values at places against rows, which TestSealMixedRows checks.
 func TestSealMixedAt(t *testing.T) {
+	simdtest.Alone(t)
 	c := testCipher(t, 3, 1, 2, 16)
 	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(7, 4))

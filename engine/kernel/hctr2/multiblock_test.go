@@ -13,6 +13,7 @@ import (
 )
 
 func TestSealBlocksAt(t *testing.T) {
+	simdtest.Alone(t)
 	c := testCipher(t, 3, 1, 2, 16)
 	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 3))

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/velonym/velonym/engine/kernel/internal/structured"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // openSlowly is the rules of Open, read from the end.
@@ -25,6 +26,7 @@ func openSlowly(m []byte, zeros byte, text bool) (int, bool) {
 // place of one and two blocks, with good padding, and with a byte of the message
 // changed.
 func TestOpen(t *testing.T) {
+	simdtest.Alone(t)
 	r := rand.New(rand.NewPCG(8, 8))
 	good := 0
 	check := func(m []byte, zeros byte, text bool) {

@@ -11,6 +11,7 @@ import (
 
 // TestTextBlocks holds the check of many texts side by side against the rules.
 func TestTextBlocks(t *testing.T) {
+	simdtest.Alone(t)
 	simdtest.EachKernel(t, func(t *testing.T) {
 		var src []byte
 		var spans []uint32

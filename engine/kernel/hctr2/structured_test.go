@@ -10,10 +10,12 @@ import (
 	"github.com/velonym/velonym/engine/kernel/internal/structured"
 	"github.com/velonym/velonym/engine/kernel/textform"
 	"github.com/velonym/velonym/internal/simd"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // TestStructured runs every operation over values whose shape changes.
 func TestStructured(t *testing.T) {
+	simdtest.Alone(t)
 	structured.Run(t, slices.Concat(oneBlockOps(t), multiBlockOps(t)), pathsOf, structuredBlocks)
 }
 

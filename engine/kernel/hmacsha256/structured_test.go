@@ -7,10 +7,14 @@ import (
 	"github.com/velonym/velonym/engine/kernel/internal/structured"
 	"github.com/velonym/velonym/engine/kernel/textform"
 	"github.com/velonym/velonym/internal/simd"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // TestStructured runs SumRows over values whose shape changes.
-func TestStructured(t *testing.T) { structured.Run(t, ops(t), pathsOf) }
+func TestStructured(t *testing.T) {
+	simdtest.Alone(t)
+	structured.Run(t, ops(t), pathsOf)
+}
 
 // pathsOf are the paths that a tier must take.
 func pathsOf(tier string) map[string]*simd.Path {
