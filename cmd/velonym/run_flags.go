@@ -108,6 +108,7 @@ on values a request does not apply to a run.` + normHelp,
 	fl.BoolVar(&f.job.Again, "again", false, "pseudonymise again, with a warning, values that are already pseudonyms of the project (otherwise they are refused)")
 	fl.BoolVar(&f.job.ShowColumns, "show-columns", false, "if a column is unknown, list the names in the first row even if it may be data")
 	fl.BoolVar(&f.job.Ragged, "ragged", false, "accept rows of differing numbers of fields that contain the columns")
+	fl.IntVar(&f.job.SkipLines, "skip-lines", 0, "CSV: lines before the header, such as a title, that are copied as they are")
 	fl.StringVar(&f.comma, "comma", "", "separator, one character or \\t (default: a tab for TSV, else a comma)")
 	fl.StringVar(&f.onError, "on-error", "fail", "if a value cannot be transformed: fail (stop, write nothing), null (empty the field), keep (move its row to --rejects)")
 	fl.StringVar(&f.job.Rejects, "rejects", "", "with --on-error keep: file for the rejected rows")

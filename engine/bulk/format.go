@@ -62,6 +62,9 @@ func (r *run) processInput(ctx context.Context, in, out string) error {
 			format = Parquet
 		}
 	}
+	if format == Parquet && r.SkipLines > 0 {
+		return usagef("%s: lines are skipped in CSV and TSV only, and this is Parquet", src.name)
+	}
 	if format == Parquet {
 		if err := r.checkOutputNames(src.name, in, out, format); err != nil {
 			return err
@@ -140,6 +143,8 @@ func (r *run) readHead(src *source, format Format) (head []byte, all bool, rf *r
 // detectFormat interprets the head of an input. It returns errMore if it needs more.
 func (r *run) detectFormat(name string, format Format, head []byte, all bool) (*rowFormat, error) {
 	switch {
+	case r.SkipLines > 0 && (format == NDJSON || format == JSON || looksLikeJSON(head)):
+		return nil, usagef("%s: lines are skipped in CSV and TSV only, and this is JSON", name)
 	case format == NDJSON:
 		return r.ndjsonFormat(name, head, all)
 	case format == JSON || looksLikeJSON(head):

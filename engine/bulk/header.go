@@ -101,6 +101,17 @@ func (j *Job) readCSVHead(name string, head []byte, all bool, d csvfast.Dialect)
 	if bytes.HasPrefix(head, bom) {
 		h.prefix = len(bom)
 	}
+	for h.lines < int64(j.SkipLines) {
+		i := bytes.IndexByte(head[h.prefix:], '\n')
+		if i < 0 && !all {
+			return nil, errMore
+		}
+		if i < 0 {
+			return nil, fmt.Errorf("%s: has %s, and %d are to be skipped before the first row", name, plural(int(h.lines)+1, "line"), j.SkipLines)
+		}
+		h.prefix += i + 1
+		h.lines++
+	}
 	comma, n, err := sepLine(head[h.prefix:], all)
 	if err != nil {
 		return nil, err

@@ -145,8 +145,11 @@ type Job struct {
 	// RepeatedHeader is what happens to a CSV row that repeats the header.
 	RepeatedHeader RepeatedHeader
 	Comma          byte // CSV: field delimiter; 0: ',' (tab for TSV)
-	Ragged         bool // CSV: rows may have any number of fields that includes the columns
-	Columns        []Column
+	// SkipLines is the number of lines before the header, or the first row, that are copied
+	// unchanged, such as a title. CSV and TSV only; quotes in them have no meaning.
+	SkipLines int
+	Ragged    bool // CSV: rows may have any number of fields that includes the columns
+	Columns   []Column
 
 	// AllowMissing makes a path that no row of a JSON input has a warning instead of an
 	// error. It is an error by default because the intended values would be copied

@@ -29,6 +29,9 @@ func (r *run) prepare() error {
 
 // setDefaults checks the job's limits and fills in those that are not set.
 func (j *Job) setDefaults() error {
+	if j.SkipLines < 0 {
+		return usagef("the number of lines to skip must not be negative")
+	}
 	if j.Workers < 0 || j.MaxRow < 0 || j.MaxMemory < 0 {
 		return ErrNegative
 	}
