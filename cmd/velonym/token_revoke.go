@@ -172,7 +172,7 @@ func (f *revocation) byFile(cmd *cobra.Command, ks *keys.Keystore, a *keyAct) er
 	return nil
 }
 
-// byJTI revokes tokens by jti: all of them or none.
+// byJTI revokes tokens by jti, and none of them if one is unknown.
 func (f *revocation) byJTI(cmd *cobra.Command, ks *keys.Keystore, a *keyAct, jtis []string) error {
 	var listed []keys.TokenStatus
 	var unlisted []string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -29,16 +30,43 @@ func (ks *Keystore) Revoke(ctx context.Context, jti string, exp time.Time) error
 	return ks.RevokeTokens(ctx, Revocation{jti, exp})
 }
 
-// RevokeTokens revokes several tokens in one transaction: all or none.
+// revokeAtOnce is the number of revocations in one transaction. Leases of budgets, and
+// all other writers, wait for that transaction.
+const revokeAtOnce = 1000
+
+// RevokeTokens revokes several tokens: up to revokeAtOnce of them all or none, more of
+// them in several transactions with pauses in which others can write. On an error the
+// first of them may be revoked; repeating the call revokes the rest.
 func (ks *Keystore) RevokeTokens(ctx context.Context, tokens ...Revocation) error {
 	for _, r := range tokens {
 		if err := checkJTI(r.JTI); err != nil {
 			return err
 		}
 	}
-	return ks.change(ctx, func(tx Tx, s *sealRoot) (bool, error) {
-		return len(tokens) > 0, ks.revokeIn(tx, s, tokens)
-	})
+	done := 0
+	for part := range slices.Chunk(tokens, revokeAtOnce) {
+		began := time.Now()
+		err := ks.change(ctx, func(tx Tx, s *sealRoot) (bool, error) { return true, ks.revokeIn(tx, s, part) })
+		if err != nil && done > 0 {
+			return fmt.Errorf("%w (%d of %d tokens are revoked: repeat it for the others)", err, done, len(tokens))
+		}
+		if err != nil {
+			return err
+		}
+		if done += len(part); done == len(tokens) {
+			return nil
+		}
+		// SQLite has no queue of writers: one that waits tries again after a while, and
+		// must find the lock free then.
+		pause := time.NewTimer(time.Since(began))
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return fmt.Errorf("keys: %d of %d tokens are revoked: repeat it for the others: %w", done, len(tokens), ctx.Err())
+		}
+	}
+	return nil
 }
 
 // revokeIn revokes tokens within a change.
