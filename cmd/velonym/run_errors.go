@@ -98,7 +98,7 @@ func jobErrorText(err error) (text string, ok bool) {
 	case *bulk.NotCSVError:
 		return e.Error() + ": use --format json, or ndjson for one value a line", true
 	case *bulk.KeepError:
-		if e.Format == bulk.Parquet {
+		if e.Format == bulk.Parquet || e.Format == bulk.Arrow {
 			return e.Error() + "; use --on-error null", true
 		}
 		return fmt.Sprintf("run: %s: --on-error keep takes lines out, and a JSON document is not made of lines; use --on-error null, or make lines of it first, as with jq -c '.[]'", e.File), true

@@ -49,8 +49,8 @@ func (f *runFlags) command(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run --token-file F | --project NAME   --column NAME … [-o OUT] [FILE …]",
 		Short: "Replace the named columns of files",
-		Long: `Replaces the values of the named columns of CSV, TSV, NDJSON, JSON and Parquet files,
-plain, gzip or zstd, and passes every other byte through as it came. What is done
+		Long: `Replaces the values of the named columns of CSV, TSV, NDJSON, JSON, Parquet and Arrow
+files, plain, gzip or zstd, and passes every other byte through as it came. What is done
 with the values is in the token; with --project it is the project's own policy.
 Without a file, or with -, it reads standard input; without -o it writes standard
 output.
@@ -58,6 +58,8 @@ output.
 An output file gets its name only when it is complete. On error, run reports file,
 line and column, never the value, and removes its output. A Parquet file is read back
 before it gets its name; on standard output that is impossible, so prefer -o.
+Arrow is IPC streams and files (Feather); run writes each batch of a stream before it
+reads the next, so that one program can hold both ends of the pipes.
 
 In NDJSON and JSON a column is a path of member names joined by dots, patient.id,
 which also leads through arrays. Names are case-sensitive. A dot within a name is
@@ -100,7 +102,7 @@ on values a request does not apply to a run.` + normHelp,
 	fl.BoolVar(&f.job.AllowMissing, "allow-missing", false, "JSON: warn, and do not fail, if no line has a path")
 	fl.BoolVar(&f.job.AllowOther, "allow-other-shapes", false, "JSON: pass and count what is not a string (numbers, objects) at a path or on the way to it")
 	fl.StringVarP(&f.job.Output, "output", "o", "-", "file to write, or an existing folder")
-	fl.StringVar(&f.format, "format", "auto", "csv, tsv, ndjson, json (an array, or values over several lines) or parquet (auto: by the input's suffix, JSON by its content too)")
+	fl.StringVar(&f.format, "format", "auto", "csv, tsv, ndjson, json (an array, or values over several lines), parquet or arrow (auto: by the input's suffix, JSON, Parquet and Arrow by their content too)")
 	fl.StringVar(&f.compress, "compress", "auto", "of the output: none, gzip or zstd (auto: by its suffix)")
 	fl.BoolVar(&f.job.NoHeader, "no-header", false, "the first row is data; name columns by number")
 	fl.BoolVar(&f.job.Header, "header", false, "the first row is the header, even if it looks like data")
@@ -119,7 +121,7 @@ on values a request does not apply to a run.` + normHelp,
 	fl.StringVar(&f.part, "part", "", "i/n: process the i-th of n shares of the file, cut at row ends")
 	fl.IntVar(&f.job.Workers, "workers", 0, "cores to use (default: all)")
 	sizeVar(fl, &f.job.MaxRow, "max-row", 0, "longest row (default 16MiB)")
-	sizeVar(fl, &f.job.MaxMemory, "max-memory", 0, "memory for the counters of policy document, and for a page of Parquet with its results (default 1GiB)")
+	sizeVar(fl, &f.job.MaxMemory, "max-memory", 0, "memory for the counters of policy document, for a page of Parquet with its results, and for a batch of Arrow (default 1GiB)")
 	fl.StringVar(&f.job.Mapping, "mapping", "", "also write identifier, pseudonym pairs to this file, sealed to --mapping-recipient")
 	fl.StringArrayVar(&f.recipients, "mapping-recipient", nil, "age recipient, age1… (repeatable)")
 	fl.BoolVar(&f.job.Manifest, "manifest", false, "also write OUT.velonym.json: what the run did, and digests of input and output")

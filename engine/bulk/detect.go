@@ -44,9 +44,9 @@ var kinds = []kind{
 	{magic: "\x28\xb5\x2f\xfd", name: "compressed with zstd twice", remedy: "unpack it once first: zstd -dc FILE | velonym run …"},
 	{magic: "PAR1", binary: true, name: "Parquet", remedy: "Parquet is read from its end: give a file that is not compressed"},
 	{magic: "PARE", binary: true, name: "encrypted Parquet", remedy: "decrypt it first"},
-	{magic: "ARROW1\x00\x00", name: "an Arrow file", remedy: "write it as Parquet or CSV first"},
-	{magic: "\xff\xff\xff\xff", name: "an Arrow stream", remedy: "write it as Parquet or CSV first"},
-	{magic: "FEA1", binary: true, name: "a Feather file", remedy: "write it as Parquet or CSV first"},
+	{magic: "ARROW1\x00\x00", name: "an Arrow file", remedy: "read it as Arrow: give the file itself, not a pipe, and no other format; or write an Arrow stream"},
+	{magic: "\xff\xff\xff\xff", name: "an Arrow stream", remedy: "read it as Arrow, and not packed by another program"},
+	{magic: "FEA1", binary: true, name: "a Feather file of version 1", remedy: "write it anew as version 2, which is an Arrow file"},
 	{magic: "Obj\x01", name: "Avro", remedy: "write it as Parquet or NDJSON first"},
 	{magic: "ORC", binary: true, name: "ORC", remedy: "write it as Parquet or CSV first"},
 	{magic: "SQLite format 3\x00", name: "an SQLite database", remedy: "export the table as CSV: sqlite3 -header -csv FILE 'select …'"},
@@ -144,4 +144,21 @@ func (s *source) isParquet() bool {
 		}
 	}
 	return true
+}
+
+// isArrow says whether an input begins as an Arrow stream does, or is a file that begins
+// as an Arrow file does.
+func (s *source) isArrow() bool {
+	return s.packed == None && (string(s.head) == "\xff\xff\xff\xff" || s.isArrowFile())
+}
+
+// isArrowFile says whether a file that is not compressed begins as an Arrow file does.
+func (s *source) isArrowFile() bool {
+	const magic = "ARROW1\x00\x00"
+	var b [len(magic)]byte
+	if s.at == nil {
+		return false
+	}
+	_, err := s.at.ReadAt(b[:], 0)
+	return err == nil && string(b[:]) == magic
 }

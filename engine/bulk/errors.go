@@ -14,7 +14,8 @@ import (
 type Error struct {
 	File   string
 	Line   int64      // from 1; 0 if the format has no lines
-	Row    int64      // Parquet: from 1; else 0
+	Row    int64      // Parquet, Arrow: from 1; else 0
+	Batch  int        // Arrow: record batch, from 1; else 0
 	Byte   int        // of a syntax error in the line, from 1; else 0
 	Offset int64      // JSON documents: byte of the (unpacked) input, from 1; else 0
 	Column string     // name or number of the column; "" if the error concerns the row
@@ -32,6 +33,10 @@ func (e *Error) Error() string {
 	sep := ": "
 	if e.Line > 0 {
 		s += fmt.Sprintf("%sline %d", sep, e.Line)
+		sep = ", "
+	}
+	if e.Batch > 0 {
+		s += fmt.Sprintf("%sbatch %d", sep, e.Batch)
 		sep = ", "
 	}
 	if e.Row > 0 {
@@ -178,12 +183,15 @@ func (e *NotCSVError) Error() string { return e.File + ": is JSON, not CSV" }
 // KeepError is an ErrUsage: rows of the format of File cannot be excluded.
 type KeepError struct {
 	File   string
-	Format Format // JSON or Parquet
+	Format Format // JSON, Parquet or Arrow
 }
 
 func (e *KeepError) Error() string {
-	if e.Format == Parquet {
+	switch e.Format {
+	case Parquet:
 		return fmt.Sprintf("run: %s: rows of Parquet cannot be kept out", e.File)
+	case Arrow:
+		return fmt.Sprintf("run: %s: rows of Arrow cannot be kept out", e.File)
 	}
 	return fmt.Sprintf("run: %s: rows cannot be kept out of a JSON document, which is not made of lines; make lines of it first, as with jq -c '.[]'", e.File)
 }

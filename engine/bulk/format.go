@@ -61,16 +61,22 @@ func (r *run) processInput(ctx context.Context, in, out string) error {
 		if src.isParquet() {
 			format = Parquet
 		}
+		if src.isArrow() {
+			format = Arrow
+		}
 	}
-	if format == Parquet && r.SkipLines > 0 {
-		return usagef("%s: lines are skipped in CSV and TSV only, and this is Parquet", src.name)
+	if (format == Parquet || format == Arrow) && r.SkipLines > 0 {
+		return usagef("%s: lines are skipped in CSV and TSV only, and this is %s", src.name, map[Format]string{Parquet: "Parquet", Arrow: "Arrow"}[format])
 	}
-	if format == Parquet {
+	if format == Parquet || format == Arrow {
 		if err := r.checkOutputNames(src.name, in, out, format); err != nil {
 			return err
 		}
 		if r.checkOnly {
 			return nil
+		}
+		if format == Arrow {
+			return r.arrow(ctx, src, out)
 		}
 		return r.parquet(ctx, src, out)
 	}

@@ -75,6 +75,8 @@ func byName(name string) Format {
 		return JSON
 	case ".parquet", ".pq":
 		return Parquet
+	case ".arrow", ".arrows", ".feather", ".ipc":
+		return Arrow
 	}
 	return CSV
 }
@@ -89,6 +91,7 @@ type source struct {
 	size   int64 // of the file; 0 if not known
 	packed Compression
 	stream io.Reader
+	head   []byte          // first bytes as they lie in the file, up to 4
 	raw    *countingReader // under stream: bytes read of the file
 	done   func()
 }
@@ -160,6 +163,7 @@ func (j *Job) openSource(ctx context.Context, path string) (*source, error) {
 		s.done()
 		return nil, fmt.Errorf("%s: %w", s.name, bareErr(err))
 	}
+	s.head = bytes.Clone(head)
 	switch {
 	case len(head) >= 2 && head[0] == 0x1f && head[1] == 0x8b:
 		s.packed = Gzip

@@ -17,8 +17,9 @@ import (
 type Format string
 
 // The formats. Auto follows the suffix of the input's name, after any compression suffix:
-// .csv, .tsv and .tab, .ndjson and .jsonl, .json, .parquet and .pq. Inputs with other names,
-// and standard input, are JSON if they start like it, else CSV. The content decides whether
+// .csv, .tsv and .tab, .ndjson and .jsonl, .json, .parquet and .pq,
+// .arrow, .arrows, .feather and .ipc. Inputs with other names, and standard input, are Arrow
+// or JSON if they start like it, else CSV. The content decides whether
 // JSON is lines or a document, unless Format states it.
 const (
 	Auto    Format = ""
@@ -27,18 +28,19 @@ const (
 	NDJSON  Format = "ndjson" // one JSON text per line
 	JSON    Format = "json"   // a document: an array whose items are the rows, or JSON texts with white space between them
 	Parquet Format = "parquet"
+	Arrow   Format = "arrow" // IPC: a stream, or a file (Feather version 2)
 )
 
-// ParseFormat reads "csv", "tsv", "ndjson", "json" or "parquet"; "" and "auto" are
-// Auto.
+// ParseFormat reads "csv", "tsv", "ndjson", "json", "parquet" or "arrow"; "" and "auto"
+// are Auto.
 func ParseFormat(s string) (Format, error) {
 	switch f := Format(s); f {
-	case Auto, CSV, TSV, NDJSON, JSON, Parquet:
+	case Auto, CSV, TSV, NDJSON, JSON, Parquet, Arrow:
 		return f, nil
 	case "auto":
 		return Auto, nil
 	}
-	return "", fmt.Errorf("bulk: unknown format %q: use one of csv, tsv, ndjson, json, parquet", s)
+	return "", fmt.Errorf("bulk: unknown format %q: use one of csv, tsv, ndjson, json, parquet, arrow", s)
 }
 
 // OnError is what happens to a value that cannot be transformed.

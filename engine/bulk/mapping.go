@@ -5,6 +5,8 @@ import (
 	"io"
 
 	"filippo.io/age"
+
+	"github.com/velonym/velonym/engine/suite"
 )
 
 // mappingFile is the file of identifier, pseudonym pairs, encrypted with age before anything
@@ -48,3 +50,23 @@ func (m *mappingFile) finish() error {
 func (m *mappingFile) commit(force bool) error { return m.t.commit(force) }
 
 func (m *mappingFile) discard() { m.t.discard() }
+
+// appendPairs appends the rows of a mapping file for the values of a batch that were
+// transformed.
+func appendPairs(dst []byte, t *suite.Batch) []byte {
+	bad := t.Bad
+	for i := 0; i < len(t.Spans)/2; i++ {
+		if len(bad) > 0 && bad[0].Index == i {
+			bad = bad[1:]
+			continue
+		}
+		if t.Spans[2*i+1] == 0 {
+			continue
+		}
+		dst = mapDialect.AppendField(dst, t.Src[t.Spans[2*i]:][:t.Spans[2*i+1]], false)
+		dst = append(dst, ',')
+		dst = mapDialect.AppendField(dst, t.Dst[t.Out[2*i]:][:t.Out[2*i+1]], false)
+		dst = append(dst, '\n')
+	}
+	return dst
+}

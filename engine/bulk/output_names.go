@@ -15,7 +15,7 @@ func formatOfSuffix(name string) Format {
 	switch ext := strings.ToLower(filepath.Ext(base)); ext {
 	case ".csv":
 		return CSV
-	case ".xlsx", ".xls", ".xlsb", ".ods", ".arrow", ".arrows", ".feather", ".avro", ".orc", ".db", ".sqlite", ".sqlite3", ".zip", ".bz2", ".xz", ".7z", ".pdf", ".lz4":
+	case ".xlsx", ".xls", ".xlsb", ".ods", ".avro", ".orc", ".db", ".sqlite", ".sqlite3", ".zip", ".bz2", ".xz", ".7z", ".pdf", ".lz4":
 		return Format(ext[1:]) // not a format this package writes
 	}
 	if f := byName(name); f != CSV {

@@ -165,20 +165,6 @@ func (c *parquetColumn) notKnown(b *parquet.Batch) error {
 // mapped writes a row of the mapping file for each value that was transformed; an entry
 // of a dictionary is one.
 func (p *parquetRun) mapped(t *suite.Batch) error {
-	p.pairs = p.pairs[:0]
-	bad := t.Bad
-	for i := 0; i < len(t.Spans)/2; i++ {
-		if len(bad) > 0 && bad[0].Index == i {
-			bad = bad[1:]
-			continue
-		}
-		if t.Spans[2*i+1] == 0 {
-			continue
-		}
-		p.pairs = mapDialect.AppendField(p.pairs, t.Src[t.Spans[2*i]:][:t.Spans[2*i+1]], false)
-		p.pairs = append(p.pairs, ',')
-		p.pairs = mapDialect.AppendField(p.pairs, t.Dst[t.Out[2*i]:][:t.Out[2*i+1]], false)
-		p.pairs = append(p.pairs, '\n')
-	}
+	p.pairs = appendPairs(p.pairs[:0], t)
 	return p.mapping.write(p.pairs)
 }

@@ -1,0 +1,70 @@
+package arrow
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Error is a fault of an input, which another attempt would meet again.
+type Error struct {
+	File   string
+	Batch  int    // record batch, from 1; 0 if none
+	Row    int64  // of the whole input, from 1; 0 if none
+	Column string // dotted name; "" for the input as a whole
+	Err    error
+}
+
+// Error returns the file, the place and the cause.
+func (e *Error) Error() string {
+	s := e.File
+	sep := ": "
+	if e.Batch > 0 {
+		s += fmt.Sprintf("%sbatch %d", sep, e.Batch)
+		sep = ", "
+	}
+	if e.Row > 0 {
+		s += fmt.Sprintf("%srow %d", sep, e.Row)
+		sep = ", "
+	}
+	if e.Column != "" {
+		s += sep + "column " + quote(e.Column)
+	}
+	return s + ": " + e.Err.Error()
+}
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// MemoryError is a part of an input that needs more memory than Options.Memory.
+type MemoryError struct {
+	What  string
+	Need  int64 // bytes
+	Limit int64
+}
+
+// Error returns what needs how much.
+func (e *MemoryError) Error() string {
+	return fmt.Sprintf("%s needs about %d MiB, more than %d MiB; write the input anew in smaller batches", e.What, (e.Need+1<<20-1)>>20, max(e.Limit>>20, 1))
+}
+
+// quote writes a column's name so that odd ones stay on one line.
+func quote(s string) string {
+	if len(s) > 80 {
+		s = s[:80] + "…"
+	}
+	return fmt.Sprintf("%q", s)
+}
+
+// bad returns an Error at the batch under way.
+func (s *Stream) bad(format string, args ...any) error {
+	return &Error{File: s.name, Batch: s.batch, Err: fmt.Errorf(format, args...)}
+}
+
+// Faults of columns.
+var (
+	errOffsets    = errors.New("the offsets of the values are damaged")
+	errDictionary = errors.New("its dictionary is damaged")
+	errDelta      = errors.New("its dictionary begins with an addition to one that is not there")
+	errSecond     = errors.New("its dictionary is replaced in the middle, which a file must not do; write it anew as a stream")
+	errIndex      = errors.New("refers to an entry that its dictionary has not")
+)

@@ -1,0 +1,268 @@
+package arrow
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	flatbuffers "github.com/google/flatbuffers/go"
+)
+
+// Headers of messages, by their number in the union MessageHeader of Message.fbs.
+const (
+	headerSchema     = 1
+	headerDictionary = 2
+	headerBatch      = 3
+)
+
+const (
+	continuation = 0xffffffff
+	maxMetadata  = 256 << 20
+)
+
+// message is the metadata of a message.
+type message struct {
+	raw     []byte // without what stands before it
+	kind    byte
+	version int16
+	body    int64 // length
+	header  table
+	top     table
+}
+
+var errCut = errors.New("is cut short, and nothing tells how much is missing")
+
+// readMessage reads the metadata of the next message. It returns nil at the mark that
+// ends a stream.
+func (s *Stream) readMessage(r io.Reader) (*message, error) {
+	var head [4]byte
+	if err := s.read(r, head[:]); err != nil {
+		return nil, err
+	}
+	n := binary.LittleEndian.Uint32(head[:])
+	if n == continuation {
+		if err := s.read(r, head[:]); err != nil {
+			return nil, err
+		}
+		n = binary.LittleEndian.Uint32(head[:])
+	}
+	switch {
+	case n == 0:
+		return nil, nil
+	case n > maxMetadata || int64(n) > s.memory:
+		return nil, s.bad("is no Arrow stream, or is damaged: a message of %d MiB of metadata", n>>20)
+	}
+	var err error
+	if s.meta, err = readGrowing(s.meta[:0], r, int64(n)); err != nil {
+		return nil, s.unread(err)
+	}
+	return s.parseMessage(s.meta)
+}
+
+func (s *Stream) parseMessage(raw []byte) (*message, error) {
+	f := &flat{b: raw}
+	m := &message{raw: raw, top: f.root()}
+	m.version, m.kind, m.header, m.body = m.top.i16(0), m.top.u8(1), m.top.table(2), m.top.i64(3)
+	if f.damaged || m.header.f == nil || m.body < 0 {
+		return nil, s.bad("is no Arrow, or is damaged: a message cannot be read")
+	}
+	return m, nil
+}
+
+// read fills b.
+func (s *Stream) read(r io.Reader, b []byte) error {
+	if _, err := io.ReadFull(r, b); err != nil {
+		return s.unread(err)
+	}
+	return nil
+}
+
+// unread returns the error of a read that gave less than it was asked for.
+func (s *Stream) unread(err error) error {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return s.bad("%w", errCut)
+	}
+	return err
+}
+
+// span is a part of a body.
+type span struct{ off, n int64 }
+
+// node is a field of a batch.
+type node struct{ length, nulls int64 }
+
+// batch is the metadata of a record batch.
+type batch struct {
+	rows     int64
+	nodes    []node
+	buffers  []span
+	variadic []int64
+	codec    codec
+	start    []int // of each field, its first buffer
+}
+
+var errBatch = errors.New("a record batch is damaged")
+
+// readBatch reads a table RecordBatch whose body has so many bytes, and finds the buffers
+// of its columns.
+func (s *Stream) readBatch(b *batch, t table, body int64) error {
+	if err := s.readParts(b, t, body); err != nil {
+		return err
+	}
+	return s.place(b)
+}
+
+// readParts reads a table RecordBatch whose body has so many bytes.
+func (s *Stream) readParts(b *batch, t table, body int64) error {
+	if t.f == nil {
+		return s.bad("%w", errBatch)
+	}
+	b.rows, b.codec = t.i64(0), codecNone
+	if t.field(3) > 0 {
+		c := t.table(3)
+		b.codec = codec(c.u8(0))
+		if b.codec != codecLZ4 && b.codec != codecZstd || c.u8(1) != 0 {
+			return s.bad("is packed in a way that is not known; write it anew with LZ4 or ZSTD")
+		}
+	}
+	b.nodes, b.buffers, b.variadic = b.nodes[:0], b.buffers[:0], b.variadic[:0]
+	at, n := t.vector(1, 16)
+	for i := range n {
+		v := node{t.f.i64(at + 16*i), t.f.i64(at + 16*i + 8)}
+		if v.length < 0 || v.nulls < 0 || v.nulls > v.length {
+			return s.bad("%w", errBatch)
+		}
+		b.nodes = append(b.nodes, v)
+	}
+	at, n = t.vector(2, 16)
+	for i := range n {
+		v := span{t.f.i64(at + 16*i), t.f.i64(at + 16*i + 8)}
+		if v.off < 0 || v.n < 0 || v.off > body || v.n > body-v.off {
+			return s.bad("%w: a buffer lies outside", errBatch)
+		}
+		b.buffers = append(b.buffers, v)
+	}
+	at, n = t.vector(4, 8)
+	for i := range n {
+		v := t.f.i64(at + 8*i)
+		if v < 0 || v > int64(len(b.buffers)) {
+			return s.bad("%w", errBatch)
+		}
+		b.variadic = append(b.variadic, v)
+	}
+	if t.f.damaged || b.rows < 0 {
+		return s.bad("%w", errBatch)
+	}
+	return nil
+}
+
+// place finds the buffers of every field, whose number the schema gives.
+func (s *Stream) place(b *batch) error {
+	if len(b.nodes) != len(s.schema.fields) {
+		return s.bad("%w: it has %d columns, with those within others, and the schema %d", errBatch, len(b.nodes), len(s.schema.fields))
+	}
+	b.start = b.start[:0]
+	at, variadic := 0, 0
+	for _, f := range s.schema.fields {
+		b.start = append(b.start, at)
+		n, more := s.schema.buffers(f)
+		at += n
+		if more {
+			if variadic == len(b.variadic) {
+				return s.bad("%w", errBatch)
+			}
+			at += int(b.variadic[variadic])
+			variadic++
+		}
+	}
+	if at != len(b.buffers) || variadic != len(b.variadic) {
+		return s.bad("%w: it has other buffers than the schema says", errBatch)
+	}
+	for _, f := range s.schema.top {
+		if b.nodes[f.index].length != b.rows {
+			return &Error{File: s.name, Batch: s.batch, Column: f.path(), Err: fmt.Errorf("has %d values in a batch of %d rows", b.nodes[f.index].length, b.rows)}
+		}
+	}
+	return nil
+}
+
+// encode writes the metadata of a record or dictionary batch like m with the nodes and buffers of b.
+func (s *Stream) encode(m *message, b *batch, body int64) []byte {
+	fb := s.builder
+	if fb == nil {
+		fb = flatbuffers.NewBuilder(4096)
+		s.builder = fb
+	}
+	fb.Reset()
+	custom := copyPairs(fb, m.top, 4)
+	variadic := flatbuffers.UOffsetT(0)
+	if len(b.variadic) > 0 {
+		fb.StartVector(8, len(b.variadic), 8)
+		for i := len(b.variadic) - 1; i >= 0; i-- {
+			fb.PrependInt64(b.variadic[i])
+		}
+		variadic = fb.EndVector(len(b.variadic))
+	}
+	fb.StartVector(16, len(b.buffers), 8)
+	for i := len(b.buffers) - 1; i >= 0; i-- {
+		fb.PrependInt64(b.buffers[i].n)
+		fb.PrependInt64(b.buffers[i].off)
+	}
+	buffers := fb.EndVector(len(b.buffers))
+	fb.StartVector(16, len(b.nodes), 8)
+	for i := len(b.nodes) - 1; i >= 0; i-- {
+		fb.PrependInt64(b.nodes[i].nulls)
+		fb.PrependInt64(b.nodes[i].length)
+	}
+	nodes := fb.EndVector(len(b.nodes))
+	packed := flatbuffers.UOffsetT(0)
+	if b.codec != codecNone {
+		fb.StartObject(2)
+		fb.PrependInt8Slot(0, int8(b.codec), 0)
+		packed = fb.EndObject()
+	}
+	fb.StartObject(5)
+	fb.PrependInt64Slot(0, b.rows, 0)
+	fb.PrependUOffsetTSlot(1, nodes, 0)
+	fb.PrependUOffsetTSlot(2, buffers, 0)
+	fb.PrependUOffsetTSlot(3, packed, 0)
+	fb.PrependUOffsetTSlot(4, variadic, 0)
+	header := fb.EndObject()
+	if m.kind == headerDictionary {
+		fb.StartObject(3)
+		fb.PrependInt64Slot(0, m.header.i64(0), 0)
+		fb.PrependUOffsetTSlot(1, header, 0)
+		fb.PrependBoolSlot(2, m.header.u8(2) != 0, false)
+		header = fb.EndObject()
+	}
+	fb.StartObject(5)
+	fb.PrependInt16Slot(0, m.version, 0)
+	fb.PrependByteSlot(1, m.kind, 0)
+	fb.PrependUOffsetTSlot(2, header, 0)
+	fb.PrependInt64Slot(3, body, 0)
+	fb.PrependUOffsetTSlot(4, custom, 0)
+	fb.Finish(fb.EndObject())
+	return fb.FinishedBytes()
+}
+
+// copyPairs copies a vector of KeyValue tables.
+func copyPairs(fb *flatbuffers.Builder, t table, slot int) flatbuffers.UOffsetT {
+	pairs := t.tables(slot)
+	if len(pairs) == 0 {
+		return 0
+	}
+	all := make([]flatbuffers.UOffsetT, len(pairs))
+	for i, p := range pairs {
+		key, value := fb.CreateString(p.text(0)), fb.CreateString(p.text(1))
+		fb.StartObject(2)
+		fb.PrependUOffsetTSlot(0, key, 0)
+		fb.PrependUOffsetTSlot(1, value, 0)
+		all[i] = fb.EndObject()
+	}
+	fb.StartVector(4, len(all), 4)
+	for i := len(all) - 1; i >= 0; i-- {
+		fb.PrependUOffsetT(all[i])
+	}
+	return fb.EndVector(len(all))
+}

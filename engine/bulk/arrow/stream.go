@@ -1,0 +1,363 @@
+package arrow
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	flatbuffers "github.com/google/flatbuffers/go"
+)
+
+// Stream is an Arrow IPC stream or file whose columns are to be replaced. One goroutine at
+// a time.
+type Stream struct {
+	name    string
+	memory  int64
+	in      *bufio.Reader // nil of a file
+	file    *file         // nil of a stream
+	schema  *schema
+	first   []byte // message of the schema
+	leaves  []*field
+	columns map[int]*column // to replace, by index of the field
+	packers packers
+	builder *flatbuffers.Builder
+
+	out        *bufio.Writer
+	written    int64
+	headLength int64 // of the message written last, with what stands before its metadata
+	batch      int   // under way, from 1
+	rows       int64 // of the batches before
+	meta       []byte
+	body       []byte
+	places     batch
+	results    map[int][]byte // new buffers, by their number in the batch
+	added      map[int][]byte // new buffers, by the number of the one that they follow
+	dropped    map[int]bool   // buffers of the input that the output has not
+	spans      []span         // of the output's buffers
+	parts      [][]byte       // what they hold
+	packed     [][]byte
+}
+
+// Options are of [OpenStream] and [OpenFile].
+type Options struct {
+	// Name is that of the input, for errors.
+	Name string
+	// Memory bounds, in bytes, what a message may take, and again each column of it that
+	// is unpacked and each that is written; 0 means 1 GiB.
+	Memory int64
+}
+
+// Column is a column of an input.
+type Column struct {
+	// Name is the names on the path to the column, joined by dots; items of a list have
+	// the list's name.
+	Name string
+	// Type is what it holds, in a word or two.
+	Type string
+	// Refused says why its values cannot be replaced; nil if they can.
+	Refused error
+}
+
+// Results is what becomes of the values of a [Batch].
+type Results struct {
+	Arena   []byte
+	Spans   []uint32 // offset and length of each result in Arena
+	Values  []uint32 // the batch's Spans; a value whose length is 0 here passes as it is
+	Missing []int    // values that have no result, ascending: they become null, or empty where the column has no nulls
+}
+
+// Replacer replaces the values of a column. An error ends Write, which returns it as it
+// is. Write has taken what it needs of the results when it calls Replace again.
+type Replacer interface {
+	Replace(ctx context.Context, b *Batch) (Results, error)
+	// Once reports whether equal values get equal results, so that those of a dictionary
+	// can be replaced once for all rows that refer to them.
+	Once() bool
+	// Use is told how many values of a record batch refer to a dictionary: to entries with
+	// a result, to empty ones (or are null), and to ones without a result.
+	Use(ctx context.Context, values, empty, missing int64) error
+}
+
+func open(o Options) *Stream {
+	s := &Stream{name: o.Name, memory: o.Memory, columns: map[int]*column{}, results: map[int][]byte{}, added: map[int][]byte{}, dropped: map[int]bool{}}
+	if s.memory == 0 {
+		s.memory = 1 << 30
+	}
+	return s
+}
+
+// OpenStream reads the schema of a stream: application/vnd.apache.arrow.stream.
+func OpenStream(r io.Reader, o Options) (*Stream, error) {
+	s := open(o)
+	s.in = bufio.NewReaderSize(r, 64<<10)
+	m, err := s.readMessage(s.in)
+	if err != nil {
+		return nil, err
+	}
+	if m == nil || m.kind != headerSchema || m.body != 0 {
+		return nil, s.bad("is no Arrow stream: it does not begin with a schema")
+	}
+	s.first = append([]byte(nil), m.raw...)
+	return s, s.setSchema(m.header, m.version)
+}
+
+func (s *Stream) setSchema(t table, version int16) (err error) {
+	if s.schema, err = readSchema(t, version); err != nil {
+		return s.bad("%w", err)
+	}
+	for _, f := range s.schema.fields {
+		if len(f.children) == 0 {
+			s.leaves = append(s.leaves, f)
+		}
+	}
+	return nil
+}
+
+// Columns returns the columns of values, in the order of the schema.
+func (s *Stream) Columns() []Column {
+	all := make([]Column, len(s.leaves))
+	for i, f := range s.leaves {
+		all[i] = Column{f.path(), f.kind.String(), f.replaceable()}
+		if f.dictionary {
+			all[i].Type = "dictionary of " + all[i].Type
+		}
+	}
+	return all
+}
+
+// Replace has the column with the given index in Columns replaced by r.
+func (s *Stream) Replace(i int, r Replacer) error {
+	f := s.leaves[i]
+	if err := f.replaceable(); err != nil {
+		return &Error{File: s.name, Column: f.path(), Err: err}
+	}
+	if f.dictionary {
+		for _, other := range s.schema.fields {
+			if other != f && other.dictionary && other.id == f.id {
+				return &Error{File: s.name, Column: f.path(), Err: fmt.Errorf("shares its dictionary with column %s; decode both first", quote(other.path()))}
+			}
+		}
+		if !r.Once() {
+			return &Error{File: s.name, Column: f.path(), Err: errors.New("is dictionary-encoded, and equal values are not to get equal results; decode it first")}
+		}
+	}
+	s.columns[f.index] = &column{field: f, replacer: r}
+	return nil
+}
+
+// Rows returns how many rows are written.
+func (s *Stream) Rows() int64 { return s.rows }
+
+// Written returns how many bytes are written.
+func (s *Stream) Written() int64 { return s.written }
+
+// Write writes the input to w, with the columns replaced. It writes each batch whole
+// before it reads the next. On an error w may hold batches already.
+func (s *Stream) Write(ctx context.Context, w io.Writer) error {
+	defer s.packers.close()
+	s.out = bufio.NewWriterSize(w, 64<<10)
+	if s.file != nil {
+		return s.writeFile(ctx)
+	}
+	if err := s.putMessage(s.first, nil); err != nil {
+		return err
+	}
+	if err := s.out.Flush(); err != nil {
+		return err
+	}
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		m, err := s.readMessage(s.in)
+		if err != nil {
+			return err
+		}
+		if m == nil {
+			break
+		}
+		if err := s.readBody(s.in, m.body); err != nil {
+			return err
+		}
+		if err := s.message(ctx, m); err != nil {
+			return err
+		}
+		if err := s.out.Flush(); err != nil {
+			return err
+		}
+	}
+	if err := s.putEnd(); err != nil {
+		return err
+	}
+	if err := s.out.Flush(); err != nil {
+		return err
+	}
+	switch _, err := s.in.ReadByte(); {
+	case err == io.EOF:
+		return nil
+	case err != nil:
+		return err
+	}
+	return s.bad("something stands behind the end of the stream; do the streams one by one")
+}
+
+// readBody reads the body of a message.
+func (s *Stream) readBody(r io.Reader, n int64) (err error) {
+	if n > s.memory {
+		return s.bad("%w", &MemoryError{"a message", n, s.memory})
+	}
+	if s.body, err = readGrowing(s.body[:0], r, n); err != nil {
+		return s.unread(err)
+	}
+	return nil
+}
+
+// message writes a message whose body has been read.
+func (s *Stream) message(ctx context.Context, m *message) error {
+	switch m.kind {
+	case headerDictionary:
+		return s.dictionary(ctx, m)
+	case headerBatch:
+		s.batch++
+		if err := s.record(ctx, m); err != nil {
+			return err
+		}
+		s.rows += s.places.rows
+		return nil
+	case headerSchema:
+		s.batch++
+		return s.bad("the schema changes within the stream; make streams of their own of its parts")
+	}
+	return s.bad("holds a message that is neither schema, dictionary nor record batch")
+}
+
+// record replaces and writes a record batch.
+func (s *Stream) record(ctx context.Context, m *message) error {
+	b := &s.places
+	if err := s.readBatch(b, m.header, int64(len(s.body))); err != nil {
+		return err
+	}
+	s.forget()
+	for _, f := range s.leaves {
+		c := s.columns[f.index]
+		if c == nil {
+			continue
+		}
+		var err error
+		switch {
+		case f.dictionary:
+			err = s.uses(ctx, c, b)
+		case f.view():
+			err = s.replaceViews(ctx, c, b)
+		default:
+			err = s.replace(ctx, c, b)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return s.putBatch(m, b)
+}
+
+// alignment is that of the buffers of a body.
+const alignment = 8
+
+var zeros [64]byte
+
+// forget forgets the new buffers of the batch before.
+func (s *Stream) forget() {
+	clear(s.results)
+	clear(s.added)
+	clear(s.dropped)
+}
+
+// putBatch writes a batch with its new buffers.
+func (s *Stream) putBatch(m *message, b *batch) error {
+	s.spans, s.parts = s.spans[:0], s.parts[:0]
+	end, packed := int64(0), 0
+	add := func(part []byte, fresh bool) error {
+		if fresh && b.codec != codecNone {
+			if packed == len(s.packed) {
+				s.packed = append(s.packed, nil)
+			}
+			var err error
+			if s.packed[packed], err = s.packers.pack(s.packed[packed][:0], b.codec, part); err != nil {
+				return err
+			}
+			part = s.packed[packed]
+			packed++
+		}
+		s.spans, s.parts = append(s.spans, span{end, int64(len(part))}), append(s.parts, part)
+		end += (int64(len(part)) + alignment - 1) &^ (alignment - 1)
+		return nil
+	}
+	for i, v := range b.buffers {
+		part, fresh := s.results[i]
+		if !fresh {
+			part = s.body[v.off:][:v.n]
+		}
+		if !s.dropped[i] {
+			if err := add(part, fresh); err != nil {
+				return err
+			}
+		}
+		if part, ok := s.added[i]; ok {
+			if err := add(part, true); err != nil {
+				return err
+			}
+		}
+	}
+	old := b.buffers
+	b.buffers = s.spans
+	err := s.putHead(s.encode(m, b, end))
+	b.buffers = old
+	for _, part := range s.parts {
+		if err == nil {
+			err = s.put(part)
+		}
+		if err == nil {
+			err = s.put(zeros[:-len(part)&(alignment-1)])
+		}
+	}
+	return err
+}
+
+// putMessage writes a message as it came.
+func (s *Stream) putMessage(raw, body []byte) error {
+	if err := s.putHead(raw); err != nil {
+		return err
+	}
+	return s.put(body)
+}
+
+// putHead writes the metadata of a message and what stands before it.
+func (s *Stream) putHead(raw []byte) error {
+	pad := -len(raw) & 7
+	s.headLength = int64(8 + len(raw) + pad)
+	var head [8]byte
+	binary.LittleEndian.PutUint32(head[:], continuation)
+	binary.LittleEndian.PutUint32(head[4:], uint32(len(raw)+pad))
+	if err := s.put(head[:]); err != nil {
+		return err
+	}
+	if err := s.put(raw); err != nil {
+		return err
+	}
+	return s.put(zeros[:pad])
+}
+
+// putEnd writes the mark that ends a stream.
+func (s *Stream) putEnd() error {
+	var end [8]byte
+	binary.LittleEndian.PutUint32(end[:], continuation)
+	return s.put(end[:])
+}
+
+func (s *Stream) put(b []byte) error {
+	n, err := s.out.Write(b)
+	s.written += int64(n)
+	return err
+}
