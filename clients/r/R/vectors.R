@@ -78,8 +78,8 @@ texts_of <- function(x, numbers, where) {
   if (is.character(x)) {
     texts <- as.vector(x)
     # Texts of the locale are UTF-8 but in a Latin-1 locale: in the C locale enc2utf8 would spell
-    # their bytes out, <ff>, which is another text.
-    if (!isTRUE(l10n_info()[["Latin-1"]])) {
+    # their bytes out, <ff>, which is another text. ASCII needs no marks, which take their time.
+    if (!isTRUE(l10n_info()[["Latin-1"]]) && any(writeBin(texts, raw(), useBytes = TRUE) >= as.raw(0x80L))) {
       native <- Encoding(texts) == "unknown"
       Encoding(texts[native]) <- "UTF-8"
     }
