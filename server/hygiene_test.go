@@ -108,7 +108,7 @@ func TestNoCrossTalk(t *testing.T) {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			for i := range 30 {
+			for i := range 12 {
 				values := make([]string, 1+(k*37+i*101)%3000)
 				for j := range values {
 					values[j] = fmt.Sprintf("c%d-%d-%d", k, i, j)

@@ -96,10 +96,10 @@ func TestPoolClasses(t *testing.T) {
 // refused; the bound holds throughout; a request that can never be served is
 // told so.
 func TestMemoryBound(t *testing.T) {
-	const limit = 24 << 20
+	const limit = 8 << 20
 	r := newRig(t, func(c *Config) { c.MaxInFlight = limit })
 	tok := r.token("pseudonymise", nil)
-	body := strings.Repeat("12345678,", 100_000) + "1"
+	body := strings.Repeat("12345678,", 33_000) + "1"
 	var over atomic.Int64
 	stop := make(chan struct{})
 	var watch sync.WaitGroup
@@ -127,7 +127,7 @@ func TestMemoryBound(t *testing.T) {
 			for range 4 {
 				a := r.post(forwardPath, tok, csvType, body)
 				switch {
-				case a.status == 200 && len(a.data(t)) == 100_001:
+				case a.status == 200 && len(a.data(t)) == 33_001:
 					ok.Add(1)
 				case a.status == 503 && a.header.Get("Retry-After") != "":
 					refused.Add(1)
