@@ -56,7 +56,7 @@ func (b *runBench) parquet(s *Section) error {
 		const unit = "M rows/s"
 		s.Rows = append(s.Rows, Against(st[0], st[1], unit, 1e6, c.must, c.aim), Plain(st[1], unit, 1e6))
 	}
-	return nil
+	return b.parquetTyped(s)
 }
 
 // checkParquet returns an error unless out is in with the values of the replaced column

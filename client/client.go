@@ -137,6 +137,19 @@ func (c *Client) ownPath() string {
 	return forwardPath
 }
 
+// Op returns what Transform does, as the token says it: "pseudonymise", "reverse" or
+// "secondary". A token that does not say it pseudonymises, unless Config reverses.
+func (c *Client) Op() string {
+	switch op := c.claims.PSN.Op; {
+	case c.ownPath() == reversePath:
+		return opReverse
+	case op == "":
+		return "pseudonymise"
+	default:
+		return op
+	}
+}
+
 func (c *Client) at(path string) string {
 	u := c.base
 	u.Path += path

@@ -185,11 +185,20 @@ func (a *answer) transform(dst []byte, from, to int, pre, post string) (res []by
 		return b.Dst, false, nil
 	}
 	for _, e := range b.Bad {
-		if c.addError(from+e.Index, e.Code); c.cause == "" && len(c.errs) < maxErrors && e.Code != suite.NotAString {
-			c.cause = a.grant.Plan.Cause(b.Src[b.Spans[2*e.Index]:][:b.Spans[2*e.Index+1]], e.Code)
+		if c.addError(from+e.Index, e.Code); c.cause == "" && len(c.errs) < maxErrors {
+			c.cause = a.cause(e)
 		}
 	}
 	return b.Dst, true, nil
+}
+
+// cause says more of why a value of the batch is bad than its code does, or nothing.
+func (a *answer) cause(e suite.ValueError) string {
+	if e.Code == suite.NotAString {
+		return "an item is no string: write a number in quotes, as velonym run --numbers text does with those of files"
+	}
+	b := &a.c.batch
+	return a.grant.Plan.Cause(b.Src[b.Spans[2*e.Index]:][:b.Spans[2*e.Index+1]], e.Code)
 }
 
 // engineScratch returns how many bytes the engine may need besides dst for the values

@@ -115,6 +115,8 @@ func jobErrorText(err error) (text string, ok bool) {
 		return e.Error() + "; give --no-header if it is data, or --header if it is the header", true
 	case *bulk.HeaderDiffersError:
 		return fmt.Sprintf("run: %s: its header is not that of the first input, and --rejects puts the rows of all into one file; do the files one by one", e.File), true
+	case *bulk.TypesError:
+		return e.Error() + "; --numbers text reverses without it, and leaves the columns strings", true
 	case *bulk.MissingPathError:
 		return e.Error() + "; --allow-missing only warns", true
 	case *bulk.NothingReplacedError:
@@ -151,7 +153,12 @@ func rowErrorText(err error) (text string, ok bool) {
 		if e.Cut {
 			return e.Error() + "; a value that goes over several lines is read with --format json", true
 		}
+	case *bulk.RestoreError:
+		return e.Error() + "; --numbers text leaves such columns strings", true
 	case *bulk.OtherShapeError:
+		if e.Number {
+			return e.Error() + ", or give --numbers text, which transforms its text as it stands (a reverse gives strings back); --allow-other-shapes lets such values pass, and counts them", true
+		}
 		return e.Error() + "; --allow-other-shapes lets such values pass, and counts them", true
 	}
 	switch err {

@@ -33,6 +33,7 @@ type runFlags struct {
 	format     string
 	compress   string
 	onError    string
+	numbers    string
 	part       string
 	recipients []string
 	job        bulk.Job
@@ -113,6 +114,7 @@ on values a request does not apply to a run.` + normHelp,
 	fl.IntVar(&f.job.SkipLines, "skip-lines", 0, "CSV: lines before the header, such as a title, that are copied as they are")
 	fl.StringVar(&f.comma, "comma", "", "separator, one character or \\t (default: a tab for TSV, else a comma)")
 	fl.StringVar(&f.onError, "on-error", "fail", "if a value cannot be transformed: fail (stop, write nothing), null (empty the field), keep (move its row to --rejects)")
+	fl.StringVar(&f.numbers, "numbers", "refuse", "a number as identifier in JSON: refuse, or text (transform its text as it stands; a reverse gives strings back). With text, a reversed column of Parquet stays one of strings too")
 	fl.StringVar(&f.job.Rejects, "rejects", "", "with --on-error keep: file for the rejected rows")
 	fl.StringSliceVar(&f.job.Null, "null", nil, "values that mean a missing value and pass through, such as NA,NULL")
 	fl.BoolVar(&f.job.Force, "force", false, "replace an existing output file")
@@ -168,6 +170,9 @@ func (f *runFlags) validate(files []string) (err error) {
 	}
 	if j.RepeatedHeader, err = bulk.ParseRepeatedHeader(f.header); err != nil {
 		return flagError("repeated-header", err)
+	}
+	if j.Numbers, err = bulk.ParseNumbers(f.numbers); err != nil {
+		return flagError("numbers", err)
 	}
 	if j.Comma, err = parseComma(f.comma); err != nil {
 		return err

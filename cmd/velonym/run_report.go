@@ -98,6 +98,9 @@ func (f *runFlags) report(w io.Writer, cmd *cobra.Command, record func(bulk.Summ
 		fmt.Fprintf(w, "%s: line %d, column %q: %s\n", e.File, e.Line, e.Column, e.Code)
 	}
 	for _, c := range sum.Columns {
+		if err == nil && !f.quiet && c.Type != "" {
+			fmt.Fprintf(w, "column %q %s\n", c.Name, c.Type)
+		}
 		if err == nil && !f.quiet && c.Missing+c.Null+c.Other > 0 {
 			fmt.Fprintf(w, "column %q: %d rows do not have it, %d null, %d of another shape left as they are\n", c.Name, c.Missing, c.Null, c.Other)
 		}

@@ -9,6 +9,10 @@ type ColumnCount struct {
 	Null    int64 `json:"null,omitempty"`
 	Other   int64 `json:"other_shapes,omitempty"`
 
+	// Type says, of a column whose type in the output is another than in the input, which
+	// one it was and why, or that it has the type back that it had before pseudonymisation.
+	Type string `json:"type,omitempty"`
+
 	Values int64 `json:"values"` // replaced
 	Empty  int64 `json:"empty"`  // empty values and placeholders, passed through; nulls too
 	Errors int64 `json:"errors"` // not transformed

@@ -305,10 +305,37 @@ func (e *JSONError) Error() string {
 }
 
 // OtherShapeError is a value at a path that is not a string, or on the way to it that is not
-// an object; Job.AllowOther passes it.
-type OtherShapeError struct{ what string }
+// an object; Job.AllowOther passes it. A Number at a path is transformed with Job.Numbers
+// NumbersText.
+type OtherShapeError struct {
+	Number bool
+	what   string
+}
 
 func (e *OtherShapeError) Error() string { return e.what }
+
+// RestoreError is a reversed value that is none of the type that its column gets back;
+// with Job.Numbers NumbersText the column stays one of strings.
+type RestoreError struct {
+	Type string
+	Err  error
+}
+
+func (e *RestoreError) Error() string {
+	return fmt.Sprintf("the column was of type %s before pseudonymisation, and the reversed value is %v", e.Type, e.Err)
+}
+
+// Unwrap returns what the value is.
+func (e *RestoreError) Unwrap() error { return e.Err }
+
+// TypesError is a file that remembers types which cannot be read; with Job.Numbers
+// NumbersText a reversed column stays one of strings.
+type TypesError struct{ Err error }
+
+func (e *TypesError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error of the file.
+func (e *TypesError) Unwrap() error { return e.Err }
 
 // Errors at the end of an input or of the run.
 

@@ -89,6 +89,29 @@ func ParseRepeatedHeader(s string) (RepeatedHeader, error) {
 	return "", fmt.Errorf("bulk: unknown choice %q: use one of fail, pass, value", s)
 }
 
+// Numbers says what becomes of a number that stands where an identifier is named.
+type Numbers string
+
+// What becomes of it. In JSON a number has no one text (10, 1e1 and 10.0 are the same to
+// many programs), so it is refused, or with NumbersText its text is transformed as it
+// stands, and a reversed one is a string. In Parquet integers have one text, and a
+// reversed column gets its type back; with NumbersText it stays one of strings.
+const (
+	NumbersRefuse Numbers = "refuse" // the zero value means NumbersRefuse too
+	NumbersText   Numbers = "text"
+)
+
+// ParseNumbers reads "refuse" or "text"; "" is NumbersRefuse.
+func ParseNumbers(s string) (Numbers, error) {
+	switch n := Numbers(s); n {
+	case NumbersRefuse, NumbersText:
+		return n, nil
+	case "":
+		return NumbersRefuse, nil
+	}
+	return "", fmt.Errorf("bulk: unknown choice %q: use one of refuse, text", s)
+}
+
 // Column is a column to replace and its transform. Exactly one of Plan and Remote is set.
 // Columns that share a plan (the same pointer) are transformed together: for
 // policy document they are one document, counted row by row.
@@ -164,6 +187,9 @@ type Job struct {
 	// Summary.Columns. Otherwise they are values that cannot be transformed, subject to
 	// OnError.
 	AllowOther bool
+
+	// Numbers says what becomes of numbers in JSON, and of reversed columns of numbers.
+	Numbers Numbers
 
 	OnError OnError
 	Rejects string   // with Keep: path for the rejected rows; required except in a dry run

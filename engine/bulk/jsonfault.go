@@ -40,7 +40,7 @@ func (w *ndjsonWorker) count(c *chunk) {
 			switch {
 			case ns.Kind == 'n':
 				c.tally.column(int(p), len(w.names)).Null++
-			case w.pass:
+			case w.pass && !w.isValue(ns):
 				c.tally.column(int(p), len(w.names)).Other++
 			}
 		}
@@ -113,7 +113,7 @@ func shapeError(ns jsonfast.NotString) error {
 		what = "true or false"
 	}
 	if ns.Short {
-		return &OtherShapeError{what + " stands where the path leads through an object"}
+		return &OtherShapeError{what: what + " stands where the path leads through an object"}
 	}
-	return &OtherShapeError{what + ", not a string" + remedy}
+	return &OtherShapeError{what: what + ", not a string" + remedy, Number: ns.Kind == '0'}
 }

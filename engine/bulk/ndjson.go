@@ -45,8 +45,12 @@ func (jsonText) plain(v []byte) bool {
 	return true
 }
 
-func (jsonText) appendValue(dst, v, _ []byte, _, _ int) []byte {
-	return jsonfast.AppendEscaped(dst, v)
+// appendValue puts quotes around the result of a number, which had none.
+func (jsonText) appendValue(dst, v, data []byte, off, _ int) []byte {
+	if off > 0 && data[off-1] == '"' {
+		return jsonfast.AppendEscaped(dst, v)
+	}
+	return append(jsonfast.AppendEscaped(append(dst, '"'), v), '"')
 }
 
 func (jsonText) appendNull(dst, data []byte, off, _ int) ([]byte, int) {
@@ -81,6 +85,7 @@ type ndjsonWorker struct {
 	splicer
 	doc      *jsonDocument // nil: lines
 	pass     bool          // values that are not strings pass unchanged
+	numbers  bool          // numbers are values: their text as it stands
 	finder   *jsonfast.PathFinder
 	lines    []uint32
 	own      mergedValues
@@ -159,16 +164,27 @@ type mergedValues struct {
 	path           []uint8
 }
 
+// isValue reports whether what is no string is a value: a number whose text is wanted.
+func (w *ndjsonWorker) isValue(ns jsonfast.NotString) bool {
+	return w.numbers && ns.Kind == '0' && !ns.Short
+}
+
 // mergeNonStrings handles values at a path that are not strings, and values on the way
-// that no object can follow. A null passes, and with pass the others too; else they are
-// values that cannot be transformed. It returns false if one of them ends the run.
+// that no object can follow. A null passes, and with pass the others too; with numbers a
+// number is a value as it stands; else they are values that cannot be transformed. It
+// returns false if one of them ends the run.
 func (w *ndjsonWorker) mergeNonStrings(c *chunk) bool {
 	f := w.finder
-	w.forced = w.forced[:0]
-	clear := 0 // those that are not null
+	w.forced, w.bare = w.forced[:0], false
+	clear := 0 // those that are merged
 	for _, ns := range f.NotString {
 		if ns.Kind == 'n' {
 			c.tally.Empty += int64(len(f.PathsAt(ns)))
+			continue
+		}
+		if w.isValue(ns) {
+			w.bare = true
+			clear++
 			continue
 		}
 		if w.pass {
@@ -188,8 +204,10 @@ func (w *ndjsonWorker) mergeNonStrings(c *chunk) bool {
 	odd, enc := f.NotString, f.Escaped
 	for i := 0; i <= len(f.Path); i++ {
 		for len(odd) > 0 && (i == len(f.Path) || odd[0].Offset < f.Spans[2*i]) {
-			if odd[0].Kind != 'n' {
-				w.forced = append(w.forced, len(o.path))
+			if value := w.isValue(odd[0]); value || odd[0].Kind != 'n' && !w.pass {
+				if !value {
+					w.forced = append(w.forced, len(o.path))
+				}
 				off := odd[0].Offset
 				o.spans = append(o.spans, off, uint32(jsonEnd(w.data[off:])))
 				o.path = append(o.path, odd[0].Path)
@@ -269,7 +287,7 @@ func (r *run) ndjsonFormat(name string, head []byte, all bool) (*rowFormat, erro
 			return nil, err
 		}
 		s.text = jsonText{}
-		return &ndjsonWorker{splicer: s, finder: f, doc: rf.doc, pass: r.AllowOther, byShape: r.byShape}, nil
+		return &ndjsonWorker{splicer: s, finder: f, doc: rf.doc, pass: r.AllowOther, numbers: r.Numbers == NumbersText, byShape: r.byShape}, nil
 	}
 	return rf, nil
 }

@@ -42,6 +42,7 @@ func (j *Job) setDefaults() error {
 	j.MaxMemory = cmp.Or(j.MaxMemory, 1<<30)
 	j.chunk = cmp.Or(j.chunk, defaultChunk)
 	j.OnError = cmp.Or(j.OnError, Fail)
+	j.Numbers = cmp.Or(j.Numbers, NumbersRefuse)
 	j.RepeatedHeader = cmp.Or(j.RepeatedHeader, HeaderFail)
 	j.Output = cmp.Or(j.Output, "-")
 	if len(j.Inputs) == 0 {

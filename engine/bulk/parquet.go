@@ -37,7 +37,12 @@ func (p *parquetRun) bad(format string, args ...any) error {
 // failed converts an error of the package parquet.
 func (p *parquetRun) failed(err error) error {
 	var fault *parquet.Error
+	var unfit *parquet.RestoreError
 	switch {
+	case errors.As(err, &unfit):
+		return &Error{File: unfit.File, Row: unfit.Row, Column: unfit.Column, Err: &RestoreError{unfit.Type, unfit.Err}}
+	case errors.Is(err, parquet.ErrMemory) && errors.As(err, &fault):
+		return damaged{&TypesError{err}}
 	case errors.Is(err, parquet.ErrResume):
 		return p.bad("%w", errJournal)
 	case errors.As(err, &fault):

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/velonym/velonym/engine/bulk/parquet"
+	"github.com/velonym/velonym/engine/spec"
 )
 
 // choose finds the columns of the job in the file and has them replaced.
@@ -24,15 +27,43 @@ func (p *parquetRun) choose() error {
 		if groups[gi] == nil {
 			groups[gi] = newGroup(c, p.docs[gi], nil)
 		}
-		was, err := p.file.Replace(at, &parquetColumn{p: p, name: names[at], job: i, g: groups[gi], doc: p.docs[gi] != nil})
+		effect, err := p.file.Replace(at, &parquetColumn{p: p, name: names[at], job: i, g: groups[gi], doc: p.docs[gi] != nil}, p.change(c))
 		if err != nil {
 			return p.failed(err)
 		}
-		if was != "" {
-			p.warn("%s: column %s was annotated as %s; in the output it is a plain string (UTF-8)", p.src.name, quoteName(names[at]), was)
-		}
+		p.tellEffect(i, names[at], c, effect)
 	}
 	return nil
+}
+
+// change says what becomes of the values of a column.
+func (p *parquetRun) change(c Column) parquet.Change {
+	switch op := c.op(); {
+	case op == spec.Secondary:
+		return parquet.Translate
+	case op == spec.Reverse && p.Numbers == NumbersText:
+		return parquet.Reverse
+	case op == spec.Reverse:
+		return parquet.Restore
+	}
+	return parquet.Pseudonymise
+}
+
+// tellEffect warns of what an output's schema can no longer say, and notes in the
+// summary which type a column has and why.
+func (p *parquetRun) tellEffect(job int, name string, c Column, e parquet.Effect) {
+	if e.Annotation != "" {
+		p.warn("%s: column %s was annotated as %s; in the output it is a plain string (UTF-8)", p.src.name, quoteName(name), e.Annotation)
+	}
+	for _, key := range e.Dropped {
+		p.warn("%s: column %s has another type in the output, and the schema that another system kept in the file's metadata (%s) is left out", p.src.name, quoteName(name), key)
+	}
+	if e.Was != "" {
+		p.typeChanged(job, retyped{Was: e.Was, Number: e.Number, Hex: e.Hex, digits: c.Plan != nil && c.Plan.Alphabet() == decimalDigits, forward: p.change(c) == parquet.Pseudonymise})
+	}
+	if e.Becomes != "" {
+		p.typeChanged(job, retyped{Becomes: e.Becomes})
+	}
 }
 
 // find returns the column of values that c means: by number in the order of the schema, by its

@@ -309,7 +309,7 @@ func TestParquetRefuses(t *testing.T) {
 		"begins as one and does not end as one":     {data: good[:len(good)-100]},
 		"the Parquet file is encrypted":             {data: append(good[:len(good)-4:len(good)-4], "PARE"...)},
 		`no column "x"; there are "n", "id", "na`:   {data: good, job: Job{Columns: []Column{{Name: "x", Plan: p}}}},
-		`column "n" is of type INT64`:               {data: good, job: Job{Columns: []Column{{Name: "n", Plan: p}}}},
+		`column "n" is of type INT64, and pseudony`: {data: good, job: Job{Columns: []Column{{Name: "n", Plan: plan(t, spec.Reverse, plain)}}}},
 		"rows of Parquet cannot be kept out":        {data: good, job: Job{OnError: Keep, Rejects: filepath.Join(t.TempDir(), "rejects")}},
 		`row 701, column "id": VALUE_NOT_TEXT`:      {data: good, job: Job{Columns: []Column{{Name: "id", Plan: p}}}},
 		`row 701, column "id": VALUE_NOT_TEXT: not`: {data: good, job: Job{Columns: []Column{{Number: 2, Plan: p}}}},

@@ -28,7 +28,7 @@ func (j *Job) profileParquet(ctx context.Context, src *source, rep *profile.Repo
 	}
 	columns := profile.NewColumns(names...)
 	for i := range names {
-		if _, err := file.Replace(i, &profileColumn{columns.Column(i)}); err != nil {
+		if _, err := file.Replace(i, &profileColumn{columns.Column(i)}, parquet.Pseudonymise); err != nil {
 			why := err
 			var e *parquet.Error
 			if errors.As(err, &e) {

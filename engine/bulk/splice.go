@@ -48,6 +48,7 @@ type splicer struct {
 	encoded []uint32 // indexes of values that must be decoded
 	path    []uint8  // column of each value; nil: value v is of column v modulo their number
 	forced  []int    // indexes of values that fail without being transformed
+	bare    bool     // some values stand without quotes where their results need them
 	again   bool     // values that are pseudonyms already are transformed again
 	sample  []uint32 // scratch of columnSample
 	passed  int      // values of repeated headers, which are not replaced and have length 0 in spans
@@ -147,7 +148,7 @@ func (s *splicer) splice(ctx context.Context, c *chunk) {
 			}
 		}
 	}
-	if c.err != nil || s.mapping || s.dry || len(s.forced) > 0 || !s.tryFast(c) {
+	if c.err != nil || s.mapping || s.dry || s.bare || len(s.forced) > 0 || !s.tryFast(c) {
 		s.slow(ctx, c)
 	}
 	if c.fail != nil || c.err != nil {

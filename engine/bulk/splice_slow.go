@@ -32,7 +32,7 @@ func (s *splicer) slow(ctx context.Context, c *chunk) {
 // transformAll transforms every group's batch and collects the failed values in order. plain
 // reports that no result needs encoding.
 func (s *splicer) transformAll(ctx context.Context, c *chunk) (plain bool) {
-	plain = true
+	plain = !s.bare
 	for gi, g := range s.groups {
 		b := &g.batch
 		g.next = 0

@@ -267,6 +267,9 @@ func (p *Plan) KeepsLength() bool {
 // is not -1.
 func (p *Plan) KnowsLength() bool { return p.OutLen(1) >= 0 }
 
+// Op returns the plan's operation.
+func (p *Plan) Op() spec.Op { return p.op }
+
 // Deterministic reports whether equal values get equal results; under policy document
 // their n-th occurrences in each document do.
 func (p *Plan) Deterministic() bool {

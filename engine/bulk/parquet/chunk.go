@@ -74,7 +74,14 @@ func (f *File) replaceChunk(ctx context.Context, m *thrift.Value, r Replacer, c 
 	if o.dataAt == 0 {
 		o.dataAt = f.out.n
 	}
-	f.sums = append(f.sums, f.out.sum)
+	f.written = append(f.written, replacedSum{f.out.sum, o.once, o.pageRows})
+	switch {
+	case o.leaf.output != nil:
+		f.counts.Restored++
+	case o.leaf.layout != nil:
+		f.counts.Typed++
+	}
+	m.Put(metaType, thrift.I32, int64(o.leaf.physical()))
 	m.Put(metaUnpacked, thrift.I64, o.unpacked)
 	m.Put(metaPacked, thrift.I64, f.out.n-o.from)
 	m.Put(metaDataOffset, thrift.I64, o.dataAt)
@@ -271,19 +278,21 @@ func (f *File) dataPage(ctx context.Context, o *replacedChunk, page *rawPage) (r
 // levels if those are compressed with them.
 func (f *File) replacePage(ctx context.Context, o *replacedChunk, page *rawPage, d *dataPage) error {
 	e := page.encoding()
+	if !page.isIndexes() && !o.leaf.takes(e) {
+		return o.bad("values in encoding %v, which is not read here", e)
+	}
 	switch e {
-	case format.DeltaLengthByteArray, format.DeltaByteArray:
+	case format.DeltaLengthByteArray, format.DeltaByteArray, format.DeltaBinaryPacked:
 		f.counts.Delta++
 	case format.Plain:
 		f.counts.PlainPages++
-	case format.RLEDictionary, plainDictionary:
-	default:
-		return o.bad("values in encoding %v, which is not read here", e)
+	case format.ByteStreamSplit:
+		f.counts.Split++
 	}
 	if 4*d.values > maxPage {
 		return o.bad("a page of results is over %d MiB", maxPage>>20)
 	}
-	if err := f.values.begin(e, d.data, d.values); err != nil {
+	if err := f.values.begin(o.leaf, e, d.data, d.values); err != nil {
 		return o.bad("a page is damaged: %w", err)
 	}
 	plain := f.plain[:0]

@@ -6,27 +6,30 @@ import (
 	"github.com/velonym/velonym/engine/bulk/internal/thrift"
 )
 
-// deltaDecoder decodes DELTA_BINARY_PACKED 32-bit integers, one by one.
+// deltaDecoder decodes DELTA_BINARY_PACKED integers, one by one. Sums wrap round at 64
+// bits; of 32-bit integers the lower half is the value.
 //
 // Source: apache/parquet-format, Encodings.md.
 type deltaDecoder struct {
-	b       []byte // behind the miniblock under way
-	perMini int64
-	minis   int
-	left    int64
-	last    int32
+	b        []byte // behind the miniblock under way
+	perMini  int64
+	minis    int
+	left     int64
+	last     int64
+	maxWidth int // bits of a difference
 
-	least  int32  // of the block: what is added to every difference
-	widths []byte // of the block's miniblocks to come
-	packed []byte // of the miniblock
-	inMini int64  // values of it to come
-	at     int    // bit in packed
-	width  int
-	first  bool
+	minDelta int64  // of the block: what is added to every difference
+	widths   []byte // of the block's miniblocks to come
+	packed   []byte // of the miniblock
+	inMini   int64  // values of it to come
+	at       int    // bit in packed
+	width    int
+	first    bool
 }
 
-// newDelta decodes the n values that begin b. It returns what stands behind them.
-func newDelta(b []byte, n int64) (d deltaDecoder, rest []byte, err error) {
+// newDelta decodes the n values, integers of so many bits, that begin b. It returns what
+// stands behind them.
+func newDelta(b []byte, n int64, bits int) (d deltaDecoder, rest []byte, err error) {
 	var head [4]uint64
 	for i := range head {
 		v, k := binary.Uvarint(b)
@@ -39,14 +42,14 @@ func newDelta(b []byte, n int64) (d deltaDecoder, rest []byte, err error) {
 	if block == 0 || block > 1<<24 || minis == 0 || block%minis != 0 || block/minis%8 != 0 || n < 0 || total != uint64(n) {
 		return d, nil, thrift.ErrDamaged
 	}
-	d = deltaDecoder{b: b, perMini: int64(block / minis), minis: int(minis), left: n, last: int32(unzigzag(head[3])), first: true}
-	walk := d
-	for values := n - 1; values > 0; values -= walk.perMini {
-		if err := walk.miniblock(); err != nil {
+	d = deltaDecoder{b: b, perMini: int64(block / minis), minis: int(minis), left: n, last: unzigzag(head[3]), maxWidth: bits, first: true}
+	ahead := d
+	for values := n - 1; values > 0; values -= ahead.perMini {
+		if err := ahead.miniblock(); err != nil {
 			return d, nil, err
 		}
 	}
-	return d, walk.b, nil
+	return d, ahead.b, nil
 }
 
 func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }
@@ -58,13 +61,13 @@ func (d *deltaDecoder) miniblock() error {
 		if k <= 0 || len(d.b)-k < d.minis {
 			return thrift.ErrShort
 		}
-		d.least = int32(unzigzag(u))
+		d.minDelta = unzigzag(u)
 		d.b = d.b[k:]
 		d.widths, d.b = d.b[:d.minis], d.b[d.minis:]
 	}
 	d.width, d.widths = int(d.widths[0]), d.widths[1:]
 	size := d.perMini * int64(d.width) / 8
-	if d.width > 32 {
+	if d.width > d.maxWidth {
 		return thrift.ErrDamaged
 	}
 	if size > int64(len(d.b)) {
@@ -76,7 +79,7 @@ func (d *deltaDecoder) miniblock() error {
 }
 
 // next returns the next value; there must be one.
-func (d *deltaDecoder) next() (int32, error) {
+func (d *deltaDecoder) next() (int64, error) {
 	if d.left--; d.left < 0 {
 		return 0, thrift.ErrShort
 	}
@@ -98,8 +101,12 @@ func (d *deltaDecoder) next() (int32, error) {
 			x |= uint64(c) << (8 * i)
 		}
 	}
-	x = x >> (d.at & 7) & (1<<d.width - 1)
+	x >>= d.at & 7
+	if d.at&7+d.width > 64 { // the ninth byte
+		x |= uint64(d.packed[d.at>>3+8]) << (64 - d.at&7)
+	}
+	x &= 1<<d.width - 1
 	d.at += d.width
-	d.last += d.least + int32(uint32(x))
+	d.last += d.minDelta + int64(x)
 	return d.last, nil
 }

@@ -17,10 +17,13 @@ const (
 
 	// SchemaElement
 	elementType       = 1
+	elementLength     = 2
 	elementRepetition = 3
 	elementName       = 4
 	elementChildren   = 5
 	elementConverted  = 6
+	elementScale      = 7
+	elementPrecision  = 8
 	elementLogical    = 10
 
 	// RowGroup
@@ -113,24 +116,46 @@ const (
 
 // Field ids of the union LogicalType.
 const (
-	logicalString  = 1
-	logicalEnum    = 4
-	logicalUnknown = 11
-	logicalJSON    = 12
-	logicalVariant = 16
+	logicalString    = 1
+	logicalEnum      = 4
+	logicalDecimal   = 5
+	logicalDate      = 6
+	logicalTime      = 7
+	logicalTimestamp = 8
+	logicalInteger   = 10
+	logicalUnknown   = 11
+	logicalJSON      = 12
+	logicalUUID      = 14
+	logicalVariant   = 16
+
+	// DecimalType
+	decimalScale     = 1
+	decimalPrecision = 2
+
+	// IntType
+	integerBits   = 1
+	integerSigned = 2
 )
 
 // Values of ConvertedType.
 const (
-	convertedUTF8 = 0
-	convertedEnum = 4
-	convertedJSON = 19
+	convertedUTF8            = 0
+	convertedEnum            = 4
+	convertedDecimal         = 5
+	convertedDate            = 6
+	convertedTimestampMicros = 10
+	convertedUint8           = 11
+	convertedUint64          = 14
+	convertedInt8            = 15
+	convertedInt64           = 18
+	convertedJSON            = 19
 )
 
 var logicalNames = map[int16]string{2: "MAP", 3: "LIST", 5: "DECIMAL", 6: "DATE", 7: "TIME", 8: "TIMESTAMP", 10: "INTEGER",
 	13: "BSON", 14: "UUID", 15: "FLOAT16", logicalVariant: "VARIANT", 17: "GEOMETRY", 18: "GEOGRAPHY"}
 
-var convertedNames = map[int64]string{1: "MAP", 2: "MAP_KEY_VALUE", 3: "LIST", 5: "DECIMAL", 6: "DATE", 20: "BSON", 21: "INTERVAL"}
+var convertedNames = map[int64]string{1: "MAP", 2: "MAP_KEY_VALUE", 3: "LIST", 5: "DECIMAL", 6: "DATE", 7: "TIME_MILLIS", 8: "TIME_MICROS",
+	9: "TIMESTAMP_MILLIS", 10: "TIMESTAMP_MICROS", 20: "BSON", 21: "INTERVAL"}
 
 // plainDictionary is the encoding that old writers state for indexes (RLEDictionary
 // today) in data pages and for Plain in dictionary pages.

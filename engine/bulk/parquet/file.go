@@ -15,13 +15,20 @@ type File struct {
 	replaced map[int]Replacer // by leaf
 	counts   *Counts
 
-	out  *writer
-	row  int64    // rows of the row groups before
-	sums []uint32 // of the replaced chunks, as they were written
+	out     *writer
+	row     int64         // rows of the row groups before
+	written []replacedSum // the replaced chunks
 
 	copied        []byte     // buffer of copy
 	values        pageValues // of the page under way
 	plain, packed []byte     // its results
+}
+
+// replacedSum is what Verify holds a replaced chunk against.
+type replacedSum struct {
+	sum      uint32  // CRC-32C of its bytes, as they were written
+	copied   bool    // its pages of indexes are copies of pages that were unpacked and counted
+	pageRows []int64 // with copied: rows of each data page
 }
 
 // Replacer replaces the values of a column. An error of its methods ends Write, which
@@ -75,8 +82,11 @@ type Counts struct {
 	IndexPages        int // copied behind such a dictionary
 	Dropped           int // dictionaries whose pages were written as values
 	PlainPages, Delta int // pages of values
+	Split             int // pages whose values are split into streams of bytes
+	Typed, Restored   int // column chunks of another type that became strings, and back
 	Batches           int
 	Verified          int // chunks of outputs
+	Unread            int // of them, copied pages of indexes that were not unpacked again
 }
 
 // Open reads the metadata of a file of size bytes. memory bounds what its footer, and a
@@ -105,16 +115,6 @@ func (f *File) Columns() []string {
 		names = append(names, f.leaves[i].name())
 	}
 	return names
-}
-
-// Replace has the column with the given index in Columns replaced by r. If the schema
-// annotates it as what results are not, "JSON" or "ENUM", Replace returns that, and the
-// output will annotate it as a string.
-func (f *File) Replace(column int, r Replacer) (annotation string, err error) {
-	if annotation, err = f.annotate(&f.leaves[column]); err == nil {
-		f.replaced[column] = r
-	}
-	return annotation, err
 }
 
 // Check refuses a file that Write cannot write, once its columns are known.

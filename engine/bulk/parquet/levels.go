@@ -36,17 +36,17 @@ func (f *reader) open(c *columnChunk, p *rawPage) (d dataPage, err error) {
 		return d, err
 	}
 	d.values, d.rows = d.levels, d.levels
-	if most := c.leaf.maxDef; most > 0 {
+	if maxLevel := c.leaf.maxDef; maxLevel > 0 {
 		var below int64
-		if d.values, below, _, err = countLevels(d.def, most, d.levels); err != nil {
+		if d.values, below, _, err = countLevels(d.def, maxLevel, d.levels); err != nil {
 			return d, c.bad("the levels of a page are damaged")
 		}
 		if c.leaf.optional() {
 			d.nulls = below
 		}
 	}
-	if most := c.leaf.maxRep; most > 0 {
-		if _, _, d.rows, err = countLevels(d.rep, most, d.levels); err != nil {
+	if maxLevel := c.leaf.maxRep; maxLevel > 0 {
+		if _, _, d.rows, err = countLevels(d.rep, maxLevel, d.levels); err != nil {
 			return d, c.bad("the levels of a page are damaged")
 		}
 	}
@@ -60,11 +60,11 @@ func (f *reader) openV1(c *columnChunk, p *rawPage, h *thrift.Value, d *dataPage
 	}
 	rest := raw
 	for _, level := range []struct {
-		most     int
+		maxLevel int
 		encoding int16
 		to       *[]byte
 	}{{c.leaf.maxRep, dataRepetitionEncoding, &d.rep}, {c.leaf.maxDef, dataDefinitionEncoding, &d.def}} {
-		if level.most == 0 {
+		if level.maxLevel == 0 {
 			continue
 		}
 		if e := format.Encoding(h.Int(level.encoding)); e != format.RLE {
@@ -111,6 +111,9 @@ func (f *reader) dictionaryValues(c *columnChunk, p *rawPage) (raw []byte, spans
 		return nil, nil, err
 	}
 	n := d.Int(dictValues)
+	if n >= 0 && c.leaf.layout != nil {
+		return f.dictionaryTexts(c, raw, n)
+	}
 	if n < 0 || n > int64(len(raw)/4) {
 		return nil, nil, c.bad("a dictionary of %d values in %d bytes is damaged", n, len(raw))
 	}

@@ -130,12 +130,12 @@ func (f *reader) page(c *columnChunk, p *rawPage, end int64) (err error) {
 	return nil
 }
 
-// pageHeader reads the header at off, which is shorter than most. Few are longer than
-// 100 bytes: those that hold long statistics.
-func (f *reader) pageHeader(c *columnChunk, off, most int64) (h thrift.Value, raw []byte, err error) {
-	most = min(most, maxPageHeader)
+// pageHeader reads the header at off, which has at most limit bytes. Most headers have
+// fewer than 100; those with long statistics have more.
+func (f *reader) pageHeader(c *columnChunk, off, limit int64) (h thrift.Value, raw []byte, err error) {
+	limit = min(limit, maxPageHeader)
 	for size := int64(512); ; size *= 8 {
-		b, err := f.read(off, min(size, most), "a page header")
+		b, err := f.read(off, min(size, limit), "a page header")
 		if err != nil {
 			return h, nil, err
 		}
@@ -144,7 +144,7 @@ func (f *reader) pageHeader(c *columnChunk, off, most int64) (h thrift.Value, ra
 		switch {
 		case err == nil:
 			return h, b[:n], nil
-		case errors.Is(err, thrift.ErrShort) && size < most:
+		case errors.Is(err, thrift.ErrShort) && size < limit:
 			continue
 		}
 		return h, nil, f.bad("page header: %w", err)

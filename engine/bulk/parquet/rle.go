@@ -125,14 +125,14 @@ func unpackEight(dst *[8]uint32, b []byte, width int) {
 	}
 }
 
-// countLevels counts, of n levels, those that equal most, those one below, and those
-// that are 0. A level above most is an error.
-func countLevels(b []byte, most int, n int64) (full, below, zero int64, err error) {
-	d, err := newRLE(b, bits.Len(uint(most)), n)
+// countLevels counts, of n levels, those that equal maxLevel, those one below, and those
+// that are 0. A level above maxLevel is an error.
+func countLevels(b []byte, maxLevel int, n int64) (full, below, zero int64, err error) {
+	d, err := newRLE(b, bits.Len(uint(maxLevel)), n)
 	if err != nil {
 		return 0, 0, 0, err
 	}
-	if most == 1 {
+	if maxLevel == 1 {
 		full, err = d.countOnes()
 		return full, n - full, n - full, err
 	}
@@ -150,11 +150,11 @@ func countLevels(b []byte, most int, n int64) (full, below, zero int64, err erro
 		}
 		for _, v := range group {
 			switch {
-			case v > uint32(most):
+			case v > uint32(maxLevel):
 				return 0, 0, 0, thrift.ErrDamaged
-			case v == uint32(most):
+			case v == uint32(maxLevel):
 				full += k
-			case v == uint32(most)-1:
+			case v == uint32(maxLevel)-1:
 				below += k
 			}
 			if v == 0 {

@@ -10,15 +10,19 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/velonym/velonym/engine/bulk/internal/thrift"
+	"github.com/velonym/velonym/engine/bulk/internal/typed"
 )
 
 // leaf is a column of values in a schema.
 type leaf struct {
 	path           []string
-	kind           format.Type
-	element        *thrift.Value // SchemaElement
+	kind           format.Type   // of the values that are read
+	element        *thrift.Value // SchemaElement, edited for what is written
 	variant        bool          // part of a VARIANT
 	maxDef, maxRep int
+
+	layout *typed.Layout // of the values that are read; nil: they are text
+	output *typed.Layout // of those that are written; nil: they are text
 }
 
 // name returns the dotted name.
@@ -34,8 +38,8 @@ func (f *reader) readSchema(meta *thrift.Value) ([]leaf, error) {
 	elements := meta.Items(fileSchema)
 	var leaves []leaf
 	at := 0
-	var walk func(path []string, def, rep, depth int, variant bool) error
-	walk = func(path []string, def, rep, depth int, variant bool) error {
+	var visit func(path []string, def, rep, depth int, variant bool) error
+	visit = func(path []string, def, rep, depth int, variant bool) error {
 		if at >= len(elements) || depth > 100 {
 			return f.bad("footer: the schema is damaged")
 		}
@@ -53,16 +57,16 @@ func (f *reader) readSchema(meta *thrift.Value) ([]leaf, error) {
 		if children := e.Int(elementChildren); children > 0 || depth == 0 {
 			variant = variant || e.Field(elementLogical).Field(logicalVariant) != nil
 			for range children {
-				if err := walk(path, def, rep, depth+1, variant); err != nil {
+				if err := visit(path, def, rep, depth+1, variant); err != nil {
 					return err
 				}
 			}
 			return nil
 		}
-		leaves = append(leaves, leaf{path, format.Type(e.Int(elementType)), e, variant, def, rep})
+		leaves = append(leaves, leaf{path: path, kind: format.Type(e.Int(elementType)), element: e, variant: variant, maxDef: def, maxRep: rep})
 		return nil
 	}
-	if err := walk(nil, 0, 0, 0, false); err != nil {
+	if err := visit(nil, 0, 0, 0, false); err != nil {
 		return nil, err
 	}
 	if at != len(elements) {
@@ -71,39 +75,26 @@ func (f *reader) readSchema(meta *thrift.Value) ([]leaf, error) {
 	return leaves, nil
 }
 
-// annotate makes the schema say that the leaf holds text, if it said that it holds JSON
-// or names of an enumeration, and returns what it said. It refuses a leaf whose type
-// would not be true of results. A column of bytes stays one.
+// annotate makes the schema say that a leaf of byte arrays holds text, if it said that it
+// holds JSON or names of an enumeration, and returns what it said. A column of bytes stays
+// one.
 func (f *File) annotate(l *leaf) (was string, err error) {
-	const only = "only strings and binary values (BYTE_ARRAY) can be replaced"
 	e := l.element
-	if l.kind != format.ByteArray {
-		return "", f.refuse(l, "is of type %v; %s", l.kind, only)
-	}
-	if l.variant {
-		return "", f.refuse(l, "is part of a VARIANT, whose bytes hold more than one value; %s", only)
-	}
 	logical, converted := e.Field(elementLogical), e.Field(elementConverted)
 	if logical != nil && len(logical.List) > 0 {
-		switch id := logical.List[0].ID; id {
-		case logicalString, logicalUnknown:
+		switch logical.List[0].ID {
 		case logicalEnum:
 			was = "ENUM"
 		case logicalJSON:
 			was = "JSON"
-		default:
-			return "", f.refuse(l, "is annotated as %s, which its results would not be; %s", nameOr(logicalNames[id], "logical type", int64(id)), only)
 		}
 	}
 	if converted != nil {
 		switch converted.Num {
-		case convertedUTF8:
 		case convertedEnum:
 			was = "ENUM"
 		case convertedJSON:
 			was = "JSON"
-		default:
-			return "", f.refuse(l, "is annotated as %s, which its results would not be; %s", nameOr(convertedNames[converted.Num], "converted type", converted.Num), only)
 		}
 	}
 	if err := f.checkKeyValues(l, was == "JSON"); err != nil || was == "" {
@@ -191,7 +182,7 @@ func (f *File) checkChunk(chunk *thrift.Value, c, group int, rows int64) error {
 	if codec := format.CompressionCodec(m.Int(metaCodec)); !knownCodec(codec) {
 		return f.refuse(l, "is compressed with codec %v (%d), which is not read here", codec, codec)
 	}
-	if k := format.Type(m.Int(metaType)); k != format.ByteArray {
+	if k := format.Type(m.Int(metaType)); k != l.kind {
 		return f.bad("footer: column %s is of type %v, and not as the schema says: it is damaged", quote(l.name()), k)
 	}
 	_, err := f.chunkOf(m, l, group, rows)

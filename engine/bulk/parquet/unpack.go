@@ -13,9 +13,9 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// unpacker unpacks pages. The library's decoders go on past the size that a page
-// states, as far as memory does; where a damaged page makes them do so, it is
-// done here.
+// unpacker unpacks pages. The library's decoders write past the size that a page states
+// until memory ends; for the codecs where a damaged page makes them do so, unpacker decodes
+// by itself.
 type unpacker struct {
 	zstd   *zstd.Decoder
 	gzip   *gzip.Reader
@@ -25,9 +25,10 @@ type unpacker struct {
 
 var errUnpack = errors.New("it is damaged")
 
-// mostOf is how many bytes a byte of a codec's page can stand for; a page that states
-// more is damaged, and no memory is taken for it. Brotli knows no such bound.
-func mostOf(codec format.CompressionCodec) int64 {
+// maxExpansion returns how many unpacked bytes one packed byte of a codec can stand for. A
+// page that states more is damaged, and no memory is allocated for it. Brotli has no such
+// bound.
+func maxExpansion(codec format.CompressionCodec) int64 {
 	switch codec {
 	case format.Uncompressed:
 		return 1
@@ -43,8 +44,8 @@ func mostOf(codec format.CompressionCodec) int64 {
 	return 1 << 30
 }
 
-// room gives u's buffer room for n bytes.
-func (u *unpacker) room(n int64) {
+// reserve makes u's buffer large enough for n bytes.
+func (u *unpacker) reserve(n int64) {
 	if int64(cap(u.buf)) < n {
 		u.buf = make([]byte, 0, n)
 	}
@@ -63,7 +64,7 @@ func (u *unpacker) unpack(codec format.CompressionCodec, body []byte, n int64) (
 		return nil, nil
 	case codec == format.Uncompressed:
 		return body, nil
-	case n/mostOf(codec) > int64(len(body)):
+	case n/maxExpansion(codec) > int64(len(body)):
 		return nil, errUnpack
 	}
 	var head zstd.Header
@@ -73,9 +74,9 @@ func (u *unpacker) unpack(codec format.CompressionCodec, body []byte, n int64) (
 		}
 	}
 	if codec == format.Brotli || codec == format.Zstd && !head.HasFCS { // grows with what there is
-		u.room(min(n, int64(len(body))*64+64<<10))
+		u.reserve(min(n, int64(len(body))*64+64<<10))
 	} else {
-		u.room(n)
+		u.reserve(n)
 	}
 	dst := u.buf[:0]
 	defer func() {

@@ -6,6 +6,7 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/velonym/velonym/engine/bulk/internal/thrift"
+	"github.com/velonym/velonym/engine/bulk/internal/typed"
 )
 
 // pageValues decodes the values of a page in batches, so that memory does not grow with
@@ -29,6 +30,12 @@ type pageValues struct {
 
 	arena []byte
 	spans []uint32
+
+	layout *typed.Layout // of values that are no text; nil: they are
+	kind   format.Type   // of them
+	total  int64         // values of the page
+	raw    []byte        // scratch: values as they are stored
+	texts  []uint32      // scratch: their texts in arena
 }
 
 // Bounds of a batch: its values, and the bytes of values that must be put together from
@@ -38,9 +45,11 @@ const (
 	batchBytes  = 8 << 20
 )
 
-// begin starts with the n values of a page in b. It keeps the dictionary.
-func (v *pageValues) begin(e format.Encoding, b []byte, n int64) (err error) {
-	*v = pageValues{encoding: e, b: b, left: n, dict: v.dict, dictSpans: v.dictSpans, arena: v.arena, spans: v.spans, last: v.last[:0]}
+// begin starts with the n values of a page in b, of a column that holds the values of l.
+// It keeps the dictionary.
+func (v *pageValues) begin(l *leaf, e format.Encoding, b []byte, n int64) (err error) {
+	*v = pageValues{encoding: e, b: b, left: n, total: n, layout: l.layout, kind: l.kind, dict: v.dict, dictSpans: v.dictSpans,
+		arena: v.arena, spans: v.spans, last: v.last[:0], raw: v.raw, texts: v.texts}
 	if n == 0 {
 		return nil // some writers leave bytes that mean nothing
 	}
@@ -51,17 +60,28 @@ func (v *pageValues) begin(e format.Encoding, b []byte, n int64) (err error) {
 		}
 		v.rle, err = newRLE(b[1:], int(b[0]), n)
 	case format.DeltaLengthByteArray:
-		v.lengths, v.b, err = newDelta(b, n)
+		v.lengths, v.b, err = newDelta(b, n, 32)
 	case format.DeltaByteArray:
-		if v.prefixes, v.b, err = newDelta(b, n); err == nil {
-			v.lengths, v.b, err = newDelta(v.b, n)
+		if v.prefixes, v.b, err = newDelta(b, n, 32); err == nil {
+			v.lengths, v.b, err = newDelta(v.b, n, 32)
 		}
+	case format.DeltaBinaryPacked:
+		v.lengths, _, err = newDelta(b, n, 8*l.layout.Width)
 	}
 	return err
 }
 
 // next returns the next batch, valid until the following call.
 func (v *pageValues) next() (arena []byte, spans []uint32, err error) {
+	if v.layout != nil && v.encoding != format.RLEDictionary && v.encoding != plainDictionary {
+		return v.nextTexts()
+	}
+	return v.nextStored()
+}
+
+// nextStored is next for values that are text, and for the bytes of others that are
+// stored as byte arrays.
+func (v *pageValues) nextStored() (arena []byte, spans []uint32, err error) {
 	if v.spans == nil {
 		v.spans = make([]uint32, 0, 2*min(v.left, batchValues))
 	}
@@ -138,10 +158,11 @@ func (v *pageValues) indexed(n int64) error {
 
 func (v *pageValues) lengthFirst(n int64) error {
 	for range n {
-		size, err := v.lengths.next()
+		length, err := v.lengths.next()
 		if err != nil {
 			return err
 		}
+		size := int32(length)
 		if size < 0 || int64(size) > int64(len(v.b)-v.at) {
 			return thrift.ErrDamaged
 		}
@@ -154,14 +175,15 @@ func (v *pageValues) lengthFirst(n int64) error {
 func (v *pageValues) prefixed(n int64) error {
 	v.arena = v.arena[:0]
 	for range n {
-		shared, err := v.prefixes.next()
+		prefix, err := v.prefixes.next()
 		if err != nil {
 			return err
 		}
-		size, err := v.lengths.next()
+		length, err := v.lengths.next()
 		if err != nil {
 			return err
 		}
+		shared, size := int32(prefix), int32(length)
 		if shared < 0 || int(shared) > len(v.last) || size < 0 || int64(size) > int64(len(v.b)-v.at) {
 			return thrift.ErrDamaged
 		}

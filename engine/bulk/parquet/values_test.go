@@ -8,6 +8,8 @@ import (
 
 	"github.com/parquet-go/parquet-go/encoding/delta"
 	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/velonym/velonym/engine/bulk/internal/typed"
 )
 
 // TestDelta: both delta encodings give what the library packed, in batches too.
@@ -35,7 +37,7 @@ func TestDelta(t *testing.T) {
 				t.Fatal(err)
 			}
 			var v pageValues
-			if err := v.begin(e, b, int64(len(offsets)-1)); err != nil {
+			if err := v.begin(&leaf{kind: format.ByteArray}, e, b, int64(len(offsets)-1)); err != nil {
 				t.Fatal(err)
 			}
 			at := 0
@@ -61,12 +63,28 @@ func FuzzPages(f *testing.F) {
 	f.Add([]byte{3, 0x88, 0xc6, 0xfa}, uint8(0), int16(8))
 	f.Add([]byte{0x80, 1, 4, 9, 2, 2, 0, 0, 0, 0}, uint8(2), int16(9))
 	f.Add([]byte{1, 0, 0, 0, 'a', 0, 0, 0, 0}, uint8(1), int16(2))
+	f.Add([]byte{0x80, 1, 4, 9, 2, 2, 0, 0, 0, 0}, uint8(10), int16(9))
+	f.Add(make([]byte, 40), uint8(17), int16(5))
+	f.Add(make([]byte, 40), uint8(19), int16(8))
+	f.Add([]byte{1, 0, 0, 0, 0x80, 0, 0, 0, 0}, uint8(25), int16(1))
 	f.Fuzz(func(t *testing.T, b []byte, kind uint8, n int16) {
 		count := max(int64(n), 0)
 		v := pageValues{dict: []byte("abc"), dictSpans: []uint32{0, 1, 1, 2, 3, 0}}
-		e := []format.Encoding{format.RLEDictionary, format.Plain, format.DeltaLengthByteArray, format.DeltaByteArray}[kind%4]
+		encodings := []format.Encoding{format.RLEDictionary, format.Plain, format.DeltaLengthByteArray, format.DeltaByteArray, format.DeltaBinaryPacked, format.ByteStreamSplit}
+		e := encodings[int(kind)%len(encodings)]
+		leaves := []leaf{
+			{kind: format.ByteArray},
+			{kind: format.Int32, layout: &typed.Layout{Type: typed.Type{Kind: typed.Int, Size: 4}, Width: 4}},
+			{kind: format.Int64, layout: &typed.Layout{Type: typed.Type{Kind: typed.Uint, Size: 8}, Width: 8}},
+			{kind: format.FixedLenByteArray, layout: &typed.Layout{Type: typed.Type{Kind: typed.Fixed, Size: 5}, Width: 5}},
+			{kind: format.ByteArray, layout: &typed.Layout{Type: typed.Type{Kind: typed.Decimal, Precision: 76}, BigEndian: true}},
+		}
+		l := &leaves[int(kind)/len(encodings)%len(leaves)]
+		if e != format.RLEDictionary && !l.takes(e) {
+			return
+		}
 		got := int64(0)
-		err := v.begin(e, b, count)
+		err := v.begin(l, e, b, count)
 		for err == nil && v.left > 0 {
 			var arena []byte
 			var spans []uint32

@@ -30,9 +30,10 @@ func (f *File) Verify(ctx context.Context, name string, at io.ReaderAt, size int
 // verifier reads an output.
 type verifier struct {
 	reader
-	f      *File
-	values pageValues
-	end    int64 // of the chunks read so far
+	f       *File
+	values  pageValues
+	entries int   // of the chunk's dictionary
+	end     int64 // of the chunks read so far
 }
 
 func (v *verifier) file(ctx context.Context) error {
@@ -60,21 +61,21 @@ func (v *verifier) file(ctx context.Context) error {
 		return v.bad("footer: %d columns, %d row groups, %d rows", len(leaves), len(groups), meta.Int(fileRows))
 	}
 	v.end = int64(len(magic))
-	sums := v.f.sums
+	written := v.f.written
 	for i := range groups {
 		if n := want.Items(fileRowGroups)[i].Int(groupRows); len(groups[i].Items(groupColumns)) != len(leaves) || groups[i].Int(groupRows) != n {
 			return v.bad("footer: row group %d has %d columns, %d rows", i+1, len(groups[i].Items(groupColumns)), groups[i].Int(groupRows))
 		}
-		if sums, err = v.rowGroup(ctx, &groups[i], i+1, leaves, begin, sums); err != nil {
+		if written, err = v.rowGroup(ctx, &groups[i], i+1, leaves, begin, written); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// rowGroup reads a row group; sums are those of the replaced chunks from it on. It
-// returns the sums of the row groups behind it.
-func (v *verifier) rowGroup(ctx context.Context, group *thrift.Value, number int, leaves []leaf, footer int64, sums []uint32) ([]uint32, error) {
+// rowGroup reads a row group; written are the replaced chunks from it on. It returns those
+// of the row groups behind it.
+func (v *verifier) rowGroup(ctx context.Context, group *thrift.Value, number int, leaves []leaf, footer int64, written []replacedSum) ([]replacedSum, error) {
 	unpacked := int64(0)
 	for c := range leaves {
 		if err := ctx.Err(); err != nil {
@@ -83,33 +84,33 @@ func (v *verifier) rowGroup(ctx context.Context, group *thrift.Value, number int
 		chunk := &group.Items(groupColumns)[c]
 		m := chunk.Field(chunkMeta)
 		unpacked += m.Int(metaUnpacked)
-		if err := v.place(m, &leaves[c], footer); err != nil {
+		if err := v.checkOffset(m, &leaves[c], footer); err != nil {
 			return nil, err
 		}
 		if v.f.replaced[c] == nil {
 			continue
 		}
-		if len(sums) == 0 {
+		if len(written) == 0 {
 			return nil, v.bad("column %s was not written", quote(leaves[c].name()))
 		}
 		v.f.counts.Verified++
 		ch, err := v.chunkOf(m, &leaves[c], number, group.Int(groupRows))
 		if err == nil {
-			err = v.chunk(chunk, m, &ch, sums[0])
+			err = v.chunk(chunk, m, &ch, written[0])
 		}
 		if err != nil {
 			return nil, fmt.Errorf("row group %d: %w", number, err)
 		}
-		sums = sums[1:]
+		written = written[1:]
 	}
 	if unpacked != group.Int(groupUnpacked) {
 		return nil, v.bad("footer: row group %d has %d bytes unpacked, its columns %d", number, group.Int(groupUnpacked), unpacked)
 	}
-	return sums, nil
+	return written, nil
 }
 
-// place checks that chunks lie one behind the other, and before the footer.
-func (v *verifier) place(m *thrift.Value, l *leaf, footer int64) error {
+// checkOffset checks that chunks are contiguous and end before the footer.
+func (v *verifier) checkOffset(m *thrift.Value, l *leaf, footer int64) error {
 	start, size := chunkStart(m), m.Int(metaPacked)
 	if size == 0 {
 		return nil
@@ -127,10 +128,11 @@ type chunkRead struct {
 	pages                    int
 	rows                     int64
 	sum                      uint32
+	written                  *replacedSum
 }
 
-// chunk reads a replaced chunk; want is the sum of what was written.
-func (v *verifier) chunk(chunk, m *thrift.Value, c *columnChunk, want uint32) error {
+// chunk reads a replaced chunk; want is what was written.
+func (v *verifier) chunk(chunk, m *thrift.Value, c *columnChunk, want replacedSum) error {
 	if err := v.nothingKept(chunk, m, c); err != nil {
 		return err
 	}
@@ -142,8 +144,8 @@ func (v *verifier) chunk(chunk, m *thrift.Value, c *columnChunk, want uint32) er
 	for _, e := range m.Items(metaEncodings) {
 		listed[format.Encoding(e.Num)] = true
 	}
-	var got chunkRead
-	v.values.dict, v.values.dictSpans = nil, nil
+	got := chunkRead{written: &want}
+	v.entries = 0
 	err = v.pages(c, func(p *rawPage) error {
 		if p.kind != format.DictionaryPage && chunk.Int(chunkOffsetIndexOffset) > 0 {
 			if p.number >= len(locations) || locations[p.number].Int(locationOffset) != p.at || locations[p.number].Int(locationSize) != int64(len(p.raw)+len(p.body)) {
@@ -164,7 +166,7 @@ func (v *verifier) chunk(chunk, m *thrift.Value, c *columnChunk, want uint32) er
 		return c.bad("its data lie at %d, the footer says %d", got.dataAt, m.Int(metaDataOffset))
 	case got.unpacked != m.Int(metaUnpacked):
 		return c.bad("%d bytes unpacked, the footer says %d", got.unpacked, m.Int(metaUnpacked))
-	case got.sum != want:
+	case got.sum != want.sum:
 		return c.bad("it is not what was written")
 	case got.rows != c.rows:
 		return c.bad("%d rows in a row group of %d", got.rows, c.rows)
@@ -213,17 +215,18 @@ func (v *verifier) readPage(c *columnChunk, p *rawPage, got *chunkRead) error {
 	}
 	if p.kind == format.DictionaryPage {
 		got.dictAt = p.at
-		raw, spans, err := v.dictionaryValues(c, p)
-		if err != nil {
-			return err
-		}
-		v.values.dict, v.values.dictSpans = append([]byte(nil), raw...), spans
-		return nil
+		return v.dictionary(c, p)
 	}
 	if got.dataAt == 0 {
 		got.dataAt = p.at
 	}
 	got.pages++
+	// Write has unpacked and counted a page that is a copy; its checksum is enough.
+	if w := got.written; w.copied && p.isIndexes() && p.number < len(w.pageRows) {
+		v.f.counts.Unread++
+		got.rows += w.pageRows[p.number]
+		return nil
+	}
 	d, err := v.open(c, p)
 	if err != nil {
 		return err
@@ -232,7 +235,7 @@ func (v *verifier) readPage(c *columnChunk, p *rawPage, got *chunkRead) error {
 	e := p.encoding()
 	switch {
 	case p.isIndexes():
-		if err := checkIndexes(d.data, d.values, len(v.values.dictSpans)/2); err != nil {
+		if err := checkIndexes(d.data, d.values, v.entries); err != nil {
 			return c.bad("a page refers to what its dictionary does not hold")
 		}
 	case e == format.Plain:
@@ -243,9 +246,35 @@ func (v *verifier) readPage(c *columnChunk, p *rawPage, got *chunkRead) error {
 	return nil
 }
 
+// dictionary reads a dictionary to its last value.
+func (v *verifier) dictionary(c *columnChunk, p *rawPage) error {
+	if c.leaf.kind == format.ByteArray {
+		_, spans, err := v.dictionaryValues(c, p)
+		v.entries = len(spans) / 2
+		return err
+	}
+	d := p.head.Field(pageDict)
+	raw, err := v.unpack(c, p.body, p.head.Int(pageUnpacked))
+	if err != nil {
+		return err
+	}
+	n := d.Int(dictValues)
+	if int64(len(raw)) != n*widthOf(c.leaf.element) {
+		return c.bad("a dictionary of %d values has %d bytes", n, len(raw))
+	}
+	v.entries = int(n)
+	return nil
+}
+
 // plainPage reads the values of a page in PLAIN encoding.
 func (v *verifier) plainPage(c *columnChunk, d *dataPage) error {
-	if err := v.values.begin(format.Plain, d.data, d.values); err != nil {
+	if kind := c.leaf.kind; kind != format.ByteArray {
+		if width := widthOf(c.leaf.element); int64(len(d.data)) != d.values*width {
+			return c.bad("a page of %d values has %d bytes", d.values, len(d.data))
+		}
+		return nil
+	}
+	if err := v.values.begin(c.leaf, format.Plain, d.data, d.values); err != nil {
 		return c.bad("a page is damaged")
 	}
 	for v.values.left > 0 {

@@ -95,7 +95,7 @@ func (f *File) write(ctx context.Context, s *State, from Resume, written func(St
 			packed += m.Int(metaPacked)
 			switch {
 			case s.Chunks > from.Chunks:
-				if err := f.tell(s, f.replaced[c] != nil, x, written); err != nil {
+				if err := f.report(s, f.replaced[c] != nil, x, written); err != nil {
 					return err
 				}
 			case s.Chunks == from.Chunks && f.out.n != from.Out:
@@ -131,11 +131,11 @@ func (f *File) nextChunk(ctx context.Context, s *State, from *Resume, group *thr
 	return f.chunk(ctx, group, number, c, was)
 }
 
-// tell calls written.
-func (f *File) tell(s *State, replaced bool, x chunkIndexes, written func(State) error) error {
+// report passes the state after a column chunk to written.
+func (f *File) report(s *State, replaced bool, x chunkIndexes, written func(State) error) error {
 	s.Out, s.Replaced = f.out.n, nil
 	if replaced {
-		s.Replaced = &WrittenChunk{Meta: x.chunk.Field(chunkMeta).Append(nil), Sum: f.sums[len(f.sums)-1]}
+		s.Replaced = &WrittenChunk{Meta: x.chunk.Field(chunkMeta).Append(nil), Sum: f.written[len(f.written)-1].sum}
 		if x.offsets != nil {
 			s.Replaced.Offsets = x.offsets.Append(nil)
 		}
@@ -224,20 +224,20 @@ func (f *File) chunk(ctx context.Context, group *thrift.Value, number, c int, wa
 		x.offsets.Remove(offsetIndexText)
 	}
 	if was != nil {
-		return x, f.takeWritten(m, &x, was)
+		return x, f.loadWritten(m, &x, was)
 	}
 	return x, f.replaceChunk(ctx, m, f.replaced[c], &ch, x.offsets)
 }
 
-// takeWritten takes the metadata of a replaced chunk from was.
-func (f *File) takeWritten(m *thrift.Value, x *chunkIndexes, was *WrittenChunk) error {
+// loadWritten sets the metadata of a replaced chunk to that of was.
+func (f *File) loadWritten(m *thrift.Value, x *chunkIndexes, was *WrittenChunk) error {
 	v, _, err := thrift.Read(was.Meta)
 	if err != nil {
 		return f.bad("%w", ErrResume)
 	}
 	v.ID = m.ID
 	*m = v
-	f.sums = append(f.sums, was.Sum)
+	f.written = append(f.written, replacedSum{sum: was.Sum})
 	if x.offsets != nil {
 		v, _, err := thrift.Read(was.Offsets)
 		if err != nil {

@@ -1,0 +1,240 @@
+package parquet
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/velonym/velonym/engine/bulk/internal/thrift"
+	"github.com/velonym/velonym/engine/bulk/internal/typed"
+)
+
+// Change says what becomes of the values of a column, and so of its type.
+type Change int
+
+// The changes.
+const (
+	// Pseudonymise: values become pseudonyms. A column of another type becomes strings,
+	// and the file remembers what it was.
+	Pseudonymise Change = iota
+	// Translate: pseudonyms become pseudonyms of another domain. What the file remembers
+	// of their column stays.
+	Translate
+	// Restore: pseudonyms become values again, and the column what the file remembers.
+	Restore
+	// Reverse: as Restore, but the column stays one of strings.
+	Reverse
+)
+
+// Effect is what a Change does to a column, for messages.
+type Effect struct {
+	Annotation string   // of a column of strings that loses it: "JSON" or "ENUM"
+	Was        string   // type of a column that becomes strings, as INT64; else ""
+	Number     bool     // it was one of numbers
+	Hex        bool     // it was one of bytes whose text is hexadecimal
+	Becomes    string   // type that a column of strings gets back; else ""
+	Dropped    []string // metadata of other systems that would contradict the new type and was removed
+}
+
+// ErrMemory means that a file's metadata does not say what a column was, although it has
+// an entry for it.
+var ErrMemory = typed.ErrMemory
+
+// Replace has the column with the given index in Columns replaced by r. The output's
+// schema says what its values are then. An error names a column whose values cannot be
+// replaced.
+func (f *File) Replace(column int, r Replacer, change Change) (Effect, error) {
+	var effect Effect
+	l := &f.leaves[column]
+	if l.variant {
+		return effect, f.refuse(l, "is part of a VARIANT, whose bytes hold more than one value")
+	}
+	layout, err := identifier(l.element)
+	if err != nil {
+		return effect, f.refuse(l, "%w", err)
+	}
+	l.layout = layout
+	if layout == nil {
+		if effect.Annotation, err = f.annotate(l); err == nil {
+			err = f.retypeText(column, change, &effect)
+		}
+	} else if err = f.checkKeyValues(l, false); err == nil {
+		err = f.retypeTyped(column, change, &effect)
+	}
+	if err == nil {
+		f.replaced[column] = r
+	}
+	return effect, err
+}
+
+// retypeTyped makes a column of another type one of strings.
+func (f *File) retypeTyped(column int, change Change, effect *Effect) error {
+	l := &f.leaves[column]
+	effect.Was = typeName(l.element, l.layout)
+	switch l.layout.Type.Kind {
+	case typed.UUID:
+	case typed.Fixed:
+		effect.Hex = true
+	default:
+		effect.Number = true
+		if change != Pseudonymise {
+			return f.refuse(l, "is of type %s, and pseudonyms are strings: a number has lost the zeros that one may begin with", effect.Was)
+		}
+	}
+	was := &typed.Original{Type: l.layout.Type.String(), Parquet: typePart(l.element)}
+	key := typed.ColumnKey(l.path)
+	for i := range f.leaves {
+		if i != column && typed.ColumnKey(f.leaves[i].path) == key {
+			return f.refuse(l, "is there twice, and the file could not remember which one was of type %s; rename one", effect.Was)
+		}
+	}
+	if err := f.editSchemas(column, was, true, effect); err != nil {
+		return err
+	}
+	setType(l.element, stringType())
+	if change != Pseudonymise {
+		return nil
+	}
+	memory, err := f.readMemory()
+	if err != nil {
+		return err
+	}
+	memory.Keep(key, was)
+	f.keepMemory(memory)
+	return nil
+}
+
+// retypeText gives a column of strings back the type that the file remembers, if it is
+// to be restored and no pseudonymisation lies over it.
+func (f *File) retypeText(column int, change Change, effect *Effect) error {
+	l := &f.leaves[column]
+	key := typed.ColumnKey(l.path)
+	memory, err := f.readMemory()
+	if err != nil {
+		if change == Restore {
+			return err
+		}
+		return nil // it stays as it is
+	}
+	switch change {
+	case Pseudonymise:
+		memory.Cover(key)
+	case Translate:
+		return nil
+	case Reverse:
+		memory.Uncover(key)
+	case Restore:
+		was := memory.Uncover(key)
+		if was == nil {
+			break
+		}
+		part, layout, err := originalType(was)
+		if err != nil {
+			return f.refuse(l, "cannot get its type back: %w", err)
+		}
+		if err := f.editSchemas(column, was, false, effect); err != nil {
+			return err
+		}
+		setType(l.element, part)
+		l.output = layout
+		effect.Becomes = typeName(l.element, layout)
+	}
+	f.keepMemory(memory)
+	return nil
+}
+
+// readMemory reads what the file remembers.
+func (f *File) readMemory() (typed.Memory, error) {
+	for i := range f.meta.Items(fileKeyValues) {
+		if kv := &f.meta.Items(fileKeyValues)[i]; kv.Text(keyValueKey) == typed.MetadataKey {
+			m, err := typed.ParseMemory([]byte(kv.Text(keyValueValue)))
+			if err != nil {
+				return m, f.bad("%w", err)
+			}
+			return m, nil
+		}
+	}
+	return typed.Memory{}, nil
+}
+
+// keepMemory writes what the file remembers into its metadata.
+func (f *File) keepMemory(m typed.Memory) {
+	if len(m.Columns) == 0 {
+		f.setKeyValue(typed.MetadataKey, nil)
+		return
+	}
+	f.setKeyValue(typed.MetadataKey, m.Text())
+}
+
+// keyValue returns an entry of the file's key-value metadata, nil if there is none.
+func (f *File) keyValue(key string) []byte {
+	for i := range f.meta.Items(fileKeyValues) {
+		if kv := &f.meta.Items(fileKeyValues)[i]; kv.Text(keyValueKey) == key {
+			if v := kv.Field(keyValueValue); v != nil {
+				return v.Bytes
+			}
+		}
+	}
+	return nil
+}
+
+// setKeyValue sets an entry of the file's key-value metadata, or with nil removes it.
+func (f *File) setKeyValue(key string, value []byte) {
+	list := f.meta.Field(fileKeyValues)
+	entry := thrift.Value{Kind: thrift.Struct, List: []thrift.Value{
+		{ID: keyValueKey, Kind: thrift.Binary, Bytes: []byte(key)}, {ID: keyValueValue, Kind: thrift.Binary, Bytes: value}}}
+	if list != nil {
+		at := slices.IndexFunc(list.List, func(kv thrift.Value) bool { return kv.Text(keyValueKey) == key })
+		switch {
+		case at >= 0 && value == nil:
+			list.List = slices.Delete(list.List, at, at+1)
+			if len(list.List) == 0 {
+				f.meta.Remove(fileKeyValues)
+			}
+		case at >= 0:
+			list.List[at] = entry
+		case value != nil:
+			list.List = append(list.List, entry)
+		}
+		return
+	}
+	if value != nil {
+		f.meta.Replace(thrift.Value{ID: fileKeyValues, Kind: thrift.List, Elem: thrift.Struct, List: []thrift.Value{entry}})
+	}
+}
+
+// RestoreError is a reversed value that is none of the type that its column gets back.
+type RestoreError struct {
+	File, Column string
+	Row          int64 // from 1
+	Type         string
+	Err          error // a *typed.ValueError, or errEmpty
+}
+
+// Error says where it stands and what it is not.
+func (e *RestoreError) Error() string {
+	return e.File + ": column " + quote(e.Column) + ": " + e.Err.Error()
+}
+
+// Unwrap returns Err.
+func (e *RestoreError) Unwrap() error { return e.Err }
+
+var errEmpty = errors.New("an empty value")
+
+// physical returns the kind of the values that are written to a leaf.
+func (l *leaf) physical() format.Type { return format.Type(l.element.Int(elementType)) }
+
+// widthOf returns the bytes of a value of a leaf with this schema element, 0 if each has
+// its own.
+func widthOf(e *thrift.Value) int64 {
+	switch format.Type(e.Int(elementType)) {
+	case format.Int32:
+		return 4
+	case format.Int64:
+		return 8
+	case format.FixedLenByteArray:
+		return e.Int(elementLength)
+	}
+	return 0
+}
