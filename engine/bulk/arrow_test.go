@@ -488,8 +488,7 @@ func TestArrowPublic(t *testing.T) {
 	}
 }
 
-// FuzzArrow: bytes of any kind are run or refused; what is run, arrow-go reads if it read
-// the input.
+// FuzzArrow runs bytes of any kind: they are replaced or refused, and nothing panics.
 func FuzzArrow(f *testing.F) {
 	for _, asFile := range []bool{false, true} {
 		f.Add(ipcBytes(f, asFile, []arrow.RecordBatch{frame(0, 12), frame(12, 3)}))
