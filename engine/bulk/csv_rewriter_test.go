@@ -109,10 +109,14 @@ func TestRewriterBadFields(t *testing.T) {
 			v := strings.Repeat("v", 1+r.IntN(40))
 			w := one(p, v)
 			quoted := r.IntN(3) == 0
-			if r.IntN(20) == 0 {
+			switch r.IntN(20) {
+			case 0:
 				v, w = "a\x01b", ""
 				// The columns are named in the other order.
 				bad = append(bad, BadField{Row: row, Column: 1 - col, Code: suite.ValueNotText})
+			case 1:
+				w = one(p, `q"r`)
+				v, quoted = `q""r`, true
 			}
 			if quoted {
 				v, w = `"`+v+`"`, `"`+w+`"`
