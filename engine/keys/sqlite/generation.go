@@ -3,51 +3,24 @@ package sqlite
 import (
 	"bytes"
 	"database/sql"
-	"errors"
-	"strings"
 	"time"
 
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// keyRows reads generations. It copies wrapped secrets once and overwrites the driver's
-// copy. SQLite copies blobs to memory of the statement and frees that without clearing
-// it: see [tx.overwriteFreed].
-func (t *tx) keyRows(wrapped, where string, args ...any) ([]keys.KeyRow, error) {
-	out, err := t.readKeys(wrapped, where, args...)
-	if wrapped == withSecret {
-		err = errors.Join(err, t.overwriteFreed())
-	}
-	return out, err
-}
-
-// zeroBlobsQuery holds, at one time, more blobs of the size of a wrapped secret than a
-// connection has free allocations of that size.
-var zeroBlobsQuery = "SELECT " + strings.Repeat("zeroblob(60), ", zeroBlobs-1) + "zeroblob(60)"
-
-const zeroBlobs = 192
-
-// overwriteFreed makes SQLite fill the freed memory of this connection that held small
-// blobs.
-func (t *tx) overwriteFreed() error {
-	rows, err := t.rows(zeroBlobsQuery)
-	if err != nil {
-		return t.s.wrapErr(err)
-	}
-	defer rows.Close()
-	for rows.Next() { // Next reads all columns
-	}
-	return t.s.wrapErr(rows.Err())
-}
-
-// The last column of a query of generations, and its tables.
+// Queries of generations, with and without their secrets.
 const (
-	withSecret    = "wrapped FROM generation LEFT JOIN secret ON id = secret"
-	withoutSecret = "NULL FROM generation"
+	generationColumns = "SELECT prj, org, gen, state, imported, created, destroyed, "
+
+	keysQuery       = generationColumns + "wrapped FROM generation LEFT JOIN secret ON id = secret WHERE prj = ? ORDER BY org, gen"
+	domainKeysQuery = generationColumns + "wrapped FROM generation LEFT JOIN secret ON id = secret WHERE prj = ? AND org = ? ORDER BY org, gen"
+	keyStatesQuery  = generationColumns + "NULL FROM generation WHERE prj = ? ORDER BY org, gen"
 )
 
-func (t *tx) readKeys(wrapped, where string, args ...any) ([]keys.KeyRow, error) {
-	rows, err := t.t.QueryContext(t.ctx, "SELECT prj, org, gen, state, imported, created, destroyed, "+wrapped+" WHERE "+where+" ORDER BY org, gen", args...)
+// keyRows reads generations. It copies wrapped secrets once and overwrites the driver's
+// copy; SQLite overwrites its own: see memory.go.
+func (t *tx) keyRows(query string, args ...any) ([]keys.KeyRow, error) {
+	rows, err := t.rows(query, args...)
 	if err != nil {
 		return nil, t.s.wrapErr(err)
 	}
@@ -72,14 +45,14 @@ func (t *tx) readKeys(wrapped, where string, args ...any) ([]keys.KeyRow, error)
 	return out, t.s.wrapErr(rows.Err())
 }
 
-func (t *tx) Keys(prj string) ([]keys.KeyRow, error) { return t.keyRows(withSecret, "prj = ?", prj) }
+func (t *tx) Keys(prj string) ([]keys.KeyRow, error) { return t.keyRows(keysQuery, prj) }
 
 func (t *tx) KeyStates(prj string) ([]keys.KeyRow, error) {
-	return t.keyRows(withoutSecret, "prj = ?", prj)
+	return t.keyRows(keyStatesQuery, prj)
 }
 
 func (t *tx) DomainKeys(d keys.Domain) ([]keys.KeyRow, error) {
-	return t.keyRows(withSecret, "prj = ? AND org = ?", d.Prj, d.Org)
+	return t.keyRows(domainKeysQuery, d.Prj, d.Org)
 }
 
 func (t *tx) AddKey(k keys.KeyRow) error {
@@ -144,7 +117,7 @@ func (t *tx) RewrapKeys(f func(keys.KeyRow) ([]byte, error)) error {
 			clear(batch[i].Wrapped)
 		}
 		if err != nil || len(batch) < rewrapBatch {
-			return errors.Join(err, t.overwriteFreed())
+			return err
 		}
 	}
 }

@@ -18,13 +18,14 @@ import (
 
 var registerOnce sync.Once
 
-// registerPages makes all connections of this process use the cache. If the program has
-// opened SQLite before, the former cache stays in use, and pages with wrapped secrets
-// linger in memory.
+// registerPages makes all connections of this process use the cache and the memory
+// methods of memory.go. If the program has opened SQLite before, it keeps what it had, and
+// wrapped secrets linger in memory.
 func registerPages() {
 	registerOnce.Do(func() {
 		tls := libc.NewTLS()
 		defer tls.Close()
+		registerMemory(tls)
 		own := ownCache(tls)
 		if driver.RegisterPageCache(pages{}) == nil {
 			startOwnCache(tls, own)

@@ -16,17 +16,16 @@ const (
 	projectQuery  = "SELECT " + projectColumns + " FROM project WHERE name = ?"
 )
 
-// prepare prepares the frequent queries. The query that reads secrets is not among them:
-// closing its statement frees the copies that it holds. Preparing within a transaction
-// could wait for another connection, so Open does it. A file of an older schema has no
-// prepared queries until it is opened again.
+// prepare prepares the frequent queries. Preparing within a transaction could wait for
+// another connection, so Open does it. A file of an older schema has no prepared queries
+// until it is opened again.
 func (s *Store) prepare(ctx context.Context) error {
 	var schema int
 	if err := s.db.QueryRowContext(ctx, "SELECT version FROM schema_version").Scan(&schema); err != nil || schema != keys.SchemaVersion {
 		return s.wrapErr(err)
 	}
 	prepared := map[string]*sql.Stmt{}
-	for _, q := range []string{metaQuery, sealListQuery, changeQuery, projectQuery, zeroBlobsQuery} {
+	for _, q := range []string{metaQuery, sealListQuery, changeQuery, projectQuery, domainKeysQuery} {
 		st, err := s.db.PrepareContext(ctx, q)
 		if err != nil {
 			return s.wrapErr(err)

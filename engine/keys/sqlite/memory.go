@@ -1,0 +1,71 @@
+package sqlite
+
+import (
+	"unsafe"
+
+	"modernc.org/libc"
+	"modernc.org/libc/sys/types"
+	lib "modernc.org/sqlite/lib"
+)
+
+// SQLite copies the columns of a row, wrapped secrets among them, to memory of its
+// statement and frees that without clearing it. The memory methods in this file overwrite
+// whatever SQLite frees, on all connections. SQLite's lookaside, small allocations that
+// it keeps by connection and reuses by itself, is off: freeing them would pass by these
+// methods.
+
+// plainMemory is the memory methods that SQLite has by itself. It does not change after
+// registerMemory.
+var plainMemory lib.Tsqlite3_mem_methods
+
+// registerMemory makes SQLite overwrite what it frees. It reports false if the program
+// has used SQLite before, which then keeps its methods.
+func registerMemory(tls *libc.TLS) bool {
+	mem := libc.Xcalloc(tls, 1, types.Size_t(unsafe.Sizeof(plainMemory)))
+	if mem == 0 {
+		return false
+	}
+	defer libc.Xfree(tls, mem)
+	args := tls.Alloc(16)
+	defer tls.Free(16)
+	methods := (*lib.Tsqlite3_mem_methods)(*(*unsafe.Pointer)(unsafe.Pointer(&mem))) // not a pointer into the Go heap
+	if lib.Xsqlite3_config(tls, lib.SQLITE_CONFIG_GETMALLOC, libc.VaList(args, mem)) != lib.SQLITE_OK {
+		return false
+	}
+	plainMemory = *methods
+	methods.FxFree = pointerTo(freeOverwritten)
+	methods.FxRealloc = pointerTo(reallocOverwritten)
+	return lib.Xsqlite3_config(tls, lib.SQLITE_CONFIG_MALLOC, libc.VaList(args, mem)) == lib.SQLITE_OK &&
+		lib.Xsqlite3_config(tls, lib.SQLITE_CONFIG_LOOKASIDE, libc.VaList(args, int32(0), int32(0))) == lib.SQLITE_OK
+}
+
+// pointerTo returns a function of the top level as the translated C code holds it.
+func pointerTo[F any](f F) uintptr {
+	return *(*uintptr)(unsafe.Pointer(&struct{ f F }{f}))
+}
+
+// freeOverwritten is the method xFree: SQLite frees p, which is not 0.
+func freeOverwritten(tls *libc.TLS, p uintptr) {
+	clear(unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&p))), sizeOf(tls, p)))
+	(*(*func(*libc.TLS, uintptr))(unsafe.Pointer(&struct{ uintptr }{plainMemory.FxFree})))(tls, p)
+}
+
+// reallocOverwritten is the method xRealloc: it returns memory of at least n bytes that
+// begins as p does, or 0 and leaves p as it is.
+func reallocOverwritten(tls *libc.TLS, p uintptr, n int32) uintptr {
+	had := sizeOf(tls, p)
+	if n <= had {
+		return p
+	}
+	larger := (*(*func(*libc.TLS, int32) uintptr)(unsafe.Pointer(&struct{ uintptr }{plainMemory.FxMalloc})))(tls, n)
+	if larger == 0 {
+		return 0
+	}
+	libc.Xmemcpy(tls, larger, p, types.Size_t(had))
+	freeOverwritten(tls, p)
+	return larger
+}
+
+func sizeOf(tls *libc.TLS, p uintptr) int32 {
+	return (*(*func(*libc.TLS, uintptr) int32)(unsafe.Pointer(&struct{ uintptr }{plainMemory.FxSize})))(tls, p)
+}
