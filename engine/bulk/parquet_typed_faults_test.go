@@ -211,3 +211,45 @@ func TestParquetTypedHostile(t *testing.T) {
 		}
 	}
 }
+
+// TestParquetRestoreUnused: an entry of a dictionary that no row refers to is no value, and
+// does not keep a column from getting its type back.
+func TestParquetRestoreUnused(t *testing.T) {
+	p, back := plan(t, spec.Pseudonymise, plain), plan(t, spec.Reverse, plain)
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
+	text := typedColumn{"", arrowparquet.Types.ByteArray, -1, schema.StringLogicalType{}, nil}
+	for typ, want := range map[string][]byte{"int64": stored64(12), "decimal(30, 0)": append(make([]byte, 12), 12), "uuid": nil} {
+		value := []byte(one(p, "12"))
+		if want == nil {
+			value, want = []byte(one(p, "00000000-0000-0000-0000-00000000000c")), append(make([]byte, 15), 12)
+		}
+		var stored [][]byte
+		for i := range 16 { // two row groups of both values in turn
+			stored = append(stored, [][]byte{value, []byte("unused")}[i%2])
+		}
+		writeTyped(t, in, text, stored, map[string]string{"velonym.types": fmt.Sprintf(`{"version":1,"columns":{"id":{"type":%q}}}`, typ)})
+		raw, err := os.ReadFile(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// In both row groups all indexes become those of the first entry.
+		indexes := []byte{0xaa}
+		if n := bytes.Count(raw, append([]byte{1, 3}, indexes...)); n != 2 {
+			t.Fatalf("%s: %d pages of indexes found", typ, n)
+		}
+		raw = bytes.ReplaceAll(raw, append([]byte{1, 3}, indexes...), []byte{1, 3, 0})
+		if err := os.WriteFile(in, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Run(t.Context(), Job{Inputs: []string{in}, Output: out, Force: true, Columns: []Column{{Name: "id", Plan: back}}}); err != nil {
+			t.Errorf("%s: %v", typ, err)
+			continue
+		}
+		for i, got := range readStored(t, out) {
+			if !bytes.Equal(got, want) {
+				t.Errorf("%s: row %d is %x, want %x", typ, i, got, want)
+			}
+		}
+	}
+}
