@@ -2,7 +2,9 @@ package parquet
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -106,4 +108,47 @@ func FuzzPages(f *testing.F) {
 			t.Fatalf("%d, %d, %d levels of %d", full, below, zero, count)
 		}
 	})
+}
+
+// TestTypedBatches: a page of more integers than a batch has is decoded to the same texts
+// in every encoding.
+func TestTypedBatches(t *testing.T) {
+	const n = batchValues + 1000
+	l := &leaf{kind: format.Int32, layout: &typed.Layout{Type: typed.Type{Kind: typed.Int, Size: 4}, Width: 4}}
+	var plain []byte
+	values := make([]int32, n)
+	split := make([]byte, 4*n)
+	for i := range values {
+		values[i] = int32(i*2654435761 ^ i)
+		plain = binary.LittleEndian.AppendUint32(plain, uint32(values[i]))
+		for k := range 4 {
+			split[k*n+i] = plain[4*i+k]
+		}
+	}
+	packed, err := new(delta.BinaryPackedEncoding).EncodeInt32(nil, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for e, b := range map[format.Encoding][]byte{format.Plain: plain, format.ByteStreamSplit: split, format.DeltaBinaryPacked: packed} {
+		var v pageValues
+		if err := v.begin(l, e, b, n); err != nil {
+			t.Fatalf("%v: %v", e, err)
+		}
+		at, batches := 0, 0
+		for ; v.left > 0; batches++ {
+			arena, spans, err := v.next()
+			if err != nil {
+				t.Fatalf("%v: %v", e, err)
+			}
+			for i := 0; i < len(spans); i += 2 {
+				if got := string(arena[spans[i]:][:spans[i+1]]); got != strconv.Itoa(int(values[at])) {
+					t.Fatalf("%v: value %d is %s, want %d", e, at, got, values[at])
+				}
+				at++
+			}
+		}
+		if at != n || batches < 2 {
+			t.Errorf("%v: %d values in %d batches", e, at, batches)
+		}
+	}
 }
