@@ -53,8 +53,11 @@ func TestJSONRandomStructure(t *testing.T) {
 	tag.Tag = 64
 	p := plan(t, spec.Pseudonymise, tag)
 	rounds := 1500
-	if longForm {
+	switch {
+	case longForm:
 		rounds = 6000
+	case testing.Short(): // under the race detector
+		rounds = 300
 	}
 	accepted, others := 0, int64(0)
 	for round := range rounds {

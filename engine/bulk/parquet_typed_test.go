@@ -166,7 +166,10 @@ func writeTyped(t testing.TB, path string, c typedColumn, stored [][]byte, kv ma
 	w := file.NewParquetWriter(&out, root, file.WithWriterProps(arrowparquet.NewWriterProperties(opts...)), file.WithWriteMetadata(meta))
 	half := len(stored) / 2
 	for _, part := range [][][]byte{stored[:half], stored[half:]} {
-		rg := w.AppendRowGroup()
+		rg, err := w.AppendRowGroupChecked()
+		if err != nil {
+			t.Fatal(err)
+		}
 		cw, err := rg.NextColumn()
 		if err != nil {
 			t.Fatal(err)

@@ -30,7 +30,7 @@ func (l *leaf) takes(e format.Encoding) bool {
 func (v *pageValues) nextTexts() (arena []byte, spans []uint32, err error) {
 	width := int64(v.layout.Width)
 	n := min(v.left, max(1, min(batchValues, batchBytes/(3*width+20))))
-	raw := v.b
+	var raw []byte
 	switch {
 	case v.kind == format.ByteArray || v.encoding == format.DeltaByteArray:
 		return v.nextConverted()
