@@ -339,6 +339,9 @@ func TestParquetReadsBack(t *testing.T) {
 // TestParquetPaths: each way of doing the work gives what one value at a time gives,
 // and is taken in this test.
 func TestParquetPaths(t *testing.T) {
+	if testing.Short() {
+		t.Skip("TestParquetAgainstArrow runs the same workers under the race detector")
+	}
 	same := plan(t, spec.Pseudonymise, plain)
 	different := plan(t, spec.Pseudonymise, suite.Spec{Method: spec.Reversible, Policy: spec.Different, Form: spec.Hex})
 	undo := plan(t, spec.Reverse, suite.Spec{Method: spec.Reversible, Policy: spec.Different, Form: spec.Hex})

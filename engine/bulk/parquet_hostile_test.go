@@ -253,6 +253,9 @@ func TestParquetTrailing(t *testing.T) {
 // TestParquetMemory: what a page needs is held against --max-memory before it is
 // taken, and said.
 func TestParquetMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the refusals are the same without the race detector")
+	}
 	p := plan(t, spec.Pseudonymise, plain)
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")

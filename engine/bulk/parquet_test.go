@@ -144,6 +144,9 @@ func TestParquetAgainstArrow(t *testing.T) {
 	dir := t.TempDir()
 	in, out, again := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet"), filepath.Join(dir, "again.parquet")
 	n := 5000
+	if testing.Short() {
+		n = 1500
+	}
 	for name, opts := range map[string][]arrowparquet.WriterProperty{
 		"dictionary, v1, none":        {arrowparquet.WithDataPageVersion(arrowparquet.DataPageV1)},
 		"dictionary, v2, snappy":      {arrowparquet.WithDataPageVersion(arrowparquet.DataPageV2), arrowparquet.WithCompression(arrowcompress.Codecs.Snappy)},
