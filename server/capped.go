@@ -24,7 +24,7 @@ func (l *cappedListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if int(l.s.conns.Add(1)) <= l.s.cfg.MaxConns {
-			return &conn{Conn: c, s: l.s, wait: time.Now().Add(l.s.cfg.HeaderTimeout)}, nil
+			return &conn{Conn: c, s: l.s, sock: newSocket(c), wait: time.Now().Add(l.s.cfg.HeaderTimeout)}, nil
 		}
 		l.s.conns.Add(-1)
 		l.s.metrics.connsRefused.Inc()

@@ -27,6 +27,7 @@ import (
 type conn struct {
 	net.Conn
 	s     *Server
+	sock  *socket // nil: Conn reads and writes itself
 	token token.LastToken
 
 	phase       phase
@@ -160,7 +161,12 @@ func (c *conn) Read(b []byte) (n int, err error) {
 			return 0, err
 		}
 	}
-	n, err = c.Conn.Read(b)
+	if c.sock != nil && len(b) > 0 && len(b) <= maxRawCall {
+		c.s.paths.rawReads.Add(1)
+		n, err = c.sock.read(b)
+	} else {
+		n, err = c.Conn.Read(b)
+	}
 	if before == phaseNew && bytes.HasPrefix(b[:max(n, 0)], []byte(http2Preface)) {
 		c.http2 = true
 	}
@@ -198,16 +204,25 @@ func (c *conn) Write(b []byte) (int, error) {
 	if len(b) > writeBuffer {
 		c.since = time.Time{} // to take it may take long
 	}
-	c.large = 0
 	first := len(c.held)
-	if first == 0 {
+	var n int64
+	var err error
+	switch {
+	case c.sock != nil && len(b) > 0 && first+len(b) <= maxRawCall:
+		var k int
+		c.s.paths.rawWrites.Add(1)
+		k, err = c.sock.write(c.held, b)
+		n = int64(k)
+	case first == 0:
+		c.large = 0
 		return c.Conn.Write(b)
+	default:
+		c.parts = [2][]byte{c.held, b}
+		c.bufs = c.parts[:]
+		n, err = c.bufs.WriteTo(c.Conn)
+		c.parts, c.bufs = [2][]byte{}, nil
 	}
-	c.parts = [2][]byte{c.held, b}
-	c.bufs = c.parts[:]
-	n, err := c.bufs.WriteTo(c.Conn)
-	c.parts, c.bufs = [2][]byte{}, nil
-	c.held = c.held[:0]
+	c.large, c.held = 0, c.held[:0]
 	return max(0, int(n)-first), err
 }
 

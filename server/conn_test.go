@@ -106,7 +106,7 @@ func TestPhaseDeadlines(t *testing.T) {
 }
 
 // socketPair returns the two ends of a connection, ours as the server has it.
-func socketPair(t testing.TB, network, address string) (ours *conn, peer net.Conn) {
+func socketPair(t *testing.T, network, address string) (ours *conn, peer net.Conn) {
 	t.Helper()
 	ln, err := net.Listen(network, address)
 	if err != nil {
@@ -123,7 +123,7 @@ func socketPair(t testing.TB, network, address string) (ours *conn, peer net.Con
 	}
 	t.Cleanup(func() { c.Close() })
 	s := &Server{cfg: Config{HeaderTimeout: time.Minute, IdleTimeout: time.Minute, StallTimeout: time.Minute}, deadlineTolerance: time.Millisecond}
-	return &conn{Conn: c, s: s, wait: time.Now().Add(time.Minute)}, peer
+	return &conn{Conn: c, s: s, sock: newSocket(c), wait: time.Now().Add(time.Minute)}, peer
 }
 
 // TestConn reads and writes through connections of both kinds what does not fit
@@ -136,7 +136,7 @@ func TestConn(t *testing.T) {
 				text[i] = byte(i * 7 >> 3)
 			}
 			t.Run("write", func(t *testing.T) {
-				for _, n := range []int{1, writeBuffer, writeBuffer + 1, 512 << 10, 4 << 20} {
+				for _, n := range []int{1, writeBuffer, writeBuffer + 1, maxRawCall, maxRawCall + 1, 4 << 20} {
 					for _, held := range []int{0, 1, 200, writeBuffer} {
 						ours, peer := socketPair(t, k.network, k.address)
 						var got bytes.Buffer
@@ -160,7 +160,7 @@ func TestConn(t *testing.T) {
 				}
 			})
 			t.Run("read", func(t *testing.T) {
-				for _, room := range []int{1, 1000, 512<<10 + 1} {
+				for _, room := range []int{1, 1000, maxRawCall + 1} {
 					ours, peer := socketPair(t, k.network, k.address)
 					sent := text[:min(len(text), 2000*room)]
 					go func() {
@@ -189,7 +189,7 @@ func TestConn(t *testing.T) {
 				}
 				var err error
 				for i := 0; i < 1000 && err == nil; i++ { // until nothing more fits
-					_, err = ours.Write(text[:512<<10])
+					_, err = ours.Write(text[:maxRawCall])
 				}
 				if !isTimeout(err) {
 					t.Errorf("write: %v", err)

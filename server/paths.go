@@ -9,4 +9,6 @@ type requestPaths struct {
 	pooledBody atomic.Int64 // bodies in a buffer of the pool
 	verbatim   atomic.Int64 // chunks of results that stay in the answer as the engine wrote them
 	rewritten  atomic.Int64 // chunks that were rewritten value by value
+	rawReads   atomic.Int64 // reads of a connection's descriptor: see socket
+	rawWrites  atomic.Int64
 }
