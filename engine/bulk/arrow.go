@@ -12,12 +12,10 @@ import (
 // arrowRun is an Arrow stream or file under way.
 type arrowRun struct {
 	*run
-	src     *source
-	stream  *arrow.Stream
-	tally   tally
-	pipe    *pipeline // for progress
-	pairs   []byte
-	missing []int
+	src    *source
+	stream *arrow.Stream
+	tally  tally
+	pipe   *pipeline // for progress
 }
 
 // arrow runs an Arrow stream or file.
@@ -142,27 +140,13 @@ func (a *arrowRun) choose() error {
 	for i, c := range columns {
 		names[i] = c.Name
 	}
-	chosen := map[int]bool{}
-	groups := map[int]*group{}
-	for i, c := range a.Columns {
-		at, err := (&parquetRun{run: a.run, src: a.src}).find(c, names)
-		if err != nil {
-			return err
-		}
-		if chosen[at] {
-			return usagef("%s: column %s (#%d) is given twice", a.src.name, quoteName(names[at]), at+1)
-		}
-		chosen[at] = true
-		gi := a.groups[c.transform()]
-		if groups[gi] == nil {
-			groups[gi] = newGroup(c, a.docs[gi], nil)
-		}
+	return a.eachColumn(a.src, &a.tally, names, func(at int, c *replacedColumn) error {
 		if err := columns[at].Refused; err != nil {
-			return damaged{fmt.Errorf("%s: column %s %w", a.src.name, quoteName(names[at]), err)}
+			return damaged{fmt.Errorf("%s: column %s %w", a.src.name, quoteName(c.name), err)}
 		}
-		if err := a.stream.Replace(at, &arrowColumn{a: a, name: names[at], job: i, g: groups[gi], doc: a.docs[gi] != nil}); err != nil {
+		if err := a.stream.Replace(at, &arrowColumn{replacedColumn: c}); err != nil {
 			return damaged{err}
 		}
-	}
-	return nil
+		return nil
+	})
 }

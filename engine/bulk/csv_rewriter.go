@@ -139,11 +139,7 @@ func (t *CSVRewriter) scanPart(w *csvWorker, from, to int) error {
 		e.Line += t.lines
 		return &e
 	}
-	if k := n + len(w.spans); k <= cap(t.spans) && (len(w.spans) == 0 || &w.spans[0] == &t.spans[n : n+1][0]) {
-		t.spans = t.spans[:k]
-	} else {
-		t.spans = append(t.spans, w.spans...)
-	}
+	t.spans = appendInPlace(t.spans, w.spans)
 	t.encoded = append(t.encoded, w.encoded...)
 	t.parts = append(t.parts, csvPart{from: from, to: to, spans: len(t.spans), encoded: len(t.encoded), row: t.rows, plain: w.clear})
 	t.rows += int(c.tally.Rows)
@@ -240,10 +236,17 @@ func (w *CSVWriter) Append(dst []byte, i int) []byte {
 	for _, b := range s.bad {
 		w.bad = append(w.bad, BadField{Row: p.row + s.recordOf(b.value), Column: t.format.order[b.column], Code: b.code, Why: b.why})
 	}
-	if k := n + len(c.out); k <= cap(dst) && (len(c.out) == 0 || &c.out[0] == &dst[n : n+1][0]) {
+	return appendInPlace(dst, c.out)
+}
+
+// appendInPlace appends tail to dst. If tail already lies behind dst in the same memory,
+// as what was appended to dst[len(dst):len(dst)] does while it fits, nothing is copied.
+func appendInPlace[T any](dst, tail []T) []T {
+	n := len(dst)
+	if k := n + len(tail); k <= cap(dst) && (len(tail) == 0 || &tail[0] == &dst[:n+1][n]) {
 		return dst[:k]
 	}
-	return append(dst, c.out...)
+	return append(dst, tail...)
 }
 
 // Bad returns the values of the last part that have no result, ascending.

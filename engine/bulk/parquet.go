@@ -13,25 +13,29 @@ import (
 // parquetRun is the state of processing one Parquet file.
 type parquetRun struct {
 	*run
-	src     *source
-	file    *parquet.File
-	out     *bufio.Writer
-	tally   tally
-	pipe    *pipeline // for progress and journal: marks count column chunks
-	jnl     *journal  // nil where the run cannot be resumed
-	mark    mark      // what is written
-	pairs   []byte
-	missing []int
+	src   *source
+	file  *parquet.File
+	out   *bufio.Writer
+	tally tally
+	pipe  *pipeline // for progress and journal: marks count column chunks
+	jnl   *journal  // nil where the run cannot be resumed
+	mark  mark      // what is written
 }
 
-// damaged is an error of a Parquet file or of a value in it. A resume would fail again.
+// damaged is an error of a Parquet or Arrow input or of a value in it. A resume would fail
+// again.
 type damaged struct{ error }
 
 func (d damaged) Unwrap() error { return d.error }
 
+// damagedf returns an error of an input.
+func damagedf(file, format string, args ...any) error {
+	return damaged{fmt.Errorf("%s: "+format, append([]any{file}, args...)...)}
+}
+
 // bad returns an error of the file.
 func (p *parquetRun) bad(format string, args ...any) error {
-	return damaged{fmt.Errorf("%s: "+format, append([]any{p.src.name}, args...)...)}
+	return damagedf(p.src.name, format, args...)
 }
 
 // failed converts an error of the package parquet.

@@ -11,29 +11,15 @@ import (
 
 // choose finds the columns of the job in the file and has them replaced.
 func (p *parquetRun) choose() error {
-	names := p.file.Columns()
-	chosen := map[int]bool{}
-	groups := map[int]*group{}
-	for i, c := range p.Columns {
-		at, err := p.find(c, names)
-		if err != nil {
-			return err
-		}
-		if chosen[at] {
-			return usagef("%s: column %s (#%d) is given twice", p.src.name, quoteName(names[at]), at+1)
-		}
-		chosen[at] = true
-		gi := p.groups[c.transform()]
-		if groups[gi] == nil {
-			groups[gi] = newGroup(c, p.docs[gi], nil)
-		}
-		effect, err := p.file.Replace(at, &parquetColumn{p: p, name: names[at], job: i, g: groups[gi], doc: p.docs[gi] != nil}, p.change(c))
+	return p.eachColumn(p.src, &p.tally, p.file.Columns(), func(at int, c *replacedColumn) error {
+		job := p.Columns[c.job]
+		effect, err := p.file.Replace(at, &parquetColumn{c}, p.change(job))
 		if err != nil {
 			return p.failed(err)
 		}
-		p.tellEffect(i, names[at], c, effect)
-	}
-	return nil
+		p.tellEffect(c.job, c.name, job, effect)
+		return nil
+	})
 }
 
 // change says what becomes of the values of a column.
@@ -66,13 +52,13 @@ func (p *parquetRun) tellEffect(job int, name string, c Column, e parquet.Effect
 	}
 }
 
-// find returns the column of values that c means: by number in the order of the schema, by its
+// findColumn returns the column of values that c means: by number in the order of the schema, by its
 // dotted name, by that of a group or list with no other leaf in it, or, where no
 // column has the name and it is a number, by that. What could mean two is refused.
-func (p *parquetRun) find(c Column, names []string) (int, error) {
+func (r *run) findColumn(file string, c Column, names []string) (int, error) {
 	if c.Number > 0 {
 		if c.Number > len(names) {
-			return 0, p.bad("no column #%d; there are %d", c.Number, len(names))
+			return 0, damagedf(file, "no column #%d; there are %d", c.Number, len(names))
 		}
 		return c.Number - 1, nil
 	}
@@ -95,25 +81,25 @@ func (p *parquetRun) find(c Column, names []string) (int, error) {
 	}
 	switch {
 	case len(same) > 1:
-		return 0, p.bad("column %s is there %d times; give its number: %s", quoteName(c.Name), len(same), numbers(same))
+		return 0, damagedf(file, "column %s is there %d times; give its number: %s", quoteName(c.Name), len(same), numbers(same))
 	case len(found) > 1:
 		var in []string
 		for _, i := range found {
 			in = append(in, names[i])
 		}
-		return 0, p.bad("column %s holds several; name one of %s", quoteName(c.Name), listNames(in))
+		return 0, damagedf(file, "column %s holds several; name one of %s", quoteName(c.Name), listNames(in))
 	case len(found) == 1:
 		if number > 0 && number <= len(names) && number-1 != found[0] {
-			return 0, p.bad("column %s: that is the name of one and the number of another; write #%d for the one of that name, #%d for the other, %s",
+			return 0, damagedf(file, "column %s: that is the name of one and the number of another; write #%d for the one of that name, #%d for the other, %s",
 				quoteName(c.Name), found[0]+1, number, quoteName(names[number-1]))
 		}
 		return found[0], nil
 	case number > len(names):
-		return 0, p.bad("no column %s; there are %d", quoteName(c.Name), len(names))
+		return 0, damagedf(file, "no column %s; there are %d", quoteName(c.Name), len(names))
 	case number > 0:
 		return number - 1, nil
 	}
-	return 0, p.bad("no column %s; there are %s", quoteName(c.Name), listNames(names))
+	return 0, damagedf(file, "no column %s; there are %s", quoteName(c.Name), listNames(names))
 }
 
 // numbers lists columns by number.

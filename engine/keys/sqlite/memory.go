@@ -18,25 +18,25 @@ import (
 // registerMemory.
 var plainMemory lib.Tsqlite3_mem_methods
 
-// registerMemory makes SQLite overwrite what it frees. It reports false if the program
-// has used SQLite before, which then keeps its methods.
-func registerMemory(tls *libc.TLS) bool {
+// registerMemory makes SQLite overwrite what it frees. If the program has used SQLite
+// before, SQLite keeps its methods.
+func registerMemory(tls *libc.TLS) {
 	mem := libc.Xcalloc(tls, 1, types.Size_t(unsafe.Sizeof(plainMemory)))
 	if mem == 0 {
-		return false
+		return
 	}
 	defer libc.Xfree(tls, mem)
 	args := tls.Alloc(16)
 	defer tls.Free(16)
 	methods := (*lib.Tsqlite3_mem_methods)(*(*unsafe.Pointer)(unsafe.Pointer(&mem))) // not a pointer into the Go heap
 	if lib.Xsqlite3_config(tls, lib.SQLITE_CONFIG_GETMALLOC, libc.VaList(args, mem)) != lib.SQLITE_OK {
-		return false
+		return
 	}
 	plainMemory = *methods
 	methods.FxFree = pointerTo(freeOverwritten)
 	methods.FxRealloc = pointerTo(reallocOverwritten)
-	return lib.Xsqlite3_config(tls, lib.SQLITE_CONFIG_MALLOC, libc.VaList(args, mem)) == lib.SQLITE_OK &&
-		lib.Xsqlite3_config(tls, lib.SQLITE_CONFIG_LOOKASIDE, libc.VaList(args, int32(0), int32(0))) == lib.SQLITE_OK
+	lib.Xsqlite3_config(tls, lib.SQLITE_CONFIG_MALLOC, libc.VaList(args, mem))
+	lib.Xsqlite3_config(tls, lib.SQLITE_CONFIG_LOOKASIDE, libc.VaList(args, int32(0), int32(0)))
 }
 
 // pointerTo returns a function of the top level as the translated C code holds it.
