@@ -89,17 +89,10 @@ func (c *column) note(r Results) {
 }
 
 // uses counts which entries the values of a batch refer to; they stay as they are.
-func (s *Stream) uses(ctx context.Context, c *column, b *batch) (err error) {
+func (s *Stream) uses(ctx context.Context, c *column, b *batch) error {
 	f := c.field
-	at, n := b.start[f.index], b.nodes[f.index].length
-	if err := s.plausible(b, f); err != nil {
-		return err
-	}
-	if c.valid, err = s.bitmap(b, f); err != nil {
-		return err
-	}
-	var seen bits
-	if seen, c.levels, err = s.seen(b, f, c.levels[:0]); err != nil {
+	at, n, seen, err := s.begin(c, b)
+	if err != nil {
 		return err
 	}
 	indexes, err := s.buffer(b, at+1, &c.unpacked[0])

@@ -195,29 +195,40 @@ func readOffset(raw []byte, wide bool, i int64) int64 {
 	return int64(int32(binary.LittleEndian.Uint32(raw[4*i:])))
 }
 
+// begin makes a batch the column's. It returns the column's first buffer there, how many
+// values it has and which of them a row refers to.
+func (s *Stream) begin(c *column, b *batch) (at int, n int64, seen bits, err error) {
+	f := c.field
+	at, n, c.nulls = b.start[f.index], b.nodes[f.index].length, b.nodes[f.index].nulls
+	if err := s.plausible(b, f); err != nil {
+		return 0, 0, nil, err
+	}
+	if c.valid, err = s.bitmap(b, f); err != nil {
+		return 0, 0, nil, err
+	}
+	seen, c.levels, err = s.seen(b, f, c.levels[:0])
+	return at, n, seen, err
+}
+
+// replaceValidity makes the new validity that of the column, if values became null.
+func (s *Stream) replaceValidity(c *column, b *batch, at int) {
+	if len(c.validity) > 0 {
+		s.results[at] = c.validity
+		b.nodes[c.field.index].nulls = c.nulls
+	}
+}
+
 // replace replaces the values of a column in a batch and leaves its new buffers in
 // s.results.
-func (s *Stream) replace(ctx context.Context, c *column, b *batch) (err error) {
-	f := c.field
-	at, n := b.start[f.index], b.nodes[f.index].length
-	if c.valid, err = s.bitmap(b, f); err != nil {
-		return err
-	}
-	c.nulls = b.nodes[f.index].nulls
-	if err := s.plausible(b, f); err != nil {
-		return err
-	}
-	var seen bits
-	if seen, c.levels, err = s.seen(b, f, c.levels[:0]); err != nil {
+func (s *Stream) replace(ctx context.Context, c *column, b *batch) error {
+	at, n, seen, err := s.begin(c, b)
+	if err != nil {
 		return err
 	}
 	if err := s.rewrite(ctx, c, b, at, n, seen); err != nil {
 		return err
 	}
-	if len(c.validity) > 0 {
-		s.results[at] = c.validity
-		b.nodes[f.index].nulls = c.nulls
-	}
+	s.replaceValidity(c, b, at)
 	return nil
 }
 

@@ -15,18 +15,10 @@ const (
 
 // replaceViews replaces the values of a column of views. All its new text is in one data
 // buffer.
-func (s *Stream) replaceViews(ctx context.Context, c *column, b *batch) (err error) {
+func (s *Stream) replaceViews(ctx context.Context, c *column, b *batch) error {
 	f := c.field
-	at, n := b.start[f.index], b.nodes[f.index].length
-	c.nulls = b.nodes[f.index].nulls
-	if err := s.plausible(b, f); err != nil {
-		return err
-	}
-	if c.valid, err = s.bitmap(b, f); err != nil {
-		return err
-	}
-	var seen bits
-	if seen, c.levels, err = s.seen(b, f, c.levels[:0]); err != nil {
+	at, n, seen, err := s.begin(c, b)
+	if err != nil {
 		return err
 	}
 	views, err := s.buffer(b, at+1, &c.unpacked[0])
@@ -73,10 +65,7 @@ func (s *Stream) replaceViews(ctx context.Context, c *column, b *batch) (err err
 		b.variadic[variadic] = 1
 		s.added[at+1+len(texts)] = c.data
 	}
-	if len(c.validity) > 0 {
-		s.results[at] = c.validity
-		b.nodes[f.index].nulls = c.nulls
-	}
+	s.replaceValidity(c, b, at)
 	return nil
 }
 
