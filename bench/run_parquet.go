@@ -87,7 +87,13 @@ func checkParquet(in, out string, p *suite.Plan) error {
 
 // parquetRow is a row of the Parquet benchmark: ten columns.
 type parquetRow struct {
-	ID     string  `parquet:"id,dict"`
+	ID string `parquet:"id,dict"`
+	Rest
+}
+
+// Rest is the columns of a row but for the id. The library reads exported structs within
+// others only.
+type Rest struct {
 	N      int64   `parquet:"n"`
 	A      int64   `parquet:"a,delta"`
 	B      float64 `parquet:"b"`
@@ -101,20 +107,26 @@ type parquetRow struct {
 
 // writeParquet writes rows with at most the given number of distinct ids.
 func writeParquet(path string, rows, distinct int) error {
+	id := func(r *rand.Rand) int64 { return int64(r.IntN(distinct)) }
+	return writeParquetRows(path, 1, rows, id, func(id int64, rest Rest) parquetRow { return parquetRow{fmt.Sprintf("%013d", id), rest} })
+}
+
+// writeParquetRows writes what row makes of an id and the other columns.
+func writeParquetRows[T any](path string, seed uint64, rows int, id func(r *rand.Rand) int64, row func(id int64, rest Rest) T) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	w := parquet.NewGenericWriter[parquetRow](f, parquet.Compression(&parquet.Snappy), parquet.MaxRowsPerRowGroup(500_000))
-	r := rand.New(rand.NewPCG(7, 1))
-	batch := make([]parquetRow, 0, 1000)
+	w := parquet.NewGenericWriter[T](f, parquet.Compression(&parquet.Snappy), parquet.MaxRowsPerRowGroup(500_000))
+	r := rand.New(rand.NewPCG(7, seed))
+	batch := make([]T, 0, 1000)
 	for i := range rows {
-		batch = append(batch, parquetRow{
-			ID: fmt.Sprintf("%013d", r.IntN(distinct)), N: int64(i), A: r.Int64N(1e6), B: r.Float64(), C: r.Int32N(100),
+		batch = append(batch, row(id(r), Rest{
+			N: int64(i), A: r.Int64N(1e6), B: r.Float64(), C: r.Int32N(100),
 			Name: familyName[r.IntN(len(familyName))], Town: towns[r.IntN(len(towns))], State: states[r.IntN(len(states))],
 			Amount: float64(r.IntN(1e6)) / 100, Note: noteWords[r.IntN(len(noteWords))],
-		})
+		}))
 		if len(batch) == cap(batch) || i == rows-1 {
 			if _, err := w.Write(batch); err != nil {
 				return err

@@ -5,27 +5,12 @@ package bench
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strconv"
 
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/velonym/velonym/engine/spec"
 )
-
-// Rest is the columns of parquetRow but for the id. The library reads exported structs
-// within others only.
-type Rest struct {
-	N      int64   `parquet:"n"`
-	A      int64   `parquet:"a,delta"`
-	B      float64 `parquet:"b"`
-	C      int32   `parquet:"c"`
-	Name   string  `parquet:"name,dict"`
-	Town   string  `parquet:"town,dict"`
-	State  string  `parquet:"state,dict"`
-	Amount float64 `parquet:"amount"`
-	Note   string  `parquet:"note"`
-}
 
 type numberRow struct {
 	ID int64 `parquet:"id"`
@@ -77,31 +62,7 @@ func (b *runBench) parquetTyped(s *Section) error {
 
 // writeDigits writes rows whose ids are numbers of 13 digits.
 func writeDigits[T any](path string, rows int, row func(id int64, rest Rest) T) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	w := parquet.NewGenericWriter[T](f, parquet.Compression(&parquet.Snappy), parquet.MaxRowsPerRowGroup(500_000))
-	r := rand.New(rand.NewPCG(7, 2))
-	batch := make([]T, 0, 1000)
-	for i := range rows {
-		batch = append(batch, row(1e12+r.Int64N(9e12), Rest{
-			N: int64(i), A: r.Int64N(1e6), B: r.Float64(), C: r.Int32N(100),
-			Name: familyName[r.IntN(len(familyName))], Town: towns[r.IntN(len(towns))], State: states[r.IntN(len(states))],
-			Amount: float64(r.IntN(1e6)) / 100, Note: noteWords[r.IntN(len(noteWords))],
-		}))
-		if len(batch) == cap(batch) || i == rows-1 {
-			if _, err := w.Write(batch); err != nil {
-				return err
-			}
-			batch = batch[:0]
-		}
-	}
-	if err := w.Close(); err != nil {
-		return err
-	}
-	return f.Close()
+	return writeParquetRows(path, 2, rows, func(r *rand.Rand) int64 { return 1e12 + r.Int64N(9e12) }, row)
 }
 
 // sameParquet compares two outputs row by row: the digits are the same, and so are their
