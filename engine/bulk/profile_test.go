@@ -142,7 +142,7 @@ func TestProfileParquet(t *testing.T) {
 	for _, c := range r.Columns {
 		if c.Name == "id" {
 			found = true
-			if c.Filled != 500 || c.Distinct != 100 || c.LooksLike != "13 digits" || c.Identifies != profile.Yes {
+			if c.Filled != 500 || c.Distinct < 95 || c.Distinct > 105 || c.LooksLike != "13 digits" || c.Identifies != profile.Yes {
 				t.Errorf("%+v", c)
 			}
 		}

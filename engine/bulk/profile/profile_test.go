@@ -129,7 +129,7 @@ func TestJudge(t *testing.T) {
 	if r := got["row"]; !strings.Contains(r.LooksLike, "running number") {
 		t.Errorf("row looks like %s", r.LooksLike)
 	}
-	if r := got["reference"]; r.LooksLike != "10 digits" || r.Distinct < 980 || r.Distinct > 1000 {
+	if r := got["reference"]; r.LooksLike != "10 digits" || r.Distinct < 950 || r.Distinct > 1000 {
 		t.Errorf("reference: %+v", r)
 	}
 }
@@ -145,7 +145,7 @@ func TestCounts(t *testing.T) {
 	c.Add([]byte("6789"), 5)
 	c.Missing(2)
 	r := columns.Report()[0]
-	if r.Filled != 9 || r.Missing != 6 || r.Padded != 2 || r.Controls != 1 || r.MinLength != 2 || r.MaxLength != 4 || r.Distinct != 5 ||
+	if r.Filled != 9 || r.Missing != 6 || r.Padded != 2 || r.Controls != 1 || r.MinLength != 2 || r.MaxLength != 4 || r.Distinct < 4 || r.Distinct > 5 ||
 		len(r.Kinds) != 2 || r.Kinds[0] != (KindCount{Digits, 8}) || r.LooksLike != "2 to 4 digits (89 %), text (11 %)" {
 		t.Errorf("%+v", r)
 	}
