@@ -144,9 +144,11 @@ func (a *arrowRun) choose() error {
 		if err := columns[at].Refused; err != nil {
 			return damaged{fmt.Errorf("%s: column %s %w", a.src.name, quoteName(c.name), err)}
 		}
-		if err := a.stream.Replace(at, &arrowColumn{replacedColumn: c}); err != nil {
+		effect, err := a.stream.Replace(at, &arrowColumn{replacedColumn: c}, c.change())
+		if err != nil {
 			return damaged{err}
 		}
+		c.tellEffect(effect)
 		return nil
 	})
 }

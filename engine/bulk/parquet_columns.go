@@ -4,52 +4,18 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
-	"github.com/velonym/velonym/engine/bulk/parquet"
-	"github.com/velonym/velonym/engine/spec"
 )
 
 // choose finds the columns of the job in the file and has them replaced.
 func (p *parquetRun) choose() error {
 	return p.eachColumn(p.src, &p.tally, p.file.Columns(), func(at int, c *replacedColumn) error {
-		job := p.Columns[c.job]
-		effect, err := p.file.Replace(at, &parquetColumn{c}, p.change(job))
+		effect, err := p.file.Replace(at, &parquetColumn{c}, c.change())
 		if err != nil {
 			return p.failed(err)
 		}
-		p.tellEffect(c.job, c.name, job, effect)
+		c.tellEffect(effect)
 		return nil
 	})
-}
-
-// change says what becomes of the values of a column.
-func (p *parquetRun) change(c Column) parquet.Change {
-	switch op := c.op(); {
-	case op == spec.Secondary:
-		return parquet.Translate
-	case op == spec.Reverse && p.Numbers == NumbersText:
-		return parquet.Reverse
-	case op == spec.Reverse:
-		return parquet.Restore
-	}
-	return parquet.Pseudonymise
-}
-
-// tellEffect warns of what an output's schema can no longer say, and notes in the
-// summary which type a column has and why.
-func (p *parquetRun) tellEffect(job int, name string, c Column, e parquet.Effect) {
-	if e.Annotation != "" {
-		p.warn("%s: column %s was annotated as %s; in the output it is a plain string (UTF-8)", p.src.name, quoteName(name), e.Annotation)
-	}
-	for _, key := range e.Dropped {
-		p.warn("%s: column %s has another type in the output, and the schema that another system kept in the file's metadata (%s) is left out", p.src.name, quoteName(name), key)
-	}
-	if e.Was != "" {
-		p.typeChanged(job, retyped{Was: e.Was, Number: e.Number, Hex: e.Hex, digits: c.Plan != nil && c.Plan.Alphabet() == decimalDigits, forward: p.change(c) == parquet.Pseudonymise})
-	}
-	if e.Becomes != "" {
-		p.typeChanged(job, retyped{Becomes: e.Becomes})
-	}
 }
 
 // findColumn returns the column of values that c means: by number in the order of the schema, by its

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/velonym/velonym/engine/bulk/internal/typed"
 	"github.com/velonym/velonym/engine/spec"
 )
 
@@ -23,8 +24,11 @@ const decimalDigits = "0123456789"
 
 // String says what became of the column and why, for a summary.
 func (t retyped) String() string {
-	if t.Becomes != "" {
+	switch {
+	case t.Becomes != "":
 		return "is of type " + t.Becomes + " again"
+	case t.Was == "":
+		return "was encoded with a dictionary and is one of plain values: its values were transformed one by one"
 	}
 	s := fmt.Sprintf("was of type %s and is one of strings", t.Was)
 	switch {
@@ -39,6 +43,39 @@ func (t retyped) String() string {
 		s += "; the file remembers the type, and a reverse run gives it back"
 	}
 	return s
+}
+
+// change says what becomes of the values of the column.
+func (c *replacedColumn) change() typed.Change {
+	job := c.Columns[c.job]
+	switch op := job.op(); {
+	case op == spec.Secondary:
+		return typed.Translate
+	case op == spec.Reverse && c.Numbers == NumbersText:
+		return typed.Reverse
+	case op == spec.Reverse:
+		return typed.Restore
+	}
+	return typed.Pseudonymise
+}
+
+// tellEffect warns of what an output's schema can no longer say, and notes in the
+// summary which type the column has and why.
+func (c *replacedColumn) tellEffect(e typed.Effect) {
+	if e.Annotation != "" {
+		c.warn("%s: column %s was annotated as %s; in the output it is a plain string (UTF-8)", c.src.name, quoteName(c.name), e.Annotation)
+	}
+	for _, key := range e.Dropped {
+		c.warn("%s: column %s has another type in the output, and the schema that another system kept in the file's metadata (%s) is left out", c.src.name, quoteName(c.name), key)
+	}
+	if e.Was != "" || e.Decoded {
+		p := c.Columns[c.job].Plan
+		c.typeChanged(c.job, retyped{Was: e.Was, Number: e.Number, Hex: e.Hex,
+			digits: p != nil && p.Alphabet() == decimalDigits, forward: c.change() == typed.Pseudonymise})
+	}
+	if e.Becomes != "" {
+		c.typeChanged(c.job, retyped{Becomes: e.Becomes})
+	}
 }
 
 // typeChanged notes in the summary that a column of the job has another type in an output.

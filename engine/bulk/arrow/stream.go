@@ -128,24 +128,26 @@ func (s *Stream) Columns() []Column {
 	return all
 }
 
-// Replace has the column with the given index in Columns replaced by r.
-func (s *Stream) Replace(i int, r Replacer) error {
+// Replace has the column with the given index in Columns replaced by r. The output's
+// schema says what its values are then. An error names a column whose values cannot be
+// replaced.
+func (s *Stream) Replace(i int, r Replacer, change Change) (effect Effect, err error) {
 	f := s.leaves[i]
 	if err := f.replaceable(); err != nil {
-		return &Error{File: s.name, Column: f.path(), Err: err}
+		return effect, &Error{File: s.name, Column: f.path(), Err: err}
 	}
 	if f.dictionary {
 		for _, other := range s.schema.fields {
 			if other != f && other.dictionary && other.id == f.id {
-				return &Error{File: s.name, Column: f.path(), Err: fmt.Errorf("shares its dictionary with column %s; decode both first", quote(other.path()))}
+				return effect, &Error{File: s.name, Column: f.path(), Err: fmt.Errorf("shares its dictionary with column %s; decode both first", quote(other.path()))}
 			}
 		}
 		if !r.Once() {
-			return &Error{File: s.name, Column: f.path(), Err: errors.New("is dictionary-encoded, and equal values are not to get equal results; decode it first")}
+			return effect, &Error{File: s.name, Column: f.path(), Err: errors.New("is dictionary-encoded, and equal values are not to get equal results; decode it first")}
 		}
 	}
 	s.columns[f.index] = &column{field: f, replacer: r}
-	return nil
+	return effect, nil
 }
 
 // Rows returns how many rows are written.

@@ -181,7 +181,7 @@ func arrowText(field arrow.Field, was *typed.Original) (arrow.Field, error) {
 func withoutExtension(m arrow.Metadata) arrow.Metadata {
 	var keys, values []string
 	for i, k := range m.Keys() {
-		if !isExtension(k) {
+		if !typed.IsExtension(k) {
 			keys, values = append(keys, k), append(values, m.Values()[i])
 		}
 	}

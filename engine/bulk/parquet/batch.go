@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/velonym/velonym/engine/bulk/internal/typed"
 )
 
 // replaceBatch has the values of b replaced and appends the results to dst as PLAIN byte
@@ -80,7 +82,7 @@ func (l *leaf) appendNothing(dst []byte) []byte {
 func (b *Batch) notRestored(i int, empty bool, err error) error {
 	l := b.chunk.leaf
 	if empty {
-		err = errEmpty
+		err = typed.ErrEmpty
 	}
 	e := &RestoreError{File: b.f.name, Column: l.name(), Type: typeName(l.element, l.output), Err: err}
 	if err := b.Locate([]int{i}, 1, func(row int64, _ int) error { e.Row = row; return nil }); err != nil {

@@ -1,7 +1,6 @@
 package parquet
 
 import (
-	"errors"
 	"slices"
 
 	"github.com/parquet-go/parquet-go/format"
@@ -10,32 +9,19 @@ import (
 	"github.com/velonym/velonym/engine/bulk/internal/typed"
 )
 
-// Change says what becomes of the values of a column, and so of its type.
-type Change int
+// Change and Effect say what becomes of a column and its type.
+type (
+	Change = typed.Change
+	Effect = typed.Effect
+)
 
 // The changes.
 const (
-	// Pseudonymise: values become pseudonyms. A column of another type becomes strings,
-	// and the file remembers what it was.
-	Pseudonymise Change = iota
-	// Translate: pseudonyms become pseudonyms of another domain. What the file remembers
-	// of their column stays.
-	Translate
-	// Restore: pseudonyms become values again, and the column what the file remembers.
-	Restore
-	// Reverse: as Restore, but the column stays one of strings.
-	Reverse
+	Pseudonymise = typed.Pseudonymise
+	Translate    = typed.Translate
+	Restore      = typed.Restore
+	Reverse      = typed.Reverse
 )
-
-// Effect is what a Change does to a column, for messages.
-type Effect struct {
-	Annotation string   // of a column of strings that loses it: "JSON" or "ENUM"
-	Was        string   // type of a column that becomes strings, as INT64; else ""
-	Number     bool     // it was one of numbers
-	Hex        bool     // it was one of bytes whose text is hexadecimal
-	Becomes    string   // type that a column of strings gets back; else ""
-	Dropped    []string // metadata of other systems that would contradict the new type and was removed
-}
 
 // ErrMemory means that a file's metadata does not say what a column was, although it has
 // an entry for it.
@@ -72,15 +58,8 @@ func (f *File) Replace(column int, r Replacer, change Change) (Effect, error) {
 func (f *File) retypeTyped(column int, change Change, effect *Effect) error {
 	l := &f.leaves[column]
 	effect.Was = typeName(l.element, l.layout)
-	switch l.layout.Type.Kind {
-	case typed.UUID:
-	case typed.Fixed:
-		effect.Hex = true
-	default:
-		effect.Number = true
-		if change != Pseudonymise {
-			return f.refuse(l, "is of type %s, and pseudonyms are strings: a number has lost the zeros that one may begin with", effect.Was)
-		}
+	if l.layout.Type.Describe(effect); effect.Number && change != Pseudonymise {
+		return f.refuse(l, "is of type %s, and pseudonyms are strings: a number has lost the zeros that one may begin with", effect.Was)
 	}
 	was := &typed.Original{Type: l.layout.Type.String(), Parquet: typePart(l.element)}
 	key := typed.ColumnKey(l.path)
@@ -209,7 +188,7 @@ type RestoreError struct {
 	File, Column string
 	Row          int64 // from 1
 	Type         string
-	Err          error // a *typed.ValueError, or errEmpty
+	Err          error // a *typed.ValueError, or typed.ErrEmpty
 }
 
 // Error says where it stands and what it is not.
@@ -219,8 +198,6 @@ func (e *RestoreError) Error() string {
 
 // Unwrap returns Err.
 func (e *RestoreError) Unwrap() error { return e.Err }
-
-var errEmpty = errors.New("an empty value")
 
 // physical returns the kind of the values that are written to a leaf.
 func (l *leaf) physical() format.Type { return format.Type(l.element.Int(elementType)) }
