@@ -9,7 +9,7 @@ import (
 	"github.com/velonym/velonym/engine/bulk/arrow"
 )
 
-// arrowRun is an Arrow stream or file under way.
+// arrowRun is the state of processing one Arrow stream or file.
 type arrowRun struct {
 	*run
 	src    *source
@@ -18,7 +18,7 @@ type arrowRun struct {
 	pipe   *pipeline // for progress
 }
 
-// arrow runs an Arrow stream or file.
+// arrow processes an Arrow stream or file.
 func (r *run) arrow(ctx context.Context, src *source, out string) (err error) {
 	switch {
 	case src.packed != None:
@@ -42,7 +42,7 @@ func (r *run) arrow(ctx context.Context, src *source, out string) (err error) {
 	if r.Resume {
 		r.warn("a run of Arrow cannot be resumed: starting from the beginning")
 	}
-	a.pipe = &pipeline{src: src, hi: src.size}
+	a.pipe = &pipeline{src: src, shareEnd: src.size}
 	t := &target{name: "nothing", w: io.Discard}
 	if !r.DryRun {
 		if t, err = r.openTarget(out, src.info, false); err != nil {
@@ -89,7 +89,7 @@ func (a *arrowRun) write(ctx context.Context, t *target) error {
 		r.sum.BytesIn += a.src.size
 		a.pipe.read.Store(a.src.size)
 	}
-	r.progress(a.pipe, mark{}, true)
+	r.progress(a.pipe, checkpoint{}, true)
 	if w.err != nil {
 		err = w.err
 	}
@@ -102,7 +102,7 @@ func (a *arrowRun) write(ctx context.Context, t *target) error {
 	return a.failed(ctx, err)
 }
 
-// failed words an error of the package arrow, or of the input.
+// failed converts an error of the package arrow, or of the input.
 func (a *arrowRun) failed(ctx context.Context, err error) error {
 	var fault *arrow.Error
 	switch {
@@ -116,7 +116,7 @@ func (a *arrowRun) failed(ctx context.Context, err error) error {
 	return err
 }
 
-// arrowProgress tells of the progress as the output is written.
+// arrowProgress reports progress whenever output is written.
 type arrowProgress struct {
 	a *arrowRun
 	w io.Writer
@@ -129,11 +129,11 @@ func (p *arrowProgress) Write(b []byte) (int, error) {
 		a.pipe.read.Store(min(a.stream.Written(), a.src.size))
 	}
 	a.tally.Rows = a.stream.Rows()
-	a.run.progress(a.pipe, mark{Tally: a.tally}, false)
+	a.run.progress(a.pipe, checkpoint{Tally: a.tally}, false)
 	return n, err
 }
 
-// choose finds the columns of the job in the input and has them replaced.
+// choose finds the columns of the job in the input and registers their replacers.
 func (a *arrowRun) choose() error {
 	columns := a.stream.Columns()
 	names := make([]string, len(columns))
@@ -148,7 +148,7 @@ func (a *arrowRun) choose() error {
 		if err != nil {
 			return damaged{err}
 		}
-		c.tellEffect(effect)
+		c.reportEffect(effect)
 		return nil
 	})
 }

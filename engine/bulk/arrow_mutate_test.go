@@ -15,9 +15,9 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// TestArrowMutated: an input with bytes changed at random is run or refused, in good time.
-func TestArrowMutated(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+// TestArrowMutatedInputs: an input with bytes changed at random is run or refused, in good time.
+func TestArrowMutatedInputs(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	path := filepath.Join(t.TempDir(), "in.arrow")
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, asFile := range []bool{false, true} {

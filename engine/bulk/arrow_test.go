@@ -148,7 +148,7 @@ func texts(a arrow.Array) (all []string) {
 	if l, ok := a.(*array.List); ok {
 		for i := range l.Len() {
 			if l.IsNull(i) {
-				all = append(all, none)
+				all = append(all, nullText)
 				continue
 			}
 			from, to := l.ValueOffsets(i)
@@ -176,7 +176,7 @@ func texts(a arrow.Array) (all []string) {
 			all = append(all, string(v.Value(i)))
 		}
 		if a.IsNull(i) {
-			all[len(all)-1] = none
+			all[len(all)-1] = nullText
 		}
 	}
 	return all
@@ -207,7 +207,7 @@ func runArrow(t testing.TB, in []byte, pipe bool, job Job) ([]byte, Summary, err
 // TestArrow: columns of each shape are replaced, as arrow-go reads them; all else is what
 // it was, and a reverse run gives the input back. Formats are found by content.
 func TestArrow(t *testing.T) {
-	same, back := plan(t, spec.Pseudonymise, plain), plan(t, spec.Reverse, plain)
+	same, back := plan(t, spec.Pseudonymise, reversible), plan(t, spec.Reverse, reversible)
 	batches := []arrow.RecordBatch{frame(0, 300), frame(300, 0), frame(300, 41)}
 	batches = append(batches, batches[0].NewSlice(17, 77)) // offsets do not begin at 0
 	names := []string{"id", "large", "raw", "town", "view", "person.name", "codes"}
@@ -253,7 +253,7 @@ func TestArrow(t *testing.T) {
 								}
 								seen := texts(a.(*array.Struct).Field(0))
 								for k := range seen {
-									if a.IsNull(k) && seen[k] != none {
+									if a.IsNull(k) && seen[k] != nullText {
 										seen[k] = "" // no row shows it
 									}
 								}
@@ -304,8 +304,8 @@ func checkTexts(t *testing.T, name string, p *suite.Plan, was, now []string) (n 
 	}
 	for i, v := range was {
 		want := v
-		if v != none && v != "" && v != "end of list" {
-			want = one(p, v)
+		if v != nullText && v != "" && v != "end of list" {
+			want = transformOne(p, v)
 			n++
 		}
 		if now[i] != want {
@@ -315,10 +315,10 @@ func checkTexts(t *testing.T, name string, p *suite.Plan, was, now []string) (n 
 	return n
 }
 
-// TestArrowPipe: each batch comes out before the next is sent, so that a program at both
+// TestArrowPipeDeliversEachBatch: each batch comes out before the next is sent, so that a program at both
 // ends of the pipes does not wait for itself.
-func TestArrowPipe(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+func TestArrowPipeDeliversEachBatch(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	fromUs, toRun, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -360,10 +360,10 @@ func TestArrowPipe(t *testing.T) {
 	}
 }
 
-// TestArrowBad: what an input is that cannot be run is said with its place, and nothing
+// TestArrowBadInputs: what an input is that cannot be run is said with its place, and nothing
 // is left.
-func TestArrowBad(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+func TestArrowBadInputs(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	stream := ipcBytes(t, false, []arrow.RecordBatch{frame(0, 20), frame(20, 20)})
 	file := ipcBytes(t, true, []arrow.RecordBatch{frame(0, 20)})
 	other := arrow.NewSchema([]arrow.Field{{Name: "x", Type: arrow.PrimitiveTypes.Int8}}, nil)
@@ -423,10 +423,10 @@ func TestArrowBad(t *testing.T) {
 	bad.Release()
 }
 
-// TestArrowNull: a value that cannot be transformed becomes null where the column has
+// TestArrowFailedValues: a value that cannot be transformed becomes null where the column has
 // nulls, and empty where it has none.
-func TestArrowNull(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+func TestArrowFailedValues(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	for _, nullable := range []bool{true, false} {
 		b := array.NewRecordBuilder(memory.NewGoAllocator(), arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.BinaryTypes.String, Nullable: nullable}}, nil))
 		b.Field(0).(*array.StringBuilder).AppendValues([]string{"a", "\x01", "none", "b"}, nil)
@@ -435,12 +435,12 @@ func TestArrowNull(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		missing := none
+		missing := nullText
 		if !nullable {
 			missing = ""
 		}
 		got := texts(readIPC(t, false, out)[0].Column(0))
-		if want := []string{one(p, "a"), missing, "none", one(p, "b")}; !slices.Equal(got, want) {
+		if want := []string{transformOne(p, "a"), missing, "none", transformOne(p, "b")}; !slices.Equal(got, want) {
 			t.Errorf("nullable %v: %q, want %q", nullable, got, want)
 		}
 		if sum.Errors != 1 || sum.Values != 2 || sum.Empty != 1 {
@@ -449,10 +449,10 @@ func TestArrowNull(t *testing.T) {
 	}
 }
 
-// TestArrowPublic: streams and files that nobody here wrote come through with their
+// TestArrowForeignFiles: streams and files that nobody here wrote come through with their
 // metadata.
-func TestArrowPublic(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+func TestArrowForeignFiles(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	for _, name := range []string{"custom_metadata.arrow", "custom_metadata_stream.arrows"} {
 		in, err := os.ReadFile(filepath.Join("testdata/arrow", name))
 		if err != nil {
@@ -495,7 +495,7 @@ func FuzzArrow(f *testing.F) {
 		f.Add(ipcBytes(f, asFile, []arrow.RecordBatch{frame(0, 12)}, ipc.WithZstd()))
 		f.Add(ipcBytes(f, asFile, []arrow.RecordBatch{frame(0, 12)}, ipc.WithLZ4()))
 	}
-	p := plan(f, spec.Pseudonymise, plain)
+	p := plan(f, spec.Pseudonymise, reversible)
 	path := filepath.Join(f.TempDir(), "in.arrow")
 	f.Fuzz(func(t *testing.T, in []byte) {
 		if err := os.WriteFile(path, in, 0o600); err != nil {

@@ -10,15 +10,15 @@ import (
 // arrowColumn replaces a column of Arrow: it is an arrow.Replacer.
 type arrowColumn struct {
 	*replacedColumn
-	paid int64 // values of dictionaries that were charged for, and not met in a row yet
+	paid int64 // dictionary entries that were charged to the budget and that no row has referred to yet
 }
 
-// Once reports whether equal values get equal results. Policy document counts every value,
-// and a server is asked for each.
+// Once reports whether equal values get equal results, so that the entries of a dictionary
+// are transformed once. With policy document or a server every value is transformed.
 func (c *arrowColumn) Once() bool { return !c.doc && c.g.plan != nil && c.g.plan.Deterministic() }
 
-// Use charges for values that refer to a dictionary, those aside that its entries were
-// charged for, and counts.
+// Use counts values that refer to a dictionary, and charges those that the charge for its
+// entries does not cover.
 func (c *arrowColumn) Use(ctx context.Context, values, empty, missing int64) error {
 	again := values + missing - c.paid
 	c.paid = max(0, -again)
@@ -31,7 +31,7 @@ func (c *arrowColumn) Use(ctx context.Context, values, empty, missing int64) err
 	return nil
 }
 
-// Replace charges for the values that are not empty, transforms them and counts.
+// Replace charges the values that are not empty to the budget, transforms and counts them.
 func (c *arrowColumn) Replace(ctx context.Context, b *arrow.Batch) (arrow.Results, error) {
 	g, t := c.g, &c.g.batch
 	own := c.load(b.Arena, b.Spans)
@@ -68,8 +68,8 @@ func (c *arrowColumn) Replace(ctx context.Context, b *arrow.Batch) (arrow.Result
 	return arrow.Results{Arena: t.Dst, Spans: t.Out, Values: own, Missing: c.missing}, nil
 }
 
-// faults lists the values without a result in c.missing. It notes the rows of the first
-// ones, or makes the first the run's error.
+// faults lists the values without a result in c.missing. It records the rows of the first
+// ones in the summary, or returns the first as the run's error.
 func (c *arrowColumn) faults(b *arrow.Batch) error {
 	c.missing = c.missing[:0]
 	for _, bad := range c.g.batch.Bad {

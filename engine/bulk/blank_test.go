@@ -11,15 +11,15 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// TestBlankValues: values of white space alone become empty where norm trims, and are
+// TestBlankValuesCountAsEmpty: values of white space alone become empty where norm trims, and are
 // counted as empty, in every format, here and by a server.
-func TestBlankValues(t *testing.T) {
-	s := plain
+func TestBlankValuesCountAsEmpty(t *testing.T) {
+	s := reversible
 	s.Norm = suite.Norm{suite.Trim}
 	p := plan(t, spec.Pseudonymise, s)
 	in := []byte("id,x\n7,a\n  ,b\n,c\n\u3000\t,d\n 7 ,e\n")
-	want := "id,x\n" + one(p, "7") + ",a\n,b\n,c\n,d\n" + one(p, "7") + ",e\n"
-	served, _ := contract(t, p, nil)
+	want := "id,x\n" + transformOne(p, "7") + ",a\n,b\n,c\n,d\n" + transformOne(p, "7") + ",e\n"
+	served, _ := contractServer(t, p, nil)
 	for name, c := range map[string]Column{
 		"here":     {Name: "id", Plan: p},
 		"a server": {Name: "id", Remote: &Remote{URL: served.URL, Token: []byte("secret-token")}},

@@ -39,10 +39,10 @@ func plan(t testing.TB, op spec.Op, s suite.Spec) *suite.Plan {
 	return p
 }
 
-var plain = suite.Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62}
+var reversible = suite.Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62}
 
-// one transforms a single value.
-func one(p *suite.Plan, v string) string {
+// transformOne transforms a single value.
+func transformOne(p *suite.Plan, v string) string {
 	b := suite.Batch{Src: []byte(v), Spans: []uint32{0, uint32(len(v))}}
 	p.Transform(&b)
 	if len(b.Bad) > 0 {
@@ -184,10 +184,10 @@ func (tb *table) bytes(replace func(row, col int, v string) (string, bool)) []by
 }
 
 // TestCSVAgainstModel compares whole outputs with what the table's own fields and
-// one call a value give, for random tables, chunks down to a few bytes, files and
+// transformOne call a value give, for random tables, chunks down to a few bytes, files and
 // pipes, one and several workers, one and several columns and plans.
 func TestCSVAgainstModel(t *testing.T) {
-	tag := plain
+	tag := reversible
 	tag.Tag = 64
 	irr := suite.Spec{Method: spec.Irreversible, Policy: spec.Same, Form: spec.Hex}
 	norm := tag
@@ -223,7 +223,7 @@ func TestCSVAgainstModel(t *testing.T) {
 			if p == nil || v == "" {
 				return v, false
 			}
-			res := one(p, v)
+			res := transformOne(p, v)
 			if res != "" { // a value of white space alone is a missing one where norm trims
 				values++
 			}
@@ -268,7 +268,7 @@ func TestAgainstEncodingCSV(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	out, _, err := runBytes(t, Job{Columns: []Column{{Name: "national_id", Plan: p}}, chunk: 1000, Workers: 3}, in, false)
 	if err != nil {
 		t.Fatal(err)
@@ -286,7 +286,7 @@ func TestAgainstEncodingCSV(t *testing.T) {
 	}
 	for i := range a {
 		if i > 0 {
-			a[i][1] = one(p, a[i][1])
+			a[i][1] = transformOne(p, a[i][1])
 		}
 		if strings.Join(a[i], "\x00") != strings.Join(b[i], "\x00") {
 			t.Fatalf("record %d differs", i)
@@ -309,7 +309,7 @@ func TestOutputIsSafe(t *testing.T) {
 		}
 	}
 	write(in, "id\na\n", 0o640)
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	job := Job{Inputs: []string{in}, Output: out, Columns: []Column{{Name: "id", Plan: p}}}
 	if _, err := Run(t.Context(), job); err != nil {
 		t.Fatal(err)
@@ -366,7 +366,7 @@ func TestOutputIsSafe(t *testing.T) {
 	if err != nil || sum.Rows != 2 {
 		t.Fatal(sum, err)
 	}
-	if b, _ := os.ReadFile(filepath.Join(folder, "second.csv")); string(b) != "x,id\nb,"+one(p, "b")+"\n" {
+	if b, _ := os.ReadFile(filepath.Join(folder, "second.csv")); string(b) != "x,id\nb,"+transformOne(p, "b")+"\n" {
 		t.Fatalf("second output %q", b)
 	}
 }
@@ -374,8 +374,8 @@ func TestOutputIsSafe(t *testing.T) {
 // TestNoAllocations: in steady state a chunk costs no allocation, of whatever kind
 // its rows are.
 func TestNoAllocations(t *testing.T) {
-	p, back := plan(t, spec.Pseudonymise, plain), plan(t, spec.Reverse, plain)
-	id := one(p, "1973080520045")
+	p, back := plan(t, spec.Pseudonymise, reversible), plan(t, spec.Reverse, reversible)
+	id := transformOne(p, "1973080520045")
 	for name, c := range map[string]struct {
 		head, row string
 		p         *suite.Plan

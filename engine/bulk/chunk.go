@@ -19,7 +19,7 @@ type chunk struct {
 	buf        []byte
 	start, end int // the rows are buf[start:end]
 
-	// Set by the lane's worker.
+	// Set by the worker.
 	out     []byte // output: the rows with their results
 	over    *rowTooLong
 	rejects []byte // rows excluded from the output
@@ -43,7 +43,7 @@ type tally struct {
 	Rows, Lines, Values, Empty, Errors, Rejected int64
 
 	Paths   pathSet       `json:"paths,omitzero"`    // NDJSON: paths that a row had
-	Columns []columnTally `json:"columns,omitempty"` // in the order of rowFormat.names; addColumns copies it, since marks share it
+	Columns []columnTally `json:"columns,omitempty"` // in the order of rowFormat.names; addColumns copies it, since checkpoints share it
 	Headers int64         `json:"headers,omitzero"`  // CSV: repeated headers that passed
 	// With Job.Again: the values sampled in chunks that hold pseudonyms of the run's own
 	// domain, and how many of them are such pseudonyms.
@@ -84,8 +84,9 @@ type ordered interface {
 	inOrder(ctx context.Context, c *chunk)
 }
 
-// mark is a position between two chunks from which a run can resume.
-type mark struct {
+// checkpoint is a position between two chunks from which a run can resume, and the counts
+// up to it.
+type checkpoint struct {
 	Chunk  int   `json:"chunk"` // number of the next chunk
 	Inside bool  `json:"inside"`
 	In     int64 `json:"in"`  // offset in the (unpacked) input at which its rows start
@@ -99,7 +100,7 @@ type mark struct {
 // finishedChunk is a chunk ready to be written, with the position behind it.
 type finishedChunk struct {
 	c    *chunk
-	next mark
+	next checkpoint
 }
 
 // rowTooLong is a RowTooLongError in a chunk. The chunk is processed nevertheless, because

@@ -28,8 +28,8 @@ type columnTally struct {
 	Errors  int64 `json:"errors,omitempty"`
 }
 
-// addColumns returns the sums of t and u in a new slice, because marks still refer to the
-// old one.
+// addColumns returns the sums of t and u in a new slice, because checkpoints still refer to
+// the old one.
 func addColumns(t, u []columnTally) []columnTally {
 	sum := make([]columnTally, max(len(t), len(u)))
 	copy(sum, t)

@@ -42,32 +42,32 @@ func secondary(t *testing.T, src, dst suite.Spec) *suite.Plan {
 	return p
 }
 
-// TestCopiedResults: pseudonyms that become pseudonyms of another domain are copied to
+// TestSecondaryResultsAreCopied: pseudonyms that become pseudonyms of another domain are copied to
 // their places, and the file is what a transform of each value makes of it: in one
 // column and in two, with text of any length between them, quotes and empty values,
 // with every kernel.
-func TestCopiedResults(t *testing.T) {
+func TestSecondaryResultsAreCopied(t *testing.T) {
 	was := simd.Kernel()
 	defer func() {
 		if err := simd.Force(was); err != nil {
 			t.Error(err)
 		}
 	}()
-	hex := plain
+	hex := reversible
 	hex.Form = spec.Hex
-	var ways ways
+	var paths fastPaths
 	for round := range 60 {
 		if err := simd.Force(simd.Kernels()[round%len(simd.Kernels())]); err != nil {
 			t.Fatal(err)
 		}
-		src, dst := plain, plain
+		src, dst := reversible, reversible
 		if round&1 == 1 {
 			dst = hex
 		}
 		fwd, sec := plan(t, spec.Pseudonymise, src), secondary(t, src, dst)
 		columns := []Column{{Number: 2, Plan: sec}}
 		if round%3 == 2 {
-			columns = append(columns, Column{Number: 3, Plan: secondary(t, src, plain)})
+			columns = append(columns, Column{Number: 3, Plan: secondary(t, src, reversible)})
 		}
 		r := rand.New(rand.NewPCG(16, uint64(round)))
 		var in, want strings.Builder
@@ -75,10 +75,10 @@ func TestCopiedResults(t *testing.T) {
 			row, out := [3]string{strings.Repeat("t", r.IntN(70)), "", ""}, [3]string{}
 			out[0] = row[0]
 			for c := 1; c < 3; c++ {
-				v := one(fwd, strings.Repeat("v", r.IntN(40))+fmt.Sprint(i))
+				v := transformOne(fwd, strings.Repeat("v", r.IntN(40))+fmt.Sprint(i))
 				row[c], out[c] = v, v
 				if c <= len(columns) {
-					out[c] = one(columns[c-1].Plan, v)
+					out[c] = transformOne(columns[c-1].Plan, v)
 				}
 				switch r.IntN(12) {
 				case 0:
@@ -90,16 +90,16 @@ func TestCopiedResults(t *testing.T) {
 			in.WriteString(strings.Join(row[:], ",") + "\n")
 			want.WriteString(strings.Join(out[:], ",") + "\n")
 		}
-		job := Job{NoHeader: true, Columns: columns, ways: &ways, Workers: 1, chunk: 3000 + r.IntN(9000)}
+		job := Job{NoHeader: true, Columns: columns, fastPaths: &paths, Workers: 1, chunk: 3000 + r.IntN(9000)}
 		got, _, err := runBytes(t, job, []byte(in.String()), round%4 < 2)
 		if err != nil || !bytes.Equal(got, []byte(want.String())) {
 			t.Fatalf("round %d, kernel %s: another file; %v", round, simd.Kernel(), err)
 		}
 	}
-	if n := ways.copied.Load(); n < 100 {
+	if n := paths.copied.Load(); n < 100 {
 		t.Errorf("only %d chunks had their results copied", n)
 	}
-	if n := ways.slow.Load(); n > 0 {
+	if n := paths.slow.Load(); n > 0 {
 		t.Errorf("%d chunks were written value by value", n)
 	}
 }

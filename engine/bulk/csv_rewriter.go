@@ -29,7 +29,7 @@ type CSVRewriter struct {
 // csvPart is whole rows of the body.
 type csvPart struct {
 	from, to       int // offsets in the body
-	spans, encoded int // ends in CSVRewriter.spans and encoded
+	spans, encoded int // where those of this part end in CSVRewriter.spans and encoded
 	row            int // number of the first row, from 0
 	plain          bool
 }
@@ -37,19 +37,19 @@ type csvPart struct {
 // CSVOptions says what to replace and how the CSV is written.
 type CSVOptions struct {
 	Columns []Column // each with a Plan
-	// Header and NoHeader say that the first row is the header, or data. Without either
-	// it is taken for the header if it is one beyond doubt.
+	// Header and NoHeader state that the first row is the header, or data. Without either
+	// it counts as the header if that is beyond doubt.
 	Header, NoHeader bool
 	Comma            byte // 0: ','
 }
 
-// ErrHeaderUnclear is a first row that may be the header or data, where the columns are
-// chosen by number and the options do not say which it is.
+// ErrHeaderUnclear means that the first row may be the header or data: the columns are
+// chosen by number and the options do not state which it is.
 var ErrHeaderUnclear = errors.New("the first row may be the header or data")
 
-// NewCSVRewriter reads what stands before the rows of body (byte order mark, line sep=,
-// header) and finds the columns. name is what errors call the body. The body must not
-// change while the rewriter is used, and kernels may read up to its capacity.
+// NewCSVRewriter reads the text before the rows of body (byte order mark, line sep=, header)
+// and finds the columns. Errors call the body name. The body must not change while the
+// rewriter is used, and kernels may read up to its capacity.
 func NewCSVRewriter(o CSVOptions, name string, body []byte) (*CSVRewriter, error) {
 	job := &Job{Format: CSV, Columns: o.Columns, Header: o.Header, NoHeader: o.NoHeader, ShowColumns: o.Header, Comma: o.Comma,
 		OnError: Null, Again: true}
@@ -93,12 +93,11 @@ func (t *CSVRewriter) Label(i int) string {
 	return ""
 }
 
-// Head returns what stands before the rows, which stays as it is.
+// Head returns the text before the rows, which is not changed.
 func (t *CSVRewriter) Head() []byte { return t.body[:t.format.prefix] }
 
-// Scan checks all rows and finds their values. Their spans are appended to spans, of
-// which the rewriter takes possession; Spans returns them. An error is an *Error with its
-// line.
+// Scan checks all rows and finds their values. It appends their spans to spans, which the
+// rewriter then owns; Spans returns them. An error is an *Error with its line.
 func (t *CSVRewriter) Scan(spans []uint32) error {
 	t.spans, t.encoded, t.parts, t.rows, t.lines = spans[:0], t.encoded[:0], t.parts[:0], 0, t.format.lines
 	if !t.format.data {
@@ -114,7 +113,7 @@ func (t *CSVRewriter) Scan(spans []uint32) error {
 		if end < len(t.body) {
 			n := t.format.cut.LastRowEnd(t.body[at:end], false)
 			if n < 0 {
-				size *= 2 // a row that is longer
+				size *= 2 // a row is longer than the part
 				continue
 			}
 			end = at + n
@@ -147,7 +146,7 @@ func (t *CSVRewriter) scanPart(w *csvWorker, from, to int) error {
 	return nil
 }
 
-// worker returns what scans or writes parts.
+// worker returns a new worker, which scans or writes parts.
 func (t *CSVRewriter) worker() (*csvWorker, error) {
 	f, err := t.format.worker(t.run.splicer(t.format, nil))
 	if err != nil {
@@ -164,7 +163,7 @@ func (t *CSVRewriter) worker() (*csvWorker, error) {
 // given to Scan, or a larger one.
 func (t *CSVRewriter) Spans() []uint32 { return t.spans }
 
-// Parts returns the number of parts, which Scan has made.
+// Parts returns the number of parts that Scan made.
 func (t *CSVRewriter) Parts() int { return len(t.parts) }
 
 // Part returns the text of part i and the spans of its values, row by row, in ascending
@@ -195,7 +194,7 @@ type BadField struct {
 	Row    int // from 0, the header not counted
 	Column int // index in CSVOptions.Columns
 	Code   suite.Code
-	Why    string // the cause and the remedy, if more is known than Code says; of the first of a part only
+	Why    string // the cause and the remedy, if known in more detail than Code; only for the first of a part
 }
 
 // Writer returns a writer.
@@ -207,8 +206,8 @@ func (t *CSVRewriter) Writer() (*CSVWriter, error) {
 	return &CSVWriter{t: t, w: w}, nil
 }
 
-// Append appends part i with the results in place of its values to dst: the field of a
-// value without one is empty. Bad lists such values until the next call.
+// Append appends part i to dst with the results in place of its values. The field of a
+// value without a result becomes empty; Bad lists such values until the next call.
 func (w *CSVWriter) Append(dst []byte, i int) []byte {
 	t, s := w.t, &w.w.splicer
 	p := &t.parts[i]
@@ -239,8 +238,8 @@ func (w *CSVWriter) Append(dst []byte, i int) []byte {
 	return appendInPlace(dst, c.out)
 }
 
-// appendInPlace appends tail to dst. If tail already lies behind dst in the same memory,
-// as what was appended to dst[len(dst):len(dst)] does while it fits, nothing is copied.
+// appendInPlace appends tail to dst. It copies nothing if tail already lies directly behind
+// dst in the same array, as after an append to dst[len(dst):len(dst)] that did not grow.
 func appendInPlace[T any](dst, tail []T) []T {
 	n := len(dst)
 	if k := n + len(tail); k <= cap(dst) && (len(tail) == 0 || &tail[0] == &dst[:n+1][n]) {
@@ -249,5 +248,5 @@ func appendInPlace[T any](dst, tail []T) []T {
 	return append(dst, tail...)
 }
 
-// Bad returns the values of the last part that have no result, ascending.
+// Bad returns the values of the last part that have no result, in ascending order.
 func (w *CSVWriter) Bad() []BadField { return w.bad }

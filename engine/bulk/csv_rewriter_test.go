@@ -16,13 +16,13 @@ import (
 )
 
 // rewritten rewrites in with parts of about chunk bytes, which two writers write in turn.
-func rewritten(o CSVOptions, in []byte, chunk int, w *ways) (out []byte, bad []BadField, err error) {
+func rewritten(o CSVOptions, in []byte, chunk int, w *fastPaths) (out []byte, bad []BadField, err error) {
 	body := append(make([]byte, 0, len(in)+64), in...)
 	t, err := NewCSVRewriter(o, "body", body)
 	if err != nil {
 		return nil, nil, err
 	}
-	t.run.chunk, t.run.ways = chunk, w
+	t.run.chunk, t.run.fastPaths = chunk, w
 	if err := t.Scan(make([]uint32, 0, len(in)%97)); err != nil {
 		return nil, nil, err
 	}
@@ -50,7 +50,7 @@ func rewritten(o CSVOptions, in []byte, chunk int, w *ways) (out []byte, bad []B
 // TestStructuredRewriter compares a rewritten body with the output of Run, and both with
 // encoding/csv and a transform of each value, whatever stands around the borders of parts.
 func TestStructuredRewriter(t *testing.T) {
-	tag := plain
+	tag := reversible
 	tag.Tag = 64
 	b := &structuredRig{fwd: plan(t, spec.Pseudonymise, tag), rev: plan(t, spec.Reverse, tag), known: map[string]string{}, dir: t.TempDir()}
 	defer simd.Force(simd.Kernel())
@@ -68,7 +68,7 @@ func TestStructuredRewriter(t *testing.T) {
 		in := structuredFile(r, n, max(chunk, 2000))
 		want := judgeFile(t, in, false)
 		o := CSVOptions{NoHeader: true, Columns: []Column{{Number: 1, Plan: b.fwd}}}
-		out, bad, err := rewritten(o, in, chunk, &b.ways)
+		out, bad, err := rewritten(o, in, chunk, &b.fastPaths)
 		var run bytes.Buffer
 		_, runErr := Run(context.Background(), Job{NoHeader: true, Columns: o.Columns, Stdin: bytes.NewReader(in), Stdout: &run})
 		if want.line != 0 {
@@ -87,18 +87,18 @@ func TestStructuredRewriter(t *testing.T) {
 		}
 		b.compare(t, want, out)
 		o.Columns[0].Plan = b.rev
-		if back, _, err := rewritten(o, out, 1+r.IntN(20_000), &b.ways); err != nil || !bytes.Equal(back, in) {
+		if back, _, err := rewritten(o, out, 1+r.IntN(20_000), &b.fastPaths); err != nil || !bytes.Equal(back, in) {
 			t.Fatalf("parts of %d: the reverse is another body; %v", chunk, err)
 		}
 	})
-	w := &b.ways
-	campaign.AtLeast(t, 10, map[string]int{"rows": int(w.rows.Load()), "placed": int(w.placed.Load()), "slow": int(w.slow.Load()), "sameSpans": int(w.sameSpans.Load()), "refused": refused})
+	w := &b.fastPaths
+	campaign.AtLeast(t, 10, map[string]int{"rows": int(w.rows.Load()), "scattered": int(w.scattered.Load()), "slow": int(w.slow.Load()), "sameSpans": int(w.sameSpans.Load()), "refused": refused})
 }
 
 // TestRewriterBadFields checks that every value without a result is named by its row and
 // column and leaves an empty field, in every part.
 func TestRewriterBadFields(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	var in, want strings.Builder
 	in.WriteString("id,other,name\r\n")
 	want.WriteString("id,other,name\r\n")
@@ -107,7 +107,7 @@ func TestRewriterBadFields(t *testing.T) {
 	for row := range 500 {
 		for col, end := range []string{`,"x""y",`, "\r\n"} {
 			v := strings.Repeat("v", 1+r.IntN(40))
-			w := one(p, v)
+			w := transformOne(p, v)
 			quoted := r.IntN(3) == 0
 			switch r.IntN(20) {
 			case 0:
@@ -115,7 +115,7 @@ func TestRewriterBadFields(t *testing.T) {
 				// The columns are named in the other order.
 				bad = append(bad, BadField{Row: row, Column: 1 - col, Code: suite.ValueNotText})
 			case 1:
-				w = one(p, `q"r`)
+				w = transformOne(p, `q"r`)
 				v, quoted = `q""r`, true
 			}
 			if quoted {
@@ -127,7 +127,7 @@ func TestRewriterBadFields(t *testing.T) {
 	}
 	o := CSVOptions{Columns: []Column{{Name: "name", Plan: p}, {Name: "id", Plan: p}}}
 	for _, chunk := range []int{1, 100, 3000, 1 << 20} {
-		out, got, err := rewritten(o, []byte(in.String()), chunk, new(ways))
+		out, got, err := rewritten(o, []byte(in.String()), chunk, new(fastPaths))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -146,13 +146,13 @@ func (s *source) isParquet() bool {
 	return true
 }
 
-// isArrow says whether an input begins as an Arrow stream does, or is a file that begins
+// isArrow reports whether an input begins as an Arrow stream does, or is a file that begins
 // as an Arrow file does.
 func (s *source) isArrow() bool {
 	return s.packed == None && (string(s.head) == "\xff\xff\xff\xff" || s.isArrowFile())
 }
 
-// isArrowFile says whether a file that is not compressed begins as an Arrow file does.
+// isArrowFile reports whether a file that is not compressed begins as an Arrow file does.
 func (s *source) isArrowFile() bool {
 	const magic = "ARROW1\x00\x00"
 	var b [len(magic)]byte

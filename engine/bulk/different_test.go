@@ -8,10 +8,10 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// TestDifferentNeverAboveValues: the estimate of different values is never more than
+// TestDistinctEstimateNeverExceedsValues: the estimate of different values is never more than
 // the values that were replaced, in any format, faulty values or not.
-func TestDifferentNeverAboveValues(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+func TestDistinctEstimateNeverExceedsValues(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	var csv, ndjson strings.Builder
 	csv.WriteString("id\n")
 	for i := range 400 {
@@ -47,17 +47,17 @@ func TestDifferentNeverAboveValues(t *testing.T) {
 	}
 }
 
-// TestManyColumnsOfJSON: as many columns as a run of JSON takes are replaced, one more
+// TestJSONColumnLimit: as many columns as a run of JSON takes are replaced, one more
 // is refused with the limit and a way out.
-func TestManyColumnsOfJSON(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+func TestJSONColumnLimit(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	const most = 256
 	job := Job{Format: NDJSON}
 	var in, want strings.Builder
 	for i := range most {
 		job.Columns = append(job.Columns, Column{Name: fmt.Sprintf("c%d", i), Plan: p})
 		fmt.Fprintf(&in, `,"c%d":"v%d"`, i, i)
-		fmt.Fprintf(&want, `,"c%d":"%s"`, i, one(p, fmt.Sprintf("v%d", i)))
+		fmt.Fprintf(&want, `,"c%d":"%s"`, i, transformOne(p, fmt.Sprintf("v%d", i)))
 	}
 	text := func(b *strings.Builder) string { return "{" + b.String()[1:] + "}\n" }
 	out, _, err := runBytes(t, job, []byte(text(&in)), true)

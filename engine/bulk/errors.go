@@ -102,10 +102,10 @@ var (
 	ErrRejectsWithoutKeep = usagef("a file for rejected rows is named, but no row is kept out")
 	ErrKeepWithoutRejects = usagef("rows are to be kept out of the output, but no file is named for them")
 	ErrHeaderOrNot        = usagef("the first row cannot be both the header and data")
-	ErrSideOnStdout       = usagef("rejected rows and the mapping go to files, not to standard output")
-	ErrSameSides          = usagef("rejected rows and the mapping are to go to the same file")
+	ErrSideFileOnStdout   = usagef("rejected rows and the mapping go to files, not to standard output")
+	ErrSameSideFiles      = usagef("rejected rows and the mapping are to go to the same file")
 	ErrNoRecipient        = usagef("a mapping file needs a recipient to be sealed to")
-	ErrDryRunSides        = usagef("a dry run writes no mapping file and no manifest")
+	ErrDryRunSideFiles    = usagef("a dry run writes no mapping file and no manifest")
 	ErrManifestFiles      = usagef("a manifest is written beside one output file of one input file: both need a name")
 	ErrFolderNeeded       = usagef("several inputs need an existing folder as output")
 	ErrServerURL          = usagef("the server's URL is not https://host:port")
@@ -227,8 +227,8 @@ func (e *FirstRowWarning) Error() string {
 	return fmt.Sprintf("%s: line %d is taken for the header and stays as it is", e.File, e.Line)
 }
 
-// UnknownColumnError is a name that no column has. Names are those of the header; nil
-// where the first row may be data, unless Job.ShowColumns asks for them.
+// UnknownColumnError is a name that no column has. Names are those of the header; nil if the
+// first row may be data, unless Job.ShowColumns asks for them.
 type UnknownColumnError struct {
 	File, Column string
 	Fields       int // of the first row
@@ -314,8 +314,8 @@ type OtherShapeError struct {
 
 func (e *OtherShapeError) Error() string { return e.what }
 
-// RestoreError is a reversed value that is none of the type that its column gets back;
-// with Job.Numbers NumbersText the column stays one of strings.
+// RestoreError is a reversed value that does not fit the type that its column gets back;
+// with Job.Numbers NumbersText the column remains a column of strings.
 type RestoreError struct {
 	Type string
 	Err  error
@@ -325,11 +325,11 @@ func (e *RestoreError) Error() string {
 	return fmt.Sprintf("the column was of type %s before pseudonymisation, and the reversed value is %v", e.Type, e.Err)
 }
 
-// Unwrap returns what the value is.
+// Unwrap returns why the value does not fit.
 func (e *RestoreError) Unwrap() error { return e.Err }
 
-// TypesError is a file that remembers types which cannot be read; with Job.Numbers
-// NumbersText a reversed column stays one of strings.
+// TypesError is a file whose record of the columns' former types cannot be read; with
+// Job.Numbers NumbersText a reversed column remains a column of strings.
 type TypesError struct{ Err error }
 
 func (e *TypesError) Error() string { return e.Err.Error() }

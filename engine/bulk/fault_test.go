@@ -39,30 +39,30 @@ func registerOf(n, different int, faults bool) []byte {
 	return b.Bytes()
 }
 
-// faulty is an output that does something at each write.
-type faulty struct {
+// hookedFile is an output that does something at each write.
+type hookedFile struct {
 	outFile
 	write func(n int) error
 }
 
-func (f faulty) WriteAt(b []byte, off int64) (int, error) {
+func (f hookedFile) WriteAt(b []byte, off int64) (int, error) {
 	if err := f.write(len(b)); err != nil {
 		return 0, err
 	}
 	return f.outFile.WriteAt(b, off)
 }
 
-func (f faulty) Write(b []byte) (int, error) {
+func (f hookedFile) Write(b []byte) (int, error) {
 	if err := f.write(len(b)); err != nil {
 		return 0, err
 	}
 	return f.outFile.Write(b)
 }
 
-// goOnUntilDone runs a job that resumes, stopped at most so many times, at one of its
+// resumeUntilDone runs a job that resumes, stopped at most so many times, at one of its
 // first writes, by cancelling and by errors of the disk. It says how often it was
 // stopped and how often it resumed. No journal holds any of values.
-func goOnUntilDone(t *testing.T, job Job, round int, rng *rand.Rand, most, first int, values *regexp.Regexp) (sum Summary, stops, resumed int) {
+func resumeUntilDone(t *testing.T, job Job, round int, rng *rand.Rand, most, first int, values *regexp.Regexp) (sum Summary, stops, resumed int) {
 	t.Helper()
 	for {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -70,7 +70,7 @@ func goOnUntilDone(t *testing.T, job Job, round int, rng *rand.Rand, most, first
 		stop := int64(2 + rng.IntN(first))
 		cause := []error{nil, syscall.ENOSPC, syscall.EIO}[rng.IntN(3)]
 		job.wrapOut = func(f outFile) outFile {
-			return faulty{f, func(int) error {
+			return hookedFile{f, func(int) error {
 				if writes.Add(1) >= stop && stops < most {
 					if cause != nil {
 						return cause
@@ -104,7 +104,7 @@ func goOnUntilDone(t *testing.T, job Job, round int, rng *rand.Rand, most, first
 // TestResume interrupts runs at random writes, by cancelling and by errors of the
 // disk, resumes them, several times over, and compares with a run in one go.
 func TestResume(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	in := register(4000, true)
 	step := 2 // even rounds meet every pair of compressions too
 	if longForm {
@@ -134,8 +134,8 @@ func TestResume(t *testing.T) {
 			t.Fatal(err)
 		}
 		job.Output, job.Rejects = filepath.Join(dir, "out.csv"+suffix), filepath.Join(dir, "rejects")
-		job.checkpoint, job.Resume = time.Nanosecond, true
-		sum, stops, resumed := goOnUntilDone(t, job, i, rng, 4, 15, regexp.MustCompile(`0{6}\d{7}`))
+		job.checkpointEvery, job.Resume = time.Nanosecond, true
+		sum, stops, resumed := resumeUntilDone(t, job, i, rng, 4, 15, regexp.MustCompile(`0{6}\d{7}`))
 		if stops == 0 || resumed == 0 {
 			t.Fatalf("round %d: stopped %d times, resumed %d times: nothing was tried", i, stops, resumed)
 		}
@@ -156,9 +156,9 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// TestResumeCountsAgain: a run of policy document that is resumed finds out when its
+// TestResumedDocumentPolicyChecksItsJournal: a run of policy document that is resumed finds out when its
 // journal does not fit what it counts again.
-func TestResumeCountsAgain(t *testing.T) {
+func TestResumedDocumentPolicyChecksItsJournal(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "in.csv")
 	if err := os.WriteFile(path, registerOf(2000, 97, false), 0o600); err != nil {
@@ -166,11 +166,11 @@ func TestResumeCountsAgain(t *testing.T) {
 	}
 	p := plan(t, spec.Pseudonymise, suite.Spec{Method: spec.Reversible, Policy: spec.PerDocument, Form: spec.Hex})
 	job := Job{Inputs: []string{path}, Output: filepath.Join(dir, "out.csv"), Columns: []Column{{Name: "id", Plan: p}},
-		Workers: 2, chunk: 3000, checkpoint: time.Nanosecond, Resume: true}
+		Workers: 2, chunk: 3000, checkpointEvery: time.Nanosecond, Resume: true}
 	for _, change := range []int{1, -1, 1000} {
 		var writes atomic.Int64
 		job.wrapOut = func(f outFile) outFile {
-			return faulty{f, func(int) error {
+			return hookedFile{f, func(int) error {
 				if writes.Add(1) > 9 {
 					return syscall.EIO
 				}
@@ -207,16 +207,16 @@ func TestResumeCountsAgain(t *testing.T) {
 	}
 }
 
-// TestResumeRefuses: another input, token, column or version, a damaged output.
-func TestResumeRefuses(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+// TestResumeRefusesAnotherJob: another input, token, column or version, a damaged output.
+func TestResumeRefusesAnotherJob(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.csv"), filepath.Join(dir, "out.csv")
 	data := register(3000, false)
 	if err := os.WriteFile(in, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	base := Job{Inputs: []string{in}, Output: out, Columns: []Column{{Name: "id", Plan: p}}, chunk: 3000, checkpoint: time.Nanosecond, Fingerprint: "a", Version: "1", Workers: 2}
+	base := Job{Inputs: []string{in}, Output: out, Columns: []Column{{Name: "id", Plan: p}}, chunk: 3000, checkpointEvery: time.Nanosecond, Fingerprint: "a", Version: "1", Workers: 2}
 	stop := func() {
 		t.Helper()
 		job := base
@@ -224,7 +224,7 @@ func TestResumeRefuses(t *testing.T) {
 		defer cancel()
 		n := atomic.Int64{}
 		job.wrapOut = func(f outFile) outFile {
-			return faulty{f, func(int) error {
+			return hookedFile{f, func(int) error {
 				if n.Add(1) == 10 {
 					cancel()
 				}
@@ -285,9 +285,9 @@ func TestResumeRefuses(t *testing.T) {
 	}
 }
 
-// TestInputChanges: an input that grows, shrinks or is written to while it is read.
-func TestInputChanges(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+// TestChangingInputIsAnError: an input that grows, shrinks or is written to while it is read.
+func TestChangingInputIsAnError(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	for name, change := range map[string]func(string) error{
 		"shrinks": func(in string) error { return os.Truncate(in, 20_000) },
 		"grows": func(in string) error {
@@ -308,7 +308,7 @@ func TestInputChanges(t *testing.T) {
 		var once atomic.Bool
 		job := Job{Inputs: []string{in}, Output: out, Columns: []Column{{Name: "id", Plan: p}}, chunk: 3000, Workers: 2}
 		job.wrapOut = func(f outFile) outFile {
-			return faulty{f, func(int) error {
+			return hookedFile{f, func(int) error {
 				if once.CompareAndSwap(false, true) {
 					return change(in)
 				}
@@ -326,17 +326,17 @@ func TestInputChanges(t *testing.T) {
 
 // TestFullDisk: without a journal yet nothing is left; errors name the output.
 func TestFullDisk(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.csv"), filepath.Join(dir, "out.csv")
 	if err := os.WriteFile(in, register(3000, false), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	job := Job{Inputs: []string{in}, Output: out, Columns: []Column{{Name: "id", Plan: p}}, chunk: 3000, Workers: 2, checkpoint: time.Hour}
+	job := Job{Inputs: []string{in}, Output: out, Columns: []Column{{Name: "id", Plan: p}}, chunk: 3000, Workers: 2, checkpointEvery: time.Hour}
 	room := atomic.Int64{}
 	room.Store(50_000)
 	job.wrapOut = func(f outFile) outFile {
-		return faulty{f, func(n int) error {
+		return hookedFile{f, func(n int) error {
 			if room.Add(int64(-n)) < 0 {
 				return &os.PathError{Op: "write", Path: "temporary name", Err: syscall.ENOSPC}
 			}
@@ -360,7 +360,7 @@ func TestFullDisk(t *testing.T) {
 
 // TestClosedPipe: a reader that goes away ends the run with an error.
 func TestClosedPipe(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -378,7 +378,7 @@ func TestClosedPipe(t *testing.T) {
 
 // TestCancelWhileWaiting: a run that waits for its pipe ends at once when told to.
 func TestCancelWhileWaiting(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -396,7 +396,7 @@ func TestCancelWhileWaiting(t *testing.T) {
 		done <- err
 	}()
 	// The rows that there are come out though the pipe stays open.
-	if s := <-got + <-got; s != "id\n"+one(p, "a")+"\n" {
+	if s := <-got + <-got; s != "id\n"+transformOne(p, "a")+"\n" {
 		t.Fatalf("first rows: %q", s)
 	}
 	cancel()

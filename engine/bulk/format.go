@@ -20,8 +20,8 @@ type rowFormat struct {
 	data    bool  // rows may follow the prefix
 	special []byte
 	worker  func(s splicer) (finder, error)
-	order   []int    // index of Job.Columns of each column found
-	names   []string // of each
+	order   []int    // index in Job.Columns of each column found
+	names   []string // name or number of each
 	paths   bool     // names are JSON paths
 	format  Format   // Auto, or the format that the content turned out to have
 	doc     *jsonDocument
@@ -192,7 +192,7 @@ func (r *run) detectFormat(name string, format Format, head []byte, all bool) (*
 
 // splicer returns the format-independent part of a worker.
 func (r *run) splicer(rf *rowFormat, seen *hyperloglog.Counter) splicer {
-	s := splicer{names: rf.names, onError: r.OnError, dry: r.DryRun, mapping: r.mapping != nil, again: r.Again, special: rf.special, seen: seen, ways: r.countWays()}
+	s := splicer{names: rf.names, onError: r.OnError, dry: r.DryRun, mapping: r.mapping != nil, again: r.Again, special: rf.special, seen: seen, fastPaths: r.countFastPaths()}
 	index := map[int]int{} // group of the run → of this input
 	for _, c := range rf.order {
 		col := r.Columns[c]

@@ -88,8 +88,8 @@ func sepLine(b []byte, all bool) (comma byte, n int, err error) {
 	}
 }
 
-// readCSVHead finds the first row in head, the start of the input, and resolves
-// the columns. It returns errMore when head ends before what it needs does.
+// readCSVHead finds the first row in head, the start of the input, and resolves the
+// columns. It returns errMore if it needs more of the input.
 func (j *Job) readCSVHead(name string, head []byte, all bool, d csvfast.Dialect) (*csvHead, error) {
 	if !all && len(head) < 4 {
 		return nil, errMore

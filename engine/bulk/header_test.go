@@ -16,8 +16,8 @@ import (
 // chunks and columns, such rows pass as they are and are counted, or are named by the
 // line of the first.
 func TestRepeatedHeader(t *testing.T) {
-	p, tagged := plan(t, spec.Pseudonymise, plain), plan(t, spec.Pseudonymise, suite.Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62, Tag: 64})
-	back, tback := plan(t, spec.Reverse, plain), plan(t, spec.Reverse, suite.Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62, Tag: 64})
+	p, tagged := plan(t, spec.Pseudonymise, reversible), plan(t, spec.Pseudonymise, suite.Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62, Tag: 64})
+	back, tback := plan(t, spec.Reverse, reversible), plan(t, spec.Reverse, suite.Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62, Tag: 64})
 	values := []string{"1973080520045", "", "x", "town", "pid", "Ünï", `"quo""ted"`, "nope", "tow", "name"}
 	repeats, firsts := 0, 0
 	for i := range 400 {
@@ -98,8 +98,8 @@ func TestRepeatedHeader(t *testing.T) {
 
 // TestHeadersAgainBeyondAChunk: rows before a repeated header that cannot be
 // transformed are the first error.
-func TestHeadersAgainBehindAFault(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+func TestFaultBeforeRepeatedHeaderIsFirstError(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	_, _, err := runBytes(t, Job{Columns: []Column{{Name: "pid", Plan: p}}}, []byte("pid,n\na,1\n\x01,2\npid,n\nb,3\n"), false)
 	var e *Error
 	if !errors.As(err, &e) || e.Line != 3 || e.Code != suite.ValueNotText {
@@ -107,9 +107,9 @@ func TestHeadersAgainBehindAFault(t *testing.T) {
 	}
 }
 
-// TestManyColumns: more columns than a byte counts.
-func TestManyColumns(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+// TestMoreThan256Columns: more columns than a byte counts.
+func TestMoreThan256Columns(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	const n = 700
 	var in, want strings.Builder
 	var columns []Column
@@ -130,7 +130,7 @@ func TestManyColumns(t *testing.T) {
 			}
 			v := fmt.Sprintf("v%d-%d", r, c)
 			in.WriteString(v + sep)
-			want.WriteString(one(p, v) + sep)
+			want.WriteString(transformOne(p, v) + sep)
 		}
 	}
 	for _, pipe := range []bool{false, true} {
@@ -144,8 +144,8 @@ func TestManyColumns(t *testing.T) {
 	}
 }
 
-// TestLoneCR: where the first CR stands that ends no line, against a model.
-func TestLoneCR(t *testing.T) {
+// TestLoneCRAgainstModel: where the first CR stands that ends no line, against a model.
+func TestLoneCRAgainstModel(t *testing.T) {
 	for i := range 20000 {
 		rng := rand.New(rand.NewPCG(uint64(i), 3))
 		b := make([]byte, rng.IntN(12))
@@ -166,8 +166,8 @@ func TestLoneCR(t *testing.T) {
 	}
 }
 
-// TestLooksLike: which first fields look like the values below.
-func TestLooksLike(t *testing.T) {
+// TestLooksLikeData: which first fields look like the values below.
+func TestLooksLikeData(t *testing.T) {
 	for _, c := range []struct {
 		first string
 		below []string

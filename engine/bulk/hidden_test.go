@@ -23,7 +23,7 @@ var hiddenNames = []string{".out.csv.velonym-part", ".out.csv.velonym-journal", 
 // TestPlantedFiles: whatever stands at the name of a hidden file, a run neither
 // writes through it, nor waits for it, nor gives it the output's name.
 func TestPlantedFiles(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	in := register(20_000, false)
 	planted := map[string]func(path, elsewhere string) error{
 		"open file": func(path, _ string) error { // another user's reader keeps it open
@@ -60,7 +60,7 @@ func TestPlantedFiles(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				_, err := Run(ctx, Job{Inputs: []string{at("in.csv")}, Output: at("out.csv"), Manifest: true, Resume: resume,
-					checkpoint: time.Nanosecond, Columns: []Column{{Name: "id", Plan: p}}})
+					checkpointEvery: time.Nanosecond, Columns: []Column{{Name: "id", Plan: p}}})
 				switch {
 				case ctx.Err() != nil:
 					t.Fatalf("%s at %s: the run hangs", what, name)
@@ -91,10 +91,10 @@ func TestPlantedFiles(t *testing.T) {
 	}
 }
 
-// TestResumeOfForeignPart: a part or a journal that somebody else could have changed
+// TestResumeRefusesForeignPart: a part or a journal that somebody else could have changed
 // is not gone on with.
-func TestResumeOfForeignPart(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+func TestResumeRefusesForeignPart(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	change := map[string]func(path string) error{
 		"mode": func(path string) error { return os.Chmod(path, 0o660) },
 		"link": func(path string) error { return os.Link(path, path+"2") },
@@ -134,9 +134,9 @@ func interrupted(t *testing.T, dir string, p *suite.Plan) Job {
 	if err := os.WriteFile(in, register(20_000, false), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	job := Job{Inputs: []string{in}, Output: out, Workers: 1, chunk: 4 << 10, checkpoint: time.Nanosecond,
+	job := Job{Inputs: []string{in}, Output: out, Workers: 1, chunk: 4 << 10, checkpointEvery: time.Nanosecond,
 		Columns: []Column{{Name: "id", Plan: p, Describe: map[string]string{"token": "first"}}}}
-	job.Columns[0].Spend = leaveFor(10_000, endOfToken{true})
+	job.Columns[0].Spend = spendUntil(10_000, endOfToken{true})
 	_, err := Run(t.Context(), job)
 	if !errors.As(err, &endOfToken{}) || !canResume(err) {
 		t.Fatalf("got %v, want the token's end and how to go on", err)
@@ -150,7 +150,7 @@ func interrupted(t *testing.T, dir string, p *suite.Plan) Job {
 	return job
 }
 
-func leaveFor(n int, end error) func(context.Context, int) error {
+func spendUntil(n int, end error) func(context.Context, int) error {
 	return func(_ context.Context, values int) error {
 		if n -= values; n < 0 {
 			return end
@@ -159,10 +159,10 @@ func leaveFor(n int, end error) func(context.Context, int) error {
 	}
 }
 
-// TestTokenEndsWithin: the work done under a token that has ended is gone on with
+// TestResumeWithAnotherToken: the work done under a token that has ended is gone on with
 // under another one for the same, and that of a token that was revoked is not kept.
-func TestTokenEndsWithin(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+func TestResumeWithAnotherToken(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
 	job := interrupted(t, dir, p)
 	job.Resume = true
@@ -189,7 +189,7 @@ func TestTokenEndsWithin(t *testing.T) {
 	for _, end := range []error{endOfToken{false}, errors.New("revoked")} {
 		dir := t.TempDir()
 		job := interrupted(t, dir, p)
-		job.Columns[0].Spend = leaveFor(10_000, end)
+		job.Columns[0].Spend = spendUntil(10_000, end)
 		if _, err := Run(t.Context(), job); !errors.Is(err, end) {
 			t.Fatal(err)
 		}
@@ -202,7 +202,7 @@ func TestTokenEndsWithin(t *testing.T) {
 // TestPanicLeavesNothing: a panic within a run, in a worker or in the caller's
 // functions, is an error without a value, and what was written is removed.
 func TestPanicLeavesNothing(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	for _, what := range []string{"worker", "progress", "write"} {
 		for _, workers := range []int{1, 2} {
 			dir := t.TempDir()
@@ -217,7 +217,7 @@ func TestPanicLeavesNothing(t *testing.T) {
 				}
 			}
 			job := Job{Inputs: []string{in}, Output: filepath.Join(dir, "out.csv"), Workers: workers, chunk: 4 << 10,
-				checkpoint: time.Nanosecond, Columns: []Column{{Name: "id", Plan: p}}}
+				checkpointEvery: time.Nanosecond, Columns: []Column{{Name: "id", Plan: p}}}
 			switch what {
 			case "worker":
 				job.Workers = 1
@@ -225,7 +225,7 @@ func TestPanicLeavesNothing(t *testing.T) {
 			case "progress":
 				job.Progress = func(Progress) { n = 4; fail() }
 			case "write":
-				job.wrapOut = func(f outFile) outFile { return panicking{f, fail} }
+				job.wrapOut = func(f outFile) outFile { return panickingFile{f, fail} }
 			}
 			_, err := Run(t.Context(), job)
 			var broken *panics.Error
@@ -239,21 +239,21 @@ func TestPanicLeavesNothing(t *testing.T) {
 	}
 }
 
-// panicking calls fail before each write.
-type panicking struct {
+// panickingFile calls fail before each write.
+type panickingFile struct {
 	outFile
 	fail func()
 }
 
-func (p panicking) WriteAt(b []byte, off int64) (int, error) {
+func (p panickingFile) WriteAt(b []byte, off int64) (int, error) {
 	p.fail()
 	return p.outFile.WriteAt(b, off)
 }
 
-// TestAllInputsAreLookedAtFirst: what is wrong with the last of several inputs, or
+// TestAllInputsCheckedBeforeWork: what is wrong with the last of several inputs, or
 // with its output's name, is said before the first one is done.
-func TestAllInputsAreLookedAtFirst(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+func TestAllInputsCheckedBeforeWork(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	wrong := map[string]func(in, out string) error{
 		"no such file": func(in, _ string) error { return os.Remove(in) },
 		"no column":    func(in, _ string) error { return os.WriteFile(in, []byte("name\nx\n"), 0o600) },

@@ -89,13 +89,13 @@ func ParseRepeatedHeader(s string) (RepeatedHeader, error) {
 	return "", fmt.Errorf("bulk: unknown choice %q: use one of fail, pass, value", s)
 }
 
-// Numbers says what becomes of a number that stands where an identifier is named.
+// Numbers is what happens to a number in a column or at a path of identifiers.
 type Numbers string
 
-// What becomes of it. In JSON a number has no one text (10, 1e1 and 10.0 are the same to
-// many programs), so it is refused, or with NumbersText its text is transformed as it
-// stands, and a reversed one is a string. In Parquet integers have one text, and a
-// reversed column gets its type back; with NumbersText it stays one of strings.
+// In JSON one number has several texts (10, 1e1 and 10.0 are the same to many programs), so
+// it is refused; with NumbersText its text is transformed unchanged, and reversing yields a
+// string. In Parquet and Arrow an integer has one text, and a reversed column gets its type
+// back; with NumbersText it remains a column of strings.
 const (
 	NumbersRefuse Numbers = "refuse" // the zero value means NumbersRefuse too
 	NumbersText   Numbers = "text"
@@ -118,13 +118,13 @@ func ParseNumbers(s string) (Numbers, error) {
 type Column struct {
 	// Name is the column's name in the header; for NDJSON a path of member names
 	// ("patient.id", as jsonfast.NewPathFinder reads it), for Parquet the dotted name
-	// of a leaf, or of a group or list that has no other. A name of CSV or Parquet that no
-	// column has and that is a decimal number is the number of a column, counted from 1;
-	// without a header it has to be one. A name that may be both, of one column and the
-	// number of another, is refused.
+	// of a leaf, or of a group or list that holds no other leaf. In CSV and Parquet a decimal
+	// number that is the name of no column is the number of a column, counted from 1;
+	// without a header it must be one. What could be both the name of one column and the
+	// number of another is refused.
 	Name string
-	// Number is the column's number from 1, if not 0; Name is then ignored. In
-	// Parquet the columns of values count, in the order of the schema.
+	// Number is the column's number from 1, if not 0; Name is then ignored. In Parquet it
+	// counts the leaf columns, in the order of the schema.
 	Number int
 
 	Plan   *suite.Plan
@@ -176,8 +176,8 @@ type Job struct {
 	Ragged    bool // CSV: rows may have any number of fields that includes the columns
 	Columns   []Column
 
-	// AllowMissing makes a path that no row of a JSON input has a warning instead of an
-	// error. It is an error by default because the intended values would be copied
+	// AllowMissing turns the error for a path that no row of a JSON input has into a
+	// warning. It is an error by default because the intended values would be copied
 	// unchanged. A share (Parts) only warns, since another share may have the path. A run to
 	// standard output delays the first MiB until every path was seen.
 	AllowMissing bool
@@ -188,7 +188,7 @@ type Job struct {
 	// OnError.
 	AllowOther bool
 
-	// Numbers says what becomes of numbers in JSON, and of reversed columns of numbers.
+	// Numbers is what happens to numbers in JSON, and to reversed columns of numbers.
 	Numbers Numbers
 
 	OnError OnError
@@ -226,12 +226,12 @@ type Job struct {
 	// type of errors.go.
 	Warn func(error)
 
-	chunk      int                   // size of a chunk in bytes; tests make it tiny
-	checkpoint time.Duration         // between journal entries
-	wrapOut    func(outFile) outFile // tests make the file fail with it
+	chunk           int                   // size of a chunk in bytes; tests make it tiny
+	checkpointEvery time.Duration         // between journal entries
+	wrapOut         func(outFile) outFile // tests make the file fail with it
 
 	// What tests count; nil otherwise.
-	ways          *ways         // of rows
+	fastPaths     *fastPaths    // of rows and chunks
 	byShape       *atomic.Int64 // rows of JSON that were read by a known shape
 	parquetCounts *parquet.Counts
 }

@@ -32,7 +32,7 @@ type journal struct {
 	written bool // the file exists
 
 	mu      sync.Mutex
-	latest  mark
+	latest  checkpoint
 	lastAt  time.Time
 	saving  bool
 	saved   sync.Cond
@@ -41,14 +41,14 @@ type journal struct {
 
 // journalState is the content of the file. It holds no value, key or token.
 type journalState struct {
-	Journal     int    `json:"velonym_journal"` // version of this format: 1
-	Version     string `json:"version"`
-	Input       input  `json:"input"`
-	Job         string `json:"job"`         // digest of columns and options
-	Fingerprint string `json:"fingerprint"` // digest of Job.Fingerprint and of the keys
-	Mark        mark   `json:"mark"`
-	Tail        string `json:"tail"` // digest of the output's last bytes before the mark
-	Done        bool   `json:"done"` // complete; the run was still writing other outputs
+	Journal     int        `json:"velonym_journal"` // version of this format: 1
+	Version     string     `json:"version"`
+	Input       input      `json:"input"`
+	Job         string     `json:"job"`         // digest of columns and options
+	Fingerprint string     `json:"fingerprint"` // digest of Job.Fingerprint and of the keys
+	Mark        checkpoint `json:"mark"`
+	Tail        string     `json:"tail"` // digest of the output's last bytes before the checkpoint
+	Done        bool       `json:"done"` // complete; the run was still writing other outputs
 }
 
 // input identifies a file and its content.
@@ -64,7 +64,7 @@ const (
 )
 
 // errJournal is returned for a journal whose digests match the input and output but whose
-// marks contradict them.
+// checkpoints contradict them.
 var errJournal error = &ResumeError{errors.New("the journal of the interrupted run is damaged")}
 
 // journalName is the name of the journal of an output.
@@ -97,7 +97,7 @@ func (r *run) openJournal(src *source, t *target, v *pipeline, format Format, pa
 		}
 		return nil, nil
 	}
-	j := &journal{path: journalName(t.path), t: t, reject: r.rejects, every: r.checkpoint}
+	j := &journal{path: journalName(t.path), t: t, reject: r.rejects, every: r.checkpointEvery}
 	j.saved.L = &j.mu
 	if j.every == 0 {
 		j.every = time.Second
@@ -186,7 +186,7 @@ func (r *run) jobDigest(v *pipeline, format Format, pack Compression) string {
 		columns = append(columns, column{c.Name, c.Number, r.groups[c.transform()], what})
 	}
 	return digestJSON([]any{columns, format, pack, r.NoHeader, r.SkipLines, r.Comma, r.Ragged, r.RepeatedHeader, r.AllowOther, r.Numbers, r.OnError, r.Rejects != "",
-		r.Null, r.Part, r.Parts, v.size, v.max, v.lo, v.hi})
+		r.Null, r.Part, r.Parts, v.size, v.max, v.shareStart, v.shareEnd})
 }
 
 func digestJSON(x any) string {
@@ -238,9 +238,9 @@ func (j *journal) tail(n int64) (string, error) {
 	return hex.EncodeToString(s[:]), nil
 }
 
-// resumeAt makes v continue at the journal's mark. With policy document v reads from the
-// beginning and writes nothing up to the mark: the counters hold identifiers, so they are
-// in no file and must be counted again.
+// resumeAt makes v continue at the journal's checkpoint. With policy document v reads from
+// the beginning and writes nothing up to the checkpoint: the counters hold identifiers, so
+// they are in no file and must be counted again.
 func (r *run) resumeAt(ctx context.Context, j *journal, t *target, v *pipeline, src *source) error {
 	m := j.state.Mark
 	if err := t.f.Truncate(m.Out); err != nil {
@@ -260,7 +260,7 @@ func (r *run) resumeAt(ctx context.Context, j *journal, t *target, v *pipeline, 
 	}
 	v.begin = m
 	if src.at != nil {
-		v.read.Store(min(m.In, v.hi) - v.from)
+		v.read.Store(min(m.In, v.shareEnd) - v.from)
 		return nil
 	}
 	skip := m.In - v.headAt
@@ -285,7 +285,7 @@ func (r *run) resumeAt(ctx context.Context, j *journal, t *target, v *pipeline, 
 
 // reached records that everything up to m is written. It saves the journal in the
 // background about once a second.
-func (j *journal) reached(m mark) error {
+func (j *journal) reached(m checkpoint) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.latest = m
@@ -308,7 +308,7 @@ func (j *journal) reached(m mark) error {
 
 // end saves the final state: of a complete input if the run has several, else of a failed
 // run. It ignores errors, since the run's own result matters more.
-func (j *journal) end(done bool, m mark, several bool) {
+func (j *journal) end(done bool, m checkpoint, several bool) {
 	j.mu.Lock()
 	for j.saving {
 		j.saved.Wait()
@@ -326,13 +326,13 @@ func (j *journal) end(done bool, m mark, several bool) {
 }
 
 // guardedSave is save with panics returned as errors, for a goroutine of its own.
-func (j *journal) guardedSave(m mark) (err error) {
+func (j *journal) guardedSave(m checkpoint) (err error) {
 	defer panics.Recover(&err)
 	return j.save(m, false)
 }
 
-// save syncs the output and then replaces the journal with one for mark m.
-func (j *journal) save(m mark, done bool) error {
+// save syncs the output and then replaces the journal with one for checkpoint m.
+func (j *journal) save(m checkpoint, done bool) error {
 	if err := j.t.f.Sync(); err != nil {
 		return j.t.writeError(err)
 	}

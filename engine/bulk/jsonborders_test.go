@@ -36,8 +36,8 @@ func (k jsonKind) join(rows []string, space string) string {
 	return strings.Join(rows, "\n"+space) + space
 }
 
-// strangers are rows unlike those around them, as real files have them now and then.
-var strangers = []string{
+// oddRows are rows unlike those around them, as real files have them now and then.
+var oddRows = []string{
 	`{"id":"other","f":"x"}`,
 	`{"f":"x"}`,
 	`{"id":null,"p":null,"f":"x"}`,
@@ -89,7 +89,7 @@ func bordersText(r *rand.Rand, kind jsonKind, chunk, off int, stranger string) [
 // place around the borders of chunks and reads are replaced and counted as
 // encoding/json would have it, whatever becomes of other shapes, by every tier.
 func TestJSONAtBorders(t *testing.T) {
-	tag := plain
+	tag := reversible
 	tag.Tag = 64
 	p := plan(t, spec.Pseudonymise, tag)
 	const chunk = 1500
@@ -106,7 +106,7 @@ func TestJSONAtBorders(t *testing.T) {
 	runs, n := 0, 0
 	for _, kind := range []jsonKind{jsonLines, jsonArray, jsonTexts} {
 		for off := -130; off <= 130; off += step {
-			for k, stranger := range strangers {
+			for k, stranger := range oddRows {
 				n++
 				if (n+k)%3 != 0 { // each meets each, but not at each offset
 					continue
@@ -177,7 +177,7 @@ func judgeText(j *judge, kind jsonKind, in string) {
 func runJudged(t testing.TB, j *judge, job Job, in string, r *rand.Rand, pipe bool) string {
 	t.Helper()
 	var out bytes.Buffer
-	job.Stdin, job.Stdout = &oddReads{b: []byte(in), r: r, n: 1 << (1 + r.IntN(12))}, &out
+	job.Stdin, job.Stdout = &unevenReads{b: []byte(in), r: r, most: 1 << (1 + r.IntN(12))}, &out
 	if !pipe {
 		f, err := os.Create(filepath.Join(t.TempDir(), "in"))
 		if err != nil {
@@ -205,10 +205,10 @@ func runJudged(t testing.TB, j *judge, job Job, in string, r *rand.Rand, pipe bo
 // error, and of what is accepted every string at a path is replaced, every other byte
 // kept, and the rest counted.
 func FuzzJSON(f *testing.F) {
-	tag := plain
+	tag := reversible
 	tag.Tag = 64
 	p := plan(f, spec.Pseudonymise, tag)
-	for k, s := range strangers {
+	for k, s := range oddRows {
 		f.Add([]byte(s+"\n"+s), uint8(k), uint8(40))
 		f.Add([]byte("[ "+s+",\n"+s+"]"), uint8(k), uint8(7))
 		f.Add([]byte(strings.Repeat(s, 3)), uint8(k), uint8(200))
@@ -242,7 +242,7 @@ func FuzzJSON(f *testing.F) {
 			}
 			r := rand.New(rand.NewPCG(uint64(mode), uint64(chunk)))
 			if !valid {
-				job.Stdin, job.Stdout = &oddReads{b: in, r: r, n: 1 + int(chunk)}, new(bytes.Buffer)
+				job.Stdin, job.Stdout = &unevenReads{b: in, r: r, most: 1 + int(chunk)}, new(bytes.Buffer)
 				if _, err := Run(t.Context(), job); err == nil {
 					t.Fatalf("kind %d: accepted %q", kind, in)
 				}

@@ -13,12 +13,12 @@ import (
 )
 
 // A JSON document is an array whose items are the rows, or a sequence of JSON texts that may
-// span lines. Finding the end of a row requires all text before it. One lane at a time
+// span lines. Finding the end of a row requires all text before it. One goroutine at a time
 // therefore reads a document, in order, and cuts it after items; chunks are then processed
 // in parallel.
 
-// jsonDocument is the state of reading a document. The lane whose turn it is in
-// pipeline.cutOrder uses it; array is constant.
+// jsonDocument is the state of reading a document. Only the goroutine that
+// pipeline.cutOrder lets pass uses it; array is constant.
 type jsonDocument struct {
 	array bool
 	begin int64 // offset in the input of the first row
@@ -99,7 +99,7 @@ func (s *source) asStream(at int64) {
 }
 
 // readDocument reads chunk n of a document when its turn in cutOrder comes.
-func (v *pipeline) readDocument(n int, c *chunk) (next mark, err error) {
+func (v *pipeline) readDocument(n int, c *chunk) (next checkpoint, err error) {
 	if !v.cutOrder.wait(n) {
 		return next, errStop
 	}
@@ -158,7 +158,7 @@ func (v *pipeline) readDocument(n int, c *chunk) (next mark, err error) {
 	c.buf, c.end = c.buf[:have], cut
 	v.carry = append(v.carry[:0], c.buf[cut:]...)
 	v.offset += int64(cut)
-	next = mark{Chunk: n + 1, In: v.offset, Inside: d.closed}
+	next = checkpoint{Chunk: n + 1, In: v.offset, Inside: d.closed}
 	v.cutOrder.pass()
 	return next, nil
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// people are rows of JSON, some of them without an id.
-func people(n int) []string {
+// jsonRows are rows of JSON, some of them without an id.
+func jsonRows(n int) []string {
 	r := rand.New(rand.NewPCG(4, 4))
 	var rows []string
 	for i := range n {
@@ -39,12 +39,12 @@ func people(n int) []string {
 // write, of a plain or a compressed input, goes on to the output and the counts of
 // one that was not.
 func TestJSONDocumentResumed(t *testing.T) {
-	tag := plain
+	tag := reversible
 	tag.Tag = 64
 	p := plan(t, spec.Pseudonymise, tag)
 	for _, kind := range []jsonKind{jsonArray, jsonTexts} {
 		for _, packed := range []Compression{None, Gzip} {
-			in := []byte(kind.join(people(2400), "\n "))
+			in := []byte(kind.join(jsonRows(2400), "\n "))
 			if kind == jsonArray {
 				in = append(in, strings.Repeat(" \n", 8000)...) // what follows the end of the array is read too
 			}
@@ -61,9 +61,9 @@ func TestJSONDocumentResumed(t *testing.T) {
 			for stop := all; stop > 1; stop -= max(1, all/15) {
 				var writes atomic.Int64
 				job := Job{Inputs: []string{path}, Output: filepath.Join(dir, fmt.Sprintf("out%d.json", stop)), Format: JSON, Columns: []Column{{Name: "id", Plan: p}},
-					Workers: 2, chunk: 1000, checkpoint: time.Nanosecond}
+					Workers: 2, chunk: 1000, checkpointEvery: time.Nanosecond}
 				job.wrapOut = func(f outFile) outFile {
-					return faulty{f, func(int) error {
+					return hookedFile{f, func(int) error {
 						if writes.Add(1) == stop {
 							return syscall.EIO
 						}
@@ -104,8 +104,8 @@ func TestJSONDocumentResumed(t *testing.T) {
 // TestJSONDocumentPolicies: an array counts occurrences in its order, and is written
 // compressed, as its lines are.
 func TestJSONDocumentPolicies(t *testing.T) {
-	rows := people(800)
-	for _, s := range []suite.Spec{plain, {Method: spec.Reversible, Policy: spec.PerDocument, Form: spec.Hex}} {
+	rows := jsonRows(800)
+	for _, s := range []suite.Spec{reversible, {Method: spec.Reversible, Policy: spec.PerDocument, Form: spec.Hex}} {
 		p := plan(t, spec.Pseudonymise, s)
 		lines, _, err := runBytes(t, Job{Format: NDJSON, Columns: []Column{{Name: "id", Plan: p}}, chunk: 500, Workers: 3}, []byte(jsonLines.join(rows, "")), false)
 		if err != nil {
@@ -130,10 +130,10 @@ func TestJSONDocumentPolicies(t *testing.T) {
 	}
 }
 
-// TestCountsOfAllFormats: the same table gives the same counts, and a budget is
+// TestCountsAgreeAcrossFormats: the same table gives the same counts, and a budget is
 // charged the same, whatever the format; no more values differ than there are.
-func TestCountsOfAllFormats(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+func TestCountsAgreeAcrossFormats(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	var rows []string
 	table := "n,id\n"
 	for i := range 2000 {
@@ -175,10 +175,10 @@ func TestCountsOfAllFormats(t *testing.T) {
 	}
 }
 
-// TestJSONFormatFound: what an input is follows from its name and content.
-func TestJSONFormatFound(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
-	A := one(p, "a")
+// TestJSONFormatDetection: what an input is follows from its name and content.
+func TestJSONFormatDetection(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
+	A := transformOne(p, "a")
 	dir := t.TempDir()
 	for k, c := range []struct {
 		name, in, out, want string

@@ -46,7 +46,7 @@ func (j *judge) text(b []byte) {
 	for k := range all {
 		all[k] = k
 	}
-	w := &walk{j: j, in: b, dec: json.NewDecoder(bytes.NewReader(b))}
+	w := &judgedText{j: j, in: b, dec: json.NewDecoder(bytes.NewReader(b))}
 	w.dec.UseNumber()
 	w.value(all, 0)
 	j.out = append(j.out, b[w.copied:]...)
@@ -57,8 +57,8 @@ func (j *judge) text(b []byte) {
 	}
 }
 
-// walk is a text being judged.
-type walk struct {
+// judgedText is a text being judged.
+type judgedText struct {
 	j      *judge
 	in     []byte
 	dec    *json.Decoder
@@ -66,7 +66,7 @@ type walk struct {
 }
 
 // value judges the next value, which lies on the given paths at a depth.
-func (w *walk) value(on []int, depth int) {
+func (w *judgedText) value(on []int, depth int) {
 	before := int(w.dec.InputOffset())
 	tok, err := w.dec.Token()
 	if err != nil {
@@ -120,14 +120,14 @@ func (w *walk) value(on []int, depth int) {
 		}
 		w.j.values++
 		w.j.counts[leaf].Values++
-		w.put(before, end, `"`+one(w.j.plan, v)+`"`)
+		w.put(before, end, `"`+transformOne(w.j.plan, v)+`"`)
 	default:
 		w.other(on, before, end)
 	}
 }
 
 // members judges the members of an object whose brace is read.
-func (w *walk) members(on []int, depth int) {
+func (w *judgedText) members(on []int, depth int) {
 	for w.dec.More() {
 		name, err := w.dec.Token()
 		if err != nil {
@@ -147,7 +147,7 @@ func (w *walk) members(on []int, depth int) {
 }
 
 // other judges a value of another shape.
-func (w *walk) other(on []int, before, end int) {
+func (w *judgedText) other(on []int, before, end int) {
 	for _, k := range on {
 		w.j.has[k] = true
 		if w.j.pass {
@@ -163,7 +163,7 @@ func (w *walk) other(on []int, before, end int) {
 }
 
 // put replaces the token that ends at end and starts behind before.
-func (w *walk) put(before, end int, text string) {
+func (w *judgedText) put(before, end int, text string) {
 	for strings.IndexByte(" \t\r\n,:", w.in[before]) >= 0 {
 		before++
 	}
@@ -242,18 +242,18 @@ func strictJSON(b []byte) bool {
 	return true
 }
 
-// oddReads gives a text in reads of changing lengths.
-type oddReads struct {
-	b []byte
-	r *rand.Rand
-	n int
+// unevenReads gives a text in reads of changing lengths.
+type unevenReads struct {
+	b    []byte
+	r    *rand.Rand
+	most int
 }
 
-func (o *oddReads) Read(p []byte) (int, error) {
+func (o *unevenReads) Read(p []byte) (int, error) {
 	if len(o.b) == 0 {
 		return 0, io.EOF
 	}
-	n := copy(p[:min(len(p), 1+o.r.IntN(o.n))], o.b)
+	n := copy(p[:min(len(p), 1+o.r.IntN(o.most))], o.b)
 	o.b = o.b[n:]
 	return n, nil
 }

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 		if err != nil {
 			panic(err)
 		}
-		active := plain
+		active := reversible
 		active.Gen = -1
 		p, err := suite.NewPlan(spec.Pseudonymise, active, k)
 		if err != nil {
@@ -49,15 +49,15 @@ func TestMain(m *testing.M) {
 
 func childJob(dir string, p *suite.Plan) Job {
 	return Job{Inputs: []string{filepath.Join(dir, "in.csv")}, Output: filepath.Join(dir, "out.csv"),
-		Columns: []Column{{Name: "id", Plan: p}}, Workers: 2, chunk: 20_000, checkpoint: time.Millisecond, Resume: true,
+		Columns: []Column{{Name: "id", Plan: p}}, Workers: 2, chunk: 20_000, checkpointEvery: time.Millisecond, Resume: true,
 		wrapOut: func(f outFile) outFile {
-			return faulty{f, func(int) error { time.Sleep(100 * time.Microsecond); return nil }}
+			return hookedFile{f, func(int) error { time.Sleep(100 * time.Microsecond); return nil }}
 		}}
 }
 
-// TestKill kills runs at random moments and resumes them until one is complete:
+// TestKilledRunsResume kills runs at random moments and resumes them until one is complete:
 // the output is not there, or complete and right.
-func TestKill(t *testing.T) {
+func TestKilledRunsResume(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -129,9 +129,9 @@ func TestKill(t *testing.T) {
 	t.Logf("%d runs killed, %d resumed", kills, resumed) // how many of them depends on the machine; TestResume is sure to
 }
 
-// TestMemory: a run's memory does not grow with its input.
-func TestMemory(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+// TestMemoryIndependentOfInputSize: a run's memory does not grow with its input.
+func TestMemoryIndependentOfInputSize(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	row := []byte(strings.Repeat("1973080520045,\"x, y\"\n", 1000))
 	size := 400
 	if testing.Short() {
@@ -140,8 +140,8 @@ func TestMemory(t *testing.T) {
 	r := io.MultiReader(strings.NewReader("id,x\n"), &repeat{row, size * 50})
 	peak := uint64(0)
 	job := Job{Stdin: r, Stdout: io.Discard, Columns: []Column{{Name: "id", Plan: p}}, Workers: 2,
-		Progress: func(Progress) { peak = max(peak, heap()) }}
-	before := heap()
+		Progress: func(Progress) { peak = max(peak, heapInUse()) }}
+	before := heapInUse()
 	sum, err := Run(t.Context(), job)
 	if err != nil || sum.Rows != int64(size*50*1000) {
 		t.Fatal(sum, err)
@@ -172,8 +172,8 @@ func (r *repeat) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// heap returns the bytes of live and not yet collected objects.
-func heap() uint64 {
+// heapInUse returns the bytes of live and not yet collected objects.
+func heapInUse() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapInuse

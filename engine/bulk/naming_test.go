@@ -12,7 +12,7 @@ import (
 // An output gets its name only after BeforeNaming agreed, and that is asked when all is
 // written.
 func TestBeforeNaming(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.csv"), filepath.Join(dir, "out.csv")
 	if err := os.WriteFile(in, []byte("id\na\nb\n"), 0o600); err != nil {

@@ -164,19 +164,20 @@ type mergedValues struct {
 	path           []uint8
 }
 
-// isValue reports whether what is no string is a value: a number whose text is wanted.
+// isValue reports whether a value that is not a string is transformed: a number, with
+// NumbersText.
 func (w *ndjsonWorker) isValue(ns jsonfast.NotString) bool {
 	return w.numbers && ns.Kind == '0' && !ns.Short
 }
 
-// mergeNonStrings handles values at a path that are not strings, and values on the way
-// that no object can follow. A null passes, and with pass the others too; with numbers a
-// number is a value as it stands; else they are values that cannot be transformed. It
-// returns false if one of them ends the run.
+// mergeNonStrings handles values at a path that are not strings, and values on the way to
+// it that are not objects. A null passes unchanged, and with w.pass so do the others; with
+// w.numbers the text of a number is transformed; else they are values that cannot be
+// transformed. It returns false if one of them ends the run.
 func (w *ndjsonWorker) mergeNonStrings(c *chunk) bool {
 	f := w.finder
 	w.forced, w.bare = w.forced[:0], false
-	clear := 0 // those that are merged
+	clear := 0 // values to merge with the strings
 	for _, ns := range f.NotString {
 		if ns.Kind == 'n' {
 			c.tally.Empty += int64(len(f.PathsAt(ns)))

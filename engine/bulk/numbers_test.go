@@ -15,7 +15,7 @@ import (
 // TestJSONNumbers: a number at a path is refused, or its text is transformed as it stands
 // and its result is a string.
 func TestJSONNumbers(t *testing.T) {
-	p, back := plan(t, spec.Pseudonymise, plain), plan(t, spec.Reverse, plain)
+	p, back := plan(t, spec.Pseudonymise, reversible), plan(t, spec.Reverse, reversible)
 	for _, v := range []string{"0", "12", "-7", "1.50", "1e3", "-0", "12345678901234567890123"} {
 		for _, c := range []struct {
 			format   Format
@@ -56,7 +56,7 @@ func TestJSONNumbers(t *testing.T) {
 	}
 }
 
-func quoted(p *suite.Plan, v string) string { return `"` + one(p, v) + `"` }
+func quoted(p *suite.Plan, v string) string { return `"` + transformOne(p, v) + `"` }
 
 // runText runs a job over a text.
 func runText(t *testing.T, job Job, in string) (string, Summary, error) {
@@ -67,11 +67,11 @@ func runText(t *testing.T, job Job, in string) (string, Summary, error) {
 	return out.String(), sum, err
 }
 
-// TestJSONNumbersBesideOthers: what is neither a string nor a number stays a fault, or
+// TestJSONNumbersAmongOtherShapes: what is neither a string nor a number stays a fault, or
 // passes; a number that cannot be transformed is one that fails or becomes null; a
 // placeholder passes as the number it is.
-func TestJSONNumbersBesideOthers(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+func TestJSONNumbersAmongOtherShapes(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	digits := plan(t, spec.Pseudonymise, suite.Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Digits})
 	for _, c := range []struct {
 		in   string

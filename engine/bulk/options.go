@@ -61,9 +61,9 @@ func (j *Job) checkChoices() error {
 	case j.Header && j.NoHeader:
 		return ErrHeaderOrNot
 	case j.Rejects == "-" || j.Mapping == "-":
-		return ErrSideOnStdout
+		return ErrSideFileOnStdout
 	case j.Rejects != "" && j.Mapping != "" && filepath.Clean(j.Rejects) == filepath.Clean(j.Mapping):
-		return ErrSameSides
+		return ErrSameSideFiles
 	case len(j.Columns) == 0:
 		return usagef("no column named")
 	}
@@ -126,7 +126,7 @@ func (j *Job) checkFiles() error {
 	case j.Mapping != "" && len(j.Recipients) == 0:
 		return ErrNoRecipient
 	case j.DryRun && (j.Mapping != "" || j.Manifest):
-		return ErrDryRunSides
+		return ErrDryRunSideFiles
 	case j.Manifest && (len(j.Inputs) != 1 || j.Inputs[0] == "-" || j.Output == "-"):
 		return ErrManifestFiles
 	}

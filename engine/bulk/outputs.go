@@ -72,8 +72,8 @@ func (r *run) checkInputs(ctx context.Context, outs []string) error {
 	return nil
 }
 
-// openSides opens the mapping file and the file of rejected rows.
-func (r *run) openSides() (err error) {
+// openSideFiles opens the mapping file and the file of rejected rows.
+func (r *run) openSideFiles() (err error) {
 	if r.Mapping != "" {
 		if err := r.checkSame(r.Mapping); err != nil {
 			return err

@@ -17,9 +17,9 @@ type parquetRun struct {
 	file  *parquet.File
 	out   *bufio.Writer
 	tally tally
-	pipe  *pipeline // for progress and journal: marks count column chunks
-	jnl   *journal  // nil where the run cannot be resumed
-	mark  mark      // what is written
+	pipe  *pipeline  // for progress and journal: checkpoints count column chunks
+	jnl   *journal   // nil where the run cannot be resumed
+	last  checkpoint // everything before it is written
 }
 
 // damaged is an error of a Parquet or Arrow input or of a value in it. A resume would fail
@@ -70,7 +70,7 @@ func (r fileReader) ReadAt(b []byte, off int64) (int, error) {
 	return n, err
 }
 
-// parquet runs a Parquet file.
+// parquet processes a Parquet file.
 func (r *run) parquet(ctx context.Context, src *source, out string) (err error) {
 	if src.packed != None {
 		return fmt.Errorf("%s: is a %s file around Parquet, which compresses by itself; unpack it first", src.name, src.packed)
@@ -98,7 +98,7 @@ func (r *run) parquet(ctx context.Context, src *source, out string) (err error) 
 	if r.Parts > 0 {
 		p.file.Share(r.Part, r.Parts)
 	}
-	p.pipe = &pipeline{src: src, hi: src.size}
+	p.pipe = &pipeline{src: src, shareEnd: src.size}
 	t := &target{name: "nothing", w: io.Discard}
 	if !r.DryRun {
 		if t, err = r.openTarget(out, src.info, r.Resume); err != nil {
@@ -111,7 +111,7 @@ func (r *run) parquet(ctx context.Context, src *source, out string) (err error) 
 		r.targets = append(r.targets, t)
 		r.sum.Outputs = append(r.sum.Outputs, t.name)
 	}
-	p.mark.Reject = r.rejected
+	p.last.Reject = r.rejected
 	if done, err := p.resume(ctx, t); done || err != nil {
 		return err
 	}
@@ -124,20 +124,20 @@ func (p *parquetRun) resume(ctx context.Context, t *target) (done bool, err erro
 	switch {
 	case p.jnl.resumes():
 		p.sum.Resumed = true
-		p.mark = p.jnl.state.Mark
+		p.last = p.jnl.state.Mark
 		if p.jnl.state.Done {
-			p.sum.add(p.mark.Tally, p.mark.Out)
-			p.countJobColumns(p.mark.Tally)
-			p.rejected = p.mark.Reject
+			p.sum.add(p.last.Tally, p.last.Out)
+			p.countJobColumns(p.last.Tally)
+			p.rejected = p.last.Reject
 			return true, nil
 		}
 		if err := p.resumeAt(ctx, p.jnl, t, p.pipe, p.src); err != nil {
 			return false, err
 		}
-		if _, err := t.lock.Seek(p.mark.Out, io.SeekStart); err != nil {
+		if _, err := t.lock.Seek(p.last.Out, io.SeekStart); err != nil {
 			return false, t.writeError(err)
 		}
-		p.tally = p.mark.Tally
+		p.tally = p.last.Tally
 		p.tally.Rows = 0 // counted again with the row groups
 	case t.f != nil:
 		if err := t.f.Truncate(0); err != nil {
@@ -152,7 +152,7 @@ func (p *parquetRun) write(ctx context.Context, t *target) error {
 	r := p.run
 	w := &outputErrors{t: t}
 	p.out = bufio.NewWriterSize(w, 1<<20)
-	from := parquet.Resume{Chunks: p.mark.Chunk, Out: p.mark.Out, Replaced: p.mark.Replaced}
+	from := parquet.Resume{Chunks: p.last.Chunk, Out: p.last.Out, Replaced: p.last.Replaced}
 	state, err := p.file.Write(ctx, p.out, from, p.written)
 	p.tally.Rows = state.Rows
 	if err == nil {
@@ -165,7 +165,7 @@ func (p *parquetRun) write(ctx context.Context, t *target) error {
 	if err == nil {
 		p.pipe.read.Store(p.src.size)
 	}
-	r.progress(p.pipe, mark{}, true)
+	r.progress(p.pipe, checkpoint{}, true)
 	if w.err != nil {
 		err = w.err
 	}
@@ -182,32 +182,32 @@ func (p *parquetRun) write(ctx context.Context, t *target) error {
 		err = ErrInterrupted
 	}
 	if p.jnl != nil {
-		p.mark.Out, p.mark.Tally = state.Out, p.tally
-		p.jnl.end(err == nil, p.mark, len(r.Inputs) > 1)
+		p.last.Out, p.last.Tally = state.Out, p.tally
+		p.jnl.end(err == nil, p.last, len(r.Inputs) > 1)
 	}
 	return p.failed(err)
 }
 
-// written notes that a column chunk is written.
+// written records that a column chunk is written.
 func (p *parquetRun) written(s parquet.State) error {
 	p.tally.Rows = s.Rows
 	p.pipe.read.Store(min(s.Out, p.src.size))
-	p.run.progress(p.pipe, mark{Tally: p.tally}, false)
+	p.run.progress(p.pipe, checkpoint{Tally: p.tally}, false)
 	if p.jnl == nil {
 		return nil
 	}
 	if s.Replaced != nil {
-		p.mark.Replaced = append(p.mark.Replaced, *s.Replaced)
+		p.last.Replaced = append(p.last.Replaced, *s.Replaced)
 	}
 	if err := p.out.Flush(); err != nil {
 		return err
 	}
-	p.mark.Chunk, p.mark.In, p.mark.Out, p.mark.Tally = s.Chunks, p.pipe.read.Load(), s.Out, p.tally
-	return p.jnl.reached(p.mark)
+	p.last.Chunk, p.last.In, p.last.Out, p.last.Tally = s.Chunks, p.pipe.read.Load(), s.Out, p.tally
+	return p.jnl.reached(p.last)
 }
 
-// verify reads the output before it gets its name. What goes to standard output cannot
-// be read again.
+// verify reads the output back before it gets its name. Standard output cannot be read
+// back.
 func (p *parquetRun) verify(ctx context.Context, t *target) error {
 	info, err := t.lock.Stat()
 	if err != nil {

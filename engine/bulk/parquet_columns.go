@@ -6,21 +6,22 @@ import (
 	"strings"
 )
 
-// choose finds the columns of the job in the file and has them replaced.
+// choose finds the columns of the job in the file and registers their replacers.
 func (p *parquetRun) choose() error {
 	return p.eachColumn(p.src, &p.tally, p.file.Columns(), func(at int, c *replacedColumn) error {
 		effect, err := p.file.Replace(at, &parquetColumn{c}, c.change())
 		if err != nil {
 			return p.failed(err)
 		}
-		c.tellEffect(effect)
+		c.reportEffect(effect)
 		return nil
 	})
 }
 
-// findColumn returns the column of values that c means: by number in the order of the schema, by its
-// dotted name, by that of a group or list with no other leaf in it, or, where no
-// column has the name and it is a number, by that. What could mean two is refused.
+// findColumn returns the index of the leaf column that c chooses: by its number in the order
+// of the schema, by its dotted name, by the name of a group or list with no other leaf in
+// it, or by a name that is a number if no column has that name. It refuses what could mean
+// two columns.
 func (r *run) findColumn(file string, c Column, names []string) (int, error) {
 	if c.Number > 0 {
 		if c.Number > len(names) {
@@ -68,7 +69,7 @@ func (r *run) findColumn(file string, c Column, names []string) (int, error) {
 	return 0, damagedf(file, "no column %s; there are %s", quoteName(c.Name), listNames(names))
 }
 
-// numbers lists columns by number.
+// numbers lists columns by their numbers, for an error.
 func numbers(at []int) string {
 	var s []string
 	for _, i := range at {

@@ -39,7 +39,7 @@ func writeRows[T any](t testing.TB, path string, rows ...T) {
 // nothing else in it, or by its number among the columns of values; what could mean
 // two is refused with a way out.
 func TestParquetColumnNames(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
 	type group struct {
@@ -165,7 +165,7 @@ const (
 // TestParquetAnnotations: what a column says it holds is true of its results, or it
 // is refused by name.
 func TestParquetAnnotations(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	const annotated = "testdata/parquet/duckdb-annotated.parquet"
 	data, err := os.ReadFile(annotated)
 	if err != nil {
@@ -284,7 +284,7 @@ func (f *flipping) Write(b []byte) (int, error) {
 // TestParquetReadsBack: an output that differs by a byte in its footer or in a page
 // that was written anew does not get its name, and nothing is left.
 func TestParquetReadsBack(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
 	for name, opts := range map[string][]arrowparquet.WriterProperty{
@@ -336,13 +336,13 @@ func TestParquetReadsBack(t *testing.T) {
 	}
 }
 
-// TestParquetPaths: each way of doing the work gives what one value at a time gives,
+// TestParquetPathsTaken: each way of doing the work gives what one value at a time gives,
 // and is taken in this test.
-func TestParquetPaths(t *testing.T) {
+func TestParquetPathsTaken(t *testing.T) {
 	if testing.Short() {
 		t.Skip("TestParquetAgainstArrow runs the same workers under the race detector")
 	}
-	same := plan(t, spec.Pseudonymise, plain)
+	same := plan(t, spec.Pseudonymise, reversible)
 	different := plan(t, spec.Pseudonymise, suite.Spec{Method: spec.Reversible, Policy: spec.Different, Form: spec.Hex})
 	undo := plan(t, spec.Reverse, suite.Spec{Method: spec.Reversible, Policy: spec.Different, Form: spec.Hex})
 	dir := t.TempDir()
@@ -371,11 +371,11 @@ func TestParquetPaths(t *testing.T) {
 					case rows[k].null || want == "":
 					case p == same:
 						if known[want] == "" {
-							known[want] = one(same, want)
+							known[want] = transformOne(same, want)
 						}
 						want = known[want]
 					case k%97 == 0: // reversing one by one is slow
-						got = one(undo, got)
+						got = transformOne(undo, got)
 					default:
 						want = got
 					}
@@ -398,10 +398,10 @@ func TestParquetPaths(t *testing.T) {
 	t.Logf("%+v", counts)
 }
 
-// TestParquetNamed: what is no Parquet file, is encrypted, or is cut short anywhere is
+// TestParquetBadFilesAreNamed: what is no Parquet file, is encrypted, or is cut short anywhere is
 // named as that.
-func TestParquetNamed(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+func TestParquetBadFilesAreNamed(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
 	in := filepath.Join(dir, "in.parquet")
 	writeArrow(t, in, cells(20, 5))

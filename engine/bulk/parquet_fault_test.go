@@ -20,7 +20,7 @@ import (
 // TestParquetEncrypted: files that are encrypted, whole or in a column, and codecs
 // that are not read here are refused by name; nothing is left.
 func TestParquetEncrypted(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	key := "0123456789012345"
 	column := arrowparquet.ColumnPathToEncryptionPropsMap{}
 	column["name"] = arrowparquet.NewColumnEncryptionProperties("name", arrowparquet.WithKey(key))
@@ -79,7 +79,7 @@ func setCodec(t *testing.T, b []byte, codec int64) []byte {
 // TestParquetResume: runs stopped at random writes, by cancelling and by errors of
 // the disk, and resumed, several times over, end with the bytes of a run in one go.
 func TestParquetResume(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	rows := cells(3000, 400)
 	rounds := 12 // every combination of the options below
 	if longForm {
@@ -98,8 +98,8 @@ func TestParquetResume(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		job.Output, job.checkpoint, job.Resume = out, time.Nanosecond, true
-		sum, stops, resumed := goOnUntilDone(t, job, i, rng, 5, 9, original)
+		job.Output, job.checkpointEvery, job.Resume = out, time.Nanosecond, true
+		sum, stops, resumed := resumeUntilDone(t, job, i, rng, 5, 9, original)
 		if resumed == 0 {
 			t.Fatalf("round %d: stopped %d times, never resumed: nothing was tried", i, stops)
 		}
@@ -127,7 +127,7 @@ func withoutSync(f outFile) outFile { return unsynced{f} }
 // TestParquetDamaged: whatever bytes a file has, a run of it ends with an error
 // or an output, and an error leaves nothing.
 func TestParquetDamaged(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
 	rounds := 60

@@ -84,7 +84,7 @@ func editPages(t testing.TB, b []byte, column int, edit func(h *thrift.Value, bo
 // TestParquetHostile: what a file says of itself is held against what it has: widths,
 // counts and sizes that cannot be are errors that take no memory and leave nothing.
 func TestParquetHostile(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
 	in := filepath.Join(dir, "in.parquet")
 	build := func(opts ...arrowparquet.WriterProperty) []byte {
@@ -213,7 +213,7 @@ func TestParquetHostile(t *testing.T) {
 // TestParquetTrailing: bytes behind the values of a page, as some writers leave
 // them, are no values, and of pages that are written anew they are gone.
 func TestParquetTrailing(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
 	for name, opts := range map[string][]arrowparquet.WriterProperty{
@@ -241,7 +241,7 @@ func TestParquetTrailing(t *testing.T) {
 		for i, g := range readArrow(t, out) {
 			want := rows[i].id
 			if want != "" && !rows[i].null {
-				want = one(p, want)
+				want = transformOne(p, want)
 			}
 			if g.null != rows[i].null || !g.null && g.id != want {
 				t.Fatalf("%s: row %d is %q", name, i, g.id)
@@ -256,7 +256,7 @@ func TestParquetMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the refusals are the same without the race detector")
 	}
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
 	for name, opts := range map[string][]arrowparquet.WriterProperty{
@@ -286,7 +286,7 @@ func TestParquetMemory(t *testing.T) {
 // TestParquetRowsOfFaults: a value without a result is found by its row, whatever
 // the encoding, among nulls and in lists.
 func TestParquetRowsOfFaults(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
 	in := filepath.Join(dir, "in.parquet")
 	rows := cells(3000, 50)
@@ -336,7 +336,7 @@ func FuzzParquetFile(f *testing.F) {
 		}
 		f.Add(b)
 	}
-	p := plan(f, spec.Pseudonymise, plain)
+	p := plan(f, spec.Pseudonymise, reversible)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		dir := t.TempDir()
 		in := filepath.Join(dir, "in.parquet")

@@ -137,8 +137,8 @@ func readArrow(t testing.TB, path string) []cell {
 // TestParquetAgainstArrow writes files in every encoding, page version and codec
 // with one library, replaces columns, and reads them with it and with another.
 func TestParquetAgainstArrow(t *testing.T) {
-	same := plan(t, spec.Pseudonymise, plain)
-	back := plan(t, spec.Reverse, plain)
+	same := plan(t, spec.Pseudonymise, reversible)
+	back := plan(t, spec.Reverse, reversible)
 	different := plan(t, spec.Pseudonymise, suite.Spec{Method: spec.Reversible, Policy: spec.Different, Form: spec.Hex})
 	undo := plan(t, spec.Reverse, suite.Spec{Method: spec.Reversible, Policy: spec.Different, Form: spec.Hex})
 	dir := t.TempDir()
@@ -174,7 +174,7 @@ func TestParquetAgainstArrow(t *testing.T) {
 				g := got[i]
 				want := ""
 				if r.id != "" && !r.null {
-					want = one(same, r.id)
+					want = transformOne(same, r.id)
 				}
 				if g.n != r.n || g.name != r.name || g.null != r.null || g.id != want || len(g.codes) != len(r.codes) {
 					t.Fatalf("%s: row %d is %+v, was %+v", name, i, g, r)
@@ -275,7 +275,7 @@ func checkParquetGo(t *testing.T, name, in string, raw []byte) {
 
 // TestParquetRefuses: what cannot be done, and what is damaged.
 func TestParquetRefuses(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
 	rows := cells(1000, 50)
@@ -312,7 +312,7 @@ func TestParquetRefuses(t *testing.T) {
 		"begins as one and does not end as one":     {data: good[:len(good)-100]},
 		"the Parquet file is encrypted":             {data: append(good[:len(good)-4:len(good)-4], "PARE"...)},
 		`no column "x"; there are "n", "id", "na`:   {data: good, job: Job{Columns: []Column{{Name: "x", Plan: p}}}},
-		`column "n" is of type INT64, and pseudony`: {data: good, job: Job{Columns: []Column{{Name: "n", Plan: plan(t, spec.Reverse, plain)}}}},
+		`column "n" is of type INT64, and pseudony`: {data: good, job: Job{Columns: []Column{{Name: "n", Plan: plan(t, spec.Reverse, reversible)}}}},
 		"rows of Parquet cannot be kept out":        {data: good, job: Job{OnError: Keep, Rejects: filepath.Join(t.TempDir(), "rejects")}},
 		`row 701, column "id": VALUE_NOT_TEXT`:      {data: good, job: Job{Columns: []Column{{Name: "id", Plan: p}}}},
 		`row 701, column "id": VALUE_NOT_TEXT: not`: {data: good, job: Job{Columns: []Column{{Number: 2, Plan: p}}}},
@@ -342,7 +342,7 @@ func TestParquetRefuses(t *testing.T) {
 
 // TestParquetParts: the shares hold the rows of the whole, in order.
 func TestParquetParts(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
 	in := filepath.Join(dir, "in.parquet")
 	rows := cells(2000, 300)

@@ -20,7 +20,7 @@ import (
 // TestParquetTypedRefused: types that identify nobody, or have no one text, are named
 // with what to do.
 func TestParquetTypedRefused(t *testing.T) {
-	p, back := plan(t, spec.Pseudonymise, plain), plan(t, spec.Reverse, plain)
+	p, back := plan(t, spec.Pseudonymise, reversible), plan(t, spec.Reverse, reversible)
 	dir := t.TempDir()
 	in := filepath.Join(dir, "in.parquet")
 	i32, i64, fixed := arrowparquet.Types.Int32, arrowparquet.Types.Int64, arrowparquet.Types.FixedLenByteArray
@@ -74,7 +74,7 @@ func writeEmpty(t testing.TB, path string, c typedColumn) {
 // TestParquetRestoreFaults: a reversed value that does not fit the type that its column
 // gets back is named by its row, and nothing is written; the column can stay strings.
 func TestParquetRestoreFaults(t *testing.T) {
-	p, back := plan(t, spec.Pseudonymise, plain), plan(t, spec.Reverse, plain)
+	p, back := plan(t, spec.Pseudonymise, reversible), plan(t, spec.Reverse, reversible)
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
 	text := typedColumn{"", arrowparquet.Types.ByteArray, -1, schema.StringLogicalType{}, nil}
@@ -99,14 +99,14 @@ func TestParquetRestoreFaults(t *testing.T) {
 			for i := range 300 {
 				switch {
 				case i == 200:
-					stored = append(stored, []byte(one(p, c.value)))
+					stored = append(stored, []byte(transformOne(p, c.value)))
 					if c.value == "" {
 						stored[i] = []byte{}
 					}
 				case i%11 == 3:
 					stored = append(stored, nil)
 				default:
-					stored = append(stored, []byte(one(p, good)))
+					stored = append(stored, []byte(transformOne(p, good)))
 				}
 			}
 			writeTyped(t, in, text, stored, map[string]string{"velonym.types": fmt.Sprintf(`{"version":1,"columns":{"id":{"type":%q}}}`, c.typ)}, opts...)
@@ -131,7 +131,7 @@ func TestParquetRestoreFaults(t *testing.T) {
 	// What the file remembers may have been changed.
 	for _, memory := range []string{"", "{}", `{"version":1,"columns":{"id":{"type":"int7"}}}`, `{"version":1,"columns":{"id":{"type":"int8","parquet":"AAAA"}}}`,
 		`{"version":1,"columns":{"id":{"type":"int64","parquet":"FQIA"}}}`} {
-		writeTyped(t, in, text, [][]byte{[]byte(one(p, "1")), nil}, map[string]string{"velonym.types": memory})
+		writeTyped(t, in, text, [][]byte{[]byte(transformOne(p, "1")), nil}, map[string]string{"velonym.types": memory})
 		job := Job{Inputs: []string{in}, Output: out, Columns: []Column{{Name: "id", Plan: back}}}
 		if _, err := Run(t.Context(), job); err == nil || !strings.Contains(err.Error(), "cannot be read: it was changed") {
 			t.Errorf("%s: %v", memory, err)
@@ -148,7 +148,7 @@ func TestParquetRestoreFaults(t *testing.T) {
 // their values need, values outside of their type, encodings of other types and
 // annotations that cannot be are errors, and leave nothing.
 func TestParquetTypedHostile(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
 	in := filepath.Join(dir, "in.parquet")
 	int64s, bytes8 := typedColumns()[4], typedColumns()[3]
@@ -215,14 +215,14 @@ func TestParquetTypedHostile(t *testing.T) {
 // TestParquetRestoreUnused: an entry of a dictionary that no row refers to is no value, and
 // does not keep a column from getting its type back.
 func TestParquetRestoreUnused(t *testing.T) {
-	p, back := plan(t, spec.Pseudonymise, plain), plan(t, spec.Reverse, plain)
+	p, back := plan(t, spec.Pseudonymise, reversible), plan(t, spec.Reverse, reversible)
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
 	text := typedColumn{"", arrowparquet.Types.ByteArray, -1, schema.StringLogicalType{}, nil}
 	for typ, want := range map[string][]byte{"int64": stored64(12), "decimal(30, 0)": append(make([]byte, 12), 12), "uuid": nil} {
-		value := []byte(one(p, "12"))
+		value := []byte(transformOne(p, "12"))
 		if want == nil {
-			value, want = []byte(one(p, "00000000-0000-0000-0000-00000000000c")), append(make([]byte, 15), 12)
+			value, want = []byte(transformOne(p, "00000000-0000-0000-0000-00000000000c")), append(make([]byte, 15), 12)
 		}
 		var stored [][]byte
 		for i := range 16 { // two row groups of both values in turn

@@ -366,7 +366,7 @@ func elementOf(t testing.TB, path string) (e []byte, keys []string) {
 // TestParquetTyped: a column of each type, in each encoding, becomes one of strings that
 // hold the pseudonyms of its values' texts, and comes back as it was, byte for byte.
 func TestParquetTyped(t *testing.T) {
-	same, back := plan(t, spec.Pseudonymise, plain), plan(t, spec.Reverse, plain)
+	same, back := plan(t, spec.Pseudonymise, reversible), plan(t, spec.Reverse, reversible)
 	differentSpec := suite.Spec{Method: spec.Reversible, Policy: spec.Different, Form: spec.Hex}
 	different, undo := plan(t, spec.Pseudonymise, differentSpec), plan(t, spec.Reverse, differentSpec)
 	dir := t.TempDir()
@@ -413,11 +413,11 @@ func TestParquetTyped(t *testing.T) {
 						case (got == nil) != (stored[i] == nil):
 							t.Fatalf("%s: row %d: null is not null", name, i)
 						case got == nil:
-						case p.forward == same && string(got) != one(same, texts[i]), p.forward == different && one(undo, string(got)) != texts[i]:
+						case p.forward == same && string(got) != transformOne(same, texts[i]), p.forward == different && transformOne(undo, string(got)) != texts[i]:
 							t.Fatalf("%s: row %d is %s, of %s", name, i, got, texts[i])
 						}
 					}
-					nothingKept(t, name, out, stored)
+					checkNothingKept(t, name, out, stored)
 					job.Inputs, job.Output, job.Columns[0].Plan = []string{out}, again, p.back
 					if sum, err = Run(t.Context(), job); err != nil {
 						t.Fatalf("%s: reverse: %v", name, err)
@@ -445,8 +445,8 @@ func TestParquetTyped(t *testing.T) {
 	}
 }
 
-// nothingKept checks that a file tells nothing of the stored values of its first column.
-func nothingKept(t testing.TB, name, path string, stored [][]byte) {
+// checkNothingKept checks that a file tells nothing of the stored values of its first column.
+func checkNothingKept(t testing.TB, name, path string, stored [][]byte) {
 	t.Helper()
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -481,7 +481,7 @@ func TestParquetTypedLayers(t *testing.T) {
 	writeTyped(t, in, c, stored, nil)
 	element, _ := elementOf(t, in)
 	at := in
-	for i, p := range []*suite.Plan{plan(t, spec.Pseudonymise, plain), plan(t, spec.Pseudonymise, outer), plan(t, spec.Reverse, outer), plan(t, spec.Reverse, plain)} {
+	for i, p := range []*suite.Plan{plan(t, spec.Pseudonymise, reversible), plan(t, spec.Pseudonymise, outer), plan(t, spec.Reverse, outer), plan(t, spec.Reverse, reversible)} {
 		next := filepath.Join(dir, fmt.Sprint(i))
 		if _, err := Run(t.Context(), Job{Inputs: []string{at}, Output: next, Columns: []Column{{Name: "id", Plan: p}}, Again: true}); err != nil {
 			t.Fatalf("run %d: %v", i, err)
@@ -502,8 +502,8 @@ func TestParquetTypedLayers(t *testing.T) {
 // TestParquetTypedResume: a run over typed columns that was interrupted after each column
 // chunk goes on to the same bytes.
 func TestParquetTypedResume(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
-	back := plan(t, spec.Reverse, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
+	back := plan(t, spec.Reverse, reversible)
 	dir := t.TempDir()
 	in, whole, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "whole.parquet"), filepath.Join(dir, "out.parquet")
 	c := typedColumns()[4]
@@ -521,7 +521,7 @@ func TestParquetTypedResume(t *testing.T) {
 		for i := range 6 {
 			rng := rand.New(rand.NewPCG(uint64(i), 6))
 			os.Remove(out)
-			_, _, n := goOnUntilDone(t, Job{Inputs: []string{in}, Output: out, Resume: true, checkpoint: time.Nanosecond, Fingerprint: "jti", Columns: []Column{{Name: "id", Plan: p}}},
+			_, _, n := resumeUntilDone(t, Job{Inputs: []string{in}, Output: out, Resume: true, checkpointEvery: time.Nanosecond, Fingerprint: "jti", Columns: []Column{{Name: "id", Plan: p}}},
 				i, rng, 3, 5, regexp.MustCompile(`never`))
 			resumed += n
 			got, err := os.ReadFile(out)

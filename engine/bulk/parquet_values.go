@@ -13,8 +13,9 @@ type parquetColumn struct{ *replacedColumn }
 // Nulls counts values that are null.
 func (c *parquetColumn) Nulls(n int64) { c.count(columnTally{Empty: n}) }
 
-// Once reports whether the first value that has a result has the same twice. Policy
-// document counts every value, and a server is asked for each.
+// Once reports whether equal values get equal results, so that the entries of a dictionary
+// are transformed once: it transforms the first value that has a result twice. With policy
+// document or a server every value is transformed.
 func (c *parquetColumn) Once(ctx context.Context, arena []byte, spans []uint32) (bool, error) {
 	if c.doc || c.g.remote != nil {
 		return false, nil
@@ -36,7 +37,7 @@ func (c *parquetColumn) Once(ctx context.Context, arena []byte, spans []uint32) 
 	return true, nil
 }
 
-// Replace charges for the values that are not empty, transforms them and counts.
+// Replace charges the values that are not empty to the budget, transforms and counts them.
 func (c *parquetColumn) Replace(ctx context.Context, b *parquet.Batch) (parquet.Results, error) {
 	g := c.g
 	own := c.load(b.Arena, b.Spans)
@@ -63,8 +64,9 @@ func (c *parquetColumn) Replace(ctx context.Context, b *parquet.Batch) (parquet.
 	return parquet.Results{Arena: g.batch.Dst, Spans: g.batch.Out, Values: own, Missing: c.missing}, nil
 }
 
-// faults lists the values without a result in c.missing and returns how many values of
-// rows they are. It notes the rows of the first ones, or makes the first the run's error.
+// faults lists the values without a result in c.missing and returns how many values of rows
+// they stand for. It records the rows of the first ones in the summary, or returns the
+// first as the run's error.
 func (c *parquetColumn) faults(b *parquet.Batch) (n int64, err error) {
 	bad := c.g.batch.Bad
 	c.missing = c.missing[:0]

@@ -26,8 +26,8 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// none stands for null in what readColumn returns.
-const none = "(null)"
+// nullText stands for null in what readColumn returns.
+const nullText = "(null)"
 
 // readColumn reads a flat column of strings with arrow-go and with parquet-go, and
 // fails where they differ.
@@ -68,7 +68,7 @@ func readColumn(t testing.TB, path string, column int) []string {
 			n, err := rows.ReadRows(buf)
 			for _, row := range buf[:n] {
 				if v := row[column]; v.IsNull() {
-					two = append(two, none)
+					two = append(two, nullText)
 				} else {
 					two = append(two, string(v.ByteArray()))
 				}
@@ -122,7 +122,7 @@ func withoutDictionaryOffset(t testing.TB, b []byte) []byte {
 // empty values, the estimate and what is charged are those of the table, whatever
 // its encoding.
 func TestParquetWriters(t *testing.T) {
-	same, back := plan(t, spec.Pseudonymise, plain), plan(t, spec.Reverse, plain)
+	same, back := plan(t, spec.Pseudonymise, reversible), plan(t, spec.Reverse, reversible)
 	different := plan(t, spec.Pseudonymise, suite.Spec{Method: spec.Reversible, Policy: spec.Different, Form: spec.Hex})
 	names, err := filepath.Glob("testdata/parquet/*.parquet")
 	if err != nil || len(names) < 10 {
@@ -151,12 +151,12 @@ func TestParquetWriters(t *testing.T) {
 				values, empty := 0, 0
 				for _, v := range was {
 					switch v {
-					case none, "":
+					case nullText, "":
 						empty++
 						want = append(want, v)
 					default:
 						values++
-						want = append(want, one(same, v))
+						want = append(want, transformOne(same, v))
 					}
 				}
 				if n := 60; len(was) != n && len(was) != 0 || len(was) == n && values != 49 {
@@ -201,7 +201,7 @@ func TestParquetWriters(t *testing.T) {
 // TestParquetBudget: a budget that is smaller than the values is refused before any
 // of them is written, whatever the encoding; nothing is left.
 func TestParquetBudget(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
 	in := filepath.Join(dir, "in.parquet")
 	spent := errors.New("spent")
@@ -226,7 +226,7 @@ func TestParquetBudget(t *testing.T) {
 // TestParquetCountsAsCSV: a table is counted and charged alike as CSV and as
 // Parquet of any encoding, faults counted among it.
 func TestParquetCountsAsCSV(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
 	rows := cells(5000, 700)
 	rows[77].id, rows[78].id = "\x01", "\x01"
@@ -283,7 +283,7 @@ func TestParquetCountsAsCSV(t *testing.T) {
 // TestParquetMapping: the sealed file of pairs has those of a Parquet file, one for
 // each value of a dictionary that a row has.
 func TestParquetMapping(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	id, err := age.GenerateX25519Identity()
 	if err != nil {
 		t.Fatal(err)
@@ -318,7 +318,7 @@ func TestParquetMapping(t *testing.T) {
 		want := map[string]bool{}
 		for _, r := range rows {
 			if !r.null && r.id != "" && r.id != "\x01" {
-				want[r.id+","+one(p, r.id)] = true
+				want[r.id+","+transformOne(p, r.id)] = true
 			}
 		}
 		if !maps.Equal(got, want) {

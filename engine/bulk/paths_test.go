@@ -20,7 +20,7 @@ import (
 // names it, and nothing is written; one that any line has is not, be it null, no
 // string, or in another chunk.
 func TestMissingPath(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	var long strings.Builder
 	for i := range 500 {
 		fmt.Fprintf(&long, `{"n":%d,"id":"a"}`+"\n", i)
@@ -74,7 +74,7 @@ func TestMissingPath(t *testing.T) {
 
 // TestMissingPathInShare: a share in which a path is not met warns; the whole does not.
 func TestMissingPathInShare(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	in := `{"id":"a"}` + "\n" + strings.Repeat(`{"n":1}`+"\n", 100)
 	for part := 1; part <= 2; part++ {
 		warned := ""
@@ -91,7 +91,7 @@ func TestMissingPathInShare(t *testing.T) {
 
 // TestMissingPathResumed: what was met before the interruption counts after it.
 func TestMissingPathResumed(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	for first, fails := range map[string]bool{`{"id":"a"}`: false, `{"n":1}`: true} {
 		dir := t.TempDir()
 		in := filepath.Join(dir, "in.ndjson")
@@ -99,9 +99,9 @@ func TestMissingPathResumed(t *testing.T) {
 			t.Fatal(err)
 		}
 		var writes atomic.Int64
-		job := Job{Inputs: []string{in}, Output: filepath.Join(dir, "out"), Columns: []Column{{Name: "id", Plan: p}}, Workers: 2, chunk: 500, checkpoint: time.Nanosecond}
+		job := Job{Inputs: []string{in}, Output: filepath.Join(dir, "out"), Columns: []Column{{Name: "id", Plan: p}}, Workers: 2, chunk: 500, checkpointEvery: time.Nanosecond}
 		job.wrapOut = func(f outFile) outFile {
-			return faulty{f, func(int) error {
+			return hookedFile{f, func(int) error {
 				if writes.Add(1) == 20 {
 					return syscall.EIO
 				}
@@ -122,9 +122,9 @@ func TestMissingPathResumed(t *testing.T) {
 	}
 }
 
-// TestHeldBack: standard output gets what was held back once the paths are met,
+// TestDelayedOutput: standard output gets what was held back once the paths are met,
 // or when it is much.
-func TestHeldBack(t *testing.T) {
+func TestDelayedOutput(t *testing.T) {
 	var out bytes.Buffer
 	h := &delayedOutput{w: &out, n: 2}
 	var a, b pathSet

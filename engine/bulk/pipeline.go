@@ -15,11 +15,11 @@ const (
 	defaultChunk   = 64 << 10 // fits into a second-level cache with its output and spans
 	defaultMaxRow  = 16 << 20
 	overlap        = 4 << 10 // bytes read behind a chunk, in which its last row usually ends
-	deliveryYields = 500     // scheduler yields of a lane before it leaves its chunk to the lane that is writing
+	deliveryYields = 500     // scheduler yields of a goroutine before it leaves its chunk to the one that is writing
 	padding        = 128     // capacity behind a chunk: kernels read past the end of their input
 )
 
-// pipeline processes the chunks of one input in order. A lane is a goroutine that reads,
+// pipeline processes the chunks of one input in order. Each of its goroutines reads,
 // transforms and writes one chunk after the other.
 type pipeline struct {
 	src  *source
@@ -28,41 +28,42 @@ type pipeline struct {
 	size int           // of a chunk
 	max  int64
 
-	// Regular files: the share is [lo, hi) of the file; rows belong to the share
-	// in which the byte before their first stands (the first of all: lo).
-	lo, hi int64
-	midRow bool  // lo may lie within a row
-	from   int64 // where the share starts, its header included
+	// Regular files: the share is [shareStart, shareEnd) of the file. A row belongs to the
+	// share that holds the byte before it; the first row of all to that of shareStart.
+	shareStart, shareEnd int64
+	midRow               bool  // shareStart may lie within a row
+	from                 int64 // where the share starts, its header included
 	// Streams: what was read already, and whether that was all.
 	head    []byte
 	headAt  int64 // its offset in the input
 	headEOF bool
 	eager   bool // process the result of each read at once, for low latency
 
-	begin mark // where to start
-	past  mark // policy document, resumed: output up to here is written already
+	begin checkpoint // where to start
+	past  checkpoint // policy document, resumed: output up to here is written already
 
-	lanes   int
-	workers int
-	make    func() worker
+	goroutines int
+	workers    int
+	make       func() worker
 
 	// sink writes the chunks, in order, one at a time.
-	sink func(c *chunk, at mark) error
-	// reached, if set, is called in order with each mark up to which everything is written.
-	reached func(mark) error
+	sink func(c *chunk, at checkpoint) error
+	// reached, if set, is called in order with each checkpoint up to which everything is
+	// written.
+	reached func(checkpoint) error
 	read    atomic.Int64 // bytes of input read, for progress reports
 
-	// state of the run
+	// State of the run.
 	ticket     atomic.Int64
 	cutOrder   *sequencer
-	ways       *ways
+	fastPaths  *fastPaths
 	inside     bool       // cutting: the next chunk starts inside quotes
 	carry      []byte     // cutting, streams: the start of a row
 	offset     int64      // cutting, streams: of carry in the input
 	ended      bool       // cutting, streams
 	count      int        // chunks of a regular file
 	writeOrder *sequencer // ordered workers only
-	at         mark       // everything before it is written; used by the lane that writes
+	at         checkpoint // everything before it is written; used by the goroutine that writes
 
 	mu     sync.Mutex
 	idle   sync.Cond
@@ -70,15 +71,15 @@ type pipeline struct {
 	halted bool
 	spare  []*chunk              // a stack: the chunk used last is most likely in the cache
 	ready  map[int]finishedChunk // processed, waiting for earlier chunks
-	next   atomic.Int64          // chunk behind the one that a lane is writing; -1: none is
+	next   atomic.Int64          // chunk behind the one that a goroutine is writing; -1: none is
 }
 
-// errStop ends a lane without failing the run.
+// errStop ends a goroutine without failing the run.
 var errStop = errors.New("stop")
 
 // run processes the whole input and returns how far it came. The error is the first one in
 // the order of the input.
-func (v *pipeline) run(ctx context.Context) (mark, error) {
+func (v *pipeline) run(ctx context.Context) (checkpoint, error) {
 	v.at = v.begin
 	v.inside = v.begin.Inside
 	v.ticket.Store(int64(v.begin.Chunk))
@@ -86,17 +87,17 @@ func (v *pipeline) run(ctx context.Context) (mark, error) {
 	v.idle.L = &v.mu
 	v.ready = map[int]finishedChunk{}
 	v.next.Store(-1)
-	// A lane that finds another one writing leaves its chunk and continues with a
+	// A goroutine that finds another one writing leaves its chunk and continues with a
 	// spare one.
-	v.spare = make([]*chunk, v.lanes)
-	if v.lanes > 1 {
-		v.spare = make([]*chunk, v.lanes+v.workers+1)
+	v.spare = make([]*chunk, v.goroutines)
+	if v.goroutines > 1 {
+		v.spare = make([]*chunk, v.goroutines+v.workers+1)
 	}
 	for i := range v.spare {
 		v.spare[i] = &chunk{}
 	}
 	if v.src.at != nil {
-		v.count = int((v.hi - v.lo + int64(v.size) - 1) / int64(v.size))
+		v.count = int((v.shareEnd - v.shareStart + int64(v.size) - 1) / int64(v.size))
 	} else {
 		v.carry, v.offset, v.ended = v.head, v.begin.In, v.headEOF
 		if v.doc != nil {
@@ -107,7 +108,7 @@ func (v *pipeline) run(ctx context.Context) (mark, error) {
 	defer stop()
 	busy := make(chan struct{}, v.workers)
 	var wg sync.WaitGroup
-	for range v.lanes {
+	for range v.goroutines {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
@@ -118,7 +119,7 @@ func (v *pipeline) run(ctx context.Context) (mark, error) {
 				}
 			}()
 			defer panics.Recover(&err)
-			v.runLane(ctx, v.make(), busy)
+			v.runWorker(ctx, v.make(), busy)
 		}()
 	}
 	wg.Wait()
@@ -130,7 +131,7 @@ func (v *pipeline) run(ctx context.Context) (mark, error) {
 	return v.at, v.err
 }
 
-// halt records the first error and stops the lanes.
+// halt records the first error and stops the goroutines.
 func (v *pipeline) halt(err error) {
 	v.mu.Lock()
 	if v.err == nil {
@@ -167,15 +168,15 @@ func (v *pipeline) reserve() *chunk {
 	return c
 }
 
-// runLane reads, transforms and writes chunks until the input ends or the run is halted.
-func (v *pipeline) runLane(ctx context.Context, w worker, busy chan struct{}) {
+// runWorker reads, transforms and writes chunks until the input ends or the run is halted.
+func (v *pipeline) runWorker(ctx context.Context, w worker, busy chan struct{}) {
 	for {
-		c := v.reserve() // before the ticket, so that a lane with a ticket never waits for a chunk
+		c := v.reserve() // before the ticket, so that whoever has a ticket never waits for a chunk
 		if c == nil {
 			return
 		}
 		n := int(v.ticket.Add(1) - 1)
-		var next mark // In, Inside and Chunk behind this chunk
+		var next checkpoint // In, Inside and Chunk behind this chunk
 		var err error
 		switch {
 		case v.doc != nil:
@@ -225,13 +226,13 @@ func (v *pipeline) runLane(ctx context.Context, w worker, busy chan struct{}) {
 }
 
 // deliver writes chunk n and the finished chunks after it, if everything before it is
-// written and no other lane is writing. Otherwise it leaves the chunk to the lane that
-// writes. One lane writes at a time because the system locks a file for each write, and a
-// lane that waits for that lock does not compute.
+// written and no other goroutine is writing. Otherwise it leaves the chunk to the goroutine
+// that writes. One goroutine writes at a time because the system locks a file for each
+// write, and a goroutine that waits for that lock does not compute.
 //
-// A lane whose chunk is the next or the next but one yields for a moment first. Its output
-// is then written from its own CPU's cache and its buffer is reused while it is cached.
-// Without that a single lane would soon write everything.
+// A goroutine whose chunk is the next or the next but one yields for a moment first. Its
+// output is then written from its own CPU's cache and its buffer is reused while it is
+// cached. Without that a single goroutine would soon write everything.
 func (v *pipeline) deliver(n int, p finishedChunk) error {
 	for i := 0; i < deliveryYields; i++ {
 		if next := int(v.next.Load()); next != n && next != n-1 {

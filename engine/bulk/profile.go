@@ -88,7 +88,7 @@ type profileInput struct {
 
 	read   int64 // bytes that Read returned
 	rowEnd int64 // value of read when the last row was complete
-	most   int64 // longest row, with what a reader reads ahead
+	most   int64 // longest allowed row plus what a reader reads ahead
 	limit  int64 // Job.MaxRow, for the error
 }
 
@@ -137,7 +137,7 @@ func (in *profileInput) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// rowDone tells that a row is complete.
+// rowDone records that a row is complete.
 func (in *profileInput) rowDone() { in.rowEnd = in.read }
 
 // failed returns the error for an error of reading.

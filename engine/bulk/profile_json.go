@@ -22,8 +22,8 @@ type jsonProfile struct {
 	top     int64
 }
 
-// profileJSON counts the values of NDJSON and of JSON documents. A row is a value at the
-// top, or an element of an array at the top.
+// profileJSON counts the values of NDJSON and of JSON documents. A row is a top-level value,
+// or an element of a top-level array.
 func (j *Job) profileJSON(in *profileInput, rep *profile.Report) error {
 	prefix := 0
 	if bytes.HasPrefix(in.head, bom) {

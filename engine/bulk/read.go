@@ -19,11 +19,11 @@ func padded(b []byte, n int) []byte {
 }
 
 // readAt reads chunk n of a regular file and finds its rows: those from the first row end
-// after the chunk's offset to the first row end after the next chunk's offset. Lanes read
-// in parallel; only the parity of quotes passes from chunk to chunk.
-func (v *pipeline) readAt(n int, c *chunk) (next mark, err error) {
-	off := v.lo + int64(n)*int64(v.size)
-	end := min(off+int64(v.size), v.hi)
+// after the chunk's offset to the first row end after the next chunk's offset. Chunks are
+// read in parallel; only the parity of quotes passes from chunk to chunk.
+func (v *pipeline) readAt(n int, c *chunk) (next checkpoint, err error) {
+	off := v.shareStart + int64(n)*int64(v.size)
+	end := min(off+int64(v.size), v.shareEnd)
 	size := int(end - off)
 	c.buf = padded(c.buf, size+overlap)
 	got, err := v.pread(c.buf, off)
@@ -52,7 +52,7 @@ func (v *pipeline) readAt(n int, c *chunk) (next mark, err error) {
 		c.start = v.cut.FirstRowEnd(c.buf[:size], inside)
 		if c.start < 0 {
 			// The whole chunk lies within a row that started before it.
-			v.ways.within.Add(1)
+			v.fastPaths.withinRow.Add(1)
 			c.start, c.end = 0, 0
 			next.In = -1
 			return next, nil
@@ -74,7 +74,7 @@ func (v *pipeline) readAt(n int, c *chunk) (next mark, err error) {
 			c.end = len(c.buf)
 			return next, &rowTooLong{RowTooLongError{v.max}, 1 + int64(bytes.Count(c.buf[c.start:c.start+rows], lf))}
 		}
-		v.ways.beyond.Add(1)
+		v.fastPaths.readOn.Add(1)
 		in = in != v.cut.Parity(c.buf[at:])
 		at = len(c.buf)
 		c.buf = padded(c.buf, 2*at)
@@ -104,7 +104,7 @@ func (v *pipeline) pread(buf []byte, off int64) (int, error) {
 }
 
 // readNext reads chunk n of a stream when its turn in cutOrder comes.
-func (v *pipeline) readNext(n int, c *chunk) (next mark, err error) {
+func (v *pipeline) readNext(n int, c *chunk) (next checkpoint, err error) {
 	if !v.cutOrder.wait(n) {
 		return next, errStop
 	}
@@ -156,14 +156,14 @@ func (v *pipeline) readNext(n int, c *chunk) (next mark, err error) {
 		in = in != v.cut.Parity(c.buf[seen:have])
 		seen = have
 		if have == len(c.buf) {
-			v.ways.grown.Add(1)
+			v.fastPaths.grown.Add(1)
 			c.buf = padded(c.buf, 2*have)
 		}
 	}
 	c.buf = c.buf[:have]
 	v.carry = append(v.carry[:0], c.buf[c.end:]...)
 	v.offset += int64(c.end)
-	next = mark{Chunk: n + 1, In: v.offset}
+	next = checkpoint{Chunk: n + 1, In: v.offset}
 	v.cutOrder.pass()
 	return next, nil
 }

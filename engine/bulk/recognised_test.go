@@ -10,10 +10,10 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// TestParquetAgain: Parquet that is pseudonymised already is refused with the count,
+// TestParquetAlreadyPseudonymised: Parquet that is pseudonymised already is refused with the count,
 // or done once more with a warning; its counts by column are those of rows.
-func TestParquetAgain(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+func TestParquetAlreadyPseudonymised(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
 	in, once, twice := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "once.parquet"), filepath.Join(dir, "twice.parquet")
 	rows := make([]cell, 300)

@@ -25,13 +25,13 @@ type Remote struct {
 	// Reverse selects the endpoint that reverses. A JWT whose op is reverse implies it.
 	Reverse bool
 
-	BatchValues int           // values in a request; 0: 10,000. the token's req and an answer of 413 reduce it
+	BatchValues int           // values in a request; 0: 10,000. The token's req and an answer of 413 reduce it
 	BatchBytes  int           // bytes of values in a request; 0: 1 MiB
 	Concurrency int           // requests at a time; 0: 4
 	Attempts    int           // for each batch; 0: 10
 	Pause       time.Duration // before the second attempt; doubled before each other, up to half a minute; 0: 250 ms
 
-	Client *http.Client // nil: one with keep-alive. redirects are not followed, so that the token goes nowhere else
+	Client *http.Client // nil: one with keep-alive. Redirects are not followed, so that the token goes nowhere else
 
 	endpoint string
 	warn     func(string)
@@ -82,33 +82,33 @@ func (r *Remote) transform(ctx context.Context, b *suite.Batch, all bool) error 
 		if ctx.Err() != nil {
 			batch.Err = ErrInterrupted
 		} else {
-			batch.Err = tokenOverOf(batch.Err)
+			batch.Err = exhaustedToken(batch.Err)
 		}
 	}
 	return err
 }
 
-// tokenOver means that a token has expired or has spent its budget.
-type tokenOver struct {
+// tokenExhausted means that a token has expired or has spent its budget.
+type tokenExhausted struct {
 	err   error
 	again bool // another token for the same work can continue
 }
 
-func (e *tokenOver) Error() string   { return e.err.Error() }
-func (e *tokenOver) Unwrap() error   { return e.err }
-func (e *tokenOver) Resumable() bool { return e.again }
+func (e *tokenExhausted) Error() string   { return e.err.Error() }
+func (e *tokenExhausted) Unwrap() error   { return e.err }
+func (e *tokenExhausted) Resumable() bool { return e.again }
 
-// tokenOverOf returns a refusal if err means that the token can do no more, else err.
-func tokenOverOf(err error) error {
+// exhaustedToken returns a refusal if err means that the token can do no more, else err.
+func exhaustedToken(err error) error {
 	var status *client.StatusError
 	if !errors.As(err, &status) {
 		return err
 	}
 	switch ended, renewable := status.TokenEnded(); {
 	case renewable:
-		return &refusal{&tokenOver{fmt.Errorf("%w: have another token made for the same work", err), true}}
+		return &refusal{&tokenExhausted{fmt.Errorf("%w: have another token made for the same work", err), true}}
 	case ended:
-		return &refusal{&tokenOver{err, false}}
+		return &refusal{&tokenExhausted{err, false}}
 	}
 	return err
 }

@@ -28,9 +28,9 @@ func remoteJob(url string, attempts int) (Job, func() string) {
 	return j, func() string { mu.Lock(); defer mu.Unlock(); return strings.Join(said, "\n") }
 }
 
-// TestRemoteTellsTheFirstFailure: what is wrong is said at once, with how long it
+// TestRemoteWarnsOfFirstFailure: what is wrong is said at once, with how long it
 // goes on, once; what no retry mends is not retried.
-func TestRemoteTellsTheFirstFailure(t *testing.T) {
+func TestRemoteWarnsOfFirstFailure(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -67,10 +67,10 @@ func TestRemoteTellsTheFirstFailure(t *testing.T) {
 	}
 }
 
-// TestRemoteHalves: an answer of 413 makes the batches smaller, down to one value,
+// TestRemoteBatchesShrinkAfter413: an answer of 413 makes the batches smaller, down to one value,
 // and those after it stay so; the limit a request in the token is kept from the start.
-func TestRemoteHalves(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+func TestRemoteBatchesShrinkAfter413(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	for _, most := range []int{1, 7, 100} {
 		for _, refuse := range []string{"413", "422"} {
 			var mu sync.Mutex
@@ -92,7 +92,7 @@ func TestRemoteHalves(t *testing.T) {
 				}
 				answered++
 				for _, v := range in.Data {
-					out.Data = append(out.Data, one(p, v))
+					out.Data = append(out.Data, transformOne(p, v))
 				}
 				json.NewEncoder(w).Encode(out)
 			}))
@@ -153,9 +153,9 @@ func TestRemoteURL(t *testing.T) {
 	}
 }
 
-// TestRemoteSaysNothing: whatever a server sends back of what it was sent, neither
+// TestRemoteErrorsHoldNoSecret: whatever a server sends back of what it was sent, neither
 // errors nor warnings hold it, and no other server hears of it.
-func TestRemoteSaysNothing(t *testing.T) {
+func TestRemoteErrorsHoldNoSecret(t *testing.T) {
 	const value = "CANARYVALUE" // upper case: it could pass for a code
 	var elsewhere atomic.Int64
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))

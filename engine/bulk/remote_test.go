@@ -18,8 +18,8 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// contract is a small server of the HTTP contract on a plan.
-func contract(t testing.TB, p *suite.Plan, spoil func(n int64, w http.ResponseWriter) bool) (*httptest.Server, *atomic.Int64) {
+// contractServer is a small server of the HTTP contract on a plan.
+func contractServer(t testing.TB, p *suite.Plan, spoil func(n int64, w http.ResponseWriter) bool) (*httptest.Server, *atomic.Int64) {
 	var calls atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n := calls.Add(1)
@@ -42,7 +42,7 @@ func contract(t testing.TB, p *suite.Plan, spoil func(n int64, w http.ResponseWr
 			Errors []map[string]any `json:"errors,omitempty"`
 		}
 		for i, v := range in.Data {
-			res := one(p, v)
+			res := transformOne(p, v)
 			if code, bad := strings.CutPrefix(res, "!"); bad {
 				if len(out.Errors) < 3 { // a server lists the first ones only
 					out.Errors = append(out.Errors, map[string]any{"index": i, "code": code})
@@ -63,7 +63,7 @@ func contract(t testing.TB, p *suite.Plan, spoil func(n int64, w http.ResponseWr
 // TestRemote: the same bytes as with the plan here, for CSV and NDJSON, through a
 // server that fails now and then.
 func TestRemote(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	var in, ndjson bytes.Buffer
 	in.WriteString("id,x,other\n")
 	for i := range 3000 {
@@ -75,7 +75,7 @@ func TestRemote(t *testing.T) {
 		b, _ := json.Marshal(map[string]any{"id": id, "n": i})
 		ndjson.Write(append(b, '\n'))
 	}
-	s, calls := contract(t, p, func(n int64, w http.ResponseWriter) bool {
+	s, calls := contractServer(t, p, func(n int64, w http.ResponseWriter) bool {
 		switch n % 7 {
 		case 1:
 			w.Header().Set("Retry-After", "0")
@@ -120,9 +120,9 @@ func TestRemote(t *testing.T) {
 
 // TestRemoteRefusals: what ends a run, and what is a value's own fault.
 func TestRemoteRefusals(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	in := []byte("id,x\na,1\n\x01,2\nb,3\n\xff,4\n\x02,5\n\x03,6\n\x04,7\n\x05,8\nc,9\n")
-	good, calls := contract(t, p, nil)
+	good, calls := contractServer(t, p, nil)
 	job := func(url string) Job {
 		return Job{Columns: []Column{{Name: "id", Remote: &Remote{URL: url, Token: []byte("secret-token"), Pause: time.Millisecond, Attempts: 3}}}}
 	}
@@ -134,7 +134,7 @@ func TestRemoteRefusals(t *testing.T) {
 	j := job(good.URL)
 	j.OnError = Null
 	got, sum, err := runBytes(t, j, in, false)
-	want := "id,x\n" + one(p, "a") + ",1\n,2\n" + one(p, "b") + ",3\n,4\n,5\n,6\n,7\n,8\n" + one(p, "c") + ",9\n"
+	want := "id,x\n" + transformOne(p, "a") + ",1\n,2\n" + transformOne(p, "b") + ",3\n,4\n,5\n,6\n,7\n,8\n" + transformOne(p, "c") + ",9\n"
 	if err != nil || string(got) != want || sum.Errors != 6 {
 		t.Errorf("bad values emptied: %q, %v, want %q", got, err, want)
 	}
@@ -156,23 +156,23 @@ func TestRemoteRefusals(t *testing.T) {
 		"nothing":         {``, "the answer is not what the contract says"},
 		"an empty value":  {`{"data":["x","x","x","","x","x","x","x"]}`, "an empty value came back"},
 	} {
-		s, _ := contract(t, p, func(_ int64, w http.ResponseWriter) bool { io.WriteString(w, c.answer); return true })
+		s, _ := contractServer(t, p, func(_ int64, w http.ResponseWriter) bool { io.WriteString(w, c.answer); return true })
 		if _, _, err := runBytes(t, job(s.URL), in, false); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
 		}
 	}
-	s, _ := contract(t, p, func(_ int64, w http.ResponseWriter) bool {
+	s, _ := contractServer(t, p, func(_ int64, w http.ResponseWriter) bool {
 		io.WriteString(w, `{"data":["1973080520045","1973080520046"]}`)
 		return true
 	})
 	if _, _, err := runBytes(t, job(s.URL), []byte("id\n1973080520045\n1973080520046\n"), false); err == nil || !strings.Contains(err.Error(), "came back as they were sent") {
 		t.Errorf("a server that echoes: %v", err)
 	}
-	s, n := contract(t, p, func(_ int64, w http.ResponseWriter) bool { w.WriteHeader(503); return true })
+	s, n := contractServer(t, p, func(_ int64, w http.ResponseWriter) bool { w.WriteHeader(503); return true })
 	if _, _, err := runBytes(t, job(s.URL), in, false); err == nil || !strings.Contains(err.Error(), "given up after 3 attempts: answered 503") || n.Load() != 3 {
 		t.Errorf("a server that is always busy: %v after %d calls", err, n.Load())
 	}
-	s, _ = contract(t, p, func(_ int64, w http.ResponseWriter) bool {
+	s, _ = contractServer(t, p, func(_ int64, w http.ResponseWriter) bool {
 		w.Header().Set("Location", good.URL+"/api/request-psn")
 		w.WriteHeader(307)
 		return true

@@ -10,7 +10,8 @@ import (
 // the name of a column. The check compares lengths first and reads only values that are as
 // long as a name.
 
-// headerMatcher finds rows that repeat the header. It is immutable while lanes use it.
+// headerMatcher finds rows that repeat the header. It does not change once it is made, so
+// that all workers share it.
 type headerMatcher struct {
 	d      csvfast.Dialect
 	header []string

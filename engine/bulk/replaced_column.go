@@ -2,8 +2,8 @@ package bulk
 
 import "context"
 
-// replacedColumn is a column whose values the package of a format hands over in batches,
-// as Parquet and Arrow do: what is done with a batch whatever the format is.
+// replacedColumn replaces a column of a format whose package hands over its values in
+// batches, Parquet or Arrow. It holds what both do alike.
 type replacedColumn struct {
 	*run
 	src   *source
@@ -13,13 +13,13 @@ type replacedColumn struct {
 	g     *group
 	doc   bool // policy document
 
-	own     []uint32 // spans of the batch with placeholders for none made empty
+	own     []uint32 // spans of the batch; those of null markers are made empty
 	missing []int    // values of the batch without a result
 	pairs   []byte
 }
 
 // eachColumn finds the columns of the job among the names that an input has and calls
-// replace for each, with its place among the names.
+// replace for each, with its index among the names.
 func (r *run) eachColumn(src *source, t *tally, names []string, replace func(at int, c *replacedColumn) error) error {
 	chosen := map[int]bool{}
 	groups := map[int]*group{}
@@ -43,8 +43,8 @@ func (r *run) eachColumn(src *source, t *tally, names []string, replace func(at 
 	return nil
 }
 
-// count adds to the counts of the input and of the column. Marks share the counts of the
-// columns, so they are not changed in place.
+// count adds to the counts of the input and of the column. Checkpoints share the counts of
+// the columns, so they are not changed in place.
 func (c *replacedColumn) count(n columnTally) {
 	t := c.tally
 	t.Errors += n.Errors
@@ -55,8 +55,8 @@ func (c *replacedColumn) count(n columnTally) {
 	t.Columns = addColumns(t.Columns, all)
 }
 
-// load makes values the group's batch and returns their spans, those of placeholders for
-// none made empty.
+// load makes the values the group's batch. It returns their spans, of which those of null
+// markers are made empty.
 func (c *replacedColumn) load(arena []byte, spans []uint32) (own []uint32) {
 	own = spans
 	if len(c.Null) > 0 {
@@ -75,8 +75,8 @@ func (c *replacedColumn) load(arena []byte, spans []uint32) (own []uint32) {
 	return own
 }
 
-// checkKnown refuses a batch whose values are pseudonyms of the column's own key domain
-// already, or counts them. at is where the batch begins.
+// checkKnown refuses a batch whose values are already pseudonyms of the column's own key
+// domain, or with Job.Again counts them. at is the position at which the batch begins.
 func (c *replacedColumn) checkKnown(at Error) error {
 	if !c.g.looksForOwn() {
 		return nil
@@ -119,8 +119,8 @@ func (c *replacedColumn) transform(ctx context.Context, n int) error {
 	return nil
 }
 
-// writePairs writes a row of the mapping file for each value that was transformed; an
-// entry of a dictionary is one.
+// writePairs writes a row of the mapping file for each value that was transformed. The
+// entry of a dictionary is one value, however many rows refer to it.
 func (c *replacedColumn) writePairs() error {
 	if c.mapping == nil || c.DryRun {
 		return nil

@@ -8,15 +8,15 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// retyped is a column whose type in the output is another than in the input.
+// retyped describes a column whose type in the output differs from that in the input.
 type retyped struct {
 	Was     string // type of a column that becomes strings
-	Number  bool   // it was one of numbers
-	Hex     bool   // it was one of bytes, whose hexadecimal digits were transformed
+	Number  bool   // Was is a type of numbers
+	Hex     bool   // Was is a type of bytes, whose hexadecimal digits were transformed
 	Becomes string // type that a column of strings gets back
 
-	digits  bool // pseudonyms are of decimal digits
-	forward bool // the file remembers the type
+	digits  bool // pseudonyms consist of decimal digits
+	forward bool // the output's metadata records the type, for the way back
 }
 
 // decimalDigits is the alphabet of the form digits.
@@ -59,9 +59,9 @@ func (c *replacedColumn) change() typed.Change {
 	return typed.Pseudonymise
 }
 
-// tellEffect warns of what an output's schema can no longer say, and notes in the
+// reportEffect warns of what an output's schema can no longer say, and notes in the
 // summary which type the column has and why.
-func (c *replacedColumn) tellEffect(e typed.Effect) {
+func (c *replacedColumn) reportEffect(e typed.Effect) {
 	if e.Annotation != "" {
 		c.warn("%s: column %s was annotated as %s; in the output it is a plain string (UTF-8)", c.src.name, quoteName(c.name), e.Annotation)
 	}
@@ -90,8 +90,8 @@ func (r *run) typeChanged(job int, t retyped) {
 	}
 }
 
-// op returns what becomes of a column's values. A server whose token does not tell
-// pseudonymises.
+// op returns the operation on a column's values. A server whose token does not state one is
+// taken to pseudonymise.
 func (c *Column) op() spec.Op {
 	if c.Plan != nil {
 		return c.Plan.Op()

@@ -50,7 +50,7 @@ func (r *run) processRows(ctx context.Context, src *source, out string, head []b
 	}
 	before := n.pipe.begin
 	if !n.jnl.resumes() || n.pipe.past.Chunk > 0 {
-		before = mark{Tally: tally{Lines: rf.lines}}
+		before = checkpoint{Tally: tally{Lines: rf.lines}}
 	}
 	n.connect()
 	end := n.pipe.begin
@@ -66,31 +66,31 @@ func (r *run) processRows(ctx context.Context, src *source, out string, head []b
 	return err
 }
 
-// newPipeline configures how the input is read and by how many lanes.
+// newPipeline configures how the input is read and by how many goroutines.
 func (n *rowsRun) newPipeline(head []byte, all bool) {
 	src, rf := n.src, n.format
-	v := &pipeline{src: src, cut: rf.cut, size: n.chunk, max: n.MaxRow, workers: n.workers, ways: n.countWays()}
+	v := &pipeline{src: src, cut: rf.cut, size: n.chunk, max: n.MaxRow, workers: n.workers, fastPaths: n.countFastPaths()}
 	if n.pack != None && n.chunk == defaultChunk {
 		v.size = 1 << 20 // larger frames compress better
 	}
-	v.begin = mark{In: int64(rf.prefix), Tally: tally{Lines: rf.lines}}
+	v.begin = checkpoint{In: int64(rf.prefix), Tally: tally{Lines: rf.lines}}
 	inFile := src.at != nil
 	if v.doc = rf.doc; v.doc != nil && inFile {
 		src.asStream(int64(len(head)))
 	}
 	if src.at != nil {
-		v.lo, v.hi = int64(rf.prefix), src.size
-		v.read.Store(v.lo)
-		v.lanes = n.workers // the system reads ahead and writes back by itself
+		v.shareStart, v.shareEnd = int64(rf.prefix), src.size
+		v.read.Store(v.shareStart)
+		v.goroutines = n.workers // the system reads ahead and writes back by itself
 	} else {
 		v.head, v.headAt, v.headEOF = head[rf.prefix:], int64(rf.prefix), all
 		v.eager = n.pack == None && src.packed == None && !inFile
-		v.lanes = n.workers + 2
+		v.goroutines = n.workers + 2
 	}
 	for _, c := range n.Columns {
 		if c.Remote != nil {
 			v.eager = false
-			v.workers, v.lanes = max(v.workers, c.Remote.Concurrency), max(v.lanes, c.Remote.Concurrency)
+			v.workers, v.goroutines = max(v.workers, c.Remote.Concurrency), max(v.goroutines, c.Remote.Concurrency)
 		}
 	}
 	n.pipe = v
@@ -160,7 +160,7 @@ func (n *rowsRun) start(ctx context.Context, header []byte) error {
 // connect sets the functions of the pipeline that create workers and write chunks.
 func (n *rowsRun) connect() {
 	n.pipe.make = n.newWorker
-	n.pipe.sink = func(c *chunk, at mark) error {
+	n.pipe.sink = func(c *chunk, at checkpoint) error {
 		if n.hold != nil {
 			if err := n.hold.met(c.tally.Paths); err != nil {
 				return n.out.writeError(err)
@@ -171,7 +171,7 @@ func (n *rowsRun) connect() {
 	if n.jnl == nil {
 		return
 	}
-	n.pipe.reached = func(m mark) error {
+	n.pipe.reached = func(m checkpoint) error {
 		switch past := n.pipe.past; {
 		case m.Chunk < past.Chunk:
 			return nil
@@ -202,7 +202,7 @@ func (n *rowsRun) newWorker() worker {
 
 // finish adds the counts up to end to the summary. Unless err or a final check fails, it
 // then completes the output.
-func (n *rowsRun) finish(end mark, err error) error {
+func (n *rowsRun) finish(end checkpoint, err error) error {
 	for _, d := range n.seen {
 		n.dist.Merge(d)
 	}
@@ -259,7 +259,7 @@ type failing struct{ err error }
 func (f failing) work(_ context.Context, c *chunk) { c.fail = f.err }
 
 // writeChunk writes the next chunk in order.
-func (r *run) writeChunk(c *chunk, at mark, t *target, v *pipeline) error {
+func (r *run) writeChunk(c *chunk, at checkpoint, t *target, v *pipeline) error {
 	for _, f := range c.faults {
 		if len(r.sum.Failures) < maxFailures {
 			r.sum.Failures = append(r.sum.Failures, Failure{v.src.name, at.Tally.Lines + f.line, f.column, f.code})

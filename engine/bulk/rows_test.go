@@ -22,10 +22,10 @@ import (
 
 // TestNDJSONAgainstModel builds lines from known pieces and compares bytes.
 func TestNDJSONAgainstModel(t *testing.T) {
-	tag := plain
+	tag := reversible
 	tag.Tag = 128
-	p, q := plan(t, spec.Pseudonymise, plain), plan(t, spec.Pseudonymise, tag)
-	back, qback := plan(t, spec.Reverse, plain), plan(t, spec.Reverse, tag)
+	p, q := plan(t, spec.Pseudonymise, reversible), plan(t, spec.Pseudonymise, tag)
+	back, qback := plan(t, spec.Reverse, reversible), plan(t, spec.Reverse, tag)
 	texts := [][2]string{ // value, its JSON text
 		{"1973080520045", `1973080520045`}, {"", ``}, {"é高", `é高`}, {`a"b\c`, `a\"b\\c`}, {"x", `x`},
 		{strings.Repeat("long ", 20), strings.Repeat("long ", 20)},
@@ -40,7 +40,7 @@ func TestNDJSONAgainstModel(t *testing.T) {
 			out := ""
 			if v[0] != "" {
 				values++
-				out = one(p, v[0])
+				out = transformOne(p, v[0])
 			}
 			want.WriteString(`"` + out + `"`)
 		}
@@ -93,7 +93,7 @@ func TestNDJSONAgainstModel(t *testing.T) {
 
 // TestNDJSONBadInput: values that are not strings, text that is not JSON, values that fail.
 func TestNDJSONBadInput(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	for _, c := range []struct {
 		in      string
 		onError OnError
@@ -115,16 +115,16 @@ func TestNDJSONBadInput(t *testing.T) {
 				}
 				continue
 			}
-			if want := strings.ReplaceAll(c.out, "A", one(p, "a")); err != nil || string(got) != want {
+			if want := strings.ReplaceAll(c.out, "A", transformOne(p, "a")); err != nil || string(got) != want {
 				t.Errorf("%q: %q, %v, want %q", c.in, got, err, want)
 			}
 		}
 	}
 }
 
-// TestParts: the concatenated outputs of the shares of random files equal that of the whole.
-func TestParts(t *testing.T) {
-	tag := plain
+// TestSharesConcatenateToTheWhole: the concatenated outputs of the shares of random files equal that of the whole.
+func TestSharesConcatenateToTheWhole(t *testing.T) {
+	tag := reversible
 	tag.Tag = 64
 	p := plan(t, spec.Pseudonymise, tag)
 	dir := t.TempDir()
@@ -167,7 +167,7 @@ func TestParts(t *testing.T) {
 	if err := os.WriteFile(path, []byte("id,x\n"+strings.Repeat("a,\"b\nc\"\n", 500)+"\x00,d\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	job := Job{Inputs: []string{path}, Output: out, Columns: []Column{{Number: 1, Plan: plan(t, spec.Pseudonymise, plain)}}, Force: true, Part: 7, Parts: 7, chunk: 50}
+	job := Job{Inputs: []string{path}, Output: out, Columns: []Column{{Number: 1, Plan: plan(t, spec.Pseudonymise, reversible)}}, Force: true, Part: 7, Parts: 7, chunk: 50}
 	var e *Error
 	if _, err := Run(t.Context(), job); !errors.As(err, &e) || e.Line != 1002 {
 		t.Fatalf("fault in the last share: %v", err)
@@ -213,13 +213,13 @@ func unpack(t testing.TB, kind Compression, b []byte) []byte {
 // TestCompression: found by content, several members, written by suffix, cut
 // short, damaged.
 func TestCompression(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	var in, want bytes.Buffer
 	in.WriteString("id,x\n")
 	want.WriteString("id,x\n")
 	for i := range 3000 {
 		fmt.Fprintf(&in, "%d,\"a,%d\n\"\n", i%100, i)
-		fmt.Fprintf(&want, "%s,\"a,%d\n\"\n", one(p, fmt.Sprint(i%100)), i)
+		fmt.Fprintf(&want, "%s,\"a,%d\n\"\n", transformOne(p, fmt.Sprint(i%100)), i)
 	}
 	dir := t.TempDir()
 	for _, kind := range []Compression{Gzip, Zstd} {
@@ -275,10 +275,10 @@ func TestCompression(t *testing.T) {
 	}
 }
 
-// TestBytesIn: an input that the read of its head swallows is counted whole, and
+// TestBytesInCountsTheHead: an input that the read of its head swallows is counted whole, and
 // so is one that is longer.
-func TestBytesIn(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+func TestBytesInCountsTheHead(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	for _, rows := range []int{1, 100, 20000} {
 		in := []byte("id\n" + strings.Repeat("12345\n", rows))
 		for _, kind := range []Compression{None, Gzip, Zstd} {
@@ -299,9 +299,9 @@ func TestBytesIn(t *testing.T) {
 	}
 }
 
-// TestDocument: occurrences are counted in the file's order, by several workers
+// TestDocumentPolicyFollowsFileOrder: occurrences are counted in the file's order, by several workers
 // and over several columns.
-func TestDocument(t *testing.T) {
+func TestDocumentPolicyFollowsFileOrder(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, suite.Spec{Method: spec.Reversible, Policy: spec.PerDocument, Form: spec.Hex})
 	doc := p.NewDocument()
 	var in, want bytes.Buffer
@@ -347,9 +347,9 @@ func TestDocument(t *testing.T) {
 	}
 }
 
-// TestSides: rejects, dry run, mapping, manifest, progress.
-func TestSides(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+// TestSideFilesAndProgress: rejects, dry run, mapping, manifest, progress.
+func TestSideFilesAndProgress(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
 	in := filepath.Join(dir, "in.csv")
 	name := func(s string) string { return filepath.Join(dir, s) }
@@ -389,7 +389,7 @@ func TestSides(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := read("out.csv"), "id,x\n"+one(p, "a")+",1\n"+one(p, "b")+",3\n"+one(p, "a")+",4\n"; got != want {
+	if got, want := read("out.csv"), "id,x\n"+transformOne(p, "a")+",1\n"+transformOne(p, "b")+",3\n"+transformOne(p, "a")+",4\n"; got != want {
 		t.Fatalf("output %q, want %q", got, want)
 	}
 	if got, want := read("bad.csv"), "id,x\n\xff,\"2\n2\"\n\x00,5\n"; got != want {
@@ -406,7 +406,7 @@ func TestSides(t *testing.T) {
 		t.Fatal(err)
 	}
 	pairs, err := io.ReadAll(r)
-	if want := "input,output\na," + one(p, "a") + "\nb," + one(p, "b") + "\na," + one(p, "a") + "\n"; err != nil || string(pairs) != want {
+	if want := "input,output\na," + transformOne(p, "a") + "\nb," + transformOne(p, "b") + "\na," + transformOne(p, "a") + "\n"; err != nil || string(pairs) != want {
 		t.Fatalf("mapping %q, %v, want %q", pairs, err, want)
 	}
 	var m map[string]any

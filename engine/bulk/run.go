@@ -71,7 +71,7 @@ func (r *run) runAll(ctx context.Context) (err error) {
 	if err := r.checkInputs(ctx, outs); err != nil {
 		return err
 	}
-	if err := r.openSides(); err != nil {
+	if err := r.openSideFiles(); err != nil {
 		return err
 	}
 	for i, in := range r.Inputs {

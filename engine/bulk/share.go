@@ -15,19 +15,19 @@ import (
 // within quotes depends on all bytes before it, so share reads those to count their quotes
 // and lines.
 func (v *pipeline) share(ctx context.Context, i, n, workers int) error {
-	lo, hi := v.lo, v.hi
-	size := hi - lo
+	start, end := v.shareStart, v.shareEnd
+	size := end - start
 	cutAt := func(k int) int64 {
-		return lo + size/int64(n)*int64(k) + size%int64(n)*int64(k)/int64(n)
+		return start + size/int64(n)*int64(k) + size%int64(n)*int64(k)/int64(n)
 	}
-	v.lo, v.hi = cutAt(i-1), cutAt(i)
+	v.shareStart, v.shareEnd = cutAt(i-1), cutAt(i)
 	if i == 1 {
 		return nil
 	}
-	v.from = v.lo
+	v.from = v.shareStart
 	v.read.Store(0)
 	v.midRow = true
-	inside, lines, err := v.countQuotes(ctx, lo, v.lo, workers)
+	inside, lines, err := v.countQuotes(ctx, start, v.shareStart, workers)
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func (v *pipeline) share(ctx context.Context, i, n, workers int) error {
 	// Line numbers count from the first row of the share.
 	rest := make([]byte, 0, 64<<10)
 	in := inside
-	for at := v.lo; ; {
+	for at := v.shareStart; ; {
 		rest = rest[:cap(rest)]
 		k, err := v.pread(rest, at)
 		if err != nil {
@@ -48,7 +48,7 @@ func (v *pipeline) share(ctx context.Context, i, n, workers int) error {
 			v.begin.Tally.Lines += int64(bytes.Count(rest, lf))
 			in = in != v.cut.Parity(rest)
 			at += int64(k)
-			if at-v.lo > v.max {
+			if at-v.shareStart > v.max {
 				return nil // the previous share reports the error
 			}
 			continue

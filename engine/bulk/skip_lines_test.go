@@ -14,7 +14,7 @@ import (
 // TestSkipLines: skipped lines are copied, whatever they hold, and the rows below become
 // what they become without them, in one run and in shares. Errors count the skipped lines.
 func TestSkipLines(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	rows := string(register(500, true))
 	run := func(job Job, in string) (string, error) {
 		var out bytes.Buffer

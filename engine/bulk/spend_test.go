@@ -11,9 +11,9 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// TestSpend asks for leave for every value that is not empty, and ends the run
+// TestRefusedBudgetLeavesNothing asks for leave for every value that is not empty, and ends the run
 // with nothing left behind when it is refused.
-func TestSpend(t *testing.T) {
+func TestRefusedBudgetLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.csv"), filepath.Join(dir, "out.csv")
 	var table []byte
@@ -28,7 +28,7 @@ func TestSpend(t *testing.T) {
 	for _, limit := range []int64{1500, 1499} {
 		var spent atomic.Int64
 		job := Job{Inputs: []string{in}, Output: out, Workers: 2, chunk: 64, Columns: []Column{{
-			Name: "id", Plan: plan(t, spec.Pseudonymise, plain),
+			Name: "id", Plan: plan(t, spec.Pseudonymise, reversible),
 			Spend: func(_ context.Context, n int) error {
 				if spent.Add(int64(n)) > limit {
 					return refused

@@ -36,11 +36,11 @@ type splicer struct {
 
 	special []byte // bytes other than line ends that a value cannot hold without quotes
 
-	onError OnError
-	dry     bool
-	mapping bool
-	seen    *hyperloglog.Counter
-	ways    *ways
+	onError   OnError
+	dry       bool
+	mapping   bool
+	seen      *hyperloglog.Counter
+	fastPaths *fastPaths
 
 	// Of the chunk, set by the format's worker.
 	data    []byte   // the rows, with padding of capacity behind them
@@ -91,7 +91,7 @@ func (s *splicer) gather() {
 	g := s.groups[0]
 	s.sameSpans = len(s.groups) == 1 && len(s.encoded) == 0 && len(s.null) == 0 && len(s.forced) == 0
 	if s.sameSpans {
-		s.ways.sameSpans.Add(1)
+		s.fastPaths.sameSpans.Add(1)
 		g.batch.Src, g.batch.Spans = s.data, s.spans
 		return
 	}

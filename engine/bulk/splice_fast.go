@@ -18,7 +18,7 @@ func (s *splicer) canWriteRows() bool {
 // can if the results are the rows, or if the length of a result follows from its value's.
 func (s *splicer) tryFast(c *chunk) bool {
 	if s.canWriteRows() && s.tryRows(c) {
-		s.ways.rows.Add(1)
+		s.fastPaths.rows.Add(1)
 		return true
 	}
 	for _, g := range s.groups {
@@ -61,9 +61,9 @@ func (s *splicer) tryFast(c *chunk) bool {
 			return false
 		}
 		if g.scatter {
-			s.ways.placed.Add(1)
+			s.fastPaths.scattered.Add(1)
 		} else {
-			s.ways.copied.Add(1)
+			s.fastPaths.copied.Add(1)
 			g.copyResults(c.out)
 		}
 	}

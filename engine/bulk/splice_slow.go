@@ -12,7 +12,7 @@ import (
 
 // slow transforms into the batches' own buffers and then writes the output value by value.
 func (s *splicer) slow(ctx context.Context, c *chunk) {
-	s.ways.slow.Add(1)
+	s.fastPaths.slow.Add(1)
 	plain := s.transformAll(ctx, c)
 	if c.fail != nil {
 		return

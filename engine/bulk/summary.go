@@ -18,7 +18,7 @@ func (s *Summary) add(t tally, out int64) {
 }
 
 // progress calls Job.Progress, at most ten times a second unless last is set.
-func (r *run) progress(v *pipeline, at mark, last bool) {
+func (r *run) progress(v *pipeline, at checkpoint, last bool) {
 	if r.Progress == nil {
 		return
 	}
@@ -33,7 +33,7 @@ func (r *run) progress(v *pipeline, at mark, last bool) {
 	}
 	total := v.src.size
 	if v.src.at != nil {
-		total = v.hi - v.from
+		total = v.shareEnd - v.from
 	} else if v.src.info != nil && v.src.info.Mode().IsRegular() {
 		total = v.src.info.Size()
 	}

@@ -16,10 +16,10 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// TestOutputLink: a link as output stays a link, and what it stands for is judged
+// TestOutputSymbolicLink: a link as output stays a link, and what it stands for is judged
 // and replaced.
-func TestOutputLink(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+func TestOutputSymbolicLink(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	write := func(name, text string) {
@@ -46,7 +46,7 @@ func TestOutputLink(t *testing.T) {
 		_, err := Run(t.Context(), Job{Inputs: []string{at("in.csv")}, Output: at(out), Force: force, Manifest: force, Columns: []Column{{Name: "id", Plan: p}}})
 		return err
 	}
-	want := "id\n" + one(p, "a") + "\n"
+	want := "id\n" + transformOne(p, "a") + "\n"
 	for name, says := range map[string]string{"dangling": "link to nothing", "loop": "link to nothing", "null": "no regular file", "pipe": "no regular file", "self": "is an input too"} {
 		if err := run(name, true); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v, want %s", name, err, says)
@@ -80,7 +80,7 @@ func TestOutputLink(t *testing.T) {
 // TestOutputMode: the mode of the output is the input's less the umask, whatever
 // the temporary file was.
 func TestOutputMode(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	for _, c := range []struct{ in, mask, want os.FileMode }{
 		{0o644, 0o022, 0o644}, {0o666, 0o022, 0o644}, {0o644, 0o077, 0o600}, {0o400, 0o022, 0o400}, {0o440, 0o027, 0o440}, {0o755, 0o022, 0o644}, {0o600, 0, 0o600},
 	} {
@@ -117,10 +117,10 @@ func TestOutputMode(t *testing.T) {
 	}
 }
 
-// TestDamagedArchive: what is cut short or damaged leaves nothing, though a
+// TestDamagedCompressedInput: what is cut short or damaged leaves nothing, though a
 // journal was written, and says what it is.
-func TestDamagedArchive(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+func TestDamagedCompressedInput(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	data := register(20_000, false)
 	for _, c := range []struct {
 		name   string
@@ -143,7 +143,7 @@ func TestDamagedArchive(t *testing.T) {
 		if err := os.WriteFile(in, c.damage(pack(t, c.kind, data[:len(data)/2], data[len(data)/2:])), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Run(t.Context(), Job{Inputs: []string{in}, Output: filepath.Join(dir, "out.csv"), Columns: []Column{{Name: "id", Plan: p}}, chunk: 3000, checkpoint: time.Nanosecond})
+		_, err := Run(t.Context(), Job{Inputs: []string{in}, Output: filepath.Join(dir, "out.csv"), Columns: []Column{{Name: "id", Plan: p}}, chunk: 3000, checkpointEvery: time.Nanosecond})
 		if err == nil || !strings.Contains(err.Error(), in+": "+c.want) || canResume(err) {
 			t.Errorf("%s %s: %v, want %s", c.kind, c.name, err, c.want)
 		}
@@ -153,9 +153,9 @@ func TestDamagedArchive(t *testing.T) {
 	}
 }
 
-// TestManyMembers: members of any size, empty ones too, are one file.
-func TestManyMembers(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+// TestManyCompressedMembers: members of any size, empty ones too, are one file.
+func TestManyCompressedMembers(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	var in bytes.Buffer
 	for _, part := range []string{"", "id\n", "a", "", "\nb\n", ""} {
 		z := gzip.NewWriter(&in)
@@ -165,7 +165,7 @@ func TestManyMembers(t *testing.T) {
 		}
 	}
 	got, _, err := runBytes(t, Job{Columns: []Column{{Name: "id", Plan: p}}}, in.Bytes(), true)
-	if want := "id\n" + one(p, "a") + "\n" + one(p, "b") + "\n"; err != nil || string(got) != want {
+	if want := "id\n" + transformOne(p, "a") + "\n" + transformOne(p, "b") + "\n"; err != nil || string(got) != want {
 		t.Fatalf("%q, %v", got, err)
 	}
 }
@@ -173,7 +173,7 @@ func TestManyMembers(t *testing.T) {
 // TestCancelWhileOpening: a run that waits for somebody to write into a named
 // pipe ends when told to.
 func TestCancelWhileOpening(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
 	in := filepath.Join(dir, "in.csv")
 	if err := syscall.Mkfifo(in, 0o600); err != nil {
@@ -193,12 +193,12 @@ func TestCancelWhileOpening(t *testing.T) {
 	}
 }
 
-// TestFirstValueBad: a value that cannot be transformed spoils none of the good
+// TestFailedFirstValueSparesOthers: a value that cannot be transformed spoils none of the good
 // ones behind it.
-func TestFirstValueBad(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
-	rev := plan(t, spec.Reverse, plain)
-	a, b := one(p, "1973080520045"), one(p, "x")
+func TestFailedFirstValueSparesOthers(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
+	rev := plan(t, spec.Reverse, reversible)
+	a, b := transformOne(p, "1973080520045"), transformOne(p, "x")
 	for _, c := range []struct {
 		format  Format
 		onError OnError
@@ -226,11 +226,11 @@ func TestFirstValueBad(t *testing.T) {
 
 // TestKeepNeedsRejects: rows do not vanish.
 func TestKeepNeedsRejects(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	for _, job := range []Job{{OnError: Keep}, {OnError: Keep, Rejects: "-"}, {Rejects: "x"}} {
 		job.Columns = []Column{{Name: "id", Plan: p}}
 		job.Stdin, job.Stdout = strings.NewReader("id\n\x00\n"), &bytes.Buffer{}
-		if _, err := Run(t.Context(), job); !errors.Is(err, ErrUsage) || !slices.ContainsFunc([]error{ErrKeepWithoutRejects, ErrSideOnStdout, ErrRejectsWithoutKeep}, func(e error) bool { return err == e }) {
+		if _, err := Run(t.Context(), job); !errors.Is(err, ErrUsage) || !slices.ContainsFunc([]error{ErrKeepWithoutRejects, ErrSideFileOnStdout, ErrRejectsWithoutKeep}, func(e error) bool { return err == e }) {
 			t.Errorf("%+v: %v", job, err)
 		}
 	}

@@ -22,12 +22,12 @@ func jwt(payload string) []byte {
 	return []byte(e([]byte(`{"alg":"EdDSA"}`)) + "." + e([]byte(payload)) + "." + e([]byte("sig")))
 }
 
-// TestRemoteTokenOver: where the server says that a token has expired, or that its
+// TestRemoteTokenExhausted: where the server says that a token has expired, or that its
 // budget is spent, it is not asked again, part and journal stay, and a fresh token for
 // the same work goes on to the same output. A token for other work does not, and
 // nothing is kept where the right to the work is over.
-func TestRemoteTokenOver(t *testing.T) {
-	p := plan(t, spec.Pseudonymise, plain)
+func TestRemoteTokenExhausted(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
 	const rules = `"psn":{"v":1,"op":"pseudonymise","dom":{"prj":"demo","org":""},"policy":"same"`
 	first := jwt(`{"jti":"1","exp":10,` + rules + `,"lim":{"max":5000}}}`)
 	fresh := jwt(`{"exp":99,"jti":"2",` + strings.Replace(rules, `"v":1,"op":"pseudonymise"`, `"op":"pseudonymise","v":1`, 1) + `}}`)
@@ -44,7 +44,7 @@ func TestRemoteTokenOver(t *testing.T) {
 	} {
 		t.Run(c.code, func(t *testing.T) {
 			var asked atomic.Int64 // with the first token
-			inner, _ := contract(t, p, nil)
+			inner, _ := contractServer(t, p, nil)
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.Header.Get("Authorization") == "Bearer "+string(first) && asked.Add(1) > 6 {
 					w.Header().Set("Content-Type", "application/problem+json")
@@ -63,7 +63,7 @@ func TestRemoteTokenOver(t *testing.T) {
 				t.Fatal(err)
 			}
 			job := func(token []byte) Job {
-				return Job{Inputs: []string{in}, Output: out, Workers: 1, chunk: 4 << 10, checkpoint: time.Nanosecond,
+				return Job{Inputs: []string{in}, Output: out, Workers: 1, chunk: 4 << 10, checkpointEvery: time.Nanosecond,
 					Columns: []Column{{Name: "id", Remote: &Remote{URL: s.URL, Token: token, Pause: time.Hour, Concurrency: 1}}}}
 			}
 			_, err := Run(t.Context(), job(first))

@@ -10,30 +10,30 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// TestWaysOfRows: rows that are nothing but values come out right where one result
+// TestValueOnlyRowsWithOneException: rows that are nothing but values come out right where one result
 // among many cannot stand as it is, or is none.
-func TestWaysOfRows(t *testing.T) {
-	tag := plain
+func TestValueOnlyRowsWithOneException(t *testing.T) {
+	tag := reversible
 	tag.Tag = 64
 	fwd, rev := plan(t, spec.Pseudonymise, tag), plan(t, spec.Reverse, tag)
 	for _, c := range []struct{ value, written string }{
 		{"a,b", `"a,b"`}, {"a\nb", "\"a\nb\""}, {"a\r", "\"a\r\""}, {`a"b`, `"a""b"`}, {"plain", "plain"},
 	} {
-		var ways ways
-		rows := slices.Repeat([]string{one(fwd, "ordinary")}, 500)
+		var paths fastPaths
+		rows := slices.Repeat([]string{transformOne(fwd, "ordinary")}, 500)
 		want := slices.Repeat([]string{"ordinary"}, 500)
-		rows[300], want[300] = one(fwd, c.value), c.written
-		job := Job{NoHeader: true, Columns: []Column{{Number: 1, Plan: rev}}, ways: &ways}
+		rows[300], want[300] = transformOne(fwd, c.value), c.written
+		job := Job{NoHeader: true, Columns: []Column{{Number: 1, Plan: rev}}, fastPaths: &paths}
 		out, _, err := runBytes(t, job, []byte(strings.Join(rows, "\n")), true)
 		if err != nil || string(out) != strings.Join(want, "\n") {
 			t.Errorf("%q among others: %v", c.value, err)
 		}
-		if (ways.slow.Load() == 0) != (c.value == "plain") {
-			t.Errorf("%q: %d chunks were written value by value", c.value, ways.slow.Load())
+		if (paths.slow.Load() == 0) != (c.value == "plain") {
+			t.Errorf("%q: %d chunks were written value by value", c.value, paths.slow.Load())
 		}
 	}
 	// A row that is not a pseudonym, and a null marker.
-	rows := slices.Repeat([]string{one(fwd, "ordinary")}, 500)
+	rows := slices.Repeat([]string{transformOne(fwd, "ordinary")}, 500)
 	rows[300] = "none"
 	in := []byte(strings.Join(rows, "\n"))
 	job := Job{NoHeader: true, Columns: []Column{{Number: 1, Plan: rev}}}
@@ -45,7 +45,7 @@ func TestWaysOfRows(t *testing.T) {
 	if out, sum, err := runBytes(t, job, in, true); err != nil || sum.Values != 499 || sum.Empty != 1 || bytes.Count(out, []byte("\nnone\n")) != 1 {
 		t.Errorf("a placeholder: %d values, %d empty, %v", sum.Values, sum.Empty, err)
 	}
-	p := plan(t, spec.Pseudonymise, plain)
+	p := plan(t, spec.Pseudonymise, reversible)
 	rows = slices.Repeat([]string{"ordinary"}, 500)
 	rows[300] = "\x01bad"
 	job = Job{NoHeader: true, Columns: []Column{{Number: 1, Plan: p}}}
@@ -53,7 +53,7 @@ func TestWaysOfRows(t *testing.T) {
 		t.Errorf("a value that cannot be transformed: %v, want an error in line 301", err)
 	}
 	job = Job{NoHeader: true, Null: []string{"none"}, Columns: []Column{{Number: 2, Plan: p}}}
-	if out, _, err := runBytes(t, job, []byte("x,y\nx,none\nx,y\n"), true); err != nil || string(out) != "x,"+one(p, "y")+"\nx,none\nx,"+one(p, "y")+"\n" {
+	if out, _, err := runBytes(t, job, []byte("x,y\nx,none\nx,y\n"), true); err != nil || string(out) != "x,"+transformOne(p, "y")+"\nx,none\nx,"+transformOne(p, "y")+"\n" {
 		t.Errorf("a placeholder between others: %v", err)
 	}
 	// The same where text stands between the values, and is written around them.
@@ -67,9 +67,9 @@ func TestWaysOfRows(t *testing.T) {
 		case "", "\"\"":
 			want = bad
 		default:
-			want = `"` + one(p, `q"r`) + `"`
+			want = `"` + transformOne(p, `q"r`) + `"`
 		}
-		whole := strings.Repeat("x,"+one(p, long)+"\n", 50) + "x," + want + "\nx," + one(p, "y") + "\n"
+		whole := strings.Repeat("x,"+transformOne(p, long)+"\n", 50) + "x," + want + "\nx," + transformOne(p, "y") + "\n"
 		if err != nil || string(out) != whole || sum.Rows != 52 {
 			t.Errorf("%q between others: %d rows, %v", bad, sum.Rows, err)
 		}
