@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestAdmin(t *testing.T) {
+func TestAdminPages(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Metrics = false })
 	if a := r.send("GET", "/metrics", nil); a.status != 404 {
 		t.Errorf("metrics on the data listener: %d", a.status)
@@ -39,7 +39,7 @@ func TestAdmin(t *testing.T) {
 	res.Body.Close()
 }
 
-func TestConfigRefused(t *testing.T) {
+func TestNewRefusesInvalidConfig(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"no verifier":     func(c *Config) { c.Verifier = nil },
 		"body too large":  func(c *Config) { c.MaxBody = 2 << 30 },
@@ -48,7 +48,7 @@ func TestConfigRefused(t *testing.T) {
 		"no connections":  func(c *Config) { c.MaxConns = -1 },
 		"no time":         func(c *Config) { c.IdleTimeout = -1 },
 	} {
-		c := Config{Verifier: outage{}}
+		c := Config{Verifier: unavailableVerifier{}}
 		change(&c)
 		if s, err := New(c); err == nil {
 			s.Shutdown(context.Background())

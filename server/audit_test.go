@@ -15,9 +15,9 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// onDisk counts the lines of the audit file with all the given texts in it, as it
+// auditLines counts the lines of the audit file with all the given texts in it, as it
 // stands at this moment: nothing is flushed before.
-func (r *rig) onDisk(texts ...string) int {
+func (r *rig) auditLines(texts ...string) int {
 	r.t.Helper()
 	b, err := os.ReadFile(r.auditAt)
 	if err != nil {
@@ -79,23 +79,23 @@ func TestRefusedCallsAreOnDisk(t *testing.T) {
 		} {
 			id := "req-" + string(e.mine) + "-" + c.code
 			r.post(e.path, c.tok, c.ctype, c.body, "X-Request-Id", id).problem(t, c.status, c.code)
-			if n := r.onDisk(`"request":"`+id+`"`, `"outcome":"`+c.code+`"`); n != 1 {
+			if n := r.auditLines(`"request":"`+id+`"`, `"outcome":"`+c.code+`"`); n != 1 {
 				t.Errorf("%s %s: %d records on disk behind the answer", e.path, c.code, n)
 			}
 		}
 		a := r.send("GET", e.path, nil, "X-Request-Id", "req-get-"+string(e.mine))
-		if n := r.onDisk("req-get-"+string(e.mine), "METHOD_NOT_ALLOWED"); a.status != http.StatusMethodNotAllowed || n != 1 {
+		if n := r.auditLines("req-get-"+string(e.mine), "METHOD_NOT_ALLOWED"); a.status != http.StatusMethodNotAllowed || n != 1 {
 			t.Errorf("GET: status %d, %d records", a.status, n)
 		}
 	}
 	r.post(reversePath, rev, csvType, psn, "X-Request-Id", "req-reversed").data(t)
-	if n := r.onDisk(`"request":"req-reversed"`, `"outcome":"OK"`); n != 1 {
+	if n := r.auditLines(`"request":"req-reversed"`, `"outcome":"OK"`); n != 1 {
 		t.Errorf("a reversal: %d records on disk behind the answer", n)
 	}
 }
 
-// TestFlood: calls without a token share writes, and each is recorded once.
-func TestFlood(t *testing.T) {
+// TestCallsWithoutTokenAreRecordedOnce: calls without a token share writes, and each is recorded once.
+func TestCallsWithoutTokenAreRecordedOnce(t *testing.T) {
 	r := newRig(t, nil)
 	const clients, calls = 16, 20
 	var wg sync.WaitGroup
@@ -107,15 +107,15 @@ func TestFlood(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := r.onDisk("MISSING_TOKEN"); n != clients*calls {
+	if n := r.auditLines("MISSING_TOKEN"); n != clients*calls {
 		t.Errorf("%d records of %d calls", n, clients*calls)
 	}
 }
 
-// TestAuditFullRefusals: what cannot be recorded is answered with nothing but that,
+// TestOnlyUnavailableWithoutAudit: what cannot be recorded is answered with nothing but that,
 // a refusal and a compressed answer too.
-func TestAuditFullRefusals(t *testing.T) {
-	disk := &failing{}
+func TestOnlyUnavailableWithoutAudit(t *testing.T) {
+	disk := &fillableDisk{}
 	r := newRig(t, func(c *Config) { c.Audit = disk })
 	fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
 	many := strings.Repeat("abc\n", 2000)

@@ -9,9 +9,9 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// TestClockRefused moves the machine's clock while tokens are in use: nothing is
+// TestWrongClockStopsAnswers moves the machine's clock while tokens are in use: nothing is
 // answered, not even for a token in the cache, and the operator is told why.
-func TestClockRefused(t *testing.T) {
+func TestWrongClockStopsAnswers(t *testing.T) {
 	r := newRig(t, nil)
 	ctx := context.Background()
 	if _, err := r.ks.Sweep(ctx); err != nil {

@@ -13,14 +13,14 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// one asks for the pseudonyms of values in JSON.
-func (r *rig) one(tok string, values ...string) []string {
+// pseudonyms asks for the pseudonyms of values in JSON.
+func (r *rig) pseudonyms(tok string, values ...string) []string {
 	r.t.Helper()
 	return r.post(forwardPath, tok, jsonType, jsonOf(values...)).strings(r.t)
 }
 
 // csvBody returns the body of a successful call with columns.
-func (a answerOf) csvBody(t testing.TB) string {
+func (a clientAnswer) csvBody(t testing.TB) string {
 	t.Helper()
 	if a.status != 200 {
 		t.Fatalf("status %d: %s", a.status, a.body)
@@ -31,12 +31,12 @@ func (a answerOf) csvBody(t testing.TB) string {
 	return string(a.body)
 }
 
-// TestColumns replaces the values of chosen columns and holds every other byte against
+// TestColumnsKeepAllOtherBytes replaces the values of chosen columns and holds every other byte against
 // what was sent: quotes, line ends, empty lines, byte order marks, other separators.
-func TestColumns(t *testing.T) {
+func TestColumnsKeepAllOtherBytes(t *testing.T) {
 	r := newRig(t, nil)
 	fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
-	p := r.one(fwd, "1973080520045", "é a", `q"r`, "x,y")
+	p := r.pseudonyms(fwd, "1973080520045", "é a", `q"r`, "x,y")
 	a, b, c, d := p[0], p[1], p[2], p[3]
 	for _, x := range []struct{ query, contentType, body, want string }{
 		{"column=id", "text/csv", "id,n\n1973080520045,1\né a,2\n", "id,n\n" + a + ",1\n" + b + ",2\n"},
@@ -154,7 +154,7 @@ func TestColumnsBadValues(t *testing.T) {
 	r := newRig(t, nil)
 	fwd := r.token("pseudonymise", nil)
 	item := r.token("pseudonymise", func(q *token.Request) { q.Err = token.ErrItem })
-	p := r.one(fwd, "1", "2")
+	p := r.pseudonyms(fwd, "1", "2")
 	const body = "id,x,\"n\"\"m\"\n1,,2\n\"a\x01\",,2\n1,,\x02\n,,\n"
 	const query = "?column=n%22m&column=%231&header=present"
 	a := r.post(forwardPath+query, fwd, csvType, body)
@@ -192,10 +192,10 @@ func TestColumnsBadValues(t *testing.T) {
 	}
 }
 
-// TestColumnsAgainstCSV compares answers with what encoding/csv reads of them: only the
+// TestColumnsMatchEncodingCSV compares answers with what encoding/csv reads of them: only the
 // chosen columns differ, their values are those of calls in JSON, and reversing gives
 // every byte of the body. Bodies are large enough for several parts and writers.
-func TestColumnsAgainstCSV(t *testing.T) {
+func TestColumnsMatchEncodingCSV(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Workers = 3 })
 	r.project("tagged", func(p *keys.Project) { p.Tag = 64 }) // takes any bytes
 	r.project("count", func(p *keys.Project) { p.Policy = "document" })
@@ -268,7 +268,7 @@ func TestColumnsAgainstCSV(t *testing.T) {
 		if project == "tagged" { // the bytes of values, some of which encoding/csv changes and JSON cannot carry
 			continue
 		}
-		for i, p := range r.one(fwd, values...) {
+		for i, p := range r.pseudonyms(fwd, values...) {
 			if p != made[i] {
 				t.Fatalf("round %d: value %d has another pseudonym in JSON", round, i)
 			}
@@ -276,9 +276,9 @@ func TestColumnsAgainstCSV(t *testing.T) {
 	}
 }
 
-// TestColumnsMemory checks that a request with columns leaves no memory counted, whatever
+// TestColumnsReleaseMemory checks that a request with columns leaves no memory counted, whatever
 // its answer was.
-func TestColumnsMemory(t *testing.T) {
+func TestColumnsReleaseMemory(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxInFlight, c.Workers = 8<<20, 2 })
 	fwd := r.token("pseudonymise", nil)
 	body := "id,n\n" + strings.Repeat("1973080520045,text\n", 20_000)
@@ -289,5 +289,5 @@ func TestColumnsMemory(t *testing.T) {
 		r.post(forwardPath+"?column=nr&header=present", fwd, csvType, body).problem(t, 400, "BAD_REQUEST")
 		r.post(forwardPath+"?column=id", fwd, csvType, strings.Repeat(body, 20)).problem(t, 413, "TOO_LARGE")
 	}
-	r.settled()
+	r.waitMemoryReleased()
 }

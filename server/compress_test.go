@@ -68,7 +68,7 @@ func TestCompression(t *testing.T) {
 		if !bytes.Equal(unpack[enc](a.body), want.body) {
 			t.Errorf("%s: another answer", enc)
 		}
-		psn := answerOf{200, nil, want.body}.strings(t)
+		psn := clientAnswer{200, nil, want.body}.strings(t)
 		if back := r.post(reversePath, rev, jsonType, pack[enc](jsonOf(psn...)), "Content-Encoding", enc).strings(t); !slices.Equal(back, values) {
 			t.Errorf("%s: not reversed", enc)
 		}

@@ -23,18 +23,18 @@ func TestPhaseDeadlines(t *testing.T) {
 	t.Run("a connection without a request", func(t *testing.T) {
 		w := newRig(t, limits(short, long, long)).raw()
 		w.read().problem(t, 408, "TIMEOUT")
-		w.closed()
+		w.wantClosed()
 	})
 	t.Run("a header that does not end", func(t *testing.T) {
 		w := newRig(t, limits(short, long, long)).raw()
 		w.write("POST " + forwardPath + " HTTP/1.1\r\nHost: x\r\n")
 		w.read().problem(t, 408, "TIMEOUT")
-		w.closed()
+		w.wantClosed()
 	})
 	t.Run("a header that trickles, on a connection that was good before", func(t *testing.T) {
 		r := newRig(t, limits(short, long, long))
 		w := r.raw()
-		w.write(head(r.token("pseudonymise", nil), length(1)) + "a")
+		w.write(requestHead(r.token("pseudonymise", nil), contentLength(1)) + "a")
 		w.read().strings(t)
 		stop, done := make(chan struct{}), make(chan struct{})
 		go func() {
@@ -55,14 +55,14 @@ func TestPhaseDeadlines(t *testing.T) {
 	t.Run("a small body that does not come", func(t *testing.T) {
 		r := newRig(t, limits(short, long, long))
 		w := r.raw()
-		w.write(head(r.token("pseudonymise", nil), length(3)) + "a")
+		w.write(requestHead(r.token("pseudonymise", nil), contentLength(3)) + "a")
 		w.read().problem(t, 408, "TIMEOUT")
-		w.closed()
+		w.wantClosed()
 	})
 	t.Run("a body that was asked for and does not come", func(t *testing.T) {
 		r := newRig(t, limits(short, long, long))
 		w := r.raw()
-		w.write(head(r.token("pseudonymise", nil), length(3), "Expect: 100-continue"))
+		w.write(requestHead(r.token("pseudonymise", nil), contentLength(3), "Expect: 100-continue"))
 		if line, err := w.br.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
 			t.Fatalf("%q, %v", line, err)
 		}
@@ -70,38 +70,40 @@ func TestPhaseDeadlines(t *testing.T) {
 			t.Fatalf("%q, %v", line, err)
 		}
 		w.read().problem(t, 408, "TIMEOUT")
-		w.closed()
+		w.wantClosed()
 	})
 	t.Run("a large body that stops", func(t *testing.T) {
 		r := newRig(t, limits(long, long, short))
 		w := r.raw()
-		w.write(head(r.token("pseudonymise", nil), length(1<<20)) + strings.Repeat("a,", 20<<10))
+		w.write(requestHead(r.token("pseudonymise", nil), contentLength(1<<20)) + strings.Repeat("a,", 20<<10))
 		w.read().problem(t, 408, "TIMEOUT")
-		w.closed()
+		w.wantClosed()
 	})
 	t.Run("no other request", func(t *testing.T) {
 		r := newRig(t, limits(long, short, long))
 		w := r.raw()
 		for range 3 {
-			w.write(head(r.token("pseudonymise", nil), length(1)) + "a")
+			w.write(requestHead(r.token("pseudonymise", nil), contentLength(1)) + "a")
 			w.read().strings(t)
 		}
-		w.closed()
+		w.wantClosed()
 	})
 	t.Run("no other request after a large answer", func(t *testing.T) {
 		r := newRig(t, limits(long, short, long))
 		w := r.raw()
 		body := strings.Repeat("12345678,", 20<<10) + "1"
-		w.write(head(r.token("pseudonymise", nil), length(len(body))) + body)
+		w.write(requestHead(r.token("pseudonymise", nil), contentLength(len(body))) + body)
 		w.read().strings(t)
-		w.closed()
+		w.wantClosed()
 	})
 	t.Run("an answer that nobody takes", func(t *testing.T) {
 		r := newRig(t, limits(long, long, short))
 		w := r.raw()
 		body := strings.Repeat("12345678,", 1<<20)
-		go func() { _, _ = io.WriteString(w.conn, head(r.token("pseudonymise", nil), length(len(body)))+body) }()
-		r.settled()
+		go func() {
+			_, _ = io.WriteString(w.conn, requestHead(r.token("pseudonymise", nil), contentLength(len(body)))+body)
+		}()
+		r.waitMemoryReleased()
 	})
 }
 
@@ -126,9 +128,9 @@ func socketPair(t *testing.T, network, address string) (ours *conn, peer net.Con
 	return &conn{Conn: c, s: s, sock: newSocket(c), wait: time.Now().Add(time.Minute)}, peer
 }
 
-// TestConn reads and writes through connections of both kinds what does not fit
+// TestConnTransfersEveryByte reads and writes through connections of both kinds what does not fit
 // into a call, and ends them in every way.
-func TestConn(t *testing.T) {
+func TestConnTransfersEveryByte(t *testing.T) {
 	for _, k := range []struct{ network, address string }{{"tcp", "127.0.0.1:0"}, {"unix", filepath.Join(t.TempDir(), "s")}} {
 		t.Run(k.network, func(t *testing.T) {
 			text := make([]byte, 5<<20)
@@ -167,7 +169,7 @@ func TestConn(t *testing.T) {
 						_, _ = peer.Write(sent)
 						peer.Close()
 					}()
-					got, err := io.ReadAll(&sized{ours, room})
+					got, err := io.ReadAll(&shortReader{ours, room})
 					if err != nil || !bytes.Equal(got, sent) {
 						t.Fatalf("room for %d: %d bytes, %v", room, len(got), err)
 					}
@@ -223,13 +225,13 @@ func TestConn(t *testing.T) {
 	}
 }
 
-// sized reads with buffers of a size of its own.
-type sized struct {
+// shortReader reads with buffers of a size of its own.
+type shortReader struct {
 	r    io.Reader
 	room int
 }
 
-func (s *sized) Read(b []byte) (int, error) {
+func (s *shortReader) Read(b []byte) (int, error) {
 	own := make([]byte, s.room)
 	n, err := s.r.Read(own[:min(s.room, len(b))])
 	return copy(b, own[:n]), err
@@ -238,21 +240,21 @@ func (s *sized) Read(b []byte) (int, error) {
 func TestConnectionCap(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxConns = 3 })
 	tok := r.token("pseudonymise", nil)
-	var kept []*raw
+	var kept []*rawConn
 	for range 3 {
 		w := r.raw()
-		w.write(head(tok, length(1)) + "a")
+		w.write(requestHead(tok, contentLength(1)) + "a")
 		w.read().strings(t)
 		kept = append(kept, w)
 	}
 	w := r.raw()
-	w.write(head(tok, length(1)) + "a")
+	w.write(requestHead(tok, contentLength(1)) + "a")
 	a := w.read()
 	a.problem(t, 503, "OVERLOADED")
 	if a.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
-	w.closed()
+	w.wantClosed()
 	kept[0].conn.Close()
 	for end := time.Now().Add(10 * time.Second); r.srv.conns.Load() >= 3; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
@@ -260,6 +262,6 @@ func TestConnectionCap(t *testing.T) {
 		}
 	}
 	w = r.raw()
-	w.write(head(tok, length(1)) + "a")
+	w.write(requestHead(tok, contentLength(1)) + "a")
 	w.read().strings(t)
 }

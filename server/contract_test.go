@@ -27,8 +27,8 @@ func TestDocumentedCall(t *testing.T) {
 	}
 }
 
-// TestShapes sends values in every shape and takes them back.
-func TestShapes(t *testing.T) {
+// TestBodyShapesRoundTrip sends values in every shape and takes them back.
+func TestBodyShapesRoundTrip(t *testing.T) {
 	r := newRig(t, nil)
 	fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
 	for _, c := range []struct {
@@ -96,8 +96,8 @@ func TestAcceptCSV(t *testing.T) {
 	}
 }
 
-// TestTaggedBytes reverses values that JSON cannot carry.
-func TestTaggedBytes(t *testing.T) {
+// TestTaggedValuesCarryAnyBytes reverses values that JSON cannot carry.
+func TestTaggedValuesCarryAnyBytes(t *testing.T) {
 	r := newRig(t, nil)
 	r.project("tagged", func(p *keys.Project) { p.Tag = 128; p.Policy = "different" })
 	of := func(q *token.Request) { q.Project = "tagged" }
@@ -119,8 +119,8 @@ func TestTaggedBytes(t *testing.T) {
 	}
 }
 
-// TestAlphabetWithQuotes has results that need escapes.
-func TestAlphabetWithQuotes(t *testing.T) {
+// TestResultsAreEscapedInJSON has results that need escapes.
+func TestResultsAreEscapedInJSON(t *testing.T) {
 	r := newRig(t, nil)
 	r.project("odd", func(p *keys.Project) { p.Form = `fpe:"\,;` })
 	of := func(q *token.Request) { q.Project = "odd" }

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// TestExpect asks for leave to send bodies: what the header alone decides is
+// TestExpectContinue asks for leave to send bodies: what the header alone decides is
 // answered at once, and no body is asked for.
-func TestExpect(t *testing.T) {
+func TestExpectContinue(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxBody = 1 << 20; c.MaxInFlight = 64 << 20 })
 	tok, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
 	const expect = "Expect: 100-continue"
@@ -18,14 +18,14 @@ func TestExpect(t *testing.T) {
 		status     int
 		code       string
 	}{
-		{"no token", swap("Authorization", "X-Other").Replace(head(tok, length(3), expect)), 401, "MISSING_TOKEN"},
-		{"a broken token", head(tok+"x", length(3), expect), 401, "INVALID_TOKEN"},
-		{"for the other endpoint", head(rev, length(3), expect), 403, "FORBIDDEN_OPERATION"},
-		{"too large", head(tok, length(1<<20+1), expect), 413, "TOO_LARGE"},
-		{"another type", swap("text/csv", "text/html").Replace(head(tok, length(3), expect)), 415, "UNSUPPORTED_MEDIA_TYPE"},
-		{"another coding", head(tok, length(3), "Content-Encoding: br", expect), 415, "UNSUPPORTED_MEDIA_TYPE"},
-		{"no such path", swap(forwardPath, "/api/x").Replace(head(tok, length(3), expect)), 404, "NOT_FOUND"},
-		{"another method", swap("POST", "PUT").Replace(head(tok, length(3), expect)), 405, "METHOD_NOT_ALLOWED"},
+		{"no token", swap("Authorization", "X-Other").Replace(requestHead(tok, contentLength(3), expect)), 401, "MISSING_TOKEN"},
+		{"a broken token", requestHead(tok+"x", contentLength(3), expect), 401, "INVALID_TOKEN"},
+		{"for the other endpoint", requestHead(rev, contentLength(3), expect), 403, "FORBIDDEN_OPERATION"},
+		{"too large", requestHead(tok, contentLength(1<<20+1), expect), 413, "TOO_LARGE"},
+		{"another type", swap("text/csv", "text/html").Replace(requestHead(tok, contentLength(3), expect)), 415, "UNSUPPORTED_MEDIA_TYPE"},
+		{"another coding", requestHead(tok, contentLength(3), "Content-Encoding: br", expect), 415, "UNSUPPORTED_MEDIA_TYPE"},
+		{"no such path", swap(forwardPath, "/api/x").Replace(requestHead(tok, contentLength(3), expect)), 404, "NOT_FOUND"},
+		{"another method", swap("POST", "PUT").Replace(requestHead(tok, contentLength(3), expect)), 405, "METHOD_NOT_ALLOWED"},
 	} {
 		for _, eager := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, eager %v", c.name, eager), func(t *testing.T) {
@@ -35,7 +35,7 @@ func TestExpect(t *testing.T) {
 					w.write("a,b")
 				}
 				w.read().problem(t, c.status, c.code)
-				w.closed()
+				w.wantClosed()
 			})
 		}
 	}
@@ -46,14 +46,14 @@ func TestExpect(t *testing.T) {
 		}
 		defer r.srv.mem.release(all)
 		w := r.raw()
-		w.write(head(tok, length(3), expect))
+		w.write(requestHead(tok, contentLength(3), expect))
 		w.read().problem(t, 503, "OVERLOADED")
-		w.closed()
+		w.wantClosed()
 	})
 	t.Run("granted", func(t *testing.T) {
 		w := r.raw()
 		for range 3 {
-			w.write(head(tok, length(3), expect))
+			w.write(requestHead(tok, contentLength(3), expect))
 			line, err := w.br.ReadString('\n')
 			if err != nil || line != "HTTP/1.1 100 Continue\r\n" {
 				t.Fatalf("%q, %v", line, err)
@@ -67,11 +67,11 @@ func TestExpect(t *testing.T) {
 			}
 		}
 	})
-	r.settled()
+	r.waitMemoryReleased()
 }
 
-// TestRawPath sends what comes close to a path: only the path itself is served.
-func TestRawPath(t *testing.T) {
+// TestOnlyExactPathsAreServed sends what comes close to a path: only the path itself is served.
+func TestOnlyExactPathsAreServed(t *testing.T) {
 	r := newRig(t, nil)
 	tok := r.token("pseudonymise", nil)
 	for _, c := range []struct {
@@ -98,7 +98,7 @@ func TestRawPath(t *testing.T) {
 		{"http://localhost/x/../api/request-psn", 404},
 	} {
 		w := r.raw()
-		w.write(strings.Replace(head(tok, length(3)), forwardPath, c.target, 1) + "a,b")
+		w.write(strings.Replace(requestHead(tok, contentLength(3)), forwardPath, c.target, 1) + "a,b")
 		a := w.read()
 		if c.status == 404 {
 			a.problem(t, 404, "NOT_FOUND")

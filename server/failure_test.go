@@ -12,21 +12,21 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// failing is an audit log on a full disk.
-type failing struct{ full atomic.Bool }
+// fillableDisk is an audit log on a full disk.
+type fillableDisk struct{ full atomic.Bool }
 
-func (f *failing) Append(audit.Record) error { return f.Check() }
+func (f *fillableDisk) Append(audit.Record) error { return f.Check() }
 
-func (f *failing) Check() error {
+func (f *fillableDisk) Check() error {
 	if f.full.Load() {
 		return errors.New("audit: no space left on device")
 	}
 	return nil
 }
 
-func TestAuditFull(t *testing.T) {
+func TestFullAuditDiskStopsAnswers(t *testing.T) {
 	for _, goOn := range []bool{false, true} {
-		disk := &failing{}
+		disk := &fillableDisk{}
 		r := newRig(t, func(c *Config) { c.Audit, c.AuditContinue = disk, goOn })
 		fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
 		psn := r.post(forwardPath, fwd, csvType, "a").strings(t)
@@ -68,7 +68,7 @@ func (b *brokenStore) Change(context.Context) (uint64, error) {
 	return 1, nil
 }
 
-func TestReadyNeedsKeys(t *testing.T) {
+func TestReadinessNeedsKeystore(t *testing.T) {
 	b := &brokenStore{}
 	r := newRig(t, func(c *Config) { c.Keystore = b })
 	if a := r.send("GET", "/readyz", nil); a.status != 200 {
@@ -84,15 +84,15 @@ func TestReadyNeedsKeys(t *testing.T) {
 	}
 }
 
-// outage is a verifier whose store cannot be read.
-type outage struct{}
+// unavailableVerifier is a verifier whose store cannot be read.
+type unavailableVerifier struct{}
 
-func (outage) Verify(context.Context, []byte, token.Ops) (*token.Grant, error) {
+func (unavailableVerifier) Verify(context.Context, []byte, token.Ops) (*token.Grant, error) {
 	return nil, fmt.Errorf("%w: %s", token.ErrUnavailable, canary)
 }
 
 func TestVerifierDown(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Verifier = outage{} })
+	r := newRig(t, func(c *Config) { c.Verifier = unavailableVerifier{} })
 	a := r.post(forwardPath, "x", csvType, "a")
 	a.problem(t, 503, "UNAVAILABLE")
 	if strings.Contains(string(a.body), canary) || a.header.Get("Retry-After") == "" {
@@ -100,17 +100,17 @@ func TestVerifierDown(t *testing.T) {
 	}
 }
 
-// exploding panics with a value.
-type exploding struct{}
+// panickingVerifier panics with a value.
+type panickingVerifier struct{}
 
-func (exploding) Verify(_ context.Context, raw []byte, _ token.Ops) (*token.Grant, error) {
+func (panickingVerifier) Verify(_ context.Context, raw []byte, _ token.Ops) (*token.Grant, error) {
 	panic(fmt.Errorf("at %s", raw))
 }
 
 func TestPanicIsAnswered(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Verifier = exploding{} })
+	r := newRig(t, func(c *Config) { c.Verifier = panickingVerifier{} })
 	r.post(forwardPath, canary, csvType, canary).problem(t, 500, "INTERNAL")
-	if l := r.log.String(); strings.Contains(l, canary) || !strings.Contains(l, "server.exploding.Verify (failure_test.go:") {
+	if l := r.log.String(); strings.Contains(l, canary) || !strings.Contains(l, "server.panickingVerifier.Verify (failure_test.go:") {
 		t.Errorf("log: %s", l)
 	}
 	if a := r.send("GET", "/healthz", nil); a.status != 200 {

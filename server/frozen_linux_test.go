@@ -113,7 +113,7 @@ func TestFrozenDatabase(t *testing.T) {
 	r.post(forwardPath, limited, csvType, "a").strings(t)
 
 	thaw := freeze(t, address)
-	answers := make(chan answerOf)
+	answers := make(chan clientAnswer)
 	toks := []string{fresh, limited, limited, limited}
 	for _, tok := range toks {
 		go func() { answers <- r.post(forwardPath, tok, csvType, "a,b,c") }()

@@ -136,7 +136,7 @@ func TestAuditDiskFills(t *testing.T) {
 
 // TestAuditDownSpendsNothing: while calls cannot be recorded none is worked on.
 func TestAuditDownSpendsNothing(t *testing.T) {
-	disk := &failing{}
+	disk := &fillableDisk{}
 	r := newRig(t, func(c *Config) { c.Audit = disk })
 	tok := r.token("pseudonymise", func(q *token.Request) { q.Limits.Max = 2 })
 	disk.full.Store(true)

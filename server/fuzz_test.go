@@ -68,7 +68,7 @@ func FuzzRequest(f *testing.F) {
 		}
 		q.SetBodyStream(bytes.NewReader(body), len(body))
 		r.srv.handle(&ctx)
-		a := answerOf{ctx.Response.StatusCode(), http.Header{}, bytes.Clone(ctx.Response.Body())}
+		a := clientAnswer{ctx.Response.StatusCode(), http.Header{}, bytes.Clone(ctx.Response.Body())}
 		switch a.status {
 		case 200:
 			if !bytes.HasPrefix(ctx.Response.Header.ContentType(), []byte("text/csv")) {

@@ -70,7 +70,7 @@ func TestNoValueLeaks(t *testing.T) {
 	if !strings.Contains(r.log.String(), "consecutive numbers") {
 		t.Error("nobody was told of a token that walks through numbers")
 	}
-	r.settled()
+	r.waitMemoryReleased()
 	admin := httptest.NewServer(r.srv.Admin())
 	defer admin.Close()
 	res, err := http.Get(admin.URL + "/metrics")

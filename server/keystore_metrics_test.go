@@ -38,8 +38,8 @@ func (r *rig) wantMetrics(want map[string]string) {
 	}
 }
 
-// TestProjectFigures: what is ahead of projects shows before it is there.
-func TestProjectFigures(t *testing.T) {
+// TestProjectMetrics: what is ahead of projects shows before it is there.
+func TestProjectMetrics(t *testing.T) {
 	r := newRig(t, nil)
 	day := 24 * time.Hour
 	now := r.now.Now()
@@ -71,8 +71,8 @@ func TestProjectFigures(t *testing.T) {
 	}
 }
 
-// TestSweepFigures: a failed sweep shows, and a good one ends what the last one said.
-func TestSweepFigures(t *testing.T) {
+// TestSweepMetrics: a failed sweep shows, and a good one ends what the last one said.
+func TestSweepMetrics(t *testing.T) {
 	sweeps := &Sweeps{}
 	r := newRig(t, func(c *Config) { c.Sweeps = sweeps })
 	sweeps.Report(keys.Swept{Held: []string{"a", "b"}}, fmt.Errorf("%w: %w", keys.ErrTraces, errors.New("disk full")))
@@ -84,9 +84,9 @@ func TestSweepFigures(t *testing.T) {
 	}
 }
 
-// TestFaultFigures: what readiness rests on has its metric.
-func TestFaultFigures(t *testing.T) {
-	disk, store := &failing{}, &brokenStore{}
+// TestReadinessMetrics: what readiness rests on has its metric.
+func TestReadinessMetrics(t *testing.T) {
+	disk, store := &fillableDisk{}, &brokenStore{}
 	r := newRig(t, func(c *Config) { c.Audit, c.Keystore = disk, store })
 	look := func(want map[string]string) {
 		t.Helper()
@@ -101,8 +101,8 @@ func TestFaultFigures(t *testing.T) {
 	look(map[string]string{"velonym_audit_unwritable": "0", "velonym_keystore_unreadable": "1", "velonym_ready": "0"})
 }
 
-// TestLeaseFigures: leases of budgets are counted, and those that got too little.
-func TestLeaseFigures(t *testing.T) {
+// TestLeaseMetrics: leases of budgets are counted, and those that got too little.
+func TestLeaseMetrics(t *testing.T) {
 	r := newRig(t, nil)
 	tok := r.token("pseudonymise", func(q *token.Request) { q.Limits.Max = 3 })
 	r.wantMetrics(map[string]string{"velonym_budget_leases_total": "0"})

@@ -13,9 +13,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// TestTooLarge sends bodies over the limit in every way. Each client must see
+// TestTooLargeBodies sends bodies over the limit in every way. Each client must see
 // the 413, and none a reset connection.
-func TestTooLarge(t *testing.T) {
+func TestTooLargeBodies(t *testing.T) {
 	const limit = 1 << 20
 	r := newRig(t, func(c *Config) { c.MaxBody = limit })
 	tok := r.token("pseudonymise", nil)
@@ -35,8 +35,8 @@ func TestTooLarge(t *testing.T) {
 	}{
 		{"one byte over", func() io.Reader { return bytes.NewReader(body(limit + 1)) }, ""},
 		{"far over", func() io.Reader { return bytes.NewReader(body(20 << 20)) }, ""},
-		{"one byte over, chunked", func() io.Reader { return only{bytes.NewReader(body(limit + 1))} }, ""},
-		{"far over, chunked", func() io.Reader { return only{bytes.NewReader(body(20 << 20))} }, ""},
+		{"one byte over, chunked", func() io.Reader { return readerOnly{bytes.NewReader(body(limit + 1))} }, ""},
+		{"far over, chunked", func() io.Reader { return readerOnly{bytes.NewReader(body(20 << 20))} }, ""},
 		{"gzip bomb", func() io.Reader { return bytes.NewReader(packed.Bytes()) }, "gzip"},
 		{"zstd bomb", func() io.Reader { return bytes.NewReader(packedZ.Bytes()) }, "zstd"},
 	} {
@@ -54,7 +54,7 @@ func TestTooLarge(t *testing.T) {
 		})
 	}
 	t.Run("just within", func(t *testing.T) {
-		for _, b := range []io.Reader{bytes.NewReader(body(limit)), only{bytes.NewReader(body(limit))}} {
+		for _, b := range []io.Reader{bytes.NewReader(body(limit)), readerOnly{bytes.NewReader(body(limit))}} {
 			if a := r.send("POST", forwardPath, b, "Content-Type", csvType, "Authorization", "Bearer "+tok); a.status != 200 {
 				t.Errorf("status %d: %.200s", a.status, a.body)
 			}
@@ -66,13 +66,13 @@ func TestTooLarge(t *testing.T) {
 			t.Run(fmt.Sprintf("deaf client, chunked %v, %d", chunked, n), func(t *testing.T) {
 				w := r.raw()
 				if chunked {
-					w.write(head(tok, "Transfer-Encoding: chunked") + fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", n, body(n)))
+					w.write(requestHead(tok, "Transfer-Encoding: chunked") + fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", n, body(n)))
 				} else {
-					w.write(head(tok, length(n)) + string(body(n)))
+					w.write(requestHead(tok, contentLength(n)) + string(body(n)))
 				}
 				time.Sleep(50 * time.Millisecond)
 				w.read().problem(t, 413, "TOO_LARGE")
-				w.closed()
+				w.wantClosed()
 			})
 		}
 	}
@@ -81,15 +81,15 @@ func TestTooLarge(t *testing.T) {
 		w := r.raw()
 		w.write("POST " + forwardPath + " HTTP/1.1\r\nHost: x\r\nContent-Length: 8388608\r\n\r\n" + string(body(8<<20)))
 		w.read().problem(t, 401, "MISSING_TOKEN")
-		w.closed()
+		w.wantClosed()
 	})
 	// Only the documented spelling of a path is an endpoint.
 	for _, path := range []string{"/" + forwardPath, "/api/.." + forwardPath, "/api%2frequest-psn", "/nowhere/../healthz", "//healthz"} {
 		t.Run(path, func(t *testing.T) {
 			w := r.raw()
-			w.write(strings.Replace(head(tok, length(1)), forwardPath, path, 1) + "a")
+			w.write(strings.Replace(requestHead(tok, contentLength(1)), forwardPath, path, 1) + "a")
 			w.read().problem(t, 404, "NOT_FOUND")
-			w.write(head(tok, length(1)) + "a")
+			w.write(requestHead(tok, contentLength(1)) + "a")
 			w.read().strings(t)
 		})
 	}
@@ -97,83 +97,83 @@ func TestTooLarge(t *testing.T) {
 		w := r.raw()
 		w.write("POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n\r\n" + string(body(20000)))
 		w.read().problem(t, 404, "NOT_FOUND")
-		w.write(head(tok, length(1)) + "a")
+		w.write(requestHead(tok, contentLength(1)) + "a")
 		w.read().strings(t)
 	})
 }
 
-// TestLyingClients breaks the framing of HTTP in every way we could think of.
-func TestLyingClients(t *testing.T) {
+// TestBrokenFraming breaks the framing of HTTP in every way we could think of.
+func TestBrokenFraming(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.StallTimeout = time.Second; c.HeaderTimeout = time.Second })
 	tok := r.token("pseudonymise", nil)
 	big := strings.Repeat("12345678,", 3000) + "1"
 	t.Run("less body than announced, small", func(t *testing.T) {
 		w := r.raw()
-		w.write(head(tok, length(10)) + "a,b")
+		w.write(requestHead(tok, contentLength(10)) + "a,b")
 		w.conn.(*net.TCPConn).CloseWrite()
 		w.read().problem(t, 400, "BAD_REQUEST")
-		w.closed()
+		w.wantClosed()
 	})
 	t.Run("less body than announced, large", func(t *testing.T) {
 		w := r.raw()
-		w.write(head(tok, length(len(big)+1)) + big)
+		w.write(requestHead(tok, contentLength(len(big)+1)) + big)
 		w.conn.(*net.TCPConn).CloseWrite()
 		w.read().problem(t, 400, "BAD_REQUEST")
-		w.closed()
+		w.wantClosed()
 	})
 	t.Run("a gigabyte announced, nothing sent", func(t *testing.T) {
 		w := r.raw()
-		w.write(head(tok, length(200<<20)) + big)
+		w.write(requestHead(tok, contentLength(200<<20)) + big)
 		time.Sleep(100 * time.Millisecond)
 		if used := r.srv.mem.used.Load(); used > 8<<20 {
 			t.Errorf("%d bytes are held for a promise", used)
 		}
 		w.read().problem(t, 408, "TIMEOUT")
-		w.closed()
+		w.wantClosed()
 	})
 	t.Run("more body than announced", func(t *testing.T) {
 		w := r.raw()
-		w.write(head(tok, length(3)) + "a,b and much more that is no request\r\n\r\n")
+		w.write(requestHead(tok, contentLength(3)) + "a,b and much more that is no request\r\n\r\n")
 		if got := w.read().strings(t); len(got) != 2 {
 			t.Errorf("%d values", len(got))
 		}
 		w.read().problem(t, 400, "BAD_REQUEST")
-		w.closed()
+		w.wantClosed()
 	})
 	t.Run("chunked", func(t *testing.T) {
 		w := r.raw()
-		w.write(head(tok, "Transfer-Encoding: chunked") + "1\r\na\r\n1;ext=1\r\n,\r\n1\r\nb\r\n0\r\nX-Sum: 1\r\n\r\n")
+		w.write(requestHead(tok, "Transfer-Encoding: chunked") + "1\r\na\r\n1;ext=1\r\n,\r\n1\r\nb\r\n0\r\nX-Sum: 1\r\n\r\n")
 		if got := w.read().strings(t); len(got) != 2 {
 			t.Errorf("%d values", len(got))
 		}
-		w.write(head(tok, length(1)) + "a")
+		w.write(requestHead(tok, contentLength(1)) + "a")
 		w.read().strings(t)
 	})
 	for name, chunks := range map[string]string{"no size": "\r\na\r\n", "not hex": "g\r\na\r\n0\r\n\r\n", "negative": "-1\r\na\r\n0\r\n\r\n",
 		"huge": "fffffffffffffffff\r\n", "missing line end": "1\r\nab\r\n0\r\n\r\n", "cut": "5\r\nab"} {
 		t.Run("broken chunks, "+name, func(t *testing.T) {
 			w := r.raw()
-			w.write(head(tok, "Transfer-Encoding: chunked") + chunks)
+			w.write(requestHead(tok, "Transfer-Encoding: chunked") + chunks)
 			w.conn.(*net.TCPConn).CloseWrite()
 			w.read().problem(t, 400, "BAD_REQUEST")
-			w.closed()
+			w.wantClosed()
 		})
 	}
 	for name, lines := range map[string][]string{
-		"length and chunks":  {length(3), "Transfer-Encoding: chunked"},
-		"two lengths":        {length(3), length(4)},
+		"length and chunks":  {contentLength(3), "Transfer-Encoding: chunked"},
+		"two lengths":        {contentLength(3), contentLength(4)},
 		"no number":          {"Content-Length: three"},
 		"negative":           {"Content-Length: -3"},
-		"space before colon": {"X-A : b", length(3)},
+		"space before colon": {"X-A : b", contentLength(3)},
 	} {
 		t.Run("ambiguous, "+name, func(t *testing.T) {
 			w := r.raw()
-			w.write(head(tok, lines...) + "a,b")
+			w.write(requestHead(tok, lines...) + "a,b")
 			a := w.read()
 			if a.status != 400 {
 				t.Errorf("status %d: %s", a.status, a.body)
 			}
-			w.closed()
+			w.wantClosed()
 		})
 	}
 	t.Run("pipelined", func(t *testing.T) {
@@ -189,7 +189,7 @@ func TestLyingClients(t *testing.T) {
 				all.WriteString("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
 				continue
 			}
-			all.WriteString(head(tok, length(len(body)), fmt.Sprint("X-Request-Id: nr-", i)) + body)
+			all.WriteString(requestHead(tok, contentLength(len(body)), fmt.Sprint("X-Request-Id: nr-", i)) + body)
 		}
 		go w.write(all.String())
 		for i := range n {
@@ -210,23 +210,23 @@ func TestLyingClients(t *testing.T) {
 		w := r.raw()
 		w.write("POST " + forwardPath + " HTTP/1.1\r\nHost: x\r\n")
 		w.read().problem(t, 408, "TIMEOUT")
-		w.closed()
+		w.wantClosed()
 	})
 	t.Run("a header too large", func(t *testing.T) {
 		w := r.raw()
-		w.write(head(tok, "X-Junk: "+strings.Repeat("j", 100_000), length(1)) + "a")
+		w.write(requestHead(tok, "X-Junk: "+strings.Repeat("j", 100_000), contentLength(1)) + "a")
 		w.read().problem(t, 431, "HEADER_TOO_LARGE")
-		w.closed()
+		w.wantClosed()
 	})
 	t.Run("no HTTP", func(t *testing.T) {
 		w := r.raw()
 		w.write("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\r\n\r\n")
 		w.read().problem(t, 400, "BAD_REQUEST")
-		w.closed()
+		w.wantClosed()
 	})
 	t.Run("expecting to continue", func(t *testing.T) {
 		w := r.raw()
-		w.write(head(tok, length(3), "Expect: 100-continue"))
+		w.write(requestHead(tok, contentLength(3), "Expect: 100-continue"))
 		line, err := w.br.ReadString('\n')
 		if err != nil || !strings.Contains(line, "100") {
 			t.Fatalf("%q, %v", line, err)
@@ -235,14 +235,14 @@ func TestLyingClients(t *testing.T) {
 		w.write("a,b")
 		w.read().strings(t)
 	})
-	r.settled()
+	r.waitMemoryReleased()
 }
 
 // TestSlowBody trickles a body: no single pause is too long, but the rate is.
 func TestSlowBody(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.StallTimeout = 400 * time.Millisecond; c.MinRate = 100 << 10 })
 	w := r.raw()
-	w.write(head(r.token("pseudonymise", nil), length(1<<20)) + strings.Repeat("a,", 5<<10))
+	w.write(requestHead(r.token("pseudonymise", nil), contentLength(1<<20)) + strings.Repeat("a,", 5<<10))
 	stop := make(chan struct{})
 	go func() {
 		for {
@@ -256,16 +256,16 @@ func TestSlowBody(t *testing.T) {
 	}()
 	w.read().problem(t, 408, "TIMEOUT")
 	close(stop)
-	r.settled()
+	r.waitMemoryReleased()
 }
 
-// TestDeafReader never takes a large answer. Its memory must come back.
-func TestDeafReader(t *testing.T) {
+// TestUnreadAnswerReleasesMemory never takes a large answer. Its memory must come back.
+func TestUnreadAnswerReleasesMemory(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.StallTimeout = 200 * time.Millisecond; c.MinRate = 1 << 30 })
 	w := r.raw()
 	body := strings.Repeat("12345678,", 1<<20)
-	if _, err := io.WriteString(w.conn, head(r.token("pseudonymise", nil), length(len(body)))+body); err != nil {
+	if _, err := io.WriteString(w.conn, requestHead(r.token("pseudonymise", nil), contentLength(len(body)))+body); err != nil {
 		t.Fatal(err)
 	}
-	r.settled()
+	r.waitMemoryReleased()
 }

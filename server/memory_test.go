@@ -11,9 +11,9 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// TestAllocations holds the request path to a number of allocations that does
+// TestAllocationsDoNotDependOnValues holds the request path to a number of allocations that does
 // not depend on the values.
-func TestAllocations(t *testing.T) {
+func TestAllocationsDoNotDependOnValues(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Workers = 1 })
 	tok := r.token("pseudonymise", nil)
 	count := func(values int) float64 {
@@ -49,7 +49,7 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-func TestPoolClasses(t *testing.T) {
+func TestPoolSizeClasses(t *testing.T) {
 	last := 0
 	for n := 1; n < 1<<22; n += 1 + n/300 {
 		i, size := sizeClass(n)
@@ -146,7 +146,7 @@ func TestMemoryBound(t *testing.T) {
 	if ok.Load() == 0 {
 		t.Error("nobody was served")
 	}
-	r.settled()
+	r.waitMemoryReleased()
 	if idle := r.srv.mem.idle.Load(); idle > limit {
 		t.Errorf("%d idle bytes", idle)
 	}

@@ -12,11 +12,11 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// TestPaths checks that the answer does not depend on the path of a request: bodies that
+// TestEveryPathGivesTheSameAnswer checks that the answer does not depend on the path of a request: bodies that
 // fit into their call and larger ones, results that stay as the engine wrote them and
 // results that are escaped, answers of one write and of many. It fails unless each path
 // was taken often enough.
-func TestPaths(t *testing.T) {
+func TestEveryPathGivesTheSameAnswer(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxBody = 8 << 20 })
 	r.project("tagged", func(p *keys.Project) { p.Tag = 64 }) // takes any bytes
 	of := func(q *token.Request) { q.Project = "tagged" }

@@ -65,9 +65,9 @@ func TestErrorTable(t *testing.T) {
 		{"a revoked token", "POST", forwardPath, revoked, jsonType, jsonOf("a"), 401, "REVOKED_TOKEN", bearerOf("invalid_token"), ""},
 		{"reverse token, forward call", "POST", forwardPath, rev, jsonType, jsonOf("a"), 403, "FORBIDDEN_OPERATION", bearerOf("insufficient_scope"), ""},
 		{"forward token, reverse call", "POST", reversePath, fwd, jsonType, jsonOf("a"), 403, "FORBIDDEN_OPERATION", bearerOf("insufficient_scope"), ""},
-		{"no such organisation", "POST", forwardPath, r.foreign(t, "teams", "south", "pseudonymise", "reversible"), jsonType, jsonOf("a"), 403, "UNKNOWN_DOMAIN", bearerOf("insufficient_scope"), "that 'velonym project show' does not; have the token made for one that it does"},
-		{"no such project", "POST", forwardPath, r.foreign(t, "nowhere", "", "pseudonymise", "reversible"), jsonType, jsonOf("a"), 403, "UNKNOWN_DOMAIN", bearerOf("insufficient_scope"), "names one that was never created here, or the token is for another keystore; 'velonym project list' shows"},
-		{"irreversible, reversed", "POST", reversePath, r.foreign(t, "oneway", "", "reverse", "reversible"), jsonType, jsonOf("a"), 403, "FORBIDDEN_OPERATION", bearerOf("insufficient_scope"), ""},
+		{"no such organisation", "POST", forwardPath, r.signUnchecked(t, "teams", "south", "pseudonymise", "reversible"), jsonType, jsonOf("a"), 403, "UNKNOWN_DOMAIN", bearerOf("insufficient_scope"), "that 'velonym project show' does not; have the token made for one that it does"},
+		{"no such project", "POST", forwardPath, r.signUnchecked(t, "nowhere", "", "pseudonymise", "reversible"), jsonType, jsonOf("a"), 403, "UNKNOWN_DOMAIN", bearerOf("insufficient_scope"), "names one that was never created here, or the token is for another keystore; 'velonym project list' shows"},
+		{"irreversible, reversed", "POST", reversePath, r.signUnchecked(t, "oneway", "", "reverse", "reversible"), jsonType, jsonOf("a"), 403, "FORBIDDEN_OPERATION", bearerOf("insufficient_scope"), ""},
 		{"severed", "POST", forwardPath, gone, jsonType, jsonOf("a"), 403, "RETENTION_EXPIRED", bearerOf("insufficient_scope"), ""},
 		{"no such path", "GET", "/api", "", jsonType, "", 404, "NOT_FOUND", "", ""},
 		{"GET", "GET", forwardPath, fwd, "", "", 405, "METHOD_NOT_ALLOWED", "", "POST"},
@@ -238,9 +238,9 @@ func TestErrorTable(t *testing.T) {
 	})
 }
 
-// foreign signs claims that the issuer's own door would not: for what is not
+// signUnchecked signs claims that the issuer's own door would not: for what is not
 // stored here.
-func (r *rig) foreign(t testing.TB, prj, org string, op spec.Op, method spec.Method) string {
+func (r *rig) signUnchecked(t testing.TB, prj, org string, op spec.Op, method spec.Method) string {
 	t.Helper()
 	now := r.now.Now().UTC().Truncate(time.Second)
 	s, err := r.issuer.Issue(token.Claims{Issuer: "velonym", Audience: "velonym", ID: token.NewID(), IssuedAt: now, Expires: now.Add(time.Hour),
@@ -271,7 +271,7 @@ func TestItemMode(t *testing.T) {
 	if want := []string{"null", `"a\"b"`, "null", `""`, `"c"`, "null"}; !slices.Equal(all, want) {
 		t.Errorf("items %v, want %v", all, want)
 	}
-	var e problemOf
+	var e problemDocument
 	if err := json.Unmarshal(a.body, &e); err != nil || e.ErrorCount != 3 || len(e.Errors) != 3 ||
 		e.Errors[0].Index != 0 || e.Errors[1].Index != 2 || e.Errors[2].Index != 5 ||
 		e.Errors[0].Code != "NOT_A_PSEUDONYM" || e.Errors[1].Code != "NOT_A_STRING" || e.Errors[2].Code != "NOT_A_STRING" {
@@ -284,9 +284,9 @@ func TestItemMode(t *testing.T) {
 	r.post(reversePath, rev, jsonType, `{"data":["nonsense"`).problem(t, 400, "BAD_REQUEST")
 }
 
-// TestManyErrors checks that the list is cut at 100 and the count is not, over
+// TestErrorListIsCutAt100 checks that the list is cut at 100 and the count is not, over
 // several chunks and in order.
-func TestManyErrors(t *testing.T) {
+func TestErrorListIsCutAt100(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Workers = 1 })
 	values := make([]string, 3*chunkValues+5)
 	for i := range values {

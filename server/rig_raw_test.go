@@ -11,17 +11,17 @@ import (
 	"time"
 )
 
-// only hides every method but Read, so that a client cannot know the length.
-type only struct{ io.Reader }
+// readerOnly hides every method but Read, so that a client cannot know the length.
+type readerOnly struct{ io.Reader }
 
 // raw opens a connection, sends what it is given, and reads answers.
-type raw struct {
+type rawConn struct {
 	t    testing.TB
 	conn net.Conn
 	br   *bufio.Reader
 }
 
-func (r *rig) raw() *raw {
+func (r *rig) raw() *rawConn {
 	r.t.Helper()
 	c, err := net.Dial("tcp", r.addr)
 	if err != nil {
@@ -29,10 +29,10 @@ func (r *rig) raw() *raw {
 	}
 	r.t.Cleanup(func() { c.Close() })
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
-	return &raw{r.t, c, bufio.NewReader(c)}
+	return &rawConn{r.t, c, bufio.NewReader(c)}
 }
 
-func (w *raw) write(s string) {
+func (w *rawConn) write(s string) {
 	w.t.Helper()
 	if _, err := io.WriteString(w.conn, s); err != nil {
 		w.t.Fatal("write: ", err)
@@ -40,7 +40,7 @@ func (w *raw) write(s string) {
 }
 
 // read reads one answer. A reset connection is a failure.
-func (w *raw) read() answerOf {
+func (w *rawConn) read() clientAnswer {
 	w.t.Helper()
 	res, err := http.ReadResponse(w.br, nil)
 	if err != nil {
@@ -50,21 +50,21 @@ func (w *raw) read() answerOf {
 	if err != nil {
 		w.t.Fatal("half an answer: ", err)
 	}
-	return answerOf{res.StatusCode, res.Header, b}
+	return clientAnswer{res.StatusCode, res.Header, b}
 }
 
-// closed checks that the server ends the connection, and how.
-func (w *raw) closed() {
+// wantClosed checks that the server ends the connection, and how.
+func (w *rawConn) wantClosed() {
 	w.t.Helper()
 	if b, err := io.ReadAll(w.br); err != nil || len(b) > 0 {
 		w.t.Errorf("after the last answer: %d bytes, %v", len(b), err)
 	}
 }
 
-// head is the beginning of a request with the given extra header lines.
-func head(tok string, lines ...string) string {
+// requestHead is the beginning of a request with the given extra header lines.
+func requestHead(tok string, lines ...string) string {
 	return "POST " + forwardPath + " HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nAuthorization: Bearer " + tok + "\r\n" +
 		strings.Join(append(lines, "", ""), "\r\n")
 }
 
-func length(n int) string { return fmt.Sprintf("Content-Length: %d", n) }
+func contentLength(n int) string { return fmt.Sprintf("Content-Length: %d", n) }

@@ -163,15 +163,15 @@ func (r *rig) token(op spec.Op, change func(*token.Request)) string {
 	return s
 }
 
-// answerOf is what a client saw.
-type answerOf struct {
+// clientAnswer is what a client saw.
+type clientAnswer struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
 // data returns the items of a successful JSON answer; nil stands for null.
-func (a answerOf) data(t testing.TB) []*string {
+func (a clientAnswer) data(t testing.TB) []*string {
 	t.Helper()
 	if a.status != 200 {
 		t.Fatalf("status %d: %s", a.status, a.body)
@@ -185,7 +185,7 @@ func (a answerOf) data(t testing.TB) []*string {
 	return v.Data
 }
 
-func (a answerOf) strings(t testing.TB) []string {
+func (a clientAnswer) strings(t testing.TB) []string {
 	t.Helper()
 	out := []string{}
 	for _, s := range a.data(t) {
@@ -197,8 +197,8 @@ func (a answerOf) strings(t testing.TB) []string {
 	return out
 }
 
-// problemOf is a decoded problem document.
-type problemOf struct {
+// problemDocument is a decoded problem document.
+type problemDocument struct {
 	Type, Title, Code, Detail string
 	Status                    int
 	Errors                    []struct {
@@ -210,7 +210,7 @@ type problemOf struct {
 }
 
 // problem checks the form of a refusal and its code.
-func (a answerOf) problem(t testing.TB, status int, code string) problemOf {
+func (a clientAnswer) problem(t testing.TB, status int, code string) problemDocument {
 	t.Helper()
 	if a.status != status {
 		t.Fatalf("status %d, want %d: %s", a.status, status, a.body)
@@ -218,7 +218,7 @@ func (a answerOf) problem(t testing.TB, status int, code string) problemOf {
 	if ct := a.header.Get("Content-Type"); ct != "application/problem+json" {
 		t.Errorf("content type of a problem: %q", ct)
 	}
-	var p problemOf
+	var p problemDocument
 	d := json.NewDecoder(bytes.NewReader(a.body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&p); err != nil {
@@ -232,7 +232,7 @@ func (a answerOf) problem(t testing.TB, status int, code string) problemOf {
 
 // send sends a request with headers given as name, value pairs, and checks what
 // holds for every answer.
-func (r *rig) send(method, path string, body io.Reader, header ...string) answerOf {
+func (r *rig) send(method, path string, body io.Reader, header ...string) clientAnswer {
 	r.t.Helper()
 	req, err := http.NewRequest(method, r.url+path, body)
 	if err != nil {
@@ -250,13 +250,13 @@ func (r *rig) send(method, path string, body io.Reader, header ...string) answer
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	checkEvery(r.t, req, res, b)
-	return answerOf{res.StatusCode, res.Header, b}
+	checkCommonHeaders(r.t, req, res, b)
+	return clientAnswer{res.StatusCode, res.Header, b}
 }
 
-// checkEvery checks what every answer must have, the contract's document
+// checkCommonHeaders checks what every answer must have, the contract's document
 // included.
-func checkEvery(t testing.TB, req *http.Request, res *http.Response, body []byte) {
+func checkCommonHeaders(t testing.TB, req *http.Request, res *http.Response, body []byte) {
 	t.Helper()
 	h := res.Header
 	if h.Get("X-Request-Id") == "" || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Cache-Control") != "no-store" {
@@ -265,7 +265,7 @@ func checkEvery(t testing.TB, req *http.Request, res *http.Response, body []byte
 	validate(t, req, res, body)
 }
 
-func (r *rig) post(path, tok, contentType, body string, header ...string) answerOf {
+func (r *rig) post(path, tok, contentType, body string, header ...string) clientAnswer {
 	r.t.Helper()
 	h := append([]string{"Content-Type", contentType}, header...)
 	if tok != "" {

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// settled waits until no request holds memory.
-func (r *rig) settled() {
+// waitMemoryReleased waits until no request holds memory.
+func (r *rig) waitMemoryReleased() {
 	r.t.Helper()
 	for end := time.Now().Add(15 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		used := r.srv.mem.used.Load()
@@ -95,14 +95,14 @@ func TestShutdownUnderLoad(t *testing.T) {
 			t.Errorf("the log does not say: %s", step)
 		}
 	}
-	r.settled()
+	r.waitMemoryReleased()
 }
 
 // TestShutdownGivesUp cuts off a client that will not end.
 func TestShutdownGivesUp(t *testing.T) {
 	r := newRig(t, nil)
 	w := r.raw()
-	w.write(head(r.token("pseudonymise", nil), length(100_000)) + strings.Repeat("a,", 8<<10))
+	w.write(requestHead(r.token("pseudonymise", nil), contentLength(100_000)) + strings.Repeat("a,", 8<<10))
 	for end := time.Now().Add(5 * time.Second); r.srv.mem.used.Load() == 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
@@ -111,11 +111,11 @@ func TestShutdownGivesUp(t *testing.T) {
 		t.Errorf("Shutdown: %v", err)
 	}
 	w.conn.Close()
-	r.settled()
+	r.waitMemoryReleased()
 }
 
-// TestNoLeaks runs every kind of client and then counts goroutines and memory.
-func TestNoLeaks(t *testing.T) {
+// TestNoGoroutineLeaks runs every kind of client and then counts goroutines and memory.
+func TestNoGoroutineLeaks(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxBody = 1 << 20; c.StallTimeout = 300 * time.Millisecond })
 	tok := r.token("pseudonymise", nil)
 	mixed := func() {
@@ -135,7 +135,7 @@ func TestNoLeaks(t *testing.T) {
 					case 3:
 						c, err := net.Dial("tcp", r.addr)
 						if err == nil {
-							io.WriteString(c, head(tok, length(50_000))+"a,b")
+							io.WriteString(c, requestHead(tok, contentLength(50_000))+"a,b")
 							c.Close()
 						}
 					case 4:
@@ -146,7 +146,7 @@ func TestNoLeaks(t *testing.T) {
 		}
 		wg.Wait()
 		r.client.CloseIdleConnections()
-		r.settled()
+		r.waitMemoryReleased()
 	}
 	count := func() int {
 		n := 0

@@ -15,8 +15,8 @@ import (
 
 const validatePath = "/api/validate"
 
-// found decodes an answer of the endpoint, an item as its JSON.
-func (a answerOf) found(t testing.TB) (out []string) {
+// inspections decodes an answer of the endpoint, an item as its JSON.
+func (a clientAnswer) inspections(t testing.TB) (out []string) {
 	t.Helper()
 	if a.status != 200 {
 		t.Fatalf("status %d: %s", a.status, a.body)
@@ -64,7 +64,7 @@ func TestValidate(t *testing.T) {
 				q.Source = "study"
 			}
 		})
-		if got := r.post(validatePath, tok, jsonType, jsonOf(old, now, "", "Jane Doe")).found(t); !reflect.DeepEqual(got, want) {
+		if got := r.post(validatePath, tok, jsonType, jsonOf(old, now, "", "Jane Doe")).inspections(t); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %s", op, got)
 		}
 		// By HTTP, from one generation to the next.
@@ -74,17 +74,17 @@ func TestValidate(t *testing.T) {
 			}
 		}
 	}
-	if got := r.post(validatePath, forward, csvType, old+","+now).found(t); !reflect.DeepEqual(got, want[:2]) {
+	if got := r.post(validatePath, forward, csvType, old+","+now).inspections(t); !reflect.DeepEqual(got, want[:2]) {
 		t.Errorf("CSV: %s", got)
 	}
-	if got := r.post(validatePath, forward, jsonType, `{"data":[1,"`+now+`"]}`).found(t); !reflect.DeepEqual(got, []string{want[3], want[1]}) {
+	if got := r.post(validatePath, forward, jsonType, `{"data":[1,"`+now+`"]}`).inspections(t); !reflect.DeepEqual(got, []string{want[3], want[1]}) {
 		t.Errorf("no string: %s", got)
 	}
 	last := "a"
 	if strings.HasSuffix(oldTagged, last) {
 		last = "b"
 	}
-	if got := r.post(validatePath, tagged, jsonType, jsonOf(oldTagged, oldTagged[:len(oldTagged)-1]+last)).found(t); !strings.Contains(got[0], `"tag":"right"`) || !strings.Contains(got[1], `"tag":"wrong"`) {
+	if got := r.post(validatePath, tagged, jsonType, jsonOf(oldTagged, oldTagged[:len(oldTagged)-1]+last)).inspections(t); !strings.Contains(got[0], `"tag":"right"`) || !strings.Contains(got[1], `"tag":"wrong"`) {
 		t.Errorf("tags: %s", got)
 	}
 	if _, err := r.ks.DestroyGeneration(ctx, "study", 0); err != nil {
@@ -93,7 +93,7 @@ func TestValidate(t *testing.T) {
 	if err := r.verifier.Sync(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.post(validatePath, forward, jsonType, jsonOf(old)).found(t); !strings.Contains(got[0], `"state":"destroyed"`) {
+	if got := r.post(validatePath, forward, jsonType, jsonOf(old)).inspections(t); !strings.Contains(got[0], `"state":"destroyed"`) {
 		t.Errorf("destroyed: %s", got)
 	}
 	if log := r.records(); strings.Count(log, `"op":"validate"`) != 7 || strings.Contains(log, "Jane") {
@@ -111,7 +111,7 @@ func TestValidateLimits(t *testing.T) {
 	r.post(validatePath, limited, jsonType, `{"data":[`).problem(t, 400, "BAD_REQUEST")
 	r.post(validatePath, limited, jsonType, jsonOf(strings.Repeat("x", 5000))).problem(t, 413, "TOO_LARGE")
 	r.post(validatePath, limited, csvType, "a,b,c,d").problem(t, 413, "TOO_LARGE")
-	r.post(validatePath, limited, csvType, "a,b,c").found(t)
+	r.post(validatePath, limited, csvType, "a,b,c").inspections(t)
 	r.post(validatePath, limited, csvType, "a,b,c").problem(t, 429, "QUOTA_EXCEEDED")
 	if a := r.send("GET", validatePath, nil); a.status != 405 || a.header.Get("Allow") != "POST" {
 		t.Errorf("GET: %d", a.status)
@@ -123,7 +123,7 @@ func TestValidateLimits(t *testing.T) {
 	for i := range values {
 		values[i] = fmt.Sprintf(`"\%06d`, i)
 	}
-	for i, f := range r.post(validatePath, tok, jsonType, jsonOf(values...)).found(t) {
+	for i, f := range r.post(validatePath, tok, jsonType, jsonOf(values...)).inspections(t) {
 		if f != `{"well_formed":true,"form":"fpe:\"\\0123456789","generation":null,"state":null,"tag":"none"}` {
 			t.Fatalf("value %d: %s", i, f)
 		}

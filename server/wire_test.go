@@ -10,7 +10,7 @@ import (
 // What a request may look like on the wire, and what it may not, each over a
 // connection of its own with a request behind it that must never be taken for one
 // of its own. A refusal says nothing of what was sent.
-func TestWire(t *testing.T) {
+func TestHeaderSyntax(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.LingerTimeout = 100 * time.Millisecond })
 	tok := r.token("pseudonymise", nil)
 	const first = "POST " + forwardPath + " HTTP/1.1\r\n"
@@ -113,7 +113,7 @@ func TestWire(t *testing.T) {
 			}
 			if c.status != 401 {
 				_ = w.conn.(*net.TCPConn).CloseWrite()
-				w.closed()
+				w.wantClosed()
 			}
 		})
 	}
@@ -125,5 +125,5 @@ func TestWire(t *testing.T) {
 			t.Error("the log holds what was sent")
 		}
 	}
-	r.settled()
+	r.waitMemoryReleased()
 }
