@@ -15,7 +15,8 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// TestArrowMutatedInputs: an input with bytes changed at random is run or refused, in good time.
+// TestArrowMutatedInputs checks that an input with bytes changed at random is processed or
+// refused, without a panic.
 func TestArrowMutatedInputs(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	path := filepath.Join(t.TempDir(), "in.arrow")

@@ -20,8 +20,8 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// frameSchema has columns of text of each width, others around them, and text within
-// structs and lists.
+// frameSchema returns a schema with columns of text of each width, others around them, and
+// text within structs and lists.
 func frameSchema() *arrow.Schema {
 	note := arrow.NewMetadata([]string{"owner"}, []string{"register"})
 	return arrow.NewSchema([]arrow.Field{
@@ -37,7 +37,7 @@ func frameSchema() *arrow.Schema {
 	}, &note)
 }
 
-// frame returns rows of frameSchema; every text that may be named is "id…".
+// frame returns rows of frameSchema. Every text in a column that can be chosen is "id…".
 func frame(from, n int) arrow.RecordBatch {
 	b := array.NewRecordBuilder(memory.NewGoAllocator(), frameSchema())
 	for i := from; i < from+n; i++ {
@@ -142,8 +142,8 @@ func readIPC(t testing.TB, asFile bool, b []byte) (all []arrow.RecordBatch) {
 	return all
 }
 
-// texts returns the text of every value of an array, those of lists in a row; a null is
-// none.
+// texts returns the text of every value of an array, those of lists one after the other. A
+// null is nullText.
 func texts(a arrow.Array) (all []string) {
 	if l, ok := a.(*array.List); ok {
 		for i := range l.Len() {
@@ -204,8 +204,9 @@ func runArrow(t testing.TB, in []byte, pipe bool, job Job) ([]byte, Summary, err
 	return out, sum, err
 }
 
-// TestArrow: columns of each shape are replaced, as arrow-go reads them; all else is what
-// it was, and a reverse run gives the input back. Formats are found by content.
+// TestArrow replaces columns of each layout and compares the output with the input as
+// arrow-go reads them: all else stays as it was, and a reverse run restores the input. The
+// format is detected by content.
 func TestArrow(t *testing.T) {
 	same, back := plan(t, spec.Pseudonymise, reversible), plan(t, spec.Reverse, reversible)
 	batches := []arrow.RecordBatch{frame(0, 300), frame(300, 0), frame(300, 41)}
@@ -219,7 +220,7 @@ func TestArrow(t *testing.T) {
 				}
 				t.Run(fmt.Sprintf("%s file %v pipe %v", packing, asFile, pipe), func(t *testing.T) {
 					batches := batches
-					if asFile { // a file has one dictionary, and that of no rows is another
+					if asFile { // a file has one dictionary for all batches, and a batch of no rows has its own
 						batches = slices.Delete(slices.Clone(batches), 1, 2)
 					}
 					in := ipcBytes(t, asFile, batches, opts...)
@@ -254,7 +255,7 @@ func TestArrow(t *testing.T) {
 								seen := texts(a.(*array.Struct).Field(0))
 								for k := range seen {
 									if a.IsNull(k) && seen[k] != nullText {
-										seen[k] = "" // no row shows it
+										seen[k] = "" // no row refers to it
 									}
 								}
 								values += checkTexts(t, f.Name, same, seen, texts(b.(*array.Struct).Field(0)))
@@ -270,7 +271,7 @@ func TestArrow(t *testing.T) {
 						}
 					}
 					if sum.Values != values || sum.Errors != 0 {
-						t.Errorf("%d values counted, %d replaced", sum.Values, values)
+						t.Errorf("%d values counted, want %d, which were replaced", sum.Values, values)
 					}
 					again, _, err := runArrow(t, out, pipe, job(back))
 					if err != nil {
@@ -281,7 +282,7 @@ func TestArrow(t *testing.T) {
 							if s, ok := r.Column(c).(*array.Struct); ok {
 								for k, name := range texts(s.Field(0)) {
 									if s.IsValid(k) && name != texts(was[i].Column(c).(*array.Struct).Field(0))[k] {
-										t.Fatal("a name is not reversed")
+										t.Fatal("the name in the struct is not reversed")
 									}
 								}
 							} else if !array.Equal(r.Column(c), was[i].Column(c)) {
@@ -295,8 +296,8 @@ func TestArrow(t *testing.T) {
 	}
 }
 
-// checkTexts compares results with what each value becomes alone, and returns how many
-// are values.
+// checkTexts compares a column with a transform of each of its values, and returns how many
+// of them are values that count.
 func checkTexts(t *testing.T, name string, p *suite.Plan, was, now []string) (n int64) {
 	t.Helper()
 	if len(was) != len(now) {
@@ -315,8 +316,8 @@ func checkTexts(t *testing.T, name string, p *suite.Plan, was, now []string) (n 
 	return n
 }
 
-// TestArrowPipeDeliversEachBatch: each batch comes out before the next is sent, so that a program at both
-// ends of the pipes does not wait for itself.
+// TestArrowPipeDeliversEachBatch checks that each batch comes out before the next is sent, so
+// that a program at both ends of the pipes does not wait for itself.
 func TestArrowPipeDeliversEachBatch(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	fromUs, toRun, err := os.Pipe()
@@ -353,15 +354,15 @@ func TestArrowPipeDeliversEachBatch(t *testing.T) {
 	}
 	go func() { w.Close(); toRun.Close() }()
 	if r.Next() || r.Err() != nil {
-		t.Error("more than was sent", r.Err())
+		t.Error("more batches came out than were sent, or an error:", r.Err())
 	}
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
 }
 
-// TestArrowBadInputs: what an input is that cannot be run is said with its place, and nothing
-// is left.
+// TestArrowBadInputs checks that an input that cannot be processed gives an error with its
+// position, and that no output is left.
 func TestArrowBadInputs(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	stream := ipcBytes(t, false, []arrow.RecordBatch{frame(0, 20), frame(20, 20)})
@@ -423,8 +424,8 @@ func TestArrowBadInputs(t *testing.T) {
 	bad.Release()
 }
 
-// TestArrowFailedValues: a value that cannot be transformed becomes null where the column has
-// nulls, and empty where it has none.
+// TestArrowFailedValues checks that a value that cannot be transformed becomes null in a
+// nullable column and empty in another.
 func TestArrowFailedValues(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	for _, nullable := range []bool{true, false} {
@@ -449,8 +450,8 @@ func TestArrowFailedValues(t *testing.T) {
 	}
 }
 
-// TestArrowForeignFiles: streams and files that nobody here wrote come through with their
-// metadata.
+// TestArrowForeignFiles checks that streams and files of other programs keep their metadata
+// and their other columns.
 func TestArrowForeignFiles(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	for _, name := range []string{"custom_metadata.arrow", "custom_metadata_stream.arrows"} {
@@ -488,7 +489,7 @@ func TestArrowForeignFiles(t *testing.T) {
 	}
 }
 
-// FuzzArrow runs bytes of any kind: they are replaced or refused, and nothing panics.
+// FuzzArrow runs over arbitrary bytes, which are processed or refused without a panic.
 func FuzzArrow(f *testing.F) {
 	for _, asFile := range []bool{false, true} {
 		f.Add(ipcBytes(f, asFile, []arrow.RecordBatch{frame(0, 12), frame(12, 3)}))

@@ -11,8 +11,8 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// TestBlankValuesCountAsEmpty: values of white space alone become empty where norm trims, and are
-// counted as empty, in every format, here and by a server.
+// TestBlankValuesCountAsEmpty checks that values of white space alone become empty if norm
+// trims, and count as empty, in every format, with a plan and with a server.
 func TestBlankValuesCountAsEmpty(t *testing.T) {
 	s := reversible
 	s.Norm = suite.Norm{suite.Trim}
@@ -21,7 +21,7 @@ func TestBlankValuesCountAsEmpty(t *testing.T) {
 	want := "id,x\n" + transformOne(p, "7") + ",a\n,b\n,c\n,d\n" + transformOne(p, "7") + ",e\n"
 	served, _ := contractServer(t, p, nil)
 	for name, c := range map[string]Column{
-		"here":     {Name: "id", Plan: p},
+		"a plan":   {Name: "id", Plan: p},
 		"a server": {Name: "id", Remote: &Remote{URL: served.URL, Token: []byte("secret-token")}},
 	} {
 		charged := 0
@@ -51,6 +51,6 @@ func TestBlankValuesCountAsEmpty(t *testing.T) {
 	}
 	written, err := os.ReadFile(to)
 	if err != nil || bytes.Contains(written, []byte("\u2003")) {
-		t.Errorf("Parquet: white space is still there, or %v", err)
+		t.Errorf("Parquet: the white space of a value is still in the output, or %v", err)
 	}
 }

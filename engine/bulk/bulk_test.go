@@ -18,7 +18,7 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// plan makes a plan of a fixed key.
+// plan returns a plan with a fixed key.
 func plan(t testing.TB, op spec.Op, s suite.Spec) *suite.Plan {
 	t.Helper()
 	secret := suite.Secret{Active: true}
@@ -41,7 +41,7 @@ func plan(t testing.TB, op spec.Op, s suite.Spec) *suite.Plan {
 
 var reversible = suite.Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62}
 
-// transformOne transforms a single value.
+// transformOne returns the result of a single value, or "!" and the code of its error.
 func transformOne(p *suite.Plan, v string) string {
 	b := suite.Batch{Src: []byte(v), Spans: []uint32{0, uint32(len(v))}}
 	p.Transform(&b)
@@ -51,7 +51,8 @@ func transformOne(p *suite.Plan, v string) string {
 	return string(b.Dst)
 }
 
-// runBytes runs job over in, through pipes or files, and returns the output.
+// runBytes runs job over in, through pipes or files, and returns the output. It fails the
+// test if a run over files leaves others than its input and output.
 func runBytes(t testing.TB, job Job, in []byte, pipe bool) ([]byte, Summary, error) {
 	t.Helper()
 	if job.OnError == Keep && job.Rejects == "" {
@@ -80,7 +81,7 @@ func runBytes(t testing.TB, job Job, in []byte, pipe bool) ([]byte, Summary, err
 	if err != nil {
 		left, _ := os.ReadDir(dir)
 		if len(left) != 1 {
-			t.Fatalf("a failed run left %v", left)
+			t.Fatalf("a failed run left %v, want only its input", left)
 		}
 		return nil, sum, err
 	}
@@ -89,12 +90,12 @@ func runBytes(t testing.TB, job Job, in []byte, pipe bool) ([]byte, Summary, err
 		t.Fatal(err2)
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 2 {
-		t.Fatalf("a run left %v", left)
+		t.Fatalf("a run left %v, want only its input and output", left)
 	}
 	return b, sum, err
 }
 
-// table is a random CSV file whose every field is known.
+// table is a random CSV file, field by field.
 type table struct {
 	raw    [][]field // the first is the header
 	ends   []string  // line end of each row
@@ -183,9 +184,9 @@ func (tb *table) bytes(replace func(row, col int, v string) (string, bool)) []by
 	return b.Bytes()
 }
 
-// TestCSVAgainstModel compares whole outputs with what the table's own fields and
-// transformOne call a value give, for random tables, chunks down to a few bytes, files and
-// pipes, one and several workers, one and several columns and plans.
+// TestCSVAgainstModel compares outputs with the table whose values are transformed one by
+// one, for random tables, chunks down to a few bytes, files and pipes, one and several
+// workers, columns and plans.
 func TestCSVAgainstModel(t *testing.T) {
 	tag := reversible
 	tag.Tag = 64
@@ -262,7 +263,7 @@ func TestCSVAgainstModel(t *testing.T) {
 	}
 }
 
-// TestAgainstEncodingCSV reads input and output with the standard library.
+// TestAgainstEncodingCSV compares input and output as the standard library reads them.
 func TestAgainstEncodingCSV(t *testing.T) {
 	in, err := os.ReadFile(filepath.Join("..", "..", "testdata", "patients.csv"))
 	if err != nil {
@@ -282,14 +283,14 @@ func TestAgainstEncodingCSV(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(a) != len(b) || len(a) < 1000 {
-		t.Fatalf("%d rows became %d", len(a), len(b))
+		t.Fatalf("%d rows became %d, want as many and at least 1000", len(a), len(b))
 	}
 	for i := range a {
 		if i > 0 {
 			a[i][1] = transformOne(p, a[i][1])
 		}
 		if strings.Join(a[i], "\x00") != strings.Join(b[i], "\x00") {
-			t.Fatalf("record %d differs", i)
+			t.Fatalf("record %d differs beyond the transformed value", i)
 		}
 	}
 	_, _, err = runBytes(t, Job{Columns: []Column{{Name: "national", Plan: p}}}, in, false)
@@ -298,7 +299,8 @@ func TestAgainstEncodingCSV(t *testing.T) {
 	}
 }
 
-// TestOutputIsSafe: permissions, what is refused, what is kept.
+// TestOutputIsSafe checks the output's permissions, that a run writes over no file without
+// Force and never over its input, and that several inputs give all outputs or none.
 func TestOutputIsSafe(t *testing.T) {
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.csv"), filepath.Join(dir, "out.csv")
@@ -319,7 +321,7 @@ func TestOutputIsSafe(t *testing.T) {
 		t.Fatalf("mode %v, %v; want that of the input", st.Mode(), err)
 	}
 	if _, err := Run(t.Context(), job); !errors.Is(err, os.ErrExist) {
-		t.Fatalf("an output that exists: %v", err)
+		t.Fatalf("an output that exists: %v, want os.ErrExist", err)
 	}
 	job.Force = true
 	if err := os.Chmod(in, 0o600); err != nil {
@@ -337,14 +339,14 @@ func TestOutputIsSafe(t *testing.T) {
 	}
 	job.Output = link
 	if _, err := Run(t.Context(), job); !errors.Is(err, ErrUsage) {
-		t.Fatalf("the input by another name: %v", err)
+		t.Fatalf("the input by another name as output: %v, want ErrUsage", err)
 	}
 	if b, _ := os.ReadFile(in); string(b) != "id\na\n" {
 		t.Fatal("the input was written over")
 	}
 	job.Output = filepath.Join(dir, "none", "out.csv")
 	if _, err := Run(t.Context(), job); !errors.Is(err, os.ErrNotExist) {
-		t.Fatalf("no such folder: %v", err)
+		t.Fatalf("an output in a folder that does not exist: %v, want os.ErrNotExist", err)
 	}
 
 	// Several inputs: all or nothing.
@@ -359,7 +361,7 @@ func TestOutputIsSafe(t *testing.T) {
 		t.Fatal("a bad second file passed")
 	}
 	if left, _ := os.ReadDir(folder); len(left) != 0 {
-		t.Fatalf("left %v", left)
+		t.Fatalf("the failed run left %v, want nothing", left)
 	}
 	write(second, "x,id\nb,b\n", 0o600)
 	sum, err := Run(t.Context(), job)
@@ -371,8 +373,7 @@ func TestOutputIsSafe(t *testing.T) {
 	}
 }
 
-// TestNoAllocations: in steady state a chunk costs no allocation, of whatever kind
-// its rows are.
+// TestNoAllocations checks that in steady state a chunk costs no allocation on any path.
 func TestNoAllocations(t *testing.T) {
 	p, back := plan(t, spec.Pseudonymise, reversible), plan(t, spec.Reverse, reversible)
 	id := transformOne(p, "1973080520045")
@@ -381,7 +382,7 @@ func TestNoAllocations(t *testing.T) {
 		p         *suite.Plan
 	}{
 		"rows":         {"id\n", "1973080520045\n", p},
-		"places":       {"id,x,y\n", "1973080520045,\"x, y\",z\n", p},
+		"scattered":    {"id,x,y\n", "1973080520045,\"x, y\",z\n", p},
 		"reversed":     {"id,x,y\n", id + ",\"x, y\",z\n", back},
 		"with escapes": {"id,x\n", "\"a \"\"b\"\"\",x\n", p},
 	} {
@@ -410,7 +411,7 @@ func TestNoAllocations(t *testing.T) {
 		}
 		step()
 		if n := testing.AllocsPerRun(20, step); n > 0 {
-			t.Errorf("%s: %.0f allocations for 1,000 rows", name, n)
+			t.Errorf("%s: %.0f allocations for 1,000 rows, want none", name, n)
 		}
 	}
 }

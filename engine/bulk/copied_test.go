@@ -12,7 +12,7 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// secondary makes a plan from pseudonyms of one domain to those of another.
+// secondary returns a plan from pseudonyms of the domain of plan to those of another.
 func secondary(t *testing.T, src, dst suite.Spec) *suite.Plan {
 	t.Helper()
 	var keys [2]*suite.Keys
@@ -21,7 +21,7 @@ func secondary(t *testing.T, src, dst suite.Spec) *suite.Plan {
 		for k := range s.S {
 			s.S[k] = byte(k * (7 + 4*i))
 		}
-		if i == 0 { // that of plan
+		if i == 0 { // the secret of plan
 			for k := range s.S {
 				s.S[k] = byte(k * 7)
 			}
@@ -42,10 +42,9 @@ func secondary(t *testing.T, src, dst suite.Spec) *suite.Plan {
 	return p
 }
 
-// TestSecondaryResultsAreCopied: pseudonyms that become pseudonyms of another domain are copied to
-// their places, and the file is what a transform of each value makes of it: in one
-// column and in two, with text of any length between them, quotes and empty values,
-// with every kernel.
+// TestSecondaryResultsAreCopied checks that pseudonyms of another domain are copied to their
+// final offsets, and compares the file with a transform of each value: in one column and in
+// two, with text of any length between them, quotes and empty values, with every kernel.
 func TestSecondaryResultsAreCopied(t *testing.T) {
 	was := simd.Kernel()
 	defer func() {
@@ -93,13 +92,13 @@ func TestSecondaryResultsAreCopied(t *testing.T) {
 		job := Job{NoHeader: true, Columns: columns, fastPaths: &paths, Workers: 1, chunk: 3000 + r.IntN(9000)}
 		got, _, err := runBytes(t, job, []byte(in.String()), round%4 < 2)
 		if err != nil || !bytes.Equal(got, []byte(want.String())) {
-			t.Fatalf("round %d, kernel %s: another file; %v", round, simd.Kernel(), err)
+			t.Fatalf("round %d, kernel %s: the output differs from a transform of each value; %v", round, simd.Kernel(), err)
 		}
 	}
 	if n := paths.copied.Load(); n < 100 {
-		t.Errorf("only %d chunks had their results copied", n)
+		t.Errorf("%d chunks had their results copied, want at least 100", n)
 	}
 	if n := paths.slow.Load(); n > 0 {
-		t.Errorf("%d chunks were written value by value", n)
+		t.Errorf("%d chunks were written value by value, want none", n)
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// rewritten rewrites in with parts of about chunk bytes, which two writers write in turn.
+// rewritten rewrites in with parts of about chunk bytes, written by two writers alternately.
 func rewritten(o CSVOptions, in []byte, chunk int, w *fastPaths) (out []byte, bad []BadField, err error) {
 	body := append(make([]byte, 0, len(in)+64), in...)
 	t, err := NewCSVRewriter(o, "body", body)
@@ -48,7 +48,8 @@ func rewritten(o CSVOptions, in []byte, chunk int, w *fastPaths) (out []byte, ba
 }
 
 // TestStructuredRewriter compares a rewritten body with the output of Run, and both with
-// encoding/csv and a transform of each value, whatever stands around the borders of parts.
+// encoding/csv and a transform of each value, for rows of every kind around the borders of
+// parts.
 func TestStructuredRewriter(t *testing.T) {
 	tag := reversible
 	tag.Tag = 64
@@ -88,14 +89,14 @@ func TestStructuredRewriter(t *testing.T) {
 		b.compare(t, want, out)
 		o.Columns[0].Plan = b.rev
 		if back, _, err := rewritten(o, out, 1+r.IntN(20_000), &b.fastPaths); err != nil || !bytes.Equal(back, in) {
-			t.Fatalf("parts of %d: the reverse is another body; %v", chunk, err)
+			t.Fatalf("parts of %d: reversing does not restore the body; %v", chunk, err)
 		}
 	})
 	w := &b.fastPaths
 	campaign.AtLeast(t, 10, map[string]int{"rows": int(w.rows.Load()), "scattered": int(w.scattered.Load()), "slow": int(w.slow.Load()), "sameSpans": int(w.sameSpans.Load()), "refused": refused})
 }
 
-// TestRewriterBadFields checks that every value without a result is named by its row and
+// TestRewriterBadFields checks that every value without a result is listed by its row and
 // column and leaves an empty field, in every part.
 func TestRewriterBadFields(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
@@ -112,7 +113,7 @@ func TestRewriterBadFields(t *testing.T) {
 			switch r.IntN(20) {
 			case 0:
 				v, w = "a\x01b", ""
-				// The columns are named in the other order.
+				// The options list the columns in the other order.
 				bad = append(bad, BadField{Row: row, Column: 1 - col, Code: suite.ValueNotText})
 			case 1:
 				w = transformOne(p, `q"r`)

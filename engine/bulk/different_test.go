@@ -8,8 +8,8 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// TestDistinctEstimateNeverExceedsValues: the estimate of different values is never more than
-// the values that were replaced, in any format, faulty values or not.
+// TestDistinctEstimateNeverExceedsValues checks that the estimate of different values never
+// exceeds the number of replaced values, in any format, with faulty values and without.
 func TestDistinctEstimateNeverExceedsValues(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	var csv, ndjson strings.Builder
@@ -35,7 +35,7 @@ func TestDistinctEstimateNeverExceedsValues(t *testing.T) {
 				t.Fatalf("format %v: %d values, %d errors, %v", c.format, sum.Values, sum.Errors, err)
 			}
 			if sum.Distinct > sum.Values || sum.Distinct < 380 {
-				t.Errorf("format %v: %d different of %d values", c.format, sum.Distinct, sum.Values)
+				t.Errorf("format %v: estimated %d different of %d values, want 380 to all", c.format, sum.Distinct, sum.Values)
 			}
 			if sum.Distinct == sum.Values {
 				clamped++
@@ -43,12 +43,12 @@ func TestDistinctEstimateNeverExceedsValues(t *testing.T) {
 		}
 	}
 	if clamped == 0 {
-		t.Error("no estimate of 100 came up to the number of values: the bound was not tried")
+		t.Error("none of 100 estimates reached the number of values: the bound was not tested")
 	}
 }
 
-// TestJSONColumnLimit: as many columns as a run of JSON takes are replaced, one more
-// is refused with the limit and a way out.
+// TestJSONColumnLimit checks that the largest number of JSON columns is replaced, and that
+// one more is refused with the limit and a remedy.
 func TestJSONColumnLimit(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	const most = 256

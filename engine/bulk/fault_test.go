@@ -25,7 +25,7 @@ import (
 // thousandth row, a value that cannot be transformed.
 func register(n int, faults bool) []byte { return registerOf(n, 1_000_003, faults) }
 
-// registerOf is register with so many different identifiers.
+// registerOf is register with the given number of different identifiers.
 func registerOf(n, different int, faults bool) []byte {
 	var b bytes.Buffer
 	b.WriteString("id,note\n")
@@ -39,7 +39,7 @@ func registerOf(n, different int, faults bool) []byte {
 	return b.Bytes()
 }
 
-// hookedFile is an output that does something at each write.
+// hookedFile is an output that calls write, with the length, before each write.
 type hookedFile struct {
 	outFile
 	write func(n int) error
@@ -59,9 +59,10 @@ func (f hookedFile) Write(b []byte) (int, error) {
 	return f.outFile.Write(b)
 }
 
-// resumeUntilDone runs a job that resumes, stopped at most so many times, at one of its
-// first writes, by cancelling and by errors of the disk. It says how often it was
-// stopped and how often it resumed. No journal holds any of values.
+// resumeUntilDone runs a job with Resume until it is done. It stops the job at most `most`
+// times, at one of its first writes, by cancelling it or by an error of the disk. It returns
+// how often the job was stopped and how often it resumed. It fails the test if a journal
+// holds text that matches values.
 func resumeUntilDone(t *testing.T, job Job, round int, rng *rand.Rand, most, first int, values *regexp.Regexp) (sum Summary, stops, resumed int) {
 	t.Helper()
 	for {
@@ -93,7 +94,7 @@ func resumeUntilDone(t *testing.T, job Job, round int, rng *rand.Rand, most, fir
 			t.Fatalf("round %d: stopped by %v, want %v", round, err, want)
 		}
 		if _, err := os.Stat(job.Output); err == nil {
-			t.Fatalf("round %d: an incomplete output has its name", round)
+			t.Fatalf("round %d: an incomplete output has its final name", round)
 		}
 		if b, err := os.ReadFile(journalName(job.Output)); err == nil && values.Match(b) {
 			t.Fatalf("round %d: the journal holds values: %s", round, b)
@@ -101,8 +102,8 @@ func resumeUntilDone(t *testing.T, job Job, round int, rng *rand.Rand, most, fir
 	}
 }
 
-// TestResume interrupts runs at random writes, by cancelling and by errors of the
-// disk, resumes them, several times over, and compares with a run in one go.
+// TestResume interrupts runs at random writes, by cancelling and by errors of the disk,
+// resumes them, several times over, and compares with an uninterrupted run.
 func TestResume(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	in := register(4000, true)
@@ -111,7 +112,7 @@ func TestResume(t *testing.T) {
 		step = 1
 	}
 	for i := 0; i < 54; i += step {
-		if i == 36 { // counters that the runs have to share
+		if i == 36 { // policy document: a resumed run must count again
 			p = plan(t, spec.Pseudonymise, suite.Spec{Method: spec.Reversible, Policy: spec.PerDocument, Form: spec.Hex})
 			in = registerOf(4000, 97, true)
 		}
@@ -137,7 +138,7 @@ func TestResume(t *testing.T) {
 		job.checkpointEvery, job.Resume = time.Nanosecond, true
 		sum, stops, resumed := resumeUntilDone(t, job, i, rng, 4, 15, regexp.MustCompile(`0{6}\d{7}`))
 		if stops == 0 || resumed == 0 {
-			t.Fatalf("round %d: stopped %d times, resumed %d times: nothing was tried", i, stops, resumed)
+			t.Fatalf("round %d: stopped %d times, resumed %d times: resuming was not tested", i, stops, resumed)
 		}
 		for _, f := range [][2]string{{"whole.csv" + suffix, "out.csv" + suffix}, {"rejects-whole", "rejects"}} {
 			a, err1 := os.ReadFile(filepath.Join(dir, f[0]))
@@ -156,8 +157,8 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// TestResumedDocumentPolicyChecksItsJournal: a run of policy document that is resumed finds out when its
-// journal does not fit what it counts again.
+// TestResumedDocumentPolicyChecksItsJournal checks that a resumed run of policy document
+// fails if its journal contradicts what it counts again.
 func TestResumedDocumentPolicyChecksItsJournal(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "in.csv")
@@ -199,15 +200,16 @@ func TestResumedDocumentPolicyChecksItsJournal(t *testing.T) {
 		}
 		job.wrapOut, job.Resume = nil, true
 		if _, err := Run(t.Context(), job); !errors.Is(err, errJournal) {
-			t.Fatalf("chunk %+d: %v", change, err)
+			t.Fatalf("a journal whose chunk number is changed by %+d: %v, want errJournal", change, err)
 		}
 		if _, err := os.Stat(job.Output); err == nil {
-			t.Fatal("a damaged run has made its output")
+			t.Fatal("a run with a damaged journal has made its output")
 		}
 	}
 }
 
-// TestResumeRefusesAnotherJob: another input, token, column or version, a damaged output.
+// TestResumeRefusesAnotherJob checks that a run does not resume with another input, token,
+// column or version, nor on a damaged output.
 func TestResumeRefusesAnotherJob(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
@@ -275,7 +277,7 @@ func TestResumeRefusesAnotherJob(t *testing.T) {
 	if _, err := Run(t.Context(), job); !errors.Is(err, ErrChanged) {
 		t.Errorf("resumed on a changed input: %v", err)
 	}
-	// Without Resume the leftover files are ignored.
+	// Without Resume the leftover files are replaced.
 	job.Resume = false
 	if _, err := Run(t.Context(), job); err != nil {
 		t.Error(err)
@@ -285,7 +287,8 @@ func TestResumeRefusesAnotherJob(t *testing.T) {
 	}
 }
 
-// TestChangingInputIsAnError: an input that grows, shrinks or is written to while it is read.
+// TestChangingInputIsAnError checks that an input that grows, shrinks or is written to while
+// it is read ends the run, which leaves nothing.
 func TestChangingInputIsAnError(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	for name, change := range map[string]func(string) error{
@@ -324,7 +327,8 @@ func TestChangingInputIsAnError(t *testing.T) {
 	}
 }
 
-// TestFullDisk: without a journal yet nothing is left; errors name the output.
+// TestFullDisk checks that a full disk gives an error that names the output, and that the
+// run can be resumed.
 func TestFullDisk(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
@@ -347,7 +351,7 @@ func TestFullDisk(t *testing.T) {
 	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "cannot write "+out) {
 		t.Fatal(err)
 	}
-	// What was written is kept: the journal was saved as the run ended.
+	// The written part is kept: the journal was saved when the run ended.
 	job.wrapOut, job.Resume = nil, true
 	sum, err := Run(t.Context(), job)
 	if err != nil || !sum.Resumed {
@@ -358,7 +362,8 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestClosedPipe: a reader that goes away ends the run with an error.
+// TestClosedPipe checks that the run ends with an error if the reader of its output closes
+// the pipe.
 func TestClosedPipe(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	r, w, err := os.Pipe()
@@ -376,7 +381,8 @@ func TestClosedPipe(t *testing.T) {
 	}
 }
 
-// TestCancelWhileWaiting: a run that waits for its pipe ends at once when told to.
+// TestCancelWhileWaiting checks that a run that waits for input from a pipe ends when its
+// context does, and that rows are written before the pipe has more.
 func TestCancelWhileWaiting(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	r, w, err := os.Pipe()
@@ -395,7 +401,7 @@ func TestCancelWhileWaiting(t *testing.T) {
 		_, err := Run(ctx, Job{Stdin: r, Stdout: writerFunc(func(b []byte) { got <- string(b) }), Columns: []Column{{Name: "id", Plan: p}}})
 		done <- err
 	}()
-	// The rows that there are come out though the pipe stays open.
+	// The rows read so far are written although the pipe stays open.
 	if s := <-got + <-got; s != "id\n"+transformOne(p, "a")+"\n" {
 		t.Fatalf("first rows: %q", s)
 	}

@@ -8,7 +8,8 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// TestBadInput: what is said of every kind of bad input, and that nothing is left.
+// TestBadInput checks the error of every kind of bad input, whatever the chunks, and that no
+// output is left.
 func TestBadInput(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	rev := plan(t, spec.Reverse, reversible)
@@ -89,7 +90,7 @@ func TestErrorsHoldNoValue(t *testing.T) {
 		}
 		var e *Error
 		if !errors.As(err, &e) || e.Line != 2 {
-			t.Errorf("%q: no place in %v", in, err)
+			t.Errorf("%q: the error has no position: %v", in, err)
 		}
 	}
 }

@@ -21,9 +21,8 @@ func stream(job Job, in []byte) (string, error) {
 	return out.String(), err
 }
 
-// FuzzCSV: whatever the bytes and however they are cut, a run accepts what
-// encoding/csv accepts, changes the chosen column and nothing else, and reverses
-// to the very same bytes.
+// FuzzCSV checks, for arbitrary bytes and chunk sizes, that a run accepts what encoding/csv
+// accepts, changes only the chosen column, and reverses to the same bytes.
 func FuzzCSV(f *testing.F) {
 	tag := reversible
 	tag.Tag = 64
@@ -44,7 +43,7 @@ func FuzzCSV(f *testing.F) {
 			return // refused, or another separator
 		}
 		if refuseKind("", in, true) != nil || bytes.Count(in, []byte{0}) > len(in)/4 || bytes.HasPrefix(in, []byte("\xff\xfe")) || bytes.HasPrefix(in, []byte("\xfe\xff")) {
-			return // may be taken for UTF-16
+			return // may be detected as UTF-16
 		}
 		rows, cerr := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(in, bom))).ReadAll()
 		if header && cerr == nil && len(rows) == 0 {
@@ -65,7 +64,7 @@ func FuzzCSV(f *testing.F) {
 			for c := range rows[i] {
 				want := rows[i][c]
 				if c == 0 && (i > 0 || !header) {
-					// The standard reader makes CRLF in quotes LF; a run does not.
+					// The standard reader turns CRLF in quotes into LF; a run does not.
 					if strings.Contains(want, "\n") {
 						continue
 					}
@@ -89,8 +88,8 @@ func hasSepLine(in []byte) bool {
 	return n > 0
 }
 
-// FuzzNDJSON: however the lines are cut the outcome is the same, and what comes
-// out is JSON that reverses to the same values.
+// FuzzNDJSON checks, for arbitrary chunk sizes, that the outcome is the same, and that the
+// output is JSON that reverses to the same values.
 func FuzzNDJSON(f *testing.F) {
 	tag := reversible
 	tag.Tag = 64

@@ -12,9 +12,8 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// TestRepeatedHeader puts headers at random places of random tables: whatever the
-// chunks and columns, such rows pass as they are and are counted, or are named by the
-// line of the first.
+// TestRepeatedHeader puts headers at random positions in random tables. With any chunks and
+// columns such rows pass unchanged and are counted, or the error names the line of the first.
 func TestRepeatedHeader(t *testing.T) {
 	p, tagged := plan(t, spec.Pseudonymise, reversible), plan(t, spec.Pseudonymise, suite.Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62, Tag: 64})
 	back, tback := plan(t, spec.Reverse, reversible), plan(t, spec.Reverse, suite.Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62, Tag: 64})
@@ -47,7 +46,7 @@ func TestRepeatedHeader(t *testing.T) {
 			if len(fields) == 1 && (fields[0] == "" || fields[0] == "pid") {
 				fields[0] = "y"
 			}
-			fields[len(fields)-1] = "-" // no row is made of names alone
+			fields[len(fields)-1] = "-" // no row consists of names only
 			in += strings.Join(fields, ",") + end
 			rows++
 		}
@@ -92,12 +91,12 @@ func TestRepeatedHeader(t *testing.T) {
 		}
 	}
 	if repeats < 100 || firsts < 100 {
-		t.Fatalf("only %d headers came again, in %d inputs", repeats, firsts)
+		t.Fatalf("only %d repeated headers in %d inputs: too few to test them", repeats, firsts)
 	}
 }
 
-// TestHeadersAgainBeyondAChunk: rows before a repeated header that cannot be
-// transformed are the first error.
+// TestFaultBeforeRepeatedHeaderIsFirstError checks that a value that cannot be transformed is
+// the error if it stands before a repeated header.
 func TestFaultBeforeRepeatedHeaderIsFirstError(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	_, _, err := runBytes(t, Job{Columns: []Column{{Name: "pid", Plan: p}}}, []byte("pid,n\na,1\n\x01,2\npid,n\nb,3\n"), false)
@@ -107,7 +106,7 @@ func TestFaultBeforeRepeatedHeaderIsFirstError(t *testing.T) {
 	}
 }
 
-// TestMoreThan256Columns: more columns than a byte counts.
+// TestMoreThan256Columns replaces more columns than a byte can number.
 func TestMoreThan256Columns(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	const n = 700
@@ -144,7 +143,7 @@ func TestMoreThan256Columns(t *testing.T) {
 	}
 }
 
-// TestLoneCRAgainstModel: where the first CR stands that ends no line, against a model.
+// TestLoneCRAgainstModel compares the offset of the first CR that ends no line with a model's.
 func TestLoneCRAgainstModel(t *testing.T) {
 	for i := range 20000 {
 		rng := rand.New(rand.NewPCG(uint64(i), 3))
@@ -166,7 +165,7 @@ func TestLoneCRAgainstModel(t *testing.T) {
 	}
 }
 
-// TestLooksLikeData: which first fields look like the values below.
+// TestLooksLikeData checks which first fields count as similar to the values below.
 func TestLooksLikeData(t *testing.T) {
 	for _, c := range []struct {
 		first string

@@ -20,8 +20,8 @@ import (
 // hiddenNames are the files that a run keeps beside out.csv.
 var hiddenNames = []string{".out.csv.velonym-part", ".out.csv.velonym-journal", ".out.csv.velonym-journal-new", "out.csv.velonym.json-new"}
 
-// TestPlantedFiles: whatever stands at the name of a hidden file, a run neither
-// writes through it, nor waits for it, nor gives it the output's name.
+// TestPlantedFiles puts links, pipes, folders and foreign files at the names of hidden files.
+// A run neither writes through them, nor waits for them, nor gives them the output's name.
 func TestPlantedFiles(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	in := register(20_000, false)
@@ -91,8 +91,8 @@ func TestPlantedFiles(t *testing.T) {
 	}
 }
 
-// TestResumeRefusesForeignPart: a part or a journal that somebody else could have changed
-// is not gone on with.
+// TestResumeRefusesForeignPart checks that a run does not resume from a part or a journal
+// that somebody else could have changed.
 func TestResumeRefusesForeignPart(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	change := map[string]func(path string) error{
@@ -121,13 +121,13 @@ func TestResumeRefusesForeignPart(t *testing.T) {
 	}
 }
 
-// endOfToken is a refusal that another token can end.
+// endOfToken is a refusal of Spend that the run with another token may resume after.
 type endOfToken struct{ resumable bool }
 
 func (endOfToken) Error() string     { return "the token has ended" }
 func (e endOfToken) Resumable() bool { return e.resumable }
 
-// interrupted makes a job in dir and runs it until its token ends, with a journal.
+// interrupted makes a job in dir and runs it until its token ends. It leaves a journal.
 func interrupted(t *testing.T, dir string, p *suite.Plan) Job {
 	t.Helper()
 	in, out := filepath.Join(dir, "in.csv"), filepath.Join(dir, "out.csv")
@@ -150,6 +150,7 @@ func interrupted(t *testing.T, dir string, p *suite.Plan) Job {
 	return job
 }
 
+// spendUntil returns a Column.Spend that accepts n values in all and then returns end.
 func spendUntil(n int, end error) func(context.Context, int) error {
 	return func(_ context.Context, values int) error {
 		if n -= values; n < 0 {
@@ -159,8 +160,8 @@ func spendUntil(n int, end error) func(context.Context, int) error {
 	}
 }
 
-// TestResumeWithAnotherToken: the work done under a token that has ended is gone on with
-// under another one for the same, and that of a token that was revoked is not kept.
+// TestResumeWithAnotherToken checks that a run whose token expired resumes with another token
+// for the same work, and that a run whose token was revoked leaves nothing.
 func TestResumeWithAnotherToken(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
@@ -199,8 +200,8 @@ func TestResumeWithAnotherToken(t *testing.T) {
 	}
 }
 
-// TestPanicLeavesNothing: a panic within a run, in a worker or in the caller's
-// functions, is an error without a value, and what was written is removed.
+// TestPanicLeavesNothing checks that a panic within a run, in a worker or in the caller's
+// functions, becomes an error without a value, and that the output is removed.
 func TestPanicLeavesNothing(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	for _, what := range []string{"worker", "progress", "write"} {
@@ -239,7 +240,7 @@ func TestPanicLeavesNothing(t *testing.T) {
 	}
 }
 
-// panickingFile calls fail before each write.
+// panickingFile is an output that calls fail before each write.
 type panickingFile struct {
 	outFile
 	fail func()
@@ -250,8 +251,8 @@ func (p panickingFile) WriteAt(b []byte, off int64) (int, error) {
 	return p.outFile.WriteAt(b, off)
 }
 
-// TestAllInputsCheckedBeforeWork: what is wrong with the last of several inputs, or
-// with its output's name, is said before the first one is done.
+// TestAllInputsCheckedBeforeWork checks that a fault in the last of several inputs, or in its
+// output's name, is reported before any value of the first is transformed.
 func TestAllInputsCheckedBeforeWork(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	wrong := map[string]func(in, out string) error{
@@ -285,7 +286,7 @@ func TestAllInputsCheckedBeforeWork(t *testing.T) {
 			t.Errorf("%s: %v", says, err)
 		}
 		if spent != 0 || sum.Rows != 0 {
-			t.Errorf("%s: %d values were done before", says, spent)
+			t.Errorf("%s: %d values were charged before the error, want none", says, spent)
 		}
 		left, _ := os.ReadDir(out)
 		for _, e := range left {

@@ -45,7 +45,7 @@ func (t retyped) String() string {
 	return s
 }
 
-// change says what becomes of the values of the column.
+// change returns what happens to the values of the column.
 func (c *replacedColumn) change() typed.Change {
 	job := c.Columns[c.job]
 	switch op := job.op(); {
@@ -59,8 +59,8 @@ func (c *replacedColumn) change() typed.Change {
 	return typed.Pseudonymise
 }
 
-// reportEffect warns of what an output's schema can no longer say, and notes in the
-// summary which type the column has and why.
+// reportEffect warns of annotations and schemas that the output loses, and notes a change
+// of the column's type in the summary.
 func (c *replacedColumn) reportEffect(e typed.Effect) {
 	if e.Annotation != "" {
 		c.warn("%s: column %s was annotated as %s; in the output it is a plain string (UTF-8)", c.src.name, quoteName(c.name), e.Annotation)
