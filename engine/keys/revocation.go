@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -12,9 +11,9 @@ import (
 // token's end. Verifiers allow 30 seconds of skew, and clocks differ.
 const dropAfter = 10 * time.Minute
 
-// dropAtOnce is about how many expired revocations one transaction deletes. It is bounded
+// dropAtOnce is about how many expired records of each kind one transaction deletes,
 // because other writers wait for that transaction.
-const dropAtOnce = 5000
+const dropAtOnce = 500
 
 const maxJTI = 1024
 
@@ -30,11 +29,14 @@ func (ks *Keystore) Revoke(ctx context.Context, jti string, exp time.Time) error
 	return ks.RevokeTokens(ctx, Revocation{jti, exp})
 }
 
-// revokeAtOnce is the number of revocations in one transaction. Leases of budgets, and
-// all other writers, wait for that transaction.
-const revokeAtOnce = 1000
+// Bulk changes are made in transactions that end after bulkTime or leastAtOnce rows,
+// whichever is later, because leases of budgets and all other writers wait for them.
+const (
+	bulkTime    = 10 * time.Millisecond
+	leastAtOnce = 50
+)
 
-// RevokeTokens revokes several tokens: up to revokeAtOnce of them all or none, more of
+// RevokeTokens revokes several tokens: up to leastAtOnce of them all or none, more of
 // them in several transactions with pauses in which others can write. On an error the
 // first of them may be revoked; repeating the call revokes the rest.
 func (ks *Keystore) RevokeTokens(ctx context.Context, tokens ...Revocation) error {
@@ -43,45 +45,70 @@ func (ks *Keystore) RevokeTokens(ctx context.Context, tokens ...Revocation) erro
 			return err
 		}
 	}
-	done := 0
-	for part := range slices.Chunk(tokens, revokeAtOnce) {
-		began := time.Now()
-		err := ks.change(ctx, func(tx Tx, s *sealRoot) (bool, error) { return true, ks.revokeIn(tx, s, part) })
+	for done := 0; done < len(tokens); {
+		var part []Revocation
+		took, err := ks.bulkChange(ctx, func(tx Tx, s *sealRoot, end time.Time) (bool, error) {
+			part = tokens[done:]
+			n, err := ks.revokeIn(tx, s, part, end)
+			part = part[:n]
+			return true, err
+		})
+		if err == nil {
+			if done += len(part); done < len(tokens) {
+				err = letOthersWrite(ctx, took)
+			}
+		}
 		if err != nil && done > 0 {
 			return fmt.Errorf("%w (%d of %d tokens are revoked: repeat it for the others)", err, done, len(tokens))
 		}
 		if err != nil {
 			return err
 		}
-		if done += len(part); done == len(tokens) {
-			return nil
-		}
-		// SQLite has no queue of writers: one that waits tries again after a while, and
-		// must find the lock free then.
-		pause := time.NewTimer(time.Since(began))
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
-			return fmt.Errorf("keys: %d of %d tokens are revoked: repeat it for the others: %w", done, len(tokens), ctx.Err())
-		}
 	}
 	return nil
 }
 
-// revokeIn revokes tokens within a change.
-func (ks *Keystore) revokeIn(tx Tx, s *sealRoot, tokens []Revocation) error {
+// bulkChange is change for a part of a bulk change, which ends at end. took is how long
+// the store was locked.
+func (ks *Keystore) bulkChange(ctx context.Context, f func(tx Tx, s *sealRoot, end time.Time) (changed bool, err error)) (took time.Duration, err error) {
+	var began time.Time
+	err = ks.change(ctx, func(tx Tx, s *sealRoot) (bool, error) {
+		began = time.Now()
+		return f(tx, s, began.Add(bulkTime))
+	})
+	return time.Since(began), err
+}
+
+// letOthersWrite waits as long as the last part of a bulk change took, for writers of
+// other processes, which SQLite does not queue.
+func letOthersWrite(ctx context.Context, took time.Duration) error {
+	pause := time.NewTimer(min(took, time.Second))
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("keys: %w", ctx.Err())
+	}
+}
+
+// revokeIn revokes tokens within a change and returns how many: all of them, or those
+// for which there was time until end, but leastAtOnce.
+func (ks *Keystore) revokeIn(tx Tx, s *sealRoot, tokens []Revocation, end time.Time) (int, error) {
 	n, err := tx.Change()
 	if err != nil {
-		return err
+		return 0, err
 	}
-	for _, r := range tokens {
+	for i, r := range tokens {
+		if i >= leastAtOnce && !time.Now().Before(end) {
+			return i, nil
+		}
 		before, revoked, err := tx.Revocation(r.JTI)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if err := tx.Revoke(r.JTI, r.Expires, n+1); err != nil {
-			return err
+			return 0, err
 		}
 		if revoked {
 			ks.addRevoked(s, []revokedToken{before.token()}, -1)
@@ -94,7 +121,7 @@ func (ks *Keystore) revokeIn(tx Tx, s *sealRoot, tokens []Revocation) error {
 		}
 		ks.addRevoked(s, []revokedToken{r.token()}, 1)
 	}
-	return nil
+	return len(tokens), nil
 }
 
 func (r Revocation) token() revokedToken { return revokedOf([]byte(r.JTI), r.Expires) }
@@ -176,14 +203,17 @@ func checkJTI(jti string) error {
 // dropExpired deletes the records of tokens that ended dropAfter ago, in short
 // transactions, and stores the time in metaDropped.
 func (ks *Keystore) dropExpired(ctx context.Context) error {
-	for more := true; more; {
-		err := ks.change(ctx, func(tx Tx, s *sealRoot) (bool, error) {
+	for {
+		more := false
+		took, err := ks.bulkChange(ctx, func(tx Tx, s *sealRoot, _ time.Time) (bool, error) {
 			at, err := ks.sweepTimes(ks.advance(tx)) // the sure time: a clock that jumped drops nothing
 			if err != nil {
 				return false, err
 			}
-			dropped, until, err := tx.DropExpired(at.sure.Add(-dropAfter), dropAtOnce)
-			if more = err == nil && len(dropped) >= dropAtOnce; err != nil || len(dropped) == 0 {
+			var dropped []Revocation
+			var until time.Time
+			dropped, until, more, err = tx.DropExpired(at.sure.Add(-dropAfter), dropAtOnce)
+			if err != nil || len(dropped) == 0 {
 				return false, err
 			}
 			for _, r := range dropped {
@@ -191,9 +221,11 @@ func (ks *Keystore) dropExpired(ctx context.Context) error {
 			}
 			return true, tx.SetMeta(metaDropped, binary.BigEndian.AppendUint64(nil, uint64(until.UnixMicro())))
 		})
-		if err != nil {
+		if err == nil && more {
+			err = letOthersWrite(ctx, took)
+		}
+		if err != nil || !more {
 			return err
 		}
 	}
-	return nil
 }

@@ -109,7 +109,7 @@ func (r *Revoked) mustMerge() bool { return len(r.recent) > 4096+len(r.base)/32 
 
 // add returns the set with fresh revocations added, and the entries that no longer count:
 // those that fresh ones replace, and those that expired before until. fresh is sorted by
-// id without duplicates.
+// id without duplicates, and must not be used afterwards.
 func (r *Revoked) add(fresh []revokedToken, until int64) (next *Revoked, gone []revokedToken) {
 	for _, t := range fresh {
 		if old, there := r.find(t); there {
@@ -131,9 +131,12 @@ func (r *Revoked) add(fresh []revokedToken, until int64) (next *Revoked, gone []
 	return next, gone
 }
 
-// merge merges two lists sorted by id into a new one. Of entries with the same id it
-// keeps that of b.
+// merge merges two lists sorted by id. Of entries with the same id it keeps that of b. The
+// result is a new list, or b if a is empty.
 func merge(a, b []revokedToken) []revokedToken {
+	if len(a) == 0 {
+		return b
+	}
 	out := make([]revokedToken, 0, len(a)+len(b))
 	for len(a) > 0 && len(b) > 0 {
 		switch c := a[0].compare(b[0]); {

@@ -73,9 +73,9 @@ type TokenTx interface {
 
 	// Expired reports whether DropExpired has something to delete.
 	Expired(t time.Time) (bool, error)
-	// DropExpired deletes the budgets and issued tokens that expired before t, and
-	// about most of the revocations that did, the earliest first. It returns the
-	// deleted revocations and a time until <= t: every revocation that expired
-	// before until is deleted.
-	DropExpired(t time.Time, most int) (dropped []Revocation, until time.Time, err error)
+	// DropExpired deletes up to most of the budgets and of the issued tokens that
+	// expired before t, and about most of the revocations that did, the earliest first.
+	// It returns the deleted revocations, a time until <= t such that every revocation
+	// that expired before until is deleted, and whether there may be more to delete.
+	DropExpired(t time.Time, most int) (dropped []Revocation, until time.Time, more bool, err error)
 }

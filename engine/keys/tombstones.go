@@ -223,7 +223,7 @@ func (ks *Keystore) merge(tx Tx, t Tombstones) (m Merged, err error) {
 		if revoked && before.Expires.Equal(r.Expires) {
 			continue
 		}
-		if err := ks.revokeIn(tx, s, []Revocation{r}); err != nil {
+		if _, err := ks.revokeIn(tx, s, []Revocation{r}, time.Time{}); err != nil {
 			return m, err
 		}
 		m.Revoked++

@@ -150,19 +150,21 @@ func (t *tx) Expired(end time.Time) (some bool, err error) {
 	return some, t.s.wrapErr(err)
 }
 
-func (t *tx) DropExpired(end time.Time, most int) ([]keys.Revocation, time.Time, error) {
-	for _, table := range []string{"budget", "issued"} {
-		if err := t.exec("DELETE FROM velonym."+table+" WHERE expires < $1", end.UnixMicro()); err != nil {
-			return nil, end, err
+func (t *tx) DropExpired(end time.Time, most int) (dropped []keys.Revocation, until time.Time, more bool, err error) {
+	for _, table := range []string{"velonym.budget", "velonym.issued"} {
+		c, err := t.t.Exec(t.ctx, "DELETE FROM "+table+" WHERE jti IN (SELECT jti FROM "+table+" WHERE expires < $1 ORDER BY expires LIMIT $2)", end.UnixMicro(), most)
+		if err != nil {
+			return nil, end, false, t.s.wrapErr(err)
 		}
+		more = more || c.RowsAffected() == int64(most)
 	}
 	var last int64
 	switch err := t.t.QueryRow(t.ctx, "SELECT expires FROM velonym.revocation WHERE expires < $1 ORDER BY expires LIMIT 1 OFFSET $2", end.UnixMicro(), most-1).Scan(&last); {
 	case err == nil:
-		end = time.UnixMicro(last + 1)
+		end, more = time.UnixMicro(last+1), true
 	case !errors.Is(err, pgx.ErrNoRows):
-		return nil, end, t.s.wrapErr(err)
+		return nil, end, false, t.s.wrapErr(err)
 	}
-	rows, err := list(t, scanRevocation, "DELETE FROM velonym.revocation WHERE expires < $1 RETURNING jti, expires", end.UnixMicro())
-	return rows, end, err
+	dropped, err = list(t, scanRevocation, "DELETE FROM velonym.revocation WHERE expires < $1 RETURNING jti, expires", end.UnixMicro())
+	return dropped, end, more, err
 }

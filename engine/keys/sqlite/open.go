@@ -201,7 +201,7 @@ func openWriting(path string) (*Store, error) {
 	}
 	db.SetMaxOpenConns(8)
 	db.SetMaxIdleConns(8)
-	s := &Store{path: path, db: db}
+	s := &Store{path: path, db: db, turn: make(chan struct{}, 1)}
 	// The first switch to WAL mode needs exclusive access. If another process is
 	// switching too, it fails at once whatever the busy timeout is.
 	pause, end := 5*time.Millisecond, time.Now().Add(busyTimeout)

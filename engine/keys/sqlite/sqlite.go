@@ -34,6 +34,7 @@ type Store struct {
 	path     string
 	db       *sql.DB
 	prepared map[string]*sql.Stmt // by query text; nil for a file of an older schema
+	turn     chan struct{}        // holds an element while a transaction writes
 
 	readOnly  bool
 	immutable os.FileInfo // state of a file that was opened as immutable; nil for others
@@ -61,6 +62,8 @@ func (s *Store) wrapErr(err error) error {
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
+	case errors.Is(err, errHeld):
+		return fmt.Errorf("keys: keystore %s is held by another writer, for %v by now: try again when that is done: %w", s.path, busyTimeout, err)
 	case errors.Is(err, sql.ErrNoRows):
 		return fmt.Errorf("%w: %s lacks a row that it must have: restore it from a backup; it is left as it is", keys.ErrCorrupt, s.path)
 	}
@@ -104,10 +107,11 @@ func (s *Store) Update(ctx context.Context, f func(keys.Tx) error) error {
 	if s.readOnly {
 		return fmt.Errorf("%w: %s: the file, its folder or the medium cannot be written by this user, and this has to write: use it where it can", keys.ErrReadOnly, s.path)
 	}
-	t, err := s.db.BeginTx(ctx, nil)
+	t, done, err := s.beginWrite(ctx)
 	if err != nil {
 		return s.wrapErr(err)
 	}
+	defer done()
 	defer t.Rollback()
 	if err := f(&tx{s: s, t: t, ctx: ctx}); err != nil {
 		return err

@@ -154,32 +154,33 @@ func (t *tx) Expired(end time.Time) (some bool, err error) {
 	return some, t.s.wrapErr(err)
 }
 
-func (t *tx) DropExpired(end time.Time, most int) ([]keys.Revocation, time.Time, error) {
+func (t *tx) DropExpired(end time.Time, most int) (out []keys.Revocation, until time.Time, more bool, err error) {
 	for _, table := range []string{"budget", "issued"} {
-		if err := t.exec("DELETE FROM "+table+" WHERE expires < ?", end.UnixMicro()); err != nil {
-			return nil, end, err
+		n, err := t.execCount("DELETE FROM "+table+" WHERE jti IN (SELECT jti FROM "+table+" WHERE expires < ? ORDER BY expires LIMIT ?)", end.UnixMicro(), most)
+		if err != nil {
+			return nil, end, false, err
 		}
+		more = more || n == int64(most)
 	}
 	var last int64
 	switch err := t.t.QueryRowContext(t.ctx, "SELECT expires FROM revocation WHERE expires < ? ORDER BY expires LIMIT 1 OFFSET ?", end.UnixMicro(), most-1).Scan(&last); {
 	case err == nil:
-		end = time.UnixMicro(last + 1)
+		end, more = time.UnixMicro(last+1), true
 	case !errors.Is(err, sql.ErrNoRows):
-		return nil, end, t.s.wrapErr(err)
+		return nil, end, false, t.s.wrapErr(err)
 	}
 	rows, err := t.t.QueryContext(t.ctx, "DELETE FROM revocation WHERE expires < ? RETURNING jti, expires", end.UnixMicro())
 	if err != nil {
-		return nil, end, t.s.wrapErr(err)
+		return nil, end, false, t.s.wrapErr(err)
 	}
 	defer rows.Close()
-	var out []keys.Revocation
 	for rows.Next() {
 		var jti []byte
 		var expires int64
 		if err := rows.Scan(&jti, &expires); err != nil {
-			return nil, end, t.s.wrapErr(err)
+			return nil, end, false, t.s.wrapErr(err)
 		}
 		out = append(out, keys.Revocation{JTI: string(jti), Expires: fromExpiry(expires)})
 	}
-	return out, end, t.s.wrapErr(rows.Err())
+	return out, end, more, t.s.wrapErr(rows.Err())
 }

@@ -52,15 +52,20 @@ func (t *tx) exec(query string, args ...any) error {
 // execOne is exec for a statement that must change exactly one row. Errors: ErrNotFound
 // if it changes none.
 func (t *tx) execOne(query string, args ...any) error {
-	r, err := t.t.ExecContext(t.ctx, query, args...)
-	if err != nil {
-		return t.s.wrapErr(err)
-	}
-	n, err := r.RowsAffected()
+	n, err := t.execCount(query, args...)
 	if err == nil && n != 1 {
 		err = keys.ErrNotFound
 	}
 	return err
+}
+
+// execCount is exec that returns the number of changed rows.
+func (t *tx) execCount(query string, args ...any) (int64, error) {
+	r, err := t.t.ExecContext(t.ctx, query, args...)
+	if err != nil {
+		return 0, t.s.wrapErr(err)
+	}
+	return r.RowsAffected()
 }
 
 // Clock returns zero: a file has no clock.

@@ -59,6 +59,7 @@ func Run(t *testing.T, location func(t *testing.T) Location) {
 		{"Revoke", testRevoke},
 		{"RevokeRules", testRevokeRules},
 		{"RevokedSince", testRevokedSince},
+		{"DropMany", testDropMany},
 		{"Issued", testIssued},
 		{"Lease", testLease},
 		{"LeaseConcurrent", testLeaseConcurrent},

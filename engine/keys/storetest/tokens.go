@@ -128,6 +128,38 @@ func testRevokedSince(e *env) {
 	}
 }
 
+// testDropMany drops more records of ended tokens than one transaction deletes.
+func testDropMany(e *env) {
+	const n = 600
+	now := e.now().UTC().Truncate(time.Second)
+	name := func(i int) string { return fmt.Sprintf("token %d", i) }
+	for i := range n {
+		end := now.Add(time.Hour)
+		if i == 0 {
+			end = now.Add(24 * time.Hour)
+		}
+		e.must(e.ks.RecordToken(e.ctx, keys.IssuedToken{JTI: name(i), Issuer: "i", KeyID: "k", Op: "forward", Project: "p", Issued: now, Expires: end}))
+		granted, _, err := e.ks.LeaseUntil(e.ctx, name(i), end, 10, 10)
+		if e.must(err); granted != 10 {
+			e.Fatalf("%s: %d granted", name(i), granted)
+		}
+	}
+	e.later(2 * time.Hour)
+	_, err := e.ks.Sweep(e.ctx)
+	e.must(err)
+	for i := range n {
+		if _, err := e.ks.IssuedToken(e.ctx, name(i)); (err == nil) != (i == 0) {
+			e.Errorf("%s is listed: %v", name(i), err)
+		}
+	}
+	for _, i := range []int{0, 1, n - 1} {
+		granted, _, err := e.ks.LeaseUntil(e.ctx, name(i), now.Add(3*time.Hour), 10, 10)
+		if e.must(err); (granted == 0) != (i == 0) {
+			e.Errorf("%s: %d granted of a budget that was spent", name(i), granted)
+		}
+	}
+}
+
 // testIssued lists issued tokens.
 func testIssued(e *env) {
 	now := e.now().UTC().Truncate(time.Second)
