@@ -12,8 +12,8 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// columnQuery is what a request with ?column= asks for: the columns of a CSV whose values
-// are replaced.
+// columnQuery is what a request with ?column= asks for: the columns of a CSV or of an Arrow
+// stream whose values are replaced.
 type columnQuery struct {
 	columns []bulk.Column
 	header  string // "present", "absent" or "": not declared
@@ -25,39 +25,55 @@ const (
 	headerAbsent  = "absent"
 )
 
-// columnQuery returns the columns that the request names, nil if it names none.
+// columnQuery returns the columns that the request names, nil if it names none and may.
 func (c *call) columnQuery(format bodyFormat) (*columnQuery, *problem) {
 	if bytes.IndexByte(c.ctx.Request.Header.RequestURI(), '?') < 0 {
+		if format == formatArrow {
+			return &columnQuery{}, nil
+		}
 		return nil, nil
 	}
 	args := c.ctx.QueryArgs()
 	names := args.PeekMulti("column")
-	if len(names) == 0 {
-		return nil, nil
-	}
-	if format != formatCSV {
-		return nil, newProblem(codeBadRequest, "columns are for text/csv; the body is JSON")
-	}
 	q := &columnQuery{}
 	for _, name := range names {
-		col := bulk.Column{Name: string(name)}
-		if number, ok := strings.CutPrefix(col.Name, "#"); ok {
-			if n, err := strconv.Atoi(number); err == nil {
-				if n < 1 {
-					return nil, newProblem(codeBadRequest, "columns are counted from 1: column=%231 is the first")
-				}
-				col.Number = n
-			}
+		if p := q.addColumn(string(name)); p != nil {
+			return nil, p
 		}
-		if col.Name == "" {
-			return nil, newProblem(codeBadRequest, "a column needs a name, or # and its number from 1 (column=%231)")
+	}
+	switch {
+	case format == formatArrow:
+		if args.Has("header") || args.Has("delimiter") {
+			return nil, newProblem(codeBadRequest, "header and delimiter are for text/csv; leave them out for Arrow")
 		}
-		q.columns = append(q.columns, col)
+		return q, nil
+	case len(names) == 0:
+		return nil, nil
+	case format != formatCSV:
+		return nil, newProblem(codeBadRequest, "columns are for text/csv and Arrow; the body is JSON")
 	}
 	if p := q.readHeader(args.PeekMulti("header"), c.ctx.Request.Header.ContentType()); p != nil {
 		return nil, p
 	}
 	return q, q.readDelimiter(args.PeekMulti("delimiter"))
+}
+
+// addColumn adds a column by its name, or by # and its number.
+func (q *columnQuery) addColumn(name string) *problem {
+	col := bulk.Column{Name: name}
+	if number, ok := strings.CutPrefix(name, "#"); ok {
+		if n, err := strconv.Atoi(number); err == nil {
+			if n < 1 {
+				return newProblem(codeBadRequest, "columns are counted from 1: column=%231 is the first")
+			}
+			col.Number = n
+		}
+	}
+	if col.Name == "" {
+		return newProblem(codeBadRequest, "a column needs a name, or # and its number from 1 (column=%231)")
+	}
+	q.columns = append(q.columns, col)
+	return nil
 }
 
 // readHeader reads whether the first row is the header: from the query, or from the

@@ -22,7 +22,7 @@ func FuzzHeaders(f *testing.F) {
 			}
 		}
 		if m := mediaType(ct); m != formatUnknown {
-			want := map[bodyFormat]string{formatJSON: "application/json", formatCSV: "text/csv"}[m]
+			want := map[bodyFormat]string{formatJSON: "application/json", formatCSV: "text/csv", formatArrow: "application/vnd.apache.arrow.stream"}[m]
 			if !strings.Contains(strings.ToLower(string(ct)), want) {
 				t.Errorf("%q is %v", ct, m)
 			}

@@ -13,6 +13,7 @@ const (
 	formatUnknown bodyFormat = iota
 	formatJSON
 	formatCSV
+	formatArrow
 )
 
 // coding is a content coding of HTTP.
@@ -59,6 +60,8 @@ func mediaType(h []byte) bodyFormat {
 		return formatJSON
 	case equalFold(h, "text/csv"):
 		return formatCSV
+	case equalFold(h, "application/vnd.apache.arrow.stream"):
+		return formatArrow
 	}
 	return formatUnknown
 }
@@ -227,5 +230,6 @@ var (
 
 	mimeJSON    = []byte("application/json")
 	mimeCSV     = []byte("text/csv; charset=utf-8")
+	mimeArrow   = []byte("application/vnd.apache.arrow.stream")
 	mimeProblem = []byte("application/problem+json")
 )

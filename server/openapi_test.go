@@ -29,6 +29,7 @@ var document = sync.OnceValues(func() (routers.Router, error) {
 		return string(b), err
 	}
 	openapi3filter.RegisterBodyDecoder("text/csv", bytesBody)
+	openapi3filter.RegisterBodyDecoder("application/vnd.apache.arrow.stream", bytesBody)
 	return gorillamux.NewRouter(doc)
 })
 

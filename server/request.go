@@ -123,6 +123,9 @@ func (c *call) process(e *endpoint, grant *token.Grant) (p *problem, fault error
 	h := &c.ctx.Request.Header
 	format := mediaType(h.ContentType())
 	if format == formatUnknown {
+		return newProblem(codeUnsupportedMediaType, "send application/json, text/csv or application/vnd.apache.arrow.stream"), nil
+	}
+	if format == formatArrow && e == &endpointValidate {
 		return newProblem(codeUnsupportedMediaType, "send application/json or text/csv"), nil
 	}
 	columns, p := c.columnQuery(format)
@@ -147,6 +150,9 @@ func (c *call) process(e *endpoint, grant *token.Grant) (p *problem, fault error
 	}
 	if p := c.readBody(enc); p != nil {
 		return p, nil
+	}
+	if format == formatArrow {
+		return c.processArrow(grant, columns)
 	}
 	if columns != nil {
 		return c.processColumns(grant, columns)

@@ -103,6 +103,7 @@ func (s *Stream) uses(ctx context.Context, c *column, b *batch) error {
 		return s.damaged(f, errBatch)
 	}
 	var count [3]int64
+	told, tell := c.replacer.(RowReplacer)
 	for i := range n {
 		if !c.valid.has(i) || !seen.has(i) {
 			count[stateEmpty]++
@@ -123,7 +124,10 @@ func (s *Stream) uses(ctx context.Context, c *column, b *batch) error {
 		if entry >= uint64(len(c.states)) || f.signed && entry>>(8*f.indexWidth-1) != 0 {
 			return &Error{File: s.name, Batch: s.batch, Row: s.rows + c.row(i) + 1, Column: f.path(), Err: errIndex}
 		}
-		count[c.states[entry]]++
+		state := c.states[entry]
+		if count[state]++; state == stateMissing && tell {
+			told.MissingAt(s.rows+c.row(i)+1, int64(entry)+1)
+		}
 	}
 	return c.replacer.Use(ctx, count[stateValue], count[stateEmpty], count[stateMissing])
 }

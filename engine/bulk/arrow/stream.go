@@ -16,8 +16,10 @@ import (
 type Stream struct {
 	name    string
 	memory  int64
-	in      *bufio.Reader // nil of a file
-	file    *file         // nil of a stream
+	reserve func(n int64) error
+	in      byteReader // nil of a file
+	file    *file      // nil of a stream
+	whole   *inMemory  // nil if the input is not in memory
 	schema  *schema
 	first   []byte // message of the schema
 	leaves  []*field
@@ -25,6 +27,7 @@ type Stream struct {
 	packers packers
 	builder *flatbuffers.Builder
 
+	scanning   bool // nothing is written: see Scan
 	out        *bufio.Writer
 	written    int64
 	headLength int64 // of the message written last, with what stands before its metadata
@@ -48,6 +51,9 @@ type Options struct {
 	// Memory bounds, in bytes, what a message may take, and again each column of it that
 	// is unpacked and each that is written; 0 means 1 GiB.
 	Memory int64
+	// Reserve is asked before memory is taken that does not follow from the length of the
+	// input: to unpack n more bytes. Its error ends what is under way. nil: all is granted.
+	Reserve func(n int64) error
 }
 
 // Column is a column of an input.
@@ -59,6 +65,8 @@ type Column struct {
 	Type string
 	// Refused says why its values cannot be replaced; nil if they can.
 	Refused error
+	// Text says that the values are strings, not bytes.
+	Text bool
 }
 
 // Results is what becomes of the values of a [Batch].
@@ -81,8 +89,21 @@ type Replacer interface {
 	Use(ctx context.Context, values, empty, missing int64) error
 }
 
+// RowReplacer is a [Replacer] that is told, before Use, of each row, from 1, that refers to
+// an entry of a dictionary, from 1, without a result.
+type RowReplacer interface {
+	Replacer
+	MissingAt(row, entry int64)
+}
+
+// byteReader is what a stream is read from.
+type byteReader interface {
+	io.Reader
+	io.ByteReader
+}
+
 func open(o Options) *Stream {
-	s := &Stream{name: o.Name, memory: o.Memory, columns: map[int]*column{}, results: map[int][]byte{}, added: map[int][]byte{}, dropped: map[int]bool{}}
+	s := &Stream{name: o.Name, memory: o.Memory, reserve: o.Reserve, columns: map[int]*column{}, results: map[int][]byte{}, added: map[int][]byte{}, dropped: map[int]bool{}}
 	if s.memory == 0 {
 		s.memory = 1 << 30
 	}
@@ -93,15 +114,20 @@ func open(o Options) *Stream {
 func OpenStream(r io.Reader, o Options) (*Stream, error) {
 	s := open(o)
 	s.in = bufio.NewReaderSize(r, 64<<10)
+	return s, s.openSchema()
+}
+
+// openSchema reads the message that a stream begins with.
+func (s *Stream) openSchema() error {
 	m, err := s.readMessage(s.in)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if m == nil || m.kind != headerSchema || m.body != 0 {
-		return nil, s.bad("is no Arrow stream: it does not begin with a schema")
+		return s.bad("is no Arrow stream: it does not begin with a schema")
 	}
 	s.first = append([]byte(nil), m.raw...)
-	return s, s.setSchema(m.header, m.version)
+	return s.setSchema(m.header, m.version)
 }
 
 func (s *Stream) setSchema(t table, version int16) (err error) {
@@ -120,7 +146,7 @@ func (s *Stream) setSchema(t table, version int16) (err error) {
 func (s *Stream) Columns() []Column {
 	all := make([]Column, len(s.leaves))
 	for i, f := range s.leaves {
-		all[i] = Column{f.path(), f.kind.String(), f.replaceable()}
+		all[i] = Column{f.path(), f.kind.String(), f.replaceable(), f.kind == kindUtf8 || f.kind == kindLargeUtf8 || f.kind == kindUtf8View}
 		if f.dictionary {
 			all[i].Type = "dictionary of " + all[i].Type
 		}
@@ -170,6 +196,20 @@ func (s *Stream) Write(ctx context.Context, w io.Writer) error {
 	if err := s.out.Flush(); err != nil {
 		return err
 	}
+	if err := s.messages(ctx); err != nil {
+		return err
+	}
+	if err := s.putEnd(); err != nil {
+		return err
+	}
+	if err := s.out.Flush(); err != nil {
+		return err
+	}
+	return s.ended()
+}
+
+// messages replaces and writes the messages of a stream behind its schema.
+func (s *Stream) messages(ctx context.Context) error {
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -179,7 +219,7 @@ func (s *Stream) Write(ctx context.Context, w io.Writer) error {
 			return err
 		}
 		if m == nil {
-			break
+			return nil
 		}
 		if err := s.readBody(s.in, m.body); err != nil {
 			return err
@@ -187,16 +227,17 @@ func (s *Stream) Write(ctx context.Context, w io.Writer) error {
 		if err := s.message(ctx, m); err != nil {
 			return err
 		}
+		if s.scanning {
+			continue
+		}
 		if err := s.out.Flush(); err != nil {
 			return err
 		}
 	}
-	if err := s.putEnd(); err != nil {
-		return err
-	}
-	if err := s.out.Flush(); err != nil {
-		return err
-	}
+}
+
+// ended checks that nothing stands behind the stream.
+func (s *Stream) ended() error {
 	switch _, err := s.in.ReadByte(); {
 	case err == io.EOF:
 		return nil
@@ -210,6 +251,9 @@ func (s *Stream) Write(ctx context.Context, w io.Writer) error {
 func (s *Stream) readBody(r io.Reader, n int64) (err error) {
 	if n > s.memory {
 		return s.bad("%w", &MemoryError{"a message", n, s.memory})
+	}
+	if s.whole != nil {
+		return s.bodyInPlace(n)
 	}
 	if s.body, err = readGrowing(s.body[:0], r, n); err != nil {
 		return s.unread(err)
@@ -278,6 +322,9 @@ func (s *Stream) forget() {
 
 // putBatch writes a batch with its new buffers.
 func (s *Stream) putBatch(m *message, b *batch) error {
+	if s.scanning {
+		return nil
+	}
 	s.spans, s.parts = s.spans[:0], s.parts[:0]
 	end, packed := int64(0), 0
 	add := func(part []byte, fresh bool) error {
@@ -359,6 +406,9 @@ func (s *Stream) putEnd() error {
 }
 
 func (s *Stream) put(b []byte) error {
+	if s.scanning {
+		return nil
+	}
 	n, err := s.out.Write(b)
 	s.written += int64(n)
 	return err

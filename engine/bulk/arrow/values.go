@@ -83,6 +83,13 @@ func (s *Stream) buffer(b *batch, i int, into *[]byte) ([]byte, error) {
 	if b.codec == codecNone {
 		return raw, nil
 	}
+	if s.reserve != nil && len(raw) >= 8 {
+		if n := int64(binary.LittleEndian.Uint64(raw)) - int64(cap(*into)); n > 0 && n <= s.memory {
+			if err := s.reserve(n + n/4 + padding); err != nil {
+				return nil, err
+			}
+		}
+	}
 	out, err := s.packers.unpack((*into)[:0], b.codec, raw, s.memory)
 	*into = out
 	if err != nil {
@@ -250,7 +257,7 @@ func (s *Stream) rewrite(ctx context.Context, c *column, b *batch, at int, n int
 		return s.damaged(c.field, errOffsets)
 	}
 	c.offsets, c.data, c.validity = c.offsets[:0], c.data[:0], c.validity[:0]
-	if n > 0 {
+	if n > 0 && !s.scanning {
 		c.offsets = slices.Grow(c.offsets, int(width*(n+1)))
 		c.putOffset()
 	}
@@ -345,6 +352,9 @@ func (s *Stream) take(c *column, r Results, n int64) error {
 	values := c.batch.Spans
 	if c.batch.Entry > 0 {
 		c.note(r)
+	}
+	if s.scanning {
+		return nil
 	}
 	if !c.takeWhole(r) {
 		missing := r.Missing

@@ -104,6 +104,9 @@ func (s *Stream) gatherViews(c *column, from, n int64, views []byte, texts [][]b
 
 // takeViews appends results to the column's new buffers.
 func (s *Stream) takeViews(c *column, r Results, n int64) error {
+	if s.scanning {
+		return nil
+	}
 	values, missing := c.batch.Spans, r.Missing
 	for i := 0; i < len(values); i += 2 {
 		var text []byte

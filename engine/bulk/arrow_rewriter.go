@@ -1,0 +1,330 @@
+package bulk
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/velonym/velonym/engine/bulk/arrow"
+	"github.com/velonym/velonym/engine/spec"
+	"github.com/velonym/velonym/engine/suite"
+)
+
+// ArrowRewriter replaces the values of chosen columns of an Arrow stream that is in memory
+// as a whole. It reads and writes as Run does, so that a body and a file become the same
+// columns and are refused for the same reasons. NewArrowRewriter finds the columns, Scan
+// checks the stream and counts the values, and Write replaces them. One goroutine at a time
+// calls its methods.
+type ArrowRewriter struct {
+	o       ArrowOptions
+	stream  *arrow.Stream
+	columns []*rewrittenColumn
+	batch   suite.Batch
+	doc     *suite.Document
+
+	largestCall int64 // bytes that the transform of a batch takes at most
+	bad         []ArrowBadValue
+	badCount    int
+	cause       string
+}
+
+// ArrowOptions says what to replace, by what, and with how much memory.
+type ArrowOptions struct {
+	// Columns are those to replace, by Plan whatever their own is. None means the only
+	// column of strings.
+	Columns []Column
+	Plan    *suite.Plan
+	Workers int
+	// Memory and Reserve are those of arrow.Options.
+	Memory  int64
+	Reserve func(n int64) error
+	// Observe, if not nil, is shown the values of each column before they are replaced.
+	Observe func(arena []byte, spans []uint32)
+	// MaxBad is the most values without a result that Bad lists.
+	MaxBad int
+}
+
+// StringColumnsError is an Arrow stream that has no column of strings or several, where
+// none is named.
+type StringColumnsError struct {
+	File    string
+	Strings []string // columns of strings
+	Others  []string // columns of other types that can be replaced
+}
+
+func (e *StringColumnsError) Error() string {
+	switch {
+	case len(e.Strings) > 0:
+		return fmt.Sprintf("%s: has %d columns of strings: name one or more of %s", e.File, len(e.Strings), listNames(e.Strings))
+	case len(e.Others) > 0:
+		return fmt.Sprintf("%s: has no column of strings: name one or more of %s", e.File, listNames(e.Others))
+	}
+	return e.File + ": has no column whose values can be replaced"
+}
+
+// NewArrowRewriter reads the schema and finds the columns. name is what errors call the
+// body. The body must not change while the rewriter is used, and kernels may read up to its
+// capacity.
+func NewArrowRewriter(o ArrowOptions, name string, body []byte) (*ArrowRewriter, error) {
+	s, err := arrow.OpenBytes(body, arrow.Options{Name: name, Memory: o.Memory, Reserve: o.Reserve})
+	if err != nil {
+		return nil, err
+	}
+	t := &ArrowRewriter{o: o, stream: s, doc: o.Plan.NewDocument()}
+	all := s.Columns()
+	chosen, err := chooseArrow(name, o.Columns, all)
+	if err != nil {
+		return nil, err
+	}
+	for i, at := range chosen {
+		c := all[at]
+		if slices.Contains(chosen[:i], at) {
+			return nil, usagef("%s: column %s (#%d) is given twice", name, quoteName(c.Name), at+1)
+		}
+		if c.Refused != nil {
+			return nil, damagedf(name, "column %s %w", quoteName(c.Name), c.Refused)
+		}
+		r := &rewrittenColumn{t: t, label: c.Name, text: c.Text, badEntry: map[int64]suite.Code{}}
+		if err := s.Replace(at, r); err != nil {
+			return nil, err
+		}
+		t.columns = append(t.columns, r)
+	}
+	return t, nil
+}
+
+// chooseArrow returns the places of the columns to replace among all.
+func chooseArrow(name string, asked []Column, all []arrow.Column) (chosen []int, err error) {
+	names := make([]string, len(all))
+	none := &StringColumnsError{File: name}
+	text := 0
+	for i, c := range all {
+		names[i] = c.Name
+		switch {
+		case c.Refused != nil:
+		case c.Text:
+			none.Strings, text = append(none.Strings, c.Name), i
+		default:
+			none.Others = append(none.Others, c.Name)
+		}
+	}
+	if len(asked) == 0 {
+		if len(none.Strings) != 1 {
+			return nil, none
+		}
+		return []int{text}, nil
+	}
+	for _, c := range asked {
+		at, err := new(run).findColumn(name, c, names)
+		if err != nil {
+			return nil, err
+		}
+		chosen = append(chosen, at)
+	}
+	return chosen, nil
+}
+
+// Scan checks the whole stream and counts its values. A null is an empty value. A value
+// that stands in a dictionary counts once for each row that refers to it, and once if none
+// does.
+func (t *ArrowRewriter) Scan(ctx context.Context) (values, empty int64, err error) {
+	for _, c := range t.columns {
+		c.scanning = true
+	}
+	err = t.stream.Scan(ctx)
+	for _, c := range t.columns {
+		c.scanning = false
+		values, empty = values+c.values+c.unused, empty+c.empty
+	}
+	return values, empty, err
+}
+
+// Memory returns how many bytes Write takes at most after Scan, besides the stream that it
+// writes.
+func (t *ArrowRewriter) Memory() int64 {
+	n := int64(writeMemory) + t.largestCall
+	for _, c := range t.columns {
+		n += c.largest
+	}
+	return n
+}
+
+// writeMemory is for the buffers of a Write that do not depend on the stream, in bytes.
+const writeMemory = 128 << 10
+
+// Grows returns about how many bytes longer than the stream that was scanned the one is
+// that Write writes.
+func (t *ArrowRewriter) Grows() (n int64) {
+	for _, c := range t.columns {
+		n += c.grows
+	}
+	return n
+}
+
+// Write writes the stream with the columns replaced. A value without a result becomes null,
+// or empty in a column without nulls and in a dictionary; Bad lists such values.
+func (t *ArrowRewriter) Write(ctx context.Context, w io.Writer) error {
+	t.bad, t.badCount, t.cause = t.bad[:0], 0, ""
+	err := t.stream.Write(ctx, w)
+	slices.SortStableFunc(t.bad, func(a, b ArrowBadValue) int { return cmp.Compare(a.Row, b.Row) })
+	return err
+}
+
+// ArrowBadValue is a value without a result.
+type ArrowBadValue struct {
+	Row    int64 // from 0
+	Column string
+	Code   suite.Code
+}
+
+// Bad returns the first values without a result, how many there are, and the cause and the
+// remedy of the first whose cause is known.
+func (t *ArrowRewriter) Bad() (first []ArrowBadValue, count int, cause string) {
+	return t.bad, t.badCount, t.cause
+}
+
+// rewrittenColumn is a column of an ArrowRewriter: an arrow.RowReplacer.
+type rewrittenColumn struct {
+	t        *ArrowRewriter
+	label    string
+	text     bool // its results have to be UTF-8
+	scanning bool
+
+	values, empty int64
+	unused        int64 // values of dictionaries that no row has referred to yet
+	batch         int   // the record batch under way
+	held          int64 // bytes that it takes so far
+	largest       int64 // and that one does at most
+	grows         int64
+
+	spans     []uint32
+	missing   []int
+	badEntry  map[int64]suite.Code // of dictionaries
+	notString []suite.ValueError
+}
+
+// Once reports whether equal values get equal results.
+func (c *rewrittenColumn) Once() bool { return c.t.doc == nil && c.t.o.Plan.Deterministic() }
+
+// Use counts the rows that refer to a dictionary.
+func (c *rewrittenColumn) Use(_ context.Context, values, empty, missing int64) error {
+	if c.scanning {
+		c.values += values + empty + missing
+		c.empty += empty
+		c.unused = max(0, c.unused-values-missing)
+	}
+	return nil
+}
+
+// MissingAt notes a row whose value has no result.
+func (c *rewrittenColumn) MissingAt(row, entry int64) { c.addBad(row-1, c.badEntry[entry]) }
+
+func (c *rewrittenColumn) addBad(row int64, code suite.Code) {
+	if c.t.badCount++; len(c.t.bad) < c.t.o.MaxBad {
+		c.t.bad = append(c.t.bad, ArrowBadValue{row, c.label, code})
+	}
+}
+
+// Replace counts values, or transforms them.
+func (c *rewrittenColumn) Replace(_ context.Context, b *arrow.Batch) (arrow.Results, error) {
+	if c.scanning {
+		return c.scan(b), nil
+	}
+	if c.t.o.Observe != nil {
+		c.t.o.Observe(b.Arena, b.Spans)
+	}
+	s := &c.t.batch
+	s.Src, s.Spans, s.Dst, s.Doc = b.Arena, b.Spans, s.Dst[:0], c.t.doc
+	c.t.o.Plan.TransformParallel(s, c.t.o.Workers)
+	if c.text && c.t.o.Plan.Op() == spec.Reverse {
+		s.Bad = c.refuseNotText(s)
+	}
+	if b.Entry == 1 {
+		clear(c.badEntry)
+	}
+	c.missing = c.missing[:0]
+	for _, bad := range s.Bad {
+		c.missing = append(c.missing, bad.Index)
+		if c.t.cause == "" && len(c.t.bad) < c.t.o.MaxBad {
+			c.t.cause = c.t.o.Plan.Cause(b.Arena[b.Spans[2*bad.Index]:][:b.Spans[2*bad.Index+1]], bad.Code)
+		}
+		if b.Entry > 0 {
+			c.badEntry[b.Entry+int64(bad.Index)] = bad.Code
+		} else {
+			c.addBad(b.Row(bad.Index)-1, bad.Code)
+		}
+	}
+	return arrow.Results{Arena: s.Dst, Spans: s.Out, Values: b.Spans, Missing: c.missing}, nil
+}
+
+// refuseNotText returns the bad values of a batch and with them those whose results are not
+// UTF-8, as those of a project with a tag may be.
+func (c *rewrittenColumn) refuseNotText(s *suite.Batch) []suite.ValueError {
+	whole := utf8.Valid(s.Dst)
+	for i := 0; whole && i < len(s.Out); i += 2 {
+		whole = s.Out[i+1] == 0 || utf8.RuneStart(s.Dst[s.Out[i]])
+	}
+	if whole {
+		return s.Bad
+	}
+	c.notString = c.notString[:0]
+	bad := s.Bad
+	for i := 0; i < len(s.Out)/2; i++ {
+		switch {
+		case len(bad) > 0 && bad[0].Index == i:
+			c.notString, bad = append(c.notString, bad[0]), bad[1:]
+		case !utf8.Valid(s.Result(i)):
+			c.notString = append(c.notString, suite.ValueError{Index: i, Code: suite.ValueNotText})
+		}
+	}
+	return c.notString
+}
+
+// scan counts the values of a batch and what they take.
+func (c *rewrittenColumn) scan(b *arrow.Batch) arrow.Results {
+	plan := c.t.o.Plan
+	n, size, empty := len(b.Spans)/2, 0, 0
+	for i := 1; i < len(b.Spans); i += 2 {
+		size += int(b.Spans[i])
+		if b.Spans[i] == 0 {
+			empty++
+		}
+	}
+	blank := plan.Blank(b.Arena, b.Spans)
+	out := plan.MaxOut(n, size)
+	c.t.largestCall = max(c.t.largestCall, int64(16*n+out+plan.ParallelScratch(n, size, c.t.o.Workers)))
+	if b.Entry > 0 || b.Batch != c.batch {
+		c.batch, c.held = b.Batch, 0
+	}
+	c.held += 3 * int64(8*n+8+out) // buffers that grow, and what they are packed into
+	c.largest = max(c.largest, c.held)
+	if n > empty {
+		if each := plan.OutLen(size / (n - empty)); each > 0 {
+			out = (n - empty) * each
+		}
+	}
+	c.grows += int64(out-size) + 256
+	if c.t.doc != nil {
+		c.t.largestCall += int64(size) + 96*int64(n) // the counters keep every distinct value once
+	}
+	r := arrow.Results{Arena: b.Arena, Spans: b.Spans, Values: b.Spans}
+	if b.Entry == 0 {
+		c.values += int64(n)
+		c.empty += int64(empty + blank)
+		return r
+	}
+	c.unused += int64(n - empty - blank)
+	if blank > 0 {
+		c.spans = append(c.spans[:0], b.Spans...)
+		for i := 0; i < len(c.spans); i += 2 {
+			if plan.Blank(b.Arena, c.spans[i:i+2]) > 0 {
+				c.spans[i+1] = 0
+			}
+		}
+		r.Spans = c.spans
+	}
+	return r
+}

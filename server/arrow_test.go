@@ -1,0 +1,462 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/endian"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
+	arrowmem "github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/velonym/velonym/engine/keys"
+	"github.com/velonym/velonym/engine/token"
+)
+
+const arrowType = "application/vnd.apache.arrow.stream"
+
+// register is a schema with a column of strings of each kind, and others around them.
+var register = arrow.NewSchema([]arrow.Field{
+	{Name: "n", Type: arrow.PrimitiveTypes.Int64},
+	{Name: "id", Type: arrow.BinaryTypes.String, Nullable: true},
+	{Name: "large", Type: arrow.BinaryTypes.LargeString, Nullable: true},
+	{Name: "view", Type: arrow.BinaryTypes.StringView, Nullable: true},
+	{Name: "raw", Type: arrow.BinaryTypes.Binary},
+	{Name: "town", Type: &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int16, ValueType: arrow.BinaryTypes.String}, Nullable: true},
+	{Name: "person", Type: arrow.StructOf(arrow.Field{Name: "name", Type: arrow.BinaryTypes.String, Nullable: true}), Nullable: true},
+	{Name: "codes", Type: arrow.ListOf(arrow.BinaryTypes.String), Nullable: true},
+}, nil)
+
+// registerValue returns the value of row i, "" for none.
+func registerValue(i int) string {
+	if i%13 == 5 {
+		return ""
+	}
+	return fmt.Sprintf("%013d é", 1893120105732+i*7919)
+}
+
+// registerBatch returns rows of register.
+func registerBatch(from, n int) arrow.RecordBatch {
+	b := array.NewRecordBuilder(arrowmem.NewGoAllocator(), register)
+	defer b.Release()
+	for i := from; i < from+n; i++ {
+		v := registerValue(i)
+		b.Field(0).(*array.Int64Builder).Append(int64(i))
+		for k, put := range []func(string){
+			1: b.Field(1).(*array.StringBuilder).Append,
+			2: b.Field(2).(*array.LargeStringBuilder).Append,
+			3: b.Field(3).(*array.StringViewBuilder).Append,
+			4: func(v string) { b.Field(4).(*array.BinaryBuilder).Append([]byte(v)) },
+			5: func(string) {
+				if err := b.Field(5).(*array.BinaryDictionaryBuilder).AppendString(registerValue(i % 7)); err != nil {
+					panic(err)
+				}
+			},
+			6: func(v string) {
+				b.Field(6).(*array.StructBuilder).Append(true)
+				b.Field(6).(*array.StructBuilder).FieldBuilder(0).(*array.StringBuilder).Append(v)
+			},
+			7: func(v string) {
+				list := b.Field(7).(*array.ListBuilder)
+				list.Append(true)
+				for range i % 3 {
+					list.ValueBuilder().(*array.StringBuilder).Append(v)
+				}
+			},
+		} {
+			switch {
+			case k == 0:
+			case i%11 == 3 && k != 4:
+				b.Field(k).AppendNull()
+			default:
+				put(v)
+			}
+		}
+	}
+	return b.NewRecordBatch()
+}
+
+// streamOf writes batches as a stream, as a program of somebody else does.
+func streamOf(t testing.TB, batches []arrow.RecordBatch, o ...ipc.Option) string {
+	t.Helper()
+	var out bytes.Buffer
+	w := ipc.NewWriter(&out, append([]ipc.Option{ipc.WithSchema(batches[0].Schema())}, o...)...)
+	for _, b := range batches {
+		if err := w.Write(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// stringsStream is a stream of one batch of columns of strings with nulls; "\x00" is a null.
+func stringsStream(t testing.TB, names []string, columns ...[]string) string {
+	t.Helper()
+	var fields []arrow.Field
+	for _, n := range names {
+		fields = append(fields, arrow.Field{Name: n, Type: arrow.BinaryTypes.String, Nullable: true})
+	}
+	b := array.NewRecordBuilder(arrowmem.NewGoAllocator(), arrow.NewSchema(fields, nil))
+	defer b.Release()
+	for i, c := range columns {
+		for _, v := range c {
+			if v == "\x00" {
+				b.Field(i).AppendNull()
+			} else {
+				b.Field(i).(*array.StringBuilder).Append(v)
+			}
+		}
+	}
+	return streamOf(t, []arrow.RecordBatch{b.NewRecordBatch()})
+}
+
+// batches reads the answer of a successful call with arrow-go.
+func (a answerOf) batches(t testing.TB) (all []arrow.RecordBatch) {
+	t.Helper()
+	if a.status != 200 {
+		t.Fatalf("status %d: %s", a.status, a.body)
+	}
+	if ct := a.header.Get("Content-Type"); ct != arrowType {
+		t.Errorf("content type %q", ct)
+	}
+	r, err := ipc.NewReader(bytes.NewReader(a.body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		b, err := r.Read()
+		if err == io.EOF {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Retain()
+		all = append(all, b)
+	}
+}
+
+// textsOf returns the strings of a column, and of those within it; "\x00" is a null.
+func textsOf(a arrow.Array) (all []string) {
+	for i := range a.Len() {
+		if a.IsNull(i) {
+			all = append(all, "\x00")
+			continue
+		}
+		switch a := a.(type) {
+		case *array.Binary:
+			all = append(all, string(a.Value(i)))
+		case *array.Dictionary:
+			all = append(all, a.Dictionary().(*array.String).Value(a.GetValueIndex(i)))
+		case *array.Struct:
+			all = append(all, textsOf(array.NewSlice(a.Field(0), int64(i), int64(i+1)))...)
+		case *array.List:
+			from, to := a.ValueOffsets(i)
+			all = append(all, fmt.Sprint(to-from))
+			all = append(all, textsOf(array.NewSlice(a.ListValues(), from, to))...)
+		default:
+			all = append(all, a.ValueStr(i))
+		}
+	}
+	return all
+}
+
+// TestArrow replaces columns of every kind, in streams of several batches, packed and not,
+// and holds the answer against calls with the same values in JSON: they have the same
+// pseudonyms, nulls and empty values stay, and so do all other columns. A reverse gives the
+// rows that were sent.
+func TestArrow(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Workers = 2 })
+	fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
+	in := []arrow.RecordBatch{registerBatch(0, 3000), registerBatch(3000, 1), registerBatch(3001, 70)}
+	for _, query := range []string{"column=id", "column=large&column=view", "column=%233", "column=raw", "column=town", "column=person.name&column=%231", "column=codes", "column=codes&column=town&column=id"} {
+		query = strings.ReplaceAll(query, "column=%231", "column=id")
+		for name, o := range map[string][]ipc.Option{"plain": nil, "LZ4": {ipc.WithLZ4()}, "ZSTD": {ipc.WithZstd()}} {
+			sent := streamOf(t, in, append(o, ipc.WithDictionaryDeltas(true))...)
+			a := r.post(forwardPath+"?"+query, fwd, arrowType, sent)
+			got := a.batches(t)
+			checkReplaced(t, r, fwd, query+", "+name, query, in, got)
+			back := r.post(reversePath+"?"+query, rev, arrowType, string(a.body)).batches(t)
+			for i := range in {
+				if !array.RecordEqual(in[i], back[i]) {
+					t.Fatalf("%s, %s: batch %d is another one after the reverse", query, name, i)
+				}
+			}
+		}
+	}
+}
+
+// checkReplaced holds batches against what JSON gives for the values of the columns that
+// query names.
+func checkReplaced(t *testing.T, r *rig, tok, what, query string, in, got []arrow.RecordBatch) {
+	t.Helper()
+	if len(in) != len(got) {
+		t.Fatalf("%s: %d batches became %d", what, len(in), len(got))
+	}
+	if !got[0].Schema().Equal(in[0].Schema()) {
+		t.Fatalf("%s: another schema: %s", what, got[0].Schema())
+	}
+	for i := range in {
+		for k, f := range register.Fields() {
+			named := strings.Contains(query+"&", "column="+f.Name+"&") || f.Name == "person" && strings.Contains(query, "person.name") || f.Name == "large" && strings.Contains(query, "%233")
+			if !named {
+				if !array.Equal(in[i].Column(k), got[i].Column(k)) {
+					t.Fatalf("%s: column %s of batch %d has changed", what, f.Name, i)
+				}
+				continue
+			}
+			was, now := textsOf(in[i].Column(k)), textsOf(got[i].Column(k))
+			if len(was) != len(now) {
+				t.Fatalf("%s: column %s of batch %d has %d values, not %d", what, f.Name, i, len(now), len(was))
+			}
+			var values, made []string
+			for j, v := range was {
+				if v == "\x00" || f.Name == "codes" && len(v) == 1 {
+					if now[j] != v {
+						t.Fatalf("%s: column %s, batch %d, value %d: %q became %q", what, f.Name, i, j, v, now[j])
+					}
+					continue
+				}
+				values, made = append(values, v), append(made, now[j])
+			}
+			if len(values) == 0 {
+				continue
+			}
+			for j, p := range r.one(tok, values...) {
+				if p != made[j] {
+					t.Fatalf("%s: column %s, batch %d, value %d: %q, and JSON gives %q", what, f.Name, i, j, made[j], p)
+				}
+			}
+		}
+	}
+}
+
+// TestArrowOnlyColumn replaces the only column of strings, where none is named.
+func TestArrowOnlyColumn(t *testing.T) {
+	r := newRig(t, nil)
+	fwd := r.token("pseudonymise", nil)
+	p := r.one(fwd, "a", "b")
+	got := r.post(forwardPath, fwd, arrowType, stringsStream(t, []string{"id"}, []string{"a", "\x00", "b", ""})).batches(t)
+	if s := textsOf(got[0].Column(0)); fmt.Sprint(s) != fmt.Sprint([]string{p[0], "\x00", p[1], ""}) {
+		t.Errorf("got %q", s)
+	}
+	// Neither query nor parameters of the media type stand in the way, and an answer is
+	// packed as it is asked for.
+	a := r.post(forwardPath+"?x=1", fwd, arrowType+"; charset=binary", stringsStream(t, []string{"id"}, strings.Split(strings.Repeat("a ", 999)+"a", " ")), "Accept-Encoding", "gzip", "Accept", "application/json")
+	if a.status != 200 || a.header.Get("Content-Encoding") != "gzip" || a.header.Get("Content-Type") != arrowType {
+		t.Errorf("status %d, %v", a.status, a.header)
+	}
+	// Streams without rows, and without batches.
+	for _, none := range []string{stringsStream(t, []string{"id"}, nil), emptyStream(t)} {
+		if got := r.post(forwardPath, fwd, arrowType, none).batches(t); len(got) > 0 && got[0].NumRows() > 0 {
+			t.Errorf("%d rows of none", got[0].NumRows())
+		}
+	}
+}
+
+// emptyStream is a schema and no batch.
+func emptyStream(t testing.TB) string {
+	var out bytes.Buffer
+	w := ipc.NewWriter(&out, ipc.WithSchema(arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.BinaryTypes.String}}, nil)))
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// TestArrowRefused checks what streams are refused for: nothing is spent, no value is shown.
+func TestArrowRefused(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MaxBody = 1 << 20 })
+	limited := r.token("pseudonymise", func(q *token.Request) { q.Limits = token.Limits{Max: 1000} })
+	one := stringsStream(t, []string{"id", "name"}, []string{canary, "b"}, []string{canary, "d"})
+	whole := streamOf(t, []arrow.RecordBatch{registerBatch(0, 50)})
+	var bigEndian bytes.Buffer
+	if err := ipc.NewWriter(&bigEndian, ipc.WithSchema(register.WithEndianness(endian.BigEndian))).Close(); err != nil {
+		t.Fatal(err)
+	}
+	packed := []byte(streamOf(t, []arrow.RecordBatch{registerBatch(0, 500)}, ipc.WithZstd()))
+	i := bytes.LastIndex(packed, []byte{0x28, 0xb5, 0x2f, 0xfd})
+	copy(packed[i:], "ZSTD")
+	for _, x := range []struct {
+		what, query, body string
+		want              []string
+	}{
+		{"no column named, several there", "", one, []string{"2 columns of strings", `"id", "name"`, "column=NAME"}},
+		{"no such column", "?column=nr", one, []string{`"nr"`, `"id", "name"`}},
+		{"no such number", "?column=%233", one, []string{"no column #3", "there are 2"}},
+		{"number 0", "?column=%230", one, []string{"from 1"}},
+		{"no name", "?column=", one, []string{"name"}},
+		{"a column twice", "?column=id&column=%231", one, []string{"given twice"}},
+		{"a column that holds several", "?column=codes&column=nobody", whole, []string{`"nobody"`}},
+		{"header", "?column=id&header=present", one, []string{"text/csv"}},
+		{"delimiter", "?column=id&delimiter=;", one, []string{"text/csv"}},
+		{"nothing", "", "", []string{"cut short"}},
+		{"half a schema", "?column=id", one[:40], []string{"cut short"}},
+		{"half a batch", "?column=id", one[:len(one)-40], []string{"cut short"}},
+		{"no end", "?column=id", one[:len(one)-8], []string{"cut short"}},
+		{"something behind the end", "?column=id", one + "x", []string{"behind the end"}},
+		{"another schema", "?column=id", one[:len(one)-8] + one, []string{"batch 2", "schema changes"}},
+		{"big endian", "?column=id", bigEndian.String(), []string{"big endian"}},
+		{"damaged compression", "?column=id&column=codes", string(packed), []string{"batch 1", "damaged"}},
+		{"JSON", "?column=id", `{"data":["` + canary + `"]}`, []string{"no Arrow stream"}},
+		{"an Arrow file", "?column=id", "ARROW1\x00\x00" + one, []string{"Arrow file", "stream"}},
+	} {
+		a := r.post(forwardPath+x.query, limited, arrowType, x.body)
+		p := a.problem(t, 400, "BAD_REQUEST")
+		for _, w := range x.want {
+			if !strings.Contains(p.Detail, w) {
+				t.Errorf("%s: %q is not in %q", x.what, w, p.Detail)
+			}
+		}
+		if bytes.Contains(a.body, []byte(canary)) {
+			t.Errorf("%s: the answer holds a value: %s", x.what, a.body)
+		}
+	}
+	for cut := range len(one) - 1 {
+		r.post(forwardPath+"?column=id", limited, arrowType, one[:cut]).problem(t, 400, "BAD_REQUEST")
+	}
+	r.post(forwardPath+"?column=id", limited, arrowType, strings.Repeat(one, 1<<20/len(one)+1)).problem(t, 413, "TOO_LARGE")
+	r.post("/api/validate?column=id", limited, arrowType, one).problem(t, 415, "UNSUPPORTED_MEDIA_TYPE")
+	r.post(forwardPath+"?column=id", limited, "application/vnd.apache.arrow.file", one).problem(t, 415, "UNSUPPORTED_MEDIA_TYPE")
+	r.post(forwardPath+"?column=id", limited, jsonType, one).problem(t, 400, "BAD_REQUEST")
+	r.post(reversePath+"?column=id", limited, arrowType, one).problem(t, 403, "FORBIDDEN_OPERATION")
+	r.post(forwardPath+"?column=id", "", arrowType, one).problem(t, 401, "MISSING_TOKEN")
+	// Nothing of all that was spent.
+	a := r.post(forwardPath+"?column=id", limited, arrowType, stringsStream(t, []string{"id"}, []string{"a", "", "\x00", "b"}))
+	if a.batches(t); a.header.Get("X-Values-Left") != "998" {
+		t.Errorf("X-Values-Left: %q", a.header.Get("X-Values-Left"))
+	}
+	if strings.Contains(r.log.String(), canary) {
+		t.Error("the log holds a value")
+	}
+}
+
+// TestArrowBadValues checks strict and item mode, limits, revocation and the audit record.
+func TestArrowBadValues(t *testing.T) {
+	r := newRig(t, nil)
+	fwd := r.token("pseudonymise", nil)
+	item := r.token("pseudonymise", func(q *token.Request) { q.Err = token.ErrItem })
+	p := r.one(fwd, "1", "2")
+	body := stringsStream(t, []string{"id", "x", "n"}, []string{"1", "a\x01", "1", "\x00"}, []string{"", "", "", ""}, []string{"2", "2", "\x02", ""})
+	const query = "?column=n&column=id"
+	a := r.post(forwardPath+query, fwd, arrowType, body)
+	e := a.problem(t, 422, "UNPROCESSABLE_VALUES")
+	if got := fmt.Sprint(e.Errors, e.ErrorCount); got != `[{1 id VALUE_NOT_TEXT} {2 n VALUE_NOT_TEXT}] 2` {
+		t.Errorf("bad values: %s", got)
+	}
+	if bytes.Contains(a.body, []byte(p[0])) {
+		t.Error("a refusal holds results")
+	}
+	a = r.post(forwardPath+query, item, arrowType, body)
+	got := a.batches(t)[0]
+	if s := fmt.Sprint(textsOf(got.Column(0)), textsOf(got.Column(2))); s != fmt.Sprint([]string{p[0], "\x00", p[0], "\x00"}, []string{p[1], p[1], "\x00", ""}) || a.header.Get("X-Error-Count") != "2" {
+		t.Errorf("item mode: X-Error-Count %s, got %q", a.header.Get("X-Error-Count"), s)
+	}
+	if log := r.records(); !strings.Contains(log, `"values":8,"empty":2,"bad":2`) {
+		t.Errorf("audit log: %s", log)
+	}
+	few := r.token("pseudonymise", func(q *token.Request) { q.Limits = token.Limits{Req: 3, Max: 10} })
+	four := stringsStream(t, []string{"id"}, []string{"1", "2", "3", "4"})
+	three := stringsStream(t, []string{"id"}, []string{"1", "", "\x00", "3", "4"})
+	r.post(forwardPath, few, arrowType, four).problem(t, 413, "TOO_LARGE")
+	for left := 7; left > 0; left -= 3 {
+		if a = r.post(forwardPath, few, arrowType, three); a.header.Get("X-Values-Left") != fmt.Sprint(left) {
+			t.Errorf("X-Values-Left: %q, want %d", a.header.Get("X-Values-Left"), left)
+		}
+		a.batches(t)
+	}
+	if a := r.post(forwardPath, few, arrowType, three); a.problem(t, 429, "QUOTA_EXCEEDED").Code == "" || a.header.Get("X-Values-Left") != "1" {
+		t.Errorf("X-Values-Left: %q", a.header.Get("X-Values-Left"))
+	}
+	var walk []string
+	for i := range 3000 {
+		walk = append(walk, fmt.Sprint(1_000_000+i))
+	}
+	r.post(forwardPath, fwd, arrowType, stringsStream(t, []string{"id"}, walk)).batches(t)
+	if !strings.Contains(r.log.String(), "consecutive numbers") {
+		t.Error("a walk through consecutive numbers was not noticed")
+	}
+}
+
+// TestArrowDictionary checks that values of dictionaries are charged for and found bad as
+// the rows that refer to them, and entries that no row refers to as values too.
+func TestArrowDictionary(t *testing.T) {
+	r := newRig(t, nil)
+	fwd := r.token("pseudonymise", func(q *token.Request) { q.Limits = token.Limits{Max: 1000} })
+	stream := func(entries []string, rows ...int16) string {
+		s := array.NewStringBuilder(arrowmem.NewGoAllocator())
+		s.AppendValues(entries, nil)
+		x := array.NewInt16Builder(arrowmem.NewGoAllocator())
+		x.AppendValues(rows, nil)
+		typ := &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int16, ValueType: arrow.BinaryTypes.String}
+		d := array.NewDictionaryArray(typ, x.NewArray(), s.NewArray())
+		schema := arrow.NewSchema([]arrow.Field{{Name: "id", Type: typ, Nullable: true}}, nil)
+		return streamOf(t, []arrow.RecordBatch{array.NewRecordBatch(schema, []arrow.Array{d}, int64(len(rows)))})
+	}
+	left := func(a answerOf) string { return a.header.Get("X-Values-Left") }
+	if a := r.post(forwardPath, fwd, arrowType, stream([]string{"a", "b", ""}, 0, 0, 1, 2, 0)); left(a) != "996" {
+		t.Errorf("rows: %s left: %s", left(a), a.body)
+	}
+	if a := r.post(forwardPath, fwd, arrowType, stream([]string{"a", "b", "c", "d"}, 0)); left(a) != "992" {
+		t.Errorf("entries without a row: %s left", left(a))
+	}
+	bad := stream([]string{"a", "b\x01", "c\x01"}, 0, 1, 0, 1)
+	e := r.post(forwardPath, fwd, arrowType, bad).problem(t, 422, "UNPROCESSABLE_VALUES")
+	if got := fmt.Sprint(e.Errors, e.ErrorCount); got != `[{1 id VALUE_NOT_TEXT} {3 id VALUE_NOT_TEXT}] 2` {
+		t.Errorf("bad values: %s", got)
+	}
+	r.project("apart", func(p *keys.Project) { p.Policy = "different" })
+	apart := r.token("pseudonymise", func(q *token.Request) { q.Project = "apart" })
+	if p := r.post(forwardPath, apart, arrowType, bad).problem(t, 400, "BAD_REQUEST"); !strings.Contains(p.Detail, "decode it first") {
+		t.Errorf("policy different: %s", p.Detail)
+	}
+}
+
+// TestArrowNotText checks that a reverse puts no bytes into a column of strings that are not
+// UTF-8, and that a column of bytes takes them.
+func TestArrowNotText(t *testing.T) {
+	r := newRig(t, nil)
+	r.project("tagged", func(p *keys.Project) { p.Tag = 64 })
+	of := func(q *token.Request) { q.Project = "tagged" }
+	fwd, rev := r.token("pseudonymise", of), r.token("reverse", of)
+	b := array.NewRecordBuilder(arrowmem.NewGoAllocator(), arrow.NewSchema([]arrow.Field{{Name: "raw", Type: arrow.BinaryTypes.Binary}}, nil))
+	for _, v := range []string{"a", "\xc3", "\xa9", "b"} { // the bytes of é, apart
+		b.Field(0).(*array.BinaryBuilder).Append([]byte(v))
+	}
+	in := b.NewRecordBatch()
+	a := r.post(forwardPath+"?column=raw", fwd, arrowType, streamOf(t, []arrow.RecordBatch{in}))
+	made := textsOf(a.batches(t)[0].Column(0))
+	if back := r.post(reversePath+"?column=raw", rev, arrowType, string(a.body)).batches(t); !array.RecordEqual(in, back[0]) {
+		t.Errorf("bytes: %v", back[0])
+	}
+	e := r.post(reversePath, rev, arrowType, stringsStream(t, []string{"id"}, made)).problem(t, 422, "UNPROCESSABLE_VALUES")
+	if got := fmt.Sprint(e.Errors, e.ErrorCount); got != `[{1 id VALUE_NOT_TEXT} {2 id VALUE_NOT_TEXT}] 2` {
+		t.Errorf("strings: %s", got)
+	}
+}
+
+// TestArrowMemory checks that a call leaves no memory counted, whatever its answer was, and
+// that one that needs more than there is is refused.
+func TestArrowMemory(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MaxInFlight, c.Workers = 16<<20, 2 })
+	fwd := r.token("pseudonymise", nil)
+	values := strings.Split(strings.Repeat("1973080520045 ", 20_000)+"a", " ")
+	body := stringsStream(t, []string{"id"}, values)
+	bad := stringsStream(t, []string{"id"}, append(values, "\x01"))
+	large := stringsStream(t, []string{"id"}, strings.Split(strings.Repeat("1973080520045 ", 200_000)+"a", " "))
+	for range 3 {
+		r.post(forwardPath, fwd, arrowType, body).batches(t)
+		r.post(forwardPath, fwd, arrowType, bad).problem(t, 422, "UNPROCESSABLE_VALUES")
+		r.post(forwardPath, fwd, arrowType, body[:len(body)-9]).problem(t, 400, "BAD_REQUEST")
+		r.post(forwardPath+"?column=nr", fwd, arrowType, body).problem(t, 400, "BAD_REQUEST")
+		r.post(forwardPath, fwd, arrowType, large).problem(t, 413, "TOO_LARGE")
+	}
+	r.settled()
+}
