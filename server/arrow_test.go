@@ -118,7 +118,7 @@ func stringsStream(t testing.TB, names []string, columns ...[]string) string {
 }
 
 // batches reads the answer of a successful call with arrow-go.
-func (a answerOf) batches(t testing.TB) (all []arrow.RecordBatch) {
+func (a clientAnswer) batches(t testing.TB) (all []arrow.RecordBatch) {
 	t.Helper()
 	if a.status != 200 {
 		t.Fatalf("status %d: %s", a.status, a.body)
@@ -229,7 +229,7 @@ func checkReplaced(t *testing.T, r *rig, tok, what, query string, in, got []arro
 			if len(values) == 0 {
 				continue
 			}
-			for j, p := range r.one(tok, values...) {
+			for j, p := range r.pseudonyms(tok, values...) {
 				if p != made[j] {
 					t.Fatalf("%s: column %s, batch %d, value %d: %q, and JSON gives %q", what, f.Name, i, j, made[j], p)
 				}
@@ -242,7 +242,7 @@ func checkReplaced(t *testing.T, r *rig, tok, what, query string, in, got []arro
 func TestArrowOnlyColumn(t *testing.T) {
 	r := newRig(t, nil)
 	fwd := r.token("pseudonymise", nil)
-	p := r.one(fwd, "a", "b")
+	p := r.pseudonyms(fwd, "a", "b")
 	got := r.post(forwardPath, fwd, arrowType, stringsStream(t, []string{"id"}, []string{"a", "\x00", "b", ""})).batches(t)
 	if s := textsOf(got[0].Column(0)); fmt.Sprint(s) != fmt.Sprint([]string{p[0], "\x00", p[1], ""}) {
 		t.Errorf("got %q", s)
@@ -343,7 +343,7 @@ func TestArrowBadValues(t *testing.T) {
 	r := newRig(t, nil)
 	fwd := r.token("pseudonymise", nil)
 	item := r.token("pseudonymise", func(q *token.Request) { q.Err = token.ErrItem })
-	p := r.one(fwd, "1", "2")
+	p := r.pseudonyms(fwd, "1", "2")
 	body := stringsStream(t, []string{"id", "x", "n"}, []string{"1", "a\x01", "1", "\x00"}, []string{"", "", "", ""}, []string{"2", "2", "\x02", ""})
 	const query = "?column=n&column=id"
 	a := r.post(forwardPath+query, fwd, arrowType, body)
@@ -400,7 +400,7 @@ func TestArrowDictionary(t *testing.T) {
 		schema := arrow.NewSchema([]arrow.Field{{Name: "id", Type: typ, Nullable: true}}, nil)
 		return streamOf(t, []arrow.RecordBatch{array.NewRecordBatch(schema, []arrow.Array{d}, int64(len(rows)))})
 	}
-	left := func(a answerOf) string { return a.header.Get("X-Values-Left") }
+	left := func(a clientAnswer) string { return a.header.Get("X-Values-Left") }
 	if a := r.post(forwardPath, fwd, arrowType, stream([]string{"a", "b", ""}, 0, 0, 1, 2, 0)); left(a) != "996" {
 		t.Errorf("rows: %s left: %s", left(a), a.body)
 	}
@@ -442,9 +442,9 @@ func TestArrowNotText(t *testing.T) {
 	}
 }
 
-// TestArrowMemory checks that a call leaves no memory counted, whatever its answer was, and
+// TestArrowReleasesMemory checks that a call leaves no memory counted, whatever its answer was, and
 // that one that needs more than there is is refused.
-func TestArrowMemory(t *testing.T) {
+func TestArrowReleasesMemory(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxInFlight, c.Workers = 16<<20, 2 })
 	fwd := r.token("pseudonymise", nil)
 	values := strings.Split(strings.Repeat("1973080520045 ", 20_000)+"a", " ")
@@ -458,5 +458,5 @@ func TestArrowMemory(t *testing.T) {
 		r.post(forwardPath+"?column=nr", fwd, arrowType, body).problem(t, 400, "BAD_REQUEST")
 		r.post(forwardPath, fwd, arrowType, large).problem(t, 413, "TOO_LARGE")
 	}
-	r.settled()
+	r.waitMemoryReleased()
 }

@@ -88,12 +88,23 @@ func NewArrowRewriter(o ArrowOptions, name string, body []byte) (*ArrowRewriter,
 			return nil, damagedf(name, "column %s %w", quoteName(c.Name), c.Refused)
 		}
 		r := &rewrittenColumn{t: t, label: c.Name, text: c.Text, badEntry: map[int64]suite.Code{}}
-		if err := s.Replace(at, r); err != nil {
+		if _, err := s.Replace(at, r, changeOf(o.Plan.Op())); err != nil {
 			return nil, err
 		}
 		t.columns = append(t.columns, r)
 	}
 	return t, nil
+}
+
+// changeOf returns what becomes of a column: a reverse restores its type.
+func changeOf(op spec.Op) arrow.Change {
+	switch op {
+	case spec.Secondary:
+		return arrow.Translate
+	case spec.Reverse:
+		return arrow.Restore
+	}
+	return arrow.Pseudonymise
 }
 
 // chooseArrow returns the places of the columns to replace among all.
