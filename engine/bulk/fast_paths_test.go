@@ -10,8 +10,8 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// TestValueOnlyRowsWithOneException: rows that are nothing but values come out right where one result
-// among many cannot stand as it is, or is none.
+// TestValueOnlyRowsWithOneException checks rows that consist of one value if one result among
+// many needs quotes, or one value has no result or is a null marker.
 func TestValueOnlyRowsWithOneException(t *testing.T) {
 	tag := reversible
 	tag.Tag = 64
@@ -39,7 +39,7 @@ func TestValueOnlyRowsWithOneException(t *testing.T) {
 	job := Job{NoHeader: true, Columns: []Column{{Number: 1, Plan: rev}}}
 	var e *Error
 	if _, _, err := runBytes(t, job, in, true); !errors.As(err, &e) || e.Line != 301 {
-		t.Errorf("no pseudonym: %v, want an error in line 301", err)
+		t.Errorf("a row that is not a pseudonym: %v, want an error in line 301", err)
 	}
 	job.Null = []string{"none"}
 	if out, sum, err := runBytes(t, job, in, true); err != nil || sum.Values != 499 || sum.Empty != 1 || bytes.Count(out, []byte("\nnone\n")) != 1 {
@@ -56,7 +56,7 @@ func TestValueOnlyRowsWithOneException(t *testing.T) {
 	if out, _, err := runBytes(t, job, []byte("x,y\nx,none\nx,y\n"), true); err != nil || string(out) != "x,"+transformOne(p, "y")+"\nx,none\nx,"+transformOne(p, "y")+"\n" {
 		t.Errorf("a placeholder between others: %v", err)
 	}
-	// The same where text stands between the values, and is written around them.
+	// The same with text between the values.
 	long := strings.Repeat("v", 200)
 	for _, bad := range []string{"\x01bad", "", "\"\"", "\"q\"\"r\""} {
 		text := strings.Repeat("x,"+long+"\n", 50) + "x," + bad + "\n" + "x,y\n"

@@ -25,7 +25,7 @@ const (
 	jsonTexts
 )
 
-// join writes rows as a text of the kind. Between them stands space.
+// join writes rows as a text of the kind, with space between them.
 func (k jsonKind) join(rows []string, space string) string {
 	switch k {
 	case jsonLines:
@@ -36,7 +36,7 @@ func (k jsonKind) join(rows []string, space string) string {
 	return strings.Join(rows, "\n"+space) + space
 }
 
-// oddRows are rows unlike those around them, as real files have them now and then.
+// oddRows are rows that differ from those around them, as in real files.
 var oddRows = []string{
 	`{"id":"other","f":"x"}`,
 	`{"f":"x"}`,
@@ -61,8 +61,8 @@ var oddRows = []string{
 	`12`,
 }
 
-// bordersText makes three to six chunks of rows of one shape with a stranger whose
-// first byte stands off bytes behind a chunk's border, counted from the first row.
+// bordersText makes three to six chunks of rows of one shape. The first byte of the odd row
+// stands off bytes behind a chunk's border, counted from the first row.
 func bordersText(r *rand.Rand, kind jsonKind, chunk, off int, stranger string) []string {
 	plain := func(fill int) string {
 		return fmt.Sprintf(`{"id":"%013d","p":{"nr":"n%d"},"f":"%s"}`, r.Int64N(1e13), r.IntN(1000), strings.Repeat("x", fill))
@@ -85,9 +85,9 @@ func bordersText(r *rand.Rand, kind jsonKind, chunk, off int, stranger string) [
 	return rows
 }
 
-// TestJSONAtBorders: lines, arrays and texts of one shape with another one at every
-// place around the borders of chunks and reads are replaced and counted as
-// encoding/json would have it, whatever becomes of other shapes, by every tier.
+// TestJSONAtBorders runs over lines, arrays and texts of one shape with an odd row at every
+// offset around the borders of chunks and reads. With every kernel and every treatment of
+// other shapes, output and counts are those that encoding/json gives.
 func TestJSONAtBorders(t *testing.T) {
 	tag := reversible
 	tag.Tag = 64
@@ -108,7 +108,7 @@ func TestJSONAtBorders(t *testing.T) {
 		for off := -130; off <= 130; off += step {
 			for k, stranger := range oddRows {
 				n++
-				if (n+k)%3 != 0 { // each meets each, but not at each offset
+				if (n+k)%3 != 0 { // every pair occurs, but not at every offset
 					continue
 				}
 				if kind == jsonTexts && n%4 > 0 {
@@ -135,12 +135,12 @@ func TestJSONAtBorders(t *testing.T) {
 		}
 	}
 	if got := byShape.Load(); got < int64(runs) {
-		t.Fatalf("only %d rows were read by shape in %d runs", got, runs)
+		t.Fatalf("only %d rows were read by shape in %d runs: the fast path was not tested", got, runs)
 	}
 	t.Logf("%d runs, %d rows by shape", runs, byShape.Load())
 }
 
-// judgeText judges a valid text of a kind.
+// judgeText adds a valid text of a kind to the judge.
 func judgeText(j *judge, kind jsonKind, in string) {
 	if kind == jsonLines {
 		for line := range strings.Lines(in) {
@@ -173,7 +173,8 @@ func judgeText(j *judge, kind jsonKind, in string) {
 	j.out = append(j.out, b[at:]...)
 }
 
-// runJudged runs over a file, or over a pipe in odd reads, and compares.
+// runJudged runs over a file, or over a pipe in uneven reads, and returns the difference
+// from the judgement, "" if there is none.
 func runJudged(t testing.TB, j *judge, job Job, in string, r *rand.Rand, pipe bool) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -195,15 +196,14 @@ func runJudged(t testing.TB, j *judge, job Job, in string, r *rand.Rand, pipe bo
 	sum, err := Run(context.Background(), job)
 	got := out.String()
 	if err != nil {
-		got = "" // a pipe has what was written before the error
+		got = "" // to a pipe some output was written before the error
 	}
 	return j.check(got, sum, err)
 }
 
-// FuzzJSON: whatever the bytes, lines, arrays and texts are accepted if the standard
-// library and the rules accept them, no input ends a run otherwise than with an
-// error, and of what is accepted every string at a path is replaced, every other byte
-// kept, and the rest counted.
+// FuzzJSON checks, for arbitrary bytes as lines, arrays and texts, that a run accepts what
+// the standard library and the rules accept and returns an error for all else. In accepted
+// text it replaces every string at a path, keeps every other byte and counts the rest.
 func FuzzJSON(f *testing.F) {
 	tag := reversible
 	tag.Tag = 64

@@ -18,7 +18,7 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// jsonRows are rows of JSON, some of them without an id.
+// jsonRows returns n rows of JSON, some of them without an id.
 func jsonRows(n int) []string {
 	r := rand.New(rand.NewPCG(4, 4))
 	var rows []string
@@ -35,9 +35,8 @@ func jsonRows(n int) []string {
 	return rows
 }
 
-// TestJSONDocumentResumed: a run over an array or texts that is interrupted at any
-// write, of a plain or a compressed input, goes on to the output and the counts of
-// one that was not.
+// TestJSONDocumentResumed interrupts runs over an array or texts, plain or compressed, at
+// every write. Resumed, they give the output and counts of an uninterrupted run.
 func TestJSONDocumentResumed(t *testing.T) {
 	tag := reversible
 	tag.Tag = 64
@@ -46,7 +45,7 @@ func TestJSONDocumentResumed(t *testing.T) {
 		for _, packed := range []Compression{None, Gzip} {
 			in := []byte(kind.join(jsonRows(2400), "\n "))
 			if kind == jsonArray {
-				in = append(in, strings.Repeat(" \n", 8000)...) // what follows the end of the array is read too
+				in = append(in, strings.Repeat(" \n", 8000)...) // the text behind the array is read too
 			}
 			want, whole, err := runBytes(t, Job{Format: JSON, Columns: []Column{{Name: "id", Plan: p}}}, in, true)
 			if err != nil {
@@ -71,7 +70,7 @@ func TestJSONDocumentResumed(t *testing.T) {
 					}}
 				}
 				_, err := Run(t.Context(), job)
-				if stop == 1000 && err == nil { // to see how many writes there are
+				if stop == 1000 && err == nil { // the first run counts the writes
 					stop, all = writes.Load()+1, writes.Load()
 					continue
 				}
@@ -95,14 +94,14 @@ func TestJSONDocumentResumed(t *testing.T) {
 				}
 			}
 			if resumed < 8 {
-				t.Errorf("only %d runs went on", resumed)
+				t.Errorf("only %d runs resumed: resuming was not tested", resumed)
 			}
 		}
 	}
 }
 
-// TestJSONDocumentPolicies: an array counts occurrences in its order, and is written
-// compressed, as its lines are.
+// TestJSONDocumentPolicies checks that policy document counts the items of an array in their
+// order, and that an array is compressed like lines.
 func TestJSONDocumentPolicies(t *testing.T) {
 	rows := jsonRows(800)
 	for _, s := range []suite.Spec{reversible, {Method: spec.Reversible, Policy: spec.PerDocument, Form: spec.Hex}} {
@@ -123,15 +122,15 @@ func TestJSONDocumentPolicies(t *testing.T) {
 					got = unpack(t, kind, got)
 				}
 				if string(got) != want {
-					t.Fatalf("policy %v, pipe %v, %s: differs", s.Policy, pipe, kind)
+					t.Fatalf("policy %v, pipe %v, %s: the array's results differ from those of lines", s.Policy, pipe, kind)
 				}
 			}
 		}
 	}
 }
 
-// TestCountsAgreeAcrossFormats: the same table gives the same counts, and a budget is
-// charged the same, whatever the format; no more values differ than there are.
+// TestCountsAgreeAcrossFormats checks that the same table gives the same counts and the same
+// charge to a budget in every format.
 func TestCountsAgreeAcrossFormats(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	var rows []string
@@ -175,7 +174,7 @@ func TestCountsAgreeAcrossFormats(t *testing.T) {
 	}
 }
 
-// TestJSONFormatDetection: what an input is follows from its name and content.
+// TestJSONFormatDetection checks the format that follows from an input's name and content.
 func TestJSONFormatDetection(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	A := transformOne(p, "a")
@@ -227,7 +226,7 @@ func TestJSONFormatDetection(t *testing.T) {
 					t.Errorf("%s of %.100q: %v, want %s", c.name, c.in, err, c.want)
 				}
 				if e, ok := errors.AsType[*JSONError](err); c.cut && (!ok || !e.Cut) {
-					t.Errorf("%s of %.100q: %v is not that a line ends within a value", c.name, c.in, err)
+					t.Errorf("%s of %.100q: %v, want an error that a line ends within a value", c.name, c.in, err)
 				}
 				continue
 			}

@@ -13,8 +13,8 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// judge says what a run over JSON must write and count. It reads with encoding/json
-// and shares no code with the package.
+// judge computes what a run over JSON must write and count. It reads with encoding/json and
+// shares no code with the package.
 type judge struct {
 	paths   [][]string
 	plan    *suite.Plan
@@ -57,7 +57,7 @@ func (j *judge) text(b []byte) {
 	}
 }
 
-// judgedText is a text being judged.
+// judgedText is the state of judging one text.
 type judgedText struct {
 	j      *judge
 	in     []byte
@@ -65,7 +65,7 @@ type judgedText struct {
 	copied int
 }
 
-// value judges the next value, which lies on the given paths at a depth.
+// value judges the next value. on lists the paths whose first depth names led to it.
 func (w *judgedText) value(on []int, depth int) {
 	before := int(w.dec.InputOffset())
 	tok, err := w.dec.Token()
@@ -126,7 +126,7 @@ func (w *judgedText) value(on []int, depth int) {
 	}
 }
 
-// members judges the members of an object whose brace is read.
+// members judges the members of an object whose opening brace has been read.
 func (w *judgedText) members(on []int, depth int) {
 	for w.dec.More() {
 		name, err := w.dec.Token()
@@ -146,7 +146,7 @@ func (w *judgedText) members(on []int, depth int) {
 	}
 }
 
-// other judges a value of another shape.
+// other judges a value that is neither a string nor null, from before to end.
 func (w *judgedText) other(on []int, before, end int) {
 	for _, k := range on {
 		w.j.has[k] = true
@@ -162,7 +162,7 @@ func (w *judgedText) other(on []int, before, end int) {
 	w.put(before, end, "null")
 }
 
-// put replaces the token that ends at end and starts behind before.
+// put replaces the token that starts behind offset before and ends at end.
 func (w *judgedText) put(before, end int, text string) {
 	for strings.IndexByte(" \t\r\n,:", w.in[before]) >= 0 {
 		before++
@@ -171,7 +171,7 @@ func (w *judgedText) put(before, end int, text string) {
 	w.copied = end
 }
 
-// check compares a run with the judgement: "" if they agree.
+// check returns the difference between a run and the judgement, "" if they agree.
 func (j *judge) check(out string, sum Summary, err error) string {
 	if j.onError == Fail && !j.pass && j.errors > 0 {
 		if err == nil || !strings.Contains(err.Error(), "NOT_A_STRING") || out != "" {
@@ -180,7 +180,7 @@ func (j *judge) check(out string, sum Summary, err error) string {
 		return ""
 	}
 	for _, c := range j.counts {
-		if j.onError == Null && c.Values == 0 && c.Errors > 0 { // nothing of the column would be left
+		if j.onError == Null && c.Values == 0 && c.Errors > 0 { // the column would be empty
 			if err == nil || !strings.Contains(err.Error(), "none of its values could be transformed") {
 				return fmt.Sprintf("a column without a result: %v", err)
 			}
@@ -203,8 +203,8 @@ func (j *judge) check(out string, sum Summary, err error) string {
 	return ""
 }
 
-// strictJSON reports whether b is one JSON text by the rules of a run, as the standard
-// library sees it.
+// strictJSON reports, by means of the standard library, whether b is one JSON text by the
+// rules of a run.
 func strictJSON(b []byte) bool {
 	if !json.Valid(b) || !utf8.Valid(b) {
 		return false
@@ -242,7 +242,7 @@ func strictJSON(b []byte) bool {
 	return true
 }
 
-// unevenReads gives a text in reads of changing lengths.
+// unevenReads returns its bytes in reads of random lengths up to most.
 type unevenReads struct {
 	b    []byte
 	r    *rand.Rand

@@ -9,8 +9,8 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// randomJSON writes a value of random structure, whose members have the names of the
-// paths, in several spellings and often twice.
+// randomJSON writes a value of random structure whose members have the names in the paths,
+// in several spellings and often twice.
 func randomJSON(r *rand.Rand, b []byte, depth int) []byte {
 	space := func() string { return []string{"", "", "", " ", "\t", " \r "}[r.IntN(6)] }
 	text := func() string {
@@ -46,8 +46,8 @@ func randomJSON(r *rand.Rand, b []byte, depth int) []byte {
 	return append(b, space()...)
 }
 
-// TestJSONRandomStructure holds lines, arrays and texts of random structure, whole or
-// with a byte changed, against encoding/json.
+// TestJSONRandomStructure compares runs over lines, arrays and texts of random structure,
+// valid or with a byte changed, with encoding/json.
 func TestJSONRandomStructure(t *testing.T) {
 	tag := reversible
 	tag.Tag = 64
@@ -99,6 +99,6 @@ func TestJSONRandomStructure(t *testing.T) {
 		others += j.errors
 	}
 	if accepted < rounds/2 || others < int64(rounds) {
-		t.Fatalf("%d of %d texts were accepted, with %d values of other shapes", accepted, rounds, others)
+		t.Fatalf("%d of %d texts were accepted, with %d values of other shapes: too few to test both outcomes", accepted, rounds, others)
 	}
 }

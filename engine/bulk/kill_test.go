@@ -19,7 +19,7 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// TestMain lets the test binary be a run that is killed.
+// TestMain lets the test binary be the process that TestKilledRunsResume kills.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("BULK_TEST_CHILD"); dir != "" {
 		var s suite.Secret
@@ -55,8 +55,8 @@ func childJob(dir string, p *suite.Plan) Job {
 		}}
 }
 
-// TestKilledRunsResume kills runs at random moments and resumes them until one is complete:
-// the output is not there, or complete and right.
+// TestKilledRunsResume kills runs at random moments and resumes them until one is complete.
+// At each moment the output is absent, or complete and correct.
 func TestKilledRunsResume(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -119,17 +119,17 @@ func TestKilledRunsResume(t *testing.T) {
 				t.Fatalf("round %d, try %d: no output: %v %s", i, try, err, errs.String())
 			}
 		}
-		if left, _ := os.ReadDir(dir); len(left) > 3 { // killed between the renames, the journal may stay
+		if left, _ := os.ReadDir(dir); len(left) > 3 { // a run killed between the renames may leave the journal
 			t.Fatalf("left %v", left)
 		}
 	}
 	if kills == 0 {
-		t.Fatal("no run was killed: nothing was tried")
+		t.Fatal("no run was killed: resuming was not tested")
 	}
-	t.Logf("%d runs killed, %d resumed", kills, resumed) // how many of them depends on the machine; TestResume is sure to
+	t.Logf("%d runs killed, %d resumed", kills, resumed) // how many of them resume depends on the machine; TestResume always resumes
 }
 
-// TestMemoryIndependentOfInputSize: a run's memory does not grow with its input.
+// TestMemoryIndependentOfInputSize checks that a run's memory does not grow with its input.
 func TestMemoryIndependentOfInputSize(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	row := []byte(strings.Repeat("1973080520045,\"x, y\"\n", 1000))
@@ -147,11 +147,11 @@ func TestMemoryIndependentOfInputSize(t *testing.T) {
 		t.Fatal(sum, err)
 	}
 	if grown := int64(peak) - int64(before); grown > 32<<20 {
-		t.Fatalf("%d MiB in use for %d MiB of input", grown>>20, sum.BytesIn>>20)
+		t.Fatalf("the heap grew by %d MiB for %d MiB of input, want at most 32 MiB", grown>>20, sum.BytesIn>>20)
 	}
 }
 
-// repeat gives the same bytes n times.
+// repeat is a reader of b, n times over.
 type repeat struct {
 	b []byte
 	n int
@@ -172,7 +172,7 @@ func (r *repeat) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// heapInUse returns the bytes of live and not yet collected objects.
+// heapInUse returns the bytes of objects on the heap, those not yet collected included.
 func heapInUse() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

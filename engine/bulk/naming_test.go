@@ -9,8 +9,8 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// An output gets its name only after BeforeNaming agreed, and that is asked when all is
-// written.
+// TestBeforeNaming checks that BeforeNaming is called when everything is written, and that no
+// output gets its name if it returns an error.
 func TestBeforeNaming(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
@@ -33,7 +33,7 @@ func TestBeforeNaming(t *testing.T) {
 			t.Fatalf("%v, want %v", err, refusal)
 		}
 		if seen.Values != 2 {
-			t.Errorf("asked when %d of 2 values were done", seen.Values)
+			t.Errorf("BeforeNaming was called with a summary of %d values, want 2", seen.Values)
 		}
 		list, err := os.ReadDir(dir)
 		if err != nil {

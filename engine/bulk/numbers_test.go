@@ -12,8 +12,8 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// TestJSONNumbers: a number at a path is refused, or its text is transformed as it stands
-// and its result is a string.
+// TestJSONNumbers checks that a number at a path is refused, or with NumbersText its text is
+// transformed and the result is a string.
 func TestJSONNumbers(t *testing.T) {
 	p, back := plan(t, spec.Pseudonymise, reversible), plan(t, spec.Reverse, reversible)
 	for _, v := range []string{"0", "12", "-7", "1.50", "1e3", "-0", "12345678901234567890123"} {
@@ -40,7 +40,7 @@ func TestJSONNumbers(t *testing.T) {
 			if sum.Values != values || sum.Errors != 0 || sum.Columns[0].Values != values {
 				t.Errorf("%s: %+v, want %d values", in, sum, values)
 			}
-			// A reverse gives strings back.
+			// Reversing gives strings.
 			job.Columns[0].Plan = back
 			reversed, _, err := runText(t, job, got)
 			if wantBack := strings.ReplaceAll(want, quoted(p, v), `"`+v+`"`); err != nil || reversed != strings.ReplaceAll(wantBack, quoted(p, "text"), `"text"`) {
@@ -67,16 +67,16 @@ func runText(t *testing.T, job Job, in string) (string, Summary, error) {
 	return out.String(), sum, err
 }
 
-// TestJSONNumbersAmongOtherShapes: what is neither a string nor a number stays a fault, or
-// passes; a number that cannot be transformed is one that fails or becomes null; a
-// placeholder passes as the number it is.
+// TestJSONNumbersAmongOtherShapes checks, with NumbersText, that values that are neither
+// strings nor numbers fail or pass as without it, that a number that cannot be transformed
+// fails or becomes null, and that a null marker passes as the number it is.
 func TestJSONNumbersAmongOtherShapes(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	digits := plan(t, spec.Pseudonymise, suite.Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Digits})
 	for _, c := range []struct {
 		in   string
 		job  Job
-		want string // output, or with ! a part of the error
+		want string // output, or ! and a part of the error
 	}{
 		{`{"id":1}` + "\n" + `{"id":true}`, Job{}, `!line 2, byte 7, column "id": NOT_A_STRING: true or false`},
 		{`{"id":1}` + "\n" + `{"id":{"a":5}}`, Job{}, `!line 2, byte 7, column "id": NOT_A_STRING: an object`},

@@ -35,9 +35,9 @@ func writeRows[T any](t testing.TB, path string, rows ...T) {
 	}
 }
 
-// TestParquetColumnNames: a column is named by what it is called, by a group with
-// nothing else in it, or by its number among the columns of values; what could mean
-// two is refused with a way out.
+// TestParquetColumnNames checks that a column is chosen by its name, by a group with nothing
+// else in it, or by its number among the leaf columns, and that what could mean two columns
+// is refused with a remedy.
 func TestParquetColumnNames(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
@@ -64,7 +64,7 @@ func TestParquetColumnNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	names := file.Columns()
-	at := func(name string, nth int) int { // parquet-go sorts groups, or does not
+	at := func(name string, nth int) int { // whether parquet-go sorts groups depends on its version
 		for i, n := range names {
 			if n == name {
 				if nth--; nth < 0 {
@@ -154,7 +154,7 @@ func readLeaf(t testing.TB, path string, leaf int) (values []string) {
 	return values
 }
 
-// Ids of parquet.thrift.
+// Identifiers of parquet.thrift.
 const (
 	logicalString  = 1
 	logicalVariant = 16
@@ -162,8 +162,8 @@ const (
 	convertedEnum  = 4
 )
 
-// TestParquetAnnotations: what a column says it holds is true of its results, or it
-// is refused by name.
+// TestParquetAnnotations checks that an output's annotations are true of the results, and that
+// a column whose annotation cannot be is refused with its name.
 func TestParquetAnnotations(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	const annotated = "testdata/parquet/duckdb-annotated.parquet"
@@ -171,7 +171,7 @@ func TestParquetAnnotations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// DuckDB writes its enumerations as strings; other writers say that they are some.
+	// DuckDB writes its enumerations as strings; other writers annotate them as ENUM.
 	data = editFooter(t, data, func(meta *thrift.Value) { meta.Items(2)[3].Put(6, thrift.I32, convertedEnum) })
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet")
@@ -208,7 +208,7 @@ func TestParquetAnnotations(t *testing.T) {
 		}
 		before, beforeOld := annotation(in, c.leaf)
 		if len(before) == 0 && beforeOld < 0 || slices.Equal(before, []int16{logicalString}) {
-			t.Fatalf("%s: annotated %v, %d: nothing to change", c.column, before, beforeOld)
+			t.Fatalf("%s: annotated %v, %d in the input: the test has nothing to check", c.column, before, beforeOld)
 		}
 		warned, err := run(data, c.column)
 		if err != nil || !strings.Contains(warned, "was annotated as "+c.was) {
@@ -266,7 +266,7 @@ func TestParquetAnnotations(t *testing.T) {
 	}
 }
 
-// flipping changes one byte of what is written.
+// flipping is an output that changes the byte at offset at as it is written.
 type flipping struct {
 	outFile
 	n, at int64
@@ -281,8 +281,8 @@ func (f *flipping) Write(b []byte) (int, error) {
 	return f.outFile.Write(b)
 }
 
-// TestParquetReadsBack: an output that differs by a byte in its footer or in a page
-// that was written anew does not get its name, and nothing is left.
+// TestParquetReadsBack checks that an output of which a byte of the footer or of a rewritten
+// page was changed on its way to the disk does not get its name, and that nothing is left.
 func TestParquetReadsBack(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
@@ -308,7 +308,7 @@ func TestParquetReadsBack(t *testing.T) {
 		refused := 0
 		for at := int64(0); at < int64(len(good)); at++ {
 			switch {
-			case at > start+40 && at < start+size-40, at > footer+10 && at < int64(len(good))-12: // all the same to it
+			case at > start+40 && at < start+size-40, at > footer+10 && at < int64(len(good))-12: // the middle of a chunk or of the footer: test only some bytes
 				at += 23
 			case at < start-3 || at > start+size && at < footer-3:
 				at += 97
@@ -326,18 +326,18 @@ func TestParquetReadsBack(t *testing.T) {
 				continue
 			}
 			if at >= start && at < start+size || at >= footer && at < int64(len(good)) {
-				t.Fatalf("%s, byte %d: passed", name, at)
+				t.Fatalf("%s, byte %d changed: the run succeeded, want an error", name, at)
 			}
 			os.Remove(out)
 		}
 		if refused == 0 {
-			t.Errorf("%s: none of %d refused", name, len(good))
+			t.Errorf("%s: no change of the %d bytes was refused", name, len(good))
 		}
 	}
 }
 
-// TestParquetPathsTaken: each way of doing the work gives what one value at a time gives,
-// and is taken in this test.
+// TestParquetPathsTaken checks that each path through the code gives what a transform of each
+// value gives, and that the test takes each.
 func TestParquetPathsTaken(t *testing.T) {
 	if testing.Short() {
 		t.Skip("TestParquetAgainstArrow runs the same workers under the race detector")
@@ -392,14 +392,14 @@ func TestParquetPathsTaken(t *testing.T) {
 		"chunks read again": {counts.Verified, 24}, "batches": {counts.Batches, 2000},
 	} {
 		if c.n < c.least {
-			t.Errorf("%s: %d, not %d: this test no longer covers that path", name, c.n, c.least)
+			t.Errorf("%s: %d, want at least %d: this test no longer covers that path", name, c.n, c.least)
 		}
 	}
 	t.Logf("%+v", counts)
 }
 
-// TestParquetBadFilesAreNamed: what is no Parquet file, is encrypted, or is cut short anywhere is
-// named as that.
+// TestParquetBadFilesAreNamed checks that the error states that a file is not Parquet, is
+// encrypted, or is cut short.
 func TestParquetBadFilesAreNamed(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()

@@ -17,8 +17,8 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// TestParquetEncrypted: files that are encrypted, whole or in a column, and codecs
-// that are not read here are refused by name; nothing is left.
+// TestParquetEncrypted checks that encrypted files and columns, and codecs that are not
+// supported, are refused with what they are, and that nothing is left.
 func TestParquetEncrypted(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	key := "0123456789012345"
@@ -76,8 +76,8 @@ func setCodec(t *testing.T, b []byte, codec int64) []byte {
 	return append(out, "PAR1"...)
 }
 
-// TestParquetResume: runs stopped at random writes, by cancelling and by errors of
-// the disk, and resumed, several times over, end with the bytes of a run in one go.
+// TestParquetResume stops runs at random writes, by cancelling and by errors of the disk, and
+// resumes them, several times over. They end with the bytes of an uninterrupted run.
 func TestParquetResume(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	rows := cells(3000, 400)
@@ -101,7 +101,7 @@ func TestParquetResume(t *testing.T) {
 		job.Output, job.checkpointEvery, job.Resume = out, time.Nanosecond, true
 		sum, stops, resumed := resumeUntilDone(t, job, i, rng, 5, 9, original)
 		if resumed == 0 {
-			t.Fatalf("round %d: stopped %d times, never resumed: nothing was tried", i, stops)
+			t.Fatalf("round %d: stopped %d times, never resumed: resuming was not tested", i, stops)
 		}
 		a, err1 := os.ReadFile(whole)
 		b, err2 := os.ReadFile(out)
@@ -122,10 +122,11 @@ type unsynced struct{ outFile }
 
 func (unsynced) Sync() error { return nil }
 
+// withoutSync is a Job.wrapOut.
 func withoutSync(f outFile) outFile { return unsynced{f} }
 
-// TestParquetDamaged: whatever bytes a file has, a run of it ends with an error
-// or an output, and an error leaves nothing.
+// TestParquetDamaged checks that a run over a file with random bytes changed ends with an
+// output or with an error that leaves nothing.
 func TestParquetDamaged(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
@@ -156,7 +157,7 @@ func TestParquetDamaged(t *testing.T) {
 			b := append([]byte(nil), good...)
 			for range 1 + rng.IntN(3) {
 				at := rng.IntN(len(b))
-				if rng.IntN(3) == 0 { // the footer is where it hurts
+				if rng.IntN(3) == 0 { // most often in the footer, on which everything depends
 					at = len(b) - 1 - rng.IntN(min(len(b), 1500))
 				}
 				switch rng.IntN(4) {

@@ -20,7 +20,7 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// chunkStart returns where the first page of a chunk lies.
+// chunkStart returns the offset of a chunk's first page.
 func chunkStart(m *thrift.Value) int64 {
 	if data, dictionary := m.Int(9), m.Int(11); dictionary == 0 || data > 0 && data < dictionary {
 		return data
@@ -28,7 +28,7 @@ func chunkStart(m *thrift.Value) int64 {
 	return m.Int(11)
 }
 
-// chunkAt returns where the pages of a column of the first row group lie.
+// chunkAt returns the offset and the size of a column's pages in the first row group.
 func chunkAt(t testing.TB, b []byte, column int) (start, size int64) {
 	t.Helper()
 	editFooter(t, b, func(meta *thrift.Value) {
@@ -38,8 +38,8 @@ func chunkAt(t testing.TB, b []byte, column int) (start, size int64) {
 	return start, size
 }
 
-// editPages changes the pages of a column of the first row group, the last of the
-// file's to be written, and the footer with them.
+// editPages changes the pages of a column of the first row group, which must be the last
+// pages of the file, and the footer with them.
 func editPages(t testing.TB, b []byte, column int, edit func(h *thrift.Value, body []byte) []byte) []byte {
 	t.Helper()
 	start, size := chunkAt(t, b, column)
@@ -55,7 +55,7 @@ func editPages(t testing.TB, b []byte, column int, edit func(h *thrift.Value, bo
 		body := b[at+int64(k):][:h.Int(3)]
 		at += int64(k) + h.Int(3)
 		was := len(body)
-		if body = edit(&h, bytes.Clone(body)); len(body) != was { // it is not packed
+		if body = edit(&h, bytes.Clone(body)); len(body) != was { // pages must not be compressed
 			h.Put(2, thrift.I32, int64(len(body)))
 		}
 		h.Put(3, thrift.I32, int64(len(body)))
@@ -81,8 +81,8 @@ func editPages(t testing.TB, b []byte, column int, edit func(h *thrift.Value, bo
 	})
 }
 
-// TestParquetHostile: what a file says of itself is held against what it has: widths,
-// counts and sizes that cannot be are errors that take no memory and leave nothing.
+// TestParquetHostile checks that widths, counts and sizes that contradict the bytes of a file
+// are errors that allocate little and leave nothing.
 func TestParquetHostile(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
@@ -111,7 +111,7 @@ func TestParquetHostile(t *testing.T) {
 			return body
 		})
 	}
-	// The width of the indexes stands behind the levels: 4 bytes of length, and they.
+	// The width of the indexes follows the levels, which are 4 bytes of length and as many bytes.
 	widthAt := func(body []byte) int { return 4 + int(binary.LittleEndian.Uint32(body)) }
 	width := func(w byte) []byte {
 		return pages(dictionary, format.DataPage, func(_ *thrift.Value, body []byte) []byte {
@@ -202,7 +202,7 @@ func TestParquetHostile(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if took := after.TotalAlloc - before.TotalAlloc; took > 64<<20 {
-			t.Errorf("%s: took %d MiB", name, took>>20)
+			t.Errorf("%s: allocated %d MiB before the error", name, took>>20)
 		}
 		if left, _ := os.ReadDir(dir); len(left) != 1 {
 			t.Errorf("%s: left %v", name, left)
@@ -210,8 +210,8 @@ func TestParquetHostile(t *testing.T) {
 	}
 }
 
-// TestParquetTrailing: bytes behind the values of a page, as some writers leave
-// them, are no values, and of pages that are written anew they are gone.
+// TestParquetTrailing checks that bytes behind the values of a page, which some writers leave,
+// are not values, and that rewritten pages omit them.
 func TestParquetTrailing(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
@@ -250,8 +250,8 @@ func TestParquetTrailing(t *testing.T) {
 	}
 }
 
-// TestParquetMemory: what a page needs is held against --max-memory before it is
-// taken, and said.
+// TestParquetMemory checks that a page that needs more than Job.MaxMemory is refused before
+// its memory is allocated, with the memory that it needs.
 func TestParquetMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the refusals are the same without the race detector")
@@ -283,8 +283,8 @@ func TestParquetMemory(t *testing.T) {
 	}
 }
 
-// TestParquetRowsOfFaults: a value without a result is found by its row, whatever
-// the encoding, among nulls and in lists.
+// TestParquetRowsOfFaults checks that a value without a result is reported with its row, in
+// every encoding, among nulls and in lists.
 func TestParquetRowsOfFaults(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
@@ -322,8 +322,8 @@ func TestParquetRowsOfFaults(t *testing.T) {
 	}
 }
 
-// FuzzParquetFile: whatever a file holds, a run of it ends with an error that leaves
-// nothing, or with an output that reads back.
+// FuzzParquetFile runs over arbitrary files, which gives an error that leaves nothing, or an
+// output that reads back.
 func FuzzParquetFile(f *testing.F) {
 	names, err := filepath.Glob("testdata/parquet/*.parquet")
 	if err != nil || len(names) == 0 {

@@ -23,8 +23,8 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// keptSchema is the schema of a file that Arrow wrote and that pandas and Spark say
-// something of.
+// keptSchema is the schema of a file that Arrow wrote and whose metadata holds the schemas
+// of pandas and Spark too.
 func keptSchema() *arrow.Schema {
 	return arrow.NewSchema([]arrow.Field{
 		{Name: "seen", Type: arrow.FixedWidthTypes.Timestamp_ms},
@@ -80,8 +80,8 @@ func writeRecord(t testing.TB, path string, sc *arrow.Schema, rec arrow.RecordBa
 	}
 }
 
-// readKept reads a file with arrow-go, which believes the schema that Arrow keeps: its
-// rows as text, its types, and the metadata of other systems.
+// readKept reads a file with arrow-go, which follows the Arrow schema in the metadata. It
+// returns the rows as text, their types, and the metadata of other systems.
 func readKept(t testing.TB, path string) (rows []string, types string, keys map[string]string) {
 	t.Helper()
 	r, err := file.OpenParquetFile(path, false)
@@ -127,9 +127,9 @@ func equalJSON(a, b string) bool {
 	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && reflect.DeepEqual(x, y)
 }
 
-// TestParquetKeptSchemas: the schemas that Arrow, pandas and Spark keep in a file's
-// metadata say of a replaced column what it is now, wherever it lies, and what it was
-// when it is reversed; those of other columns stay.
+// TestParquetKeptSchemas checks that the schemas of Arrow, pandas and Spark in a file's
+// metadata state the new type of a replaced column, at any depth, and the former one once it
+// is reversed, and that other columns keep theirs.
 func TestParquetKeptSchemas(t *testing.T) {
 	p, back := plan(t, spec.Pseudonymise, reversible), plan(t, spec.Reverse, reversible)
 	dir := t.TempDir()
@@ -186,8 +186,8 @@ func TestParquetKeptSchemas(t *testing.T) {
 	}
 }
 
-// TestParquetDuration: a duration is stored as an integer that only Arrow's schema tells
-// from another, and identifies nobody.
+// TestParquetDuration checks that a duration is refused. It is stored as an integer that only
+// Arrow's schema distinguishes from others, and identifies nobody.
 func TestParquetDuration(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
@@ -206,8 +206,8 @@ func TestParquetDuration(t *testing.T) {
 	}
 }
 
-// TestParquetKeptSchemasDamaged: a schema of another system that cannot be read is left
-// out of the output, and said to be.
+// TestParquetKeptSchemasDamaged checks that another system's schema that cannot be read is
+// left out of the output, with a warning.
 func TestParquetKeptSchemasDamaged(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()

@@ -23,10 +23,10 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// original is what the values of the replaced columns look like.
+// original matches the values of the replaced columns.
 var original = regexp.MustCompile(`id\d{7}@|code\d{3}@`)
 
-// cell is a row of the tests' files: id and name may be null, codes is a list.
+// cell is a row of the test files. id and name may be null, codes is a list.
 type cell struct {
 	id    string
 	null  bool
@@ -91,7 +91,7 @@ func writeArrow(t testing.TB, path string, rows []cell, opts ...arrowparquet.Wri
 	}
 }
 
-// readArrow reads such a file with arrow-go.
+// readArrow reads a file of writeArrow with arrow-go.
 func readArrow(t testing.TB, path string) []cell {
 	t.Helper()
 	r, err := file.OpenParquetFile(path, false)
@@ -134,8 +134,8 @@ func readArrow(t testing.TB, path string) []cell {
 	return rows
 }
 
-// TestParquetAgainstArrow writes files in every encoding, page version and codec
-// with one library, replaces columns, and reads them with it and with another.
+// TestParquetAgainstArrow writes files in every encoding, page version and codec with
+// arrow-go, replaces columns, and reads them with arrow-go and with parquet-go.
 func TestParquetAgainstArrow(t *testing.T) {
 	same := plan(t, spec.Pseudonymise, reversible)
 	back := plan(t, spec.Reverse, reversible)
@@ -213,9 +213,8 @@ func TestParquetAgainstArrow(t *testing.T) {
 	}
 }
 
-// checkParquetGo opens an output with the other library, reads all of it, and
-// checks that chunks of other columns are the same bytes and that nothing tells of
-// the replaced columns.
+// checkParquetGo reads an output with parquet-go. It checks that the chunks of other columns
+// are the same bytes and that no statistics describe the replaced columns.
 func checkParquetGo(t *testing.T, name, in string, raw []byte) {
 	t.Helper()
 	src, err := os.ReadFile(in)
@@ -267,13 +266,14 @@ func checkParquetGo(t *testing.T, name, in string, raw []byte) {
 				t.Fatalf("%s: column %d of row group %d was not copied", name, c, i)
 			}
 			if !bytes.Equal(mx.Statistics.MinValue, my.Statistics.MinValue) || (mx.BloomFilterOffset > 0) != (my.BloomFilterOffset > 0) || (x.ColumnIndexOffset > 0) != (y.ColumnIndexOffset > 0) {
-				t.Fatalf("%s: column %d of row group %d lost what is kept of it", name, c, i)
+				t.Fatalf("%s: column %d of row group %d lost its statistics or indexes", name, c, i)
 			}
 		}
 	}
 }
 
-// TestParquetRefuses: what cannot be done, and what is damaged.
+// TestParquetRefuses checks the errors of jobs that Parquet does not allow and of damaged
+// files.
 func TestParquetRefuses(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
@@ -324,7 +324,7 @@ func TestParquetRefuses(t *testing.T) {
 	if err := run(good, Job{OnError: Null, Columns: []Column{{Name: "id", Plan: p}}}); err != nil {
 		t.Error(err)
 	}
-	// Damaged anywhere: an error or a file, never a panic.
+	// Files cut and changed at every offset give an error or an output, never a panic.
 	writeArrow(t, in, rows[:100], arrowparquet.WithDictionaryDefault(false), arrowparquet.WithDataPageSize(500), arrowparquet.WithBatchSize(20))
 	if good, err = os.ReadFile(in); err != nil {
 		t.Fatal(err)
@@ -340,7 +340,7 @@ func TestParquetRefuses(t *testing.T) {
 	}
 }
 
-// TestParquetParts: the shares hold the rows of the whole, in order.
+// TestParquetParts checks that the shares of a file hold its rows in order.
 func TestParquetParts(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()

@@ -17,8 +17,8 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// TestParquetTypedRefused: types that identify nobody, or have no one text, are named
-// with what to do.
+// TestParquetTypedRefused checks that types that identify nobody, or whose values have several
+// texts, are refused with a remedy.
 func TestParquetTypedRefused(t *testing.T) {
 	p, back := plan(t, spec.Pseudonymise, reversible), plan(t, spec.Reverse, reversible)
 	dir := t.TempDir()
@@ -71,8 +71,9 @@ func writeEmpty(t testing.TB, path string, c typedColumn) {
 	}
 }
 
-// TestParquetRestoreFaults: a reversed value that does not fit the type that its column
-// gets back is named by its row, and nothing is written; the column can stay strings.
+// TestParquetRestoreFaults checks that a reversed value that does not fit the type that its
+// column gets back is reported with its row and nothing is written, and that with
+// NumbersText the column remains strings.
 func TestParquetRestoreFaults(t *testing.T) {
 	p, back := plan(t, spec.Pseudonymise, reversible), plan(t, spec.Reverse, reversible)
 	dir := t.TempDir()
@@ -128,7 +129,7 @@ func TestParquetRestoreFaults(t *testing.T) {
 			os.Remove(out)
 		}
 	}
-	// What the file remembers may have been changed.
+	// The record of types in the file's metadata may have been changed.
 	for _, memory := range []string{"", "{}", `{"version":1,"columns":{"id":{"type":"int7"}}}`, `{"version":1,"columns":{"id":{"type":"int8","parquet":"AAAA"}}}`,
 		`{"version":1,"columns":{"id":{"type":"int64","parquet":"FQIA"}}}`} {
 		writeTyped(t, in, text, [][]byte{[]byte(transformOne(p, "1")), nil}, map[string]string{"velonym.types": memory})
@@ -144,9 +145,9 @@ func TestParquetRestoreFaults(t *testing.T) {
 	}
 }
 
-// TestParquetTypedHostile: pages and dictionaries of numbers that have fewer bytes than
-// their values need, values outside of their type, encodings of other types and
-// annotations that cannot be are errors, and leave nothing.
+// TestParquetTypedHostile checks that pages and dictionaries with fewer bytes than their
+// numbers need, values out of their type's range, encodings of other types and invalid
+// annotations are errors that leave nothing.
 func TestParquetTypedHostile(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
@@ -212,8 +213,8 @@ func TestParquetTypedHostile(t *testing.T) {
 	}
 }
 
-// TestParquetRestoreUnused: an entry of a dictionary that no row refers to is no value, and
-// does not keep a column from getting its type back.
+// TestParquetRestoreUnused checks that a dictionary entry that no row refers to does not keep
+// a column from getting its type back.
 func TestParquetRestoreUnused(t *testing.T) {
 	p, back := plan(t, spec.Pseudonymise, reversible), plan(t, spec.Reverse, reversible)
 	dir := t.TempDir()

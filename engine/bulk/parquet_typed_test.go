@@ -26,7 +26,7 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// typedColumn is a column of a type that is no string, and its values as PLAIN stores
+// typedColumn is a column of a type other than string. Its values are given as PLAIN stores
 // them and as text.
 type typedColumn struct {
 	name    string
@@ -36,11 +36,11 @@ type typedColumn struct {
 	value   func(r *rand.Rand) (stored []byte, text string)
 }
 
-// stored32 and stored64 are values of INT32 and INT64.
+// stored32 and stored64 return the PLAIN encoding of an INT32 and an INT64.
 func stored32(v int32) []byte { return binary.LittleEndian.AppendUint32(nil, uint32(v)) }
 func stored64(v int64) []byte { return binary.LittleEndian.AppendUint64(nil, uint64(v)) }
 
-// typedColumns are columns of every type that identifiers have in Parquet.
+// typedColumns returns a column of every type that identifiers have in Parquet.
 func typedColumns() []typedColumn {
 	signed := func(least, most int64, stored func(int64) []byte) func(r *rand.Rand) ([]byte, string) {
 		return func(r *rand.Rand) ([]byte, string) {
@@ -61,7 +61,8 @@ func typedColumns() []typedColumn {
 		v := r.Uint64() >> r.IntN(64)
 		return stored64(int64(v)), fmt.Sprint(v)
 	}
-	// A number of width bytes, most significant first, or as few as hold it.
+	// bigEndian returns numbers of width bytes, most significant first; width 0 means as few
+	// bytes as hold the number.
 	bigEndian := func(width int) func(r *rand.Rand) ([]byte, string) {
 		return func(r *rand.Rand) ([]byte, string) {
 			v := r.Int64N(1e15) - 5e14
@@ -109,7 +110,7 @@ func typedColumns() []typedColumn {
 	}
 }
 
-// node is the column's in a schema.
+// node returns the column's node of a schema.
 func (c typedColumn) node(t testing.TB) schema.Node {
 	t.Helper()
 	var n schema.Node
@@ -125,7 +126,7 @@ func (c typedColumn) node(t testing.TB) schema.Node {
 	return n
 }
 
-// typedValues are rows of such a column: nil is null.
+// values returns rows of the column; nil is null.
 func (c typedColumn) values(rows, distinct int) (stored [][]byte, texts []string) {
 	r := rand.New(rand.NewPCG(5, 5))
 	var pool [][]byte
@@ -145,7 +146,7 @@ func (c typedColumn) values(rows, distinct int) (stored [][]byte, texts []string
 	return stored, texts
 }
 
-// writeTyped writes a file of the column and of one of strings with arrow-go.
+// writeTyped writes a file of the column and a column of strings with arrow-go.
 func writeTyped(t testing.TB, path string, c typedColumn, stored [][]byte, kv map[string]string, opts ...arrowparquet.WriterProperty) {
 	t.Helper()
 	other, err := schema.NewPrimitiveNodeLogical("other", arrowparquet.Repetitions.Required, schema.StringLogicalType{}, arrowparquet.Types.ByteArray, -1, 43)
@@ -363,8 +364,9 @@ func elementOf(t testing.TB, path string) (e []byte, keys []string) {
 	return e, keys
 }
 
-// TestParquetTyped: a column of each type, in each encoding, becomes one of strings that
-// hold the pseudonyms of its values' texts, and comes back as it was, byte for byte.
+// TestParquetTyped checks that a column of each type, in each encoding, becomes a column of
+// strings that are the pseudonyms of its values' texts, and that reversing restores it byte
+// for byte.
 func TestParquetTyped(t *testing.T) {
 	same, back := plan(t, spec.Pseudonymise, reversible), plan(t, spec.Reverse, reversible)
 	differentSpec := suite.Spec{Method: spec.Reversible, Policy: spec.Different, Form: spec.Hex}
@@ -377,24 +379,24 @@ func TestParquetTyped(t *testing.T) {
 		return []arrowparquet.WriterProperty{arrowparquet.WithDictionaryDefault(false), arrowparquet.WithEncodingFor("id", e), arrowparquet.WithDataPageSize(500)}
 	}
 	for _, c := range typedColumns() {
-		ways := map[string][]arrowparquet.WriterProperty{
+		encodings := map[string][]arrowparquet.WriterProperty{
 			"dictionary":              {arrowparquet.WithPageIndexEnabled(true), arrowparquet.WithBloomFilterEnabledFor("id", true)},
 			"dictionary falling back": {arrowparquet.WithDictionaryPageSizeLimit(40), arrowparquet.WithDataPageSize(100), arrowparquet.WithBatchSize(30)},
 			"plain":                   append(encoding(arrowparquet.Encodings.Plain), arrowparquet.WithCompression(arrowcompress.Codecs.Snappy), arrowparquet.WithDataPageVersion(arrowparquet.DataPageV2)),
 		}
 		switch c.kind {
 		case arrowparquet.Types.Int32, arrowparquet.Types.Int64:
-			ways["delta"] = encoding(arrowparquet.Encodings.DeltaBinaryPacked)
-			ways["split"] = append(encoding(arrowparquet.Encodings.ByteStreamSplit), arrowparquet.WithCompression(arrowcompress.Codecs.Zstd))
+			encodings["delta"] = encoding(arrowparquet.Encodings.DeltaBinaryPacked)
+			encodings["split"] = append(encoding(arrowparquet.Encodings.ByteStreamSplit), arrowparquet.WithCompression(arrowcompress.Codecs.Zstd))
 		case arrowparquet.Types.FixedLenByteArray:
-			ways["split"] = encoding(arrowparquet.Encodings.ByteStreamSplit)
+			encodings["split"] = encoding(arrowparquet.Encodings.ByteStreamSplit)
 		default:
-			ways["delta length"] = encoding(arrowparquet.Encodings.DeltaLengthByteArray)
-			ways["delta byte array"] = encoding(arrowparquet.Encodings.DeltaByteArray)
+			encodings["delta length"] = encoding(arrowparquet.Encodings.DeltaLengthByteArray)
+			encodings["delta byte array"] = encoding(arrowparquet.Encodings.DeltaByteArray)
 		}
-		for way, opts := range ways {
+		for written, opts := range encodings {
 			for _, distinct := range []int{23, 280} {
-				name := fmt.Sprintf("%s, %s, %d different", c.name, way, distinct)
+				name := fmt.Sprintf("%s, %s, %d different", c.name, written, distinct)
 				stored, texts := c.values(rows, distinct)
 				writeTyped(t, in, c, stored, map[string]string{"kept": "as it was"}, opts...)
 				element, _ := elementOf(t, in)
@@ -411,7 +413,7 @@ func TestParquetTyped(t *testing.T) {
 					for i, got := range readStored(t, out) {
 						switch {
 						case (got == nil) != (stored[i] == nil):
-							t.Fatalf("%s: row %d: null is not null", name, i)
+							t.Fatalf("%s: row %d: null became a value, or a value null", name, i)
 						case got == nil:
 						case p.forward == same && string(got) != transformOne(same, texts[i]), p.forward == different && transformOne(undo, string(got)) != texts[i]:
 							t.Fatalf("%s: row %d is %s, of %s", name, i, got, texts[i])
@@ -440,12 +442,13 @@ func TestParquetTyped(t *testing.T) {
 	for what, n := range map[string]int{"dictionaries": counts.Dictionaries, "dropped": counts.Dropped, "delta": counts.Delta, "split": counts.Split, "plain": counts.PlainPages,
 		"typed": counts.Typed, "restored": counts.Restored, "pages of indexes": counts.IndexPages, "not unpacked again": counts.Unread} {
 		if n < 50 {
-			t.Errorf("%s: %d: this test does not try that way", what, n)
+			t.Errorf("%s: %d, want at least 50: this test does not cover that path", what, n)
 		}
 	}
 }
 
-// checkNothingKept checks that a file tells nothing of the stored values of its first column.
+// checkNothingKept checks that a file holds neither statistics nor stored values of its first
+// column.
 func checkNothingKept(t testing.TB, name, path string, stored [][]byte) {
 	t.Helper()
 	raw, err := os.ReadFile(path)
@@ -470,8 +473,9 @@ func checkNothingKept(t testing.TB, name, path string, stored [][]byte) {
 	}
 }
 
-// TestParquetTypedLayers: a column that was pseudonymised twice is strings until both are
-// reversed; pseudonyms of another domain keep what the file remembers.
+// TestParquetTypedLayers checks that a column that was pseudonymised twice remains strings
+// until both runs are reversed, and that a translation to another domain keeps the record of
+// the type.
 func TestParquetTypedLayers(t *testing.T) {
 	outer := suite.Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Hex}
 	dir := t.TempDir()
@@ -499,8 +503,8 @@ func TestParquetTypedLayers(t *testing.T) {
 	}
 }
 
-// TestParquetTypedResume: a run over typed columns that was interrupted after each column
-// chunk goes on to the same bytes.
+// TestParquetTypedResume interrupts a run over typed columns after each column chunk. The
+// resumed run gives the same bytes.
 func TestParquetTypedResume(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	back := plan(t, spec.Reverse, reversible)

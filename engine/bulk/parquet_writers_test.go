@@ -101,8 +101,8 @@ func editFooter(t testing.TB, b []byte, edit func(meta *thrift.Value)) []byte {
 	return append(out, "PAR1"...)
 }
 
-// withoutDictionaryOffset is a file as writers of old made it: the place of the data
-// is that of the dictionary, and there is no word of one.
+// withoutDictionaryOffset returns the file as old writers made it: the offset of the data is
+// that of the dictionary, and the metadata does not mention the dictionary.
 func withoutDictionaryOffset(t testing.TB, b []byte) []byte {
 	return editFooter(t, b, func(meta *thrift.Value) {
 		for _, rg := range meta.Items(4) {
@@ -117,10 +117,9 @@ func withoutDictionaryOffset(t testing.TB, b []byte) []byte {
 	})
 }
 
-// TestParquetWriters: files of other programs, and files that say nothing of their
-// dictionaries, are read; the outputs are read by two libraries; rows, values,
-// empty values, the estimate and what is charged are those of the table, whatever
-// its encoding.
+// TestParquetWriters runs over files of other programs, and over files whose metadata does
+// not mention their dictionaries. Two libraries read the outputs. Rows, values, empty values,
+// the estimate and the charge are those of the table in every encoding.
 func TestParquetWriters(t *testing.T) {
 	same, back := plan(t, spec.Pseudonymise, reversible), plan(t, spec.Reverse, reversible)
 	different := plan(t, spec.Pseudonymise, suite.Spec{Method: spec.Reversible, Policy: spec.Different, Form: spec.Hex})
@@ -160,7 +159,7 @@ func TestParquetWriters(t *testing.T) {
 					}
 				}
 				if n := 60; len(was) != n && len(was) != 0 || len(was) == n && values != 49 {
-					t.Fatalf("%d rows, %d values: not what the file was made of", len(was), values)
+					t.Fatalf("the input has %d rows, %d values: not the test's file", len(was), values)
 				}
 				charged := 0
 				job := Job{Inputs: []string{path}, Output: out, Columns: []Column{{Name: "id", Plan: same, Spend: func(_ context.Context, n int) error {
@@ -198,8 +197,8 @@ func TestParquetWriters(t *testing.T) {
 	}
 }
 
-// TestParquetBudget: a budget that is smaller than the values is refused before any
-// of them is written, whatever the encoding; nothing is left.
+// TestParquetBudget checks that a budget smaller than the number of values ends the run
+// before a value is written, in every encoding, and that nothing is left.
 func TestParquetBudget(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
@@ -223,8 +222,8 @@ func TestParquetBudget(t *testing.T) {
 	}
 }
 
-// TestParquetCountsAsCSV: a table is counted and charged alike as CSV and as
-// Parquet of any encoding, faults counted among it.
+// TestParquetCountsAsCSV checks that a table gives the same counts, faults and charge as CSV
+// and as Parquet in any encoding.
 func TestParquetCountsAsCSV(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
@@ -280,8 +279,8 @@ func TestParquetCountsAsCSV(t *testing.T) {
 	}
 }
 
-// TestParquetMapping: the sealed file of pairs has those of a Parquet file, one for
-// each value of a dictionary that a row has.
+// TestParquetMapping checks that the mapping file holds the pairs of a Parquet file, one for
+// each dictionary entry that a row refers to.
 func TestParquetMapping(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	id, err := age.GenerateX25519Identity()

@@ -16,9 +16,9 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// TestMissingPath: a path that no line of the whole input has is an error that
-// names it, and nothing is written; one that any line has is not, be it null, no
-// string, or in another chunk.
+// TestMissingPath checks that a path that no line of the input has is an error that names it,
+// before anything is written, and that a path that one line has is not, even if it holds
+// null or another type or stands in another chunk.
 func TestMissingPath(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	var long strings.Builder
@@ -72,7 +72,7 @@ func TestMissingPath(t *testing.T) {
 	}
 }
 
-// TestMissingPathInShare: a share in which a path is not met warns; the whole does not.
+// TestMissingPathInShare checks that a share without a path only warns.
 func TestMissingPathInShare(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	in := `{"id":"a"}` + "\n" + strings.Repeat(`{"n":1}`+"\n", 100)
@@ -85,11 +85,11 @@ func TestMissingPathInShare(t *testing.T) {
 		}
 	}
 	if _, _, err := runBytes(t, Job{Format: NDJSON, Columns: []Column{{Name: "ID", Plan: p}}, Part: 1, Parts: 1}, []byte(in), false); err == nil {
-		t.Error("a share that is the whole has no such path")
+		t.Error("a single share of the whole lacks the path: got no error")
 	}
 }
 
-// TestMissingPathResumed: what was met before the interruption counts after it.
+// TestMissingPathResumed checks that paths seen before an interruption count after it.
 func TestMissingPathResumed(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	for first, fails := range map[string]bool{`{"id":"a"}`: false, `{"n":1}`: true} {
@@ -122,8 +122,8 @@ func TestMissingPathResumed(t *testing.T) {
 	}
 }
 
-// TestDelayedOutput: standard output gets what was held back once the paths are met,
-// or when it is much.
+// TestDelayedOutput checks that the delayed bytes are written once all paths were seen, or
+// when they exceed the limit.
 func TestDelayedOutput(t *testing.T) {
 	var out bytes.Buffer
 	h := &delayedOutput{w: &out, n: 2}
@@ -135,7 +135,7 @@ func TestDelayedOutput(t *testing.T) {
 	}
 	io.WriteString(h, "one")
 	if out.Len() != 0 {
-		t.Fatalf("wrote %q before both paths were met", out.String())
+		t.Fatalf("wrote %q before both paths were seen", out.String())
 	}
 	if err := h.met(b); err != nil || out.String() != "one" {
 		t.Fatalf("%v, %q", err, out.String())

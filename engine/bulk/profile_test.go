@@ -92,8 +92,8 @@ func TestProfileHidesFirstRow(t *testing.T) {
 	}
 }
 
-// TestProfileJSON counts paths of lines and of a document, with arrays, nulls, numbers and
-// names that are values.
+// TestProfileJSON counts the paths of lines and of a document, with arrays, nulls, numbers and
+// member names that look like values.
 func TestProfileJSON(t *testing.T) {
 	line := func(i int) string {
 		return fmt.Sprintf(`{"patient":{"id":"%013d","tel":null,"a.b":"x"},"visits":[{"by":"dr %d"},{"by":"dr 2"}],"n":%d,"ok":true,"7714503926118":{"v":"y"}}`, i*7919*104729, i, i)
@@ -152,7 +152,7 @@ func TestProfileParquet(t *testing.T) {
 	}
 }
 
-// TestProfileErrors checks that damaged input gives an error with its place and without a
+// TestProfileErrors checks that damaged input gives an error with its position and without a
 // value.
 func TestProfileErrors(t *testing.T) {
 	for name, c := range map[string]struct {

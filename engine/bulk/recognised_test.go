@@ -10,8 +10,8 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// TestParquetAlreadyPseudonymised: Parquet that is pseudonymised already is refused with the count,
-// or done once more with a warning; its counts by column are those of rows.
+// TestParquetAlreadyPseudonymised checks that Parquet that is already pseudonymised is refused
+// with the count of pseudonyms, or with Again processed with a warning.
 func TestParquetAlreadyPseudonymised(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()

@@ -22,10 +22,10 @@ func jwt(payload string) []byte {
 	return []byte(e([]byte(`{"alg":"EdDSA"}`)) + "." + e([]byte(payload)) + "." + e([]byte("sig")))
 }
 
-// TestRemoteTokenExhausted: where the server says that a token has expired, or that its
-// budget is spent, it is not asked again, part and journal stay, and a fresh token for
-// the same work goes on to the same output. A token for other work does not, and
-// nothing is kept where the right to the work is over.
+// TestRemoteTokenExhausted checks that the server is not asked again once it answers that a
+// token has expired or has spent its budget. The part and the journal stay, and another token
+// for the same work completes the output; a token for other work does not. If the token was
+// revoked or the project's retention has ended, nothing stays.
 func TestRemoteTokenExhausted(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	const rules = `"psn":{"v":1,"op":"pseudonymise","dom":{"prj":"demo","org":""},"policy":"same"`
@@ -84,7 +84,7 @@ func TestRemoteTokenExhausted(t *testing.T) {
 			again := job(other)
 			again.Resume = true
 			if _, err := Run(t.Context(), again); err == nil {
-				t.Fatal("a token for another project went on")
+				t.Fatal("the run resumed with a token for another project")
 			}
 			again = job(fresh)
 			again.Resume = true
@@ -104,7 +104,7 @@ func TestRemoteTokenExhausted(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !bytes.Equal(got, want) {
-				t.Error("another output than that of one run")
+				t.Error("the resumed output differs from that of an uninterrupted run")
 			}
 		})
 	}

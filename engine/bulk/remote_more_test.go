@@ -19,7 +19,8 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// remoteJob is a job for one column on a server, with what it warns of.
+// remoteJob returns a job for one column on a server, and a function that returns its
+// warnings.
 func remoteJob(url string, attempts int) (Job, func() string) {
 	var mu sync.Mutex
 	var said []string
@@ -28,8 +29,9 @@ func remoteJob(url string, attempts int) (Job, func() string) {
 	return j, func() string { mu.Lock(); defer mu.Unlock(); return strings.Join(said, "\n") }
 }
 
-// TestRemoteWarnsOfFirstFailure: what is wrong is said at once, with how long it
-// goes on, once; what no retry mends is not retried.
+// TestRemoteWarnsOfFirstFailure checks that the first failed attempt gives one warning, which
+// states how long the run will retry, and that an error that retries cannot mend is not
+// retried.
 func TestRemoteWarnsOfFirstFailure(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -67,8 +69,8 @@ func TestRemoteWarnsOfFirstFailure(t *testing.T) {
 	}
 }
 
-// TestRemoteBatchesShrinkAfter413: an answer of 413 makes the batches smaller, down to one value,
-// and those after it stay so; the limit a request in the token is kept from the start.
+// TestRemoteBatchesShrinkAfter413 checks that an answer of 413 makes this and later batches
+// smaller, down to one value, and that the token's limit for a request holds from the start.
 func TestRemoteBatchesShrinkAfter413(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	for _, most := range []int{1, 7, 100} {
@@ -110,7 +112,7 @@ func TestRemoteBatchesShrinkAfter413(t *testing.T) {
 				t.Errorf("at most %d, %s: %v", most, refuse, err)
 			}
 			if refused > 60 {
-				t.Errorf("at most %d: %d requests were refused: nothing was learned", most, refused)
+				t.Errorf("at most %d: %d requests were refused: later batches did not stay small", most, refused)
 			}
 			s.Close()
 		}
@@ -128,7 +130,7 @@ func TestRemoteBatchesShrinkAfter413(t *testing.T) {
 	}
 }
 
-// TestRemoteURL: a URL may end in the path of the contract, or have a base path.
+// TestRemoteURL checks that a URL may end in a path of the contract, or have a base path.
 func TestRemoteURL(t *testing.T) {
 	jwt := func(op string) []byte {
 		return []byte("e30." + base64.RawURLEncoding.EncodeToString([]byte(`{"psn":{"op":"`+op+`"}}`)) + ".x")
@@ -153,10 +155,10 @@ func TestRemoteURL(t *testing.T) {
 	}
 }
 
-// TestRemoteErrorsHoldNoSecret: whatever a server sends back of what it was sent, neither
-// errors nor warnings hold it, and no other server hears of it.
+// TestRemoteErrorsHoldNoSecret checks that errors and warnings hold neither value nor token,
+// whatever a server sends back, and that redirects send nothing to another server.
 func TestRemoteErrorsHoldNoSecret(t *testing.T) {
-	const value = "CANARYVALUE" // upper case: it could pass for a code
+	const value = "CANARYVALUE" // upper case, like a code
 	var elsewhere atomic.Int64
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
 	t.Cleanup(other.Close)
@@ -224,7 +226,7 @@ func TestRemoteErrorsHoldNoSecret(t *testing.T) {
 		}
 		for _, secret := range []string{value, "secret-token", other.URL} {
 			if text := err.Error() + said(); strings.Contains(text, secret) {
-				t.Errorf("%s: %q holds what it must not", name, text)
+				t.Errorf("%s: %q holds the value or the token", name, text)
 			}
 		}
 		tried++
@@ -232,5 +234,5 @@ func TestRemoteErrorsHoldNoSecret(t *testing.T) {
 	if n := elsewhere.Load(); n != 0 {
 		t.Errorf("%d requests went to another server", n)
 	}
-	t.Logf("%d ways of answering, no hit", tried)
+	t.Logf("%d answers tried", tried)
 }

@@ -18,7 +18,8 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// contractServer is a small server of the HTTP contract on a plan.
+// contractServer starts a small server of the HTTP contract that transforms with p. spoil, if
+// set, may answer the n-th call itself, which it reports. The counter is that of the calls.
 func contractServer(t testing.TB, p *suite.Plan, spoil func(n int64, w http.ResponseWriter) bool) (*httptest.Server, *atomic.Int64) {
 	var calls atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -60,8 +61,8 @@ func contractServer(t testing.TB, p *suite.Plan, spoil func(n int64, w http.Resp
 	return s, &calls
 }
 
-// TestRemote: the same bytes as with the plan here, for CSV and NDJSON, through a
-// server that fails now and then.
+// TestRemote checks that a run through a server that fails now and then gives the bytes of a
+// run with the plan, for CSV and NDJSON.
 func TestRemote(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	var in, ndjson bytes.Buffer
@@ -109,16 +110,16 @@ func TestRemote(t *testing.T) {
 			}
 			want, wantSum, err := runBytes(t, near, c.in, pipe)
 			if err != nil || !bytes.Equal(got, want) || sum.Values != wantSum.Values {
-				t.Fatalf("%s: differs from the plan here: %v", c.format, err)
+				t.Fatalf("%s: the output differs from that of the plan: %v", c.format, err)
 			}
 		}
 	}
 	if calls.Load() < 50 {
-		t.Fatalf("%d calls: nothing was tried", calls.Load())
+		t.Fatalf("%d calls: too few to meet every failure", calls.Load())
 	}
 }
 
-// TestRemoteRefusals: what ends a run, and what is a value's own fault.
+// TestRemoteRefusals checks which answers end a run and which are faults of single values.
 func TestRemoteRefusals(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	in := []byte("id,x\na,1\n\x01,2\nb,3\n\xff,4\n\x02,5\n\x03,6\n\x04,7\n\x05,8\nc,9\n")
@@ -187,7 +188,8 @@ func TestRemoteRefusals(t *testing.T) {
 	}
 }
 
-// TestRemoteCautions: what a token says of itself is told before values are sent.
+// TestRemoteCautions checks the warnings and the endpoint that follow from a token's claims
+// before values are sent.
 func TestRemoteCautions(t *testing.T) {
 	token := "e30." + base64.RawURLEncoding.EncodeToString([]byte(`{"psn":{"op":"reverse","policy":"different"}}`)) + ".x"
 	r := &Remote{URL: "http://psn.example.org/", Token: []byte(token)}

@@ -20,7 +20,7 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// TestNDJSONAgainstModel builds lines from known pieces and compares bytes.
+// TestNDJSONAgainstModel builds lines from known pieces and compares the output byte by byte.
 func TestNDJSONAgainstModel(t *testing.T) {
 	tag := reversible
 	tag.Tag = 128
@@ -72,7 +72,7 @@ func TestNDJSONAgainstModel(t *testing.T) {
 			both("}" + []string{"\n", "\r\n"}[rng.IntN(2)])
 		}
 		job := Job{Format: NDJSON, Columns: []Column{{Name: "codes", Plan: q}, {Name: "patient.id", Plan: p}}, Workers: 1 + rng.IntN(3), chunk: 1 + rng.IntN(300),
-			AllowMissing: true} // there may be no code
+			AllowMissing: true} // perhaps no line has a code
 		got, sum, err := runBytes(t, job, in.Bytes(), rng.IntN(2) == 0)
 		if err != nil {
 			t.Fatalf("round %d: %v", i, err)
@@ -91,7 +91,8 @@ func TestNDJSONAgainstModel(t *testing.T) {
 	}
 }
 
-// TestNDJSONBadInput: values that are not strings, text that is not JSON, values that fail.
+// TestNDJSONBadInput checks errors and outputs for values that are not strings, text that is
+// not JSON and values that fail.
 func TestNDJSONBadInput(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	for _, c := range []struct {
@@ -122,7 +123,8 @@ func TestNDJSONBadInput(t *testing.T) {
 	}
 }
 
-// TestSharesConcatenateToTheWhole: the concatenated outputs of the shares of random files equal that of the whole.
+// TestSharesConcatenateToTheWhole checks that the concatenated outputs of the shares of random
+// files equal the output of the whole.
 func TestSharesConcatenateToTheWhole(t *testing.T) {
 	tag := reversible
 	tag.Tag = 64
@@ -210,8 +212,9 @@ func unpack(t testing.TB, kind Compression, b []byte) []byte {
 	return b
 }
 
-// TestCompression: found by content, several members, written by suffix, cut
-// short, damaged.
+// TestCompression checks that a compressed input is detected by its content, that its members
+// are one stream, that the output is compressed by its suffix, and that input that is cut
+// short or damaged is an error.
 func TestCompression(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	var in, want bytes.Buffer
@@ -275,8 +278,8 @@ func TestCompression(t *testing.T) {
 	}
 }
 
-// TestBytesInCountsTheHead: an input that the read of its head swallows is counted whole, and
-// so is one that is longer.
+// TestBytesInCountsTheHead checks Summary.BytesIn for inputs that fit into the head, which is
+// read first, and for longer ones.
 func TestBytesInCountsTheHead(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	for _, rows := range []int{1, 100, 20000} {
@@ -299,8 +302,8 @@ func TestBytesInCountsTheHead(t *testing.T) {
 	}
 }
 
-// TestDocumentPolicyFollowsFileOrder: occurrences are counted in the file's order, by several workers
-// and over several columns.
+// TestDocumentPolicyFollowsFileOrder checks that occurrences are counted in the file's order,
+// by several workers and over several columns.
 func TestDocumentPolicyFollowsFileOrder(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, suite.Spec{Method: spec.Reversible, Policy: spec.PerDocument, Form: spec.Hex})
 	doc := p.NewDocument()
@@ -340,14 +343,15 @@ func TestDocumentPolicyFollowsFileOrder(t *testing.T) {
 	small.Columns[0].Name = "note"
 	many := bytes.ReplaceAll(register(500, false), []byte("id,note"), []byte("note,x"))
 	if _, _, err := runBytes(t, small, many, false); !errors.As(err, new(*CountersError)) {
-		t.Fatalf("counters without bounds: %v", err)
+		t.Fatalf("more counters than MaxMemory: %v, want CountersError", err)
 	}
 	if _, _, err := runBytes(t, Job{Columns: []Column{{Name: "c", Plan: p}}, Part: 1, Parts: 2}, in.Bytes(), false); !errors.Is(err, ErrUsage) {
-		t.Fatalf("document in parts: %v", err)
+		t.Fatalf("policy document in shares: %v, want ErrUsage", err)
 	}
 }
 
-// TestSideFilesAndProgress: rejects, dry run, mapping, manifest, progress.
+// TestSideFilesAndProgress checks the rejects file, the dry run, the mapping file, the manifest
+// and the progress reports of one job.
 func TestSideFilesAndProgress(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()

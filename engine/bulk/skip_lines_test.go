@@ -11,8 +11,8 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// TestSkipLines: skipped lines are copied, whatever they hold, and the rows below become
-// what they become without them, in one run and in shares. Errors count the skipped lines.
+// TestSkipLines checks that skipped lines are copied unchanged and do not affect the rows
+// below, in one run and in shares, and that line numbers in errors include them.
 func TestSkipLines(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	rows := string(register(500, true))

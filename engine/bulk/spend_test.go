@@ -11,8 +11,8 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// TestRefusedBudgetLeavesNothing asks for leave for every value that is not empty, and ends the run
-// with nothing left behind when it is refused.
+// TestRefusedBudgetLeavesNothing checks that every value that is not empty is charged, and that
+// a refused charge ends the run, which leaves nothing.
 func TestRefusedBudgetLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.csv"), filepath.Join(dir, "out.csv")

@@ -18,22 +18,22 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// rowKinds are rows that are repeated up to a change.
+// rowKinds are the rows of a stretch, each repeated up to a change.
 var rowKinds = []string{
 	"abcdefghijklm\n", "z\n", "abcdef\r\n", "\"quoted\"\n", "é–𝄞\n", "a,b\n", "ab,cd,ef\n", "ab,cd\r\n", "\"ab\",\"c,d\"\n", "\"a\"\"b\",c\n", ",,,\n", ",b\n",
 	"a field of more than sixty-four bytes, which is longer than a block of the index\n", "a\n\n", "\"a\nb\",c\n", "\"\"\n",
 }
 
-// rowChanges stand between two stretches; the last ones are no valid CSV.
+// rowChanges stand between two stretches. The last brokenRows of them are not valid CSV.
 var rowChanges = []string{
 	"a,second\n", "a,\n", ",\n", ",\r\n", "\n", "\r\n", "x\r\n", "\"q\"\n", "\"q\"\r\n", "\"q\"\"r\"\n", "\"q,r\"\n", "\"l\nm\"\n", "é\n", "a,b,c,d\n", "\"\"\n", ",\"\"\n",
 	"\"a\",\n", "\"\",\"\"\"\"\n", "a,b,c,d,e,f,g,h,i,j,k,l,m\n", "\n\n\n", "a\"b\n", "\"a\"b\n", "\"open\n", "\"a\"\"\"b\n",
 }
 
-const brokenRows = 4 // of rowChanges, at the end
+const brokenRows = 4
 
-// structuredFile makes a file of three to six windows of the tokenizer, or chunks,
-// with changes around and across their borders.
+// structuredFile makes a file of three to six windows of the tokenizer, or chunks, with
+// changes around and across their borders.
 func structuredFile(r *rand.Rand, number, chunk int) []byte {
 	step := []int{8 << 10, chunk}[r.IntN(2)]
 	size := (3 + r.IntN(4)) * step
@@ -77,7 +77,7 @@ func structuredFile(r *rand.Rand, number, chunk int) []byte {
 	return in
 }
 
-// fileJudge says by encoding/csv what a run must do.
+// fileJudge is what encoding/csv reads from a file: its rows, or the line of an error.
 type fileJudge struct {
 	rows [][]string
 	line int // of the error; 0: none
@@ -97,7 +97,7 @@ func judgeFile(t *testing.T, in []byte, ragged bool) (j fileJudge) {
 		case errors.As(err, &pe):
 			j.line = pe.Line
 			if pe.Err == csv.ErrQuote && bytes.Count(in, []byte("\"open"))+bytes.Count(in, []byte("\"a\"\"\"b")) > 0 {
-				j.line = -1 // a quote that stays open is told of with another line
+				j.line = -1 // a run reports another line for a quote that is not closed
 			}
 			return j
 		case err != nil:
@@ -107,23 +107,7 @@ func judgeFile(t *testing.T, in []byte, ragged bool) (j fileJudge) {
 	}
 }
 
-// slowReads is a stream in reads of odd sizes.
-type slowReads struct {
-	r    *rand.Rand
-	in   []byte
-	most int
-}
-
-func (o *slowReads) Read(p []byte) (int, error) {
-	if len(o.in) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, o.in[:min(len(o.in), 1+o.r.IntN(o.most))])
-	o.in = o.in[n:]
-	return n, nil
-}
-
-// structuredRig is what the inputs of one test share.
+// structuredRig is what all inputs of one structured test use.
 type structuredRig struct {
 	fwd, rev  *suite.Plan
 	known     map[string]string
@@ -131,7 +115,7 @@ type structuredRig struct {
 	fastPaths fastPaths
 }
 
-// transform is the pseudonym of v by a call of its own.
+// transform returns the pseudonym of v, made by a call of its own.
 func (b *structuredRig) transform(v string) string {
 	if v == "" {
 		return ""
@@ -173,7 +157,7 @@ func (b *structuredRig) try(t *testing.T, r *rand.Rand, number int) {
 	whole, err := b.run(job, path)
 	stream := job
 	var piped bytes.Buffer
-	stream.Stdin, stream.Stdout = &slowReads{r: r, in: in, most: 1 + r.IntN(2*chunk)}, &piped
+	stream.Stdin, stream.Stdout = &unevenReads{b: in, r: r, most: 1 + r.IntN(2*chunk)}, &piped
 	stream.fastPaths = &b.fastPaths
 	_, streamErr := Run(context.Background(), stream)
 	if want.line != 0 {
@@ -211,12 +195,12 @@ func (b *structuredRig) try(t *testing.T, r *rand.Rand, number int) {
 	}
 	job.Columns[0].Plan, job.chunk = b.rev, 1+r.IntN(20_000)
 	if back, err := b.run(job, path); err != nil || !bytes.Equal(back, in) {
-		t.Fatalf("kernel %s, chunks of %d: the reverse is another file; %v", tier, job.chunk, err)
+		t.Fatalf("kernel %s, chunks of %d: reversing does not restore the file; %v", tier, job.chunk, err)
 	}
 }
 
-// compare reads the output with encoding/csv: the first column is transformed value
-// by value, all else is as it was.
+// compare reads the output with encoding/csv and compares it with want, whose first column
+// it transforms value by value.
 func (b *structuredRig) compare(t *testing.T, want fileJudge, out []byte) {
 	got := judgeFile(t, out, true)
 	if len(got.rows) != len(want.rows) || got.line != 0 {
@@ -225,16 +209,17 @@ func (b *structuredRig) compare(t *testing.T, want fileJudge, out []byte) {
 	for i, row := range want.rows {
 		row[0] = b.transform(row[0])
 		if strings.Join(row, "\x00") != strings.Join(got.rows[i], "\x00") {
-			t.Fatalf("row %d of %d is another one", i+1, len(want.rows))
+			t.Fatalf("row %d of %d differs from that of encoding/csv", i+1, len(want.rows))
 		}
 	}
 }
 
-// longForm makes tests repeat their work, in make soak.
+// longForm is set by make soak and makes tests run more rounds.
 var longForm = os.Getenv("VELONYM_SOAK") != ""
 
-// TestStructuredRuns: a run over a file, a stream of odd reads and shares gives what
-// encoding/csv and a transform of each value give, and the reverse the same bytes.
+// TestStructuredRuns checks that runs over a file, a stream of uneven reads and shares give
+// what encoding/csv and a transform of each value give, and that reversing restores the
+// bytes.
 func TestStructuredRuns(t *testing.T) {
 	tag := reversible
 	tag.Tag = 64

@@ -16,8 +16,8 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// TestOutputSymbolicLink: a link as output stays a link, and what it stands for is judged
-// and replaced.
+// TestOutputSymbolicLink checks that a symbolic link as output stays a link, and that the
+// file it refers to is checked and replaced.
 func TestOutputSymbolicLink(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
@@ -53,7 +53,7 @@ func TestOutputSymbolicLink(t *testing.T) {
 		}
 	}
 	if err := run("link", false); !errors.Is(err, os.ErrExist) {
-		t.Errorf("overwrote behind a link without being told to: %v", err)
+		t.Errorf("a link to an existing file without Force: %v, want os.ErrExist", err)
 	}
 	if st, err := os.Stat(os.DevNull); err != nil || st.Mode().IsRegular() {
 		t.Fatal("the null device is gone")
@@ -77,8 +77,8 @@ func TestOutputSymbolicLink(t *testing.T) {
 	}
 }
 
-// TestOutputMode: the mode of the output is the input's less the umask, whatever
-// the temporary file was.
+// TestOutputMode checks that the mode of the output is the input's without the umask, and that
+// the temporary file is private.
 func TestOutputMode(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	for _, c := range []struct{ in, mask, want os.FileMode }{
@@ -117,8 +117,8 @@ func TestOutputMode(t *testing.T) {
 	}
 }
 
-// TestDamagedCompressedInput: what is cut short or damaged leaves nothing, though a
-// journal was written, and says what it is.
+// TestDamagedCompressedInput checks that compressed input that is cut short or damaged gives
+// an error that says so, and leaves nothing although a journal was written.
 func TestDamagedCompressedInput(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	data := register(20_000, false)
@@ -153,7 +153,8 @@ func TestDamagedCompressedInput(t *testing.T) {
 	}
 }
 
-// TestManyCompressedMembers: members of any size, empty ones too, are one file.
+// TestManyCompressedMembers checks that members of any size, empty ones included, are read as
+// one file.
 func TestManyCompressedMembers(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	var in bytes.Buffer
@@ -170,8 +171,8 @@ func TestManyCompressedMembers(t *testing.T) {
 	}
 }
 
-// TestCancelWhileOpening: a run that waits for somebody to write into a named
-// pipe ends when told to.
+// TestCancelWhileOpening checks that a run that waits for the writer of a named pipe ends when
+// its context does.
 func TestCancelWhileOpening(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	dir := t.TempDir()
@@ -188,13 +189,13 @@ func TestCancelWhileOpening(t *testing.T) {
 	if left, _ := os.ReadDir(dir); len(left) != 1 {
 		t.Fatalf("left %v", left)
 	}
-	if f, err := os.OpenFile(in, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil { // let the open that waits go
+	if f, err := os.OpenFile(in, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil { // ends the open call that still waits
 		f.Close()
 	}
 }
 
-// TestFailedFirstValueSparesOthers: a value that cannot be transformed spoils none of the good
-// ones behind it.
+// TestFailedFirstValueSparesOthers checks that a value that cannot be transformed does not
+// affect the values behind it.
 func TestFailedFirstValueSparesOthers(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	rev := plan(t, spec.Reverse, reversible)
@@ -224,7 +225,8 @@ func TestFailedFirstValueSparesOthers(t *testing.T) {
 	}
 }
 
-// TestKeepNeedsRejects: rows do not vanish.
+// TestKeepNeedsRejects checks that Keep without a rejects file is refused, so that no rows
+// vanish.
 func TestKeepNeedsRejects(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	for _, job := range []Job{{OnError: Keep}, {OnError: Keep, Rejects: "-"}, {Rejects: "x"}} {
