@@ -8,10 +8,13 @@ import (
 	"testing"
 )
 
+// TestAdminPages checks that the admin listener serves the pages for operators and no
+// calls, that metrics are absent from the other listener unless configured, and that
+// profiles need Config.Pprof.
 func TestAdminPages(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Metrics = false })
 	if a := r.send("GET", "/metrics", nil); a.status != 404 {
-		t.Errorf("metrics on the data listener: %d", a.status)
+		t.Errorf("GET /metrics on the listener for calls: status %d, want 404", a.status)
 	}
 	admin := httptest.NewServer(r.srv.Admin())
 	defer admin.Close()
@@ -26,7 +29,7 @@ func TestAdminPages(t *testing.T) {
 	}
 	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/metrics": 200, "/openapi.json": 200, "/.well-known/jwks.json": 200, "/debug/pprof/": 404, forwardPath: 404} {
 		if status, _ := get(path); status != want {
-			t.Errorf("%s: %d, want %d", path, status, want)
+			t.Errorf("GET %s: status %d, want %d", path, status, want)
 		}
 	}
 	p := newRig(t, func(c *Config) { c.Pprof = true })
@@ -34,7 +37,7 @@ func TestAdminPages(t *testing.T) {
 	defer profiled.Close()
 	res, err := http.Get(profiled.URL + "/debug/pprof/cmdline")
 	if err != nil || res.StatusCode != 200 {
-		t.Errorf("pprof: %v", err)
+		t.Errorf("GET /debug/pprof/cmdline with Pprof set: %v, want status 200", err)
 	}
 	res.Body.Close()
 }
@@ -52,7 +55,7 @@ func TestNewRefusesInvalidConfig(t *testing.T) {
 		change(&c)
 		if s, err := New(c); err == nil {
 			s.Shutdown(context.Background())
-			t.Errorf("%s is accepted", name)
+			t.Errorf("%s: New returned no error", name)
 		}
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// auditLines counts the lines of the audit file with all the given texts in it, as it
-// stands at this moment: nothing is flushed before.
+// auditLines returns how many lines of the audit file contain all the texts. It does not
+// flush the log first.
 func (r *rig) auditLines(texts ...string) int {
 	r.t.Helper()
 	b, err := os.ReadFile(r.auditAt)
@@ -36,11 +36,11 @@ lines:
 	return n
 }
 
-// TestRefusedCallsAreOnDisk: the record of every refused and every reversing call is
-// in the file when the answer is there, on both endpoints, whatever the refusal.
+// TestRefusedCallsAreOnDisk checks on both endpoints that the record of a refused or
+// reversing call is in the file by the time the client has the answer.
 func TestRefusedCallsAreOnDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
-	slow, err := audit.Open(path, audit.Options{Delay: time.Hour}) // writes nothing of itself
+	slow, err := audit.Open(path, audit.Options{Delay: time.Hour}) // does not write unless it must
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,21 +80,22 @@ func TestRefusedCallsAreOnDisk(t *testing.T) {
 			id := "req-" + string(e.mine) + "-" + c.code
 			r.post(e.path, c.tok, c.ctype, c.body, "X-Request-Id", id).problem(t, c.status, c.code)
 			if n := r.auditLines(`"request":"`+id+`"`, `"outcome":"`+c.code+`"`); n != 1 {
-				t.Errorf("%s %s: %d records on disk behind the answer", e.path, c.code, n)
+				t.Errorf("%s %s: %d records on disk after the answer, want 1", e.path, c.code, n)
 			}
 		}
 		a := r.send("GET", e.path, nil, "X-Request-Id", "req-get-"+string(e.mine))
 		if n := r.auditLines("req-get-"+string(e.mine), "METHOD_NOT_ALLOWED"); a.status != http.StatusMethodNotAllowed || n != 1 {
-			t.Errorf("GET: status %d, %d records", a.status, n)
+			t.Errorf("GET %s: status %d and %d records, want 405 and 1", e.path, a.status, n)
 		}
 	}
 	r.post(reversePath, rev, csvType, psn, "X-Request-Id", "req-reversed").data(t)
 	if n := r.auditLines(`"request":"req-reversed"`, `"outcome":"OK"`); n != 1 {
-		t.Errorf("a reversal: %d records on disk behind the answer", n)
+		t.Errorf("a reversing call: %d records on disk after the answer, want 1", n)
 	}
 }
 
-// TestCallsWithoutTokenAreRecordedOnce: calls without a token share writes, and each is recorded once.
+// TestCallsWithoutTokenAreRecordedOnce makes concurrent calls without a token. Their
+// records share writes, and each must be in the file once.
 func TestCallsWithoutTokenAreRecordedOnce(t *testing.T) {
 	r := newRig(t, nil)
 	const clients, calls = 16, 20
@@ -108,12 +109,12 @@ func TestCallsWithoutTokenAreRecordedOnce(t *testing.T) {
 	}
 	wg.Wait()
 	if n := r.auditLines("MISSING_TOKEN"); n != clients*calls {
-		t.Errorf("%d records of %d calls", n, clients*calls)
+		t.Errorf("%d records, want one for each of %d calls", n, clients*calls)
 	}
 }
 
-// TestOnlyUnavailableWithoutAudit: what cannot be recorded is answered with nothing but that,
-// a refusal and a compressed answer too.
+// TestOnlyUnavailableWithoutAudit checks that a call that cannot be recorded gets a 503
+// and nothing else: no other refusal, no challenge, no compressed answer.
 func TestOnlyUnavailableWithoutAudit(t *testing.T) {
 	disk := &fillableDisk{}
 	r := newRig(t, func(c *Config) { c.Audit = disk })
@@ -128,7 +129,7 @@ func TestOnlyUnavailableWithoutAudit(t *testing.T) {
 		a := r.post(c.path, c.tok, csvType, c.body, "Accept-Encoding", "gzip")
 		a.problem(t, 503, "UNAVAILABLE")
 		if a.header.Get("Content-Encoding") != "" || a.header.Get("WWW-Authenticate") != "" {
-			t.Errorf("%v", a.header)
+			t.Errorf("the 503 has headers of another answer: %v", a.header)
 		}
 	}
 }

@@ -14,8 +14,7 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// BenchmarkHandle is the request path without sockets: what the server adds to
-// an echo.
+// BenchmarkHandle measures the request path without sockets.
 func BenchmarkHandle(b *testing.B) {
 	for _, values := range []int{1, 100, 400} {
 		b.Run(fmt.Sprint(values), func(b *testing.B) {
@@ -48,8 +47,8 @@ func BenchmarkHandle(b *testing.B) {
 	}
 }
 
-// BenchmarkRefused is refused calls over connections that stay, each on disk before
-// its answer: calls a second and the 99th percentile.
+// BenchmarkRefused measures refused calls over keep-alive connections, in calls per second
+// and as the 99th percentile of latency. The record of each is on disk before its answer.
 func BenchmarkRefused(b *testing.B) {
 	for _, conns := range []int{1, 16, 64} {
 		b.Run(fmt.Sprint(conns), func(b *testing.B) {

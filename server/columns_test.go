@@ -13,7 +13,7 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// pseudonyms asks for the pseudonyms of values in JSON.
+// pseudonyms returns the pseudonyms of values, from a call in JSON.
 func (r *rig) pseudonyms(tok string, values ...string) []string {
 	r.t.Helper()
 	return r.post(forwardPath, tok, jsonType, jsonOf(values...)).strings(r.t)
@@ -31,8 +31,8 @@ func (a clientAnswer) csvBody(t testing.TB) string {
 	return string(a.body)
 }
 
-// TestColumnsKeepAllOtherBytes replaces the values of chosen columns and holds every other byte against
-// what was sent: quotes, line ends, empty lines, byte order marks, other separators.
+// TestColumnsKeepAllOtherBytes replaces the values of chosen columns. Every other byte of
+// the body must stay: quotes, line ends, empty lines, byte order marks, separators.
 func TestColumnsKeepAllOtherBytes(t *testing.T) {
 	r := newRig(t, nil)
 	fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
@@ -63,13 +63,13 @@ func TestColumnsKeepAllOtherBytes(t *testing.T) {
 			continue
 		}
 		if back := r.post(reversePath+"?"+x.query, rev, x.contentType, got).csvBody(t); back != x.body {
-			t.Errorf("%s, %q:\nback %q", x.query, x.body, back)
+			t.Errorf("%s, %q:\nreversed to %q", x.query, x.body, back)
 		}
 	}
-	// What is not about columns is as without them.
+	// Bodies of several parts and compressed bodies.
 	big := "id,n\n" + strings.Repeat("1973080520045,1\n", 500)
 	if got := r.post(forwardPath+"?column=id", fwd, csvType, big, "Accept", jsonType).csvBody(t); got != strings.ReplaceAll(big, "1973080520045", a) {
-		t.Error("a large body")
+		t.Error("a large body: the answer is not the body with the pseudonyms")
 	}
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
@@ -85,16 +85,16 @@ func TestColumnsKeepAllOtherBytes(t *testing.T) {
 	}
 	var plain bytes.Buffer
 	if _, err := plain.ReadFrom(g); err != nil || plain.String() != strings.ReplaceAll(big, "1973080520045", a) {
-		t.Error("a compressed body", err)
+		t.Error("a compressed body: the answer is not the body with the pseudonyms: ", err)
 	}
-	// Without column the list mode stays as it is, whatever else the query has.
+	// Without column, header and delimiter have no effect.
 	if got := r.post(forwardPath+"?header=present&delimiter=;", fwd, csvType, "1973080520045,é a\n").strings(t); len(got) != 2 || got[0] != a || got[1] != b {
-		t.Errorf("list mode: %q", got)
+		t.Errorf("without column: %q, want the two pseudonyms", got)
 	}
 }
 
-// TestColumnsRefused checks what a request with columns is refused for, and that names of
-// a header that the client has not declared, and values, are in no answer.
+// TestColumnsRefused checks why requests with columns are refused. Answers must not
+// contain values, nor the names in a first row that the client has not declared a header.
 func TestColumnsRefused(t *testing.T) {
 	r := newRig(t, nil)
 	fwd := r.token("pseudonymise", nil)
@@ -134,22 +134,22 @@ func TestColumnsRefused(t *testing.T) {
 		p := a.problem(t, 400, "BAD_REQUEST")
 		for _, w := range x.want {
 			if !strings.Contains(p.Detail, w) {
-				t.Errorf("%s: %q is not in %q", x.what, w, p.Detail)
+				t.Errorf("%s: the detail %q does not contain %q", x.what, p.Detail, w)
 			}
 		}
 		if bytes.Contains(a.body, []byte(secret)) {
-			t.Errorf("%s: the answer holds a value: %s", x.what, a.body)
+			t.Errorf("%s: the answer contains a value: %s", x.what, a.body)
 		}
 	}
 	r.post(forwardPath+"?column=id", fwd, jsonType, jsonOf("1")).problem(t, 400, "BAD_REQUEST")
 	r.post("/api/validate?column=id", fwd, csvType, "id\n1\n").problem(t, 400, "BAD_REQUEST")
 	if strings.Contains(r.log.String(), secret) {
-		t.Error("the log holds a value")
+		t.Error("the log contains a value")
 	}
 }
 
-// TestColumnsBadValues checks strict and item mode, limits and the audit record: a row and
-// a column name a bad value, and all is counted as in other bodies.
+// TestColumnsBadValues checks strict and item mode, limits, the audit record and the
+// enumeration guard for requests with columns. Errors name the row and the column.
 func TestColumnsBadValues(t *testing.T) {
 	r := newRig(t, nil)
 	fwd := r.token("pseudonymise", nil)
@@ -160,7 +160,7 @@ func TestColumnsBadValues(t *testing.T) {
 	a := r.post(forwardPath+query, fwd, csvType, body)
 	e := a.problem(t, 422, "UNPROCESSABLE_VALUES")
 	if got := fmt.Sprint(e.Errors, e.ErrorCount); got != `[{1 1 VALUE_NOT_TEXT} {2 n"m VALUE_NOT_TEXT}] 2` {
-		t.Errorf("bad values: %s", got)
+		t.Errorf("errors of strict mode: %s", got)
 	}
 	a = r.post(forwardPath+query, item, csvType, body)
 	want := "id,x,\"n\"\"m\"\n" + p[0] + ",," + p[1] + "\n\"\",," + p[1] + "\n" + p[0] + ",,\n,,\n"
@@ -170,7 +170,7 @@ func TestColumnsBadValues(t *testing.T) {
 	if log := r.records(); !strings.Contains(log, `"values":8,"empty":2,"bad":2`) {
 		t.Errorf("audit log: %s", log)
 	}
-	// The only field of a row does not become an empty line.
+	// The empty result of a row with one field is quoted, since an empty line is no row.
 	if got := r.post(forwardPath+"?column=id", item, csvType, "id\n\x01\n1\n").csvBody(t); got != "id\n\"\"\n"+p[0]+"\n" {
 		t.Errorf("the only field of a row: %q", got)
 	}
@@ -178,23 +178,23 @@ func TestColumnsBadValues(t *testing.T) {
 	r.post(forwardPath+"?column=id", few, csvType, "id\n1\n2\n3\n4\n").problem(t, 413, "TOO_LARGE")
 	a = r.post(forwardPath+"?column=id", few, csvType, "id,n\n1,x\n,\n2,y\n3,\n")
 	if a.csvBody(t); a.header.Get("X-Values-Left") != "7" {
-		t.Errorf("X-Values-Left: %q", a.header.Get("X-Values-Left"))
+		t.Errorf("X-Values-Left: %q, want 7", a.header.Get("X-Values-Left"))
 	}
-	// Consecutive numbers of one column are noticed beside another column.
-	var walk strings.Builder
-	walk.WriteString("a,id\n")
+	// The enumeration guard observes each column separately.
+	var numbers strings.Builder
+	numbers.WriteString("a,id\n")
 	for i := range 3000 {
-		fmt.Fprintf(&walk, "x%d,%d\n", i%7, 1_000_000+i)
+		fmt.Fprintf(&numbers, "x%d,%d\n", i%7, 1_000_000+i)
 	}
-	r.post(forwardPath+"?column=a&column=id", fwd, csvType, walk.String()).csvBody(t)
+	r.post(forwardPath+"?column=a&column=id", fwd, csvType, numbers.String()).csvBody(t)
 	if !strings.Contains(r.log.String(), "consecutive numbers") {
-		t.Error("a walk through consecutive numbers was not noticed")
+		t.Error("the log does not report consecutive numbers")
 	}
 }
 
-// TestColumnsMatchEncodingCSV compares answers with what encoding/csv reads of them: only the
-// chosen columns differ, their values are those of calls in JSON, and reversing gives
-// every byte of the body. Bodies are large enough for several parts and writers.
+// TestColumnsMatchEncodingCSV reads random bodies and their answers with encoding/csv.
+// Only the chosen columns may differ, their values must be those of calls in JSON, and
+// reversing must give the body byte for byte. Some bodies have several parts and writers.
 func TestColumnsMatchEncodingCSV(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Workers = 3 })
 	r.project("tagged", func(p *keys.Project) { p.Tag = 64 }) // takes any bytes
@@ -243,7 +243,7 @@ func TestColumnsMatchEncodingCSV(t *testing.T) {
 		}
 		got := r.post(forwardPath+query, fwd, csvType, body.String()).csvBody(t)
 		if back := r.post(reversePath+query, rev, csvType, got).csvBody(t); back != body.String() {
-			t.Fatalf("round %d: the reverse is another body", round)
+			t.Fatalf("round %d: reversing does not give the body", round)
 		}
 		in, err := csv.NewReader(strings.NewReader(body.String())).ReadAll()
 		if err != nil {
@@ -251,7 +251,7 @@ func TestColumnsMatchEncodingCSV(t *testing.T) {
 		}
 		out, err := csv.NewReader(strings.NewReader(got)).ReadAll()
 		if err != nil || len(in) != len(out) {
-			t.Fatalf("round %d: %v, %d rows became %d", round, err, len(in), len(out))
+			t.Fatalf("round %d: %v, the answer to %d rows has %d", round, err, len(in), len(out))
 		}
 		var values, made []string
 		for i := range in {
@@ -265,7 +265,7 @@ func TestColumnsMatchEncodingCSV(t *testing.T) {
 				values, made = append(values, in[i][col]), append(made, out[i][col])
 			}
 		}
-		if project == "tagged" { // the bytes of values, some of which encoding/csv changes and JSON cannot carry
+		if project == "tagged" { // its values may be bytes that encoding/csv changes or JSON cannot represent
 			continue
 		}
 		for i, p := range r.pseudonyms(fwd, values...) {
@@ -276,8 +276,8 @@ func TestColumnsMatchEncodingCSV(t *testing.T) {
 	}
 }
 
-// TestColumnsReleaseMemory checks that a request with columns leaves no memory counted, whatever
-// its answer was.
+// TestColumnsReleaseMemory checks that a request with columns releases its memory,
+// whatever the answer.
 func TestColumnsReleaseMemory(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxInFlight, c.Workers = 8<<20, 2 })
 	fwd := r.token("pseudonymise", nil)

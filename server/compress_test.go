@@ -12,6 +12,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
+// TestCompression sends compressed bodies and asks for compressed answers.
 func TestCompression(t *testing.T) {
 	r := newRig(t, nil)
 	fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
@@ -66,21 +67,21 @@ func TestCompression(t *testing.T) {
 			t.Fatalf("%s: status %d, coding %q, %d bytes: %.100q", enc, a.status, a.header.Get("Content-Encoding"), len(a.body), a.body)
 		}
 		if !bytes.Equal(unpack[enc](a.body), want.body) {
-			t.Errorf("%s: another answer", enc)
+			t.Errorf("%s: the unpacked answer differs from the uncompressed one", enc)
 		}
 		psn := clientAnswer{200, nil, want.body}.strings(t)
 		if back := r.post(reversePath, rev, jsonType, pack[enc](jsonOf(psn...)), "Content-Encoding", enc).strings(t); !slices.Equal(back, values) {
-			t.Errorf("%s: not reversed", enc)
+			t.Errorf("%s: reversing does not give the values", enc)
 		}
 		whole := pack[enc](plain)
 		for name, broken := range map[string]string{"cut": whole[:len(whole)-9], "damaged": whole[:len(whole)/2] + "????????" + whole[len(whole)/2+8:], "nothing": "", "foreign": "not compressed at all"} {
 			a := r.post(forwardPath, fwd, jsonType, broken, "Content-Encoding", enc)
 			if a.status != 400 {
-				t.Errorf("%s, %s: status %d: %.200s", enc, name, a.status, a.body)
+				t.Errorf("%s, %s: status %d, want 400: %.200s", enc, name, a.status, a.body)
 			}
 		}
 	}
-	// As the tools of the formats read them: padding and members, and skippable frames.
+	// Variants that gzip and zstd accept: zero padding, several members, skippable frames.
 	skip := "\x50\x2a\x4d\x18\x04\x00\x00\x00abcd"
 	for enc, packed := range map[string][]string{
 		"gzip": {pack["gzip"](plain) + strings.Repeat("\x00", 9000), pack["gzip"](plain[:5000]) + pack["gzip"](plain[5000:])},
@@ -88,12 +89,12 @@ func TestCompression(t *testing.T) {
 	} {
 		for i, body := range packed {
 			if a := r.post(forwardPath, fwd, jsonType, body, "Content-Encoding", enc); a.status != 200 || !bytes.Equal(a.body, want.body) {
-				t.Errorf("%s, way %d: status %d: %.200s", enc, i, a.status, a.body)
+				t.Errorf("%s, variant %d: status %d, or another answer: %.200s", enc, i, a.status, a.body)
 			}
 		}
 	}
-	if a := r.post(forwardPath, fwd, jsonType, pack["gzip"](plain)+"behind", "Content-Encoding", "gzip"); a.status != 400 {
-		t.Errorf("text behind gzip: status %d: %.200s", a.status, a.body)
+	if a := r.post(forwardPath, fwd, jsonType, pack["gzip"](plain)+"trailing text", "Content-Encoding", "gzip"); a.status != 400 {
+		t.Errorf("text after the gzip stream: status %d, want 400: %.200s", a.status, a.body)
 	}
 	for accept, want := range map[string]string{"": "", "identity": "", "gzip": "gzip", "gzip, zstd": "zstd", "gzip;q=1, zstd;q=0.5": "gzip",
 		"zstd;q=0, gzip;q=0": "", "*": "gzip", "br": "", "gzip;q=0.1, identity": "", "GZIP": "gzip"} {
@@ -110,7 +111,7 @@ func TestCompression(t *testing.T) {
 		a := r.post(forwardPath, fwd, jsonType, plain, "Content-Encoding", enc)
 		a.problem(t, 415, "UNSUPPORTED_MEDIA_TYPE")
 		if a.header.Get("Accept-Encoding") != "gzip, zstd" {
-			t.Error("not told which codings are understood")
+			t.Error("the refusal does not list the supported codings in Accept-Encoding")
 		}
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// TestPhaseDeadlines holds each phase of a connection against its own limit: the others
-// are so long that a connection judged by the wrong one is there for good.
+// TestPhaseDeadlines checks that each phase of a connection has its own time limit. The
+// other limits are so long that a connection that is held to one of them stays open.
 func TestPhaseDeadlines(t *testing.T) {
 	const short, long = 250 * time.Millisecond, time.Hour
 	limits := func(header, idle, stall time.Duration) func(*Config) {
@@ -31,7 +31,7 @@ func TestPhaseDeadlines(t *testing.T) {
 		w.read().problem(t, 408, "TIMEOUT")
 		w.wantClosed()
 	})
-	t.Run("a header that trickles, on a connection that was good before", func(t *testing.T) {
+	t.Run("a header that trickles in after a good request", func(t *testing.T) {
 		r := newRig(t, limits(short, long, long))
 		w := r.raw()
 		w.write(requestHead(r.token("pseudonymise", nil), contentLength(1)) + "a")
@@ -52,22 +52,22 @@ func TestPhaseDeadlines(t *testing.T) {
 		close(stop)
 		<-done
 	})
-	t.Run("a small body that does not come", func(t *testing.T) {
+	t.Run("a small body that is not sent", func(t *testing.T) {
 		r := newRig(t, limits(short, long, long))
 		w := r.raw()
 		w.write(requestHead(r.token("pseudonymise", nil), contentLength(3)) + "a")
 		w.read().problem(t, 408, "TIMEOUT")
 		w.wantClosed()
 	})
-	t.Run("a body that was asked for and does not come", func(t *testing.T) {
+	t.Run("a body that is not sent after 100 Continue", func(t *testing.T) {
 		r := newRig(t, limits(short, long, long))
 		w := r.raw()
 		w.write(requestHead(r.token("pseudonymise", nil), contentLength(3), "Expect: 100-continue"))
 		if line, err := w.br.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
-			t.Fatalf("%q, %v", line, err)
+			t.Fatalf("%q, %v, want 100 Continue and an empty line", line, err)
 		}
 		if line, err := w.br.ReadString('\n'); err != nil || line != "\r\n" {
-			t.Fatalf("%q, %v", line, err)
+			t.Fatalf("%q, %v, want 100 Continue and an empty line", line, err)
 		}
 		w.read().problem(t, 408, "TIMEOUT")
 		w.wantClosed()
@@ -96,7 +96,7 @@ func TestPhaseDeadlines(t *testing.T) {
 		w.read().strings(t)
 		w.wantClosed()
 	})
-	t.Run("an answer that nobody takes", func(t *testing.T) {
+	t.Run("an answer that the client does not read", func(t *testing.T) {
 		r := newRig(t, limits(long, long, short))
 		w := r.raw()
 		body := strings.Repeat("12345678,", 1<<20)
@@ -107,7 +107,7 @@ func TestPhaseDeadlines(t *testing.T) {
 	})
 }
 
-// socketPair returns the two ends of a connection, ours as the server has it.
+// socketPair returns the two ends of a connection; ours is wrapped as in the server.
 func socketPair(t *testing.T, network, address string) (ours *conn, peer net.Conn) {
 	t.Helper()
 	ln, err := net.Listen(network, address)
@@ -128,8 +128,8 @@ func socketPair(t *testing.T, network, address string) (ours *conn, peer net.Con
 	return &conn{Conn: c, s: s, sock: newSocket(c), wait: time.Now().Add(time.Minute)}, peer
 }
 
-// TestConnTransfersEveryByte reads and writes through connections of both kinds what does not fit
-// into a call, and ends them in every way.
+// TestConnTransfersEveryByte reads and writes more than one system call transfers, over
+// TCP and Unix sockets, and checks the errors of every kind of end.
 func TestConnTransfersEveryByte(t *testing.T) {
 	for _, k := range []struct{ network, address string }{{"tcp", "127.0.0.1:0"}, {"unix", filepath.Join(t.TempDir(), "s")}} {
 		t.Run(k.network, func(t *testing.T) {
@@ -156,7 +156,7 @@ func TestConnTransfersEveryByte(t *testing.T) {
 						ours.Close()
 						wg.Wait()
 						if !bytes.Equal(got.Bytes(), text[:held+n]) {
-							t.Fatalf("%d after %d: %d bytes came, or others", n, held, got.Len())
+							t.Fatalf("%d after %d: the peer read %d bytes, or other bytes", n, held, got.Len())
 						}
 					}
 				}
@@ -171,10 +171,10 @@ func TestConnTransfersEveryByte(t *testing.T) {
 					}()
 					got, err := io.ReadAll(&shortReader{ours, room})
 					if err != nil || !bytes.Equal(got, sent) {
-						t.Fatalf("room for %d: %d bytes, %v", room, len(got), err)
+						t.Fatalf("buffer of %d: read %d bytes, want %d; %v", room, len(got), len(sent), err)
 					}
 					if n, err := ours.Read(make([]byte, 10)); n != 0 || err != io.EOF {
-						t.Errorf("after the end: %d, %v", n, err)
+						t.Errorf("after the end: %d, %v, want 0, EOF", n, err)
 					}
 				}
 			})
@@ -184,27 +184,27 @@ func TestConnTransfersEveryByte(t *testing.T) {
 					t.Fatal(err)
 				}
 				if _, err := ours.Read(make([]byte, 10)); !isTimeout(err) || !errors.Is(err, os.ErrDeadlineExceeded) {
-					t.Errorf("read: %v", err)
+					t.Errorf("read: %v, want a timeout", err)
 				}
 				if err := ours.SetWriteDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
 					t.Fatal(err)
 				}
 				var err error
-				for i := 0; i < 1000 && err == nil; i++ { // until nothing more fits
+				for i := 0; i < 1000 && err == nil; i++ { // until the socket's buffer is full
 					_, err = ours.Write(text[:maxRawCall])
 				}
 				if !isTimeout(err) {
-					t.Errorf("write: %v", err)
+					t.Errorf("write: %v, want a timeout", err)
 				}
 			})
-			t.Run("closed beside a read", func(t *testing.T) {
+			t.Run("closed during a read", func(t *testing.T) {
 				ours, _ := socketPair(t, k.network, k.address)
 				go func() {
 					time.Sleep(20 * time.Millisecond)
 					ours.Close()
 				}()
 				if _, err := ours.Read(make([]byte, 10)); !errors.Is(err, net.ErrClosed) {
-					t.Errorf("%v", err)
+					t.Errorf("%v, want net.ErrClosed", err)
 				}
 			})
 			t.Run("the peer is gone", func(t *testing.T) {
@@ -218,14 +218,14 @@ func TestConnTransfersEveryByte(t *testing.T) {
 					_, err = ours.Write(text[:100])
 				}
 				if err == nil || isTimeout(err) {
-					t.Errorf("%v", err)
+					t.Errorf("write: %v, want an error that is no timeout", err)
 				}
 			})
 		})
 	}
 }
 
-// shortReader reads with buffers of a size of its own.
+// shortReader reads at most room bytes per call.
 type shortReader struct {
 	r    io.Reader
 	room int
@@ -237,15 +237,17 @@ func (s *shortReader) Read(b []byte) (int, error) {
 	return copy(b, own[:n]), err
 }
 
+// TestConnectionCap opens one connection more than MaxConns. It must be refused until
+// another one ends.
 func TestConnectionCap(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxConns = 3 })
 	tok := r.token("pseudonymise", nil)
-	var kept []*rawConn
+	var held []*rawConn
 	for range 3 {
 		w := r.raw()
 		w.write(requestHead(tok, contentLength(1)) + "a")
 		w.read().strings(t)
-		kept = append(kept, w)
+		held = append(held, w)
 	}
 	w := r.raw()
 	w.write(requestHead(tok, contentLength(1)) + "a")
@@ -255,7 +257,7 @@ func TestConnectionCap(t *testing.T) {
 		t.Error("no Retry-After")
 	}
 	w.wantClosed()
-	kept[0].conn.Close()
+	held[0].conn.Close()
 	for end := time.Now().Add(10 * time.Second); r.srv.conns.Load() >= 3; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the closed connection still counts")

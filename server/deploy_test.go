@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestDeployedMetrics holds the dashboard and the alert rules to the metrics
-// and labels that there are.
+// TestDeployedMetrics checks that the dashboard and the alert rules use only metrics and
+// codes that the server has.
 func TestDeployedMetrics(t *testing.T) {
 	r := newRig(t, nil)
 	have := string(r.srv.metrics.text())
@@ -21,7 +21,7 @@ func TestDeployedMetrics(t *testing.T) {
 		}
 		names := name.FindAllString(string(b), -1)
 		if len(names) < 5 {
-			t.Errorf("%s: only %d metrics", file, len(names))
+			t.Errorf("%s: only %d metrics found, want at least 5", file, len(names))
 		}
 		for _, n := range names {
 			if !strings.Contains(have, "\n"+n+"{") && !strings.Contains(have, "\n"+n+" ") {
@@ -38,6 +38,6 @@ func TestDeployedMetrics(t *testing.T) {
 	}
 	b, err := os.ReadFile("../deploy/grafana-dashboard.json")
 	if err != nil || !json.Valid(b) {
-		t.Errorf("the dashboard is no JSON: %v", err)
+		t.Errorf("the dashboard is not JSON: %v", err)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestExpectContinue asks for leave to send bodies: what the header alone decides is
-// answered at once, and no body is asked for.
+// TestExpectContinue sends requests with Expect: 100-continue. If the header alone decides
+// about a request, it is answered at once and its body is not asked for.
 func TestExpectContinue(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxBody = 1 << 20; c.MaxInFlight = 64 << 20 })
 	tok, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
@@ -31,7 +31,7 @@ func TestExpectContinue(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, eager %v", c.name, eager), func(t *testing.T) {
 				w := r.raw()
 				w.write(c.head)
-				if eager { // some clients send the body without leave
+				if eager { // some clients do not wait for 100 Continue
 					w.write("a,b")
 				}
 				w.read().problem(t, c.status, c.code)
@@ -40,9 +40,9 @@ func TestExpectContinue(t *testing.T) {
 		}
 	}
 	t.Run("overloaded", func(t *testing.T) {
-		all := r.srv.mem.limit - r.srv.mem.used.Load() - callMemory // lingering connections have some
+		all := r.srv.mem.limit - r.srv.mem.used.Load() - callMemory // lingering connections still hold some
 		if !r.srv.mem.reserve(all) {
-			t.Fatal("no memory")
+			t.Fatal("the memory cannot be filled")
 		}
 		defer r.srv.mem.release(all)
 		w := r.raw()
@@ -56,21 +56,21 @@ func TestExpectContinue(t *testing.T) {
 			w.write(requestHead(tok, contentLength(3), expect))
 			line, err := w.br.ReadString('\n')
 			if err != nil || line != "HTTP/1.1 100 Continue\r\n" {
-				t.Fatalf("%q, %v", line, err)
+				t.Fatalf("%q, %v, want 100 Continue and an empty line", line, err)
 			}
 			if line, err = w.br.ReadString('\n'); err != nil || line != "\r\n" {
-				t.Fatalf("%q, %v", line, err)
+				t.Fatalf("%q, %v, want 100 Continue and an empty line", line, err)
 			}
 			w.write("a,b")
 			if n := len(w.read().strings(t)); n != 2 {
-				t.Fatalf("%d values", n)
+				t.Fatalf("%d values, want 2", n)
 			}
 		}
 	})
 	r.waitMemoryReleased()
 }
 
-// TestOnlyExactPathsAreServed sends what comes close to a path: only the path itself is served.
+// TestOnlyExactPathsAreServed checks that other spellings of a path are not found.
 func TestOnlyExactPathsAreServed(t *testing.T) {
 	r := newRig(t, nil)
 	tok := r.token("pseudonymise", nil)
@@ -103,7 +103,7 @@ func TestOnlyExactPathsAreServed(t *testing.T) {
 		if c.status == 404 {
 			a.problem(t, 404, "NOT_FOUND")
 		} else if n := len(a.strings(t)); n != 2 {
-			t.Errorf("%s: %d values", c.target, n)
+			t.Errorf("%s: %d values, want 2", c.target, n)
 		}
 	}
 }

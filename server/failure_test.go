@@ -12,7 +12,7 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// fillableDisk is an audit log on a full disk.
+// fillableDisk is an audit log that fails like one on a full disk while full is set.
 type fillableDisk struct{ full atomic.Bool }
 
 func (f *fillableDisk) Append(audit.Record) error { return f.Check() }
@@ -24,6 +24,8 @@ func (f *fillableDisk) Check() error {
 	return nil
 }
 
+// TestFullAuditDiskStopsAnswers checks that calls that cannot be recorded are refused
+// unless Config.AuditContinue is set, and that the server recovers.
 func TestFullAuditDiskStopsAnswers(t *testing.T) {
 	for _, goOn := range []bool{false, true} {
 		disk := &fillableDisk{}
@@ -44,10 +46,10 @@ func TestFullAuditDiskStopsAnswers(t *testing.T) {
 		}
 		ready := map[bool]int{true: 200, false: 503}
 		if a := r.send("GET", "/readyz", nil); a.status != ready[goOn] {
-			t.Errorf("ready: %d with continue %v", a.status, goOn)
+			t.Errorf("readyz: status %d with AuditContinue %v, want %d", a.status, goOn, ready[goOn])
 		}
 		if !strings.Contains(r.log.String(), "audit log cannot be written") {
-			t.Error("the log does not say so")
+			t.Error("the log does not report that the audit log cannot be written")
 		}
 		disk.full.Store(false)
 		r.srv.probe(context.Background())
@@ -68,6 +70,8 @@ func (b *brokenStore) Change(context.Context) (uint64, error) {
 	return 1, nil
 }
 
+// TestReadinessNeedsKeystore checks that a server without its keystore is alive but not
+// ready.
 func TestReadinessNeedsKeystore(t *testing.T) {
 	b := &brokenStore{}
 	r := newRig(t, func(c *Config) { c.Keystore = b })
@@ -77,20 +81,21 @@ func TestReadinessNeedsKeystore(t *testing.T) {
 	b.broken.Store(true)
 	r.srv.probe(context.Background())
 	if a := r.send("GET", "/readyz", nil); a.status != 503 || !strings.Contains(string(a.body), "keystore") {
-		t.Errorf("ready without keys: %d %s", a.status, a.body)
+		t.Errorf("readyz without the keystore: %d %s, want 503 and the reason", a.status, a.body)
 	}
 	if a := r.send("GET", "/healthz", nil); a.status != 200 {
-		t.Errorf("dead: %d", a.status)
+		t.Errorf("healthz without the keystore: status %d, want 200", a.status)
 	}
 }
 
-// unavailableVerifier is a verifier whose store cannot be read.
+// unavailableVerifier is a verifier whose store cannot be read. Its error contains canary.
 type unavailableVerifier struct{}
 
 func (unavailableVerifier) Verify(context.Context, []byte, token.Ops) (*token.Grant, error) {
 	return nil, fmt.Errorf("%w: %s", token.ErrUnavailable, canary)
 }
 
+// TestVerifierDown checks that the cause of a 503 is not in the answer.
 func TestVerifierDown(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Verifier = unavailableVerifier{} })
 	a := r.post(forwardPath, "x", csvType, "a")
@@ -100,20 +105,22 @@ func TestVerifierDown(t *testing.T) {
 	}
 }
 
-// panickingVerifier panics with a value.
+// panickingVerifier panics with the token.
 type panickingVerifier struct{}
 
 func (panickingVerifier) Verify(_ context.Context, raw []byte, _ token.Ops) (*token.Grant, error) {
 	panic(fmt.Errorf("at %s", raw))
 }
 
+// TestPanicIsAnswered checks that a panic is answered with a 500 and logged with its place
+// in the source, but without what it was called with.
 func TestPanicIsAnswered(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Verifier = panickingVerifier{} })
 	r.post(forwardPath, canary, csvType, canary).problem(t, 500, "INTERNAL")
 	if l := r.log.String(); strings.Contains(l, canary) || !strings.Contains(l, "server.panickingVerifier.Verify (failure_test.go:") {
-		t.Errorf("log: %s", l)
+		t.Errorf("the log contains a value, or lacks the place of the panic: %s", l)
 	}
 	if a := r.send("GET", "/healthz", nil); a.status != 200 {
-		t.Error("the server is gone")
+		t.Error("the server does not answer after the panic")
 	}
 }

@@ -18,12 +18,12 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// freeze stops every process of the test's database server, and lets them go on when
-// thaw is called or the test ends.
+// freeze stops every process of the test's database server with SIGSTOP. They continue
+// when thaw is called or the test ends.
 func freeze(t *testing.T, address string) (thaw func()) {
 	t.Helper()
 	if pgtest.Data() == "" {
-		t.Skip("the database server is not ours to stop")
+		t.Skip("the test did not start the database server and must not stop it")
 	}
 	c, err := pgx.Connect(t.Context(), address)
 	if err != nil {
@@ -49,7 +49,7 @@ func freeze(t *testing.T, address string) (thaw func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := append([]int{postmaster}, pids...) // it first: it starts others anew
+	all := append([]int{postmaster}, pids...) // the postmaster first, since it restarts the others
 	var frozen []int
 	done := false
 	thaw = func() {
@@ -68,13 +68,13 @@ func freeze(t *testing.T, address string) (thaw func()) {
 		}
 	}
 	if len(frozen) < 2 {
-		t.Fatalf("of %v only %v could be stopped", all, frozen)
+		t.Fatalf("only %v of the processes %v could be stopped", frozen, all)
 	}
 	return thaw
 }
 
-// TestFrozenDatabase: while the processes of the database are stopped, its connections
-// open, a request of any token is answered 503, and with pseudonyms again afterwards.
+// TestFrozenDatabase stops the processes of the database, whose connections stay open.
+// Calls with any token must be answered 503 meanwhile, and with pseudonyms afterwards.
 func TestFrozenDatabase(t *testing.T) {
 	address := pgtest.Database(t, "ENCODING 'UTF8'")
 	ctx := context.Background()
@@ -128,13 +128,13 @@ func TestFrozenDatabase(t *testing.T) {
 		r.post(forwardPath, tok, csvType, "a").problem(t, 503, "UNAVAILABLE")
 	}
 	if a := r.send("GET", "/readyz", nil); a.status != 503 || !strings.Contains(string(a.body), "keystore") {
-		t.Errorf("ready with a frozen database: %d %s", a.status, a.body)
+		t.Errorf("readyz with a frozen database: %d %s, want 503 and the reason", a.status, a.body)
 	}
 	thaw()
 	must(verifier.Sync(ctx))
 	r.srv.probe(ctx)
 	if a := r.send("GET", "/readyz", nil); a.status != 200 {
-		t.Errorf("not ready again: %s", a.body)
+		t.Errorf("not ready after the database continued: %s", a.body)
 	}
 	r.post(forwardPath, known, csvType, "a").strings(t)
 }

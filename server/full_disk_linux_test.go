@@ -17,12 +17,12 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// smallDisk mounts a disk of so many bytes.
+// smallDisk mounts a file system of size bytes in memory and returns its folder.
 func smallDisk(t *testing.T, size int) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
-		t.Skipf("no disk of a fixed size can be mounted here: %v", err)
+		t.Skipf("a tmpfs cannot be mounted here: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, 0); err != nil {
@@ -32,8 +32,8 @@ func smallDisk(t *testing.T, size int) string {
 	return dir
 }
 
-// fill takes what space there is but for so many bytes, and returns the file that has it.
-func fill(t *testing.T, dir string, but int64) string {
+// fill writes a file that leaves free bytes on the disk, and returns its path.
+func fill(t *testing.T, dir string, free int64) string {
 	t.Helper()
 	path := filepath.Join(dir, "filler")
 	f, err := os.Create(path)
@@ -45,7 +45,7 @@ func fill(t *testing.T, dir string, but int64) string {
 	if !errors.Is(err, syscall.ENOSPC) {
 		t.Fatal(err)
 	}
-	if err := f.Truncate(max(0, n-but)); err != nil {
+	if err := f.Truncate(max(0, n-free)); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -55,17 +55,17 @@ type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { return len(b), nil }
 
-// TestAuditDiskFills: on a disk that fills up, with and without space that the log set
-// aside, every pseudonym that is answered has its record, and readiness goes down once
-// and stays down until there is space.
+// TestAuditDiskFills makes calls while the disk of the audit log fills up, with and
+// without space that the log reserved. Every successful call must have its record, and
+// once the server is not ready it must stay so until there is space.
 func TestAuditDiskFills(t *testing.T) {
 	for _, c := range []struct {
 		delay time.Duration
 		size  int
 		left  int64
 	}{
-		{50 * time.Millisecond, 1 << 20, 10000}, // too small to set anything aside
-		{50 * time.Millisecond, 3 << 20, 0},     // 2 MiB are set aside
+		{50 * time.Millisecond, 1 << 20, 10000}, // too small for a reserve
+		{50 * time.Millisecond, 3 << 20, 0},     // a reserve of 2 MiB
 		{0, 1 << 20, 9000},
 	} {
 		t.Run(fmt.Sprintf("%v/%d/%d", c.delay, c.size, c.left), func(t *testing.T) {
@@ -83,9 +83,9 @@ func TestAuditDiskFills(t *testing.T) {
 			answered := map[string]bool{}
 			for i, refused := 0, 0; refused < 150; i++ {
 				if i > 20000 {
-					t.Fatal("a full disk takes every record")
+					t.Fatal("20000 records were written to a full disk")
 				}
-				// Of many lengths: a short record may fit where a long one did not.
+				// Records differ in length, since a short one may fit where a long one did not.
 				id := fmt.Sprintf("call-%d-%s", i, strings.Repeat("x", i%7*9))
 				a := r.post(forwardPath, tok, csvType, "a", "X-Request-Id", id)
 				switch {
@@ -124,17 +124,18 @@ func TestAuditDiskFills(t *testing.T) {
 				delete(answered, string(m[1]))
 			}
 			for id := range answered {
-				t.Errorf("there is no record of the answered call %s", id)
+				t.Errorf("the successful call %s has no record", id)
 			}
 			report, err := audit.VerifyFiles(path)
 			if refused := int64(strings.Count(string(b), `"UNAVAILABLE"`)); err != nil || report.Lost+refused < 150 {
-				t.Errorf("%d refusals are recorded and %d are counted as lost; %v", refused, report.Lost, err)
+				t.Errorf("%d refusals are recorded and %d counted as lost, want 150 together; %v", refused, report.Lost, err)
 			}
 		})
 	}
 }
 
-// TestAuditDownSpendsNothing: while calls cannot be recorded none is worked on.
+// TestAuditDownSpendsNothing checks that calls that cannot be recorded do not spend the
+// budget of their token.
 func TestAuditDownSpendsNothing(t *testing.T) {
 	disk := &fillableDisk{}
 	r := newRig(t, func(c *Config) { c.Audit = disk })

@@ -12,37 +12,38 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
+// FuzzHeaders parses header values, and checks what a result says about its input.
 func FuzzHeaders(f *testing.F) {
 	f.Add([]byte("Bearer abc"), []byte("application/json; charset=utf-8"), []byte("text/csv;q=0.5, */*"), []byte("gzip, zstd;q=0"), []byte("id-1"))
 	f.Add([]byte("bearer"), []byte(";"), []byte(",,;q=;"), []byte("*;q=2"), []byte(""))
 	f.Fuzz(func(t *testing.T, auth, ct, accept, enc, id []byte) {
 		if tok := bearer(auth); tok != nil {
 			if len(auth) < 7 || !strings.EqualFold(string(auth[:6]), "bearer") || !bytes.HasSuffix(bytes.TrimRight(auth, " \t"), tok) {
-				t.Errorf("token %q of %q", tok, auth)
+				t.Errorf("bearer(%q) = %q, which is not its end, or the scheme is not Bearer", auth, tok)
 			}
 		}
 		if m := mediaType(ct); m != formatUnknown {
 			want := map[bodyFormat]string{formatJSON: "application/json", formatCSV: "text/csv", formatArrow: "application/vnd.apache.arrow.stream"}[m]
 			if !strings.Contains(strings.ToLower(string(ct)), want) {
-				t.Errorf("%q is %v", ct, m)
+				t.Errorf("mediaType(%q) = %v, want a type that does not contain %q to be unknown", ct, m, want)
 			}
 		}
 		if wantsCSV(accept) && !strings.Contains(strings.ToLower(string(accept)), "text/csv") {
-			t.Errorf("%q wants CSV", accept)
+			t.Errorf("wantsCSV(%q) is true without text/csv", accept)
 		}
 		if c := acceptCoding(enc); c == codingZstd && !strings.Contains(strings.ToLower(string(enc)), "zstd") {
-			t.Errorf("%q takes %v", enc, c)
+			t.Errorf("acceptCoding(%q) = %v without zstd", enc, c)
 		}
 		if contentCoding(enc) == codingGzip && !strings.Contains(strings.ToLower(string(enc)), "gzip") {
-			t.Errorf("%q is gzip", enc)
+			t.Errorf("contentCoding(%q) is gzip", enc)
 		}
 		if validRequestID(id) && (len(id) > maxRequestID || bytes.ContainsAny(id, "\r\n\"<> \x00")) {
-			t.Errorf("%q is sane", id)
+			t.Errorf("validRequestID(%q) is true", id)
 		}
 	})
 }
 
-// FuzzRequest sends bodies through the whole of the request path.
+// FuzzRequest sends bodies through the request path, in all formats and codings.
 func FuzzRequest(f *testing.F) {
 	r := newRig(f, func(c *Config) { c.Audit, c.Keystore = nil, nil })
 	tok := r.token("pseudonymise", func(q *token.Request) { q.Err = "item" })
@@ -76,11 +77,11 @@ func FuzzRequest(f *testing.F) {
 			}
 		case 400, 413, 422:
 		default:
-			t.Errorf("status %d: %s", a.status, a.body)
+			t.Errorf("status %d, want 200, 400, 413 or 422: %s", a.status, a.body)
 		}
 		ctx.Request.Reset()
 		if used := r.srv.mem.used.Load(); used != 0 {
-			t.Fatalf("%d bytes are not given back", used)
+			t.Fatalf("%d bytes are not released", used)
 		}
 	})
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// TestNoValueLeaks sends a value that can be recognised through every kind of
-// failure, and then searches everything the server has said.
+// TestNoValueLeaks sends a recognisable value through every kind of failure, and then
+// searches answers, log, audit log and metrics for it.
 func TestNoValueLeaks(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.AccessLog, c.MaxBody, c.LingerTimeout = true, 1<<20, 200*time.Millisecond })
 	r.project("numbers", func(p *keys.Project) { p.Form = "digits" })
@@ -24,8 +24,8 @@ func TestNoValueLeaks(t *testing.T) {
 	item := r.token("reverse", func(q *token.Request) { q.Err = "item" })
 	digits := r.token("pseudonymise", func(q *token.Request) { q.Project = "numbers" })
 	limited := r.token("pseudonymise", func(q *token.Request) { q.Limits = token.Limits{Req: 1} })
-	walker := r.token("pseudonymise", nil)
-	var said bytes.Buffer
+	enumerating := r.token("pseudonymise", nil)
+	var answers bytes.Buffer
 	for _, c := range []struct{ path, tok, ct, body string }{
 		{forwardPath, fwd, jsonType, jsonOf(canary)},
 		{forwardPath, fwd, csvType, canary + "," + canary},
@@ -52,23 +52,23 @@ func TestNoValueLeaks(t *testing.T) {
 		{forwardPath + "?" + canary + "=" + canary, fwd, csvType, canary},
 	} {
 		a := r.post(c.path, c.tok, c.ct, c.body)
-		said.Write(a.body)
+		answers.Write(a.body)
 		for k, v := range a.header {
-			fmt.Fprintln(&said, k, v)
+			fmt.Fprintln(&answers, k, v)
 		}
 	}
 	a := r.post(forwardPath, fwd, csvType, canary, "Content-Encoding", canary)
-	said.Write(a.body)
+	answers.Write(a.body)
 	w := r.raw()
 	w.write(canary + " " + canary + "\r\n" + canary + "\r\n\r\n")
-	said.Write(w.read().body)
+	answers.Write(w.read().body)
 	var numbers strings.Builder
 	for i := range 3000 {
 		fmt.Fprintf(&numbers, "%d\n", 731900000000+i)
 	}
-	r.post(forwardPath, walker, csvType, numbers.String()).strings(t)
+	r.post(forwardPath, enumerating, csvType, numbers.String()).strings(t)
 	if !strings.Contains(r.log.String(), "consecutive numbers") {
-		t.Error("nobody was told of a token that walks through numbers")
+		t.Error("the log does not report consecutive numbers")
 	}
 	r.waitMemoryReleased()
 	admin := httptest.NewServer(r.srv.Admin())
@@ -77,12 +77,12 @@ func TestNoValueLeaks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	figures, _ := io.ReadAll(res.Body)
+	metrics, _ := io.ReadAll(res.Body)
 	res.Body.Close()
-	for where, text := range map[string]string{"an answer": said.String(), "the log": r.log.String(), "the audit log": r.records(), "the metrics": string(figures)} {
+	for where, text := range map[string]string{"an answer": answers.String(), "the log": r.log.String(), "the audit log": r.records(), "the metrics": string(metrics)} {
 		for _, secret := range []string{canary, strings.ToLower(canary), "7319000", fwd, strings.Split(fwd, ".")[2], strings.Split(fwd, ".")[1]} {
 			if i := strings.Index(text, secret); i >= 0 {
-				t.Errorf("%s holds what was sent: …%q…", where, text[max(0, i-60):min(len(text), i+60)])
+				t.Errorf("%s contains what was sent: …%q…", where, text[max(0, i-60):min(len(text), i+60)])
 			}
 		}
 		if len(text) == 0 {
@@ -92,14 +92,14 @@ func TestNoValueLeaks(t *testing.T) {
 	for _, want := range []string{`velonym_requests_total{code="OK",endpoint="request-psn"}`, `velonym_requests_total{code="BAD_REQUEST",endpoint="request-psn"}`,
 		"velonym_values_total", "velonym_request_seconds_bucket", "velonym_request_values_bucket", "velonym_token_cache_hits_total",
 		"velonym_in_flight_bytes 0", "velonym_key_memory_unlocked_bytes ", `velonym_build_info{commit="none"`, "velonym_ready 1", "velonym_token_number_walks_total 1"} {
-		if !strings.Contains(string(figures), want) {
+		if !strings.Contains(string(metrics), want) {
 			t.Errorf("the metrics lack %s", want)
 		}
 	}
 }
 
-// TestNoCrossTalk runs many clients with values of their own through shared
-// buffers: nobody may get anything but theirs.
+// TestNoCrossTalk runs many clients with values of their own through shared buffers. Each
+// must get its own values back.
 func TestNoCrossTalk(t *testing.T) {
 	r := newRig(t, nil)
 	fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)

@@ -17,7 +17,7 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// metric reads one figure, with its labels, from the server's metrics.
+// metric returns the value of a metric; name includes its labels.
 func (r *rig) metric(name string) string {
 	r.t.Helper()
 	for line := range strings.Lines(string(r.srv.metrics.text())) {
@@ -25,10 +25,11 @@ func (r *rig) metric(name string) string {
 			return strings.TrimSpace(value)
 		}
 	}
-	r.t.Fatalf("there is no metric %s", name)
+	r.t.Fatalf("the server has no metric %s", name)
 	return ""
 }
 
+// wantMetrics compares metrics with the values in want.
 func (r *rig) wantMetrics(want map[string]string) {
 	r.t.Helper()
 	for name, w := range want {
@@ -38,7 +39,7 @@ func (r *rig) wantMetrics(want map[string]string) {
 	}
 }
 
-// TestProjectMetrics: what is ahead of projects shows before it is there.
+// TestProjectMetrics checks the metrics about the ends of projects that are still to come.
 func TestProjectMetrics(t *testing.T) {
 	r := newRig(t, nil)
 	day := 24 * time.Hour
@@ -71,7 +72,7 @@ func TestProjectMetrics(t *testing.T) {
 	}
 }
 
-// TestSweepMetrics: a failed sweep shows, and a good one ends what the last one said.
+// TestSweepMetrics checks the metrics after a failed sweep and after the next good one.
 func TestSweepMetrics(t *testing.T) {
 	sweeps := &Sweeps{}
 	r := newRig(t, func(c *Config) { c.Sweeps = sweeps })
@@ -80,35 +81,35 @@ func TestSweepMetrics(t *testing.T) {
 	sweeps.Report(keys.Swept{}, nil)
 	r.wantMetrics(map[string]string{"velonym_sweep_failures_total": "1", "velonym_traces_pending": "0", "velonym_sweep_held_projects": "0"})
 	if r.metric("velonym_sweep_last_success_timestamp_seconds") == "0" {
-		t.Error("no time of the good sweep")
+		t.Error("velonym_sweep_last_success_timestamp_seconds is 0 after a good sweep")
 	}
 }
 
-// TestReadinessMetrics: what readiness rests on has its metric.
+// TestReadinessMetrics checks that each condition of readiness has a metric.
 func TestReadinessMetrics(t *testing.T) {
 	disk, store := &fillableDisk{}, &brokenStore{}
 	r := newRig(t, func(c *Config) { c.Audit, c.Keystore = disk, store })
-	look := func(want map[string]string) {
+	probeAndWant := func(want map[string]string) {
 		t.Helper()
 		r.srv.probe(context.Background())
 		r.wantMetrics(want)
 	}
-	look(map[string]string{"velonym_audit_unwritable": "0", "velonym_keystore_unreadable": "0", "velonym_ready": "1"})
+	probeAndWant(map[string]string{"velonym_audit_unwritable": "0", "velonym_keystore_unreadable": "0", "velonym_ready": "1"})
 	disk.full.Store(true)
-	look(map[string]string{"velonym_audit_unwritable": "1", "velonym_keystore_unreadable": "0", "velonym_ready": "0"})
+	probeAndWant(map[string]string{"velonym_audit_unwritable": "1", "velonym_keystore_unreadable": "0", "velonym_ready": "0"})
 	disk.full.Store(false)
 	store.broken.Store(true)
-	look(map[string]string{"velonym_audit_unwritable": "0", "velonym_keystore_unreadable": "1", "velonym_ready": "0"})
+	probeAndWant(map[string]string{"velonym_audit_unwritable": "0", "velonym_keystore_unreadable": "1", "velonym_ready": "0"})
 }
 
-// TestLeaseMetrics: leases of budgets are counted, and those that got too little.
+// TestLeaseMetrics checks the counts of budget leases, and of those that got too little.
 func TestLeaseMetrics(t *testing.T) {
 	r := newRig(t, nil)
 	tok := r.token("pseudonymise", func(q *token.Request) { q.Limits.Max = 3 })
 	r.wantMetrics(map[string]string{"velonym_budget_leases_total": "0"})
 	r.post(forwardPath, tok, csvType, "a,b").strings(t)
 	if r.metric("velonym_budget_leases_total") == "0" {
-		t.Error("no lease is counted")
+		t.Error("velonym_budget_leases_total is 0 after a lease")
 	}
 	r.wantMetrics(map[string]string{"velonym_budget_leases_short_total": "0", "velonym_budget_lease_failures_total": "0"})
 	other, err := token.NewVerifier(token.Config{Keystore: r.ks, Issuer: r.issuer, Now: r.now.Now})
@@ -122,11 +123,11 @@ func TestLeaseMetrics(t *testing.T) {
 	}
 	defer g.Release()
 	if err := g.Spend(context.Background(), 3); err == nil || other.Stats().LeasesShort != 1 {
-		t.Errorf("a budget that others spent: %v, %+v", err, other.Stats())
+		t.Errorf("spending more than another process left: error %v and %+v, want an error and one short lease", err, other.Stats())
 	}
 }
 
-// TestAlertRules: the rules file is one, every rule says what it is about, and names
+// TestAlertRules checks that the alert rules are well formed, have summaries, and use only
 // metrics and label values that the server has.
 func TestAlertRules(t *testing.T) {
 	text, err := os.ReadFile("../deploy/alerts.yml")
@@ -156,14 +157,14 @@ func TestAlertRules(t *testing.T) {
 	for _, g := range file.Groups {
 		for _, rule := range g.Rules {
 			if rule.Alert == "" || seen[rule.Alert] || rule.Annotations["summary"] == "" {
-				t.Errorf("rule %q: no name, a name that is there already, or no summary", rule.Alert)
+				t.Errorf("rule %q: no name, the name of another rule, or no summary", rule.Alert)
 			}
 			seen[rule.Alert] = true
 			if s := rule.Labels["severity"]; s != "critical" && s != "warning" && s != "info" {
-				t.Errorf("%s: severity %q", rule.Alert, s)
+				t.Errorf("%s: severity %q, want critical, warning or info", rule.Alert, s)
 			}
 			if strings.Count(rule.Expr, "(") != strings.Count(rule.Expr, ")") {
-				t.Errorf("%s: parentheses in %s", rule.Alert, rule.Expr)
+				t.Errorf("%s: unbalanced parentheses in %s", rule.Alert, rule.Expr)
 			}
 			if rule.For != "" {
 				if _, err := time.ParseDuration(rule.For); err != nil {
@@ -173,7 +174,7 @@ func TestAlertRules(t *testing.T) {
 			for _, m := range regexp.MustCompile(`(velonym_[a-z0-9_]+)(?:\{([^}]*)\})?`).FindAllStringSubmatch(rule.Expr, -1) {
 				name, labels := m[1], m[2]
 				if !strings.Contains(string(have), "\n"+name+" ") && !strings.Contains(string(have), "\n"+name+"{") {
-					t.Errorf("%s: there is no metric %s", rule.Alert, name)
+					t.Errorf("%s: the server has no metric %s", rule.Alert, name)
 				}
 				for _, l := range regexp.MustCompile(`([a-z]+)=~?"([^"]*)"`).FindAllStringSubmatch(labels, -1) {
 					for _, v := range strings.Split(l[2], "|") {
@@ -186,6 +187,6 @@ func TestAlertRules(t *testing.T) {
 		}
 	}
 	if len(seen) < 20 {
-		t.Errorf("only %d rules", len(seen))
+		t.Errorf("only %d rules, want at least 20", len(seen))
 	}
 }

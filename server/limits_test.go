@@ -13,8 +13,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// TestTooLargeBodies sends bodies over the limit in every way. Each client must see
-// the 413, and none a reset connection.
+// TestTooLargeBodies sends bodies over the limit in every framing and coding. Each client
+// must read the 413; none may see a reset connection.
 func TestTooLargeBodies(t *testing.T) {
 	const limit = 1 << 20
 	r := newRig(t, func(c *Config) { c.MaxBody = limit })
@@ -48,7 +48,7 @@ func TestTooLargeBodies(t *testing.T) {
 				}
 				p := r.send("POST", forwardPath, c.body(), h...).problem(t, 413, "TOO_LARGE")
 				if !strings.Contains(p.Detail, "1048576") {
-					t.Errorf("the limit is not named: %q", p.Detail)
+					t.Errorf("the detail %q does not contain the limit", p.Detail)
 				}
 			}
 		})
@@ -56,14 +56,14 @@ func TestTooLargeBodies(t *testing.T) {
 	t.Run("just within", func(t *testing.T) {
 		for _, b := range []io.Reader{bytes.NewReader(body(limit)), readerOnly{bytes.NewReader(body(limit))}} {
 			if a := r.send("POST", forwardPath, b, "Content-Type", csvType, "Authorization", "Bearer "+tok); a.status != 200 {
-				t.Errorf("status %d: %.200s", a.status, a.body)
+				t.Errorf("status %d, want 200: %.200s", a.status, a.body)
 			}
 		}
 	})
-	// A client that writes everything before it looks for an answer.
+	// A client that sends its whole request before it reads the answer.
 	for _, chunked := range []bool{false, true} {
 		for _, n := range []int{limit + 1, 8 << 20} {
-			t.Run(fmt.Sprintf("deaf client, chunked %v, %d", chunked, n), func(t *testing.T) {
+			t.Run(fmt.Sprintf("read after sending all, chunked %v, %d", chunked, n), func(t *testing.T) {
 				w := r.raw()
 				if chunked {
 					w.write(requestHead(tok, "Transfer-Encoding: chunked") + fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", n, body(n)))
@@ -76,8 +76,8 @@ func TestTooLargeBodies(t *testing.T) {
 			})
 		}
 	}
-	// The same for refusals that do not even look at the body.
-	t.Run("deaf client, no token", func(t *testing.T) {
+	// The same for a refusal that does not depend on the body.
+	t.Run("read after sending all, no token", func(t *testing.T) {
 		w := r.raw()
 		w.write("POST " + forwardPath + " HTTP/1.1\r\nHost: x\r\nContent-Length: 8388608\r\n\r\n" + string(body(8<<20)))
 		w.read().problem(t, 401, "MISSING_TOKEN")
@@ -102,7 +102,8 @@ func TestTooLargeBodies(t *testing.T) {
 	})
 }
 
-// TestBrokenFraming breaks the framing of HTTP in every way we could think of.
+// TestBrokenFraming sends requests whose framing is broken or ambiguous. Each must be
+// refused, and its connection closed where the next request could be misread.
 func TestBrokenFraming(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.StallTimeout = time.Second; c.HeaderTimeout = time.Second })
 	tok := r.token("pseudonymise", nil)
@@ -121,21 +122,21 @@ func TestBrokenFraming(t *testing.T) {
 		w.read().problem(t, 400, "BAD_REQUEST")
 		w.wantClosed()
 	})
-	t.Run("a gigabyte announced, nothing sent", func(t *testing.T) {
+	t.Run("200 MiB announced, little sent", func(t *testing.T) {
 		w := r.raw()
 		w.write(requestHead(tok, contentLength(200<<20)) + big)
 		time.Sleep(100 * time.Millisecond)
 		if used := r.srv.mem.used.Load(); used > 8<<20 {
-			t.Errorf("%d bytes are held for a promise", used)
+			t.Errorf("%d bytes are held for a body that was only announced", used)
 		}
 		w.read().problem(t, 408, "TIMEOUT")
 		w.wantClosed()
 	})
 	t.Run("more body than announced", func(t *testing.T) {
 		w := r.raw()
-		w.write(requestHead(tok, contentLength(3)) + "a,b and much more that is no request\r\n\r\n")
+		w.write(requestHead(tok, contentLength(3)) + "a,b and more, which is not a request\r\n\r\n")
 		if got := w.read().strings(t); len(got) != 2 {
-			t.Errorf("%d values", len(got))
+			t.Errorf("%d values, want 2", len(got))
 		}
 		w.read().problem(t, 400, "BAD_REQUEST")
 		w.wantClosed()
@@ -144,7 +145,7 @@ func TestBrokenFraming(t *testing.T) {
 		w := r.raw()
 		w.write(requestHead(tok, "Transfer-Encoding: chunked") + "1\r\na\r\n1;ext=1\r\n,\r\n1\r\nb\r\n0\r\nX-Sum: 1\r\n\r\n")
 		if got := w.read().strings(t); len(got) != 2 {
-			t.Errorf("%d values", len(got))
+			t.Errorf("%d values, want 2", len(got))
 		}
 		w.write(requestHead(tok, contentLength(1)) + "a")
 		w.read().strings(t)
@@ -197,10 +198,10 @@ func TestBrokenFraming(t *testing.T) {
 			switch {
 			case i%11 == 5:
 				if string(a.body) != "ok\n" {
-					t.Fatalf("answer %d: %s", i, a.body)
+					t.Fatalf("answer %d: %s, want that of /healthz", i, a.body)
 				}
 			case a.header.Get("X-Request-Id") != fmt.Sprint("nr-", i):
-				t.Fatalf("answer %d is to %s", i, a.header.Get("X-Request-Id"))
+				t.Fatalf("answer %d belongs to request %s", i, a.header.Get("X-Request-Id"))
 			case len(a.strings(t)) != map[bool]int{false: 1, true: 3002}[i%7 == 3]:
 				t.Fatalf("answer %d has %d values", i, len(a.strings(t)))
 			}
@@ -224,12 +225,12 @@ func TestBrokenFraming(t *testing.T) {
 		w.read().problem(t, 400, "BAD_REQUEST")
 		w.wantClosed()
 	})
-	t.Run("expecting to continue", func(t *testing.T) {
+	t.Run("100 Continue", func(t *testing.T) {
 		w := r.raw()
 		w.write(requestHead(tok, contentLength(3), "Expect: 100-continue"))
 		line, err := w.br.ReadString('\n')
 		if err != nil || !strings.Contains(line, "100") {
-			t.Fatalf("%q, %v", line, err)
+			t.Fatalf("%q, %v, want 100 Continue", line, err)
 		}
 		w.br.ReadString('\n')
 		w.write("a,b")
@@ -238,7 +239,7 @@ func TestBrokenFraming(t *testing.T) {
 	r.waitMemoryReleased()
 }
 
-// TestSlowBody trickles a body: no single pause is too long, but the rate is.
+// TestSlowBody sends a body without a pause longer than StallTimeout but below MinRate.
 func TestSlowBody(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.StallTimeout = 400 * time.Millisecond; c.MinRate = 100 << 10 })
 	w := r.raw()
@@ -259,7 +260,7 @@ func TestSlowBody(t *testing.T) {
 	r.waitMemoryReleased()
 }
 
-// TestUnreadAnswerReleasesMemory never takes a large answer. Its memory must come back.
+// TestUnreadAnswerReleasesMemory does not read a large answer. Its memory must be released.
 func TestUnreadAnswerReleasesMemory(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.StallTimeout = 200 * time.Millisecond; c.MinRate = 1 << 30 })
 	w := r.raw()

@@ -16,6 +16,8 @@ import (
 	"time"
 )
 
+// TestUnixSocket listens on Unix sockets: on a new path, in use, left behind by a crash,
+// and on a path that is another file.
 func TestUnixSocket(t *testing.T) {
 	r := newRig(t, nil)
 	path := filepath.Join(t.TempDir(), "s")
@@ -24,10 +26,10 @@ func TestUnixSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	if fi, err := os.Stat(path); err != nil || fi.Mode().Perm() != 0o660 {
-		t.Errorf("%v %v", fi.Mode(), err)
+		t.Errorf("mode %v, %v, want 0660", fi.Mode(), err)
 	}
 	if _, err := Listen("unix:" + path); err == nil {
-		t.Error("a socket in use is taken over")
+		t.Error("Listen replaced a socket in use")
 	}
 	go r.srv.Serve(ln)
 	h := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", path) }}}
@@ -37,7 +39,7 @@ func TestUnixSocket(t *testing.T) {
 	}
 	res.Body.Close()
 	h.CloseIdleConnections()
-	// What a crashed process leaves behind is replaced; a file of another kind is not.
+	// A socket left behind by a crashed process is replaced; another kind of file is not.
 	dead := filepath.Join(t.TempDir(), "dead")
 	old, err := net.Listen("unix", dead)
 	if err != nil {
@@ -47,22 +49,23 @@ func TestUnixSocket(t *testing.T) {
 	old.Close()
 	ln, err = Listen("unix:" + dead)
 	if err != nil {
-		t.Fatal("left behind: ", err)
+		t.Fatal("a socket left behind: ", err)
 	}
 	ln.Close()
 	file := filepath.Join(t.TempDir(), "file")
 	os.WriteFile(file, nil, 0o600)
 	if _, err := Listen("unix:" + file); err == nil {
-		t.Error("a file was replaced by a socket")
+		t.Error("Listen replaced a file that is no socket")
 	}
 }
 
-// TestSocketActivation starts this program again as systemd would.
+// TestSocketActivation starts this test program again as systemd starts a service with
+// sockets.
 func TestSocketActivation(t *testing.T) {
 	if os.Getenv("VELONYM_TEST_ACTIVATED") != "" {
 		os.Setenv("LISTEN_PID", fmt.Sprint(os.Getpid())) // what systemd does between fork and exec
 		if _, err := Listen("systemd:other"); err == nil {
-			t.Fatal("a socket of another name")
+			t.Fatal("Listen returned a socket for a name that was not passed")
 		}
 		ln, err := Listen("systemd:web")
 		if err != nil {
@@ -115,10 +118,11 @@ func TestSocketActivation(t *testing.T) {
 		t.Errorf("%q, %v\n%s", line, err, out.String())
 	}
 	if _, err := Listen("systemd"); err == nil {
-		t.Error("a socket without systemd")
+		t.Error("Listen(systemd) returned no error without LISTEN_FDS")
 	}
 }
 
+// TestNotify sends states to a socket as systemd provides, and to none.
 func TestNotify(t *testing.T) {
 	if err := Notify("READY=1"); os.Getenv("NOTIFY_SOCKET") == "" && err != nil {
 		t.Error("without systemd: ", err)
@@ -137,6 +141,6 @@ func TestNotify(t *testing.T) {
 	c.SetReadDeadline(time.Now().Add(5 * time.Second))
 	n, err := c.Read(b)
 	if string(b[:n]) != "STOPPING=1" {
-		t.Errorf("%q, %v", b[:n], err)
+		t.Errorf("systemd received %q, %v, want STOPPING=1", b[:n], err)
 	}
 }

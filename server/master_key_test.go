@@ -10,8 +10,8 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// TestMasterKeyChanged gives the keystore another master key while the server runs: it
-// says so, and which key it has.
+// TestMasterKeyChanged changes the keystore's master key while the server runs. Readiness
+// and metrics must report it, and name the key that the server has.
 func TestMasterKeyChanged(t *testing.T) {
 	var store changedKey
 	r := newRig(t, func(c *Config) {
@@ -20,17 +20,17 @@ func TestMasterKeyChanged(t *testing.T) {
 	})
 	if a := r.send("GET", "/metrics", nil); !strings.Contains(string(a.body), `velonym_master_key_info{fingerprint="`+r.ks.MasterKeyFingerprint()+`"`) ||
 		!strings.Contains(string(a.body), "velonym_keystore_master_key_wrong 0\n") {
-		t.Errorf("the metrics do not name the key: %.300s", a.body)
+		t.Errorf("the metrics do not contain the key's fingerprint: %.300s", a.body)
 	}
 	store.changed.Store(true)
 	r.srv.probe(context.Background())
 	if a := r.send("GET", "/readyz", nil); a.status != 503 || !strings.Contains(string(a.body), "KEYSTORE_MASTER_KEY") {
-		t.Errorf("readyz %d %s", a.status, a.body)
+		t.Errorf("readyz: %d %s, want 503 KEYSTORE_MASTER_KEY", a.status, a.body)
 	}
 	if a := r.send("GET", "/metrics", nil); !strings.Contains(string(a.body), "velonym_keystore_master_key_wrong 1\n") {
-		t.Error("the metric does not say so")
+		t.Error("velonym_keystore_master_key_wrong is not 1")
 	}
-	// The key follows what the keystore has.
+	// After a rewrap by this process, its handle has the new key.
 	store.changed.Store(false)
 	r.srv.probe(context.Background())
 	at := filepath.Join(t.TempDir(), "new.key")
@@ -41,16 +41,17 @@ func TestMasterKeyChanged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	print := mk.Fingerprint()
+	fingerprint := mk.Fingerprint()
 	if err := r.ks.Rewrap(t.Context(), mk); err != nil {
 		t.Fatal(err)
 	}
-	if a := r.send("GET", "/metrics", nil); !strings.Contains(string(a.body), `velonym_master_key_info{fingerprint="`+print+`"`) {
-		t.Error("the metrics do not name the new key")
+	if a := r.send("GET", "/metrics", nil); !strings.Contains(string(a.body), `velonym_master_key_info{fingerprint="`+fingerprint+`"`) {
+		t.Error("the metrics do not contain the new key's fingerprint")
 	}
 }
 
-// changedKey is a keystore whose master key another process has changed, when it says so.
+// changedKey is a keystore that fails as if another process had changed its master key
+// while changed is set.
 type changedKey struct {
 	*keys.Keystore
 	changed atomic.Bool

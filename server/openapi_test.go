@@ -15,8 +15,8 @@ import (
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 )
 
-// document is the served OpenAPI document, checked once.
-var document = sync.OnceValues(func() (routers.Router, error) {
+// openAPIRouter returns a router of the served OpenAPI document, which it has validated.
+var openAPIRouter = sync.OnceValues(func() (routers.Router, error) {
 	doc, err := openapi3.NewLoader().LoadFromData(openAPI)
 	if err != nil {
 		return nil, err
@@ -33,11 +33,11 @@ var document = sync.OnceValues(func() (routers.Router, error) {
 	return gorillamux.NewRouter(doc)
 })
 
-// validate checks an answer of the server against its own document. Paths and
-// methods that the document does not name must have been refused.
-func validate(t testing.TB, req *http.Request, res *http.Response, body []byte) {
+// checkOpenAPI compares a request and its answer with the OpenAPI document. Paths and
+// methods that the document does not have must have been refused.
+func checkOpenAPI(t testing.TB, req *http.Request, res *http.Response, body []byte) {
 	t.Helper()
-	router, err := document()
+	router, err := openAPIRouter()
 	if err != nil {
 		t.Fatal("the OpenAPI document: ", err)
 	}
@@ -46,12 +46,12 @@ func validate(t testing.TB, req *http.Request, res *http.Response, body []byte) 
 	route, params, err := router.FindRoute(&at)
 	if err != nil {
 		if res.StatusCode < 400 && req.Method != http.MethodOptions {
-			t.Errorf("%s %s is answered and not in the document", req.Method, req.URL.Path)
+			t.Errorf("%s %s is answered and is not in the OpenAPI document", req.Method, req.URL.Path)
 		}
 		return
 	}
 	if res.Header.Get("Content-Encoding") != "" || len(body) > 1<<20 {
-		return // what is inside is checked where it is sent in clear
+		return // other tests send the same content uncompressed
 	}
 	in := &openapi3filter.RequestValidationInput{Request: &at, PathParams: params, Route: route,
 		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc}}
@@ -59,9 +59,9 @@ func validate(t testing.TB, req *http.Request, res *http.Response, body []byte) 
 		Options: &openapi3filter.Options{IncludeResponseStatus: true}}
 	out.SetBodyBytes(body)
 	if err := openapi3filter.ValidateResponse(context.Background(), out); err != nil {
-		t.Errorf("%s %s, status %d: not as the document says: %v", req.Method, req.URL.Path, res.StatusCode, err)
+		t.Errorf("%s %s, status %d: the answer does not match the OpenAPI document: %v", req.Method, req.URL.Path, res.StatusCode, err)
 	}
-	// A request that was answered must be one that the document allows.
+	// The document must allow a request that was answered.
 	if res.StatusCode != http.StatusOK || req.GetBody == nil || req.Header.Get("Content-Encoding") != "" {
 		return
 	}
@@ -74,11 +74,11 @@ func validate(t testing.TB, req *http.Request, res *http.Response, body []byte) 
 		t.Fatal(err)
 	}
 	if len(sent) == 0 || len(sent) > 1<<20 {
-		return // no values in CSV are fine; the document cannot say so
+		return // CSV without values is allowed, which the document cannot express
 	}
 	at.Body = io.NopCloser(bytes.NewReader(sent))
 	at.Header = req.Header.Clone()
 	if err := openapi3filter.ValidateRequest(context.Background(), in); err != nil {
-		t.Errorf("%s %s was answered and is not as the document says: %v", req.Method, req.URL.Path, err)
+		t.Errorf("%s %s was answered and does not match the OpenAPI document: %v", req.Method, req.URL.Path, err)
 	}
 }

@@ -12,17 +12,17 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// TestEveryPathGivesTheSameAnswer checks that the answer does not depend on the path of a request: bodies that
-// fit into their call and larger ones, results that stay as the engine wrote them and
-// results that are escaped, answers of one write and of many. It fails unless each path
-// was taken often enough.
+// TestEveryPathGivesTheSameAnswer checks that the answer does not depend on the path that
+// a request takes through the code: inline or pooled body, verbatim or escaped results,
+// one write or many. It fails unless each path was taken often enough.
 func TestEveryPathGivesTheSameAnswer(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxBody = 8 << 20 })
 	r.project("tagged", func(p *keys.Project) { p.Tag = 64 }) // takes any bytes
 	of := func(q *token.Request) { q.Project = "tagged" }
 	forward, back := r.token("pseudonymise", of), r.token("reverse", of)
 	rng := rand.New(rand.NewPCG(1, 2))
-	// Values that JSON carries as they are, and one each that it does not.
+	// Values that JSON represents as they are, and texts that it escapes or that are close
+	// to such.
 	odd := []string{`"`, `\`, "\x1f", "\n", "é", "\u2028", "😀", `a"b`, `\\`, "\x00", "\x7f", `","`, `"}`}
 	value := func(odds float64) string {
 		v := fmt.Sprint(rng.IntN(1_000_000))
@@ -44,7 +44,7 @@ func TestEveryPathGivesTheSameAnswer(t *testing.T) {
 			values = append(values, v)
 		}
 	}
-	// One call returns all pseudonyms; each is then compared with the other paths.
+	// texts makes one call in JSON; its results are then compared with the other paths.
 	texts := func(tok, path string, values []string, header ...string) (got []string) {
 		t.Helper()
 		for _, p := range r.post(path, tok, jsonType, jsonOf(values...), header...).data(t) {
@@ -83,26 +83,26 @@ func TestEveryPathGivesTheSameAnswer(t *testing.T) {
 		for _, odds := range []float64{0, 0.02, 1} {
 			values := list(size, odds)
 			made := texts(forward, forwardPath, values)
-			equal("back", texts(back, reversePath, made), values)
+			equal("reversed", texts(back, reversePath, made), values)
 			for from := 0; from < len(made) && from < 200; {
 				to := min(len(made), from+1+rng.IntN(20))
 				equal("in small bodies", texts(forward, forwardPath, values[from:to]), made[from:to])
-				equal("back in small bodies", texts(back, reversePath, made[from:to]), values[from:to])
+				equal("reversed in small bodies", texts(back, reversePath, made[from:to]), values[from:to])
 				from = to
 			}
 			if odds == 0 {
 				equal("as lines", lines(forward, forwardPath, values), made)
-				equal("back as lines", lines(back, reversePath, made), values)
+				equal("reversed as lines", lines(back, reversePath, made), values)
 			}
 		}
 	}
 	names := [6]string{"inline bodies", "pooled bodies", "verbatim chunks", "rewritten chunks", "raw reads", "raw writes"}
 	for i, now := range counts() {
 		if i >= 4 && runtime.GOOS != "linux" {
-			continue // connections have no socket there
+			continue // raw calls are implemented for Linux only
 		}
 		if n := now - before[i]; n < 40 {
-			t.Errorf("%s: %d, too few for this test to say anything", names[i], n)
+			t.Errorf("%s: taken %d times, want at least 40", names[i], n)
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// TestErrorTable has a case for every row of the table of errors.
+// TestErrorTable makes a call for every row of the table of errors.
 func TestErrorTable(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxBody = 100_000; c.MaxInFlight = 8 << 20 })
 	r.project("oneway", func(p *keys.Project) { p.Method = "irreversible"; p.Retention = time.Time{} })
@@ -90,13 +90,13 @@ func TestErrorTable(t *testing.T) {
 			a := r.send(c.method, c.path, strings.NewReader(c.body), h...)
 			p := a.problem(t, c.status, c.code)
 			if !strings.Contains(p.Detail, c.detail) {
-				t.Errorf("detail %q does not say %q", p.Detail, c.detail)
+				t.Errorf("the detail %q does not contain %q", p.Detail, c.detail)
 			}
 			if got := a.header.Get("WWW-Authenticate"); !strings.HasPrefix(got, c.challenge) || (got == "") != (c.challenge == "") || c.status == 401 && got == "" {
 				t.Errorf("WWW-Authenticate: %q, want %q…", got, c.challenge)
 			}
 			if c.name == "no token" && strings.Contains(a.header.Get("WWW-Authenticate"), "error") {
-				t.Error("a request without a token is told an error code")
+				t.Error("the challenge to a request without a token has an error code")
 			}
 			if c.status == 405 && !strings.Contains(a.header.Get("Allow"), map[bool]string{true: "GET", false: "POST"}[strings.HasPrefix(c.path, "/h")]) {
 				t.Errorf("Allow: %q", a.header.Get("Allow"))
@@ -118,7 +118,7 @@ func TestErrorTable(t *testing.T) {
 		if err := r.ks.Shorten(context.Background(), "ending", r.now.Now().Add(10*time.Minute)); err != nil {
 			t.Fatal(err)
 		}
-		// The clock of the rig went back before this, so a poll of that time counts as a fresh one.
+		// The rig's clock was set back before this, so the verifier takes its last poll for a recent one.
 		if err := r.verifier.Sync(context.Background()); err != nil {
 			t.Fatal(err)
 		}
@@ -142,36 +142,36 @@ func TestErrorTable(t *testing.T) {
 		} {
 			p := r.post(c.path, c.tok, jsonType, c.body).problem(t, 422, "UNPROCESSABLE_VALUES")
 			if len(p.Errors) != 1 || p.Errors[0].Index != 0 || p.Errors[0].Code != c.code || p.ErrorCount != 1 {
-				t.Errorf("%s: %+v", c.code, p)
+				t.Errorf("%+v, want one error %s of value 0", p, c.code)
 			}
 		}
 	})
 	t.Run("causes", func(t *testing.T) {
-		// White space that a database added shows, and the detail says what helps.
+		// Spaces that a database added to a pseudonym are recognised, and the detail names the remedy.
 		made := r.post(forwardPath, fwd, jsonType, jsonOf("12345")).strings(t)
 		padded := jsonOf(made[0] + "   ")
 		p := r.post(reversePath, rev, jsonType, padded).problem(t, 422, "UNPROCESSABLE_VALUES")
 		if !strings.Contains(p.Detail, "norm step trim") || strings.Contains(p.Detail, made[0]) {
-			t.Errorf("detail %q", p.Detail)
+			t.Errorf("the detail %q does not name norm step trim, or contains the pseudonym", p.Detail)
 		}
 		p = r.post(reversePath, rev, jsonType, jsonOf("Ab")).problem(t, 422, "UNPROCESSABLE_VALUES")
 		if strings.Contains(p.Detail, "cause") {
-			t.Errorf("a cause of an earlier request: %q", p.Detail)
+			t.Errorf("the detail has the cause of an earlier request: %q", p.Detail)
 		}
 		gone := []byte(made[0])
-		gone[0] += 10 // two generations on
+		gone[0] += 10 // the first character of generation 2
 		p = r.post(reversePath, rev, jsonType, jsonOf(string(gone))).problem(t, 422, "UNPROCESSABLE_VALUES")
 		if !strings.Contains(p.Detail, "generation 2 ") || p.Errors[0].Code != "NOT_A_PSEUDONYM" {
-			t.Errorf("detail %q, %v", p.Detail, p.Errors)
+			t.Errorf("the detail %q does not name generation 2, or the code is not NOT_A_PSEUDONYM: %v", p.Detail, p.Errors)
 		}
 		trim := r.token("reverse", func(q *token.Request) { q.Norm = []string{"trim"} })
 		if back := r.post(reversePath, trim, jsonType, padded).strings(t); back[0] != "12345" {
-			t.Errorf("reversed to %q", back[0])
+			t.Errorf("reversed to %q, want 12345", back[0])
 		}
 	})
 	t.Run("normalisation", func(t *testing.T) {
-		// What a step empties is refused, unless it was white space alone: that is a
-		// missing value, which no budget is charged for.
+		// A value that normalisation empties is refused. A value of white space alone is
+		// missing and not counted.
 		item := r.token("pseudonymise", func(q *token.Request) {
 			q.Norm, q.Err, q.Limits = []string{"digits"}, token.ErrItem, token.Limits{Max: 4}
 		})
@@ -188,32 +188,32 @@ func TestErrorTable(t *testing.T) {
 		}
 		d := got.Data
 		if d[1] != nil || len(got.Errors) != 1 || got.Errors[0].Index != 1 || got.Errors[0].Code != "VALUE_EMPTY" {
-			t.Errorf("of letters alone: %s", a.body)
+			t.Errorf("a value of letters alone is not refused with VALUE_EMPTY: %s", a.body)
 		}
 		if d[2] == nil || *d[2] != "" || d[4] == nil || *d[4] != "" {
-			t.Errorf("white space alone is no missing value: %s", a.body)
+			t.Errorf("white space alone is not treated as missing: %s", a.body)
 		}
 		if d[0] == nil || d[3] == nil || *d[0] != *d[3] || *d[0] == "" {
-			t.Errorf("77.0 and 770 differ: %s", a.body)
+			t.Errorf("77.0 and 770 have different pseudonyms: %s", a.body)
 		}
 		if left := a.header.Get("X-Values-Left"); left != "1" {
-			t.Errorf("%q values are left, want 1", left)
+			t.Errorf("X-Values-Left: %q, want 1", left)
 		}
 		r.post(forwardPath, item, jsonType, jsonOf("1")).strings(t) // the fourth of four
 		a = r.post(forwardPath, item, jsonType, jsonOf("1"))
 		a.problem(t, 429, "QUOTA_EXCEEDED")
 		if left := a.header.Get("X-Values-Left"); left != "0" {
-			t.Errorf("%q values are left of a spent budget", left)
+			t.Errorf("X-Values-Left of a spent budget: %q, want 0", left)
 		}
 	})
 	t.Run("quota", func(t *testing.T) {
 		limited := r.token("pseudonymise", func(q *token.Request) { q.Limits = token.Limits{Req: 2} })
 		if p := r.post(forwardPath, limited, jsonType, jsonOf("a", "b", "c")); p.header.Get("Retry-After") != "" {
-			t.Error("waiting does not make a request smaller, but Retry-After is sent")
+			t.Error("a request that is too large for its token gets Retry-After, but waiting does not help")
 		} else if p.header.Get("X-Values-Left") != "" {
-			t.Error("values are left of a token without a budget")
+			t.Error("a token without a budget gets X-Values-Left")
 		} else if d := p.problem(t, 413, "TOO_LARGE").Detail; !strings.Contains(d, "the 2 that psn.lim.req allows") {
-			t.Errorf("the limit is not said: %q", d)
+			t.Errorf("the detail %q does not contain the limit", d)
 		}
 		r.post(forwardPath, limited, jsonType, jsonOf("a", "", "c")).strings(t)
 		rated := r.token("pseudonymise", func(q *token.Request) { q.Limits = token.Limits{Rate: 10} })
@@ -221,7 +221,7 @@ func TestErrorTable(t *testing.T) {
 		p := r.post(forwardPath, rated, jsonType, jsonOf(slices.Repeat([]string{"v"}, 10)...))
 		p.problem(t, 429, "QUOTA_EXCEEDED")
 		if n, err := strconv.Atoi(p.header.Get("Retry-After")); err != nil || n < 1 || n > 2 {
-			t.Errorf("Retry-After: %q", p.header.Get("Retry-After"))
+			t.Errorf("Retry-After: %q, want 1 or 2", p.header.Get("Retry-After"))
 		}
 	})
 	t.Run("overloaded", func(t *testing.T) {
@@ -238,8 +238,8 @@ func TestErrorTable(t *testing.T) {
 	})
 }
 
-// signUnchecked signs claims that the issuer's own door would not: for what is not
-// stored here.
+// signUnchecked signs claims without the checks of Issuer.Create, for domains and methods
+// that the keystore does not have.
 func (r *rig) signUnchecked(t testing.TB, prj, org string, op spec.Op, method spec.Method) string {
 	t.Helper()
 	now := r.now.Now().UTC().Truncate(time.Second)
@@ -251,6 +251,8 @@ func (r *rig) signUnchecked(t testing.TB, prj, org string, op spec.Op, method sp
 	return s
 }
 
+// TestItemMode checks that with psn.err = "item" bad values are null in JSON and empty in
+// CSV, beside the results of the others.
 func TestItemMode(t *testing.T) {
 	r := newRig(t, nil)
 	rev := r.token("reverse", func(q *token.Request) { q.Err = "item" })
@@ -258,7 +260,7 @@ func TestItemMode(t *testing.T) {
 	body := fmt.Sprintf(`{"data":["nonsense",%q,17,"",%q,null]}`, psn[0], psn[1])
 	a := r.post(reversePath, rev, jsonType, body)
 	got := a.data(t)
-	show := func(s *string) string {
+	quote := func(s *string) string {
 		if s == nil {
 			return "null"
 		}
@@ -266,7 +268,7 @@ func TestItemMode(t *testing.T) {
 	}
 	var all []string
 	for _, s := range got {
-		all = append(all, show(s))
+		all = append(all, quote(s))
 	}
 	if want := []string{"null", `"a\"b"`, "null", `""`, `"c"`, "null"}; !slices.Equal(all, want) {
 		t.Errorf("items %v, want %v", all, want)
@@ -275,17 +277,17 @@ func TestItemMode(t *testing.T) {
 	if err := json.Unmarshal(a.body, &e); err != nil || e.ErrorCount != 3 || len(e.Errors) != 3 ||
 		e.Errors[0].Index != 0 || e.Errors[1].Index != 2 || e.Errors[2].Index != 5 ||
 		e.Errors[0].Code != "NOT_A_PSEUDONYM" || e.Errors[1].Code != "NOT_A_STRING" || e.Errors[2].Code != "NOT_A_STRING" {
-		t.Errorf("errors of %s", a.body)
+		t.Errorf("want errors of items 0, 2 and 5: %s", a.body)
 	}
 	a = r.post(reversePath, rev, csvType, "nonsense,"+psn[1]+"\nx\n", "Accept", "text/csv")
 	if string(a.body) != "\"\",c\n\"\"\n" || a.header.Get("X-Error-Count") != "2" {
-		t.Errorf("CSV: %q, %s errors", a.body, a.header.Get("X-Error-Count"))
+		t.Errorf("CSV: %q, X-Error-Count %s, want 2", a.body, a.header.Get("X-Error-Count"))
 	}
 	r.post(reversePath, rev, jsonType, `{"data":["nonsense"`).problem(t, 400, "BAD_REQUEST")
 }
 
-// TestErrorListIsCutAt100 checks that the list is cut at 100 and the count is not, over
-// several chunks and in order.
+// TestErrorListIsCutAt100 has bad values in several chunks. The answer lists the first 100
+// in order and counts all.
 func TestErrorListIsCutAt100(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Workers = 1 })
 	values := make([]string, 3*chunkValues+5)
@@ -298,20 +300,20 @@ func TestErrorListIsCutAt100(t *testing.T) {
 	want := (len(values) + 992) / 1000
 	p := r.post(forwardPath, r.token("pseudonymise", nil), jsonType, jsonOf(values...)).problem(t, 422, "UNPROCESSABLE_VALUES")
 	if p.ErrorCount != want || len(p.Errors) != min(want, 100) {
-		t.Errorf("%d errors, %d listed, want %d", p.ErrorCount, len(p.Errors), want)
+		t.Errorf("%d errors counted and %d listed, want %d and at most 100", p.ErrorCount, len(p.Errors), want)
 	}
 	for i, e := range p.Errors {
 		if e.Index != 1000*i+7 {
-			t.Fatalf("error %d is of value %d", i, e.Index)
+			t.Fatalf("error %d names value %d, want %d", i, e.Index, 1000*i+7)
 		}
 	}
 	data := r.post(forwardPath, r.token("pseudonymise", func(q *token.Request) { q.Err = "item" }), jsonType, jsonOf(values...)).data(t)
 	if len(data) != len(values) {
-		t.Fatalf("%d values became %d", len(values), len(data))
+		t.Fatalf("the answer to %d values has %d", len(values), len(data))
 	}
 	for i, d := range data {
 		if (d == nil) != (i%1000 == 7) {
-			t.Fatalf("value %d", i)
+			t.Fatalf("item %d is null: %v, want %v", i, d == nil, i%1000 == 7)
 		}
 	}
 }

@@ -11,16 +11,17 @@ import (
 	"time"
 )
 
-// readerOnly hides every method but Read, so that a client cannot know the length.
+// readerOnly hides every method but Read, so that the client sends the body in chunks.
 type readerOnly struct{ io.Reader }
 
-// raw opens a connection, sends what it is given, and reads answers.
+// rawConn is a connection on which a test writes requests byte by byte.
 type rawConn struct {
 	t    testing.TB
 	conn net.Conn
 	br   *bufio.Reader
 }
 
+// raw opens a connection to the server.
 func (r *rig) raw() *rawConn {
 	r.t.Helper()
 	c, err := net.Dial("tcp", r.addr)
@@ -39,7 +40,7 @@ func (w *rawConn) write(s string) {
 	}
 }
 
-// read reads one answer. A reset connection is a failure.
+// read reads one answer. It fails the test if the connection is reset.
 func (w *rawConn) read() clientAnswer {
 	w.t.Helper()
 	res, err := http.ReadResponse(w.br, nil)
@@ -53,15 +54,15 @@ func (w *rawConn) read() clientAnswer {
 	return clientAnswer{res.StatusCode, res.Header, b}
 }
 
-// wantClosed checks that the server ends the connection, and how.
+// wantClosed checks that the server closes the connection without sending more.
 func (w *rawConn) wantClosed() {
 	w.t.Helper()
 	if b, err := io.ReadAll(w.br); err != nil || len(b) > 0 {
-		w.t.Errorf("after the last answer: %d bytes, %v", len(b), err)
+		w.t.Errorf("after the last answer: %d bytes, %v, want the end of the connection", len(b), err)
 	}
 }
 
-// requestHead is the beginning of a request with the given extra header lines.
+// requestHead returns request line and header of a call, with the given extra header lines.
 func requestHead(tok string, lines ...string) string {
 	return "POST " + forwardPath + " HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nAuthorization: Bearer " + tok + "\r\n" +
 		strings.Join(append(lines, "", ""), "\r\n")

@@ -21,11 +21,11 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// canary is in every value of the tests that look for leaks.
+// canary occurs in every value of the tests that search for leaks.
 const canary = "CANARYvalue7319"
 
-// rig is a whole service on a loopback listener: a keystore, an issuer, an
-// audit log, a server, and a client.
+// rig is a complete service on a loopback listener: keystore, issuer, audit log, server
+// and client.
 type rig struct {
 	t        testing.TB
 	ks       *keys.Keystore
@@ -41,7 +41,7 @@ type rig struct {
 	client   *http.Client
 }
 
-// clock is the time the verifier goes by: the real one, moved.
+// clock is the clock of keystore and verifier: the real one, shifted.
 type clock struct {
 	mu    sync.Mutex
 	shift time.Duration
@@ -136,7 +136,8 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 	return r
 }
 
-// project makes a project: reversible, same, pair62, kept a year.
+// project creates a project: reversible, policy same, form pair62, retention a year;
+// change may alter it.
 func (r *rig) project(name string, change func(*keys.Project)) {
 	r.t.Helper()
 	p := keys.Project{Name: name, Method: "reversible", Policy: "same", Form: "pair62", Orgs: []string{""},
@@ -149,7 +150,7 @@ func (r *rig) project(name string, change func(*keys.Project)) {
 	}
 }
 
-// token makes a token for project study; change may alter the request.
+// token creates a token for project study; change may alter the request.
 func (r *rig) token(op spec.Op, change func(*token.Request)) string {
 	r.t.Helper()
 	q := token.Request{Project: "study", Op: op, TTL: time.Hour, Now: r.now.Now()}
@@ -163,7 +164,7 @@ func (r *rig) token(op spec.Op, change func(*token.Request)) string {
 	return s
 }
 
-// clientAnswer is what a client saw.
+// clientAnswer is an answer as its client received it.
 type clientAnswer struct {
 	status int
 	header http.Header
@@ -185,6 +186,7 @@ func (a clientAnswer) data(t testing.TB) []*string {
 	return v.Data
 }
 
+// strings returns the items of a successful JSON answer, none of which may be null.
 func (a clientAnswer) strings(t testing.TB) []string {
 	t.Helper()
 	out := []string{}
@@ -209,7 +211,8 @@ type problemDocument struct {
 	ErrorCount int `json:"error_count"`
 }
 
-// problem checks the form of a refusal and its code.
+// problem checks that the answer is a problem document with the status and code, and
+// returns it.
 func (a clientAnswer) problem(t testing.TB, status int, code string) problemDocument {
 	t.Helper()
 	if a.status != status {
@@ -230,8 +233,8 @@ func (a clientAnswer) problem(t testing.TB, status int, code string) problemDocu
 	return p
 }
 
-// send sends a request with headers given as name, value pairs, and checks what
-// holds for every answer.
+// send sends a request with headers given as name, value pairs, and checks the answer with
+// checkEveryAnswer.
 func (r *rig) send(method, path string, body io.Reader, header ...string) clientAnswer {
 	r.t.Helper()
 	req, err := http.NewRequest(method, r.url+path, body)
@@ -250,21 +253,22 @@ func (r *rig) send(method, path string, body io.Reader, header ...string) client
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	checkCommonHeaders(r.t, req, res, b)
+	checkEveryAnswer(r.t, req, res, b)
 	return clientAnswer{res.StatusCode, res.Header, b}
 }
 
-// checkCommonHeaders checks what every answer must have, the contract's document
-// included.
-func checkCommonHeaders(t testing.TB, req *http.Request, res *http.Response, body []byte) {
+// checkEveryAnswer checks the headers that every answer has, and compares the answer with
+// the OpenAPI document.
+func checkEveryAnswer(t testing.TB, req *http.Request, res *http.Response, body []byte) {
 	t.Helper()
 	h := res.Header
 	if h.Get("X-Request-Id") == "" || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Cache-Control") != "no-store" {
 		t.Errorf("headers of every answer are missing: %v", h)
 	}
-	validate(t, req, res, body)
+	checkOpenAPI(t, req, res, body)
 }
 
+// post makes a call. An empty tok sends none.
 func (r *rig) post(path, tok, contentType, body string, header ...string) clientAnswer {
 	r.t.Helper()
 	h := append([]string{"Content-Type", contentType}, header...)
@@ -286,7 +290,7 @@ func jsonOf(values ...string) string {
 	return string(b)
 }
 
-// records reads the audit log after it was flushed.
+// records flushes the audit log and returns its content.
 func (r *rig) records() string {
 	r.t.Helper()
 	if err := r.audit.Reopen(); err != nil {

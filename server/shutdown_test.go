@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// waitMemoryReleased waits until no request holds memory.
+// waitMemoryReleased waits until no request holds memory. It fails the test after 15 s.
 func (r *rig) waitMemoryReleased() {
 	r.t.Helper()
 	for end := time.Now().Add(15 * time.Second); ; time.Sleep(5 * time.Millisecond) {
@@ -30,8 +30,8 @@ func (r *rig) waitMemoryReleased() {
 	}
 }
 
-// TestShutdownUnderLoad stops the server while clients call it. Every request
-// that was sent is answered, whole.
+// TestShutdownUnderLoad stops the server while clients call it. Every request that was
+// accepted must get a complete answer.
 func TestShutdownUnderLoad(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.DrainDelay = 300 * time.Millisecond })
 	tok := r.token("pseudonymise", nil)
@@ -51,7 +51,7 @@ func TestShutdownUnderLoad(t *testing.T) {
 				req.Header.Set("Authorization", "Bearer "+tok)
 				res, err := r.client.Do(req)
 				if err != nil {
-					// Nobody listens any more: the request was never taken.
+					// No listener is left, so the request was not accepted.
 					var op *net.OpError
 					if errors.As(err, &op) && op.Op == "dial" {
 						return
@@ -65,7 +65,7 @@ func TestShutdownUnderLoad(t *testing.T) {
 				var v struct{ Data []string }
 				if err != nil || res.StatusCode != 200 || json.Unmarshal(b, &v) != nil || len(v.Data) != len(values) {
 					lost.Add(1)
-					t.Errorf("half an answer: %v, status %d, %d bytes", err, res.StatusCode, len(b))
+					t.Errorf("an incomplete answer: %v, status %d, %d bytes", err, res.StatusCode, len(b))
 					return
 				}
 				if answered.Add(1) > 200 {
@@ -80,7 +80,7 @@ func TestShutdownUnderLoad(t *testing.T) {
 	go func() {
 		time.Sleep(100 * time.Millisecond)
 		if a := r.send("GET", "/readyz", nil); a.status != 503 {
-			t.Errorf("ready while draining: %d", a.status)
+			t.Errorf("readyz while draining: status %d, want 503", a.status)
 		}
 	}()
 	if err := r.srv.Shutdown(ctx); err != nil {
@@ -88,17 +88,18 @@ func TestShutdownUnderLoad(t *testing.T) {
 	}
 	wg.Wait()
 	if lost.Load() > 0 {
-		t.Errorf("%d answers lost, %d given", lost.Load(), answered.Load())
+		t.Errorf("%d requests were lost, %d answered", lost.Load(), answered.Load())
 	}
 	for _, step := range []string{"not ready any more", "closing the listeners", "every request is answered"} {
 		if !strings.Contains(r.log.String(), step) {
-			t.Errorf("the log does not say: %s", step)
+			t.Errorf("the log lacks the step %q", step)
 		}
 	}
 	r.waitMemoryReleased()
 }
 
-// TestShutdownGivesUp cuts off a client that will not end.
+// TestShutdownGivesUp checks that Shutdown cuts off a client that does not finish its
+// request before the context ends.
 func TestShutdownGivesUp(t *testing.T) {
 	r := newRig(t, nil)
 	w := r.raw()
@@ -108,13 +109,14 @@ func TestShutdownGivesUp(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	if err := r.srv.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Shutdown: %v", err)
+		t.Errorf("Shutdown: %v, want context.DeadlineExceeded", err)
 	}
 	w.conn.Close()
 	r.waitMemoryReleased()
 }
 
-// TestNoGoroutineLeaks runs every kind of client and then counts goroutines and memory.
+// TestNoGoroutineLeaks runs good and bad clients several times. Afterwards no memory may
+// be held, and there may be no more goroutines than after the first time.
 func TestNoGoroutineLeaks(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxBody = 1 << 20; c.StallTimeout = 300 * time.Millisecond })
 	tok := r.token("pseudonymise", nil)
@@ -165,11 +167,11 @@ func TestNoGoroutineLeaks(t *testing.T) {
 	}
 	for i := 0; ; i++ {
 		after := count()
-		if after <= before+16 { // idle workers of the pool
+		if after <= before+16 { // fasthttp keeps idle workers
 			break
 		}
 		if i > 100 {
-			t.Fatalf("%d goroutines, then %d", before, after)
+			t.Fatalf("%d goroutines at first, %d later", before, after)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// authority signs certificates for the tests of TLS.
+// authority is a certificate authority for tests.
 type authority struct {
 	t    *testing.T
 	cert *x509.Certificate
@@ -41,6 +41,8 @@ func newAuthority(t *testing.T) *authority {
 	return a
 }
 
+// issue returns a certificate in PEM and its key. The first one, without a parent, signs
+// itself.
 func (a *authority) issue(name string, serial int64) ([]byte, *ecdsa.PrivateKey) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -61,6 +63,7 @@ func (a *authority) issue(name string, serial int64) ([]byte, *ecdsa.PrivateKey)
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), key
 }
 
+// files issues a certificate and writes it and its key to NAME.crt and NAME.key in dir.
 func (a *authority) files(dir, name string, serial int64) (cert, key string, pair tls.Certificate) {
 	c, k := a.issue(name, serial)
 	der, err := x509.MarshalPKCS8PrivateKey(k)
@@ -80,6 +83,8 @@ func (a *authority) files(dir, name string, serial int64) (cert, key string, pai
 	return cert, key, pair
 }
 
+// TestTLS serves with client certificates: who is refused, reloads on demand and by the
+// time of the files, and connections without a handshake.
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	ca := newAuthority(t)
@@ -120,7 +125,7 @@ func TestTLS(t *testing.T) {
 	}
 	a := r.post(forwardPath, tok, csvType, strings.Repeat("12345678,", 50_000))
 	if len(a.strings(t)) != 50_001 || a.header.Get("Strict-Transport-Security") == "" {
-		t.Error("over TLS")
+		t.Error("a call over TLS: another number of values, or no Strict-Transport-Security")
 	}
 	r.post(forwardPath, tok, csvType, strings.Repeat("1", 8<<20)).problem(t, 413, "TOO_LARGE")
 	if _, err := client(&tls.Config{}).Get(r.url + "/healthz"); err == nil {
@@ -130,21 +135,21 @@ func TestTLS(t *testing.T) {
 		t.Error("TLS 1.1 is served")
 	}
 	if serial() != 2 {
-		t.Error("another certificate")
+		t.Error("the server does not use the certificate of its file")
 	}
 	ca.files(dir, "server", 7)
 	if err := r.srv.Reload(); err != nil || serial() != 7 || reloaded != 1 {
-		t.Errorf("after reload: %v, certificate %d, %d hooks", err, serial(), reloaded)
+		t.Errorf("after a reload: %v, certificate %d, %d hooks called, want certificate 7 and one hook", err, serial(), reloaded)
 	}
 	if err := os.WriteFile(key, []byte("junk"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.srv.Reload(); err == nil || serial() != 7 {
-		t.Errorf("a broken key: %v, certificate %d", err, serial())
+		t.Errorf("a reload of a broken key: %v, certificate %d, want an error and certificate 7", err, serial())
 	}
-	// Without being told, by the time of the file: first a half of a pair, which is
-	// said once, then the whole.
-	lookAgain := func(minutes int) {
+	// Without Reload, a file with a new modification time is read again: first a broken
+	// pair, which is logged once, then a good one.
+	touch := func(minutes int) {
 		t.Helper()
 		later := time.Now().Add(time.Duration(minutes) * time.Minute)
 		if err := errors.Join(os.Chtimes(cert, later, later), os.Chtimes(key, later, later)); err != nil {
@@ -156,22 +161,22 @@ func TestTLS(t *testing.T) {
 	}
 	const complaint = `"reload: failed, and the old one stays in use","what":"certificate"`
 	before := strings.Count(r.log.String(), complaint)
-	lookAgain(1)
+	touch(1)
 	if serial() != 7 {
-		t.Error("a broken key is taken")
+		t.Error("a broken key replaced the certificate")
 	}
 	conf.mu.Lock()
 	conf.checked = time.Time{}
 	conf.mu.Unlock()
 	if serial() != 7 || strings.Count(r.log.String(), complaint) != before+1 {
-		t.Errorf("a broken key is said %d times", strings.Count(r.log.String(), complaint)-before)
+		t.Errorf("a broken key is logged %d times, want once; certificate %d, want 7", strings.Count(r.log.String(), complaint)-before, serial())
 	}
 	ca.files(dir, "server", 9)
-	lookAgain(2)
+	touch(2)
 	if serial() != 9 || !strings.Contains(r.log.String(), `"reload: done","what":"certificate"`) {
-		t.Error("a changed file is not noticed")
+		t.Error("a changed file is not read, or the reload is not logged")
 	}
-	// Nobody is answered before a handshake, and nobody blocks the others.
+	// A request without a handshake is not answered.
 	c, err := net.Dial("tcp", r.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -180,6 +185,6 @@ func TestTLS(t *testing.T) {
 	io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
 	b, _ := io.ReadAll(c)
 	if bytes.Contains(b, []byte("200")) {
-		t.Errorf("in clear: %q", b)
+		t.Errorf("a request without TLS is answered: %q", b)
 	}
 }

@@ -15,7 +15,7 @@ import (
 
 const validatePath = "/api/validate"
 
-// inspections decodes an answer of the endpoint, an item as its JSON.
+// inspections returns the items of a successful answer of /api/validate as JSON texts.
 func (a clientAnswer) inspections(t testing.TB) (out []string) {
 	t.Helper()
 	if a.status != 200 {
@@ -33,8 +33,8 @@ func (a clientAnswer) inspections(t testing.TB) (out []string) {
 	return out
 }
 
-// TestValidate says of pseudonyms of two generations what they are, by any token of the
-// domain, and never what they stand for.
+// TestValidate inspects pseudonyms of two generations, malformed ones and tags, with every
+// kind of token of the domain. Neither answers nor records may contain the value.
 func TestValidate(t *testing.T) {
 	r := newRig(t, nil)
 	ctx := context.Background()
@@ -65,27 +65,27 @@ func TestValidate(t *testing.T) {
 			}
 		})
 		if got := r.post(validatePath, tok, jsonType, jsonOf(old, now, "", "Jane Doe")).inspections(t); !reflect.DeepEqual(got, want) {
-			t.Errorf("%s: %s", op, got)
+			t.Errorf("%s: %s, want %s", op, got, want)
 		}
-		// By HTTP, from one generation to the next.
+		// A secondary token of one project translates to its active generation.
 		if op == spec.Secondary {
 			if got := r.post(forwardPath, tok, jsonType, jsonOf(old, now)).strings(t); got[0] != now || got[1] != now {
-				t.Errorf("rekeyed to %q", got)
+				t.Errorf("translated to %q, want %q twice", got, now)
 			}
 		}
 	}
 	if got := r.post(validatePath, forward, csvType, old+","+now).inspections(t); !reflect.DeepEqual(got, want[:2]) {
-		t.Errorf("CSV: %s", got)
+		t.Errorf("CSV: %s, want %s", got, want[:2])
 	}
 	if got := r.post(validatePath, forward, jsonType, `{"data":[1,"`+now+`"]}`).inspections(t); !reflect.DeepEqual(got, []string{want[3], want[1]}) {
-		t.Errorf("no string: %s", got)
+		t.Errorf("an item that is no string: %s", got)
 	}
 	last := "a"
 	if strings.HasSuffix(oldTagged, last) {
 		last = "b"
 	}
 	if got := r.post(validatePath, tagged, jsonType, jsonOf(oldTagged, oldTagged[:len(oldTagged)-1]+last)).inspections(t); !strings.Contains(got[0], `"tag":"right"`) || !strings.Contains(got[1], `"tag":"wrong"`) {
-		t.Errorf("tags: %s", got)
+		t.Errorf("tags: %s, want a right one and a wrong one", got)
 	}
 	if _, err := r.ks.DestroyGeneration(ctx, "study", 0); err != nil {
 		t.Fatal(err)
@@ -94,14 +94,14 @@ func TestValidate(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := r.post(validatePath, forward, jsonType, jsonOf(old)).inspections(t); !strings.Contains(got[0], `"state":"destroyed"`) {
-		t.Errorf("destroyed: %s", got)
+		t.Errorf("a destroyed generation: %s", got)
 	}
 	if log := r.records(); strings.Count(log, `"op":"validate"`) != 7 || strings.Contains(log, "Jane") {
-		t.Errorf("records:\n%s", log)
+		t.Errorf("want 7 records of validate, none with a value:\n%s", log)
 	}
 }
 
-// TestValidateLimits has the endpoint refuse as the others do.
+// TestValidateLimits checks that the endpoint refuses calls as the others do.
 func TestValidateLimits(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxBody = 4096 })
 	limited := r.token(spec.Pseudonymise, func(q *token.Request) { q.Limits = token.Limits{Req: 3, Max: 5} })
@@ -114,9 +114,9 @@ func TestValidateLimits(t *testing.T) {
 	r.post(validatePath, limited, csvType, "a,b,c").inspections(t)
 	r.post(validatePath, limited, csvType, "a,b,c").problem(t, 429, "QUOTA_EXCEEDED")
 	if a := r.send("GET", validatePath, nil); a.status != 405 || a.header.Get("Allow") != "POST" {
-		t.Errorf("GET: %d", a.status)
+		t.Errorf("GET: status %d, Allow %q, want 405 and POST", a.status, a.header.Get("Allow"))
 	}
-	// More values than fit into a call's own buffers, and a form that JSON escapes.
+	// More values than fit into the buffers of a call, and a form that JSON escapes.
 	r.project("odd", func(p *keys.Project) { p.Form = `fpe:"\0123456789` })
 	tok := r.token(spec.Pseudonymise, func(q *token.Request) { q.Project = "odd" })
 	values := make([]string, 300)

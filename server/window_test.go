@@ -8,8 +8,9 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// TestRowAcrossWindows: a body of CSV has as many values as fields, each in its
-// place, wherever a row of several fields crosses a window of the tokenizer.
+// TestRowAcrossWindows sends bodies in which a row of two fields crosses a window of the
+// tokenizer, at every offset and with every kernel. The answer must have a result for each
+// field, in order.
 func TestRowAcrossWindows(t *testing.T) {
 	defer func() {
 		if err := simd.Force("auto"); err != nil {
@@ -24,7 +25,7 @@ func TestRowAcrossWindows(t *testing.T) {
 			r := newRig(t, nil)
 			fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
 			for shift := range 26 {
-				last := []string{"secondfield", ""}[shift%2] // of the row in question
+				last := []string{"secondfield", ""}[shift%2] // field of the row that crosses
 				rows := slices.Repeat([]string{"abcdefghijklm"}, 585)
 				rows[0] = rows[0][shift/2:]
 				rows = append(append(rows, "a,"+last), "z", "z", "z", "z", "z")
@@ -37,14 +38,14 @@ func TestRowAcrossWindows(t *testing.T) {
 					}
 					psn := r.post(forwardPath, fwd, csvType, in).strings(t)
 					if len(psn) != len(values) {
-						t.Fatalf("case %d: %d values became %d", shift, len(values), len(psn))
+						t.Fatalf("offset %d: the answer to %d values has %d", shift, len(values), len(psn))
 					}
 					if back := r.post(reversePath, rev, jsonType, jsonOf(psn...)).strings(t); !slices.Equal(back, values) {
-						t.Errorf("case %d: the values come back changed or out of turn", shift)
+						t.Errorf("offset %d: reversing does not give the values in order", shift)
 					}
 					text := r.post(forwardPath, fwd, csvType, in, "Accept", "text/csv")
 					if back := r.post(reversePath, rev, csvType, string(text.body), "Accept", "text/csv"); string(back.body) != in {
-						t.Errorf("case %d: the text comes back changed", shift)
+						t.Errorf("offset %d: reversing does not give the text", shift)
 					}
 				}
 			}

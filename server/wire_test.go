@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// What a request may look like on the wire, and what it may not, each over a
-// connection of its own with a request behind it that must never be taken for one
-// of its own. A refusal says nothing of what was sent.
+// TestHeaderSyntax sends good and malformed request headers, each over its own connection.
+// A malformed one must be refused and its connection closed, so that its body cannot be
+// read as another request. A refusal must not contain what was sent.
 func TestHeaderSyntax(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.LingerTimeout = 100 * time.Millisecond })
 	tok := r.token("pseudonymise", nil)
@@ -99,17 +99,17 @@ func TestHeaderSyntax(t *testing.T) {
 			a := w.read()
 			if c.status == 200 {
 				if got := a.strings(t); len(got) != 2 {
-					t.Errorf("%d values", len(got))
+					t.Errorf("%d values, want 2", len(got))
 				}
 				return
 			}
 			a.problem(t, c.status, c.code)
 			if strings.Contains(string(a.body), tok[:20]) || strings.Contains(string(a.body), "X-A") {
-				t.Errorf("the refusal holds what was sent: %s", a.body)
+				t.Errorf("the refusal contains what was sent: %s", a.body)
 			}
 			challenge := a.header.Get("WWW-Authenticate")
 			if c.status == 401 != strings.Contains(challenge, `error="invalid_token"`) {
-				t.Errorf("challenge of a %d: %q", c.status, challenge)
+				t.Errorf("WWW-Authenticate of a %d: %q; only a 401 has error=\"invalid_token\"", c.status, challenge)
 			}
 			if c.status != 401 {
 				_ = w.conn.(*net.TCPConn).CloseWrite()
@@ -122,7 +122,7 @@ func TestHeaderSyntax(t *testing.T) {
 	}
 	for _, text := range []string{tok[:20], tok[20:40], "X-A"} {
 		if strings.Contains(r.log.String(), text) {
-			t.Error("the log holds what was sent")
+			t.Error("the log contains what was sent")
 		}
 	}
 	r.waitMemoryReleased()
