@@ -264,7 +264,7 @@ func TestCanariesInArguments(t *testing.T) {
 		a.try(nil, "token", "inspect", "--audience", "a", "--jwks", url, "token")
 		a.try(nil, "bench", "http", "--token-file", "token", "--url", url)
 	}
-	leaves(newRoot(&globals{}), nil, func(words []string, cmd *cobra.Command) {
+	leaves(newRoot(&globals{}, nil), nil, func(words []string, cmd *cobra.Command) {
 		if cmd.Name() == "help" || words[0] == "completion" {
 			return
 		}

@@ -34,7 +34,7 @@ func parses(t *testing.T, where, line string) {
 		t.Errorf("%s: no call of velonym: %s", where, line)
 		return
 	}
-	root := newRoot(&globals{})
+	root := newRoot(&globals{}, nil)
 	root.InitDefaultHelpCmd()
 	cmd, rest, err := root.Find(words[1:])
 	if err == nil {
@@ -67,8 +67,8 @@ func TestExamples(t *testing.T) {
 			walk(sub)
 		}
 	}
-	walk(newRoot(&globals{}))
-	for _, line := range strings.Split(newRoot(&globals{}).Long, "\n") {
+	walk(newRoot(&globals{}, nil))
+	for _, line := range strings.Split(newRoot(&globals{}, nil).Long, "\n") {
 		if line, ok := strings.CutPrefix(line, "  velonym"); ok {
 			call, _, _ := strings.Cut("velonym"+line, "   ")
 			parses(t, "velonym help", call)

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,12 +23,12 @@ func isPostgres(keystore string) bool { return postgres.IsAddress(keystore) }
 
 // addressLike matches what looks like a mistyped address, which may contain a password,
 // and not like the name of a file.
-var addressLike = regexp.MustCompile(`(?i)^[^/\\]+:[^\\].*@|^postgres(ql)?:|://|password\s*=`)
+var addressLike = expression(`(?i)^[^/\\]+:[^\\].*@|^postgres(ql)?:|://|password\s*=`)
 
 // checkPlace refuses a place that is neither a file nor a database address. Its error
 // does not repeat the place.
 func checkPlace(keystore string) error {
-	if isPostgres(keystore) || !addressLike.MatchString(keystore) {
+	if isPostgres(keystore) || !strings.ContainsAny(keystore, ":=") || !addressLike().MatchString(keystore) {
 		return nil
 	}
 	if _, err := os.Lstat(keystore); err == nil {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // redact returns an error's text without secrets: arguments and environment
@@ -17,9 +18,15 @@ func redact(text string, args []string) string {
 	return withoutTokens(withoutSecrets(text, args))
 }
 
+// expression returns a function that compiles a regular expression at its first call,
+// since most commands need none.
+func expression(text string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })
+}
+
 // secretArgs matches arguments that no error may repeat: a token, and an address
 // that may contain a password.
-var secretArgs = regexp.MustCompile(`(?i)://.*@|://.*[?&](ssl)?password=|\b(ssl)?password\s*=|^[^/]+:[^/].*@|^\s*eyJ[\w-]*\.[\w-]*\.`)
+var secretArgs = expression(`(?i)://.*@|://.*[?&](ssl)?password=|\b(ssl)?password\s*=|^[^/]+:[^/].*@|^\s*eyJ[\w-]*\.[\w-]*\.`)
 
 // withoutSecrets removes from text every argument that may be a secret.
 func withoutSecrets(text string, args []string) string {
@@ -39,15 +46,15 @@ func withoutSecrets(text string, args []string) string {
 
 // password finds the password of an address with a user. A library that cannot parse
 // an address may quote a part that begins or ends within the password.
-var password = regexp.MustCompile(`^(?:[^/=]*=)?(?:[\w+.-]+://)?[^:/@]*:(.+)@`)
+var password = expression(`^(?:[^/=]*=)?(?:[\w+.-]+://)?[^:/@]*:(.+)@`)
 
 // without removes s from text if s may be a secret, and removes the password in s.
 func without(text, s string) string {
-	if s == "" || !secretArgs.MatchString(s) {
+	if s == "" || !secretArgs().MatchString(s) {
 		return text
 	}
 	secrets := []string{s}
-	if m := password.FindStringSubmatch(s); m != nil && len(m[1]) > 2 {
+	if m := password().FindStringSubmatch(s); m != nil && len(m[1]) > 2 {
 		secrets = append(secrets, m[1])
 	}
 	for _, secret := range secrets {

@@ -45,7 +45,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	g := &globals{}
-	root := newRoot(g)
+	root := newRoot(g, args)
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -77,8 +77,35 @@ func execute(ctx context.Context, root *cobra.Command) (cmd *cobra.Command, err 
 	return root.ExecuteContextC(ctx)
 }
 
-// newRoot builds the command tree.
-func newRoot(g *globals) *cobra.Command {
+// verbs builds each verb, by its name.
+var verbs = []struct {
+	name  string
+	build func(*globals) *cobra.Command
+}{
+	{"init", newInit}, {"project", newProject}, {"key", newKey}, {"token", newToken}, {"profile", newProfile}, {"run", newRun},
+	{"rekey", newRekey}, {"pseudonym", newPseudonym}, {"serve", newServe}, {"backup", newBackup}, {"restore", newRestore},
+	{"receipt", newReceipt}, {"bench", newBench}, {"audit", newAudit}, {"doctor", newDoctor}, {"selftest", newSelftest},
+	{"version", newVersion},
+}
+
+// addVerbs adds the verb that a command line begins with, and every verb if it begins
+// with none: building all of them takes longer than some verbs.
+func addVerbs(root *cobra.Command, g *globals, args []string) {
+	if len(args) > 0 {
+		for _, v := range verbs {
+			if v.name == args[0] {
+				root.AddCommand(v.build(g))
+				return
+			}
+		}
+	}
+	for _, v := range verbs {
+		root.AddCommand(v.build(g))
+	}
+}
+
+// newRoot builds the command tree for a command line; nil gives the whole tree.
+func newRoot(g *globals, args []string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "velonym",
 		Short: "Replace identifiers by pseudonyms, in bulk, under a signed token",
@@ -138,10 +165,7 @@ Data goes to standard output, everything else to standard error. Exit status:
 			return verb.Help()
 		},
 	})
-	root.AddCommand(
-		newInit(g), newProject(g), newKey(g), newToken(g), newProfile(g), newRun(g), newRekey(g), newPseudonym(g), newServe(g),
-		newBackup(g), newRestore(g), newReceipt(g), newBench(g), newAudit(g), newDoctor(g), newSelftest(g), newVersion(g),
-	)
+	addVerbs(root, g, args)
 	return root
 }
 

@@ -39,7 +39,7 @@ func TestEngineNamesNoFlags(t *testing.T) {
 			collect(c)
 		}
 	}
-	collect(newRoot(&globals{}))
+	collect(newRoot(&globals{}, nil))
 	if !flags["--ragged"] || !flags["--keystore"] {
 		t.Fatal("the flags were not collected")
 	}

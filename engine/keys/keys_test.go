@@ -253,6 +253,9 @@ func TestSigningKey(t *testing.T) {
 		seed := make([]byte, ed25519.SeedSize)
 		secmem.Random(seed)
 		theirs := ed25519.NewKeyFromSeed(seed)
+		if !PublicKey(seed).Equal(theirs.Public()) {
+			t.Fatal("PublicKey gives another key")
+		}
 		ours, err := newSigningKey(seed)
 		if err != nil {
 			t.Fatal(err)

@@ -29,7 +29,7 @@ func newSigningKey(seed []byte) (*signingKey, error) {
 	err = secmem.Scrubbed(func() error {
 		h := sha512.Sum512(seed)
 		copy(mem, h[:])
-		k.public = new(edwards25519.Point).ScalarBaseMult(k.scalar(new(edwards25519.Scalar))).Bytes()
+		k.public = baseMult(k.scalar(new(edwards25519.Scalar)))
 		return nil
 	})
 	return k, err
@@ -41,6 +41,30 @@ func (k *signingKey) scalar(s *edwards25519.Scalar) *edwards25519.Scalar {
 		panic("keys: a scalar is 32 bytes")
 	}
 	return s
+}
+
+// baseMult returns s times the base point, encoded, in constant time. ScalarBaseMult is
+// faster from about the tenth call of a process on: its first one fills a table, which
+// takes longer than a short process takes for everything else that it does with keys.
+func baseMult(s *edwards25519.Scalar) []byte {
+	return new(edwards25519.Point).ScalarMult(s, edwards25519.NewGeneratorPoint()).Bytes()
+}
+
+// PublicKey returns the public Ed25519 key of a seed of 32 bytes, as
+// ed25519.NewKeyFromSeed(seed).Public() does, without the table that crypto/ed25519 fills
+// for it.
+func PublicKey(seed []byte) (public ed25519.PublicKey) {
+	_ = secmem.Scrubbed(func() error {
+		h := sha512.Sum512(seed)
+		defer clear(h[:])
+		s, err := new(edwards25519.Scalar).SetBytesWithClamping(h[:32])
+		if err != nil {
+			panic("keys: a scalar is 32 bytes")
+		}
+		public = baseMult(s)
+		return nil
+	})
+	return public
 }
 
 // hashTo sets s to the SHA-512 of b, reduced.
@@ -62,7 +86,7 @@ func (k *signingKey) sign(message []byte) []byte {
 		var s, r, h edwards25519.Scalar
 		copy(buf[32:], k.mem[32:])
 		hashTo(&r, buf[32:])
-		copy(sig, new(edwards25519.Point).ScalarBaseMult(&r).Bytes())
+		copy(sig, baseMult(&r))
 		copy(buf, sig[:32])
 		copy(buf[32:], k.public)
 		hashTo(&h, buf)

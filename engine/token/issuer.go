@@ -48,8 +48,8 @@ func NewIssuer(seed []byte, iss, aud string) (*Issuer, error) {
 	if iss == "" || aud == "" {
 		return nil, errors.New("token: an issuer needs a name and an audience")
 	}
-	i := &Issuer{iss: iss, aud: aud, key: ed25519.NewKeyFromSeed(seed)}
-	i.public = i.key.Public().(ed25519.PublicKey)
+	i := &Issuer{iss: iss, aud: aud, public: keys.PublicKey(seed)}
+	i.key = slices.Concat(ed25519.PrivateKey(seed), ed25519.PrivateKey(i.public))
 	i.kid = thumbprint(i.public)
 	return i, nil
 }

@@ -9,20 +9,24 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/velonym/velonym/engine/keys"
 )
 
 // keyValue matches the start of an address in libpq's keyword form:
-// host=db.example user=velonym password='…'.
-var keyValue = regexp.MustCompile(`(?i)^\s*(host|hostaddr|port|dbname|database|user|password|passfile|service|servicefile|sslmode|sslrootcert|sslcert|sslkey|sslpassword|sslsni|sslnegotiation|target_session_attrs|min_protocol_version|max_protocol_version|channel_binding|require_auth|connect_timeout|application_name|options|krbsrvname|krbspn|search_path|pool_[a-z_]+)\s*=`)
+// host=db.example user=velonym password='…'. Expressions are compiled when they are first
+// needed, since most commands never need them.
+var keyValue = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)^\s*(host|hostaddr|port|dbname|database|user|password|passfile|service|servicefile|sslmode|sslrootcert|sslcert|sslkey|sslpassword|sslsni|sslnegotiation|target_session_attrs|min_protocol_version|max_protocol_version|channel_binding|require_auth|connect_timeout|application_name|options|krbsrvname|krbspn|search_path|pool_[a-z_]+)\s*=`)
+})
 
 // IsAddress reports whether place is the address of a database rather than a file name:
 // a URL that begins with postgres:// or postgresql://, or the form host=… user=….
 func IsAddress(place string) bool {
 	_, isURL := cutScheme(place)
-	return isURL || keyValue.MatchString(place)
+	return isURL || strings.Contains(place, "=") && keyValue().MatchString(place)
 }
 
 // cutScheme returns what follows postgres:// or postgresql://.
@@ -101,7 +105,7 @@ func unescape(s string) string {
 }
 
 // queryItem matches a parameter of libpq or a setting of the server.
-var queryItem = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*=[^&]*$`)
+var queryItem = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*=[^&]*$`) })
 
 // userinfoEnd returns the index of the @ behind user and password, -1 if there is none.
 // It is the @ of the URL grammar if a valid address follows it. Otherwise the password
@@ -127,7 +131,7 @@ func userinfoEnd(rest string) int {
 	for item := range strings.SplitSeq(query, "&") {
 		// Without user and password before the host, an @ occurs only in
 		// parameters whose values may contain one.
-		if !queryItem.MatchString(item) || at < 0 && strings.Contains(item, "@") && !keyValue.MatchString(item) {
+		if !queryItem().MatchString(item) || at < 0 && strings.Contains(item, "@") && !keyValue().MatchString(item) {
 			return last
 		}
 	}

@@ -103,7 +103,7 @@ func (s *Store) createTables(ctx context.Context) error {
 		return fmt.Errorf("keys: %s has encoding %s: make one with UTF8", s.name, encoding)
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(t pgx.Tx) error {
-		_, err := t.Exec(ctx, schema+strings.Join(upgrades, ""))
+		_, err := t.Exec(ctx, schema+strings.Join(upgrades(), ""))
 		return err
 	})
 	switch sqlState(err) {

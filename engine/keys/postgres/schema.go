@@ -58,9 +58,10 @@ INSERT INTO velonym.schema_version VALUES (1);
 INSERT INTO velonym.change VALUES (1);
 `
 
-// upgrades[i] brings tables of version i+1 to version i+2. New stores are created by
+// upgrades()[i] brings tables of version i+1 to version i+2. New stores are created by
 // running all of them, so that new and upgraded stores have the same tables.
-var upgrades = []string{`
+func upgrades() []string {
+	return []string{`
 ALTER TABLE velonym.change RENAME TO changes;
 ALTER TABLE velonym.project
 	ADD COLUMN keys_mac bytea NOT NULL DEFAULT '',
@@ -137,6 +138,7 @@ ALTER TABLE velonym.generation_5 RENAME TO generation;
 CREATE UNIQUE INDEX one_active ON velonym.generation (prj, org) WHERE state = 'active';
 UPDATE velonym.schema_version SET version = 5;
 `}
+}
 
 // secretParts is the number of tables that hold wrapped secrets, each those of some
 // projects. Severing a project rewrites a whole table, because PostgreSQL does not

@@ -143,7 +143,7 @@ func (t *tx) Upgrade() error {
 	if err != nil {
 		return err
 	}
-	for _, statements := range upgrades[n-1:] {
+	for _, statements := range upgrades()[n-1:] {
 		if err := t.exec(statements); err != nil {
 			return err
 		}
