@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 )
@@ -151,50 +150,14 @@ func (l *Log) publish() {
 	}
 }
 
-// appendHead appends a line to the heads file and syncs it. A line that a crash left torn
-// gets its line end first; ReadHeads skips it.
-func appendHead(path string, h *Head) (err error) {
-	f, err := openFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND)
+// appendHead appends a line to the heads file.
+func appendHead(path string, h *Head) error {
+	line, err := json.Marshal(h)
+	if err == nil {
+		err = AppendLine(path, line)
+	}
 	if err != nil {
 		return fmt.Errorf("audit: heads: %w", err)
-	}
-	defer func() {
-		if e := f.Close(); err == nil && e != nil {
-			err = fmt.Errorf("audit: heads: %w", e)
-		}
-	}()
-	if err := lock(f); err != nil {
-		return fmt.Errorf("audit: locking %s: %w", path, err)
-	}
-	defer unlock(f)
-	st, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("audit: heads: %w", err)
-	}
-	var line []byte
-	if last := []byte{0}; st.Size() > 0 {
-		if _, err := f.ReadAt(last, st.Size()-1); err != nil {
-			return fmt.Errorf("audit: heads: %w", err)
-		}
-		if last[0] != '\n' {
-			line = append(line, '\n')
-		}
-	}
-	text, err := json.Marshal(h)
-	if err != nil {
-		return fmt.Errorf("audit: heads: %w", err)
-	}
-	line = append(append(line, text...), '\n')
-	if _, err := f.Write(line); err != nil {
-		return fmt.Errorf("audit: writing %s: %w", path, err)
-	}
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("audit: syncing %s: %w", path, err)
-	}
-	if st.Size() == 0 {
-		if err := syncDir(filepath.Dir(path)); err != nil {
-			return fmt.Errorf("audit: heads: %w", err)
-		}
 	}
 	return nil
 }

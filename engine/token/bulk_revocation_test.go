@@ -3,6 +3,9 @@ package token
 import (
 	"context"
 	"fmt"
+	"os"
+	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,11 +14,19 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// BenchmarkBulkRevocation revokes 40,000 tokens at once and reports how long others had to
-// wait meanwhile: for a cached token, for a token that was not seen before, and for a lease
-// of a budget. Each round makes 40,000 further revocations.
+// BenchmarkBulkRevocation revokes 40,000 tokens at once, or VELONYM_BENCH_REVOCATIONS, and
+// reports how long others had to wait meanwhile: for a cached token, for a token that was
+// not seen before, and for a lease of a budget. Each round makes as many further
+// revocations. Then it reports what the set of all of them costs in memory, and how long
+// a process that starts reads it.
 func BenchmarkBulkRevocation(b *testing.B) {
-	const bulk = 40_000
+	bulk := 40_000
+	if s := os.Getenv("VELONYM_BENCH_REVOCATIONS"); s != "" {
+		var err error
+		if bulk, err = strconv.Atoi(s); err != nil {
+			b.Fatal(err)
+		}
+	}
 	dir := b.TempDir()
 	ctx := context.Background()
 	newKeystore(b, dir)
@@ -90,4 +101,21 @@ func BenchmarkBulkRevocation(b *testing.B) {
 		b.ReportMetric(float64(worst[k].Microseconds())/1000, "max-ms-"+kind.name)
 	}
 	b.ReportMetric(float64(took.Milliseconds())/float64(round), "ms-revoke")
+	before := heap()
+	began := time.Now()
+	set, err := ks.Revoked(ctx, nil)
+	if err != nil || set.Len() != round*bulk {
+		b.Fatalf("%d revocations, %v", set.Len(), err)
+	}
+	b.ReportMetric(float64(time.Since(began).Milliseconds()), "ms-read")
+	b.ReportMetric(float64(heap()-before)/1e6, "MB-set")
+	runtime.KeepAlive(set)
+}
+
+// heap returns the bytes of the live heap.
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

@@ -39,44 +39,14 @@ func (e *Entry) Verify(roots *x509.CertPool) (Stamp, error) {
 	return Verify(e.Token, e.Message(), roots)
 }
 
-// Append appends an entry to the file at path and syncs it. A line that a crash left torn
-// is ended first; Read skips it.
-func Append(path string, e Entry) (err error) {
+// Append appends an entry to the file at path: see [audit.AppendLine].
+func Append(path string, e Entry) error {
 	line, err := json.Marshal(e)
+	if err == nil {
+		err = audit.AppendLine(path, line)
+	}
 	if err != nil {
 		return fmt.Errorf("time-stamps: %w", err)
-	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return fmt.Errorf("time-stamps: %w", err)
-	}
-	defer func() {
-		if e := f.Close(); err == nil && e != nil {
-			err = fmt.Errorf("time-stamps: %w", e)
-		}
-	}()
-	st, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("time-stamps: %w", err)
-	}
-	if !st.Mode().IsRegular() {
-		return fmt.Errorf("time-stamps: %s is not a regular file", path)
-	}
-	var out []byte
-	if last := []byte{0}; st.Size() > 0 {
-		if _, err := f.ReadAt(last, st.Size()-1); err != nil {
-			return fmt.Errorf("time-stamps: %w", err)
-		}
-		if last[0] != '\n' {
-			out = append(out, '\n')
-		}
-	}
-	out = append(append(out, line...), '\n')
-	if _, err := f.Write(out); err != nil {
-		return fmt.Errorf("time-stamps: writing %s: %w", path, err)
-	}
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("time-stamps: syncing %s: %w", path, err)
 	}
 	return nil
 }
