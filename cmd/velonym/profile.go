@@ -20,6 +20,8 @@ type profileFlags struct {
 	options bulk.ProfileOptions
 	format  string
 	comma   string
+	quote   string
+	coding  string
 	project string
 	asJSON  bool
 }
@@ -48,7 +50,9 @@ column: what is not suggested may still identify people, alone or with others.`,
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.format, "format", "auto", "csv, tsv, ndjson, json or parquet (auto: by the input's suffix and content)")
-	fl.StringVar(&f.comma, "comma", "", "separator, one character or \\t (default: a tab for TSV, else a comma)")
+	fl.StringVar(&f.coding, "encoding", "", "of CSV and JSON: utf-8, utf-16, utf-16le, utf-16be, latin1, windows-1252, or auto (by content); default: UTF-8, or UTF-16 with a byte order mark")
+	fl.StringVar(&f.comma, "comma", "", "separator, one character, \\t, or auto (the one that divides the first rows evenly); default: a tab for TSV, else a comma")
+	fl.StringVar(&f.quote, "quote", "\"", "none: quotes have no meaning, as in many TSV files")
 	fl.BoolVar(&f.options.NoHeader, "no-header", false, "the first row is data")
 	fl.BoolVar(&f.options.Header, "header", false, "the first row is the header, even if it looks like data")
 	sizeVar(fl, &f.options.MaxRow, "max-row", 0, "longest row (default 16MiB)")
@@ -66,7 +70,13 @@ func (f *profileFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if o.Format, err = bulk.ParseFormat(f.format); err != nil {
 		return flagErrorOf("profile", "format", err)
 	}
-	if o.Comma, err = parseComma(f.comma); err != nil {
+	if o.Encoding, err = bulk.ParseEncoding(f.coding); err != nil {
+		return flagErrorOf("profile", "encoding", err)
+	}
+	if o.Comma, o.FindComma, err = parseComma(f.comma); err != nil {
+		return err
+	}
+	if o.NoQuotes, err = parseQuote(f.quote); err != nil {
 		return err
 	}
 	if len(args) == 1 {
@@ -192,6 +202,12 @@ func (f *profileFlags) suggest(r profile.Report) string {
 	}
 	if f.comma != "" {
 		words = append(words, "--comma", f.comma)
+	}
+	if f.options.NoQuotes {
+		words = append(words, "--quote", "none")
+	}
+	if f.coding != "" {
+		words = append(words, "--encoding", f.coding)
 	}
 	if f.options.Format != bulk.Auto {
 		words = append(words, "--format", string(f.options.Format))

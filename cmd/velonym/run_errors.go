@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/velonym/velonym/engine/bulk"
+	"github.com/velonym/velonym/engine/suite"
 )
 
 // engine/bulk does not know flags. This file adds to its errors the flag that is the
@@ -21,6 +22,7 @@ var contradictions = []struct {
 	{bulk.ErrRejectsWithoutKeep, "--rejects needs --on-error keep"},
 	{bulk.ErrKeepWithoutRejects, "--on-error keep keeps rows out of the output: say with --rejects where they go"},
 	{bulk.ErrHeaderOrNot, "--header and --no-header say opposite things; give one"},
+	{bulk.ErrCommaOrFind, "--comma states the separator or is auto"},
 	{bulk.ErrSideFileOnStdout, "--rejects and --mapping name files, not standard output"},
 	{bulk.ErrSameSideFiles, "--rejects and --mapping are the same file"},
 	{bulk.ErrNoRecipient, "--mapping needs a recipient to be sealed to: --mapping-recipient age1…"},
@@ -111,6 +113,20 @@ func jobErrorText(err error) (text string, ok bool) {
 		case e.Separator != "":
 			return fmt.Sprintf("%v; if %q separates them, give --comma '%s'", e, e.Separator, strings.ReplaceAll(e.Separator, "\t", `\t`)), true
 		}
+	case *bulk.Error:
+		if e.Code == suite.ValueNotText && e.Line > 0 {
+			return e.Error() + "; if the file is in another encoding than UTF-8, state it with --encoding, such as windows-1252", true
+		}
+	case *bulk.EncodingError:
+		switch _, err := bulk.ParseEncoding(string(e.Found)); {
+		case err != nil: // the text names iconv
+		case e.Asked == bulk.UTF8:
+			return fmt.Sprintf("%s: is %s; give --encoding %s", e.File, e.Found, e.Found), true
+		default:
+			return fmt.Sprintf("%s: is %s, and --encoding says %s; leave it out, or give --encoding %s", e.File, e.Found, e.Asked, e.Found), true
+		}
+	case *bulk.FirstRowsError:
+		return e.Error() + "; give it with --comma", true
 	case *bulk.FirstRowWarning:
 		return e.Error() + "; give --no-header if it is data, or --header if it is the header", true
 	case *bulk.HeaderDiffersError:
@@ -147,6 +163,8 @@ func rowErrorText(err error) (text string, ok bool) {
 		return e.Error() + " --max-row raises the limit", true
 	case *bulk.FieldCountError:
 		return fmt.Sprintf("another number of fields than the first row has; --ragged lets such rows pass: %v", e.Err), true
+	case *bulk.EncodeError:
+		return e.Error() + "; give another --output-encoding", true
 	case *bulk.PseudonymsError:
 		return e.Error() + "; --again pseudonymises them once more", true
 	case *bulk.JSONError:

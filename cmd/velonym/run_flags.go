@@ -31,6 +31,9 @@ type runFlags struct {
 	header     string
 	comma      string
 	format     string
+	encoding   string
+	outputEnc  string
+	quote      string
 	compress   string
 	onError    string
 	numbers    string
@@ -104,6 +107,8 @@ on values a request does not apply to a run.` + normHelp,
 	fl.BoolVar(&f.job.AllowOther, "allow-other-shapes", false, "JSON: pass and count what is not a string (numbers, objects) at a path or on the way to it")
 	fl.StringVarP(&f.job.Output, "output", "o", "-", "file to write, or an existing folder")
 	fl.StringVar(&f.format, "format", "auto", "csv, tsv, ndjson, json (an array, or values over several lines), parquet or arrow (auto: by the input's suffix, JSON, Parquet and Arrow by their content too)")
+	fl.StringVar(&f.encoding, "encoding", "", "of CSV and JSON: utf-8, utf-16, utf-16le, utf-16be, latin1, windows-1252, or auto (by content, told on standard error); default: UTF-8, or UTF-16 with a byte order mark. Values are transformed as UTF-8 in any case")
+	fl.StringVar(&f.outputEnc, "output-encoding", "", "of the output and rejected rows: as --encoding, or utf-8-bom for spreadsheets (default: the input's)")
 	fl.StringVar(&f.compress, "compress", "auto", "of the output: none, gzip or zstd (auto: by its suffix)")
 	fl.BoolVar(&f.job.NoHeader, "no-header", false, "the first row is data; name columns by number")
 	fl.BoolVar(&f.job.Header, "header", false, "the first row is the header, even if it looks like data")
@@ -112,7 +117,8 @@ on values a request does not apply to a run.` + normHelp,
 	fl.BoolVar(&f.job.ShowColumns, "show-columns", false, "if a column is unknown, list the names in the first row even if it may be data")
 	fl.BoolVar(&f.job.Ragged, "ragged", false, "accept rows of differing numbers of fields that contain the columns")
 	fl.IntVar(&f.job.SkipLines, "skip-lines", 0, "CSV: lines before the header, such as a title, that are copied as they are")
-	fl.StringVar(&f.comma, "comma", "", "separator, one character or \\t (default: a tab for TSV, else a comma)")
+	fl.StringVar(&f.comma, "comma", "", "separator, one character, \\t, or auto (the one that divides the first rows evenly, told on standard error); default: a tab for TSV, else a comma")
+	fl.StringVar(&f.quote, "quote", "\"", "none: quotes have no meaning, as in many TSV files; a result that holds a separator or line end is an error then")
 	fl.StringVar(&f.onError, "on-error", "fail", "if a value cannot be transformed: fail (stop, write nothing), null (empty the field), keep (move its row to --rejects)")
 	fl.StringVar(&f.numbers, "numbers", "refuse", "a number as identifier in JSON: refuse, or text (transform its text as it stands; a reverse gives strings back). With text, a reversed column of Parquet stays one of strings too")
 	fl.StringVar(&f.job.Rejects, "rejects", "", "with --on-error keep: file for the rejected rows")
@@ -174,7 +180,16 @@ func (f *runFlags) validate(files []string) (err error) {
 	if j.Numbers, err = bulk.ParseNumbers(f.numbers); err != nil {
 		return flagError("numbers", err)
 	}
-	if j.Comma, err = parseComma(f.comma); err != nil {
+	if j.Encoding, err = bulk.ParseEncoding(f.encoding); err != nil {
+		return flagError("encoding", err)
+	}
+	if j.OutputEncoding, err = bulk.ParseOutputEncoding(f.outputEnc); err != nil {
+		return flagError("output-encoding", err)
+	}
+	if j.Comma, j.FindComma, err = parseComma(f.comma); err != nil {
+		return err
+	}
+	if j.NoQuotes, err = parseQuote(f.quote); err != nil {
 		return err
 	}
 	if f.part != "" {
@@ -226,17 +241,30 @@ func (f *runFlags) validateLocal() error {
 	return nil
 }
 
-// parseComma parses --comma; empty gives 0, the format's default.
-func parseComma(s string) (byte, error) {
+// parseComma parses --comma; empty gives 0, the format's default, and auto find.
+func parseComma(s string) (comma byte, find bool, err error) {
 	switch {
 	case s == "":
-		return 0, nil
+		return 0, false, nil
+	case s == "auto":
+		return 0, true, nil
 	case s == `\t`:
-		return '\t', nil
+		return '\t', false, nil
 	case len(s) != 1 || strings.ContainsAny(s, "\"\r\n") || s[0] >= utf8.RuneSelf:
-		return 0, usagef("--comma: one ASCII character, and neither a quote nor a line end")
+		return 0, false, usagef("--comma: auto, or one ASCII character, and neither a quote nor a line end")
 	}
-	return s[0], nil
+	return s[0], false, nil
+}
+
+// parseQuote parses --quote.
+func parseQuote(s string) (none bool, err error) {
+	switch s {
+	case `"`, "double":
+		return false, nil
+	case "none":
+		return true, nil
+	}
+	return false, usagef(`--quote: none or double ("); files with other quotes are not read`)
 }
 
 // flagError returns a usage error of run that names the flag instead of the package that

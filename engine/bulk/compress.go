@@ -82,53 +82,93 @@ func (c Compression) compressEvenEmpty(src []byte) ([]byte, error) {
 	return p.pack(nil, src)
 }
 
-// compressingWorker compresses the output of another worker.
-type compressingWorker struct {
+// outputWorker encodes and compresses the output of another worker.
+type outputWorker struct {
 	worker
-	p     *packer
-	plain []byte
+	encoding Encoding // UTF8: nothing is encoded
+	packer   *packer  // nil: nothing is compressed
+	text     []byte   // what the other worker wrote
+	encoded  []byte
 }
 
-// orderedCompressing is compressingWorker for an ordered worker; it compresses after the
-// ordered step.
-type orderedCompressing struct{ compressingWorker }
+// orderedOutput is outputWorker for an ordered worker; its work follows the ordered step.
+type orderedOutput struct{ outputWorker }
 
-// wrap returns a worker that compresses the output of w.
-func (c Compression) wrap(w worker) worker {
-	if c == None {
+// wrapOutput returns a worker that encodes and compresses the output of w.
+func wrapOutput(w worker, e Encoding, c Compression) worker {
+	if c == None && e == UTF8 {
 		return w
 	}
-	p, err := newPacker(c)
-	if err != nil {
-		return failing{fmt.Errorf("bulk: %w", err)}
+	o := outputWorker{worker: w, encoding: e}
+	if c != None {
+		var err error
+		if o.packer, err = newPacker(c); err != nil {
+			return failing{fmt.Errorf("bulk: %w", err)}
+		}
 	}
 	if _, ok := w.(ordered); ok {
-		return &orderedCompressing{compressingWorker{worker: w, p: p}}
+		return &orderedOutput{o}
 	}
-	return &compressingWorker{worker: w, p: p}
+	return &o
 }
 
-func (w *compressingWorker) work(ctx context.Context, c *chunk) {
-	c.out, w.plain = w.plain[:0], c.out // c.out holds compressed bytes, plain the rows
+func (w *outputWorker) work(ctx context.Context, c *chunk) {
+	c.out, w.text = w.text[:0], c.out // c.out holds what is written to the file, text the rows
 	w.worker.work(ctx, c)
 	w.finish(c)
 }
 
-func (w *compressingWorker) finish(c *chunk) {
-	c.out, w.plain = w.plain[:0], c.out
-	if len(w.plain) == 0 || c.fail != nil || c.err != nil {
+func (w *outputWorker) finish(c *chunk) {
+	c.out, w.text = w.text[:0], c.out
+	if c.fail != nil || c.err != nil {
+		return
+	}
+	text := w.text
+	if w.encoding != UTF8 {
+		if text = w.encode(c); c.err != nil {
+			return
+		}
+	}
+	if w.packer == nil {
+		c.out = append(c.out, text...)
+		return
+	}
+	if len(text) == 0 {
 		return
 	}
 	var err error
-	if c.out, err = w.p.pack(c.out, w.plain); err != nil {
+	if c.out, err = w.packer.pack(c.out, text); err != nil {
 		c.fail = err
 	}
 }
 
-func (w *orderedCompressing) work(ctx context.Context, c *chunk) { w.worker.work(ctx, c) }
+// encode encodes the rows of a chunk, rejected ones too, and returns those of the output.
+func (w *outputWorker) encode(c *chunk) []byte {
+	var at int
+	var err error
+	if w.encoded, at, err = w.encoding.encode(w.encoded[:0], w.text); err != nil {
+		c.err = &Error{Line: 1 + int64(bytes.Count(w.text[:at], lf)), Err: err}
+		if e := err.(*EncodeError); c.tally.Rejected > 0 {
+			e.rowsDropped, c.err.Line = true, 1
+		}
+		return nil
+	}
+	if len(c.rejects) > 0 {
+		rejects, _, err := w.encoding.encode(nil, c.rejects)
+		if err != nil {
+			err.(*EncodeError).rowsDropped = true
+			c.err = &Error{Line: 1, Err: err}
+			return nil
+		}
+		c.rejects = append(c.rejects[:0], rejects...)
+	}
+	return w.encoded
+}
 
-func (w *orderedCompressing) inOrder(ctx context.Context, c *chunk) {
-	c.out, w.plain = w.plain[:0], c.out
+func (w *orderedOutput) work(ctx context.Context, c *chunk) { w.worker.work(ctx, c) }
+
+func (w *orderedOutput) inOrder(ctx context.Context, c *chunk) {
+	c.out, w.text = w.text[:0], c.out
 	w.worker.(ordered).inOrder(ctx, c)
 	w.finish(c)
 }

@@ -129,6 +129,12 @@ func (w *csvWorker) find(c *chunk) bool {
 // if c.err ends the run and no value stands before it.
 func (w *csvWorker) scan(c *chunk) bool {
 	w.data, w.passed = c.rows(), 0
+	if w.sep.quote == noQuote {
+		if at := bytes.IndexByte(w.data, noQuote); at >= 0 {
+			c.err = &Error{Line: 1 + int64(bytes.Count(w.data[:at], lf)), Err: errNoQuote}
+			return false
+		}
+	}
 	if err := w.sel.Scan(w.data); err != nil {
 		c.err = csvError(err, len(w.data))
 		if w.onError != Fail || len(w.sel.Spans) == 0 {

@@ -3,7 +3,6 @@ package bulk
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"unicode/utf8"
 )
 
@@ -92,12 +91,6 @@ func refuseKind(name string, head []byte, all bool) error {
 		}
 		return &Error{File: name, Err: &KindError{k.name, k.remedy, k.magic == "PAR1"}}
 	}
-	switch {
-	case bytes.HasPrefix(head, []byte{0xff, 0xfe, 0, 0}):
-		return refuseEncoding(name, "UTF-32")
-	case bytes.HasPrefix(head, []byte{0, 0, 0xfe, 0xff}):
-		return refuseEncoding(name, "UTF-32")
-	}
 	return nil
 }
 
@@ -124,11 +117,6 @@ func isText(head []byte) bool {
 		i++
 	}
 	return true
-}
-
-// refuseEncoding returns an error for text in another encoding than UTF-8.
-func refuseEncoding(name, enc string) error {
-	return fmt.Errorf("%s: is %s, not UTF-8; convert it first: iconv -f %s -t UTF-8 <IN >OUT", name, enc, enc)
 }
 
 // isParquet reports whether an uncompressed file has the magic of Parquet at both ends.

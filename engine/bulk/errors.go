@@ -102,6 +102,7 @@ var (
 	ErrRejectsWithoutKeep = usagef("a file for rejected rows is named, but no row is kept out")
 	ErrKeepWithoutRejects = usagef("rows are to be kept out of the output, but no file is named for them")
 	ErrHeaderOrNot        = usagef("the first row cannot be both the header and data")
+	ErrCommaOrFind        = usagef("the separator cannot be both stated and found")
 	ErrSideFileOnStdout   = usagef("rejected rows and the mapping go to files, not to standard output")
 	ErrSameSideFiles      = usagef("rejected rows and the mapping are to go to the same file")
 	ErrNoRecipient        = usagef("a mapping file needs a recipient to be sealed to")
@@ -395,7 +396,7 @@ func explain(c suite.Code) string {
 	case suite.NotAPseudonym:
 		return "not a pseudonym of this project, or damaged"
 	case suite.ValueNotText:
-		return "not UTF-8 text, or it holds control characters; a file in another encoding is converted first: iconv -f ISO-8859-1 -t UTF-8"
+		return "not UTF-8 text, or it holds control characters"
 	case suite.ValueTooLong:
 		return "longer than a pseudonym of this format can hold"
 	case suite.ValueNotInAlphabet:

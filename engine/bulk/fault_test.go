@@ -208,6 +208,26 @@ func TestResumedDocumentPolicyChecksItsJournal(t *testing.T) {
 	}
 }
 
+// interruptAtWrite runs a job and cancels it at its n-th write, after which it can be resumed.
+func interruptAtWrite(t *testing.T, job Job, n int64) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	writes := atomic.Int64{}
+	job.wrapOut = func(f outFile) outFile {
+		return hookedFile{f, func(int) error {
+			if writes.Add(1) == n {
+				cancel()
+			}
+			return nil
+		}}
+	}
+	_, err := Run(ctx, job)
+	if !errors.Is(err, ErrInterrupted) || !canResume(err) {
+		t.Fatal(err)
+	}
+}
+
 // TestResumeRefusesAnotherJob checks that a run does not resume with another input, token,
 // column or version, nor on a damaged output.
 func TestResumeRefusesAnotherJob(t *testing.T) {
@@ -221,22 +241,7 @@ func TestResumeRefusesAnotherJob(t *testing.T) {
 	base := Job{Inputs: []string{in}, Output: out, Columns: []Column{{Name: "id", Plan: p}}, chunk: 3000, checkpointEvery: time.Nanosecond, Fingerprint: "a", Version: "1", Workers: 2}
 	stop := func() {
 		t.Helper()
-		job := base
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		n := atomic.Int64{}
-		job.wrapOut = func(f outFile) outFile {
-			return hookedFile{f, func(int) error {
-				if n.Add(1) == 10 {
-					cancel()
-				}
-				return nil
-			}}
-		}
-		_, err := Run(ctx, job)
-		if !errors.Is(err, ErrInterrupted) || !canResume(err) {
-			t.Fatal(err)
-		}
+		interruptAtWrite(t, base, 10)
 	}
 	stop()
 	for name, change := range map[string]func(*Job){

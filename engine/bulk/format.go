@@ -1,6 +1,7 @@
 package bulk
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ type rowFormat struct {
 	format  Format   // Auto, or the format that the content turned out to have
 	doc     *jsonDocument
 	note    error // warning about how the first row was interpreted, or nil
+	comma   byte  // separator that was found from the rows, or 0
 }
 
 // processInput opens one input and writes its output.
@@ -69,6 +71,9 @@ func (r *run) processInput(ctx context.Context, in, out string) error {
 		return usagef("%s: lines are skipped in CSV and TSV only, and this is %s", src.name, map[Format]string{Parquet: "Parquet", Arrow: "Arrow"}[format])
 	}
 	if format == Parquet || format == Arrow {
+		if r.Encoding != ByMark || r.OutputEncoding != ByMark {
+			return usagef("%s: is %s, whose text is always UTF-8, and an encoding is given", src.name, format)
+		}
 		if err := r.checkOutputNames(src.name, in, out, format); err != nil {
 			return err
 		}
@@ -92,6 +97,12 @@ func (r *run) processInput(ctx context.Context, in, out string) error {
 	}
 	if r.checkOnly {
 		return nil
+	}
+	if src.why != "" {
+		r.warn("%s: is read as %s, %s", src.name, src.text, src.why)
+	}
+	if rf.comma != 0 {
+		r.warn("%s: the separator is %q, by the first rows", src.name, rf.comma)
 	}
 	if rf.note != nil && r.Warn != nil {
 		r.Warn(rf.note)
@@ -122,12 +133,8 @@ func (r *run) readHead(src *source, format Format) (head []byte, all bool, rf *r
 			switch {
 			case err == io.EOF:
 				all = true
-			case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
-				return nil, false, nil, ErrInterrupted
-			case err != nil && src.packed != None:
-				return nil, false, nil, src.unpackError(err)
 			case err != nil:
-				return nil, false, nil, fmt.Errorf("%s: %w", src.name, bareErr(err))
+				return nil, false, nil, src.readError(err)
 			}
 		}
 		err = refuseKind(src.name, head, all)
@@ -156,13 +163,10 @@ func (r *run) detectFormat(name string, format Format, head []byte, all bool) (*
 	case format == JSON || looksLikeJSON(head):
 		return r.jsonFormat(name, format, head, all)
 	}
-	d := csvfast.Dialect{Comma: r.Comma, Quote: '"'}
-	if d.Comma == 0 {
-		d.Comma = ','
-		if format == TSV {
-			d.Comma = '\t'
-		}
+	if r.NoQuotes && bytes.IndexByte(head, noQuote) >= 0 {
+		return nil, &Error{File: name, Line: 1 + int64(bytes.Count(head[:bytes.IndexByte(head, noQuote)], lf)), Err: errNoQuote}
 	}
+	d := r.dialect(format)
 	h, err := r.readCSVHead(name, head, all, d)
 	if err != nil {
 		return nil, err
@@ -170,6 +174,9 @@ func (r *run) detectFormat(name string, format Format, head []byte, all bool) (*
 	d = h.d
 	rf := &rowFormat{cut: d, prefix: h.prefix, lines: h.lines, special: []byte{d.Comma, d.Quote},
 		order: h.order, names: h.names, data: len(h.columns) > 0}
+	if h.found {
+		rf.comma = d.Comma
+	}
 	if r.doubtful(h) {
 		rf.note = &FirstRowWarning{name, h.lines}
 	}
@@ -188,6 +195,32 @@ func (r *run) detectFormat(name string, format Format, head []byte, all bool) (*
 		return &csvWorker{splicer: s, sep: t, sel: sel, headers: headers, ragged: r.Ragged, single: h.fields == 1}, nil
 	}
 	return rf, nil
+}
+
+// noQuote is the quote of files without quotes: the control character DEL. Rows in which it
+// stands are refused.
+const noQuote = 0x7f
+
+// Errors of files without quotes.
+var (
+	errNoQuote   = errors.New("the control character DEL (7F) stands here, which a file without quotes must not hold")
+	errUnquoted  = errors.New("the result holds a separator or a line end, and in a file without quotes cannot stand in a field")
+	errEmptyLine = errors.New("the only field of the row would be empty, and in a file without quotes an empty line is no row")
+)
+
+// dialect returns how CSV of a format is written.
+func (j *Job) dialect(format Format) csvfast.Dialect {
+	d := csvfast.Dialect{Comma: j.Comma, Quote: '"'}
+	if d.Comma == 0 {
+		d.Comma = ','
+		if format == TSV {
+			d.Comma = '\t'
+		}
+	}
+	if j.NoQuotes {
+		d.Quote = noQuote
+	}
+	return d
 }
 
 // splicer returns the format-independent part of a worker.

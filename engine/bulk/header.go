@@ -21,6 +21,8 @@ type csvHead struct {
 	order   []int    // index of Job.Columns for each
 	names   []string // of each: the name or number by which it was chosen
 
+	found bool // d.Comma was found from the rows
+
 	below []byte // the part of the head below the header
 	all   bool   // below is the rest of the input
 	rows  [][]string
@@ -53,38 +55,6 @@ func loneCR(b []byte, quote byte) int {
 		}
 		inside = inside != (bytes.Count(b[at:at+i], []byte{quote})&1 == 1)
 		at += i + 2
-	}
-}
-
-// sepLine parses a first line `sep=;`, with which spreadsheets name the separator. n is
-// its length including the line end, or 0 if there is no such line.
-func sepLine(b []byte, all bool) (comma byte, n int, err error) {
-	const word = "sep="
-	end := bytes.IndexByte(b, '\n')
-	line := b
-	if end >= 0 {
-		line, n = b[:end], end+1
-	} else {
-		n = len(b)
-		if !all {
-			if len(b) <= len(word)+4 {
-				return 0, 0, errMore
-			}
-			return 0, 0, nil
-		}
-	}
-	line = bytes.TrimSuffix(line, []byte{'\r'})
-	if len(line) == len(word)+3 && line[0] == '"' && line[len(line)-1] == '"' {
-		line = line[1 : len(line)-1]
-	}
-	if len(line) != len(word)+1 || !strings.EqualFold(string(line[:len(word)]), word) {
-		return 0, 0, nil
-	}
-	switch c := line[len(word)]; {
-	case c == '"', c == '\r', c >= 0x80:
-		return 0, 0, nil
-	default:
-		return c, n, nil
 	}
 }
 
@@ -123,6 +93,11 @@ func (j *Job) readCSVHead(name string, head []byte, all bool, d csvfast.Dialect)
 		h.d.Comma = comma
 		h.prefix += n
 		h.lines++
+	} else if j.FindComma {
+		if h.d.Comma, err = j.findSeparator(name, head[h.prefix:], all, h.d); err != nil {
+			return nil, err
+		}
+		h.found = true
 	}
 	row, at, err := h.firstRow(name, head, all)
 	if err != nil {
@@ -346,19 +321,6 @@ func (j *Job) unknownColumn(h *csvHead, file, column string) error {
 		e.Names, e.Separator = h.header, separatorOf(h.header, h.d.Comma)
 	}
 	return e
-}
-
-// separatorOf returns the separator that a header of one field seems to have.
-func separatorOf(header []string, comma byte) string {
-	if len(header) != 1 {
-		return ""
-	}
-	for _, c := range []string{";", "\t", "|", ","} {
-		if c[0] != comma && strings.Contains(header[0], c) {
-			return c
-		}
-	}
-	return ""
 }
 
 // plural writes "1 field", "2 fields".

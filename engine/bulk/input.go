@@ -90,6 +90,8 @@ type source struct {
 	at     io.ReaderAt
 	size   int64 // of the file; 0 if not known
 	packed Compression
+	text   Encoding // in which the text is read
+	why    string   // how text was recognised, if it was
 	stream io.Reader
 	head   []byte          // first bytes as they lie in the file, up to 4
 	raw    *countingReader // under stream: bytes read of the file
@@ -189,7 +191,59 @@ func (j *Job) openSource(ctx context.Context, path string) (*source, error) {
 			s.stream = br
 		}
 	}
+	if err := s.decodeText(j); err != nil {
+		s.done()
+		return nil, err
+	}
 	return s, nil
+}
+
+// decodeText recognises the encoding of the text and has the stream read it as UTF-8.
+func (s *source) decodeText(j *Job) error {
+	head := s.head
+	switch {
+	case s.at != nil && j.Encoding != ByMark:
+		head = make([]byte, min(s.size, encodingSample))
+		if _, err := s.at.ReadAt(head, 0); err != nil && err != io.EOF {
+			return fmt.Errorf("%s: %w", s.name, bareErr(err))
+		}
+	case s.at == nil:
+		br, ok := s.stream.(*bufio.Reader)
+		if !ok {
+			br = bufio.NewReaderSize(s.stream, encodingSample)
+			s.stream = br
+		}
+		var err error
+		if head, err = br.Peek(len(marks[0].mark)); err != nil && err != io.EOF {
+			return s.readError(err)
+		}
+		if j.Encoding != ByMark { // what came with the first bytes, without waiting for more
+			head, _ = br.Peek(min(br.Buffered(), encodingSample))
+		}
+	}
+	var err error
+	if s.text, s.why, err = j.encodingOf(s.name, head); err != nil || s.text == UTF8 {
+		return err
+	}
+	if s.at != nil {
+		s.asStream(0)
+	}
+	s.stream = bufio.NewReaderSize(&decodingReader{name: s.name, r: s.stream, e: s.text}, encodingSample)
+	return nil
+}
+
+// readError converts an error of reading stream.
+func (s *source) readError(err error) error {
+	var known *Error
+	switch {
+	case errors.As(err, &known):
+		return err
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		return ErrInterrupted
+	case s.packed != None:
+		return s.unpackError(err)
+	}
+	return fmt.Errorf("%s: %w", s.name, bareErr(err))
 }
 
 // openInput opens a file. Opening a named pipe waits for its writer until ctx ends.
@@ -295,37 +349,6 @@ func (c *cancelReader) Read(p []byte) (int, error) {
 	}
 	err := c.err
 	return 0, err
-}
-
-// refuseUTF16 returns an error for UTF-16 input, in which a byte that equals a separator may
-// be half a character.
-func refuseUTF16(name string, head []byte) error {
-	enc := ""
-	switch {
-	case bytes.HasPrefix(head, []byte{0xff, 0xfe}), bytes.HasPrefix(head, []byte{0xfe, 0xff}):
-		enc = "UTF-16"
-	default:
-		// Without a byte order mark: Western text has a NUL in every second byte.
-		head = head[:min(len(head), 512)&^1]
-		var nul [2]int
-		for i, b := range head {
-			if b == 0 {
-				nul[i&1]++
-			}
-		}
-		half := len(head) / 2
-		switch {
-		case half < 8:
-		case nul[0] == 0 && nul[1] >= half*3/4:
-			enc = "UTF-16LE"
-		case nul[1] == 0 && nul[0] >= half*3/4:
-			enc = "UTF-16BE"
-		}
-	}
-	if enc == "" {
-		return nil
-	}
-	return refuseEncoding(name, enc)
 }
 
 var bom = []byte("\xef\xbb\xbf")

@@ -156,7 +156,11 @@ type Job struct {
 	Stdin  io.Reader // nil: os.Stdin
 	Stdout io.Writer // nil: os.Stdout
 
-	Format   Format
+	Format Format
+	// Encoding is that of the inputs, and OutputEncoding that of outputs and rejected rows
+	// (ByMark: the input's). Of CSV, TSV and JSON only.
+	Encoding, OutputEncoding Encoding
+
 	Compress Compression // of the output; AutoCompression: by the suffix of its name (.gz, .zst), standard output plain
 	NoHeader bool        // CSV: the first row is data; columns go by number
 	Header   bool        // CSV: the first row is the header, even where it looks like data
@@ -170,6 +174,10 @@ type Job struct {
 	// RepeatedHeader is what happens to a CSV row that repeats the header.
 	RepeatedHeader RepeatedHeader
 	Comma          byte // CSV: field delimiter; 0: ',' (tab for TSV)
+	FindComma      bool // CSV: the delimiter is the one that divides the first rows evenly; Warn tells it
+	// NoQuotes says that quotes have no meaning in CSV: every field stands as it is. A result
+	// that cannot stand so is an error.
+	NoQuotes bool
 	// SkipLines is the number of lines before the header, or the first row, that are copied
 	// unchanged, such as a title. CSV and TSV only; quotes in them have no meaning.
 	SkipLines int

@@ -185,7 +185,7 @@ func (r *run) jobDigest(v *pipeline, format Format, pack Compression) string {
 		delete(what, "token")
 		columns = append(columns, column{c.Name, c.Number, r.groups[c.transform()], what})
 	}
-	return digestJSON([]any{columns, format, pack, r.NoHeader, r.SkipLines, r.Comma, r.Ragged, r.RepeatedHeader, r.AllowOther, r.Numbers, r.OnError, r.Rejects != "",
+	return digestJSON([]any{columns, format, pack, r.Encoding, r.OutputEncoding, r.NoHeader, r.SkipLines, r.Comma, r.FindComma, r.NoQuotes, r.Ragged, r.RepeatedHeader, r.AllowOther, r.Numbers, r.OnError, r.Rejects != "",
 		r.Null, r.Part, r.Parts, v.size, v.max, v.shareStart, v.shareEnd})
 }
 
@@ -277,7 +277,7 @@ func (r *run) resumeAt(ctx context.Context, j *journal, t *target, v *pipeline, 
 			return ErrInterrupted
 		}
 		if err != nil {
-			return src.unpackError(err)
+			return src.readError(err)
 		}
 	}
 	return nil

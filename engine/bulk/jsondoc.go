@@ -2,9 +2,6 @@ package bulk
 
 import (
 	"bytes"
-	"context"
-	"errors"
-	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
@@ -161,15 +158,4 @@ func (v *pipeline) readDocument(n int, c *chunk) (next checkpoint, err error) {
 	next = checkpoint{Chunk: n + 1, In: v.offset, Inside: d.closed}
 	v.cutOrder.pass()
 	return next, nil
-}
-
-// readError converts an error of reading a stream.
-func (s *source) readError(err error) error {
-	switch {
-	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
-		return ErrInterrupted
-	case s.packed != None:
-		return s.unpackError(err)
-	}
-	return fmt.Errorf("%s: %w", s.name, bareErr(err))
 }

@@ -206,7 +206,7 @@ func TestJSONFormatDetection(t *testing.T) {
 		{name: "in.json", in: "[{\"id\":\"a\"}", want: "line 1 (byte 12 of the input): not JSON: text ends too early"},
 		{name: "in.json", in: "[\n", want: "line 2 (byte 3 of the input): not JSON: text ends too early"},
 		{name: "in.json", in: "[1,2]", want: `line 1 (byte 2 of the input), column "id": NOT_A_STRING: a number stands where`},
-		{name: "in.json", in: "{\x00\"\x00i\x00d\x00\"\x00:\x00\"\x00a\x00\"\x00}\x00\n\x00", want: "UTF-16LE"},
+		{name: "in.json", in: "{\x00\"\x00i\x00d\x00\"\x00:\x00\"\x00a\x00\"\x00}\x00\n\x00", want: "utf-16le"},
 		{name: "in.json", in: `[{"id":"a"}]`, job: Job{Columns: []Column{{Number: 2, Plan: p}}}, want: "JSON has no column numbers; name a path"},
 		{name: "in.json", in: `[{"id":"` + strings.Repeat("a", 200_000) + `"}]`, job: Job{MaxRow: 100_000}, want: "a row is longer than"},
 	} {

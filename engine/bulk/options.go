@@ -60,6 +60,8 @@ func (j *Job) checkChoices() error {
 		return ErrKeepWithoutRejects
 	case j.Header && j.NoHeader:
 		return ErrHeaderOrNot
+	case j.FindComma && j.Comma != 0:
+		return ErrCommaOrFind
 	case j.Rejects == "-" || j.Mapping == "-":
 		return ErrSideFileOnStdout
 	case j.Rejects != "" && j.Mapping != "" && filepath.Clean(j.Rejects) == filepath.Clean(j.Mapping):

@@ -70,9 +70,9 @@ func (r *run) suffixAllowed(says, format Format) bool {
 	case says == JSON && format == NDJSON:
 		return true
 	case says == TSV && format == CSV:
-		return r.Comma == '\t'
+		return r.Comma == '\t' || r.FindComma
 	case says == CSV && format == TSV:
-		return r.Comma != 0 && r.Comma != '\t'
+		return r.Comma != 0 && r.Comma != '\t' || r.FindComma
 	}
 	return false
 }

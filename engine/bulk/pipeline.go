@@ -314,7 +314,10 @@ func (v *pipeline) locateError(c *chunk) error {
 		e := *c.err
 		e.File = v.src.name
 		e.Line += v.at.Tally.Lines
-		if e.Offset > 0 {
+		switch {
+		case v.src.text != UTF8:
+			e.Offset = 0 // it counts bytes of UTF-8, which are not those of the file
+		case e.Offset > 0:
 			e.Offset += v.at.In
 		}
 		return &e

@@ -19,6 +19,9 @@ type ProfileOptions struct {
 	Stdin     io.Reader
 	Format    Format
 	Comma     byte
+	FindComma bool
+	NoQuotes  bool
+	Encoding  Encoding
 	NoHeader  bool
 	Header    bool
 	MaxRow    int64
@@ -37,7 +40,7 @@ const maxProfileColumns = 4096
 // Errors are those of [Run] and contain no value.
 func Profile(ctx context.Context, o ProfileOptions) (rep profile.Report, err error) {
 	defer panics.Recover(&err)
-	j := &Job{Inputs: []string{o.Input}, Stdin: o.Stdin, Format: o.Format, Comma: o.Comma, NoHeader: o.NoHeader, Header: o.Header,
+	j := &Job{Inputs: []string{o.Input}, Stdin: o.Stdin, Format: o.Format, Comma: o.Comma, FindComma: o.FindComma, NoQuotes: o.NoQuotes, Encoding: o.Encoding, NoHeader: o.NoHeader, Header: o.Header,
 		MaxRow: o.MaxRow, MaxMemory: o.MaxMemory}
 	if o.Input == "" {
 		j.Inputs[0] = "-"
@@ -54,6 +57,9 @@ func Profile(ctx context.Context, o ProfileOptions) (rep profile.Report, err err
 	}
 	defer src.done()
 	rep.File = src.name
+	if src.why != "" {
+		rep.Notes = append(rep.Notes, fmt.Sprintf("the file is read as %s, %s", src.text, src.why))
+	}
 	format := j.Format
 	if format == Auto {
 		format = byName(j.Inputs[0])
@@ -149,23 +155,13 @@ func (in *profileInput) failed(err error) error {
 		return err
 	case errors.As(err, &long):
 		return &Error{File: in.src.name, Err: long}
-	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
-		return ErrInterrupted
-	case in.src.packed != None:
-		return in.src.unpackError(err)
 	}
-	return fmt.Errorf("%s: %w", in.src.name, bareErr(err))
+	return in.src.readError(err)
 }
 
 // profileCSV counts the fields of CSV and TSV.
 func (j *Job) profileCSV(in *profileInput, format Format, rep *profile.Report) error {
-	d := csvfast.Dialect{Comma: j.Comma, Quote: '"'}
-	if d.Comma == 0 {
-		d.Comma = ','
-		if format == TSV {
-			d.Comma = '\t'
-		}
-	}
+	d := j.dialect(format)
 	h, err := j.readCSVHead(in.src.name, in.head, in.all, d)
 	for err == errMore || err == nil && !in.all && !j.NoHeader && len(h.sample()) == 0 {
 		if err := in.readMore(); err != nil {
@@ -178,6 +174,9 @@ func (j *Job) profileCSV(in *profileInput, format Format, rep *profile.Report) e
 	}
 	if h.fields > maxProfileColumns {
 		return fmt.Errorf("%s: has %d columns; a profile counts %d at most", in.src.name, h.fields, maxProfileColumns)
+	}
+	if h.found {
+		rep.Notes = append(rep.Notes, fmt.Sprintf("the separator is %q, by the first rows", h.d.Comma))
 	}
 	rep.Format = string(CSV)
 	if h.d.Comma == '\t' {

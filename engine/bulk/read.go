@@ -2,8 +2,6 @@ package bulk
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"io"
 )
@@ -128,13 +126,7 @@ func (v *pipeline) readNext(n int, c *chunk) (next checkpoint, err error) {
 				v.ended = true
 			} else if err != nil {
 				v.cutOrder.pass()
-				if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-					return next, ErrInterrupted
-				}
-				if v.src.packed != None {
-					return next, v.src.unpackError(err)
-				}
-				return next, fmt.Errorf("%s: %w", v.src.name, bareErr(err))
+				return next, v.src.readError(err)
 			}
 			if v.eager && k > 0 {
 				break

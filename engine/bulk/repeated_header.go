@@ -209,10 +209,10 @@ func (r *run) warnHeaders(name string, before tally, lines []int64) {
 	}
 }
 
-// sameHeader refuses inputs with different headers, since their rejected rows go to one
-// file. prefix is the text before the rows.
-func (r *run) sameHeader(name string, prefix []byte) error {
-	h := string(bytes.TrimRight(bytes.TrimPrefix(prefix, bom), "\r\n"))
+// sameHeader refuses inputs with different headers or output encodings, since their
+// rejected rows go to one file. prefix is the text before the rows.
+func (r *run) sameHeader(name string, prefix []byte, enc outputEncoding) error {
+	h := string(enc.e) + "\n" + string(bytes.TrimRight(bytes.TrimPrefix(prefix, bom), "\r\n"))
 	if r.header == nil {
 		r.header = &h
 	}

@@ -2,6 +2,7 @@ package bulk
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/velonym/velonym/engine/bulk/internal/hyperloglog"
@@ -13,6 +14,7 @@ type rowsRun struct {
 	src    *source
 	format *rowFormat
 	pack   Compression
+	enc    outputEncoding
 	out    *target
 	hold   *delayedOutput // nil unless standard output is delayed until every path was seen
 	jnl    *journal       // nil where the run cannot be resumed
@@ -26,7 +28,7 @@ type rowsRun struct {
 // processRows processes a row-based input, of which head has been read. all reports that
 // head is the whole input.
 func (r *run) processRows(ctx context.Context, src *source, out string, head []byte, all bool, rf *rowFormat, format Format) error {
-	n := &rowsRun{run: r, src: src, format: rf, pack: r.outputCompression(out), out: &target{name: "nothing", w: io.Discard}, prefix: head[:rf.prefix]}
+	n := &rowsRun{run: r, src: src, format: rf, pack: r.outputCompression(out), enc: r.outputEncodingOf(src.text), out: &target{name: "nothing", w: io.Discard}, prefix: head[:rf.prefix]}
 	n.newPipeline(head, all)
 	if r.Parts > 0 {
 		if err := n.limitToShare(ctx); err != nil {
@@ -84,7 +86,8 @@ func (n *rowsRun) newPipeline(head []byte, all bool) {
 		v.goroutines = n.workers // the system reads ahead and writes back by itself
 	} else {
 		v.head, v.headAt, v.headEOF = head[rf.prefix:], int64(rf.prefix), all
-		v.eager = n.pack == None && src.packed == None && !inFile
+		regular := src.info != nil && src.info.Mode().IsRegular()
+		v.eager = n.pack == None && src.packed == None && !inFile && !(regular && src.text != UTF8)
 		v.goroutines = n.workers + 2
 	}
 	for _, c := range n.Columns {
@@ -99,7 +102,7 @@ func (n *rowsRun) newPipeline(head []byte, all bool) {
 // limitToShare limits the pipeline to the job's share of the file.
 func (n *rowsRun) limitToShare(ctx context.Context) error {
 	if n.src.at == nil {
-		return usagef("%s: only a regular file that is not compressed can be done in parts", n.src.name)
+		return usagef("%s: only a regular file that is neither compressed nor in another encoding than UTF-8 can be done in parts", n.src.name)
 	}
 	if n.Part > 1 {
 		n.prefix = nil
@@ -124,7 +127,13 @@ func (n *rowsRun) openOutput(path string, format Format) error {
 		n.hold = &delayedOutput{w: t.w, n: len(n.format.names)}
 		t.w = n.hold
 	}
-	if n.packed, err = n.pack.frame(n.prefix); err != nil {
+	prefix := n.prefix
+	if n.Part <= 1 {
+		if prefix, err = n.enc.prefix(prefix); err != nil {
+			return n.inFile(err)
+		}
+	}
+	if n.packed, err = n.pack.frame(prefix); err != nil {
 		return err
 	}
 	n.pipe.begin.Out = int64(len(n.packed))
@@ -134,6 +143,15 @@ func (n *rowsRun) openOutput(path string, format Format) error {
 // start continues where an interrupted run ended, or writes the text before the rows.
 // header is that of the input, even for a later share.
 func (n *rowsRun) start(ctx context.Context, header []byte) error {
+	if n.rejects != nil {
+		if err := n.sameHeader(n.src.name, header, n.enc); err != nil {
+			return err
+		}
+		var err error
+		if header, err = n.enc.prefix(header); err != nil {
+			return n.inFile(err)
+		}
+	}
 	if n.jnl.resumes() {
 		n.sum.Resumed = true
 		if err := n.resumeAt(ctx, n.jnl, n.out, n.pipe, n.src); err != nil {
@@ -155,6 +173,15 @@ func (n *rowsRun) start(ctx context.Context, header []byte) error {
 		}
 	}
 	return n.rejectsStart(n.pipe, header)
+}
+
+// inFile returns the error of encoding text of the input's head with the file's name.
+func (n *rowsRun) inFile(err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		e.File = n.src.name
+	}
+	return err
 }
 
 // connect sets the functions of the pipeline that create workers and write chunks.
@@ -197,7 +224,7 @@ func (n *rowsRun) newWorker() worker {
 	if n.documents() {
 		w = &documentWorker{finder: f, counters: n.counters}
 	}
-	return n.pack.wrap(w)
+	return wrapOutput(w, n.enc.e, n.pack)
 }
 
 // finish adds the counts up to end to the summary. Unless err or a final check fails, it
@@ -294,13 +321,11 @@ func (r *run) writeChunk(c *chunk, at checkpoint, t *target, v *pipeline) error 
 	return nil
 }
 
-// rejectsStart starts the file of rejected rows with the header of the first input.
+// rejectsStart starts the file of rejected rows with the text before the rows of the first
+// input, which is encoded.
 func (r *run) rejectsStart(v *pipeline, prefix []byte) error {
 	if r.rejects == nil {
 		return nil
-	}
-	if err := r.sameHeader(v.src.name, prefix); err != nil {
-		return err
 	}
 	if r.rejected == 0 {
 		if err := r.rejects.f.Truncate(0); err != nil {

@@ -21,6 +21,9 @@ func (s *splicer) slow(ctx context.Context, c *chunk) {
 	if c.err != nil {
 		return
 	}
+	if c.err = s.unwritable(plain); c.err != nil {
+		return
+	}
 	if s.mapping && !s.dry {
 		s.pairs(c)
 	}
@@ -59,6 +62,40 @@ func (s *splicer) transformAll(ctx context.Context, c *chunk) (plain bool) {
 		sortFailed(s.bad)
 	}
 	return plain
+}
+
+// unwritable returns the error for the first result that needs quotes in a file without
+// them, or nil. plain means that none needs any.
+func (s *splicer) unwritable(plain bool) *Error {
+	t, ok := s.text.(csvText)
+	if !ok || t.quote != noQuote || plain && len(s.bad) == 0 {
+		return nil
+	}
+	next := make([]int, len(s.groups))
+	bad := s.bad
+	for v := 0; v < len(s.spans)/2; v++ {
+		k := 0
+		if len(s.groups) > 1 {
+			k = s.owner[s.column(v)]
+		}
+		b, i := &s.groups[k].batch, next[k]
+		next[k]++
+		off, n := int(s.spans[2*v]), int(s.spans[2*v+1])
+		var err error
+		switch {
+		case len(bad) > 0 && bad[0].value == v:
+			bad = bad[1:]
+			if s.onError == Null && t.alone(s.data, off, n) {
+				err = errEmptyLine
+			}
+		case b.Spans[2*i+1] != 0 && t.d.NeedsQuotes(b.Dst[b.Out[2*i]:][:b.Out[2*i+1]]):
+			err = errUnquoted
+		}
+		if err != nil {
+			return &Error{Line: 1 + int64(bytes.Count(s.data[:off], lf)), Column: s.names[s.column(v)], Err: err}
+		}
+	}
+	return nil
 }
 
 // writeValues writes the rows with results in place of values and moves rejected rows to
