@@ -11,8 +11,8 @@ import (
 	"github.com/velonym/velonym/engine/bulk/internal/typed"
 )
 
-// editArrow edits the field of a column in the schema that Arrow's writers keep: a message
-// of Arrow IPC in base64. Its leaves come in the same order as Parquet's.
+// editArrow edits the field of a column in the schema that Arrow's writers store: a message
+// of Arrow IPC in base64. Its leaves have the same order as Parquet's.
 func (f *File) editArrow(raw []byte, column int, was *typed.Original, text bool) ([]byte, error) {
 	schema, err := readArrowSchema(raw)
 	if err != nil {
@@ -40,7 +40,7 @@ func (f *File) editArrow(raw []byte, column int, was *typed.Original, text bool)
 	return []byte(base64.StdEncoding.EncodeToString(message)), nil
 }
 
-// readArrowSchema reads a schema as it is kept. Bytes that are none are an error.
+// readArrowSchema reads a schema in base64.
 func readArrowSchema(raw []byte) (*arrow.Schema, error) {
 	b, err := base64.StdEncoding.DecodeString(string(raw))
 	if err != nil {
@@ -49,8 +49,8 @@ func readArrowSchema(raw []byte) (*arrow.Schema, error) {
 	return parseArrowSchema(b)
 }
 
-// parseArrowSchema reads the message of a schema. The library takes memory for as many
-// bytes as a message states, and believes its offsets.
+// parseArrowSchema reads the message of a schema. It checks the stated length and recovers
+// panics, because the library allocates what a message states and trusts its offsets.
 func parseArrowSchema(b []byte) (s *arrow.Schema, err error) {
 	defer func() {
 		if recover() != nil {
@@ -100,7 +100,7 @@ func (e *arrowEdit) fields(fields []arrow.Field) ([]arrow.Field, error) {
 	return out, nil
 }
 
-// field returns a field with the leaf replaced where it is within.
+// field returns the field with the leaf replaced if the leaf lies in it.
 func (e *arrowEdit) field(field arrow.Field) (arrow.Field, error) {
 	before := e.seen
 	switch t := field.Type.(type) {
@@ -141,12 +141,11 @@ func (e *arrowEdit) field(field arrow.Field) (arrow.Field, error) {
 	return field, nil
 }
 
-// within reports whether the leaf was among those since before.
+// within reports whether the leaf is among those seen since there were before of them.
 func (e *arrowEdit) within(before int) bool { return e.at >= before && e.at < e.seen }
 
-// arrowText returns the field of strings that takes the place of one, and notes in was
-// what it was. Arrow has types that Parquet stores as plain integers and that are no
-// identifiers.
+// arrowText returns the field of strings that replaces field, which it records in was. It
+// refuses types of Arrow that Parquet stores as plain integers but that are not identifiers.
 func arrowText(field arrow.Field, was *typed.Original) (arrow.Field, error) {
 	only := field
 	only.Name = ""
@@ -188,7 +187,7 @@ func withoutExtension(m arrow.Metadata) arrow.Metadata {
 	return arrow.NewMetadata(keys, values)
 }
 
-// arrowOriginal returns the field that a column of strings gets back.
+// arrowOriginal returns the field that a column of strings gets back, from the record in was.
 func arrowOriginal(field arrow.Field, was *typed.Original) (arrow.Field, error) {
 	name, nullable := field.Name, field.Nullable
 	if len(was.Arrow) > 0 {
@@ -208,7 +207,7 @@ func arrowOriginal(field arrow.Field, was *typed.Original) (arrow.Field, error) 
 	return field, nil
 }
 
-// arrowType returns the type that Arrow has for a type of identifiers.
+// arrowType returns Arrow's type for a type of identifiers.
 func arrowType(t typed.Type) arrow.DataType {
 	switch t.Kind {
 	case typed.Int:

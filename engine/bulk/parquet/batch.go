@@ -10,8 +10,8 @@ import (
 	"github.com/velonym/velonym/engine/bulk/internal/typed"
 )
 
-// replaceBatch has the values of b replaced and appends the results to dst as PLAIN byte
-// arrays.
+// replaceBatch calls the replacer for the values of b and appends the results to dst as
+// PLAIN byte arrays.
 func (f *File) replaceBatch(ctx context.Context, o *replacedChunk, dst []byte, b *Batch) ([]byte, error) {
 	b.f, b.chunk, b.Row = f, o, f.row+1
 	f.counts.Batches++
@@ -38,8 +38,8 @@ func (f *File) replaceBatch(ctx context.Context, o *replacedChunk, dst []byte, b
 	return dst, nil
 }
 
-// appendRestored appends the results of b to dst as PLAIN values of the type that the
-// column gets back. One that is no value of it is a *RestoreError.
+// appendRestored appends the results of b to dst as PLAIN values of the type that the column
+// gets back. A result that does not fit the type is a *RestoreError.
 func (f *File) appendRestored(dst []byte, b *Batch, r Results) ([]byte, error) {
 	l := b.chunk.leaf
 	dst = slices.Grow(dst, len(b.Spans)/2*(l.output.Width+4))
@@ -47,7 +47,7 @@ func (f *File) appendRestored(dst []byte, b *Batch, r Results) ([]byte, error) {
 	for i := 0; i < len(b.Spans); i += 2 {
 		result := r.Arena[r.Spans[i]:][:r.Spans[i+1]]
 		switch {
-		case b.Times(i/2) == 0: // no row has it
+		case b.Times(i/2) == 0: // no row refers to it
 			dst = l.appendNothing(dst)
 			continue
 		case len(missing) > 0 && missing[0] == i/2:
@@ -70,7 +70,7 @@ func (f *File) appendRestored(dst []byte, b *Batch, r Results) ([]byte, error) {
 	return dst, nil
 }
 
-// appendNothing appends what stands for a value of a dictionary that no row has.
+// appendNothing appends a zero or empty value, for a dictionary entry that no row refers to.
 func (l *leaf) appendNothing(dst []byte) []byte {
 	if l.output.Width == 0 {
 		return append(dst, 1, 0, 0, 0, 0)

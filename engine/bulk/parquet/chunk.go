@@ -16,16 +16,16 @@ type replacedChunk struct {
 	columnChunk
 	replacer Replacer
 
-	once     bool    // the dictionary is replaced, and the pages that refer to it stay
-	pageRows []int64 // rows of each data page, where countUses found them
+	once     bool    // the dictionary is replaced, and the pages that refer to it are copied
+	pageRows []int64 // rows of each data page, if countUses read them
 
-	from, dataAt, dictAt int64              // in the output
+	from, dataAt, dictAt int64              // offsets in the output
 	unpacked             int64              // bytes of headers and unpacked pages
 	used                 map[pageKind]int64 // pages written
 	row                  int64              // rows of the pages before
 }
 
-// pageKind is what the statistics of a chunk's encodings count by.
+// pageKind is the key by which a chunk's encoding statistics count pages.
 type pageKind struct{ page, encoding int64 }
 
 // replaceChunk writes a chunk with its values replaced and updates its metadata m and its
@@ -123,7 +123,7 @@ func (o *replacedChunk) setEncodings(m *thrift.Value) {
 	}
 }
 
-// writePage writes a page whose body is the parts, one behind the other.
+// writePage writes a page whose body is the concatenation of parts.
 func (f *File) writePage(o *replacedChunk, page *rawPage, parts ...[]byte) error {
 	n, sum := int64(0), uint32(0)
 	for _, b := range parts {
@@ -170,9 +170,9 @@ func (f *File) pack(o *replacedChunk, b []byte) ([]byte, error) {
 	return out, nil
 }
 
-// dictionary replaces the values of a dictionary page if that may be done once, and its
-// pages will be copied. Else it keeps the dictionary, and its pages will be written as
-// values, without it.
+// dictionary replaces the values of a dictionary page if equal values get equal results; the
+// pages that refer to it will then be copied. Otherwise it drops the dictionary from the
+// output, keeps it in memory, and its pages will be written as values.
 func (f *File) dictionary(ctx context.Context, o *replacedChunk, page *rawPage) error {
 	raw, spans, err := f.dictionaryValues(&o.columnChunk, page)
 	if err != nil {
@@ -197,7 +197,7 @@ func (f *File) dictionary(ctx context.Context, o *replacedChunk, page *rawPage) 
 	total := int64(0)
 	for i, n := range uses {
 		if n == 0 {
-			spans[2*i+1] = 0 // no row has it: nothing of it is kept
+			spans[2*i+1] = 0 // no row refers to it: the output must not hold it
 		} else {
 			total += n
 		}
@@ -222,8 +222,9 @@ func (f *File) dictionary(ctx context.Context, o *replacedChunk, page *rawPage) 
 	return f.writePage(o, page, packed)
 }
 
-// countUses reads all data pages and counts for how many values of rows each entry of a
-// dictionary stands. It tells the replacer of nulls and notes the rows of each page.
+// countUses reads all data pages and counts how many values refer to each entry of the
+// dictionary. It passes the number of nulls to the replacer and records the rows of each
+// page.
 func (f *File) countUses(ctx context.Context, o *replacedChunk, entries int) ([]int64, error) {
 	uses := make([]int64, entries)
 	err := f.pages(&o.columnChunk, func(page *rawPage) error {
@@ -250,8 +251,8 @@ func (f *File) countUses(ctx context.Context, o *replacedChunk, entries int) ([]
 	return uses, err
 }
 
-// dataPage writes a data page, with its values replaced unless they are indexes of a
-// replaced dictionary, and returns how many rows begin in it.
+// dataPage writes a data page and returns how many rows begin in it. It replaces the values
+// unless they are indexes of a replaced dictionary.
 func (f *File) dataPage(ctx context.Context, o *replacedChunk, page *rawPage) (rows int64, err error) {
 	h := page.dataHead()
 	if page.kind == format.DataPageV2 {
@@ -278,7 +279,7 @@ func (f *File) dataPage(ctx context.Context, o *replacedChunk, page *rawPage) (r
 // levels if those are compressed with them.
 func (f *File) replacePage(ctx context.Context, o *replacedChunk, page *rawPage, d *dataPage) error {
 	e := page.encoding()
-	if !page.isIndexes() && !o.leaf.takes(e) {
+	if !page.isIndexes() && !o.leaf.allowsEncoding(e) {
 		return o.bad("values in encoding %v, which is not read here", e)
 	}
 	switch e {
@@ -310,7 +311,7 @@ func (f *File) replacePage(ctx context.Context, o *replacedChunk, page *rawPage,
 			return err
 		}
 		done += b.Total
-		// Room for the rest at once: a slice that grows leaves its old memory behind.
+		// Reserve memory for the rest at once: a slice that grows copies and leaves garbage.
 		likely := int64(len(plain)) * d.values / done
 		if err := f.fits(held+2*likely, o.leaf.name(), "a page with its results"); err != nil {
 			return err
@@ -339,7 +340,7 @@ func (f *File) writeData(o *replacedChunk, page *rawPage, d *dataPage) error {
 	page.head.Put(pageUnpacked, thrift.I32, int64(len(d.lead)+len(f.plain)))
 	packed := f.plain
 	switch {
-	case len(f.plain) == 0: // readers do not unpack nothing
+	case len(f.plain) == 0: // readers do not decompress an empty page
 		h.Replace(thrift.Value{ID: dataV2Compressed, Kind: thrift.False, Num: thrift.False})
 	case d.isPacked:
 		var err error

@@ -11,9 +11,9 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// The codecs of pages, each with the level at which the library's own writer packs. They
-// come from its packages one by one: the library as a whole costs every start of the
-// program a millisecond.
+// The codecs of pages, at the levels of the library's own writer. They are imported from its
+// packages one by one, because importing the whole library adds a millisecond to every start
+// of the program.
 var (
 	uncompressedCodec uncompressed.Codec
 	snappyCodec       snappy.Codec

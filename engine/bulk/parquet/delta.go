@@ -6,29 +6,29 @@ import (
 	"github.com/velonym/velonym/engine/bulk/internal/thrift"
 )
 
-// deltaDecoder decodes DELTA_BINARY_PACKED integers, one by one. Sums wrap round at 64
-// bits; of 32-bit integers the lower half is the value.
+// deltaDecoder decodes DELTA_BINARY_PACKED integers, one by one. Sums wrap around at 64
+// bits; a 32-bit integer is the lower half of its sum.
 //
 // Source: apache/parquet-format, Encodings.md.
 type deltaDecoder struct {
-	b        []byte // behind the miniblock under way
+	b        []byte // behind the current miniblock
 	perMini  int64
 	minis    int
 	left     int64
 	last     int64
 	maxWidth int // bits of a difference
 
-	minDelta int64  // of the block: what is added to every difference
-	widths   []byte // of the block's miniblocks to come
+	minDelta int64  // of the block; added to every difference
+	widths   []byte // of the block's remaining miniblocks
 	packed   []byte // of the miniblock
-	inMini   int64  // values of it to come
-	at       int    // bit in packed
+	inMini   int64  // values that remain in it
+	at       int    // bit offset in packed
 	width    int
 	first    bool
 }
 
-// newDelta decodes the n values, integers of so many bits, that begin b. It returns what
-// stands behind them.
+// newDelta returns a decoder of the n integers of so many bits at the start of b, and the
+// bytes behind them.
 func newDelta(b []byte, n int64, bits int) (d deltaDecoder, rest []byte, err error) {
 	var head [4]uint64
 	for i := range head {
@@ -54,7 +54,7 @@ func newDelta(b []byte, n int64, bits int) (d deltaDecoder, rest []byte, err err
 
 func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }
 
-// miniblock goes to the next miniblock, and into the next block where one ends.
+// miniblock moves to the next miniblock, if need be of the next block.
 func (d *deltaDecoder) miniblock() error {
 	if len(d.widths) == 0 {
 		u, k := binary.Uvarint(d.b)

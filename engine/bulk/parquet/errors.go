@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// Error is a fault of a file, which another attempt would meet again: it is damaged,
-// encrypted, or holds what is not read here.
+// Error is a fault of a file, which a retry would meet again: it is damaged, encrypted, or
+// uses what this package does not support.
 type Error struct {
 	File   string
 	Column string // dotted name; "" for the file as a whole
@@ -14,7 +14,7 @@ type Error struct {
 	Page   int    // data page of the column chunk, from 1; 0 if none
 	Err    error
 
-	predicate bool // Err goes on after the column's name: "is encrypted"
+	predicate bool // Err continues the sentence after the column's name: "is encrypted"
 }
 
 // Error returns the file, the column and the cause.
@@ -33,15 +33,15 @@ func (e *Error) Error() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// MemoryError says that a part of a file needs more memory than [Open] was given.
+// MemoryError is a part of a file that needs more memory than [Open] was given.
 type MemoryError struct {
 	What   string // the part
-	Need   int64  // bytes; of a footer that unfolds, its length in the file
+	Need   int64  // bytes; with Footer, the footer's length in the file
 	Limit  int64
-	Footer bool // the footer unfolds to more values than fit
+	Footer bool // the footer decodes to more values than fit
 }
 
-// Error returns what needs how much.
+// Error returns the part, the memory that it needs and the limit.
 func (e *MemoryError) Error() string {
 	if e.Footer {
 		return fmt.Sprintf("the footer of %d MiB unfolds to more than %d MiB", e.Need>>20, max(e.Limit>>20, 1))
@@ -49,7 +49,7 @@ func (e *MemoryError) Error() string {
 	return fmt.Sprintf("%s needs about %d MiB, more than %d MiB", e.What, (e.Need+1<<20-1)>>20, max(e.Limit>>20, 1))
 }
 
-// quote writes a column's name so that odd ones stay on one line.
+// quote quotes the name of a column, escaped to fit on one line.
 func quote(s string) string {
 	if len(s) > 80 {
 		s = s[:80] + "…"
@@ -62,7 +62,7 @@ func (f *reader) bad(format string, args ...any) error {
 	return &Error{File: f.name, Err: fmt.Errorf(format, args...)}
 }
 
-// unread returns the error of a read that gave less than it was asked for.
+// unread returns the error for a read that returned less than it was asked for.
 func (f *reader) unread(err error) error {
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
@@ -78,7 +78,7 @@ func (f *reader) fits(need int64, column, what string) error {
 	return &Error{File: f.name, Column: column, Err: &MemoryError{What: what, Need: need, Limit: f.memory}}
 }
 
-// bad returns an Error of the column chunk, or of its page under way.
+// bad returns an Error of the column chunk, or of its current page.
 func (c *columnChunk) bad(format string, args ...any) error {
 	return &Error{File: c.file, Column: c.leaf.name(), Group: c.group, Page: c.page, Err: fmt.Errorf(format, args...)}
 }

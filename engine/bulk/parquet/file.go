@@ -7,59 +7,59 @@ import (
 	"github.com/velonym/velonym/engine/bulk/internal/thrift"
 )
 
-// File is a Parquet file whose columns are to be replaced. One goroutine at a time.
+// File is a Parquet file whose columns are to be replaced. One goroutine uses it at a time.
 type File struct {
 	reader
-	meta     *thrift.Value // FileMetaData, edited on the way
+	meta     *thrift.Value // FileMetaData, edited into that of the output
 	leaves   []leaf
 	replaced map[int]Replacer // by leaf
 	counts   *Counts
 
 	out     *writer
-	row     int64         // rows of the row groups before
+	row     int64         // rows of the previous row groups
 	written []replacedSum // the replaced chunks
 
 	copied        []byte     // buffer of copy
-	values        pageValues // of the page under way
+	values        pageValues // of the current page
 	plain, packed []byte     // its results
 }
 
-// replacedSum is what Verify holds a replaced chunk against.
+// replacedSum is what Verify compares a replaced chunk with.
 type replacedSum struct {
-	sum      uint32  // CRC-32C of its bytes, as they were written
-	copied   bool    // its pages of indexes are copies of pages that were unpacked and counted
+	sum      uint32  // CRC-32C of the bytes that were written
+	copied   bool    // its pages of indexes are copies of pages that countUses has decoded
 	pageRows []int64 // with copied: rows of each data page
 }
 
 // Replacer replaces the values of a column. An error of its methods ends Write, which
-// returns it as it is.
+// returns it unchanged.
 type Replacer interface {
-	// Nulls is told of n values that are null; they stay.
+	// Nulls receives the number of values that are null. They stay null.
 	Nulls(n int64)
-	// Once reports whether the values of a dictionary, whose offsets and lengths in
-	// arena are in spans, may be replaced once for all rows that refer to them: equal
-	// values get equal results, and none must be seen once a row.
+	// Once reports whether the values of a dictionary may be replaced once for all rows that
+	// refer to them: equal values get equal results, and the replacer need not see each
+	// occurrence. spans holds their offsets and lengths in arena.
 	Once(ctx context.Context, arena []byte, spans []uint32) (bool, error)
-	// Replace replaces the values of b. Write has taken what it needs of the results
-	// when it calls the next method.
+	// Replace returns the results of the values of b. They must remain valid until the next
+	// call of a method.
 	Replace(ctx context.Context, b *Batch) (Results, error)
 }
 
-// Batch is values to replace: those of a part of a page, or of a dictionary.
+// Batch holds values to replace: those of a part of a page, or of a dictionary.
 type Batch struct {
 	Arena []byte
 	Spans []uint32 // offset and length of each value in Arena
-	Uses  []int64  // of a dictionary: how many values of rows each entry stands for; nil: one
-	Total int64    // values of rows that all of them stand for
+	Uses  []int64  // of a dictionary: how many values refer to each entry; nil: each stands for one
+	Total int64    // sum of Uses, or the number of values
 	Row   int64    // first row of the row group, from 1
 
 	f     *File
 	chunk *replacedChunk
-	page  *dataPage // nil: of a dictionary
-	first int64     // of the page's values before
+	page  *dataPage // nil for a dictionary
+	first int64     // values of the page before this batch
 }
 
-// Times returns how many values of rows entry i stands for.
+// Times returns how many values of the column value i of the batch stands for.
 func (b *Batch) Times(i int) int64 {
 	if b.Uses == nil {
 		return 1
@@ -67,30 +67,30 @@ func (b *Batch) Times(i int) int64 {
 	return b.Uses[i]
 }
 
-// Results is what becomes of the values of a batch.
+// Results are the results of a batch.
 type Results struct {
 	Arena   []byte
 	Spans   []uint32 // offset and length of each result in Arena
-	Values  []uint32 // the batch's Spans; a value whose length is 0 here passes as it is
-	Missing []int    // values that have no result and become empty, ascending
+	Values  []uint32 // the batch's Spans; a value whose length is 0 here passes unchanged
+	Missing []int    // values without a result, ascending; they become empty
 }
 
-// Counts says how often each way of doing the work was taken. Tests read it.
+// Counts counts how often each path through the code was taken. Only tests read it.
 type Counts struct {
 	Copied            int // chunks, byte for byte
 	Dictionaries      int // replaced once for all pages that refer to them
 	IndexPages        int // copied behind such a dictionary
 	Dropped           int // dictionaries whose pages were written as values
 	PlainPages, Delta int // pages of values
-	Split             int // pages whose values are split into streams of bytes
+	Split             int // pages in BYTE_STREAM_SPLIT
 	Typed, Restored   int // column chunks of another type that became strings, and back
 	Batches           int
 	Verified          int // chunks of outputs
-	Unread            int // of them, copied pages of indexes that were not unpacked again
+	Unread            int // copied pages of indexes that Verify did not decode again
 }
 
-// Open reads the metadata of a file of size bytes. memory bounds what its footer, and a
-// page with its results, may take; name is for errors. counts may be nil.
+// Open reads the metadata of a file of size bytes. memory limits the bytes that its footer,
+// and a page with its results, may take. Errors call the file name. counts may be nil.
 func Open(name string, at io.ReaderAt, size, memory int64, counts *Counts) (f *File, err error) {
 	if counts == nil {
 		counts = &Counts{}
@@ -105,10 +105,10 @@ func Open(name string, at io.ReaderAt, size, memory int64, counts *Counts) (f *F
 	return f, nil
 }
 
-// Close frees what decoders hold.
+// Close frees the decoders.
 func (f *File) Close() { f.unpacker.close() }
 
-// Columns returns the dotted names of the columns of values, in the order of the schema.
+// Columns returns the dotted names of the leaf columns, in the order of the schema.
 func (f *File) Columns() []string {
 	var names []string
 	for i := range f.leaves {
@@ -117,7 +117,7 @@ func (f *File) Columns() []string {
 	return names
 }
 
-// Check refuses a file that Write cannot write, once its columns are known.
+// Check refuses a file that Write cannot write. It is called after Replace.
 func (f *File) Check() error { return f.checkRowGroups() }
 
 // Share reduces the file to the part-th of parts shares of its row groups, counted

@@ -5,8 +5,9 @@ import "github.com/velonym/velonym/engine/bulk/internal/typed"
 // arrowSchemaKey is the key of the metadata in which Arrow's writers keep their schema.
 const arrowSchemaKey = "ARROW:schema"
 
-// editSchemas has the schemas of other systems say that a column holds strings, and notes
-// in was what they said; or, with text false, that it is again what was notes.
+// editSchemas edits the schemas of other systems in the metadata. With text set they state
+// that a column holds strings, and was records what they stated before; else they state
+// again what was records.
 func (f *File) editSchemas(column int, was *typed.Original, text bool, effect *Effect) error {
 	l := &f.leaves[column]
 	if raw := f.keyValue(arrowSchemaKey); raw != nil {

@@ -14,15 +14,15 @@ import (
 type dataPage struct {
 	levels   int64  // values, nulls included
 	values   int64  // values that are not null
-	nulls    int64  // nulls of the column itself; not those of lists and groups around it
+	nulls    int64  // nulls of the column itself, not of lists and groups around it
 	rows     int64  // rows that begin in the page
-	lead     []byte // all levels, as they are written
+	lead     []byte // the encoded levels, which precede the values
 	rep, def []byte // repetition and definition levels
 	data     []byte // the values
 	isPacked bool   // V2: the values are compressed
 }
 
-// open unpacks a data page and counts its levels. The result is valid until the next
+// open decompresses a data page and counts its levels. The result is valid until the next
 // page.
 func (f *reader) open(c *columnChunk, p *rawPage) (d dataPage, err error) {
 	h := p.dataHead()
@@ -100,7 +100,7 @@ func (f *reader) openV2(c *columnChunk, p *rawPage, h *thrift.Value, d *dataPage
 	return err
 }
 
-// dictionaryValues unpacks a dictionary page and finds its values. The result is valid
+// dictionaryValues decompresses a dictionary page and finds its values. The result is valid
 // until the next page.
 func (f *reader) dictionaryValues(c *columnChunk, p *rawPage) (raw []byte, spans []uint32, err error) {
 	d := p.head.Field(pageDict)
@@ -132,8 +132,8 @@ func (f *reader) dictionaryValues(c *columnChunk, p *rawPage) (raw []byte, spans
 	return raw, spans, nil
 }
 
-// rowsOf returns the rows, from 0 within the page, of values that are not null. The
-// values are given by their numbers, ascending.
+// rowsOf returns the rows, from 0 within the page, of values given by their ascending
+// numbers, nulls not counted.
 func (d *dataPage) rowsOf(l *leaf, values []int64) ([]int64, error) {
 	if l.maxDef == 0 && l.maxRep == 0 {
 		return slices.Clone(values), nil

@@ -8,15 +8,15 @@ import (
 	"github.com/velonym/velonym/engine/bulk/internal/thrift"
 )
 
-// Bounds of a page: of its body, packed or not, and of its header.
+// Limits of a page: of its body, compressed or not, and of its header.
 const (
 	maxPage       = 512 << 20
 	maxPageHeader = 16 << 20
 )
 
-// rawPage is a page as it stands in the file.
+// rawPage is an undecoded page of the file.
 type rawPage struct {
-	at     int64        // of its header
+	at     int64        // offset of its header
 	raw    []byte       // the header's bytes
 	head   thrift.Value // PageHeader
 	kind   format.PageType
@@ -56,8 +56,8 @@ func hasNumbers(v *thrift.Value, n int16) bool {
 	return v != nil
 }
 
-// pages calls each for the pages of a chunk in order. Every page has the header that
-// its kind needs; at most one dictionary comes before all data.
+// pages calls each for the pages of a chunk in order. It checks that every page has the
+// header of its kind, and that only the first can be a dictionary.
 func (f *reader) pages(c *columnChunk, each func(p *rawPage) error) error {
 	end := c.start + c.size
 	data, seen := 0, int64(0)
@@ -130,8 +130,8 @@ func (f *reader) page(c *columnChunk, p *rawPage, end int64) (err error) {
 	return nil
 }
 
-// pageHeader reads the header at off, which has at most limit bytes. Most headers have
-// fewer than 100; those with long statistics have more.
+// pageHeader reads the header at off, of at most limit bytes. Most headers have fewer than
+// 100 bytes; those with long statistics have more.
 func (f *reader) pageHeader(c *columnChunk, off, limit int64) (h thrift.Value, raw []byte, err error) {
 	limit = min(limit, maxPageHeader)
 	for size := int64(512); ; size *= 8 {
@@ -151,7 +151,7 @@ func (f *reader) pageHeader(c *columnChunk, off, limit int64) (h thrift.Value, r
 	}
 }
 
-// unpack returns the n bytes that body holds, valid until the next call.
+// unpack decompresses body to n bytes, which are valid until the next call.
 func (f *reader) unpack(c *columnChunk, body []byte, n int64) ([]byte, error) {
 	b, err := f.unpacker.unpack(c.codec, body, n)
 	if err != nil {

@@ -10,15 +10,15 @@ import (
 	"github.com/velonym/velonym/engine/bulk/internal/thrift"
 )
 
-// reader reads the parts of a file, which may hold anything.
+// reader reads the parts of a file, which is not trusted.
 type reader struct {
 	name   string
 	at     io.ReaderAt
 	size   int64
-	memory int64 // bytes that a footer, or a page and its results, may take
+	memory int64 // limit of the bytes of a footer, or of a page and its results
 
 	unpacker unpacker
-	body     []byte // of the page under way
+	body     []byte // of the current page
 }
 
 // read reads exactly n bytes at off.
@@ -26,7 +26,7 @@ func (f *reader) read(off, n int64, what string) ([]byte, error) {
 	return f.readInto(nil, off, n, what)
 }
 
-// readInto reads into the capacity of b, if it has that many bytes.
+// readInto is read into the memory of b if its capacity suffices.
 func (f *reader) readInto(b []byte, off, n int64, what string) ([]byte, error) {
 	if n < 0 || off < 0 || off > f.size || n > f.size-off {
 		return nil, f.bad("%s lies outside the file: it is damaged or cut short", what)
@@ -41,7 +41,7 @@ func (f *reader) readInto(b []byte, off, n int64, what string) ([]byte, error) {
 	return b, nil
 }
 
-// readOptional is read for a part that may not be there.
+// readOptional is read for a part that a file need not have; off is 0 then.
 func (f *reader) readOptional(off, n int64, what string) ([]byte, error) {
 	if off <= 0 || n <= 0 {
 		return nil, nil
@@ -110,7 +110,7 @@ const (
 	magicEncrypted = "PARE"
 )
 
-// columnChunk is where the pages of a column chunk lie.
+// columnChunk describes a column chunk and the position of its pages.
 type columnChunk struct {
 	file        string
 	leaf        *leaf
@@ -119,13 +119,12 @@ type columnChunk struct {
 	values      int64 // nulls included
 	rows        int64 // of its row group
 	group       int   // number of its row group, from 1
-	page        int   // data page under way, from 1, for errors
+	page        int   // current data page, from 1, for errors
 }
 
-// chunkStart returns where the first page of a chunk lies: its dictionary, if the
-// footer gives its place, else its data, before which old writers put a dictionary
-// without telling. A chunk that is nothing but a dictionary may have no place for its
-// data.
+// chunkStart returns the offset of a chunk's first page: that of its dictionary if the
+// footer states one, else that of its data, which is the dictionary's in files of old
+// writers. A chunk that consists of a dictionary may state no offset of data.
 func chunkStart(m *thrift.Value) int64 {
 	data, dictionary := m.Int(metaDataOffset), m.Int(metaDictOffset)
 	if dictionary > 0 && (dictionary < data || data <= 0) {
@@ -134,7 +133,7 @@ func chunkStart(m *thrift.Value) int64 {
 	return data
 }
 
-// chunkOf reads m, the ColumnMetaData of a chunk in a row group of so many rows.
+// chunkOf reads m, the ColumnMetaData of a chunk in a row group of the given number of rows.
 func (f *reader) chunkOf(m *thrift.Value, l *leaf, group int, rows int64) (columnChunk, error) {
 	c := columnChunk{file: f.name, leaf: l, codec: format.CompressionCodec(m.Int(metaCodec)),
 		start: chunkStart(m), size: m.Int(metaPacked), values: m.Int(metaValues), rows: rows, group: group}

@@ -23,20 +23,20 @@ const (
 	Reverse      = typed.Reverse
 )
 
-// ErrMemory means that a file's metadata does not say what a column was, although it has
-// an entry for it.
+// ErrMemory means that the entry of a file's metadata for the former types of its columns
+// cannot be read.
 var ErrMemory = typed.ErrMemory
 
-// Replace has the column with the given index in Columns replaced by r. The output's
-// schema says what its values are then. An error names a column whose values cannot be
-// replaced.
+// Replace registers r for the column with the given index in Columns, and edits the output's
+// schema for its new values. It returns an error, which names the column, if the column's
+// values cannot be replaced.
 func (f *File) Replace(column int, r Replacer, change Change) (Effect, error) {
 	var effect Effect
 	l := &f.leaves[column]
 	if l.variant {
 		return effect, f.refuse(l, "is part of a VARIANT, whose bytes hold more than one value")
 	}
-	layout, err := identifier(l.element)
+	layout, err := identifierLayout(l.element)
 	if err != nil {
 		return effect, f.refuse(l, "%w", err)
 	}
@@ -54,7 +54,7 @@ func (f *File) Replace(column int, r Replacer, change Change) (Effect, error) {
 	return effect, err
 }
 
-// retypeTyped makes a column of another type one of strings.
+// retypeTyped changes a column of another type into a column of strings.
 func (f *File) retypeTyped(column int, change Change, effect *Effect) error {
 	l := &f.leaves[column]
 	effect.Was = typeName(l.element, l.layout)
@@ -84,8 +84,8 @@ func (f *File) retypeTyped(column int, change Change, effect *Effect) error {
 	return nil
 }
 
-// retypeText gives a column of strings back the type that the file remembers, if it is
-// to be restored and no pseudonymisation lies over it.
+// retypeText gives a column of strings the type back that the file's Memory has for it, if
+// change is Restore and the column was pseudonymised only once since.
 func (f *File) retypeText(column int, change Change, effect *Effect) error {
 	l := &f.leaves[column]
 	key := typed.ColumnKey(l.path)
@@ -94,7 +94,7 @@ func (f *File) retypeText(column int, change Change, effect *Effect) error {
 		if change == Restore {
 			return err
 		}
-		return nil // it stays as it is
+		return nil // the column remains strings
 	}
 	switch change {
 	case Pseudonymise:
@@ -123,7 +123,7 @@ func (f *File) retypeText(column int, change Change, effect *Effect) error {
 	return nil
 }
 
-// readMemory reads what the file remembers.
+// readMemory reads the file's Memory of former types.
 func (f *File) readMemory() (typed.Memory, error) {
 	for i := range f.meta.Items(fileKeyValues) {
 		if kv := &f.meta.Items(fileKeyValues)[i]; kv.Text(keyValueKey) == typed.MetadataKey {
@@ -137,7 +137,7 @@ func (f *File) readMemory() (typed.Memory, error) {
 	return typed.Memory{}, nil
 }
 
-// keepMemory writes what the file remembers into its metadata.
+// keepMemory writes the Memory of former types into the file's metadata.
 func (f *File) keepMemory(m typed.Memory) {
 	if len(m.Columns) == 0 {
 		f.setKeyValue(typed.MetadataKey, nil)
@@ -183,7 +183,7 @@ func (f *File) setKeyValue(key string, value []byte) {
 	}
 }
 
-// RestoreError is a reversed value that is none of the type that its column gets back.
+// RestoreError is a reversed value that does not fit the type that its column gets back.
 type RestoreError struct {
 	File, Column string
 	Row          int64 // from 1
@@ -191,7 +191,7 @@ type RestoreError struct {
 	Err          error // a *typed.ValueError, or typed.ErrEmpty
 }
 
-// Error says where it stands and what it is not.
+// Error returns the file, the column and the cause.
 func (e *RestoreError) Error() string {
 	return e.File + ": column " + quote(e.Column) + ": " + e.Err.Error()
 }
@@ -202,8 +202,8 @@ func (e *RestoreError) Unwrap() error { return e.Err }
 // physical returns the kind of the values that are written to a leaf.
 func (l *leaf) physical() format.Type { return format.Type(l.element.Int(elementType)) }
 
-// widthOf returns the bytes of a value of a leaf with this schema element, 0 if each has
-// its own.
+// widthOf returns the length in bytes of the values of a leaf with this schema element, 0 if
+// it varies.
 func widthOf(e *thrift.Value) int64 {
 	switch format.Type(e.Int(elementType)) {
 	case format.Int32:

@@ -8,16 +8,15 @@ import (
 )
 
 // rleDecoder decodes the hybrid of run-length encoding and bit-packing, a run at a time.
-// Bytes that cannot be such are an error. It holds at most 256 values, however long a run
-// is.
+// Invalid bytes are an error. It holds at most 256 values, however long a run is.
 //
 // Source: apache/parquet-format, Encodings.md.
 type rleDecoder struct {
 	b     []byte
 	width int
-	left  int64 // values to come
+	left  int64 // values that remain
 
-	packed     []byte // of the bit-packed run under way
+	packed     []byte // of the current bit-packed run
 	packedLeft int64
 	group      [256]uint32
 }
@@ -80,14 +79,14 @@ func (d *rleDecoder) begin() (value uint32, count int64, err error) {
 	return 0, 0, nil
 }
 
-// beginPacked begins a run of so many groups of eight. The last one may lack the
+// beginPacked begins a run of the given number of groups of eight. The last group may lack
 // bytes that no value needs.
 func (d *rleDecoder) beginPacked(groups uint64) error {
 	n := uint64(d.left)
 	if groups < n/8+1 {
 		n = min(n, groups*8)
 	}
-	// Values that all the bytes hold; one of no bits needs none.
+	// The bytes may hold fewer values than the groups; values of width 0 need no bytes.
 	if d.width > 0 && n > uint64(len(d.b))*8/uint64(d.width) {
 		return thrift.ErrShort
 	}
@@ -103,14 +102,14 @@ func (d *rleDecoder) beginPacked(groups uint64) error {
 	return nil
 }
 
-// unpackEight unpacks eight values of width bits from the start of b; bits behind its
-// end are zeros.
+// unpackEight decodes eight values of width bits from the start of b. Bits behind the end of
+// b count as zeros.
 func unpackEight(dst *[8]uint32, b []byte, width int) {
 	if len(b) < width+8 {
 		b = append(make([]byte, 0, 40), b...)[:40]
 	}
 	mask := uint64(1)<<width - 1
-	if width <= 8 { // all of them in one word
+	if width <= 8 { // all eight fit in one word
 		x := binary.LittleEndian.Uint64(b)
 		for i := range dst {
 			dst[i] = uint32(x & mask)
@@ -164,8 +163,8 @@ func countLevels(b []byte, maxLevel int, n int64) (full, below, zero int64, err 
 	}
 }
 
-// countOnes counts the ones among all values of a decoder of width 1, at which no other
-// method was called. A run of a value above 1 is an error.
+// countOnes counts the ones among all values of a decoder of width 1. No other method may be
+// called before. A run of a value above 1 is an error.
 func (d *rleDecoder) countOnes() (ones int64, err error) {
 	for {
 		value, count, err := d.begin()
@@ -191,7 +190,7 @@ func (d *rleDecoder) countOnes() (ones int64, err error) {
 	}
 }
 
-// levelCursor gives levels one by one, for a message.
+// levelCursor returns levels one by one. It is slow and serves to locate rows for errors.
 type levelCursor struct {
 	rle   rleDecoder
 	value uint32
@@ -218,7 +217,7 @@ func (c *levelCursor) next() (uint32, error) {
 	return 0, thrift.ErrShort
 }
 
-// countIndexes adds to uses how often each index is among the n of a page.
+// countIndexes adds to uses how often each index occurs among the n of a page.
 func countIndexes(uses []int64, b []byte, n int64) error {
 	if n == 0 {
 		return nil

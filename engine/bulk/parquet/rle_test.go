@@ -10,9 +10,10 @@ import (
 	"github.com/parquet-go/parquet-go/encoding/rle"
 )
 
-// TestRLE: the hybrid is decoded as the library does, at every width, in runs of
-// every length; no bytes make it panic, go on, or give more values than asked for.
-func TestRLE(t *testing.T) {
+// TestRLEAgainstLibrary compares decoding with the library's, at every width and in runs of
+// every length, and checks that no bytes cause a panic, an endless loop or more values than
+// were asked for.
+func TestRLEAgainstLibrary(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for width := range 33 {
 		for n := range 70 {
@@ -61,9 +62,9 @@ func TestRLE(t *testing.T) {
 	}
 }
 
-// TestRLEShort: bytes that end before the values do are an error, and what may be cut
-// short is only what no value needs.
-func TestRLEShort(t *testing.T) {
+// TestRLETruncated checks that bytes that end before the values do are an error, and that
+// only bytes that no value needs may be missing.
+func TestRLETruncated(t *testing.T) {
 	for width := 1; width <= 32; width++ {
 		for n := 1; n <= 24; n++ {
 			groups := (n + 7) / 8
@@ -124,7 +125,7 @@ func TestCountLevels(t *testing.T) {
 			t.Fatalf("round %d: %d full, %d below, %d zero of %v, %v", round, full, below, zero, want[:most+1], err)
 		}
 	}
-	ones := []byte{5, 0xff, 0xff} // sixteen, of which fewer may count
+	ones := []byte{5, 0xff, 0xff} // sixteen ones; fewer may be asked for
 	for n := range int64(17) {
 		if full, _, _, err := countLevels(ones, 1, n); err != nil || full != n {
 			t.Errorf("%d of %d ones, %v", full, n, err)

@@ -13,16 +13,16 @@ import (
 	"github.com/velonym/velonym/engine/bulk/internal/typed"
 )
 
-// leaf is a column of values in a schema.
+// leaf is a leaf column of a schema.
 type leaf struct {
 	path           []string
-	kind           format.Type   // of the values that are read
-	element        *thrift.Value // SchemaElement, edited for what is written
+	kind           format.Type   // of the input's values
+	element        *thrift.Value // SchemaElement, edited into that of the output
 	variant        bool          // part of a VARIANT
 	maxDef, maxRep int
 
-	layout *typed.Layout // of the values that are read; nil: they are text
-	output *typed.Layout // of those that are written; nil: they are text
+	layout *typed.Layout // of the input's values; nil: they are text
+	output *typed.Layout // of the output's values; nil: they are text
 }
 
 // name returns the dotted name.
@@ -75,9 +75,8 @@ func (f *reader) readSchema(meta *thrift.Value) ([]leaf, error) {
 	return leaves, nil
 }
 
-// annotate makes the schema say that a leaf of byte arrays holds text, if it said that it
-// holds JSON or names of an enumeration, and returns what it said. A column of bytes stays
-// one.
+// annotate changes the annotation of a leaf of byte arrays from JSON or ENUM to string and
+// returns the former annotation. A leaf without annotation keeps none.
 func (f *File) annotate(l *leaf) (was string, err error) {
 	e := l.element
 	logical, converted := e.Field(elementLogical), e.Field(elementConverted)
@@ -116,8 +115,8 @@ func nameOr(name, kind string, id int64) string {
 	return name
 }
 
-// checkKeyValues refuses a column that the schema of another system, kept in the file's
-// key-value metadata, takes for what results would not be.
+// checkKeyValues refuses a column to which the key-value metadata of another system assigns a
+// meaning that results would not have.
 func (f *File) checkKeyValues(l *leaf, isJSON bool) error {
 	for i := range f.meta.Items(fileKeyValues) {
 		kv := &f.meta.Items(fileKeyValues)[i]
@@ -127,7 +126,7 @@ func (f *File) checkKeyValues(l *leaf, isJSON bool) error {
 				Columns map[string]json.RawMessage `json:"columns"`
 			}
 			if json.Unmarshal([]byte(kv.Text(keyValueValue)), &geo) != nil {
-				continue // no GeoParquet
+				continue // not GeoParquet
 			}
 			if _, ok := geo.Columns[l.name()]; ok {
 				return f.refuse(l, "holds geometries (GeoParquet), which its results would not be")
@@ -142,7 +141,7 @@ func (f *File) checkKeyValues(l *leaf, isJSON bool) error {
 	return nil
 }
 
-// checkRowGroups refuses what cannot be done, before anything is written.
+// checkRowGroups refuses row groups that Write does not support.
 func (f *File) checkRowGroups() error {
 	rows := int64(0)
 	for i := range f.meta.Items(fileRowGroups) {

@@ -9,18 +9,17 @@ import (
 	"github.com/velonym/velonym/engine/bulk/internal/typed"
 )
 
-// unfitError says why a column cannot be replaced, with the remedy. It goes on after the
-// column's name.
+// unfitError is why a column cannot be replaced, with the remedy. Its text continues a
+// sentence that begins with the column's name.
 type unfitError struct{ text string }
 
 func (e *unfitError) Error() string { return e.text }
 
 func unfit(format string, args ...any) error { return &unfitError{fmt.Sprintf(format, args...)} }
 
-// identifier returns how the values of a leaf with this schema element are stored, nil
-// for those that are text as they are, or an error that names a type whose values are no
-// identifiers.
-func identifier(e *thrift.Value) (*typed.Layout, error) {
+// identifierLayout returns the layout of the values of a leaf with this schema element, nil
+// if they are text, or an error that names a type whose values do not identify.
+func identifierLayout(e *thrift.Value) (*typed.Layout, error) {
 	kind := format.Type(e.Int(elementType))
 	what, err := annotationOf(e)
 	if err != nil {
@@ -58,14 +57,14 @@ func identifier(e *thrift.Value) (*typed.Layout, error) {
 	default:
 		return nil, unfit("is of type %v, which is not read here", kind)
 	}
-	if !l.Valid() || !suits(l, kind) {
+	if !l.Valid() || !fitsKind(l, kind) {
 		return nil, unfit("is %s in values of type %v: the footer is damaged", l.Type, kind)
 	}
 	return l, nil
 }
 
-// suits reports whether a type may be annotated on values of a kind.
-func suits(l *typed.Layout, kind format.Type) bool {
+// fitsKind reports whether values of a physical type may have the annotation of l's type.
+func fitsKind(l *typed.Layout, kind format.Type) bool {
 	switch l.Type.Kind {
 	case typed.Int, typed.Uint:
 		return kind == format.Int64 && l.Type.Size == 8 || kind == format.Int32 && l.Type.Size < 8
@@ -79,9 +78,9 @@ const castTime = "cast it to a string first, in the form that the same dates hav
 
 const onlyIdentifiers = "only strings, binary values, integers, decimals without fraction and UUIDs can be replaced"
 
-// annotationOf returns the type that the annotations of a schema element state, the zero
-// Type if they state none that matters, and an error for one whose values are no
-// identifiers or which is not known.
+// annotationOf returns the type that the annotations of a schema element state, or the zero
+// Type if they state none of package typed. It returns an error for a type whose values do
+// not identify and for an unknown one.
 func annotationOf(e *thrift.Value) (t typed.Type, err error) {
 	if converted := e.Field(elementConverted); converted != nil {
 		if t, err = convertedType(e, converted.Num); err != nil {
@@ -161,7 +160,7 @@ func typeName(e *thrift.Value, l *typed.Layout) string {
 	return fmt.Sprintf("INT%d", 8*l.Type.Size)
 }
 
-// typeFields are the fields of a SchemaElement that say what values a leaf has.
+// typeFields are the fields of a SchemaElement that state the type of a leaf.
 var typeFields = []int16{elementType, elementLength, elementConverted, elementScale, elementPrecision, elementLogical}
 
 // typePart returns the encoding of a schema element's typeFields.
@@ -175,7 +174,7 @@ func typePart(e *thrift.Value) []byte {
 	return part.Append(nil)
 }
 
-// setType gives a schema element the typeFields of part.
+// setType replaces the typeFields of a schema element with those of part.
 func setType(e, part *thrift.Value) {
 	e.Remove(typeFields...)
 	for _, id := range typeFields {
@@ -185,7 +184,7 @@ func setType(e, part *thrift.Value) {
 	}
 }
 
-// stringType is the typeFields of strings.
+// stringType returns the typeFields of strings.
 func stringType() *thrift.Value {
 	return &thrift.Value{Kind: thrift.Struct, List: []thrift.Value{
 		{ID: elementType, Kind: thrift.I32, Num: int64(format.ByteArray)},
@@ -193,9 +192,8 @@ func stringType() *thrift.Value {
 		{ID: elementLogical, Kind: thrift.Struct, List: []thrift.Value{{ID: logicalString, Kind: thrift.Struct}}}}}
 }
 
-// originalType returns the typeFields and the layout of what a file remembers of a
-// column. Where it does not know how Parquet stored it, since another format did, it is
-// what Arrow's writers choose.
+// originalType returns the typeFields and the layout of a column's former type. If another
+// format stored the column, they are those that Arrow's writers choose for the type.
 func originalType(o *typed.Original) (part *thrift.Value, l *typed.Layout, err error) {
 	t, err := typed.ParseType(o.Type)
 	if err != nil {
@@ -210,7 +208,7 @@ func originalType(o *typed.Original) (part *thrift.Value, l *typed.Layout, err e
 		}
 		part = &v
 	}
-	if l, err = identifier(part); err != nil || l == nil || l.Type != t {
+	if l, err = identifierLayout(part); err != nil || l == nil || l.Type != t {
 		return nil, nil, typed.ErrMemory
 	}
 	return part, l, nil

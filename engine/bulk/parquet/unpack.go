@@ -13,21 +13,21 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// unpacker unpacks pages. The library's decoders write past the size that a page states
-// until memory ends; for the codecs where a damaged page makes them do so, unpacker decodes
-// by itself.
+// unpacker decompresses pages. With some codecs a damaged page makes the library's decoders
+// allocate without bound, beyond the size that the page states; unpacker decodes those codecs
+// by other means.
 type unpacker struct {
 	zstd   *zstd.Decoder
 	gzip   *gzip.Reader
 	brotli *brotli.Reader
-	buf    []byte // of the page unpacked last
+	buf    []byte // the page decompressed last
 }
 
 var errUnpack = errors.New("it is damaged")
 
-// maxExpansion returns how many unpacked bytes one packed byte of a codec can stand for. A
-// page that states more is damaged, and no memory is allocated for it. Brotli has no such
-// bound.
+// maxExpansion returns the largest number of bytes that one compressed byte of a codec can
+// decode to. A page that states more is damaged, and no memory is allocated for it. Brotli
+// has no such bound.
 func maxExpansion(codec format.CompressionCodec) int64 {
 	switch codec {
 	case format.Uncompressed:
@@ -51,16 +51,16 @@ func (u *unpacker) reserve(n int64) {
 	}
 }
 
-// unpack returns the n bytes that body holds. They are valid until the next call.
+// unpack decompresses body to n bytes, which are valid until the next call.
 func (u *unpacker) unpack(codec format.CompressionCodec, body []byte, n int64) (b []byte, err error) {
-	// Some decoders panic at what is no valid page.
+	// Some decoders panic on invalid pages.
 	defer func() {
 		if recover() != nil {
 			b, err = nil, errUnpack
 		}
 	}()
 	switch {
-	case n == 0 && len(body) <= 32: // of nothing, by whatever frame
+	case n == 0 && len(body) <= 32: // an empty page, compressed or not
 		return nil, nil
 	case codec == format.Uncompressed:
 		return body, nil
@@ -73,7 +73,7 @@ func (u *unpacker) unpack(codec format.CompressionCodec, body []byte, n int64) (
 			return nil, errUnpack
 		}
 	}
-	if codec == format.Brotli || codec == format.Zstd && !head.HasFCS { // grows with what there is
+	if codec == format.Brotli || codec == format.Zstd && !head.HasFCS { // the buffer grows as needed
 		u.reserve(min(n, int64(len(body))*64+64<<10))
 	} else {
 		u.reserve(n)
@@ -95,7 +95,7 @@ func (u *unpacker) unpack(codec format.CompressionCodec, body []byte, n int64) (
 				return nil, err
 			}
 		}
-		if !head.HasFCS { // or it would be unpacked whatever it comes to
+		if !head.HasFCS { // without a stated size DecodeAll would not stop at n
 			if err := u.zstd.Reset(bytes.NewReader(body)); err != nil {
 				return nil, err
 			}
@@ -117,7 +117,7 @@ func (u *unpacker) unpack(codec format.CompressionCodec, body []byte, n int64) (
 	return codecOf(codec).Decode(dst, body)
 }
 
-// close frees what the decoders hold.
+// close frees the decoders.
 func (u *unpacker) close() {
 	if u.zstd != nil {
 		u.zstd.Close()
@@ -136,7 +136,7 @@ func (u *unpacker) unpackGzip(dst, body []byte, n int64) (b []byte, err error) {
 	return readAll(u.gzip, dst, n)
 }
 
-// readAll appends all of r, n bytes, to dst, which is empty.
+// readAll reads r, which must have n bytes, into the memory of dst.
 func readAll(r io.Reader, dst []byte, n int64) ([]byte, error) {
 	b := dst
 	for int64(len(b)) < n {
@@ -155,11 +155,11 @@ func readAll(r io.Reader, dst []byte, n int64) ([]byte, error) {
 	return b, nil
 }
 
-// unpackLZ4 unpacks an LZ4 block into the capacity of dst, which is empty.
+// unpackLZ4 decompresses an LZ4 block into the capacity of dst, which is empty.
 //
 // Source: lz4, doc/lz4_Block_format.md.
 func unpackLZ4(dst, src []byte) ([]byte, error) {
-	length := func(n int) (int, bool) { // a nibble, and what follows it
+	length := func(n int) (int, bool) { // a nibble, continued in the following bytes
 		if n < 15 {
 			return n, true
 		}
@@ -195,7 +195,7 @@ func unpackLZ4(dst, src []byte) ([]byte, error) {
 		if n += 4; !ok || back == 0 || back > len(dst) || n > cap(dst)-len(dst) {
 			return nil, errUnpack
 		}
-		for n > 0 { // what is copied may be what was just written
+		for n > 0 { // the source may overlap the bytes that this loop writes
 			from := dst[len(dst)-back:]
 			k := min(n, len(from))
 			dst = append(dst, from[:k]...)

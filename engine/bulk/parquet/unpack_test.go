@@ -9,9 +9,9 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// TestUnpack: every codec gives back what the library packed, and refuses a
-// stated size that is not the real one.
-func TestUnpack(t *testing.T) {
+// TestUnpackAgainstLibrary checks that every codec decodes what the library encoded, and
+// refuses a wrong stated size.
+func TestUnpackAgainstLibrary(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 4))
 	var u unpacker
 	defer u.close()

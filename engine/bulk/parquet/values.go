@@ -9,18 +9,18 @@ import (
 	"github.com/velonym/velonym/engine/bulk/internal/typed"
 )
 
-// pageValues decodes the values of a page in batches, so that memory does not grow with
-// what a short run of a page may expand to.
+// pageValues decodes the values of a page in batches, so that a short run that expands to
+// many values does not need memory for all of them.
 type pageValues struct {
 	encoding format.Encoding
-	b        []byte // PLAIN: the values; delta: the bytes of those to come
-	at       int    // in b
+	b        []byte // PLAIN: the values; delta: the bytes of the remaining values
+	at       int    // offset in b
 	left     int64
 
 	dict      []byte
 	dictSpans []uint32
 	rle       rleDecoder
-	run       int64 // of value in the run under way
+	run       int64 // how often value is still to come in the current run
 	value     uint32
 	group     []uint32
 
@@ -31,27 +31,26 @@ type pageValues struct {
 	arena []byte
 	spans []uint32
 
-	layout *typed.Layout // of values that are no text; nil: they are
-	kind   format.Type   // of them
-	total  int64         // values of the page
-	raw    []byte        // scratch: values as they are stored
-	texts  []uint32      // scratch: their texts in arena
+	layout *typed.Layout // of the values; nil: they are text
+	kind   format.Type
+	total  int64    // values of the page
+	raw    []byte   // scratch: stored values
+	texts  []uint32 // scratch: spans of their texts in arena
 }
 
-// Bounds of a batch: its values, and the bytes of values that must be put together from
+// Limits of a batch: its number of values, and the bytes of values that are joined from
 // prefix and suffix.
 const (
 	batchValues = 128 << 10
 	batchBytes  = 8 << 20
 )
 
-// begin starts with the n values of a page in b, of a column that holds the values of l.
-// It keeps the dictionary.
+// begin starts decoding the n values of a page of l in b. The dictionary stays as it is.
 func (v *pageValues) begin(l *leaf, e format.Encoding, b []byte, n int64) (err error) {
 	*v = pageValues{encoding: e, b: b, left: n, total: n, layout: l.layout, kind: l.kind, dict: v.dict, dictSpans: v.dictSpans,
 		arena: v.arena, spans: v.spans, last: v.last[:0], raw: v.raw, texts: v.texts}
 	if n == 0 {
-		return nil // some writers leave bytes that mean nothing
+		return nil // some writers leave meaningless bytes
 	}
 	switch e {
 	case format.RLEDictionary, plainDictionary:
@@ -79,8 +78,8 @@ func (v *pageValues) next() (arena []byte, spans []uint32, err error) {
 	return v.nextStored()
 }
 
-// nextStored is next for values that are text, and for the bytes of others that are
-// stored as byte arrays.
+// nextStored is next without conversion: the values are text, or bytes that nextConverted
+// converts.
 func (v *pageValues) nextStored() (arena []byte, spans []uint32, err error) {
 	if v.spans == nil {
 		v.spans = make([]uint32, 0, 2*min(v.left, batchValues))

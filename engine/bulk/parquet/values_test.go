@@ -14,8 +14,9 @@ import (
 	"github.com/velonym/velonym/engine/bulk/internal/typed"
 )
 
-// TestDelta: both delta encodings give what the library packed, in batches too.
-func TestDelta(t *testing.T) {
+// TestDeltaAgainstLibrary checks that both delta encodings of byte arrays decode to what the
+// library encoded, in batches too.
+func TestDeltaAgainstLibrary(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 2))
 	for i := range 400 {
 		var all []byte
@@ -59,8 +60,8 @@ func TestDelta(t *testing.T) {
 	}
 }
 
-// FuzzPages: whatever stands in a page's values and levels, decoding ends,
-// with an error or with as many values as were asked for.
+// FuzzPages decodes arbitrary bytes as a page's values and levels, which ends with an error
+// or with as many values as were asked for.
 func FuzzPages(f *testing.F) {
 	f.Add([]byte{3, 0x88, 0xc6, 0xfa}, uint8(0), int16(8))
 	f.Add([]byte{0x80, 1, 4, 9, 2, 2, 0, 0, 0, 0}, uint8(2), int16(9))
@@ -82,7 +83,7 @@ func FuzzPages(f *testing.F) {
 			{kind: format.ByteArray, layout: &typed.Layout{Type: typed.Type{Kind: typed.Decimal, Precision: 76}, BigEndian: true}},
 		}
 		l := &leaves[int(kind)/len(encodings)%len(leaves)]
-		if e != format.RLEDictionary && !l.takes(e) {
+		if e != format.RLEDictionary && !l.allowsEncoding(e) {
 			return
 		}
 		got := int64(0)
@@ -110,8 +111,8 @@ func FuzzPages(f *testing.F) {
 	})
 }
 
-// TestTypedBatches: a page of more integers than a batch has is decoded to the same texts
-// in every encoding.
+// TestTypedBatches checks that a page of more integers than a batch takes decodes to the same
+// texts in every encoding.
 func TestTypedBatches(t *testing.T) {
 	const n = batchValues + 1000
 	l := &leaf{kind: format.Int32, layout: &typed.Layout{Type: typed.Type{Kind: typed.Int, Size: 4}, Width: 4}}

@@ -8,9 +8,9 @@ import (
 	"github.com/velonym/velonym/engine/bulk/internal/thrift"
 )
 
-// takes reports whether the values of a leaf may be in an encoding other than indexes of
-// a dictionary.
-func (l *leaf) takes(e format.Encoding) bool {
+// allowsEncoding reports whether the values of a leaf may be in an encoding, other than
+// indexes of a dictionary.
+func (l *leaf) allowsEncoding(e format.Encoding) bool {
 	switch e {
 	case format.Plain:
 		return true
@@ -26,7 +26,7 @@ func (l *leaf) takes(e format.Encoding) bool {
 	return false
 }
 
-// nextTexts returns the texts of the next values of a page that holds other values.
+// nextTexts returns the texts of the next values of a page whose values are not text.
 func (v *pageValues) nextTexts() (arena []byte, spans []uint32, err error) {
 	width := int64(v.layout.Width)
 	n := min(v.left, max(1, min(batchValues, batchBytes/(3*width+20))))
@@ -43,9 +43,9 @@ func (v *pageValues) nextTexts() (arena []byte, spans []uint32, err error) {
 		if v.total*width > int64(len(v.b)) {
 			return nil, nil, thrift.ErrShort
 		}
-		raw = v.joined(n)
+		raw = v.joinStreams(n)
 	default:
-		if raw, err = v.undelta(n); err != nil {
+		if raw, err = v.decodeDelta(n); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -56,7 +56,7 @@ func (v *pageValues) nextTexts() (arena []byte, spans []uint32, err error) {
 }
 
 // nextConverted returns the texts of values that are stored as byte arrays: decimals of
-// their own length, and fixed-length values in an encoding for others.
+// varying length, and fixed-length values in an encoding of byte arrays.
 func (v *pageValues) nextConverted() (arena []byte, spans []uint32, err error) {
 	stored, at, err := v.nextStored()
 	if err != nil {
@@ -77,11 +77,11 @@ func (v *pageValues) nextConverted() (arena []byte, spans []uint32, err error) {
 	return v.raw, v.texts, nil
 }
 
-// joined puts the next n values of a page together whose first bytes all come first, then
-// all second ones, and so on.
-func (v *pageValues) joined(n int64) []byte {
+// joinStreams joins the next n values of a page in BYTE_STREAM_SPLIT, in which the first bytes
+// of all values come first, then the second bytes, and so on.
+func (v *pageValues) joinStreams(n int64) []byte {
 	width := v.layout.Width
-	v.raw = sized(v.raw, int(n)*width)
+	v.raw = resized(v.raw, int(n)*width)
 	first := v.at / width
 	for k := range width {
 		stream := v.b[int(v.total)*k+first:][:n]
@@ -92,10 +92,10 @@ func (v *pageValues) joined(n int64) []byte {
 	return v.raw
 }
 
-// undelta decodes the next n integers, and stores them as PLAIN does.
-func (v *pageValues) undelta(n int64) ([]byte, error) {
+// decodeDelta decodes the next n integers and returns their PLAIN encoding.
+func (v *pageValues) decodeDelta(n int64) ([]byte, error) {
 	width := v.layout.Width
-	v.raw = sized(v.raw, int(n)*width)
+	v.raw = resized(v.raw, int(n)*width)
 	for i := range int(n) {
 		x, err := v.lengths.next()
 		if err != nil {
@@ -110,8 +110,8 @@ func (v *pageValues) undelta(n int64) ([]byte, error) {
 	return v.raw, nil
 }
 
-// sized returns b with length n, or other memory.
-func sized(b []byte, n int) []byte {
+// resized returns a slice of length n, in the memory of b if that is large enough.
+func resized(b []byte, n int) []byte {
 	if cap(b) < n {
 		return make([]byte, n)
 	}
@@ -137,7 +137,7 @@ func (f *reader) dictionaryTexts(c *columnChunk, raw []byte, n int64) (texts []b
 	return texts, spans, nil
 }
 
-// dictionaryDecimals is dictionaryTexts for decimals that each have their own length.
+// dictionaryDecimals is dictionaryTexts for decimals of varying length.
 func (f *reader) dictionaryDecimals(c *columnChunk, raw []byte, n int64) (texts []byte, spans []uint32, err error) {
 	v := pageValues{encoding: format.Plain, b: raw, left: n, layout: c.leaf.layout, kind: c.leaf.kind}
 	for v.left > 0 {

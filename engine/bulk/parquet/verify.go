@@ -13,12 +13,12 @@ import (
 	"github.com/velonym/velonym/engine/bulk/internal/thrift"
 )
 
-// Verify reads what Write has written: the footer, where every chunk lies, and all pages
-// of the replaced chunks. It returns an error for anything that another reader would
-// stumble over, and for every byte of a replaced chunk or the footer that is not what was
-// written. It returns the error of ctx as it is.
+// Verify reads the output of Write: the footer, the offset of every chunk, and all pages of
+// the replaced chunks. It returns an error for anything that other readers could not read,
+// and if a byte of the footer or of a replaced chunk differs from what was written. It
+// returns the error of ctx unchanged.
 func (f *File) Verify(ctx context.Context, name string, at io.ReaderAt, size int64) error {
-	if cap(f.plain)+cap(f.packed)+cap(f.unpacker.buf) > 64<<20 { // reading takes as much again
+	if cap(f.plain)+cap(f.packed)+cap(f.unpacker.buf) > 64<<20 { // reading needs as much memory again
 		f.plain, f.packed, f.body, f.unpacker.buf, f.values = nil, nil, nil, nil, pageValues{}
 		debug.FreeOSMemory()
 	}
@@ -33,7 +33,7 @@ type verifier struct {
 	f       *File
 	values  pageValues
 	entries int   // of the chunk's dictionary
-	end     int64 // of the chunks read so far
+	end     int64 // offset behind the chunks read so far
 }
 
 func (v *verifier) file(ctx context.Context) error {
@@ -73,8 +73,8 @@ func (v *verifier) file(ctx context.Context) error {
 	return nil
 }
 
-// rowGroup reads a row group; written are the replaced chunks from it on. It returns those
-// of the row groups behind it.
+// rowGroup reads a row group. written lists the replaced chunks of this and later row groups;
+// it returns those of the later ones.
 func (v *verifier) rowGroup(ctx context.Context, group *thrift.Value, number int, leaves []leaf, footer int64, written []replacedSum) ([]replacedSum, error) {
 	unpacked := int64(0)
 	for c := range leaves {
@@ -122,7 +122,7 @@ func (v *verifier) checkOffset(m *thrift.Value, l *leaf, footer int64) error {
 	return nil
 }
 
-// chunkRead is what the pages of a chunk were found to be.
+// chunkRead is what reading the pages of a chunk found.
 type chunkRead struct {
 	unpacked, dataAt, dictAt int64
 	pages                    int
@@ -131,9 +131,9 @@ type chunkRead struct {
 	written                  *replacedSum
 }
 
-// chunk reads a replaced chunk; want is what was written.
+// chunk reads a replaced chunk and compares it with want.
 func (v *verifier) chunk(chunk, m *thrift.Value, c *columnChunk, want replacedSum) error {
-	if err := v.nothingKept(chunk, m, c); err != nil {
+	if err := v.checkNothingKept(chunk, m, c); err != nil {
 		return err
 	}
 	locations, err := v.locations(chunk, c)
@@ -176,8 +176,8 @@ func (v *verifier) chunk(chunk, m *thrift.Value, c *columnChunk, want replacedSu
 	return nil
 }
 
-// nothingKept checks that metadata tells nothing of the original values.
-func (v *verifier) nothingKept(chunk, m *thrift.Value, c *columnChunk) error {
+// checkNothingKept checks that a chunk's metadata reveals nothing of the original values.
+func (v *verifier) checkNothingKept(chunk, m *thrift.Value, c *columnChunk) error {
 	if chunk.Field(chunkColumnIndexOffset) != nil || m.Field(metaKeyValues) != nil || m.Field(metaBloomOffset) != nil || m.Field(metaGeoStatistics) != nil {
 		return c.bad("what is kept of the original values is still there")
 	}
@@ -206,7 +206,7 @@ func (v *verifier) locations(chunk *thrift.Value, c *columnChunk) ([]thrift.Valu
 	return index.Items(offsetIndexLocations), nil
 }
 
-// readPage reads a page to its last value.
+// readPage decodes all values of a page.
 func (v *verifier) readPage(c *columnChunk, p *rawPage, got *chunkRead) error {
 	got.unpacked += int64(len(p.raw)) + p.head.Int(pageUnpacked)
 	got.sum = crc32.Update(crc32.Update(got.sum, castagnoli, p.raw), castagnoli, p.body)
@@ -221,7 +221,7 @@ func (v *verifier) readPage(c *columnChunk, p *rawPage, got *chunkRead) error {
 		got.dataAt = p.at
 	}
 	got.pages++
-	// Write has unpacked and counted a page that is a copy; its checksum is enough.
+	// Write has decoded a page that is a copy; comparing the checksum is enough.
 	if w := got.written; w.copied && p.isIndexes() && p.number < len(w.pageRows) {
 		v.f.counts.Unread++
 		got.rows += w.pageRows[p.number]
@@ -246,7 +246,7 @@ func (v *verifier) readPage(c *columnChunk, p *rawPage, got *chunkRead) error {
 	return nil
 }
 
-// dictionary reads a dictionary to its last value.
+// dictionary decodes all values of a dictionary.
 func (v *verifier) dictionary(c *columnChunk, p *rawPage) error {
 	if c.leaf.kind == format.ByteArray {
 		_, spans, err := v.dictionaryValues(c, p)

@@ -10,8 +10,8 @@ import (
 	"github.com/velonym/velonym/engine/bulk/internal/thrift"
 )
 
-// State is how far Write is. From the state after a column chunk, another Write can go
-// on: the output up to Out and the state are all it needs.
+// State is how far Write is. Another Write can continue from the state after a column chunk
+// and the output up to Out.
 type State struct {
 	Chunks   int           // column chunks written
 	Out      int64         // bytes written
@@ -19,16 +19,15 @@ type State struct {
 	Replaced *WrittenChunk // the chunk written last, if its values were replaced
 }
 
-// WrittenChunk describes a replaced column chunk for the footer of a Write that goes on.
-// It holds no value.
+// WrittenChunk describes a replaced column chunk for the footer of a Write that continues. It
+// holds no value.
 type WrittenChunk struct {
 	Meta    []byte `json:"meta"`              // ColumnMetaData
 	Offsets []byte `json:"offsets,omitempty"` // OffsetIndex
 	Sum     uint32 `json:"sum"`               // CRC-32C of its bytes
 }
 
-// Resume is from where Write goes on: the Chunks and Out of a State, and each Replaced
-// so far.
+// Resume is where Write continues: the Chunks and Out of a State, and each Replaced so far.
 type Resume struct {
 	Chunks   int
 	Out      int64
@@ -44,7 +43,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type writer struct {
 	w   io.Writer
 	n   int64
-	sum uint32 // CRC-32C of what was written since it was set to 0
+	sum uint32 // CRC-32C of the bytes written since it was set to 0
 }
 
 func (p *writer) Write(b []byte) (int, error) {
@@ -54,18 +53,17 @@ func (p *writer) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// chunkIndexes is what belongs to a column chunk and is written behind all data.
+// chunkIndexes holds the indexes of a column chunk, which are written behind all data.
 type chunkIndexes struct {
 	chunk   *thrift.Value
 	offsets *thrift.Value // the offset index, edited
-	column  []byte        // the column index, as it was
-	bloom   []byte        // the bloom filter, as it was
+	column  []byte        // the column index, unchanged
+	bloom   []byte        // the bloom filter, unchanged
 }
 
-// Write writes the file with its columns replaced to w, and calls written after each
-// column chunk. What a Write before has written, as from says, is only gone through for
-// its metadata. Write returns its last state, of an error too; it returns the error of
-// ctx as it is.
+// Write writes the file with its columns replaced to w, and calls written after each column
+// chunk. It writes only what follows from, up to which an earlier Write has come. Write
+// returns its last state, also with an error; it returns the error of ctx unchanged.
 func (f *File) Write(ctx context.Context, w io.Writer, from Resume, written func(State) error) (State, error) {
 	f.out = &writer{w: w}
 	s := State{}
@@ -112,7 +110,7 @@ func (f *File) write(ctx context.Context, s *State, from Resume, written func(St
 	return f.writeFooter(indexes)
 }
 
-// nextChunk writes the next column chunk, unless a Write before has.
+// nextChunk writes the next column chunk, unless an earlier Write has.
 func (f *File) nextChunk(ctx context.Context, s *State, from *Resume, group *thrift.Value, number, c int) (x chunkIndexes, err error) {
 	if err := ctx.Err(); err != nil {
 		return x, err
@@ -156,8 +154,8 @@ func (f *File) cutSorting(group *thrift.Value) {
 	}
 }
 
-// writeFooter writes what comes behind the data. Bloom filters stand apart, since some
-// readers take column and offset indexes for one block.
+// writeFooter writes everything that follows the data. Bloom filters do not stand between
+// column and offset indexes, since some readers read those as one block.
 func (f *File) writeFooter(indexes []chunkIndexes) error {
 	for _, x := range indexes {
 		if x.column != nil {
@@ -191,12 +189,12 @@ func (f *File) writeFooter(indexes []chunkIndexes) error {
 	return err
 }
 
-// chunk writes a column chunk, copied or replaced, and updates its metadata. A chunk
-// that a Write before has written, which was describes, is not written again.
+// chunk writes a column chunk, copied or replaced, and updates its metadata. If was is not
+// nil, an earlier Write has written the chunk, and was describes it.
 func (f *File) chunk(ctx context.Context, group *thrift.Value, number, c int, was *WrittenChunk) (x chunkIndexes, err error) {
 	chunk := &group.Items(groupColumns)[c]
 	x.chunk = chunk
-	chunk.Put(chunkFileOffset, thrift.I64, 0) // readers take the place from the metadata
+	chunk.Put(chunkFileOffset, thrift.I64, 0) // readers use the offsets in the metadata
 	if off := chunk.Int(chunkOffsetIndexOffset); off > 0 {
 		b, err := f.read(off, chunk.Int(chunkOffsetIndexLength), "an offset index")
 		if err != nil {
@@ -249,7 +247,7 @@ func (f *File) loadWritten(m *thrift.Value, x *chunkIndexes, was *WrittenChunk) 
 	return nil
 }
 
-// copyChunk copies a chunk and what belongs to it, and moves the places in its metadata.
+// copyChunk copies a chunk and its indexes, and adjusts the offsets in its metadata.
 func (f *File) copyChunk(m *thrift.Value, x *chunkIndexes, was *WrittenChunk) (err error) {
 	x.column, err = f.readOptional(x.chunk.Int(chunkColumnIndexOffset), x.chunk.Int(chunkColumnIndexLength), "a column index")
 	if err != nil {
@@ -286,7 +284,7 @@ func (f *File) readBloom(m *thrift.Value) ([]byte, error) {
 	if off <= 0 {
 		return nil, nil
 	}
-	if n == 0 { // older writers leave the length to the filter's header
+	if n == 0 { // older writers state the length only in the filter's header
 		b, err := f.read(off, min(64, f.size-off), "a bloom filter")
 		if err != nil {
 			return nil, err
@@ -300,7 +298,7 @@ func (f *File) readBloom(m *thrift.Value) ([]byte, error) {
 	return f.readOptional(off, n, "a bloom filter")
 }
 
-// copy writes bytes of the input as they are.
+// copy copies n bytes of the input from off.
 func (f *File) copy(off, n int64) error {
 	if off < 0 || n < 0 || off > f.size || n > f.size-off {
 		return f.bad("a column chunk lies outside the file: it is damaged or cut short")

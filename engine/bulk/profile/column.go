@@ -19,11 +19,11 @@ const (
 // maxDigits is the longest value of digits whose length is counted.
 const maxDigits = 40
 
-// Column counts the values of one column. It is for one goroutine at a time.
+// Column counts the values of one column. One goroutine uses it at a time.
 type Column struct {
 	name      string
 	filled    int64
-	missing   int64 // empty, null, or a common mark of a missing value
+	missing   int64 // empty, null, or a common marker of a missing value
 	padded    int64 // with white space at an end
 	controls  int64 // with control characters or line ends, or not UTF-8
 	min, max  int   // lengths in bytes, without white space at the ends
@@ -34,7 +34,7 @@ type Column struct {
 
 	last      uint64 // of the values of digits
 	following int64  // values of digits that are last + 1
-	counted   bool   // values were added with a number of times, in no order
+	counted   bool   // values were added with a number of occurrences, in no order
 
 	refused string // why the values were not read
 
@@ -54,10 +54,10 @@ func (c *Column) Missing(n int64) { c.missing += n }
 // as text too.
 func (c *Column) NotText(n int64) { c.notValues += n }
 
-// Refuse notes why the values of the column cannot be read.
+// Refuse records why the values of the column cannot be read.
 func (c *Column) Refuse(why string) { c.refused = why }
 
-// Pad counts missing values until there are rows of them with the others.
+// Pad counts missing values until the column has a value for each of the rows.
 func (c *Column) Pad(rows int64) { c.missing += max(0, rows-c.filled-c.missing) }
 
 // Add counts a value that occurs the given number of times. It does not keep v.
@@ -144,7 +144,7 @@ func hasControls(v []byte) bool {
 	return !utf8.Valid(v)
 }
 
-// isMissing reports whether v is a common mark of a missing value.
+// isMissing reports whether v is a common marker of a missing value.
 func isMissing(v []byte) bool {
 	if len(v) > 7 {
 		return false

@@ -73,7 +73,7 @@ func TestNumberChecks(t *testing.T) {
 	}
 }
 
-// table returns the report of columns, given by name and values.
+// table returns the reports of columns that are given by name and values.
 func table(columns map[string][]string) map[string]ColumnReport {
 	t := NewColumns()
 	for name, values := range columns {
@@ -97,8 +97,9 @@ func repeat(n int, f func(i int) string) (values []string) {
 	return values
 }
 
-// TestJudge checks which columns are said to identify people, by their values and names.
-func TestJudge(t *testing.T) {
+// TestJudgeIdentifyingColumns checks which columns count as identifying people, by their
+// values and names.
+func TestJudgeIdentifyingColumns(t *testing.T) {
 	given := strings.Fields("Anna Luc Marie Zoé José Søren Diane Emile Hélène Ivo Josy Kim Laurent Mireille Norbert Odile Pit Romain Simone Théo Viviane Camille Bob")
 	columns := map[string][]string{
 		"row":          repeat(1000, func(i int) string { return fmt.Sprint(i + 1) }),
@@ -151,11 +152,11 @@ func TestCounts(t *testing.T) {
 	}
 	c.Pad(20)
 	if r := columns.Report()[0]; r.Missing != 11 {
-		t.Errorf("padded to 20 rows, %d are missing", r.Missing)
+		t.Errorf("padded to 20 rows, %d are missing, want 11", r.Missing)
 	}
 }
 
-// TestReportHoldsNoValue checks that no part of a value is in a report.
+// TestReportHoldsNoValue checks that a report holds no part of a value.
 func TestReportHoldsNoValue(t *testing.T) {
 	values := []string{"Zaunkoenig", "7714503926118", "kolibri@voliere.example", "1977-11-23", "Rue des Hirondelles 4711", "\xffbinary", "+352 661 987 654"}
 	for i := range values {
@@ -171,7 +172,7 @@ func TestReportHoldsNoValue(t *testing.T) {
 		for _, v := range values {
 			for at := 0; at+5 <= len(v); at++ {
 				if strings.Contains(string(report), v[at:at+5]) && !strings.Contains("binary", v[at:at+5]) {
-					t.Errorf("the report shows %q: %s", v[at:at+5], report)
+					t.Errorf("the report holds %q of a value: %s", v[at:at+5], report)
 				}
 			}
 		}

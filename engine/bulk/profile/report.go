@@ -158,11 +158,11 @@ func (c *Column) findDigits(f *finding, n int64) string {
 	return text
 }
 
-// minDistinct is the number of different values from which on a column without a telling
-// kind or name may identify people.
+// minDistinct is the least number of different values of a column that may identify people
+// although neither its kind nor its name suggests it.
 const minDistinct = 20
 
-// judge says whether a column identifies people, and why.
+// judge returns whether a column identifies people, and why.
 func (f *finding) judge(r *ColumnReport) (Identifies, string) {
 	hints := hintsOf(r.Name)
 	many := r.Distinct >= minDistinct || share(r.Distinct, r.Filled, 50)

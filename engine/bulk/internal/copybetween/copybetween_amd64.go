@@ -27,7 +27,7 @@ func textKernel(dst, src []byte, spans, at []uint32, outLen *OutLen, from, to in
 // It reads n pairs of spans and src[from:srcCap], and writes at[:done] and dst[to:dstLen],
 // up to 63 bytes behind the end of each gap. dst must not overlap anything else. The
 // offsets it writes and reads are 32 bits wide. It needs AVX512F and clobbers only what
-// ABI0 lets it clobber; VZEROUPPER ends it.
+// ABI0 allows; it ends with VZEROUPPER.
 //
 //go:noescape
 func textAVX512(dst *byte, dstLen int, src *byte, srcCap int, spans, at *uint32, n int, outLen *OutLen, from, to int) (done, nextFrom, nextTo int)

@@ -9,7 +9,7 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// textCase is text with values in it, and what it looks like when every byte of a
+// textCase is text with values in it, and the text that replaces it if every byte of a
 // result is a #.
 type textCase struct {
 	src    []byte
@@ -46,8 +46,8 @@ func newTextCase(r *rand.Rand, values, longest, widest int) *textCase {
 	return c
 }
 
-// check lays the text out as a caller does and compares. src and dst lie before pages
-// that fault, with the room behind them that is asked for.
+// check calls Text as its users do and compares the result with c.want. src and dst lie
+// before pages that fault, with srcRoom and dstRoom bytes between.
 func (c *textCase) check(t *testing.T, srcRoom, dstRoom int) {
 	t.Helper()
 	page := simdtest.PageEnd(t, len(c.src)+srcRoom)
@@ -62,7 +62,7 @@ func (c *textCase) check(t *testing.T, srcRoom, dstRoom int) {
 			break
 		}
 		if c.spans[2*v+1] < LongValue {
-			t.Fatalf("stopped before value %d of %d bytes", v, c.spans[2*v+1])
+			t.Fatalf("stopped before value %d of %d bytes, want only before LongValue or more", v, c.spans[2*v+1])
 		}
 		to += copy(dst[to:], src[from:c.spans[2*v]])
 		at[v] = uint32(to)
@@ -75,7 +75,7 @@ func (c *textCase) check(t *testing.T, srcRoom, dstRoom int) {
 	}
 	for v, a := range at {
 		if a != c.at[v] {
-			t.Fatalf("result %d goes to %d, not to %d", v, a, c.at[v])
+			t.Fatalf("result %d goes to offset %d, want %d", v, a, c.at[v])
 		}
 		n := uint32(1)
 		if k := c.spans[2*v+1]; k < LongValue {
@@ -88,9 +88,9 @@ func (c *textCase) check(t *testing.T, srcRoom, dstRoom int) {
 	}
 }
 
-// TestText: the text between values arrives whole and in its place, whatever the
-// lengths, and nothing outside of the given room is touched.
-func TestText(t *testing.T) {
+// TestTextKernels checks that the text between values of any length is copied to the right
+// offsets, and that nothing outside of the given memory is touched.
+func TestTextKernels(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		for i := range 600 {

@@ -25,8 +25,8 @@ func New(seed maphash.Seed) *Counter {
 
 // Add counts values, given as offset and length in src, and returns how many of them are
 // empty, which do not count. If endsOnly is set, only the length of a value and its first
-// and last eight bytes count: that distinguishes pseudonyms, whose every character is as
-// good as random.
+// and last eight bytes are hashed, which suffices for pseudonyms: their characters are
+// pseudorandom.
 func (c *Counter) Add(src []byte, spans []uint32, endsOnly bool) (empty int) {
 	for len(spans) > 0 {
 		batch := spans[:min(len(spans), 2*batchSize)]
@@ -55,7 +55,7 @@ func (c *Counter) Add(src []byte, spans []uint32, endsOnly bool) (empty int) {
 	return empty
 }
 
-// Merge adds what o has seen.
+// Merge adds the values that o has seen.
 func (c *Counter) Merge(o *Counter) {
 	for i, r := range &o.registers {
 		c.registers[i] = max(c.registers[i], r)

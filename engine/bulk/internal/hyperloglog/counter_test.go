@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// TestEstimate: the estimate is within a few standard errors for values of many lengths,
-// few and many, whatever is counted twice.
-func TestEstimate(t *testing.T) {
+// TestEstimateWithinStandardErrors checks that the estimate is within a few standard errors,
+// for values of many lengths, few and many, some of them counted twice.
+func TestEstimateWithinStandardErrors(t *testing.T) {
 	for _, format := range []string{"%d", "%013d", "%07d", "a rather long value, longer than two words, %d, and its end"} {
 		for _, n := range []int{1, 50, 3000, 200_000} {
 			seed := maphash.MakeSeed()

@@ -14,15 +14,15 @@ func (s *sampler) hashKernel(dst *[hashRoom]uint64, src []byte, spans []uint32, 
 	return 0, 0, 0
 }
 
-// hashAVX512 hashes n values, a multiple of 8 up to batchSize, and stops before eight of
-// which one is longer than longest. It returns how many it hashed, kept of which are in
-// dst, and how many of them were empty.
+// hashAVX512 hashes n values, a multiple of 8 up to batchSize, eight at a time. It stops
+// before eight of which one is longer than longest. It returns how many it hashed, how many
+// hashes it kept in dst, and how many values were empty.
 //
-// It reads n pairs of spans and, of each value, eight bytes from its start and the eight
-// that end with it; where a value is shorter, those from its start, so src must be
-// readable eight bytes behind the last value. It writes up to seven undefined hashes
-// behind dst[:kept]. dst must not overlap s, src or spans. It needs AVX512F, AVX512DQ and
-// POPCNT and clobbers only what ABI0 lets it clobber; VZEROUPPER ends it.
+// It reads n pairs of spans, and of each value its first and its last eight bytes; of a
+// shorter value it reads eight bytes from its start, so src must be readable eight bytes
+// behind the last value. It writes up to seven undefined hashes behind dst[:kept]. dst must
+// not overlap s, src or spans. It needs AVX512F, AVX512DQ and POPCNT and clobbers only what
+// ABI0 allows; it ends with VZEROUPPER.
 //
 //go:noescape
 func hashAVX512(s *sampler, dst *[hashRoom]uint64, src *byte, spans *uint32, n int, longest uint64) (done, kept, empty int)

@@ -36,7 +36,7 @@ func (s *sampler) hashGeneric(dst []uint64, src []byte, spans []uint32, longest 
 			}
 			last = first
 		}
-		// The length enters at two places, so that no change of a single byte undoes it.
+		// The length enters at two positions, so that a change of one byte cannot cancel it.
 		h = mix(h, first, seed1^last^n<<36^n<<12) * mul2
 		h ^= h >> 32
 		dst[kept] = h

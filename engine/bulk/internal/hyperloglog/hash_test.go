@@ -10,8 +10,8 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// guarded is values in a page that faults right behind the room that kernels need.
-func guarded(t testing.TB, r *rand.Rand, values, longest, room int) (src []byte, spans []uint32) {
+// guardedValues is values in a page that faults right behind the room that kernels need.
+func guardedValues(t testing.TB, r *rand.Rand, values, longest, room int) (src []byte, spans []uint32) {
 	size := 0
 	for range values {
 		n := r.IntN(longest + 1)
@@ -25,7 +25,7 @@ func guarded(t testing.TB, r *rand.Rand, values, longest, room int) (src []byte,
 	return page[:size], spans
 }
 
-// checkHash compares the kernel in use with the portable one.
+// checkHash compares the kernel in use with the portable twin.
 func checkHash(t *testing.T, s sampler, src []byte, spans []uint32, ends bool) {
 	t.Helper()
 	var got, want [hashRoom]uint64
@@ -41,23 +41,23 @@ func checkHash(t *testing.T, s sampler, src []byte, spans []uint32, ends bool) {
 	}
 }
 
-// TestHash: all kernels hash alike, whatever the lengths, and read nothing but the
-// values and the room behind them.
-func TestHash(t *testing.T) {
+// TestHashKernelsAgree checks that all kernels give the same hashes for values of any length,
+// and read nothing but the values and the padding behind them.
+func TestHashKernelsAgree(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		for i := range 600 {
 			s := newSampler(r.Uint64(), r.Uint64())
 			s.limit = math.MaxUint64 >> []int{0, 0, 1, 4, 20, 63}[r.IntN(6)]
-			src, spans := guarded(t, r, r.IntN(batchSize+1), []int{0, 1, 7, 8, 16, 17, 40, 200}[i%8], []int{0, 7, 8, 64}[r.IntN(4)])
+			src, spans := guardedValues(t, r, r.IntN(batchSize+1), []int{0, 1, 7, 8, 16, 17, 40, 200}[i%8], []int{0, 7, 8, 64}[r.IntN(4)])
 			checkHash(t, s, src, spans, i&1 == 1)
 		}
 	})
 }
 
-// TestHashTellsApart: values that differ in one byte, in their length or in the
-// order of their bytes have hashes that differ, wherever it is that they differ.
-func TestHashTellsApart(t *testing.T) {
+// TestHashDistinguishesValues checks that values that differ in any one byte, in their length
+// or in the order of their bytes have different hashes.
+func TestHashDistinguishesValues(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		for _, ends := range []bool{false, true} {
 			s := newSampler(1, 2)
@@ -85,7 +85,7 @@ func TestHashTellsApart(t *testing.T) {
 				one(v)
 				for i := range v {
 					if ends && i >= 8 && i < n-8 {
-						continue // not examined
+						continue // not hashed with endsOnly
 					}
 					for _, c := range []byte{'A', '0', 0x80, 0xff, 1} {
 						was := v[i]
@@ -99,15 +99,16 @@ func TestHashTellsApart(t *testing.T) {
 	})
 }
 
-// TestHashKeepsSmallHashes: as many hashes are kept as lie below the bound.
-func TestHashKeepsSmallHashes(t *testing.T) {
+// TestSamplerKeepsHashesUpToLimit checks that no hash above the limit is kept, and about as
+// many as the limit predicts.
+func TestSamplerKeepsHashesUpToLimit(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		s := newSampler(3, 4)
 		s.limit = math.MaxUint64 >> 3
 		kept := 0
 		r := rand.New(rand.NewPCG(5, 6))
 		for range 100 {
-			src, spans := guarded(t, r, batchSize, 16, 64)
+			src, spans := guardedValues(t, r, batchSize, 16, 64)
 			var dst [hashRoom]uint64
 			n, _ := s.hash(&dst, src, spans, false)
 			for _, h := range dst[:n] {
@@ -119,7 +120,7 @@ func TestHashKeepsSmallHashes(t *testing.T) {
 		}
 		// 24,000 values that are not empty, an eighth of them.
 		if kept < 2700 || kept > 3300 {
-			t.Fatalf("%d of 25,600 values were kept", kept)
+			t.Fatalf("%d of 25,600 hashes were kept, want about 3000", kept)
 		}
 	})
 }
@@ -128,7 +129,7 @@ func FuzzHash(f *testing.F) {
 	f.Add(uint64(1), uint16(20), uint8(16), uint8(8), false)
 	f.Fuzz(func(t *testing.T, seed uint64, values uint16, longest, room uint8, ends bool) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		src, spans := guarded(t, r, int(values)%(batchSize+1), int(longest), int(room))
+		src, spans := guardedValues(t, r, int(values)%(batchSize+1), int(longest), int(room))
 		defer simd.Force("auto")
 		for _, name := range simd.Kernels() {
 			if err := simd.Force(name); err != nil {

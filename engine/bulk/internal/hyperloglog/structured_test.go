@@ -11,8 +11,8 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// TestStructured changes the length of one value of a batch of values of 13 bytes, at
-// every place, and fails unless the kernel ran.
+// TestStructured changes the length of each value in turn in a batch of values of 13 bytes,
+// and fails unless the kernel ran.
 func TestStructured(t *testing.T) {
 	step, least := 1, int64(500)
 	if testing.Short() {

@@ -15,11 +15,11 @@ type Value struct {
 	Elem  byte    // List, Set: kind of the elements
 	Num   int64   // True or False, integers
 	Bytes []byte  // Binary; Double: its 8 bytes
-	List  []Value // fields of a struct, elements of a list, keys and values of a map in turn
+	List  []Value // fields of a struct, elements of a list, keys and values of a map alternately
 }
 
-// Kinds of values. A boolean field has True or False for its kind; as an element of a
-// list it has a byte of its own.
+// Kinds of values. The kind of a boolean field is its value, True or False; in a list each
+// boolean has a byte of its own.
 const (
 	True   = 1
 	False  = 2
@@ -179,7 +179,7 @@ func (r *reader) take(dst *[]byte, n uint64) error {
 
 // elements reads n values, whose kinds alternate between a and b.
 func (r *reader) elements(v *Value, n uint64, a, b byte) error {
-	if n > uint64(len(r.b)) { // an element has a byte at least
+	if n > uint64(len(r.b)) { // an element has at least one byte
 		return ErrShort
 	}
 	if n > uint64(max(r.room, 0)) {
@@ -249,7 +249,7 @@ func (v *Value) Append(b []byte) []byte {
 		}
 		return append(b, 0)
 	}
-	return b // the header of a boolean field is all of it
+	return b // a boolean field has only a header
 }
 
 func (v *Value) appendElements(b []byte) []byte {

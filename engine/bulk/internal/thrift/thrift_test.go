@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// FuzzValue checks that a value that is read is written as it was, and that damaged
+// FuzzValue checks that reading and writing a value gives the same bytes, and that damaged
 // input is an error.
 func FuzzValue(f *testing.F) {
 	f.Add([]byte{0x15, 4, 0x19, 0x2c, 0x48, 1, 'a', 0, 0, 0x11, 0})
@@ -18,10 +18,10 @@ func FuzzValue(f *testing.F) {
 		b := v.Append(nil)
 		w, m, err := Read(b)
 		if err != nil || m != len(b) {
-			t.Fatalf("%x of %x is not read again: %v", b, in[:n], err)
+			t.Fatalf("%x, written for %x, cannot be read: %v", b, in[:n], err)
 		}
 		if again := w.Append(nil); !bytes.Equal(b, again) {
-			t.Fatalf("%x became %x", b, again)
+			t.Fatalf("%x, read and written, became %x", b, again)
 		}
 	})
 }

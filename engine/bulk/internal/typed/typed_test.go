@@ -13,8 +13,9 @@ import (
 	"testing"
 )
 
-// TestInteger holds texts against strconv, at every count of digits and at random.
-func TestInteger(t *testing.T) {
+// TestIntegerTexts compares texts with those of strconv, at every number of digits and at
+// random.
+func TestIntegerTexts(t *testing.T) {
 	values := []uint64{0, 1, math.MaxInt64, 1 << 63, math.MaxUint64}
 	for p := uint64(1); ; p *= 10 {
 		values = append(values, p-1, p, p+1, 9*p)
@@ -40,7 +41,7 @@ func TestInteger(t *testing.T) {
 	}
 }
 
-// layouts are those that Parquet and Arrow have.
+// layouts returns the layouts that Parquet and Arrow use.
 func layouts() []Layout {
 	var all []Layout
 	for _, size := range []int{1, 2, 4, 8} {
@@ -62,7 +63,7 @@ func layouts() []Layout {
 	return append(all, Layout{Type{Kind: UUID}, 16, false}, Layout{Type{Kind: Fixed, Size: 5}, 5, false}, Layout{Type{Kind: Fixed, Size: 32}, 32, false})
 }
 
-// bigText is the text of a stored value as math/big has it.
+// bigText returns the text of a stored value by means of math/big.
 func bigText(l Layout, value []byte) string {
 	be := bytes.Clone(value)
 	if !l.BigEndian {
@@ -77,7 +78,7 @@ func bigText(l Layout, value []byte) string {
 	return n.String()
 }
 
-// sample returns stored bytes of a value, mostly one of the type.
+// sample returns the stored bytes of a random value, usually one that the type allows.
 func sample(r *rand.Rand, l Layout) []byte {
 	width := l.Width
 	if width == 0 {
@@ -110,8 +111,8 @@ func sample(r *rand.Rand, l Layout) []byte {
 	return b
 }
 
-// TestLayoutRoundTrip: a value's text is that of another implementation, and the text
-// gives the same bytes back.
+// TestLayoutRoundTrip compares texts with those of another implementation, and checks that a
+// text gives the stored bytes back.
 func TestLayoutRoundTrip(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 2))
 	for _, l := range layouts() {
@@ -163,7 +164,7 @@ func TestLayoutRoundTrip(t *testing.T) {
 			want = append(want, expect)
 		}
 		if outside > 2900 {
-			t.Fatalf("%+v: %d values outside of it", l, outside)
+			t.Fatalf("%+v: %d values outside of the type: too few or too many to test both", l, outside)
 		}
 		if l.Width == 0 {
 			continue
@@ -180,7 +181,8 @@ func TestLayoutRoundTrip(t *testing.T) {
 	}
 }
 
-// TestLayoutLimits: the ends of every range pass, and the numbers behind them do not.
+// TestLayoutLimits checks that the ends of every range are accepted, and the numbers next to
+// them refused.
 func TestLayoutLimits(t *testing.T) {
 	for _, c := range []struct {
 		l           Layout
@@ -219,7 +221,7 @@ func TestLayoutLimits(t *testing.T) {
 			}
 		}
 	}
-	// What is stored may be outside of what is annotated.
+	// A stored value may be outside of the annotated type.
 	for _, c := range []struct {
 		t Type
 		v int32
@@ -228,18 +230,18 @@ func TestLayoutLimits(t *testing.T) {
 		for range 2 { // one value and a column
 			l := Layout{c.t, 4, false}
 			if _, err := l.AppendText(nil, stored); err == nil {
-				t.Errorf("%s: %d passed", c.t, c.v)
+				t.Errorf("%s: %d was accepted, want an error", c.t, c.v)
 			}
 			if _, _, err := l.AppendTexts(nil, nil, stored); err == nil {
-				t.Errorf("%s: a column of %d passed", c.t, c.v)
+				t.Errorf("%s: a column of %d was accepted, want an error", c.t, c.v)
 			}
 		}
 	}
 }
 
-// TestTextsThatAreNone: a text that is not the one of a value is refused, so that nothing
-// is lost on the way back.
-func TestTextsThatAreNone(t *testing.T) {
+// TestNonCanonicalTextsAreRefused checks that any text but the canonical one is refused, so
+// that restoring a column loses nothing.
+func TestNonCanonicalTextsAreRefused(t *testing.T) {
 	for _, l := range layouts() {
 		texts := []string{"", "-", "x", "1x", " 1", "1 ", "１"}
 		switch l.Type.Kind {
@@ -255,9 +257,9 @@ func TestTextsThatAreNone(t *testing.T) {
 			dst, err := l.AppendValue([]byte("x"), []byte(text))
 			var wrong *ValueError
 			if !errors.As(err, &wrong) {
-				t.Errorf("%+v: %q passed", l, text)
+				t.Errorf("%+v: %q was accepted, want an error", l, text)
 			} else if string(dst) != "x" {
-				t.Errorf("%+v: %q left %x", l, text, dst)
+				t.Errorf("%+v: %q was refused and left %x, want dst unchanged", l, text, dst)
 			} else if len(text) > 1 && strings.Contains(err.Error(), text) {
 				t.Errorf("%+v: the error holds the value", l)
 			}
@@ -265,8 +267,8 @@ func TestTextsThatAreNone(t *testing.T) {
 	}
 }
 
-// TestTypeNames: what is no name of a type is refused.
-func TestTypeNames(t *testing.T) {
+// TestInvalidTypeNamesAreRefused checks that ParseType accepts only names of types.
+func TestInvalidTypeNamesAreRefused(t *testing.T) {
 	for _, s := range []string{"", "int", "int7", "int128", "uint0", "int08", "decimal(0, 0)", "decimal(77, 0)", "decimal(9)", "decimal(9, 2)", "fixed(0)", "fixed(-1)", "fixed(+3)", "uuid ", "float64", "fixed(9999999)"} {
 		if got, err := ParseType(s); err == nil {
 			t.Errorf("%q is %+v", s, got)
@@ -274,7 +276,8 @@ func TestTypeNames(t *testing.T) {
 	}
 }
 
-// TestNoAllocation: a column is converted in the memory that is there.
+// TestNoAllocation checks that converting a column into buffers that are large enough
+// allocates nothing.
 func TestNoAllocation(t *testing.T) {
 	for _, l := range layouts() {
 		if l.Width == 0 {
@@ -300,15 +303,15 @@ func TestNoAllocation(t *testing.T) {
 	}
 }
 
-// TestMemory: what a file remembers is read again, layer by layer, and what is none is
-// refused.
-func TestMemory(t *testing.T) {
+// TestMemoryLayers checks that a Memory is read back, that a type comes back once every layer
+// is reversed, and that invalid text is refused.
+func TestMemoryLayers(t *testing.T) {
 	var m Memory
 	key := ColumnKey([]string{"a.b", `c\`})
 	if key != `a\.b.c\\` {
 		t.Errorf("key %s", key)
 	}
-	m.Cover(key) // of no typed column: nothing
+	m.Cover(key) // has no effect on a column that was never typed
 	if m.Uncover(key) != nil {
 		t.Error("a column that never was typed is uncovered")
 	}
@@ -335,7 +338,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// FuzzLayout: any text is a value's only one, or is refused.
+// FuzzLayout checks that every text is the canonical one of a value, or is refused.
 func FuzzLayout(f *testing.F) {
 	f.Add(byte(0), []byte("12"))
 	f.Add(byte(7), []byte("-9223372036854775808"))
