@@ -54,9 +54,7 @@ func (t *charset) numerals(num, v []byte) bool {
 		if len(v)-i >= 8 {
 			x = binary.LittleEndian.Uint64(v[i:])
 		} else {
-			for j, c := range v[i:] {
-				x |= uint64(c) << (8 * j)
-			}
+			x = loadTail(v, len(v)-i)
 			valid = 1<<(8*uint(len(v)-i)) - 1
 		}
 		foreign |= x & topBits
@@ -78,6 +76,9 @@ func (t *charset) numerals(num, v []byte) bool {
 // seven bytes of room behind, of any content below 128.
 func (t *charset) characters(v, num []byte) {
 	for i := 0; i < len(v); i += 8 {
+		if i > 0 {
+			i = min(i, len(v)-8) // the last eight may overlap those before them
+		}
 		x := binary.LittleEndian.Uint64(num[i : i+8])
 		var y uint64
 		for k := range t.runs {
@@ -85,12 +86,31 @@ func (t *charset) characters(v, num []byte) {
 			m, _ := moveRun(x, r.num, r.char, r.more)
 			y |= m
 		}
-		if len(v)-i >= 8 {
+		switch n := len(v); {
+		case n >= 8:
 			binary.LittleEndian.PutUint64(v[i:], y)
-		} else {
-			for j := range v[i:] {
-				v[i+j] = byte(y >> (8 * j))
+		case n >= 4:
+			binary.LittleEndian.PutUint32(v, uint32(y))
+			binary.LittleEndian.PutUint32(v[n-4:], uint32(y>>(8*(n-4))))
+		default:
+			for j := range v {
+				v[j] = byte(y >> (8 * j))
 			}
 		}
 	}
+}
+
+// loadTail returns the last n bytes of v, fewer than 8, the first of them lowest. It reads
+// bytes of v only, those before the tail among them where that saves a loop.
+func loadTail(v []byte, n int) (x uint64) {
+	switch {
+	case len(v) >= 8:
+		return binary.LittleEndian.Uint64(v[len(v)-8:]) >> (8 * (8 - uint(n)))
+	case n >= 4: // v is the tail
+		return uint64(binary.LittleEndian.Uint32(v)) | uint64(binary.LittleEndian.Uint32(v[n-4:]))<<(8*(uint(n)-4))
+	}
+	for j, c := range v {
+		x |= uint64(c) << (8 * j)
+	}
+	return x
 }

@@ -14,13 +14,22 @@ type divisor struct {
 	norm  uint64 // d shifted up to its top bit
 	recip uint64 // ⌊(2^128 - 1) / norm⌋ - 2^64
 	shift uint
+	inv   uint64 // ⌊2^64 / d⌋, for d = 1 one less
+	inv96 uint64 // ⌊2^96 / d⌋ for d above 2^32, else 0
 }
 
 func newDivisor(d uint64) divisor {
 	s := uint(bits.LeadingZeros64(d))
 	norm := d << s
 	recip, _ := bits.Div64(^norm, ^uint64(0), norm)
-	return divisor{d: d, norm: norm, recip: recip, shift: s}
+	v := divisor{d: d, norm: norm, recip: recip, shift: s, inv: ^uint64(0)}
+	if d > 1 {
+		v.inv, _ = bits.Div64(1, 0, d)
+	}
+	if d > 1<<32 {
+		v.inv96, _ = bits.Div64(1<<32, 0, d)
+	}
+	return v
 }
 
 // step divides hi·2^64 + lo by norm, for hi < norm.

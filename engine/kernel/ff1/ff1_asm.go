@@ -219,19 +219,7 @@ func (f *Cipher) rounds(s *sameLength, first int) (wrong Code) {
 				binary.BigEndian.PutUint64(s.blocks[j][8:], l^x)
 			}
 			f.encrypt(&s.blocks, lanes)
-			for j := range a {
-				y := binary.BigEndian.Uint64(s.blocks[j][:8])
-				if d == 8 {
-					y = even.modWord(y)
-				} else {
-					y = even.mod(y>>32, y<<32|uint64(binary.BigEndian.Uint32(s.blocks[j][8:])))
-				}
-				if dec {
-					a[j] = even.subMod(a[j], y)
-				} else {
-					a[j] = even.addMod(a[j], y)
-				}
-			}
+			even.combine(a, &s.blocks, d == 12, dec)
 			a, c = c, a
 			even, odd = odd, even
 		}
