@@ -12,6 +12,7 @@ import (
 // calls, that metrics are absent from the other listener unless configured, and that
 // profiles need Config.Pprof.
 func TestAdminPages(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, func(c *Config) { c.Metrics = false })
 	if a := r.send("GET", "/metrics", nil); a.status != 404 {
 		t.Errorf("GET /metrics on the listener for calls: status %d, want 404", a.status)

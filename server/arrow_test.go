@@ -173,6 +173,7 @@ func textsOf(a arrow.Array) (all []string) {
 // pseudonyms, nulls and empty values stay, and so do all other columns. A reverse gives the
 // rows that were sent.
 func TestArrow(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, func(c *Config) { c.Workers = 2 })
 	fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
 	in := []arrow.RecordBatch{registerBatch(0, 3000), registerBatch(3000, 1), registerBatch(3001, 70)}
@@ -240,6 +241,7 @@ func checkReplaced(t *testing.T, r *rig, tok, what, query string, in, got []arro
 
 // TestArrowOnlyColumn replaces the only column of strings, where none is named.
 func TestArrowOnlyColumn(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	fwd := r.token("pseudonymise", nil)
 	p := r.pseudonyms(fwd, "a", "b")
@@ -273,6 +275,7 @@ func emptyStream(t testing.TB) string {
 
 // TestArrowRefused checks what streams are refused for: nothing is spent, no value is shown.
 func TestArrowRefused(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, func(c *Config) { c.MaxBody = 1 << 20 })
 	limited := r.token("pseudonymise", func(q *token.Request) { q.Limits = token.Limits{Max: 1000} })
 	one := stringsStream(t, []string{"id", "name"}, []string{canary, "b"}, []string{canary, "d"})
@@ -340,6 +343,7 @@ func TestArrowRefused(t *testing.T) {
 
 // TestArrowBadValues checks strict and item mode, limits, revocation and the audit record.
 func TestArrowBadValues(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	fwd := r.token("pseudonymise", nil)
 	item := r.token("pseudonymise", func(q *token.Request) { q.Err = token.ErrItem })
@@ -386,9 +390,9 @@ func TestArrowBadValues(t *testing.T) {
 }
 
 // TestArrowDictionary checks that values of dictionaries are charged for and found bad as
-// the rows that refer to them, and entries that no row refers to as values too. With policy
-// different each row gets a pseudonym of its own, in a plain column.
+// the rows that refer to them, and entries that no row refers to as values too.
 func TestArrowDictionary(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	fwd := r.token("pseudonymise", func(q *token.Request) { q.Limits = token.Limits{Max: 1000} })
 	stream := func(entries []string, rows ...int16) string {
@@ -415,19 +419,15 @@ func TestArrowDictionary(t *testing.T) {
 	}
 	r.project("apart", func(p *keys.Project) { p.Policy = "different" })
 	apart := r.token("pseudonymise", func(q *token.Request) { q.Project = "apart" })
-	e = r.post(forwardPath, apart, arrowType, bad).problem(t, 422, "UNPROCESSABLE_VALUES")
-	if got := fmt.Sprint(e.Errors, e.ErrorCount); got != `[{1 id VALUE_NOT_TEXT} {3 id VALUE_NOT_TEXT}] 2` {
-		t.Errorf("bad values of policy different: %s", got)
-	}
-	plain := r.post(forwardPath, apart, arrowType, stream([]string{"a", "b", ""}, 0, 0, 1, 2)).batches(t)[0].Column(0)
-	if got := textsOf(plain); plain.DataType().ID() != arrow.STRING || got[0] == got[1] || got[3] != "" {
-		t.Errorf("policy different: %s %q", plain.DataType(), got)
+	if p := r.post(forwardPath, apart, arrowType, bad).problem(t, 400, "BAD_REQUEST"); !strings.Contains(p.Detail, "decode it first") {
+		t.Errorf("policy different: %s", p.Detail)
 	}
 }
 
 // TestArrowNotText checks that a reverse puts no bytes into a column of strings that are not
 // UTF-8, and that a column of bytes takes them.
 func TestArrowNotText(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	r.project("tagged", func(p *keys.Project) { p.Tag = 64 })
 	of := func(q *token.Request) { q.Project = "tagged" }
@@ -451,6 +451,7 @@ func TestArrowNotText(t *testing.T) {
 // TestArrowReleasesMemory checks that a call leaves no memory counted, whatever its answer was, and
 // that one that needs more than there is is refused.
 func TestArrowReleasesMemory(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, func(c *Config) { c.MaxInFlight, c.Workers = 16<<20, 2 })
 	fwd := r.token("pseudonymise", nil)
 	values := strings.Split(strings.Repeat("1973080520045 ", 20_000)+"a", " ")

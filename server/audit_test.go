@@ -39,6 +39,7 @@ lines:
 // TestRefusedCallsAreOnDisk checks on both endpoints that the record of a refused or
 // reversing call is in the file by the time the client has the answer.
 func TestRefusedCallsAreOnDisk(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
 	slow, err := audit.Open(path, audit.Options{Delay: time.Hour}) // does not write unless it must
 	if err != nil {
@@ -97,6 +98,7 @@ func TestRefusedCallsAreOnDisk(t *testing.T) {
 // TestCallsWithoutTokenAreRecordedOnce makes concurrent calls without a token. Their
 // records share writes, and each must be in the file once.
 func TestCallsWithoutTokenAreRecordedOnce(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	const clients, calls = 16, 20
 	var wg sync.WaitGroup
@@ -116,6 +118,7 @@ func TestCallsWithoutTokenAreRecordedOnce(t *testing.T) {
 // TestOnlyUnavailableWithoutAudit checks that a call that cannot be recorded gets a 503
 // and nothing else: no other refusal, no challenge, no compressed answer.
 func TestOnlyUnavailableWithoutAudit(t *testing.T) {
+	t.Parallel()
 	disk := &fillableDisk{}
 	r := newRig(t, func(c *Config) { c.Audit = disk })
 	fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)

@@ -13,6 +13,7 @@ import (
 // may succeed, not even with a cached token; readiness, metric and log must give the
 // reason; and all must recover with the clock.
 func TestWrongClockStopsAnswers(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	ctx := context.Background()
 	if _, err := r.ks.Sweep(ctx); err != nil {

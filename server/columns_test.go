@@ -34,6 +34,7 @@ func (a clientAnswer) csvBody(t testing.TB) string {
 // TestColumnsKeepAllOtherBytes replaces the values of chosen columns. Every other byte of
 // the body must stay: quotes, line ends, empty lines, byte order marks, separators.
 func TestColumnsKeepAllOtherBytes(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
 	p := r.pseudonyms(fwd, "1973080520045", "é a", `q"r`, "x,y")
@@ -96,6 +97,7 @@ func TestColumnsKeepAllOtherBytes(t *testing.T) {
 // TestColumnsRefused checks why requests with columns are refused. Answers must not
 // contain values, nor the names in a first row that the client has not declared a header.
 func TestColumnsRefused(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	fwd := r.token("pseudonymise", nil)
 	const secret = canary
@@ -151,6 +153,7 @@ func TestColumnsRefused(t *testing.T) {
 // TestColumnsBadValues checks strict and item mode, limits, the audit record and the
 // enumeration guard for requests with columns. Errors name the row and the column.
 func TestColumnsBadValues(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	fwd := r.token("pseudonymise", nil)
 	item := r.token("pseudonymise", func(q *token.Request) { q.Err = token.ErrItem })
@@ -196,6 +199,7 @@ func TestColumnsBadValues(t *testing.T) {
 // Only the chosen columns may differ, their values must be those of calls in JSON, and
 // reversing must give the body byte for byte. Some bodies have several parts and writers.
 func TestColumnsMatchEncodingCSV(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, func(c *Config) { c.Workers = 3 })
 	r.project("tagged", func(p *keys.Project) { p.Tag = 64 }) // takes any bytes
 	r.project("count", func(p *keys.Project) { p.Policy = "document" })
@@ -279,6 +283,7 @@ func TestColumnsMatchEncodingCSV(t *testing.T) {
 // TestColumnsReleaseMemory checks that a request with columns releases its memory,
 // whatever the answer.
 func TestColumnsReleaseMemory(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, func(c *Config) { c.MaxInFlight, c.Workers = 8<<20, 2 })
 	fwd := r.token("pseudonymise", nil)
 	body := "id,n\n" + strings.Repeat("1973080520045,text\n", 20_000)

@@ -14,6 +14,7 @@ import (
 
 // TestCompression sends compressed bodies and asks for compressed answers.
 func TestCompression(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
 	values := make([]string, 3000)

@@ -16,95 +16,99 @@ import (
 // TestPhaseDeadlines checks that each phase of a connection has its own time limit. The
 // other limits are so long that a connection that is held to one of them stays open.
 func TestPhaseDeadlines(t *testing.T) {
-	const short, long = 250 * time.Millisecond, time.Hour
-	limits := func(header, idle, stall time.Duration) func(*Config) {
-		return func(c *Config) { c.HeaderTimeout, c.IdleTimeout, c.StallTimeout = header, idle, stall }
-	}
-	t.Run("a connection without a request", func(t *testing.T) {
-		w := newRig(t, limits(short, long, long)).raw()
-		w.read().problem(t, 408, "TIMEOUT")
-		w.wantClosed()
-	})
-	t.Run("a header that does not end", func(t *testing.T) {
-		w := newRig(t, limits(short, long, long)).raw()
-		w.write("POST " + forwardPath + " HTTP/1.1\r\nHost: x\r\n")
-		w.read().problem(t, 408, "TIMEOUT")
-		w.wantClosed()
-	})
-	t.Run("a header that trickles in after a good request", func(t *testing.T) {
-		r := newRig(t, limits(short, long, long))
-		w := r.raw()
-		w.write(requestHead(r.token("pseudonymise", nil), contentLength(1)) + "a")
-		w.read().strings(t)
-		stop, done := make(chan struct{}), make(chan struct{})
-		go func() {
-			defer close(done)
-			for _, b := range []byte(strings.Repeat("GET /x HTTP/1.1\r\nX-A: b", 1000)) {
-				select {
-				case <-stop:
-					return
-				case <-time.After(20 * time.Millisecond):
-					_, _ = w.conn.Write([]byte{b})
-				}
-			}
-		}()
-		w.read().problem(t, 408, "TIMEOUT")
-		close(stop)
-		<-done
-	})
-	t.Run("a small body that is not sent", func(t *testing.T) {
-		r := newRig(t, limits(short, long, long))
-		w := r.raw()
-		w.write(requestHead(r.token("pseudonymise", nil), contentLength(3)) + "a")
-		w.read().problem(t, 408, "TIMEOUT")
-		w.wantClosed()
-	})
-	t.Run("a body that is not sent after 100 Continue", func(t *testing.T) {
-		r := newRig(t, limits(short, long, long))
-		w := r.raw()
-		w.write(requestHead(r.token("pseudonymise", nil), contentLength(3), "Expect: 100-continue"))
-		if line, err := w.br.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
-			t.Fatalf("%q, %v, want 100 Continue and an empty line", line, err)
-		}
-		if line, err := w.br.ReadString('\n'); err != nil || line != "\r\n" {
-			t.Fatalf("%q, %v, want 100 Continue and an empty line", line, err)
-		}
-		w.read().problem(t, 408, "TIMEOUT")
-		w.wantClosed()
-	})
-	t.Run("a large body that stops", func(t *testing.T) {
-		r := newRig(t, limits(long, long, short))
-		w := r.raw()
-		w.write(requestHead(r.token("pseudonymise", nil), contentLength(1<<20)) + strings.Repeat("a,", 20<<10))
-		w.read().problem(t, 408, "TIMEOUT")
-		w.wantClosed()
-	})
-	t.Run("no other request", func(t *testing.T) {
-		r := newRig(t, limits(long, short, long))
-		w := r.raw()
-		for range 3 {
-			w.write(requestHead(r.token("pseudonymise", nil), contentLength(1)) + "a")
+	const short, long = time.Second, time.Hour
+	for _, c := range []struct {
+		name                string
+		header, idle, stall time.Duration
+		run                 func(t *testing.T, r *rig, tok string)
+	}{
+		{"a connection without a request", short, long, long, func(t *testing.T, r *rig, _ string) {
+			w := r.raw()
+			w.read().problem(t, 408, "TIMEOUT")
+			w.wantClosed()
+		}},
+		{"a header that does not end", short, long, long, func(t *testing.T, r *rig, _ string) {
+			w := r.raw()
+			w.write("POST " + forwardPath + " HTTP/1.1\r\nHost: x\r\n")
+			w.read().problem(t, 408, "TIMEOUT")
+			w.wantClosed()
+		}},
+		{"a header that trickles in after a good request", short, long, long, func(t *testing.T, r *rig, tok string) {
+			w := r.raw()
+			w.write(requestHead(tok, contentLength(1)) + "a")
 			w.read().strings(t)
-		}
-		w.wantClosed()
-	})
-	t.Run("no other request after a large answer", func(t *testing.T) {
-		r := newRig(t, limits(long, short, long))
-		w := r.raw()
-		body := strings.Repeat("12345678,", 20<<10) + "1"
-		w.write(requestHead(r.token("pseudonymise", nil), contentLength(len(body))) + body)
-		w.read().strings(t)
-		w.wantClosed()
-	})
-	t.Run("an answer that the client does not read", func(t *testing.T) {
-		r := newRig(t, limits(long, long, short))
-		w := r.raw()
-		body := strings.Repeat("12345678,", 1<<20)
-		go func() {
-			_, _ = io.WriteString(w.conn, requestHead(r.token("pseudonymise", nil), contentLength(len(body)))+body)
-		}()
-		r.waitMemoryReleased()
-	})
+			stop, done := make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(done)
+				for _, b := range []byte(strings.Repeat("GET /x HTTP/1.1\r\nX-A: b", 1000)) {
+					select {
+					case <-stop:
+						return
+					case <-time.After(20 * time.Millisecond):
+						_, _ = w.conn.Write([]byte{b})
+					}
+				}
+			}()
+			w.read().problem(t, 408, "TIMEOUT")
+			close(stop)
+			<-done
+		}},
+		{"a small body that is not sent", short, long, long, func(t *testing.T, r *rig, tok string) {
+			w := r.raw()
+			w.write(requestHead(tok, contentLength(3)) + "a")
+			w.read().problem(t, 408, "TIMEOUT")
+			w.wantClosed()
+		}},
+		{"a body that is not sent after 100 Continue", short, long, long, func(t *testing.T, r *rig, tok string) {
+			w := r.raw()
+			w.write(requestHead(tok, contentLength(3), "Expect: 100-continue"))
+			if line, err := w.br.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
+				t.Fatalf("%q, %v", line, err)
+			}
+			if line, err := w.br.ReadString('\n'); err != nil || line != "\r\n" {
+				t.Fatalf("%q, %v", line, err)
+			}
+			w.read().problem(t, 408, "TIMEOUT")
+			w.wantClosed()
+		}},
+		{"a large body that stops", long, long, short, func(t *testing.T, r *rig, tok string) {
+			w := r.raw()
+			w.write(requestHead(tok, contentLength(1<<20)) + strings.Repeat("a,", 20<<10))
+			w.read().problem(t, 408, "TIMEOUT")
+			w.wantClosed()
+		}},
+		{"no other request", long, short, long, func(t *testing.T, r *rig, tok string) {
+			w := r.raw()
+			for range 3 {
+				w.write(requestHead(tok, contentLength(1)) + "a")
+				w.read().strings(t)
+			}
+			w.wantClosed()
+		}},
+		{"no other request after a large answer", long, short, long, func(t *testing.T, r *rig, tok string) {
+			w := r.raw()
+			body := strings.Repeat("12345678,", 20<<10) + "1"
+			w.write(requestHead(tok, contentLength(len(body))) + body)
+			w.read().strings(t)
+			w.wantClosed()
+		}},
+		{"an answer that the client does not read", long, long, short, func(t *testing.T, r *rig, tok string) {
+			w := r.raw()
+			body := strings.Repeat("12345678,", 1<<20)
+			go func() { _, _ = io.WriteString(w.conn, requestHead(tok, contentLength(len(body)))+body) }()
+			r.await("the request", func() bool { return r.srv.mem.used.Load() > 0 })
+			r.waitMemoryReleased()
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, func(f *Config) {
+				f.HeaderTimeout, f.IdleTimeout, f.StallTimeout = c.header, c.idle, c.stall
+				f.MinRate = 1 << 30 // the time that a body or an answer has does not grow with its size
+			})
+			c.run(t, r, r.token("pseudonymise", nil))
+		})
+	}
 }
 
 // socketPair returns the two ends of a connection; ours is wrapped as in the server.
@@ -240,6 +244,7 @@ func (s *shortReader) Read(b []byte) (int, error) {
 // TestConnectionCap opens one connection more than MaxConns. It must be refused until
 // another one ends.
 func TestConnectionCap(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, func(c *Config) { c.MaxConns = 3 })
 	tok := r.token("pseudonymise", nil)
 	var held []*rawConn
@@ -258,11 +263,7 @@ func TestConnectionCap(t *testing.T) {
 	}
 	w.wantClosed()
 	held[0].conn.Close()
-	for end := time.Now().Add(10 * time.Second); r.srv.conns.Load() >= 3; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("the closed connection still counts")
-		}
-	}
+	r.await("the end of the closed connection", func() bool { return r.srv.conns.Load() < 3 })
 	w = r.raw()
 	w.write(requestHead(tok, contentLength(1)) + "a")
 	w.read().strings(t)

@@ -11,6 +11,7 @@ import (
 
 // TestDocumentedCall makes the call of the README in CSV, and the same in JSON.
 func TestDocumentedCall(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	tok := r.token("pseudonymise", nil)
 	// The values of curl --data "Example PID 1,Example PID 2".
@@ -31,6 +32,7 @@ func TestDocumentedCall(t *testing.T) {
 // TestBodyShapesRoundTrip sends values in every shape that a body may have, and reverses
 // the answer.
 func TestBodyShapesRoundTrip(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
 	for _, c := range []struct {
@@ -71,6 +73,7 @@ func TestBodyShapesRoundTrip(t *testing.T) {
 
 // TestAcceptCSV asks for answers in CSV, which keep the shape of a body in CSV.
 func TestAcceptCSV(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
 	for _, c := range []struct{ name, contentType, body, back string }{
@@ -102,6 +105,7 @@ func TestAcceptCSV(t *testing.T) {
 // TestTaggedValuesCarryAnyBytes reverses values that JSON cannot represent. They are
 // returned in CSV; in JSON they are bad values.
 func TestTaggedValuesCarryAnyBytes(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	r.project("tagged", func(p *keys.Project) { p.Tag = 128; p.Policy = "different" })
 	of := func(q *token.Request) { q.Project = "tagged" }
@@ -125,6 +129,7 @@ func TestTaggedValuesCarryAnyBytes(t *testing.T) {
 
 // TestResultsAreEscapedInJSON has a form whose results contain quotes and backslashes.
 func TestResultsAreEscapedInJSON(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	r.project("odd", func(p *keys.Project) { p.Form = `fpe:"\,;` })
 	of := func(q *token.Request) { q.Project = "odd" }
@@ -139,6 +144,7 @@ func TestResultsAreEscapedInJSON(t *testing.T) {
 // TestSecondaryAndDocument checks that translating pseudonyms gives those that the values
 // have in the target project, and that policy document depends on the occurrence only.
 func TestSecondaryAndDocument(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	r.project("target", func(p *keys.Project) { p.Form = "hex" })
 	r.project("paper", func(p *keys.Project) { p.Policy = "document" })

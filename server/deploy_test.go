@@ -11,6 +11,7 @@ import (
 // TestDeployedMetrics checks that the dashboard and the alert rules use only metrics and
 // codes that the server has.
 func TestDeployedMetrics(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	have := string(r.srv.metrics.text())
 	name := regexp.MustCompile(`\b(velonym|process)_[a-z_]+`)

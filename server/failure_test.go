@@ -27,6 +27,7 @@ func (f *fillableDisk) Check() error {
 // TestFullAuditDiskStopsAnswers checks that calls that cannot be recorded are refused
 // unless Config.AuditContinue is set, and that the server recovers.
 func TestFullAuditDiskStopsAnswers(t *testing.T) {
+	t.Parallel()
 	for _, goOn := range []bool{false, true} {
 		disk := &fillableDisk{}
 		r := newRig(t, func(c *Config) { c.Audit, c.AuditContinue = disk, goOn })
@@ -73,6 +74,7 @@ func (b *brokenStore) Change(context.Context) (uint64, error) {
 // TestReadinessNeedsKeystore checks that a server without its keystore is alive but not
 // ready.
 func TestReadinessNeedsKeystore(t *testing.T) {
+	t.Parallel()
 	b := &brokenStore{}
 	r := newRig(t, func(c *Config) { c.Keystore = b })
 	if a := r.send("GET", "/readyz", nil); a.status != 200 {
@@ -97,6 +99,7 @@ func (unavailableVerifier) Verify(context.Context, []byte, token.Ops) (*token.Gr
 
 // TestVerifierDown checks that the cause of a 503 is not in the answer.
 func TestVerifierDown(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, func(c *Config) { c.Verifier = unavailableVerifier{} })
 	a := r.post(forwardPath, "x", csvType, "a")
 	a.problem(t, 503, "UNAVAILABLE")
@@ -115,6 +118,7 @@ func (panickingVerifier) Verify(_ context.Context, raw []byte, _ token.Ops) (*to
 // TestPanicIsAnswered checks that a panic is answered with a 500 and logged with its place
 // in the source, but without what it was called with.
 func TestPanicIsAnswered(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, func(c *Config) { c.Verifier = panickingVerifier{} })
 	r.post(forwardPath, canary, csvType, canary).problem(t, 500, "INTERNAL")
 	if l := r.log.String(); strings.Contains(l, canary) || !strings.Contains(l, "server.panickingVerifier.Verify (failure_test.go:") {

@@ -76,6 +76,7 @@ func freeze(t *testing.T, address string) (thaw func()) {
 // TestFrozenDatabase stops the processes of the database, whose connections stay open.
 // Calls with any token must be answered 503 meanwhile, and with pseudonyms afterwards.
 func TestFrozenDatabase(t *testing.T) {
+	t.Parallel()
 	address := pgtest.Database(t, "ENCODING 'UTF8'")
 	ctx := context.Background()
 	must := func(err error) {
@@ -99,7 +100,7 @@ func TestFrozenDatabase(t *testing.T) {
 	must(err)
 	var verifier *token.Verifier
 	r := newRig(t, func(c *Config) {
-		verifier, err = token.NewVerifier(token.Config{Keystore: ks, Issuer: issuer, CallTimeout: 300 * time.Millisecond, StoreTimeout: 300 * time.Millisecond})
+		verifier, err = token.NewVerifier(token.Config{Keystore: ks, Issuer: issuer, CallTimeout: time.Second, StoreTimeout: time.Second})
 		must(err)
 		c.Verifier, c.Keystore = verifier, ks
 	})
@@ -109,8 +110,12 @@ func TestFrozenDatabase(t *testing.T) {
 	known := r.token("pseudonymise", nil)
 	limited := r.token("pseudonymise", func(q *token.Request) { q.Limits.Max = 100 })
 	fresh := r.token("pseudonymise", nil)
-	r.post(forwardPath, known, csvType, "a").strings(t)
-	r.post(forwardPath, limited, csvType, "a").strings(t)
+	served := func(tok string) {
+		t.Helper()
+		r.await("an answer with values", func() bool { return r.post(forwardPath, tok, csvType, "a").status == 200 })
+	}
+	served(known)
+	served(limited)
 
 	thaw := freeze(t, address)
 	answers := make(chan clientAnswer)
@@ -131,10 +136,10 @@ func TestFrozenDatabase(t *testing.T) {
 		t.Errorf("readyz with a frozen database: %d %s, want 503 and the reason", a.status, a.body)
 	}
 	thaw()
-	must(verifier.Sync(ctx))
-	r.srv.probe(ctx)
-	if a := r.send("GET", "/readyz", nil); a.status != 200 {
-		t.Errorf("not ready after the database continued: %s", a.body)
-	}
-	r.post(forwardPath, known, csvType, "a").strings(t)
+	r.await("the reading of changes", func() bool { return verifier.Sync(ctx) == nil })
+	r.await("readiness", func() bool {
+		r.srv.probe(ctx)
+		return r.send("GET", "/readyz", nil).status == 200
+	})
+	served(known)
 }

@@ -137,6 +137,7 @@ func TestAuditDiskFills(t *testing.T) {
 // TestAuditDownSpendsNothing checks that calls that cannot be recorded do not spend the
 // budget of their token.
 func TestAuditDownSpendsNothing(t *testing.T) {
+	t.Parallel()
 	disk := &fillableDisk{}
 	r := newRig(t, func(c *Config) { c.Audit = disk })
 	tok := r.token("pseudonymise", func(q *token.Request) { q.Limits.Max = 2 })

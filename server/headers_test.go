@@ -10,6 +10,7 @@ import (
 // TestRequestID checks that a valid request ID is kept and any other replaced by a new
 // one, and that answer, audit log and log contain it.
 func TestRequestID(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	tok := r.token("pseudonymise", nil)
 	seen := map[string]bool{}
@@ -39,6 +40,7 @@ func TestRequestID(t *testing.T) {
 
 // TestAuthorizationForms sends the token in every form that the header may and may not have.
 func TestAuthorizationForms(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	tok := r.token("pseudonymise", nil)
 	for _, c := range []struct {
@@ -58,6 +60,7 @@ func TestAuthorizationForms(t *testing.T) {
 
 // TestPages gets the pages for operators from the listener for calls.
 func TestPages(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ready", "/metrics": "velonym_build_info{", "/openapi.json": `"openapi": "3.0.3"`,
 		"/.well-known/jwks.json": `"keys":[{"kty":"OKP"`} {
@@ -72,6 +75,7 @@ func TestPages(t *testing.T) {
 
 // TestCORS checks that only configured origins are allowed, by default none.
 func TestCORS(t *testing.T) {
+	t.Parallel()
 	off := newRig(t, nil)
 	tok := off.token("pseudonymise", nil)
 	if a := off.post(forwardPath, tok, csvType, "a", "Origin", "https://app.example"); a.header.Get("Access-Control-Allow-Origin") != "" {

@@ -77,6 +77,8 @@ func (s *Server) refreshOutlook(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
+	s.counting.Lock()
+	defer s.counting.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, outlookMinAge)
 	defer cancel()
 	o, err := src.Outlook(ctx)

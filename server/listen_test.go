@@ -19,6 +19,7 @@ import (
 // TestUnixSocket listens on Unix sockets: on a new path, in use, left behind by a crash,
 // and on a path that is another file.
 func TestUnixSocket(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	path := filepath.Join(t.TempDir(), "s")
 	ln, err := Listen("unix:" + path)
@@ -112,7 +113,7 @@ func TestSocketActivation(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	line, _ := bufio.NewReader(c).ReadString('\n')
 	if err := cmd.Wait(); err != nil || line != "activated\n" {
 		t.Errorf("%q, %v\n%s", line, err, out.String())
@@ -138,7 +139,7 @@ func TestNotify(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := make([]byte, 100)
-	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	c.SetReadDeadline(time.Now().Add(patience))
 	n, err := c.Read(b)
 	if string(b[:n]) != "STOPPING=1" {
 		t.Errorf("systemd received %q, %v, want STOPPING=1", b[:n], err)

@@ -13,6 +13,7 @@ import (
 // TestMasterKeyChanged changes the keystore's master key while the server runs. Readiness
 // and metrics must report it, and name the key that the server has.
 func TestMasterKeyChanged(t *testing.T) {
+	t.Parallel()
 	var store changedKey
 	r := newRig(t, func(c *Config) {
 		store.Keystore = c.Keystore.(*keys.Keystore)

@@ -98,6 +98,7 @@ func TestPoolSizeClasses(t *testing.T) {
 // its limit, some requests are refused with Retry-After, and one that could never be
 // served gets a 413.
 func TestMemoryBound(t *testing.T) {
+	t.Parallel()
 	const limit = 8 << 20
 	r := newRig(t, func(c *Config) { c.MaxInFlight = limit })
 	tok := r.token("pseudonymise", nil)

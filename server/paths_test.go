@@ -16,6 +16,7 @@ import (
 // a request takes through the code: inline or pooled body, verbatim or escaped results,
 // one write or many. It fails unless each path was taken often enough.
 func TestEveryPathGivesTheSameAnswer(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, func(c *Config) { c.MaxBody = 8 << 20 })
 	r.project("tagged", func(p *keys.Project) { p.Tag = 64 }) // takes any bytes
 	of := func(q *token.Request) { q.Project = "tagged" }

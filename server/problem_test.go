@@ -17,6 +17,7 @@ import (
 
 // TestErrorTable makes a call for every row of the table of errors.
 func TestErrorTable(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, func(c *Config) { c.MaxBody = 100_000; c.MaxInFlight = 8 << 20 })
 	r.project("oneway", func(p *keys.Project) { p.Method = "irreversible"; p.Retention = time.Time{} })
 	r.project("gone", nil)
@@ -218,18 +219,23 @@ func TestErrorTable(t *testing.T) {
 		r.post(forwardPath, limited, jsonType, jsonOf("a", "", "c")).strings(t)
 		rated := r.token("pseudonymise", func(q *token.Request) { q.Limits = token.Limits{Rate: 10} })
 		r.post(forwardPath, rated, jsonType, jsonOf(slices.Repeat([]string{"v"}, 10)...)).strings(t)
-		p := r.post(forwardPath, rated, jsonType, jsonOf(slices.Repeat([]string{"v"}, 10)...))
+		p := clientAnswer{status: 200}
+		for i := 0; i < 100 && p.status == 200; i++ { // a slow machine may take a second for one
+			p = r.post(forwardPath, rated, jsonType, jsonOf(slices.Repeat([]string{"v"}, 10)...))
+		}
 		p.problem(t, 429, "QUOTA_EXCEEDED")
 		if n, err := strconv.Atoi(p.header.Get("Retry-After")); err != nil || n < 1 || n > 2 {
 			t.Errorf("Retry-After: %q, want 1 or 2", p.header.Get("Retry-After"))
 		}
 	})
 	t.Run("overloaded", func(t *testing.T) {
-		if !r.srv.mem.reserve(r.srv.cfg.MaxInFlight - r.srv.mem.used.Load()) {
+		r.client.CloseIdleConnections()
+		r.waitMemoryReleased()
+		if !r.srv.mem.reserve(r.srv.cfg.MaxInFlight) {
 			t.Fatal("the memory cannot be filled")
 		}
 		a := r.post(forwardPath, fwd, jsonType, jsonOf("a"))
-		r.srv.mem.release(r.srv.mem.used.Load())
+		r.srv.mem.release(r.srv.cfg.MaxInFlight)
 		a.problem(t, 503, "OVERLOADED")
 		if a.header.Get("Retry-After") == "" {
 			t.Error("no Retry-After")
@@ -254,6 +260,7 @@ func (r *rig) signUnchecked(t testing.TB, prj, org string, op spec.Op, method sp
 // TestItemMode checks that with psn.err = "item" bad values are null in JSON and empty in
 // CSV, beside the results of the others.
 func TestItemMode(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	rev := r.token("reverse", func(q *token.Request) { q.Err = "item" })
 	psn := r.post(forwardPath, r.token("pseudonymise", nil), jsonType, jsonOf("a\"b", "c")).strings(t)
@@ -289,6 +296,7 @@ func TestItemMode(t *testing.T) {
 // TestErrorListIsCutAt100 has bad values in several chunks. The answer lists the first 100
 // in order and counts all.
 func TestErrorListIsCutAt100(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, func(c *Config) { c.Workers = 1 })
 	values := make([]string, 3*chunkValues+5)
 	for i := range values {

@@ -11,7 +11,26 @@ import (
 	"time"
 )
 
-// readerOnly hides every method but Read, so that the client sends the body in chunks.
+// await waits for a condition that other goroutines bring about.
+func (r *rig) await(what string, ok func() bool) {
+	r.t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			r.t.Fatal("never came: ", what)
+		}
+	}
+}
+
+// hangUp closes every raw connection.
+func (r *rig) hangUp() {
+	r.rawMu.Lock()
+	defer r.rawMu.Unlock()
+	for _, c := range r.rawConns {
+		c.Close()
+	}
+}
+
+// readerOnly hides every method but Read, so that a client cannot know the length.
 type readerOnly struct{ io.Reader }
 
 // rawConn is a connection on which a test writes requests byte by byte.
@@ -29,7 +48,10 @@ func (r *rig) raw() *rawConn {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { c.Close() })
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	r.rawMu.Lock()
+	r.rawConns = append(r.rawConns, c)
+	r.rawMu.Unlock()
+	_ = c.SetDeadline(time.Now().Add(patience))
 	return &rawConn{r.t, c, bufio.NewReader(c)}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -20,6 +21,9 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/token"
 )
+
+// patience is how long tests wait for an event, on a busy machine too.
+const patience = time.Minute
 
 // canary occurs in every value of the tests that search for leaks.
 const canary = "CANARYvalue7319"
@@ -39,6 +43,9 @@ type rig struct {
 	addr     string
 	url      string
 	client   *http.Client
+
+	rawMu    sync.Mutex
+	rawConns []net.Conn
 }
 
 // clock is the clock of keystore and verifier: the real one, shifted.
@@ -121,7 +128,7 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 	go func() { served <- r.srv.Serve(ln) }()
 	t.Cleanup(func() {
 		r.client.CloseIdleConnections()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := r.srv.Shutdown(ctx); err != nil {
 			t.Error(err)
@@ -132,7 +139,7 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 	})
 	r.addr = ln.Addr().String()
 	r.url = "http://" + r.addr
-	r.client = &http.Client{Transport: &http.Transport{DisableCompression: true}, Timeout: 30 * time.Second}
+	r.client = &http.Client{Transport: &http.Transport{DisableCompression: true}, Timeout: patience}
 	return r
 }
 

@@ -54,6 +54,8 @@ type Server struct {
 	listeners         []net.Listener
 	keysFault         atomic.Pointer[string]
 	auditFault        atomic.Pointer[string]
+	probing           sync.Mutex    // held by a look at the keystore: the last to begin is the last to tell
+	counting          sync.Mutex    // the same of what counts projects
 	probeSoon         atomic.Bool   // a record was written while auditFault is set
 	keysChange        atomic.Uint64 // the keystore's change counter, as of the last look
 	outlook           atomic.Pointer[keys.Outlook]
@@ -171,6 +173,8 @@ func (s *Server) probeKeystore(ctx context.Context) {
 	if s.cfg.Keystore == nil {
 		return
 	}
+	s.probing.Lock()
+	defer s.probing.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
 	n, err := s.cfg.Keystore.Change(ctx)
 	cancel()

@@ -19,21 +19,14 @@ import (
 // waitMemoryReleased waits until no request holds memory. It fails the test after 15 s.
 func (r *rig) waitMemoryReleased() {
 	r.t.Helper()
-	for end := time.Now().Add(15 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		used := r.srv.mem.used.Load()
-		if used == 0 {
-			return
-		}
-		if time.Now().After(end) {
-			r.t.Fatalf("%d bytes are still held", used)
-		}
-	}
+	r.await("the memory of all requests", func() bool { return r.srv.mem.used.Load() == 0 })
 }
 
 // TestShutdownUnderLoad stops the server while clients call it. Every request that was
 // accepted must get a complete answer.
 func TestShutdownUnderLoad(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.DrainDelay = 300 * time.Millisecond })
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.DrainDelay = 200 * time.Millisecond })
 	tok := r.token("pseudonymise", nil)
 	var answered, lost atomic.Int64
 	var wg sync.WaitGroup
@@ -75,14 +68,8 @@ func TestShutdownUnderLoad(t *testing.T) {
 		}()
 	}
 	<-begun
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	go func() {
-		time.Sleep(100 * time.Millisecond)
-		if a := r.send("GET", "/readyz", nil); a.status != 503 {
-			t.Errorf("readyz while draining: status %d, want 503", a.status)
-		}
-	}()
 	if err := r.srv.Shutdown(ctx); err != nil {
 		t.Error(err)
 	}
@@ -98,14 +85,41 @@ func TestShutdownUnderLoad(t *testing.T) {
 	r.waitMemoryReleased()
 }
 
-// TestShutdownGivesUp checks that Shutdown cuts off a client that does not finish its
-// request before the context ends.
+// TestDraining: a server that shuts down is not ready any more at once, and answers until
+// its delay is over.
+func TestDraining(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.DrainDelay = time.Hour })
+	tok := r.token("pseudonymise", nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- r.srv.Shutdown(ctx) }()
+	r.await("the shutdown", r.srv.draining.Load)
+	if a := r.send("GET", "/readyz", nil); a.status != 503 {
+		t.Errorf("ready while draining: %d", a.status)
+	}
+	r.client.CloseIdleConnections()
+	r.post(forwardPath, tok, csvType, "a").strings(t)
+	select {
+	case err := <-ended:
+		t.Errorf("the delay is not kept: %v", err)
+	default:
+	}
+	r.client.CloseIdleConnections()
+	cancel()
+	<-ended
+	if _, err := r.client.Get(r.url + "/healthz"); err == nil {
+		t.Error("answered after the end")
+	}
+}
+
+// TestShutdownGivesUp cuts off a client that will not end.
 func TestShutdownGivesUp(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	w := r.raw()
 	w.write(requestHead(r.token("pseudonymise", nil), contentLength(100_000)) + strings.Repeat("a,", 8<<10))
-	for end := time.Now().Add(5 * time.Second); r.srv.mem.used.Load() == 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
-	}
+	r.await("the request", func() bool { return r.srv.mem.used.Load() > 0 })
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	if err := r.srv.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -118,7 +132,7 @@ func TestShutdownGivesUp(t *testing.T) {
 // TestNoGoroutineLeaks runs good and bad clients several times. Afterwards no memory may
 // be held, and there may be no more goroutines than after the first time.
 func TestNoGoroutineLeaks(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.MaxBody = 1 << 20; c.StallTimeout = 300 * time.Millisecond })
+	r := newRig(t, func(c *Config) { c.MaxBody = 1 << 20 })
 	tok := r.token("pseudonymise", nil)
 	mixed := func() {
 		var wg sync.WaitGroup
@@ -150,29 +164,14 @@ func TestNoGoroutineLeaks(t *testing.T) {
 		r.client.CloseIdleConnections()
 		r.waitMemoryReleased()
 	}
-	count := func() int {
-		n := 0
-		for range 100 { // goroutines of closed connections end soon, not at once
-			if n = runtime.NumGoroutine(); r.srv.conns.Load() == 0 {
-				break
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
-		return n
-	}
+	closed := func() bool { return r.srv.conns.Load() == 0 }
 	mixed()
-	before := count()
+	r.await("the end of the connections", closed)
+	before := runtime.NumGoroutine()
 	for range 4 {
 		mixed()
 	}
-	for i := 0; ; i++ {
-		after := count()
-		if after <= before+16 { // fasthttp keeps idle workers
-			break
-		}
-		if i > 100 {
-			t.Fatalf("%d goroutines at first, %d later", before, after)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	r.await("the end of the connections", closed)
+	// Workers of the pool end when they have been idle for ten seconds.
+	r.await("the end of the goroutines", func() bool { return runtime.NumGoroutine() <= before+16 })
 }

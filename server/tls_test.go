@@ -86,6 +86,7 @@ func (a *authority) files(dir, name string, serial int64) (cert, key string, pai
 // TestTLS serves with client certificates: who is refused, reloads on demand and by the
 // time of the files, and connections without a handshake.
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	ca := newAuthority(t)
 	caFile := filepath.Join(dir, "ca.crt")
@@ -108,7 +109,7 @@ func TestTLS(t *testing.T) {
 	pool.AppendCertsFromPEM(ca.pem)
 	client := func(c *tls.Config) *http.Client {
 		c.RootCAs = pool
-		h := &http.Client{Transport: &http.Transport{TLSClientConfig: c, DisableCompression: true}, Timeout: 10 * time.Second}
+		h := &http.Client{Transport: &http.Transport{TLSClientConfig: c, DisableCompression: true}, Timeout: patience}
 		t.Cleanup(h.CloseIdleConnections)
 		return h
 	}

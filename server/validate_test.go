@@ -36,6 +36,7 @@ func (a clientAnswer) inspections(t testing.TB) (out []string) {
 // TestValidate inspects pseudonyms of two generations, malformed ones and tags, with every
 // kind of token of the domain. Neither answers nor records may contain the value.
 func TestValidate(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	ctx := context.Background()
 	r.project("tagged", func(p *keys.Project) { p.Tag = 128 })
@@ -103,6 +104,7 @@ func TestValidate(t *testing.T) {
 
 // TestValidateLimits checks that the endpoint refuses calls as the others do.
 func TestValidateLimits(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, func(c *Config) { c.MaxBody = 4096 })
 	limited := r.token(spec.Pseudonymise, func(q *token.Request) { q.Limits = token.Limits{Req: 3, Max: 5} })
 	r.post(validatePath, "", jsonType, jsonOf("x")).problem(t, 401, "MISSING_TOKEN")

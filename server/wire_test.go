@@ -11,7 +11,8 @@ import (
 // A malformed one must be refused and its connection closed, so that its body cannot be
 // read as another request. A refusal must not contain what was sent.
 func TestHeaderSyntax(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.LingerTimeout = 100 * time.Millisecond })
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.LingerTimeout = time.Second })
 	tok := r.token("pseudonymise", nil)
 	const first = "POST " + forwardPath + " HTTP/1.1\r\n"
 	auth := "Authorization: Bearer " + tok + "\r\n"
@@ -125,5 +126,6 @@ func TestHeaderSyntax(t *testing.T) {
 			t.Error("the log contains what was sent")
 		}
 	}
+	r.hangUp()
 	r.waitMemoryReleased()
 }

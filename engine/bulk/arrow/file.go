@@ -1,6 +1,7 @@
 package arrow
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -14,13 +15,14 @@ const magic = "ARROW1"
 type file struct {
 	at      io.ReaderAt
 	size    int64
-	footer  []byte
+	footer  []byte // in the output it says where everything is then
 	dicts   []block
 	batches []block
 }
 
 // block is where a message stands.
 type block struct {
+	entry    int // its place in the footer
 	off      int64
 	metadata int64
 	body     int64
@@ -88,7 +90,7 @@ func (s *Stream) readFirst(end int64) error {
 		return s.bad("%w", err)
 	}
 	same := slices.EqualFunc(s.schema.fields, again.fields, func(a, b *field) bool {
-		return a.path() == b.path() && a.kind == b.kind && a.typeName == b.typeName && a.dictionary == b.dictionary && a.id == b.id && a.nullable == b.nullable && len(a.children) == len(b.children)
+		return a.path() == b.path() && a.kind == b.kind && a.dictionary == b.dictionary && a.nullable == b.nullable && len(a.children) == len(b.children)
 	})
 	if !same || s.schema.old != again.old {
 		return s.bad("the schema at its begin is not that of its footer")
@@ -102,7 +104,7 @@ func readBlocks(t table, slot int) []block {
 	all := make([]block, n)
 	for i := range all {
 		e := at + 24*i
-		all[i] = block{t.f.i64(e), int64(int32(t.f.u32(e + 8))), t.f.i64(e + 16)}
+		all[i] = block{e, t.f.i64(e), int64(int32(t.f.u32(e + 8))), t.f.i64(e + 16)}
 	}
 	return all
 }
@@ -123,10 +125,10 @@ func (s *Stream) writeFile(ctx context.Context) error {
 	if err := s.put([]byte(magic + "\x00\x00")); err != nil {
 		return err
 	}
-	if err := s.putSchema(); err != nil {
+	if err := s.putMessage(s.first, nil); err != nil {
 		return err
 	}
-	var places [2][]block // of the output's dictionaries and batches
+	footer := bytes.Clone(f.footer)
 	for i, v := range slices.Concat(f.dicts, f.batches) {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -150,17 +152,12 @@ func (s *Stream) writeFile(ctx context.Context) error {
 		if err := s.message(ctx, m); err != nil {
 			return err
 		}
-		if s.written > at { // dictionaries that the output has not are not written
-			kind := &places[want-headerDictionary]
-			*kind = append(*kind, block{at, s.headLength, s.written - at - s.headLength})
-		}
+		binary.LittleEndian.PutUint64(footer[v.entry:], uint64(at))
+		binary.LittleEndian.PutUint32(footer[v.entry+8:], uint32(s.headLength))
+		binary.LittleEndian.PutUint64(footer[v.entry+16:], uint64(s.written-at-s.headLength))
 	}
 	if err := s.putEnd(); err != nil {
 		return err
-	}
-	footer := s.encodeFooter(places[0], places[1])
-	if s.schema.table.f.damaged {
-		return s.bad("%w", errFooter)
 	}
 	if err := s.put(footer); err != nil {
 		return err
