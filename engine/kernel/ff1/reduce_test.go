@@ -36,10 +36,13 @@ func TestCombine(t *testing.T) {
 				for j := range half {
 					x := new(big.Int).SetUint64(r.Uint64())
 					x.Lsh(x, 64).Or(x, new(big.Int).SetUint64(r.Uint64())).Mod(x, limit)
-					if j%2 == 0 { // one below, on or above a multiple, among them the highest
+					if j%2 == 0 { // one below, on or above a multiple, among them the highest and those near it
 						q := new(big.Int).Div(x, new(big.Int).SetUint64(m))
 						if j%4 == 0 {
 							q.Div(new(big.Int).Sub(limit, big.NewInt(1)), new(big.Int).SetUint64(m))
+						}
+						if j%8 == 0 && q.BitLen() > 20 {
+							q.Sub(q, big.NewInt(int64(r.IntN(1<<20))))
 						}
 						y := q.Mul(q, new(big.Int).SetUint64(m))
 						y.Add(y, big.NewInt(int64(r.IntN(3)-1)))
