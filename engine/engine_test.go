@@ -45,7 +45,7 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// Another master key opens nothing, and the store is not kept.
+	// Open refuses another master key, and closes the store.
 	if store, err = sqlite.Open(path); err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestOpen(t *testing.T) {
 		t.Error("no store")
 	}
 
-	// The token outlives the process, and not the change of audience.
+	// The token remains valid when the store is opened again, but not for another audience.
 	for _, c := range []struct {
 		audience string
 		good     bool
@@ -82,8 +82,8 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// TestStrings: strings get what a batch gets, spend the budget, and are refused as a
-// whole where one is bad, unless the token says that the others are wanted.
+// TestStrings checks that a grant's methods for strings give the results of a batch, charge
+// the budget, and refuse all strings if one is bad, unless the token allows partial results.
 func TestStrings(t *testing.T) {
 	ctx := t.Context()
 	dir := t.TempDir()

@@ -12,7 +12,8 @@ import (
 	"github.com/velonym/velonym/engine/keys/sqlite"
 )
 
-// A store is opened, a token planned, a batch transformed and reversed.
+// This example opens a store, verifies a token, transforms a batch and reverses it. It is one
+// function since godoc shows it as a whole.
 func Example() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "velonym")
@@ -38,13 +39,13 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	// Whoever may pseudonymise gets a token that says so.
+	// A token permits its holder to pseudonymise.
 	token, _, err := e.CreateToken(ctx, engine.TokenRequest{Project: "heart-study", TTL: 24 * time.Hour})
 	if err != nil {
 		log.Fatal(err)
 	}
 
-	// For every request: what does the token grant, and is it within its budget?
+	// For every request: verify the token and charge its budget.
 	grant, err := e.Verify(ctx, token, engine.OpsForward)
 	if err != nil {
 		log.Fatal(err)
@@ -56,8 +57,8 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	// Many values stand in one arena, without a string for each; the last two of these
-	// are of the same person.
+	// A batch holds many values in one arena, without a string for each. The last two are
+	// identifiers of the same person.
 	var batch engine.Batch
 	for _, id := range []string{"Example PID 1", "Example PID 2", "Example PID 2"} {
 		batch.Append(id)

@@ -5,6 +5,7 @@ import (
 	"testing"
 )
 
+// TestParse checks that every constant parses, and that nothing else does.
 func TestParse(t *testing.T) {
 	for _, o := range Ops() {
 		if got, err := ParseOp(string(o)); got != o || err != nil || !o.Valid() {
@@ -26,7 +27,7 @@ func TestParse(t *testing.T) {
 		_, method := ParseMethod(s)
 		_, policy := ParsePolicy(s)
 		if op == nil || method == nil || policy == nil || Op(s).Valid() || Method(s).Valid() || Policy(s).Valid() {
-			t.Errorf("%q is taken: %v, %v, %v", s, op, method, policy)
+			t.Errorf("%q is accepted: %v, %v, %v", s, op, method, policy)
 		}
 	}
 	if _, err := ParsePolicy("x"); err == nil || !strings.HasSuffix(err.Error(), "unknown policy: use one of same, different, document") {
@@ -49,7 +50,7 @@ func TestParseForm(t *testing.T) {
 	}
 	for _, s := range []string{"", "Hex", "fpe", "fpe:", "fpe:0", "fpe:00", "fpe:0 1", "fpe:0é", "fpe:" + strings.Repeat("x", 95)} {
 		if f, err := ParseForm(s); err == nil || Form(s).Valid() {
-			t.Errorf("%q is taken as %q", s, f)
+			t.Errorf("%q is accepted as %q, want an error", s, f)
 		}
 	}
 }

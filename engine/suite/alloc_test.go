@@ -13,7 +13,7 @@ import (
 
 // The race detector empties pools at random, so allocations are counted without it.
 
-// TestNoAllocations transforms a batch again and again.
+// TestNoAllocations checks that transforming a reused batch allocates nothing.
 func TestNoAllocations(t *testing.T) {
 	k := testKeys(t)
 	eachKernel(t, func(t *testing.T) {
@@ -62,8 +62,8 @@ func TestNoAllocations(t *testing.T) {
 	})
 }
 
-// TestRecogniseAllocates nothing per value.
-func TestRecogniseAllocates(t *testing.T) {
+// TestRecogniseAllocatesNothing checks that Recognise allocates nothing per value.
+func TestRecogniseAllocatesNothing(t *testing.T) {
 	k := testKeys(t)
 	eachKernel(t, func(t *testing.T) {
 		s := Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Hex, Gen: -1}
@@ -75,7 +75,7 @@ func TestRecogniseAllocates(t *testing.T) {
 		b := batchOf(values)
 		p.Transform(b)
 		if n := testing.AllocsPerRun(20, func() { p.Recognise(b.Dst, b.Out) }); n > 1 {
-			t.Errorf("%v allocations for 500 values", n)
+			t.Errorf("%v allocations for 500 values, want none per value", n)
 		}
 	})
 }

@@ -35,9 +35,9 @@ type Batch struct {
 	// At, if not nil, scatters the results instead: result i is written to
 	// Dst[At[i] : At[i]+OutLen(len of value i)], and Pre and Post are not used. It has
 	// one offset per value. It requires a plan whose OutLen is not -1 for these values.
-	// Every place must lie within len(Dst), and places must not overlap. Bytes outside
-	// the places are not written, so that the caller may have written the rest of a row
-	// already; the place of an empty or bad value has undefined content.
+	// These ranges must lie within len(Dst) and must not overlap. Bytes outside of them are
+	// not written, so that the caller may have written the rest of a row already; the range
+	// of an empty or bad value has undefined content.
 	At []uint32
 
 	// Out is off, len in Dst of every result, framing excluded. Transform sets it; len

@@ -30,8 +30,8 @@ func (p *Plan) Cause(v []byte, c Code) string {
 	return ""
 }
 
-// destroyedGeneration returns the generation in the mark of the pseudonym x if that is not
-// a living one, and -1 otherwise.
+// destroyedGeneration returns the generation that the pseudonym x names in its form, if that
+// is not a living one, and -1 otherwise.
 func (p *Plan) destroyedGeneration(x []byte) int {
 	r := &p.reverse
 	if p.op == spec.Pseudonymise || r.fpe != nil || !r.form.Marked() {

@@ -11,9 +11,9 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// TestTrimmedPseudonyms reads pseudonyms with white space at their ends where the plan
-// has norm step trim: reversed and translated, in every form, over one goroutine and
-// several, good ones and others. The batch keeps its spans.
+// TestTrimmedPseudonyms checks that a plan with norm step trim reads pseudonyms with white
+// space at their ends like those without: reversed and translated, in every form, in one
+// goroutine and several, valid ones and others. The batch keeps its spans.
 func TestTrimmedPseudonyms(t *testing.T) {
 	simdtest.Alone(t)
 	k := testKeys(t)
@@ -67,14 +67,14 @@ func TestTrimmedPseudonyms(t *testing.T) {
 				q.TransformParallel(three, 3)
 				for i, b := range []*Batch{got, three} {
 					if !bytes.Equal(b.Dst, want.Dst) || !slices.Equal(b.Bad, want.Bad) || !slices.Equal(b.Out, want.Out) {
-						t.Fatalf("%s %s, way %d: padded pseudonyms are read in another way", q.op, s.name(), i)
+						t.Fatalf("%s %s, %s: padded pseudonyms give other results than bare ones", q.op, s.name(), [2]string{"serial", "parallel"}[i])
 					}
 					if !slices.Equal(b.Spans, spans) {
-						t.Fatalf("%s %s, way %d: the spans have changed", q.op, s.name(), i)
+						t.Fatalf("%s %s, %s: the batch's spans changed", q.op, s.name(), [2]string{"serial", "parallel"}[i])
 					}
 				}
 				if len(want.Bad) < n/100 {
-					t.Fatalf("%s %s: %d bad values", q.op, s.name(), len(want.Bad))
+					t.Fatalf("%s %s: %d bad values, want at least %d", q.op, s.name(), len(want.Bad), n/100)
 				}
 				blank := 0
 				for i := range bare {
@@ -90,7 +90,7 @@ func TestTrimmedPseudonyms(t *testing.T) {
 	})
 }
 
-// TestCause names what shows and never holds a byte of the value.
+// TestCause checks the cause of each kind of failure, and that it holds no byte of the value.
 func TestCause(t *testing.T) {
 	k := testKeys(t) // 3, 7, 9
 	other, err := NewKeys("register", "clinic", []Secret{{Gen: 1, Active: true, S: [32]byte{1}}})
@@ -107,7 +107,7 @@ func TestCause(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(nine.Release)
-	mine := batchOf([][]byte{[]byte("SECRET12")}) // of a generation that is here, of another domain
+	mine := batchOf([][]byte{[]byte("SECRET12")}) // of a living generation number, of another domain
 	plan(t, spec.Pseudonymise, s, nine).Transform(mine)
 	h := s
 	h.Form = spec.Hex

@@ -26,8 +26,8 @@ const maxStaged = hctr2.MaxBlocks
 type stage struct {
 	arena []byte   // normalised values, or prefix ‖ value
 	spans []uint32 // of the values that have a result, in arena or in the batch
-	at    []uint32 // their places in Dst
-	m     []uint16 // their blocks; 0: more than kernels take
+	at    []uint32 // offsets in Dst of their results
+	m     []uint16 // their numbers of blocks; 0: more than kernels take
 	// One group of equal length after the other.
 	gspans []uint32
 	gat    []uint32

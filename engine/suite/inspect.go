@@ -5,13 +5,13 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// Finding is what Inspect finds of a value as a pseudonym of a key domain.
+// Finding is what Inspect finds about a value as a pseudonym of a key domain.
 type Finding struct {
 	// WellFormed reports whether an encoder of the domain can have made the value. If not,
 	// the other fields have no meaning.
 	WellFormed bool
 	Form       spec.Form // its form
-	Generation int       // the one that made it; -1: the value has no mark, and no living generation reads it
+	Generation int       // the one that made it; -1: the value does not name it, and no living generation reads the value
 	State      GenState
 	Tag        TagState
 }
@@ -80,8 +80,8 @@ func (p *Plan) Inspector() (*Inspector, error) {
 	return i, nil
 }
 
-// Inspect checks the value x. It deciphers x if it must, and its result tells nothing of
-// the plaintext.
+// Inspect checks the value x. It deciphers x if it must; its result reveals nothing of the
+// plaintext.
 func (in *Inspector) Inspect(x []byte) Finding {
 	if len(x) > len(in.c) {
 		secmem.Wipe(in.msg)

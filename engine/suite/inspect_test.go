@@ -9,7 +9,7 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// findings inspects values by a plan's domain.
+// findings inspects values with the Inspector of a plan.
 func findings(t *testing.T, p *Plan, values ...[]byte) (out []Finding) {
 	t.Helper()
 	in, err := p.Inspector()
@@ -23,8 +23,9 @@ func findings(t *testing.T, p *Plan, values ...[]byte) (out []Finding) {
 	return out
 }
 
-// TestInspect makes pseudonyms of every spec with an older generation, and inspects them
-// and what is near them.
+// TestInspect makes pseudonyms of every spec with an older generation, and inspects them and
+// slightly changed ones. It is one function since each step needs the pseudonyms of the one
+// before.
 func TestInspect(t *testing.T) {
 	domain := func(active int, gens ...int) *Keys {
 		var s []Secret
@@ -78,7 +79,7 @@ func TestInspect(t *testing.T) {
 				t.Fatalf("%v, value %d: %+v, want %+v", s, i, f, want)
 			}
 		}
-		// Its generation destroyed.
+		// With their generation destroyed.
 		want.State = GenUnknown
 		if says {
 			want.Generation = -1
@@ -94,7 +95,7 @@ func TestInspect(t *testing.T) {
 				t.Fatalf("%v, destroyed, value %d: %+v, want %+v", s, i, f, want)
 			}
 		}
-		// The active one's, from a plan of another operation too.
+		// Pseudonyms of the active generation, inspected also by a plan of another operation.
 		newer := made(after)
 		if says {
 			want = Finding{WellFormed: true, Form: s.Form, Generation: 1, State: GenActive, Tag: TagNone}
@@ -113,7 +114,7 @@ func TestInspect(t *testing.T) {
 				}
 			}
 		}
-		// One character off: certain with a tag, and by its padding without.
+		// With one character changed: a tag proves that, and without one the padding does.
 		if s.Method != spec.Reversible || s.Form.Preserving() {
 			continue
 		}

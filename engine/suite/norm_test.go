@@ -6,8 +6,8 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// TestNorm holds what each step does with values that it changes, empties or refuses.
-func TestNorm(t *testing.T) {
+// TestNormSteps checks the result of each step for values that it changes, empties or refuses.
+func TestNormSteps(t *testing.T) {
 	k := testKeys(t)
 	for _, c := range []struct {
 		steps    []string

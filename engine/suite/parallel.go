@@ -30,7 +30,7 @@ type pool struct {
 
 // part is the result of one piece.
 type part struct {
-	dst  []byte // results, in their expected place in the batch's Dst or in own
+	dst  []byte // results, at their expected offset in the batch's Dst or in own
 	own  []byte // buffer of the piece, kept for the next call
 	bad  []ValueError
 	base int // offset in the batch's Dst that Out assumes for the first result
@@ -110,14 +110,14 @@ func (p *Plan) TransformParallel(b *Batch, workers int) {
 }
 
 // commonRows reports whether most values of most batches have results of one length, so
-// that the place of every piece in Dst can be predicted.
+// that the offset of every piece in Dst can be predicted.
 func (p *Plan) commonRows() bool {
 	return p.op == spec.Pseudonymise && p.forward.oneBlock() ||
 		p.op == spec.Secondary && p.forward.oneBlock() && p.reverse.oneBlock()
 }
 
 // ParallelScratch returns about how many bytes TransformParallel needs besides Dst for a
-// batch of values with size bytes in all, Pre and Post aside. Results whose place cannot
+// batch of values with size bytes in all, Pre and Post aside. Results whose offsets cannot
 // be predicted are first written to buffers of the pieces.
 func (p *Plan) ParallelScratch(values, size, workers int) int {
 	const oneBlockValue = 15 // the longest value whose result has the common length
@@ -128,7 +128,7 @@ func (p *Plan) ParallelScratch(values, size, workers int) int {
 }
 
 // joinPieces joins the results of all pieces in b.Dst[begin:]. If row is not 0, the pieces
-// were written to b.Dst with row bytes per value, and stay there if every place was right.
+// were written to b.Dst with row bytes per value, and stay there if every offset was right.
 func (b *Batch) joinPieces(workers, pieces, piece, begin, row int) {
 	n, q := len(b.Spans)/2, &b.work.pool
 	end, moved := begin, false
@@ -138,14 +138,14 @@ func (b *Batch) joinPieces(workers, pieces, piece, begin, row int) {
 		end += len(r.dst)
 	}
 	if !moved {
-		b.work.paths.placed++
+		b.work.paths.piecesInPlace++
 		b.Dst = b.Dst[:end]
 		return
 	}
-	b.work.paths.moved++
+	b.work.paths.piecesCopied++
 	dst := b.Dst
 	if row > 0 {
-		// Some pieces are in Dst, but not all in their places.
+		// Some pieces are in Dst, but not all at the right offset.
 		dst = append(make([]byte, 0, end), b.Dst[:begin]...)
 	}
 	dst = grow(dst[:begin], end-begin)[:end]

@@ -49,7 +49,7 @@ type backward struct {
 	form    textform.Form
 	prefix  int
 	ciphers [MaxGenerations]*hctr2.Cipher // of living generations
-	try     []int                         // generations to try, in order, for forms without a mark
+	try     []int                         // generations to try, in order, for forms that do not name theirs
 	fpe     *fpe
 }
 
@@ -57,11 +57,11 @@ type backward struct {
 // which it retains until Close. Only the active generation makes pseudonyms, so
 // Pseudonymise refuses another s.Gen. Reverse refuses an irreversible spec.
 //
-// Reverse takes the generation from the mark of pair62, which may be any living one. It
-// reads other forms with s.Gen, or with the active generation if that is negative; with
-// tag 64 or 128 it tries all living generations, newest first. Of s.Norm it applies Trim
-// alone: it removes the White_Space at the ends of pseudonyms that CHAR columns of
-// databases add.
+// Reverse takes the generation from the first pair of pair62, which may name any living one.
+// It reads other forms with s.Gen, or with the active generation if that is negative; with
+// tag 64 or 128 it tries all living generations, newest first. Of s.Norm it applies only
+// Trim: it removes the White_Space at the ends of pseudonyms that CHAR columns of databases
+// add.
 func NewPlan(op spec.Op, s Spec, k *Keys) (*Plan, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err

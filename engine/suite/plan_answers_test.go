@@ -7,8 +7,9 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// TestPlanAnswers holds what a plan says of itself against what it does.
-func TestPlanAnswers(t *testing.T) {
+// TestPlanProperties checks what a plan reports about itself: whether it keeps and knows
+// lengths, is deterministic, and its alphabet.
+func TestPlanProperties(t *testing.T) {
 	k := testKeys(t)
 	for _, s := range allSpecs() {
 		p := plan(t, spec.Pseudonymise, s, k)
@@ -35,8 +36,8 @@ func TestPlanAnswers(t *testing.T) {
 	}
 }
 
-// TestMaxOut holds the bound on results against results: of short and long values, and
-// of those that grow when they are normalised.
+// TestMaxOut compares MaxOut with the results of short and long values, and of values that
+// grow when they are normalised.
 func TestMaxOut(t *testing.T) {
 	k := testKeys(t)
 	values := []string{"1", "7", "0123456789", strings.Repeat("5", 15), strings.Repeat("6", 16), strings.Repeat("8", 200),
@@ -48,7 +49,7 @@ func TestMaxOut(t *testing.T) {
 			b := Batch{Src: []byte(v), Spans: []uint32{0, uint32(len(v))}, Doc: p.NewDocument()}
 			p.Transform(&b)
 			if len(b.Dst) > p.MaxOut(1, len(v)) {
-				t.Errorf("%s: %d bytes become %d, at most %d were promised", name, len(v), len(b.Dst), p.MaxOut(1, len(v)))
+				t.Errorf("%s: %d bytes become %d, MaxOut promised at most %d", name, len(v), len(b.Dst), p.MaxOut(1, len(v)))
 			}
 			if len(b.Dst) > 0 {
 				reached++

@@ -10,8 +10,9 @@ import (
 	"github.com/velonym/velonym/engine/spec"
 )
 
-// TestPoliciesDiffer makes pseudonyms of one value under every policy, tag and
-// generation-less form: no two are equal, and different never repeats.
+// TestPoliciesDiffer makes pseudonyms of one value under every policy and tag, and in every
+// form that does not name a generation. No two may be equal, and policy different may not
+// repeat one.
 func TestPoliciesDiffer(t *testing.T) {
 	k := testKeys(t)
 	seen := map[string]string{}
@@ -42,12 +43,12 @@ func TestPoliciesDiffer(t *testing.T) {
 		p.Close()
 	}
 	if len(seen) < 12 {
-		t.Fatalf("%d pseudonyms", len(seen))
+		t.Fatalf("only %d pseudonyms were compared", len(seen))
 	}
 }
 
-// TestTagRefusesEveryFlip changes each bit of a pseudonym's C: with tag 128 all are
-// refused, with tag 0 none comes back as the value.
+// TestTagRefusesEveryFlip changes each bit of a pseudonym's ciphertext. With tag 128 all
+// changes are refused; with tag 0 none gives the value.
 func TestTagRefusesEveryFlip(t *testing.T) {
 	k := testKeys(t)
 	for _, tag := range []int{128, 64, 0} {
@@ -78,8 +79,9 @@ func TestTagRefusesEveryFlip(t *testing.T) {
 	}
 }
 
-// TestGenerations reads pseudonyms of older generations.
-func TestGenerations(t *testing.T) {
+// TestOlderGenerationsReverse checks which forms and tags let a plan reverse pseudonyms of
+// older generations, and that only the active generation makes new ones.
+func TestOlderGenerationsReverse(t *testing.T) {
 	secret := func(g int, active bool) Secret {
 		s := Secret{Gen: g, Active: active}
 		s.S[0] = byte(g)
@@ -103,7 +105,7 @@ func TestGenerations(t *testing.T) {
 		after, gone bool
 	}{
 		{Spec{Form: spec.Pair62}, -1, true, false},
-		{Spec{Form: spec.Pair62}, 2, true, false}, // the mark says more than the token
+		{Spec{Form: spec.Pair62}, 2, true, false}, // the pseudonym names its generation, whatever the token says
 		{Spec{Form: spec.Hex}, -1, false, false},
 		{Spec{Form: spec.Hex}, 0, true, false},
 		{Spec{Form: spec.Hex, Tag: 128}, -1, true, false},
@@ -145,8 +147,9 @@ func TestGenerations(t *testing.T) {
 	}
 }
 
-// TestSecondary goes from one domain to another and compares with the two steps.
-func TestSecondary(t *testing.T) {
+// TestSecondaryMatchesTwoSteps translates from one domain to another and compares with
+// reversing and pseudonymising.
+func TestSecondaryMatchesTwoSteps(t *testing.T) {
 	from := testKeys(t)
 	to, err := NewKeys("other", "", []Secret{{Gen: 0, Active: true, S: [32]byte{1}}})
 	if err != nil {
@@ -160,7 +163,7 @@ func TestSecondary(t *testing.T) {
 			src, dst := specs[r.IntN(len(specs))], specs[r.IntN(len(specs))]
 			if src.Method != spec.Reversible {
 				if _, err := NewSecondary(src, from, dst, to); err == nil {
-					t.Fatal("an irreversible source is taken")
+					t.Fatal("NewSecondary accepts an irreversible source")
 				}
 				continue
 			}
@@ -196,7 +199,7 @@ func TestSecondary(t *testing.T) {
 			p.Transform(b)
 			second.Transform(want)
 			if !bytes.Equal(b.Dst, want.Dst) {
-				t.Fatalf("%s to %s: not the two steps", src.name(), dst.name())
+				t.Fatalf("%s to %s: differs from reversing and pseudonymising", src.name(), dst.name())
 			}
 			for i := range x {
 				code := want.bad(i)

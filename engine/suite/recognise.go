@@ -29,9 +29,9 @@ var recognisedForms = [...]textform.Form{textform.Pair62, textform.Hex, textform
 // and below 2^-64 and 2^-128 with a tag. One in a few million is therefore no evidence: a
 // caller should require three of them, or half of a small batch.
 //
-// Pseudonyms of an irreversible project are recognised by the mark of pair62 alone: all
-// pairs of the 32 characters are codes, and the first names a living generation. This is so
-// for one in 2^28 random MD5 digests and one in 2^58 random strings of letters and digits.
+// Pseudonyms of an irreversible project are recognised by the code of pair62 alone: all pairs
+// of the 32 characters are codes, and the first names a living generation. This holds for one
+// in 2^28 random MD5 digests and one in 2^58 random strings of letters and digits.
 //
 // Recognise returns 0 for plans that read pseudonyms, for format-preserving ones, whose
 // pseudonyms look like values, and for irreversible ones in other forms than pair62. It

@@ -11,9 +11,9 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// TestRecogniseOwn pseudonymises under every spec and generation and recognises the
-// result from the plan of every other form.
-func TestRecogniseOwn(t *testing.T) {
+// TestRecogniseOwnPseudonyms pseudonymises under every spec and generation, and recognises the
+// results with a plan of every form.
+func TestRecogniseOwnPseudonyms(t *testing.T) {
 	simdtest.Alone(t)
 	k := testKeys(t) // generations 3, 7 and 9, the last active
 	older := func(active int) *Keys {
@@ -93,9 +93,9 @@ func TestRecogniseOwn(t *testing.T) {
 	})
 }
 
-// TestRecogniseOrdinary gives a hundred thousand identifiers of each kind that registers
-// hold, and takes none for a pseudonym.
-func TestRecogniseOrdinary(t *testing.T) {
+// TestRecogniseNoOrdinaryIdentifiers checks that none of a hundred thousand identifiers, of
+// each kind that registers hold, counts as a pseudonym.
+func TestRecogniseNoOrdinaryIdentifiers(t *testing.T) {
 	k := testKeys(t)
 	r := rand.New(rand.NewPCG(3, 33))
 	pick := func(alphabet string, n int) []byte {
@@ -139,15 +139,16 @@ func TestRecogniseOrdinary(t *testing.T) {
 			b := batchOf(values)
 			for _, p := range plans {
 				if n := p.Recognise(b.Src, b.Spans); n > 0 {
-					t.Fatalf("%s: %d taken for pseudonyms by %s", name, n, p.forward.spec.name())
+					t.Fatalf("%s: %d counted as pseudonyms by %s, want none", name, n, p.forward.spec.name())
 				}
 			}
 		}
 	}
 }
 
-// TestRecogniseNothing: plans that read pseudonyms look at none.
-func TestRecogniseNothing(t *testing.T) {
+// TestRecogniseWhatPlansCannot checks that plans that read pseudonyms recognise none, and that
+// an irreversible pseudonym of an unknown generation is not recognised.
+func TestRecogniseWhatPlansCannot(t *testing.T) {
 	k := testKeys(t)
 	s := Spec{Method: spec.Reversible, Policy: spec.Same, Form: spec.Pair62, Gen: -1}
 	p, q := plan(t, spec.Pseudonymise, s, k), plan(t, spec.Reverse, s, k)
@@ -176,7 +177,7 @@ func TestRecogniseNothing(t *testing.T) {
 	x := batchOf([][]byte{[]byte("1234567890123")})
 	plan(t, spec.Pseudonymise, s, one).Transform(x)
 	if n := plan(t, spec.Pseudonymise, s, k).Recognise(x.Dst, x.Out); n != 0 {
-		t.Errorf("an irreversible pseudonym of a generation that is not here is recognised")
+		t.Errorf("an irreversible pseudonym of an unknown generation is recognised")
 	}
 	if n := p.Recognise(nil, nil); n != 0 {
 		t.Errorf("%d of nothing", n)

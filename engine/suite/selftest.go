@@ -200,7 +200,7 @@ func (v *vector) run() error {
 const neighbours = 37
 
 // value transforms in alone and then among other values. If the results differ, it returns
-// a code that is none.
+// an invalid code.
 func (v *vector) value(p *Plan, in []byte) ([]byte, Code) {
 	one := Batch{Src: in, Spans: []uint32{0, uint32(len(in))}}
 	one.Doc = v.doc(p, in)

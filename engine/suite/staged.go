@@ -7,7 +7,7 @@ import (
 )
 
 // staged pseudonymises the values from to to, at most stageSize, in three steps: it
-// prepares the messages and reserves the places of the results, groups the messages by
+// prepares the messages and reserves the offsets of the results, groups the messages by
 // their number of blocks, and enciphers each group. It is longer than 80 lines because the
 // state of the first step is a dozen locals, which a call per value would spill.
 func (p *Plan) staged(b *Batch, from, to int) {
@@ -76,14 +76,14 @@ func (p *Plan) staged(b *Batch, from, to int) {
 		if b.At == nil {
 			b.Dst = append(b.Dst, b.Pre...)
 		}
-		place := len(b.Dst)
+		resultOff := len(b.Dst)
 		if b.At != nil {
-			place = int(b.At[i])
+			resultOff = int(b.At[i])
 		} else {
-			b.Dst = grow(b.Dst, size)[:place+size]
+			b.Dst = grow(b.Dst, size)[:resultOff+size]
 			b.Dst = append(b.Dst, b.Post...)
 		}
-		b.set(i, place, size, code)
+		b.set(i, resultOff, size, code)
 		if size == 0 {
 			s.arena = s.arena[:start]
 			continue
@@ -109,7 +109,7 @@ func (p *Plan) staged(b *Batch, from, to int) {
 		}
 		most = max(most, m)
 		s.spans[2*n], s.spans[2*n+1] = uint32(off), uint32(l)
-		s.at[n], s.m[n] = uint32(place), uint16(m)
+		s.at[n], s.m[n] = uint32(resultOff), uint16(m)
 		n++
 	}
 	if n == 0 {

@@ -14,37 +14,37 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// Values as files have them: a long stretch of one shape, and then another one, at
-// every offset around the groups, chunks and pieces that batches are cut into. Every
-// way through a batch is held against the portable way of each value alone.
+// The structured tests transform values as files have them: a long stretch of one shape and
+// then another one, at every offset around the groups, chunks and pieces into which batches
+// are cut. They compare every path through a batch with the portable twin of each value.
 
-// kind is values of one shape that take turns, and what becomes of each.
-type kind struct {
+// shape is eight values of one shape, which a batch repeats, with their results.
+type shape struct {
 	name   string
 	values [8][]byte
 	result [8][]byte
 	code   [8]Code
 }
 
-func kindOf(name string, value func(i int) string) *kind {
-	k := &kind{name: name}
+func shapeOf(name string, value func(i int) string) *shape {
+	k := &shape{name: name}
 	for i := range k.values {
 		k.values[i] = []byte(value(i))
 	}
 	return k
 }
 
-func numbers(n int) *kind {
-	return kindOf(fmt.Sprint(n, " digits"), func(i int) string {
+func numbers(n int) *shape {
+	return shapeOf(fmt.Sprint(n, " digits"), func(i int) string {
 		return strings.Repeat(fmt.Sprint(9012345678+1111111*i), n/10+1)[:n]
 	})
 }
 
-func always(name, v string) *kind { return kindOf(name, func(int) string { return v }) }
+func constant(name, v string) *shape { return shapeOf(name, func(int) string { return v }) }
 
-// solve finds the results by the portable way.
-func (k *kind) solve(t *testing.T, p *Plan) *kind {
-	s := &kind{name: k.name, values: k.values}
+// withResults returns the shape with the results of the portable twin.
+func (k *shape) withResults(t *testing.T, p *Plan) *shape {
+	s := &shape{name: k.name, values: k.values}
 	tier := simd.Kernel()
 	if err := simd.Force("generic"); err != nil {
 		t.Fatal(err)
@@ -61,17 +61,17 @@ func (k *kind) solve(t *testing.T, p *Plan) *kind {
 	return s
 }
 
-// pseudonyms are what p makes of the values.
-func (k *kind) pseudonyms(t *testing.T, p *Plan) *kind {
-	s := k.solve(t, p)
-	return &kind{name: "pseudonyms of " + k.name, values: s.result}
+// pseudonyms returns the shape whose values are the results of p.
+func (k *shape) pseudonyms(t *testing.T, p *Plan) *shape {
+	s := k.withResults(t, p)
+	return &shape{name: "pseudonyms of " + k.name, values: s.result}
 }
 
-// aliases are pseudonyms in pair62 with a pair of 256 more in place of one: no encoder
-// writes it, and the byte is the same.
-func aliases(k *kind) *kind {
+// aliases returns pair62 pseudonyms in which one pair stands for 256 more: no encoder writes
+// it, although it has the same byte.
+func aliases(k *shape) *shape {
 	const alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-	s := &kind{name: k.name + " in another code"}
+	s := &shape{name: k.name + " in another code"}
 	for i, x := range k.values {
 		s.values[i] = bytes.Clone(x)
 		pair := s.values[i][2+2*i:][:2]
@@ -81,43 +81,43 @@ func aliases(k *kind) *kind {
 	return s
 }
 
-// stretch is a plan and what it is given.
-type stretch struct {
-	name    string
-	plan    *Plan
-	base    *kind
-	changes []*kind
-	borders []int
-	places  bool // Batch.At
-	workers int
-	pre     string
-	post    string
+// structuredCase is a plan and the batches that it transforms.
+type structuredCase struct {
+	name      string
+	plan      *Plan
+	base      *shape
+	changes   []*shape
+	borders   []int
+	scattered bool // Batch.At
+	workers   int
+	pre       string
+	post      string
 }
 
-func (s *stretch) check(t *testing.T, step int, b *Batch) {
-	base := s.base.solve(t, s.plan)
+func (s *structuredCase) check(t *testing.T, step int, b *Batch) {
+	base := s.base.withResults(t, s.plan)
 	round := 0
 	for kind, c := range s.changes {
-		change := c.solve(t, s.plan)
+		change := c.withResults(t, s.plan)
 		for _, border := range s.borders {
 			every := step
 			if border > 130 { // large batches
 				every *= 4
 			}
-			// Each kind has offsets of its own; all kinds together are at every one.
+			// Each shape occurs at some offsets; all shapes together occur at every one.
 			for at := max(0, border-130) + kind%every; at <= border+130; at += every {
 				round++
-				s.one(t, b, base, change, at, at+1+[]int{0, 3, 40, 200}[round%4], []int{1, 21, 1 << 30}[round%3])
+				s.checkAt(t, b, base, change, at, at+1+[]int{0, 3, 40, 200}[round%4], []int{1, 21, 1 << 30}[round%3])
 			}
 		}
 	}
 }
 
-// one gives the plan n values, of which as many as length say from at on are of the
-// other kind.
-func (s *stretch) one(t *testing.T, b *Batch, base, change *kind, at, n, length int) {
+// checkAt transforms n values of shape base, of which those from at on, up to length of them,
+// have the shape change.
+func (s *structuredCase) checkAt(t *testing.T, b *Batch, base, change *shape, at, n, length int) {
 	t.Helper()
-	of := func(i int) *kind {
+	of := func(i int) *shape {
 		if i >= at && i-at < length {
 			return change
 		}
@@ -131,7 +131,7 @@ func (s *stretch) one(t *testing.T, b *Batch, base, change *kind, at, n, length 
 	}
 	b.Pre, b.Post = s.pre, s.post
 	size := 0
-	if s.places {
+	if s.scattered {
 		b.At = make([]uint32, n)
 		for i := range n {
 			b.At[i] = uint32(size)
@@ -155,24 +155,24 @@ func (s *stretch) one(t *testing.T, b *Batch, base, change *kind, at, n, length 
 		if got != code || l != len(want) || !bytes.Equal(b.Dst[off:off+l], want) {
 			t.Fatalf("%s: %d values of %s, %d of %s from %d on: value %d: %v, %d bytes; want %v, %d bytes", s.name, n, base.name, length, change.name, at, i, got, l, code, len(want))
 		}
-		if s.places {
+		if s.scattered {
 			if l > 0 && off != int(b.At[i]) {
-				t.Fatalf("%s: %s from %d on: value %d is said to be at %d, not %d", s.name, change.name, at, i, off, b.At[i])
+				t.Fatalf("%s: %s from %d on: value %d: Out has offset %d, want %d", s.name, change.name, at, i, off, b.At[i])
 			}
 			continue
 		}
 		if off != end+len(s.pre) || string(b.Dst[end:off]) != s.pre || string(b.Dst[off+l:off+l+len(s.post)]) != s.post {
-			t.Fatalf("%s: %d of %s from %d on: value %d stands in another place", s.name, length, change.name, at, i)
+			t.Fatalf("%s: %d of %s from %d on: value %d is not framed, or stands at a wrong offset", s.name, length, change.name, at, i)
 		}
 		end = off + l + len(s.post)
 	}
-	if len(bad) > 0 || !s.places && end != len(b.Dst) {
-		t.Fatalf("%s: %s from %d on: more bad values, or bytes behind", s.name, change.name, at)
+	if len(bad) > 0 || !s.scattered && end != len(b.Dst) {
+		t.Fatalf("%s: %s from %d on: more bad values than expected, or bytes behind the results", s.name, change.name, at)
 	}
 }
 
-// TestStructured runs every kind of plan on every tier, and fails unless every way
-// through a batch that the tier has was taken.
+// TestStructured runs every kind of plan on every tier, and fails unless every path through a
+// batch that the tier has was taken.
 func TestStructured(t *testing.T) {
 	simdtest.Alone(t)
 	step, least := 2, 100
@@ -194,25 +194,25 @@ func TestStructured(t *testing.T) {
 			step *= 8
 		}
 		var b Batch
-		for _, s := range stretches(t, k, to) {
+		for _, s := range structuredCases(t, k, to) {
 			s.check(t, step, &b)
 		}
 		rare := map[string]bool{}
-		if simd.Kernel() != "avx512" { // a way of its kernels
+		if simd.Kernel() != "avx512" { // only its kernels have the path
 			rare["equalBlocks"] = true
 		}
 		paths := reflect.ValueOf(b.work.paths)
 		for i := range paths.NumField() {
 			name, n := paths.Type().Field(i).Name, int(paths.Field(i).Int())
 			if n < least && !rare[name] && simd.Kernel() != "generic" {
-				t.Errorf("way %s was taken %d times, want %d: the inputs no longer reach it", name, n, least)
+				t.Errorf("path %s was taken %d times, want at least %d: the inputs no longer reach it", name, n, least)
 			}
 		}
 	})
 }
 
-// sevenActive has the generations of testKeys, an older one of them active.
-func sevenActive(t *testing.T) *Keys {
+// keysWithOlderActive returns the generations of testKeys with an older one active.
+func keysWithOlderActive(t *testing.T) *Keys {
 	var s []Secret
 	for _, g := range []int{7, 3, 9} {
 		x := Secret{Gen: g, Active: g == 7}
@@ -229,13 +229,13 @@ func sevenActive(t *testing.T) *Keys {
 	return k
 }
 
-func stretches(t *testing.T, k, to *Keys) (all []*stretch) {
-	values := []*kind{
-		numbers(1), numbers(15), numbers(16), numbers(40), numbers(271), numbers(272), numbers(400), numbers(257), always("empty", ""),
-		always("other letters", "Zoë Ångström, née Müller"), always("no text", "\xff\xfe"),
-		always("long no text", "a value of two blocks\xff"), always("long controls", "a value\x01 of three blocks, or of more"), always("controls", "12\x01"), always("blank", "  "),
+func structuredCases(t *testing.T, k, to *Keys) (all []*structuredCase) {
+	values := []*shape{
+		numbers(1), numbers(15), numbers(16), numbers(40), numbers(271), numbers(272), numbers(400), numbers(257), constant("empty", ""),
+		constant("other letters", "Zoë Ångström, née Müller"), constant("no text", "\xff\xfe"),
+		constant("long no text", "a value of two blocks\xff"), constant("long controls", "a value\x01 of three blocks, or of more"), constant("controls", "12\x01"), constant("blank", "  "),
 	}
-	seven := sevenActive(t)
+	seven := keysWithOlderActive(t)
 	near, far := []int{0, 64, 128}, []int{1024}
 	fpe, err := spec.ParseForm("fpe:0123456789abcdef")
 	if err != nil {
@@ -256,8 +256,8 @@ func stretches(t *testing.T, k, to *Keys) (all []*stretch) {
 		{specOf(spec.Reversible, spec.Same, spec.Digits, 0), append(near, far...)}, {specOf(spec.Reversible, spec.Same, fpe, 0, Trim), near},
 	} {
 		p := plan(t, spec.Pseudonymise, s.Spec, k)
-		of := func(base *kind, borders []int, pre, post string, places bool, workers int) {
-			all = append(all, &stretch{name: s.name(), plan: p, base: base, changes: values, borders: borders, places: places, workers: workers, pre: pre, post: post})
+		of := func(base *shape, borders []int, pre, post string, places bool, workers int) {
+			all = append(all, &structuredCase{name: s.name(), plan: p, base: base, changes: values, borders: borders, scattered: places, workers: workers, pre: pre, post: post})
 		}
 		of(numbers(13), s.borders, `"`, `",`, false, 0)
 		of(numbers(30), near[:2], "", "\n", false, 0)
@@ -270,7 +270,7 @@ func stretches(t *testing.T, k, to *Keys) (all []*stretch) {
 			continue
 		}
 		q := plan(t, spec.Reverse, s.Spec, k)
-		pseudonyms := func(list []*kind) (x []*kind) {
+		pseudonyms := func(list []*shape) (x []*shape) {
 			for _, v := range list {
 				x = append(x, v.pseudonyms(t, p))
 			}
@@ -280,22 +280,22 @@ func stretches(t *testing.T, k, to *Keys) (all []*stretch) {
 			older := s.Spec
 			older.Norm = nil
 			return append(x, numbers(13).pseudonyms(t, plan(t, spec.Pseudonymise, older, seven)),
-				numbers(13), numbers(32), always("no pseudonym", "abc-"))
+				numbers(13), numbers(32), constant("no pseudonym", "abc-"))
 		}
-		all = append(all, &stretch{name: s.name() + " reverse", plan: q, base: numbers(13).pseudonyms(t, p), changes: pseudonyms(values), borders: s.borders, post: "\n"},
-			&stretch{name: s.name() + " reverse of long ones", plan: q, base: numbers(40).pseudonyms(t, p), changes: pseudonyms(values), borders: near[:1], post: "\n"})
+		all = append(all, &structuredCase{name: s.name() + " reverse", plan: q, base: numbers(13).pseudonyms(t, p), changes: pseudonyms(values), borders: s.borders, post: "\n"},
+			&structuredCase{name: s.name() + " reverse of long ones", plan: q, base: numbers(40).pseudonyms(t, p), changes: pseudonyms(values), borders: near[:1], post: "\n"})
 		second, err := NewSecondary(Spec{Method: s.Method, Policy: s.Policy, Form: s.Form, Tag: s.Tag, Gen: -1}, k, specOf(spec.Reversible, spec.Same, spec.Hex, 0, s.Norm...), to)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(second.Close)
-		all = append(all, &stretch{name: s.name() + " secondary", plan: second, base: numbers(13).pseudonyms(t, p), changes: pseudonyms(values), borders: s.borders[:2], pre: "[", post: "]"})
+		all = append(all, &structuredCase{name: s.name() + " secondary", plan: second, base: numbers(13).pseudonyms(t, p), changes: pseudonyms(values), borders: s.borders[:2], pre: "[", post: "]"})
 		if s.Form == spec.Pair62 && s.Policy == spec.Same {
 			pieces := []int{minPiece}
 			all = append(all,
-				&stretch{name: s.name() + " parallel", plan: p, base: numbers(13), changes: values, borders: pieces, workers: 3, pre: `"`, post: `",`},
-				&stretch{name: s.name() + " parallel reverse", plan: q, base: numbers(13).pseudonyms(t, p), changes: pseudonyms(values[:4]), borders: pieces, workers: 2, post: "\n"},
-				&stretch{name: s.name() + " parallel secondary", plan: second, base: numbers(13).pseudonyms(t, p), changes: pseudonyms(values[:2]), borders: pieces, workers: 2})
+				&structuredCase{name: s.name() + " parallel", plan: p, base: numbers(13), changes: values, borders: pieces, workers: 3, pre: `"`, post: `",`},
+				&structuredCase{name: s.name() + " parallel reverse", plan: q, base: numbers(13).pseudonyms(t, p), changes: pseudonyms(values[:4]), borders: pieces, workers: 2, post: "\n"},
+				&structuredCase{name: s.name() + " parallel secondary", plan: second, base: numbers(13).pseudonyms(t, p), changes: pseudonyms(values[:2]), borders: pieces, workers: 2})
 		}
 	}
 	return slices.Clip(all)

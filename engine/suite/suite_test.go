@@ -24,7 +24,7 @@ func eachKernel(t *testing.T, f func(t *testing.T)) {
 	}
 }
 
-// testKeys has generations 3, 7 and 9, the last active.
+// testKeys returns keys of generations 3, 7 and 9, of which 9 is active.
 func testKeys(t testing.TB) *Keys {
 	t.Helper()
 	var s []Secret
@@ -78,7 +78,7 @@ func plan(t testing.TB, op spec.Op, s Spec, k *Keys) *Plan {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Close)
-	p.random = func(b []byte) { // so that two ways can be compared
+	p.random = func(b []byte) { // constant, so that two paths give the same results
 		for i := range b {
 			b[i] = 7
 		}
@@ -139,9 +139,9 @@ func (b *Batch) bad(i int) Code {
 	return 0
 }
 
-// TestTransformIsPortable holds every way through a batch against values taken one by
-// one, for every spec, forwards, backwards, and scattered.
-func TestTransformIsPortable(t *testing.T) {
+// TestTransformMatchesPortable compares every path through a batch with the portable twin, for
+// every spec, forwards, backwards and scattered.
+func TestTransformMatchesPortable(t *testing.T) {
 	simdtest.Alone(t)
 	k := testKeys(t)
 	eachKernel(t, func(t *testing.T) {
@@ -166,9 +166,9 @@ func TestTransformIsPortable(t *testing.T) {
 				p.Transform(a)
 				b.Out = make([]uint32, 2*n)
 				p.portable(b, 0, n)
-				same(t, s.name(), a, b)
+				checkSameBatch(t, s.name(), a, b)
 
-				if at := scatter(r, p, values); at != nil {
+				if at := scattered(r, p, values); at != nil {
 					at.Doc = p.NewDocument()
 					p.Transform(at)
 					for i := range n {
@@ -200,27 +200,28 @@ func TestTransformIsPortable(t *testing.T) {
 				d.Out = make([]uint32, 2*n)
 				q.trimSpans(d)
 				q.portable(d, 0, n)
-				same(t, s.name()+" reverse", c, d)
+				checkSameBatch(t, s.name()+" reverse", c, d)
 			}
 		}
 	})
 }
 
-func same(t *testing.T, name string, a, b *Batch) {
+func checkSameBatch(t *testing.T, name string, a, b *Batch) {
 	t.Helper()
 	if !slices.Equal(a.Bad, b.Bad) {
 		t.Fatalf("%s: bad %v, want %v", name, a.Bad, b.Bad)
 	}
 	if !bytes.Equal(a.Dst, b.Dst) {
-		t.Fatalf("%s: %d values: another output", name, len(a.Spans)/2)
+		t.Fatalf("%s: %d values: the outputs differ", name, len(a.Spans)/2)
 	}
 	if !slices.Equal(a.Out, b.Out) {
-		t.Fatalf("%s: other places", name)
+		t.Fatalf("%s: the offsets or lengths in Out differ", name)
 	}
 }
 
-// scatter is a batch of the values with places in random order, nil if p cannot.
-func scatter(r *rand.Rand, p *Plan, values [][]byte) *Batch {
+// scattered returns a batch of the values whose results have offsets in random order, nil if p
+// does not allow that.
+func scattered(r *rand.Rand, p *Plan, values [][]byte) *Batch {
 	b := batchOf(values)
 	b.At = make([]uint32, len(values))
 	size := 5
@@ -236,7 +237,7 @@ func scatter(r *rand.Rand, p *Plan, values [][]byte) *Batch {
 	return b
 }
 
-// TestRoundTrip reverses what was pseudonymised, for values of 0 to 300 bytes.
+// TestRoundTrip pseudonymises and reverses values of 0 to 300 bytes.
 func TestRoundTrip(t *testing.T) {
 	k := testKeys(t)
 	r := rand.New(rand.NewPCG(5, 6))
@@ -278,14 +279,14 @@ func TestRoundTrip(t *testing.T) {
 		}
 		good := len(values) - len(a.Bad)
 		if good < 15 {
-			t.Fatalf("%s: only %d values taken", s.name(), good)
+			t.Fatalf("%s: only %d values were accepted", s.name(), good)
 		}
 	}
 }
 
-// TestParallel holds TransformParallel against Transform, with values of one length
-// and of many, good and bad.
-func TestParallel(t *testing.T) {
+// TestParallelMatchesTransform compares TransformParallel with Transform, for values of one
+// length and of many, good and bad.
+func TestParallelMatchesTransform(t *testing.T) {
 	k := testKeys(t)
 	eachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(21, 9))
@@ -312,8 +313,8 @@ func TestParallel(t *testing.T) {
 			a.Dst, b.Dst = []byte("head"), []byte("head")
 			p.Transform(a)
 			p.TransformParallel(b, 3)
-			same(t, s.name(), b, a)
-			if at := scatter(r, p, values); at != nil {
+			checkSameBatch(t, s.name(), b, a)
+			if at := scattered(r, p, values); at != nil {
 				at.Doc = p.NewDocument()
 				p.TransformParallel(at, 3)
 				for i := range n {
@@ -331,7 +332,7 @@ func TestParallel(t *testing.T) {
 				c, d := batchOf(x), batchOf(x)
 				q.Transform(c)
 				q.TransformParallel(d, 2)
-				q.TransformParallel(d, 2) // appends to what is there
+				q.TransformParallel(d, 2) // appends to the results of the first call
 				if !bytes.Equal(d.Dst, append(bytes.Clone(c.Dst), c.Dst...)) {
 					t.Fatalf("%s: reverse differs", s.name())
 				}

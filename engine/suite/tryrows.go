@@ -12,7 +12,7 @@ func (p *Plan) tryRows(b *Batch, from, to int) bool {
 	switch {
 	case p.op == spec.Reverse && p.reverse.fpe != nil:
 		p.preservingRows(b, from, to, p.reverse.fpe, true)
-	case b.At != nil: // a refused value may have no place there
+	case b.At != nil: // a refused value may have no offset there
 		return false
 	case p.op != spec.Pseudonymise || len(p.forward.spec.Norm) > 0:
 		return false

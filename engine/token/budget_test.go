@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// limited returns the grant of a token with a budget.
+// limited returns the grant of a token with the limits lim.
 func (r *rig) limited(t testing.TB, jti string, lim object) *Grant {
 	t.Helper()
 	o := goodClaims()
@@ -34,7 +34,9 @@ func retryAfter(err error) time.Duration {
 	return -1
 }
 
-func TestSpendRequest(t *testing.T) {
+// TestSpendLimitPerRequest checks that a request of more values than psn.lim.req is refused
+// with TOO_LARGE.
+func TestSpendLimitPerRequest(t *testing.T) {
 	r := newRig(t)
 	g := r.limited(t, "req", object{"req": 100})
 	ctx := context.Background()
@@ -49,7 +51,9 @@ func TestSpendRequest(t *testing.T) {
 	}
 }
 
-func TestSpendRate(t *testing.T) {
+// TestSpendRateLimit checks the token bucket of psn.lim.rate, its Retry-After, and requests
+// larger than the bucket.
+func TestSpendRateLimit(t *testing.T) {
 	r := newRig(t)
 	g := r.limited(t, "rate", object{"rate": 100})
 	ctx := context.Background()
@@ -66,11 +70,11 @@ func TestSpendRate(t *testing.T) {
 	if err := g.Spend(ctx, 10); err != nil {
 		t.Errorf("after the wait that was asked for: %v", err)
 	}
-	// A request of ten seconds' worth passes when the bucket is full, and is
-	// waited off.
+	// A request of ten seconds' worth passes when the bucket is full, and the next one waits
+	// as long.
 	r.clock.Advance(900 * time.Millisecond)
 	if code(g.Spend(ctx, 1000)) != QuotaExceeded {
-		t.Error("a large request passes a bucket that is not full")
+		t.Error("a large request passes although the bucket is not full")
 	}
 	r.clock.Advance(100 * time.Millisecond)
 	if err := g.Spend(ctx, 1000); err != nil {
@@ -86,8 +90,9 @@ func TestSpendRate(t *testing.T) {
 	}
 }
 
-// The bucket belongs to the token, not to what the cache holds of it.
-func TestRateOutlivesTheCache(t *testing.T) {
+// TestRateBucketOutlivesCacheEntry checks that a token has the same bucket after the cache has
+// dropped it, and that idle budgets are removed.
+func TestRateBucketOutlivesCacheEntry(t *testing.T) {
 	r := newRig(t)
 	ctx := context.Background()
 	o := goodClaims()
@@ -107,18 +112,19 @@ func TestRateOutlivesTheCache(t *testing.T) {
 	r.invalidate()
 	r.budgets.sweep(r.Verifier, r.clock.Now())
 	if code(spend()) != QuotaExceeded {
-		t.Error("a token dropped by the cache has a new bucket")
+		t.Error("a token that the cache dropped has a new, full bucket")
 	}
 	r.invalidate()
 	r.budgets.sweep(r.Verifier, r.clock.Now())
 	r.clock.Advance(idleBudgetTTL)
 	r.budgets.sweep(r.Verifier, r.clock.Now())
 	if n := len(r.budgets.m); n != 0 {
-		t.Errorf("%d budgets of tokens that rest", n)
+		t.Errorf("%d budgets of idle tokens are kept, want none", n)
 	}
 }
 
-func TestSpendMax(t *testing.T) {
+// TestSpendUpToMax checks that psn.lim.max values and no more can be spent, with few leases.
+func TestSpendUpToMax(t *testing.T) {
 	r := newRig(t)
 	g := r.limited(t, "max", object{"max": 1000})
 	ctx := context.Background()
@@ -142,36 +148,38 @@ func TestSpendMax(t *testing.T) {
 		_ = g.Spend(ctx, 1)
 	}
 	if r.store.leases > leases {
-		t.Error("the store is asked again and again for a spent budget")
+		t.Error("the store is asked again at once for a spent budget")
 	}
 	if left, ok := g.Left(); !ok || left != 0 {
 		t.Errorf("left %d, %v", left, ok)
 	}
 	if err := g.Spend(ctx, 0); err != nil {
-		t.Errorf("nothing is still for free: %v", err)
+		t.Errorf("spending 0 values of a spent budget: %v, want no error", err)
 	}
-	// A request that is too large takes nothing away from smaller ones.
+	// A request that exceeds the budget costs nothing.
 	g = r.limited(t, "max2", object{"max": 10})
 	if code(g.Spend(ctx, 11)) != QuotaExceeded {
-		t.Error("11 of 10")
+		t.Error("11 values of a budget of 10 were spent")
 	}
 	if err := g.Spend(ctx, 10); err != nil {
-		t.Errorf("10 of 10: %v", err)
+		t.Errorf("10 values of a budget of 10: %v", err)
 	}
 }
 
-// A process leases what it needs, and gives back what it did not spend when it stops.
-func TestLeases(t *testing.T) {
+// TestLeasesAreReturned checks that a process leases what it needs and returns the unspent
+// part when it stops or the budget is idle. It is one sequence, since each step depends on
+// what the processes before have leased.
+func TestLeasesAreReturned(t *testing.T) {
 	store := newMemory(func() time.Time { return epoch0 })
 	ctx := context.Background()
 	process := func() (*rig, *Grant) {
 		r := newRig(t, func(c *Config) { c.Keystore = store })
 		return r, r.limited(t, "leases", object{"max": 10_000})
 	}
-	// Small runs that are killed: each has leased its one value and no more.
+	// Small runs that are killed have leased their one value and no more.
 	for range 100 {
 		if _, g := process(); g.Spend(ctx, 1) != nil {
-			t.Fatal("not spent")
+			t.Fatal("a single value could not be spent")
 		}
 	}
 	if got := store.spent["leases"]; got != 100 {
@@ -187,7 +195,7 @@ func TestLeases(t *testing.T) {
 		t.Errorf("left %d, %v", left, ok)
 	}
 	if store.spent["leases"] == 250 {
-		t.Error("nothing is leased ahead")
+		t.Error("a long run leases nothing ahead")
 	}
 	if left, ok, err := g.Unspent(ctx); left != 9750 || !ok || err != nil {
 		t.Errorf("unspent %d, %v, %v", left, ok, err)
@@ -195,16 +203,16 @@ func TestLeases(t *testing.T) {
 	r.Close()
 	r.Close()
 	if got := store.spent["leases"]; got != 250 {
-		t.Errorf("%d are spent after a stop, 250 were", got)
+		t.Errorf("the store counts %d values spent after Close, want 250", got)
 	}
 	if err := g.Spend(ctx, 1); err == nil {
-		t.Error("a grant spends after its verifier has stopped")
+		t.Error("a grant spends after its verifier was closed")
 	}
 	if got := store.spent["leases"]; got != 250 {
-		t.Errorf("%d are spent by a grant that outlived its verifier", got)
+		t.Errorf("the store counts %d values after a grant outlived its verifier, want 250", got)
 	}
 
-	// What one gives back, another who found the budget spent may use.
+	// Another process, which found the budget spent, can use what one returns.
 	r, g = process()
 	if err := g.Spend(ctx, 5000); err != nil {
 		t.Fatal(err)
@@ -217,18 +225,18 @@ func TestLeases(t *testing.T) {
 		t.Fatal(err)
 	}
 	if code(h.Spend(ctx, 1)) != QuotaExceeded {
-		t.Fatal("more than there is")
+		t.Fatal("more values were spent than the budget has")
 	}
 	r.Close()
 	other.clock.Advance(exhaustedPause)
 	if err := h.Spend(ctx, 99); err != nil {
-		t.Errorf("what was given back: %v", err)
+		t.Errorf("spending the returned values: %v", err)
 	}
 	if code(h.Spend(ctx, 1)) != QuotaExceeded || store.spent["leases"] != 10_000 {
-		t.Errorf("%d are spent of 10,000", store.spent["leases"])
+		t.Errorf("the store counts %d values spent, want 10,000", store.spent["leases"])
 	}
 
-	// A budget that rests gives back, too.
+	// An idle budget returns its lease too.
 	r, _ = process()
 	g = r.limited(t, "rests", object{"max": 1000})
 	for range 3 {
@@ -244,11 +252,12 @@ func TestLeases(t *testing.T) {
 	r.clock.Advance(idleBudgetTTL)
 	r.budgets.sweep(r.Verifier, r.clock.Now())
 	if store.spent["rests"] != 12 {
-		t.Errorf("%d are spent, 12 were", store.spent["rests"])
+		t.Errorf("the store counts %d values spent, want 12", store.spent["rests"])
 	}
 }
 
-// Several processes, some of which die: never more than max.
+// TestSpendMaxAcrossProcesses checks that several processes, some of which are killed, never
+// spend more than max together.
 func TestSpendMaxAcrossProcesses(t *testing.T) {
 	store := newMemory(func() time.Time { return epoch0 })
 	const most = 5000
@@ -277,18 +286,19 @@ func TestSpendMaxAcrossProcesses(t *testing.T) {
 					}
 				}()
 			}
-			// The process ends here, with what it has leased.
+			// The process is killed here and loses its lease.
 		}
 		wg.Wait()
 	}
 	if got := spent.Load(); got > most || got < most/2 {
-		t.Errorf("%d values spent of %d", got, most)
+		t.Errorf("%d values were spent, want at most %d", got, most)
 	}
 	if store.spent["shared"] > most {
-		t.Errorf("%d leased of %d", store.spent["shared"], most)
+		t.Errorf("%d values were leased, want at most %d", store.spent["shared"], most)
 	}
 }
 
+// TestSpendWhenTheStoreFails checks that a failed lease refuses the request and costs nothing.
 func TestSpendWhenTheStoreFails(t *testing.T) {
 	r := newRig(t)
 	g := r.limited(t, "max", object{"max": 1000})
@@ -300,13 +310,14 @@ func TestSpendWhenTheStoreFails(t *testing.T) {
 	r.store.breakDown(nil)
 	for range 1000 {
 		if err := g.Spend(ctx, 1); err != nil {
-			t.Fatalf("the failure has cost something: %v", err)
+			t.Fatalf("the failed lease has cost values: %v", err)
 		}
 	}
 }
 
-// TestUnansweredLease: a request waits for a store that does not answer as long as a call
-// may, who queued behind it does not wait again, and no value is lost to the token.
+// TestUnansweredLease checks that a request waits no longer than CallTimeout for a store that
+// does not answer, that those queued behind it do not wait again, and that the token loses no
+// value.
 func TestUnansweredLease(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.CallTimeout = 20 * time.Millisecond })
 	g := r.limited(t, "frozen", object{"max": 3})
@@ -329,8 +340,9 @@ func TestUnansweredLease(t *testing.T) {
 	}
 }
 
-// Issuers know nothing of each other's jti.
-func TestBudgetsOfIssuersAreApart(t *testing.T) {
+// TestBudgetsPerIssuer checks that tokens of two issuers with the same jti have separate
+// budgets.
+func TestBudgetsPerIssuer(t *testing.T) {
 	f := foreignKeys()
 	file := writeFile(t, "jwks.json", f.jwks())
 	r := newRig(t, func(c *Config) { c.Trusted = []TrustedIssuer{{Name: "https://issuer.example", JWKSFile: file}} })
@@ -351,6 +363,7 @@ func TestBudgetsOfIssuersAreApart(t *testing.T) {
 	}
 }
 
+// TestSpendWithoutLimits checks that a token without limits spends any number of values.
 func TestSpendWithoutLimits(t *testing.T) {
 	r := newRig(t)
 	g, err := r.Verify(context.Background(), []byte(compact(goodHeader, goodClaims().String())), OpsForward)
@@ -362,11 +375,11 @@ func TestSpendWithoutLimits(t *testing.T) {
 		t.Error(err)
 	}
 	if _, ok := g.Left(); ok {
-		t.Error("a token without max has something left of it")
+		t.Error("Left reports a number for a token without max")
 	}
 }
 
-// batch lays values out as a request's.
+// batch returns values as the arena and spans of a request.
 func batch(values ...string) (arena []byte, spans []uint32) {
 	for _, v := range values {
 		spans = append(spans, uint32(len(arena)), uint32(len(v)))
@@ -375,7 +388,8 @@ func batch(values ...string) (arena []byte, spans []uint32) {
 	return arena, spans
 }
 
-func TestWatch(t *testing.T) {
+// TestEnumerationGuard checks which sequences of values raise an alarm, and how often.
+func TestEnumerationGuard(t *testing.T) {
 	numbers := func(from, n, step int) []string {
 		var out []string
 		for i := range n {
@@ -424,13 +438,15 @@ func TestWatch(t *testing.T) {
 			rest = rest[n:]
 		}
 		if got := r.Stats().Enumerations; got != c.want || told != c.want {
-			t.Errorf("%s: %d alarms, %d told; want %d", c.name, got, told, c.want)
+			t.Errorf("%s: %d alarms counted and %d reported, want %d", c.name, got, told, c.want)
 		}
 		g.Release()
 	}
 }
 
-func TestWatchAllocatesNothing(t *testing.T) {
+// TestEnumerationGuardAllocatesNothing checks that Observe allocates nothing, and that local
+// grants are not observed.
+func TestEnumerationGuardAllocatesNothing(t *testing.T) {
 	r := newRig(t)
 	g, err := r.Local(context.Background(), LocalRequest{Project: "study", Org: "lab"})
 	if err != nil {
@@ -438,7 +454,7 @@ func TestWatchAllocatesNothing(t *testing.T) {
 	}
 	arena, spans := batch("1", "2", "3")
 	if g.Observe(arena, spans) {
-		t.Error("the operator's own run is watched")
+		t.Error("the enumeration guard observes the operator's own run")
 	}
 	g.Release()
 	g = r.limited(t, "w", object{"max": 1 << 50, "rate": 1 << 50})
@@ -451,6 +467,6 @@ func TestWatchAllocatesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}); n != 0 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("%v allocations for Observe, want none", n)
 	}
 }

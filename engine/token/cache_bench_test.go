@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// newLiveRig returns a verifier by the clock on the wall, and a good token of
-// the built-in issuer and one that is signed with RSA, which is longer.
+// newLiveRig returns a verifier on the system's clock, a valid token of the built-in issuer,
+// and one that is signed with RSA, which is longer.
 func newLiveRig(t testing.TB) (r *rig, ed, rs []byte) {
 	now := time.Now()
 	m := newMemory(time.Now)
@@ -62,7 +62,7 @@ func BenchmarkVerifyMiss(b *testing.B) {
 	ctx := context.Background()
 	b.ReportAllocs()
 	for b.Loop() {
-		r.epoch.Add(1) // nothing that is cached counts
+		r.epoch.Add(1) // invalidates the cache
 		g, err := r.Verify(ctx, raw, OpsForward)
 		if err != nil {
 			b.Fatal(err)
@@ -71,8 +71,8 @@ func BenchmarkVerifyMiss(b *testing.B) {
 	}
 }
 
-// BenchmarkVerifyAgain is a connection that sends the same token, with the memory of its
-// last one and without.
+// BenchmarkVerifyAgain verifies the same token repeatedly, as for one connection, with a
+// LastToken and without.
 func BenchmarkVerifyAgain(b *testing.B) {
 	for _, remembered := range []bool{true, false} {
 		b.Run(fmt.Sprintf("remembered=%v", remembered), func(b *testing.B) {

@@ -11,14 +11,16 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// reading returns how often the store was asked for a project or secrets.
+// reading returns how often the store was read for a project or secrets.
 func (m *memory) reading() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.reads
 }
 
-func TestHit(t *testing.T) {
+// TestCacheHit checks that the second verification of a token reads nothing from the store and
+// gives the same grant, and that a changed byte of the token is refused.
+func TestCacheHit(t *testing.T) {
 	r := newRig(t)
 	raw := []byte(compact(goodHeader, goodClaims().String()))
 	ctx := context.Background()
@@ -35,10 +37,10 @@ func TestHit(t *testing.T) {
 	}
 	defer again.Release()
 	if r.store.reading() != reads || r.Stats().Hits != 1 {
-		t.Errorf("a token seen before was verified in full: %d reads, %+v", r.store.reading()-reads, r.Stats())
+		t.Errorf("a cached token was verified in full: %d reads, %+v", r.store.reading()-reads, r.Stats())
 	}
 	if again.Claims.ID != "0123456789abcdef0123456789abcdef" || forward(again.Plan, "7") != forward(first.Plan, "7") {
-		t.Error("the hit grants something else")
+		t.Error("the hit returned another grant")
 	}
 	if got := code(r.try(string(raw), OpsReverse)); got != ForbiddenOperation {
 		t.Errorf("a hit on the wrong endpoint: got %q", got)
@@ -52,12 +54,13 @@ func TestHit(t *testing.T) {
 	}
 }
 
-// A hit is checked against the clock, whatever the cache itself believes.
-func TestHitDeadlines(t *testing.T) {
+// TestCacheHitChecksDeadlines checks that a hit is compared with the clock, even if the cache
+// still holds the entry.
+func TestCacheHitChecksDeadlines(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		set  func(o object)
-		last time.Duration // the last moment at which the token is good
+		last time.Duration // the last moment at which the token is valid
 		want string
 	}{
 		{"exp", func(o object) { o["exp"] = epoch0.Add(10 * time.Minute).Unix() }, 10*time.Minute + maxSkew, ExpiredToken},
@@ -89,7 +92,7 @@ func TestHitDeadlines(t *testing.T) {
 			t.Errorf("%s, a nanosecond before the end: %v", c.name, err)
 		}
 		if r.Stats().Hits != 1 {
-			t.Errorf("%s: the last good call was no hit", c.name)
+			t.Errorf("%s: the last valid call was not a hit", c.name)
 		}
 		if err := held.Spend(ctx, 1); err != nil {
 			t.Errorf("%s, a grant held up to the end: %v", c.name, err)
@@ -105,8 +108,9 @@ func TestHitDeadlines(t *testing.T) {
 	}
 }
 
-// The state of the store is trusted for a second.
-func TestStoreGone(t *testing.T) {
+// TestStoreFailureStopsCachedTokens checks that cached tokens are valid for a second after the
+// store breaks, and again once it is repaired.
+func TestStoreFailureStopsCachedTokens(t *testing.T) {
 	r := newRig(t)
 	raw := compact(goodHeader, goodClaims().String())
 	ctx := context.Background()
@@ -143,8 +147,9 @@ func TestStoreGone(t *testing.T) {
 	}
 }
 
-// A store that hangs holds nobody for good.
-func TestStoreHangs(t *testing.T) {
+// TestStoreThatHangsTimesOut checks that a call to a store that hangs ends with its context or
+// after StoreTimeout.
+func TestStoreThatHangsTimesOut(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.StoreTimeout = 300 * time.Millisecond })
 	raw := compact(goodHeader, goodClaims().String())
 	if err := r.try(raw, OpsForward); err != nil {
@@ -165,7 +170,9 @@ func TestStoreHangs(t *testing.T) {
 	await(t, "the store's recovery", func() bool { return r.try(raw, OpsForward) == nil })
 }
 
-func TestNegativeCache(t *testing.T) {
+// TestRefusalCache checks that a refusal is repeated without verification for refusalTTL, and
+// only while it still holds: for the same endpoint, store and time.
+func TestRefusalCache(t *testing.T) {
 	r := newRig(t)
 	good := compact(goodHeader, goodClaims().String())
 	bad := good[:len(good)-4] + "AAAA"
@@ -177,7 +184,7 @@ func TestNegativeCache(t *testing.T) {
 	if s := r.Stats(); s.Negative != 2 || s.Misses != 1 || s.Refused != 3 {
 		t.Errorf("%+v", s)
 	}
-	// It lasts for seconds.
+	// It ends after refusalTTL.
 	r.clock.Advance(refusalTTL)
 	if err := r.Sync(context.Background()); err != nil {
 		t.Fatal(err)
@@ -186,7 +193,7 @@ func TestNegativeCache(t *testing.T) {
 	if s := r.Stats(); s.Misses != 2 {
 		t.Errorf("after %v: %+v", refusalTTL, s)
 	}
-	// The verdict on a project ends with the next change of the store.
+	// A refusal because of the project ends with the next change of the store.
 	o := goodClaims()
 	o.psn()["dom"] = object{"prj": "later", "org": ""}
 	raw := compact(goodHeader, o.String())
@@ -198,9 +205,9 @@ func TestNegativeCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := r.try(raw, OpsForward); err != nil {
-		t.Errorf("the project has been made meanwhile: %v", err)
+		t.Errorf("after the project was created: %v, want a grant", err)
 	}
-	// A refusal for one endpoint is none for the other.
+	// A refusal for one endpoint does not apply to the other.
 	o.psn()["op"] = "reverse"
 	raw = compact(goodHeader, o.String())
 	if got := code(r.try(raw, OpsForward)); got != ForbiddenOperation {
@@ -209,7 +216,7 @@ func TestNegativeCache(t *testing.T) {
 	if err := r.try(raw, OpsReverse); err != nil {
 		t.Errorf("at its own endpoint: %v", err)
 	}
-	// A token that is not valid yet becomes so.
+	// A token that is not valid yet becomes valid.
 	o = goodClaims()
 	o["nbf"] = r.clock.Now().Add(maxSkew + time.Second).Unix()
 	raw = compact(goodHeader, o.String())
@@ -222,8 +229,8 @@ func TestNegativeCache(t *testing.T) {
 	}
 }
 
-// Trouble with the store is no verdict.
-func TestNegativeCacheKeepsNoTrouble(t *testing.T) {
+// TestRefusalCacheSkipsStoreErrors checks that an error of the store is not cached.
+func TestRefusalCacheSkipsStoreErrors(t *testing.T) {
 	r := newRig(t)
 	raw := compact(goodHeader, goodClaims().String())
 	r.store.breakDown(errBroken)
@@ -236,7 +243,8 @@ func TestNegativeCacheKeepsNoTrouble(t *testing.T) {
 	}
 }
 
-// Two tokens with the same place in the cache are still two tokens.
+// TestHashCollision checks that two tokens whose digests share the cache's 64-bit key are not
+// confused.
 func TestHashCollision(t *testing.T) {
 	r := newRig(t)
 	ctx := context.Background()
@@ -252,24 +260,24 @@ func TestHashCollision(t *testing.T) {
 	if hit, err := r.lookup(&other, r.clock.Now(), nil); hit != nil || err != nil {
 		t.Fatalf("the grant of another token: %v, %v", hit, err)
 	}
-	// The refusals too.
+	// The same for refusals.
 	r.refusedTokens.put(&g.sum, r.epoch.Load(), OpsAny, r.clock.Now(), invalid("x"))
 	if refused := r.refusedTokens.get(&other, r.epoch.Load(), OpsForward, r.clock.Now()); refused != nil {
-		t.Error("the refusal of another token")
+		t.Error("a token got the refusal of another")
 	}
-	// Both in turn, in the same place.
+	// One replaces the other under the same key.
 	twin := &Grant{Claims: g.Claims, Op: g.Op, v: r.Verifier, sum: other, epoch: g.epoch, deadline: g.deadline}
 	twin.refs.Store(1)
 	r.store.alter(func() {})
 	r.Verifier.addToCache(twin)
 	r.settle()
 	if hit, _ := r.lookup(&g.sum, r.clock.Now(), nil); hit != nil {
-		t.Error("the place was taken by another, and still the first is found")
+		t.Error("the first token is found although another replaced it")
 	}
 	twin.Release()
 }
 
-// users returns who holds keys: by domain.
+// users returns the number of holders of each domain's keys.
 func (r *rig) users() map[keys.Domain]int {
 	r.ring.mu.Lock()
 	defer r.ring.mu.Unlock()
@@ -280,7 +288,8 @@ func (r *rig) users() map[keys.Domain]int {
 	return out
 }
 
-// Tokens of a domain share its keys, and the last user takes them along.
+// TestKeysLiveAsLongAsTheirUsers checks that tokens of a domain share its keys, which are
+// wiped with the last holder.
 func TestKeysLiveAsLongAsTheirUsers(t *testing.T) {
 	r := newRig(t)
 	ctx := context.Background()
@@ -303,7 +312,7 @@ func TestKeysLiveAsLongAsTheirUsers(t *testing.T) {
 	if grants[1].held[0] != k || grants[2].held[0] != k {
 		t.Fatal("the domain's keys are expanded more than once")
 	}
-	r.invalidate() // the cache lets go
+	r.invalidate() // the cache releases its grants
 	if got := r.users()[clinic]; got != 3 {
 		t.Fatalf("%d users while three grants are held", got)
 	}
@@ -322,8 +331,9 @@ func TestKeysLiveAsLongAsTheirUsers(t *testing.T) {
 	}
 }
 
-// Eviction releases keys, and never those of a grant in flight.
-func TestEviction(t *testing.T) {
+// TestEvictionReleasesKeys checks that eviction releases keys, but not those of a grant that
+// is held.
+func TestEvictionReleasesKeys(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.CacheSize = 8 })
 	ctx := context.Background()
 	held, err := r.Verify(ctx, []byte(compact(goodHeader, goodClaims().String())), OpsForward)
@@ -363,7 +373,9 @@ func TestEviction(t *testing.T) {
 	}
 }
 
-func TestClosed(t *testing.T) {
+// TestClosedVerifier checks that every method fails with ErrClosed after Close, and that a held
+// grant keeps working until it is released.
+func TestClosedVerifier(t *testing.T) {
 	r := newRig(t)
 	raw := compact(goodHeader, goodClaims().String())
 	g, err := r.Verify(context.Background(), []byte(raw), OpsForward)
@@ -390,6 +402,7 @@ func TestClosed(t *testing.T) {
 	}
 }
 
+// TestReleaseTwicePanics checks that releasing a grant twice panics.
 func TestReleaseTwicePanics(t *testing.T) {
 	r := newRig(t)
 	g, err := r.Local(context.Background(), LocalRequest{Project: "study", Org: "lab"})
@@ -399,13 +412,15 @@ func TestReleaseTwicePanics(t *testing.T) {
 	g.Release()
 	defer func() {
 		if recover() == nil {
-			t.Error("a second Release passed unnoticed")
+			t.Error("a second Release did not panic")
 		}
 	}()
 	g.Release()
 }
 
-func TestHitAllocatesNothing(t *testing.T) {
+// TestCacheHitAllocatesNothing checks that a hit allocates nothing besides the cache's own
+// buffers.
+func TestCacheHitAllocatesNothing(t *testing.T) {
 	r, raw, _ := newLiveRig(t)
 	ctx := context.Background()
 	if err := r.try(string(raw), OpsForward); err != nil {
@@ -425,7 +440,7 @@ func TestHitAllocatesNothing(t *testing.T) {
 		g.Release()
 	})
 	if n != 0 {
-		t.Errorf("%v allocations a hit", n)
+		t.Errorf("%v allocations for a hit, want none", n)
 	}
 	if got := r.Stats().Hits - hits; got < runs/2 {
 		t.Errorf("only %d of %d calls were hits", got, runs)

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Many callers, few tokens, changes under their feet.
+// TestConcurrentVerification verifies and spends a few tokens from many goroutines while the
+// store changes, and checks that no keys are left in use.
 func TestConcurrentVerification(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.CacheSize = 4 })
 	ctx := context.Background()
@@ -73,6 +74,6 @@ func TestConcurrentVerification(t *testing.T) {
 	churn.Wait()
 	r.Close()
 	if got := r.users(); len(got) != 0 {
-		t.Errorf("keys in use after all is done: %v", got)
+		t.Errorf("keys in use after the last release: %v, want none", got)
 	}
 }

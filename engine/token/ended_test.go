@@ -7,6 +7,8 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
+// TestRevocation checks that a revoked token is refused, as is spending by a grant that was
+// held, whose plan works until it is released.
 func TestRevocation(t *testing.T) {
 	r := newRig(t)
 	raw := compact(goodHeader, goodClaims().String())
@@ -28,10 +30,11 @@ func TestRevocation(t *testing.T) {
 		t.Errorf("a grant held from before: got %q", got)
 	}
 	if got := forward(g.Plan, "1"); len(got) != 32 {
-		t.Errorf("the plan of a grant in flight has ended: %q", got)
+		t.Errorf("the plan of a held grant makes %q, want the pseudonym of before", got)
 	}
 }
 
+// TestSevering checks that tokens of a severed project are refused, also if it is the source.
 func TestSevering(t *testing.T) {
 	r := newRig(t)
 	raw := compact(goodHeader, goodClaims().String())
@@ -56,7 +59,7 @@ func TestSevering(t *testing.T) {
 	if got := code(g.Spend(ctx, 1)); got != RetentionExpired {
 		t.Errorf("a grant held from before: got %q", got)
 	}
-	// A source that is severed stops a secondary pseudonymisation too.
+	// Severing the source stops a secondary pseudonymisation too.
 	o := goodClaims()
 	o.psn()["op"], o.psn()["src"], o.psn()["dom"], o.psn()["tag"] = "secondary", object{"prj": "study", "org": "lab"}, object{"prj": "tagged", "org": ""}, 128
 	if got := code(r.try(compact(goodHeader, o.String()), OpsForward)); got != RetentionExpired {
@@ -64,7 +67,8 @@ func TestSevering(t *testing.T) {
 	}
 }
 
-// After a rotation the same token makes pseudonyms of the new generation.
+// TestRotation checks that after a rotation the same token makes pseudonyms of the new
+// generation, and that the deactivated one only reverses.
 func TestRotation(t *testing.T) {
 	r := newRig(t)
 	o := goodClaims()

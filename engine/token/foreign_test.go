@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// A foreign issuer's keys, made without our issuer.
+// foreign holds the keys of an external issuer, which signs without this package.
 type foreign struct {
 	ed   ed25519.PrivateKey
 	ec   *ecdsa.PrivateKey
@@ -30,7 +30,7 @@ var foreignKeys = sync.OnceValue(func() *foreign {
 	return f
 })
 
-// rsaJWK and the like write public keys as RFC 7518 and RFC 8037 say.
+// rsaJWK, ecJWK and edJWK write public keys by RFC 7518 and RFC 8037.
 func rsaJWK(kid, more string, k *rsa.PublicKey) string {
 	return fmt.Sprintf(`{"kty":"RSA","kid":%q,"n":%q,"e":"AQAB"%s}`, kid, b64(k.N.Bytes()), more)
 }
@@ -63,6 +63,8 @@ func foreignClaims() object {
 	return o
 }
 
+// TestForeignIssuers checks tokens of external issuers with every algorithm and kind of key,
+// and that keys, names, audiences and algorithms that do not match are refused.
 func TestForeignIssuers(t *testing.T) {
 	f := foreignKeys()
 	secret := []byte("a shared secret of at least 32 bytes")
@@ -74,7 +76,7 @@ func TestForeignIssuers(t *testing.T) {
 			{Name: "narrow", Audience: "velonym", JWKSFile: file, Algorithms: []string{"ES256"}},
 			{Name: "elsewhere", JWKSFile: file},
 		}
-		c.Audience = "https://service.example" // of the external issuers, where they name none
+		c.Audience = "https://service.example" // of external issuers that name none
 	})
 	pem := foreignKeys().rsa.PublicKey.N.Bytes()
 	shared := func() object { o := goodClaims(); o["iss"], o["aud"] = "shared", "ours"; return o }
@@ -115,8 +117,9 @@ func TestForeignIssuers(t *testing.T) {
 	}
 }
 
-// Keys that are not for this are passed over, whatever signs with them.
-func TestForeignKeysOfNoUse(t *testing.T) {
+// TestUnusableForeignKeysAreSkipped checks that keys of a set that cannot verify tokens are
+// ignored, and that tokens signed with them are refused.
+func TestUnusableForeignKeysAreSkipped(t *testing.T) {
 	f := foreignKeys()
 	weak, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
@@ -142,7 +145,7 @@ func TestForeignKeysOfNoUse(t *testing.T) {
 	} {
 		r := set(c.jwk)
 		if err := r.try(f.sign("EdDSA", "ed", foreignClaims()), OpsForward); err != nil {
-			t.Fatalf("%s: the good key beside it: %v", c.name, err)
+			t.Fatalf("%s: a token of the usable key beside it: %v, want a grant", c.name, err)
 		}
 		signer, alg, kid := *f, c.alg, "rsa"
 		switch c.alg {
@@ -182,7 +185,7 @@ func (f *foreign) jwks() string {
 	return jwks(edJWK("ed", f.ed.Public().(ed25519.PublicKey)), ecJWK("ec", "P-256", &f.ec.PublicKey), rsaJWK("rsa", "", &f.rsa.PublicKey))
 }
 
-// sign makes a token of the foreign issuer by nothing but the standard library.
+// sign makes a token of the external issuer with the standard library only.
 func (f *foreign) sign(alg, kid string, claims object) string {
 	header := object{"alg": alg, "typ": "JWT"}
 	if kid != "" {

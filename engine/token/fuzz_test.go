@@ -8,8 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzVerify gives anything for a token. Nothing but the two tokens that were
-// signed may be granted, and nothing may panic.
+// FuzzVerify verifies arbitrary bytes. Only the two tokens that were signed may be granted.
 func FuzzVerify(f *testing.F) {
 	r := newRig(f)
 	other := goodClaims()
@@ -42,8 +41,8 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// FuzzClaims signs anything for claims: the readers of what an issuer may write.
-// What is granted must say the same when it is written and read again.
+// FuzzClaims signs arbitrary claims. Claims that are granted must be the same after they are
+// written and read again.
 func FuzzClaims(f *testing.F) {
 	r := newRig(f)
 	f.Add(goodClaims().String())

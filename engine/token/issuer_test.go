@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// The thumbprint of the key of RFC 8037 appendix A, as its A.3 gives it.
+// TestThumbprint compares the thumbprint of the key in RFC 8037 appendix A with that in A.3,
+// and checks that an issuer copies its seed and wipes its key.
 func TestThumbprint(t *testing.T) {
 	d, err := base64.RawURLEncoding.DecodeString("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A")
 	if err != nil {
@@ -41,7 +42,7 @@ func TestThumbprint(t *testing.T) {
 	i.Close()
 	for _, b := range i.key {
 		if b != 0 {
-			t.Fatal("the private key is still there after Close")
+			t.Fatal("the private key is not wiped after Close")
 		}
 	}
 	if d[0] == 0 {
@@ -52,7 +53,8 @@ func TestThumbprint(t *testing.T) {
 	}
 }
 
-// What is issued, taken apart without this package's readers.
+// TestIssue checks a token's header, claims and signature without this package's readers, and
+// that claims that no verifier accepts are not issued.
 func TestIssue(t *testing.T) {
 	i, err := NewIssuer(seed, "me", "you")
 	if err != nil {
@@ -113,7 +115,9 @@ func TestIssue(t *testing.T) {
 	}
 }
 
-func TestCreate(t *testing.T) {
+// TestCreateToken checks the end and the retention of tokens for stored projects, and the
+// requests that are refused.
+func TestCreateToken(t *testing.T) {
 	r := newRig(t)
 	ctx := context.Background()
 	year := epoch0.AddDate(1, 0, 0)
@@ -181,7 +185,9 @@ func TestCreate(t *testing.T) {
 	}
 }
 
-func TestLocal(t *testing.T) {
+// TestLocalGrant checks that a local grant gives the results of a token's, for each operation,
+// and ends with its project.
+func TestLocalGrant(t *testing.T) {
 	r := newRig(t)
 	ctx := context.Background()
 	g, err := r.Local(ctx, LocalRequest{Project: "study", Org: "clinic"})
@@ -220,7 +226,7 @@ func TestLocal(t *testing.T) {
 	}
 	defer direct.Release()
 	if got, want := forward(second.Plan, psn), forward(direct.Plan, "1979010112345"); got != want {
-		t.Errorf("by way of the source %q, straight %q", got, want)
+		t.Errorf("secondary gives %q, want %q as in the project itself", got, want)
 	}
 	for _, c := range []struct {
 		name string
@@ -236,7 +242,7 @@ func TestLocal(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
-	// A long run ends with the project.
+	// A long run ends when the project is severed.
 	if err := g.Spend(ctx, 1000); err != nil {
 		t.Fatal(err)
 	}
@@ -259,6 +265,8 @@ func TestLocal(t *testing.T) {
 	}
 }
 
+// TestDecode checks what Decode shows of valid tokens, of tokens for other services and of
+// bytes that are not a token.
 func TestDecode(t *testing.T) {
 	good := compact(goodHeader, goodClaims().String())
 	d, err := Decode([]byte(good))
@@ -271,7 +279,7 @@ func TestDecode(t *testing.T) {
 	if d.Read.PSN.Dom != (Domain{"study", "clinic"}) || !d.Read.Expires.Equal(epoch0.Add(time.Hour)) {
 		t.Errorf("read %+v", d.Read)
 	}
-	// A token of another service is shown too, with what is wrong.
+	// A token of another service is decoded too, with its Problem.
 	d, err = Decode([]byte(compact(`{"alg":"none"}`, `{"sub":"x"}`)))
 	if err != nil || d.Problem == nil || d.Read != nil || string(d.Claims) != `{"sub":"x"}` {
 		t.Errorf("%+v, %v", d, err)

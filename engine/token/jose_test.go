@@ -14,8 +14,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// joseSign makes a token with go-jose, which shares no code with what verifies
-// here: typ and kid are set, and change may do more to the header.
+// joseSign makes a token with go-jose, which shares no code with the verifier. It sets typ and
+// kid; change may add to the header.
 func joseSign(t *testing.T, alg jose.SignatureAlgorithm, key any, kid string, claims object, change ...func(*jose.SignerOptions)) string {
 	t.Helper()
 	return joseCompact(t, joseObject(t, alg, key, kid, claims, change...))
@@ -47,7 +47,7 @@ func joseCompact(t *testing.T, o *jose.JSONWebSignature) string {
 	return raw
 }
 
-// joseEncrypt makes a token that is encrypted (RFC 7516).
+// joseEncrypt makes an encrypted token (RFC 7516).
 func joseEncrypt(t *testing.T, key []byte, plain string) string {
 	t.Helper()
 	e, err := jose.NewEncrypter(jose.A256GCM, jose.Recipient{Algorithm: jose.DIRECT, Key: key}, (&jose.EncrypterOptions{}).WithType("psn+jwt").WithContentType("JWT"))
@@ -65,8 +65,8 @@ func joseEncrypt(t *testing.T, key []byte, plain string) string {
 	return raw
 }
 
-// Keys and tokens of another library: what it makes by the rules is accepted with
-// every algorithm, and each way that it has of breaking them is refused.
+// TestTokensOfAnotherLibrary checks that valid tokens of go-jose are accepted with every
+// algorithm, and that each kind of invalid token that it can make is refused.
 func TestTokensOfAnotherLibrary(t *testing.T) {
 	f := foreignKeys()
 	secret := []byte("a shared secret of at least 32 bytes, or of 64 for HS512, which is refused")

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// plain turns a node into what encoding/json makes of the same text.
+// plain converts a node to the value that encoding/json decodes from the same text.
 func plain(n node) any {
 	switch n.kind {
 	case kindNull:
@@ -33,13 +33,13 @@ func plain(n node) any {
 	return out
 }
 
-// agree compares the strict reader with encoding/json on one text.
+// agree fails the test if the strict reader and encoding/json disagree about a text.
 func agree(t *testing.T, text []byte) {
 	t.Helper()
 	n, err := parseJSON(text)
 	if err != nil {
 		if errors.Is(err, errSyntax) && json.Valid(text) {
-			t.Fatalf("%q: refused as no JSON", text)
+			t.Fatalf("%q: refused as not JSON, want it accepted as encoding/json does", text)
 		}
 		return
 	}
@@ -47,7 +47,7 @@ func agree(t *testing.T, text []byte) {
 	dec.UseNumber()
 	var want any
 	if err := dec.Decode(&want); err != nil || !json.Valid(text) {
-		t.Fatalf("%q: accepted, and is no JSON", text)
+		t.Fatalf("%q: accepted, although it is not JSON", text)
 	}
 	if got := plain(n); !reflect.DeepEqual(got, want) {
 		t.Fatalf("%q: read as %#v, want %#v", text, got, want)
@@ -62,7 +62,9 @@ var jsonTexts = []string{
 	`{"a":1,"a":1}`, `{"a":1,"\u0061":1}`,
 }
 
-func TestJSON(t *testing.T) {
+// TestJSONAgainstEncodingJSON compares the strict reader with encoding/json, and checks what
+// it refuses in addition.
+func TestJSONAgainstEncodingJSON(t *testing.T) {
 	for _, s := range jsonTexts {
 		agree(t, []byte(s))
 	}
@@ -86,8 +88,8 @@ func FuzzJSON(f *testing.F) {
 	f.Fuzz(agree)
 }
 
-// Seconds are read exactly, whatever the spelling.
-func TestSeconds(t *testing.T) {
+// TestSecondsRounding checks that numbers of any spelling are rounded exactly, up and down.
+func TestSecondsRounding(t *testing.T) {
 	for _, c := range []struct {
 		text     string
 		down, up int64 // -1: none

@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// keyServer is an issuer's JWKS endpoint that can be changed and switched off.
+// keyServer is an issuer's JWKS endpoint whose set can change and which can fail.
 type keyServer struct {
 	*httptest.Server
 	mu    sync.Mutex
 	set   string
 	down  bool
-	hold  chan struct{} // when set, answers wait for it
+	hold  chan struct{} // if not nil, answers wait until it is closed
 	asked atomic.Int64
 }
 
@@ -57,7 +57,7 @@ func (s *keyServer) trust(c *Config) {
 	c.Trusted = []TrustedIssuer{{Name: "https://issuer.example", JWKSURL: s.URL}}
 }
 
-// await waits for a condition that a goroutine in the background brings about.
+// await waits until ok is true, which a background goroutine brings about.
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for range 2000 {
@@ -66,12 +66,12 @@ func await(t *testing.T, what string, ok func() bool) {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	t.Fatalf("never came: %s", what)
+	t.Fatalf("did not happen in time: %s", what)
 }
 
 func (r *rig) source() *keySource { return r.sources[0] }
 
-// firstKeys waits for the fetch at the start.
+// firstKeys waits for the fetch that NewVerifier starts.
 func (r *rig) firstKeys(t *testing.T) {
 	t.Helper()
 	await(t, "the first keys", func() bool {
@@ -90,6 +90,8 @@ func (r *rig) keyCount() int {
 	return len(all)
 }
 
+// TestKeysFromURL checks that an unknown key id causes a fetch, at most once a minute, and
+// that the last valid set stays in use if a fetch fails.
 func TestKeysFromURL(t *testing.T) {
 	f := foreignKeys()
 	ed := edJWK("ed", f.ed.Public().(ed25519.PublicKey))
@@ -101,7 +103,7 @@ func TestKeysFromURL(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// A key id that is not known is worth a look, one a minute.
+	// An unknown key id causes a fetch, but not within a minute of the last attempt.
 	s.change(func() { s.set = jwks(ed, ec) })
 	asked := s.asked.Load()
 	raw := f.sign("ES256", "ec", foreignClaims())
@@ -109,18 +111,17 @@ func TestKeysFromURL(t *testing.T) {
 		t.Errorf("within the minute of the last attempt: %q", got)
 	}
 	if got := s.asked.Load(); got != asked {
-		t.Errorf("%d questions within the minute", got-asked)
+		t.Errorf("%d fetches within the minute, want none", got-asked)
 	}
 	r.clock.Advance(fetchPause)
 	if err := r.try(raw, OpsForward); err != nil {
 		t.Errorf("after the minute: %v", err)
 	}
 	if got := s.asked.Load(); got != asked+1 {
-		t.Errorf("%d questions, want 1", got-asked)
+		t.Errorf("%d fetches, want 1", got-asked)
 	}
 
-	// The minute counts from the last attempt, whatever came of it, and the
-	// last good set stays.
+	// The minute counts from the last attempt, failed or not, and the last valid set stays.
 	s.change(func() { s.down = true })
 	r.clock.Advance(fetchPause)
 	for i := range 20 {
@@ -129,7 +130,7 @@ func TestKeysFromURL(t *testing.T) {
 		}
 	}
 	if got := s.asked.Load(); got != asked+2 {
-		t.Errorf("%d questions for 20 unknown keys, want 1", got-asked-1)
+		t.Errorf("%d fetches for 20 unknown keys, want 1", got-asked-1)
 	}
 	for _, raw := range []string{f.sign("EdDSA", "ed", foreignClaims()), raw} {
 		if err := r.try(raw, OpsForward); err != nil {
@@ -141,12 +142,14 @@ func TestKeysFromURL(t *testing.T) {
 		r.clock.Advance(fetchPause)
 		_ = r.try(f.sign("EdDSA", "unknown", foreignClaims()), OpsForward)
 		if r.keyCount() != 2 {
-			t.Errorf("an answer of no use has replaced the keys")
+			t.Errorf("an unusable answer has replaced the keys")
 		}
 	}
 }
 
-func TestIssuerDownAtTheStart(t *testing.T) {
+// TestIssuerDownAtStart checks that a verifier starts while an issuer is down, and accepts its
+// tokens once it answers.
+func TestIssuerDownAtStart(t *testing.T) {
 	f := foreignKeys()
 	s := newKeyServer(t, f.jwks())
 	s.change(func() { s.down = true })
@@ -168,8 +171,8 @@ func TestIssuerDownAtTheStart(t *testing.T) {
 	}
 }
 
-// Callers do not queue behind a slow issuer: all wait for one fetch, and for a
-// while only.
+// TestSlowIssuer checks that all callers wait for one fetch from a slow issuer, for a limited
+// time, and that tokens with a known key do not wait.
 func TestSlowIssuer(t *testing.T) {
 	f := foreignKeys()
 	s := newKeyServer(t, jwks(edJWK("ed", f.ed.Public().(ed25519.PublicKey))))
@@ -193,7 +196,7 @@ func TestSlowIssuer(t *testing.T) {
 			}
 		}()
 	}
-	// Those whose context ends go at once; tokens with a known key never wait.
+	// A call returns when its context ends; tokens with a known key never wait.
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := r.Verify(ctx, []byte(raw), OpsForward); err == nil {
@@ -209,12 +212,12 @@ func TestSlowIssuer(t *testing.T) {
 		t.Errorf("%d of 16 waiting calls were granted", good.Load())
 	}
 	if got := s.asked.Load() - asked; got != 1 {
-		t.Errorf("%d questions for 16 calls", got)
+		t.Errorf("%d fetches for 16 calls, want 1", got)
 	}
 }
 
-// A key that the issuer withdraws is refused from the next refresh on, in the
-// cache too.
+// TestWithdrawnKey checks that a key that the issuer withdraws is refused from the next refresh
+// on, for cached tokens too.
 func TestWithdrawnKey(t *testing.T) {
 	f := foreignKeys()
 	ed := edJWK("ed", f.ed.Public().(ed25519.PublicKey))
@@ -229,7 +232,7 @@ func TestWithdrawnKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.settle()
-	// What is cached counts up to the next refresh at most.
+	// A cached token is valid up to the next refresh.
 	hits := r.Stats().Hits
 	r.clock.Advance(defaultRefresh)
 	if err := r.Sync(context.Background()); err != nil {
@@ -247,7 +250,9 @@ func TestWithdrawnKey(t *testing.T) {
 	}
 }
 
-func TestReload(t *testing.T) {
+// TestReloadKeyFile checks that Reload reads a changed file of keys, and keeps the former keys
+// if the file is invalid.
+func TestReloadKeyFile(t *testing.T) {
 	f := foreignKeys()
 	ed := edJWK("ed", f.ed.Public().(ed25519.PublicKey))
 	file := writeFile(t, "jwks.json", jwks(ed))
@@ -264,7 +269,7 @@ func TestReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := r.Reload(); err == nil {
-		t.Error("a file of no use is no error")
+		t.Error("Reload accepts an invalid file")
 	}
 	if err := r.try(before, OpsForward); err != nil {
 		t.Errorf("the keys before a failed reload are gone: %v", err)
@@ -276,14 +281,16 @@ func TestReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := code(r.try(before, OpsForward)); got != InvalidToken {
-		t.Errorf("the key that is gone: %q", got)
+		t.Errorf("a token of the removed key: %q, want it refused", got)
 	}
 	if err := r.try(after, OpsForward); err != nil {
 		t.Errorf("the new key: %v", err)
 	}
 }
 
-func TestKeyURL(t *testing.T) {
+// TestKeyURLRequiresHTTPS checks which URLs of keys are accepted, and that no redirect leads to
+// plain http.
+func TestKeyURLRequiresHTTPS(t *testing.T) {
 	for url, want := range map[string]bool{
 		"https://issuer.example/jwks": true, "http://127.0.0.1:8080/jwks": true, "http://[::1]/jwks": true, "http://localhost/": true,
 		"http://issuer.example/jwks": false, "file:///etc/passwd": false, "https://": false, "issuer.example/jwks": false, "": false,
@@ -292,7 +299,7 @@ func TestKeyURL(t *testing.T) {
 			t.Errorf("%q: %v", url, err)
 		}
 	}
-	// No redirect leads away from https.
+	// A redirect away from https is not followed.
 	s := httptest.NewServer(http.RedirectHandler("http://issuer.example/jwks", http.StatusFound))
 	defer s.Close()
 	if resp, err := keyClient().Get(s.URL); err == nil {

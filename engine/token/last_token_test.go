@@ -7,9 +7,10 @@ import (
 	"testing"
 )
 
-// TestSeen sends tokens through one place: a verdict must be the same as
-// without it, whatever came there before.
-func TestSeen(t *testing.T) {
+// TestVerifyAgainMatchesVerify verifies many tokens with one LastToken: each verdict must be
+// that of Verify, whatever token came before. It is one sequence, since it tests the state
+// that earlier calls leave.
+func TestVerifyAgainMatchesVerify(t *testing.T) {
 	r := newRig(t)
 	ctx := context.Background()
 	good := []byte(compact(goodHeader, goodClaims().String()))
@@ -39,10 +40,10 @@ func TestSeen(t *testing.T) {
 	if !equalConstantTime(last.raw, second) {
 		t.Fatal("the last token is not remembered")
 	}
-	// Of three calls in a row the first is a miss or a hit of the cache, and keeps the
-	// grant that the others are to find here.
+	// The first of three calls in a row is a miss or a hit of the cache, and keeps the grant
+	// for the other two.
 	if n := r.lastTokenHits.Load(); n < 10 {
-		t.Fatalf("%d of 18 calls found the grant of the connection's last token", n)
+		t.Fatalf("%d of 18 calls used the grant of the last token, want at least 10", n)
 	}
 	if err := try(second, OpsReverse); code(err) != ForbiddenOperation {
 		t.Errorf("for another endpoint: %v", err)
@@ -51,11 +52,11 @@ func TestSeen(t *testing.T) {
 		forged := bytes.Clone(second)
 		forged[i] ^= 1
 		if err := try(forged, OpsForward); err == nil {
-			t.Fatalf("byte %d changed, and accepted", i)
+			t.Fatalf("a token with byte %d changed was accepted", i)
 		}
 	}
 	if !equalConstantTime(last.raw, second) {
-		t.Error("a refused token took the place of a valid one")
+		t.Error("a refused token replaced a valid one in the LastToken")
 	}
 	r.store.alter(func() { r.store.revoked["another"] = struct{}{} })
 	if err := r.Sync(ctx); err != nil {
@@ -64,7 +65,7 @@ func TestSeen(t *testing.T) {
 	if err := try(second, OpsForward); code(err) != RevokedToken {
 		t.Errorf("revoked: %v", err)
 	}
-	if err := try(good, OpsForward); err != nil { // verified anew, found the next time
+	if err := try(good, OpsForward); err != nil { // verified in full; the next call uses its grant
 		t.Fatal(err)
 	}
 	if err := try(good, OpsForward); err != nil {
@@ -77,12 +78,12 @@ func TestSeen(t *testing.T) {
 		}
 	}
 	if asked == 0 || asked > 8 {
-		t.Errorf("the cache is asked %d times in 256", asked)
+		t.Errorf("the cache was asked %d times in 256 calls, want about every 64th", asked)
 	}
 	g := last.grant
-	r.cache.Clear() // with it goes the grant
+	r.cache.Clear() // releases the grant
 	if g.retain() {
-		t.Fatal("the place keeps a grant alive")
+		t.Fatal("a LastToken keeps a grant alive")
 	}
 	for range 3 {
 		if err := try(good, OpsForward); err != nil {
@@ -91,14 +92,16 @@ func TestSeen(t *testing.T) {
 	}
 	last.Forget()
 	if bytes.Contains(last.raw[:cap(last.raw)], second[:16]) {
-		t.Error("not forgotten")
+		t.Error("Forget did not wipe the token")
 	}
 	if err := try(good, OpsForward); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestSame(t *testing.T) {
+// TestEqualConstantTime checks the result for equal texts, for any different byte and for
+// different lengths.
+func TestEqualConstantTime(t *testing.T) {
 	for n := range 70 {
 		a := bytes.Repeat([]byte{'x'}, n)
 		if got := equalConstantTime(a, bytes.Clone(a)); got != (n > 0) {

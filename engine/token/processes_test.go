@@ -10,8 +10,8 @@ import (
 	"github.com/velonym/velonym/engine/keys/sqlite"
 )
 
-// process opens the keystore of dir as a process of its own would, and verifies
-// by the clock on the wall.
+// process opens the keystore of dir like a separate process, and returns a verifier on the
+// system's clock.
 func process(t testing.TB, dir string, change ...func(*Config)) (*keys.Keystore, *Verifier, *Issuer) {
 	t.Helper()
 	ctx := context.Background()
@@ -48,7 +48,7 @@ func process(t testing.TB, dir string, change ...func(*Config)) (*keys.Keystore,
 	return ks, v, issuer
 }
 
-// newKeystore makes a keystore in an empty folder.
+// newKeystore creates a keystore in an empty folder.
 func newKeystore(t testing.TB, dir string) {
 	t.Helper()
 	if err := keys.NewMasterKeyFile(filepath.Join(dir, "master.key")); err != nil {
@@ -97,9 +97,10 @@ func BenchmarkVerifyNew(b *testing.B) {
 	b.ReportMetric(100*float64(v.Stats().Hits)/float64(i), "%hits")
 }
 
-// Two processes on one keystore file: what one of them changes, the other obeys
-// by itself, and a budget is one budget.
-func TestProcesses(t *testing.T) {
+// TestTwoProcessesShareAKeystore checks that one process follows the changes of another on the
+// same keystore file, and that both share a token's budget. It is one sequence of changes, each
+// made to the store that the one before leaves.
+func TestTwoProcessesShareAKeystore(t *testing.T) {
 	dir := t.TempDir()
 	ctx := context.Background()
 	newKeystore(t, dir)
@@ -154,7 +155,8 @@ func TestProcesses(t *testing.T) {
 		t.Errorf("the revoked token: %q", got)
 	}
 
-	// All tokens of a project: those of before, by target and by source, and no later ones.
+	// Revoking all tokens of a project covers earlier ones, by target and by source, and no
+	// later ones.
 	before2, _ := token(Request{Project: "a"})
 	moved, _ := token(Request{Project: "c", Op: "secondary", Source: "a"})
 	apart, _ := token(Request{Project: "c"})
@@ -195,6 +197,6 @@ func TestProcesses(t *testing.T) {
 		g.Release()
 	}
 	if spent > 500 || spent < 490 {
-		t.Errorf("%d values spent of 500", spent)
+		t.Errorf("%d values were spent, want 500", spent)
 	}
 }

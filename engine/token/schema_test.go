@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// schema is what of JSON Schema stands in claims.schema.json. A keyword that is not
-// here fails the test, so that none is passed over.
+// schema is the part of JSON Schema that claims.schema.json uses. Any other keyword fails the
+// test, so that none is ignored.
 type schema struct {
 	Schema, Title, Description string
 	Default                    any
@@ -59,7 +59,7 @@ func (s *schema) UnmarshalJSON(b []byte) error {
 	return d.Decode((*plain)(s))
 }
 
-// accepts reports whether v, as encoding/json makes it, fits.
+// accepts reports whether v, as encoding/json decodes it, satisfies s.
 func (s *schema) accepts(root *schema, v any) bool {
 	if s == nil {
 		return true
@@ -150,7 +150,7 @@ func pattern(s string) *regexp.Regexp {
 	return patterns[s]
 }
 
-// clone is a deep copy by way of JSON.
+// clone returns a deep copy, made through JSON.
 func clone(o object) object {
 	var out map[string]any
 	d := json.NewDecoder(strings.NewReader(o.String()))
@@ -162,9 +162,9 @@ func clone(o object) object {
 	return out
 }
 
-// The reader of claims accepts what the schema does, and nothing else: over every
-// combination of method, policy, form and tag, and over every claim replaced by values
-// of all kinds, alone and two at a time, or left out.
+// TestClaimsSchema checks that the reader of claims accepts exactly what the schema accepts:
+// for every combination of method, policy, form and tag, and with every claim left out or
+// replaced by values of all kinds, alone and two at a time. The tables of values make it long.
 func TestClaimsSchema(t *testing.T) {
 	var root schema
 	if err := json.Unmarshal(ClaimsSchema(), &root); err != nil {
@@ -280,8 +280,8 @@ func (o object) with(other object) object {
 	return o
 }
 
-// All faults of a token are found at once, each with a remedy, and those that Verify
-// accepts have none.
+// TestExamine checks that all faults of a token are found at once, each with a remedy, and that
+// a token that Verify accepts has none. The tables of faults make it long.
 func TestExamine(t *testing.T) {
 	r := newRig(t)
 	examine := func(raw string) map[string]Fault {
@@ -304,7 +304,7 @@ func TestExamine(t *testing.T) {
 		return out
 	}
 	if f := examine(compact(goodHeader, goodClaims().String())); len(f) > 0 {
-		t.Errorf("a good token: %v", f)
+		t.Errorf("a valid token has the faults %v, want none", f)
 	}
 	o := goodClaims()
 	delete(o, "jti")

@@ -106,7 +106,7 @@ type signedClaims struct {
 	signers []crypto.PublicKey // one of them signed
 }
 
-// readBefore gives package jwt claims that readClaims has read.
+// readBefore passes claims that readClaims has read to package jwt.
 type readBefore struct {
 	c         *Claims
 	audiences []string

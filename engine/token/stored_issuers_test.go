@@ -10,8 +10,9 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// A running server follows the issuer's change of key, with its overlap, and the trust
-// in another keystore's issuer, without a restart.
+// TestStoredIssuers checks that a verifier follows, without a restart, the built-in issuer's
+// change of key with its overlap, the trust in another keystore's issuer and a change of the
+// master key. It is one sequence, since each step needs the keys of the one before.
 func TestStoredIssuers(t *testing.T) {
 	dir := t.TempDir()
 	ctx := context.Background()
@@ -64,7 +65,7 @@ func TestStoredIssuers(t *testing.T) {
 	}
 	second := issuer(admin, DefaultIssuer)
 	if second.KeyID() == first.KeyID() {
-		t.Fatal("the key is the same")
+		t.Fatal("RotateIssuer did not change the key")
 	}
 	fresh := made(second, admin)
 	await(t, "the new key", func() bool { return verdict(fresh) == "" })
@@ -92,7 +93,7 @@ func TestStoredIssuers(t *testing.T) {
 	}
 	await(t, "the end of a held token's key", func() bool { return code(third.Spend(ctx, 1)) == InvalidToken })
 
-	// Another keystore's issuer, of its own name.
+	// The issuer of another keystore, with a name of its own.
 	dir2 := t.TempDir()
 	newKeystore(t, dir2)
 	foreign, _, _ := process(t, dir2)
@@ -124,7 +125,7 @@ func TestStoredIssuers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer kept.Release()
-	// Its key changes there, and is not known here before the set is given again.
+	// Its new key is unknown here until its set is stored again.
 	if info, err = foreign.RotateIssuer(ctx, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -142,15 +143,15 @@ func TestStoredIssuers(t *testing.T) {
 	}
 	await(t, "the end of the trust", func() bool { return verdict(later) == InvalidToken })
 
-	// A URL that cannot be reached is no reason for a server not to run.
+	// An issuer whose URL cannot be reached does not keep a verifier from starting.
 	if err := admin.TrustIssuer(ctx, keys.TrustedIssuer{Name: "east", URL: "http://127.0.0.1:1/jwks"}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := CheckTrusted(keys.TrustedIssuer{Name: "east", URL: "http://example.org/jwks"}); err == nil {
-		t.Error("keys over plain http")
+		t.Error("CheckTrusted accepts keys over plain http")
 	}
 	if _, err := CheckTrusted(keys.TrustedIssuer{Name: "east", JWKS: []byte(`{"keys":[]}`)}); err == nil {
-		t.Error("a set without keys")
+		t.Error("CheckTrusted accepts a set without keys")
 	}
 	_, other, _ := process(t, dir)
 	g, err := other.Verify(ctx, old, OpsAny)
@@ -159,7 +160,7 @@ func TestStoredIssuers(t *testing.T) {
 	}
 	g.Release()
 
-	// The master key changes hands, and the server follows its file.
+	// The master key is replaced, and the verifier reads the new file.
 	moved := filepath.Join(t.TempDir(), "master.key")
 	if err := keys.NewMasterKeyFile(moved); err != nil {
 		t.Fatal(err)

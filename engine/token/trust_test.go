@@ -15,8 +15,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// A PS256 signature has a salt of the hash's length (RFC 7518 §3.5); all others
-// verify as RSASSA-PSS and are refused all the same.
+// TestPS256Salt checks that a PS256 signature needs a salt of the hash's length (RFC 7518 §3.5),
+// although others are valid RSASSA-PSS.
 func TestPS256Salt(t *testing.T) {
 	keys := foreignKeys()
 	file := writeFile(t, "jwks.json", keys.jwks())
@@ -50,7 +50,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// longLived are claims that end long after an issuer's keys do.
+// longLived returns claims that expire long after the issuer's keys become stale.
 func longLived() object {
 	o := foreignClaims()
 	o["exp"] = epoch0.Add(100 * time.Hour).Unix()
@@ -58,7 +58,7 @@ func longLived() object {
 	return o
 }
 
-// held gets the grant of a token that is good.
+// held returns the grant of a valid token, which the test holds until it ends.
 func (r *rig) held(t *testing.T, raw string) *Grant {
 	t.Helper()
 	g, err := r.Verify(context.Background(), []byte(raw), OpsForward)
@@ -69,9 +69,9 @@ func (r *rig) held(t *testing.T, raw string) *Grant {
 	return g
 }
 
-// An issuer that publishes no keys any more has withdrawn them: nothing that they
-// signed counts from the next look on, in the cache and in a grant that is held.
-func TestWithdrawnSet(t *testing.T) {
+// TestWithdrawnKeySet checks that an issuer that publishes an empty set has withdrawn its keys:
+// from the next fetch on its tokens are refused, also cached ones and held grants.
+func TestWithdrawnKeySet(t *testing.T) {
 	for _, gone := range []string{`{"keys":[]}`, `{"keys":[{"kty":"oct","kid":"ed","k":"AAAA"}]}`} {
 		f := foreignKeys()
 		s := newKeyServer(t, f.jwks())
@@ -107,8 +107,8 @@ func TestWithdrawnSet(t *testing.T) {
 	}
 }
 
-// The same for the keys of a file, and for one key of several.
-func TestWithdrawnFile(t *testing.T) {
+// TestWithdrawnKeyFile is TestWithdrawnKeySet for a file of keys, and for one key of several.
+func TestWithdrawnKeyFile(t *testing.T) {
 	f := foreignKeys()
 	ed, ec := edJWK("ed", f.ed.Public().(ed25519.PublicKey)), ecJWK("ec", "P-256", &f.ec.PublicKey)
 	file := writeFile(t, "jwks.json", jwks(ed, ec))
@@ -126,24 +126,24 @@ func TestWithdrawnFile(t *testing.T) {
 	ctx := context.Background()
 	install(jwks(ec))
 	if err := stays.Spend(ctx, 1); err != nil {
-		t.Error("the key that stays:", err)
+		t.Error("a token of the remaining key:", err)
 	}
 	if got := code(goes.Spend(ctx, 1)); got != InvalidToken {
-		t.Errorf("the key that went: %q", got)
+		t.Errorf("a token of the removed key: %q, want it refused", got)
 	}
 	install(`{"keys":[]}`)
 	if got := code(stays.Spend(ctx, 1)); got != InvalidToken {
 		t.Errorf("a set without keys: %q", got)
 	}
-	// At the start such a file is a mistake.
+	// NewVerifier refuses such a file, which then is a mistake.
 	_, err := NewVerifier(Config{Keystore: r.ks, Issuer: r.issuer, Trusted: []TrustedIssuer{{Name: "https://issuer.example", JWKSFile: file}}})
 	if !errors.Is(err, errNoUsableKey) {
 		t.Errorf("a verifier with a file of no keys: %v", err)
 	}
 }
 
-// Without a fetch that succeeds the keys count for MaxStale, for tokens in the
-// cache and grants that are held too, and again when the issuer answers.
+// TestStaleKeys checks that keys are trusted for MaxStale after the last successful fetch, also
+// for cached tokens and held grants, and again once the issuer answers.
 func TestStaleKeys(t *testing.T) {
 	f := foreignKeys()
 	s := newKeyServer(t, f.jwks())
@@ -204,8 +204,8 @@ func TestStaleKeys(t *testing.T) {
 	}
 }
 
-// at+jwt is accepted from an issuer that is configured so, in both spellings, and
-// from nobody else.
+// TestAccessTokens checks that at+jwt is accepted, in both spellings, only from an issuer with
+// AccessTokens.
 func TestAccessTokens(t *testing.T) {
 	f := foreignKeys()
 	file := writeFile(t, "jwks.json", f.jwks())
@@ -216,13 +216,13 @@ func TestAccessTokens(t *testing.T) {
 		for typ, ok := range map[string]bool{"JWT": true, "psn+jwt": true, "at+jwt": access, "application/at+jwt": access,
 			"AT+JWT": false, "at+jwt ": false, "id+jwt": false, "application/psn+jwt": false, "": false} {
 			raw := joseSign(t, "EdDSA", f.ed, "ed", foreignClaims(), func(o *jose.SignerOptions) { o.WithType(jose.ContentType(typ)) })
-			for range 2 { // the second time the header is known
+			for range 2 { // the second time the header is cached
 				if err := r.try(raw, OpsForward); (err == nil) != ok || err != nil && code(err) != InvalidToken {
 					t.Errorf("typ %q, at+jwt accepted %v: %v", typ, access, err)
 				}
 			}
 		}
-		// Not from the built-in issuer.
+		// It is never accepted from the built-in issuer.
 		own := compact(`{"alg":"EdDSA","typ":"at+jwt","kid":"`+r.issuer.KeyID()+`"}`, goodClaims().String())
 		if got := code(r.try(own, OpsForward)); got != InvalidToken {
 			t.Errorf("at+jwt of the built-in issuer: %q", got)
@@ -230,9 +230,9 @@ func TestAccessTokens(t *testing.T) {
 	}
 }
 
-// A grant that a connection remembers counts no longer than one of the cache: each
-// condition of that path is broken once, with the path taken before and after.
-func TestRememberedGrant(t *testing.T) {
+// TestRememberedGrantConditions checks that the grant of a LastToken is valid no longer than
+// one in the cache: it breaks each condition once, and takes the path before and after.
+func TestRememberedGrantConditions(t *testing.T) {
 	f := foreignKeys()
 	s := newKeyServer(t, f.jwks())
 	r := newRig(t, s.trust)
@@ -248,7 +248,7 @@ func TestRememberedGrant(t *testing.T) {
 	}
 	taken := func() bool {
 		t.Helper()
-		for range 4 { // one may be a miss, and one may be left to the cache
+		for range 4 { // one may be a miss, and one may go to the cache
 			before := r.lastTokenHits.Load()
 			if got := try(); got != "" {
 				t.Fatal(got)
@@ -264,7 +264,7 @@ func TestRememberedGrant(t *testing.T) {
 		t.Fatal("the remembered grant is not used")
 	}
 	n := r.lastTokenHits.Load()
-	// The deadline: the issuer's keys are to be looked at again.
+	// The deadline, at which the issuer's keys are checked again.
 	r.clock.Advance(defaultRefresh)
 	if err := r.Sync(context.Background()); err != nil {
 		t.Fatal(err)
@@ -275,7 +275,7 @@ func TestRememberedGrant(t *testing.T) {
 	if !taken() {
 		t.Fatal("the new grant is not used")
 	}
-	// The epoch: something has changed, while somebody holds the grant, so that it lives.
+	// The epoch, after a change of the store, with the grant held so that it stays alive.
 	r.held(t, string(raw))
 	n = r.lastTokenHits.Load()
 	s.change(func() { s.set = `{"keys":[]}` })
@@ -287,7 +287,7 @@ func TestRememberedGrant(t *testing.T) {
 	}
 }
 
-// The kinds of refusals within a long job can be told apart.
+// TestKindsOfRefusals checks the kind of each refusal, and whether a job can resume after it.
 func TestKindsOfRefusals(t *testing.T) {
 	kinds := []error{ErrExpired, ErrRevoked, ErrBudgetSpent, ErrRetentionOver}
 	for _, c := range []struct {

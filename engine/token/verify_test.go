@@ -12,6 +12,8 @@ import (
 	"time"
 )
 
+// TestVerifyAccepts checks valid tokens: the defaults, the ends of ranges, and members that are
+// ignored.
 func TestVerifyAccepts(t *testing.T) {
 	r := newRig(t)
 	exp := epoch0.Add(time.Hour).Unix()
@@ -70,8 +72,8 @@ func TestVerifyAccepts(t *testing.T) {
 	}
 }
 
-// Every refusal of the contract that shows in the claims, on tokens that are
-// signed well and made by hand.
+// TestVerifyRefusesClaims checks every refusal that depends on the claims, with valid signatures.
+// Its table makes it long.
 func TestVerifyRefusesClaims(t *testing.T) {
 	r := newRig(t)
 	set := func(name string, v any) func(object) { return func(o object) { o[name] = v } }
@@ -201,7 +203,7 @@ func TestVerifyRefusesClaims(t *testing.T) {
 		o := goodClaims()
 		c.change(o)
 		raw := compact(goodHeader, o.String())
-		for i := range 2 { // the second time, what was refused may be remembered
+		for i := range 2 { // the second time the refusal may come from the cache
 			err := r.try(raw, c.ops)
 			if got := code(err); got != c.want {
 				t.Errorf("%s, call %d: got %q, want %s", c.name, i+1, got, c.want)
@@ -213,7 +215,7 @@ func TestVerifyRefusesClaims(t *testing.T) {
 	}
 }
 
-// The skew is 30 seconds at most, and none when that is asked for.
+// TestSkew checks that the tolerated skew is 30 seconds at most, and none if Skew is negative.
 func TestSkew(t *testing.T) {
 	for _, c := range []struct{ given, want time.Duration }{
 		{0, 30 * time.Second}, {time.Hour, 30 * time.Second}, {5 * time.Second, 5 * time.Second}, {-1, 0},
@@ -232,7 +234,8 @@ func TestSkew(t *testing.T) {
 	}
 }
 
-// What cannot be written through a map: duplicate members, odd JSON.
+// TestVerifyRefusesText checks claims that a Go map cannot express: duplicate members and
+// unusual JSON.
 func TestVerifyRefusesText(t *testing.T) {
 	r := newRig(t)
 	good := goodClaims().String()
@@ -293,6 +296,7 @@ func manyMembers(n int) string {
 	return b.String()
 }
 
+// TestVerifyRefusesHeader checks headers with wrong or additional members.
 func TestVerifyRefusesHeader(t *testing.T) {
 	r := newRig(t)
 	claims := goodClaims().String()
@@ -343,12 +347,13 @@ func TestVerifyRefusesHeader(t *testing.T) {
 	}
 }
 
+// TestVerifyRefusesShape checks bytes that are not three segments of strict base64url.
 func TestVerifyRefusesShape(t *testing.T) {
 	r := newRig(t)
 	good := compact(goodHeader, goodClaims().String())
 	part := strings.Split(good, ".")
-	// A text segment of 2 or 3 characters more than a multiple of 4 has spare
-	// bits, which must be zero.
+	// A segment of 2 or 3 characters more than a multiple of 4 has spare bits, which must be
+	// zero.
 	loose := ""
 	for pad := 0; loose == ""; pad++ {
 		claims := goodClaims().String() + strings.Repeat(" ", pad)
@@ -358,7 +363,7 @@ func TestVerifyRefusesShape(t *testing.T) {
 			loose = input + "." + b64(ed25519.Sign(ed25519.NewKeyFromSeed(seed), []byte(input)))
 		}
 	}
-	// The signature has 64 bytes, 86 characters, and so 4 spare bits too.
+	// The signature of 64 bytes has 86 characters and so 4 spare bits.
 	tail := good[len(good)-1]
 	for name, raw := range map[string]string{
 		"unsigned":                      part[0] + "." + part[1] + ".",
@@ -396,7 +401,7 @@ func TestVerifyRefusesShape(t *testing.T) {
 		t.Errorf("no token: got %q", got)
 	}
 	if err := r.try(good, OpsForward); err != nil {
-		t.Errorf("the good one: %v", err)
+		t.Errorf("the unchanged token: %v, want a grant", err)
 	}
 }
 
@@ -409,6 +414,7 @@ func writeFile(t testing.TB, name, content string) string {
 	return path
 }
 
+// TestErrorsAreBearerErrors checks the RFC 6750 error of each code.
 func TestErrorsAreBearerErrors(t *testing.T) {
 	for code, want := range map[string]string{
 		MissingToken: "", InvalidToken: "invalid_token", ExpiredToken: "invalid_token", RevokedToken: "invalid_token",
@@ -420,6 +426,7 @@ func TestErrorsAreBearerErrors(t *testing.T) {
 	}
 }
 
+// TestVerifierConfig checks that contradictory configurations and a broken keystore are refused.
 func TestVerifierConfig(t *testing.T) {
 	issuer, err := NewIssuer(seed, "velonym", "velonym")
 	if err != nil {

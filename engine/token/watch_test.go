@@ -5,24 +5,24 @@ import (
 	"testing"
 )
 
-// telling is a keystore whose store tells of changes.
-type telling struct {
+// notifying is a keystore whose store reports changes.
+type notifying struct {
 	*memory
 	changed chan func()
 	ended   bool
 }
 
-func (w *telling) Watch(ctx context.Context, changed func()) {
+func (w *notifying) Watch(ctx context.Context, changed func()) {
 	w.changed <- changed
 	<-ctx.Done()
 	w.ended = true
 }
 
-// TestStoreTells has what the store is told to call bring about a poll, and Close end the
-// watching.
-func TestStoreTells(t *testing.T) {
+// TestStoreNotificationCausesPoll checks that a notification of the store causes a poll, and
+// that Close ends the watch.
+func TestStoreNotificationCausesPoll(t *testing.T) {
 	r := newRig(t)
-	w := &telling{memory: r.store, changed: make(chan func(), 1)}
+	w := &notifying{memory: r.store, changed: make(chan func(), 1)}
 	v, err := NewVerifier(Config{Keystore: w, Issuer: r.issuer, Now: r.clock.Now})
 	if err != nil {
 		t.Fatal(err)
@@ -37,6 +37,6 @@ func TestStoreTells(t *testing.T) {
 	}
 	v.Close()
 	if !w.ended {
-		t.Error("Close left somebody watching")
+		t.Error("Watch has not ended after Close")
 	}
 }
