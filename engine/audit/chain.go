@@ -188,8 +188,8 @@ func digits(s string) bool {
 }
 
 // lockFile opens and locks the file at l.path and sets l.head and l.size to its end. It
-// rotates the file first if room more bytes would exceed MaxSize.
-func (l *Log) lockFile(room int64) error {
+// rotates the file first if need more bytes would exceed MaxSize.
+func (l *Log) lockFile(need int64) error {
 	for {
 		if l.f == nil {
 			f, err := openFile(l.path, os.O_RDWR|os.O_CREATE|os.O_APPEND)
@@ -203,7 +203,7 @@ func (l *Log) lockFile(room int64) error {
 		if err := lock(l.f); err != nil {
 			return fmt.Errorf("audit: locking %s: %w", l.path, err)
 		}
-		again, err := l.refresh(room)
+		again, err := l.refresh(need)
 		if err != nil {
 			unlock(l.f)
 			return err
@@ -218,7 +218,7 @@ func (l *Log) lockFile(room int64) error {
 
 // refresh sets l.head and l.size to the end of the locked file. It reports true if the
 // path now names another file, or none.
-func (l *Log) refresh(room int64) (again bool, err error) {
+func (l *Log) refresh(need int64) (again bool, err error) {
 	st, err := l.f.Stat()
 	if err != nil {
 		return false, fmt.Errorf("audit: %w", err)
@@ -253,7 +253,7 @@ func (l *Log) refresh(room int64) (again bool, err error) {
 			return false, err
 		}
 	}
-	if l.opt.MaxSize > 0 && l.size+room > l.opt.MaxSize && l.size > firstRecords {
+	if l.opt.MaxSize > 0 && l.size+need > l.opt.MaxSize && l.size > firstRecords {
 		name := fmt.Sprintf("%s.%012d", l.path, l.head.seq)
 		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
 			if l.reservedTo > l.size {

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// faulty is a file that fails as told.
+// faulty is a file that fails as its faults say.
 type faulty struct {
 	osFile
 	f *faults
@@ -20,9 +20,9 @@ type faulty struct {
 
 type faults struct {
 	mu        sync.Mutex
-	room      int // bytes that can still be written; below 0: any number
+	free      int // bytes that can still be written; below 0: any number
 	noTrunc   bool
-	noReserve bool // space cannot be set aside
+	noReserve bool // space cannot be reserved
 	syncErr   error
 	syncs     int
 	onSync    func()
@@ -32,14 +32,14 @@ type faults struct {
 func (f *faulty) Write(b []byte) (int, error) {
 	f.f.mu.Lock()
 	defer f.f.mu.Unlock()
-	if f.f.room < 0 || len(b) <= f.f.room {
-		if f.f.room >= 0 {
-			f.f.room -= len(b)
+	if f.f.free < 0 || len(b) <= f.f.free {
+		if f.f.free >= 0 {
+			f.f.free -= len(b)
 		}
 		return f.File.Write(b)
 	}
-	n, err := f.osFile.Write(b[:f.f.room])
-	f.f.room = 0
+	n, err := f.osFile.Write(b[:f.f.free])
+	f.f.free = 0
 	if err == nil {
 		err = syscall.ENOSPC
 	}
@@ -52,7 +52,7 @@ func (f *faulty) reserve(_, n int64) error {
 	switch {
 	case f.f.noReserve:
 		return errNoReserve
-	case f.f.room >= 0 && int64(f.f.room) < n:
+	case f.f.free >= 0 && int64(f.f.free) < n:
 		return syscall.ENOSPC
 	}
 	return nil
@@ -82,7 +82,7 @@ func (f *faulty) Sync() error {
 
 func withFaults(t *testing.T) *faults {
 	t.Helper()
-	f := &faults{room: -1}
+	f := &faults{free: -1}
 	old := openFile
 	openFile = func(path string, flag int) (file, error) {
 		o, err := os.OpenFile(path, flag, 0o600)
@@ -101,26 +101,28 @@ func (f *faults) set(change func()) {
 	change()
 }
 
+// TestFullDisk checks that a full disk leaves no half a record, that Err reports it, and that a
+// gap record counts what was lost; if the half cannot be cut off, it is marked as torn.
 func TestFullDisk(t *testing.T) {
 	f := withFaults(t)
 	path := newPath(t)
 	l := open(t, path, Options{})
 	add(t, l, "a", "b")
 	before := read(t, path)
-	for _, room := range []int{0, 1, 100, 300} {
-		f.set(func() { f.room = room })
+	for _, free := range []int{0, 1, 100, 300} {
+		f.set(func() { f.free = free })
 		err := l.Append(request("lost", true))
 		if !errors.Is(err, syscall.ENOSPC) || !strings.HasPrefix(err.Error(), "audit: ") || !strings.Contains(err.Error(), path) {
-			t.Fatalf("with room for %d bytes: got %v", room, err)
+			t.Fatalf("with %d bytes free: got %v, want ENOSPC with the path", free, err)
 		}
 		if !bytes.Equal(read(t, path), before) {
-			t.Fatalf("with room for %d bytes: half a record is left", room)
+			t.Fatalf("with %d bytes free: half a record is left", free)
 		}
 		if !errors.Is(l.Err(), syscall.ENOSPC) || !errors.Is(l.Check(), syscall.ENOSPC) {
-			t.Fatal("the log says it is well")
+			t.Fatal("Err returns nil after a failed write")
 		}
 	}
-	f.set(func() { f.room = -1 })
+	f.set(func() { f.free = -1 })
 	if err := l.Check(); err != nil || l.Err() != nil {
 		t.Fatal(err, l.Err())
 	}
@@ -130,12 +132,12 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 
-	// Not even the half can be cut off.
-	f.set(func() { f.room, f.noTrunc = 50, true })
+	// The half record cannot be cut off.
+	f.set(func() { f.free, f.noTrunc = 50, true })
 	if err := l.Append(request("lost", false)); !errors.Is(err, syscall.ENOSPC) || !errors.Is(err, syscall.EIO) {
 		t.Errorf("got %v", err)
 	}
-	f.set(func() { f.room, f.noTrunc = -1, false })
+	f.set(func() { f.free, f.noTrunc = -1, false })
 	add(t, l, "d")
 	same(t, path, "a", "b", "gap", "c", "(torn)", "recovered", "gap", "d")
 	if r := whole(t, path); r.Lost != 5 || r.Torn != 1 {
@@ -143,20 +145,21 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// TestFullDiskDelayed checks that a full disk refuses delayed records too.
 func TestFullDiskDelayed(t *testing.T) {
 	f := withFaults(t)
 	path := newPath(t)
 	l := open(t, path, Options{Delay: time.Hour})
 	add(t, l, "a", "b")
-	f.set(func() { f.room = 10 })
+	f.set(func() { f.free = 10 })
 	if err := l.Append(request("c", true)); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("got %v", err)
 	}
-	// Those that need not wait have no space set aside for them, and are not kept.
+	// Delayed records for which no space can be reserved are refused.
 	if err := l.Append(request("d", false)); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("got %v", err)
 	}
-	f.set(func() { f.room = -1 })
+	f.set(func() { f.free = -1 })
 	if err := l.Check(); err != nil {
 		t.Fatal(err)
 	}
@@ -168,15 +171,15 @@ func TestFullDiskDelayed(t *testing.T) {
 	}
 }
 
-// TestFullDiskRefusesTheFirst: a delayed record is let in only when the space that
-// it will take is set aside, so a full disk refuses the first call, not the one
-// after the first write.
-func TestFullDiskRefusesTheFirst(t *testing.T) {
+// TestFullDiskRefusesFirstDelayedRecord checks that a delayed record is accepted only if its
+// space is reserved, so that a full disk refuses the first call and not the one after the
+// first write.
+func TestFullDiskRefusesFirstDelayedRecord(t *testing.T) {
 	f := withFaults(t)
 	path := newPath(t)
 	l := open(t, path, Options{Delay: time.Hour})
-	f.set(func() { f.room = 0 })
-	// Space was set aside when the log was opened: so many records fit.
+	f.set(func() { f.free = 0 })
+	// Opening the log has reserved space for these records.
 	for range 100 {
 		add(t, l, "a")
 	}
@@ -184,14 +187,14 @@ func TestFullDiskRefusesTheFirst(t *testing.T) {
 	if err := l.Append(request("b", false)); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("the first call on a full disk: %v", err)
 	}
-	f.set(func() { f.room = -1 })
-	add(t, l, "c") // and at once again when there is space
+	f.set(func() { f.free = -1 })
+	add(t, l, "c") // accepted as soon as there is space
 	same(t, l.path, "gap", "c")
 }
 
-// TestNoReserve: where space cannot be set aside, a record is written before Append
-// returns.
-func TestNoReserve(t *testing.T) {
+// TestAppendWritesWithoutReservation checks that a record is written before Append returns if
+// the file system cannot reserve space.
+func TestAppendWritesWithoutReservation(t *testing.T) {
 	f := withFaults(t)
 	f.set(func() { f.noReserve = true })
 	path := newPath(t)
@@ -200,6 +203,8 @@ func TestNoReserve(t *testing.T) {
 	same(t, path, "a", "b")
 }
 
+// TestSyncFails checks that a failed sync fails the calls that wait for it, and that the log
+// works again once it can sync.
 func TestSyncFails(t *testing.T) {
 	f := withFaults(t)
 	path := newPath(t)
@@ -209,7 +214,7 @@ func TestSyncFails(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if !errors.Is(l.Err(), syscall.EIO) || !errors.Is(l.Check(), syscall.EIO) {
-		t.Error("the log says it is well")
+		t.Error("Err returns nil after a failed sync")
 	}
 	if err := l.Append(request("b", true)); !errors.Is(err, syscall.EIO) {
 		t.Errorf("got %v", err)
@@ -228,8 +233,8 @@ func TestSyncFails(t *testing.T) {
 	}
 }
 
-// TestFullDiskStaysFull: a disk with room for a short record, but not for many, is
-// still full after it refused one, and says so to whoever asks.
+// TestFullDiskStaysFull checks that a disk with space for a few records counts as full after it
+// refused one: Append and Check keep failing.
 func TestFullDiskStaysFull(t *testing.T) {
 	for _, delay := range []time.Duration{0, time.Hour} {
 		for _, noReserve := range []bool{false, true} {
@@ -238,21 +243,21 @@ func TestFullDiskStaysFull(t *testing.T) {
 			path := newPath(t)
 			l := open(t, path, Options{Delay: delay})
 			add(t, l, "a")
-			f.set(func() { f.room = 100 })
+			f.set(func() { f.free = 100 })
 			if err := l.Append(request("lost", true)); !errors.Is(err, syscall.ENOSPC) {
 				t.Fatalf("got %v", err)
 			}
 			for range 20 {
-				f.set(func() { f.room = 1000 }) // three records
+				f.set(func() { f.free = 1000 }) // three records
 				if err := l.Append(request("lost", false)); !errors.Is(err, syscall.ENOSPC) {
 					t.Fatalf("delay %v: a full disk took a record: %v", delay, err)
 				}
-				f.set(func() { f.room = 1000 })
+				f.set(func() { f.free = 1000 })
 				if err := l.Check(); !errors.Is(err, syscall.ENOSPC) || l.Err() == nil {
 					t.Fatalf("delay %v: the log says that it is well: %v", delay, err)
 				}
 			}
-			f.set(func() { f.room = -1 })
+			f.set(func() { f.free = -1 })
 			if err := l.Check(); err != nil {
 				t.Fatal(err)
 			}
@@ -268,22 +273,23 @@ func TestFullDiskStaysFull(t *testing.T) {
 	}
 }
 
-// TestFullDiskIsNoticed: a disk that filled up shows before a record meets it.
-func TestFullDiskIsNoticed(t *testing.T) {
+// TestCheckReportsFullDisk checks that Check reports a full disk before a record is refused.
+func TestCheckReportsFullDisk(t *testing.T) {
 	f := withFaults(t)
-	f.set(func() { f.room = 100 << 10 }) // nothing can be set aside for later
+	f.set(func() { f.free = 100 << 10 }) // too little to reserve
 	l := open(t, newPath(t), Options{Delay: time.Hour})
 	if err := l.Check(); err != nil {
 		t.Fatal(err)
 	}
-	f.set(func() { f.room = 1000 })
+	f.set(func() { f.free = 1000 })
 	if err := l.Check(); !errors.Is(err, syscall.ENOSPC) || !errors.Is(l.Err(), syscall.ENOSPC) {
 		t.Errorf("got %v", err)
 	}
 }
 
-// TestFullDiskWithSpaceSetAside: a full disk shows though records still find room.
-func TestFullDiskWithSpaceSetAside(t *testing.T) {
+// TestCheckReportsFullDiskDespiteReservation checks that Check reports a full disk although
+// records still fit the reserved space.
+func TestCheckReportsFullDiskDespiteReservation(t *testing.T) {
 	path := newPath(t)
 	l := open(t, path, Options{Delay: time.Hour})
 	old := freeSpace
@@ -301,11 +307,11 @@ func TestFullDiskWithSpaceSetAside(t *testing.T) {
 	}
 }
 
-// TestFullDiskWithOldSpaceSetAside: when no more can be set aside, what is left of the
-// last time is no room for a server that is to be ready.
-func TestFullDiskWithOldSpaceSetAside(t *testing.T) {
+// TestCheckReportsFullDiskWithOldReservation checks that Check reports a full disk if only the
+// rest of an earlier reservation is left.
+func TestCheckReportsFullDiskWithOldReservation(t *testing.T) {
 	f := withFaults(t)
-	f.set(func() { f.room = 1 << 20 }) // a probe fits, another reserve does not
+	f.set(func() { f.free = 1 << 20 }) // a probe fits, another reservation does not
 	path := newPath(t)
 	l := open(t, path, Options{Delay: time.Hour})
 	old := freeSpace

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// signer signs with a key made of one byte.
+// signer is a Signer whose key is derived from one byte.
 type signer struct{ key ed25519.PrivateKey }
 
 func newSigner(b byte) signer {
@@ -21,7 +21,7 @@ func newSigner(b byte) signer {
 func (s signer) Sign(m []byte) []byte { return ed25519.Sign(s.key, m) }
 func (s signer) PublicKey() []byte    { return s.key.Public().(ed25519.PublicKey) }
 
-// signedLog writes records a to d and closes: d is the last that a head covers.
+// signedLog writes a log of the records and closes it, so that a head covers the last one.
 func signedLog(t *testing.T, by byte, names ...string) string {
 	t.Helper()
 	path := newPath(t)
@@ -42,7 +42,7 @@ func headsOf(t *testing.T, path string) []Head {
 	return heads
 }
 
-// refusedLog verifies and requires an error with that text.
+// refusedLog fails the test unless VerifyLog returns an error that holds want.
 func refusedLog(t *testing.T, trust Trust, want string, paths ...string) {
 	t.Helper()
 	r, err := VerifyLog(trust, paths...)
@@ -51,7 +51,9 @@ func refusedLog(t *testing.T, trust Trust, want string, paths ...string) {
 	}
 }
 
-func TestHeads(t *testing.T) {
+// TestHeadsProveCompleteness checks that signed heads kept apart reveal a log that was cut at
+// either end or written anew, with another key or without one.
+func TestHeadsProveCompleteness(t *testing.T) {
 	path := signedLog(t, 1, "a", "b", "c", "d")
 	same(t, path, "a", "b", "c", "d", "head")
 	heads := headsOf(t, path)
@@ -77,8 +79,8 @@ func TestHeads(t *testing.T) {
 	refusedLog(t, Trust{}, "--anchor 2:DIGEST", path)
 	write(whole)
 
-	// Written anew, with another record in the place of b, by who has no key, and
-	// by who signs with a key of their own.
+	// Logs written anew with another record instead of b, one without heads and one signed
+	// by another key.
 	anew := newPath(t)
 	l := open(t, anew, Options{})
 	add(t, l, "a", "x", "c", "d", "e")
@@ -93,7 +95,7 @@ func TestHeads(t *testing.T) {
 	refusedLog(t, Trust{Heads: []Head{spoiled}}, "signature does not fit", path)
 	refusedLog(t, Trust{Heads: append(headsOf(t, forged), heads...)}, "they differ", path)
 
-	// A log of before there were heads.
+	// A log without heads.
 	old := newPath(t)
 	l = open(t, old, Options{})
 	add(t, l, "a", "b")
@@ -101,7 +103,7 @@ func TestHeads(t *testing.T) {
 	if r, err := VerifyLog(Trust{Keys: good.Keys}, old); err != nil || r.Signed != 0 || r.Heads != 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
-	l = open(t, old, Options{Signer: newSigner(1)}) // goes on with heads
+	l = open(t, old, Options{Signer: newSigner(1)}) // continues with heads
 	add(t, l, "c")
 	l.Close()
 	if r, err := VerifyLog(Trust{Heads: headsOf(t, old), Keys: good.Keys}, old); err != nil || r.Signed != 3 {
@@ -109,8 +111,8 @@ func TestHeads(t *testing.T) {
 	}
 }
 
-// TestHeadsByCountAndTime: without a Close, heads come after so many records and
-// after so much time, and OnHead gets them.
+// TestHeadsByCountAndTime checks that a head is signed after HeadEvery records and after
+// HeadPeriod, and that OnHead receives each.
 func TestHeadsByCountAndTime(t *testing.T) {
 	got := make(chan Head, 10)
 	keep := func(h Head) error { got <- h; return nil }
@@ -128,11 +130,11 @@ func TestHeadsByCountAndTime(t *testing.T) {
 	}
 	same(t, path, "a", "head")
 	l.Close()
-	same(t, path, "a", "head") // nothing came since: no other one
+	same(t, path, "a", "head") // Close signs no other head without new records
 }
 
-// TestHeadsRotatedAndTorn: heads stay valid across rotation, and a torn line in the
-// heads file is closed off.
+// TestHeadsRotatedAndTorn checks that heads remain valid across rotation, and that a line is
+// appended behind a torn one in the heads file.
 func TestHeadsRotatedAndTorn(t *testing.T) {
 	path := newPath(t)
 	l := open(t, path, Options{Signer: newSigner(1), MaxSize: 1500})
@@ -170,9 +172,9 @@ func TestHeadsRotatedAndTorn(t *testing.T) {
 	refusedLog(t, Trust{Heads: heads}, "those before it are not here", files[1:]...)
 }
 
-// TestHeadFails: records are kept when the heads file cannot be written, which is
-// told, and the next head covers them.
-func TestHeadFails(t *testing.T) {
+// TestHeadsFileNotWritable checks that records are written although the heads file cannot be,
+// that HeadFailed gets the error, and that the next head covers them.
+func TestHeadsFileNotWritable(t *testing.T) {
 	path := newPath(t)
 	if err := os.Mkdir(HeadsPath(path), 0o700); err != nil {
 		t.Fatal(err)
@@ -195,9 +197,9 @@ func TestHeadFails(t *testing.T) {
 	}
 }
 
-// TestHeadOfRecord: a record that asks for a head is followed by one at once, which covers
-// it, and Close adds nothing.
-func TestHeadOfRecord(t *testing.T) {
+// TestRecordWithHead checks that a record with Head is followed at once by a head that covers
+// it, and that Close adds none.
+func TestRecordWithHead(t *testing.T) {
 	path := newPath(t)
 	l := open(t, path, Options{Signer: newSigner(1), HeadPeriod: time.Hour})
 	add(t, l, "a")

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// aloneFile is a file that counts the writers who are between ReadAt and Sync.
+// aloneFile is a file that counts the writers between ReadAt and Sync.
 type aloneFile struct {
 	file
 	inside, met *atomic.Int64
@@ -32,8 +32,8 @@ func (f aloneFile) Sync() error {
 	return f.file.Sync()
 }
 
-// TestAppendLine: several writers append whole lines one after the other, behind a line
-// that a crash left torn.
+// TestAppendLine checks that concurrent writers append whole lines one after the other, behind
+// a line that a crash left torn.
 func TestAppendLine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lines")
 	if err := os.WriteFile(path, []byte("{\"torn\":"), 0o600); err != nil {
@@ -62,7 +62,7 @@ func TestAppendLine(t *testing.T) {
 	}
 	running.Wait()
 	if n := met.Load(); n > 0 && runtime.GOOS != "windows" {
-		t.Errorf("%d times two writers wrote at once", n)
+		t.Errorf("%d times two writers wrote at once, want never", n)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"unicode/utf8"
 )
 
-// childPath names the log that a child process appends to.
+// childPath is the environment variable that names the log of a child process.
 const childPath = "VELONYM_AUDIT_TEST_PATH"
 
 func TestMain(m *testing.M) {
@@ -82,7 +82,7 @@ func read(t *testing.T, path string) []byte {
 	return b
 }
 
-// whole verifies all files of a log.
+// whole verifies all files of a log and fails the test if the chain is broken.
 func whole(t *testing.T, path string) Report {
 	t.Helper()
 	files, err := Files(path)
@@ -96,8 +96,8 @@ func whole(t *testing.T, path string) Report {
 	return r
 }
 
-// ids lists the request identifiers of a log in order, and its own records as
-// their kind.
+// ids returns the request identifiers of a log's records in order; of the log's own records it
+// returns the kind.
 func ids(t *testing.T, path string) []string {
 	t.Helper()
 	files, err := Files(path)
@@ -126,8 +126,8 @@ func same(t *testing.T, path string, want ...string) {
 	}
 }
 
-// TestFormat reads a log as anyone could who has only the documentation.
-func TestFormat(t *testing.T) {
+// TestFormatAsDocumented reads a log by its documentation only, without this package.
+func TestFormatAsDocumented(t *testing.T) {
 	path := newPath(t)
 	at := time.Date(2026, 11, 23, 21, 0, 0, 12345, time.FixedZone("", 3600))
 	l := open(t, path, Options{})
@@ -181,6 +181,8 @@ func TestFormat(t *testing.T) {
 	}
 }
 
+// TestIdentifiersNeverBreakARecord checks that identifiers of any bytes and length give a record
+// that can be read, in which long ones are visibly cut.
 func TestIdentifiersNeverBreakARecord(t *testing.T) {
 	path := newPath(t)
 	l := open(t, path, Options{})
@@ -200,7 +202,7 @@ func TestIdentifiersNeverBreakARecord(t *testing.T) {
 	}
 	b := read(t, path)
 	if !utf8.Valid(b) {
-		t.Error("not UTF-8")
+		t.Error("the log is not UTF-8")
 	}
 	for i, line := range strings.Split(strings.TrimSuffix(string(b), "\n"), "\n") {
 		var r struct{ Request, Prj string }
@@ -211,18 +213,20 @@ func TestIdentifiersNeverBreakARecord(t *testing.T) {
 			t.Errorf("%q: %d bytes", odd[i][:8], len(line))
 		}
 		if strings.ContainsFunc(line, func(c rune) bool { return c < 0x20 || c >= 0x7f && c < 0xa0 }) {
-			t.Errorf("%q: a control character", odd[i])
+			t.Errorf("%q: the line holds a control character", odd[i])
 		}
 		if utf8.ValidString(odd[i]) && len(odd[i]) < 100 && !strings.ContainsAny(odd[i], "\n\x00\x7f\u0085") && r.Request != odd[i] {
 			t.Errorf("%q became %q", odd[i], r.Request)
 		}
 		if len(odd[i]) > 1024 && !strings.HasSuffix(r.Prj, "…") {
-			t.Errorf("a cut does not show: %q", r.Prj)
+			t.Errorf("a cut identifier does not end in …: %q", r.Prj)
 		}
 	}
 }
 
-func TestRecordRefused(t *testing.T) {
+// TestInvalidRecordsAreRefused checks that an invalid record returns ErrRecord, writes nothing
+// and is not a failure of the log.
+func TestInvalidRecordsAreRefused(t *testing.T) {
 	path := newPath(t)
 	l := open(t, path, Options{})
 	for what, change := range map[string]func(*Record){
@@ -243,13 +247,15 @@ func TestRecordRefused(t *testing.T) {
 		}
 	}
 	if len(read(t, path)) != 0 {
-		t.Error("something was written")
+		t.Error("a refused record was written")
 	}
 	if err := l.Err(); err != nil {
-		t.Errorf("a refused record is no failure of the log: %v", err)
+		t.Errorf("Err after a refused record: %v, want nil", err)
 	}
 }
 
+// TestConcurrentAppendsMakeOneChain checks that concurrent calls write every record once, those
+// of one goroutine in order.
 func TestConcurrentAppendsMakeOneChain(t *testing.T) {
 	path := newPath(t)
 	handles := []*Log{
@@ -277,7 +283,7 @@ func TestConcurrentAppendsMakeOneChain(t *testing.T) {
 	if r.Files < 5 || r.First != 1 || r.Seq != uint64(r.Records) {
 		t.Errorf("%+v", r)
 	}
-	// Every record once, and those of one goroutine in order.
+	// Every record occurs once, and those of one goroutine are in order.
 	next := make([]int, 9)
 	total := 0
 	for _, id := range ids(t, path) {
@@ -296,6 +302,8 @@ func TestConcurrentAppendsMakeOneChain(t *testing.T) {
 	}
 }
 
+// TestProcessesShareALog lets several processes append to one log, kills one of them, and
+// verifies the chain.
 func TestProcessesShareALog(t *testing.T) {
 	path := newPath(t)
 	self, err := os.Executable()
@@ -308,7 +316,7 @@ func TestProcessesShareALog(t *testing.T) {
 		cmd := exec.Command(self)
 		cmd.Env = append(os.Environ(), childPath+"="+path)
 		if i == 2 {
-			// This one is killed in the middle.
+			// This process is killed while it appends.
 			out, err := cmd.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -345,12 +353,14 @@ func TestProcessesShareALog(t *testing.T) {
 	}
 }
 
-func TestDelay(t *testing.T) {
+// TestDelayedRecords checks that delayed records are written by a record with Sync, by amount,
+// by the timer and by Close, in their order.
+func TestDelayedRecords(t *testing.T) {
 	path := newPath(t)
 	l := open(t, path, Options{Delay: time.Hour})
 	add(t, l, "a", "b")
 	if len(read(t, path)) != 0 {
-		t.Error("written at once")
+		t.Error("delayed records were written at once")
 	}
 	if err := l.Append(request("c", true)); err != nil {
 		t.Fatal(err)
@@ -363,7 +373,7 @@ func TestDelay(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for len(read(t, path)) < 64<<10 { // nobody waits for it
+	for len(read(t, path)) < 64<<10 { // the background write
 		time.Sleep(time.Millisecond)
 	}
 	for range 2000 {
@@ -371,7 +381,7 @@ func TestDelay(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// A batch on its way and what waits for the next.
+	// At most the current batch and the pending one are not on disk yet.
 	if n := len(read(t, path)); n < (2000-2*256)<<10 {
 		t.Errorf("of 2,000 KiB of records %d bytes are on disk", n)
 	}
@@ -392,7 +402,7 @@ func TestDelay(t *testing.T) {
 		t.Error(err)
 	}
 
-	// And by the clock.
+	// By the timer.
 	path = newPath(t)
 	l = open(t, path, Options{Delay: time.Millisecond})
 	for _, id := range []string{"a", "b"} { // the timer works more than once
@@ -404,7 +414,9 @@ func TestDelay(t *testing.T) {
 	}
 }
 
-func TestSyncedMeansSynced(t *testing.T) {
+// TestSyncRecordsAreOnDisk checks that a record with Sync is synced before Append returns, and
+// that others cause no sync.
+func TestSyncRecordsAreOnDisk(t *testing.T) {
 	f := withFaults(t)
 	path := newPath(t)
 	l := open(t, path, Options{MaxSize: 3000})
@@ -418,17 +430,17 @@ func TestSyncedMeansSynced(t *testing.T) {
 		}
 		f.mu.Unlock()
 	}
-	// What has no need for it does not pay for it.
+	// Records without Sync cause no sync.
 	l = open(t, newPath(t), Options{})
 	before := f.syncs
 	add(t, l, "a", "b", "c")
 	if f.syncs != before {
-		t.Error("synced without need")
+		t.Error("a record without Sync was synced")
 	}
 }
 
-// TestGroupCommit holds the first sync back until many others have been
-// written: one more sync is enough for all of them.
+// TestGroupCommit delays the first sync until many other records are written, and checks that
+// one more sync covers all of them.
 func TestGroupCommit(t *testing.T) {
 	f := withFaults(t)
 	path := newPath(t)
@@ -455,16 +467,16 @@ func TestGroupCommit(t *testing.T) {
 	}
 	close(release)
 	wg.Wait()
-	// The last may have been written, but not yet counted, when the second
-	// sync began.
+	// The last record may have been written, but not yet counted, when the second sync began.
 	if f.syncs > 3 {
-		t.Errorf("%d syncs for 41 records", f.syncs)
+		t.Errorf("%d syncs for 41 records, want at most 3", f.syncs)
 	}
 	if r := whole(t, path); r.Records != 41 {
 		t.Errorf("%+v", r)
 	}
 }
 
+// TestRecordsAllocateNothing checks that Append allocates nothing for a record.
 func TestRecordsAllocateNothing(t *testing.T) {
 	l := open(t, newPath(t), Options{Delay: time.Hour})
 	r := sample
@@ -473,13 +485,13 @@ func TestRecordsAllocateNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if per >= 1 { // a write every few hundred records may
-		t.Errorf("%v allocations a record", per)
+	if per >= 1 { // a write, every few hundred records, may allocate
+		t.Errorf("%v allocations for a record, want none", per)
 	}
 }
 
-// TestClock compares the kept text of a second with the standard library's.
-func TestClock(t *testing.T) {
+// TestClockMatchesTimeFormat compares the cached text of a time with that of package time.
+func TestClockMatchesTimeFormat(t *testing.T) {
 	var c clock
 	for _, s := range []string{
 		"1970-01-01T00:00:00.000000000Z", "1970-01-01T00:00:00.000000001Z", "1969-12-31T23:59:59.999999999Z",

@@ -56,7 +56,7 @@ func (f *Filter) selects(e *Entry) bool {
 		(f.Until.IsZero() || e.Time.Before(f.Until))
 }
 
-// Query calls visit for visit record of the files that f selects, in order. It checks visit
+// Query calls visit for each record of the files that f selects, in order. It checks each
 // line's own digest but not the chain, which is the task of [VerifyLog], and skips lines
 // that a crash left torn. The log may be written meanwhile.
 func Query(f Filter, visit func(*Entry) error, paths ...string) error {
@@ -118,7 +118,7 @@ func Export(w io.Writer, first, last uint64, paths ...string) (before string, er
 	return before, nil
 }
 
-// lines calls visit for visit complete line of a file, without its line end.
+// lines calls visit for each complete line of a file, without its line end.
 func lines(path string, visit func(n int, line []byte) error) error {
 	file, err := os.Open(path)
 	if err != nil {

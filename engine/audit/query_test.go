@@ -17,6 +17,7 @@ func queried(t *testing.T, f Filter, paths ...string) (seqs []uint64) {
 	return seqs
 }
 
+// TestQuery checks each filter over rotated files, and that a changed record is an error.
 func TestQuery(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
 	at := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
@@ -56,13 +57,13 @@ func TestQuery(t *testing.T) {
 	b, _ := os.ReadFile(path)
 	os.WriteFile(path, bytes.Replace(b, []byte(`"one"`), []byte(`"uno"`), 1), 0o600)
 	if Query(Filter{}, func(*Entry) error { return nil }, path) == nil {
-		t.Error("a record that was changed is shown as if it were whole")
+		t.Error("Query passes a changed record to visit without an error")
 	}
 }
 
-// What a crash left torn is exported with the record that explains it, so that the
-// part's chain holds.
-func TestExportHolds(t *testing.T) {
+// TestExportedPartVerifies checks that a torn line is exported with the record that accounts
+// for it, so that the chain of the part can be verified.
+func TestExportedPartVerifies(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
 	for range 2 {
 		l, err := Open(path, Options{})

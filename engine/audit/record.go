@@ -16,7 +16,7 @@
 // comma before "sum", so that damage to the last record is found too. The chain
 // proves that the log is complete up to its end. Signed heads (see [Head]), which
 // are in the log and in the heads file beside it, prove that its end was not cut
-// off and that it was not made anew. For records after the last head, and for a
+// off and that it was not written anew. For records after the last head, and for a
 // log without heads, only a noted [Report.Seq] and [Report.Head] prove that.
 //
 // The log itself makes four kinds of records: "head" signs the record before it,

@@ -10,6 +10,8 @@ import (
 	"testing"
 )
 
+// TestRotationBySize checks the names and sizes of rotated files, that each is a chain that
+// continues the one before, and that they verify only together and in order.
 func TestRotationBySize(t *testing.T) {
 	path := newPath(t)
 	l := open(t, path, Options{MaxSize: 2000})
@@ -33,7 +35,7 @@ func TestRotationBySize(t *testing.T) {
 		if err != nil || st.Size() > 2000 || st.Mode() != 0o600 {
 			t.Errorf("%s: %d bytes, mode %v, %v", f, st.Size(), st.Mode(), err)
 		}
-		// Each is a chain that says what it follows.
+		// Each file is a chain that names the record that it follows.
 		one, err := VerifyFiles(f)
 		if err != nil || i > 0 && (one.First != last.Seq+1 || one.Prev != last.Head) {
 			t.Errorf("%s: %+v, %v", f, one, err)
@@ -47,7 +49,7 @@ func TestRotationBySize(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("the log holds %q", got)
 	}
-	// In another order, or without one, they are no chain.
+	// In another order, or with one missing, they are not a chain.
 	for what, list := range map[string][]string{
 		"swapped": slices.Concat(files[1:2], files[:1], files[2:]),
 		"missing": slices.Concat(files[:1], files[2:]),
@@ -58,7 +60,7 @@ func TestRotationBySize(t *testing.T) {
 			t.Errorf("%s: got %v", what, err)
 		}
 	}
-	// However small the size, a file holds a record besides its first.
+	// Even with the smallest MaxSize a file holds a record besides its first.
 	tiny := newPath(t)
 	l = open(t, tiny, Options{MaxSize: 1})
 	add(t, l, "a", "b", "c", "d", "e", "f")
@@ -67,9 +69,10 @@ func TestRotationBySize(t *testing.T) {
 	}
 }
 
-// TestRenamedByOthers is logrotate's way: the file is renamed, then the process
-// is told, or not.
-func TestRenamedByOthers(t *testing.T) {
+// TestRenamedByOtherPrograms renames the file as logrotate does, with and without a call of
+// Reopen, and checks that the chain continues. It is one sequence, since each step needs the
+// files of the one before.
+func TestRenamedByOtherPrograms(t *testing.T) {
 	path := newPath(t)
 	a, b := open(t, path, Options{}), open(t, path, Options{})
 	add(t, a, "a1")
@@ -85,10 +88,10 @@ func TestRenamedByOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(read(t, path)) == 0 {
-		t.Error("the new file does not say yet what it follows")
+		t.Error("Reopen has not written the record that continues the chain")
 	}
 	add(t, a, "a2")
-	add(t, b, "b2") // was not told
+	add(t, b, "b2") // without Reopen
 	rename("-20261123")
 	add(t, b, "b3")
 	add(t, a, "a3")
@@ -96,19 +99,19 @@ func TestRenamedByOthers(t *testing.T) {
 	if r := whole(t, path); r.Files != 3 || r.Records != 8 {
 		t.Errorf("%+v", r)
 	}
-	// A process that starts while there is no file goes on too.
+	// A process that starts while there is no file continues the chain.
 	rename(".2")
 	c := open(t, path, Options{})
 	add(t, c, "c4")
 	add(t, a, "a4")
-	// So it does from a file that was made and never begun.
+	// It also does if the file exists and is empty.
 	rename(".3")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	add(t, b, "b5")
 	add(t, c, "c5")
-	// One torn end, in a file that is renamed already.
+	// The end of a renamed file is torn.
 	old := read(t, path)
 	rename(".4")
 	if err := os.Truncate(path+".4", int64(len(old)-9)); err != nil {
@@ -118,7 +121,7 @@ func TestRenamedByOthers(t *testing.T) {
 	if r := whole(t, path); r.Files != 6 || r.Torn != 1 {
 		t.Errorf("%+v", r)
 	}
-	// Torn by another process, after this one's last record.
+	// Another process left a torn line after this one's last record.
 	rename(".5")
 	f, err := os.OpenFile(path+".5", os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
@@ -136,7 +139,7 @@ func TestRenamedByOthers(t *testing.T) {
 	if r := whole(t, path); r.Files != 7 || r.Torn != 2 {
 		t.Errorf("%+v", r)
 	}
-	// Taken out of the folder altogether, the chain goes on in memory.
+	// If the file is moved out of the folder, this process continues the chain from memory.
 	if err := os.Rename(path, filepath.Join(t.TempDir(), "elsewhere")); err != nil {
 		t.Fatal(err)
 	}

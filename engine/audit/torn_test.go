@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestTornAnywhere cuts the last record at every byte, as a crash might, and
-// appends.
+// TestTornAnywhere cuts the last record at every byte, as a crash might, and appends. The torn
+// bytes stay, and a record accounts for them.
 func TestTornAnywhere(t *testing.T) {
 	path := newPath(t)
 	l := open(t, path, Options{})
@@ -27,7 +27,7 @@ func TestTornAnywhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := Verify(bytes.NewReader(content)); err == nil {
-			t.Fatal("the torn record does not show")
+			t.Fatal("the report does not count the torn line")
 		}
 		l := open(t, path, Options{})
 		add(t, l, "d")
@@ -37,10 +37,10 @@ func TestTornAnywhere(t *testing.T) {
 		}
 		same(t, path, append(before, "(torn)", "recovered", "d")...)
 		if b := read(t, path); !bytes.HasPrefix(b, append(bytes.Clone(content), '\n')) {
-			t.Fatal("what was torn is not kept")
+			t.Fatal("the torn bytes were removed")
 		}
-		// The record of the tear is part of the chain: the torn bytes
-		// cannot be changed either, nor taken away.
+		// The chain holds the digest of the torn bytes, which can therefore be neither changed
+		// nor removed.
 		b := read(t, path)
 		at := len(content) - len(torn)
 		if _, err := Verify(bytes.NewReader(slices.Concat(b[:at], b[len(content)+1:]))); err == nil {
@@ -54,35 +54,38 @@ func TestTornAnywhere(t *testing.T) {
 	for cut := last + 1; cut < len(full); cut++ {
 		c := full[:cut]
 		if cut == len(full)-1 {
-			continue // see TestTornLineEndAlone
+			continue // see TestTornLineEndOnly
 		}
 		test(c, c[last:], "a", "b")
 	}
 	for _, cut := range []int{1, 3, 7, 20, first - 2} {
 		test(full[:cut], full[:cut])
 	}
-	// A file system that had made the file longer, and not yet filled it.
+	// After a crash a file system may return zeros for bytes that it did not write.
 	zeros := slices.Concat(full[:last+40], make([]byte, 20000))
 	test(zeros, zeros[last:], "a", "b")
 }
 
-func TestTornLineEndAlone(t *testing.T) {
+// TestTornLineEndOnly checks that a record of which only the line end is missing remains valid.
+func TestTornLineEndOnly(t *testing.T) {
 	path := newPath(t)
 	l := open(t, path, Options{})
 	add(t, l, "a", "b")
-	// Another process died; this one is still at it.
+	// Another process was killed while this one has the log open.
 	if err := os.Truncate(path, int64(len(read(t, path))-1)); err != nil {
 		t.Fatal(err)
 	}
 	add(t, l, "c")
-	// The record itself was whole: it stays one.
+	// The record itself is complete and remains valid.
 	if r := whole(t, path); r.Torn != 0 || r.Records != 3 {
 		t.Errorf("%+v", r)
 	}
 	same(t, path, "a", "b", "c")
 }
 
-func TestOpenRefusesWhatIsNoLog(t *testing.T) {
+// TestOpenRefusesOtherFiles checks that Open returns ErrBroken with a remedy for files that do
+// not end as a log does, and leaves them unchanged.
+func TestOpenRefusesOtherFiles(t *testing.T) {
 	path := newPath(t)
 	l := open(t, path, Options{})
 	add(t, l, "a", "b")

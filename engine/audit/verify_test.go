@@ -22,8 +22,7 @@ func smallLog(t *testing.T) []byte {
 	return read(t, path)
 }
 
-// breaks verifies, and requires that the record named is the one that holds
-// this line.
+// breaks fails the test unless Verify reports that the chain breaks at this line.
 func breaks(t *testing.T, what string, b []byte, line int64) {
 	t.Helper()
 	r, err := Verify(bytes.NewReader(b))
@@ -35,11 +34,12 @@ func breaks(t *testing.T, what string, b []byte, line int64) {
 		t.Fatalf("%s: named line %d, record %d; want %d: %v", what, broken.Line, broken.Seq, line, err)
 	}
 	if r.Records != line-1 {
-		t.Fatalf("%s: %d records are said to hold, want %d", what, r.Records, line-1)
+		t.Fatalf("%s: the report counts %d valid records, want %d", what, r.Records, line-1)
 	}
 }
 
-func TestEveryByteCounts(t *testing.T) {
+// TestEveryChangedByteIsFound changes each byte of a log in turn.
+func TestEveryChangedByteIsFound(t *testing.T) {
 	good := smallLog(t)
 	if r, err := Verify(bytes.NewReader(good)); err != nil || r.Records != 4 {
 		t.Fatal(r, err)
@@ -59,7 +59,9 @@ func TestEveryByteCounts(t *testing.T) {
 	}
 }
 
-func TestCutAnywhere(t *testing.T) {
+// TestCutIsFound cuts a log at every byte. A cut within a line breaks the chain; a cut between
+// lines is found only with an anchor.
+func TestCutIsFound(t *testing.T) {
 	good := smallLog(t)
 	full, err := Verify(bytes.NewReader(good))
 	if err != nil {
@@ -72,7 +74,7 @@ func TestCutAnywhere(t *testing.T) {
 			breaks(t, "cut", good[:i], line)
 			continue
 		}
-		// Whole records are missing: only who knows what there was can tell.
+		// Whole records are missing, which only an anchor can reveal.
 		if r, err := Verify(bytes.NewReader(good[:i])); err != nil || r.Records != line-1 {
 			t.Fatalf("cut after %d records: %+v, %v", line-1, r, err)
 		}
@@ -86,7 +88,9 @@ func TestCutAnywhere(t *testing.T) {
 	}
 }
 
-func TestAnchor(t *testing.T) {
+// TestAnchorProvesBeginning checks that an anchor allows the files before it to be missing, and
+// reveals a missing file behind it and a log written anew.
+func TestAnchorProvesBeginning(t *testing.T) {
 	path := newPath(t)
 	l := open(t, path, Options{MaxSize: 1500})
 	add(t, l, "a", "b")
@@ -103,7 +107,7 @@ func TestAnchor(t *testing.T) {
 	if len(files) < 3 {
 		t.Fatalf("%d files", len(files))
 	}
-	// Old files were taken away after they had been verified.
+	// Old files were removed after they had been verified.
 	one, err := VerifyFiles(files[0])
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +118,7 @@ func TestAnchor(t *testing.T) {
 	if _, err := VerifyLog(Trust{Anchors: []Anchor{{one.Seq, one.Head}}}, files[2:]...); err == nil {
 		t.Error("a missing file between is not noticed")
 	}
-	// A log that was written anew from the start holds in itself.
+	// The chain of a log that was written anew is valid in itself.
 	other := newPath(t)
 	l = open(t, other, Options{})
 	add(t, l, "a", "b", "c", "d", "e", "f", "g", "h")
@@ -127,13 +131,15 @@ func TestAnchor(t *testing.T) {
 	}
 }
 
-// resum gives a line the digest of its content, as a forger would.
+// resum replaces the digest of a line by that of its content, as a forger would.
 func resum(line string) string {
 	body := line[:len(line)-sumTail]
 	sum := sha256.Sum256([]byte(body))
 	return body + sumStart + hex.EncodeToString(sum[:]) + sumEnd
 }
 
+// TestTamperedRecords checks that records that are removed, moved, repeated or forged with
+// correct digests break the chain at the right line.
 func TestTamperedRecords(t *testing.T) {
 	lines := strings.SplitAfter(strings.TrimSuffix(string(smallLog(t)), "\n"), "\n")
 	for i := range lines {
@@ -166,7 +172,7 @@ func TestTamperedRecords(t *testing.T) {
 	} {
 		r, err := Verify(bytes.NewReader(x.content))
 		if x.line == 0 {
-			// Older records may be in older files: what is there says so.
+			// Older records may be in older files: the report's First says so.
 			if err != nil || r.First != 2 {
 				t.Errorf("%s: %+v, %v", what, r, err)
 			}
@@ -185,7 +191,8 @@ func TestTamperedRecords(t *testing.T) {
 	}
 }
 
-func TestFilesOfNothing(t *testing.T) {
+// TestFilesWithoutLog checks that Files returns an error if there is no log.
+func TestFilesWithoutLog(t *testing.T) {
 	if _, err := Files(newPath(t)); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}

@@ -33,8 +33,9 @@ func pool(t *testing.T, pem []byte) *x509.CertPool {
 	return roots
 }
 
-// TestOpenSSL verifies time-stamps that OpenSSL made.
-func TestOpenSSL(t *testing.T) {
+// TestVerifyOpenSSLStamps verifies time-stamps that OpenSSL made, and checks that changed ones
+// are refused.
+func TestVerifyOpenSSLStamps(t *testing.T) {
 	message, roots := read(t, "message"), pool(t, read(t, "ca.pem"))
 	for _, name := range []string{"rsa", "ec", "old"} {
 		token := read(t, name+".der")
@@ -55,8 +56,8 @@ func TestOpenSSL(t *testing.T) {
 		if _, err := Verify(token, message, nil); err != nil {
 			t.Errorf("%s, without roots: %v", name, err)
 		}
-		// No bit within content, attributes and signature can be changed. A change of
-		// the version numbers and of lists that only repeat what is elsewhere can.
+		// No bit of content, attributes and signature can be changed. Version numbers, and
+		// lists that repeat other members, are not protected.
 		accepted := 0
 		for i := range token {
 			changed := bytes.Clone(token)
@@ -71,7 +72,7 @@ func TestOpenSSL(t *testing.T) {
 		if accepted > 40 {
 			t.Errorf("%s: %d of %d changed bytes are accepted", name, accepted, len(token))
 		}
-		// Each byte of what is signed counts.
+		// The signed time cannot be changed.
 		at := bytes.Index(token, []byte("20261129"))
 		if at < 0 {
 			t.Fatal("the token has no time")
@@ -84,8 +85,9 @@ func TestOpenSSL(t *testing.T) {
 	}
 }
 
-// TestAuthority refuses every wrong answer of a TSA.
-func TestAuthority(t *testing.T) {
+// TestAuthorityRefusesWrongAnswers checks the error of every wrong answer of a TSA, which names
+// only its scheme and host.
+func TestAuthorityRefusesWrongAnswers(t *testing.T) {
 	tsa := tsatest.New(t)
 	a, err := NewAuthority(tsa.URL + "/stamp?token=secret")
 	if err != nil {
@@ -133,8 +135,8 @@ func head(seq uint64) audit.Head {
 	return audit.Head{Seq: seq, Digest: strings.Repeat("ab", 32), Time: "2026-11-23T20:18:00.000000000Z"}
 }
 
-// TestStamper stamps the newest head, goes on after failures, and makes up for a stopped
-// TSA when it is closed.
+// TestStamper checks that the newest head is stamped, that failures are retried, and that Close
+// stamps what a TSA that was down has missed.
 func TestStamper(t *testing.T) {
 	tsa := tsatest.New(t)
 	a, err := NewAuthority(tsa.URL)
@@ -172,7 +174,8 @@ func TestStamper(t *testing.T) {
 	}
 }
 
-// TestHangingAuthority: Offer returns at once, and Close does not wait for a request.
+// TestHangingAuthority checks that Offer returns at once, and that Close does not wait for a
+// request that hangs.
 func TestHangingAuthority(t *testing.T) {
 	tsa := tsatest.New(t)
 	tsa.SetFaults(tsatest.Faults{Hang: true})
@@ -186,10 +189,10 @@ func TestHangingAuthority(t *testing.T) {
 	}
 	await(t, func() bool { return tsa.Asked() > 0 })
 	go s.Close()
-	await(t, func() bool { return tsa.Asked() > 1 }) // ends that attempt, and makes the last
+	await(t, func() bool { return tsa.Asked() > 1 }) // Close has ended the first attempt and made the last
 }
 
-// TestTornStamps: a line that a crash left torn costs no other.
+// TestTornStamps checks that Read skips a line that a crash left torn.
 func TestTornStamps(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "stamps")
 	e := Entry{Seq: 1, Digest: "a", TSA: "b", Token: []byte("c")}
@@ -220,7 +223,7 @@ func await(t *testing.T, done func() bool) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("it did not happen")
+			t.Fatal("the awaited condition did not become true in time")
 		}
 	}
 }

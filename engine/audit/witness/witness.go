@@ -1,6 +1,6 @@
-// Package witness sends the signed heads of an audit log to other machines, so that who
-// can write this one's files cannot cut the log unseen: to a syslog, or to a server that
-// takes JSON over HTTP.
+// Package witness sends the signed heads of an audit log to other machines: to a syslog, or to
+// a server that accepts JSON over HTTP. Whoever can write this machine's files can then not cut
+// the log unnoticed.
 package witness
 
 import (
@@ -19,17 +19,17 @@ import (
 	"github.com/velonym/velonym/engine/audit"
 )
 
-// timeout bounds the time that a witness may take for a head. What it misses, the next
-// head covers.
+// timeout bounds the time that a witness may take for a head. The next head covers the records
+// of one that was missed.
 const timeout = 10 * time.Second
 
-// message is what a witness gets: the head, and the log that it is of.
+// message is what a witness receives: a head and the name of its log.
 type message struct {
 	Log string `json:"log"` // machine and path
 	audit.Head
 }
 
-// New returns a function that sends heads of the log of that name to a place:
+// New returns a function that sends heads of the log of that name to the witness at place:
 //
 //	syslog:                   this machine's syslog
 //	syslog://HOST[:PORT]      another one's, over UDP (RFC 5424, port 514)
@@ -73,7 +73,7 @@ func isLocal(host string) bool {
 // priority is that of every message: facility 10 (security), severity 5 (notice).
 const priority = 10<<3 | 5
 
-// text is a head on one line.
+// text returns a head as one line of a syslog message.
 func text(log string, h audit.Head) ([]byte, error) {
 	b, err := json.Marshal(message{log, h})
 	if err != nil {
@@ -82,7 +82,7 @@ func text(log string, h audit.Head) ([]byte, error) {
 	return append([]byte("velonym audit head "), b...), nil
 }
 
-// local sends to this machine's syslog, in the form that such daemons read.
+// local sends to this machine's syslog, in the format of its socket.
 func local(log string, h audit.Head) error {
 	body, err := text(log, h)
 	if err != nil {
@@ -114,7 +114,7 @@ func remote(network, address, log string) func(audit.Head) error {
 			host = "-"
 		}
 		line := fmt.Appendf(nil, "<%d>1 %s %s velonym %d audit-head - %s", priority, time.Now().UTC().Format("2006-01-02T15:04:05.000000Z"), host, os.Getpid(), body)
-		if network == "tcp" { // the length comes first
+		if network == "tcp" { // octet counting: the length precedes the message
 			line = append(fmt.Appendf(nil, "%d ", len(line)), line...)
 		}
 		c, err := net.DialTimeout(network, address, timeout)

@@ -17,7 +17,7 @@ import (
 
 var head = audit.Head{Seq: 7, Digest: strings.Repeat("ab", 32), Time: "2026-11-23T20:18:00.000000000Z", Key: []byte("key"), Signature: []byte("sig")}
 
-// read checks the JSON that a witness got.
+// read checks the JSON that a witness received.
 func read(t *testing.T, b []byte) {
 	t.Helper()
 	var m message
@@ -38,6 +38,7 @@ func witness(t *testing.T, place string) func(audit.Head) error {
 	return w
 }
 
+// TestWebhook checks the request of a webhook, and that errors hold no secret of its URL.
 func TestWebhook(t *testing.T) {
 	status := 204
 	var got []byte
@@ -70,6 +71,7 @@ func TestWebhook(t *testing.T) {
 
 var syslogLine = regexp.MustCompile(`^<85>1 \S+Z \S+ velonym \d+ audit-head - velonym audit head (\{.*\})$`)
 
+// TestSyslog checks messages over UDP and TCP.
 func TestSyslog(t *testing.T) {
 	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -118,7 +120,8 @@ func TestSyslog(t *testing.T) {
 	read(t, m[1])
 }
 
-func TestPlaces(t *testing.T) {
+// TestAddresses checks which addresses of witnesses are accepted.
+func TestAddresses(t *testing.T) {
 	for _, place := range []string{"syslog:", "syslog://loghost", "https://heads.example/x", "http://127.0.0.1:9/x", "http://localhost/"} {
 		if _, err := New(place, "log"); err != nil {
 			t.Errorf("%s: %v", place, err)
@@ -126,7 +129,7 @@ func TestPlaces(t *testing.T) {
 	}
 	for _, place := range []string{"", "http://heads.example/", "ftp://x", "syslog:x", "https://", "file:///etc/passwd", "%"} {
 		if _, err := New(place, "log"); err == nil {
-			t.Errorf("%q is taken", place)
+			t.Errorf("%q is accepted, want an error", place)
 		}
 	}
 }
