@@ -390,7 +390,8 @@ func TestArrowBadValues(t *testing.T) {
 }
 
 // TestArrowDictionary checks that values of dictionaries are charged for and found bad as
-// the rows that refer to them, and entries that no row refers to as values too.
+// the rows that refer to them, and entries that no row refers to as values too. With policy
+// different each row gets a pseudonym of its own, in a plain column.
 func TestArrowDictionary(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -419,8 +420,13 @@ func TestArrowDictionary(t *testing.T) {
 	}
 	r.project("apart", func(p *keys.Project) { p.Policy = "different" })
 	apart := r.token("pseudonymise", func(q *token.Request) { q.Project = "apart" })
-	if p := r.post(forwardPath, apart, arrowType, bad).problem(t, 400, "BAD_REQUEST"); !strings.Contains(p.Detail, "decode it first") {
-		t.Errorf("policy different: %s", p.Detail)
+	e = r.post(forwardPath, apart, arrowType, bad).problem(t, 422, "UNPROCESSABLE_VALUES")
+	if got := fmt.Sprint(e.Errors, e.ErrorCount); got != `[{1 id VALUE_NOT_TEXT} {3 id VALUE_NOT_TEXT}] 2` {
+		t.Errorf("bad values of policy different: %s", got)
+	}
+	plain := r.post(forwardPath, apart, arrowType, stream([]string{"a", "b", ""}, 0, 0, 1, 2)).batches(t)[0].Column(0)
+	if got := textsOf(plain); plain.DataType().ID() != arrow.STRING || got[0] == got[1] || got[3] != "" {
+		t.Errorf("policy different: %s %q", plain.DataType(), got)
 	}
 }
 

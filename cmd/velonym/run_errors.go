@@ -146,6 +146,8 @@ func jobErrorText(err error) (text string, ok bool) {
 			return fmt.Sprintf("the footer of %d MiB unfolds to more than --max-memory allows, %d MiB; raise it", e.Need>>20, limit), true
 		}
 		return fmt.Sprintf("%s needs about %d MiB, more than --max-memory allows, %d MiB; raise it, or have the file written with smaller pages", e.What, (e.Need+1<<20-1)>>20, limit), true
+	case *bulk.BatchMemoryError:
+		return fmt.Sprintf("%s needs about %d MiB, more than --max-memory allows, %d MiB; raise it, or have the input written in smaller batches", e.What, (e.Need+1<<20-1)>>20, max(e.Limit>>20, 1)), true
 	}
 	if err == bulk.ErrStdoutClosed {
 		return err.Error() + "; name a file with -o", true

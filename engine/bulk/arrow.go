@@ -105,9 +105,18 @@ func (a *arrowRun) write(ctx context.Context, t *target) error {
 // failed converts an error of the package arrow, or of the input.
 func (a *arrowRun) failed(ctx context.Context, err error) error {
 	var fault *arrow.Error
+	var unfit *arrow.RestoreError
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &fault) && errors.As(err, &unfit):
+		why := unfit.Err
+		if unfit.Entry > 0 {
+			why = fmt.Errorf("%w (entry %d of the column's dictionary)", why, unfit.Entry)
+		}
+		return &Error{File: fault.File, Batch: fault.Batch, Row: fault.Row, Column: fault.Column, Err: &RestoreError{unfit.Type, why}}
+	case errors.Is(err, arrow.ErrMemory):
+		return damaged{&TypesError{err}}
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return ErrInterrupted
 	case errors.As(err, &fault):
@@ -141,12 +150,9 @@ func (a *arrowRun) choose() error {
 		names[i] = c.Name
 	}
 	return a.eachColumn(a.src, &a.tally, names, func(at int, c *replacedColumn) error {
-		if err := columns[at].Refused; err != nil {
-			return damaged{fmt.Errorf("%s: column %s %w", a.src.name, quoteName(c.name), err)}
-		}
 		effect, err := a.stream.Replace(at, &arrowColumn{replacedColumn: c}, c.change())
 		if err != nil {
-			return damaged{err}
+			return a.failed(context.Background(), err)
 		}
 		c.reportEffect(effect)
 		return nil

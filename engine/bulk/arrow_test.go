@@ -395,7 +395,7 @@ func TestArrowBadInputs(t *testing.T) {
 		{name: "cut file", in: file[:len(file)-3], want: "is cut short"},
 		{name: "big endian", in: bigBytes.Bytes(), want: "big endian"},
 		{name: "a nested column as flat", column: "person", in: stream, want: `column "person" holds several; name one of "person.name", "person.age"`},
-		{name: "a number", column: "n", in: stream, want: `column "n" is of type int`},
+		{name: "a truth", column: "ok", in: stream, want: `column "ok" is of type bool, which identifies nobody`},
 		{name: "no such column", column: "nope", in: stream, want: `no column "nope"; there are "n", "id"`},
 		{name: "a value", in: faulty, want: `batch 2, row 4, column "id": VALUE_NOT_TEXT`},
 		{name: "CSV", in: []byte("id\n1\n"), format: Arrow, want: "no Arrow"},

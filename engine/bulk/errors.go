@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/velonym/velonym/engine/bulk/arrow"
 	"github.com/velonym/velonym/engine/bulk/parquet"
 	"github.com/velonym/velonym/engine/suite"
 )
@@ -372,6 +373,10 @@ func (e *CountersError) Error() string {
 
 // MemoryError is a part of a Parquet file that needs more memory than Job.MaxMemory.
 type MemoryError = parquet.MemoryError
+
+// BatchMemoryError is a part of an Arrow stream or file that needs more memory than
+// Job.MaxMemory.
+type BatchMemoryError = arrow.MemoryError
 
 // InterruptedError is a run that ended early and that Job.Resume continues.
 type InterruptedError struct{ Err error }

@@ -12,6 +12,8 @@ type Error struct {
 	Row    int64  // of the whole input, from 1; 0 if none
 	Column string // dotted name; "" for the input as a whole
 	Err    error
+
+	refused bool // Err goes on after the column's name
 }
 
 // Error returns the file, the place and the cause.
@@ -28,6 +30,9 @@ func (e *Error) Error() string {
 	}
 	if e.Column != "" {
 		s += sep + "column " + quote(e.Column)
+	}
+	if e.refused {
+		return s + " " + e.Err.Error()
 	}
 	return s + ": " + e.Err.Error()
 }
@@ -60,11 +65,31 @@ func (s *Stream) bad(format string, args ...any) error {
 	return &Error{File: s.name, Batch: s.batch, Err: fmt.Errorf(format, args...)}
 }
 
+// RestoreError is a reversed value that is none of the type that its column gets back.
+type RestoreError struct {
+	Type  string
+	Entry int64 // of the column's dictionary, from 1; 0 if the value is that of a row
+	Err   error // what the value is
+}
+
+// Error says what the value is not.
+func (e *RestoreError) Error() string {
+	s := fmt.Sprintf("the column was of type %s before pseudonymisation, and a reversed value is %v", e.Type, e.Err)
+	if e.Entry > 0 {
+		s += fmt.Sprintf(" (entry %d of its dictionary)", e.Entry)
+	}
+	return s
+}
+
+// Unwrap returns Err.
+func (e *RestoreError) Unwrap() error { return e.Err }
+
 // Faults of columns.
 var (
-	errOffsets    = errors.New("the offsets of the values are damaged")
-	errDictionary = errors.New("its dictionary is damaged")
-	errDelta      = errors.New("its dictionary begins with an addition to one that is not there")
-	errSecond     = errors.New("its dictionary is replaced in the middle, which a file must not do; write it anew as a stream")
-	errIndex      = errors.New("refers to an entry that its dictionary has not")
+	errOffsets      = errors.New("the offsets of the values are damaged")
+	errDictionary   = errors.New("its dictionary is damaged")
+	errNoDictionary = errors.New("its dictionary is missing")
+	errDelta        = errors.New("its dictionary begins with an addition to one that is not there")
+	errSecond       = errors.New("its dictionary is replaced in the middle, which a file must not do; write it anew as a stream")
+	errIndex        = errors.New("refers to an entry that its dictionary has not")
 )

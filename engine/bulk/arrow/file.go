@@ -1,7 +1,6 @@
 package arrow
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -15,14 +14,13 @@ const magic = "ARROW1"
 type file struct {
 	at      io.ReaderAt
 	size    int64
-	footer  []byte // in the output it says where everything is then
+	footer  []byte
 	dicts   []block
 	batches []block
 }
 
 // block is where a message stands.
 type block struct {
-	entry    int // its place in the footer
 	off      int64
 	metadata int64
 	body     int64
@@ -90,7 +88,7 @@ func (s *Stream) readFirst(end int64) error {
 		return s.bad("%w", err)
 	}
 	same := slices.EqualFunc(s.schema.fields, again.fields, func(a, b *field) bool {
-		return a.path() == b.path() && a.kind == b.kind && a.dictionary == b.dictionary && a.nullable == b.nullable && len(a.children) == len(b.children)
+		return a.path() == b.path() && a.kind == b.kind && a.typeName == b.typeName && a.dictionary == b.dictionary && a.id == b.id && a.nullable == b.nullable && len(a.children) == len(b.children)
 	})
 	if !same || s.schema.old != again.old {
 		return s.bad("the schema at its begin is not that of its footer")
@@ -104,7 +102,7 @@ func readBlocks(t table, slot int) []block {
 	all := make([]block, n)
 	for i := range all {
 		e := at + 24*i
-		all[i] = block{e, t.f.i64(e), int64(int32(t.f.u32(e + 8))), t.f.i64(e + 16)}
+		all[i] = block{t.f.i64(e), int64(int32(t.f.u32(e + 8))), t.f.i64(e + 16)}
 	}
 	return all
 }
@@ -125,10 +123,10 @@ func (s *Stream) writeFile(ctx context.Context) error {
 	if err := s.put([]byte(magic + "\x00\x00")); err != nil {
 		return err
 	}
-	if err := s.putMessage(s.first, nil); err != nil {
+	if err := s.putSchema(); err != nil {
 		return err
 	}
-	footer := bytes.Clone(f.footer)
+	var places [2][]block // of the output's dictionaries and batches
 	for i, v := range slices.Concat(f.dicts, f.batches) {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -152,12 +150,17 @@ func (s *Stream) writeFile(ctx context.Context) error {
 		if err := s.message(ctx, m); err != nil {
 			return err
 		}
-		binary.LittleEndian.PutUint64(footer[v.entry:], uint64(at))
-		binary.LittleEndian.PutUint32(footer[v.entry+8:], uint32(s.headLength))
-		binary.LittleEndian.PutUint64(footer[v.entry+16:], uint64(s.written-at-s.headLength))
+		if s.written > at { // dictionaries that the output has not are not written
+			kind := &places[want-headerDictionary]
+			*kind = append(*kind, block{at, s.headLength, s.written - at - s.headLength})
+		}
 	}
 	if err := s.putEnd(); err != nil {
 		return err
+	}
+	footer := s.encodeFooter(places[0], places[1])
+	if s.schema.table.f.damaged {
+		return s.bad("%w", errFooter)
 	}
 	if err := s.put(footer); err != nil {
 		return err

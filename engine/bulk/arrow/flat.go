@@ -143,3 +143,19 @@ func (t table) text(slot int) string {
 	}
 	return ""
 }
+
+// pairs returns a vector of tables KeyValue. They share no text, so that all of them are
+// no longer than the buffer.
+func (t table) pairs(slot int) []pair {
+	size := 0
+	var all []pair
+	for _, p := range t.tables(slot) {
+		next := pair{p.text(0), p.text(1)}
+		if size += len(next.key) + len(next.value); size > len(t.f.b) {
+			t.f.damaged = true
+			return nil
+		}
+		all = append(all, next)
+	}
+	return all
+}

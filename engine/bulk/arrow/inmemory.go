@@ -53,6 +53,7 @@ func (s *Stream) Scan(ctx context.Context) error {
 	}
 	s.scanning = false
 	s.batch, s.rows = 0, 0
+	clear(s.seen)
 	for _, c := range s.columns {
 		c.states = nil
 	}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
-	flatbuffers "github.com/google/flatbuffers/go"
 )
 
 // Headers of messages, by their number in the union MessageHeader of Message.fbs.
@@ -185,84 +183,4 @@ func (s *Stream) place(b *batch) error {
 		}
 	}
 	return nil
-}
-
-// encode writes the metadata of a record or dictionary batch like m with the nodes and buffers of b.
-func (s *Stream) encode(m *message, b *batch, body int64) []byte {
-	fb := s.builder
-	if fb == nil {
-		fb = flatbuffers.NewBuilder(4096)
-		s.builder = fb
-	}
-	fb.Reset()
-	custom := copyPairs(fb, m.top, 4)
-	variadic := flatbuffers.UOffsetT(0)
-	if len(b.variadic) > 0 {
-		fb.StartVector(8, len(b.variadic), 8)
-		for i := len(b.variadic) - 1; i >= 0; i-- {
-			fb.PrependInt64(b.variadic[i])
-		}
-		variadic = fb.EndVector(len(b.variadic))
-	}
-	fb.StartVector(16, len(b.buffers), 8)
-	for i := len(b.buffers) - 1; i >= 0; i-- {
-		fb.PrependInt64(b.buffers[i].n)
-		fb.PrependInt64(b.buffers[i].off)
-	}
-	buffers := fb.EndVector(len(b.buffers))
-	fb.StartVector(16, len(b.nodes), 8)
-	for i := len(b.nodes) - 1; i >= 0; i-- {
-		fb.PrependInt64(b.nodes[i].nulls)
-		fb.PrependInt64(b.nodes[i].length)
-	}
-	nodes := fb.EndVector(len(b.nodes))
-	packed := flatbuffers.UOffsetT(0)
-	if b.codec != codecNone {
-		fb.StartObject(2)
-		fb.PrependInt8Slot(0, int8(b.codec), 0)
-		packed = fb.EndObject()
-	}
-	fb.StartObject(5)
-	fb.PrependInt64Slot(0, b.rows, 0)
-	fb.PrependUOffsetTSlot(1, nodes, 0)
-	fb.PrependUOffsetTSlot(2, buffers, 0)
-	fb.PrependUOffsetTSlot(3, packed, 0)
-	fb.PrependUOffsetTSlot(4, variadic, 0)
-	header := fb.EndObject()
-	if m.kind == headerDictionary {
-		fb.StartObject(3)
-		fb.PrependInt64Slot(0, m.header.i64(0), 0)
-		fb.PrependUOffsetTSlot(1, header, 0)
-		fb.PrependBoolSlot(2, m.header.u8(2) != 0, false)
-		header = fb.EndObject()
-	}
-	fb.StartObject(5)
-	fb.PrependInt16Slot(0, m.version, 0)
-	fb.PrependByteSlot(1, m.kind, 0)
-	fb.PrependUOffsetTSlot(2, header, 0)
-	fb.PrependInt64Slot(3, body, 0)
-	fb.PrependUOffsetTSlot(4, custom, 0)
-	fb.Finish(fb.EndObject())
-	return fb.FinishedBytes()
-}
-
-// copyPairs copies a vector of KeyValue tables.
-func copyPairs(fb *flatbuffers.Builder, t table, slot int) flatbuffers.UOffsetT {
-	pairs := t.tables(slot)
-	if len(pairs) == 0 {
-		return 0
-	}
-	all := make([]flatbuffers.UOffsetT, len(pairs))
-	for i, p := range pairs {
-		key, value := fb.CreateString(p.text(0)), fb.CreateString(p.text(1))
-		fb.StartObject(2)
-		fb.PrependUOffsetTSlot(0, key, 0)
-		fb.PrependUOffsetTSlot(1, value, 0)
-		all[i] = fb.EndObject()
-	}
-	fb.StartVector(4, len(all), 4)
-	for i := len(all) - 1; i >= 0; i-- {
-		fb.PrependUOffsetT(all[i])
-	}
-	return fb.EndVector(len(all))
 }

@@ -47,10 +47,14 @@ func (k kind) String() string { return kindNames[k] }
 
 // field is a field of a schema, at any depth.
 type field struct {
+	storage    // of a dictionary's values, if it has one
+	typeName   string
+	unfit      error // why the values are no identifiers
+	table      table
+	metadata   []pair
 	name       string
 	nullable   bool
-	kind       kind
-	dictionary bool  // values are indexes of one; kind is that of its values
+	dictionary bool  // values are indexes of one
 	id         int64 // of the dictionary
 	indexWidth int   // bytes
 	signed     bool  // indexes are
@@ -58,19 +62,26 @@ type field struct {
 	size       int64 // of a list of fixed size
 	parent     *field
 	children   []*field
-	index      int // in preorder, which is that of a batch's nodes
+	inner      []*field // of the values of a dictionary, which no batch has nodes of
+	index      int      // in preorder, which is that of a batch's nodes
+	retyped    *newType // in the output; nil if it is what it was
 }
 
-// path returns the names from the top, joined by dots. The only child of a list has none.
-func (f *field) path() string {
-	var names []string
+// pair is an entry of metadata.
+type pair struct{ key, value string }
+
+// names returns the names from the top. The only child of a list has none.
+func (f *field) names() (names []string) {
 	for ; f != nil; f = f.parent {
 		if f.parent == nil || !f.parent.isList() {
 			names = append([]string{f.name}, names...)
 		}
 	}
-	return strings.Join(names, ".")
+	return names
 }
+
+// path returns the names from the top, joined by dots.
+func (f *field) path() string { return strings.Join(f.names(), ".") }
 
 func (f *field) isList() bool {
 	switch f.kind {
@@ -82,11 +93,16 @@ func (f *field) isList() bool {
 
 // schema is the fields of an input.
 type schema struct {
-	top    []*field
-	fields []*field // in preorder; those within a dictionary are not among them
-	seen   int
-	old    bool // metadata version 4, in which a union has a validity buffer
+	table    table
+	metadata []pair
+	top      []*field
+	fields   []*field      // in preorder; those within a dictionary are not among them
+	users    map[int64]int // how many fields have a dictionary, by its id
+	seen     int
+	old      bool // metadata version 4, in which a union has a validity buffer
 }
+
+const metadataV5 = 4 // number of the version that is written today
 
 var errSchema = errors.New("the schema is damaged")
 
@@ -95,7 +111,7 @@ const maxDepth = 64
 
 // readSchema reads a table Schema.
 func readSchema(t table, version int16) (*schema, error) {
-	s := &schema{old: version < 4}
+	s := &schema{table: t, metadata: t.pairs(2), users: map[int64]int{}, old: version < 4}
 	if version < 3 || version > 4 {
 		return nil, fmt.Errorf("is of metadata version %d, which is not read; write it anew with a program of today", version+1)
 	}
@@ -103,7 +119,7 @@ func readSchema(t table, version int16) (*schema, error) {
 		return nil, errors.New("its numbers are big endian; write it anew on a little-endian machine")
 	}
 	for _, c := range t.tables(1) {
-		f, err := s.read(c, nil, 0)
+		f, err := s.read(c, nil, 0, true)
 		if err != nil {
 			return nil, err
 		}
@@ -115,15 +131,17 @@ func readSchema(t table, version int16) (*schema, error) {
 	return s, nil
 }
 
-func (s *schema) read(t table, parent *field, depth int) (*field, error) {
+// read reads a field. One that batches have a node of has it.
+func (s *schema) read(t table, parent *field, depth int, node bool) (*field, error) {
 	if s.seen++; t.f == nil || depth > maxDepth || s.seen > len(t.f.b)/16 {
 		return nil, errSchema
 	}
-	f := &field{name: t.text(0), nullable: t.u8(1) != 0, kind: kind(t.u8(2)), parent: parent, index: len(s.fields)}
+	f := &field{table: t, name: t.text(0), nullable: t.u8(1) != 0, storage: storage{kind: kind(t.u8(2))}, parent: parent, index: len(s.fields), metadata: t.pairs(6)}
 	if f.kind == 0 || int(f.kind) >= len(kindNames) {
 		return nil, fmt.Errorf("column %s is of a type that is not known", quote(f.path()))
 	}
 	of := t.table(3)
+	f.identify(of)
 	if d := t.table(4); d.f != nil {
 		index := d.table(1)
 		f.dictionary, f.id, f.indexWidth, f.signed = true, d.i64(0), 4, true
@@ -135,6 +153,7 @@ func (s *schema) read(t table, parent *field, depth int) (*field, error) {
 		default:
 			return nil, errSchema
 		}
+		s.users[f.id]++
 	}
 	switch f.kind {
 	case kindUnion:
@@ -142,18 +161,21 @@ func (s *schema) read(t table, parent *field, depth int) (*field, error) {
 	case kindFixedSizeList:
 		f.size = int64(of.i32(0, 0))
 	}
-	s.fields = append(s.fields, f)
-	if f.dictionary {
-		return f, nil
+	if node {
+		s.fields = append(s.fields, f)
 	}
 	for _, c := range t.tables(5) {
-		child, err := s.read(c, f, depth+1)
+		child, err := s.read(c, f, depth+1, node && !f.dictionary)
 		if err != nil {
 			return nil, err
 		}
-		f.children = append(f.children, child)
+		if f.dictionary || !node {
+			f.inner = append(f.inner, child)
+		} else {
+			f.children = append(f.children, child)
+		}
 	}
-	if f.isList() && len(f.children) != 1 {
+	if f.isList() && len(f.children)+len(f.inner) != 1 {
 		return nil, errSchema
 	}
 	return f, nil
@@ -195,19 +217,8 @@ func (f *field) replaceable() error {
 			return fmt.Errorf("lies in a column of type %s, which is not read; make a column of its own of it", p.kind)
 		}
 	}
-	switch {
-	case f.wide() || f.kind == kindUtf8 || f.kind == kindBinary:
-		return nil
-	case f.view() && !f.dictionary:
-		return nil
-	case len(f.children) > 0:
+	if len(f.children)+len(f.inner) > 0 {
 		return fmt.Errorf("is of type %s and holds columns of its own; name one of those", f.kind)
 	}
-	return fmt.Errorf("is of type %s, not text; cast it to a string first", f.kind)
+	return f.unfit
 }
-
-// view says whether the field's values are views.
-func (f *field) view() bool { return f.kind == kindUtf8View || f.kind == kindBinaryView }
-
-// wide says whether the field's offsets are of 64 bits.
-func (f *field) wide() bool { return f.kind == kindLargeUtf8 || f.kind == kindLargeBinary }

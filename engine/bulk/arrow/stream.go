@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"io"
 
 	flatbuffers "github.com/google/flatbuffers/go"
@@ -24,6 +22,8 @@ type Stream struct {
 	first   []byte // message of the schema
 	leaves  []*field
 	columns map[int]*column // to replace, by index of the field
+	retyped bool            // the output's schema is another than the input's
+	seen    map[int64]bool  // dictionaries that came, by their id
 	packers packers
 	builder *flatbuffers.Builder
 
@@ -40,6 +40,7 @@ type Stream struct {
 	added      map[int][]byte // new buffers, by the number of the one that they follow
 	dropped    map[int]bool   // buffers of the input that the output has not
 	spans      []span         // of the output's buffers
+	variadic   []int64        // of the output's views
 	parts      [][]byte       // what they hold
 	packed     [][]byte
 }
@@ -103,7 +104,7 @@ type byteReader interface {
 }
 
 func open(o Options) *Stream {
-	s := &Stream{name: o.Name, memory: o.Memory, reserve: o.Reserve, columns: map[int]*column{}, results: map[int][]byte{}, added: map[int][]byte{}, dropped: map[int]bool{}}
+	s := &Stream{name: o.Name, memory: o.Memory, reserve: o.Reserve, columns: map[int]*column{}, seen: map[int64]bool{}, results: map[int][]byte{}, added: map[int][]byte{}, dropped: map[int]bool{}}
 	if s.memory == 0 {
 		s.memory = 1 << 30
 	}
@@ -146,34 +147,12 @@ func (s *Stream) setSchema(t table, version int16) (err error) {
 func (s *Stream) Columns() []Column {
 	all := make([]Column, len(s.leaves))
 	for i, f := range s.leaves {
-		all[i] = Column{f.path(), f.kind.String(), f.replaceable(), f.kind == kindUtf8 || f.kind == kindLargeUtf8 || f.kind == kindUtf8View}
+		all[i] = Column{f.path(), f.typeName, f.replaceable(), f.kind == kindUtf8 || f.kind == kindLargeUtf8 || f.kind == kindUtf8View}
 		if f.dictionary {
 			all[i].Type = "dictionary of " + all[i].Type
 		}
 	}
 	return all
-}
-
-// Replace has the column with the given index in Columns replaced by r. The output's
-// schema says what its values are then. An error names a column whose values cannot be
-// replaced.
-func (s *Stream) Replace(i int, r Replacer, change Change) (effect Effect, err error) {
-	f := s.leaves[i]
-	if err := f.replaceable(); err != nil {
-		return effect, &Error{File: s.name, Column: f.path(), Err: err}
-	}
-	if f.dictionary {
-		for _, other := range s.schema.fields {
-			if other != f && other.dictionary && other.id == f.id {
-				return effect, &Error{File: s.name, Column: f.path(), Err: fmt.Errorf("shares its dictionary with column %s; decode both first", quote(other.path()))}
-			}
-		}
-		if !r.Once() {
-			return effect, &Error{File: s.name, Column: f.path(), Err: errors.New("is dictionary-encoded, and equal values are not to get equal results; decode it first")}
-		}
-	}
-	s.columns[f.index] = &column{field: f, replacer: r}
-	return effect, nil
 }
 
 // Rows returns how many rows are written.
@@ -190,7 +169,7 @@ func (s *Stream) Write(ctx context.Context, w io.Writer) error {
 	if s.file != nil {
 		return s.writeFile(ctx)
 	}
-	if err := s.putMessage(s.first, nil); err != nil {
+	if err := s.putSchema(); err != nil {
 		return err
 	}
 	if err := s.out.Flush(); err != nil {
@@ -286,22 +265,18 @@ func (s *Stream) record(ctx context.Context, m *message) error {
 	if err := s.readBatch(b, m.header, int64(len(s.body))); err != nil {
 		return err
 	}
+	for _, f := range s.schema.fields {
+		if v := b.nodes[f.index]; f.dictionary && !s.seen[f.id] && v.length > v.nulls {
+			return s.damaged(f, errNoDictionary)
+		}
+	}
 	s.forget()
 	for _, f := range s.leaves {
 		c := s.columns[f.index]
 		if c == nil {
 			continue
 		}
-		var err error
-		switch {
-		case f.dictionary:
-			err = s.uses(ctx, c, b)
-		case f.view():
-			err = s.replaceViews(ctx, c, b)
-		default:
-			err = s.replace(ctx, c, b)
-		}
-		if err != nil {
+		if err := s.replace(ctx, c, b); err != nil {
 			return err
 		}
 	}
@@ -359,10 +334,7 @@ func (s *Stream) putBatch(m *message, b *batch) error {
 			}
 		}
 	}
-	old := b.buffers
-	b.buffers = s.spans
-	err := s.putHead(s.encode(m, b, end))
-	b.buffers = old
+	err := s.putHead(s.encode(m, b, s.spans, s.variadics(m, b), end))
 	for _, part := range s.parts {
 		if err == nil {
 			err = s.put(part)
@@ -372,6 +344,43 @@ func (s *Stream) putBatch(m *message, b *batch) error {
 		}
 	}
 	return err
+}
+
+// variadics returns how many buffers of text each view of the output has.
+func (s *Stream) variadics(m *message, b *batch) []int64 {
+	s.variadic = s.variadic[:0]
+	if m.kind == headerDictionary {
+		if c := s.dictionaryColumn(m.header.i64(0)); c.out.view() {
+			s.variadic = append(s.variadic, c.texts)
+		}
+		return s.variadic
+	}
+	at := 0
+	for _, f := range s.schema.fields {
+		c, was := s.columns[f.index], f.view() && !f.dictionary
+		switch {
+		case c == nil && was:
+			s.variadic = append(s.variadic, b.variadic[at])
+		case c != nil && c.out.view() && (c.decoded || !f.dictionary):
+			s.variadic = append(s.variadic, c.texts)
+		}
+		if was {
+			at++
+		}
+	}
+	return s.variadic
+}
+
+// putSchema writes the message of the schema.
+func (s *Stream) putSchema() error {
+	first := s.first
+	if s.retyped {
+		var err error
+		if first, err = s.encodeSchema(first); err != nil {
+			return err
+		}
+	}
+	return s.putMessage(first, nil)
 }
 
 // putMessage writes a message as it came.

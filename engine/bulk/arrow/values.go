@@ -13,18 +13,39 @@ import (
 type column struct {
 	field    *field
 	replacer Replacer
+	out      storage // of the output's values
+	becomes  string  // type that it gets back
+	decoded  bool    // its dictionary is not in the output
 	levels   []level // of the lists above it, the outermost first
 
+	inDictionary bool // the part that is read is one of its dictionary
+
 	batch    Batch
-	spans    []uint32
 	valid    bits // of the batch's values themselves
-	offsets  []byte
-	data     []byte
-	unpacked [2][]byte
-	validity []byte  // new
-	states   []state // of the entries of its dictionary
-	arena    []byte  // of values that lie in several buffers
+	seen     bits // those that a row refers to; nil means all
 	nulls    int64
+	unpacked [2][]byte
+
+	from     []byte   // offsets, views, values of a fixed length or indexes of the input
+	data     []byte   // that the offsets are of
+	viewed   [][]byte // that the views are of
+	arena    []byte   // texts that lie otherwise in the input
+	spans    []uint32 // of the values in the batch's arena
+	to       []byte   // offsets, views or values of a fixed length of the output
+	results  []byte   // that the offsets or views are of
+	texts    int64    // buffers that views of the output refer to: 0 or 1
+	validity []byte   // of the output; empty if it is that of the input
+
+	states  []state  // of the entries of its dictionary
+	entries []byte   // texts of those, if it loses the dictionary
+	entryAt []uint32 // where each begins in entries, and where the last ends
+}
+
+// part is where the values of a column are in a batch.
+type part struct {
+	node     int
+	buffer   int // the first, of the validity
+	variadic int // of a view: its number among the counts of buffers
 }
 
 // level is a list above a column: where the items of each value begin, and which values
@@ -119,14 +140,14 @@ func (s *Stream) damaged(f *field, err error) error {
 	return &Error{File: s.name, Batch: s.batch, Column: f.path(), Err: err}
 }
 
-// seen returns which values of a field a row refers to, leaving the field's own nulls
+// refersTo returns which values of a field a row refers to, leaving the field's own nulls
 // aside, and the lists above it; nil means all.
-func (s *Stream) seen(b *batch, f *field, levels []level) (bits, []level, error) {
+func (s *Stream) refersTo(b *batch, f *field, levels []level) (bits, []level, error) {
 	p := f.parent
 	if p == nil {
 		return nil, levels, nil
 	}
-	above, levels, err := s.seen(b, p, levels)
+	above, levels, err := s.refersTo(b, p, levels)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -202,67 +223,67 @@ func readOffset(raw []byte, wide bool, i int64) int64 {
 	return int64(int32(binary.LittleEndian.Uint32(raw[4*i:])))
 }
 
-// begin makes a batch the column's. It returns the column's first buffer there, how many
-// values it has and which of them a row refers to.
-func (s *Stream) begin(c *column, b *batch) (at int, n int64, seen bits, err error) {
+// begin makes a record batch the column's: which of its values are valid, and which of
+// them a row refers to.
+func (s *Stream) begin(c *column, b *batch) (p part, err error) {
 	f := c.field
-	at, n, c.nulls = b.start[f.index], b.nodes[f.index].length, b.nodes[f.index].nulls
+	p = part{node: f.index, buffer: b.start[f.index]}
+	for _, other := range s.schema.fields[:f.index] {
+		if other.view() && !other.dictionary {
+			p.variadic++
+		}
+	}
+	c.inDictionary, c.nulls = false, b.nodes[f.index].nulls
 	if err := s.plausible(b, f); err != nil {
-		return 0, 0, nil, err
+		return p, err
 	}
 	if c.valid, err = s.bitmap(b, f); err != nil {
-		return 0, 0, nil, err
+		return p, err
 	}
-	seen, c.levels, err = s.seen(b, f, c.levels[:0])
-	return at, n, seen, err
+	c.seen, c.levels, err = s.refersTo(b, f, c.levels[:0])
+	return p, err
 }
 
 // replaceValidity makes the new validity that of the column, if values became null.
-func (s *Stream) replaceValidity(c *column, b *batch, at int) {
+func (s *Stream) replaceValidity(c *column, b *batch, p part) {
 	if len(c.validity) > 0 {
-		s.results[at] = c.validity
-		b.nodes[c.field.index].nulls = c.nulls
+		s.results[p.buffer] = c.validity
+		b.nodes[p.node].nulls = c.nulls
 	}
 }
 
-// replace replaces the values of a column in a batch and leaves its new buffers in
-// s.results.
+// replace replaces the values of a column in a record batch.
 func (s *Stream) replace(ctx context.Context, c *column, b *batch) error {
-	at, n, seen, err := s.begin(c, b)
+	p, err := s.begin(c, b)
 	if err != nil {
 		return err
 	}
-	if err := s.rewrite(ctx, c, b, at, n, seen); err != nil {
-		return err
+	if c.field.dictionary && !c.decoded {
+		return s.uses(ctx, c, b, p)
 	}
-	s.replaceValidity(c, b, at)
-	return nil
+	return s.rewrite(ctx, c, b, p)
 }
 
-// rewrite replaces n values whose first buffer is the given one.
-func (s *Stream) rewrite(ctx context.Context, c *column, b *batch, at int, n int64, seen bits) error {
-	offsets, err := s.buffer(b, at+1, &c.unpacked[0])
+// rewrite replaces the values of a part of a batch and leaves their new buffers in
+// s.results, s.added and s.dropped.
+func (s *Stream) rewrite(ctx context.Context, c *column, b *batch, p part) error {
+	n := b.nodes[p.node].length
+	c.to, c.results, c.validity, c.texts = c.to[:0], c.results[:0], c.validity[:0], 0
+	var err error
+	if c.indexed() {
+		c.from, err = s.indexes(c, b, p)
+	} else {
+		err = s.load(c, b, p)
+	}
 	if err != nil {
 		return err
 	}
-	data, err := s.buffer(b, at+2, &c.unpacked[1])
-	if err != nil {
-		return err
-	}
-	width := int64(4)
-	if c.field.wide() {
-		width = 8
-	}
-	if n > 0 && int64(len(offsets))/width < n+1 {
-		return s.damaged(c.field, errOffsets)
-	}
-	c.offsets, c.data, c.validity = c.offsets[:0], c.data[:0], c.validity[:0]
-	if n > 0 && !s.scanning {
-		c.offsets = slices.Grow(c.offsets, int(width*(n+1)))
+	if n > 0 && c.out.layout == nil && !c.out.view() && !s.scanning {
+		c.to = slices.Grow(c.to, int(8*(n+1)))
 		c.putOffset()
 	}
 	for from := int64(0); from < n; {
-		to, err := s.gather(c, from, n, offsets, data, seen)
+		to, err := s.gather(c, from, n)
 		if err != nil {
 			return err
 		}
@@ -275,8 +296,69 @@ func (s *Stream) rewrite(ctx context.Context, c *column, b *batch, at int, n int
 		}
 		from = to
 	}
-	s.results[at+1], s.results[at+2] = c.offsets, c.data
+	s.setBuffers(c, b, p)
 	return nil
+}
+
+// load sets the buffers that the values of a part of a batch are in.
+func (s *Stream) load(c *column, b *batch, p part) (err error) {
+	n := b.nodes[p.node].length
+	if c.from, err = s.buffer(b, p.buffer+1, &c.unpacked[0]); err != nil {
+		return err
+	}
+	f := c.field
+	switch {
+	case f.layout != nil:
+		if int64(len(c.from))/int64(f.layout.Width) < n {
+			return s.damaged(f, errBatch)
+		}
+	case f.view():
+		return s.loadViews(c, b, p)
+	default:
+		if c.data, err = s.buffer(b, p.buffer+2, &c.unpacked[1]); err != nil {
+			return err
+		}
+		width := int64(4)
+		if f.wide() {
+			width = 8
+		}
+		if n > 0 && int64(len(c.from))/width < n+1 {
+			return s.damaged(f, errOffsets)
+		}
+	}
+	return nil
+}
+
+// setBuffers puts the new buffers of a column where those of a part of a batch are.
+func (s *Stream) setBuffers(c *column, b *batch, p part) {
+	now := [][]byte{c.to}
+	switch {
+	case c.out.view():
+		if len(c.results) > 0 {
+			now, c.texts = append(now, c.results), 1
+		}
+	case c.out.layout == nil:
+		now = append(now, c.results)
+	}
+	was := 1
+	switch f := c.field; {
+	case c.indexed() || f.layout != nil:
+	case f.view():
+		was += int(b.variadic[p.variadic])
+	default:
+		was++
+	}
+	for i := range was {
+		if i < len(now) {
+			s.results[p.buffer+1+i] = now[i]
+		} else {
+			s.dropped[p.buffer+1+i] = true
+		}
+	}
+	if len(now) > was {
+		s.added[p.buffer+was] = now[was]
+	}
+	s.replaceValidity(c, b, p)
 }
 
 // call has the gathered values, the first of which is the given one, replaced.
@@ -285,22 +367,35 @@ func (s *Stream) call(ctx context.Context, c *column, from int64) (Results, erro
 	return c.replacer.Replace(ctx, &c.batch)
 }
 
-// gather sets the spans of the next values, from the given one on, and returns which
+// gather sets the texts of the next values, from the given one on, and returns which
 // value follows them.
-func (s *Stream) gather(c *column, from, n int64, offsets, data []byte, seen bits) (to int64, err error) {
+func (s *Stream) gather(c *column, from, n int64) (to int64, err error) {
+	switch f := c.field; {
+	case c.indexed():
+		return s.gatherEntries(c, from, n)
+	case f.layout != nil:
+		return s.gatherFixed(c, from, n)
+	case f.view():
+		return s.gatherViews(c, from, n)
+	}
+	return s.gatherTexts(c, from, n)
+}
+
+// gatherTexts is gather for text that offsets are of, which stays where it is.
+func (s *Stream) gatherTexts(c *column, from, n int64) (to int64, err error) {
 	c.spans = c.spans[:0]
 	wide := c.field.wide()
-	base := readOffset(offsets, wide, from)
-	if base < 0 || base > int64(len(data)) {
-		return 0, s.damagedAt(c, from)
+	base := readOffset(c.from, wide, from)
+	if base < 0 || base > int64(len(c.data)) {
+		return 0, s.damagedAt(c, from, errOffsets)
 	}
 	end, to := base, from
 	last := min(n, from+mostValues)
-	plain := c.valid == nil && seen == nil
+	plain := c.valid == nil && c.seen == nil
 	for to < last {
-		next := readOffset(offsets, wide, to+1)
-		if next < end || next > int64(len(data)) {
-			return 0, s.damagedAt(c, to)
+		next := readOffset(c.from, wide, to+1)
+		if next < end || next > int64(len(c.data)) {
+			return 0, s.damagedAt(c, to, errOffsets)
 		}
 		if next-base > mostBytes && to > from {
 			break
@@ -309,19 +404,61 @@ func (s *Stream) gather(c *column, from, n int64, offsets, data []byte, seen bit
 			return 0, s.damaged(c.field, &MemoryError{"a value", next - base, math.MaxUint32})
 		}
 		length := uint32(next - end)
-		if !plain && !(c.valid.has(to) && seen.has(to)) {
+		if !plain && !(c.valid.has(to) && c.seen.has(to)) {
 			length = 0
 		}
 		c.spans = append(c.spans, uint32(end-base), length)
 		end = next
 		to++
 	}
-	c.batch.Arena = data[base:end]
+	c.batch.Arena = c.data[base:end]
 	return to, nil
 }
 
-func (s *Stream) damagedAt(c *column, i int64) error {
-	return &Error{File: s.name, Batch: s.batch, Row: s.rows + c.row(i) + 1, Column: c.field.path(), Err: errOffsets}
+// gatherFixed is gather for values of a fixed length: their canonical texts.
+func (s *Stream) gatherFixed(c *column, from, n int64) (to int64, err error) {
+	l := c.field.layout
+	width := int64(l.Width)
+	to = min(n, from+min(mostValues, max(1, mostBytes/(2*width+80))))
+	raw := c.from[from*width : to*width]
+	c.arena, c.spans = c.arena[:0], c.spans[:0]
+	if c.valid == nil && c.seen == nil {
+		c.arena, c.spans, err = l.AppendTexts(c.arena, c.spans, raw)
+	} else {
+		for i := from; i < to && err == nil; i++ {
+			at := len(c.arena)
+			if c.valid.has(i) && c.seen.has(i) {
+				c.arena, err = l.AppendText(c.arena, raw[(i-from)*width:][:width])
+			}
+			if err == nil {
+				c.spans = append(c.spans, uint32(at), uint32(len(c.arena)-at))
+			}
+		}
+	}
+	if err != nil {
+		return 0, s.damagedAt(c, from+int64(len(c.spans)/2), fmt.Errorf("holds %w", err))
+	}
+	c.setArena()
+	return to, nil
+}
+
+// setArena makes the texts that were put together the batch's.
+func (c *column) setArena() {
+	c.arena = slices.Grow(c.arena, padding)
+	c.batch.Arena = c.arena
+}
+
+// indexed reports whether the part's values are indexes of the column's dictionary.
+func (c *column) indexed() bool { return c.field.dictionary && !c.inDictionary }
+
+// damagedAt returns the error of value i of the column in the batch under way, or of an
+// entry of its dictionary.
+func (s *Stream) damagedAt(c *column, i int64, err error) error {
+	e := &Error{File: s.name, Batch: s.batch, Column: c.field.path(), Err: err}
+	if !c.inDictionary {
+		e.Row = s.rows + c.row(i) + 1
+	}
+	return e
 }
 
 // plausible bounds the lengths of a column and of those that it lies in, before memory is
@@ -337,93 +474,4 @@ func (s *Stream) plausible(b *batch, f *field) error {
 		}
 	}
 	return nil
-}
-
-func (c *column) putOffset() {
-	if c.field.wide() {
-		c.offsets = binary.LittleEndian.AppendUint64(c.offsets, uint64(len(c.data)))
-	} else {
-		c.offsets = binary.LittleEndian.AppendUint32(c.offsets, uint32(len(c.data)))
-	}
-}
-
-// take appends results to the column's new buffers.
-func (s *Stream) take(c *column, r Results, n int64) error {
-	values := c.batch.Spans
-	if c.batch.Entry > 0 {
-		c.note(r)
-	}
-	if s.scanning {
-		return nil
-	}
-	if !c.takeWhole(r) {
-		missing := r.Missing
-		for i := 0; i < len(values); i += 2 {
-			switch {
-			case len(missing) > 0 && missing[0] == i/2:
-				missing = missing[1:]
-				c.miss(c.batch.first+int64(i/2), n)
-			case r.Values[i+1] == 0:
-				c.data = append(c.data, c.batch.Arena[values[i]:][:values[i+1]]...)
-			default:
-				c.data = append(c.data, r.Arena[r.Spans[i]:][:r.Spans[i+1]]...)
-			}
-			c.putOffset()
-		}
-	}
-	if !c.field.wide() && len(c.data) > math.MaxInt32 {
-		return s.damaged(c.field, fmt.Errorf("its results need more than 2 GiB in a batch; write the input anew in smaller batches"))
-	}
-	if int64(len(c.data)) > s.memory {
-		return s.damaged(c.field, &MemoryError{"the column with its results", int64(len(c.data)), s.memory})
-	}
-	return nil
-}
-
-// takeWhole takes results that follow each other in their arena at once, and reports
-// whether they did.
-func (c *column) takeWhole(r Results) bool {
-	values := c.batch.Spans
-	if len(r.Missing) > 0 || len(values) == 0 {
-		return false
-	}
-	mark := len(c.offsets)
-	first, shift := r.Spans[0], len(c.data)
-	next := first
-	wide := c.field.wide()
-	for i := 0; i < len(values); i += 2 {
-		switch {
-		case values[i+1] == 0: // stays empty
-		case r.Spans[i] != next || r.Values[i+1] == 0:
-			c.offsets = c.offsets[:mark]
-			return false
-		default:
-			next += r.Spans[i+1]
-		}
-		if end := shift + int(next-first); wide {
-			c.offsets = binary.LittleEndian.AppendUint64(c.offsets, uint64(end))
-		} else {
-			c.offsets = binary.LittleEndian.AppendUint32(c.offsets, uint32(end))
-		}
-	}
-	c.data = append(c.data, r.Arena[first:next]...)
-	return true
-}
-
-// miss makes value i of n null, if the column may hold nulls.
-func (c *column) miss(i, n int64) {
-	if !c.field.nullable || c.batch.Entry > 0 {
-		return
-	}
-	if len(c.validity) == 0 {
-		if c.valid != nil {
-			c.validity = append(c.validity, c.valid[:(n+7)/8]...)
-		} else {
-			for range (n + 7) / 8 {
-				c.validity = append(c.validity, 0xff)
-			}
-		}
-	}
-	c.validity[i>>3] &^= 1 << (i & 7)
-	c.nulls++
 }

@@ -1,96 +1,55 @@
 package arrow
 
 import (
-	"context"
 	"encoding/binary"
 	"math"
 )
 
 // A view is 16 bytes: the length, then the text if it is of up to 12 bytes, else its first
-// four bytes, the number of a data buffer and an offset in that.
+// four bytes, the number of a buffer of text and an offset in that.
 const (
 	viewSize   = 16
 	viewInline = 12
 )
 
-// replaceViews replaces the values of a column of views. All its new text is in one data
-// buffer.
-func (s *Stream) replaceViews(ctx context.Context, c *column, b *batch) error {
-	f := c.field
-	at, n, seen, err := s.begin(c, b)
-	if err != nil {
-		return err
+// loadViews sets the buffers of text that the views of a part of a batch refer to.
+func (s *Stream) loadViews(c *column, b *batch, p part) (err error) {
+	if int64(len(c.from))/viewSize < b.nodes[p.node].length {
+		return s.damaged(c.field, errBatch)
 	}
-	views, err := s.buffer(b, at+1, &c.unpacked[0])
-	if err != nil {
-		return err
-	}
-	if int64(len(views))/viewSize < n {
-		return s.damaged(f, errBatch)
-	}
-	variadic := 0 // its place among those of the batch
-	for _, other := range s.schema.fields[:f.index] {
-		if other.view() && !other.dictionary {
-			variadic++
-		}
-	}
-	texts := make([][]byte, b.variadic[variadic])
-	for i := range texts {
+	n := int(b.variadic[p.variadic])
+	c.viewed = make([][]byte, n)
+	for i := range n {
 		var own []byte
-		if texts[i], err = s.buffer(b, at+2+i, &own); err != nil {
+		if c.viewed[i], err = s.buffer(b, p.buffer+2+i, &own); err != nil {
 			return err
 		}
 	}
-	c.offsets, c.data, c.validity = c.offsets[:0], c.data[:0], c.validity[:0]
-	for from := int64(0); from < n; {
-		to, err := s.gatherViews(c, from, n, views, texts, seen)
-		if err != nil {
-			return err
-		}
-		r, err := s.call(ctx, c, from)
-		if err != nil {
-			return err
-		}
-		if err := s.takeViews(c, r, n); err != nil {
-			return err
-		}
-		from = to
-	}
-	s.results[at+1] = c.offsets
-	for i := range texts {
-		s.dropped[at+2+i] = true
-	}
-	b.variadic[variadic] = 0
-	if len(c.data) > 0 {
-		b.variadic[variadic] = 1
-		s.added[at+1+len(texts)] = c.data
-	}
-	s.replaceValidity(c, b, at)
 	return nil
 }
 
-// gatherViews copies the next values into the column's arena.
-func (s *Stream) gatherViews(c *column, from, n int64, views []byte, texts [][]byte, seen bits) (to int64, err error) {
+// gatherViews is gather for views, whose texts it copies.
+func (s *Stream) gatherViews(c *column, from, n int64) (to int64, err error) {
 	c.spans, c.arena = c.spans[:0], c.arena[:0]
 	for to = from; to < min(n, from+mostValues); to++ {
-		if !c.valid.has(to) || !seen.has(to) {
+		if !c.valid.has(to) || !c.seen.has(to) {
 			c.spans = append(c.spans, uint32(len(c.arena)), 0)
 			continue
 		}
-		v := views[viewSize*to:][:viewSize]
+		v := c.from[viewSize*to:][:viewSize]
 		size := int64(int32(binary.LittleEndian.Uint32(v)))
 		var text []byte
 		switch {
 		case size < 0:
-			return 0, s.damagedAt(c, to)
+			return 0, s.damagedAt(c, to, errOffsets)
 		case size <= viewInline:
 			text = v[4:][:size]
 		default:
 			k, off := int64(int32(binary.LittleEndian.Uint32(v[8:]))), int64(int32(binary.LittleEndian.Uint32(v[12:])))
-			if k < 0 || k >= int64(len(texts)) || off < 0 || off > int64(len(texts[k]))-size {
-				return 0, s.damagedAt(c, to)
+			if k < 0 || k >= int64(len(c.viewed)) || off < 0 || off > int64(len(c.viewed[k]))-size {
+				return 0, s.damagedAt(c, to, errOffsets)
 			}
-			text = texts[k][off:][:size]
+			text = c.viewed[k][off:][:size]
 		}
 		if to > from && len(c.arena)+len(text) > mostBytes {
 			break
@@ -98,39 +57,29 @@ func (s *Stream) gatherViews(c *column, from, n int64, views []byte, texts [][]b
 		c.spans = append(c.spans, uint32(len(c.arena)), uint32(len(text)))
 		c.arena = append(c.arena, text...)
 	}
-	c.batch.Arena = c.arena
+	c.setArena()
 	return to, nil
 }
 
-// takeViews appends results to the column's new buffers.
+// takeViews is take for a column of views. All their text is in one buffer.
 func (s *Stream) takeViews(c *column, r Results, n int64) error {
-	if s.scanning {
-		return nil
-	}
-	values, missing := c.batch.Spans, r.Missing
-	for i := 0; i < len(values); i += 2 {
-		var text []byte
-		switch {
-		case len(missing) > 0 && missing[0] == i/2:
-			missing = missing[1:]
-			c.miss(c.batch.first+int64(i/2), n)
-		case r.Values[i+1] == 0:
-			text = c.batch.Arena[values[i]:][:values[i+1]]
-		default:
-			text = r.Arena[r.Spans[i]:][:r.Spans[i+1]]
+	for i := range len(r.Spans) / 2 {
+		text, missing := c.result(&r, i)
+		if missing {
+			c.miss(c.batch.first+int64(i), n)
 		}
-		c.offsets = binary.LittleEndian.AppendUint32(c.offsets, uint32(len(text)))
+		c.to = binary.LittleEndian.AppendUint32(c.to, uint32(len(text)))
 		if len(text) <= viewInline {
-			c.offsets = append(c.offsets, text...)
-			c.offsets = append(c.offsets, zeros[:viewInline-len(text)]...)
+			c.to = append(c.to, text...)
+			c.to = append(c.to, zeros[:viewInline-len(text)]...)
 			continue
 		}
-		c.offsets = append(c.offsets, text[:4]...)
-		c.offsets = binary.LittleEndian.AppendUint32(c.offsets, 0)
-		c.offsets = binary.LittleEndian.AppendUint32(c.offsets, uint32(len(c.data)))
-		c.data = append(c.data, text...)
-		if int64(len(c.data)) > min(s.memory, math.MaxInt32) {
-			return s.damaged(c.field, &MemoryError{"the column with its results", int64(len(c.data)), min(s.memory, math.MaxInt32)})
+		c.to = append(c.to, text[:4]...)
+		c.to = binary.LittleEndian.AppendUint32(c.to, 0)
+		c.to = binary.LittleEndian.AppendUint32(c.to, uint32(len(c.results)))
+		c.results = append(c.results, text...)
+		if err := s.fits(c, min(s.memory, math.MaxInt32)); err != nil {
+			return err
 		}
 	}
 	return nil
