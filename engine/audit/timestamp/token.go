@@ -146,7 +146,7 @@ func verify(token, data []byte, roots *x509.CertPool) (s Stamp, err error) {
 	if s.Certificate = signer.certificate(certs); s.Certificate == nil {
 		return s, errors.New("it does not hold the certificate that signed it")
 	}
-	if err := signer.verify(signed.Content.Content, s.Certificate); err != nil {
+	if err := signer.checkSignature(signed.Content.Content, s.Certificate); err != nil {
 		return s, err
 	}
 	if err := s.read(signed.Content.Content, data); err != nil {
@@ -205,8 +205,8 @@ func (i *signerInfo) certificate(certs []*x509.Certificate) *x509.Certificate {
 	return nil
 }
 
-// verify checks the signature over content, and that it names the certificate.
-func (i *signerInfo) verify(content []byte, cert *x509.Certificate) error {
+// checkSignature checks the signature over content, and that it names the certificate.
+func (i *signerInfo) checkSignature(content []byte, cert *x509.Certificate) error {
 	hash := hashOf(i.DigestAlgorithm.Algorithm)
 	if hash == 0 {
 		return errors.New("its digest is not SHA-256, SHA-384 or SHA-512")

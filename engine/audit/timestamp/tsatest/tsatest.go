@@ -3,6 +3,7 @@
 package tsatest
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -23,16 +24,91 @@ import (
 
 // Faults are what a TSA does wrong.
 type Faults struct {
-	Status      int    // HTTP status; 0: 200
-	Refuse      bool   // answers with the PKI status "rejection"
-	OtherNonce  bool   // answers to another nonce
-	NoNonce     bool   // leaves the nonce out
-	OtherDigest bool   // stamps another digest
-	OtherCert   bool   // names another certificate than the one that signs
-	Usage       bool   // its certificate is for web servers as well
-	Forge       bool   // breaks the signature
-	Body        []byte // answers with these bytes
-	Hang        bool   // never answers
+	Status  int    // HTTP status; 0: 200
+	Granted int    // PKI status of a stamp
+	Refuse  bool   // answers with the PKI status "rejection"
+	Forge   bool   // breaks the signature
+	Body    []byte // answers with these bytes
+	Hang    bool   // never answers
+
+	Info  func(*Info)  // changes what is stated
+	Token func(*Token) // changes how it is signed
+}
+
+// Info is what a time-stamp states.
+type Info struct {
+	Version    int
+	Policy     asn1.ObjectIdentifier
+	Imprint    Imprint
+	Serial     int
+	Time       asn1.RawValue
+	Nonce      *big.Int         `asn1:"optional"`
+	Extensions []pkix.Extension `asn1:"optional,omitempty,tag:1"`
+}
+
+// Imprint is the digest of what is stamped.
+type Imprint struct {
+	Algorithm pkix.AlgorithmIdentifier
+	Digest    []byte
+}
+
+// Token is how an Info is signed.
+type Token struct {
+	Type, ContentType asn1.ObjectIdentifier
+	Digest            asn1.ObjectIdentifier // algorithm by which the signer digests
+	Signer            asn1.RawValue         // its issuer and serial number, or [0] key identifier
+	Attributes        []Attribute           // signed ones; nil: the signature is of the content itself
+	Certificates      []*x509.Certificate
+	Signatures        int
+}
+
+// Attribute is a signed attribute with one value.
+type Attribute struct {
+	Type  asn1.ObjectIdentifier
+	Value any
+}
+
+// Attributes of a signature.
+var (
+	ContentType   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 3}
+	MessageDigest = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 4}
+	SigningCert   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 12}
+	SigningCertV2 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 47}
+)
+
+// TSTInfo is the type of what a time-stamp signs.
+var TSTInfo = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 1, 4}
+
+// Set replaces the value of a signed attribute.
+func (t *Token) Set(of asn1.ObjectIdentifier, value any) {
+	for i := range t.Attributes {
+		if t.Attributes[i].Type.Equal(of) {
+			t.Attributes[i].Value = value
+		}
+	}
+}
+
+// Names returns the value of an attribute that names a certificate by its digest.
+func Names(digest []byte) any {
+	return struct{ Certs any }{[]any{struct{ Digest []byte }{digest}}}
+}
+
+// NamesBy is Names with the algorithm of the digest.
+func NamesBy(algorithm asn1.ObjectIdentifier, digest []byte) any {
+	return struct{ Certs any }{[]any{struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Digest    []byte
+	}{pkix.AlgorithmIdentifier{Algorithm: algorithm}, digest}}}
+}
+
+// IssuerAndSerial is how a signature names the certificate of its key.
+func IssuerAndSerial(issuer []byte, serial *big.Int) asn1.RawValue {
+	return wrap(asn1.ClassUniversal, asn1.TagSequence, issuer, must(serial))
+}
+
+// KeyIdentifier is the other way to name it.
+func KeyIdentifier(id []byte) asn1.RawValue {
+	return asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 0, Bytes: id}
 }
 
 // TSA is a running authority.
@@ -44,10 +120,12 @@ type TSA struct {
 	faults Faults
 	asked  int
 
-	root, cert, webCert *x509.Certificate
-	key                 *ecdsa.PrivateKey
-	server              *httptest.Server
-	stop                chan struct{}
+	Root, Cert *x509.Certificate // of the authority that certifies it, and its own
+	rootKey    *ecdsa.PrivateKey
+	key        *ecdsa.PrivateKey
+	server     *httptest.Server
+	stop       chan struct{}
+	closing    sync.Once
 }
 
 // New starts an authority that ends with the test.
@@ -64,39 +142,97 @@ func New(t testing.TB) *TSA {
 // Start starts an authority, which the caller closes.
 func Start() (*TSA, error) {
 	s := &TSA{stop: make(chan struct{})}
-	rootKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
+	var err error
+	if s.rootKey, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		return nil, err
 	}
 	if s.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		return nil, err
 	}
-	s.root, err = certify(&x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test root"}, IsCA: true,
-		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, nil, &rootKey.PublicKey, rootKey)
+	s.Root, err = certify(&x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test root"}, IsCA: true,
+		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, nil, &s.rootKey.PublicKey, s.rootKey)
 	if err != nil {
 		return nil, err
 	}
-	usage := must([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 8}}) // time-stamping
-	s.cert, err = certify(&x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "Test TSA"},
-		ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: true, Value: usage}}}, s.root, &s.key.PublicKey, rootKey)
-	if err != nil {
+	if s.Cert, err = s.certificate(keyID, true, timeStamping); err != nil {
 		return nil, err
 	}
-	s.webCert, err = certify(&x509.Certificate{SerialNumber: big.NewInt(3), Subject: pkix.Name{CommonName: "Test web server"},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageTimeStamping, x509.ExtKeyUsageServerAuth}}, s.root, &s.key.PublicKey, rootKey)
-	if err != nil {
-		return nil, err
-	}
-	s.CA = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.root.Raw})
+	s.CA = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Root.Raw})
 	s.server = httptest.NewServer(s)
 	s.URL = s.server.URL
 	return s, nil
 }
 
+// Extended key usages of certificates.
+var (
+	timeStamping = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 8}
+	WebServer    = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 1}
+	Unknown      = asn1.ObjectIdentifier{1, 2, 3, 4}
+)
+
+// keyID identifies the authority's key.
+var keyID = []byte("key of the TSA")
+
+// certificate makes a certificate of the authority's key for some usages.
+func (s *TSA) certificate(keyID []byte, critical bool, usages ...asn1.ObjectIdentifier) (*x509.Certificate, error) {
+	return certify(&x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "Test TSA"}, SubjectKeyId: keyID,
+		ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: critical, Value: must(usages)}}}, s.Root, &s.key.PublicKey, s.rootKey)
+}
+
+// WithoutKeyID returns a certificate of the authority's key that does not identify it.
+func (s *TSA) WithoutKeyID(t testing.TB) *x509.Certificate {
+	t.Helper()
+	c, err := s.certificate(nil, true, timeStamping)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// SetUsages gives the authority a certificate for time-stamping, unless without, and for
+// further usages.
+func (s *TSA) SetUsages(t testing.TB, critical, without bool, further ...asn1.ObjectIdentifier) {
+	t.Helper()
+	if !without {
+		further = append([]asn1.ObjectIdentifier{timeStamping}, further...)
+	}
+	c, err := s.certificate(keyID, critical, further...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Cert = c
+}
+
+// CertifyBetween gives the authority a certificate that another one signed, which the root
+// certified, and returns the certificate of that one.
+func (s *TSA) CertifyBetween(t testing.TB) *x509.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	between, err := certify(&x509.Certificate{SerialNumber: big.NewInt(3), Subject: pkix.Name{CommonName: "Test authority"}, IsCA: true,
+		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, s.Root, &key.PublicKey, s.rootKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Root, s.rootKey = between, key
+	if s.Cert, err = s.certificate(keyID, true, timeStamping); err != nil {
+		t.Fatal(err)
+	}
+	return between
+}
+
 // Close stops the authority.
 func (s *TSA) Close() {
-	close(s.stop)
-	s.server.Close()
+	s.closing.Do(func() {
+		close(s.stop)
+		s.server.Close()
+	})
 }
 
 // SetFaults changes what the authority does wrong from now on.
@@ -158,11 +294,6 @@ func (s *TSA) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 var sha256ID = pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}}
 
-type imprint struct {
-	Algorithm pkix.AlgorithmIdentifier
-	Digest    []byte
-}
-
 // must encodes a value, which cannot fail for those of this package.
 func must(v any) []byte {
 	der, err := asn1.Marshal(v)
@@ -180,15 +311,10 @@ func wrap(class, tag int, content ...[]byte) asn1.RawValue {
 	return v
 }
 
-type attribute struct {
-	Type   asn1.ObjectIdentifier
-	Values asn1.RawValue
-}
-
 func (s *TSA) answer(query []byte, f Faults) []byte {
 	var q struct {
 		Version int
-		Imprint imprint
+		Imprint Imprint
 		Nonce   *big.Int
 		CertReq bool
 	}
@@ -198,52 +324,44 @@ func (s *TSA) answer(query []byte, f Faults) []byte {
 			Failure asn1.BitString
 		}{2, asn1.BitString{Bytes: []byte{0x20}, BitLength: 3}}}) // rejection, bad request
 	}
-	if f.OtherNonce {
-		q.Nonce.Add(q.Nonce, big.NewInt(1))
+	info := Info{1, asn1.ObjectIdentifier{1, 2, 3}, q.Imprint, 7, GeneralizedTime(time.Now()), q.Nonce, nil}
+	if f.Info != nil {
+		f.Info(&info)
 	}
-	if f.OtherDigest {
-		q.Imprint.Digest[0] ^= 1
-	}
-	info := struct {
-		Version int
-		Policy  asn1.ObjectIdentifier
-		Imprint imprint
-		Serial  int
-		Time    time.Time `asn1:"generalized"`
-		Nonce   *big.Int  `asn1:"optional"`
-	}{1, asn1.ObjectIdentifier{1, 2, 3}, q.Imprint, 7, time.Now().UTC(), q.Nonce}
-	content := must(info)
-	if f.NoNonce {
-		content = must(struct {
-			Version int
-			Policy  asn1.ObjectIdentifier
-			Imprint imprint
-			Serial  int
-			Time    time.Time `asn1:"generalized"`
-		}{1, info.Policy, info.Imprint, 7, info.Time})
-	}
-	return must(struct{ Status, Token any }{struct{ Status int }{0}, s.token(content, f)})
+	return must(struct{ Status, Token any }{struct{ Status int }{f.Granted}, s.token(must(info), f)})
 }
+
+// GeneralizedTime returns a time in whole seconds as a time-stamp states it.
+func GeneralizedTime(at time.Time) asn1.RawValue {
+	return asn1.RawValue{Tag: asn1.TagGeneralizedTime, Bytes: []byte(at.UTC().Format("20060102150405Z"))}
+}
+
+func set(der []byte) asn1.RawValue { return wrap(asn1.ClassUniversal, asn1.TagSet, der) }
 
 // token returns content as CMS signed data.
 func (s *TSA) token(content []byte, f Faults) any {
-	cert := s.cert
-	if f.Usage {
-		cert = s.webCert
+	s.mu.Lock()
+	cert := s.Cert
+	s.mu.Unlock()
+	named, digest := sha256.Sum256(cert.Raw), sha256.Sum256(content)
+	t := Token{Type: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}, ContentType: TSTInfo, Digest: sha256ID.Algorithm, Signatures: 1,
+		Signer: IssuerAndSerial(cert.RawIssuer, cert.SerialNumber), Certificates: []*x509.Certificate{cert},
+		Attributes: []Attribute{{ContentType, TSTInfo}, {MessageDigest, digest[:]}, {SigningCertV2, Names(named[:])}}}
+	if f.Token != nil {
+		f.Token(&t)
 	}
-	named := sha256.Sum256(cert.Raw)
-	if f.OtherCert {
-		named = sha256.Sum256(s.root.Raw)
+	toSign, attributes := content, asn1.RawValue{}
+	if t.Attributes != nil {
+		var list [][]byte
+		for _, a := range t.Attributes {
+			list = append(list, must(struct {
+				Type   asn1.ObjectIdentifier
+				Values asn1.RawValue
+			}{a.Type, set(must(a.Value))}))
+		}
+		toSign, attributes = must(wrap(asn1.ClassUniversal, asn1.TagSet, list...)), wrap(asn1.ClassContextSpecific, 0, list...)
 	}
-	digest := sha256.Sum256(content)
-	set := func(v any) asn1.RawValue { return wrap(asn1.ClassUniversal, asn1.TagSet, must(v)) }
-	tst := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 1, 4}
-	attributes := [][]byte{
-		must(attribute{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 3}, set(tst)}),
-		must(attribute{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 4}, set(digest[:])}),
-		must(attribute{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 47}, set(struct{ Certs any }{[]any{struct{ Digest []byte }{named[:]}}})}),
-	}
-	signed := sha256.Sum256(must(wrap(asn1.ClassUniversal, asn1.TagSet, attributes...)))
+	signed := sha256.Sum256(toSign)
 	signature, err := ecdsa.SignASN1(rand.Reader, s.key, signed[:])
 	if err != nil {
 		panic(err)
@@ -251,30 +369,31 @@ func (s *TSA) token(content []byte, f Faults) any {
 	if f.Forge {
 		signature[len(signature)-1] ^= 1
 	}
-	signer := struct {
+	signer := must(struct {
 		Version    int
 		ID         any
 		Digest     pkix.AlgorithmIdentifier
-		Attributes asn1.RawValue
+		Attributes asn1.RawValue `asn1:"optional"`
 		Algorithm  pkix.AlgorithmIdentifier
 		Signature  []byte
-	}{1, struct {
-		Issuer asn1.RawValue
-		Serial *big.Int
-	}{asn1.RawValue{FullBytes: cert.RawIssuer}, cert.SerialNumber}, sha256ID, wrap(asn1.ClassContextSpecific, 0, attributes...),
-		pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}}, signature}
+	}{1, t.Signer, pkix.AlgorithmIdentifier{Algorithm: t.Digest}, attributes,
+		pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}}, signature})
+	var certificates []byte
+	for _, c := range t.Certificates {
+		certificates = append(certificates, c.Raw...)
+	}
 	data := struct {
 		Version      int
 		Digests      asn1.RawValue
 		Content      any
 		Certificates asn1.RawValue
 		Signers      asn1.RawValue
-	}{3, set(sha256ID), struct {
+	}{3, set(must(sha256ID)), struct {
 		Type    asn1.ObjectIdentifier
 		Content asn1.RawValue
-	}{tst, wrap(asn1.ClassContextSpecific, 0, must(content))}, wrap(asn1.ClassContextSpecific, 0, cert.Raw), set(signer)}
+	}{t.ContentType, wrap(asn1.ClassContextSpecific, 0, must(content))}, wrap(asn1.ClassContextSpecific, 0, certificates), set(bytes.Repeat(signer, t.Signatures))}
 	return struct {
 		Type    asn1.ObjectIdentifier
 		Content asn1.RawValue
-	}{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}, wrap(asn1.ClassContextSpecific, 0, must(data))}
+	}{t.Type, wrap(asn1.ClassContextSpecific, 0, must(data))}
 }
