@@ -7,10 +7,11 @@ import (
 	"testing"
 )
 
-// TestMasterKeyCredential: a systemd credential has mode 0440, in a folder that others cannot enter.
+// TestMasterKeyCredential checks that a systemd credential, of mode 0440 in a folder that
+// others cannot enter, is accepted as a master key, and other files of that mode are not.
 func TestMasterKeyCredential(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("no modes of files")
+		t.Skip("this system has no file modes")
 	}
 	folder := t.TempDir()
 	key := func(dir string, mode os.FileMode) string {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A master key from the environment is gone from the block that the system shows,
-// and from what the process passes on.
+// TestEnvErased checks that a master key read from the environment is overwritten in the block
+// that the system shows, and that child processes do not get it.
 func TestEnvErased(t *testing.T) {
 	const name, child = "VELONYM_TEST_ENV_KEY", "VELONYM_TEST_ENV_CHILD"
 	key := strings.Repeat("3b6e1d47", 8)
@@ -31,12 +31,12 @@ func TestEnvErased(t *testing.T) {
 		t.Fatal(err)
 	}
 	if bytes.Contains(block, []byte(key)) || !bytes.Contains(block, []byte("AFTER=stays")) || os.Getenv("AFTER") != "stays" {
-		t.Errorf("the block holds %q", bytes.ReplaceAll(block, []byte(key), []byte("THE KEY")))
+		t.Errorf("the environment block holds %q", bytes.ReplaceAll(block, []byte(key), []byte("THE KEY")))
 	}
 	if v, there := os.LookupEnv(name); there || strings.Contains(strings.Join(os.Environ(), " "), key) {
 		t.Errorf("%s is %d bytes long", name, len(v))
 	}
-	// The key works: it was copied before the variable was erased.
+	// The key works, because it was copied before the variable was erased.
 	if out, err := mk.unwrap(nil, mk.wrap([]byte("x"), purposeCheck, Domain{}, 0), purposeCheck, Domain{}, 0); err != nil || string(out) != "x" {
 		t.Error(err)
 	}
@@ -46,7 +46,7 @@ func TestEnvErased(t *testing.T) {
 	}
 	defer other.Close()
 	if out, err := other.unwrap(nil, mk.wrap([]byte("x"), purposeCheck, Domain{}, 0), purposeCheck, Domain{}, 0); err != nil || string(out) != "x" {
-		t.Errorf("not the key that was given: %v", err)
+		t.Errorf("the loaded key is not the one in the variable: %v", err)
 	}
 }
 

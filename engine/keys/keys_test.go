@@ -80,6 +80,7 @@ func TestMasterKeySources(t *testing.T) {
 	}
 }
 
+// TestMasterKeyRefused checks the errors of wrong sources and keys, which never hold the key.
 func TestMasterKeyRefused(t *testing.T) {
 	ctx := t.Context()
 	t.Setenv("VELONYM_TEST_SHORT", someKey[:62])
@@ -124,16 +125,20 @@ func TestMasterKeyRefused(t *testing.T) {
 	}
 }
 
+// TestMasterKeyCommandEndsWithItsContext checks that a command that hangs is killed, although a
+// grandchild keeps its output open.
 func TestMasterKeyCommandEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	// A grandchild keeps the pipe open.
+	// A grandchild process keeps the pipe open.
 	_, err := LoadMasterKey(ctx, "exec:sleep 600 & sleep 600")
 	if !errors.Is(err, ErrMasterKey) || !strings.Contains(err.Error(), "in time") {
 		t.Error(err)
 	}
 }
 
+// TestNewMasterKeyFile checks the mode and content of a new file, and that no existing file is
+// overwritten, also not through a link.
 func TestNewMasterKeyFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "master.key")
 	if err := NewMasterKeyFile(path); err != nil {
@@ -164,7 +169,7 @@ func TestNewMasterKeyFile(t *testing.T) {
 		t.Error("two keys are the same")
 	}
 	if err := NewMasterKeyFile(filepath.Join(path, "x")); err == nil {
-		t.Error("made a file below a file")
+		t.Error("created a key below a path that is a file")
 	}
 	if err := os.Symlink(filepath.Join(t.TempDir(), "target"), path+"3"); err == nil {
 		if err := NewMasterKeyFile(path + "3"); !errors.Is(err, ErrKeystoreExists) {
@@ -173,6 +178,8 @@ func TestNewMasterKeyFile(t *testing.T) {
 	}
 }
 
+// TestAssociatedDataIsUnambiguous checks that different purposes, domains and generations have
+// different associated data.
 func TestAssociatedDataIsUnambiguous(t *testing.T) {
 	seen := map[string]bool{}
 	n := 0
@@ -187,18 +194,20 @@ func TestAssociatedDataIsUnambiguous(t *testing.T) {
 		}
 	}
 	if len(seen) != n {
-		t.Errorf("%d encodings for %d", len(seen), n)
+		t.Errorf("%d different encodings for %d different inputs", len(seen), n)
 	}
 }
 
-func TestWrap(t *testing.T) {
+// TestWrapBindsItsContext checks that a wrapped secret opens only unchanged and only for its
+// purpose, domain and generation.
+func TestWrapBindsItsContext(t *testing.T) {
 	raw, _ := hex.DecodeString(someKey)
 	mk, err := newMasterKey(raw)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(raw, make([]byte, 32)) {
-		t.Error("the bytes that the key was made of are not wiped")
+		t.Error("the bytes from which the key was made are not wiped")
 	}
 	secret := []byte("thirty-two bytes, all of them ok")
 	d := Domain{"p", "o"}
@@ -207,7 +216,7 @@ func TestWrap(t *testing.T) {
 		t.Errorf("%d bytes", len(blob))
 	}
 	if again := mk.wrap(secret, purposeSecret, d, 3); bytes.Equal(blob[:12], again[:12]) {
-		t.Error("a nonce came twice")
+		t.Error("a nonce was used twice")
 	}
 	if out, err := mk.unwrap(nil, blob, purposeSecret, d, 3); err != nil || !bytes.Equal(out, secret) {
 		t.Error(err)
@@ -218,19 +227,19 @@ func TestWrap(t *testing.T) {
 		gen     int
 	}{{purposeIssuer, d, 3}, {purposeSecret, Domain{"p", "x"}, 3}, {purposeSecret, Domain{"po", ""}, 3}, {purposeSecret, Domain{"o", "p"}, 3}, {purposeSecret, d, 4}} {
 		if _, err := mk.unwrap(nil, blob, c.purpose, c.d, c.gen); err == nil {
-			t.Errorf("opens as %+v", c)
+			t.Errorf("the wrapped secret opens for %+v, want an error", c)
 		}
 	}
 	for i := range blob {
 		for bit := range 8 {
 			blob[i] ^= 1 << bit
 			if _, err := mk.unwrap(nil, blob, purposeSecret, d, 3); err == nil {
-				t.Fatalf("opens with bit %d of byte %d changed", bit, i)
+				t.Fatalf("the wrapped secret opens with bit %d of byte %d changed", bit, i)
 			}
 			blob[i] ^= 1 << bit
 		}
 		if _, err := mk.unwrap(nil, blob[:i], purposeSecret, d, 3); err == nil {
-			t.Fatalf("opens with %d bytes", i)
+			t.Fatalf("the first %d bytes of the wrapped secret open", i)
 		}
 	}
 }
@@ -245,8 +254,8 @@ func testKey(t *testing.T, b byte) *signingKey {
 	return key
 }
 
-// TestSigningKey: the signatures are those of crypto/ed25519, bit for bit, the seed is
-// wiped, and a key that is closed leaves nothing in use.
+// TestSigningKey checks that signatures equal those of crypto/ed25519, that the seed is wiped,
+// and that a closed key leaves no key memory in use.
 func TestSigningKey(t *testing.T) {
 	before := secmem.Status().InUse
 	for i := range 200 {
@@ -254,14 +263,14 @@ func TestSigningKey(t *testing.T) {
 		secmem.Random(seed)
 		theirs := ed25519.NewKeyFromSeed(seed)
 		if !PublicKey(seed).Equal(theirs.Public()) {
-			t.Fatal("PublicKey gives another key")
+			t.Fatal("PublicKey returns another key than crypto/ed25519 derives")
 		}
 		ours, err := newSigningKey(seed)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(seed, make([]byte, len(seed))) {
-			t.Fatal("the seed is still there")
+			t.Fatal("the seed is not wiped")
 		}
 		message := bytes.Repeat([]byte{byte(i)}, i*i%3000)
 		if !bytes.Equal(ours.public, theirs.Public().(ed25519.PublicKey)) || !bytes.Equal(ours.sign(message), ed25519.Sign(theirs, message)) {
@@ -287,6 +296,8 @@ func someReceipt(t *testing.T) (Receipt, ed25519.PublicKey) {
 	return r, key.public
 }
 
+// TestReceiptVerifies checks a receipt with VerifyReceipt, in any layout of its JSON, and by the
+// description in the documentation of Receipt.
 func TestReceiptVerifies(t *testing.T) {
 	r, pub := someReceipt(t)
 	for _, trusted := range []ed25519.PublicKey{pub, nil} {
@@ -305,7 +316,7 @@ func TestReceiptVerifies(t *testing.T) {
 	if err := VerifyReceipt(back, pub); err != nil {
 		t.Error(err)
 	}
-	// Verify by the description in the documentation of Receipt.
+	// Verify as the documentation of Receipt describes.
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
@@ -316,10 +327,11 @@ func TestReceiptVerifies(t *testing.T) {
 	}
 	msg := "velonym destruction receipt 1\n" + strings.TrimSuffix(b.String(), "\n")
 	if !ed25519.Verify(pub, []byte(msg), r.Signature) {
-		t.Error("the signature is not over what is documented")
+		t.Error("the signature does not cover the documented text")
 	}
 }
 
+// TestReceiptRefused checks that changed receipts and other documents are refused.
 func TestReceiptRefused(t *testing.T) {
 	good, pub := someReceipt(t)
 	another := testKey(t, 8)

@@ -9,6 +9,8 @@ import (
 	"github.com/velonym/velonym/engine/keys/sqlite"
 )
 
+// TestLogHeads checks that the newest head of each log is kept, also of one that was cut, and
+// that the number of logs is limited.
 func TestLogHeads(t *testing.T) {
 	dir := t.TempDir()
 	must := func(err error) {
@@ -43,9 +45,9 @@ func TestLogHeads(t *testing.T) {
 	keep("a", 5)
 	keep("b", 1)
 	keep("a", 9)
-	keep("a", 7) // a late head of another process
+	keep("a", 7) // an older head, which another process reports late
 	if got := last("a"); len(got) != 1 || got[0] != 9 {
-		t.Errorf("kept %v", got)
+		t.Errorf("kept the heads %v, want only that of record 9", got)
 	}
 	must(ks.ReplaceLogHead(t.Context(), keys.LogHead{Log: "a", Seq: 9}))
 	keep("a", 2)

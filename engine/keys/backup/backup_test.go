@@ -62,7 +62,7 @@ func (k keyring) secrets(ks *keys.Keystore, prj string) (out [][32]byte) {
 	return out
 }
 
-// fill makes one of everything that a store keeps.
+// fill creates one of everything that a store keeps.
 func (k keyring) fill(ks *keys.Keystore) {
 	ctx := k.Context()
 	for _, name := range []string{"alive", "severed", "partly"} {
@@ -80,7 +80,7 @@ func (k keyring) fill(ks *keys.Keystore) {
 	must(k.T, err)
 }
 
-// same checks that two keystores hold the same.
+// same checks that two keystores have the same content.
 func (k keyring) same(a, b *keys.Keystore) {
 	k.Helper()
 	ctx := k.Context()
@@ -114,7 +114,7 @@ func (k keyring) same(a, b *keys.Keystore) {
 	revoked, err := b.Revoked(ctx, nil)
 	must(k.T, err)
 	if revoked == nil {
-		k.Fatal("no revocations")
+		k.Fatal("the keystores have no revocations to compare")
 	}
 }
 
@@ -160,8 +160,9 @@ func TestSQLiteToPostgresAndBack(t *testing.T) {
 	k.same(a, k.open(back))
 }
 
-// Nothing of a failed restore is left, and a damaged or cut file is never believed.
-func TestDamaged(t *testing.T) {
+// TestDamagedBackupIsRefused checks that a backup that is changed or cut at any byte is refused,
+// and that a failed restore leaves nothing.
+func TestDamagedBackupIsRefused(t *testing.T) {
 	k := newKeyring(t)
 	a := k.open(k.sqlite())
 	k.fill(a)
@@ -192,7 +193,9 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
-func TestSealed(t *testing.T) {
+// TestSealedBackupHidesContent checks that a sealed backup opens with its identity only and shows
+// no name.
+func TestSealedBackupHidesContent(t *testing.T) {
 	k := newKeyring(t)
 	a := k.open(k.sqlite())
 	k.fill(a)
@@ -217,7 +220,8 @@ func TestSealed(t *testing.T) {
 	k.same(a, k.open(to))
 }
 
-// What was destroyed since a backup is not brought back, on either store.
+// TestTombstones checks, for both stores, that a restore does not bring back what was destroyed
+// since the backup.
 func TestTombstones(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) {
 		k := newKeyring(t)
@@ -256,7 +260,7 @@ func (k keyring) tombstones(from, to keys.Store) {
 	must(k.T, err)
 	must(k.T, backup.Note(ctx, a, stones, nil))
 	if again, _ := os.ReadFile(stones); !bytes.Equal(before, again) {
-		k.Error("the same is noted twice")
+		k.Error("a tombstone was written twice")
 	}
 
 	t, _, err := backup.Read(key, stones)
@@ -270,7 +274,7 @@ func (k keyring) tombstones(from, to keys.Store) {
 	}
 	b := k.open(to)
 	if _, err := b.Secrets(ctx, keys.Domain{Prj: "alive"}); !errors.Is(err, keys.ErrSevered) {
-		k.Errorf("a severed project came back: %v", err)
+		k.Errorf("a severed project after the restore: %v, want ErrSevered", err)
 	}
 	// Generation 1 was active in the backup and is destroyed, 2 is lost.
 	if list, err := b.Secrets(ctx, keys.Domain{Prj: "partly"}); err != nil || len(list) != 1 || list[0].Gen != 3 {
@@ -284,7 +288,7 @@ func (k keyring) tombstones(from, to keys.Store) {
 		k.Errorf("retention %v, %v", p.Retention, err)
 	}
 	must(k.T, b.Verify(ctx))
-	// What is destroyed after the restore is noted, although numbers began anew.
+	// What is destroyed after the restore gets a tombstone, although receipts are numbered anew.
 	_, err = b.Sever(ctx, "partly")
 	must(k.T, err)
 	must(k.T, backup.Note(ctx, b, stones, nil))
@@ -295,12 +299,12 @@ func (k keyring) tombstones(from, to keys.Store) {
 		found = found || r.Project == "partly" && r.Reason == keys.ReasonSevered
 	}
 	if !found {
-		k.Error("a severing after the restore is not noted")
+		k.Error("a severing after the restore has no tombstone")
 	}
 }
 
-// A line that a crash left torn is closed off, and its content noted again; a line that
-// was taken out is missed.
+// TestTornAndMissingTombstones checks that a line that a crash left torn is written again behind
+// it, and that a removed line is an error.
 func TestTornAndMissingTombstones(t *testing.T) {
 	k := newKeyring(t)
 	a := k.open(k.sqlite())
@@ -329,12 +333,12 @@ func TestTornAndMissingTombstones(t *testing.T) {
 	lines := bytes.SplitAfter(b, []byte("\n"))
 	must(t, os.WriteFile(path, bytes.Join(append(lines[:1:1], lines[3:]...), nil), 0o600))
 	if _, _, err := backup.Read(key, path); !errors.Is(err, backup.ErrTombstones) {
-		t.Errorf("a line is missing: %v", err)
+		t.Errorf("with a line removed: %v, want an error", err)
 	}
 }
 
-// After a restore that knew of no tombstones, the store counts its receipts anew: what is
-// destroyed then is noted all the same.
+// TestNotedAfterRestore checks that what is destroyed after a restore without tombstones gets
+// one, although the store numbers its receipts anew.
 func TestNotedAfterRestore(t *testing.T) {
 	k := newKeyring(t)
 	a := k.open(k.sqlite())
@@ -362,5 +366,5 @@ func TestNotedAfterRestore(t *testing.T) {
 			return
 		}
 	}
-	t.Error("a severing after the restore is not noted")
+	t.Error("a severing after the restore has no tombstone")
 }

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// People paste passwords into addresses unescaped: connecting, and what errors show, must
-// not depend on the characters of a password.
-func TestAddress(t *testing.T) {
+// TestAddressParsing checks addresses with unescaped passwords of any characters, as people
+// paste them: the parts must be right, and errors must not show the password.
+func TestAddressParsing(t *testing.T) {
 	for _, c := range []struct{ address, user, password, host, database string }{
 		{"postgres://u@h/db", "u", "", "h", "db"},
 		{"postgresql://u:p@h:5433/db", "u", "p", "h", "db"},
@@ -35,7 +35,7 @@ func TestAddress(t *testing.T) {
 		{" dbname=db host = h user=u password=p", "u", "p", "h", "db"},
 	} {
 		if !IsAddress(c.address) {
-			t.Errorf("%s: taken for a file", c.address)
+			t.Errorf("%s: not recognised as an address", c.address)
 		}
 		conf, err := parse(c.address)
 		if err != nil {
@@ -49,13 +49,13 @@ func TestAddress(t *testing.T) {
 	}
 	for _, file := range []string{"keystore.db", "/srv/a=b/keystore.db", "./host=x", "C:\\keys\\keystore.db", "mysql://u:p@h/db"} {
 		if IsAddress(file) {
-			t.Errorf("%s: taken for a database", file)
+			t.Errorf("%s: recognised as an address, although it is a file", file)
 		}
 	}
 }
 
-// The password is redacted in a driver's error, in every spelling.
-func TestWithout(t *testing.T) {
+// TestPasswordIsRedacted checks that a driver's error shows the password in no spelling.
+func TestPasswordIsRedacted(t *testing.T) {
 	const password = "hunter2@/ #é"
 	raw := errors.New("dial hunter2@/ #é, hunter2%40%2F+%23%C3%A9, hunter2@%2F%20%23%C3%A9, hunter2%40%2F%20%23%C3%A9")
 	err := oneLine{redacted{raw, password}}

@@ -10,5 +10,5 @@ import (
 // BenchmarkStore measures a keystore with many projects: see [storetest.Bench]. The
 // private server of tests does not sync: VELONYM_TEST_POSTGRES names one that does.
 func BenchmarkStore(b *testing.B) {
-	storetest.Bench(b, place{pgtest.Database(b, "ENCODING 'UTF8'")})
+	storetest.Bench(b, location{pgtest.Database(b, "ENCODING 'UTF8'")})
 }

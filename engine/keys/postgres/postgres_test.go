@@ -25,30 +25,30 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
 	defer pgtest.Stop()
-	return storetest.Main(m, func(address string) storetest.Location { return place{address} })
+	return storetest.Main(m, func(address string) storetest.Location { return location{address} })
 }
 
-type place struct {
+type location struct {
 	url string
 }
 
-// newPlace makes a database of its own.
-func newPlace(t *testing.T, options string) place {
+// newLocation creates a database for one test.
+func newLocation(t *testing.T, options string) location {
 	t.Helper()
-	return place{pgtest.Database(t, options)}
+	return location{pgtest.Database(t, options)}
 }
 
-func (p place) Create() (keys.Store, error) { return Create(context.Background(), p.url) }
-func (p place) Open() (keys.Store, error)   { return Open(context.Background(), p.url) }
-func (p place) Address() string             { return p.url }
+func (p location) Create() (keys.Store, error) { return Create(context.Background(), p.url) }
+func (p location) Open() (keys.Store, error)   { return Open(context.Background(), p.url) }
+func (p location) Address() string             { return p.url }
 
-func (p place) Restore(fill func(keys.Store) error) error {
+func (p location) Restore(fill func(keys.Store) error) error {
 	return Restore(context.Background(), p.url, fill)
 }
 
 // OnDisk searches the raw content of every file of the tables, but not of the write-ahead
 // log, as the package documentation says.
-func (p place) OnDisk(needles ...[]byte) ([]bool, error) {
+func (p location) OnDisk(needles ...[]byte) ([]bool, error) {
 	ctx := context.Background()
 	c, err := pgx.Connect(ctx, p.url)
 	if err != nil {
@@ -57,7 +57,7 @@ func (p place) OnDisk(needles ...[]byte) ([]bool, error) {
 	defer c.Close(ctx)
 	found := make([]bool, len(needles))
 	if pgtest.Data() == "" {
-		// The files are on another machine: check the rows at least.
+		// The files are on another machine, so only the rows are checked.
 		for i := range needles {
 			err := c.QueryRow(ctx, "SELECT EXISTS (SELECT FROM velonym.secret_0 WHERE position($1 IN wrapped) > 0)", needles[i]).Scan(&found[i])
 			if err != nil {
@@ -89,7 +89,7 @@ func (p place) OnDisk(needles ...[]byte) ([]bool, error) {
 }
 
 // Execute implements [storetest.Location].
-func (p place) Execute(statements string) error {
+func (p location) Execute(statements string) error {
 	ctx := context.Background()
 	c, err := pgx.Connect(ctx, p.url)
 	if err != nil {
@@ -100,8 +100,8 @@ func (p place) Execute(statements string) error {
 	return err
 }
 
-// Programs of these versions wrote the databases of which testdata/schema1 to schema5 hold
-// dumps (pg_dump --inserts): see [storetest.Upgrade].
+// TestUpgrade opens databases of earlier versions: see [storetest.Upgrade]. testdata/schema1
+// to schema5 hold their dumps (pg_dump --inserts).
 func TestUpgrade(t *testing.T) {
 	for version := 1; version <= keys.SchemaVersion; version++ {
 		t.Run(fmt.Sprintf("schema%d", version), func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestUpgrade(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := newPlace(t, "ENCODING 'UTF8'")
+			p := newLocation(t, "ENCODING 'UTF8'")
 			execute(t, p.url, string(dump))
 			key, err := os.ReadFile(filepath.Join(folder, "master.key"))
 			if err != nil {
@@ -125,8 +125,9 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
+// TestStore runs the tests of every store.
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) storetest.Location { return newPlace(t, "ENCODING 'UTF8'") })
+	storetest.Run(t, func(t *testing.T) storetest.Location { return newLocation(t, "ENCODING 'UTF8'") })
 }
 
 func execute(t *testing.T, url, statements string) {
@@ -141,9 +142,10 @@ func execute(t *testing.T, url, statements string) {
 	}
 }
 
+// TestOpenRefuses checks the error and the remedy for databases that are not keystores.
 func TestOpenRefuses(t *testing.T) {
 	ctx := t.Context()
-	p := newPlace(t, "ENCODING 'UTF8'")
+	p := newLocation(t, "ENCODING 'UTF8'")
 	expect := func(err, want error, remedy string) {
 		t.Helper()
 		if !errors.Is(err, want) || !strings.Contains(err.Error(), remedy) {
@@ -171,7 +173,9 @@ func TestOpenRefuses(t *testing.T) {
 	expect(err, keys.ErrCorrupt, "restore it from a backup")
 }
 
-func TestNoConnection(t *testing.T) {
+// TestConnectionErrors checks that the error of a failed connection is one line without the
+// password.
+func TestConnectionErrors(t *testing.T) {
 	pgtest.Server(t)
 	const password = "hunter2secret"
 	for _, address := range []string{
@@ -199,8 +203,9 @@ func TestNoConnection(t *testing.T) {
 	}
 }
 
-// A server that accepts connections and never answers must not block for ever.
-func TestSilentServer(t *testing.T) {
+// TestSilentServerTimesOut checks that a server that accepts connections and never answers gives
+// an error.
+func TestSilentServerTimesOut(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -216,15 +221,17 @@ func TestSilentServer(t *testing.T) {
 	}
 }
 
-func TestEncoding(t *testing.T) {
-	p := newPlace(t, "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'")
+// TestCreateRequiresUTF8 checks that a database in another encoding is refused.
+func TestCreateRequiresUTF8(t *testing.T) {
+	p := newLocation(t, "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'")
 	if _, err := p.Create(); err == nil || !strings.Contains(err.Error(), "UTF8") {
 		t.Errorf("got %v", err)
 	}
 }
 
+// TestCreateOnce checks that only one of several concurrent calls creates the keystore.
 func TestCreateOnce(t *testing.T) {
-	p := newPlace(t, "ENCODING 'UTF8'")
+	p := newLocation(t, "ENCODING 'UTF8'")
 	var wg sync.WaitGroup
 	var made atomic.Int64
 	for range 6 {
@@ -240,15 +247,15 @@ func TestCreateOnce(t *testing.T) {
 	}
 	wg.Wait()
 	if made.Load() != 1 {
-		t.Errorf("made %d times", made.Load())
+		t.Errorf("the keystore was created %d times, want once", made.Load())
 	}
 }
 
-// TestScrubDespiteOldSnapshot has a session with a snapshot from before the
-// secrets were destroyed: VACUUM would keep the rows for it.
+// TestScrubDespiteOldSnapshot checks that Scrub removes destroyed secrets although a session has
+// a snapshot from before, for which VACUUM would keep the rows.
 func TestScrubDespiteOldSnapshot(t *testing.T) {
 	ctx := t.Context()
-	p := newPlace(t, "ENCODING 'UTF8'")
+	p := newLocation(t, "ENCODING 'UTF8'")
 	s, err := p.Create()
 	if err != nil {
 		t.Fatal(err)
@@ -274,7 +281,7 @@ func TestScrubDespiteOldSnapshot(t *testing.T) {
 		t.Fatal(err)
 	}
 	if found, err := p.OnDisk(blob); err != nil || !found[0] {
-		t.Fatal("the search does not find what is there", err)
+		t.Fatal("the search does not find a secret that is on disk", err)
 	}
 	if err := s.Update(ctx, func(tx keys.Tx) error { return tx.EraseKeys("p", time.Now()) }); err != nil {
 		t.Fatal(err)
@@ -286,14 +293,15 @@ func TestScrubDespiteOldSnapshot(t *testing.T) {
 		return
 	}
 	if found, err := p.OnDisk(blob); err != nil || found[0] {
-		t.Error("still on disk", err)
+		t.Error("a destroyed secret is still on disk", err)
 	}
 }
 
-// TestWatch hears of another process's changes, also after its connection was cut.
-func TestWatch(t *testing.T) {
+// TestWatchHearsOtherProcesses checks that Watch reports another process's changes, also after
+// its connection was cut.
+func TestWatchHearsOtherProcesses(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	p := newPlace(t, "ENCODING 'UTF8'")
+	p := newLocation(t, "ENCODING 'UTF8'")
 	s, err := p.Create()
 	if err != nil {
 		t.Fatal(err)
@@ -309,7 +317,7 @@ func TestWatch(t *testing.T) {
 		select {
 		case <-heard:
 		case <-time.After(30 * time.Second):
-			t.Fatal("not told of ", what)
+			t.Fatal("Watch did not report ", what)
 		}
 	}
 	wait("the beginning")

@@ -16,7 +16,7 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// authority writes a self-signed certificate.
+// authority writes a self-signed certificate to path.
 func authority(t *testing.T, path string) {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
@@ -33,9 +33,9 @@ func authority(t *testing.T, path string) {
 	}
 }
 
-// TestTLSRoot: with every form of address, the file makes the connection verify the
-// server's certificate and changes nothing else.
-func TestTLSRoot(t *testing.T) {
+// TestTLSRootVerifiesServer checks, for every form of address, that a root makes the connection
+// verify the server's certificate and changes nothing else.
+func TestTLSRootVerifiesServer(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "it's a+root & more.pem")
 	authority(t, root)
 	for _, address := range []string{
@@ -58,7 +58,7 @@ func TestTLSRoot(t *testing.T) {
 		}
 		a, b := plain.ConnConfig, conf.ConnConfig
 		if a.User != b.User || a.Password != b.Password || a.Host != b.Host || a.Database != b.Database {
-			t.Errorf("%s: it means something else with a root", address)
+			t.Errorf("%s: the root changes the other parts of the address", address)
 		}
 		if b.TLSConfig == nil || b.TLSConfig.InsecureSkipVerify || b.TLSConfig.ServerName != "h" || b.TLSConfig.RootCAs == nil || len(b.Fallbacks) > 0 {
 			t.Errorf("%s: the certificate is not checked", address)
@@ -66,7 +66,7 @@ func TestTLSRoot(t *testing.T) {
 	}
 }
 
-// TestTLSRootMissing: the error names a file that is missing or holds no certificate.
+// TestTLSRootMissing checks that the error names a file that is missing or holds no certificate.
 func TestTLSRootMissing(t *testing.T) {
 	const address = "postgres://u@127.0.0.1:1/db?connect_timeout=1"
 	missing := filepath.Join(t.TempDir(), "missing.pem")

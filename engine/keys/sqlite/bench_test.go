@@ -9,8 +9,8 @@ import (
 	"github.com/velonym/velonym/engine/keys/storetest"
 )
 
-// BenchmarkKeystore measures what a server does: poll the change counter, load a domain's
-// secrets, lease a part of a budget.
+// BenchmarkKeystore measures the operations of a server: reading the change counter, loading a
+// domain's secrets, leasing a part of a budget.
 func BenchmarkKeystore(b *testing.B) {
 	ctx := b.Context()
 	dir := b.TempDir()
@@ -54,5 +54,5 @@ func BenchmarkKeystore(b *testing.B) {
 
 // BenchmarkStore measures a keystore with many projects: see [storetest.Bench].
 func BenchmarkStore(b *testing.B) {
-	storetest.Bench(b, place{filepath.Join(b.TempDir(), "keystore.db")})
+	storetest.Bench(b, location{filepath.Join(b.TempDir(), "keystore.db")})
 }

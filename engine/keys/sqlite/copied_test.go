@@ -9,9 +9,10 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// A copy of the file alone, made while a keystore is in use, is refused before anything is
-// made beside it; a copy with its log has what was committed last.
-func TestCopied(t *testing.T) {
+// TestCopyWithoutLogIsRefused checks that a copy of only the file, made while the keystore is in
+// use, is refused before anything is created beside it, and that a copy with its log holds the
+// last commit.
+func TestCopyWithoutLogIsRefused(t *testing.T) {
 	path, made := create(t)
 	var s keys.Store = made
 	if err := s.Update(t.Context(), func(tx keys.Tx) error { return tx.SetMeta("last", []byte("here")) }); err != nil {
@@ -26,7 +27,7 @@ func TestCopied(t *testing.T) {
 				t.Fatal(err)
 			}
 			if end != "" && len(b) == 0 {
-				t.Fatal("the log is empty: this tests nothing")
+				t.Fatal("the write-ahead log is empty: the test has nothing to check")
 			}
 			if end == "" || log {
 				if err := os.WriteFile(to+end, b, 0o600); err != nil {
@@ -47,7 +48,7 @@ func TestCopied(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := OpenReading(alone); !errors.Is(err, keys.ErrCopied) {
-		t.Errorf("opened for reading: %v", err)
+		t.Errorf("opened read-only: %v, want ErrCopied", err)
 	}
 	whole := copyTo(t, true)
 	c, err := Open(whole)
@@ -58,7 +59,7 @@ func TestCopied(t *testing.T) {
 	if err := c.View(t.Context(), func(tx keys.Tx) error {
 		v, err := tx.Meta("last")
 		if string(v) != "here" {
-			t.Errorf("the copy with its log lacks what was committed last: %q", v)
+			t.Errorf("the copy with its log lacks the last commit: %q", v)
 		}
 		return err
 	}); err != nil {
@@ -66,9 +67,9 @@ func TestCopied(t *testing.T) {
 	}
 }
 
-// A keystore that was closed keeps an empty log, and one of before there was a mark gets
-// it when it is opened.
-func TestKeptLog(t *testing.T) {
+// TestEmptyLogIsKept checks that a closed keystore keeps an empty log, and that a keystore
+// without the flag that requires one gets it when it is opened.
+func TestEmptyLogIsKept(t *testing.T) {
 	path, made := create(t)
 	var s keys.Store = made
 	closeAll := func(s keys.Store) {
@@ -94,9 +95,9 @@ func TestKeptLog(t *testing.T) {
 	closeAll(s)
 	must(os.Remove(path + "-wal"))
 	if _, err := Open(path); !errors.Is(err, keys.ErrCopied) {
-		t.Errorf("no mark was set: %v", err)
+		t.Errorf("opening has not set the flag that requires a log: %v", err)
 	}
-	// The remedy.
+	// The remedy that the error names.
 	must(os.WriteFile(path+"-wal", nil, 0o600))
 	s, err = Open(path)
 	must(err)

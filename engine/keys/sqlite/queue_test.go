@@ -9,8 +9,8 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// TestWritersQueue: a writer waits for those of this process and of others, until its
-// context ends, and its connection waits for locks as before.
+// TestWritersQueue checks that a writer waits for those of this process and of others until its
+// context ends, and that its connection keeps its busy timeout.
 func TestWritersQueue(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keystore.db")
 	first, err := Create(path)
@@ -49,7 +49,7 @@ func TestWritersQueue(t *testing.T) {
 		}
 	}
 
-	// A writer of another process that begins while the file is locked gets its turn.
+	// A writer of another process that begins while the file is locked gets the lock later.
 	holding, done := make(chan struct{}), make(chan error, 1)
 	err = first.Update(t.Context(), func(keys.Tx) error {
 		go func() {

@@ -17,19 +17,19 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(storetest.Main(m, func(address string) storetest.Location { return place{address} }))
+	os.Exit(storetest.Main(m, func(address string) storetest.Location { return location{address} }))
 }
 
-type place struct{ path string }
+type location struct{ path string }
 
-func (p place) Create() (keys.Store, error) { return Create(p.path) }
-func (p place) Open() (keys.Store, error)   { return Open(p.path) }
-func (p place) Address() string             { return p.path }
+func (p location) Create() (keys.Store, error) { return Create(p.path) }
+func (p location) Open() (keys.Store, error)   { return Open(p.path) }
+func (p location) Address() string             { return p.path }
 
-func (p place) Restore(fill func(keys.Store) error) error { return Restore(p.path, fill) }
+func (p location) Restore(fill func(keys.Store) error) error { return Restore(p.path, fill) }
 
 // OnDisk searches the raw content of every file in the folder.
-func (p place) OnDisk(needles ...[]byte) ([]bool, error) {
+func (p location) OnDisk(needles ...[]byte) ([]bool, error) {
 	names, err := filepath.Glob(filepath.Dir(p.path) + "/*")
 	if err != nil || len(names) == 0 {
 		return nil, fmt.Errorf("no files: %w", err)
@@ -48,7 +48,7 @@ func (p place) OnDisk(needles ...[]byte) ([]bool, error) {
 }
 
 // Execute implements [storetest.Location].
-func (p place) Execute(statements string) error {
+func (p location) Execute(statements string) error {
 	db, err := sql.Open("sqlite", dsn(p.path, true))
 	if err != nil {
 		return err
@@ -58,7 +58,7 @@ func (p place) Execute(statements string) error {
 	return err
 }
 
-// Programs of these versions wrote the files in testdata/schema1 to schema4: see
+// TestUpgrade opens the files in testdata/schema1 to schema4, which earlier versions wrote: see
 // [storetest.Upgrade].
 func TestUpgrade(t *testing.T) {
 	for _, schema := range []string{"schema1", "schema2", "schema3", "schema4"} {
@@ -67,7 +67,7 @@ func TestUpgrade(t *testing.T) {
 }
 
 func testUpgrade(t *testing.T, schema string) {
-	p := newPlace(t)
+	p := newLocation(t)
 	key := filepath.Join(t.TempDir(), "master.key")
 	for from, to := range map[string]string{"keystore.db": p.path, "master.key": key} {
 		b, err := os.ReadFile(filepath.Join("testdata", schema, from))
@@ -81,17 +81,18 @@ func testUpgrade(t *testing.T, schema string) {
 	storetest.Upgrade(t, key, p.Open, p.Execute)
 }
 
-func newPlace(t *testing.T) place {
-	return place{filepath.Join(t.TempDir(), "key store?#%41&x=y.db")}
+func newLocation(t *testing.T) location {
+	return location{filepath.Join(t.TempDir(), "key store?#%41&x=y.db")}
 }
 
+// TestStore runs the tests of every store.
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) storetest.Location { return newPlace(t) })
+	storetest.Run(t, func(t *testing.T) storetest.Location { return newLocation(t) })
 }
 
 func create(t *testing.T) (string, *Store) {
 	t.Helper()
-	p := newPlace(t)
+	p := newLocation(t)
 	s, err := p.Create()
 	if err != nil {
 		t.Fatal(err)
@@ -100,6 +101,7 @@ func create(t *testing.T) (string, *Store) {
 	return p.path, s.(*Store)
 }
 
+// TestFilesArePrivate checks that the file and its logs have mode 0600.
 func TestFilesArePrivate(t *testing.T) {
 	path, s := create(t)
 	if err := s.Update(t.Context(), func(tx keys.Tx) error { return tx.RaiseChange() }); err != nil {
@@ -118,19 +120,19 @@ func TestFilesArePrivate(t *testing.T) {
 		t.Fatal(err)
 	}
 	if st, err := os.Stat(path + "-wal"); err != nil || st.Size() != 0 {
-		t.Errorf("the write-ahead log is not there, or not empty, after the last close: %v", err)
+		t.Errorf("after the last close the write-ahead log is missing or not empty: %v", err)
 	}
 }
 
-// refused checks that Open gives this error with a remedy in it, and that it
-// leaves the folder exactly as it was.
+// refused checks that Open returns this error with a remedy, and that neither Open nor Create
+// changes the folder.
 func refused(t *testing.T, path string, want error, remedy string) {
 	t.Helper()
 	before := snapshot(t, path)
 	s, err := Open(path)
 	if err == nil {
 		s.Close()
-		t.Fatal("opened")
+		t.Fatal("Open succeeded, want an error")
 	}
 	if !errors.Is(err, want) || !strings.Contains(err.Error(), remedy) || !strings.Contains(err.Error(), path) {
 		t.Errorf("got %q, want %q with path and %q", err, want, remedy)
@@ -158,9 +160,11 @@ func snapshot(t *testing.T, path string) string {
 	return string(b)
 }
 
+// TestOpenRefuses checks files that are not keystores, or damaged ones: the errors, their
+// remedies, and that nothing is changed. Its cases make it long.
 func TestOpenRefuses(t *testing.T) {
 	t.Run("missing", func(t *testing.T) {
-		path := newPlace(t).path
+		path := newLocation(t).path
 		refused(t, path, keys.ErrNoKeystore, "velonym init")
 		if names, _ := filepath.Glob(filepath.Dir(path) + "/*"); len(names) > 0 {
 			t.Errorf("Open made %q", names)
@@ -174,7 +178,7 @@ func TestOpenRefuses(t *testing.T) {
 		"header alone": "SQLite format 3\x00" + strings.Repeat("\x00", 84),
 	} {
 		t.Run(name, func(t *testing.T) {
-			path := newPlace(t).path
+			path := newLocation(t).path
 			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -195,7 +199,7 @@ func TestOpenRefuses(t *testing.T) {
 		}
 	})
 	t.Run("other database", func(t *testing.T) {
-		path := newPlace(t).path
+		path := newLocation(t).path
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -256,9 +260,11 @@ func TestOpenRefuses(t *testing.T) {
 	})
 }
 
+// TestCreateBesideALeftOverJournal checks that Create refuses a path beside which an old journal
+// lies, which SQLite would apply to the new file.
 func TestCreateBesideALeftOverJournal(t *testing.T) {
 	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
-		path := newPlace(t).path
+		path := newLocation(t).path
 		if err := os.WriteFile(path+suffix, []byte("x"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -266,13 +272,14 @@ func TestCreateBesideALeftOverJournal(t *testing.T) {
 			t.Errorf("%s: %v", suffix, err)
 		}
 		if _, err := os.Stat(path); err == nil {
-			t.Errorf("%s: made all the same", suffix)
+			t.Errorf("%s: a keystore was created nevertheless", suffix)
 		}
 	}
 }
 
+// TestCreateOnce checks that only one of several concurrent calls creates the keystore.
 func TestCreateOnce(t *testing.T) {
-	path := newPlace(t).path
+	path := newLocation(t).path
 	var wg sync.WaitGroup
 	made := make(chan keys.Store, 8)
 	for range 8 {
@@ -293,15 +300,15 @@ func TestCreateOnce(t *testing.T) {
 		s.Close()
 	}
 	if n != 1 {
-		t.Errorf("made %d times", n)
+		t.Errorf("the keystore was created %d times, want once", n)
 	}
 }
 
-// TestFirstOpensTogether opens a keystore that is not in WAL mode yet from many
-// handles at once.
-func TestFirstOpensTogether(t *testing.T) {
+// TestConcurrentFirstOpens opens a keystore that is not in WAL mode yet from many handles at
+// once.
+func TestConcurrentFirstOpens(t *testing.T) {
 	for range 5 {
-		path := newPlace(t).path
+		path := newLocation(t).path
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -328,6 +335,7 @@ func TestFirstOpensTogether(t *testing.T) {
 	}
 }
 
+// TestEveryConnectionHasThePragmas checks the settings of several connections of the pool.
 func TestEveryConnectionHasThePragmas(t *testing.T) {
 	_, s := create(t)
 	var conns []*sql.Conn
@@ -351,6 +359,7 @@ func TestEveryConnectionHasThePragmas(t *testing.T) {
 	}
 }
 
+// TestSQLiteVersion checks that the library is recent enough not to lose committed writes.
 func TestSQLiteVersion(t *testing.T) {
 	_, s := create(t)
 	var v string
@@ -370,8 +379,9 @@ func TestSQLiteVersion(t *testing.T) {
 	}
 }
 
-// TestScrubSaysWhenItCannot keeps a view open, whose pages the log must keep.
-func TestScrubSaysWhenItCannot(t *testing.T) {
+// TestScrubReportsRemainingTraces checks that Scrub returns an error while an open view makes the
+// log keep pages.
+func TestScrubReportsRemainingTraces(t *testing.T) {
 	path, s := create(t)
 	other, err := Open(path)
 	if err != nil {
@@ -388,7 +398,7 @@ func TestScrubSaysWhenItCannot(t *testing.T) {
 			return err
 		}
 		if err := s.Scrub(t.Context()); err == nil {
-			t.Error("says that nothing is left")
+			t.Error("Scrub returned nil although a view keeps the pages")
 		}
 		return nil
 	})
@@ -400,9 +410,9 @@ func TestScrubSaysWhenItCannot(t *testing.T) {
 	}
 }
 
-// A keystore that another process locks is reported as locked, not as broken, and is not
-// changed.
-func TestHeld(t *testing.T) {
+// TestLockedKeystoreIsReported checks that a keystore that another process locks is reported as
+// locked, not as broken, and is not changed.
+func TestLockedKeystoreIsReported(t *testing.T) {
 	path, s := create(t)
 	other, err := Open(path)
 	if err != nil {

@@ -27,7 +27,7 @@ func BenchProjects(b *testing.B) int {
 	return n
 }
 
-// BenchProject returns the project number i of a benchmark.
+// BenchProject returns project i of a benchmark.
 func BenchProject(i int) keys.Project {
 	return keys.Project{Name: fmt.Sprintf("project.%07d", i), Method: "reversible", Policy: "same", Form: "pair62",
 		Retention: time.Now().Add(time.Duration(i+24) * time.Hour), Grace: keys.DefaultGrace}

@@ -18,7 +18,8 @@ func (e *env) machine(off time.Duration) *keys.Keystore {
 	return ks
 }
 
-// refusesClock fails unless ks refuses all that destroys, creates or returns keys.
+// refusesClock fails the test unless ks refuses every call that destroys, creates or returns
+// keys, and still reads.
 func (e *env) refusesClock(ks *keys.Keystore) {
 	e.Helper()
 	_, err := ks.Secrets(e.ctx, keys.Domain{Prj: "p"})
@@ -42,8 +43,8 @@ func (e *env) refusesClock(ks *keys.Keystore) {
 	e.must(ks.Revoke(e.ctx, "revoked", time.Time{}))
 }
 
-// testClock runs two servers on one keystore. The one with a wrong clock destroys and
-// returns nothing; the other one is not affected.
+// testClock runs two servers on one keystore. The server with a wrong clock neither destroys nor
+// returns keys; the other is not affected.
 func testClock(e *env) {
 	e.create("p")
 	c, err := e.ks.Clock(e.ctx)
@@ -57,7 +58,7 @@ func testClock(e *env) {
 		ks := e.machine(off)
 		e.refusesClock(ks)
 		if len(e.secrets(e.ks, "p", "")) != 1 {
-			e.Errorf("a clock off by %v: the key is gone", off)
+			e.Errorf("a clock off by %v has destroyed the key", off)
 		}
 		if ownClock {
 			_, err := ks.AcceptClock(e.ctx)
@@ -99,7 +100,7 @@ func testClockInUse(e *env) {
 	now, err := e.ks.AcceptClock(e.ctx)
 	e.must(err)
 	if got := before.Acknowledged.Sub(now); got < 24*time.Hour || got > 26*time.Hour {
-		e.Errorf("went back by %v", got)
+		e.Errorf("the acknowledged time went back by %v", got)
 	}
 	e.secrets(e.ks, "long", "")
 	_, err = e.ks.Secrets(e.ctx, keys.Domain{Prj: "p"})

@@ -52,14 +52,14 @@ func testSweep(e *env) {
 		e.Errorf("after the sweep: %+v, %+v", got, gens["b"][1])
 	}
 	if len(e.blobs("p")) != 0 {
-		e.Error("wrapped secrets are left")
+		e.Error("wrapped secrets are still on disk after the sweep")
 	}
 	_, err = e.ks.Secrets(e.ctx, keys.Domain{Prj: "longer"})
 	e.is(err, keys.ErrClock)
 	e.set(25 * time.Hour)
 	e.secrets(e.ks, "longer", "")
 
-	// Many sweepers write one receipt.
+	// Several sweepers write one receipt.
 	e.later(25 * time.Hour)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -87,7 +87,7 @@ func testSweep(e *env) {
 	e.ks.Sweeper(ctx, time.Hour, func(swept keys.Swept, err error) {
 		rs := swept.Destroyed
 		if len(rs) != 1 || rs[0].Project != "last" || err != nil {
-			e.Errorf("told of %d, error %v", len(rs), err)
+			e.Errorf("the sweeper reported %d receipts, error %v", len(rs), err)
 		}
 		stop()
 	})
@@ -119,7 +119,7 @@ func testSever(e *env) {
 	_, err = e.ks.Secrets(e.ctx, keys.Domain{Prj: "p", Org: "b"})
 	e.is(err, keys.ErrSevered)
 	if rs, err := e.ks.Sweep(e.ctx); !rs.Empty() || err != nil {
-		e.Errorf("swept %+v of what is severed, error %v", rs, err)
+		e.Errorf("a sweep after severing did %+v, want nothing; error %v", rs, err)
 	}
 }
 
@@ -143,7 +143,7 @@ func testReceipts(e *env) {
 		e.must(keys.VerifyReceipt(r, pub))
 	}
 	if none, err := e.ks.Receipts(e.ctx, "\x00"); len(none) != 0 || err != nil {
-		e.Error("receipts of nothing")
+		e.Error("an unknown project has receipts")
 	}
 }
 
@@ -168,7 +168,7 @@ func testNoTraces(e *env) {
 		}
 	}
 	if _, all := e.onDisk(doomed...); !all {
-		e.Fatal("the search does not find what is there")
+		e.Fatal("the search does not find a secret that is on disk")
 	}
 	for i := 0; i < 40; i += 2 {
 		name := fmt.Sprintf("project %02d", i)
@@ -179,7 +179,7 @@ func testNoTraces(e *env) {
 		_, err := e.ks.Sever(e.ctx, name)
 		e.must(err)
 	}
-	// No half of a secret is left either, as a split page might hold.
+	// No half of a secret is left either, which a split page might hold.
 	for _, b := range slices.Clone(doomed) {
 		doomed = append(doomed, b[:30], b[30:])
 	}
@@ -194,14 +194,14 @@ func testNoTraces(e *env) {
 	}
 }
 
-// hooked is a store with one method replaced.
-type hooked struct {
+// hookedStore is a store with one method replaced.
+type hookedStore struct {
 	keys.Store
 	scrub func() error
 	rows  func([]keys.KeyRow) []keys.KeyRow
 }
 
-func (h *hooked) Scrub(ctx context.Context) error {
+func (h *hookedStore) Scrub(ctx context.Context) error {
 	if h.scrub != nil {
 		if err := h.scrub(); err != nil {
 			return err
@@ -210,13 +210,13 @@ func (h *hooked) Scrub(ctx context.Context) error {
 	return h.Store.Scrub(ctx)
 }
 
-func (h *hooked) View(ctx context.Context, f func(keys.Tx) error) error {
+func (h *hookedStore) View(ctx context.Context, f func(keys.Tx) error) error {
 	return h.Store.View(ctx, func(tx keys.Tx) error { return f(&hookedTx{tx, h}) })
 }
 
 type hookedTx struct {
 	keys.Tx
-	h *hooked
+	h *hookedStore
 }
 
 func (t *hookedTx) DomainKeys(d keys.Domain) ([]keys.KeyRow, error) {
@@ -231,7 +231,7 @@ func testTracesTriedAgain(e *env) {
 	e.create("p")
 	blob := e.blobs("p")[0]
 	broken := errors.New("a reader holds the file")
-	h := &hooked{Store: e.store, scrub: func() error { return broken }}
+	h := &hookedStore{Store: e.store, scrub: func() error { return broken }}
 	ks := e.join(h)
 	r, err := ks.Sever(e.ctx, "p")
 	e.is(err, keys.ErrTraces)
@@ -247,10 +247,10 @@ func testTracesTriedAgain(e *env) {
 	_, err = e.second().Sweep(e.ctx)
 	e.must(err)
 	if any, _ := e.onDisk(blob); any {
-		e.Error("the traces are still there")
+		e.Error("the next sweep has not removed the traces")
 	}
-	// A process destroys secrets while another one scrubs, and dies before it scrubs
-	// itself: the mark remains.
+	// A process destroys secrets while another one scrubs, and is killed before it scrubs
+	// itself: the store must still be marked for scrubbing.
 	e.create("q")
 	e.create("r")
 	blob = e.blobs("r")[0]

@@ -74,7 +74,7 @@ func (e *env) uptime() (boot string, span time.Duration) {
 	return "boot", time.Since(e.began) + e.offset
 }
 
-// later lets time pass.
+// later lets time pass, by the clock and since boot.
 func (e *env) later(d time.Duration) {
 	e.muNow.Lock()
 	defer e.muNow.Unlock()

@@ -37,7 +37,7 @@ func (e *env) sweeps(want int, all ...*keys.Keystore) (receipts []keys.Receipt) 
 func testGrace(e *env) {
 	p := e.withGrace("p")
 	if p.Grace != grace || !p.Ended.IsZero() || !p.DestroyAt().IsZero() {
-		e.Fatalf("made %+v", p)
+		e.Fatalf("created %+v, want a grace of a week", p)
 	}
 	other := e.second()
 	e.sweeps(0, e.ks, other)
@@ -72,7 +72,7 @@ func testGrace(e *env) {
 	_, err = e.ks.Sever(e.ctx, "q")
 	e.must(err)
 	if len(e.blobs("q")) != 0 {
-		e.Error("severing waits")
+		e.Error("severing waits for the grace")
 	}
 	for _, wrong := range []time.Duration{-1, time.Millisecond, 100 * 366 * 24 * time.Hour} {
 		p := e.project("wrong")
@@ -112,8 +112,8 @@ func testScheduledSever(e *env) {
 	e.is(err, keys.ErrSevered)
 }
 
-// testSweepBefore checks that a sweep before a change does all that is due, and that it
-// leaves the time to the change if nothing is.
+// testSweepBefore checks that a sweep before a change does everything that is due, and that
+// without anything due the change acknowledges the time.
 func testSweepBefore(e *env) {
 	p := e.project("p")
 	p.Retention = e.now().Add(time.Hour)
@@ -130,7 +130,7 @@ func testSweepBefore(e *env) {
 	swept, err := e.ks.SweepBefore(e.ctx)
 	e.must(err)
 	if !swept.Empty() || !acknowledged().Equal(before) {
-		e.Errorf("nothing was due, and it did %+v and acknowledged %v, before %v", swept, acknowledged(), before)
+		e.Errorf("nothing was due, but the sweep did %+v and acknowledged %v instead of %v", swept, acknowledged(), before)
 	}
 	_, err = e.ks.Sweep(e.ctx)
 	e.must(err)

@@ -18,14 +18,15 @@ import (
 	"github.com/velonym/velonym/engine/keys/backup"
 )
 
-// childKill makes a child do one act after the other until it is killed. Its value is the
-// folder with the backups and both master keys, a comma, and the number of the child.
+// childKill is the variable that makes a child do one operation after the other until it is
+// killed. Its value is the folder with the backups and both master keys, a comma, and the
+// number of the child.
 const childKill = "VELONYM_STORETEST_KILL"
 
-// childRestore is the address where that child restores one of its backups.
+// childRestore is the variable with the address at which that child restores a backup.
 const childRestore = "VELONYM_STORETEST_RESTORE"
 
-// killPoints is how often testKill kills. VELONYM_KILLS sets another number for campaigns.
+// killPoints is the number of children that testKill kills. VELONYM_KILLS sets another one.
 const killPoints = 8
 
 // loadEither opens a store with the one of two master keys that is in force and returns
@@ -43,7 +44,7 @@ func loadEither(ctx context.Context, s keys.Store, places ...string) (ks *keys.K
 	return nil, "", err
 }
 
-// killChild does one act after the other and prints a line before and after each.
+// killChild does one operation after the other and prints a line before and after each.
 func killChild(ctx context.Context, s keys.Store, where string, restored Location) error {
 	dir, number, _ := strings.Cut(where, ",")
 	point, err := strconv.Atoi(number)
@@ -68,7 +69,7 @@ func killChild(ctx context.Context, s keys.Store, where string, restored Locatio
 			{"backup", func() error { _, err := backup.Write(ctx, ks, backupAt, backup.Options{}); return err }},
 			{"restore", func() error {
 				if n != point%2 {
-					return nil // one keystore can be restored to the place
+					return nil // only one keystore can be restored there
 				}
 				return restoreEither(ctx, restored, backupAt, filepath.Join(dir, "a.key"), filepath.Join(dir, "b.key"))
 			}},
@@ -86,7 +87,7 @@ func killChild(ctx context.Context, s keys.Store, where string, restored Locatio
 			}},
 			{"sever", func() error {
 				if n%2 == 0 {
-					return nil // projects with an even number stay
+					return nil // projects with an even number are not severed
 				}
 				_, err := ks.Sever(ctx, name)
 				return err
@@ -119,13 +120,13 @@ func restoreEither(ctx context.Context, to Location, path string, places ...stri
 	return err
 }
 
-// killed records, for one project, which acts a killed child had begun and which it had
+// killed records, for one project, which operations a killed child had begun and which it had
 // reported as done.
 type killed struct{ done, begun map[string]bool }
 
-// testKill kills processes during their acts. After each kill, what was reported as done
-// holds, what was in progress has happened completely or not at all, and nothing else has
-// changed.
+// testKill kills processes during their operations. After each kill, every operation that was
+// reported as done is in effect, one in progress has happened completely or not at all, and
+// nothing else has changed.
 func testKill(e *env) {
 	points := killPoints
 	if n, err := strconv.Atoi(os.Getenv("VELONYM_KILLS")); err == nil {
@@ -166,7 +167,7 @@ func (e *env) killOnce(dir string, point int, leased int64) int64 {
 	spent, err := ks.Spent(e.ctx, "budget")
 	e.must(err)
 	if least := leased + 3*doneLeases; spent < least || spent > least+3 {
-		e.Fatalf("%d spent, %d to %d were", spent, least, least+3)
+		e.Fatalf("the store counts %d values spent, want %d to %d", spent, least, least+3)
 	}
 	if _, err := ks.Sweep(e.ctx); err != nil {
 		e.Fatal(err)
@@ -179,8 +180,8 @@ func (e *env) killOnce(dir string, point int, leased int64) int64 {
 	return spent
 }
 
-// checkRestored checks a keystore that was being restored: it is complete, or it is not
-// there and can be restored again. done says that the child had finished.
+// checkRestored checks a keystore that was being restored: it is complete, or it does not exist
+// and can be restored again. done means that the child had finished.
 func (e *env) checkRestored(at Location, dir, name string, done bool) {
 	e.Helper()
 	a, b := filepath.Join(dir, "a.key"), filepath.Join(dir, "b.key")
@@ -209,8 +210,8 @@ func (e *env) checkRestored(at Location, dir, name string, done bool) {
 	e.must(ks.Close())
 }
 
-// runKilled runs a child and kills it soon after it has printed so many lines. It returns
-// what the child reported, by project, and the number of its leases.
+// runKilled runs a child and kills it soon after it has printed the given number of lines. It
+// returns what the child reported, by project, and the number of its leases.
 func (e *env) runKilled(cmd *exec.Cmd, lines int) (projects map[string]*killed, leases int64) {
 	e.Helper()
 	out, err := cmd.StdoutPipe()

@@ -18,7 +18,7 @@ func testRevoke(e *env) {
 	odd := "jti with \x00, \xff, ' and \u00e9"
 	e.must(e.ks.Revoke(e.ctx, "short", now.Add(time.Minute)))
 	e.must(e.ks.Revoke(e.ctx, "long", now.Add(time.Hour)))
-	e.must(e.ks.Revoke(e.ctx, "long", now.Add(time.Minute))) // the later end is kept
+	e.must(e.ks.Revoke(e.ctx, "long", now.Add(time.Minute))) // the later expiry is kept
 	e.must(e.ks.Revoke(e.ctx, odd, time.Time{}))
 	for _, jti := range []string{"", strings.Repeat("x", 1025)} {
 		e.is(e.ks.Revoke(e.ctx, jti, now), keys.ErrInvalid)
@@ -76,7 +76,7 @@ func testLease(e *env) {
 	e.lease(e.ks, "b", 100, 1000, 100)
 	e.lease(e.ks, "c", 0, 1, 0)
 	e.lease(e.ks, "a", 50, 1, 0) // a smaller maximum returns nothing
-	// Any process may return values that it did not use.
+	// Any process may return unused values.
 	e.must(other.Return(e.ctx, "a", time.Time{}, 15))
 	granted, rest, err := e.ks.LeaseUntil(e.ctx, "a", time.Time{}, 100, 10)
 	e.must(err)
@@ -98,7 +98,7 @@ func testLease(e *env) {
 		_, err := e.ks.Lease(e.ctx, bad.jti, bad.max, bad.want)
 		e.is(err, keys.ErrInvalid)
 	}
-	// Records of ended tokens are dropped after a while, others never.
+	// Budgets of expired tokens are dropped after a while, others never.
 	now := e.now()
 	_, _, err = e.ks.LeaseUntil(e.ctx, "ended", now, 5, 5)
 	e.must(err)

@@ -22,7 +22,7 @@ func testNothingInClear(e *env) {
 	e.must(err)
 	for what, secret := range map[string][]byte{"imported": s[0][:], "own": own[:], "issuer": seed} {
 		if any, _ := e.onDisk(secret, secret[:16], []byte(hex.EncodeToString(secret))); any {
-			e.Errorf("the %s secret stands in clear in the store", what)
+			e.Errorf("the store holds the %s secret in clear", what)
 		}
 	}
 }
@@ -39,7 +39,7 @@ func testMasterKey(e *env) {
 	_, err = keys.New(e.ctx, s, wrong)
 	e.is(err, keys.ErrWrongMasterKey)
 	if !strings.Contains(err.Error(), "give the master key that it was made with") {
-		e.Errorf("no remedy: %v", err)
+		e.Errorf("the error names no remedy: %v", err)
 	}
 	e.secrets(e.second(), "p", "")
 
@@ -73,7 +73,7 @@ func testBoundOnce(e *env) {
 	wg.Wait()
 	for _, s := range seeds {
 		if len(s) != 32 || !bytes.Equal(s, seeds[0]) {
-			e.Fatal("two issuers were made")
+			e.Fatal("two handles created different issuers")
 		}
 	}
 }
@@ -86,7 +86,7 @@ func testMovedSecrets(e *env) {
 		fromB, err = tx.DomainKeys(keys.Domain{Prj: "p", Org: "b"})
 		return err
 	}))
-	h := &hooked{Store: e.store}
+	h := &hookedStore{Store: e.store}
 	ks := e.join(h)
 	for what, rows := range map[string]func([]keys.KeyRow) []keys.KeyRow{
 		"other domain":      func(r []keys.KeyRow) []keys.KeyRow { r[0].Wrapped = fromB[0].Wrapped; return r },

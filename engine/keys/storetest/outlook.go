@@ -50,8 +50,8 @@ func testOutlook(e *env) {
 	p, err := e.ks.Project(e.ctx, "hour")
 	e.must(err)
 	look(keys.Outlook{Active: 5, Ended: 1, Severed: 1, Within7d: 1, Within30d: 3, NextEnd: end(6 * day), NextDestruction: p.DestroyAt()})
-	e.set(-day) // the clock is refused
+	e.set(-day) // a clock that is refused
 	if _, err := e.ks.Outlook(e.ctx); err == nil {
-		e.Error("an outlook by a wrong clock")
+		e.Error("Outlook answers although the clock is refused")
 	}
 }

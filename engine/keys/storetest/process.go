@@ -25,8 +25,8 @@ const (
 	childAhead   = "VELONYM_STORETEST_AHEAD"  // sweep with a clock that is ahead, and lease nothing
 )
 
-// Main runs the tests of a package that calls Run; TestMain calls it. Tests start their
-// own binary again as a second process, for which at returns the location of an address.
+// Main runs the tests of a package that calls Run; TestMain calls it. Tests start their own
+// binary again as a child process, for which at returns the location of an address.
 func Main(m *testing.M, at func(address string) Location) int {
 	address := os.Getenv(childAddress)
 	if address == "" {
@@ -39,8 +39,8 @@ func Main(m *testing.M, at func(address string) Location) int {
 	return 0
 }
 
-// child leases until the budget is spent and prints each grant on a line, or it sweeps
-// three times and prints how many projects that destroyed.
+// child leases until the budget is spent and prints each grant on a line, or sweeps three times
+// and prints how many projects that destroyed.
 func child(address string, at func(string) Location) error {
 	ctx := context.Background()
 	mk, err := keys.LoadMasterKey(ctx, os.Getenv(childKey))
@@ -98,8 +98,8 @@ func sweepAhead(ctx context.Context, s keys.Store, mk *keys.MasterKey, ahead tim
 	return err
 }
 
-// testTimeNamespace runs a process whose clock is ahead in a time namespace whose time
-// since boot is ahead too: that must not count as time that was observed.
+// testTimeNamespace runs a process whose clock is ahead in a time namespace whose time since
+// boot is ahead too. That must not count as observed time.
 func testTimeNamespace(e *env) {
 	const ahead = 20 * 24 * time.Hour
 	if c, err := e.ks.Clock(e.ctx); err != nil || !c.Store.IsZero() {
@@ -199,7 +199,7 @@ func testLeaseCrash(e *env) {
 	}))
 	// The last grant of each process may be unreported.
 	if heard == 0 || spent < heard || spent > heard+4*3 {
-		e.Errorf("heard of %d, %d are spent", heard, spent)
+		e.Errorf("the children reported %d values, the store counts %d spent", heard, spent)
 	}
 	e.lease(e.ks, "j", spent+5, 100, 5)
 }

@@ -23,7 +23,7 @@ func testProject(e *env) {
 		got, err := ks.Project(e.ctx, p.Name)
 		e.must(err)
 		if d := e.now().Sub(got.Created); d < 0 || d > time.Minute {
-			e.Errorf("made at %v", got.Created)
+			e.Errorf("created at %v, want now", got.Created)
 		}
 		want := p
 		want.Created = got.Created
@@ -44,13 +44,13 @@ func testProject(e *env) {
 			seen[g[0].Secret] = true
 			keys.WipeSecrets(g)
 			if g[0].Secret != ([32]byte{}) {
-				e.Error("not wiped")
+				e.Error("WipeSecrets did not wipe the secret")
 			}
 		}
 		gens, err := ks.Generations(e.ctx, p.Name)
 		e.must(err)
 		if len(gens) != 3 || len(gens["a"]) != 1 || gens["a"][0].Secret != ([32]byte{}) {
-			e.Errorf("listing: %d organisations, or a secret in it", len(gens))
+			e.Errorf("Generations: %d organisations, or one with a secret", len(gens))
 		}
 	}
 	// A project without organisations has one named "".
@@ -71,7 +71,7 @@ func testProject(e *env) {
 	err = e.ks.CreateProject(e.ctx, e.project("a", "other"), nil)
 	e.is(err, keys.ErrExists)
 	if g, _ := e.ks.Generations(e.ctx, "a"); len(g) != 1 || len(g[""]) != 1 {
-		e.Error("a refused project left something behind")
+		e.Error("a refused project was stored in part")
 	}
 }
 
@@ -122,13 +122,13 @@ func testInvalid(e *env) {
 	ps, err := e.ks.Projects(e.ctx)
 	e.must(err)
 	if len(ps) != 0 {
-		e.Errorf("%d projects came of it", len(ps))
+		e.Errorf("%d projects were created, want none", len(ps))
 	}
 	p := ok
 	p.Method, p.Retention = "irreversible", time.Time{}
 	e.must(e.ks.CreateProject(e.ctx, p, nil))
 	if got, _ := e.ks.Project(e.ctx, "p"); !got.Retention.IsZero() {
-		e.Errorf("retention %v out of nothing", got.Retention)
+		e.Errorf("a project without retention has retention %v", got.Retention)
 	}
 	e.later(200 * 365 * 24 * time.Hour)
 	_, err = e.ks.AcceptClock(e.ctx)
@@ -165,7 +165,7 @@ func testImported(e *env) {
 	got, err := e.ks.Project(e.ctx, "p")
 	e.must(err)
 	if !got.Imported {
-		e.Error("the listing does not say that the secret came from outside")
+		e.Error("Generations does not mark the secret as imported")
 	}
 	for _, org := range p.Orgs {
 		g := e.secrets(e.ks, "p", org)
@@ -214,7 +214,7 @@ func testRotate(e *env) {
 			}
 		}
 		if seen[g[gen].Secret] {
-			e.Fatal("a secret came twice")
+			e.Fatal("two generations have the same secret")
 		}
 		seen[g[gen].Secret] = true
 	}
@@ -244,7 +244,7 @@ func testRetentionAtUse(e *env) {
 		e.is(ks.Rotate(e.ctx, "p"), keys.ErrRetentionOver)
 		e.is(ks.Shorten(e.ctx, "p", e.now()), keys.ErrRetentionOver)
 	}
-	// Nothing was swept yet: severing now gives the true reason.
+	// No sweep has run yet: severing now gives the retention as the reason.
 	r, err := e.ks.Sever(e.ctx, "p")
 	e.must(err)
 	if r.Reason != keys.ReasonRetention {
@@ -259,7 +259,7 @@ func testShorten(e *env) {
 	before := e.change()
 	e.must(e.ks.Shorten(e.ctx, "p", p.Retention.Add(500*time.Millisecond))) // within the same second
 	if e.change() != before {
-		e.Error("no change raised the counter")
+		e.Error("shortening to the same second raised the change counter")
 	}
 	want := p.Retention.Add(-time.Hour)
 	e.must(e.ks.Shorten(e.ctx, "p", want.Add(999*time.Millisecond)))
@@ -269,7 +269,7 @@ func testShorten(e *env) {
 		e.Errorf("retention %v, want %v", got.Retention, want)
 	}
 	e.is(e.ks.Shorten(e.ctx, "p", p.Retention), keys.ErrExtend)
-	// An end in the past is refused: Sever does that.
+	// An end in the past is refused; Sever is for that.
 	e.is(e.ks.Shorten(e.ctx, "p", e.now().Add(-time.Hour)), keys.ErrInvalid)
 	e.is(e.ks.Shorten(e.ctx, "p", e.now()), keys.ErrInvalid)
 	e.secrets(e.ks, "p", "")
@@ -306,14 +306,14 @@ func testRollback(e *env) {
 	e.must(e.store.View(e.ctx, func(tx keys.Tx) error {
 		v, err := tx.Meta("x")
 		if v != nil {
-			e.Error("an undone change is there")
+			e.Error("a change was kept although its transaction failed")
 		}
 		return err
 	}))
 	if r.Len() != 0 || e.change() != before {
-		e.Error("an undone change is there")
+		e.Error("a change was kept although its transaction failed")
 	}
-	// A view sees one state, whatever other processes change.
+	// A view sees one state although other processes make changes.
 	e.must(e.store.View(e.ctx, func(tx keys.Tx) error {
 		a, err := tx.Projects()
 		if err != nil {
@@ -324,7 +324,7 @@ func testRollback(e *env) {
 		}
 		b, err := tx.Projects()
 		if len(a) != len(b) {
-			e.Error("a view saw two states")
+			e.Error("a view saw a change of another process")
 		}
 		return err
 	}))
@@ -376,6 +376,6 @@ func testIssuer(e *env) {
 	pub, err := e.ks.ReceiptKey(e.ctx)
 	e.must(err)
 	if len(a) != 32 || !bytes.Equal(a, b) || bytes.Equal(a, make([]byte, 32)) || bytes.Equal(a, pub) {
-		e.Error("the seed is not one and the same")
+		e.Error("two handles have different seeds")
 	}
 }

@@ -68,7 +68,7 @@ func testRewrap(e *env) {
 	newPrint := e.load(fresh).Fingerprint()
 	e.must(e.ks.Rewrap(e.ctx, e.load(fresh)))
 	if got := e.ks.MasterKeyFingerprint(); got != newPrint || got == oldPrint || len(got) != 19 {
-		e.Errorf("fingerprint %s, was %s, want %s", got, oldPrint, newPrint)
+		e.Errorf("fingerprint %s after the change from %s, want %s", got, oldPrint, newPrint)
 	}
 	check := func(who string, ks *keys.Keystore) {
 		e.Helper()
@@ -76,7 +76,7 @@ func testRewrap(e *env) {
 		again, err := ks.IssuerSeed(e.ctx)
 		e.must(err)
 		if len(after) != 2 || after[0].Secret != before[0].Secret || after[1].Secret != before[1].Secret || string(again) != string(seed) {
-			e.Errorf("%s: the secrets are others", who)
+			e.Errorf("%s: the secrets have changed", who)
 		}
 		now, err := ks.GenerationFingerprints(e.ctx, "p")
 		e.must(err)
@@ -95,7 +95,7 @@ func testRewrap(e *env) {
 	_, err = apart.Change(e.ctx)
 	e.is(err, keys.ErrWrongMasterKey)
 	if text := err.Error(); !strings.Contains(text, newPrint) || !strings.Contains(text, oldPrint) {
-		e.Errorf("no fingerprints: %v", err)
+		e.Errorf("the error does not name both fingerprints: %v", err)
 	}
 	_, err = apart.Secrets(e.ctx, keys.Domain{Prj: "p", Org: "b"})
 	e.is(err, keys.ErrWrongMasterKey)
@@ -105,7 +105,7 @@ func testRewrap(e *env) {
 	_, err = e.openWith(e.keyAt)
 	e.is(err, keys.ErrWrongMasterKey)
 	if !strings.Contains(err.Error(), newPrint) {
-		e.Errorf("no fingerprint: %v", err)
+		e.Errorf("the error does not name the fingerprint: %v", err)
 	}
 
 	// Once the file is replaced, that process follows.
@@ -125,7 +125,7 @@ func testRewrap(e *env) {
 	e.must(err)
 	check("one that was opened anew", opened)
 	if any, _ := e.onDisk(old...); any {
-		e.Error("the store's files keep what the old key wrapped")
+		e.Error("the store's files hold secrets that the old key wrapped")
 	}
 }
 
@@ -149,7 +149,7 @@ func testRewrapCrash(e *env) {
 			e.Fatalf("round %d: %q", round, lines.Text())
 		}
 		if round < 11 {
-			time.Sleep(time.Duration(round) * 2 * time.Millisecond) // where it is then does not matter
+			time.Sleep(time.Duration(round) * 2 * time.Millisecond) // at whatever step it is then
 			cmd.Process.Kill()
 		}
 		cmd.Wait()
@@ -165,7 +165,7 @@ func testRewrapCrash(e *env) {
 		for i := range 12 {
 			got := e.secrets(ks, string(rune('a'+i)), "y")[0].Secret
 			if i == 2 && got != want {
-				e.Fatalf("round %d: another secret", round)
+				e.Fatalf("round %d: the secret has changed", round)
 			}
 		}
 		if _, err := ks.Projects(e.ctx); err != nil {
@@ -173,7 +173,7 @@ func testRewrapCrash(e *env) {
 		}
 	}
 	if done == 0 {
-		e.Error("the last one was not killed, and did nothing")
+		e.Error("the last child, which was not killed, has not changed the key")
 	}
 }
 

@@ -69,7 +69,7 @@ func testRotateEvery(e *env) {
 		e.Fatalf("after the last: swept %+v", s)
 	}
 	if s := sweep(); !s.Empty() {
-		e.Fatalf("said again: %+v", s)
+		e.Fatalf("a second sweep reported the same again: %+v", s)
 	}
 	_, err = e.ks.RotateEvery(e.ctx, "p", every)
 	e.is(err, keys.ErrTooManyGenerations)
@@ -77,7 +77,7 @@ func testRotateEvery(e *env) {
 	e.is(err, keys.ErrTooManyGenerations)
 	for _, way := range []string{"successor", "secondary", "source is p"} {
 		if !strings.Contains(err.Error(), way) {
-			e.Errorf("no way on: %v", err)
+			e.Errorf("the error does not name the remedy %q: %v", way, err)
 		}
 	}
 	_, err = e.ks.RotateEvery(e.ctx, "p", 0)
@@ -105,7 +105,7 @@ func testDestroyGeneration(e *env) {
 	r, err := e.ks.DestroyGeneration(e.ctx, "p", 1)
 	e.must(err)
 	if e.change() == before {
-		e.Error("nobody is told")
+		e.Error("the change counter was not raised")
 	}
 	pub, err := e.ks.ReceiptKey(e.ctx)
 	e.must(err)
@@ -117,7 +117,7 @@ func testDestroyGeneration(e *env) {
 		e.Error("the wrapped secret is still on disk")
 	}
 	if _, all := e.onDisk(living...); !all {
-		e.Error("a living secret is gone")
+		e.Error("the secret of a living generation is gone")
 	}
 	for _, ks := range []*keys.Keystore{e.ks, e.second()} {
 		g := e.secrets(ks, "p", "b")

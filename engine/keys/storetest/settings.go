@@ -28,7 +28,7 @@ func testRotateIssuer(e *env) {
 	_, err = e.ks.RotateIssuer(e.ctx, time.Hour)
 	e.must(err)
 	if e.change() == change {
-		e.Error("others are not told")
+		e.Error("the change counter was not raised")
 	}
 	second := public()
 	info, err = other.Issuer(e.ctx)
@@ -42,13 +42,13 @@ func testRotateIssuer(e *env) {
 	info, err = other.Issuer(e.ctx)
 	e.must(err)
 	if len(info.Retired) != 1 || !bytes.Equal(info.Retired[0].Public, first) {
-		e.Errorf("without an overlap the second key is still good: %+v", info)
+		e.Errorf("without an overlap the second key is still valid: %+v", info)
 	}
 	e.later(61 * time.Minute)
 	info, err = other.Issuer(e.ctx)
 	e.must(err)
 	if len(info.Retired) != 0 {
-		e.Errorf("the overlap is over: %+v", info)
+		e.Errorf("a retired key remains after its overlap: %+v", info)
 	}
 	_, err = e.ks.RotateIssuer(e.ctx, -1)
 	e.is(err, keys.ErrInvalid)

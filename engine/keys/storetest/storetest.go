@@ -8,11 +8,11 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// Location is the place of the keystore of one test.
+// Location is where the keystore of one test is.
 type Location interface {
 	Create() (keys.Store, error)
 	Open() (keys.Store, error)
-	// Restore fills a new keystore, which is there only when it is complete.
+	// Restore fills a new keystore, which exists only once it is complete.
 	Restore(fill func(keys.Store) error) error
 	// Address is the address by which a child process opens the same keystore: see Main.
 	Address() string

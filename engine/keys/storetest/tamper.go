@@ -11,8 +11,8 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-// Execute runs statements on the tables, as somebody would who can write to the store but
-// has no master key. Every table's name is preceded by @.
+// Execute runs statements on the tables, like somebody who can write to the store but does not
+// have the master key. A table's name is preceded by @.
 type Execute func(statements string) error
 
 // testTampered changes stored rows without resealing them. Every operation on the project
@@ -229,9 +229,9 @@ func Upgrade(t *testing.T, masterKey string, open func() (keys.Store, error), ex
 	if err := handles[1].Rotate(ctx, "alpha"); err != nil {
 		t.Fatal(err)
 	}
-	// Rows are sealed now, and programs of version 1 can write nothing.
+	// Rows are sealed now, and programs of version 1 cannot write.
 	if err := execute("UPDATE @change SET n = n + 1"); err == nil {
-		t.Error("the counter of an earlier version is there")
+		t.Error("the table of the earlier version's counter still exists")
 	}
 	if err := execute("UPDATE @project SET retention = NULL WHERE name = 'alpha'"); err != nil {
 		t.Fatal(err)
@@ -249,6 +249,6 @@ func Upgrade(t *testing.T, masterKey string, open func() (keys.Store, error), ex
 	}
 	defer s.Close()
 	if _, err := keys.New(ctx, s, mk); !errors.Is(err, keys.ErrTampered) {
-		t.Errorf("passed off as version 1: %v", err)
+		t.Errorf("a store that was changed back to version 1: %v, want an error", err)
 	}
 }

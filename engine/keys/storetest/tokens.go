@@ -45,7 +45,7 @@ func testRevokeRules(e *env) {
 	covers(false, "j", now.Add(-2*time.Hour), "q")
 	// The time of a rule never goes back, and RevokeBefore returns the one in force.
 	if got := rule("", "p", now.Add(-time.Hour)); !got.Equal(until) {
-		e.Errorf("a rule went back: %v", got)
+		e.Errorf("a rule was set back to %v", got)
 	}
 	covers(true, "i", now, "p")
 	rule("", "p", until.Add(time.Hour))
@@ -217,7 +217,7 @@ func testIssued(e *env) {
 	_, err = other.IssuedToken(e.ctx, "nobody")
 	e.is(err, keys.ErrNotFound)
 
-	// They are dropped some time after their end.
+	// Tokens are dropped from the list some time after they expire.
 	e.later(30 * time.Minute)
 	_, err = e.ks.Sweep(e.ctx)
 	e.must(err)

@@ -43,7 +43,7 @@ func testWrongClockDestroysNothing(e *env) {
 			e.sweeps(0, e.ks)
 			for _, by := range c.sets {
 				e.set(by)
-				// A running server, one that starts, and one that polls.
+				// A running server, one that has just started, and the first again.
 				for _, ks := range []*keys.Keystore{e.ks, e.second(), e.ks} {
 					swept, err := ks.Sweep(e.ctx)
 					if len(swept.Destroyed) != 0 {
@@ -55,7 +55,7 @@ func testWrongClockDestroysNothing(e *env) {
 			}
 			for i := range graces {
 				if len(e.blobs(fmt.Sprint(i))) != 1 {
-					e.Fatalf("the key of the project with grace %v is gone", graces[i])
+					e.Fatalf("the key of the project with grace %v was destroyed", graces[i])
 				}
 			}
 			e.right()
@@ -76,7 +76,7 @@ func testWrongClockDestroysNothing(e *env) {
 	}
 }
 
-// right corrects the clock, and an operator accepts it.
+// right corrects the clock and accepts it as an operator does.
 func (e *env) right() {
 	e.Helper()
 	e.muNow.Lock()
@@ -86,8 +86,8 @@ func (e *env) right() {
 	e.must(err)
 }
 
-// testDoubt lets a clock jump ahead to the right time: ended projects are held until
-// somebody accepts the clock or it has run steadily for long enough.
+// testDoubt lets a clock jump ahead to the right time. Ended projects are held until an
+// operator accepts the clock or it has run steadily for long enough.
 func testDoubt(e *env) {
 	const jump = 20 * 24 * time.Hour
 	held := func(ks *keys.Keystore, want ...string) {
@@ -127,7 +127,7 @@ func testDoubt(e *env) {
 	}
 	e.later(25 * time.Hour)
 	e.sweeps(1, e.ks)
-	// A keystore that one machine uses now and then needs no confirmation.
+	// A keystore that one machine uses occasionally needs no confirmation.
 	e.create("seldom used")
 	e.later(jump)
 	e.sweeps(1, e.second())
@@ -161,7 +161,7 @@ func testAnotherMachine(e *env) {
 		e.must(err)
 	}
 	if len(e.blobs("p")) != 0 {
-		e.Error("short steps count for nothing")
+		e.Error("short steps of two machines did not end the doubt")
 	}
 	e.create("q")
 	e.later(25 * time.Hour)
@@ -174,7 +174,8 @@ func testAnotherMachine(e *env) {
 	}
 }
 
-// testRestoreProject undoes what a scheduled severing ended, and no retention.
+// testRestoreProject restores a project that a scheduled severing ended. It cannot restore one
+// whose retention has ended.
 func testRestoreProject(e *env) {
 	p := e.project("p")
 	p.Grace, p.Retention = grace, e.now().Add(20*24*time.Hour)
