@@ -175,7 +175,7 @@ func (s *structuredCase) checkAt(t *testing.T, b *Batch, base, change *shape, at
 // batch that the tier has was taken.
 func TestStructured(t *testing.T) {
 	simdtest.Alone(t)
-	step, least := 2, 100
+	step, least := 4, 50
 	if os.Getenv("VELONYM_SOAK") != "" {
 		step = 1
 	}

@@ -8,6 +8,7 @@ package structured
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -221,7 +222,10 @@ func (o *Op) compare(r *Results, wants []want) string {
 // Run runs operations and other checks on every tier, and fails unless the fast paths
 // that the tier has ran often enough. step is larger where fewer offsets do.
 func Run(t *testing.T, ops []*Op, paths func(tier string) map[string]*simd.Path, others ...func(t *testing.T, step int)) {
-	step, least := 1, int64(500)
+	step, least := 3, int64(200)
+	if os.Getenv("VELONYM_SOAK") != "" {
+		step = 1
+	}
 	if testing.Short() {
 		step, least = 9, 50
 	}
