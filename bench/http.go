@@ -131,11 +131,15 @@ func HTTPSizes(ctx context.Context, o Options, sizes []int) (*Section, error) {
 			return nil, err
 		}
 		s.Rows = append(s.Rows, rows...)
+		if rows, err = httpArrow(ctx, o, client, servers["velonym"], period); err != nil {
+			return nil, err
+		}
+		s.Rows = append(s.Rows, rows...)
 	}
 	s.Notes = []string{
 		"Rates are per second of the server's CPU time, user and system, as the kernel counts it; the client's is not counted, and it looks for answers without sleeping, so that the server does not pay for waking it. JSON, 13-digit values, keep-alive connections. " +
 			"velonym runs as shipped: token from the cache, limits and timeouts, an audit record a request, metrics. " +
-			"plain is the same contract written as one would: fasthttp, encoding/json, one AES call a value, hex; it compares the token with the one it knows and keeps no record. plain-jwt is the same with an HS256 token verified by golang-jwt at each call. With one value a call the check of the token is most of the work that a service adds, so there the floor holds against plain-jwt, and above against plain. echo returns the request's body. One column of a CSV is text/csv of 8 columns with ?column=id, and velonym run of the same bytes is bulk.Run from file to file in memory, in a process of its own on one core.",
+			"plain is the same contract written as one would: fasthttp, encoding/json, one AES call a value, hex; it compares the token with the one it knows and keeps no record. plain-jwt is the same with an HS256 token verified by golang-jwt at each call. With one value a call the check of the token is most of the work that a service adds, so there the floor holds against plain-jwt, and above against plain. echo returns the request's body. One column of a CSV is text/csv of 8 columns with ?column=id, and velonym run of the same bytes is bulk.Run from file to file in memory, in a process of its own on one core. Arrow is a stream of one batch with one column of strings, the same values as in JSON.",
 	}
 	if !canPin {
 		s.Notes = append(s.Notes, "This system does not pin processes to cores: rates include moving between them.")
@@ -190,6 +194,7 @@ type job struct {
 	Addr, Path, Token string
 	Values, Conns     int
 	CSV               int64 // bytes of a CSV that is sent with columns; 0: JSON
+	Arrow             bool  // the values are sent in Arrow
 	Millis            int
 	Rate              float64 // calls a second, open loop; 0: the next call follows the answer
 	Mixed             bool    // make the calls of a soak
@@ -371,7 +376,12 @@ func httpBody(values int) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = fmt.Appendf(b, `"%013d"`, (uint64(i)*2654435761+1_893_120_105_732)%10_000_000_000_000)
+		b = append(append(append(b, '"'), httpValue(i)...), '"')
 	}
 	return append(b, `]}`...)
+}
+
+// httpValue returns value i of a request.
+func httpValue(i int) string {
+	return fmt.Sprintf("%013d", (uint64(i)*2654435761+1_893_120_105_732)%10_000_000_000_000)
 }

@@ -334,6 +334,11 @@ func runJob(line string) any {
 		if body, err = Data("narrow", j.CSV, 1); err == nil {
 			res, err = closedLoop(j, requestAs("text/csv", j.Addr, j.Path, j.Token, body))
 		}
+	case j.Arrow:
+		var body []byte
+		if body, err = arrowBody(j.Values); err == nil {
+			res, err = closedLoop(j, requestAs(arrowType, j.Addr, j.Path, j.Token, body))
+		}
 	case j.Mixed:
 		res, err = soak(j)
 	case j.Rate > 0:

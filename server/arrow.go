@@ -32,15 +32,8 @@ func (c *call) processArrow(grant *token.Grant, q *columnQuery) (p *problem, fau
 	if p, fault := c.spend(grant); p != nil {
 		return p, fault
 	}
-	if need := t.Memory(); !c.charge(need) {
-		return c.overloaded(need), nil
-	}
-	c.out = c.outOwn[:0]
-	if p := c.reserve(len(c.in) + int(t.Grows())); p != nil {
+	if p := w.append(t); p != nil {
 		return p, nil
-	}
-	if err := t.Write(s.base, w); err != nil {
-		return w.problem(err), nil
 	}
 	bad, count, cause := t.Bad()
 	c.errs, c.errCount, c.cause = c.errs[:0], count, cause
@@ -75,12 +68,43 @@ func (w *arrowBody) reserve(n int64) error {
 	return nil
 }
 
-func (w *arrowBody) Write(b []byte) (int, error) {
-	if w.refused = w.c.reserve(len(b)); w.refused != nil {
-		return 0, errRefused
+// append appends the answer to c.out.
+func (w *arrowBody) append(t *bulk.ArrowRewriter) *problem {
+	c, s := w.c, w.c.s
+	if need := t.Memory(); !c.charge(need) {
+		return c.overloaded(need)
 	}
-	w.c.out = append(w.c.out, b...)
-	return len(b), nil
+	n := 2 * int(min(c.values, int64(bulk.ValuesAtOnce*s.cfg.Workers)))
+	var ok bool
+	if c.columnSpans, ok = ownOrPooled(&s.mem.words, c.spansOwn[:], n); !ok {
+		return c.overloaded(4 * int64(n))
+	}
+	if c.batch.Out, ok = ownOrPooled(&s.mem.words, c.listOwn[:], n); !ok {
+		return c.overloaded(4 * int64(n))
+	}
+	c.out = c.outOwn[:0]
+	if p := c.reserve(len(c.in) + int(t.Grows())); p != nil {
+		return p
+	}
+	room := c.batch.Out
+	var err error
+	c.out, err = t.Append(s.base, c.out, bulk.ArrowBuffers{Batch: &c.batch, Grow: w.grow, Spans: c.columnSpans})
+	if c.batch.Out, ok = s.mem.words.adopt(room, c.batch.Out); !ok {
+		return c.overloaded(4 * int64(n))
+	}
+	if err != nil {
+		return w.problem(err)
+	}
+	return nil
+}
+
+// grow makes room in c.out, which is b.
+func (w *arrowBody) grow(b []byte, n int) ([]byte, error) {
+	w.c.out = b
+	if w.refused = w.c.reserve(n); w.refused != nil {
+		return b, errRefused
+	}
+	return w.c.out, nil
 }
 
 // problem returns the problem of an error of package bulk about the body. No error of bulk

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"unicode/utf8"
 
@@ -16,15 +15,17 @@ import (
 // ArrowRewriter replaces the values of chosen columns of an Arrow stream that is in memory
 // as a whole. It reads and writes as Run does, so that a body and a file become the same
 // columns and are refused for the same reasons. NewArrowRewriter finds the columns, Scan
-// checks the stream and counts the values, and Write replaces them. One goroutine at a time
+// checks the stream and counts the values, and Append replaces them. One goroutine at a time
 // calls its methods.
 type ArrowRewriter struct {
 	o       ArrowOptions
 	stream  *arrow.Stream
 	columns []*rewrittenColumn
-	batch   suite.Batch
 	doc     *suite.Document
+	buffers ArrowBuffers
+	blanks  bool // a value that is not empty may have an empty result
 
+	spare       int64 // room behind the last results that is not used in the end
 	largestCall int64 // bytes that the transform of a batch takes at most
 	bad         []ArrowBadValue
 	badCount    int
@@ -45,6 +46,18 @@ type ArrowOptions struct {
 	Observe func(arena []byte, spans []uint32)
 	// MaxBad is the most values without a result that Bad lists.
 	MaxBad int
+}
+
+// ValuesAtOnce is how many values a worker should be given at a time: few enough for the
+// caches, many enough for the vector registers.
+const ValuesAtOnce = 16 << 10
+
+// ArrowBuffers are what Append works in.
+type ArrowBuffers struct {
+	Batch *suite.Batch
+	// Grow and Spans are those of arrow.AppendOptions.
+	Grow  func(b []byte, n int) ([]byte, error)
+	Spans []uint32
 }
 
 // StringColumnsError is an Arrow stream that has no column of strings or several, where
@@ -73,7 +86,7 @@ func NewArrowRewriter(o ArrowOptions, name string, body []byte) (*ArrowRewriter,
 	if err != nil {
 		return nil, err
 	}
-	t := &ArrowRewriter{o: o, stream: s, doc: o.Plan.NewDocument()}
+	t := &ArrowRewriter{o: o, stream: s, doc: o.Plan.NewDocument(), blanks: o.Plan.Blank([]byte(" "), []uint32{0, 1}) > 0}
 	all := s.Columns()
 	chosen, err := chooseArrow(name, o.Columns, all)
 	if err != nil {
@@ -153,35 +166,33 @@ func (t *ArrowRewriter) Scan(ctx context.Context) (values, empty int64, err erro
 	return values, empty, err
 }
 
-// Memory returns how many bytes Write takes at most after Scan, besides the stream that it
-// writes.
+// Memory returns how many bytes Append takes at most after Scan, besides its buffers and
+// what it appends.
 func (t *ArrowRewriter) Memory() int64 {
-	n := int64(writeMemory) + t.largestCall
+	n := t.largestCall
 	for _, c := range t.columns {
 		n += c.largest
 	}
 	return n
 }
 
-// writeMemory is for the buffers of a Write that do not depend on the stream, in bytes.
-const writeMemory = 128 << 10
-
-// Grows returns about how many bytes longer than the stream that was scanned the one is
-// that Write writes.
+// Grows returns about how many bytes of room, beyond the length of the stream that was
+// scanned, spare Append to ask for more.
 func (t *ArrowRewriter) Grows() (n int64) {
 	for _, c := range t.columns {
 		n += c.grows
 	}
-	return n
+	return n + t.spare
 }
 
-// Write writes the stream with the columns replaced. A value without a result becomes null,
-// or empty in a column without nulls and in a dictionary; Bad lists such values.
-func (t *ArrowRewriter) Write(ctx context.Context, w io.Writer) error {
-	t.bad, t.badCount, t.cause = t.bad[:0], 0, ""
-	err := t.stream.Write(ctx, w)
+// Append appends the stream to dst with the columns replaced. A value without a result
+// becomes null, or empty in a column without nulls and in a dictionary; Bad lists such
+// values. It returns dst with what is appended also if there is an error.
+func (t *ArrowRewriter) Append(ctx context.Context, dst []byte, b ArrowBuffers) ([]byte, error) {
+	t.bad, t.badCount, t.cause, t.buffers = t.bad[:0], 0, "", b
+	dst, err := t.stream.Append(ctx, dst, arrow.AppendOptions{Grow: b.Grow, Spans: b.Spans})
 	slices.SortStableFunc(t.bad, func(a, b ArrowBadValue) int { return cmp.Compare(a.Row, b.Row) })
-	return err
+	return dst, err
 }
 
 // ArrowBadValue is a value without a result.
@@ -244,15 +255,7 @@ func (c *rewrittenColumn) Replace(_ context.Context, b *arrow.Batch) (arrow.Resu
 	if c.scanning {
 		return c.scan(b), nil
 	}
-	if c.t.o.Observe != nil {
-		c.t.o.Observe(b.Arena, b.Spans)
-	}
-	s := &c.t.batch
-	s.Src, s.Spans, s.Dst, s.Doc = b.Arena, b.Spans, s.Dst[:0], c.t.doc
-	c.t.o.Plan.TransformParallel(s, c.t.o.Workers)
-	if c.text && c.t.o.Plan.Op() == spec.Reverse {
-		s.Bad = c.refuseNotText(s)
-	}
+	s := c.transform(b, c.t.buffers.Batch.Dst[:0])
 	if b.Entry == 1 {
 		clear(c.badEntry)
 	}
@@ -271,10 +274,62 @@ func (c *rewrittenColumn) Replace(_ context.Context, b *arrow.Batch) (arrow.Resu
 	return arrow.Results{Arena: s.Dst, Spans: s.Out, Values: b.Spans, Missing: c.missing}, nil
 }
 
+// transform transforms a batch to the end of dst.
+func (c *rewrittenColumn) transform(b *arrow.Batch, dst []byte) *suite.Batch {
+	o := &c.t.o
+	if o.Observe != nil {
+		o.Observe(b.Arena, b.Spans)
+	}
+	s := c.t.buffers.Batch
+	s.Src, s.Spans, s.Pre, s.Post, s.Dst, s.Doc, s.At = b.Arena, b.Spans, "", "", dst, c.t.doc, nil
+	o.Plan.TransformParallel(s, o.Workers)
+	if c.text && o.Plan.Op() == spec.Reverse {
+		s.Bad = c.refuseNotText(s, len(dst))
+	}
+	return s
+}
+
+// AppendResults transforms a batch to the end of dst.
+func (c *rewrittenColumn) AppendResults(_ context.Context, b *arrow.Batch, dst []byte) ([]byte, []uint32, bool, error) {
+	if c.t.doc != nil { // a batch that is done again would count its values twice
+		return dst, nil, false, nil
+	}
+	n := len(b.Spans) / 2
+	dst, err := c.t.buffers.Grow(dst, c.t.o.Plan.MaxOut(n, len(b.Arena))+padding)
+	if err != nil {
+		return dst, nil, false, err
+	}
+	s := c.transform(b, dst)
+	out := s.Dst
+	s.Dst = nil
+	switch {
+	case len(s.Bad) > 0:
+		return dst, nil, false, nil
+	case cap(out) != cap(dst): // it was not large enough after all
+		fresh := out[len(dst):]
+		if dst, err = c.t.buffers.Grow(dst, len(fresh)); err != nil {
+			return dst, nil, false, err
+		}
+		out = append(dst, fresh...)
+	}
+	return out, s.Out, true, nil
+}
+
+// Count counts the values of a column in a record batch.
+func (c *rewrittenColumn) Count(batch, n, empty int, size int64) bool {
+	if c.t.blanks || c.t.doc != nil {
+		return false
+	}
+	c.count(batch, n, empty, int(size))
+	c.values += int64(n)
+	c.empty += int64(empty)
+	return true
+}
+
 // refuseNotText returns the bad values of a batch and with them those whose results are not
 // UTF-8, as those of a project with a tag may be.
-func (c *rewrittenColumn) refuseNotText(s *suite.Batch) []suite.ValueError {
-	whole := utf8.Valid(s.Dst)
+func (c *rewrittenColumn) refuseNotText(s *suite.Batch, begin int) []suite.ValueError {
+	whole := utf8.Valid(s.Dst[begin:])
 	for i := 0; whole && i < len(s.Out); i += 2 {
 		whole = s.Out[i+1] == 0 || utf8.RuneStart(s.Dst[s.Out[i]])
 	}
@@ -305,22 +360,10 @@ func (c *rewrittenColumn) scan(b *arrow.Batch) arrow.Results {
 		}
 	}
 	blank := plan.Blank(b.Arena, b.Spans)
-	out := plan.MaxOut(n, size)
-	c.t.largestCall = max(c.t.largestCall, int64(16*n+out+plan.ParallelScratch(n, size, c.t.o.Workers)))
-	if b.Entry > 0 || b.Batch != c.batch {
-		c.batch, c.held = b.Batch, 0
+	if b.Entry > 0 {
+		c.held = 0
 	}
-	c.held += 3 * int64(8*n+8+out) // buffers that grow, and what they are packed into
-	c.largest = max(c.largest, c.held)
-	if n > empty {
-		if each := plan.OutLen(size / (n - empty)); each > 0 {
-			out = (n - empty) * each
-		}
-	}
-	c.grows += int64(out-size) + 256
-	if c.t.doc != nil {
-		c.t.largestCall += int64(size) + 96*int64(n) // the counters keep every distinct value once
-	}
+	c.count(b.Batch, n, empty, size)
 	r := arrow.Results{Arena: b.Arena, Spans: b.Spans, Values: b.Spans}
 	if b.Entry == 0 {
 		c.values += int64(n)
@@ -338,4 +381,28 @@ func (c *rewrittenColumn) scan(b *arrow.Batch) arrow.Results {
 		r.Spans = c.spans
 	}
 	return r
+}
+
+// count notes what n values of a record batch take, of which some are empty.
+func (c *rewrittenColumn) count(batch, n, empty, size int) {
+	plan := c.t.o.Plan
+	out := plan.MaxOut(n, size)
+	c.t.largestCall = max(c.t.largestCall, int64(16*n+out+plan.ParallelScratch(n, size, c.t.o.Workers)))
+	if part := min(n, ValuesAtOnce*c.t.o.Workers); part > 0 {
+		c.t.spare = max(c.t.spare, int64(plan.MaxOut(part, size/n*part+part)))
+	}
+	if batch != c.batch {
+		c.batch, c.held = batch, 0
+	}
+	c.held += 3 * int64(8*n+8+out) // buffers that grow, and what they are packed into
+	c.largest = max(c.largest, c.held)
+	if n > empty {
+		if each := plan.OutLen(size / (n - empty)); each > 0 {
+			out = (n - empty) * each
+		}
+	}
+	c.grows += int64(out-size) + 256
+	if c.t.doc != nil {
+		c.t.largestCall += int64(size) + 96*int64(n) // the counters keep every distinct value once
+	}
 }

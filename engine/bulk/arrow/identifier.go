@@ -18,6 +18,9 @@ var text = storage{kind: kindUtf8}
 // view says whether the values are views.
 func (t storage) view() bool { return t.kind == kindUtf8View || t.kind == kindBinaryView }
 
+// narrow says whether the values are found by offsets of 32 bits.
+func (t storage) narrow() bool { return t.kind == kindUtf8 || t.kind == kindBinary }
+
 // wide says whether the values are found by offsets of 64 bits.
 func (t storage) wide() bool { return t.kind == kindLargeUtf8 || t.kind == kindLargeBinary }
 

@@ -27,8 +27,10 @@ type Stream struct {
 	packers packers
 	builder *flatbuffers.Builder
 
-	scanning   bool // nothing is written: see Scan
-	out        *bufio.Writer
+	scanning   bool          // nothing is written: see Scan
+	out        *bufio.Writer // nil while scanning or appending
+	appending  AppendOptions
+	dst        []byte // what is appended to
 	written    int64
 	headLength int64 // of the message written last, with what stands before its metadata
 	batch      int   // under way, from 1
@@ -169,10 +171,15 @@ func (s *Stream) Write(ctx context.Context, w io.Writer) error {
 	if s.file != nil {
 		return s.writeFile(ctx)
 	}
+	return s.writeStream(ctx)
+}
+
+// writeStream is Write for a stream.
+func (s *Stream) writeStream(ctx context.Context) error {
 	if err := s.putSchema(); err != nil {
 		return err
 	}
-	if err := s.out.Flush(); err != nil {
+	if err := s.flush(); err != nil {
 		return err
 	}
 	if err := s.messages(ctx); err != nil {
@@ -181,10 +188,18 @@ func (s *Stream) Write(ctx context.Context, w io.Writer) error {
 	if err := s.putEnd(); err != nil {
 		return err
 	}
-	if err := s.out.Flush(); err != nil {
+	if err := s.flush(); err != nil {
 		return err
 	}
 	return s.ended()
+}
+
+// flush hands on what is written so far.
+func (s *Stream) flush() error {
+	if s.out == nil {
+		return nil
+	}
+	return s.out.Flush()
 }
 
 // messages replaces and writes the messages of a stream behind its schema.
@@ -206,10 +221,7 @@ func (s *Stream) messages(ctx context.Context) error {
 		if err := s.message(ctx, m); err != nil {
 			return err
 		}
-		if s.scanning {
-			continue
-		}
-		if err := s.out.Flush(); err != nil {
+		if err := s.flush(); err != nil {
 			return err
 		}
 	}
@@ -270,10 +282,15 @@ func (s *Stream) record(ctx context.Context, m *message) error {
 			return s.damaged(f, errNoDictionary)
 		}
 	}
+	if s.appending.Grow != nil {
+		if done, err := s.appendBatch(ctx, m, b); done || err != nil {
+			return err
+		}
+	}
 	s.forget()
 	for _, f := range s.leaves {
 		c := s.columns[f.index]
-		if c == nil {
+		if c == nil || s.scanning && s.countDirect(c, b) {
 			continue
 		}
 		if err := s.replace(ctx, c, b); err != nil {
@@ -416,6 +433,13 @@ func (s *Stream) putEnd() error {
 
 func (s *Stream) put(b []byte) error {
 	if s.scanning {
+		return nil
+	}
+	if s.appending.Grow != nil {
+		if err := s.room(len(b)); err != nil {
+			return err
+		}
+		s.dst = append(s.dst, b...)
 		return nil
 	}
 	n, err := s.out.Write(b)

@@ -33,6 +33,7 @@ type column struct {
 	spans    []uint32 // of the values in the batch's arena
 	to       []byte   // offsets, views or values of a fixed length of the output
 	results  []byte   // that the offsets or views are of
+	toAt     int      // where those offsets stand in Stream.dst
 	texts    int64    // buffers that views of the output refer to: 0 or 1
 	validity []byte   // of the output; empty if it is that of the input
 

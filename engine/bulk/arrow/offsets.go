@@ -1,0 +1,126 @@
+package arrow
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// The loops over offsets of 32 bits take four at a time: most of what a call over HTTP
+// costs beside the transform and the sockets is spent here.
+
+// gatherNarrow sets the spans of values, relative to the first, from their offsets, of
+// which there is one more than there are values. ok is false unless the offsets ascend
+// within size bytes.
+func gatherNarrow(spans []uint32, offsets []byte, size uint64) (low, high uint64, ok bool) {
+	base := binary.LittleEndian.Uint32(offsets)
+	last, signs := base, base
+	offsets = offsets[4 : 4+2*len(spans)]
+	i := 0
+	for ; i+8 <= len(spans) && 2*i+16 <= len(offsets); i += 8 {
+		o, to := (*[16]byte)(offsets[2*i:]), (*[8]uint32)(spans[i:])
+		a, b := binary.LittleEndian.Uint32(o[:]), binary.LittleEndian.Uint32(o[4:])
+		c, d := binary.LittleEndian.Uint32(o[8:]), binary.LittleEndian.Uint32(o[12:])
+		to[0], to[1] = last-base, a-last
+		to[2], to[3] = a-base, b-a
+		to[4], to[5] = b-base, c-b
+		to[6], to[7] = c-base, d-c
+		signs |= a | b | c | d | (a - last) | (b - a) | (c - b) | (d - c)
+		last = d
+	}
+	for ; i < len(spans); i += 2 {
+		next := binary.LittleEndian.Uint32(offsets[2*i:])
+		spans[i], spans[i+1] = last-base, next-last
+		signs |= next | (next - last)
+		last = next
+	}
+	return uint64(base), uint64(last), int32(signs) >= 0 && uint64(last) <= size
+}
+
+// gatherWide is gatherNarrow for offsets of 64 bits.
+func gatherWide(spans []uint32, offsets []byte, size uint64) (low, high uint64, ok bool) {
+	base := binary.LittleEndian.Uint64(offsets)
+	last, ok := base, base <= size
+	for i := 0; i < len(spans); i += 2 {
+		next := binary.LittleEndian.Uint64(offsets[4*i+8:])
+		ok = ok && next >= last && next <= size && next-base <= math.MaxUint32
+		spans[i], spans[i+1] = uint32(last-base), uint32(next-last)
+		last = next
+	}
+	return base, last, ok
+}
+
+// countNarrow returns how many values between offsets are empty, and the bytes of all. ok
+// is as that of gatherNarrow.
+func countNarrow(offsets []byte, size uint64) (empty int, bytes int64, ok bool) {
+	const ones, tops = 1<<32 | 1, 1<<63 | 1<<31
+	base := binary.LittleEndian.Uint32(offsets)
+	// Two lanes of 32 bits: a difference that is not below 0 borrows nothing from the lane
+	// above, and one that is makes ok false.
+	var signs, full uint64
+	i := 0
+	for ; i+20 <= len(offsets); i += 16 {
+		o := (*[20]byte)(offsets[i:])
+		a := binary.LittleEndian.Uint64(o[4:])
+		b := binary.LittleEndian.Uint64(o[12:])
+		u, v := a-binary.LittleEndian.Uint64(o[:]), b-binary.LittleEndian.Uint64(o[8:])
+		signs |= a | b | u | v
+		full += (u+(tops-ones))>>31&ones + (v+(tops-ones))>>31&ones
+	}
+	n := i / 4
+	empty = n - int(uint32(full)) - int(full>>32)
+	last := binary.LittleEndian.Uint32(offsets[i:])
+	for i += 4; i+4 <= len(offsets); i += 4 {
+		next := binary.LittleEndian.Uint32(offsets[i:])
+		signs |= uint64(next | (next - last))
+		if next == last {
+			empty++
+		}
+		last = next
+	}
+	return empty, int64(last) - int64(base), signs&tops == 0 && int32(base) >= 0 && uint64(last) <= size
+}
+
+// countWide is countNarrow for offsets of 64 bits.
+func countWide(offsets []byte, size uint64) (empty int, bytes int64, ok bool) {
+	base := binary.LittleEndian.Uint64(offsets)
+	last, ok := base, base <= size
+	for i := 8; i+8 <= len(offsets); i += 8 {
+		next := binary.LittleEndian.Uint64(offsets[i:])
+		ok = ok && next >= last && next <= size
+		if next == last {
+			empty++
+		}
+		last = next
+	}
+	return empty, int64(last - base), ok
+}
+
+// setNarrow writes where each result ends, of which the first begins at the given offset,
+// and returns where the last ends. lengths holds two elements for each, the second of
+// which is its length.
+func setNarrow(to []byte, end uint32, lengths []uint32) uint64 {
+	i := 0
+	for ; i+16 <= len(to) && i/2+8 <= len(lengths); i += 16 {
+		o, l := (*[16]byte)(to[i:]), (*[8]uint32)(lengths[i/2:])
+		a := end + l[1]
+		b := a + l[3]
+		c := b + l[5]
+		end = c + l[7]
+		binary.LittleEndian.PutUint64(o[:], uint64(a)|uint64(b)<<32)
+		binary.LittleEndian.PutUint64(o[8:], uint64(c)|uint64(end)<<32)
+	}
+	for ; i < len(to); i += 4 {
+		end += lengths[i/2+1]
+		binary.LittleEndian.PutUint32(to[i:], end)
+	}
+	return uint64(end)
+}
+
+// setWide is setNarrow for offsets of 64 bits.
+func setWide(to []byte, end uint64, lengths []uint32) uint64 {
+	for i := 0; i+8 <= len(to); i += 8 {
+		end += uint64(lengths[i/4+1])
+		binary.LittleEndian.PutUint64(to[i:], end)
+	}
+	return end
+}

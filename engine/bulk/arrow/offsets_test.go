@@ -1,0 +1,73 @@
+package arrow
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// TestOffsets holds the loops over offsets of either width against ones that take a value
+// at a time, with every number of values up to 40, and with one offset out of order.
+func TestOffsets(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 9))
+	for n := range 41 {
+		for range 50 {
+			at := []uint32{uint32(rng.IntN(5))}
+			for range n {
+				at = append(at, at[len(at)-1]+uint32(rng.IntN(3)))
+			}
+			size := uint64(at[n]) + uint64(rng.IntN(2))
+			valid := true
+			switch rng.IntN(4) {
+			case 0:
+				at[rng.IntN(n+1)] = []uint32{0, 1 << 31, 1<<32 - 1, 1<<31 - 1}[rng.IntN(4)]
+			case 1:
+				size = uint64(rng.IntN(int(size) + 1))
+			}
+			empty := 0
+			var want []uint32
+			for i, o := range at {
+				valid = valid && int32(o) >= 0 && uint64(o) <= size && (i == 0 || o >= at[i-1])
+				if i > 0 {
+					want = append(want, at[i-1]-at[0], o-at[i-1])
+					if o == at[i-1] {
+						empty++
+					}
+				}
+			}
+			var narrow, wide []byte
+			for _, o := range at {
+				narrow = binary.LittleEndian.AppendUint32(narrow, o)
+				wide = binary.LittleEndian.AppendUint64(wide, uint64(int64(int32(o))))
+			}
+			for _, w := range []struct {
+				name    string
+				offsets []byte
+				gather  func([]uint32, []byte, uint64) (uint64, uint64, bool)
+				count   func([]byte, uint64) (int, int64, bool)
+			}{{"narrow", narrow, gatherNarrow, countNarrow}, {"wide", wide, gatherWide, countWide}} {
+				spans := make([]uint32, 2*n)
+				low, high, ok := w.gather(spans, w.offsets, size)
+				none, bytes, counted := w.count(w.offsets, size)
+				if ok != valid || counted != valid {
+					t.Fatalf("%s %v of %d bytes: gather says %t, count %t", w.name, at, size, ok, counted)
+				}
+				if valid && (low != uint64(at[0]) || high != uint64(at[n]) || !slices.Equal(spans, want) || none != empty || bytes != int64(at[n]-at[0])) {
+					t.Fatalf("%s %v: gather %d %d %v, count %d %d", w.name, at, low, high, spans, none, bytes)
+				}
+			}
+			if !valid {
+				continue
+			}
+			to := make([]byte, 4*n)
+			if end := setNarrow(to, at[0], want); end != uint64(at[n]) || !slices.Equal(to, narrow[4:]) {
+				t.Fatalf("set %v: %d %v", at, end, to)
+			}
+			to = make([]byte, 8*n)
+			if end := setWide(to, uint64(at[0]), want); end != uint64(at[n]) || !slices.Equal(to, wide[8:]) {
+				t.Fatalf("set %v, wide: %d %v", at, end, to)
+			}
+		}
+	}
+}
