@@ -73,7 +73,7 @@ func (c typedArrow) column(t testing.TB, n int, nulls bool) (arrow.Array, []stri
 		}
 		all, texts = append(all, c.json[k]), append(texts, c.texts[k])
 	}
-	a, _, err := array.FromJSON(memory.DefaultAllocator, c.typ, strings.NewReader("["+strings.Join(all, ",")+"]"), array.WithUseNumber())
+	a, _, err := array.FromJSON(memory.DefaultAllocator, c.typ, strings.NewReader("["+strings.Join(all, ",")+"]"))
 	if err != nil {
 		t.Fatal(err)
 	}
