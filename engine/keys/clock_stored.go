@@ -110,7 +110,10 @@ func (ks *Keystore) clockMAC(content []byte) []byte {
 	if len(content) == storedClockV1-sealSize {
 		label = "clock 1"
 	}
-	return ks.mac([]byte(label), content)
+	m := newMessage(label)
+	m.bytes(content)
+	mac := ks.sum(m)
+	return mac[:]
 }
 
 // writeClock stores an advanced clock.

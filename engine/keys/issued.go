@@ -95,8 +95,15 @@ func (ks *Keystore) checkIssued(t *IssuedToken) error {
 // issuedMAC returns the seal of the row of an issued token. Nothing seals the list as a
 // whole: a deleted row means only that the token is unknown.
 func (ks *Keystore) issuedMAC(t *IssuedToken) []byte {
-	return ks.mac([]byte("issued token 1"), []byte(t.JTI), []byte(t.Issuer), []byte(t.KeyID), []byte(t.Op), []byte(t.Project), []byte(t.Org),
-		[]byte(t.Source), []byte(t.SourceOrg), encodeField(t.Issued), encodeField(t.Expires), encodeField(int(t.Max)))
+	m := newMessage("issued token 1")
+	for _, field := range []string{t.JTI, t.Issuer, t.KeyID, t.Op, t.Project, t.Org, t.Source, t.SourceOrg} {
+		m.string(field)
+	}
+	m.time(t.Issued)
+	m.time(t.Expires)
+	m.number(t.Max)
+	mac := ks.sum(m)
+	return mac[:]
 }
 
 // Spent returns how many values of a token's budget were leased.

@@ -135,9 +135,13 @@ func (ks *Keystore) findProject(tx Tx, s *sealRoot, name string) (ProjectRow, er
 	}
 	p, err := ks.lookUp(tx, s, name)
 	if errors.Is(err, ErrNotFound) {
-		err = fmt.Errorf("%w: no project %q: 'velonym project list' lists those there are", ErrNotFound, name)
+		err = noProject(name)
 	}
 	return p, err
+}
+
+func noProject(name string) error {
+	return fmt.Errorf("%w: no project %q: 'velonym project list' lists those there are", ErrNotFound, name)
 }
 
 // viewProject is findProject in a read-only transaction.

@@ -259,5 +259,10 @@ func (ks *Keystore) addRevoked(s *sealRoot, list []revokedToken, n int) {
 }
 
 func (ks *Keystore) ruleMAC(r RevocationRule) []byte {
-	return ks.mac([]byte("revocation rule 1"), []byte(r.Issuer), []byte(r.Project), encodeField(r.Before))
+	m := newMessage("revocation rule 1")
+	m.string(r.Issuer)
+	m.string(r.Project)
+	m.time(r.Before)
+	mac := ks.sum(m)
+	return mac[:]
 }

@@ -94,68 +94,6 @@ func (ks *Keystore) tamperedProject(name string) error {
 	return ks.tampered(fmt.Sprintf("the stored row of project %q does not match its seal", name))
 }
 
-// mac returns the HMAC of parts, each preceded by its length.
-func (ks *Keystore) mac(parts ...[]byte) []byte {
-	var msg []byte
-	for _, p := range parts {
-		msg = binary.BigEndian.AppendUint32(msg, uint32(len(p)))
-		msg = append(msg, p...)
-	}
-	out := make([]byte, sealSize)
-	ks.seal.Sum(out, msg, []uint32{0, uint32(len(msg))}, nil)
-	return out
-}
-
-// encodeField encodes an int, a bool or a time for mac.
-func encodeField(v any) []byte {
-	switch v := v.(type) {
-	case int:
-		return binary.BigEndian.AppendUint64(nil, uint64(v))
-	case bool:
-		if v {
-			return []byte{1}
-		}
-		return []byte{0}
-	case time.Time:
-		if v.IsZero() {
-			return nil
-		}
-		return binary.BigEndian.AppendUint64(nil, uint64(v.UnixMicro()))
-	}
-	panic("keys: a sealed field has an unknown type")
-}
-
-// keysMAC returns the seal of the states of a project's generations. The wrapping binds
-// each secret to its project, organisation and number.
-func (ks *Keystore) keysMAC(name string, rows []KeyRow) []byte {
-	parts := [][]byte{[]byte("generations 1"), []byte(name)}
-	for _, r := range rows {
-		parts = append(parts, []byte(r.Org), encodeField(r.Gen), []byte(r.State), encodeField(r.Imported), encodeField(r.Created), encodeField(r.Destroyed))
-	}
-	return ks.mac(parts...)
-}
-
-// projectMAC returns the seal of a project's row.
-func (ks *Keystore) projectMAC(p *ProjectRow) []byte {
-	parts := [][]byte{[]byte("project 1"), []byte(p.Name), []byte(p.Method), []byte(p.Policy), []byte(p.Form), encodeField(p.Tag),
-		encodeField(p.Retention), encodeField(p.Imported), encodeField(p.Created), encodeField(p.Severed), encodeField(p.SeveredAt), []byte(p.Reason), p.KeysMAC}
-	for _, org := range p.Orgs {
-		parts = append(parts, []byte(org))
-	}
-	// The fields of schema 3 are left out if they have the values that an upgrade
-	// sets, so that an upgrade need not reseal any row.
-	rotates := p.RotateEvery != 0 || !p.RotateAt.IsZero()
-	if rotates || p.Grace != DefaultGrace || !p.Ended.IsZero() || !p.SeverAt.IsZero() {
-		parts[0] = []byte("project 2")
-		parts = append(parts, encodeField(int(p.Grace/time.Second)), encodeField(p.Ended), encodeField(p.SeverAt))
-	}
-	if rotates { // the fields of schema 5 likewise
-		parts[0] = []byte("project 3")
-		parts = append(parts, encodeField(int(p.RotateEvery/time.Second)), encodeField(p.RotateAt))
-	}
-	return ks.mac(parts...)
-}
-
 // add adds the HMACs of n revocations to the sum; a negative n removes them.
 func (s *sealRoot) add(mac []byte, n int) {
 	subtle.XORBytes(s.sum[:], s.sum[:], mac)
@@ -225,8 +163,10 @@ func (ks *Keystore) reseal(tx Tx, s *sealRoot, name string) error {
 	if err != nil {
 		return err
 	}
-	p.KeysMAC = ks.keysMAC(name, rows)
-	p.Seal = ks.projectMAC(&p)
+	keysMAC := ks.keysMAC(name, rows)
+	p.KeysMAC = keysMAC[:]
+	seal := ks.projectMAC(&p)
+	p.Seal = seal[:]
 	if err := tx.SetSeal(name, p.KeysMAC, p.Seal); err != nil {
 		return err
 	}
@@ -318,7 +258,11 @@ func (ks *Keystore) upgradeRevocationSeals(tx Tx, sealKey []byte) error {
 	}
 	var was sealRoot
 	if err := tx.RevokedSince(-1, func(jti []byte, exp time.Time) {
-		was.add(sealed.mac([]byte("revocation 1"), jti, encodeField(exp)), 1)
+		m := newMessage("revocation 1")
+		m.bytes(jti)
+		m.time(exp)
+		mac := sealed.sum(m)
+		was.add(mac[:], 1)
 	}); err != nil {
 		return err
 	}

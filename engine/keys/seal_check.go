@@ -11,8 +11,7 @@ import (
 // checkRow verifies a project's row against its seal, and the seal against the list of
 // its bucket.
 func (ks *Keystore) checkRow(p *ProjectRow, l sealList) error {
-	seal, there := l[p.Name]
-	if !there || subtle.ConstantTimeCompare(seal[:], p.Seal) != 1 || subtle.ConstantTimeCompare(ks.projectMAC(p), p.Seal) != 1 {
+	if seal, there := l[p.Name]; !there || !ks.isSealed(p, seal[:]) {
 		return ks.tamperedProject(p.Name)
 	}
 	return nil
@@ -21,7 +20,7 @@ func (ks *Keystore) checkRow(p *ProjectRow, l sealList) error {
 // checkKeys verifies the states of all generations of a project against its row, which
 // the caller has verified.
 func (ks *Keystore) checkKeys(p *ProjectRow, rows []KeyRow) error {
-	if subtle.ConstantTimeCompare(ks.keysMAC(p.Name, rows), p.KeysMAC) != 1 {
+	if mac := ks.keysMAC(p.Name, rows); subtle.ConstantTimeCompare(mac[:], p.KeysMAC) != 1 {
 		return ks.tampered(fmt.Sprintf("the stored generations of project %q do not match their seal", p.Name))
 	}
 	return nil

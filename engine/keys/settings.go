@@ -71,7 +71,12 @@ func checkIssuerName(name string) error {
 	return nil
 }
 
-func (ks *Keystore) settingsMAC(doc []byte) []byte { return ks.mac([]byte("settings 1"), doc) }
+func (ks *Keystore) settingsMAC(doc []byte) []byte {
+	m := newMessage("settings 1")
+	m.bytes(doc)
+	mac := ks.sum(m)
+	return mac[:]
+}
 
 // readSettings reads the settings and verifies them against the root.
 func (ks *Keystore) readSettings(tx Tx, s *sealRoot) (settings, error) {

@@ -41,6 +41,10 @@ type Store interface {
 	// named entry of the meta table. It costs one query.
 	Change(ctx context.Context, meta string) (n uint64, clock time.Time, value []byte, err error)
 
+	// Domain overwrites rows with the answer to q, at the cost of one query. It
+	// reports false, and leaves rows as they are, if the caller must read in a View.
+	Domain(ctx context.Context, q DomainQuery, rows *DomainRows) (direct bool, err error)
+
 	// Scrub rewrites the store's files so that they hold no content that was
 	// deleted before the call.
 	Scrub(ctx context.Context) error

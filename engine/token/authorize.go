@@ -15,8 +15,11 @@ import (
 // authorize checks claims against the stored project and expands the keys. The
 // returned grant has one holder.
 func (v *Verifier) authorize(ctx context.Context, c *Claims, op spec.Op, s suite.Spec, epoch uint64, now time.Time) (*Grant, error) {
-	p, err := v.project(ctx, c.PSN.Dom.Prj, epoch)
-	if err = checkProject(p, err, c.PSN.Dom.Org, now); err != nil {
+	d := keys.Domain{Prj: c.PSN.Dom.Prj, Org: c.PSN.Dom.Org}
+	found, err := v.projectAndSecrets(ctx, d, epoch)
+	defer keys.WipeSecrets(found.secrets)
+	p := found.Project
+	if err = checkProject(p, err, d.Org, now); err != nil {
 		return nil, err
 	}
 	if refused := checkPolicy(p, c, op, now); refused != nil {
@@ -35,7 +38,7 @@ func (v *Verifier) authorize(ctx context.Context, c *Claims, op spec.Op, s suite
 	if c.PSN.Ret != 0 {
 		sooner(time.Unix(c.PSN.Ret, 0))
 	}
-	target, err := v.ring.acquire(ctx, v.ks, keys.Domain{Prj: c.PSN.Dom.Prj, Org: c.PSN.Dom.Org}, epoch)
+	target, err := v.ring.acquire(ctx, v.ks, d, epoch, &found)
 	if err != nil {
 		return nil, err
 	}
@@ -51,11 +54,13 @@ func (v *Verifier) authorize(ctx context.Context, c *Claims, op spec.Op, s suite
 	if op != spec.Secondary {
 		g.Plan, err = suite.NewPlan(op, s, target.keys)
 	} else {
+		d := keys.Domain{Prj: c.PSN.Src.Prj, Org: c.PSN.Src.Org}
+		found, e := v.projectAndSecrets(ctx, d, epoch)
+		defer keys.WipeSecrets(found.secrets)
 		var src suite.Spec
-		var srcEnd time.Time
-		if src, srcEnd, err = v.sourceSpec(ctx, c.PSN.Src, epoch, now); err == nil {
-			sooner(srcEnd)
-			g.held[1], err = v.ring.acquire(ctx, v.ks, keys.Domain{Prj: c.PSN.Src.Prj, Org: c.PSN.Src.Org}, epoch)
+		if src, err = sourceSpec(found.Project, e, d.Org, now); err == nil {
+			sooner(found.Retention)
+			g.held[1], err = v.ring.acquire(ctx, v.ks, d, epoch, &found)
 		}
 		if err == nil {
 			if c.PSN.rekeys() {
@@ -116,16 +121,15 @@ func checkPolicy(p keys.Project, claims *Claims, op spec.Op, now time.Time) *Err
 	return nil
 }
 
-// sourceSpec returns how the input of a secondary pseudonymisation was made, and the
-// end of its project's retention.
-func (v *Verifier) sourceSpec(ctx context.Context, d *Domain, epoch uint64, now time.Time) (suite.Spec, time.Time, error) {
+// sourceSpec returns how the input of a secondary pseudonymisation was made, for the
+// result of reading its project.
+func sourceSpec(p keys.Project, err error, org string, now time.Time) (suite.Spec, error) {
 	var s suite.Spec
-	p, err := v.project(ctx, d.Prj, epoch)
-	if err = checkProject(p, err, d.Org, now); err != nil {
-		return s, time.Time{}, err
+	if err = checkProject(p, err, org, now); err != nil {
+		return s, err
 	}
 	if p.Method != spec.Reversible {
-		return s, time.Time{}, refuse(ForbiddenOperation, "the source project is irreversible")
+		return s, refuse(ForbiddenOperation, "the source project is irreversible")
 	}
 	stored := PSN{Op: spec.Secondary, Method: p.Method, Policy: p.Policy, Fmt: p.Form, Tag: p.Tag}
 	if stored.Policy == "" {
@@ -136,9 +140,9 @@ func (v *Verifier) sourceSpec(ctx context.Context, d *Domain, epoch uint64, now 
 	}
 	_, s, refused := stored.spec()
 	if refused != nil {
-		return s, time.Time{}, fmt.Errorf("token: the source project is stored with a policy that cannot be read: %s", refused.Detail)
+		return s, fmt.Errorf("token: the source project is stored with a policy that cannot be read: %s", refused.Detail)
 	}
-	return s, p.Retention, nil
+	return s, nil
 }
 
 // LocalRequest describes an operation of the operator's own process, which needs no

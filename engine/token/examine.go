@@ -124,7 +124,7 @@ func (v *Verifier) examineProjects(ctx context.Context, c *Claims, f *faults) er
 		if p.Ret != 0 && now.Unix() >= p.Ret {
 			f.addError("psn.ret", refuse(RetentionExpired, "the token's retention is over"), "issue a new token, with a psn.ret that is not past")
 		}
-		k, err := v.ring.acquire(ctx, v.ks, keys.Domain{Prj: p.Dom.Prj, Org: p.Dom.Org}, epoch)
+		k, err := v.ring.acquire(ctx, v.ks, keys.Domain{Prj: p.Dom.Prj, Org: p.Dom.Org}, epoch, &foundProject{})
 		var refused *Error
 		switch {
 		case errors.As(err, &refused):

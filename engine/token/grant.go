@@ -113,7 +113,8 @@ func (g *Grant) aliveNow(ctx context.Context, now time.Time) error {
 		return refused
 	}
 	if psn.Src != nil {
-		if _, _, err := v.sourceSpec(ctx, psn.Src, epoch, now); err != nil {
+		p, err := v.project(ctx, psn.Src.Prj, epoch)
+		if _, err := sourceSpec(p, err, psn.Src.Org, now); err != nil {
 			return err
 		}
 	}

@@ -42,12 +42,16 @@ type keyring struct {
 	m  map[keys.Domain]*domainKeys
 }
 
-// acquire returns the keys of a domain, read at epoch or later, and adds a user.
-func (r *keyring) acquire(ctx context.Context, ks Keystore, d keys.Domain, epoch uint64) (*domainKeys, error) {
+// acquire returns the keys of a domain, read at epoch or later, and adds a user. It uses
+// the secrets of found, which were read for the same domain and epoch, if there are any.
+func (r *keyring) acquire(ctx context.Context, ks Keystore, d keys.Domain, epoch uint64, found *foundProject) (*domainKeys, error) {
 	if k := r.find(d, epoch); k != nil {
 		return k, nil
 	}
-	gens, err := ks.Secrets(ctx, d)
+	gens, err := found.secrets, found.err
+	if !found.both {
+		_, gens, err = ks.ProjectSecrets(ctx, d)
+	}
 	switch {
 	case errors.Is(err, keys.ErrNotFound):
 		return nil, refuse(UnknownDomain, noDomain)
@@ -128,18 +132,48 @@ const maxProjects = 4096
 
 // project returns a stored project, read at epoch or later.
 func (v *Verifier) project(ctx context.Context, name string, epoch uint64) (keys.Project, error) {
-	c := &v.projects
-	c.mu.Lock()
-	p, ok := c.m[name]
-	ok = ok && c.epoch >= epoch
-	c.mu.Unlock()
-	if ok {
+	if p, ok := v.projects.find(name, epoch); ok {
 		return p, nil
 	}
 	p, err := v.ks.Project(ctx, name)
-	if err != nil {
-		return p, err
+	if err == nil {
+		v.projects.keep(p, epoch)
 	}
+	return p, err
+}
+
+// foundProject is a project with the secrets of one of its domains, if both were read.
+type foundProject struct {
+	keys.Project
+	both    bool
+	secrets []keys.Generation
+	err     error // why there are no secrets
+}
+
+// projectAndSecrets is project that reads the secrets of a domain as well if it has to
+// read: one read costs little more than that of the project. The caller wipes the secrets.
+func (v *Verifier) projectAndSecrets(ctx context.Context, d keys.Domain, epoch uint64) (found foundProject, err error) {
+	if p, ok := v.projects.find(d.Prj, epoch); ok {
+		found.Project = p
+		return found, nil
+	}
+	p, secrets, err := v.ks.ProjectSecrets(ctx, d)
+	if err != nil && p.Name == "" {
+		return found, err
+	}
+	v.projects.keep(p, epoch)
+	return foundProject{Project: p, both: true, secrets: secrets, err: err}, nil
+}
+
+func (c *projects) find(name string, epoch uint64) (keys.Project, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p, ok := c.m[name]
+	return p, ok && c.epoch >= epoch
+}
+
+// keep caches a project that was read at epoch.
+func (c *projects) keep(p keys.Project, epoch uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.epoch < epoch || c.m == nil {
@@ -147,7 +181,6 @@ func (v *Verifier) project(ctx context.Context, name string, epoch uint64) (keys
 	}
 	// A project read at an older epoch may be outdated.
 	if c.epoch == epoch && len(c.m) < maxProjects {
-		c.m[name] = p
+		c.m[p.Name] = p
 	}
-	return p, nil
 }

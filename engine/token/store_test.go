@@ -46,7 +46,7 @@ type memory struct {
 	broken   error
 	hang     bool // Change does not answer
 	frozen   bool // LeaseUntil does not
-	reads    int  // calls of Project and Secrets
+	reads    int  // calls of Project and ProjectSecrets
 	leases   int
 }
 
@@ -109,22 +109,22 @@ func (m *memory) Project(_ context.Context, name string) (keys.Project, error) {
 	return p, nil
 }
 
-func (m *memory) Secrets(_ context.Context, d keys.Domain) ([]keys.Generation, error) {
+func (m *memory) ProjectSecrets(_ context.Context, d keys.Domain) (keys.Project, []keys.Generation, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.reads++
 	p, ok := m.projects[d.Prj]
 	switch {
 	case m.broken != nil:
-		return nil, m.broken
+		return keys.Project{}, nil, m.broken
 	case !ok:
-		return nil, keys.ErrNotFound
+		return keys.Project{}, nil, keys.ErrNotFound
 	case p.Severed:
-		return nil, keys.ErrSevered
+		return p, nil, keys.ErrSevered
 	case !p.Retention.IsZero() && !m.now().Before(p.Retention):
-		return nil, keys.ErrRetentionOver
+		return p, nil, keys.ErrRetentionOver
 	}
-	return append([]keys.Generation(nil), m.gens[d]...), nil
+	return p, append([]keys.Generation(nil), m.gens[d]...), nil
 }
 
 func (m *memory) Change(ctx context.Context) (uint64, error) {

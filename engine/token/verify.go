@@ -40,7 +40,7 @@ func (o Ops) has(op spec.Op) bool {
 // Keystore is what verification needs of *keys.Keystore.
 type Keystore interface {
 	Projects
-	Secrets(ctx context.Context, d keys.Domain) ([]keys.Generation, error)
+	ProjectSecrets(ctx context.Context, d keys.Domain) (keys.Project, []keys.Generation, error)
 	Change(ctx context.Context) (uint64, error)
 	Revoked(ctx context.Context, last *keys.Revoked) (*keys.Revoked, error)
 	LeaseUntil(ctx context.Context, jti string, exp time.Time, max, want int64) (granted, rest int64, err error)

@@ -33,6 +33,9 @@ func (s *Store) prepare(ctx context.Context) error {
 		prepared[q] = st
 	}
 	s.prepared = prepared
+	if !s.readOnly {
+		s.readers.most = maxReaders
+	}
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/velonym/velonym/engine/keys"
@@ -35,6 +36,9 @@ type Store struct {
 	db       *sql.DB
 	prepared map[string]*sql.Stmt // by query text; nil for a file of an older schema
 	turn     chan struct{}        // holds an element while a transaction writes
+	readers  readers
+
+	directReads atomic.Uint64 // for tests
 
 	readOnly  bool
 	immutable os.FileInfo // state of a file that was opened as immutable; nil for others
@@ -87,7 +91,10 @@ func (s *Store) wrapErr(err error) error {
 func (s *Store) Name() string { return s.path }
 
 // Close closes the file. The last process to close it removes "-shm" and empties "-wal".
-func (s *Store) Close() error { return s.wrapErr(s.db.Close()) }
+func (s *Store) Close() error {
+	s.readers.close()
+	return s.wrapErr(s.db.Close())
+}
 
 // View implements [keys.Store].
 func (s *Store) View(ctx context.Context, f func(keys.Tx) error) error {

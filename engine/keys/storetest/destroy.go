@@ -198,7 +198,8 @@ func testNoTraces(e *env) {
 type hookedStore struct {
 	keys.Store
 	scrub func() error
-	rows  func([]keys.KeyRow) []keys.KeyRow
+	rows  func([]keys.KeyRow) []keys.KeyRow // changes those of organisation a
+	view  bool                              // the store has no direct reads
 }
 
 func (h *hookedStore) Scrub(ctx context.Context) error {
@@ -219,12 +220,34 @@ type hookedTx struct {
 	h *hookedStore
 }
 
-func (t *hookedTx) DomainKeys(d keys.Domain) ([]keys.KeyRow, error) {
-	rows, err := t.Tx.DomainKeys(d)
-	if t.h.rows != nil {
-		rows = t.h.rows(rows)
+func (t *hookedTx) Keys(prj string) ([]keys.KeyRow, error) {
+	rows, err := t.Tx.Keys(prj)
+	return t.h.changed(rows), err
+}
+
+func (h *hooked) Domain(ctx context.Context, q keys.DomainQuery, r *keys.DomainRows) (bool, error) {
+	if h.view {
+		return false, nil
 	}
-	return rows, err
+	direct, err := h.Store.Domain(ctx, q, r)
+	r.Keys = h.changed(r.Keys)
+	return direct, err
+}
+
+// changed returns rows as the function of h leaves them.
+func (h *hooked) changed(rows []keys.KeyRow) []keys.KeyRow {
+	if h.rows == nil {
+		return rows
+	}
+	var ofA, others []keys.KeyRow
+	for _, k := range rows {
+		if k.Org == "a" {
+			ofA = append(ofA, k)
+		} else {
+			others = append(others, k)
+		}
+	}
+	return append(h.rows(ofA), others...)
 }
 
 func testTracesTriedAgain(e *env) {

@@ -100,9 +100,11 @@ func testMovedSecrets(e *env) {
 		"missing":           func(r []keys.KeyRow) []keys.KeyRow { r[0].Wrapped = nil; return r },
 	} {
 		h.rows = rows
-		g, err := ks.Secrets(e.ctx, keys.Domain{Prj: "p", Org: "a"})
-		if !errors.Is(err, keys.ErrCorrupt) && !errors.Is(err, keys.ErrTampered) || g != nil {
-			e.Errorf("%s: got %v", what, err)
+		for _, h.view = range []bool{false, true} {
+			g, err := ks.Secrets(e.ctx, keys.Domain{Prj: "p", Org: "a"})
+			if !errors.Is(err, keys.ErrCorrupt) && !errors.Is(err, keys.ErrTampered) || g != nil {
+				e.Errorf("%s, without direct reads %v: got %v", what, h.view, err)
+			}
 		}
 	}
 	h.rows = nil
