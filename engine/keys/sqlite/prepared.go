@@ -25,7 +25,7 @@ func (s *Store) prepare(ctx context.Context) error {
 		return s.wrapErr(err)
 	}
 	prepared := map[string]*sql.Stmt{}
-	for _, q := range []string{metaQuery, sealListQuery, changeQuery, projectQuery, domainKeysQuery} {
+	for _, q := range []string{metaQuery, sealListQuery, changeQuery, projectQuery, keysQuery} {
 		st, err := s.db.PrepareContext(ctx, q)
 		if err != nil {
 			return s.wrapErr(err)
