@@ -225,7 +225,7 @@ func (t *hookedTx) Keys(prj string) ([]keys.KeyRow, error) {
 	return t.h.changed(rows), err
 }
 
-func (h *hooked) Domain(ctx context.Context, q keys.DomainQuery, r *keys.DomainRows) (bool, error) {
+func (h *hookedStore) Domain(ctx context.Context, q keys.DomainQuery, r *keys.DomainRows) (bool, error) {
 	if h.view {
 		return false, nil
 	}
@@ -235,7 +235,7 @@ func (h *hooked) Domain(ctx context.Context, q keys.DomainQuery, r *keys.DomainR
 }
 
 // changed returns rows as the function of h leaves them.
-func (h *hooked) changed(rows []keys.KeyRow) []keys.KeyRow {
+func (h *hookedStore) changed(rows []keys.KeyRow) []keys.KeyRow {
 	if h.rows == nil {
 		return rows
 	}
