@@ -8,6 +8,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
@@ -66,9 +67,29 @@ func connect(ctx context.Context, url string) (*Store, error) {
 	s := &Store{pool: pool, password: conf.ConnConfig.Password, name: fmt.Sprintf("postgres database %s on %s", conf.ConnConfig.Database, conf.ConnConfig.Host)}
 	if err := pool.Ping(ctx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("%w: %s: is it running, and may this user connect? %w", keys.ErrUnreadable, s.name, oneLine{redacted{err, s.password}})
+		return nil, fmt.Errorf("%w: %s: %s %w", keys.ErrUnreadable, s.name, remedy(err), oneLine{redacted{err, s.password}})
 	}
 	return s, nil
+}
+
+// remedy says what to do about a connection that failed.
+func remedy(err error) string {
+	var authority x509.UnknownAuthorityError
+	var name x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &authority):
+		return "the server's certificate is not signed by an authority in the file of --tls-root (sslrootcert): name the file of the one that signed it:"
+	case errors.As(err, &name):
+		return "the server's certificate is for another name than that in the address: connect by a name that it is for:"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "the server's certificate has expired, or is not valid yet, by this machine's clock: renew it, or set the clock:"
+	case strings.Contains(err.Error(), "server refused TLS connection"):
+		return "the server does not offer TLS: give it a certificate and set ssl = on there:"
+	case strings.HasPrefix(sqlState(err), "28"): // invalid_authorization_specification, invalid_password
+		return "it does not let this user in: is the user's name, the password and pg_hba.conf right?"
+	}
+	return "is it running, and may this user connect?"
 }
 
 // oneLine is an error with its text in one line: the driver lists one attempt a line.

@@ -6,11 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,7 +37,7 @@ func Server(t testing.TB) (address string) {
 	t.Helper()
 	shared.once.Do(func() {
 		if shared.url = os.Getenv("VELONYM_TEST_POSTGRES"); shared.url == "" {
-			shared.url, shared.data, shared.stop, shared.err = startServer()
+			shared.url, shared.data, shared.stop, shared.err = startServer(0, "")
 		}
 	})
 	if errors.Is(shared.err, errNoServer) && !strings.Contains(os.Getenv("VELONYM_TEST_REQUIRE"), "postgres") {
@@ -116,9 +118,36 @@ func binaries() (string, error) {
 	return "", errNoServer
 }
 
-// startServer starts a private server that listens only on a socket in a new folder. stop
-// stops it; it stops by itself when this process ends.
-func startServer() (address, data string, stop func(), err error) {
+// OnLoopback starts a server of its own for one test, which accepts the user velonym with
+// a password on 127.0.0.1. It returns the address of its socket, where no password is
+// needed, its data folder, and its port.
+func OnLoopback(t testing.TB, password string) (address, data string, port int) {
+	t.Helper()
+	for try := 0; ; try++ {
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port = l.Addr().(*net.TCPAddr).Port
+		l.Close()
+		address, data, stop, err := startServer(port, password)
+		switch {
+		case errors.Is(err, errNoServer) && !strings.Contains(os.Getenv("VELONYM_TEST_REQUIRE"), "postgres"):
+			t.Skipf("NOT TESTED: %v", err)
+		case err != nil && try < 5:
+			continue // another process has taken the port
+		case err != nil:
+			t.Fatal(err)
+		}
+		t.Cleanup(stop)
+		return address, data, port
+	}
+}
+
+// startServer starts a private server that listens on a socket in a new folder and, with a
+// port, on 127.0.0.1, where users need a password. stop stops it; it stops by itself when
+// this process ends.
+func startServer(port int, password string) (address, data string, stop func(), err error) {
 	bin, err := binaries()
 	if err != nil {
 		return "", "", nil, err
@@ -138,7 +167,18 @@ func startServer() (address, data string, stop func(), err error) {
 	if err != nil {
 		return "", "", nil, err
 	}
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "velonym", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "velonym", "--auth-local=trust", "--auth-host=scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync")
+	listen := "listen_addresses="
+	if port != 0 {
+		listen = "listen_addresses=127.0.0.1"
+		file := filepath.Join(dir, "password")
+		if err := os.WriteFile(file, []byte(password), 0o644); err != nil {
+			return "", "", nil, err
+		}
+		initdb.Args = append(initdb.Args, "--pwfile="+file)
+	} else {
+		port = 5432 // a part of the socket's name
+	}
 	initdb.SysProcAttr = as
 	initdb.Dir = dir
 	if out, err := initdb.CombinedOutput(); err != nil {
@@ -151,8 +191,8 @@ func startServer() (address, data string, stop func(), err error) {
 	defer log.Close()
 	// The shell stops the server and removes its folder when its standard input, a
 	// pipe from this process, ends.
-	srv := exec.Command("/bin/sh", "-c", `"$0" -D "$1" -k "$2" -c listen_addresses= -c fsync=off -c max_connections=90 </dev/null & pid=$!; cat >/dev/null; kill -INT $pid; wait $pid; rm -rf "$2"`,
-		filepath.Join(bin, "postgres"), data, dir)
+	srv := exec.Command("/bin/sh", "-c", `"$0" -D "$1" -k "$2" -c "$3" -p "$4" -c fsync=off -c max_connections=90 </dev/null & pid=$!; cat >/dev/null; kill -INT $pid; wait $pid; rm -rf "$2"`,
+		filepath.Join(bin, "postgres"), data, dir, listen, strconv.Itoa(port))
 	srv.SysProcAttr = as
 	srv.Dir = dir
 	srv.Stdout, srv.Stderr = log, log
@@ -168,7 +208,7 @@ func startServer() (address, data string, stop func(), err error) {
 		srv.Wait()
 		remove()
 	}
-	u := url.URL{Scheme: "postgres", User: url.User("velonym"), Path: "/postgres", RawQuery: url.Values{"host": {dir}}.Encode()}
+	u := url.URL{Scheme: "postgres", User: url.User("velonym"), Path: "/postgres", RawQuery: url.Values{"host": {dir}, "port": {strconv.Itoa(port)}}.Encode()}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for {
