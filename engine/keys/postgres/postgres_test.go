@@ -88,6 +88,25 @@ func (p location) OnDisk(needles ...[]byte) ([]bool, error) {
 	})
 }
 
+// AwaitIdle waits until no other connection has a transaction: the server may still be
+// ending one whose client was killed.
+func (p location) AwaitIdle() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c, err := pgx.Connect(ctx, p.url)
+	if err != nil {
+		return err
+	}
+	defer c.Close(ctx)
+	for n := 1; n > 0; {
+		const busy = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND state <> 'idle'"
+		if err := c.QueryRow(ctx, busy).Scan(&n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Execute implements [storetest.Location].
 func (p location) Execute(statements string) error {
 	ctx := context.Background()

@@ -129,6 +129,9 @@ type killed struct{ done, begun map[string]bool }
 // nothing else has changed.
 func testKill(e *env) {
 	points := killPoints
+	if testing.Short() {
+		points /= 2
+	}
 	if n, err := strconv.Atoi(os.Getenv("VELONYM_KILLS")); err == nil {
 		points = n
 	}
@@ -156,6 +159,7 @@ func (e *env) killOnce(dir string, point int, leased int64) int64 {
 	cmd := e.child(0)
 	cmd.Env = append(cmd.Env, childKill+"="+dir+","+strconv.Itoa(point), childRestore+"="+restored.Address())
 	projects, doneLeases := e.runKilled(cmd, 1+rand.IntN(40))
+	e.awaitEnd()
 	s, err := e.location.Open()
 	e.must(err)
 	ks, _, err := loadEither(e.ctx, s, filepath.Join(dir, "a.key"), filepath.Join(dir, "b.key"))

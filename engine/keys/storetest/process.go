@@ -142,6 +142,14 @@ func (e *env) child(whole int64) *exec.Cmd {
 	return cmd
 }
 
+// awaitEnd waits until the store has ended what killed processes asked of it.
+func (e *env) awaitEnd() {
+	e.Helper()
+	if l, ok := e.location.(interface{ AwaitIdle() error }); ok {
+		e.must(l.AwaitIdle())
+	}
+}
+
 func sum(out string) (total int64) {
 	for _, f := range strings.Fields(out) {
 		n, _ := strconv.ParseInt(f, 10, 64)
@@ -192,6 +200,7 @@ func testLeaseCrash(e *env) {
 		}
 		cmd.Wait()
 	}
+	e.awaitEnd()
 	var spent int64
 	e.must(e.store.View(e.ctx, func(tx keys.Tx) (err error) {
 		spent, err = tx.Spent("j")

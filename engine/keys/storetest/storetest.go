@@ -23,6 +23,14 @@ type Location interface {
 	Execute(statements string) error
 }
 
+// oneByOne are the longest of the tests that call the keystore from one goroutine only.
+// The short tests, those under the race detector, leave them out.
+var oneByOne = map[string]bool{
+	"NoTraces": true, "Tampered": true, "TamperedGenerations": true, "TamperedRevocations": true, "Trust": true,
+	"RevokeRules": true, "RevokedSince": true, "WrongClockDestroysNothing": true, "Doubt": true, "AnotherMachine": true,
+	"ListProjects": true, "RotateEvery": true,
+}
+
 // Run runs all tests, each in a new location.
 func Run(t *testing.T, location func(t *testing.T) Location) {
 	for _, test := range []struct {
@@ -88,6 +96,10 @@ func Run(t *testing.T, location func(t *testing.T) Location) {
 		{"ScheduledSever", testScheduledSever},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			if testing.Short() && oneByOne[test.name] {
+				t.Skip("one goroutine, and long")
+			}
+			t.Parallel()
 			e := newEnv(t, location(t))
 			e.again = location
 			test.run(e)
