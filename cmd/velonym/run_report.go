@@ -43,16 +43,20 @@ func (f *runFlags) recordRefused(log *audit.Log, err error) error {
 	return log.Append(r)
 }
 
+// begun is the outcome of the records that a run begins with.
+const begun = "BEGUN"
+
 // recordBegun records the grants before anything is transformed, because a run that is
 // killed leaves pseudonyms in its temporary file.
 func recordBegun(log *audit.Log, id string, grants []*token.Grant) error {
-	return record(log, id, grants, bulk.Summary{}, "BEGUN")
+	return record(log, id, grants, bulk.Summary{}, begun)
 }
 
 // record writes one audit record per grant of a run. id joins the records of the run.
 func record(log *audit.Log, id string, grants []*token.Grant, sum bulk.Summary, outcome string) error {
-	for _, g := range grants {
+	for i, g := range grants {
 		r := engine.Record(g.Claims)
+		r.Head = outcome != begun && i == len(grants)-1 // the run's last record: its sync is the head's too
 		r.Kind, r.Request, r.Outcome, r.Sync = "run", id, outcome, true
 		r.Values, r.Empty, r.Bad = sum.Values+sum.Empty+sum.Errors, sum.Empty, sum.Errors
 		if err := log.Append(r); err != nil {
