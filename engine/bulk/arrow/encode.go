@@ -81,15 +81,21 @@ func finishMessage(fb *flatbuffers.Builder, version int16, kind byte, header off
 	return fb.FinishedBytes()
 }
 
-// encodeSchema returns the message of the output's schema, from that of the input.
+// encodeSchema returns the message of the output's schema. first is that of the input, or
+// nil.
 func (s *Stream) encodeSchema(first []byte) ([]byte, error) {
-	m, err := s.parseMessage(first)
-	if err != nil {
-		return nil, err
-	}
 	fb := s.fresh()
-	custom := putPairs(fb, m.top.pairs(4))
-	message := finishMessage(fb, m.version, headerSchema, s.schema.put(fb), 0, custom)
+	custom, version := offset(0), int16(metadataV5)
+	if first != nil {
+		m, err := s.parseMessage(first)
+		if err != nil {
+			return nil, err
+		}
+		custom, version = putPairs(fb, m.top.pairs(4)), m.version
+	} else if s.schema.old {
+		version--
+	}
+	message := finishMessage(fb, version, headerSchema, s.schema.put(fb), 0, custom)
 	if s.schema.table.f.damaged {
 		return nil, s.bad("%w", errSchema)
 	}

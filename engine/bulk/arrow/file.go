@@ -73,15 +73,17 @@ func OpenFile(at io.ReaderAt, size int64, o Options) (*Stream, error) {
 }
 
 // readFirst reads the message of the schema, which stands before the first batch and is
-// that of the footer.
+// that of the footer. Polars writes its table without what a message begins with; readers
+// take the footer's, and so the output has a message of that.
 func (s *Stream) readFirst(end int64) error {
 	r := io.NewSectionReader(s.file.at, 8, end-8)
 	m, err := s.readMessage(r)
+	var fault *Error
+	if errors.As(err, &fault) || err == nil && (m == nil || m.kind != headerSchema || m.body != 0) {
+		return nil
+	}
 	if err != nil {
 		return err
-	}
-	if m == nil || m.kind != headerSchema || m.body != 0 {
-		return s.bad("%w: the file does not begin with a schema", errFooter)
 	}
 	again, err := readSchema(m.header, m.version)
 	if err != nil {

@@ -19,7 +19,7 @@ type Stream struct {
 	file    *file      // nil of a stream
 	whole   *inMemory  // nil if the input is not in memory
 	schema  *schema
-	first   []byte // message of the schema
+	first   []byte // message of the schema; nil of a file that has none but its footer's
 	leaves  []*field
 	columns map[int]*column // to replace, by index of the field
 	retyped bool            // the output's schema is another than the input's
@@ -391,7 +391,7 @@ func (s *Stream) variadics(m *message, b *batch) []int64 {
 // putSchema writes the message of the schema.
 func (s *Stream) putSchema() error {
 	first := s.first
-	if s.retyped {
+	if s.retyped || first == nil {
 		var err error
 		if first, err = s.encodeSchema(first); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
@@ -38,6 +39,45 @@ func (f *File) editArrow(raw []byte, column int, was *typed.Original, text bool)
 		return nil, nil
 	}
 	return []byte(base64.StdEncoding.EncodeToString(message)), nil
+}
+
+// editArrowMetadata edits the metadata of the schema that Arrow's writers keep, if there is
+// one that can be read. Arrow's readers take a file's metadata from there.
+func (f *File) editArrowMetadata(edit func(get func(key string) []byte, set func(key string, value []byte))) {
+	raw := f.keyValue(arrowSchemaKey)
+	if raw == nil {
+		return
+	}
+	schema, err := readArrowSchema(raw)
+	if err != nil {
+		return
+	}
+	meta := schema.Metadata()
+	keys, values := slices.Clone(meta.Keys()), slices.Clone(meta.Values())
+	changed := false
+	edit(func(key string) []byte {
+		if i := slices.Index(keys, key); i >= 0 {
+			return []byte(values[i])
+		}
+		return nil
+	}, func(key string, value []byte) {
+		changed = true
+		if i := slices.Index(keys, key); i >= 0 {
+			keys, values = slices.Delete(keys, i, i+1), slices.Delete(values, i, i+1)
+		}
+		if value != nil {
+			keys, values = append(keys, key), append(values, string(value))
+		}
+	})
+	if !changed {
+		return
+	}
+	meta = arrow.NewMetadata(keys, values)
+	message, err := arrowMessage(arrow.NewSchemaWithEndian(schema.Fields(), &meta, schema.Endianness()))
+	if err != nil {
+		return
+	}
+	f.setKeyValue(arrowSchemaKey, []byte(base64.StdEncoding.EncodeToString(message)))
 }
 
 // readArrowSchema reads a schema in base64.

@@ -1,6 +1,10 @@
 package parquet
 
-import "github.com/velonym/velonym/engine/bulk/internal/typed"
+import (
+	"slices"
+
+	"github.com/velonym/velonym/engine/bulk/internal/typed"
+)
 
 // arrowSchemaKey is the key of the metadata in which Arrow's writers keep their schema.
 const arrowSchemaKey = "ARROW:schema"
@@ -20,7 +24,14 @@ func (f *File) editSchemas(column int, was *typed.Original, text bool, effect *E
 		}
 		f.setKeyValue(arrowSchemaKey, edited)
 	}
-	dropped := typed.EditForeign(typed.Place{Path: l.path, Leaf: column, Leaves: len(f.leaves)}, was, text, f.keyValue, f.setKeyValue)
-	effect.Dropped = append(effect.Dropped, dropped...)
+	place := typed.Place{Path: l.path, Leaf: column, Leaves: len(f.leaves)}
+	effect.Dropped = append(effect.Dropped, typed.EditForeign(place, was, text, f.keyValue, f.setKeyValue)...)
+	f.editArrowMetadata(func(get func(key string) []byte, set func(key string, value []byte)) {
+		for _, key := range typed.EditForeign(place, was, text, get, set) {
+			if !slices.Contains(effect.Dropped, key) {
+				effect.Dropped = append(effect.Dropped, key)
+			}
+		}
+	})
 	return nil
 }

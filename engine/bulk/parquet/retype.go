@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/parquet-go/parquet-go/format"
@@ -137,13 +138,19 @@ func (f *File) readMemory() (typed.Memory, error) {
 	return typed.Memory{}, nil
 }
 
-// keepMemory writes the Memory of former types into the file's metadata.
+// keepMemory writes the Memory of former types into the file's metadata, and into that of
+// the schema of Arrow: what Arrow's programs write of the file then has it too.
 func (f *File) keepMemory(m typed.Memory) {
-	if len(m.Columns) == 0 {
-		f.setKeyValue(typed.MetadataKey, nil)
-		return
+	var text []byte
+	if len(m.Columns) > 0 {
+		text = m.Text()
 	}
-	f.setKeyValue(typed.MetadataKey, m.Text())
+	f.setKeyValue(typed.MetadataKey, text)
+	f.editArrowMetadata(func(get func(key string) []byte, set func(key string, value []byte)) {
+		if !bytes.Equal(get(typed.MetadataKey), text) {
+			set(typed.MetadataKey, text)
+		}
+	})
 }
 
 // keyValue returns an entry of the file's key-value metadata, nil if there is none.
