@@ -2,6 +2,7 @@ package bulk
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -486,6 +487,27 @@ func TestArrowForeignFiles(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestArrowPolarsFile runs a file as polars writes it: the schema that it begins with lacks
+// what a message begins with, and readers take that of the footer.
+func TestArrowPolarsFile(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
+	in := ipcBytes(t, true, []arrow.RecordBatch{frame(0, 20)})
+	want, _, err := runArrow(t, in, false, Job{Columns: []Column{{Name: "id", Plan: p}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := int(binary.LittleEndian.Uint32(in[12:]))
+	copy(in[8:], in[16:16+n])
+	out, _, err := runArrow(t, in, false, Job{Columns: []Column{{Name: "id", Plan: p}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameBatches(t, readIPC(t, true, out), readIPC(t, true, want))
+	if out[8] != 0xff {
+		t.Error("the output does not begin with a message")
 	}
 }
 

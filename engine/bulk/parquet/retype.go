@@ -165,28 +165,27 @@ func (f *File) keyValue(key string) []byte {
 	return nil
 }
 
-// setKeyValue sets an entry of the file's key-value metadata, or with nil removes it.
+// setKeyValue sets an entry of the file's key-value metadata, or with nil removes it, and
+// others of the same key with it.
 func (f *File) setKeyValue(key string, value []byte) {
 	list := f.meta.Field(fileKeyValues)
 	entry := thrift.Value{Kind: thrift.Struct, List: []thrift.Value{
 		{ID: keyValueKey, Kind: thrift.Binary, Bytes: []byte(key)}, {ID: keyValueValue, Kind: thrift.Binary, Bytes: value}}}
-	if list != nil {
-		at := slices.IndexFunc(list.List, func(kv thrift.Value) bool { return kv.Text(keyValueKey) == key })
-		switch {
-		case at >= 0 && value == nil:
-			list.List = slices.Delete(list.List, at, at+1)
-			if len(list.List) == 0 {
-				f.meta.Remove(fileKeyValues)
-			}
-		case at >= 0:
-			list.List[at] = entry
-		case value != nil:
-			list.List = append(list.List, entry)
+	if list == nil {
+		if value != nil {
+			f.meta.Replace(thrift.Value{ID: fileKeyValues, Kind: thrift.List, Elem: thrift.Struct, List: []thrift.Value{entry}})
 		}
 		return
 	}
-	if value != nil {
-		f.meta.Replace(thrift.Value{ID: fileKeyValues, Kind: thrift.List, Elem: thrift.Struct, List: []thrift.Value{entry}})
+	has := func(kv thrift.Value) bool { return kv.Text(keyValueKey) == key }
+	if at := slices.IndexFunc(list.List, has); value != nil && at >= 0 {
+		list.List[at] = entry
+		list.List = append(list.List[:at+1], slices.DeleteFunc(list.List[at+1:], has)...)
+	} else if list.List = slices.DeleteFunc(list.List, has); value != nil {
+		list.List = append(list.List, entry)
+	}
+	if len(list.List) == 0 {
+		f.meta.Remove(fileKeyValues)
 	}
 }
 
