@@ -141,7 +141,7 @@ func (j *Job) encodingOf(name string, head []byte) (e Encoding, why string, err 
 	switch {
 	case mark == utf32:
 		return "", "", differs(mark)
-	case mark == "" && j.Encoding == ByMark:
+	case j.Encoding == ByMark && (mark == "" || mark == UTF8):
 		return UTF8, "", nil
 	case j.Encoding == ByMark || j.Encoding == ByContent && mark != "":
 		return mark, "by its byte order mark", nil

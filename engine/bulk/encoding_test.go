@@ -133,7 +133,11 @@ func TestByteOrderMark(t *testing.T) {
 		{mark + text, ByMark, mark + rows}, {mark + text, Latin1, rows}, {"\xff\xfe" + encoded(t, encodings[2].encoder, text), UTF8, rows},
 		{mark + text, UTF16LE, encoded(t, encodings[2].encoder, rows)},
 	} {
-		got, _, err := runOnText(t, Job{Columns: columns, OutputEncoding: c.out}, c.in)
+		told := 0
+		got, _, err := runOnText(t, Job{Columns: columns, OutputEncoding: c.out, Warn: func(error) { told++ }}, c.in)
+		if utf16 := strings.HasPrefix(c.in, "\xff\xfe"); utf16 != (told == 1) {
+			t.Errorf("%q: %d warnings", c.in, told)
+		}
 		if err != nil || got != c.want {
 			t.Errorf("%q to %q: %v, %q, want %q", c.in, c.out, err, got, c.want)
 		}
