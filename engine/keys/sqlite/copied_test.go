@@ -2,9 +2,11 @@ package sqlite
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/velonym/velonym/engine/keys"
 )
@@ -102,4 +104,102 @@ func TestEmptyLogIsKept(t *testing.T) {
 	s, err = Open(path)
 	must(err)
 	closeAll(s)
+}
+
+// copyFile copies a file of a keystore.
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	b, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, b, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCopyInUse checks that a copy of file and log of the same moment, as a snapshot makes it, is
+// a whole keystore with every commit, and that a copy of the log from after a checkpoint beside
+// a file from before it is refused.
+func TestCopyInUse(t *testing.T) {
+	dir := t.TempDir()
+	path, key := filepath.Join(dir, "keystore.db"), filepath.Join(dir, "master.key")
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(keys.NewMasterKeyFile(key))
+	open := func(s keys.Store, err error) *keys.Keystore {
+		t.Helper()
+		must(err)
+		mk, err := keys.LoadMasterKey(t.Context(), key)
+		must(err)
+		ks, err := keys.New(t.Context(), s, mk)
+		must(err)
+		t.Cleanup(func() { must(ks.Close()) })
+		return ks
+	}
+	store, err := Create(path)
+	ks := open(store, err)
+	made := 0
+	add := func(n int) {
+		t.Helper()
+		list := make([]keys.Project, n)
+		for i := range list {
+			made++
+			list[i] = keys.Project{Name: fmt.Sprintf("p%d", made), Method: "reversible", Policy: "same", Form: "pair62", Retention: time.Now().Add(24 * time.Hour)}
+		}
+		must(ks.CreateProjects(t.Context(), list))
+	}
+	add(20)
+	snapshot := filepath.Join(t.TempDir(), "keystore.db")
+	must(store.Update(t.Context(), func(tx keys.Tx) error { // nobody else writes meanwhile
+		must(tx.SetMeta("unfinished", []byte("x")))
+		for _, end := range []string{"", "-wal"} {
+			copyFile(t, path+end, snapshot+end)
+		}
+		return nil
+	}))
+	copied := open(Open(snapshot))
+	must(copied.Verify(t.Context()))
+	list, err := copied.Projects(t.Context())
+	if must(err); len(list) != made {
+		t.Errorf("the snapshot has %d projects, want %d", len(list), made)
+	}
+
+	mixed := filepath.Join(t.TempDir(), "keystore.db")
+	copyFile(t, path, mixed)
+	add(300)
+	var busy, logged, moved int
+	must(store.(*Store).db.QueryRow("PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &logged, &moved))
+	if busy != 0 {
+		t.Fatal("the log was not emptied")
+	}
+	add(1)
+	copyFile(t, path+"-wal", mixed+"-wal")
+	if err := useAll(t, mixed, key); !errors.Is(err, keys.ErrTampered) && !errors.Is(err, keys.ErrCorrupt) {
+		t.Errorf("a file and a log of two moments are used: %v", err)
+	}
+}
+
+// useAll opens a keystore and reads its projects.
+func useAll(t *testing.T, path, key string) error {
+	t.Helper()
+	s, err := Open(path)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	mk, err := keys.LoadMasterKey(t.Context(), key)
+	if err != nil {
+		return err
+	}
+	ks, err := keys.New(t.Context(), s, mk)
+	if err != nil {
+		return err
+	}
+	_, err = ks.Projects(t.Context())
+	return err
 }

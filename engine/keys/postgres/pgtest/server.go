@@ -144,6 +144,28 @@ func OnLoopback(t testing.TB, password string) (address, data string, port int) 
 	}
 }
 
+// Program returns the path of a program of PostgreSQL, such as pg_dump, of the server's
+// version if it is installed with it. It skips the test if there is none.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	if dir, err := binaries(); err == nil {
+		initdb, err := filepath.EvalSymlinks(filepath.Join(dir, "initdb"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range []string{dir, filepath.Dir(initdb)} {
+			if _, err := os.Stat(filepath.Join(d, name)); err == nil {
+				return filepath.Join(d, name)
+			}
+		}
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Skipf("NOT TESTED: there is no %s", name)
+	}
+	return path
+}
+
 // startServer starts a private server that listens on a socket in a new folder and, with a
 // port, on 127.0.0.1, where users need a password. stop stops it; it stops by itself when
 // this process ends.
