@@ -92,7 +92,9 @@ func TestDraining(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.DrainDelay = time.Hour })
 	tok := r.token("pseudonymise", nil)
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error)
+	defer cancel()
+	r.post(forwardPath, tok, csvType, "a").strings(t) // the listener is served
+	ended := make(chan error, 1)
 	go func() { ended <- r.srv.Shutdown(ctx) }()
 	r.await("the shutdown", r.srv.draining.Load)
 	if a := r.send("GET", "/readyz", nil); a.status != 503 {
