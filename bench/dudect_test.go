@@ -20,7 +20,7 @@ func TestWelch(t *testing.T) {
 		t.Fatalf("%v, want %v", got, want)
 	}
 	if welchT(a, welford{}) != 0 {
-		t.Fatal("an empty sample gives a t")
+		t.Fatal("welchT of an empty sample is not 0")
 	}
 }
 
@@ -40,9 +40,9 @@ func TestLargestT(t *testing.T) {
 		}
 		switch got := largestT(times, classes); {
 		case shift == 0 && got > 5:
-			t.Errorf("no difference, t = %v", got)
+			t.Errorf("times without a difference: t = %v, want at most 5", got)
 		case shift == 1 && got < 5:
-			t.Errorf("a difference, t = %v", got)
+			t.Errorf("times with a difference: t = %v, want at least 5", got)
 		}
 	}
 }

@@ -16,7 +16,7 @@ func TestEngine(t *testing.T) {
 		t.Fatal(err)
 	}
 	if simd.Kernel() != simd.Kernels()[0] {
-		t.Errorf("left %q chosen", simd.Kernel())
+		t.Errorf("Engine left kernel %q forced, want %q", simd.Kernel(), simd.Kernels()[0])
 	}
 	want := []string{"forward, one block, generic", "HMAC-SHA-256, generic", "allocations", "batch of 1 M values, two workers"}
 	if best := simd.Kernels()[0]; best != "generic" {
@@ -29,7 +29,7 @@ func TestEngine(t *testing.T) {
 			if r.Name == name {
 				found = true
 				if r.Median <= 0 && name != "allocations" {
-					t.Errorf("%s: rate %v", name, r.Median)
+					t.Errorf("%s: rate %v, want a positive one", name, r.Median)
 				}
 			}
 		}

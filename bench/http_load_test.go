@@ -15,7 +15,7 @@ func TestSoak(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(s.Rows) != 2 || !(s.Rows[0].Median > 1) || !(s.Rows[0].Ratio > 0) {
-		t.Errorf("%+v", s.Rows)
+		t.Errorf("%+v, want two rows, the first with a positive median and ratio", s.Rows)
 	}
 }
 
@@ -36,7 +36,7 @@ func TestLoadTellsNoToken(t *testing.T) {
 		l.Token = []byte(secret)
 		res, err := l.Run(context.Background())
 		if err == nil || res.Calls != 0 {
-			t.Errorf("%+v: accepted", l)
+			t.Errorf("%+v: error %v and %d calls, want an error and none", l, err, res.Calls)
 		} else if strings.Contains(err.Error(), secret) {
 			t.Errorf("the token is in %q", err)
 		}

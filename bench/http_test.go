@@ -22,11 +22,11 @@ func TestHTTP(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(s.Rows) != 6*len(httpGoals)+8 {
-		t.Errorf("%d rows", len(s.Rows))
+		t.Errorf("%d rows, want %d", len(s.Rows), 6*len(httpGoals)+8)
 	}
 	for _, r := range s.Rows {
 		if !(r.Median > 0) || r.Against != "" && !(r.Ratio > 0) {
-			t.Errorf("%s: %+v", r.Name, r)
+			t.Errorf("%s: %+v, want a positive median and ratio", r.Name, r)
 		}
 	}
 }

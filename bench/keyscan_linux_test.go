@@ -32,7 +32,7 @@ const (
 	scanEnv  = "VELONYM_TEST_KEYSCAN"
 	scanMask = 0xA7
 
-	scanKeystore = "keystore" // stands in the list of kernel tiers for a scan with a keystore
+	scanKeystore = "keystore" // used like the name of a kernel tier for the scan with a keystore
 )
 
 // The secret in the clear, until it is wiped. It is in global variables because a growing
@@ -48,12 +48,12 @@ type needle struct {
 	word uint64
 }
 
-// TestNoKeyStays transforms and reverses under keys of all kinds in a child process,
+// TestNoKeyInMemory transforms and reverses under keys of all kinds in a child process,
 // releases the keys, and searches the child's writable memory (heap, stacks, data, freed
 // key memory) for the generation's secret, the domain's PRK, working keys, AES round keys
 // and HMAC midstates. As a control, the search must find them before the release. Another
 // child gets the secret from a keystore through a token, until the project is severed.
-func TestNoKeyStays(t *testing.T) {
+func TestNoKeyInMemory(t *testing.T) {
 	var secret [32]byte
 	secmem.Random(secret[:])
 	prk, err := hkdf.Extract(sha256.New, secret[:], []byte("velonym/a256-1"))
@@ -115,17 +115,17 @@ func TestNoKeyStays(t *testing.T) {
 			}
 		}
 	}
-	for _, way := range append(simd.Kernels(), scanKeystore) {
-		t.Run(way, func(t *testing.T) {
+	for _, kind := range append(simd.Kernels(), scanKeystore) {
+		t.Run(kind, func(t *testing.T) {
 			cmd := exec.Command(os.Args[0], "-test.run=^TestKeyScanChild$", "-test.v")
 			// Copies by the runtime, when it preempts a goroutine or moves its stack,
 			// cannot be wiped.
-			cmd.Env = append(os.Environ(), "GODEBUG=asyncpreemptoff=1", "GOGC=off", scanEnv+"="+way+";"+strings.Join(list, ";"))
+			cmd.Env = append(os.Environ(), "GODEBUG=asyncpreemptoff=1", "GOGC=off", scanEnv+"="+kind+";"+strings.Join(list, ";"))
 			out, err := cmd.CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
-			if !bytes.Contains(out, []byte("nothing stays of ")) {
+			if !bytes.Contains(out, []byte("found none of ")) {
 				t.Fatalf("the child did not search:\n%s", out)
 			}
 		})
@@ -179,11 +179,11 @@ func mulAES(a, b byte) (r byte) {
 	return r
 }
 
-// TestKeyScanChild is the child of TestNoKeyStays.
+// TestKeyScanChild is the child of TestNoKeyInMemory.
 func TestKeyScanChild(t *testing.T) {
 	env := os.Getenv(scanEnv)
 	if env == "" {
-		return // runs only as a child of TestNoKeyStays
+		return // runs only as a child of TestNoKeyInMemory
 	}
 	fields := strings.Split(env, ";")
 	var needles []needle
@@ -212,17 +212,17 @@ func TestKeyScanChild(t *testing.T) {
 		release = scanKeys(t)
 	}
 	if found := scan(t, needles); len(found) < 5 {
-		t.Fatalf("the search is blind: with keys in use it finds %v", found)
+		t.Fatalf("the search does not work: with keys in use it finds only %v", found)
 	}
 	release()
 	clobber(64)
 	if found := scan(t, needles); len(found) > 0 {
 		for name, where := range found {
-			t.Errorf("%s stays in %.100s", name, where)
+			t.Errorf("after the release, %s is found in %.100s", name, where)
 		}
 		return
 	}
-	t.Logf("nothing stays of %d needles", len(needles))
+	t.Logf("found none of %d needles", len(needles))
 }
 
 // scanKeys uses keys of all kinds derived from scanSecret, which it wipes.

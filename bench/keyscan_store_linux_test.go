@@ -23,15 +23,15 @@ import (
 
 const (
 	storeScanEnv = "VELONYM_TEST_STORESCAN" // FOLDER;TOKEN;NEEDLE=HEX;…
-	liveWords    = "in use"
-	severedWords = "severed"
+	liveWords    = "in use"                 // printed by the child when it has used the project
+	severedWords = "severed"                // sent to the child after the severing
 )
 
-// TestSeveredStays severs a project while another process serves it. Afterwards the other
+// TestSeveredNotInMemory severs a project while another process serves it. Afterwards the other
 // process's memory must not contain the secret, its wrapped form or, outside key memory,
 // the master key and its schedule. As a control, the search must find keys while the
 // project is in use.
-func TestSeveredStays(t *testing.T) {
+func TestSeveredNotInMemory(t *testing.T) {
 	ctx := t.Context()
 	dir := t.TempDir()
 	var imported [1][32]byte
@@ -114,7 +114,7 @@ func TestSeveredStays(t *testing.T) {
 		t.Error(err)
 	}
 	fmt.Fprintln(in, severedWords)
-	if err := cmd.Wait(); err != nil || !strings.Contains(out.String(), "nothing stays") {
+	if err := cmd.Wait(); err != nil || !strings.Contains(out.String(), "found none") {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 }
@@ -135,11 +135,11 @@ func (n *notify) Write(b []byte) (int, error) {
 	return n.w.Write(b)
 }
 
-// TestStoreScanChild is the child of TestSeveredStays: a server without HTTP.
+// TestStoreScanChild is the child of TestSeveredNotInMemory: a server without HTTP.
 func TestStoreScanChild(t *testing.T) {
 	env := os.Getenv(storeScanEnv)
 	if env == "" {
-		return // runs only as a child of TestSeveredStays
+		return // runs only as a child of TestSeveredNotInMemory
 	}
 	fields := strings.Split(env, ";")
 	dir, raw := fields[0], fields[1]
@@ -204,7 +204,7 @@ func TestStoreScanChild(t *testing.T) {
 	}
 	all.Wait()
 	if found := scan(t, needles); len(found) == 0 {
-		t.Fatalf("the search is blind: it finds %v", found)
+		t.Fatalf("the search does not work: with keys in use it finds %v", found)
 	}
 	fmt.Println(liveWords)
 	var word string
@@ -217,7 +217,7 @@ func TestStoreScanChild(t *testing.T) {
 	}
 	for end := time.Now().Add(30 * time.Second); !severed(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("the severing is not visible")
+			t.Fatal("the project can still be used after its severing")
 		}
 	}
 	clobber(64)
@@ -234,7 +234,7 @@ func TestStoreScanChild(t *testing.T) {
 	clobber(64)
 	bad = search(t, "after another use", needles, locked) || bad
 	if !bad {
-		fmt.Printf("nothing stays of %d needles\n", len(needles))
+		fmt.Printf("found none of %d needles\n", len(needles))
 	}
 	if err := e.Close(); err != nil {
 		t.Error(err)
@@ -284,7 +284,7 @@ func search(t *testing.T, when string, needles []needle, locked func(uintptr) bo
 				continue
 			}
 			bad = true
-			t.Errorf("%s, %s stays at %#x: %.900s", when, name, p, where)
+			t.Errorf("%s, %s is found at %#x: %.900s", when, name, p, where)
 			break
 		}
 	}

@@ -10,7 +10,7 @@ func TestRun(t *testing.T) {
 	}
 	for _, r := range s.Rows {
 		if !(r.Median > 0) || r.Against != "" && !(r.Ratio > 0) {
-			t.Errorf("%s: %+v", r.Name, r)
+			t.Errorf("%s: %+v, want a positive median and ratio", r.Name, r)
 		}
 	}
 }

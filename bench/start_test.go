@@ -20,7 +20,7 @@ func TestStart(t *testing.T) {
 	for i, name := range []string{"first", "second"} {
 		s := stats[i]
 		if s.Name != name || len(s.Rates) != 3 || !(0 < s.Min && s.Min <= s.Median && s.Median <= s.Max) {
-			t.Errorf("%+v", s)
+			t.Errorf("case %s: %+v, want 3 rates and 0 < min ≤ median ≤ max", name, s)
 		}
 	}
 	_, err = b.interleave(1, []startCase{{"fails", []string{"go", "no-such-verb"}}})

@@ -17,27 +17,28 @@ import (
 	"time"
 )
 
-// jwt is a token with these rules, which nobody verifies here.
+// jwt returns a token with these rules and an invalid signature.
 func jwt(psn string) []byte {
 	return []byte("e30." + base64.RawURLEncoding.EncodeToString([]byte(`{"psn":`+psn+`}`)) + ".x")
 }
 
-// serve answers calls as the contract says: the pseudonym of x is <x>, and a value that
-// begins with ! is bad. spoil, if not nil, may answer in its place.
+// serve starts a server that answers calls as the contract says: the pseudonym of x is <x>,
+// and a value that begins with ! is bad. spoil, if not nil, may answer call n instead, and
+// then returns true. serve returns the server's URL and its number of calls.
 func serve(t *testing.T, spoil func(n int64, w http.ResponseWriter, data []string) bool) (string, *atomic.Int64) {
 	var calls atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n := calls.Add(1)
 		var in struct{ Data []string }
 		if err := json.NewDecoder(r.Body).Decode(&in); err != nil || r.Method != http.MethodPost {
-			t.Errorf("%s: %v", r.Method, err)
+			t.Errorf("method %s, want POST with a JSON body: %v", r.Method, err)
 		}
 		if spoil != nil && spoil(n, w, in.Data) {
 			return
 		}
-		back := r.URL.Path == "/base/api/request-psn-rev"
-		if !back && r.URL.Path != "/base/api/request-psn" {
-			t.Errorf("path %s", r.URL.Path)
+		reverse := r.URL.Path == "/base/api/request-psn-rev"
+		if !reverse && r.URL.Path != "/base/api/request-psn" {
+			t.Errorf("path %s, want one of the contract below /base", r.URL.Path)
 		}
 		var out struct {
 			Data   []string         `json:"data,omitempty"`
@@ -48,7 +49,7 @@ func serve(t *testing.T, spoil func(n int64, w http.ResponseWriter, data []strin
 			if strings.HasPrefix(v, "!") {
 				out.Errors = append(out.Errors, map[string]any{"index": i, "code": "VALUE_LENGTH"})
 			}
-			if back {
+			if reverse {
 				out.Data = append(out.Data, strings.Trim(v, "<>"))
 			} else {
 				out.Data = append(out.Data, "<"+v+">")
@@ -64,6 +65,7 @@ func serve(t *testing.T, spoil func(n int64, w http.ResponseWriter, data []strin
 	return s.URL + "/base", &calls
 }
 
+// open returns a client with short pauses, and an opaque token if c has none.
 func open(t *testing.T, c Config) *Client {
 	t.Helper()
 	if c.Token == nil {
@@ -79,8 +81,8 @@ func open(t *testing.T, c Config) *Client {
 	return cl
 }
 
-// TestStrings: results stand where the values stood, whatever the batches and whatever
-// fails now and then, and the way back gives the values.
+// TestStrings pseudonymises and reverses values in batches of several sizes, with a server
+// that fails now and then. Results must be in the order of the values.
 func TestStrings(t *testing.T) {
 	url, calls := serve(t, func(n int64, w http.ResponseWriter, _ []string) bool {
 		switch n % 6 {
@@ -115,15 +117,15 @@ func TestStrings(t *testing.T) {
 		cl := open(t, c)
 		got, err := cl.Pseudonymise(t.Context(), values)
 		if err != nil || !slices.Equal(got, want) {
-			t.Fatalf("%+v: %v", c, err)
+			t.Fatalf("%+v: wrong pseudonyms, or %v", c, err)
 		}
 		got, err = cl.Reverse(t.Context(), got)
 		if err != nil || !slices.Equal(got, values) {
-			t.Fatalf("%+v: back: %v", c, err)
+			t.Fatalf("%+v: reversing does not give the values, or %v", c, err)
 		}
 	}
 	if calls.Load() < 100 {
-		t.Errorf("%d calls: nothing was divided", calls.Load())
+		t.Errorf("%d calls, want at least 100: the values were not divided", calls.Load())
 	}
 	got, err := open(t, Config{URL: url}).Secondary(t.Context(), nil)
 	if err != nil || len(got) != 0 {
@@ -131,8 +133,8 @@ func TestStrings(t *testing.T) {
 	}
 }
 
-// TestBadValues: all or nothing, with the indexes of the caller; or beside the results
-// where the token says so.
+// TestBadValues checks that bad values are an error with their indexes and no results, or,
+// with psn.err item, an error together with the results of the others.
 func TestBadValues(t *testing.T) {
 	values := []string{"a", "b", "!CANARY", "c", "\xffCANARY"}
 	url, _ := serve(t, nil)
@@ -154,7 +156,8 @@ func TestBadValues(t *testing.T) {
 	}
 }
 
-// TestDocument: under policy document values are not divided.
+// TestDocument checks that under policy document values are sent in one request, or refused
+// with ErrDivided.
 func TestDocument(t *testing.T) {
 	most := 100
 	url, calls := serve(t, func(_ int64, w http.ResponseWriter, data []string) bool {
@@ -169,7 +172,7 @@ func TestDocument(t *testing.T) {
 		t.Errorf("%d calls, %v", calls.Load(), err)
 	}
 	if _, err := c.Reverse(t.Context(), values); err != nil || calls.Load() != 8 {
-		t.Errorf("a reverse needs no document: %d calls, %v", calls.Load(), err)
+		t.Errorf("a reverse in batches of 3: %d calls in all, want 8; %v", calls.Load(), err)
 	}
 	most = 10
 	if _, err := c.Pseudonymise(t.Context(), values); !errors.Is(err, ErrDivided) {
@@ -181,7 +184,8 @@ func TestDocument(t *testing.T) {
 	}
 }
 
-// TestBudgets: with psn.lim.max only what cannot have been counted is asked again.
+// TestBudgets checks that with psn.lim.max a request is repeated only if the server cannot
+// have counted its values, unless RepeatSpends is set.
 func TestBudgets(t *testing.T) {
 	broken := map[string]func(w http.ResponseWriter){
 		"502": func(w http.ResponseWriter) { w.WriteHeader(502) },
@@ -193,13 +197,13 @@ func TestBudgets(t *testing.T) {
 			calls.Store(0)
 			_, err := open(t, Config{URL: url, Token: jwt(token), Attempts: 3}).Pseudonymise(t.Context(), []string{"a"})
 			if err == nil || calls.Load() != want {
-				t.Errorf("%s, %s: %d calls, %v", name, token, calls.Load(), err)
+				t.Errorf("%s, %s: %d calls, want %d and an error: %v", name, token, calls.Load(), want, err)
 			}
 		}
 		calls.Store(0)
 		_, err := open(t, Config{URL: url, Token: jwt(`{"lim":{"max":9}}`), Attempts: 3, RepeatSpends: true}).Pseudonymise(t.Context(), []string{"a"})
 		if err == nil || calls.Load() != 3 {
-			t.Errorf("%s: %d calls, %v", name, calls.Load(), err)
+			t.Errorf("%s with RepeatSpends: %d calls, want 3 and an error: %v", name, calls.Load(), err)
 		}
 	}
 	url, calls := serve(t, func(n int64, w http.ResponseWriter, _ []string) bool {
@@ -210,7 +214,7 @@ func TestBudgets(t *testing.T) {
 		return n < 3
 	})
 	if _, err := open(t, Config{URL: url, Token: jwt(`{"lim":{"max":9}}`)}).Pseudonymise(t.Context(), []string{"a"}); err != nil || calls.Load() != 3 {
-		t.Errorf("a rate: %d calls, %v", calls.Load(), err)
+		t.Errorf("429 with Retry-After twice: %d calls, want 3 and no error: %v", calls.Load(), err)
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -219,11 +223,12 @@ func TestBudgets(t *testing.T) {
 	ln.Close()
 	_, err = open(t, Config{URL: "http://" + ln.Addr().String(), Token: jwt(`{"lim":{"max":9}}`), Attempts: 3}).Pseudonymise(t.Context(), []string{"a"})
 	if err == nil || !strings.Contains(err.Error(), "given up after 3 attempts: connection refused") {
-		t.Errorf("nobody there: %v", err)
+		t.Errorf("no server: %v, want an error after 3 attempts", err)
 	}
 }
 
-// TestStatus: a refusal has the contract's code, and ends all requests of a call.
+// TestStatus checks that the error of a refusal has the contract's code and no text of the
+// server, and ends all requests of a call.
 func TestStatus(t *testing.T) {
 	url, calls := serve(t, func(_ int64, w http.ResponseWriter, _ []string) bool {
 		w.WriteHeader(403)
@@ -238,7 +243,7 @@ func TestStatus(t *testing.T) {
 		t.Errorf("%d calls, %v", calls.Load(), err)
 	}
 	if ended, renewable := status.TokenEnded(); !ended || renewable {
-		t.Error("a project that is over is taken for a token that can be renewed")
+		t.Error("RETENTION_EXPIRED: TokenEnded is not true, false: a new token would be refused too")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -247,6 +252,7 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+// TestNew checks that New refuses invalid configurations, each with its error.
 func TestNew(t *testing.T) {
 	for want, c := range map[error]Config{
 		ErrURL:    {URL: "https://u:p@x", Token: []byte("t")},
