@@ -6,9 +6,11 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/arrow-go/v18/arrow/endian"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 	arrowmem "github.com/apache/arrow-go/v18/arrow/memory"
@@ -379,6 +381,17 @@ func TestArrowBadValues(t *testing.T) {
 	if a := r.post(forwardPath, few, arrowType, three); a.problem(t, 429, "QUOTA_EXCEEDED").Code == "" || a.header.Get("X-Values-Left") != "1" {
 		t.Errorf("X-Values-Left: %q", a.header.Get("X-Values-Left"))
 	}
+	revoked, claims, err := r.issuer.Create(t.Context(), r.ks, token.Request{Project: "study", TTL: time.Hour})
+	if err == nil {
+		err = r.ks.Revoke(t.Context(), claims.ID, claims.Expires)
+	}
+	if err == nil {
+		err = r.verifier.Sync(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.post(forwardPath, revoked, arrowType, three).problem(t, 401, "REVOKED_TOKEN")
 	var walk []string
 	for i := range 3000 {
 		walk = append(walk, fmt.Sprint(1_000_000+i))
@@ -386,6 +399,115 @@ func TestArrowBadValues(t *testing.T) {
 	r.post(forwardPath, fwd, arrowType, stringsStream(t, []string{"id"}, walk)).batches(t)
 	if !strings.Contains(r.log.String(), "consecutive numbers") {
 		t.Error("a walk through consecutive numbers was not noticed")
+	}
+}
+
+// TestArrowTyped checks that columns of numbers and of bytes get the pseudonyms of their
+// texts, and that a reverse gives values and types back.
+func TestArrowTyped(t *testing.T) {
+	r := newRig(t, nil)
+	fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
+	schema := arrow.NewSchema([]arrow.Field{
+		{Name: "i", Type: arrow.PrimitiveTypes.Int64, Nullable: true},
+		{Name: "u", Type: arrow.PrimitiveTypes.Uint8},
+		{Name: "d", Type: &arrow.Decimal128Type{Precision: 20}},
+		{Name: "b", Type: &arrow.FixedSizeBinaryType{ByteWidth: 2}},
+	}, nil)
+	b := array.NewRecordBuilder(arrowmem.NewGoAllocator(), schema)
+	var texts [4][]string
+	for i := range 300 {
+		n := int64(i)*1_234_567_890_123 - 5
+		if i == 7 {
+			b.Field(0).AppendNull()
+			texts[0] = append(texts[0], "")
+		} else {
+			b.Field(0).(*array.Int64Builder).Append(n)
+			texts[0] = append(texts[0], fmt.Sprint(n))
+		}
+		b.Field(1).(*array.Uint8Builder).Append(uint8(i))
+		b.Field(2).(*array.Decimal128Builder).Append(decimal128.FromI64(n))
+		b.Field(3).(*array.FixedSizeBinaryBuilder).Append([]byte{byte(i), 7})
+		texts[1], texts[2], texts[3] = append(texts[1], fmt.Sprint(uint8(i))), append(texts[2], fmt.Sprint(n)), append(texts[3], fmt.Sprintf("%02x07", byte(i)))
+	}
+	in := b.NewRecordBatch()
+	const query = "?column=i&column=u&column=d&column=b"
+	for name, o := range map[string][]ipc.Option{"plain": nil, "ZSTD": {ipc.WithZstd()}} {
+		a := r.post(forwardPath+query, fwd, arrowType, streamOf(t, []arrow.RecordBatch{in}, o...))
+		got := a.batches(t)[0]
+		for k := range texts {
+			for i, p := range r.pseudonyms(fwd, texts[k]...) {
+				if c := got.Column(k); c.IsNull(i) != in.Column(k).IsNull(i) || c.IsValid(i) && c.ValueStr(i) != p {
+					t.Fatalf("%s: column %d, row %d: %q, and JSON gives %q", name, k, i, c.ValueStr(i), p)
+				}
+			}
+		}
+		if back := r.post(reversePath+query, rev, arrowType, string(a.body)).batches(t)[0]; !array.RecordEqual(in, back) {
+			t.Errorf("%s: the reverse is another batch: %v", name, back.Schema())
+		}
+	}
+	p := r.post(forwardPath, fwd, arrowType, streamOf(t, []arrow.RecordBatch{in})).problem(t, 400, "BAD_REQUEST")
+	if !strings.Contains(p.Detail, `no column of strings`) || !strings.Contains(p.Detail, `"i", "u", "d", "b"`) {
+		t.Errorf("no column named: %s", p.Detail)
+	}
+}
+
+// TestArrowManyValues sends more values than are transformed at a time, long, short, empty
+// and null ones, to tokens of each kind, and holds results and bad values against JSON.
+func TestArrowManyValues(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.Workers = 2 })
+	r.project("digits", func(p *keys.Project) { p.Form = "digits" })
+	r.project("tagged", func(p *keys.Project) { p.Tag = 64 })
+	r.project("count", func(p *keys.Project) { p.Policy = "document" })
+	for _, project := range []string{"study", "digits", "tagged", "count"} {
+		for _, mode := range []string{"equal", "mixed", "nulls", "bad"} {
+			tok := r.token("pseudonymise", func(q *token.Request) {
+				q.Project, q.Err = project, token.ErrItem
+				if project != "tagged" {
+					q.Norm = []string{"trim"}[:len(mode)&1] // of nulls and of bad ones: none; of equal and mixed: trim
+				}
+			})
+			var sent, asked []string
+			for i := range 40_000 {
+				v := fmt.Sprintf("%013d", i*7919%30_011)
+				switch {
+				case mode == "equal":
+				case i%1000 == 7:
+					v = ""
+				case i%1000 == 8:
+					v = "  "
+				case i%3 == 0:
+					v = strings.Repeat(v, 1+i%4)
+				case mode == "nulls" && i%100 == 9:
+					v = "\x00"
+				case mode == "bad" && i%20_000 == 17_500:
+					v = "\x01"
+				}
+				sent = append(sent, v)
+				if v == "\x00" {
+					v = ""
+				}
+				asked = append(asked, v)
+			}
+			a := r.post(forwardPath, tok, arrowType, stringsStream(t, []string{"id"}, sent))
+			got := textsOf(a.batches(t)[0].Column(0))
+			j := r.post(forwardPath, tok, jsonType, jsonOf(asked...))
+			bad := 0
+			for i, want := range j.data(t) {
+				switch {
+				case want == nil:
+					bad++
+					if got[i] != "\x00" {
+						t.Fatalf("%s, %s: value %d is bad in JSON and %q in Arrow", project, mode, i, got[i])
+					}
+				case got[i] != *want && !(sent[i] == "\x00" && got[i] == "\x00"):
+					t.Fatalf("%s, %s: value %d is %q in JSON and %q in Arrow", project, mode, i, *want, got[i])
+				}
+			}
+			if n := a.header.Get("X-Error-Count"); bad > 0 && n != fmt.Sprint(bad) || bad == 0 && n != "" || (mode == "bad") != (bad > 0) && project == "study" {
+				t.Errorf("%s, %s: %d bad values, X-Error-Count %q", project, mode, bad, n)
+			}
+		}
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/valyala/fasthttp"
 
 	"github.com/velonym/velonym/engine/token"
@@ -82,6 +84,49 @@ func FuzzRequest(f *testing.F) {
 		ctx.Request.Reset()
 		if used := r.srv.mem.used.Load(); used != 0 {
 			t.Fatalf("%d bytes are not released", used)
+		}
+	})
+}
+
+// FuzzArrowRequest sends Arrow streams, with bytes changed, through the whole of the request
+// path. The answer is a stream or a problem, and all memory is released.
+func FuzzArrowRequest(f *testing.F) {
+	r := newRig(f, func(c *Config) { c.Audit, c.Keystore, c.MaxBody, c.MaxInFlight = nil, nil, 1<<20, 64<<20 })
+	tok := r.token("pseudonymise", func(q *token.Request) { q.Err = "item" })
+	strict := r.token("pseudonymise", nil)
+	whole := []arrow.RecordBatch{registerBatch(0, 30), registerBatch(30, 3)}
+	for i, o := range [][]ipc.Option{nil, {ipc.WithLZ4()}, {ipc.WithZstd()}} {
+		f.Add([]byte(streamOf(f, whole, append(o, ipc.WithDictionaryDeltas(true))...)), byte(i), uint16(0), byte(0))
+	}
+	f.Add([]byte(stringsStream(f, []string{"id"}, []string{"a", "\x01", "", "\x00"})), byte(8), uint16(0), byte(0))
+	nobody, _ := net.Pipe()
+	nobody.Close()
+	f.Fuzz(func(t *testing.T, body []byte, how byte, at uint16, flip byte) {
+		if int(at) < len(body) {
+			body = bytes.Clone(body)
+			body[at] ^= flip
+		}
+		var ctx fasthttp.RequestCtx
+		ctx.Init2(nobody, nil, false)
+		q := &ctx.Request
+		q.Header.SetMethod("POST")
+		q.SetRequestURI(forwardPath + []string{"?column=id", "?column=large&column=view&column=%231", "?column=town&column=person.name", "?column=codes&column=raw&column=id", ""}[how%5])
+		q.Header.SetContentType(arrowType)
+		q.Header.Set("Authorization", "Bearer "+[]string{tok, strict}[how>>7])
+		q.SetBodyStream(bytes.NewReader(body), len(body))
+		r.srv.handle(&ctx)
+		switch ctx.Response.StatusCode() {
+		case 200:
+			if !bytes.Equal(ctx.Response.Header.ContentType(), []byte(arrowType)) || !bytes.HasPrefix(ctx.Response.Body(), []byte{0xff, 0xff, 0xff, 0xff}) {
+				t.Error("the answer is no Arrow stream")
+			}
+		case 400, 413, 422, 503:
+		default:
+			t.Errorf("status %d: %s", ctx.Response.StatusCode(), ctx.Response.Body())
+		}
+		ctx.Request.Reset()
+		if used := r.srv.mem.used.Load(); used != 0 {
+			t.Fatalf("%d bytes are not given back", used)
 		}
 	})
 }

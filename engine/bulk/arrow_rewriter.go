@@ -23,7 +23,10 @@ type ArrowRewriter struct {
 	columns []*rewrittenColumn
 	doc     *suite.Document
 	buffers ArrowBuffers
-	blanks  bool // a value that is not empty may have an empty result
+	// shortest is the length of the shortest result of a value that is not empty; 0 if that
+	// is not known.
+	shortest int
+	blanks   bool // a value that is not empty may have an empty result
 
 	spare       int64 // room behind the last results that is not used in the end
 	largestCall int64 // bytes that the transform of a batch takes at most
@@ -87,6 +90,9 @@ func NewArrowRewriter(o ArrowOptions, name string, body []byte) (*ArrowRewriter,
 		return nil, err
 	}
 	t := &ArrowRewriter{o: o, stream: s, doc: o.Plan.NewDocument(), blanks: o.Plan.Blank([]byte(" "), []uint32{0, 1}) > 0}
+	if o.Plan.Op() == spec.Pseudonymise && o.Plan.KnowsLength() && !o.Plan.KeepsLength() {
+		t.shortest = o.Plan.OutLen(1)
+	}
 	all := s.Columns()
 	chosen, err := chooseArrow(name, o.Columns, all)
 	if err != nil {
@@ -217,6 +223,7 @@ type rewrittenColumn struct {
 
 	values, empty int64
 	unused        int64 // values of dictionaries that no row has referred to yet
+	someEmpty     int   // values, of the whole stream
 	batch         int   // the record batch under way
 	held          int64 // bytes that it takes so far
 	largest       int64 // and that one does at most
@@ -312,6 +319,9 @@ func (c *rewrittenColumn) AppendResults(_ context.Context, b *arrow.Batch, dst [
 		}
 		out = append(dst, fresh...)
 	}
+	if shortest := c.t.shortest; shortest > 0 && c.someEmpty == 0 && len(out)-len(dst) == n*shortest {
+		return out, nil, true, nil // no result is shorter, so none is longer
+	}
 	return out, s.Out, true, nil
 }
 
@@ -321,6 +331,7 @@ func (c *rewrittenColumn) Count(batch, n, empty int, size int64) bool {
 		return false
 	}
 	c.count(batch, n, empty, int(size))
+	c.someEmpty += empty
 	c.values += int64(n)
 	c.empty += int64(empty)
 	return true
@@ -360,6 +371,7 @@ func (c *rewrittenColumn) scan(b *arrow.Batch) arrow.Results {
 		}
 	}
 	blank := plan.Blank(b.Arena, b.Spans)
+	c.someEmpty += empty + blank
 	if b.Entry > 0 {
 		c.held = 0
 	}

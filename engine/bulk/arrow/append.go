@@ -11,9 +11,9 @@ type Appender interface {
 	Replacer
 	// AppendResults replaces the values of b and appends the results to dst, one behind
 	// the other and with room of AppendOptions.Grow. lengths holds an offset, which does
-	// not matter, and the length of each result. ok is false if a value has no result, or
-	// for any other reason for which Replace has to be called instead, for the whole
-	// record batch; what was appended is dropped then.
+	// not matter, and the length of each result; it is nil if all have one length. ok is
+	// false if a value has no result, or for any other reason for which Replace has to be
+	// called instead, for the whole record batch; what was appended is dropped then.
 	AppendResults(ctx context.Context, b *Batch, dst []byte) (out []byte, lengths []uint32, ok bool, err error)
 	// Count is told in a Scan, in place of a call of Replace, how many values a column has
 	// in a record batch, how many of them are empty, and their bytes. It returns false if
@@ -172,10 +172,13 @@ func (s *Stream) appendValues(ctx context.Context, c *column, b *batch) (done bo
 		}
 		place := s.dst[to : to+width*k]
 		var end uint64
-		if width == 4 {
+		switch {
+		case width == 8:
+			end = setWide(place, uint64(before-begin), lengths, (len(s.dst)-before)/k)
+		case lengths == nil:
+			end = setEqual(place, uint32(before-begin), uint32((len(s.dst)-before)/k))
+		default:
 			end = setNarrow(place, uint32(before-begin), lengths)
-		} else {
-			end = setWide(place, uint64(before-begin), lengths)
 		}
 		if end != uint64(len(s.dst)-begin) {
 			return false, nil

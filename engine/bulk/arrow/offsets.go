@@ -3,10 +3,16 @@ package arrow
 import (
 	"encoding/binary"
 	"math"
+	"runtime"
+	"unsafe"
 )
 
 // The loops over offsets of 32 bits take four at a time: most of what a call over HTTP
 // costs beside the transform and the sockets is spent here.
+
+// wholeSpans says that an offset and a length can be stored as one number of 64 bits, at
+// any address.
+const wholeSpans = runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64"
 
 // gatherNarrow sets the spans of values, relative to the first, from their offsets, of
 // which there is one more than there are values. ok is false unless the offsets ascend
@@ -16,15 +22,15 @@ func gatherNarrow(spans []uint32, offsets []byte, size uint64) (low, high uint64
 	last, signs := base, base
 	offsets = offsets[4 : 4+2*len(spans)]
 	i := 0
-	for ; i+8 <= len(spans) && 2*i+16 <= len(offsets); i += 8 {
-		o, to := (*[16]byte)(offsets[2*i:]), (*[8]uint32)(spans[i:])
+	for ; wholeSpans && i+8 <= len(spans) && 2*i+16 <= len(offsets); i += 8 {
+		o, to := (*[16]byte)(offsets[2*i:]), (*[4]uint64)(unsafe.Pointer((*[8]uint32)(spans[i:])))
 		a, b := binary.LittleEndian.Uint32(o[:]), binary.LittleEndian.Uint32(o[4:])
 		c, d := binary.LittleEndian.Uint32(o[8:]), binary.LittleEndian.Uint32(o[12:])
-		to[0], to[1] = last-base, a-last
-		to[2], to[3] = a-base, b-a
-		to[4], to[5] = b-base, c-b
-		to[6], to[7] = c-base, d-c
 		signs |= a | b | c | d | (a - last) | (b - a) | (c - b) | (d - c)
+		to[0] = uint64(last-base) | uint64(a-last)<<32
+		to[1] = uint64(a-base) | uint64(b-a)<<32
+		to[2] = uint64(b-base) | uint64(c-b)<<32
+		to[3] = uint64(c-base) | uint64(d-c)<<32
 		last = d
 	}
 	for ; i < len(spans); i += 2 {
@@ -116,11 +122,32 @@ func setNarrow(to []byte, end uint32, lengths []uint32) uint64 {
 	return uint64(end)
 }
 
-// setWide is setNarrow for offsets of 64 bits.
-func setWide(to []byte, end uint64, lengths []uint32) uint64 {
+// setWide is setNarrow for offsets of 64 bits, and setEqual if lengths is nil.
+func setWide(to []byte, end uint64, lengths []uint32, length int) uint64 {
 	for i := 0; i+8 <= len(to); i += 8 {
-		end += uint64(lengths[i/4+1])
+		if lengths != nil {
+			length = int(lengths[i/4+1])
+		}
+		end += uint64(length)
 		binary.LittleEndian.PutUint64(to[i:], end)
 	}
 	return end
+}
+
+// setEqual is setNarrow for results of one length.
+func setEqual(to []byte, end, length uint32) uint64 {
+	i := 0
+	for ; i+16 <= len(to); i += 16 {
+		o := (*[16]byte)(to[i:])
+		a, b := end+length, end+2*length
+		c := end + 3*length
+		end += 4 * length
+		binary.LittleEndian.PutUint64(o[:], uint64(a)|uint64(b)<<32)
+		binary.LittleEndian.PutUint64(o[8:], uint64(c)|uint64(end)<<32)
+	}
+	for ; i < len(to); i += 4 {
+		end += length
+		binary.LittleEndian.PutUint32(to[i:], end)
+	}
+	return uint64(end)
 }

@@ -64,10 +64,44 @@ func TestOffsets(t *testing.T) {
 			if end := setNarrow(to, at[0], want); end != uint64(at[n]) || !slices.Equal(to, narrow[4:]) {
 				t.Fatalf("set %v: %d %v", at, end, to)
 			}
+			for i := range n {
+				want[2*i+1] = 7
+			}
+			setNarrow(to, 3, want)
+			equal := make([]byte, 4*n)
+			if end := setEqual(equal, 3, 7); end != uint64(3+7*n) || !slices.Equal(to, equal) {
+				t.Fatalf("set %d equal: %d %v", n, end, to)
+			}
+			for i := range n {
+				want[2*i+1] = at[i+1] - at[i]
+			}
 			to = make([]byte, 8*n)
-			if end := setWide(to, uint64(at[0]), want); end != uint64(at[n]) || !slices.Equal(to, wide[8:]) {
+			if end := setWide(to, uint64(at[0]), want, 0); end != uint64(at[n]) || !slices.Equal(to, wide[8:]) {
 				t.Fatalf("set %v, wide: %d %v", at, end, to)
 			}
 		}
+	}
+}
+
+// BenchmarkOffsets is what the loops over offsets cost a value.
+func BenchmarkOffsets(b *testing.B) {
+	const n = 16 << 10
+	var offsets []byte
+	for i := range n + 1 {
+		offsets = binary.LittleEndian.AppendUint32(offsets, uint32(13*i))
+	}
+	spans, to := make([]uint32, 2*n), make([]byte, 4*n)
+	for name, f := range map[string]func(){
+		"gather": func() { gatherNarrow(spans, offsets, 13*n) },
+		"count":  func() { countNarrow(offsets, 13*n) },
+		"equal":  func() { setEqual(to, 0, 32) },
+		"set":    func() { setNarrow(to, 0, spans) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				f()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/value")
+		})
 	}
 }
