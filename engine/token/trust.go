@@ -211,6 +211,7 @@ type trusted struct {
 	keyfunc        keyfunc.Keyfunc
 	secret         []byte
 	parser         *jwt.Parser
+	eddsa          eddsa
 	withdraws      bool               // a change of the store can withdraw its keys
 	stored         keys.TrustedIssuer // if the keystore has it
 	stop           context.CancelFunc // stops the refresh of a stored issuer's keys
@@ -225,6 +226,9 @@ func (t *trusted) key(ctx context.Context, tok *jwt.Token, h header) (any, error
 	}
 	if h.alg == algPS256 {
 		tok.Method = strictPS256
+	}
+	if h.alg == algEdDSA {
+		tok.Method = &t.eddsa
 	}
 	if h.kid == "" {
 		all, err := t.keys.KeyReadAll(ctx)
