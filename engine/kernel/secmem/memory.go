@@ -115,9 +115,9 @@ func Free(b []byte) {
 	if len(c.free) < len(c.used) {
 		return
 	}
-	// The slab is empty. One empty slab a size stays for the next key.
+	// The slab is empty. One empty slab a size stays for the next key, unless it is large.
 	for _, o := range keyMem.slabs {
-		if o != c && o.slot == c.slot && len(o.free) > 0 || c.slot > slabSize/4 {
+		if o != c && o.slot == c.slot && len(o.free) > 0 || c.slot > slabSize {
 			keyMem.slabs = slices.Delete(keyMem.slabs, k, k+1)
 			keyMem.status.Mapped -= len(c.mem)
 			if c.unlocked {

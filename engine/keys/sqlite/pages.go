@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"math/rand/v2"
 	"sync"
 	"unsafe"
 
@@ -11,10 +12,12 @@ import (
 )
 
 // SQLite's own page cache keeps pages that it has read, including those with wrapped
-// secrets, and frees them without clearing them. The cache in this file keeps a page only
-// while SQLite has it pinned, for a statement or a transaction, and then overwrites it.
-// The system's file cache makes up for most of the cost, and a server reads the secrets
-// of a domain only once.
+// secrets, and frees them without clearing them. The cache in this file keeps a page with
+// rows only while SQLite has it pinned, for a statement or a transaction, and then
+// overwrites it. The system's file cache makes up for most of the cost. Interior pages
+// stay: every search passes through some of them. Those of tables hold numbers only.
+// Those of indexes hold keys of rows, and whole rows of tables without row ids, which are
+// all tables but those of secrets and documents.
 
 var registerOnce sync.Once
 
@@ -71,8 +74,12 @@ type pageCache struct {
 	tls         *libc.TLS
 	size, extra int
 	held        map[uint32]*page
+	kept        []*page // of held, those that SQLite has not pinned
 	spare       []*page // overwritten pages for reuse
 }
+
+// maxKept is how many pages a connection keeps that SQLite has not pinned.
+const maxKept = 512
 
 // maxSpare is how many overwritten pages a connection keeps for reuse.
 const maxSpare = 16
@@ -80,10 +87,11 @@ const maxSpare = 16
 // page is one allocation outside the Go heap: a database page followed by SQLite's notes
 // on it.
 type page struct {
-	key uint32
-	at  unsafe.Pointer
-	all []byte
-	end unsafe.Pointer // end of the page and start of the notes
+	key  uint32
+	spot int // 1 + its position in kept; 0 while SQLite has it pinned
+	at   unsafe.Pointer
+	all  []byte
+	end  unsafe.Pointer // end of the page and start of the notes
 }
 
 func (p *page) Buf() unsafe.Pointer   { return p.at }
@@ -94,6 +102,7 @@ func (c *pageCache) PageCount() int { return len(c.held) }
 
 func (c *pageCache) Fetch(key uint32, mode driver.FetchMode) driver.Page {
 	if p := c.held[key]; p != nil {
+		c.unkeep(p)
 		return p
 	}
 	if mode == driver.FetchLookup {
@@ -126,6 +135,7 @@ func (c *pageCache) allocate() *page {
 
 // release overwrites a page and keeps it for reuse or frees it.
 func (c *pageCache) release(p *page) {
+	c.unkeep(p)
 	delete(c.held, p.key)
 	clear(p.all)
 	if len(c.spare) < maxSpare {
@@ -137,7 +147,39 @@ func (c *pageCache) release(p *page) {
 
 func (c *pageCache) free(p *page) { libc.Xfree(c.tls, uintptr(p.at)) }
 
-func (c *pageCache) Unpin(p driver.Page, _ bool) { c.release(p.(*page)) }
+// isInterior reports whether a page is an interior page of a table or an index.
+func (p *page) isInterior() bool {
+	const index, table, fileHeader = 2, 5, 100
+	kind := p.all[0]
+	if p.key == 1 {
+		kind = p.all[fileHeader]
+	}
+	return kind == index || kind == table
+}
+
+func (c *pageCache) Unpin(p driver.Page, discard bool) {
+	let := p.(*page)
+	if discard || !let.isInterior() {
+		c.release(let)
+		return
+	}
+	if len(c.kept) >= maxKept {
+		c.release(c.kept[rand.IntN(len(c.kept))])
+	}
+	c.kept = append(c.kept, let)
+	let.spot = len(c.kept)
+}
+
+// unkeep takes a page out of kept.
+func (c *pageCache) unkeep(p *page) {
+	if p.spot == 0 {
+		return
+	}
+	last := c.kept[len(c.kept)-1]
+	c.kept[p.spot-1], last.spot = last, p.spot
+	c.kept = c.kept[:len(c.kept)-1]
+	p.spot = 0
+}
 
 func (c *pageCache) Rekey(p driver.Page, oldKey, newKey uint32) {
 	if other := c.held[newKey]; other != nil {
@@ -158,6 +200,9 @@ func (c *pageCache) Truncate(limit uint32) {
 }
 
 func (c *pageCache) Shrink() {
+	for len(c.kept) > 0 {
+		c.release(c.kept[0])
+	}
 	for _, p := range c.spare {
 		c.free(p)
 	}
