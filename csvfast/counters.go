@@ -1,26 +1,26 @@
 package csvfast
 
-// The ways that a scan can take. Tests count them, so that a differential test
-// fails once it no longer reaches a fast path. A count goes up once a window, a call
-// or a buffer, never for a value or a row.
+// The counters of this file count how often each path through the code is taken, so that a
+// differential test fails once it no longer reaches a fast path. They count windows, calls
+// or buffers, never values or rows.
 
-// selectorPaths counts windows of a Selector, by the function that took them.
+// selectorPaths counts windows of a Selector by the function that handled them.
 type selectorPaths struct {
-	plain, singles int
-	columns, all   int // with whole rows of an even length
-	evenOpen       int // of columns and all: the window starts within a row, whose fields have ended before
-	evenTail       int // of columns and all: the window ends within a row
-	byRow          int // row by row
-	part           int // row by row, and its last row goes on
-	openSingle     int // left to byRow: single values, but for the row that is open
-	faults         int // buffers with an error
-	cut            int // buffers that went on
+	plain, single              int
+	uniformColumns, uniformAll int // rows of as many fields as the last one
+	uniformOpen                int // of these: the window starts within a row of which fields have ended before
+	uniformTail                int // of these: the window ends within a row
+	byRow                      int // row by row
+	byRowOpen                  int // of these: the last row continues in the next window
+	openSingle                 int // of byRow: rows of one field, except that the open row has more
+	faults                     int // buffers with an error
+	partial                    int // buffers of ScanPart
 }
 
 // indexerPaths counts calls of the index kernels.
 type indexerPaths struct {
-	plain, strict [2]int // those that stop at quotes, those that know them; [1]: for dense input
-	endings       int    // ends of input put into a block
+	plain, strict [2]int // kernels that stop at quotes, and those that handle them; [1]: for dense input
+	endings       int    // ends of input that were padded to a block
 }
 
 // boolIndex is 1 for true.
@@ -31,7 +31,7 @@ func boolIndex(b bool) int {
 	return 0
 }
 
-// readerPaths counts for a Reader.
+// readerPaths counts the paths of a Reader.
 type readerPaths struct {
 	windows int // indexed
 	moves   int // of the open row to the other buffer

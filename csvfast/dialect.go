@@ -2,9 +2,9 @@ package csvfast
 
 import "errors"
 
-// Dialect is how a CSV file separates and quotes its fields. The zero value is
-// comma and double quote. Any two different bytes will do but CR and LF; a byte
-// of 0x80 or more is meant as that byte, not as a character.
+// Dialect is how a CSV file separates and quotes its fields. The zero value is comma and
+// double quote. Any two different bytes except CR and LF are allowed. A value of 0x80 or more
+// is a byte of the input, not a character.
 type Dialect struct {
 	Comma byte // field delimiter; 0: ','
 	Quote byte // 0: '"'
@@ -26,7 +26,7 @@ func (d Dialect) normal() Dialect {
 	return d
 }
 
-// check refuses a dialect that cannot be told apart. d is normal.
+// check refuses a dialect whose delimiter, quote and row end are not distinct. d is normal.
 func (d Dialect) check() error {
 	if d.Comma == d.Quote || d.Comma == '\n' || d.Comma == '\r' || d.Quote == '\n' || d.Quote == '\r' {
 		return errDialect

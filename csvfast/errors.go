@@ -6,21 +6,21 @@ import (
 	"fmt"
 )
 
-// What is wrong with a row. The first three are encoding/csv's own values, so
-// that code written for that package finds them with errors.Is.
+// The errors of a row. The first three are encoding/csv's own values, so that code written for
+// that package finds them with errors.Is.
 var (
-	// ErrBareQuote: a quote stands in a field that does not start with one.
+	// ErrBareQuote: a field that does not start with a quote contains one.
 	ErrBareQuote = csv.ErrBareQuote
-	// ErrQuote: a quoted field goes on after its closing quote, or never closes.
+	// ErrQuote: text follows the closing quote of a field, or the quote never closes.
 	ErrQuote = csv.ErrQuote
-	// ErrFieldCount: a row has more or fewer fields than it must.
+	// ErrFieldCount: a row has more or fewer fields than required.
 	ErrFieldCount = csv.ErrFieldCount
 	// ErrColumn: a row is too short to hold the last chosen column.
 	ErrColumn = errors.New("row does not hold the chosen column")
 )
 
-// ParseError says where the input is no valid CSV: at the line and column at
-// which encoding/csv says so. Lines and columns count from 1, columns in bytes.
+// ParseError is the position at which the input is not valid CSV, with the line and column of
+// encoding/csv. Lines and columns count from 1, columns in bytes.
 type ParseError struct {
 	StartLine int   // line at which the row starts
 	Line      int   // line of the error
@@ -31,7 +31,7 @@ type ParseError struct {
 	open bool // the quote never closes
 }
 
-// Error names the place and the remedy, never a value.
+// Error returns the position and the remedy, never a value.
 func (e *ParseError) Error() string {
 	what := ""
 	switch {

@@ -9,8 +9,8 @@ import (
 	"github.com/velonym/velonym/csvfast"
 )
 
-// A Reader reads what encoding/csv's reads. ReadBorrowed makes no string for a field; its
-// fields are there until the next call.
+// A Reader reads the same rows as encoding/csv's. ReadBorrowed makes no strings; its fields are
+// valid until the next call.
 func ExampleReader_ReadBorrowed() {
 	r := csvfast.NewReader(strings.NewReader("id,name\n1,\"Doe, Jane\"\n2,\"O\"\"Hara\"\n"))
 	for {
@@ -29,7 +29,7 @@ func ExampleReader_ReadBorrowed() {
 	// 2 | O"Hara
 }
 
-// A field is quoted only where it must be, or where it is asked for.
+// A field is quoted only if it must be or if the caller asks for it.
 func ExampleDialect_AppendField() {
 	var d csvfast.Dialect
 	row := d.AppendField(nil, []byte("plain"), false)

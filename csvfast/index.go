@@ -28,8 +28,8 @@ import "bytes"
 //	quoted      = (^sep + q) & sep            the addition's carry runs from a quote
 //	doubled     = (^sep + open & behind) & sep   through its field to the separator
 //
-// A window without a quote needs none of that: a second loop takes it until the
-// first quote.
+// A window without quotes needs none of these checks: a faster loop indexes it up to the first
+// quote.
 
 const (
 	window       = 8 << 10 // bytes indexed at a time
@@ -50,9 +50,9 @@ const (
 	entryQuoted  = EntryQuoted
 )
 
-// Index goes over a buffer of whole rows window by window and shows where its fields
-// end: what [Selector] and [Reader] are built on. One goroutine at a time; it
-// allocates nothing.
+// Index returns where the fields of a buffer of whole rows end, window by window. [Selector]
+// and [Reader] are built on the same index. One goroutine at a time uses it; it allocates
+// nothing.
 //
 //	x.Reset(buf)
 //	for x.Next() {
@@ -63,9 +63,8 @@ const (
 //	}
 //	err := x.Err()
 //
-// A field reaches from behind the entry before it (or the start of the buffer)
-// to its own; a CR that a row end starts with is part of the last field. Empty
-// lines have an entry too.
+// A field extends from behind the previous entry (or the start of the buffer) to its own
+// entry. The CR of a CRLF row end is part of the last field. Empty lines have an entry too.
 type Index struct {
 	Entries []uint32 // of the current window, in order
 	Base    int      // the window's offset
@@ -86,15 +85,15 @@ func NewIndex(d Dialect) (*Index, error) {
 	return &Index{d: d}, nil
 }
 
-// Reset starts with a new buffer, which starts at a row start and ends at a row
-// end or at the end of the input. It must not change until Next returns false.
+// Reset sets a new buffer, which starts at a row start and ends at a row end or at the end of
+// the input. The buffer must not change until Next returns false.
 func (x *Index) Reset(buf []byte) {
 	x.buf, x.next, x.err, x.Entries, x.Base = buf, 0, nil, nil, 0
 	x.x.reset(x.d)
 }
 
-// Next indexes the next window. It returns false at the end and at an error; the
-// entries of a window with an error are never shown.
+// Next indexes the next window. It returns false at the end and at an error; it never returns
+// the entries of a window with an error.
 func (x *Index) Next() bool {
 	x.Entries = nil
 	if x.next == len(x.buf) {
@@ -112,11 +111,11 @@ func (x *Index) Next() bool {
 	return true
 }
 
-// Err returns the *ParseError that Next has stopped at, or nil. Its lines and
-// offset are relative to the buffer.
+// Err returns the *ParseError at which Next has stopped, or nil. Its lines and offset are
+// relative to the buffer.
 func (x *Index) Err() error { return x.err }
 
-// fault finds the error that the index has seen in the window at w or later.
+// fault returns the error that the index has detected in the window at w or later.
 func (x *Index) fault(w int) error {
 	at := max(x.d.LastRowEnd(x.buf[:w], false), 0)
 	c := cursor{at, 1 + bytes.Count(x.buf[:at], lf)}
@@ -130,7 +129,7 @@ func (x *Index) fault(w int) error {
 	panic("csvfast: the index refuses what scanRow accepts")
 }
 
-// indexState is what one block hands to the next, and what a call reports. The
+// indexState is the state that one block passes to the next, and the result of a call. The
 // kernels know the offsets of its fields.
 type indexState struct {
 	inside   uint64 // 0: +0   all ones inside quotes, else 0
@@ -144,7 +143,7 @@ type indexState struct {
 	doubles  uint64 // 8: +64  not 0 once a field with doubled quotes ended
 	rows     uint64 // 9: +72  row ends so far
 	lines    uint64 // 10: +80 LFs so far
-	blocks   uint64 // 11: +88 blocks that the last call of a plain kernel took
+	blocks   uint64 // 11: +88 blocks that the last call of a plain kernel indexed
 	comma    uint64 // 12: +96 the dialect, bytes
 	quote    uint64 // 13: +104
 }
@@ -156,7 +155,7 @@ type indexer struct {
 	dense   bool // the last window held 10 entries a block or more
 	tail    [64]byte
 	paths   indexerPaths
-	entries [1 + window + 64 + entryPadding]uint32 // the first is for the user: what ended before
+	entries [1 + window + 64 + entryPadding]uint32 // entries[0] is for the user: the separator before the window
 }
 
 // reset prepares for a buffer that starts at a row start. d is normal.
@@ -164,12 +163,11 @@ func (x *indexer) reset(d Dialect) {
 	x.state = indexState{mayOpen: 1, comma: uint64(d.Comma), quote: uint64(d.Quote)}
 }
 
-// window indexes the window of buf that starts at w, a multiple of 64 bytes from
-// where the last one ended, and returns the number of entries from entries[1]
-// on, with offsets from w, and where the next window starts. With final, the end
-// of buf is the end of the input: the bytes after the last whole block are
-// indexed too, and an LF is put behind them when the last row has none, as an
-// entry at len(buf). Without final they are left. lines and rows count that LF.
+// window indexes the window of buf at w, where the previous one ended. It returns the number
+// of entries from entries[1] on, with offsets from w, and the start of the next window. With
+// final, the end of buf is the end of the input: the bytes after the last whole block are
+// indexed too, and if the last row has no LF, it gets an entry at len(buf), which lines and
+// rows count. Without final these bytes are left to the next buffer.
 func (x *indexer) window(buf []byte, w int, final bool) (n, next int) {
 	before := x.state.quotes
 	x.state.quotes = 0
@@ -186,7 +184,7 @@ func (x *indexer) window(buf []byte, w int, final bool) (n, next int) {
 		}
 		if rest > 0 {
 			x.paths.endings++
-			clear(x.tail[rest:]) // NUL is nothing in any dialect
+			clear(x.tail[rest:]) // NUL has no meaning in any dialect
 			n = x.blocks(x.tail[:], uint32(whole-w), n)
 		}
 		next = end
@@ -197,7 +195,7 @@ func (x *indexer) window(buf []byte, w int, final bool) (n, next int) {
 	return n, next
 }
 
-// blocks indexes whole blocks and appends to n entries.
+// blocks indexes whole blocks, appends their entries to the first n, and returns the new number.
 func (x *indexer) blocks(p []byte, base uint32, n int) int {
 	st := &x.state
 	if !x.quoted && st.inside|st.closed|st.closedCR == 0 && len(p) > 0 {

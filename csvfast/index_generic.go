@@ -5,8 +5,8 @@ import (
 	"math/bits"
 )
 
-// The portable index: masks by arithmetic on words of 8 bytes (SWAR), the rest
-// on the masks. The kernels are tested against it, state included.
+// The portable index computes the masks by arithmetic on words of 8 bytes (SWAR). It is the
+// specification of the kernels, which are tested against it, state included.
 
 const (
 	ones  = 0x0101010101010101
@@ -40,9 +40,9 @@ func masks(p *[64]byte, comma, quote uint64) (all, nl, q uint64) {
 	return all, nl, q
 }
 
-// plainGeneric indexes whole blocks up to the first that holds a quote. p does
-// not start inside quotes nor behind a closing one. It sets blocks and returns
-// the number of entries; out has entryPadding entries more room than it needs.
+// plainGeneric indexes whole blocks up to the first that holds a quote. p starts neither inside
+// quotes nor directly behind a closing quote. It sets st.blocks and returns the number of
+// entries. out is longer than needed by entryPadding entries.
 func (st *indexState) plainGeneric(p []byte, base uint32, out []uint32) int {
 	n, i := 0, 0
 	comma, quote := st.comma*ones, st.quote*ones
@@ -69,7 +69,7 @@ func (st *indexState) strictGeneric(p []byte, base uint32, out []uint32) int {
 	return n
 }
 
-// plainBlock takes a block without quotes.
+// plainBlock indexes a block without quotes.
 func (st *indexState) plainBlock(all, nl uint64, base uint32, out []uint32, n int) int {
 	c := uint64(bits.OnesCount64(nl))
 	st.rows += c
@@ -96,7 +96,7 @@ func prefixXOR(q uint64) uint64 {
 	return q ^ q<<32
 }
 
-// strictBlock takes any block. in is prefixXOR(q).
+// strictBlock indexes any block. in is prefixXOR(q).
 func (st *indexState) strictBlock(p *[64]byte, all, nl, q, in uint64, base uint32, out []uint32, n int) int {
 	in ^= st.inside
 	st.inside = uint64(int64(in) >> 63)
@@ -138,9 +138,9 @@ func (st *indexState) strictBlock(p *[64]byte, all, nl, q, in uint64, base uint3
 	return n + k
 }
 
-// entrySpansGeneric turns entries into spans: for each of ents[1:], the offset and
-// length of the field between it and the entry before, outer quotes left out, a
-// CR before the row end not. out has entryPadding elements more than it needs.
+// entrySpansGeneric writes the offset and length of the field that each of ents[1:] ends,
+// without outer quotes and with the CR of a row end. out is longer than needed by entryPadding
+// elements.
 func entrySpansGeneric(ents []uint32, base uint32, out []uint32) {
 	p := ents[0]
 	for i, v := range ents[1:] {

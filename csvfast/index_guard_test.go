@@ -9,8 +9,8 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// TestScanPageEnds scans buffers that end where memory ends, and that start where
-// it starts: a kernel that reads outside faults.
+// TestScanPageEnds scans buffers at the end and at the start of mapped memory, so that a kernel
+// that reads outside faults.
 func TestScanPageEnds(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		page := simdtest.Pages(t, 3*window)
@@ -28,12 +28,12 @@ func TestScanPageEnds(t *testing.T) {
 				quotes := r.IntN(2) * 30
 				soup(r, p[:min(n, 200)], Dialect{}.normal(), 20, quotes)
 				soup(r, p[max(0, n-200):], Dialect{}.normal(), 20, quotes)
-				_ = s.Scan(p) // right or wrong, it must not fault
+				_ = s.Scan(p) // whatever it returns, it must not fault
 				if _, err := s.ScanPart(p); err == nil {
 					var d Dialect
 					in := d.Parity(p)
 					if d.LastRowEnd(p, false) > n || d.FirstRowEnd(p, in) > n {
-						t.Fatalf("%d bytes: row end outside", n)
+						t.Fatalf("%d bytes: the row end lies outside of the buffer", n)
 					}
 				}
 			}

@@ -13,11 +13,11 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// dialects that the kernels are tested with.
+// dialects are those with which the kernels are tested.
 var dialects = []Dialect{{}, {Comma: ';'}, {Comma: '\t', Quote: '\''}, {Comma: 0xfe, Quote: 0x80}, {Comma: 1, Quote: 0xff}}
 
-// soup fills p with bytes that mean something in d, and some that do not; the
-// more of the latter the less dense.
+// soup fills p with bytes that have a meaning in d and others, of which there are fewer the
+// higher density is.
 func soup(r *rand.Rand, p []byte, d Dialect, density, quotes int) {
 	for i := range p {
 		switch {
@@ -31,8 +31,8 @@ func soup(r *rand.Rand, p []byte, d Dialect, density, quotes int) {
 	}
 }
 
-// TestIndexTwin compares each kernel with the portable form: entries and state,
-// after blocks of anything at every alignment, and what lies behind the entries.
+// TestIndexTwin compares entries and state of each kernel with those of the portable twin, for
+// random blocks at every alignment, and checks that a kernel writes no further than it may.
 func TestIndexTwin(t *testing.T) {
 	const canary = 0xdeadbeef
 	simdtest.EachKernel(t, func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestIndexTwin(t *testing.T) {
 			for i := range out {
 				out[i] = canary
 			}
-			if blocks == 0 { // the kernels are not called for nothing
+			if blocks == 0 { // the kernels are not called without blocks
 				continue
 			}
 			var n, m int
@@ -92,7 +92,7 @@ func TestIndexTwin(t *testing.T) {
 	})
 }
 
-// TestSpansTwin does the same for the spans of entries.
+// TestSpansTwin compares the spans of entries of each kernel with those of the portable twin.
 func TestSpansTwin(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(15, 16))
@@ -113,13 +113,13 @@ func TestSpansTwin(t *testing.T) {
 	})
 }
 
-// same compares a scan with scanRow over the same buffer, by the kernel in use.
-func same(t *testing.T, d Dialect, columns []int, fields int, buf []byte) {
+// checkAgainstScanRow compares a scan of buf by the kernel in use with scanRow.
+func checkAgainstScanRow(t *testing.T, d Dialect, columns []int, fields int, buf []byte) {
 	t.Helper()
 	byRow(t, d, columns, fields, buf).compare(t)
 }
 
-// rowByRow is what scanRow finds in a buffer, to compare the kernels with.
+// rowByRow is the result of scanRow for a buffer, with which the kernels are compared.
 type rowByRow struct {
 	d       Dialect
 	columns []int
@@ -197,8 +197,8 @@ func (by *rowByRow) compareIndex(t *testing.T) {
 	}
 }
 
-// TestLengths scans buffers of every length up to some strides, and around windows, at
-// every alignment; guarded says where memory ends, too.
+// TestLengths scans buffers of every length up to some strides, and around windows, at every
+// alignment.
 func TestLengths(t *testing.T) {
 	r := rand.New(rand.NewPCG(17, 18))
 	big := evenCSV(r, 3*window)
@@ -242,6 +242,7 @@ func TestLengths(t *testing.T) {
 	}
 }
 
+// TestScanAllocations checks that a repeated scan allocates nothing.
 func TestScanAllocations(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(19, 20))
@@ -262,7 +263,7 @@ func TestScanAllocations(t *testing.T) {
 					t.Fatal(err)
 				}
 			}); n != 0 {
-				t.Errorf("columns %v: %v allocations a scan", columns, n)
+				t.Errorf("columns %v: %v allocations for a scan, want none", columns, n)
 			}
 		}
 		x, err := NewIndex(Dialect{})
@@ -277,12 +278,12 @@ func TestScanAllocations(t *testing.T) {
 				t.Fatal(x.Err())
 			}
 		}); n != 0 {
-			t.Errorf("index: %v allocations", n)
+			t.Errorf("Index: %v allocations, want none", n)
 		}
 	})
 }
 
-// BenchmarkIndex is BenchmarkIndex/kernel/shape/size.
+// BenchmarkIndex has the names BenchmarkIndex/kernel/shape/size.
 func BenchmarkIndex(b *testing.B) {
 	r := rand.New(rand.NewPCG(21, 22))
 	shapes := map[string][]byte{}

@@ -6,7 +6,7 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// TestLayout: the kernels' generator knows where the fields of the index state are.
+// TestLayout checks the offsets of the index state that the kernels' generator uses.
 func TestLayout(t *testing.T) {
 	simdtest.Layout(t, "internal/asm/index", "st", indexState{})
 }

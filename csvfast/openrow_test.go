@@ -12,9 +12,9 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// TestOpenRow: a row that a window boundary cuts, at any of its bytes, between rows
-// of another length or kind keeps its fields, and where every row must have as many
-// as the first it is refused at its line.
+// TestOpenRow cuts a row of another length or kind by the end of a window, at each of its bytes.
+// The row keeps its fields, or is refused at its line if all rows must have as many fields as the
+// first.
 func TestOpenRow(t *testing.T) {
 	lines := []string{"abcdefghijklm\n", "\"a\"\n", "x\n\n", "a,b\r\n", "ab,cd,ef\n", "a,,\"c\",,,,\n"}
 	odds := []string{"x\r\n", "a,second\n", "a,\n", "\"q\"\r\n", "a,\"b\"\"c\",d\n", "a,b,c,d\n", "a,b,\"\"\"\",,e\r\n", "a,second,,\"th,ird\",,\"fo\"\"ur\",\r\n", "\r\n"}
@@ -22,7 +22,7 @@ func TestOpenRow(t *testing.T) {
 	var paths selectorPaths
 	for _, line := range lines {
 		for _, odd := range odds {
-			for into := range len(odd) + 2 { // bytes of the row before the boundary
+			for into := range len(odd) + 2 { // bytes of the row before the end of the window
 				in := stretch(nil, window-into, line)
 				in = append(append(in, odd...), strings.Repeat(line, (window+200)/len(line))...)
 				v := judge(t, append(in, "end"...))
@@ -38,11 +38,11 @@ func TestOpenRow(t *testing.T) {
 			}
 		}
 	}
-	campaign.AtLeast(t, 50, map[string]int{"plain": paths.plain, "singles": paths.singles, "columns": paths.columns, "all": paths.all, "evenOpen": paths.evenOpen, "openSingle": paths.openSingle, "part": paths.part})
+	campaign.AtLeast(t, 50, map[string]int{"plain": paths.plain, "single": paths.single, "uniformColumns": paths.uniformColumns, "uniformAll": paths.uniformAll, "uniformOpen": paths.uniformOpen, "openSingle": paths.openSingle, "byRowOpen": paths.byRowOpen})
 }
 
-// TestOpenRowExample: the second field of the row that crosses the first window
-// is no value of the first column.
+// TestOpenRowExample checks one such row whose second field must not become a value of the first
+// column.
 func TestOpenRowExample(t *testing.T) {
 	in := []byte(strings.Repeat("abcdefghijklm\n", 585) + "a,secondfield\n" + strings.Repeat("z\n", 5))
 	simdtest.EachKernel(t, func(t *testing.T) {

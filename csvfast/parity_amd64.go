@@ -4,19 +4,19 @@ package csvfast
 
 import "github.com/velonym/velonym/internal/simd"
 
-// parityAVX512 returns 1 if an odd number of the pieces*256 bytes at p equal
-// quote, else 0. It reads those bytes alone. AVX-512 F, BW; POPCNT.
+// parityAVX512 returns 1 if an odd number of the pieces*256 bytes at p equal quote, else 0. It
+// reads only those bytes. It needs AVX512F, AVX512BW and POPCNT.
 //
 //go:noescape
 func parityAVX512(p *byte, pieces int, quote byte) uint64
 
-// parityAVX2 is the same with AVX2 and POPCNT.
+// parityAVX2 is parityAVX512 with AVX2 and POPCNT.
 //
 //go:noescape
 func parityAVX2(p *byte, pieces int, quote byte) uint64
 
-// parity tells whether quote stands an odd number of times in buf. Below a piece
-// the kernels have nothing to do.
+// parity reports whether buf holds an odd number of quotes. The kernels count whole pieces of
+// 256 bytes, the portable code the rest.
 func parity(buf []byte, quote byte) bool {
 	raceRead(buf)
 	pieces := len(buf) / 256

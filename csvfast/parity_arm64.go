@@ -4,13 +4,13 @@ package csvfast
 
 import "github.com/velonym/velonym/internal/simd"
 
-// parityNEON returns 1 if an odd number of the pieces*256 bytes at p equal quote,
-// else 0. It reads those bytes alone. NEON.
+// parityNEON returns 1 if an odd number of the pieces*256 bytes at p equal quote, else 0. It
+// reads only those bytes. It needs NEON.
 //
 //go:noescape
 func parityNEON(p *byte, pieces int, quote byte) uint64
 
-// parity tells whether quote stands an odd number of times in buf.
+// parity reports whether buf holds an odd number of quotes.
 func parity(buf []byte, quote byte) bool {
 	raceRead(buf)
 	pieces := len(buf) / 256

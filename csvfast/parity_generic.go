@@ -5,8 +5,8 @@ import (
 	"math/bits"
 )
 
-// parityGeneric tells whether quote stands an odd number of times in buf: the
-// marks of equal bytes are XORed, since only the parity counts.
+// parityGeneric reports whether buf holds an odd number of quotes. It XORs the masks of equal
+// bytes, since only the parity of their number matters.
 func parityGeneric(buf []byte, quote byte) bool {
 	var marks uint64
 	each := uint64(quote) * ones

@@ -2,5 +2,5 @@
 
 package csvfast
 
-// raceRead tells the race detector that buf is read.
+// raceRead does nothing without the race detector.
 func raceRead([]byte) {}

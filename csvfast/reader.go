@@ -5,27 +5,26 @@ import (
 	"io"
 )
 
-const readerBuffer = 128 << 10 // first size; a row that is longer makes it grow
+const readerBuffer = 128 << 10 // initial size; it grows for a longer row
 
-// Reader has the shape of encoding/csv's Reader, for those who only want a
-// faster one. It accepts and refuses the same, with the same lines and columns,
-// but leaves a CRLF inside quotes as it is. The fields are to be set before the
-// first read. It is for one goroutine at a time.
+// Reader has the interface of encoding/csv's Reader and is faster. It accepts and refuses the
+// same input, with the same lines and columns, but keeps a CRLF inside quotes. The fields must
+// be set before the first read. One goroutine at a time uses it.
 type Reader struct {
 	Comma           rune // field delimiter, below 0x80; ',' from NewReader
 	Quote           rune // below 0x80; '"' from NewReader
 	FieldsPerRecord int  // as in encoding/csv: 0, as many as the first row; negative, any number
-	ReuseRecord     bool // Read may return the slice of the call before, overwritten
+	ReuseRecord     bool // Read may return the slice of the previous call, overwritten
 
 	src      io.Reader
 	d        Dialect
-	buf      []byte // what was read: rows that were returned, then the open row and what follows
-	old      []byte // a buffer for the next time that buf is full
+	buf      []byte // the bytes read: rows that were returned, then the open row and what follows
+	old      []byte // spare buffer for the next time that buf is full
 	base     int64  // offset in the stream of buf[0]
 	rowStart int    // where the row read last starts in buf
 	at       int    // where the next row starts
-	from     int    // where its first field starts that the entries used have not ended
-	err      error  // what src ended with
+	from     int    // start of its first field that no used entry has ended
+	err      error  // the error with which src ended
 
 	lines   int // lines before buf[counted]
 	counted int
@@ -35,7 +34,7 @@ type Reader struct {
 	win     int
 	indexed int  // how much of buf the index has seen
 	ended   bool // the index has seen the end
-	slow    bool // the index has found an error: walk from here on
+	slow    bool // the index has found an error: readByRow reads from here on
 	started bool
 
 	row     []span
@@ -50,9 +49,9 @@ func NewReader(r io.Reader) *Reader {
 	return &Reader{Comma: ',', Quote: '"', src: r}
 }
 
-// Read returns the next row. With an error that is ErrFieldCount it returns the
-// row, with another *ParseError the fields before the error; reading may go on
-// behind its line. At the end it returns io.EOF.
+// Read returns the next row. With ErrFieldCount it returns the row too, with another
+// *ParseError the fields before the error; the next call continues behind its line. At the end
+// it returns io.EOF.
 func (r *Reader) Read() ([]string, error) {
 	if !r.ReuseRecord {
 		return r.read(nil)
@@ -67,7 +66,7 @@ func (r *Reader) read(dst []string) ([]string, error) {
 	if fields == nil {
 		return nil, err
 	}
-	text := r.scratch // unquoted fields are in it already; they are copied over
+	text := r.scratch // it already holds the fields without their quotes
 	n := len(text)
 	for _, f := range fields {
 		text = append(text, f...)
@@ -85,7 +84,7 @@ func (r *Reader) read(dst []string) ([]string, error) {
 	return dst, err
 }
 
-// ReadAll reads rows up to the end or the first error. An end is no error.
+// ReadAll reads rows up to the end or the first error. It returns a nil error at the end.
 func (r *Reader) ReadAll() (records [][]string, err error) {
 	for {
 		record, err := r.read(nil)
@@ -102,9 +101,8 @@ func (r *Reader) ReadAll() (records [][]string, err error) {
 // InputOffset returns the offset in the stream behind the row read last.
 func (r *Reader) InputOffset() int64 { return r.base + int64(r.at) }
 
-// ReadBorrowed is Read without a copy: the record and its fields are the
-// Reader's own and hold until the next call. It allocates nothing once its
-// buffers are as long as the longest row needs.
+// ReadBorrowed is Read without copies: the record and its fields belong to the Reader and are
+// valid until the next call. It allocates nothing once its buffers fit the longest row.
 func (r *Reader) ReadBorrowed() ([][]byte, error) {
 	if !r.started {
 		if err := r.start(); err != nil {
@@ -161,14 +159,14 @@ func (r *Reader) ReadBorrowed() ([][]byte, error) {
 	}
 }
 
-// unquote puts the text of f, which holds doubled quotes, in scratch.
+// unquote returns the text of f, which holds doubled quotes, in scratch.
 func (r *Reader) unquote(f []byte) []byte {
 	n := len(r.scratch)
 	r.scratch = r.d.Unquote(r.scratch, f)
 	return r.scratch[n:len(r.scratch):len(r.scratch)]
 }
 
-// start looks at the fields that the caller has set.
+// start checks the fields that the caller has set.
 func (r *Reader) start() error {
 	if r.Comma <= 0 || r.Comma >= 0x80 || r.Quote <= 0 || r.Quote >= 0x80 {
 		return errRune
@@ -183,9 +181,9 @@ func (r *Reader) start() error {
 	return nil
 }
 
-// more indexes the next window, reading as far as that needs. It returns false
-// when there is nothing more. At an error in the window it sets slow: walk will
-// find the rows before the error again, and then its place.
+// more indexes the next window and reads as far as that needs. It returns false at the end. If
+// the window has an error it sets slow: readByRow then returns the rows before the error and
+// finds its position.
 func (r *Reader) more() bool {
 	x := &r.index
 	for {
@@ -205,8 +203,8 @@ func (r *Reader) more() bool {
 	}
 }
 
-// fill reads once, after making room if buf is full. The fields of the open row
-// that were found already stay where they are: rows move to another buffer.
+// fill reads once. If buf is full it moves the open row to another buffer, so that the fields
+// already found in the old one remain valid.
 func (r *Reader) fill() {
 	if len(r.buf) == cap(r.buf) {
 		old := r.buf
@@ -237,15 +235,15 @@ func (r *Reader) fill() {
 	r.err = io.ErrNoProgress
 }
 
-// line returns the number of the line at buf[at], which is at a row's start and
-// not before any that was asked for.
+// line returns the number of the line at buf[at], the start of a row. at must not decrease
+// between calls.
 func (r *Reader) line(at int) int {
 	r.lines += bytes.Count(r.buf[r.counted:at], lf)
 	r.counted = at
 	return r.lines + 1
 }
 
-// check compares the length of the row at rowStart with what it must be.
+// check returns ErrFieldCount if the row at rowStart, of n fields, has the wrong length.
 func (r *Reader) check(n int) error {
 	if r.FieldsPerRecord == 0 {
 		r.FieldsPerRecord = n
@@ -257,13 +255,13 @@ func (r *Reader) check(n int) error {
 	return nil
 }
 
-// walk reads the next row byte by byte.
+// readByRow reads the next row byte by byte.
 func (r *Reader) readByRow() ([][]byte, error) {
 	for {
 		rest := r.buf[r.at:]
 		row, start, next, bad := r.d.scanRow(r.row[:0], rest, cursor{0, r.line(r.at)})
 		r.row = row[:0]
-		if next.at == len(rest) { // more input could change what this is
+		if next.at == len(rest) { // more input could change its meaning
 			if r.err == nil {
 				r.fill()
 				continue

@@ -18,7 +18,7 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// oneOf returns src as it is, or in reads of odd sizes.
+// oneOf returns a reader of in, whole or in uneven reads.
 func oneOf(r *rand.Rand, in []byte) io.Reader {
 	switch r.IntN(4) {
 	case 0:
@@ -31,8 +31,7 @@ func oneOf(r *rand.Rand, in []byte) io.Reader {
 	return bytes.NewReader(in)
 }
 
-// checkReader compares a Reader with encoding/csv's, errors and what is read
-// behind them included.
+// checkReader compares a Reader with encoding/csv's, errors and the rows behind them included.
 func checkReader(t *testing.T, in []byte, src io.Reader, fields int) {
 	t.Helper()
 	want := csv.NewReader(bytes.NewReader(in))
@@ -61,7 +60,7 @@ func checkReader(t *testing.T, in []byte, src io.Reader, fields int) {
 			t.Fatalf("%q: error %+v, encoding/csv says %+v", in, gerr, werr)
 		}
 		if ge == nil || ge.Err == ErrFieldCount {
-			// encoding/csv's offset has counted the CRs too
+			// encoding/csv's offset counts the CRs too
 			if w, g := want.InputOffset(), got.InputOffset(); w != g {
 				t.Fatalf("%q: offset %d, want %d", in, g, w)
 			}
@@ -72,6 +71,7 @@ func checkReader(t *testing.T, in []byte, src io.Reader, fields int) {
 	}
 }
 
+// TestReaderRandom compares a Reader with encoding/csv's on random input.
 func TestReaderRandom(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(5, 6))
@@ -101,6 +101,8 @@ func TestReaderLongRow(t *testing.T) {
 	})
 }
 
+// TestReaderSourceError checks that a Reader returns the rows before an error of its source, and
+// then that error.
 func TestReaderSourceError(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		for _, in := range []string{"", "a,b\n", "a,b\nc,d", "a,b\n\"c", "a,b\n\"c\"x", "a,b\n" + strings.Repeat("c,d\n", 70)} {
@@ -119,6 +121,7 @@ func TestReaderSourceError(t *testing.T) {
 	})
 }
 
+// TestReaderDialect checks other delimiters and quotes, and that invalid ones are refused.
 func TestReaderDialect(t *testing.T) {
 	r := NewReader(strings.NewReader("a;'b;''c'\n"))
 	r.Comma, r.Quote = ';', '\''
@@ -134,11 +137,12 @@ func TestReaderDialect(t *testing.T) {
 	}
 }
 
+// TestReaderAllocations checks that ReadBorrowed allocates nothing in steady state.
 func TestReaderAllocations(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		in := bytes.Repeat([]byte("a,\"b\"\"c\",def\r\n"), 20000)
 		r := NewReader(bytes.NewReader(in))
-		for range 15000 { // both buffers are in use by then
+		for range 15000 { // until both buffers have their final size
 			if _, err := r.ReadBorrowed(); err != nil {
 				t.Fatal(err)
 			}
@@ -148,16 +152,15 @@ func TestReaderAllocations(t *testing.T) {
 				t.Fatal(f, err)
 			}
 		}); n != 0 {
-			t.Errorf("ReadBorrowed: %v allocations a row", n)
+			t.Errorf("ReadBorrowed: %v allocations for a row, want none", n)
 		}
 	})
 }
 
-// corpus is where data from elsewhere is kept; see its README.
+// corpus is the folder of test data from other projects; see its README.
 const corpus = "../testdata/corpora"
 
-// TestSpectrum reads every file of csv-spectrum and compares it with the rows
-// that it says.
+// TestSpectrum reads every file of csv-spectrum and compares it with the rows of its JSON file.
 func TestSpectrum(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(corpus, "csv-spectrum/csvs/*.csv"))
 	if err != nil || len(files) == 0 {
@@ -170,7 +173,7 @@ func TestSpectrum(t *testing.T) {
 				t.Fatal(err)
 			}
 			if filepath.Base(name) == "location_coordinates.csv" {
-				// a bare quote, which encoding/csv refuses; its json does not match it anyway
+				// It has a bare quote, which encoding/csv refuses; its JSON does not match it either.
 				_, err := NewReader(bytes.NewReader(in)).ReadAll()
 				if !errors.Is(err, ErrBareQuote) {
 					t.Errorf("%s: %v, want a bare quote", name, err)
@@ -212,9 +215,8 @@ func TestSpectrum(t *testing.T) {
 	})
 }
 
-// TestEncodingCSVCases runs the cases of encoding/csv's own test table that ask
-// for nothing which Reader does not have: lazy quotes, comments, trimming,
-// delimiters of more than a byte.
+// TestEncodingCSVCases runs the cases of encoding/csv's own test table, except those of features
+// that Reader lacks: lazy quotes, comments, trimming, delimiters of more than one byte.
 func TestEncodingCSVCases(t *testing.T) {
 	type testCase struct {
 		Name            string
@@ -261,7 +263,7 @@ func TestEncodingCSVCases(t *testing.T) {
 				continue
 			}
 			if c.Error != "" {
-				continue // what and where: checkReader, against encoding/csv
+				continue // checkReader compares the error and its position with encoding/csv's
 			}
 			var want [][]string
 			for _, row := range c.OutputBytes {

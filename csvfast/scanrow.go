@@ -2,25 +2,23 @@ package csvfast
 
 import "bytes"
 
-// span is one field as scanRow finds it: its content between the outer quotes.
+// span is a field found by scanRow, without its outer quotes.
 type span struct {
 	off, end int
 	doubled  bool // holds doubled quotes
 }
 
-// cursor is a place between two rows.
+// cursor is a position between two rows.
 type cursor struct {
 	at   int // offset
 	line int // number of the line that starts there, from 1
 }
 
-// scanRow parses the row at c byte by byte, after any empty lines, and appends its
-// fields to dst. It is the specification in its plainest form, and finds the
-// place of an error once a kernel has seen that there is one. It returns the
-// fields, where the row started, and the cursor behind it; a start at the end of
-// buf means that there was no row. After an error the fields before it are
-// returned, and the cursor stands behind the line of the error. The end of buf
-// is the end of the input. d is normal.
+// scanRow parses the row at c byte by byte, after any empty lines, and appends its fields to
+// dst. It is the simplest form of the specification, and locates an error that a kernel has
+// detected. It returns the fields, the start of the row and the cursor behind it; a start at
+// the end of buf means that there was no row. With an error it returns the fields before it,
+// and the cursor behind its line. The end of buf is the end of the input. d is normal.
 func (d Dialect) scanRow(dst []span, buf []byte, c cursor) (fields []span, start, next cursor, err *ParseError) {
 	for {
 		n := emptyLine(buf[c.at:])
@@ -33,7 +31,7 @@ func (d Dialect) scanRow(dst []span, buf []byte, c cursor) (fields []span, start
 	if c.at == len(buf) {
 		return dst, start, c, nil
 	}
-	lineAt, p := c.at, c.at // start of the current line; place in it
+	lineAt, p := c.at, c.at // start of the current line; position in it
 	fail := func(at int, what error) ([]span, cursor, cursor, *ParseError) {
 		err := &ParseError{StartLine: start.line, Line: c.line, Column: at - lineAt + 1, Offset: int64(at), Err: what}
 		return dst, start, cursor{lineEnd(buf, p), c.line + 1}, err
@@ -100,8 +98,8 @@ func emptyLine(b []byte) int {
 	return max(rowEnd(b), 0)
 }
 
-// rowEnd returns the length of the row end that b starts with: LF, CRLF, a CR
-// before the end of the input, or that end itself; -1 if there is none.
+// rowEnd returns the length of the row end at the start of b: LF, CRLF, a CR before the end of
+// the input, or that end itself; -1 if b starts with none.
 func rowEnd(b []byte) int {
 	switch {
 	case len(b) == 0:
@@ -124,9 +122,9 @@ func lineEnd(buf []byte, p int) int {
 	return len(buf)
 }
 
-// unclosed is the error for a quote that is open at the end of buf, on the given
-// last line. As encoding/csv has it, the place is behind the last line that
-// holds anything, a row end counting as one byte.
+// unclosed returns the error for a quote that is open at the end of buf, whose last line is
+// given. Like encoding/csv it reports the position behind the last line that is not empty, and
+// counts a row end as one byte.
 func unclosed(buf []byte, start, line int) *ParseError {
 	last := buf[bytes.LastIndexByte(buf, '\n')+1:]
 	if n := len(last); n > 0 && last[n-1] == '\r' {

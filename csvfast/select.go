@@ -9,8 +9,8 @@ import (
 
 var errTooLong = errors.New("csv: buffer of 4 GiB or more; scan it in parts that end at row ends")
 
-// Selector finds chosen columns of a buffer of whole rows. It is for one
-// goroutine at a time and, once its slices have grown, allocates nothing.
+// Selector finds chosen columns in a buffer of whole rows. One goroutine at a time uses it. Once
+// its slices have grown, it allocates nothing.
 type Selector struct {
 	// Spans holds the chosen values as off, len pairs over the scanned buffer,
 	// row by row, in ascending column order; outer quotes are left out.
@@ -24,14 +24,14 @@ type Selector struct {
 
 	Rows  int // rows of the buffer
 	Lines int // LF bytes of the buffer, those in quotes and after empty lines included
-	// Plain says that the buffer is known to hold nothing but rows of one field that
-	// is not in quotes, each ended by an LF, which the last may lack. Scan alone sets it.
+	// Plain reports that the buffer consists of rows of one unquoted field, each ended by an LF,
+	// which the last may lack. Only Scan sets it; false does not prove the opposite.
 	Plain bool
 
 	d          Dialect
 	columns    []int // nil: every field
 	fields     int   // fields that every row must have; 0 not known yet, -1 any
-	lastFields int   // fields of the last row looked at closely; what the next are tried with
+	lastFields int   // fields of the last row that selectRows handled; the next windows are expected to have as many
 	row        []span
 
 	index indexer
@@ -39,20 +39,20 @@ type Selector struct {
 	paths selectorPaths
 }
 
-// openRow is what is known of the row that the windows so far have not ended.
+// openRow describes the row that the windows so far have not ended.
 type openRow struct {
 	at         int // offset of the row
-	fieldAt    int // offset of its first field that is not ended
-	fields     int // fields that are ended
+	fieldAt    int // offset of its first field that has not ended
+	fields     int // fields that have ended
 	nextColumn int // index in columns of the next column to find
 	spans      int // len(Spans) at the row's start
 	doubled    int // len(Doubled) there
 }
 
-// NewSelector makes a selector of the given columns: numbers from 0, ascending,
-// distinct; nil for every field. fields is the number of fields that each row
-// must have; 0 for as many as the first row scanned has (kept from scan to
-// scan); -1 for any number, as long as the last chosen column is there.
+// NewSelector returns a selector of the given columns: numbers from 0, ascending and distinct;
+// nil selects every field. fields is the number of fields that each row must have: 0 for as
+// many as the first row has (kept from scan to scan), -1 for any number that includes the last
+// chosen column.
 func NewSelector(d Dialect, columns []int, fields int) (*Selector, error) {
 	d = d.normal()
 	if err := d.check(); err != nil {
@@ -80,26 +80,24 @@ func NewSelector(d Dialect, columns []int, fields int) (*Selector, error) {
 	return s, nil
 }
 
-// Scan finds the chosen values of buf, which starts at a row start and ends at a
-// row end or at the end of the input, where the last row end may be missing.
-// Results of the scan before are overwritten. The error is a *ParseError with
-// lines and offset relative to buf; the results are then those of the rows
-// before the one at fault, Lines excepted.
+// Scan finds the chosen values of buf, which starts at a row start and ends at a row end or at
+// the end of the input, where the last row end may be missing. It overwrites the results of the
+// previous scan. The error is a *ParseError with lines and offset relative to buf; the results,
+// except Lines, are then those of the rows before the invalid one.
 func (s *Selector) Scan(buf []byte) error {
 	_, err := s.scan(buf, true)
 	return err
 }
 
-// ScanPart is Scan for input that goes on behind buf: it takes the whole rows
-// that buf starts with and returns where the first one starts that may not be
-// whole, which is where the next buffer has to start. It costs no more than
-// Scan. 0 without an error means that the first row is longer than buf; up to 63
-// bytes at the end may not be looked at.
+// ScanPart is Scan for input that continues behind buf. It scans the whole rows at the start of
+// buf and returns the start of the first row that may be incomplete, at which the next buffer
+// must start. 0 without an error means that the first row is longer than buf. It costs no more
+// than Scan; it may ignore up to 63 bytes at the end.
 func (s *Selector) ScanPart(buf []byte) (n int, err error) {
 	return s.scan(buf, false)
 }
 
-// scan scans buf; with final its end is the end of the input.
+// scan scans buf. With final, its end is the end of the input.
 func (s *Selector) scan(buf []byte, final bool) (int, error) {
 	s.Spans, s.Doubled, s.RowEnds, s.Rows, s.Lines, s.Plain = s.Spans[:0], s.Doubled[:0], s.RowEnds[:0], 0, 0, false
 	if len(buf) > math.MaxUint32 {
@@ -130,7 +128,7 @@ func (s *Selector) scan(buf []byte, final bool) (int, error) {
 		w = next
 	}
 	if !final {
-		s.paths.cut++
+		s.paths.partial++
 		s.Spans, s.Doubled = s.Spans[:s.open.spans], s.Doubled[:s.open.doubled]
 		s.Lines = int(x.state.lines) - bytes.Count(buf[s.open.at:w], lf)
 		return s.open.at, nil
@@ -140,13 +138,13 @@ func (s *Selector) scan(buf []byte, final bool) (int, error) {
 	}
 	s.Lines, s.Plain = int(x.state.lines), plain
 	if len(buf) > 0 && buf[len(buf)-1] != '\n' {
-		s.Lines-- // the one that window put there
+		s.Lines-- // the LF that window added
 	}
 	return len(buf), nil
 }
 
-// fault scans on from the open row byte by byte, up to the error that the index
-// or the rows' lengths have shown to be there.
+// fault scans byte by byte from the open row to the error that the index or the length of a row
+// has revealed.
 func (s *Selector) fault(buf []byte) error {
 	s.paths.faults++
 	s.Spans, s.Doubled = s.Spans[:s.open.spans], s.Doubled[:s.open.doubled]

@@ -15,7 +15,7 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// reference is what encoding/csv makes of an input: rows up to the first error.
+// reference is what encoding/csv reads from an input: rows up to the first error.
 type reference struct {
 	rows [][]string
 	err  *csv.ParseError
@@ -64,13 +64,13 @@ func refer(t *testing.T, d Dialect, in []byte, fields int) (r reference) {
 	}
 }
 
-// halve is Unquote in the plainest form.
+// halve is Unquote in its simplest form.
 func halve(d Dialect, raw []byte) string {
 	q := string(d.normal().Quote)
 	return strings.ReplaceAll(string(raw), q+q, q)
 }
 
-// lfOnly does to a value what encoding/csv does to the CRLFs inside quotes.
+// lfOnly turns the CRLFs of a value into LFs, as encoding/csv does inside quotes.
 func lfOnly(s string) string { return strings.ReplaceAll(s, "\r\n", "\n") }
 
 // selected returns the values of the last scan in rows of the given lengths.
@@ -84,7 +84,7 @@ func selected(t *testing.T, s *Selector, buf []byte) []string {
 			j++
 			text := halve(s.d, raw)
 			if len(text) == len(raw) {
-				t.Errorf("value %d is said to hold doubled quotes, but does not: %q", i/2, buf)
+				t.Errorf("Doubled lists value %d, which has no doubled quotes: %q", i/2, buf)
 			}
 			values = append(values, text)
 			continue
@@ -92,7 +92,7 @@ func selected(t *testing.T, s *Selector, buf []byte) []string {
 		values = append(values, string(raw))
 	}
 	if j != len(s.Doubled) {
-		t.Errorf("Doubled %v names values that are not there: %q", s.Doubled, buf)
+		t.Errorf("Doubled %v lists values that do not exist: %q", s.Doubled, buf)
 	}
 	return values
 }
@@ -103,7 +103,7 @@ func checkScan(t *testing.T, s *Selector, buf []byte, columns []int, fields int)
 	compareScan(t, s, buf, columns, fields, refer(t, s.d, buf, max(fields, -1)))
 }
 
-// compareScan compares one scan with what refer has said.
+// compareScan compares one scan with a reference.
 func compareScan(t *testing.T, s *Selector, buf []byte, columns []int, fields int, ref reference) {
 	t.Helper()
 	err := s.Scan(buf)
@@ -164,7 +164,7 @@ var (
 	clean = []string{"a,", "bcd,", ",", "\n", "e\r\n", "long field of many bytes,", "x\n", "\"q\",", "\"q\"\"r\",", "\"\",", "\"\n\",", "\"a,b\"\n", "\"c\"\r\n", "\"\r\n\",", "\"\"\"\"\n"}
 )
 
-// randomCSV makes an input of about n pieces: mostly broken, or mostly valid.
+// randomCSV returns an input of about n pieces, usually invalid or usually valid.
 func randomCSV(r *rand.Rand, n int) []byte {
 	var in []byte
 	pieces := clean
@@ -188,7 +188,7 @@ func randomCSV(r *rand.Rand, n int) []byte {
 	return in
 }
 
-// evenCSV makes a file whose rows are all of the same length, nearly.
+// evenCSV returns a file whose rows, with few exceptions, have the same number of fields.
 func evenCSV(r *rand.Rand, bytes int) []byte {
 	fields := 1 + r.IntN(9)
 	eol := []string{"\n", "\r\n"}[r.IntN(2)]
@@ -226,7 +226,7 @@ func evenCSV(r *rand.Rand, bytes int) []byte {
 	return in
 }
 
-// rounds is the number of random inputs; the structured tests and `make soak` try far more.
+// rounds is the number of random inputs. The structured tests and `make soak` try many more.
 func rounds() int {
 	if testing.Short() {
 		return 10_000
@@ -234,6 +234,7 @@ func rounds() int {
 	return 40_000
 }
 
+// TestSelectorRandom compares scans of random input with encoding/csv.
 func TestSelectorRandom(t *testing.T) {
 	kept := map[string]*Selector{}
 	campaign.Run(t, rounds(), campaigns, func(t *testing.T, r *rand.Rand, _ int) {
@@ -241,6 +242,7 @@ func TestSelectorRandom(t *testing.T) {
 	})
 }
 
+// TestSelectorEven compares scans of larger files of even rows with encoding/csv.
 func TestSelectorEven(t *testing.T) {
 	kept := map[string]*Selector{}
 	campaign.Run(t, rounds()/100, campaigns, func(t *testing.T, r *rand.Rand, _ int) {
@@ -248,8 +250,8 @@ func TestSelectorEven(t *testing.T) {
 	})
 }
 
-// scanWith checks in with a random choice of columns on every kernel, by selectors that
-// are kept.
+// scanWith checks in with a random choice of columns on every kernel. It keeps the selectors, so
+// that each makes many scans.
 func scanWith(t *testing.T, kept map[string]*Selector, in []byte, r *rand.Rand) {
 	t.Helper()
 	var columns []int
@@ -279,6 +281,7 @@ func scanWith(t *testing.T, kept map[string]*Selector, in []byte, r *rand.Rand) 
 	})
 }
 
+// TestSelectorRefuses checks that NewSelector refuses invalid columns and dialects.
 func TestSelectorRefuses(t *testing.T) {
 	for _, c := range []struct {
 		d       Dialect
@@ -296,7 +299,7 @@ func TestSelectorRefuses(t *testing.T) {
 		{Dialect{}, nil, -2},
 	} {
 		if s, err := NewSelector(c.d, c.columns, c.fields); err == nil {
-			t.Errorf("%v: made %v", c, s.columns)
+			t.Errorf("%v: NewSelector returned a selector of %v, want an error", c, s.columns)
 		}
 	}
 	if _, err := NewSelector(Dialect{}, []int{3}, 3); !errors.Is(err, ErrColumn) {
@@ -304,6 +307,7 @@ func TestSelectorRefuses(t *testing.T) {
 	}
 }
 
+// TestParseErrorText checks the texts of errors, and errors.As with encoding/csv's type.
 func TestParseErrorText(t *testing.T) {
 	for in, want := range map[string]string{
 		"a,b\nc,d\"x":    "csv: line 2, column 4: quote in a field that is not quoted; quote the field and double the quote",
@@ -323,8 +327,8 @@ func TestParseErrorText(t *testing.T) {
 	}
 }
 
-// TestPlain: a buffer that is called plain is its values with an LF after each, and
-// an ordinary file of one column is called so.
+// TestPlain checks that a buffer with Plain set consists of its values with an LF after each, and
+// that Plain is set for an ordinary file of one column.
 func TestPlain(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(7, 8))
@@ -335,7 +339,7 @@ func TestPlain(t *testing.T) {
 				buf = append(buf, "0123456789abcdefghijklmnopqrstuvwxyz"[:1+r.IntN(36)]...)
 				buf = append(buf, '\n')
 			}
-			if i%2 == 1 { // one thing that is not plain, or a line end less
+			if i%2 == 1 { // one byte that is not plain, or one line end less
 				at := r.IntN(len(buf))
 				odd := []string{"\r", "\n", "\"", "\"a\"\n", "\r\n", "", "\n\n", "\n\"a\"\n"}[r.IntN(8)]
 				buf = append(buf[:at], append([]byte(odd), buf[at+1:]...)...)
@@ -351,7 +355,7 @@ func TestPlain(t *testing.T) {
 			}
 			if !s.Plain {
 				if i%2 == 0 {
-					t.Fatalf("not plain: %q", buf)
+					t.Fatalf("Plain is not set for %q", buf)
 				}
 				continue
 			}
@@ -361,14 +365,14 @@ func TestPlain(t *testing.T) {
 				want = append(append(want, buf[s.Spans[v]:][:s.Spans[v+1]]...), '\n')
 			}
 			if !bytes.Equal(bytes.TrimSuffix(want, lf), bytes.TrimSuffix(buf, lf)) || len(s.Doubled) > 0 || s.Rows != len(s.Spans)/2 {
-				t.Fatalf("called plain: %q, spans %d", buf, s.Spans)
+				t.Fatalf("Plain is set for %q, spans %d", buf, s.Spans)
 			}
 		}
 		if s, _ := NewSelector(Dialect{}, nil, 0); s.Scan(nil) != nil || s.Plain {
-			t.Fatal("nothing is called plain")
+			t.Fatal("Plain was never set")
 		}
 		if plain < 1500 {
-			t.Fatalf("only %d of 3,000 buffers were plain", plain)
+			t.Fatalf("only %d of 3,000 buffers were plain: too few to test", plain)
 		}
 	})
 }

@@ -1,9 +1,10 @@
 package csvfast
 
-// Windows whose rows are of different lengths, row by row, and buffers with an error.
+// Windows whose rows have different numbers of fields, and buffers with an error, are handled
+// row by row.
 
-// take takes the n entries of the window at w, which ends rows, row by row. It returns false at a
-// row of a wrong length, which is then the open one.
+// selectRows appends the chosen fields of the n entries of the window at w, in which so many
+// rows end, row by row. It returns false at a row of a wrong length, which is then the open row.
 func (s *Selector) selectRows(buf []byte, w, n, rows int) bool {
 	s.paths.byRow++
 	if s.lastFields == 1 && rows == n && n > 0 && s.open.fields > 0 {
@@ -16,7 +17,7 @@ func (s *Selector) selectRows(buf []byte, w, n, rows int) bool {
 			k++
 		}
 		if k == len(ents) {
-			s.paths.part++
+			s.paths.byRowOpen++
 			s.extendRow(buf, w, ents)
 			return true
 		}
@@ -40,18 +41,18 @@ func (s *Selector) selectRows(buf []byte, w, n, rows int) bool {
 	return true
 }
 
-// emptyField reports whether a line that consists of f holds nothing.
+// emptyField reports whether a line that consists of the field f is empty.
 func emptyField(f []byte) bool {
 	return len(f) == 0 || len(f) == 1 && f[0] == '\r'
 }
 
-// skipLine passes the empty line that v ends.
+// skipLine skips the empty line that the entry v ends.
 func (s *Selector) skipLine(w int, v uint32) {
 	s.open.at = w + int(v&entryPos) + 1
 	s.open.fieldAt = s.open.at
 }
 
-// part takes entries of the open row, at least one, finding what was chosen.
+// extendRow appends the chosen fields among ents, at least one entry of the open row.
 func (s *Selector) extendRow(buf []byte, w int, ents []uint32) {
 	o := &s.open
 	if s.columns == nil {
@@ -86,7 +87,7 @@ func (s *Selector) endRow() {
 	s.open = openRow{at: s.open.fieldAt, fieldAt: s.open.fieldAt, spans: len(s.Spans), doubled: len(s.Doubled)}
 }
 
-// find appends the field that starts at from and that v, of the window at w, ends.
+// appendField appends the field that starts at from and that the entry v of the window at w ends.
 func (s *Selector) appendField(buf []byte, from, w int, v uint32) {
 	end := w + int(v&entryPos)
 	if int32(v) < 0 && end > from && buf[end-1] == '\r' {
@@ -102,7 +103,7 @@ func (s *Selector) appendField(buf []byte, from, w int, v uint32) {
 	s.Spans = append(s.Spans, uint32(from), uint32(end-from))
 }
 
-// scanRows scans the rows from c on one by one.
+// scanRows scans the rows from c on byte by byte.
 func (s *Selector) scanRows(buf []byte, c cursor) error {
 	for {
 		row, start, next, err := s.d.scanRow(s.row[:0], buf, c)
@@ -137,7 +138,7 @@ func (s *Selector) scanRows(buf []byte, c cursor) error {
 	}
 }
 
-// wrong says what is wrong with a row of n fields.
+// lengthError returns the error of a row of n fields, nil if that is a right number.
 func (s *Selector) lengthError(n int) error {
 	if s.fields > 0 && n != s.fields {
 		return ErrFieldCount
@@ -148,7 +149,7 @@ func (s *Selector) lengthError(n int) error {
 	return nil
 }
 
-// emit appends a value.
+// appendSpan appends a field.
 func (s *Selector) appendSpan(f span) {
 	if f.doubled {
 		s.Doubled = append(s.Doubled, uint32(len(s.Spans)/2))

@@ -7,13 +7,13 @@ import (
 
 // Windows whose rows have one field.
 
-// selectSingles is selectUniform for rows of one field, where a line without one is no
-// row. It cannot go on with a row of which earlier windows ended fields.
+// selectSingles is selectUniform for rows of one field, of which an empty line is not a row. It
+// requires that no field of the open row has ended.
 func (s *Selector) selectSingles(buf []byte, w, n, rows int) bool {
 	if s.open.fields != 0 || rows != n {
 		return false
 	}
-	s.paths.singles++
+	s.paths.single++
 	at := len(s.Spans)
 	s.Spans = slices.Grow(s.Spans, 2*n)
 	out := s.Spans[at : at+2*n]
@@ -47,8 +47,7 @@ func (s *Selector) selectSingles(buf []byte, w, n, rows int) bool {
 	return true
 }
 
-// selectPlain is selectUniform for rows of one field, in a window without quotes, CRs and
-// empty lines. Like selectSingles it starts with a row of which no field has ended.
+// selectPlain is selectSingles for a window without quotes, CRs and empty lines.
 func (s *Selector) selectPlain(buf []byte, w, n, rows int) bool {
 	if s.lastFields != 1 || s.open.fields != 0 || n == 0 || rows != n || s.index.state.quotes != 0 || s.columns == nil && s.fields < 0 {
 		return false
@@ -62,7 +61,7 @@ func (s *Selector) selectPlain(buf []byte, w, n, rows int) bool {
 	s.Spans = slices.Grow(s.Spans, 2*n+entryPadding)
 	out := s.Spans[at : at+2*n+entryPadding]
 	entrySpans(ents, uint32(w), out)
-	// the first field may have started before the window
+	// The first field may have started before the window.
 	out[0], out[1] = uint32(from), uint32(w)+ents[1]&entryPos-uint32(from)
 	least := out[1]
 	for i := 3; i < 2*n; i += 2 {

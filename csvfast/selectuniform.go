@@ -4,11 +4,10 @@ import "slices"
 
 // Windows whose rows all have as many fields as the row before them.
 
-// selectUniform takes the entries of a window if all of its rows, of which it ends
-// the given number, are as long as the last row that take took. It then never
-// looks at entries that it needs not: when a row end stands every so many
-// entries, and there are as many as the index has counted, there is no other. If
-// it is not so, it returns false and has changed nothing.
+// selectUniform handles a window of n entries if all of its rows, of which the given number end
+// in it, have as many fields as the last row of selectRows; otherwise it returns false without
+// an effect. It examines only the entries at which rows must end: if all of them end a row, and
+// they are as many as the index has counted, no other entry ends one.
 func (s *Selector) selectUniform(buf []byte, w, n, rows int) bool {
 	fields := s.lastFields
 	switch {
@@ -28,10 +27,10 @@ func (s *Selector) selectUniform(buf []byte, w, n, rows int) bool {
 		}
 	}
 	if s.open.fields > 0 {
-		s.paths.evenOpen++
+		s.paths.uniformOpen++
 	}
 	if head+(rows-1)*fields < n {
-		s.paths.evenTail++
+		s.paths.uniformTail++
 	}
 	if s.columns == nil {
 		s.selectUniformAll(buf, w, n, head, rows)
@@ -49,10 +48,10 @@ func (s *Selector) selectUniform(buf []byte, w, n, rows int) bool {
 	return true
 }
 
-// selectUniformColumns takes whole rows of an even length. ents holds the separator
-// before them and theirs.
+// selectUniformColumns appends the chosen columns of whole rows of lastFields fields. ents are
+// the separator before the rows and their own.
 func (s *Selector) selectUniformColumns(buf []byte, w int, ents []uint32, rows int) {
-	s.paths.columns++
+	s.paths.uniformColumns++
 	fields := s.lastFields
 	at, width := len(s.Spans), 2*len(s.columns)
 	s.Spans = slices.Grow(s.Spans, rows*width)[:at+rows*width]
@@ -91,8 +90,7 @@ func (s *Selector) selectUniformColumns(buf []byte, w int, ents []uint32, rows i
 	s.open = openRow{at: end, fieldAt: end, spans: len(s.Spans), doubled: len(s.Doubled)}
 }
 
-// trimCR shortens the span of a row's last field, ended by v, by the CR that the
-// row end starts with.
+// trimCR removes the CR of a CRLF from the span of a row's last field, which v ends.
 func (s *Selector) trimCR(buf []byte, w int, span []uint32, v uint32) {
 	end := w + int(v&entryPos)
 	if (span[1] > 0 || v&entryQuoted != 0) && buf[end-1] == '\r' {
@@ -100,17 +98,17 @@ func (s *Selector) trimCR(buf []byte, w int, span []uint32, v uint32) {
 	}
 }
 
-// selectUniformAll takes every field of a window of even rows; the first of them ends
-// with the head-th entry.
+// selectUniformAll appends every field of a window of rows of lastFields fields. The head-th
+// entry ends the first row.
 func (s *Selector) selectUniformAll(buf []byte, w, n, head, rows int) {
-	s.paths.all++
+	s.paths.uniformAll++
 	fields := s.lastFields
 	ents := s.index.entries[:1+n]
 	at := len(s.Spans)
 	s.Spans = slices.Grow(s.Spans, 2*n+entryPadding)
 	out := s.Spans[at : at+2*n+entryPadding]
 	entrySpans(ents, uint32(w), out)
-	// the first field may have started before the window
+	// The first field may have started before the window.
 	v := ents[1]
 	q := v >> 30 & 1
 	out[0] = uint32(s.open.fieldAt) + q

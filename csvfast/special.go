@@ -9,5 +9,5 @@ func special(v []byte, a, b byte) int {
 	return specialTier(v, a, b)
 }
 
-// shortValue is the least length of a value that the kernels are called for.
+// shortValue is the shortest length of a value for which the kernels are called.
 const shortValue = 32

@@ -23,6 +23,6 @@ func specialGeneric(v []byte, a, b byte) int {
 	return i
 }
 
-// zeroByte has the top bit set of the lowest zero byte of w, and of none below it;
-// it is cheaper than zeros.
+// zeroByte sets the top bit of the lowest zero byte of w and of no lower byte; bits above are
+// undefined. It is cheaper than zeros.
 func zeroByte(w uint64) uint64 { return (w - ones) & ^w & highs }

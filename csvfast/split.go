@@ -2,16 +2,16 @@ package csvfast
 
 import "bytes"
 
-// Parity reports whether buf holds an odd number of quote characters. Parities
-// of the pieces of a file combine by XOR: a piece starts inside quotes when the
-// pieces before it have odd parity together, whatever the quoting. One pass
-// over the pieces, in any order, is therefore enough to cut a file exactly.
+// Parity reports whether buf holds an odd number of quote characters. The parities of the
+// pieces of a file combine by XOR: a piece starts inside quotes if those of all pieces before
+// it are odd together. One pass over the pieces, in any order, therefore suffices to cut a file
+// exactly.
 func (d Dialect) Parity(buf []byte) bool {
 	return parity(buf, d.normal().Quote)
 }
 
-// LastRowEnd returns the offset just past the last row end of buf: an LF outside
-// quotes. inQuotes says whether buf starts inside quotes. -1 if there is none.
+// LastRowEnd returns the offset behind the last row end of buf, an LF outside quotes, or -1.
+// inQuotes states whether buf starts inside quotes.
 func (d Dialect) LastRowEnd(buf []byte, inQuotes bool) int {
 	quote := d.normal().Quote
 	in := parity(buf, quote) != inQuotes // at end
@@ -31,9 +31,8 @@ func (d Dialect) LastRowEnd(buf []byte, inQuotes bool) int {
 	}
 }
 
-// FirstRowEnd returns the offset just past the first row end of buf: an LF
-// outside quotes. inQuotes says whether buf starts inside quotes. -1 if there is
-// none.
+// FirstRowEnd returns the offset behind the first row end of buf, an LF outside quotes, or -1.
+// inQuotes states whether buf starts inside quotes.
 func (d Dialect) FirstRowEnd(buf []byte, inQuotes bool) int {
 	quote := d.normal().Quote
 	at := 0

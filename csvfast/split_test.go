@@ -8,8 +8,8 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// rowEnds is the plainest form of all that split.go does: the offsets just past
-// every LF outside quotes, and whether the end is inside.
+// rowEnds is the simplest form of split.go: the offsets behind every LF outside quotes, and
+// whether buf ends inside quotes.
 func rowEnds(d Dialect, buf []byte, in bool) (ends []int, inside bool) {
 	for i, c := range buf {
 		switch {
@@ -22,6 +22,7 @@ func rowEnds(d Dialect, buf []byte, in bool) (ends []int, inside bool) {
 	return ends, in
 }
 
+// TestSplit compares parities and row ends of every kernel with rowEnds.
 func TestSplit(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(7, 8))
@@ -67,8 +68,8 @@ func TestSplit(t *testing.T) {
 	})
 }
 
-// TestSplitShares cuts files in shares as a caller would, by parities of the
-// pieces, and finds the same rows as one scan of the whole.
+// TestSplitShares cuts files into shares by the parities of their pieces, and compares their rows
+// with those of the whole.
 func TestSplitShares(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(9, 10))
@@ -105,18 +106,19 @@ func TestSplitShares(t *testing.T) {
 				}
 				for _, v := range selected(t, part, share) {
 					if len(values) == 0 || values[0] != v {
-						t.Fatalf("share %d of %q: value %q out of turn", i, in, v)
+						t.Fatalf("share %d of %q: value %q is not the next one of the whole", i, in, v)
 					}
 					values = values[1:]
 				}
 			}
 			if len(values) > 0 {
-				t.Fatalf("%q: shares lack %q", in, values)
+				t.Fatalf("%q: the shares lack the values %q", in, values)
 			}
 		}
 	})
 }
 
+// TestScanPart compares scans of parts with a scan of the whole.
 func TestScanPart(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(11, 12))

@@ -13,10 +13,10 @@ import (
 	"github.com/velonym/velonym/internal/campaign"
 )
 
-// campaigns is the number of campaigns of this package, which share the time of make soak.
+// campaigns is the number of campaigns of this package, among which make soak divides its time.
 const campaigns = 3
 
-// stretches are rows that are repeated up to a change.
+// stretches are rows, each of which is repeated up to a change.
 var stretches = []string{
 	"abcdefghijklm\n", "z\n", "abcdef\r\n", "\"quoted\"\n", "é–𝄞\n", "a,b\n", "ab,cd,ef\n", "ab,cd\r\n",
 	"\"ab\",\"c,d\"\n", "\"a\"\"b\",c\n", ",,,,,,,\n", ",b\n", "b,\n", "1,2,3,4,5,6,7,8\n", "\"a\nb\",\"c\r\nd\"\r\n",
@@ -24,17 +24,17 @@ var stretches = []string{
 	"\"a quoted field of more than sixty-four bytes, \"\"longer\"\" than a block of the index\",x\n", "a\n\n", "a,b\n\r\n", "\"\"\n", "a\r,b\n",
 }
 
-// changes are what stands between two stretches; the last ones are no valid CSV.
+// changes stand between two stretches. The last brokenChanges of them are not valid CSV.
 var changes = []string{
 	"a,second\n", "a,\n", ",\n", ",\r\n", "\n", "\r\n", "x\r\n", "\"q\"\n", "\"q\"\r\n", "\"q\"\"r\"\n", "\"q,r\"\n", "\"l\nm\"\n", "\"l\r\n\",m\n",
 	"é\n", "a,b,c,d\n", "a\rb\n", "\"\"\n", ",\"\"\n", "\"a\",\n", "\"\",\"\"\"\"\n", "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,y,z\n", "\n\n\n", "\r\n\r\n", "a\r,\r\n", "a\r\r\n", "\"a\"\r\n",
 	"a\"b\n", "\"a\"b\n", "\"a\r\"\r\r\n", "\"open\n", "a,\"b\"\"\"\",\n", "\r", "a,b\r\rc\n",
 }
 
-const brokenChanges = 7 // of changes, at the end
+const brokenChanges = 7
 
-// structured makes an input of three to six windows: stretches, and a change
-// around a border of a window, a stride or a buffer, often across it.
+// structured returns an input of three to six windows: stretches, with a change around, and often
+// across, the border of a window, a stride or a buffer.
 func structured(r *rand.Rand, number int) []byte {
 	size := (3+r.IntN(4))*window + r.IntN(200) - 100
 	steps := []int{window, window, window, 64, 4096, 256}
@@ -50,7 +50,7 @@ func structured(r *rand.Rand, number int) []byte {
 			n = len(changes)
 		}
 		change := changes[r.IntN(n)]
-		if r.IntN(2) == 0 && at > window/2 && at < size { // the border stands within the change
+		if r.IntN(2) == 0 && at > window/2 && at < size { // the border lies within the change
 			at = (at+window/2)/window*window - r.IntN(len(change)+1)
 		}
 		in = stretch(in, min(at, size), stretches[kind])
@@ -68,7 +68,7 @@ func structured(r *rand.Rand, number int) []byte {
 		if r.IntN(2) == 0 {
 			kind = r.IntN(len(stretches))
 		}
-		at = size // then a stretch to the end, or another change
+		at = size // a stretch to the end, or another change, follows
 		if r.IntN(3) == 0 {
 			at = max(len(in), campaign.Border(r, r.IntN(261), window, size))
 		}
@@ -82,8 +82,7 @@ func structured(r *rand.Rand, number int) []byte {
 	return in
 }
 
-// stretch appends rows so that in ends at offset at; a row, or what is left, is
-// made longer for that.
+// stretch appends rows so that in ends at offset at. It makes the last row longer for that.
 func stretch(in []byte, at int, text string) []byte {
 	row := []byte(text)
 	for at-len(in) >= 2*len(row) {
@@ -96,7 +95,7 @@ func stretch(in []byte, at int, text string) []byte {
 	if pad < len(row) {
 		return append(append(in, bytes.Repeat([]byte("p"), pad-1)...), '\n')
 	}
-	end := len(row) // pad the last field, in its quotes if it has some
+	end := len(row) // pads the last field, within its quotes if it has any
 	for end > 0 && (row[end-1] == '\n' || row[end-1] == '\r' || row[end-1] == '"') {
 		end--
 	}
@@ -108,11 +107,11 @@ func stretch(in []byte, at int, text string) []byte {
 	return append(in, row[end:]...)
 }
 
-// verdict is what encoding/csv says of an input, once for all checks.
+// verdict is what encoding/csv reads from an input. All checks share it.
 type verdict struct {
 	in    []byte
 	rows  [][]string
-	lines []int // of each row's start
+	lines []int // number of the line at which each row starts
 	err   *csv.ParseError
 }
 
@@ -136,7 +135,7 @@ func judge(t *testing.T, in []byte) *verdict {
 	}
 }
 
-// values returns what a scan must find, the number of its rows, and its error.
+// values returns the values that a scan must find, the number of its rows, and its error.
 func (v *verdict) values(columns []int, fields int) (want []string, rows int, err error) {
 	for i, row := range v.rows {
 		if fields == 0 {
@@ -162,7 +161,7 @@ func (v *verdict) values(columns []int, fields int) (want []string, rows int, er
 	return want, len(v.rows), err
 }
 
-// place is what two errors must have in common.
+// place returns the position and the kind of an error, for comparisons.
 func place(err error) string {
 	var e *ParseError
 	if !errors.As(err, &e) {
@@ -171,8 +170,8 @@ func place(err error) string {
 	return fmt.Sprint(e.StartLine, e.Line, e.Column, e.Err)
 }
 
-// matches drops the values of the last scan from want and reports whether they
-// were its first ones.
+// matches removes the values of the last scan from the start of want, and reports whether they
+// were there.
 func matches(s *Selector, buf []byte, want *[]string) bool {
 	doubled := s.Doubled
 	for i := 0; i < len(s.Spans); i += 2 {
@@ -205,13 +204,13 @@ func (v *verdict) checkWhole(t *testing.T, s *Selector, columns []int, fields in
 	}
 	n := len(want)
 	if !matches(s, v.in, &want) || len(want) > 0 || s.Rows != rows {
-		t.Fatalf("columns %v, fields %d: %d rows, %d values, or other ones; want %d, %d", columns, fields, s.Rows, len(s.Spans)/2, rows, n)
+		t.Fatalf("columns %v, fields %d: %d rows, %d values, want %d, %d; or the values differ", columns, fields, s.Rows, len(s.Spans)/2, rows, n)
 	}
 	if err == nil && s.Lines != bytes.Count(v.in, lf) {
 		t.Fatalf("columns %v, fields %d: %d lines", columns, fields, s.Lines)
 	}
 	if s.Plain && (bytes.ContainsAny(v.in, "\",\r") || bytes.Contains(v.in, []byte("\n\n")) || v.in[0] == '\n') {
-		t.Fatalf("called plain")
+		t.Fatalf("Plain is set, but the input has other rows")
 	}
 	if columns != nil || fields >= 0 {
 		return
@@ -227,7 +226,7 @@ func (v *verdict) checkWhole(t *testing.T, s *Selector, columns []int, fields in
 	}
 }
 
-// checkParts scans the input in parts, as a stream gives them.
+// checkParts scans the input in parts, as a stream delivers them.
 func (v *verdict) checkParts(t *testing.T, r *rand.Rand, s *Selector, columns []int, fields int) {
 	want, rows, wantErr := v.values(columns, fields)
 	size := []int{200, 2 * window, 2 * window, 4 * window}[r.IntN(4)]
@@ -244,7 +243,7 @@ func (v *verdict) checkParts(t *testing.T, r *rand.Rand, s *Selector, columns []
 			continue
 		}
 		if !matches(s, v.in[at:end], &want) {
-			t.Fatalf("columns %v, fields %d, parts of %d: other values in the part at %d", columns, fields, size, at)
+			t.Fatalf("columns %v, fields %d, parts of %d: the values of the part at %d differ", columns, fields, size, at)
 		}
 		at += n
 		rows -= s.Rows
@@ -258,16 +257,16 @@ func (v *verdict) checkParts(t *testing.T, r *rand.Rand, s *Selector, columns []
 		t.Fatalf("columns %v, fields %d, parts of %d: error %v, want %v", columns, fields, size, place(err), place(wantErr))
 	}
 	if rows != 0 || len(want) > 0 || err == nil && lines != bytes.Count(v.in, lf) {
-		t.Fatalf("columns %v, fields %d, parts of %d: %d rows, %d values less than there are; %d lines", columns, fields, size, rows, len(want), lines)
+		t.Fatalf("columns %v, fields %d, parts of %d: %d rows, %d values are missing; %d lines", columns, fields, size, rows, len(want), lines)
 	}
 }
 
-// checkReads reads the input through a Reader, in reads of odd sizes.
+// checkReads reads the input through a Reader, in uneven reads.
 func (v *verdict) checkReads(t *testing.T, r *rand.Rand, paths *readerPaths) {
-	rd := NewReader(&oddReads{r: r, in: v.in, most: []int{64 + r.IntN(400), window + 1, readerBuffer}[r.IntN(3)]})
+	rd := NewReader(&unevenReads{r: r, in: v.in, most: []int{64 + r.IntN(400), window + 1, readerBuffer}[r.IntN(3)]})
 	rd.FieldsPerRecord = -1
 	if r.IntN(2) == 0 {
-		rd.start() // with room for two windows, so that rows move between buffers
+		rd.start() // with a buffer of two windows, so that rows move between buffers
 		rd.buf = make([]byte, 0, 2*window)
 	}
 	for i := 0; ; i++ {
@@ -282,7 +281,7 @@ func (v *verdict) checkReads(t *testing.T, r *rand.Rand, paths *readerPaths) {
 			break
 		}
 		if i >= len(v.rows) || !slices.EqualFunc(row, v.rows[i], func(b []byte, s string) bool { return string(b) == s || lfOnly(string(b)) == s }) {
-			t.Fatalf("reader: row %d is another one", i+1)
+			t.Fatalf("reader: row %d differs from that of encoding/csv", i+1)
 		}
 	}
 	paths.windows += rd.paths.windows
@@ -291,14 +290,14 @@ func (v *verdict) checkReads(t *testing.T, r *rand.Rand, paths *readerPaths) {
 	paths.byRow += rd.paths.byRow
 }
 
-// oddReads reads in up to most bytes at a time.
-type oddReads struct {
+// unevenReads returns up to most bytes of in at a time.
+type unevenReads struct {
 	r    *rand.Rand
 	in   []byte
 	most int
 }
 
-func (o *oddReads) Read(p []byte) (int, error) {
+func (o *unevenReads) Read(p []byte) (int, error) {
 	if len(o.in) == 0 {
 		return 0, io.EOF
 	}
@@ -307,8 +306,8 @@ func (o *oddReads) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// checkShares cuts the input in shares by the parities of its pieces, as a run with
-// several machines does. The input is valid.
+// checkShares cuts the input, which must be valid, into shares by the parities of its pieces, like
+// a run on several machines.
 func (v *verdict) checkShares(t *testing.T, r *rand.Rand, s *Selector, columns []int) {
 	want, rows, err := v.values(columns, -1)
 	if err != nil {
@@ -329,29 +328,29 @@ func (v *verdict) checkShares(t *testing.T, r *rand.Rand, s *Selector, columns [
 			to = next + e
 		}
 		if l := d.LastRowEnd(v.in[from:to], false); from < to && l != to-from && to < len(v.in) {
-			t.Fatalf("shares of %d: row end at %d from the front, at %d from behind", size, to, from+l)
+			t.Fatalf("shares of %d: FirstRowEnd finds %d, LastRowEnd %d", size, to, from+l)
 		}
 		if to > from {
 			if err := s.Scan(v.in[from:to]); err != nil || !matches(s, v.in[from:to], &want) {
-				t.Fatalf("columns %v, shares of %d: other values in the share at %d: %v", columns, size, from, place(err))
+				t.Fatalf("columns %v, shares of %d: the values of the share at %d differ: %v", columns, size, from, place(err))
 			}
 			rows -= s.Rows
 		}
 		from, at = to, next
 	}
 	if rows != 0 || len(want) > 0 {
-		t.Fatalf("columns %v, shares of %d: %d rows, %d values less than there are", columns, size, rows, len(want))
+		t.Fatalf("columns %v, shares of %d: %d rows, %d values are missing", columns, size, rows, len(want))
 	}
 }
 
-// selections are the columns and numbers of fields that every input is scanned with.
+// selections are the columns and numbers of fields with which every input is scanned.
 var selections = []struct {
 	columns []int
 	fields  int
 }{{nil, -1}, {nil, 0}, {[]int{0}, -1}, {[]int{0}, 0}, {[]int{0}, 1}, {[]int{1}, -1}, {[]int{0, 1}, 0}, {[]int{0, 2}, -1}, {nil, 1}, {[]int{1}, 2}}
 
-// TestStructuredCSV: whole buffer, parts, shares and reader agree with encoding/csv
-// on inputs of several windows whose shape changes around a border.
+// TestStructuredCSV checks that a scan of the whole buffer, of parts and of shares, and a Reader
+// agree with encoding/csv on inputs of several windows whose shape changes around a border.
 func TestStructuredCSV(t *testing.T) {
 	var sum selectorPaths
 	var index indexerPaths
@@ -369,7 +368,7 @@ func TestStructuredCSV(t *testing.T) {
 				if r.IntN(2) == 0 {
 					v.checkWhole(t, s, c.columns, c.fields)
 				}
-				fields := s.fields // of the first row, if there was a scan
+				fields := s.fields // those of the first row, if there was a scan
 				if r.IntN(2) == 0 {
 					v.checkWhole(t, s, c.columns, fields)
 					fields = s.fields
@@ -389,25 +388,25 @@ func TestStructuredCSV(t *testing.T) {
 		})
 	})
 	campaign.AtLeast(t, 10, map[string]int{
-		"plain": sum.plain, "singles": sum.singles, "columns": sum.columns, "all": sum.all, "evenOpen": sum.evenOpen, "evenTail": sum.evenTail,
-		"byRow": sum.byRow, "part": sum.part, "openSingle": sum.openSingle, "faults": sum.faults, "cut": sum.cut,
+		"plain": sum.plain, "single": sum.single, "uniformColumns": sum.uniformColumns, "uniformAll": sum.uniformAll, "uniformOpen": sum.uniformOpen, "uniformTail": sum.uniformTail,
+		"byRow": sum.byRow, "byRowOpen": sum.byRowOpen, "openSingle": sum.openSingle, "faults": sum.faults, "partial": sum.partial,
 		"index plain": index.plain[0], "index plain dense": index.plain[1], "index strict": index.strict[0], "index strict dense": index.strict[1], "index endings": index.endings,
 		"reader windows": reads.windows, "reader moves": reads.moves, "reader by row": reads.byRow,
 	})
-	campaign.AtLeast(t, 5, map[string]int{"reader grows": reads.grows}) // long rows are few where one kernel runs
+	campaign.AtLeast(t, 5, map[string]int{"reader grows": reads.grows}) // long rows are rare if only one kernel runs
 }
 
 // add adds the counts of another selector.
 func (p *selectorPaths) add(q *selectorPaths) {
 	p.plain += q.plain
-	p.singles += q.singles
-	p.columns += q.columns
-	p.all += q.all
-	p.evenOpen += q.evenOpen
-	p.evenTail += q.evenTail
+	p.single += q.single
+	p.uniformColumns += q.uniformColumns
+	p.uniformAll += q.uniformAll
+	p.uniformOpen += q.uniformOpen
+	p.uniformTail += q.uniformTail
 	p.byRow += q.byRow
-	p.part += q.part
+	p.byRowOpen += q.byRowOpen
 	p.openSingle += q.openSingle
 	p.faults += q.faults
-	p.cut += q.cut
+	p.partial += q.partial
 }

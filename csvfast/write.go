@@ -2,19 +2,17 @@ package csvfast
 
 import "bytes"
 
-// NeedsQuotes reports whether v can only stand quoted in a row: it holds the
-// separator, the quote character, CR or LF. White space at an end needs no
-// quotes (RFC 4180, section 2.4), and neither does an empty value, though a
-// row of one empty field must be written quoted by whoever does not want an
-// empty line.
+// NeedsQuotes reports whether v must be quoted in a row: it holds the separator, the quote
+// character, CR or LF. White space at an end needs no quotes (RFC 4180, section 2.4), and
+// neither does an empty value; the only field of a row must be quoted if it is empty, or the
+// row would be an empty line.
 func (d Dialect) NeedsQuotes(v []byte) bool {
 	d = d.normal()
 	return special(v, d.Comma, d.Quote) < len(v)
 }
 
-// AppendField appends v to dst as a field and returns the extended slice. It
-// is quoted if quoted is set or if it needs to be. It allocates only what
-// append needs.
+// AppendField appends v to dst as a field, which is quoted if quoted is set or if v needs
+// quotes. It allocates only what append needs.
 func (d Dialect) AppendField(dst, v []byte, quoted bool) []byte {
 	if !quoted && !d.NeedsQuotes(v) {
 		return append(dst, v...)
@@ -25,8 +23,7 @@ func (d Dialect) AppendField(dst, v []byte, quoted bool) []byte {
 	return append(dst, quote)
 }
 
-// AppendDoubled appends v to dst with every quote character doubled and no
-// quotes around it, and returns the extended slice.
+// AppendDoubled appends v to dst with every quote character doubled, without quotes around it.
 func (d Dialect) AppendDoubled(dst, v []byte) []byte {
 	quote := d.normal().Quote
 	for {
@@ -40,9 +37,8 @@ func (d Dialect) AppendDoubled(dst, v []byte) []byte {
 	}
 }
 
-// Unquote appends raw, the inside of a quoted field, to dst with its doubled
-// quote characters halved, and returns the extended slice. dst may be raw[:0].
-// It allocates only what append needs.
+// Unquote appends raw, the text between the quotes of a field, to dst with one quote for each
+// doubled one. dst may be raw[:0]. It allocates only what append needs.
 func (d Dialect) Unquote(dst, raw []byte) []byte {
 	quote := d.normal().Quote
 	for {

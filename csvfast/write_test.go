@@ -11,7 +11,7 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// specials are values of every length up to 256 whose bytes are mostly plain.
+// specials returns a value of n bytes, most of which are plain.
 func specials(r *rand.Rand, n int) []byte {
 	v := make([]byte, n)
 	for i := range v {
@@ -23,6 +23,8 @@ func specials(r *rand.Rand, n int) []byte {
 	return v
 }
 
+// TestSpecialKernels compares every kernel with a simple loop, at every alignment and at the end
+// of a page.
 func TestSpecialKernels(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(5, 1))
@@ -56,6 +58,8 @@ func TestSpecialKernels(t *testing.T) {
 	})
 }
 
+// TestFieldsAgainstEncodingCSV checks that encoding/csv reads written fields back, that no field
+// is quoted without need, and that writing allocates nothing.
 func TestFieldsAgainstEncodingCSV(t *testing.T) {
 	text, err := os.ReadFile("../testdata/corpora/naughty-strings/blns.json")
 	if err != nil {
@@ -78,14 +82,14 @@ func TestFieldsAgainstEncodingCSV(t *testing.T) {
 			for k, s := range list {
 				row := d.AppendField(nil, []byte(s), k%5 == 0)
 				if quoted := row[:min(1, len(row))]; string(quoted) == `"` && k%5 != 0 && !d.NeedsQuotes([]byte(s)) {
-					t.Errorf("%q: quoted without need", s)
+					t.Errorf("%q: quoted although it needs no quotes", s)
 				}
 				row = append(row, d.normal().Comma)
 				row = append(d.AppendField(row, []byte("x"), false), '\n')
 				c := csv.NewReader(bytes.NewReader(row))
 				c.Comma = rune(d.normal().Comma)
 				got, err := c.Read()
-				want := string(bytes.ReplaceAll([]byte(s), []byte("\r\n"), []byte("\n"))) // what encoding/csv makes of it
+				want := string(bytes.ReplaceAll([]byte(s), []byte("\r\n"), []byte("\n"))) // as encoding/csv reads it
 				if err != nil || len(got) != 2 || got[0] != want {
 					t.Errorf("%q came back as %q, %v", s, got, err)
 				}

@@ -2,28 +2,26 @@ package jsonfast
 
 import "fmt"
 
-// maxDepth bounds how deep arrays and objects may be nested in one JSON text.
-// A deeper text is refused. The walk needs no recursion, so the bound protects
-// those who read the text after us, not this package's stack.
+// maxDepth is the deepest nesting of arrays and objects in a JSON text. This package does not
+// recurse; the limit protects programs that read the text later.
 const maxDepth = 512
 
 // maxInput bounds the buffers whose spans are 32 bits wide.
 const maxInput = 1<<32 - 1
 
-// SyntaxError says where and why a JSON text was refused.
+// SyntaxError is the position at which a JSON text is invalid, and the reason.
 //
-// Offset counts bytes from 0 at the start of the scanned buffer and names the
-// first byte that no valid text could have at its place. For an escape that
-// is wrong or stands for half a surrogate pair it names the backslash, for
-// ill-formed UTF-8 the first byte of the sequence, for a text that ends too
-// early the length of the buffer.
+// Offset counts bytes from 0 at the start of the scanned buffer. It is that of the first byte
+// with which no valid text can continue. For an invalid escape, or one of half a surrogate pair,
+// it is that of the backslash; for invalid UTF-8 that of the sequence's first byte; for a text
+// that ends too early the length of the buffer.
 type SyntaxError struct {
 	Offset int64
-	Line   int // 1-based line of a PathFinder's buffer; 0 where lines mean nothing
+	Line   int // line of a PathFinder's buffer, from 1; 0 for Array and Validate
 	Reason string
 }
 
-// Error never holds a byte of the text.
+// Error returns the position and the reason, without any byte of the text.
 func (e *SyntaxError) Error() string {
 	if e.Line > 0 {
 		return fmt.Sprintf("json: line %d, byte %d: %s", e.Line, e.Offset, e.Reason)
@@ -54,11 +52,8 @@ const (
 	reasonTooLong   = "4 GiB or more in one buffer; split it"
 )
 
-// Validate reports whether buf is one JSON text (RFC 8259) with any value
-// on top, under the rules of this package: valid UTF-8 throughout, no escape
-// of half a surrogate pair, nesting up to 512, no byte order mark. Duplicate
-// member names are allowed, numbers of any size too. It returns nil or a
-// *SyntaxError, and allocates only that.
+// Validate returns nil if buf is one JSON text by the rules of this package, of any type of
+// value; otherwise a *SyntaxError. It allocates only the error.
 func Validate(buf []byte) error {
 	i := skipSpace(buf, 0)
 	if at, reason := leadingMark(buf); reason != "" {
@@ -76,33 +71,29 @@ func Validate(buf []byte) error {
 	return nil
 }
 
-// Array finds the strings of {"data":["…","…"]}, the body of a request.
-// The zero value is ready. One goroutine at a time; the slices are reused by
-// the next Scan, which therefore allocates nothing once they have grown.
+// Array finds the strings of {"data":["…","…"]}, the body of a request. The zero value is ready
+// for use, by one goroutine at a time. Scan reuses the slices and therefore allocates nothing
+// once they have grown.
 type Array struct {
-	// Spans holds an offset and a length for every item of the array: the
-	// bytes between its quotes, escapes not undone; 0, 0 for an item that is
-	// no string.
+	// Spans holds an offset and a length for every item of the array: the text between its
+	// quotes, with its escapes; 0, 0 for an item that is not a string.
 	Spans []uint32
-	// Escaped holds the indexes of the items with a backslash, ascending:
-	// these need Unescape.
+	// Escaped holds the indexes of the items with a backslash, in ascending order; Unescape
+	// returns their values.
 	Escaped []uint32
-	// NotString holds the indexes of the items that are valid JSON but no
-	// strings, ascending.
+	// NotString holds the indexes of the items that are valid JSON but not strings, in
+	// ascending order.
 	NotString []uint32
 
 	notes [arrayBlocks]arrayNote
 	paths arrayPaths
 }
 
-// Scan reads one JSON text, RFC 8259 strict: an object that has the member
-// "data" exactly once, with an array as its value. Other members may stand
-// before and after it; they are checked as strictly and skipped. A member name
-// counts as "data" however it is escaped. The text must be valid UTF-8, must
-// not start with a byte order mark, must not escape half a surrogate pair and
-// may be nested 512 deep.
+// Scan reads one JSON text by the rules of this package: an object that has the member "data"
+// exactly once, with an array as its value. Other members are checked and skipped. The name
+// "data" may contain escapes.
 //
-// An error is a *SyntaxError; the slices are empty then.
+// An error is a *SyntaxError, with which the slices are empty.
 func (a *Array) Scan(buf []byte) error {
 	a.Spans, a.Escaped, a.NotString = a.Spans[:0], a.Escaped[:0], a.NotString[:0]
 	at, reason := a.scan(buf)
@@ -194,13 +185,13 @@ func (a *Array) scan(buf []byte) (int, string) {
 	}
 }
 
-// isName reports whether the raw member name, unescaped, equals want.
+// isName reports whether the member name with the text raw equals want.
 func isName(raw []byte, escaped bool, want string) bool {
 	if !escaped {
 		return string(raw) == want
 	}
 	if len(raw) > 6*len(want) {
-		return false // an escape makes at most six bytes of one
+		return false // an escape has at most six bytes for one
 	}
 	var scratch [64]byte
 	if len(raw) > len(scratch) {
@@ -227,7 +218,7 @@ func (a *Array) item(buf []byte, i int) (int, string) {
 	if reason != "" {
 		return end, reason
 	}
-	// A kernel may have got into this string before and have seen its escape.
+	// A kernel may have read a part of this string before and recorded its escape.
 	if escaped && (len(a.Escaped) == 0 || a.Escaped[len(a.Escaped)-1] != n) {
 		a.Escaped = append(a.Escaped, n)
 	}

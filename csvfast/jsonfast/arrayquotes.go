@@ -7,54 +7,54 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// How the strings of an array are found 64 bytes at a time. Per block, as masks
-// with a bit a byte:
+// The strings of an array are found in blocks of 64 bytes. Masks of a block have a bit for each
+// byte:
 //
-//	bs       backslashes. Those that escape are every other one of a run, counted
-//	         from its start; the run may start in the block before
+//	bs       backslashes. Every other one of a run, from its start, escapes the next byte;
+//	         the run may start in the previous block
 //	q        quotes that are not escaped
-//	in       running parity of q (a carry-less product with all ones), flipped if
-//	         the block starts inside a string: opening quotes and contents
+//	in       running parity of q (a carry-less product with all ones), inverted if the
+//	         block starts inside a string: opening quotes and contents of strings
 //	closing  q &^ in
 //	opening  q & in
-//	comma    commas outside of strings: &^ in
-//	blank    what is neither string nor comma; must be white space
+//	comma    commas outside of strings (&^ in)
+//	blank    bytes outside of strings that are not commas; they must be white space
 //
-// Between two strings there must be one comma, and white space at will:
+// Between two strings there must be one comma, and there may be white space:
 //
-//	due  = closing<<1 | what is due from the block before
+//	due  = closing<<1 | the comma still due from the previous block
 //	due  = (due + blank) &^ blank     the sum carries over runs of blanks
 //	must equal comma; the same from comma<<1 must equal opening
 //
-// and no byte below 0x20 may stand inside a string. A block that breaks a rule
-// is left to the portable code, which also knows items that are no strings,
-// the end of the array, and the words for errors. The positions of q's bits go
-// out in order, in pairs, and are turned into offset and length in place.
+// No byte below 0x20 may occur inside a string. A block that breaks a rule is left to the
+// portable code, which also handles items that are not strings, the end of the array, and
+// errors. The positions of q's bits are written in order and then converted in place from
+// pairs of quotes to offset and length.
 //
-// Escapes are few. A block that has one leaves a note with its masks, by which
-// the caller checks them one by one. Bytes from 0x80 up are only noticed; the
-// caller validates UTF-8 over the region in which they were.
+// Escapes are rare. A kernel writes a note with the masks of a block that has one, and the
+// caller checks its escapes one by one. Of bytes from 0x80 up a kernel only reports that there
+// are some; the caller then validates UTF-8.
 
-// arrayBlocks is how many blocks one call of arrayQuotes does: 4 KiB stay in
-// the first-level cache for the steps after it.
+// arrayBlocks is the number of blocks for one call of arrayQuotes: 4 KiB remain in the
+// first-level cache for the following steps.
 const arrayBlocks = 64
 
-// arrayRetry is how many items are read one by one after a call of arrayQuotes
-// that achieved nothing.
+// arrayRetry is the number of items that are read one by one after a call of arrayQuotes that
+// stopped in its first block.
 const arrayRetry = 8
 
-// arrayState is what one call of arrayQuotes hands to the next, and its
-// results. The kernels know its layout.
+// arrayState is the state that one call of arrayQuotes passes to the next, and its results. The
+// kernels know its layout.
 type arrayState struct {
 	inString uint64 // all ones: the next byte is inside a string
 	escaped  uint64 // 1: the next byte is escaped
-	closed   uint64 // 1: a string has ended and its comma is still to come
-	high     uint64 // set: not zero if a byte from 0x80 up was seen
-	quotes   uint64 // set: how many positions were written
-	notes    uint64 // raised by the notes that were written
+	closed   uint64 // 1: a string has ended and its comma has not been read
+	high     uint64 // result: not zero if a byte from 0x80 up was read
+	quotes   uint64 // result: number of positions written
+	notes    uint64 // result: the number of notes written is added
 }
 
-// arrayNote tells of a block with escapes. The kernels know its layout.
+// arrayNote describes a block with escapes. The kernels know its layout.
 type arrayNote struct {
 	offset  uint32 // of the block
 	quotes  uint32 // positions written before the block
@@ -62,11 +62,11 @@ type arrayNote struct {
 	quote   uint64 // quotes that are not escaped
 }
 
-// arrayQuotes looks for unescaped quotes in blocks of 64 bytes from p and
-// writes their positions, counted from base, to out. It stops before a block
-// that breaks a rule and returns how many it did. There must be room for
-// 64·blocks+64 positions (more are written than count) and for a note a
-// block; the last note may be of the block that was not done.
+// arrayQuotes finds unescaped quotes in blocks of 64 bytes of p and writes their positions,
+// counted from base, to out. It stops before a block that breaks a rule and returns the number
+// of blocks done. out must hold 64·blocks+64 positions, of which those behind st.quotes are
+// undefined, and notes one note for each block. The last note may be that of the block before
+// which it stopped.
 func arrayQuotes(p []byte, base uint32, out []uint32, notes []arrayNote, st *arrayState) (done int) {
 	blocks := len(p) / 64
 	_ = out[64*blocks+63]
@@ -74,23 +74,23 @@ func arrayQuotes(p []byte, base uint32, out []uint32, notes []arrayNote, st *arr
 	return arrayQuotesTier(p, blocks, base, out, notes, st)
 }
 
-// arraySpans turns pairs of quote positions into offset and length of what
-// stands between them.
+// arraySpans converts pairs of quote positions, in place, to the offset and length of the text
+// between the quotes.
 func arraySpans(pairs []uint32) {
 	for i := arraySpansTier(pairs); i+1 < len(pairs); i += 2 {
 		pairs[i], pairs[i+1] = pairs[i]+1, pairs[i+1]-pairs[i]-1
 	}
 }
 
-// items reads the items of the data array from i, just past its '[', and
-// returns the position past its ']'.
+// items reads the items of the data array from i, behind its '[', and returns the position
+// behind its ']'.
 func (a *Array) items(buf []byte, i int) (int, string) {
 	i = skipSpace(buf, i)
 	if i < len(buf) && buf[i] == ']' {
 		return i + 1, ""
 	}
 	begin := i
-	slow := 0 // items to read one by one before the next try
+	slow := 0 // items to read one by one before the next call of a kernel; -1: all
 	if simd.Active() == simd.Generic {
 		slow = -1
 	}
@@ -98,7 +98,7 @@ func (a *Array) items(buf []byte, i int) (int, string) {
 		more := true
 		if slow == 0 && len(buf)-i >= 2*64 {
 			next, between, ok := a.run(buf, i)
-			if !ok { // there is an error; find it in the order of the text
+			if !ok { // there is an error: find the first one by reading again
 				a.Spans, a.Escaped, a.NotString = a.Spans[:0], a.Escaped[:0], a.NotString[:0]
 				a.paths.restarts++
 				i, slow = begin, -1
@@ -134,15 +134,14 @@ func (a *Array) items(buf []byte, i int) (int, string) {
 	}
 }
 
-// run reads strings by the kernels from i, where an item is due, as far as they
-// go. It returns the position up to which it got: between is true where a
-// comma or the end of the array is due there, false where an item is. ok is
-// false when a string is not valid.
+// run reads strings from i, at which an item must start, as far as the kernels can, and returns
+// the position behind them. There, a comma or the end of the array must follow if between is
+// set, otherwise an item. ok is false if a string is invalid.
 func (a *Array) run(buf []byte, i int) (next int, between, ok bool) {
 	var st arrayState
-	first := len(a.Spans) // of the quotes that are not yet spans
-	unchecked := -1       // start of a character that the window has cut
-	past := 0             // end of an escape that reached over its block
+	first := len(a.Spans) // index of the first quote position that is not yet a span
+	unchecked := -1       // start of a character that the end of a window has cut
+	past := 0             // end of an escape that extends into the next block
 	for len(buf)-i >= 64 {
 		blocks := min((len(buf)-i)/64, arrayBlocks)
 		a.grow(64*blocks+64, i, len(buf)-i)
@@ -189,7 +188,7 @@ func (a *Array) run(buf []byte, i int) (next int, between, ok bool) {
 			break
 		}
 	}
-	if st.inString != 0 { // again from its quote
+	if st.inString != 0 { // the caller reads the open string again from its quote
 		a.paths.reopened++
 		i = int(a.Spans[first])
 		a.Spans = a.Spans[:first]
@@ -197,8 +196,8 @@ func (a *Array) run(buf []byte, i int) (next int, between, ok bool) {
 	return i, st.closed != 0, true
 }
 
-// grow makes room for n more values of Spans, or for as many as are still to
-// come if the left bytes hold as many as the seen ones.
+// grow extends the capacity of Spans for n more elements, and for as many as the left bytes hold
+// if they hold as many as the seen ones in proportion.
 func (a *Array) grow(n, seen, left int) {
 	if cap(a.Spans)-len(a.Spans) >= n {
 		return
@@ -209,9 +208,9 @@ func (a *Array) grow(n, seen, left int) {
 	a.Spans = slices.Grow(a.Spans, n)
 }
 
-// escapes checks the escapes of a note and adds their items to a.Escaped. have
-// is the length of Spans at the call that wrote the note, past the end of the
-// last escape that was checked.
+// escapes checks the escapes of a note and adds their items to a.Escaped. have is the length of
+// Spans before the call that wrote the note, past the end of the last escape checked before. It
+// returns the end of the last escape.
 func (a *Array) escapes(buf []byte, n *arrayNote, have, past int) (int, bool) {
 	for m := n.escapes; m != 0; m &= m - 1 {
 		bit := bits.TrailingZeros64(m)

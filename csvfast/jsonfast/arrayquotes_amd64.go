@@ -6,24 +6,22 @@ import "github.com/velonym/velonym/internal/simd"
 
 // arrayQuotesAVX512 is arrayQuotes. It reads 64·blocks bytes from p, writes up
 // to 64·blocks+48 positions to out and a note for every block with escapes to
-// notes. Needs AVX512F, AVX512BW, AVX512VBMI2, VPCLMULQDQ, CLMUL, BMI1, POPCNT.
+// notes. It needs AVX512F, AVX512BW, AVX512VBMI2, VPCLMULQDQ, CLMUL, BMI1 and POPCNT.
 //
 //go:noescape
 func arrayQuotesAVX512(p *byte, blocks int, base uint32, out *uint32, notes *arrayNote, st *arrayState) (done int)
 
-// arraySpansAVX512 turns 8·groups pairs, in place; groups is at least 1. Needs
-// AVX512F.
+// arraySpansAVX512 converts 8·groups pairs in place; groups is at least 1. It needs AVX512F.
 //
 //go:noescape
 func arraySpansAVX512(out *uint32, groups int)
 
-// arrayQuotesAVX2 is arrayQuotesAVX512 for AVX2, CLMUL, BMI1 and POPCNT.
+// arrayQuotesAVX2 is arrayQuotesAVX512 with AVX2, CLMUL, BMI1 and POPCNT.
 //
 //go:noescape
 func arrayQuotesAVX2(p *byte, blocks int, base uint32, out *uint32, notes *arrayNote, st *arrayState) (done int)
 
-// arraySpansAVX2 turns 4·groups pairs, in place; groups is at least 1. Needs
-// AVX2.
+// arraySpansAVX2 converts 4·groups pairs in place; groups is at least 1. It needs AVX2.
 //
 //go:noescape
 func arraySpansAVX2(out *uint32, groups int)
@@ -38,8 +36,7 @@ func arrayQuotesTier(p []byte, blocks int, base uint32, out []uint32, notes []ar
 	return arrayQuotesGeneric(p, blocks, base, out, notes, st)
 }
 
-// arraySpansTier turns whole vectors of pairs and returns how many values that
-// were.
+// arraySpansTier converts whole vectors of pairs and returns the number of elements converted.
 func arraySpansTier(pairs []uint32) int {
 	switch n := len(pairs); {
 	case simd.Active() == simd.AVX512 && n >= 16:

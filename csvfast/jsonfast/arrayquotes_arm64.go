@@ -6,13 +6,12 @@ import "github.com/velonym/velonym/internal/simd"
 
 // arrayQuotesNEON is arrayQuotes. It reads 64·blocks bytes from p, writes up to
 // 64·blocks+8 positions to out and a note for every block with escapes to
-// notes. Needs ASIMD and PMULL.
+// notes. It needs NEON and PMULL.
 //
 //go:noescape
 func arrayQuotesNEON(p *byte, blocks int, base uint32, out *uint32, notes *arrayNote, st *arrayState) (done int)
 
-// arraySpansNEON turns 4·groups pairs, in place; groups is at least 1. Needs
-// ASIMD.
+// arraySpansNEON converts 4·groups pairs in place; groups is at least 1. It needs NEON.
 //
 //go:noescape
 func arraySpansNEON(out *uint32, groups int)
@@ -24,8 +23,7 @@ func arrayQuotesTier(p []byte, blocks int, base uint32, out []uint32, notes []ar
 	return arrayQuotesGeneric(p, blocks, base, out, notes, st)
 }
 
-// arraySpansTier turns whole vectors of pairs and returns how many values that
-// were.
+// arraySpansTier converts whole vectors of pairs and returns the number of elements converted.
 func arraySpansTier(pairs []uint32) int {
 	n := len(pairs)
 	if simd.Active() == simd.ARM64 && n >= 8 {

@@ -5,13 +5,12 @@ import (
 	"unicode/utf8"
 )
 
-// Unescape appends raw, the inside of a JSON string that a scan of this
-// package has accepted, to dst with its escapes undone, and returns the
-// extended slice. dst may be raw[:0]: the result is never longer than raw.
+// Unescape appends the value of a JSON string to dst. raw is the text between its quotes, which
+// a scan of this package has accepted. dst may be raw[:0]: the value is never longer than raw.
 // It allocates only what append needs.
 func Unescape(dst, raw []byte) []byte {
 	for i := 0; i < len(raw); {
-		// Escapes come close together or not at all.
+		// Strings have many escapes or none.
 		for len(raw)-i >= 8 {
 			w := binary.LittleEndian.Uint64(raw[i:])
 			if zeroByte(w^'\\'*eachByte) != 0 {
@@ -54,10 +53,9 @@ func Unescape(dst, raw []byte) []byte {
 	return dst
 }
 
-// AppendEscaped appends v, which must be valid UTF-8, to dst as the inside
-// of a JSON string, without the quotes, and returns the extended slice. It
-// escapes what RFC 8259 demands and nothing else: the quote, the backslash and
-// U+0000 to U+001F, with the two-character forms where there is one.
+// AppendEscaped appends the text of a JSON string with the value v, without the quotes, to dst. v
+// must be valid UTF-8. It escapes only what RFC 8259 requires: the quote, the backslash and
+// U+0000 to U+001F, in the two-character forms if they exist.
 func AppendEscaped(dst, v []byte) []byte {
 	for {
 		n := special(v)

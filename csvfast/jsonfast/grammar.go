@@ -6,16 +6,14 @@ import (
 	"unicode/utf8"
 )
 
-// The functions of this file walk JSON by the grammar of RFC 8259, one byte
-// or eight at a time. They are the specification that the kernels are tested
-// against, they do what no kernel does (members, numbers, nesting), and they
-// alone word errors: a kernel that meets something it does not expect hands
-// over to them at a place from which they find the same error.
+// The functions of this file read JSON by the grammar of RFC 8259, one byte or eight at a time.
+// They are the specification of the kernels, they read what no kernel does (members, numbers,
+// nesting), and only they return errors: where a kernel stops, they continue and find the error.
 //
-// All of them return the position past what they read and "", or the offset
-// of an error and its reason.
+// Each returns the position behind what it has read and "", or the offset of an error and its
+// reason.
 
-// Bytes of a word, for eight at a time.
+// Words of eight equal bytes, for reading eight bytes at a time.
 const (
 	eachByte = 0x0101010101010101
 	highBits = 0x8080808080808080
@@ -29,8 +27,8 @@ func leadingMark(buf []byte) (int, string) {
 	return 0, ""
 }
 
-// skipSpace returns the position of the first byte from i that is no JSON
-// white space, or len(buf).
+// skipSpace returns the position of the first byte from i on that is not JSON white space, or
+// len(buf).
 func skipSpace(buf []byte, i int) int {
 	for i < len(buf) {
 		switch buf[i] {
@@ -56,14 +54,13 @@ func pastColon(buf []byte, i int) (int, string) {
 	return skipSpace(buf, i+1), ""
 }
 
-// plainRun returns the position of the first byte from i that cannot be
-// passed over inside a string without a look: a quote, a backslash, a control
-// character or a byte from 0x80 up. It stops at len(buf).
+// plainRun returns the position of the first byte from i on that needs a check inside a string (a
+// quote, a backslash, a control character or a byte from 0x80 up), or len(buf).
 func plainRun(buf []byte, i int) int {
 	for len(buf)-i >= 8 {
 		w := binary.LittleEndian.Uint64(buf[i:])
-		// A byte below its subtrahend borrows from its upper neighbour, so
-		// that upper bits may be set falsely; the lowest is always right.
+		// A byte below its subtrahend borrows from the next higher byte, so higher bits may be
+		// set wrongly; the lowest set bit is always right.
 		m := (w | (w - 0x20*eachByte) | ((w ^ '"'*eachByte) - eachByte) | ((w ^ '\\'*eachByte) - eachByte)) & highBits
 		if m != 0 {
 			return i + bits.TrailingZeros64(m)/8
@@ -86,8 +83,8 @@ var stringClass = func() (t [256]uint8) {
 	return
 }()
 
-// checkString reads a string from i, just past its opening quote, and returns
-// the position of its closing quote and whether it holds a backslash.
+// checkString reads a string from i, behind its opening quote, and returns the position of its
+// closing quote and whether it holds a backslash.
 func checkString(buf []byte, i int) (end int, escaped bool, reason string) {
 	for {
 		i = plainRun(buf, i)
@@ -157,11 +154,11 @@ func checkEscape(buf []byte, i int) (int, string) {
 	return i + 12, ""
 }
 
-// hexEnd is what hex4 returns for four digits that the end of the text cuts.
+// hexEnd is the result of hex4 if the text ends before four digits.
 const hexEnd = -2
 
-// hex4 returns the value of the four hexadecimal digits at i, -1 when one of
-// them is none, or hexEnd.
+// hex4 returns the value of the four hexadecimal digits at i, -1 if one of the characters is not
+// a digit, or hexEnd.
 func hex4(buf []byte, i int) int {
 	if i+4 > len(buf) {
 		for _, c := range buf[min(i, len(buf)):] {
@@ -179,7 +176,7 @@ func hex4(buf []byte, i int) int {
 	return int(h0)<<12 | int(h1)<<8 | int(h2)<<4 | int(h3)
 }
 
-// hexDigit is the value of a hexadecimal digit, and 0xff for other bytes.
+// hexDigit holds the value of each hexadecimal digit, and 0xff for other bytes.
 var hexDigit = func() (t [256]uint8) {
 	for c := range t {
 		t[c] = 0xff
@@ -267,8 +264,8 @@ func checkScalar(buf []byte, i int) (int, string) {
 	return i + len(word), ""
 }
 
-// checkValue reads any value at i inside of depth arrays and objects. It keeps
-// the open brackets as bits, so a deep text costs no stack.
+// checkValue reads any value at i, which lies in depth arrays and objects. It keeps the open
+// brackets as bits and therefore does not recurse.
 func checkValue(buf []byte, i, depth int) (int, string) {
 	var inObject [maxDepth / 64]uint64 // bit d: level d is an object
 	base := depth
@@ -289,7 +286,7 @@ func checkValue(buf []byte, i, depth int) (int, string) {
 				return i, reasonDepth
 			}
 			i = skipSpace(buf, i+1)
-			if i < len(buf) && buf[i] == c+2 { // '}' and ']' stand two after their openings
+			if i < len(buf) && buf[i] == c+2 { // '}' and ']' are two above '{' and '['
 				i++
 				break
 			}
@@ -308,7 +305,7 @@ func checkValue(buf []byte, i, depth int) (int, string) {
 				return i, reason
 			}
 		}
-		// A value ends at i: close what it closes, then on to the next.
+		// A value ends at i: read closing brackets up to the comma before the next value.
 		for {
 			if depth == base {
 				return i, ""

@@ -2,15 +2,13 @@ package jsonfast
 
 import "bytes"
 
-// How a PathFinder reads values that are not one to a line: the items of a JSON
-// array, and JSON texts one behind the other. The known shapes of lines do for
-// items too, with the comma in place of the line feed; of texts, which are few and
-// large as a rule, none is learned.
+// A PathFinder also reads values that are not lines: the items of a JSON array, and concatenated
+// JSON texts. It learns the shapes of items like those of lines, with the comma in place of the
+// line feed. It learns no shapes of texts, which are usually few and large.
 
-// ScanItems reads items of a JSON array, each a row: values with a comma behind
-// each. With last, the array ends in buf: a ']' stands behind the last item, or
-// there is none in it at all if first is set too, and nothing but white space
-// follows. The rules of Scan hold for the items.
+// ScanItems reads items of a JSON array, each of which is a row and is followed by a comma. With
+// last, the array ends in buf: a ']' and then only white space follow the last item; with first
+// too, the array may be empty. The rules of Scan apply to the items.
 func (f *PathFinder) ScanItems(buf []byte, first, last bool) error {
 	f.start(true)
 	at, reason := f.scanItems(buf, first, last)
@@ -28,7 +26,7 @@ func (f *PathFinder) scanItems(buf []byte, first, last bool) (int, string) {
 		}
 	}
 	i := 0
-	plain := 0 // up to here item by item
+	plain := 0 // up to this offset shapes are not used
 	for {
 		if i == len(buf) {
 			if last {
@@ -38,7 +36,7 @@ func (f *PathFinder) scanItems(buf []byte, first, last bool) (int, string) {
 		}
 		if i >= plain {
 			next := f.read(buf, i)
-			if next < 0 { // there is an error; find it in the order of the text
+			if next < 0 { // there is an error: find the first one item by item
 				plain = len(buf)
 				continue
 			}
@@ -57,14 +55,13 @@ func (f *PathFinder) scanItems(buf []byte, first, last bool) (int, string) {
 			}
 			return onlySpace(buf, at+1)
 		}
-		f.shapes.odd = f.shapes.odd || f.repeats // its values could not be told row by row
+		f.shapes.odd = f.shapes.odd || f.repeats // its values could not be counted row by row
 		f.shapes.learn(buf, i, at+1, false)
 		i = at + 1
 	}
 }
 
-// item reads an item from i on and returns the position of the comma or bracket
-// behind it.
+// item reads an item at i and returns the position of the comma or bracket behind it.
 func (f *PathFinder) item(buf []byte, i int) (int, string) {
 	i, reason := f.row(buf, skipSpace(buf, i))
 	switch {
@@ -78,7 +75,7 @@ func (f *PathFinder) item(buf []byte, i int) (int, string) {
 	return i, ""
 }
 
-// onlySpace refuses anything but white space from i on.
+// onlySpace refuses anything but white space from i to the end.
 func onlySpace(buf []byte, i int) (int, string) {
 	if i = skipSpace(buf, i); i < len(buf) {
 		return i, reasonTrailing
@@ -89,9 +86,8 @@ func onlySpace(buf []byte, i int) (int, string) {
 // betweenTexts are the bytes behind which a word, number or string may start.
 var betweenTexts = []byte(" \t\r\n}]")
 
-// ScanTexts reads JSON texts, each a row, with white space between them, or nothing
-// where one of them is an array or object. The last one ends in buf. The rules of
-// Scan hold for them.
+// ScanTexts reads JSON texts, each of which is a row. White space separates them; it may be
+// missing next to an array or object. The last one ends in buf. The rules of Scan apply to them.
 func (f *PathFinder) ScanTexts(buf []byte) error {
 	f.start(true)
 	i, reason := 0, ""
@@ -110,10 +106,9 @@ func (f *PathFinder) ScanTexts(buf []byte) error {
 	return f.end(buf, i, reason)
 }
 
-// Splitter finds where a JSON document may be cut, in one pass over its bytes
-// from the start on, piece by piece: behind the commas between the items of the
-// array that it is, or behind each of the texts that it holds. It goes by strings
-// and brackets only; what lies between two cuts is for a PathFinder to judge.
+// Splitter finds where a JSON document may be cut: behind the commas between the items of its
+// array, or behind each of its texts. It reads the document once, piece by piece, and examines
+// only strings and brackets; a PathFinder then checks the text between two cuts.
 type Splitter struct {
 	array   bool
 	depth   int
@@ -122,15 +117,14 @@ type Splitter struct {
 	closed  bool
 }
 
-// NewSplitter returns a splitter of what follows the '[' of an array, or of JSON
-// texts.
+// NewSplitter returns a splitter of the text behind the '[' of an array, or of JSON texts.
 func NewSplitter(array bool) *Splitter { return &Splitter{array: array} }
 
-// Closed reports whether the array has ended: what follows is not looked at.
+// Closed reports whether the array has ended. Next does not examine the text behind it.
 func (s *Splitter) Closed() bool { return s.closed }
 
-// Next goes over the next piece and returns the offset in it of the last cut, -1 if
-// there is none. The end of the array is no cut.
+// Next reads the next piece and returns the offset of the last cut in it, or -1. The end of the
+// array is not a cut.
 func (s *Splitter) Next(p []byte) int {
 	cut := -1
 	for i := 0; i < len(p) && !s.closed; i++ {

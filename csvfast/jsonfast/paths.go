@@ -7,65 +7,63 @@ import (
 	"slices"
 )
 
-// MaxPaths bounds the paths of a PathFinder, whose values name theirs in a byte.
+// MaxPaths is the largest number of paths of a PathFinder, which stores their indexes in bytes.
 const MaxPaths = 256
 
-// NotString is a value that stands at a path and is no string, or that ends a path
-// before its last name.
+// NotString is a value at a path that is not a string, or a value at the beginning of a path that
+// is not an object.
 type NotString struct {
 	Offset uint32 // of its first byte in the scanned buffer
 	Path   uint8  // index of the path; if Short, the lowest of those that PathsAt returns
 	Kind   byte   // 'n' null, 't' true, 'f' false, '0' number, '{' object, '"' string (Short only)
-	Short  bool   // it stands where the path goes on, which only an object lets it
+	Short  bool   // the path continues below this value, which is not an object
 	node   uint16
 }
 
-// PathFinder finds the strings at given paths in lines of JSON (NDJSON). One
-// goroutine at a time; the slices are reused by the next Scan, which therefore
-// allocates nothing once they have grown.
+// PathFinder finds the strings at given paths in lines of JSON (NDJSON). One goroutine at a time
+// uses it. Scan reuses the slices and therefore allocates nothing once they have grown.
 type PathFinder struct {
-	// Spans holds an offset and a length for every string found, in the order
-	// of the buffer: the bytes between the quotes, escapes not undone.
+	// Spans holds an offset and a length for every string found, in the order of the buffer: the
+	// text between its quotes, with its escapes.
 	Spans []uint32
 	// Path holds, for every string found, the index of its path.
 	Path []uint8
-	// Escaped holds the indexes of the strings with a backslash, ascending:
-	// these need Unescape.
+	// Escaped holds the indexes of the strings with a backslash, in ascending order; Unescape
+	// returns their values.
 	Escaped []uint32
-	// NotString holds what stands at a path and is neither a string nor an
-	// array, and what stands on the way to a path and is neither an object nor an
-	// array, in the order of the buffer. It takes no place in Spans.
+	// NotString holds, in the order of the buffer, the values at a path that are neither strings
+	// nor arrays, and the values at the beginning of a path that are neither objects nor arrays.
+	// They have no entry in Spans.
 	NotString []NotString
-	// RowsWith holds, for every path, the number of rows that have an entry in
-	// Spans or NotString for it. The others do not have the path, or nothing but
-	// empty arrays at it.
+	// RowsWith holds, for every path, the number of rows that have an entry in Spans or NotString
+	// for it. Other rows do not have the path, or have only empty arrays at it.
 	RowsWith []int
-	// Hollow has the bits of the paths at which an empty array has stood, in this
-	// scan or one before: path i is bit i%64 of Hollow[i/64].
+	// Hollow is the set of paths at which this or an earlier scan found an empty array: path i is
+	// bit i%64 of Hollow[i/64].
 	Hollow [4]uint64
 	// Rows counts the lines that hold a value, Lines the '\n' of the buffer.
 	Rows, Lines int
 
 	nodes  []pathNode
-	stack  []uint16 // pathNode of every open array or object; the top bit says object
-	name   []byte   // scratch: a member name with its escapes undone
-	shapes shapes   // of the lines up to here; they change nothing but the speed
+	stack  []uint16 // pathNode of every open array or object; the top bit marks an object
+	name   []byte   // scratch: an unescaped member name
+	shapes shapes   // of the lines read so far; they affect only the speed
 	paths  finderPaths
 
 	byShape int      // rows that were read by a known shape
 	ends    []uint16 // the node at which each path ends
 	stamp   []int    // the last row that was counted in RowsWith, by path
-	repeats bool     // a path was met twice in the row that is being read
-	items   bool     // rows are not lines: an LF says nothing of them
+	repeats bool     // the current row has a path twice
+	items   bool     // rows are items or texts, not lines
 }
 
-// pathNode is a place in the tree of the paths' member names. Node 0 is the
-// top of a line, noNode every place that no path goes through.
+// pathNode is a node of the tree of the paths' member names. Node 0 is the top of a line; noNode
+// stands for any member that no path contains.
 type pathNode struct {
-	names []string // members that paths go through
-	next  []uint16 // and the node of each
+	names []string // members that paths contain
+	next  []uint16 // the node of each
 	leaf  int16    // index of the path that ends here, or -1
-	paths []uint8  // the path that ends here, or else those that go through
+	paths []uint8  // the path that ends here, otherwise those that continue below
 }
 
 const (
@@ -73,15 +71,13 @@ const (
 	inObject = 1 << 15
 )
 
-// NewPathFinder prepares a finder of the strings at the given paths, 1 to 256
-// of them, all different. A path names members from the top of a line
-// downwards, joined by dots: "patient.id". A dot or a backslash within a name
-// is written with a backslash before it. Names are compared byte by byte, upper
-// and lower case apart, after the escapes of the text are undone. Arrays are gone
-// through wherever they stand: "visits.codes" finds the strings of the array
-// codes in every object of the array visits. A name that is given more than once
-// in an object counts each time. What stands where one path ends and another goes
-// on belongs to the one that ends.
+// NewPathFinder returns a finder of the strings at the given paths, 1 to 256 different ones. A
+// path consists of member names from the top of a line downwards, joined by dots: "patient.id".
+// In a name a dot or a backslash is preceded by a backslash. Unescaped names are compared byte
+// by byte, with case. A path continues through arrays at any level: "visits.codes" finds the
+// strings of the array codes in every object of the array visits. A name that an object has more
+// than once is found each time. A value at which one path ends and another continues belongs to
+// the path that ends.
 func NewPathFinder(paths []string) (*PathFinder, error) {
 	if len(paths) == 0 || len(paths) > MaxPaths {
 		return nil, fmt.Errorf("json: %d paths given; give 1 to %d", len(paths), MaxPaths)
@@ -120,8 +116,8 @@ func NewPathFinder(paths []string) (*PathFinder, error) {
 	return f, nil
 }
 
-// spreadPaths fills in paths of a node and of those below it, and returns all the
-// paths that go through it or end there.
+// spreadPaths sets paths of a node and of the nodes below, and returns all paths that end at the
+// node or below.
 func (f *PathFinder) spreadPaths(at uint16) []uint8 {
 	var all []uint8
 	for _, next := range f.nodes[at].next {
@@ -136,13 +132,12 @@ func (f *PathFinder) spreadPaths(at uint16) []uint8 {
 	return all
 }
 
-// PathsAt returns the indexes of the paths for which a value of NotString stands:
-// one, or with Short all those that would have gone on there. The slice is the
-// finder's own.
+// PathsAt returns the indexes of the paths that a value of NotString concerns: one, or with Short
+// all paths that continue below it. The finder owns the slice.
 func (f *PathFinder) PathsAt(n NotString) []uint8 { return f.nodes[n.node].paths }
 
-// RowsByShape returns how many rows the finder has read by a known shape since it was
-// made: tests see by it that they have met that way.
+// RowsByShape returns how many rows the finder has read by a known shape since it was made, so
+// that tests can check that they reach that path.
 func (f *PathFinder) RowsByShape() int { return f.byShape }
 
 // splitPath cuts a path at its dots.
@@ -181,7 +176,7 @@ func (f *PathFinder) child(at uint16, name string) uint16 {
 	return noNode
 }
 
-// childRaw is child for a name as it stands in the text.
+// childRaw is child for the text of a name, which may be escaped.
 func (f *PathFinder) childRaw(at uint16, raw []byte, escaped bool) uint16 {
 	if escaped {
 		f.name = Unescape(f.name[:0], raw)
@@ -195,30 +190,29 @@ func (f *PathFinder) childRaw(at uint16, raw []byte, escaped bool) uint16 {
 	return noNode
 }
 
-// Scan reads whole lines, each one JSON text (RFC 8259 strict, with the rules
-// of Array.Scan) or nothing but white space. A line ends with '\n', a '\r'
-// before it is white space; the last line may end with the buffer. A byte
-// order mark is refused: a caller who lets one pass scans what follows it.
+// Scan reads whole lines, each one JSON text by the rules of this package or only white space. A
+// line ends with '\n'; a '\r' before it is white space. The last line may end with the buffer. A
+// byte order mark is refused; a caller that accepts one scans the bytes behind it.
 //
-// An error is a *SyntaxError with the line; the slices are empty then.
+// An error is a *SyntaxError with the line, with which the slices are empty.
 func (f *PathFinder) Scan(buf []byte) error {
 	f.start(false)
 	at, reason := f.scan(buf)
 	return f.end(buf, at, reason)
 }
 
-// start empties the results; items says that rows are not lines.
+// start empties the results. items states that rows are not lines.
 func (f *PathFinder) start(items bool) {
 	f.Spans, f.Path, f.Escaped, f.NotString = f.Spans[:0], f.Path[:0], f.Escaped[:0], f.NotString[:0]
 	f.Rows, f.Lines = 0, 0
 	clear(f.RowsWith)
 	clear(f.stamp)
-	if f.items != items { // what a line is has changed
+	if f.items != items { // the learned shapes end differently
 		f.items, f.shapes = items, shapes{}
 	}
 }
 
-// end makes the error of a scan, nil if there is no reason for one.
+// end returns the error of a scan, nil if reason is "".
 func (f *PathFinder) end(buf []byte, at int, reason string) error {
 	if reason == "" {
 		return nil
@@ -238,11 +232,11 @@ func (f *PathFinder) scan(buf []byte) (int, string) {
 		return at, reason
 	}
 	i := 0
-	plain := 0 // up to here line by line
+	plain := 0 // up to this offset shapes are not used
 	for i < len(buf) {
 		if i >= plain {
 			next := f.read(buf, i)
-			if next < 0 { // there is an error; find it in the order of the text
+			if next < 0 { // there is an error: find the first one line by line
 				f.paths.refused++
 				plain = len(buf)
 				continue

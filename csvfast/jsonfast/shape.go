@@ -2,39 +2,37 @@ package jsonfast
 
 import "bytes"
 
-// How lines are read that look like lines before them. Most files of JSON lines
-// repeat a few shapes: the same member names in the same order with the same
-// white space, and only the scalar values differ. A shape is learned from a
-// line that the portable code has read and checked: the text before the first
-// value, the value, the text between it and the next, and so on up to the line
-// feed. A line that has the same texts at the same places, and a valid scalar
-// wherever the learned line had one, is therefore valid too, its values stand
-// at the same paths, and nothing else of it needs a look:
+// Most files of JSON lines repeat a few shapes: the same member names in the same order with the
+// same white space, and only the scalar values differ. A shape is learned from a line that the
+// portable code has read and checked: the text before the first scalar, the text between it and
+// the next, and so on up to the line feed. A line with the same texts, and a valid scalar
+// between each two, is therefore valid and has its values at the same paths. Nothing else of it
+// is checked:
 //
 //	node = first
 //	for:
-//	  while the text of node does not stand at p: node = its alternative, or give up
+//	  while the text at p is not that of node: node = its alternative, or give up
 //	  p += length of the text
 //	  if node ends the line: count it, node = first
 //	  if a value follows: p = end of the string, number or word at p
 //	      (at another first byte: back to the alternatives)
-//	      if a path ends here: write down where the value stands
+//	      if a path ends here: write the position of the value
 //	  node = next of node
 //
-// The texts of all shapes form a tree: shapes that begin alike share nodes. In
-// an array of scalars the comma's node leads back to the same choice, comma or
-// end, so that one shape has any number of items. What gives up is read by the
-// portable code, from the start of its line, and learned.
+// The texts of all shapes form a tree in which shapes that begin alike share nodes. In an array
+// of scalars the comma's node leads back to the same alternatives, comma or end, so that one
+// shape covers any number of items. The portable code reads a line at which the kernel gives up,
+// and learns its shape.
 
 // shapeNode is a text and what follows it. The kernels know its layout.
 type shapeNode struct {
 	text   [shapeText]byte
 	mask   uint32 // the low length bits
 	length uint32 // of text
-	next   uint32 // byte offset of the node to go on with, shapeSize times its index
-	alt    uint32 // byte offset of the node to try if this one does not fit; 0: none
+	next   uint32 // byte offset of the next node, shapeSize times its index
+	alt    uint32 // byte offset of the alternative node; 0: none
 	kind   uint32 // shapeOn, shapeScalar or shapeEnd
-	path   uint32 // index of the path that ends at the value, plus one; shortPath plus the pathNode that it cuts short; 0: none
+	path   uint32 // index of the path that ends at the value, plus one; or shortPath plus the pathNode below which paths continue; 0: none
 	_      [2]uint32
 }
 
@@ -44,14 +42,14 @@ const (
 
 	shortPath = MaxPaths + 1 // above the number of any path plus one
 
-	shapeOn     = 0 // the text goes on in the next node
+	shapeOn     = 0 // the text continues in the next node
 	shapeScalar = 1 // a string, number or word follows
 	shapeEnd    = 2 // the line has ended
 
-	shapeNodes   = 1024    // the tree's limit; it is 64 KiB then
-	shapeAlts    = 24      // alternatives at one place
+	shapeNodes   = 1024    // largest number of nodes: 64 KiB
+	shapeAlts    = 24      // largest number of alternatives
 	shapePadding = 128     // bytes behind a node's text that kernels may read
-	shapeRoom    = 512     // values a call
+	shapeRoom    = 512     // values of one call
 	shapeStale   = 100_000 // rows after which a full tree is dropped for newer shapes
 	shapeTries   = 16      // calls in a row that read no line before a pause
 	shapePause   = 64      // lines of the pause
@@ -59,8 +57,8 @@ const (
 
 // shapeValue is a value found at a path. The kernels know its layout.
 type shapeValue struct {
-	offset  uint32 // of a string's inside, of another value
-	length  uint32 // of a string's inside
+	offset  uint32 // of the text between a string's quotes, or of another value
+	length  uint32 // of the text between a string's quotes
 	path    uint16 // that of the shapeNode
 	kind    uint8  // first byte of the value
 	escaped uint8  // 1: the string holds a backslash
@@ -78,15 +76,15 @@ type shapeState struct {
 
 // shapes are the shapes that a PathFinder has learned. The zero value knows none.
 type shapes struct {
-	nodes   []shapeNode // nodes[0] stands for none
+	nodes   []shapeNode // nodes[0] is not used: offset 0 means none
 	found   []shapeValue
 	seen    []seenValue // scalars of the line that is being learned
 	odd     bool        // that line cannot be learned
-	many    bool        // a line of a known shape may meet a path more than once
-	rows    int         // read since the tree was empty
+	many    bool        // a line of a known shape may have a path more than once
+	rows    int         // rows read since the tree was empty
 	failed  int         // calls in a row that read no line
 	pause   int         // lines until the next call
-	dropped int         // trees
+	dropped int         // number of trees that were dropped
 }
 
 // seenValue is a scalar of a line, quotes included.
@@ -95,8 +93,8 @@ type seenValue struct {
 	path       uint32 // that of a shapeNode
 }
 
-// read reads lines of known shapes from i and returns the position of the first
-// that it cannot read. It returns -1 if the text it went over is not UTF-8.
+// read reads lines of known shapes from i and returns the position of the first line that it
+// cannot read, or -1 if the text that it has read is not UTF-8.
 func (f *PathFinder) read(buf []byte, i int) int {
 	s := &f.shapes
 	for len(s.nodes) > 1 && len(buf)-i > 2*shapePadding {
@@ -164,15 +162,15 @@ func (f *PathFinder) read(buf []byte, i int) int {
 		s.failed = 0
 		f.paths.shaped++
 		if st.values < shapeRoom/2 {
-			break // not for want of room
+			break // not because found is full
 		}
 		f.paths.full++
 	}
 	return i
 }
 
-// countRows counts the rows of the values that were found by shape, from position
-// i of the buffer on, for their paths, where a row may hold several for a path.
+// countRows counts, for each path, the rows of the values that were found by shape from position
+// i of the buffer on. A row may have several values at a path.
 func (f *PathFinder) countRows(buf []byte, i int, found []shapeValue) {
 	row := f.Rows + 1
 	for k := range found {
@@ -187,9 +185,9 @@ func (f *PathFinder) countRows(buf []byte, i int, found []shapeValue) {
 	}
 }
 
-// learn adds the shape of the line buf[begin:end], which ends with a line feed, or
-// of an array's item with its comma; its scalars are in seen. With repeats it meets
-// a path more than once.
+// learn adds the shape of the line buf[begin:end], which ends with a line feed, or of an array's
+// item with its comma. Its scalars are in s.seen. repeats states that it has a path more than
+// once.
 func (s *shapes) learn(buf []byte, begin, end int, repeats bool) {
 	if s.odd || len(s.seen) > 0 && int(s.seen[0].begin) == begin {
 		return
@@ -205,8 +203,8 @@ func (s *shapes) learn(buf []byte, begin, end int, repeats bool) {
 		s.dropped++
 		s.nodes[0].next = 0
 	}
-	s.many = s.many || repeats // before the first node: a part of the shape may be known and go on as another
-	at := uint32(0)            // index of the node whose next the text is looked for in
+	s.many = s.many || repeats // before the first node is added: another shape may share the first nodes
+	at := uint32(0)            // index of the node behind which the text is added
 	for k, v := range s.seen {
 		text := buf[begin:v.begin]
 		begin = int(v.end)
@@ -223,7 +221,7 @@ func (s *shapes) learn(buf []byte, begin, end int, repeats bool) {
 	s.add(at, buf[begin:end], shapeEnd, 0)
 }
 
-// add finds or adds a text behind node at and returns its last node.
+// add finds or adds a text behind the node at and returns its last node.
 func (s *shapes) add(at uint32, text []byte, kind, path uint32) (uint32, bool) {
 	for len(text) > shapeText {
 		var ok bool

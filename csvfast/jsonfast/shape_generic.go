@@ -1,7 +1,7 @@
 package jsonfast
 
-// readShapesGeneric is the portable twin of the readShapes kernels. It reads no
-// byte of p's end that it need not, but like them gives up shapePadding before it.
+// readShapesGeneric is the portable twin of the readShapes kernels. Like them it gives up
+// shapePadding bytes before the end of p.
 func readShapesGeneric(p []byte, base uint32, nodes []shapeNode, found []shapeValue, st *shapeState) {
 	*st = shapeState{}
 	values := 0

@@ -10,5 +10,5 @@ func special(v []byte) int {
 	return specialTier(v)
 }
 
-// shortValue is the least length of a value that the kernels are called for.
+// shortValue is the shortest length of a value for which the kernels are called.
 const shortValue = 32

@@ -4,14 +4,14 @@ package jsonfast
 
 import "github.com/velonym/velonym/internal/simd"
 
-// specialAVX512 is special. It reads n bytes at p and nothing else, and writes
-// nothing. Needs AVX512F, AVX512BW, BMI1, BMI2.
+// specialAVX512 is special for the n bytes at p. It reads only those and writes nothing. It
+// needs AVX512F, AVX512BW, BMI1 and BMI2.
 //
 //go:noescape
 func specialAVX512(p *byte, n int) int
 
-// specialAVX2 is special for n of at least 32. It reads n bytes at p and nothing
-// else, and writes nothing. Needs AVX2, BMI1.
+// specialAVX2 is special for the n bytes at p, at least 32. It reads only those and writes
+// nothing. It needs AVX2 and BMI1.
 //
 //go:noescape
 func specialAVX2(p *byte, n int) int

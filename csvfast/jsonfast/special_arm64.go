@@ -4,8 +4,8 @@ package jsonfast
 
 import "github.com/velonym/velonym/internal/simd"
 
-// specialNEON is special for n of at least 16. It reads n bytes at p and nothing
-// else, and writes nothing. Needs ASIMD.
+// specialNEON is special for the n bytes at p, at least 16. It reads only those and writes
+// nothing. It needs NEON.
 //
 //go:noescape
 func specialNEON(p *byte, n int) int

@@ -10,8 +10,8 @@ func specialGeneric(v []byte) int {
 	i := 0
 	for len(v)-i >= 8 {
 		w := binary.LittleEndian.Uint64(v[i:])
-		// As in plainRun the lowest bit is right; bytes from 0x80 up are let
-		// pass by ^w, which cannot hide a lower one.
+		// As in plainRun the lowest set bit is right. ^w excludes bytes from 0x80 up and does
+		// not hide a lower one.
 		m := ((w - 0x20*eachByte) | ((w ^ '"'*eachByte) - eachByte) | ((w ^ '\\'*eachByte) - eachByte)) & ^w & highBits
 		if m != 0 {
 			return i + bits.TrailingZeros64(m)/8
@@ -24,5 +24,6 @@ func specialGeneric(v []byte) int {
 	return i
 }
 
-// zeroByte has the top bit set of the lowest zero byte of w, and of none below it.
+// zeroByte sets the top bit of the lowest zero byte of w and of no lower byte; bits above are
+// undefined.
 func zeroByte(w uint64) uint64 { return (w - eachByte) & ^w & highBits }

@@ -10,13 +10,14 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// The functions here have no counters: they are called for every value. Their tests
-// make inputs that go the fast ways by what the functions look at alone, compare with
-// plain loops and the standard library, and count those inputs.
+// The functions tested here have no counters, because they are called for every value. Their
+// tests make inputs that must take the fast paths, count those inputs, and compare the results
+// with simple loops and the standard library.
 
-// TestTakenByWriting: what must be quoted is found behind any number of
-// plain bytes, by the kernels, which take values of shortValue and more, and without.
-func TestTakenByWriting(t *testing.T) {
+// TestFastPathsOfWriting checks that a byte that must be quoted is found behind any number of
+// plain bytes, by the kernels, which are called from shortValue bytes on, and by the portable
+// code.
+func TestFastPathsOfWriting(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		long, beyond := 0, 0
 		for n := range 200 {
@@ -46,13 +47,13 @@ func TestTakenByWriting(t *testing.T) {
 	})
 }
 
-// TestTakenByParity: pieces of 256 bytes and what stands behind them.
-func TestTakenByParity(t *testing.T) {
+// TestFastPathsOfParity checks the parity of pieces of 256 bytes and of the rest behind them.
+func TestFastPathsOfParity(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(16, 1))
 		pieces, tails, odd := 0, 0, 0
 		for n := range 2000 {
-			buf := bytes.Repeat([]byte{'x', '!', '#', 0xa2}, n/4+1)[:n] // neighbours of the quote in every bit
+			buf := bytes.Repeat([]byte{'x', '!', '#', 0xa2}, n/4+1)[:n] // bytes that differ from the quote in one bit
 			for range r.IntN(6) {
 				if n > 0 {
 					buf[r.IntN(n)] = '"'
@@ -60,7 +61,7 @@ func TestTakenByParity(t *testing.T) {
 			}
 			want := bytes.Count(buf, []byte{'"'})&1 == 1
 			if parity(buf, '"') != want {
-				t.Fatalf("%d bytes: not %v", n, want)
+				t.Fatalf("%d bytes: parity %v, want %v", n, !want, want)
 			}
 			if n >= 256 {
 				pieces++
