@@ -16,12 +16,12 @@ import (
 	"github.com/velonym/velonym/engine/audit/timestamp/tsatest"
 )
 
-// cmdKillBehind makes N calls of each kind, several at a time, and kills the one
-// background process, a server, with SIGKILL as soon as the last answer is there:
-// kill-behind SOCK N PATH:TOKENFILE:BODY ….
-func cmdKillBehind(ts *testscript.TestScript, neg bool, args []string) {
+// cmdKillAfterAnswers makes N calls of each kind concurrently, and kills the background
+// process, a server, with SIGKILL as soon as it has the last answer:
+// kill-after-answers SOCK N PATH:TOKENFILE:BODY ….
+func cmdKillAfterAnswers(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 || len(ts.BackgroundCmds()) != 1 {
-		ts.Fatalf("usage: kill-behind SOCK N PATH:TOKENFILE:BODY …, with one process in the background")
+		ts.Fatalf("usage: kill-after-answers SOCK N PATH:TOKENFILE:BODY …, with one process in the background")
 	}
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
@@ -29,7 +29,7 @@ func cmdKillBehind(ts *testscript.TestScript, neg bool, args []string) {
 	for _, kind := range args[2:] {
 		part := strings.Split(kind, ":")
 		if len(part) != 3 {
-			ts.Fatalf("kill-behind: write PATH:TOKENFILE:BODY")
+			ts.Fatalf("kill-after-answers: %s is not PATH:TOKENFILE:BODY", kind)
 		}
 		go func() {
 			var all error
@@ -50,7 +50,7 @@ func cmdKillBehind(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(errors.Join(ts.BackgroundCmds()[0].Process.Signal(syscall.SIGKILL), all))
 }
 
-// cmdHeadKey puts the public key of a heads file into a variable: head-key FILE NAME.
+// cmdHeadKey sets a variable to the public key of a heads file: head-key FILE NAME.
 func cmdHeadKey(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: head-key FILE NAME")
@@ -63,7 +63,8 @@ func cmdHeadKey(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[1], base64.StdEncoding.EncodeToString(heads[0].Key))
 }
 
-// cmdTSA starts a time-stamping authority for the script's time: tsa URLVARIABLE CAFILE.
+// cmdTSA starts a time-stamping authority, which runs until the script ends:
+// tsa URLVARIABLE CAFILE.
 func cmdTSA(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: tsa URLVARIABLE CAFILE")
@@ -75,15 +76,15 @@ func cmdTSA(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), s.CA, 0o600))
 }
 
-// cmdTmpfs mounts a file system in memory of that size at DIR, for the script's time:
-// tmpfs DIR SIZE. The condition [tmpfs] says whether that is permitted.
+// cmdTmpfs mounts a tmpfs of the given size at DIR until the script ends: tmpfs DIR SIZE.
+// The condition [tmpfs] is true if that is permitted.
 func cmdTmpfs(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: tmpfs DIR SIZE")
 	}
 	dir := ts.MkAbs(args[0])
 	ts.Check(mountTmpfs(dir, args[1]))
-	ts.Defer(func() { _ = unmount(dir) }) // a server may still stand on it
+	ts.Defer(func() { _ = unmount(dir) }) // a server may still use it
 }
 
 func mountTmpfs(dir, size string) error {
@@ -92,7 +93,7 @@ func mountTmpfs(dir, size string) error {
 
 func unmount(dir string) error { return exec.Command("umount", "-l", dir).Run() }
 
-// conditions are those of the scripts besides testscript's own.
+// conditions evaluates the conditions of scripts that testscript does not have.
 func conditions(cond string) (bool, error) {
 	if cond != "tmpfs" {
 		return false, fmt.Errorf("unknown condition %q", cond)

@@ -18,24 +18,24 @@ import (
 // canaries are identifying values in the data of these tests. They occur nowhere else.
 var canaries = []string{"Zaunkoenig8675309", "7714503926118", "kolibri@voliere.example"}
 
-// A part of a canary of leastPiece bytes counts as a leak. Digits also occur in digests
-// and times, so of those a part counts from leastDigits on.
+// A part of a canary of minFragment bytes counts as a leak. Digits also occur in digests
+// and times, so of those a part counts from minDigits on.
 const (
-	leastPiece  = 6
-	leastDigits = 11
+	minFragment = 6
+	minDigits   = 11
 )
 
-// pieces returns every part of the canaries, in clear, hexadecimal and base64.
-func pieces(canaries []string) map[string]bool {
+// fragments returns every part of the canaries, in clear, hexadecimal and base64.
+func fragments(canaries []string) map[string]bool {
 	all := map[string]bool{}
 	for _, c := range canaries {
-		least := leastPiece
+		shortest := minFragment
 		if strings.Trim(c, "0123456789") == "" {
-			least = leastDigits
+			shortest = minDigits
 		}
-		for i := 0; i+least <= len(c); i++ {
-			p := c[i : i+least]
-			if strings.Trim(p, "0123456789") == "" && len(p) < leastDigits {
+		for i := 0; i+shortest <= len(c); i++ {
+			p := c[i : i+shortest]
+			if strings.Trim(p, "0123456789") == "" && len(p) < minDigits {
 				continue
 			}
 			all[p], all[hex.EncodeToString([]byte(p))] = true, true
@@ -45,9 +45,9 @@ func pieces(canaries []string) map[string]bool {
 	return all
 }
 
-// shows returns a piece that text contains.
-func shows(text string, pieces map[string]bool) (string, bool) {
-	for p := range pieces {
+// findFragment returns a fragment that text contains.
+func findFragment(text string, fragments map[string]bool) (string, bool) {
+	for p := range fragments {
 		if strings.Contains(text, p) {
 			return p, true
 		}
@@ -55,16 +55,16 @@ func shows(text string, pieces map[string]bool) (string, bool) {
 	return "", false
 }
 
-// aviary is a folder with a keystore and files that contain canaries.
-type aviary struct {
-	t     *testing.T
-	dir   string
-	watch map[string]bool
-	tried int
+// leakTest runs command lines in a folder with a keystore, and searches their output.
+type leakTest struct {
+	t       *testing.T
+	dir     string
+	secrets map[string]bool
+	tried   int
 }
 
-func newAviary(t *testing.T) *aviary {
-	a := &aviary{t: t, dir: t.TempDir(), watch: pieces(canaries)}
+func newLeakTest(t *testing.T) *leakTest {
+	a := &leakTest{t: t, dir: t.TempDir(), secrets: fragments(canaries)}
 	t.Setenv("VELONYM_DIR", filepath.Join(a.dir, "keys"))
 	t.Chdir(a.dir)
 	for _, args := range [][]string{{"init"}, {"project", "create", "demo", "--retention", "5y"}, {"project", "create", "tagged", "--tag", "128", "--retention", "5y"}} {
@@ -76,27 +76,27 @@ func newAviary(t *testing.T) *aviary {
 }
 
 // velonym runs a command line in this process.
-func (a *aviary) velonym(stdin []byte, args ...string) (code int, stdout, stderr string) {
+func (a *leakTest) velonym(stdin []byte, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	code = run(args, bytes.NewReader(stdin), &out, &errs)
 	return code, out.String(), errs.String()
 }
 
 // try runs a command line, which may fail but must not print a canary.
-func (a *aviary) try(stdin []byte, args ...string) {
+func (a *leakTest) try(stdin []byte, args ...string) {
 	a.t.Helper()
 	a.tried++
 	_, stdout, stderr := a.velonym(stdin, args...)
 	for what, text := range map[string]string{"stdout": stdout, "stderr": stderr} {
-		if p, ok := shows(text, a.watch); ok {
+		if p, ok := findFragment(text, a.secrets); ok {
 			a.t.Errorf("velonym %s: %s shows %q:\n%s", strings.Join(args, " "), what, p, text)
 		}
 	}
 }
 
-// sweep searches audit records, manifests and hidden files for canaries, and removes the
+// checkFiles searches audit records, manifests and hidden files for canaries, and removes the
 // outputs.
-func (a *aviary) sweep() {
+func (a *leakTest) checkFiles() {
 	a.t.Helper()
 	err := filepath.WalkDir(a.dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -108,7 +108,7 @@ func (a *aviary) sweep() {
 			if err != nil {
 				return err
 			}
-			if p, ok := shows(string(b), a.watch); ok {
+			if p, ok := findFragment(string(b), a.secrets); ok {
 				a.t.Errorf("%s shows %q", name, p)
 			}
 		}
@@ -122,8 +122,8 @@ func (a *aviary) sweep() {
 	}
 }
 
-// baits returns files with canaries, one for each way in which a file can be wrong.
-func baits() map[string]string {
+// faultyFiles returns files with canaries, one for each way in which a file can be wrong.
+func faultyFiles() map[string]string {
 	v, n, m := canaries[0], canaries[1], canaries[2]
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
@@ -163,8 +163,8 @@ func baits() map[string]string {
 // TestCanariesInFiles checks that no verb prints values of a file, whatever the verb
 // expects in that file.
 func TestCanariesInFiles(t *testing.T) {
-	a := newAviary(t)
-	files := baits()
+	a := newLeakTest(t)
+	files := faultyFiles()
 	for name, text := range files {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -175,7 +175,7 @@ func TestCanariesInFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	columns := [][]string{{"id"}, {"nope"}, {"1"}, {"#2"}, {"p.nr"}, {"id", "id.x"}, {"id", "id"}, {"id=good.csv"}}
-	ways := [][]string{nil, {"--no-header"}, {"--header", "--ragged"}, {"--dry-run"}, {"--on-error", "null"}, {"--on-error", "keep", "--rejects", "out.rejects.csv"},
+	flags := [][]string{nil, {"--no-header"}, {"--header", "--ragged"}, {"--dry-run"}, {"--on-error", "null"}, {"--on-error", "keep", "--rejects", "out.rejects.csv"},
 		{"--op", "reverse"}, {"--norm", "digits"}, {"--form", "digits"}, {"--form", "fpe:abcdefgh"}, {"--form", "uuid"}, {"--repeated-header", "value", "--again"}, {"--allow-missing", "--allow-other-shapes"},
 		{"--resume"}, {"--part", "2/3"}, {"--json", "--manifest"}, {"--max-row", "8"}, {"--comma", ";"},
 		{"--format", "csv"}, {"--format", "tsv"}, {"--format", "ndjson"}, {"--format", "json"}, {"--format", "parquet"}}
@@ -185,8 +185,8 @@ func TestCanariesInFiles(t *testing.T) {
 			if i > 1 && testing.Short() {
 				break
 			}
-			for k, way := range ways {
-				// Every column without flags; with flags a good column, in make soak a wrong one too.
+			for k, more := range flags {
+				// Each column without flags; with flags only a good column, in make soak a wrong one too.
 				if k > 0 && (i > 0 && !longForm || i > 1 || testing.Short()) {
 					continue
 				}
@@ -194,13 +194,13 @@ func TestCanariesInFiles(t *testing.T) {
 				for _, c := range cols {
 					args = append(args, "--column", c)
 				}
-				args = append(args, way...)
+				args = append(args, more...)
 				a.try(nil, append(args, name)...)
 			}
 			// Through a pipe, whose output contains the rest of the file and is not searched.
 			if code, _, stderr := a.velonym([]byte(text), "run", "--project", "tagged", "--column", cols[0]); code != 0 {
 				a.tried++
-				if p, ok := shows(stderr, a.watch); ok {
+				if p, ok := findFragment(stderr, a.secrets); ok {
 					t.Errorf("%s on standard input, column %s: shows %q:\n%s", name, cols[0], p, stderr)
 				}
 			}
@@ -221,15 +221,15 @@ func TestCanariesInFiles(t *testing.T) {
 		} {
 			a.try(nil, args...)
 		}
-		a.sweep()
+		a.checkFiles()
 	}
-	t.Logf("%d command lines over %d files, %d pieces looked for", a.tried, len(files), len(a.watch))
+	t.Logf("%d command lines over %d files, %d fragments searched", a.tried, len(files), len(a.secrets))
 }
 
-// leaves calls each for the verbs without subcommands, with their full names.
-func leaves(cmd *cobra.Command, words []string, each func([]string, *cobra.Command)) {
+// eachVerb calls each for the verbs without subcommands, with their full names.
+func eachVerb(cmd *cobra.Command, words []string, each func([]string, *cobra.Command)) {
 	for _, c := range cmd.Commands() {
-		leaves(c, append(words[:len(words):len(words)], c.Name()), each)
+		eachVerb(c, append(words[:len(words):len(words)], c.Name()), each)
 	}
 	if len(words) > 0 && !cmd.HasSubCommands() {
 		each(words, cmd)
@@ -239,18 +239,18 @@ func leaves(cmd *cobra.Command, words []string, each func([]string, *cobra.Comma
 // TestCanariesInArguments checks that no verb prints a token or a password, in whichever
 // argument it gets it.
 func TestCanariesInArguments(t *testing.T) {
-	a := newAviary(t)
+	a := newLeakTest(t)
 	_, token, _ := a.velonym(nil, "token", "create", "--project", "demo", "--op", "pseudonymise", "--ttl", "1h")
 	token = strings.TrimSpace(token)
 	parts := strings.Split(token, ".")
 	const password = "Rohrsaenger/47?11&Haubentaucher#x"
-	secrets := pieces([]string{password})
+	secrets := fragments([]string{password})
 	for _, p := range parts { // skip the beginning, which is the same in every token
 		for i := 12; i+16 <= len(p); i += 4 {
 			secrets[p[i:i+16]] = true
 		}
 	}
-	a.watch = secrets
+	a.secrets = secrets
 	places := []string{"postgres://velonym:" + password + "@127.0.0.1:1/db", "postgresql://velonym:" + password + "@127.0.0.1:1/db?sslmode=require",
 		"host=127.0.0.1 port=1 user=velonym password='" + password + "' dbname=db", "postgres://velonym@127.0.0.1:1/db?password=" + password,
 		"postgers://velonym:" + password + "@127.0.0.1:1/db"}
@@ -264,7 +264,7 @@ func TestCanariesInArguments(t *testing.T) {
 		a.try(nil, "token", "inspect", "--audience", "a", "--jwks", url, "token")
 		a.try(nil, "bench", "http", "--token-file", "token", "--url", url)
 	}
-	leaves(newRoot(&globals{}, nil), nil, func(words []string, cmd *cobra.Command) {
+	eachVerb(newRoot(&globals{}, nil), nil, func(words []string, cmd *cobra.Command) {
 		if cmd.Name() == "help" || words[0] == "completion" {
 			return
 		}
@@ -295,5 +295,5 @@ func TestCanariesInArguments(t *testing.T) {
 			a.try(nil, args...)
 		}
 	}
-	t.Logf("%d command lines, %d pieces looked for", a.tried, len(a.watch))
+	t.Logf("%d command lines, %d fragments searched", a.tried, len(a.secrets))
 }

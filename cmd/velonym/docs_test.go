@@ -12,9 +12,9 @@ import (
 	"github.com/velonym/velonym/server"
 )
 
-// typed splits a command line into words. It removes quotes and drops redirections,
+// splitCommand splits a command line into words. It removes quotes and drops redirections,
 // comments and the other commands of a pipe.
-func typed(line string) []string {
+func splitCommand(line string) []string {
 	var words []string
 	for _, w := range regexp.MustCompile(`'[^']*'|"[^"]*"|\S+`).FindAllString(line, -1) {
 		if strings.ContainsAny(w[:1], "<>|#&") {
@@ -25,13 +25,13 @@ func typed(line string) []string {
 	return words
 }
 
-// parses fails the test if a command line has an unknown verb or flag, or a value that a
+// checkCommandLine fails the test if a command line has an unknown verb or flag, or a value that a
 // flag refuses.
-func parses(t *testing.T, where, line string) {
+func checkCommandLine(t *testing.T, where, line string) {
 	t.Helper()
-	words := typed(line)
+	words := splitCommand(line)
 	if len(words) == 0 || words[0] != "velonym" {
-		t.Errorf("%s: no call of velonym: %s", where, line)
+		t.Errorf("%s: %s does not begin with velonym", where, line)
 		return
 	}
 	root := newRoot(&globals{}, nil)
@@ -60,7 +60,7 @@ func TestExamples(t *testing.T) {
 		}
 		for _, line := range strings.Split(c.Example, "\n") {
 			if line = strings.TrimSpace(line); line != "" {
-				parses(t, c.CommandPath(), line)
+				checkCommandLine(t, c.CommandPath(), line)
 			}
 		}
 		for _, sub := range c.Commands() {
@@ -71,7 +71,7 @@ func TestExamples(t *testing.T) {
 	for _, line := range strings.Split(newRoot(&globals{}, nil).Long, "\n") {
 		if line, ok := strings.CutPrefix(line, "  velonym"); ok {
 			call, _, _ := strings.Cut("velonym"+line, "   ")
-			parses(t, "velonym help", call)
+			checkCommandLine(t, "velonym help", call)
 		}
 	}
 }
@@ -94,7 +94,7 @@ func TestDocuments(t *testing.T) {
 				}
 				if strings.HasPrefix(line, "velonym ") {
 					calls++
-					parses(t, name, line)
+					checkCommandLine(t, name, line)
 				}
 			}
 		}
@@ -120,12 +120,12 @@ func TestMemoryFormula(t *testing.T) {
 	const formula = "9/8 × --max-in-flight-bytes + 48 KiB × --max-connections + 96 MiB"
 	const value = "2592 MiB"
 	if got := (server.Config{}).MemoryBound(); got != 2592<<20 {
-		t.Errorf("with the defaults the bound is %d MiB", got>>20)
+		t.Errorf("with the defaults the bound is %d MiB, want 2592", got>>20)
 	}
 	for _, c := range [][2]int64{{64 << 20, 64}, {1 << 30, 100}} {
 		want := c[0] + c[0]/8 + 48<<10*c[1] + 96<<20
 		if got := (server.Config{MaxInFlight: c[0], MaxConns: int(c[1])}).MemoryBound(); got != want {
-			t.Errorf("%v: %d, and the formula says %d", c, got, want)
+			t.Errorf("%v: the bound is %d, want %d by the formula", c, got, want)
 		}
 	}
 	flat := func(s string) string { return strings.Join(strings.Fields(strings.ReplaceAll(s, "`", "")), " ") }
@@ -138,11 +138,11 @@ func TestMemoryFormula(t *testing.T) {
 			}
 			text = string(b)
 			if !strings.Contains(flat(text), value) {
-				t.Errorf("%s does not say %s", name, value)
+				t.Errorf("%s does not contain %s", name, value)
 			}
 		}
 		if !strings.Contains(flat(text), formula) {
-			t.Errorf("%s does not say %s", name, formula)
+			t.Errorf("%s does not contain %s", name, formula)
 		}
 	}
 	for _, file := range []string{"velonym.service", "Dockerfile"} {

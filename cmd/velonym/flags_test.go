@@ -2,6 +2,7 @@ package main
 
 import "testing"
 
+// TestSize parses sizes and checks how they are printed.
 func TestSize(t *testing.T) {
 	for in, want := range map[string]struct {
 		bytes int64
@@ -26,7 +27,7 @@ func TestSize(t *testing.T) {
 	for _, in := range []string{"", "-1", "MiB", "1MB", "1.5GiB", "1 MiB", "1mib", "0x10", "8589934592GiB", "9223372036854775808"} {
 		n := int64(-7)
 		if err := (&sizeFlag{&n}).Set(in); err == nil || n != -7 {
-			t.Errorf("%q is read as %d", in, n)
+			t.Errorf("%q sets %d, want an error and no change", in, n)
 		}
 	}
 }

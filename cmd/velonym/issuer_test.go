@@ -16,9 +16,9 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// cmdIssuer makes an issuer, https://login.example, with a key set in FILE and a
-// token in TOKENFILE for project PROJECT, of type TYP, and serves the file at
-// $JWKS_URL, or 502 while there is no such file: issuer FILE TOKENFILE PROJECT TYP.
+// cmdIssuer makes an issuer, https://login.example: issuer FILE TOKENFILE PROJECT TYP. It
+// writes its key set to FILE and a token of type TYP for PROJECT to TOKENFILE, and serves
+// FILE at $JWKS_URL, or 502 while the file is missing.
 func cmdIssuer(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 4 {
 		ts.Fatalf("usage: issuer FILE TOKENFILE PROJECT TYP")

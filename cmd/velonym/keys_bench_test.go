@@ -23,26 +23,26 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// benchPlace is a keystore for benchmarks: its address, its folder and a handle.
-type benchPlace struct {
+// benchKeystore is a keystore for benchmarks: its address, its folder and a handle.
+type benchKeystore struct {
 	keystore, dir string
 	ks            *keys.Keystore
 }
 
 // env returns the environment of a command that uses the keystore with --dir dir.
-func (p benchPlace) env(dir string) []string {
+func (p benchKeystore) env(dir string) []string {
 	return append(os.Environ(), "VELONYM_KEYSTORE="+p.keystore, "VELONYM_MASTER_KEY="+filepath.Join(p.dir, "master.key"), "VELONYM_DIR="+dir)
 }
 
 // eachStore runs a benchmark on a new keystore in SQLite and on one in PostgreSQL.
-func eachStore(b *testing.B, run func(b *testing.B, program string, p benchPlace)) {
+func eachStore(b *testing.B, run func(b *testing.B, program string, p benchKeystore)) {
 	path, err := program()
 	if err != nil {
 		b.Fatal(err)
 	}
 	for _, store := range []string{"sqlite", "postgres"} {
 		b.Run(store, func(b *testing.B) {
-			p := benchPlace{dir: b.TempDir()}
+			p := benchKeystore{dir: b.TempDir()}
 			p.keystore = filepath.Join(p.dir, "keystore.db")
 			if store == "postgres" {
 				p.keystore = pgtest.Database(b, "ENCODING 'UTF8'")
@@ -72,7 +72,7 @@ func eachStore(b *testing.B, run func(b *testing.B, program string, p benchPlace
 // BenchmarkKeyCommand runs key verbs as processes on a keystore with
 // VELONYM_BENCH_PROJECTS projects.
 func BenchmarkKeyCommand(b *testing.B) {
-	eachStore(b, func(b *testing.B, program string, p benchPlace) {
+	eachStore(b, func(b *testing.B, program string, p benchKeystore) {
 		n := storetest.BenchProjects(b)
 		storetest.FillBench(b, p.ks, n)
 		if err := p.ks.Close(); err != nil { // a command alone is what users run
@@ -117,7 +117,7 @@ func BenchmarkKeyCommand(b *testing.B) {
 // the acts revoke a token, half sever a project. Every token is in use before. The longest
 // time of 400 acts: -benchtime 400x.
 func BenchmarkVisibility(b *testing.B) {
-	eachStore(b, func(b *testing.B, program string, p benchPlace) {
+	eachStore(b, func(b *testing.B, program string, p benchKeystore) {
 		ctx := b.Context()
 		issuer, err := builtInIssuer(ctx, p.ks)
 		if err != nil {
@@ -172,7 +172,7 @@ func BenchmarkVisibility(b *testing.B) {
 }
 
 // startServer starts a server with an audit log of its own and returns a client of it.
-func startServer(b *testing.B, program string, p benchPlace) *http.Client {
+func startServer(b *testing.B, program string, p benchKeystore) *http.Client {
 	dir := b.TempDir()
 	digest := sha256.Sum256([]byte(dir))
 	sock := filepath.Join(os.TempDir(), fmt.Sprintf("velonym-%x.sock", digest[:6])) // the length of a socket's path is limited

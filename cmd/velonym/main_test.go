@@ -91,31 +91,31 @@ func TestScripts(t *testing.T) {
 			return withoutRaceDetector(env)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"bytes":           cmdBytes,
-			"cmp-kernels":     cmdCmpKernels,
-			"concat":          cmdConcat,
-			"hangup":          cmdHangup,
-			"issuer":          cmdIssuer,
-			"jti":             cmdJTI,
-			"head-key":        cmdHeadKey,
-			"kernels":         cmdKernels,
-			"kill-behind":     cmdKillBehind,
-			"lines":           cmdLines,
-			"nowhere":         cmdNowhere,
-			"only":            cmdOnly,
-			"post":            cmdPost,
-			"ready":           cmdReady,
-			"repeat":          cmdRepeat,
-			"same-value":      cmdSameValue,
-			"sql":             cmdSQL,
-			"token-env":       cmdTokenEnv,
-			"usage":           cmdUsage,
-			"status":          cmdStatus,
-			"term-under-load": cmdTermUnderLoad,
-			"tmpfs":           cmdTmpfs,
-			"tsa":             cmdTSA,
-			"within":          cmdWithin,
-			"within-file":     cmdWithinFile,
+			"bytes":              cmdBytes,
+			"cmp-kernels":        cmdCmpKernels,
+			"concat":             cmdConcat,
+			"hangup":             cmdHangup,
+			"issuer":             cmdIssuer,
+			"jti":                cmdJTI,
+			"head-key":           cmdHeadKey,
+			"kernels":            cmdKernels,
+			"kill-after-answers": cmdKillAfterAnswers,
+			"lines":              cmdLines,
+			"nowhere":            cmdNowhere,
+			"only":               cmdOnly,
+			"post":               cmdPost,
+			"ready":              cmdReady,
+			"repeat":             cmdRepeat,
+			"same-value":         cmdSameValue,
+			"sql":                cmdSQL,
+			"token-env":          cmdTokenEnv,
+			"usage":              cmdUsage,
+			"status":             cmdStatus,
+			"term-under-load":    cmdTermUnderLoad,
+			"tmpfs":              cmdTmpfs,
+			"tsa":                cmdTSA,
+			"within":             cmdWithin,
+			"within-file":        cmdWithinFile,
 		},
 	})
 }
@@ -178,7 +178,7 @@ func cmdLines(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	n := strings.Count(ts.ReadFile(args[0]), "\n")
 	if fmt.Sprint(n) != args[1] {
-		ts.Fatalf("%s has %d lines, not %s", args[0], n, args[1])
+		ts.Fatalf("%s has %d lines, want %s", args[0], n, args[1])
 	}
 }
 
@@ -190,7 +190,7 @@ func cmdNowhere(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	for _, name := range args[1:] {
 		if bytes.Contains([]byte(ts.ReadFile(name)), []byte(args[0])) {
-			ts.Fatalf("%s contains the text", name)
+			ts.Fatalf("%s contains %q", name, args[0])
 		}
 	}
 }
@@ -207,7 +207,7 @@ func cmdOnly(ts *testscript.TestScript, neg bool, args []string) {
 		names = append(names, e.Name())
 	}
 	if got, want := strings.Join(names, " "), strings.Join(args[1:], " "); got != want {
-		ts.Fatalf("%s holds %s, not %s", args[0], got, want)
+		ts.Fatalf("%s contains %s, want %s", args[0], got, want)
 	}
 }
 
@@ -225,6 +225,6 @@ func cmdStatus(ts *testscript.TestScript, neg bool, args []string) {
 		status = exit.ExitCode()
 	}
 	if fmt.Sprint(status) != args[0] {
-		ts.Fatalf("exit status %d, not %s", status, args[0])
+		ts.Fatalf("exit status %d, want %s", status, args[0])
 	}
 }

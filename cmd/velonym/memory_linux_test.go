@@ -70,10 +70,10 @@ func TestServeKeepsToItsMemory(t *testing.T) {
 		bound := server.Config{MaxInFlight: inFlight, MaxConns: conns}.MemoryBound()
 		t.Logf("%d MiB in flight, %d connections: peak %d MiB resident, bound %d MiB; answers %v", inFlight>>20, conns, peak>>20, bound>>20, answers)
 		if peak > bound {
-			t.Errorf("%d MiB in flight: %d MiB resident, and %d MiB is what is stated", inFlight>>20, peak>>20, bound>>20)
+			t.Errorf("%d MiB in flight: %d MiB resident, more than the documented bound of %d MiB", inFlight>>20, peak>>20, bound>>20)
 		}
 		if answers[http.StatusOK] < 20 || answers[http.StatusServiceUnavailable] == 0 {
-			t.Errorf("%d MiB in flight: the load was not what it should be: %v", inFlight>>20, answers)
+			t.Errorf("%d MiB in flight: answers %v, want at least 20 of status 200 and some 503", inFlight>>20, answers)
 		}
 	}
 }
@@ -158,7 +158,7 @@ func peakResident(t *testing.T, pid int) int64 {
 	}
 	m := regexp.MustCompile(`(?m)^VmHWM:\s+(\d+) kB$`).FindSubmatch(status)
 	if m == nil {
-		t.Fatal("the system does not say the peak of a process")
+		t.Fatal("/proc/PID/status has no VmHWM")
 	}
 	n, err := strconv.ParseInt(string(m[1]), 10, 64)
 	if err != nil {

@@ -15,12 +15,12 @@ import (
 )
 
 var (
-	aTime   = regexp.MustCompile(`"\d{4}-\d\d-\d\dT[0-9:.]+Z"`)
-	aPrint  = regexp.MustCompile(`"[0-9a-f]{4}(-[0-9a-f]{4}){3}"`)
-	aBase64 = regexp.MustCompile(`"[A-Za-z0-9+/]{43,86}=*"`)
+	timeJSON        = regexp.MustCompile(`"\d{4}-\d\d-\d\dT[0-9:.]+Z"`)
+	fingerprintJSON = regexp.MustCompile(`"[0-9a-f]{4}(-[0-9a-f]{4}){3}"`)
+	base64JSON      = regexp.MustCompile(`"[A-Za-z0-9+/]{43,86}=*"`)
 )
 
-// The JSON output of projects has the documented members and no others, and no secret.
+// TestProjectJSON compares the JSON output of projects with the documented members.
 func TestProjectJSON(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("VELONYM_DIR", filepath.Join(dir, "keys"))
@@ -35,11 +35,11 @@ func TestProjectJSON(t *testing.T) {
 		if status != 0 {
 			t.Fatalf("%q: %s", args, stderr)
 		}
-		return aBase64.ReplaceAllString(aPrint.ReplaceAllString(aTime.ReplaceAllString(stdout, `"T"`), `"F"`), `"B"`)
+		return base64JSON.ReplaceAllString(fingerprintJSON.ReplaceAllString(timeJSON.ReplaceAllString(stdout, `"T"`), `"F"`), `"B"`)
 	}
 	must("init")
 	if got := must("project", "list", "--json"); got != "[]\n" {
-		t.Errorf("no projects: %q", got)
+		t.Errorf("list without projects: %q, want []", got)
 	}
 	must("project", "create", "alpha", "--retention", "1y", "--org", "north", "--import-secret", file)
 	must("project", "create", "beta", "--retention", "1y", "--form", "fpe:<&>")
@@ -168,9 +168,9 @@ func TestProjectJSON(t *testing.T) {
 	}
 }
 
-// Without a server, the next command that changes the keystore destroys keys whose
-// retention is over.
-func TestSweptByCommand(t *testing.T) {
+// TestCommandSweeps checks that, without a server, the next command that changes the
+// keystore destroys keys whose retention is over, once the time is observed.
+func TestCommandSweeps(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("VELONYM_DIR", dir)
 	if status, _, stderr := velonym("", "init"); status != 0 {
@@ -206,7 +206,7 @@ func TestSweptByCommand(t *testing.T) {
 	if status != 0 || stderr != "" || !strings.Contains(stdout, "active") {
 		t.Errorf("status %d: %s%s", status, stdout, stderr)
 	}
-	// The keystore was last used a day ago, and nobody observed that day.
+	// The keystore was last used a day ago, so the day is unobserved and keys are kept.
 	status, stdout, stderr = velonym("", "project", "create", "held", "--retention", "5y")
 	if status != 0 || !strings.Contains(stderr, "project old: it has ended, and its keys are kept") && !strings.Contains(stderr, "project old: it has ended: nothing uses") {
 		t.Errorf("status %d: %s%s", status, stdout, stderr)
@@ -236,7 +236,7 @@ func TestSweptByCommand(t *testing.T) {
 	}
 }
 
-// A name must be printable in a listing.
+// TestNames checks which names of projects are accepted: those that a listing can print.
 func TestNames(t *testing.T) {
 	for _, good := range []string{"a", "a b", "é", "高橋", "😀", "a/b", "-x", strings.Repeat("x", 255)} {
 		if err := checkName(good); err != nil {
@@ -245,12 +245,12 @@ func TestNames(t *testing.T) {
 	}
 	for _, bad := range []string{"", " a", "a ", "a\nb", "a\x00", "\x1b[2J", "a\u202eb", "a\u200bb", "\xff", strings.Repeat("x", 256)} {
 		if err := checkName(bad); err == nil {
-			t.Errorf("%q passes", bad)
+			t.Errorf("checkName(%q) returned no error", bad)
 		}
 	}
 }
 
-// Output that cannot be written is a failure, never a silent success.
+// TestFullOutput checks that every verb fails if its output cannot be written.
 func TestFullOutput(t *testing.T) {
 	t.Setenv("VELONYM_DIR", t.TempDir())
 	if status, _, stderr := velonym("", "init"); status != 0 {
@@ -270,18 +270,18 @@ func TestFullOutput(t *testing.T) {
 		{"version"}, {"version", "--json"}, {"selftest"}, {"audit", "verify", record},
 	} {
 		var errs bytes.Buffer
-		if status := run(args, strings.NewReader(token), full{}, &errs); status != 1 || !strings.Contains(errs.String(), "full") {
-			t.Errorf("%q: status %d: %s", args, status, &errs)
+		if status := run(args, strings.NewReader(token), fullDisk{}, &errs); status != 1 || !strings.Contains(errs.String(), "full") {
+			t.Errorf("%q: status %d, want 1 and the cause: %s", args, status, &errs)
 		}
 	}
 }
 
-// full is a writer on a full disk.
-type full struct{}
+// fullDisk is a writer on a full disk.
+type fullDisk struct{}
 
-func (full) Write([]byte) (int, error) { return 0, errors.New("the disk is full") }
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("the disk is full") }
 
-// TestProjectRestore undoes a severing that has come due.
+// TestProjectRestore restores a project whose scheduled severing has come due.
 func TestProjectRestore(t *testing.T) {
 	t.Setenv("VELONYM_DIR", filepath.Join(t.TempDir(), "keys"))
 	for _, line := range []string{"init", "project create p --retention 5y", "project sever p --in 3s"} {

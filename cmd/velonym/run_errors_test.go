@@ -20,10 +20,10 @@ import (
 
 // flagsInEngine lists the files whose texts may name flags.
 var flagsInEngine = map[string]bool{
-	"../../engine/audit/heads.go":            true, // a report for whoever runs 'velonym audit verify'
+	"../../engine/audit/heads.go":            true, // a report for users of 'velonym audit verify'
 	"../../engine/token/errors.go":           true, // details of the contract's answers
-	"../../engine/keys/clock.go":             true, // only the operator can move a mark
-	"../../engine/keys/backup/tombstones.go": true, // only the operator puts a keystore back
+	"../../engine/keys/clock.go":             true, // only the operator can accept a clock
+	"../../engine/keys/backup/tombstones.go": true, // only the operator can restore a keystore
 }
 
 // TestEngineNamesNoFlags checks that no text in the packages below this command names a
@@ -41,7 +41,7 @@ func TestEngineNamesNoFlags(t *testing.T) {
 	}
 	collect(newRoot(&globals{}, nil))
 	if !flags["--ragged"] || !flags["--keystore"] {
-		t.Fatal("the flags were not collected")
+		t.Fatal("the list of flags lacks --ragged or --keystore")
 	}
 	named := regexp.MustCompile(`--[a-z][a-z-]*`)
 	err := filepath.WalkDir("../../engine", func(path string, d fs.DirEntry, err error) error {
@@ -95,6 +95,6 @@ func TestRunErrorText(t *testing.T) {
 		}
 	}
 	if wordRunError(nil) != nil {
-		t.Error("no error became one")
+		t.Error("wordRunError(nil) is not nil")
 	}
 }

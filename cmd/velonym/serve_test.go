@@ -87,7 +87,7 @@ func cmdWithin(ts *testscript.TestScript, neg bool, args []string) {
 			return
 		}
 	}
-	ts.Fatalf("still %s", answer)
+	ts.Fatalf("after 10 s the answer is %s, want one that matches %s", answer, args[5])
 }
 
 // cmdWithinFile waits until a file matches a pattern: within-file FILE PATTERN.
@@ -103,7 +103,7 @@ func cmdWithinFile(ts *testscript.TestScript, neg bool, args []string) {
 			return
 		}
 	}
-	ts.Fatalf("%s still lacks it: %s", args[0], b)
+	ts.Fatalf("after 10 s %s does not match %s: %s", args[0], args[1], b)
 }
 
 // cmdReady waits until a server is ready: ready SOCK.
@@ -121,7 +121,7 @@ func cmdReady(ts *testscript.TestScript, neg bool, args []string) {
 			return
 		}
 	}
-	ts.Fatalf("the server did not get ready")
+	ts.Fatalf("the server is not ready after 30 s")
 }
 
 // cmdTermUnderLoad sends SIGTERM to the background process, a server, while clients call
@@ -203,7 +203,7 @@ func cmdSameValue(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	want := `200 {"data":["` + strings.TrimSpace(ts.ReadFile(args[1])) + `"]}`
 	if got := strings.TrimSpace(ts.ReadFile(args[0])); got != want {
-		ts.Fatalf("the answer is not that of the file")
+		ts.Fatalf("the answer %s is not the value of %s", got, args[1])
 	}
 }
 

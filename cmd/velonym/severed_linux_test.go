@@ -24,13 +24,13 @@ import (
 	"github.com/velonym/velonym/engine/kernel/secmem"
 )
 
-// TestSeveredServer has a server, as it is built for users, answer calls of a project
-// while another process severs it, and then reads the server's memory: neither the
-// secret, nor its wrapped form, nor a key made of it is there. While the project was
-// in use its keys were found: the search is not blind.
+// TestSeveredServer starts a server, built as for users, that answers calls of a project
+// while another process severs it. Afterwards the server's memory must contain neither the
+// secret, nor its wrapped form, nor a key derived from it. As a control, the search must
+// find keys while the project is in use.
 func TestSeveredServer(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a process of its own, which no flag of this test's build reaches")
+		t.Skip("the race detector does not apply to a separately built program")
 	}
 	dir := t.TempDir()
 	bin := builtProgram(t)
@@ -97,11 +97,11 @@ func TestSeveredServer(t *testing.T) {
 			t.Fatal("the server does not answer: ", status, err)
 		}
 	}
-	if found := inMemory(t, serve.Process.Pid, needles); len(found) == 0 {
-		t.Fatal("the search is blind: it finds no key that is in use")
+	if found := searchMemory(t, serve.Process.Pid, needles); len(found) == 0 {
+		t.Fatal("the search does not work: it finds no key while the project is in use")
 	}
 
-	// Every caller goes on until it is told that the keys are gone.
+	// Each caller continues until it is refused.
 	var callers sync.WaitGroup
 	for i := range 4 {
 		callers.Go(func() {
@@ -113,7 +113,7 @@ func TestSeveredServer(t *testing.T) {
 				case status == http.StatusForbidden:
 					return
 				case status != http.StatusOK:
-					t.Errorf("answered %d", status)
+					t.Errorf("status %d, want 200 or 403", status)
 					return
 				}
 			}
@@ -121,19 +121,20 @@ func TestSeveredServer(t *testing.T) {
 	}
 	velonym("project", "sever", "scan", "--yes")
 	callers.Wait()
-	// A call that was under way may end later than another one was refused.
+	// A call in flight may end after another one was refused.
 	var found []string
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		if found = inMemory(t, serve.Process.Pid, needles); len(found) == 0 || time.Now().After(end) {
+		if found = searchMemory(t, serve.Process.Pid, needles); len(found) == 0 || time.Now().After(end) {
 			break
 		}
 	}
 	if len(found) > 0 {
-		t.Errorf("after severing, the server's memory holds %v", found)
+		t.Errorf("after the severing, the server's memory contains %v", found)
 	}
 }
 
-// severedNeedles are the secret, what is made of it, and its wrapped form in the store.
+// severedNeedles returns the secret, the keys derived from it, and its wrapped form in the
+// store, by name.
 func severedNeedles(t *testing.T, secret []byte, store string) map[string][]byte {
 	t.Helper()
 	prk, err := hkdf.Extract(sha256.New, secret, []byte("velonym/a256-1"))
@@ -160,8 +161,8 @@ func severedNeedles(t *testing.T, secret []byte, store string) map[string][]byte
 	return needles
 }
 
-// inMemory names the needles that the memory of a process holds.
-func inMemory(t *testing.T, pid int, needles map[string][]byte) (found []string) {
+// searchMemory returns names and addresses of the needles in the memory of a process.
+func searchMemory(t *testing.T, pid int, needles map[string][]byte) (found []string) {
 	t.Helper()
 	maps, err := os.Open(fmt.Sprintf("/proc/%d/maps", pid))
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 )
 
+// TestParseSpan parses spans of every unit and days, and malformed ones.
 func TestParseSpan(t *testing.T) {
 	now := time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC)
 	for in, want := range map[string]string{
@@ -27,7 +28,7 @@ func TestParseSpan(t *testing.T) {
 	}
 	for _, in := range []string{"", "5", "y", "0d", "-1d", "1.5h", "5 y", "5Y", "99999999999999999999d", "2031-13-01", "10000y", "2500001h", "150000001min", "6m", "30M", "m", "6mon", "6mins", "6 mo", "1w", "1000000001s"} {
 		if got, err := parseSpan(in, now); err == nil {
-			t.Errorf("%q is read as %s", in, got)
+			t.Errorf("%q is parsed as %s, want an error", in, got)
 		}
 	}
 }
@@ -69,7 +70,7 @@ func TestParseSpanRefusesM(t *testing.T) {
 	for _, in := range []string{"6m", "30M", "150000000m"} {
 		_, err := parseSpan(in, time.Now())
 		if err == nil || !strings.Contains(err.Error(), "mo for months") || !strings.Contains(err.Error(), "min for minutes") {
-			t.Errorf("%s: %v", in, err)
+			t.Errorf("%s: %v, want an error that names mo and min", in, err)
 		}
 	}
 }

@@ -26,7 +26,7 @@ func velonym(stdin string, args ...string) (status int, stdout, stderr string) {
 	return status, out.String(), errs.String()
 }
 
-// A token of a foreign issuer is judged by the flags of `velonym serve`.
+// TestInspectTrusts inspects tokens of another issuer with the flags of `velonym serve`.
 func TestInspectTrusts(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("VELONYM_DIR", filepath.Join(dir, "keys"))
@@ -102,7 +102,7 @@ func TestInspectTrusts(t *testing.T) {
 		}
 		for _, r := range stdout {
 			if r == '\x1b' || r == '\u202e' {
-				t.Errorf("%s: a claim reaches the terminal as it is: %q", c.name, stdout)
+				t.Errorf("%s: a claim is printed with control characters: %q", c.name, stdout)
 			}
 		}
 	}
@@ -117,7 +117,7 @@ func TestInspectTrusts(t *testing.T) {
 			t.Errorf("%q: status %d: %s", args, status, stderr)
 		}
 	}
-	// Nobody can be asked: the token is shown all the same.
+	// Without a keystore the token is shown, and not verified.
 	t.Setenv("VELONYM_DIR", filepath.Join(dir, "none"))
 	status, stdout, stderr := velonym("", "token", "inspect", "--json", signed)
 	if status != 1 || !strings.Contains(stdout, `"verifies": null`) || !strings.Contains(stdout, `"register"`) || !strings.Contains(stderr, "velonym init") {
@@ -125,8 +125,8 @@ func TestInspectTrusts(t *testing.T) {
 	}
 }
 
-// Whatever a token holds, both forms of the output can be read, and nothing in
-// it reaches a terminal that a terminal would act on.
+// TestInspectAnything inspects tokens with arbitrary contents. The JSON output must be
+// valid, and the text must have no control characters.
 func TestInspectAnything(t *testing.T) {
 	t.Setenv("VELONYM_DIR", t.TempDir())
 	const header = `{"alg":"EdDSA","typ":"JWT"}`
@@ -142,7 +142,7 @@ func TestInspectAnything(t *testing.T) {
 		}
 		for _, r := range text {
 			if r != '\n' && !strconv.IsPrint(r) {
-				t.Errorf("%q: shown as it is: %q", c.claims, text)
+				t.Errorf("%q: the output has control characters: %q", c.claims, text)
 				break
 			}
 		}
