@@ -17,7 +17,7 @@ import (
 func (c *call) processArrow(grant *token.Grant, q *columnQuery) (p *problem, fault error) {
 	s := c.s
 	w := &arrowBody{c: c}
-	o := bulk.ArrowOptions{Columns: q.columns, Plan: grant.Plan, Workers: s.cfg.Workers, Memory: s.cfg.MaxBody, Reserve: w.reserve, MaxBad: maxErrors}
+	o := bulk.ArrowOptions{Columns: q.columns, Plan: grant.Plan, Workers: s.cfg.Workers, Memory: s.cfg.MaxBody, MaxText: s.cfg.MaxBody, Reserve: w.reserve, MaxBad: maxErrors}
 	if grant.Op == spec.Pseudonymise {
 		o.Observe = func(arena []byte, spans []uint32) { c.observe(grant, arena, spans) }
 	}
@@ -116,6 +116,8 @@ func (w *arrowBody) problem(err error) *problem {
 	var several *bulk.StringColumnsError
 	detail := strings.TrimPrefix(err.Error(), "run: ")
 	switch in := w.c.in; {
+	case errors.Is(err, bulk.ErrTooMuchText):
+		return newProblem(codeTooLarge, fmt.Sprintf("the values of the columns have more than the %d bytes that a body may have; send the rows in parts", w.c.s.cfg.MaxBody))
 	case errors.As(err, &several):
 		detail += "; add column=NAME, or column=%23 and the number, for each"
 	case bytes.HasPrefix(in, []byte("ARROW1")), bytes.HasPrefix(in, []byte("FEA1")):

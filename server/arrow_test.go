@@ -552,6 +552,31 @@ func TestArrowDictionary(t *testing.T) {
 	}
 }
 
+// TestArrowBomb checks that a small body whose rows share a long value does not make the
+// server work on more text than a body may have.
+func TestArrowBomb(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.MaxBody = 4 << 20 })
+	r.project("apart", func(p *keys.Project) { p.Policy = "different" })
+	tok := r.token("pseudonymise", func(q *token.Request) { q.Project, q.Limits = "apart", token.Limits{Max: 1 << 40} })
+	s := array.NewStringBuilder(arrowmem.NewGoAllocator())
+	s.Append(strings.Repeat("long", 10_000))
+	x := array.NewInt8Builder(arrowmem.NewGoAllocator())
+	x.AppendValues(make([]int8, 1_000_000), nil)
+	typ := &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String}
+	d := array.NewDictionaryArray(typ, x.NewArray(), s.NewArray())
+	schema := arrow.NewSchema([]arrow.Field{{Name: "id", Type: typ}}, nil)
+	bomb := streamOf(t, []arrow.RecordBatch{array.NewRecordBatch(schema, []arrow.Array{d}, 1_000_000)})
+	if p := r.post(forwardPath, tok, arrowType, bomb).problem(t, 413, "TOO_LARGE"); !strings.Contains(p.Detail, "in parts") {
+		t.Errorf("detail: %s", p.Detail)
+	}
+	r.waitMemoryReleased()
+	a := r.post(forwardPath, tok, arrowType, stringsStream(t, []string{"id"}, []string{"a"}))
+	if a.batches(t); a.header.Get("X-Values-Left") != fmt.Sprint(1<<40-1) {
+		t.Errorf("X-Values-Left: %s", a.header.Get("X-Values-Left"))
+	}
+}
+
 // TestArrowNotText checks that a reverse puts no bytes into a column of strings that are not
 // UTF-8, and that a column of bytes takes them.
 func TestArrowNotText(t *testing.T) {

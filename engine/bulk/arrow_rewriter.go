@@ -3,6 +3,7 @@ package bulk
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"unicode/utf8"
@@ -28,6 +29,7 @@ type ArrowRewriter struct {
 	shortest int
 	blanks   bool // a value that is not empty may have an empty result
 
+	text        int64 // bytes of the values scanned
 	spare       int64 // room behind the last results that is not used in the end
 	largestCall int64 // bytes that the transform of a batch takes at most
 	bad         []ArrowBadValue
@@ -45,6 +47,9 @@ type ArrowOptions struct {
 	// Memory and Reserve are those of arrow.Options.
 	Memory  int64
 	Reserve func(n int64) error
+	// MaxText is the most bytes that the values may have together: rows that share an entry
+	// of a dictionary, or a piece of a view's buffer, can have more than the stream.
+	MaxText int64
 	// Observe, if not nil, is shown the values of each column before they are replaced.
 	Observe func(arena []byte, spans []uint32)
 	// MaxBad is the most values without a result that Bad lists.
@@ -54,6 +59,9 @@ type ArrowOptions struct {
 // ValuesAtOnce is how many values a worker should be given at a time: few enough for the
 // caches, many enough for the vector registers.
 const ValuesAtOnce = 16 << 10
+
+// ErrTooMuchText is a stream whose values have more than ArrowOptions.MaxText bytes.
+var ErrTooMuchText = errors.New("the values of the columns have too many bytes")
 
 // ArrowBuffers are what Append works in.
 type ArrowBuffers struct {
@@ -260,6 +268,9 @@ func (c *rewrittenColumn) addBad(row int64, code suite.Code) {
 // Replace counts values, or transforms them.
 func (c *rewrittenColumn) Replace(_ context.Context, b *arrow.Batch) (arrow.Results, error) {
 	if c.scanning {
+		if c.t.text += int64(len(b.Arena)); c.t.text > c.t.o.MaxText {
+			return arrow.Results{}, ErrTooMuchText
+		}
 		return c.scan(b), nil
 	}
 	s := c.transform(b, c.t.buffers.Batch.Dst[:0])

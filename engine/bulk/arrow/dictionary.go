@@ -142,6 +142,10 @@ func (s *Stream) loadEntries(c *column, p part) error {
 		}
 		if need := int64(len(c.entries)) + int64(len(c.batch.Arena)); need > min(s.memory, math.MaxUint32) {
 			return s.damaged(c.field, &MemoryError{"its dictionary", need, min(s.memory, math.MaxUint32)})
+		} else if s.reserve != nil && need > int64(cap(c.entries)) {
+			if err := s.reserve(need + need/4 - int64(cap(c.entries))); err != nil {
+				return err
+			}
 		}
 		for i := 0; i < len(c.spans); i += 2 {
 			c.entries = append(c.entries, c.batch.Arena[c.spans[i]:][:c.spans[i+1]]...)

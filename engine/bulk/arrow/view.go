@@ -54,6 +54,9 @@ func (s *Stream) gatherViews(c *column, from, n int64) (to int64, err error) {
 		if to > from && len(c.arena)+len(text) > mostBytes {
 			break
 		}
+		if err := s.growArena(c, len(text)); err != nil {
+			return 0, err
+		}
 		c.spans = append(c.spans, uint32(len(c.arena)), uint32(len(text)))
 		c.arena = append(c.arena, text...)
 	}
