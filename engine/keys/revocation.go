@@ -32,7 +32,7 @@ func (ks *Keystore) Revoke(ctx context.Context, jti string, exp time.Time) error
 // Bulk changes are made in transactions that end after bulkTime or leastAtOnce rows,
 // whichever is later, because leases of budgets and all other writers wait for them.
 const (
-	bulkTime    = 10 * time.Millisecond
+	bulkTime    = 5 * time.Millisecond
 	leastAtOnce = 50
 )
 
