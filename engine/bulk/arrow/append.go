@@ -164,7 +164,7 @@ func (s *Stream) appendValues(ctx context.Context, c *column, b *batch) (done bo
 		c.batch.s, c.batch.c, c.batch.Batch, c.batch.first = s, c, s.batch, int64(from)
 		before := len(s.dst)
 		out, lengths, ok, err := a.AppendResults(ctx, &c.batch, s.dst)
-		if s.dst = out[:len(out)]; !ok || err != nil {
+		if s.dst = out; !ok || err != nil {
 			return false, err
 		}
 		if width == 4 && len(s.dst)-begin > math.MaxInt32 {
