@@ -11,8 +11,8 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// What the scanners make of random texts is held against encoding/json. Each text is judged
-// once and scanned on every kernel; make soak goes on with texts of other seeds.
+// The tests of this file compare scans of random texts with encoding/json. Each text is judged
+// once and scanned on every kernel. make soak continues with texts of other seeds.
 
 // inputs is the number of random texts: n, or a third of them under -short.
 func inputs(n int) int {
@@ -22,6 +22,7 @@ func inputs(n int) int {
 	return n
 }
 
+// TestArrayAgainstEncodingJSON compares Array.Scan with the oracle.
 func TestArrayAgainstEncodingJSON(t *testing.T) {
 	var a Array
 	tried, accepted := 0, 0
@@ -67,12 +68,13 @@ func TestArrayAgainstEncodingJSON(t *testing.T) {
 	}
 }
 
+// TestPathFinderAgainstEncodingJSON compares PathFinder.Scan with the oracle.
 func TestPathFinderAgainstEncodingJSON(t *testing.T) {
 	paths := []string{"id", "patient.id", "visits", "patient.visits.id", "data"}
 	var finders map[string]*PathFinder // by kernel
 	tried, accepted := 0, 0
 	campaign.Run(t, inputs(30_000), campaigns, func(t *testing.T, r *rand.Rand, _ int) {
-		if tried%1000 == 0 { // what was learned from earlier lines must not matter
+		if tried%1000 == 0 { // so that the results do not depend on earlier lines
 			finders = newFinders(t, paths)
 		}
 		var b []byte
@@ -93,7 +95,7 @@ func TestPathFinderAgainstEncodingJSON(t *testing.T) {
 			case 0:
 				n := len(b) - r.IntN(min(len(b), 80))
 				b = append(b[:n:n], mutate(r, bytes.Clone(b[n:]))...)
-			case 1: // structure swapped for structure, where lines are already known
+			case 1: // one structural character replaced by another, in lines of known shapes
 				for n := 0; n < 1000; n++ {
 					if k := r.IntN(len(b)); bytes.IndexByte([]byte(`"{}[]:,\-.0123456789eE+ tfn`), b[k]) >= 0 {
 						b[k] = `"{}[]:,\-.05eE+ tfn`[r.IntN(19)]
@@ -130,8 +132,8 @@ func newFinders(t *testing.T, paths []string) map[string]*PathFinder {
 	return finders
 }
 
-// scanDocument finds in pieces of size bytes, as a reader gives them: cut at the splitter's last
-// cut of each read, or of several.
+// scanDocument scans a document in pieces of size bytes, as a reader delivers them, up to the last
+// cut of the splitter in each or in several of them.
 func scanDocument(t *testing.T, f *PathFinder, text []byte, array bool, size int) (finds []find, rows, lines int, with []int, err error) {
 	with = make([]int, len(f.RowsWith))
 	take := func(part []byte, first, last bool) error {
@@ -168,8 +170,8 @@ func scanDocument(t *testing.T, f *PathFinder, text []byte, array bool, size int
 	return finds, rows, lines, with, err
 }
 
-// TestDocumentAgainstEncodingJSON holds the items of arrays and texts, in pieces of
-// every size, against what encoding/json makes of each value.
+// TestDocumentAgainstEncodingJSON compares scans of arrays and texts, in pieces of any size, with
+// encoding/json's reading of each value.
 func TestDocumentAgainstEncodingJSON(t *testing.T) {
 	paths := []string{"id", "patient.id", "visits", "patient.visits.id", "data"}
 	var cut [][]string
@@ -180,7 +182,7 @@ func TestDocumentAgainstEncodingJSON(t *testing.T) {
 	var finders map[string]*PathFinder // by kernel
 	tried, byShape := 0, map[string]int{}
 	campaign.Run(t, inputs(1200), campaigns, func(t *testing.T, r *rand.Rand, number int) {
-		if tried%20 == 0 { // or a full tree would learn nothing more
+		if tried%20 == 0 { // a full tree of shapes learns no more
 			for k, f := range finders {
 				byShape[k] += f.RowsByShape()
 			}
@@ -221,8 +223,8 @@ func TestDocumentAgainstEncodingJSON(t *testing.T) {
 	}
 }
 
-// damaged returns an array cut short, with a comma gone or with something behind it, none
-// of which is JSON any more; nil if d is no array or too short for it.
+// damaged returns an array that is cut short, lacks a comma or is followed by other text, so that
+// it is not JSON; nil if d is not an array or too short for that.
 func damaged(r *rand.Rand, d document) []byte {
 	if !d.array {
 		return nil

@@ -10,8 +10,8 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// idBody writes {"data":[…]} with n strings; a share of them, in percent, holds
-// escapes or letters beyond ASCII.
+// idBody returns {"data":[…]} with n strings, of which odd percent hold escapes or letters beyond
+// ASCII.
 func idBody(n, odd int, sep string) []byte {
 	r := rand.New(rand.NewPCG(1, 7))
 	b := []byte(`{"data":[`)
@@ -64,7 +64,7 @@ func BenchmarkArray(b *testing.B) {
 	})
 }
 
-// recordLines writes n lines of about 200 bytes.
+// recordLines returns n lines of about 200 bytes.
 func recordLines(n int) []byte {
 	r := rand.New(rand.NewPCG(2, 7))
 	names := []string{"Anna", "Luc", "Marie", "Jean", "Sofia", "Tom", "Inès", "Zoé", "José", "Paul"}

@@ -8,8 +8,8 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// TestArrayCutRune: a character that is cut short at the end of a window is refused,
-// and a whole one across it is not.
+// TestArrayCutRune checks that a character that is incomplete at the end of a window is refused,
+// and that a complete one across it is not.
 func TestArrayCutRune(t *testing.T) {
 	const step = 64 * arrayBlocks
 	head := `{"data":[`
@@ -24,10 +24,10 @@ func TestArrayCutRune(t *testing.T) {
 	})
 }
 
-// TestShapesApart: shapes that begin alike are not mixed up, so that a line that is
-// half of each is refused.
+// TestShapesApart checks that shapes that begin alike are not confused: a line that combines the
+// halves of two is refused.
 func TestShapesApart(t *testing.T) {
-	name := `"` + strings.Repeat("n", shapeText-4) + `"` // with a brace and a colon the longest text of a node
+	name := `"` + strings.Repeat("n", shapeText-4) + `"` // with a brace and a colon it is the longest text of a node
 	pad := strings.Repeat("[\"pad\"]\n", 60)
 	simdtest.EachKernel(t, func(t *testing.T) {
 		for _, c := range [][3]string{

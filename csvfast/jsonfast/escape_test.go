@@ -9,7 +9,7 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// specials are values of every length up to 256 whose bytes are mostly plain.
+// specials returns a value of n bytes, most of which are plain.
 func specials(r *rand.Rand, n int) []byte {
 	v := make([]byte, n)
 	for i := range v {
@@ -21,6 +21,8 @@ func specials(r *rand.Rand, n int) []byte {
 	return v
 }
 
+// TestSpecialKernels compares every kernel with a simple loop, at every alignment and at the end
+// of a page.
 func TestSpecialKernels(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(5, 1))
@@ -52,6 +54,8 @@ func TestSpecialKernels(t *testing.T) {
 	})
 }
 
+// TestEscapesAgainstEncodingJSON checks that encoding/json reads escaped values, and that Unescape
+// returns what encoding/json does.
 func TestEscapesAgainstEncodingJSON(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(5, 3))

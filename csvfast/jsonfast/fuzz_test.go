@@ -11,7 +11,7 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// withEachKernel runs check with every kernel in use.
+// withEachKernel runs check once for every kernel.
 func withEachKernel(t *testing.T, check func()) {
 	t.Helper()
 	defer simd.Force("auto")
@@ -23,7 +23,7 @@ func withEachKernel(t *testing.T, check func()) {
 	}
 }
 
-// fuzzTexts are where the fuzzing starts, beside the stored corpus.
+// fuzzTexts adds the seeds of the fuzz tests, beside the stored corpus.
 func fuzzTexts(f *testing.F) {
 	for _, s := range []string{
 		`{"data":["a","b\u00e9","\ud83d\ude00",null,1.5e-3,[{}],"` + strings.Repeat("x", 200) + `"]}`,
@@ -35,6 +35,7 @@ func fuzzTexts(f *testing.F) {
 	}
 }
 
+// FuzzArray compares Array.Scan with the oracle.
 func FuzzArray(f *testing.F) {
 	fuzzTexts(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -43,13 +44,14 @@ func FuzzArray(f *testing.F) {
 			if err := Validate(text); (err == nil) != oracleValid(text) {
 				t.Fatalf("%q: accepted %v: %v", text, err == nil, err)
 			}
-			// the same as the items of an array, long enough for the kernels
+			// The text as an item of an array that is long enough for the kernels.
 			long := slices.Concat([]byte(`{"data":[`), bytes.Repeat([]byte(`"0123456789",`), 11), text, []byte(`,`), bytes.Repeat([]byte(`"é",`), 40), []byte(`"z"]}`))
 			checkData(t, long)
 		})
 	})
 }
 
+// FuzzPathFinder compares PathFinder.Scan with the oracle.
 func FuzzPathFinder(f *testing.F) {
 	fuzzTexts(f)
 	f.Add([]byte(`{"id":"1","patient":{"id":"2"},"data":["3","4"]}`))
@@ -57,7 +59,7 @@ func FuzzPathFinder(f *testing.F) {
 		paths := []string{"id", "patient.id", "data", "x"}
 		withEachKernel(t, func() {
 			checkLines(t, paths, text)
-			// known lines before and behind, with the line itself and again
+			// The line three times, between lines of known shapes.
 			lines := bytes.Repeat(append(bytes.Clone(text), '\n'), 3)
 			lines = append(lines, bytes.Repeat([]byte(`{"id":"0123456789","patient":{"id":"\u00e9"},"data":["日"]}`+"\n"), 8)...)
 			checkLines(t, paths, append(lines, lines...))
@@ -65,6 +67,7 @@ func FuzzPathFinder(f *testing.F) {
 	})
 }
 
+// FuzzEscape compares escaping and unescaping with encoding/json.
 func FuzzEscape(f *testing.F) {
 	f.Add([]byte("a\"b\\c\x00\x1f é,;\r\n"))
 	f.Add([]byte(strings.Repeat("abcdefgh", 20) + "\""))

@@ -11,7 +11,7 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// TestSplitterAgainstPieces: the cuts are the same however a text is given.
+// TestSplitterAgainstPieces checks that the cuts do not depend on the pieces of a text.
 func TestSplitterAgainstPieces(t *testing.T) {
 	campaign.Run(t, inputs(600), campaigns, func(t *testing.T, r *rand.Rand, _ int) {
 		d := randomDocument(r)
@@ -38,8 +38,8 @@ func TestSplitterAgainstPieces(t *testing.T) {
 	})
 }
 
-// TestRowsWithPaths: rows that lack members in ever other ways are counted for each
-// path, by shape too, as lines and as items.
+// TestRowsWithPaths checks RowsWith for rows that lack different members, also if they are read by
+// shape, as lines and as items.
 func TestRowsWithPaths(t *testing.T) {
 	paths := []string{"id", "p.nr", "p.x", "q.y"}
 	members := []string{`"id":"a"`, `"id":null`, `"p":{"nr":"b"}`, `"p":{"nr":"b","x":"c"}`, `"p":"cut short"`, `"p":null`, `"p":{}`, `"q":{"y":1}`, `"q":7`, `"z":"none"`, `"id":["a","b"]`, `"p":[{"nr":"b"},{"x":"c"},{"nr":"d"}]`}
@@ -56,7 +56,7 @@ func TestRowsWithPaths(t *testing.T) {
 			var text []byte
 			want := make([]int, len(paths))
 			rows := 100 + r.IntN(100)
-			some := 1 + r.IntN(6) // kinds of rows in this text
+			some := 1 + r.IntN(6) // number of different shapes in this text
 			for range rows {
 				s := rand.New(rand.NewPCG(uint64(round), uint64(r.IntN(some))))
 				text = append(text, '{')
@@ -93,12 +93,13 @@ func TestRowsWithPaths(t *testing.T) {
 			byShape += f.RowsByShape()
 		}
 		if byShape < 10_000 {
-			t.Fatalf("only %d rows were read by shape", byShape)
+			t.Fatalf("only %d rows were read by shape: the fast path was not tested", byShape)
 		}
 	})
 }
 
-// TestScanItemsRules: what a chunk of items must be, by its place in the array.
+// TestScanItemsRules checks which chunks of items are valid at the start, in the middle and at the
+// end of an array.
 func TestScanItemsRules(t *testing.T) {
 	for _, c := range []struct {
 		text        string

@@ -13,6 +13,7 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
+// TestJSONTestSuite runs the files of JSONTestSuite through Validate, Array and PathFinder.
 func TestJSONTestSuite(t *testing.T) {
 	files, err := filepath.Glob("../../testdata/corpora/JSONTestSuite/*/*.json")
 	if err != nil || len(files) < 330 {
@@ -35,7 +36,7 @@ func TestJSONTestSuite(t *testing.T) {
 			if want := oracleValid(text); want != (err == nil) {
 				t.Errorf("%s: accepted %v, oracle %v: %v", name, err == nil, want, err)
 			}
-			// The same text as a member beside the data, as an item, as a line.
+			// The text as a member beside the data, as an item and as a line.
 			nested := bytes.Join([][]byte{[]byte(`{"x":`), text, []byte(`,"data":["a",`), text, []byte(`,"b"]}`)}, nil)
 			checkData(t, nested)
 			checkData(t, text)
@@ -46,6 +47,7 @@ func TestJSONTestSuite(t *testing.T) {
 	})
 }
 
+// TestArrayRules checks the rules of Array.Scan and the offsets of its errors.
 func TestArrayRules(t *testing.T) {
 	deep := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 	simdtest.EachKernel(t, func(t *testing.T) {
@@ -95,6 +97,7 @@ func TestArrayRules(t *testing.T) {
 	}
 }
 
+// TestPathFinderRules checks which paths are valid, and what they find.
 func TestPathFinderRules(t *testing.T) {
 	for _, paths := range [][]string{nil, {""}, {"a..b"}, {".a"}, {"a."}, {"a", "a"}, {`a\`}, {`a\b`}, make([]string, 257)} {
 		if _, err := NewPathFinder(paths); err == nil || !strings.HasPrefix(err.Error(), "json: ") {
@@ -135,6 +138,7 @@ func TestPathFinderRules(t *testing.T) {
 	})
 }
 
+// TestNaughtyStrings checks that the Big List of Naughty Strings is read and escaped correctly.
 func TestNaughtyStrings(t *testing.T) {
 	text, err := os.ReadFile("../../testdata/corpora/naughty-strings/blns.json")
 	if err != nil {
@@ -168,8 +172,8 @@ func TestNaughtyStrings(t *testing.T) {
 	})
 }
 
-// TestArrayMemory holds a first scan to room for the spans that there are,
-// wherever in a string its windows end.
+// TestArrayMemory checks that a first scan allocates little more than its spans need, wherever in
+// a string a window ends.
 func TestArrayMemory(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		for _, n := range []int{1, 3, 13, 300} {
@@ -183,12 +187,13 @@ func TestArrayMemory(t *testing.T) {
 				t.Fatal(err)
 			}
 			if limit := 3*len(a.Spans) + 3*64*arrayBlocks; cap(a.Spans) > limit {
-				t.Errorf("%d spans in room for %d", len(a.Spans), cap(a.Spans))
+				t.Errorf("%d elements of Spans in a capacity of %d", len(a.Spans), cap(a.Spans))
 			}
 		}
 	})
 }
 
+// TestJSONAllocations checks that a repeated scan allocates nothing.
 func TestJSONAllocations(t *testing.T) {
 	body := []byte(`{"data":["a\u00e9","日本",null`)
 	lines := []byte{}
@@ -215,7 +220,7 @@ func TestJSONAllocations(t *testing.T) {
 			scratch = Unescape(scratch[:0], body[2:4])
 			scratch = AppendEscaped(scratch[:0], body)
 		}); n != 0 {
-			t.Errorf("%v allocations a run", n)
+			t.Errorf("%v allocations for a scan, want none", n)
 		}
 	})
 }

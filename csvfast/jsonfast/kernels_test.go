@@ -11,8 +11,8 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// arrayTexts are what the blocks of the kernels' tests are cut from: valid
-// items, odd runs of backslashes, and now and then a byte out of place.
+// arrayText returns text for the blocks of the kernels' tests: valid items, odd runs of backslashes,
+// and sometimes an invalid byte.
 func arrayText(r *rand.Rand, n int) []byte {
 	var b []byte
 	for len(b) < n {
@@ -30,6 +30,8 @@ func arrayText(r *rand.Rand, n int) []byte {
 	return b
 }
 
+// TestArrayKernels compares positions, notes and state of every kernel with those of the twin, and
+// checks that it writes no further than it may.
 func TestArrayKernels(t *testing.T) {
 	const canary = 0xdeadbeef
 	page := simdtest.Pages(t, 16384)
@@ -43,7 +45,7 @@ func TestArrayKernels(t *testing.T) {
 			copy(p, text)
 			state := [...]arrayState{{}, {}, {inString: ^uint64(0)}, {closed: 1}, {inString: ^uint64(0), escaped: 1}}[r.IntN(5)]
 			base := r.Uint32() >> 1
-			// room of just the promised size, with canaries behind
+			// Buffers of exactly the required size, with canaries behind.
 			out := slices.Repeat([]uint32{canary}, 64*blocks+64+16)
 			notes := slices.Repeat([]arrayNote{{offset: canary}}, blocks+1)
 			wantOut, wantNotes := slices.Clone(out), slices.Clone(notes)
@@ -56,7 +58,7 @@ func TestArrayKernels(t *testing.T) {
 			if done == blocks && (got.high != 0) != (want.high != 0) || want.high != 0 && got.high == 0 {
 				t.Fatalf("%q: high %x, twin %x", p, got.high, want.high)
 			}
-			// the block that was not done may have left a note
+			// There may be a note of the block before which the kernel stopped.
 			valid := func(notes []arrayNote, n uint64) []arrayNote {
 				if n > 0 && notes[n-1].offset-base >= uint32(64*done) {
 					n--
@@ -74,12 +76,13 @@ func TestArrayKernels(t *testing.T) {
 				t.Fatalf("%q: positions %v, twin %v", p, out[:got.quotes], wantOut[:want.quotes])
 			}
 			if slices.ContainsFunc(out[64*blocks+64:], func(v uint32) bool { return v != canary }) || notes[blocks].offset != canary {
-				t.Fatalf("%q: wrote behind its room", p)
+				t.Fatalf("%q: wrote behind its buffer", p)
 			}
 		}
 	})
 }
 
+// TestArraySpans checks the conversion of pairs of positions on every kernel.
 func TestArraySpans(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		for n := 0; n <= 256; n += 2 {
@@ -101,6 +104,7 @@ func TestArraySpans(t *testing.T) {
 	})
 }
 
+// TestValidUTF8 compares every kernel with package utf8.
 func TestValidUTF8(t *testing.T) {
 	page := simdtest.Pages(t, 8192)
 	parts := []string{"a", "b", "é", "日", "😀", "abcdefghijklmnop", "ééééééé", "日本語日本語", "\u0800", "\ud7ff", "\ue000", "\U0010ffff", "\U00010000", "\u007f\u0080\u07ff"}
@@ -134,11 +138,12 @@ func TestValidUTF8(t *testing.T) {
 			}
 		}
 		if valid < 5_000 || valid > 35_000 {
-			t.Fatalf("%d valid texts of 40000", valid)
+			t.Fatalf("%d of 40000 texts are valid: too few or too many to test both", valid)
 		}
 	})
 }
 
+// TestShapeKernels compares the values and state of every kernel with those of the twin.
 func TestShapeKernels(t *testing.T) {
 	page := simdtest.Pages(t, 1<<16)
 	simdtest.EachKernel(t, func(t *testing.T) {
@@ -195,7 +200,7 @@ func TestShapeKernels(t *testing.T) {
 				t.Fatalf("%q: bytes from 0x80 up not noticed", text[:got.done])
 			}
 			if found[room].offset != canary {
-				t.Fatalf("%q: wrote behind its room", text)
+				t.Fatalf("%q: wrote behind its buffer", text)
 			}
 			read += int(got.rows)
 		}
@@ -205,8 +210,8 @@ func TestShapeKernels(t *testing.T) {
 	})
 }
 
-// longDigits reports whether b holds 16 digits in a row, which kernels leave to
-// the portable code.
+// longDigits reports whether b holds 16 consecutive digits, which kernels leave to the portable
+// code.
 func longDigits(b []byte) bool {
 	run := 0
 	for _, c := range b {

@@ -6,7 +6,7 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// TestLayout: the kernels' generators know where the fields of their arguments are.
+// TestLayout checks the offsets of the fields that the kernels' generators use.
 func TestLayout(t *testing.T) {
 	simdtest.Layout(t, "../internal/asm/arrayquotes", "state", arrayState{})
 	simdtest.Layout(t, "../internal/asm/arrayquotes", "note", arrayNote{})

@@ -12,8 +12,8 @@ import (
 	"unicode/utf8"
 )
 
-// oracleValid is Validate on encoding/json, which lets invalid UTF-8, half
-// surrogate pairs and 10,000 levels pass.
+// oracleValid is Validate by means of encoding/json. It adds the checks of UTF-8, half surrogate
+// pairs and 512 levels, which encoding/json lacks.
 func oracleValid(text []byte) bool {
 	return utf8.Valid(text) && json.Valid(text) && !halfSurrogate(text) && levels(text) <= maxDepth
 }
@@ -68,7 +68,7 @@ type member struct {
 	value json.RawMessage
 }
 
-// members cuts a valid object.
+// members returns the members of a valid object.
 func members(text []byte) (m []member) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.Token()
@@ -92,7 +92,7 @@ func unquoted(text []byte) string {
 	return s
 }
 
-// oracleData is Array.Scan on encoding/json; a nil item is no string.
+// oracleData is Array.Scan by means of encoding/json. A nil item is not a string.
 func oracleData(text []byte) (items []*string, ok bool) {
 	if !oracleValid(text) || bytes.TrimLeft(text, " \t\r\n")[0] != '{' {
 		return nil, false
@@ -122,7 +122,7 @@ func oracleData(text []byte) (items []*string, ok bool) {
 	return items, count == 1
 }
 
-// checkData fails when a Scan of text differs from the oracle.
+// checkData fails the test if a Scan of text differs from the oracle.
 func checkData(t *testing.T, text []byte) {
 	t.Helper()
 	var a Array
@@ -130,7 +130,7 @@ func checkData(t *testing.T, text []byte) {
 	compareData(t, &a, text, want, ok)
 }
 
-// compareData compares a Scan of text with what oracleData has said.
+// compareData compares a Scan of text with the result of oracleData.
 func compareData(t *testing.T, a *Array, text []byte, want []*string, ok bool) {
 	t.Helper()
 	err := a.Scan(text)
@@ -139,7 +139,7 @@ func compareData(t *testing.T, a *Array, text []byte, want []*string, ok bool) {
 	}
 	if err != nil {
 		if len(a.Spans)+len(a.Escaped)+len(a.NotString) != 0 {
-			t.Fatalf("%.300q: an error and items", text)
+			t.Fatalf("%.300q: an error, but the slices are not empty", text)
 		}
 		checkOffset(t, text, err)
 		return
@@ -176,8 +176,7 @@ func compareData(t *testing.T, a *Array, text []byte, want []*string, ok bool) {
 	}
 }
 
-// checkOffset compares the offset of a refusal with encoding/json's where
-// both refuse for the same reason.
+// checkOffset compares the offset of an error with encoding/json's if both have the same reason.
 func checkOffset(t *testing.T, text []byte, err error) {
 	t.Helper()
 	var e *SyntaxError
@@ -213,19 +212,19 @@ func checkOffset(t *testing.T, text []byte, err error) {
 	}
 }
 
-// find is what a path leads to: a string, or the first byte of another value.
+// find is a value that a path leads to: a string, or the first byte of another value.
 type find struct {
 	path  int
 	value string
 	kind  byte
-	cut   []int // the paths that it cuts short; path is then ^cut[0]
+	cut   []int // the paths that continue below the value; path is then ^cut[0]
 }
 
 func (f find) equal(g find) bool {
 	return f.path == g.path && f.value == g.value && f.kind == g.kind && slices.Equal(f.cut, g.cut)
 }
 
-// oracleFind walks a valid value as PathFinder does.
+// oracleFind returns what PathFinder finds in a valid value.
 func oracleFind(text []byte, paths [][]string, depth int, under []int) (finds []find) {
 	text = bytes.TrimLeft(text, " \t\r\n")
 	leaf := -1
@@ -300,7 +299,7 @@ func oracleRowsWith(rows [][]find, paths int) []int {
 	return counts
 }
 
-// oracleLines is PathFinder.Scan on encoding/json. line is the first bad one.
+// oracleLines is PathFinder.Scan by means of encoding/json. line is the first invalid line.
 func oracleLines(text []byte, paths []string) (finds []find, rows [][]find, line int) {
 	var cut [][]string
 	var all []int
@@ -322,7 +321,7 @@ func oracleLines(text []byte, paths []string) (finds []find, rows [][]find, line
 	return finds, rows, 0
 }
 
-// checkLines fails when a Scan of text differs from the oracle.
+// checkLines fails the test if a Scan of text differs from the oracle.
 func checkLines(t *testing.T, paths []string, text []byte) {
 	t.Helper()
 	f, err := NewPathFinder(paths)
@@ -331,10 +330,10 @@ func checkLines(t *testing.T, paths []string, text []byte) {
 	}
 	want, rows, line := oracleLines(text, paths)
 	compareLines(t, f, text, want, rows, line)
-	compareLines(t, f, text, want, rows, line) // with what was learned from the first scan
+	compareLines(t, f, text, want, rows, line) // with the shapes that the first scan has learned
 }
 
-// compareLines compares a Scan of text with what oracleLines has said.
+// compareLines compares a Scan of text with the result of oracleLines.
 func compareLines(t *testing.T, f *PathFinder, text []byte, want []find, rows [][]find, line int) {
 	t.Helper()
 	err := f.Scan(text)

@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// pieces are what random texts are made of: more often right than wrong, so
-// that many texts get far.
+// pieces are the parts of random texts. Most are valid, so that errors occur late in many texts.
 var pieces = []string{
 	`"a"`, `"0123456789012"`, `""`, `"data"`, `"id"`, `"patient"`, `"d\u0061ta"`, `"i\u0064"`, `","`, `"]}"`,
 	`"a","b","c","d"`, `"0000000000000","1111111111111","2222222222222","3333333333333"`,
@@ -30,7 +29,7 @@ func randomText(r *rand.Rand, n int) []byte {
 	return b
 }
 
-// randomValue writes a valid value, with white space if loose.
+// randomValue appends a valid value, with white space if loose is set.
 func randomValue(r *rand.Rand, b []byte, depth int, loose bool) []byte {
 	space := func() {
 		if loose && r.IntN(3) == 0 {
@@ -81,7 +80,7 @@ func randomValue(r *rand.Rand, b []byte, depth int, loose bool) []byte {
 	return b
 }
 
-// randomScalar writes a string, or now and then a word or a number.
+// randomScalar appends a string, or sometimes a word or a number.
 func randomScalar(r *rand.Rand, b []byte) []byte {
 	if r.IntN(6) > 0 {
 		return randomString(r, b)
@@ -89,7 +88,7 @@ func randomScalar(r *rand.Rand, b []byte) []byte {
 	return append(b, [...]string{"true", "false", "null", "0", "-0.5e-7", "12345678901234567890.5", "-10"}[r.IntN(7)]...)
 }
 
-// randomString writes a valid string.
+// randomString appends a valid string.
 func randomString(r *rand.Rand, b []byte) []byte {
 	b = append(b, '"')
 	n := r.IntN(20)
@@ -107,7 +106,7 @@ func randomString(r *rand.Rand, b []byte) []byte {
 	return append(b, '"')
 }
 
-// mutate changes valid text a little, or not at all.
+// mutate makes a small change to valid text, or none.
 func mutate(r *rand.Rand, b []byte) []byte {
 	for n := r.IntN(3); n > 0 && len(b) > 0; n-- {
 		i := r.IntN(len(b))
@@ -125,8 +124,7 @@ func mutate(r *rand.Rand, b []byte) []byte {
 	return b
 }
 
-// shapedLine writes an object whose members follow from shape alone, their
-// values from r.
+// shapedLine appends an object whose members depend only on shape, and their values on r.
 func shapedLine(r, shape *rand.Rand, b []byte) []byte {
 	comma := [...]string{",", ", ", " , "}[shape.IntN(3)]
 	colon := [...]string{":", ": ", "\t:\t"}[shape.IntN(3)]
@@ -173,7 +171,7 @@ func shapedLine(r, shape *rand.Rand, b []byte) []byte {
 	return b
 }
 
-// document is a JSON array, or JSON texts, with its values known.
+// document is a JSON array, or a sequence of JSON texts, and its values.
 type document struct {
 	text   []byte // behind the '[' of the array
 	values [][]byte

@@ -11,25 +11,25 @@ import (
 	"github.com/velonym/velonym/internal/campaign"
 )
 
-// campaigns is the number of campaigns of this package, which share the time of make soak.
+// campaigns is the number of campaigns of this package, among which make soak divides its time.
 const campaigns = 6
 
-// itemStretches are items of an array that are repeated up to a change.
+// itemStretches are items of an array, each of which is repeated up to a change.
 var itemStretches = []string{
 	`"abcdefghijklm",`, `"a",`, `"",`, `"é日本",`, `"a\nb",`, `"x" , `, "\"a\",\n  ", `"\\",`, `"\ud83d\ude00",`, `"\"\\\"",`,
 	`"a string of more than sixty-four bytes, which is longer than a block, and no escape",`, `"a","b","c","d",`, `1,`,
 }
 
-// itemChanges stand between two stretches; the last ones are no valid JSON.
+// itemChanges stand between two stretches. The last brokenItems of them are not valid JSON.
 var itemChanges = []string{
 	`null,`, `1,`, `true,`, `{"a":["b"]},`, `[],`, `["a","b"],`, `"\"",`, `"\\\\\\",`, `"\\\\\\\"",`, `"é",`, `"𝄞",`, `"\u00e9",`, `"\ud83d\ude00",`,
 	`"",`, "   \n\t\r ", `"}],",`, `"a",    "b"   ,`, "\"\x7f\",",
 	`"a" "b",`, `,`, `"\x",`, `"\ud83d",`, `"\ude00",`, "\"a\x01\",", "\"\xc3\",", "\"\xed\xa0\x80\",", "\"\xf0\x9f\x98\",", `x,`, `]`, `"a"1,`, `\"a",`, `:`, "\xc3\xa9,", `"open,`,
 }
 
-const brokenItems = 16 // of itemChanges, at the end
+const brokenItems = 16
 
-// pick returns one of changes, now and then of the last broken ones.
+// pick returns one of changes, sometimes one of the last broken ones.
 func pick(r *rand.Rand, changes []string, broken int) string {
 	n := len(changes) - broken
 	if r.IntN(5) == 0 {
@@ -38,8 +38,8 @@ func pick(r *rand.Rand, changes []string, broken int) string {
 	return changes[r.IntN(n)]
 }
 
-// structuredArray makes a request of three to six windows with a change of items
-// around, often across, a border of a window or a block.
+// structuredArray returns a request of three to six windows with a change of items around, and
+// often across, the border of a window or a block.
 func structuredArray(r *rand.Rand, number int) []byte {
 	const step = 64 * arrayBlocks
 	text := append([]byte(`{"x":[1,"y"],`), bytes.Repeat([]byte(" "), r.IntN(130))...)
@@ -77,7 +77,7 @@ func structuredArray(r *rand.Rand, number int) []byte {
 	return append(text, []string{`"z"]}`, "\"z\"\n]\n}\n", `null],"y":"data"}`, `"\""  ]  ,"z":[]}`, `"z"`, `"z"]`}[min(r.IntN(20), 5)]...)
 }
 
-// TestStructuredArray: requests of several windows give what encoding/json gives.
+// TestStructuredArray compares scans of requests of several windows with encoding/json.
 func TestStructuredArray(t *testing.T) {
 	var sum arrayPaths
 	campaign.Run(t, 261, campaigns, func(t *testing.T, r *rand.Rand, number int) {
@@ -88,7 +88,7 @@ func TestStructuredArray(t *testing.T) {
 			compareData(t, &a, text, want, ok)
 			p := &a.paths
 			if ok && p.restarts > 0 {
-				t.Fatalf("kernel %s reads valid text twice", kernel)
+				t.Fatalf("kernel %s reads valid text a second time, as after an error", kernel)
 			}
 			sum.kernel += p.kernel
 			sum.stopped += p.stopped
@@ -104,7 +104,7 @@ func TestStructuredArray(t *testing.T) {
 		"restarts": sum.restarts, "pauses": sum.pauses, "noted": sum.noted, "validated": sum.validated})
 }
 
-// lineStretches are lines that are repeated up to a change.
+// lineStretches are lines, each of which is repeated up to a change.
 var lineStretches = []string{
 	"{\"id\":\"abcdefghijklm\",\"n\":1}\n", "{\"n\": 12.5e3, \"id\": \"z\"}\r\n", "{\"id\":\"é–𝄞\"}\n", "{\"id\":\"a\\nb\",\"x\":null}\n",
 	"{\"patient\":{\"id\":\"a\",\"visits\":[{\"id\":\"b\"},{\"id\":\"c\"}]},\"visits\":[\"d\",\"e\",\"f\"]}\n", "{\"visits\":[\"a\",\"b\"],\"id\":true}\n",
@@ -112,7 +112,7 @@ var lineStretches = []string{
 	"{\"#######\":1,\"id\":\"a\"}\n", // another name in every line
 }
 
-// lineChanges stand between two stretches; the last ones are no valid JSON.
+// lineChanges stand between two stretches. The last brokenLines of them are not valid JSON.
 var lineChanges = []string{
 	"{\"id\":1}\n", "{\"id\":null,\"n\":1}\n", "{\"id\":[\"a\",\"b\"]}\n", "{\"id\":{\"id\":\"a\"}}\n", "{\"id\":[]}\n", "{\"visits\":[\"a\",[\"b\"],{\"id\":\"c\"}]}\n", "\n", "\r\n", "  \n",
 	"{\"i\\u0064\":\"a\"}\n", "{\"id\":\"\\\"\\\\\"}\n", "{\"id\":\"\\ud83d\\ude00\"}\n", "{\"id\":\"a\",\"id\":\"b\"}\n", "\"id\"\n", "{}\n", "{\"id\":\"é\"}\n", "{\"id\" : \"a\"}\n", "{\"n\":-0.5e-7,\"id\":\"z\"}\n",
@@ -120,15 +120,15 @@ var lineChanges = []string{
 	"{\"id\":\"a\"\n", "{\"id\":\"a}\n", "{\"id\":\"a\",}\n", "{\"id\":01}\n", "{\"id\":\"\\x\"}\n", "{\"id\":\"\xc3\"}\n", "{\"id\":tru}\n", "{\"id\":\"a\tb\"}\n", "{\"id\":\"a\"}}\n", "{\"id\":\"\\ud83d\"}\n", "{\"n\": 1., \"id\": \"z\"}\r\n",
 }
 
-const brokenLines = 14 // of lineChanges, at the end
+const brokenLines = 14
 
-// structuredLines makes lines with a change around a border or the end.
+// structuredLines returns lines with a change around a border or the end.
 func structuredLines(r *rand.Rand, number int) []byte {
 	const step = 4096
 	size := (3+r.IntN(4))*step + r.IntN(200) - 100
 	at := campaign.Border(r, number, []int{step, 64}[r.IntN(2)], size)
 	if r.IntN(3) == 0 {
-		at = size - 2*shapePadding + number%261 - 130 // where kernels stop before the end
+		at = size - 2*shapePadding + number%261 - 130 // near the offset at which kernels stop before the end
 	}
 	kind := lineStretches[r.IntN(len(lineStretches))]
 	var text []byte
@@ -136,7 +136,7 @@ func structuredLines(r *rand.Rand, number int) []byte {
 		for len(text)+len(kind) <= at {
 			text = append(text, strings.Replace(kind, "#######", fmt.Sprintf("%07d", len(text)), 1)...)
 		}
-		if pad := at - len(text); pad > 0 { // white space before the line is JSON
+		if pad := at - len(text); pad > 0 { // white space before a line is valid
 			text = append(text, bytes.Repeat([]byte(" "), pad)...)
 		}
 		if len(text) >= size {
@@ -157,8 +157,8 @@ func structuredLines(r *rand.Rand, number int) []byte {
 	return text
 }
 
-// TestStructuredLines: lines of JSON give what encoding/json gives, as a whole
-// and cut at line ends, with one finder and with a new one for each part.
+// TestStructuredLines compares scans of lines with encoding/json, as a whole and in parts of whole
+// lines, with one finder and with a new one for each part.
 func TestStructuredLines(t *testing.T) {
 	paths := []string{"id", "patient.id", "visits", "patient.visits.id"}
 	var sum finderPaths
@@ -172,7 +172,7 @@ func TestStructuredLines(t *testing.T) {
 				t.Fatal(err)
 			}
 			compareLines(t, f, text, want, rows, line)
-			compareLines(t, f, text, want, rows, line) // the shapes are known now
+			compareLines(t, f, text, want, rows, line) // with known shapes
 			if line == 0 {
 				sameInParts(t, r, f, paths, text, size, len(f.Path), len(f.NotString))
 			}
@@ -188,10 +188,11 @@ func TestStructuredLines(t *testing.T) {
 	})
 	campaign.AtLeast(t, 10, map[string]int{"shaped": sum.shaped, "failed": sum.failed, "full": sum.full, "pauses": sum.pauses, "learned": sum.learned})
 	campaign.AtLeastInKernels(t, 10, map[string]int{"validated": sum.validated})
-	campaign.AtLeastInKernels(t, 3, map[string]int{"refused": sum.refused}) // so few with one kernel
+	campaign.AtLeastInKernels(t, 3, map[string]int{"refused": sum.refused}) // they are rare if only one kernel runs
 }
 
-// sameInParts scans whole lines of about size bytes at a time; f has scanned all.
+// sameInParts scans parts of whole lines of about size bytes and compares them with the last scan of
+// f, which has scanned all.
 func sameInParts(t *testing.T, r *rand.Rand, f *PathFinder, paths []string, text []byte, size, values, others int) {
 	want, spans := bytes.Clone(f.Path), slices.Clone(f.Spans)
 	g, err := NewPathFinder(paths)
@@ -213,7 +214,7 @@ func sameInParts(t *testing.T, r *rand.Rand, f *PathFinder, paths []string, text
 		}
 		for k := range g.Path {
 			if len(want) == 0 || want[0] != g.Path[k] || spans[0] != g.Spans[2*k]+uint32(at) || spans[1] != g.Spans[2*k+1] {
-				t.Fatalf("part at %d: value %d is another one", at, k)
+				t.Fatalf("part at %d: value %d differs from that of the whole", at, k)
 			}
 			want, spans = want[1:], spans[2:]
 		}
@@ -222,6 +223,6 @@ func sameInParts(t *testing.T, r *rand.Rand, f *PathFinder, paths []string, text
 		at = end
 	}
 	if values != 0 || others != 0 {
-		t.Fatalf("parts of %d: %d values and %d that are no strings less", size, values, others)
+		t.Fatalf("parts of %d: %d values and %d values that are not strings are missing", size, values, others)
 	}
 }

@@ -8,9 +8,9 @@ type Schedule = [15][16]byte
 // portable version is slower, not safer.
 func ExpandKey(enc, inv *Schedule, key *[32]byte) { expandKey(enc, inv, key) }
 
-// Blocks encrypts blocks, or decrypts them, in place under keys, if the tier in use has
-// a kernel for it, and reports whether it has. len(blocks) is a multiple of 16 and not
-// zero; nothing behind it is read or written.
+// Blocks encrypts or decrypts blocks in place under keys if the tier in use has a kernel for
+// it, and reports whether it has. len(blocks) must be a multiple of 16 above zero. Nothing
+// behind it is read or written.
 func Blocks(keys *Schedule, blocks []byte, decrypt bool) bool {
 	return blocksKernel(keys, blocks, decrypt)
 }

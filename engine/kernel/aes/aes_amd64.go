@@ -30,15 +30,15 @@ func blocksKernel(keys *Schedule, blocks []byte, decrypt bool) bool {
 }
 
 // expandKeyAVX2 writes the 15 round keys of AES-256 to enc and those of its equivalent
-// inverse cipher to inv. It reads key whole before it writes. It needs AVX and AES-NI.
+// inverse cipher to inv. It reads all of key before it writes. It needs AVX and AES-NI.
 //
 //go:noescape
 func expandKeyAVX2(enc, inv *Schedule, key *[32]byte)
 
-// The following run n blocks under keys. They read 16·n bytes at src and write 16·n at
-// dst, which may be src and overlaps it in no other way. The kernels of AVX512 need
-// AVX-512 F, DQ and VAES and clobber ZMM and mask registers; those of AVX2 need AVX and
-// AES-NI. All leave the upper halves of the vector registers zero.
+// The following kernels process n blocks under keys. They read 16·n bytes at src and write
+// 16·n at dst, which must be src or not overlap it. The AVX512 kernels need AVX-512 F, DQ and
+// VAES and clobber ZMM and mask registers; the AVX2 kernels need AVX and AES-NI. All leave the
+// upper halves of the vector registers zero.
 
 //go:noescape
 func encryptAVX512(keys *Schedule, dst, src *byte, n int)

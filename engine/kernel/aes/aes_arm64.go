@@ -19,9 +19,9 @@ func blocksKernel(keys *Schedule, blocks []byte, decrypt bool) bool {
 	return true
 }
 
-// The following run n blocks under keys. They read 16·n bytes at src and write 16·n at
-// dst, which may be src and overlaps it in no other way. They need NEON and the AES
-// extension, and clobber V0 to V30.
+// The following kernels process n blocks under keys. They read 16·n bytes at src and write
+// 16·n at dst, which must be src or not overlap it. They need NEON and the AES extension, and
+// clobber V0 to V30.
 
 //go:noescape
 func encryptNEON(keys *Schedule, dst, src *byte, n int)

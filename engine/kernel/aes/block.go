@@ -11,8 +11,8 @@ import (
 )
 
 // Block is AES under one key, whose schedule lies in key memory. It hides the type of
-// crypto/aes on purpose: crypto/cipher copies a schedule that it knows to the heap, and
-// works with this one where it is. It is safe for concurrent use until Release.
+// crypto/aes, because crypto/cipher copies the schedule of a type that it knows to the heap. It
+// is safe for concurrent use until Release.
 type Block struct {
 	cipher.Block
 	mem []byte
@@ -61,7 +61,7 @@ func expand(key []byte) (Block, error) {
 	return Block{Block: moved.Interface().(cipher.Block), mem: mem}, nil
 }
 
-// holdsPointers says whether a value of type t refers to other memory.
+// holdsPointers reports whether a value of type t refers to other memory.
 func holdsPointers(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Array:

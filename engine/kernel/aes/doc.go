@@ -4,8 +4,8 @@
 //
 // A schedule is 15 round keys of 16 bytes. Decryption takes the schedule of the
 // equivalent inverse cipher (FIPS 197 section 5.3.5), in the order of its use. Callers
-// may add constants to the first and the last round key, as HCTR2 of one block does,
-// since the kernels take any 15 keys.
+// may add constants to the first and the last round key, as HCTR2 of one block does, since the
+// kernels accept any 15 keys.
 //
-// No part of it indexes memory by, or branches on, a key or a block.
+// No branch and no address depends on a key or a block.
 package aes

@@ -6,10 +6,10 @@ import (
 	"unsafe"
 )
 
-// RoundKeys writes the round keys of AES (FIPS 197 section 5.2) for a key of 16, 24 or
-// 32 bytes to out, 16 bytes each; out has room for the rounds that the key length asks
-// for. The S-box is computed in GF(2^8), not looked up, so no address depends on the
-// key; every intermediate stands in registers or in out.
+// RoundKeys writes the round keys of AES (FIPS 197 section 5.2) for a key of 16, 24 or 32 bytes
+// to out, 16 bytes each. out must fit the rounds of that key length. The S-box is computed in
+// GF(2^8), not looked up, so no address depends on the key. Intermediate values are only in
+// registers and in out.
 func RoundKeys(out, key []byte) {
 	n := len(key)
 	copy(out, key)
@@ -42,8 +42,8 @@ func expandKeyGeneric(enc, inv *Schedule, key *[32]byte) {
 	}
 }
 
-// The following work on four elements of AES's field GF(2^8), x^8+x^4+x^3+x+1, one in
-// each byte of a word.
+// The following functions compute with four elements of AES's field GF(2^8),
+// x^8+x^4+x^3+x+1, one in each byte of a word.
 
 const bytes01 = 0x01010101
 

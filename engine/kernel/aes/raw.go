@@ -6,9 +6,9 @@ import (
 	"github.com/velonym/velonym/engine/kernel/secmem"
 )
 
-// Raw is AES-256 of whole blocks under one key, nothing else: what the CPU reaches in
-// the tier in use when no value has to be read, padded or written. Benchmarks hold the
-// transforms against it. It is not for values: equal blocks give equal results.
+// Raw is AES-256 of whole blocks under one key, at the speed that the CPU reaches in the tier in
+// use if no values are read, padded or written. Benchmarks compare the transforms with it. It is
+// not for values: equal blocks give equal results.
 type Raw struct {
 	keys  *Schedule
 	block *Block

@@ -5,12 +5,12 @@ import (
 	"github.com/velonym/velonym/engine/kernel/secmem"
 )
 
-// powers is how many powers of h a schedule holds: enough for values of that many
-// blocks to be hashed with one reduction.
+// powers is the number of powers of h in a schedule. Values of up to as many blocks are hashed
+// with one reduction.
 const powers = 16
 
-// schedule is what the kernels of a Cipher read, in key memory. Generators take the
-// offsets from here.
+// schedule holds the keys that the kernels of a Cipher read, in key memory. Generators read the
+// offsets of its fields from this declaration.
 type schedule struct {
 	folded    [15][16]byte     // round keys, X folded into the first and the last
 	foldedInv [15][16]byte     // the same for the equivalent inverse cipher (FIPS 197 §5.3.5)
@@ -22,8 +22,7 @@ type schedule struct {
 	odd       [16]byte         // X when it is not
 	low       [powers][16]byte // the powers of h times x^-64
 	_         [16]byte
-	// folded and foldedInv, every round key four times: a broadcast takes the place of a
-	// shuffle.
+	// folded and foldedInv with every round key four times, so that kernels need no shuffle.
 	broadcast [2][15][4][16]byte
 }
 
@@ -34,8 +33,8 @@ type Cipher struct {
 	block *aes.Block
 }
 
-// New expands key for messages under tweak, which may be of any length. The
-// caller wipes key. The error is that of a system without memory.
+// New expands key for messages under tweak, which may have any length. The caller wipes key. An
+// error means that the system has no memory left.
 func New(key *[32]byte, tweak []byte) (c *Cipher, err error) {
 	err = secmem.Scrubbed(func() error {
 		c, err = newCipher(key, tweak)
@@ -85,9 +84,8 @@ func newCipher(key *[32]byte, tweak []byte) (*Cipher, error) {
 	return &Cipher{s: s, block: block}, nil
 }
 
-// tweakState is the POLYVAL state after the length block, which says how many bits
-// the tweak has and (the last bit of low) whether the message is whole blocks, and
-// the tweak.
+// tweakState returns the POLYVAL state after the tweak and the length block, which holds the
+// number of bits of the tweak and (the last bit of low) whether the message is whole blocks.
 func tweakState(h fe, tweak []byte, low uint64) fe {
 	x := fe{lo: uint64(len(tweak))*16 + low}.dot(h)
 	var b [16]byte
@@ -107,8 +105,8 @@ func (c *Cipher) Release() {
 	*c = Cipher{}
 }
 
-// Encrypt enciphers src, at least 16 bytes, into dst[:len(src)]. dst and src must be
-// the same place or not overlap.
+// Encrypt enciphers src, at least 16 bytes, into dst[:len(src)]. dst and src must be the same
+// memory or not overlap.
 func (c *Cipher) Encrypt(dst, src []byte) { c.crypt(dst, src, false) }
 
 // Decrypt is the inverse of Encrypt.

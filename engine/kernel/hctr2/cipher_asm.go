@@ -8,7 +8,7 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// hashKernel is hash by polyval, 16 blocks a reduction.
+// hashKernel is hash by polyval, with a reduction for every 16 blocks.
 func (c *Cipher) hashKernel(t *scratch, x fe, n []byte) fe {
 	x.store(t.k[:])
 	for len(n) >= 16 {
@@ -42,7 +42,7 @@ func (c *Cipher) cryptKernel(t *scratch, dst, src []byte, decrypt bool) {
 	st := mm.xor(uu).xor(loadFE(s.l[:]))
 	tail, in := dst[16:], src[16:]
 	for i := uint64(1); len(in) > 0; {
-		// A stretch of key stream.
+		// A part of the key stream.
 		k := min(len(in), len(t.msg))
 		ks := t.msg[:(k+15)&^15]
 		for j := 0; j < len(ks); j += 16 {
@@ -62,7 +62,7 @@ func (c *Cipher) cryptKernel(t *scratch, dst, src []byte, decrypt bool) {
 	uu.xor(c.hashKernel(t, x, dst[16:])).store(dst)
 }
 
-// cryptWith is HCTR2 of one message with the tier in use. t may hold anything.
+// cryptWith is HCTR2 of one message with the tier in use. t may have any content.
 func (c *Cipher) cryptWith(t *scratch, dst, src []byte, decrypt bool) {
 	if simd.Active() == simd.Generic {
 		c.cryptGeneric(t, dst, src, decrypt)

@@ -5,7 +5,7 @@ import (
 	"unsafe"
 )
 
-// hash continues the POLYVAL state x over n, a last partial block padded.
+// hash continues the POLYVAL state x over n, whose last partial block it pads.
 func hash(x, h fe, n []byte) fe {
 	for len(n) >= 16 {
 		x = x.xor(loadFE(n)).dot(h)
@@ -34,19 +34,19 @@ func (c *Cipher) cryptGeneric(t *scratch, dst, src []byte, decrypt bool) {
 		c.block.Encrypt(t.b[:], t.b[:])
 	}
 	uu := loadFE(t.b[:])
-	// The head is written last: src may be dst, and is no longer needed.
+	// The head is written last, when it is no longer needed, since src may be dst.
 	tail := dst[16:]
 	c.xctr(t, tail, src[16:], mm.xor(uu).xor(loadFE(s.l[:])))
 	if decrypt {
-		// Hash of the plain tail, which now is in dst.
+		// The hash of the plain tail, which is in dst now.
 		uu.xor(hash(x, h, tail)).store(dst)
 		return
 	}
 	uu.xor(hash(x, h, tail)).store(dst)
 }
 
-// scratch is where portable code works on blocks: behind the interface of crypto/aes
-// they would escape to the heap one by one.
+// scratch holds the blocks of portable code, which would otherwise escape to the heap one by one
+// through the interface of crypto/aes.
 type scratch struct {
 	b, k  [16]byte
 	msg   [16 * maxBlocks]byte // key stream, or blocks side by side

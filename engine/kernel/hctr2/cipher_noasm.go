@@ -2,7 +2,7 @@
 
 package hctr2
 
-// cryptWith is HCTR2 of one message with the tier in use, of which there is but one.
+// cryptWith is HCTR2 of one message with the only tier.
 func (c *Cipher) cryptWith(t *scratch, dst, src []byte, decrypt bool) {
 	c.cryptGeneric(t, dst, src, decrypt)
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/velonym/velonym/engine/kernel/textform"
 )
 
-// fusedArgs is what the fused kernels read. Generators take the offsets from here.
+// fusedArgs are the arguments of the fused kernels. Generators read the offsets of its fields from
+// this declaration.
 type fusedArgs struct {
 	schedule *[15][16]byte
 	gather   *gatherTables
@@ -19,12 +20,12 @@ type fusedArgs struct {
 	n        int     // values; counted down
 	dst      *byte
 	out      *uint32    // rows: off, len of each result
-	at       *uint32    // places: of each text
+	at       *uint32    // offset of each text
 	buf      *[256]byte // 8 blocks that are gathered, 8 that are enciphered
 	stride   int        // of a row
 	place    uint64     // off, len of the first result
-	step     uint64     // added for the next
-	sep      uint64     // what stands between two texts
+	step     uint64     // the difference to that of the next
+	sep      uint64     // the text between two texts
 	limit    uint64     // greatest offset, greatest length - 1
 	//lint:ignore U1000 only the assembly uses it
 	done int // the kernel's own
@@ -32,13 +33,12 @@ type fusedArgs struct {
 	flight int // the kernel's own: 1 if there is a group to write
 }
 
-// fusedValues is how many values the kernels that go the whole way take at least:
-// fewer than some groups are done sooner in passes.
+// fusedValues is the least number of values for the fused kernels: fewer are faster in passes.
 const fusedValues = 16
 
-// sealFused is sealRows, or with places sealAt, of leading values, and returns how
-// many it did: none when there are few, no room behind them, or another form. It leaves
-// the length of dst to the caller.
+// sealFused is sealRows, or with at sealAt, of a prefix of the values, and returns its length: 0
+// for few values, for values at the end of the arena and for other forms than pairs. The caller
+// sets the length of dst.
 func (c *Cipher) sealFused(t *stagedScratch, w *textform.Writer, dst []byte, at []uint32, arena []byte, spans, out []uint32) int {
 	n := len(spans) / 2
 	if at == nil {
@@ -72,12 +72,12 @@ func (c *Cipher) sealFused(t *stagedScratch, w *textform.Writer, dst []byte, at 
 	return fusedRowsPairsAVX2(&a)
 }
 
-// The following take leading values, 8 at a time, and return how many they did: they stop
-// before 8 with one that is not 1 to 15 bytes of plain ASCII within the limit. They read n
-// spans and 16 bytes from the start of each value. Rows are written with sep behind each
-// text, 4 bytes of which may stand behind the last row; at places nothing but the texts is
-// touched. No branch or address depends on keys or values but for the one that stops. They
-// need AVX2, AES and AVX, and clobber YMM registers, whose upper halves they leave zero.
+// The following kernels process values 8 at a time and return how many; they stop before 8 with a
+// value that is not 1 to 15 bytes of printable ASCII within the limit. They read n spans and 16
+// bytes from the start of each value. The kernels of rows write sep behind each text, 4 bytes of
+// which may lie behind the last row; the others write only the texts. No branch or address depends
+// on keys or values except the one that stops. They need AVX2, AES and AVX, and clobber YMM
+// registers, whose upper halves they leave zero.
 
 //go:noescape
 func fusedRowsPairsAVX2(a *fusedArgs) int

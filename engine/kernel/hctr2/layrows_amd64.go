@@ -9,9 +9,10 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// rowsArgs is what layRowsAVX512 reads. Generators take the offsets from here.
+// rowsArgs are the arguments of layRowsAVX512. Generators read the offsets of its fields from this
+// declaration.
 type rowsArgs struct {
-	place, step          [16]uint32 // where texts begin, from dst, and what is added for the next 16
+	place, step          [16]uint32 // offsets in dst of texts, and the difference to those of the next 16
 	chars, blocks, limit [16]uint32 // characters of a text, blocks less 1, greatest end of a value
 	even, odd, low, high [16]uint32 // 0, 2, … 30; 1, 3, … 31; 0, 16, 1, … 23; 8, 24, … 31
 	spans                *uint32
@@ -19,11 +20,11 @@ type rowsArgs struct {
 	at, out              *uint32
 	text                 *byte  // the first text
 	stride               int    // of a row
-	gap                  uint64 // what stands between two texts, up to 8 bytes
+	gap                  uint64 // the text between two texts, up to 8 bytes
 	len                  int    // characters of a text
 }
 
-// rowsTable holds what is the same for all.
+// rowsTable holds the arguments that are constant.
 var rowsTable = func() (a rowsArgs) {
 	for i := range uint32(16) {
 		a.even[i], a.odd[i] = 2*i, 2*i+1
@@ -32,7 +33,7 @@ var rowsTable = func() (a rowsArgs) {
 	return a
 }()
 
-// sealBlocksRows needs dst to have room for all rows and 8 bytes more.
+// sealBlocksRows is SealBlocksRows for a dst whose capacity fits all rows and 8 bytes more.
 func (c *Cipher) sealBlocksRows(w *textform.Writer, m int, dst, arena []byte, spans, out, at []uint32) (n int, plain bool) {
 	n = len(spans) / 2 &^ 15
 	if simd.Active() != simd.AVX512 || n == 0 || !w.Form().Pairs() || len(w.Pre()) > 4 || len(w.Post()) > 4 || cap(arena) < 16 {
@@ -63,11 +64,11 @@ func (c *Cipher) sealBlocksRows(w *textform.Writer, m int, dst, arena []byte, sp
 	return n, b.other == 0
 }
 
-// layRowsAVX512 notes the places of rows in at and out, and writes what stands between
-// their texts, 16 at a time. It stops before 16 with a value that takes other blocks or ends
-// behind the limit, and returns how many it did. It reads n spans, and writes 8 bytes
-// behind each text. Branches depend on spans alone. It needs AVX-512 F and clobbers ZMM and
-// mask registers; the upper halves are zero at the end.
+// layRowsAVX512 writes the offsets of rows to at and out, and the text between their texts, 16 at
+// a time. It stops before 16 of which a value has another number of blocks or ends behind the
+// limit, and returns the number of values processed. It reads n spans, and writes 8 bytes behind
+// each text. Branches depend only on spans. It needs AVX-512 F and clobbers ZMM and mask
+// registers; the upper halves are zero at the end.
 //
 //go:noescape
 func layRowsAVX512(a *rowsArgs) int

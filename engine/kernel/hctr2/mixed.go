@@ -7,21 +7,21 @@ import (
 	"github.com/velonym/velonym/engine/kernel/textform"
 )
 
-// Values of different numbers of blocks, up to MaxBlocks, empty ones among them. They are
-// laid out as if all were text of such lengths, sorted by their blocks, and each number of
-// blocks is enciphered at once, to the places that the layout gave:
+// Values of different numbers of blocks, up to MaxBlocks, and empty ones. Their rows are laid out
+// as if all were text, the values are sorted by their number of blocks, and those of each number
+// are enciphered at once, to the offsets of the layout:
 //
 //	blocks = 0 for an empty value, ⌊len/16⌋ + 1 for others
-//	places = one after the other with framing between, or the caller's
-//	for each number of blocks: encipher those values to their places
+//	offsets = one after the other with framing between, or the caller's
+//	for each number of blocks: encipher those values to their offsets
 
-// MixedMost is how many values SealMixedRows and SealMixedAt take at most.
+// MixedMost is the largest number of values of a call of SealMixedRows or SealMixedAt.
 const MixedMost = 1024
 
-// SealMixedRows is SealBlocksRows for values of any numbers of blocks up to MaxBlocks,
-// empty ones among them, whose rows are framing alone; MixedMost at most. ok says whether
-// it did all of them: if not, out and dst behind its length hold anything. It refuses
-// longer values, values that are no text, UUID, and pre or post of more than 4 bytes.
+// SealMixedRows is SealBlocksRows for at most MixedMost values of any numbers of blocks up to
+// MaxBlocks. The rows of empty values consist of the framing. It processes all values or none:
+// if ok is false, out and dst behind its length have undefined content. It refuses longer values,
+// values that are not text, the form UUID, and pre or post of more than 4 bytes.
 func (c *Cipher) SealMixedRows(w *textform.Writer, dst, arena []byte, spans, out []uint32) (rows []byte, ok bool) {
 	checkMixed(spans, out)
 	if w.Form() == textform.UUID || len(w.Pre()) > 4 || len(w.Post()) > 4 {
@@ -37,8 +37,8 @@ func (c *Cipher) SealMixedRows(w *textform.Writer, dst, arena []byte, spans, out
 	return c.sealMixedRowsGeneric(w, rows[:n], arena, spans, out)
 }
 
-// SealMixedAt is SealMixedRows with the text of value i written to dst[at[i]:]. If ok is
-// false, the places of some values may hold anything; nothing else of dst is touched.
+// SealMixedAt is SealMixedRows with the text of value i written to dst[at[i]:]. If ok is false,
+// the content there is undefined for some values. Nothing else of dst is written.
 func (c *Cipher) SealMixedAt(w *textform.Writer, dst []byte, at []uint32, arena []byte, spans, out []uint32) (ok bool) {
 	checkMixed(spans, out)
 	if w.Form() == textform.UUID {
@@ -67,18 +67,18 @@ func checkMixed(spans, out []uint32) {
 	}
 }
 
-// mixed is memory for values that are sorted by their blocks.
+// mixed is memory for values that are sorted by their numbers of blocks.
 type mixed struct {
 	blocks [MixedMost]byte
 	at     [MixedMost]uint32
-	// Sorted, with room for every group to be filled up to a multiple of 16.
+	// The sorted values. Every group can be filled up to a multiple of 16.
 	sorted [2 * MixedMost][2]uint32
 	places [2 * MixedMost]uint32
 }
 
 var mixes = sync.Pool{New: func() any { return new(mixed) }}
 
-// blockChars is the characters of a text by form and blocks.
+// blockChars is the number of characters of a text by form and number of blocks.
 var blockChars = func() (t [textform.UUID + 1][MaxBlocks + 1]int) {
 	for f := textform.Pair62; f < textform.UUID; f++ {
 		for m := 1; m <= MaxBlocks; m++ {

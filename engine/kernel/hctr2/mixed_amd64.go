@@ -11,12 +11,13 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// mixedArgs is what layMixedRowsAVX512 reads. Generators take the offsets from here.
+// mixedArgs are the arguments of layMixedRowsAVX512. Generators read the offsets of its fields from
+// this declaration.
 type mixedArgs struct {
 	even, odd, low, high [16]uint32 // as in rowsArgs
 	one, most, last      [16]uint32 // 1, greatest number of blocks, 15
 	limit, gapLen        [16]uint32 // greatest end of a value, bytes between texts
-	place                [16]uint32 // where the next text begins, from dst; moved on
+	place                [16]uint32 // offset in dst of the next text; advanced
 	//lint:ignore U1000 only the assembly uses it
 	ends    [16]uint32 // the kernel's own
 	spans   *uint32
@@ -24,7 +25,7 @@ type mixedArgs struct {
 	at, out *uint32
 	blocks  *byte // of each value
 	dst     *byte
-	gap     uint64 // what stands between two texts, up to 8 bytes
+	gap     uint64 // the text between two texts, up to 8 bytes
 }
 
 // mixedKernel is memory for the kernels of mixed values.
@@ -44,8 +45,8 @@ var mixedKernels = sync.Pool{New: func() any {
 	return s
 }}
 
-// sealMixedRows is SealMixedRows with the layout by a kernel. It takes 16 values at least,
-// in a form of pairs, 16 bytes behind which the arena goes on.
+// sealMixedRows is SealMixedRows with the layout by a kernel. It requires at least 16 values, a form
+// of pairs, and 16 readable bytes behind each value.
 func (c *Cipher) sealMixedRows(w *textform.Writer, dst, arena []byte, spans, out []uint32) (rows []byte, ok bool) {
 	n := len(spans) / 2
 	if simd.Active() != simd.AVX512 || n < 16 || !w.Form().Pairs() || cap(arena) < 16 {
@@ -87,12 +88,12 @@ func (c *Cipher) sealMixedRows(w *textform.Writer, dst, arena []byte, spans, out
 	return rows, ok
 }
 
-// lay notes blocks and places and writes what stands between the texts; ok says that
-// kernels can take all values.
+// lay computes the numbers of blocks and the offsets, and writes the text between the texts. ok is
+// false if a value has too many blocks.
 func (s *mixedKernel) lay(w *textform.Writer, dst, arena []byte, spans, out []uint32) (rows []byte, ok bool) {
 	n := len(spans) / 2
 	a := &s.args
-	// The longest rows there are, so that the sum of all need not be known before.
+	// dst gets memory for the longest possible rows, so that their sum need not be computed first.
 	gap := len(w.Pre()) + len(w.Post())
 	size := 0
 	for _, p := range pairsOf(spans) {
@@ -134,8 +135,8 @@ func (s *mixedKernel) lay(w *textform.Writer, dst, arena []byte, spans, out []ui
 	return dst[:int(place)-len(w.Pre())], true
 }
 
-// starts returns where the values of each number of blocks go, and where the room of
-// each ends.
+// starts returns where the values of each number of blocks start in the sorted arrays, and where
+// their memory ends.
 func (s *mixedKernel) starts(n int) (next, ends [maxBlocks + 1]uint32) {
 	for _, m := range s.blocks[:n] {
 		next[m]++
@@ -149,12 +150,12 @@ func (s *mixedKernel) starts(n int) (next, ends [maxBlocks + 1]uint32) {
 	return next, ends
 }
 
-// layMixedRowsAVX512 notes the blocks of values, and the places of their rows, whose texts
-// have 32 characters a block, in at and out, and writes what stands between the texts, 16
-// at a time. It stops before 16 with a value that takes more than the most blocks or ends
-// behind the limit, and returns how many it did. It reads n spans, and writes 8 bytes
-// behind each text. Branches depend on spans alone. It needs AVX-512 F and clobbers ZMM and
-// mask registers; the upper halves are zero at the end.
+// layMixedRowsAVX512 writes the numbers of blocks of values to blocks, the offsets of their rows,
+// whose texts have 32 characters for a block, to at and out, and the text between the texts, 16
+// at a time. It stops before 16 of which a value has more than the most blocks or ends behind
+// the limit, and returns the number of values processed. It reads n spans, and writes 8 bytes
+// behind each text. Branches depend only on spans. It needs AVX-512 F and clobbers ZMM and mask
+// registers; the upper halves are zero at the end.
 //
 //go:noescape
 func layMixedRowsAVX512(a *mixedArgs) int

@@ -7,8 +7,8 @@ import (
 	"github.com/velonym/velonym/engine/kernel/textform"
 )
 
-// sealMixedRowsGeneric is SealMixedRows with the layout in portable Go; the values go
-// through the kernels of the tier in use.
+// sealMixedRowsGeneric is SealMixedRows with the layout in portable Go. The kernels of the tier in
+// use encipher the values.
 func (c *Cipher) sealMixedRowsGeneric(w *textform.Writer, dst, arena []byte, spans, out []uint32) (rows []byte, ok bool) {
 	s := mixes.Get().(*mixed)
 	defer mixes.Put(s)
@@ -29,11 +29,11 @@ func (c *Cipher) sealMixedRowsGeneric(w *textform.Writer, dst, arena []byte, spa
 	return rows, true
 }
 
-// The loops below are functions of their own so that all of each fits in registers.
+// Each of the loops below is a function so that its variables fit in registers.
 
-// measure writes how many blocks each value takes, 0 for an empty one, and returns the
-// length of all results, other than 0 if the blocks differ, and false if a value takes
-// more than MaxBlocks. There is one value at least.
+// measure writes the number of blocks of each value to blocks, 0 for an empty one. It returns the
+// length of all results, a differ other than 0 if the numbers differ, and false if a value has more
+// than MaxBlocks. There must be at least one value.
 //
 //go:noinline
 func measure(spans [][2]uint32, blocks []byte, chars *[MaxBlocks + 1]int) (size int, differ uint32, ok bool) {
@@ -53,8 +53,8 @@ func measure(spans [][2]uint32, blocks []byte, chars *[MaxBlocks + 1]int) (size 
 	return size, differ, true
 }
 
-// layRows writes the framing of rows to dst from place on, and notes where the results
-// go. It writes up to 4 bytes behind the last row.
+// layRows writes the framing of rows to dst from place on, and the offsets of the results to out
+// and at. It writes up to 4 bytes behind the last row.
 //
 //go:noinline
 func layRows(dst []byte, place int, out [][2]uint32, at []uint32, blocks []byte, chars *[MaxBlocks + 1]int, pre, post uint32, preLen, postLen int) {
@@ -71,8 +71,8 @@ func layRows(dst []byte, place int, out [][2]uint32, at []uint32, blocks []byte,
 	}
 }
 
-// sortBlocks copies spans and places in the order of blocks; next is where those of m
-// blocks begin, and ends up where they end.
+// sortBlocks copies spans and offsets in the order of their numbers of blocks. next[m] is where
+// those of m blocks begin, and afterwards where they end.
 //
 //go:noinline
 func (s *mixed) sortBlocks(spans [][2]uint32, at []uint32, blocks []byte, next *[MaxBlocks + 1]uint32) {
@@ -85,8 +85,8 @@ func (s *mixed) sortBlocks(spans [][2]uint32, at []uint32, blocks []byte, next *
 	}
 }
 
-// sealPlaced enciphers values, whose blocks stand in s and are all the same if alike, to
-// their places, and returns false if one is no text.
+// sealPlaced enciphers values, whose numbers of blocks are in s and all equal if alike is set, to
+// their offsets. It returns false if one is not text.
 func (c *Cipher) sealPlaced(s *mixed, w *textform.Writer, dst []byte, at []uint32, arena []byte, spans []uint32, alike bool) bool {
 	blocks := s.blocks[:len(at)]
 	if alike {
@@ -115,8 +115,7 @@ func (c *Cipher) sealPlaced(s *mixed, w *textform.Writer, dst []byte, at []uint3
 	return true
 }
 
-// sealAlike enciphers values of m blocks to their places, and returns false if one is no
-// text.
+// sealAlike enciphers values of m blocks to their offsets. It returns false if one is not text.
 func (c *Cipher) sealAlike(w *textform.Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32) bool {
 	if m == 1 {
 		return c.SealAt(w, dst, at, arena, spans) == len(at)
@@ -134,7 +133,7 @@ func allText(arena []byte, spans []uint32) bool {
 	return true
 }
 
-// word is up to 4 bytes as they stand in memory.
+// word loads up to 4 bytes of s, the first in the lowest byte.
 func word(s string) uint32 {
 	var b [4]byte
 	copy(b[:], s)

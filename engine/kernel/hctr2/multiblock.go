@@ -7,17 +7,17 @@ import (
 	"github.com/velonym/velonym/engine/kernel/textform"
 )
 
-// maxBlocks is the longest message, in blocks, that the kernels over many messages
-// take: as many as a schedule has powers of h, and one.
+// maxBlocks is the longest message of the kernels over many messages, in blocks: one more than a
+// schedule has powers of h.
 const maxBlocks = powers + 1
 
 // MaxBlocks is the greatest m of SealBlocksAt and CryptBlocks.
 const MaxBlocks = maxBlocks
 
-// SealBlocksAt pads, enciphers and writes values that take m blocks each, 2 to
-// MaxBlocks: value i has 16(m-1) to 16m-1 bytes, its text goes to dst[at[i]:], nothing
-// else of dst is touched. The Writer's framing is not used. The values may be any bytes; plain
-// says that all are known to be printable ASCII, so that nobody else has to look.
+// SealBlocksAt pads and enciphers values of m blocks each, 2 to MaxBlocks: value i has 16(m-1) to
+// 16m-1 bytes. It writes the text of value i to dst[at[i]:] and nothing else to dst. The Writer's
+// framing is not used. The values may be any bytes; plain reports that all are known to be
+// printable ASCII, so that the caller need not check.
 func (c *Cipher) SealBlocksAt(w *textform.Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32) (plain bool) {
 	n := len(spans) / 2
 	at, spans = at[:n], spans[:2*n]
@@ -32,11 +32,10 @@ func (c *Cipher) SealBlocksAt(w *textform.Writer, m int, dst []byte, at []uint32
 	return true
 }
 
-// SealBlocksRows is SealBlocksAt for rows of leading values that all take m blocks: it
-// appends their rows to dst and writes off, len of their texts to out, as SealRows
-// does, and returns how many values it did: 0 where it has no kernel for them, or where
-// the first few differ already, and never the last few. at is scratch with a place for
-// every value.
+// SealBlocksRows is SealBlocksAt for rows of the longest prefix of values that all have m blocks:
+// it appends their rows to dst and writes off, len of their texts to out, as SealRows does. It
+// returns the number of values processed, which never includes the last few: 0 if it has no
+// kernel for them, or if the first few differ. at is scratch with an element for every value.
 func (c *Cipher) SealBlocksRows(w *textform.Writer, m int, dst, arena []byte, spans, out, at []uint32) (rows []byte, n int, plain bool) {
 	n = len(spans) / 2
 	if m < 2 || m > maxBlocks || len(out) < 2*n || len(at) < n {
@@ -48,10 +47,10 @@ func (c *Cipher) SealBlocksRows(w *textform.Writer, m int, dst, arena []byte, sp
 	return dst[:len(dst)+n*stride], n, plain
 }
 
-// checkBlocks returns wrong other than 0 if a value has not the blocks, ends behind size,
-// or goes to a place behind room, and tight over 2^63 if one ends behind padded. Signs
-// gather what is wrong: arenas and spans stay far below 2^63. It is a function of its
-// own so that all of it fits in registers.
+// checkBlocks returns a wrong other than 0 if a value has another number of blocks, ends behind
+// size, or has an offset above room, and a tight over 2^63 if one ends behind padded. It collects
+// the sign bits of differences, since arenas and spans stay far below 2^63. It is not inlined so
+// that its variables fit in registers.
 //
 //go:noinline
 func checkBlocks(spans [][2]uint32, at []uint32, blocks, size, padded, room uint64) (wrong, tight uint64) {
@@ -65,13 +64,13 @@ func checkBlocks(spans [][2]uint32, at []uint32, blocks, size, padded, room uint
 	return wrong, tight
 }
 
-// pairsOf is spans as off, len pairs.
+// pairsOf returns spans as off, len pairs.
 func pairsOf(spans []uint32) [][2]uint32 {
 	return unsafe.Slice((*[2]uint32)(unsafe.Pointer(unsafe.SliceData(spans))), len(spans)/2)
 }
 
-// CryptBlocks enciphers or deciphers messages of m whole blocks each, 1 to MaxBlocks,
-// that lie one after the other in msgs, in place.
+// CryptBlocks enciphers or deciphers, in place, the concatenated messages of m whole blocks each, 1
+// to MaxBlocks, in msgs.
 func (c *Cipher) CryptBlocks(m int, msgs []byte, decrypt bool) {
 	if m < 1 || m > maxBlocks || len(msgs)%(16*m) != 0 {
 		panic(fmt.Sprintf("hctr2: %d bytes are not messages of %d blocks", len(msgs), m))

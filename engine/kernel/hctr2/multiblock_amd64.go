@@ -11,30 +11,32 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// multiBlockArgs is what the kernels over many messages read. Generators take the offsets
-// from here.
+// multiBlockArgs are the arguments of the kernels over many messages. Generators read the offsets
+// of its fields from this declaration.
 type multiBlockArgs struct {
 	schedule *schedule
 	tables   *textTables
 	base     *byte   // arena
-	spans    *uint32 // off, len of each value; moved on
+	spans    *uint32 // off, len of each value; advanced
 	n        int     // values, a multiple of 16; counted down
 	dst      *byte
-	at       *uint32 // places of the texts; moved on
+	at       *uint32 // offsets of the texts; advanced
 	m        int     // blocks of a message, at least 2
 	scratch  *byte   // multiBlockScratch for m blocks, aligned to 64
-	other    uint64  // result: not 0 if a byte is no plain text
+	other    uint64  // result: not 0 if a byte is not printable ASCII
 	last     int     // 16 (m - 1)
 	//lint:ignore U1000 only the assembly uses it
-	heads uintptr // the kernel's own: places of the last round, whose first blocks are not written yet; 0: none
+	heads uintptr // the kernel's own: offsets of the last round, whose first blocks are not written yet; 0: none
 	//lint:ignore U1000 only the assembly uses it
 	left int // the kernel's own
 }
 
-// multiBlockScratch is what a kernel keeps of a round: S, UU and m blocks of 64 values.
+// multiBlockScratch returns the size of a kernel's state of a round: S, UU and m blocks of 64
+// values.
 func multiBlockScratch(m int) int { return (2 + m) * 16 * 64 }
 
-// multiBlockGroup is memory for the kernels: their own, and a group of values to fill up.
+// multiBlockGroup is memory for the kernels: their state, and an incomplete group of values with
+// its results.
 type multiBlockGroup struct {
 	blocks [(2+maxBlocks)*16*64 + 64]byte
 	arena  [16 * 16 * maxBlocks]byte
@@ -47,7 +49,7 @@ type multiBlockGroup struct {
 
 var multiBlockGroups = sync.Pool{New: func() any { return new(multiBlockGroup) }}
 
-// put gives g back without the blocks that values of m blocks left in it.
+// put wipes the blocks that values of m blocks left in g and returns g to the pool.
 func (g *multiBlockGroup) put(m int) {
 	clear(g.blocks[:multiBlockScratch(m)+64])
 	if g.staged {
@@ -58,29 +60,29 @@ func (g *multiBlockGroup) put(m int) {
 	multiBlockGroups.Put(g)
 }
 
-// textTables is what kernels over many messages read to write pairs of characters. Pair62
-// looks characters up by the quotient q = ⌊b/62⌋, as 62q, whose last six bits differ, and
-// by b - 62q; Hex by the first half, and by the last six bits of b. Generators take the
-// offsets from here.
+// textTables are the tables with which kernels over many messages write pairs of characters. For
+// Pair62 characters are looked up by the quotient q = ⌊b/62⌋, as 62q, whose last six bits are
+// distinct, and by b - 62q; for Hex by the first half, and by the last six bits of b. Generators
+// read the offsets of its fields from this declaration.
 type textTables struct {
-	quot   [128]byte // by byte / 2: what tells the first character, and is taken off for the second
-	first  [64]byte  // first character by that
-	second [64]byte  // second character by what is left
-	mark   [64]byte  // like first, with the mark
+	quot   [128]byte // by byte / 2: the index of the first character, which is subtracted for the second
+	first  [64]byte  // first character by that index
+	second [64]byte  // second character by the difference
+	mark   [64]byte  // like first, with the generation mark
 	pair   [128]byte // for two values of 32 characters: index into first and second characters
-	length [64]byte  // where the length of a lane's span stands among four spans
-	lane   [64]byte  // place in the lane
+	length [64]byte  // index of the length of a lane's span among four spans
+	lane   [64]byte  // index in the lane
 	c16    [64]byte  // 16
 	c20    [64]byte  // 0x20
 	c5e    [64]byte  // greatest byte of text less 0x20
 	one    [16]byte  // the number 1, little endian
 	markK  uint64    // first byte of every lane
-	takeK  uint64    // bytes that something is taken off
+	takeK  uint64    // bytes from which something is subtracted
 }
 
 var textTabs [textform.Hex + 1][textform.Generations]atomic.Pointer[textTables]
 
-// textTablesOf remembers what newTextTables made.
+// textTablesOf returns the tables of newTextTables, which it caches.
 func textTablesOf(f textform.Form, gen int) *textTables {
 	p := &textTabs[f][gen]
 	t := p.Load()
@@ -91,7 +93,7 @@ func textTablesOf(f textform.Form, gen int) *textTables {
 	return t
 }
 
-// newTextTables is for Pair62 or Hex.
+// newTextTables returns the tables of Pair62 or Hex.
 func newTextTables(f textform.Form, gen int) *textTables {
 	t := &textTables{markK: 0x0001000100010001}
 	t.one[0] = 1
@@ -118,8 +120,8 @@ func newTextTables(f textform.Form, gen int) *textTables {
 	return t
 }
 
-// args is what a kernel reads to take n messages of m blocks; base, spans, dst and at are
-// the caller's to add.
+// args returns the arguments of a kernel for n messages of m blocks. The caller sets base, spans,
+// dst and at.
 func (g *multiBlockGroup) args(c *Cipher, t *textTables, m, n int) multiBlockArgs {
 	p := unsafe.Pointer(&g.blocks[0])
 	return multiBlockArgs{
@@ -128,7 +130,7 @@ func (g *multiBlockGroup) args(c *Cipher, t *textTables, m, n int) multiBlockArg
 	}
 }
 
-// sealBlocksAt is told whether whole blocks of every value may be read.
+// sealBlocksAt is SealBlocksAt. whole states whether whole blocks of every value may be read.
 func (c *Cipher) sealBlocksAt(w *textform.Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32, whole bool) (plain bool) {
 	n := len(spans) / 2
 	if simd.Active() != simd.AVX512 || m < 2 {
@@ -143,10 +145,10 @@ func (c *Cipher) sealBlocksAt(w *textform.Writer, m int, dst []byte, at []uint32
 		tab = textTablesOf(w.Form(), w.Gen())
 	}
 	var other uint64
-	// Groups that may be read whole blocks at a time, straight from the arena.
+	// The number of values in groups that the kernel reads from the arena in whole blocks.
 	direct := 0
 	if pairs {
-		// All at once where the caller left some padding, else group by group.
+		// All groups at once if the caller left padding, otherwise group by group.
 		if direct = n &^ 15; !whole {
 			for direct = 0; direct+16 <= n && fitsWhole(arena, spans[2*direct:2*direct+32], m); {
 				direct += 16
@@ -206,7 +208,7 @@ func (c *Cipher) sealBlocksAt(w *textform.Writer, m int, dst []byte, at []uint32
 	return pairs && other == 0
 }
 
-// fitsWhole says whether m blocks may be read from the start of every value.
+// fitsWhole reports whether m blocks may be read from the start of every value.
 func fitsWhole(arena []byte, spans []uint32, m int) bool {
 	last := uint32(0)
 	for i := 0; i < len(spans); i += 2 {
@@ -248,21 +250,21 @@ func (c *Cipher) cryptBlocks(m int, msgs []byte, decrypt bool) {
 	}
 }
 
-// The following take n values of m blocks each, a multiple of 16 of them, up to 64 at a
-// time. They read n spans and m whole blocks from the start of each value, whatever its
-// length; they pad behind the length, which is 16(m-1) to 16m-1 (open, and seal of messages:
-// 16m, nothing is padded). They write scratch, spans, n, dst and at of their block. Values
-// and results do not overlap, but that seal and open may have dst at base. No branch or
-// address depends on keys or values. They need AVX-512 F, BW, DQ, VBMI, VAES and
-// VPCLMULQDQ, and clobber ZMM and mask registers; the upper halves are zero at the end.
+// The following kernels process n values of m blocks each, up to 64 at a time; n is a multiple of
+// 16. They read n spans and m whole blocks from the start of each value, and pad behind its
+// length of 16(m-1) to 16m-1 (open, and seal of messages: 16m, without padding). They write
+// scratch, and spans, n, dst and at of their arguments. Values and results must not overlap,
+// except that seal and open may have dst at base. No branch or address depends on keys or values.
+// They need AVX-512 F, BW, DQ, VBMI, VAES and VPCLMULQDQ, and clobber ZMM and mask registers; the
+// upper halves are zero at the end.
 
-// multiBlockTextAVX512 writes the text of each value, in a form of pairs, to its place and
-// nothing else to dst, and leaves in other whether a byte is no plain text.
+// multiBlockTextAVX512 writes the text of each value, in a form of pairs, to its offset and
+// nothing else to dst, and sets other if a byte is not printable ASCII.
 //
 //go:noescape
 func multiBlockTextAVX512(a *multiBlockArgs)
 
-// multiBlockSealAVX512 writes the cipher texts one after the other to dst. It ignores at.
+// multiBlockSealAVX512 writes the concatenated ciphertexts to dst. It ignores at.
 //
 //go:noescape
 func multiBlockSealAVX512(a *multiBlockArgs)

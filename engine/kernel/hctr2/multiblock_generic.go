@@ -6,7 +6,7 @@ func (c *Cipher) sealBlocksAtGeneric(w *textform.Writer, m int, dst []byte, at [
 	c.sealBlocksOneByOne((*Cipher).cryptGeneric, w, m, dst, at, arena, spans)
 }
 
-// sealBlocksOneByOne takes the cipher of one message.
+// sealBlocksOneByOne is SealBlocksAt by crypt, which processes one message.
 func (c *Cipher) sealBlocksOneByOne(crypt func(c *Cipher, t *scratch, dst, src []byte, decrypt bool), w *textform.Writer, m int, dst []byte, at []uint32, arena []byte, spans []uint32) {
 	t := getScratch()
 	defer t.put()

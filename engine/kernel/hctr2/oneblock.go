@@ -6,20 +6,19 @@ import (
 	"github.com/velonym/velonym/engine/kernel/textform"
 )
 
-// One-block values: 1 to 15 bytes of text, padded to a block (PKCS #7), enciphered
-// under a one-block Cipher and written in a text form, many a call. The kernels know
-// two shapes of output, rows and places:
+// One-block values: 1 to 15 bytes of text, padded to a block (PKCS #7), enciphered under a
+// Cipher and written in a text form, many with one call. The kernels have two kinds of output:
 //
-//	rows    pre ‖ text ‖ post, one after the other
-//	places  text alone, each where the caller says
+//	rows     pre ‖ text ‖ post, one after the other
+//	offsets  only texts, each at an offset that the caller gives
 //
 // Each function processes the longest prefix it supports and returns its length; the
 // caller handles the next value and calls again.
 
-// SealRows enciphers the leading values that are 1 to 15 bytes of text, appends their
-// rows to dst, and writes off, len in dst of each text to out, which has room for all
-// values. It returns dst, grown where it had to be, and how many values it did. Bytes
-// of dst behind its length, within its capacity, may hold anything after.
+// SealRows enciphers the longest prefix of values that are 1 to 15 bytes of text, appends their
+// rows to dst, and writes off, len in dst of each text to out, which must have a pair for each
+// value. It returns the extended dst and the length of the prefix. Bytes behind the length of dst,
+// within its capacity, are undefined afterwards.
 func (c *Cipher) SealRows(w *textform.Writer, dst, arena []byte, spans, out []uint32) ([]byte, int) {
 	n := len(spans) / 2
 	if len(out) < 2*n {
@@ -29,22 +28,20 @@ func (c *Cipher) SealRows(w *textform.Writer, dst, arena []byte, spans, out []ui
 	return c.sealRows(w, dst, arena, spans, out)
 }
 
-// SealAt is SealRows with the text of value i written to dst[at[i]:] and nothing else
-// touched.
+// SealAt is SealRows with the text of value i written to dst[at[i]:] and nothing else written.
 func (c *Cipher) SealAt(w *textform.Writer, dst []byte, at []uint32, arena []byte, spans []uint32) int {
 	n := len(spans) / 2
 	at, spans = at[:n], spans[:2*n]
-	if checkPlaces(pairsOf(spans), at, uint64(len(dst)-w.Chars())) != 0 {
+	if checkOffsets(pairsOf(spans), at, uint64(len(dst)-w.Chars())) != 0 {
 		panic("hctr2: a value has no room at its place")
 	}
 	return c.sealAt(w, dst, at, arena, spans)
 }
 
-// checkPlaces returns other than 0 if a value of 1 to 15 bytes goes to a place behind
-// room.
+// checkOffsets returns other than 0 if a value of 1 to 15 bytes has an offset above room.
 //
 //go:noinline
-func checkPlaces(spans [][2]uint32, at []uint32, room uint64) (wrong uint64) {
+func checkOffsets(spans [][2]uint32, at []uint32, room uint64) (wrong uint64) {
 	at = at[:len(spans)]
 	for i, p := range spans {
 		mine := (uint64(p[1]) - 1 - 15) >> 63 // 1 to 15
@@ -53,9 +50,9 @@ func checkPlaces(spans [][2]uint32, at []uint32, room uint64) (wrong uint64) {
 	return wrong
 }
 
-// OpenRows deciphers the leading values that are texts of one block, of the textform.Reader's
-// generation, whose blocks are padded text. It appends pre, the value and post of each
-// to dst and otherwise is as SealRows.
+// OpenRows deciphers the longest prefix of texts of one block, of the textform.Reader's generation,
+// that decipher to padded text. It appends pre, the value and post of each to dst; the rest of its
+// contract is that of SealRows.
 func (c *Cipher) OpenRows(r *textform.Reader, pre, post string, dst, arena []byte, spans, out []uint32) ([]byte, int) {
 	n := len(spans) / 2
 	if len(out) < 2*n {
@@ -65,8 +62,8 @@ func (c *Cipher) OpenRows(r *textform.Reader, pre, post string, dst, arena []byt
 	return c.openRows(r, pre, post, dst, arena, spans, out)
 }
 
-// TranslateRows is OpenRows under c followed by SealRows under to, the values in
-// registers only. Besides what OpenRows leaves to the caller it leaves empty values.
+// TranslateRows is OpenRows under c followed by SealRows under to. The values are only in
+// registers. It also stops before an empty value.
 func (c *Cipher) TranslateRows(r *textform.Reader, to *Cipher, w *textform.Writer, dst, arena []byte, spans, out []uint32) ([]byte, int) {
 	n := len(spans) / 2
 	if len(out) < 2*n {
@@ -76,7 +73,7 @@ func (c *Cipher) TranslateRows(r *textform.Reader, to *Cipher, w *textform.Write
 	return c.translateRows(r, to, w, dst, arena, spans, out)
 }
 
-// room returns b with room for n more bytes; what must move gets padding for kernels.
+// room extends the capacity of b for n more bytes, and for the padding of kernels if it must move.
 func room(b []byte, n int) []byte {
 	if cap(b)-len(b) >= n {
 		return b
@@ -84,7 +81,7 @@ func room(b []byte, n int) []byte {
 	return grow(b, n+textform.RowPadding)
 }
 
-// grow returns b with room for n more bytes, at least doubling when it must move.
+// grow extends the capacity of b for n more bytes. It at least doubles it if b must move.
 func grow(b []byte, n int) []byte {
 	if cap(b)-len(b) >= n {
 		return b

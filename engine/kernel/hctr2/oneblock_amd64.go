@@ -10,8 +10,8 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// oneBlockArgs is what the kernels of one-block values read. Generators take the offsets
-// from here.
+// oneBlockArgs are the arguments of the kernels of one-block values. Generators read the offsets of
+// its fields from this declaration.
 type oneBlockArgs struct {
 	schedule *schedule
 	encode   *textform.EncodeTables
@@ -20,23 +20,23 @@ type oneBlockArgs struct {
 	spans    *uint32 // off, len of each value
 	n        int     // values, a multiple of 16; counted down
 	dst      *byte
-	at       *uint32   // places of the texts, for oneBlockAtAVX512
+	at       *uint32   // offsets of the texts, for oneBlockAtAVX512
 	out      *uint32   // off, len of each result
 	target   *schedule // translate: of the second key
 	_        [48]byte
-	limits   [8]uint64 // greatest offset, and greatest of length less the tables' least
+	limits   [8]uint64 // greatest offset, and greatest length minus the tables' least
 	text     [64]byte  // greatest byte of text less 0x20
 	place    [8]uint32 // off, len of the first four results
-	step     [8]uint32 // what is added for the next four
+	step     [8]uint32 // the difference to those of the next four
 	stride   int       // of four rows
-	sep      uint64    // open: what stands between two values
+	sep      uint64    // open: the text between two values
 	sepLen   int
 	wrote    int     // open, result: bytes written
-	from     uintptr // open: the address that results count from
+	from     uintptr // open: the address from which offsets of results count
 }
 
-// Plain ASCII goes through kernels; with anyText they take any bytes, which the caller
-// has looked at or will. Both are the greatest byte less 0x20.
+// The greatest byte that kernels accept, minus 0x20: that of printable ASCII, or with anyText any,
+// since the caller checks the text.
 const (
 	asciiText = 0x5e
 	anyText   = 0xff
@@ -49,7 +49,7 @@ func (a *oneBlockArgs) set(arena []byte, spans []uint32, n int, over uint32, tex
 	for i := range a.text {
 		a.text[i] = text
 	}
-	// The last offset from which a kernel may read its whole stride.
+	// The last offset at which a kernel may read its whole stride.
 	last := uint64(0)
 	if over == 14 {
 		last = uint64(cap(arena) - 16)
@@ -114,7 +114,7 @@ func runRows(w *textform.Writer, a *oneBlockArgs) int {
 	return oneBlockRowsAVX512(a)
 }
 
-// rowGroup is what a kernel's run of one group needs beside its arguments.
+// rowGroup is memory for a kernel that processes one group of copied values.
 type rowGroup struct {
 	copied
 	out  [32]uint32
@@ -123,7 +123,7 @@ type rowGroup struct {
 
 var rowGroups = sync.Pool{New: func() any { return new(rowGroup) }}
 
-// run stages up to 16 leading values and writes their rows to g.rows.
+// run copies up to 16 leading values and writes their rows to g.rows.
 func (g *rowGroup) run(c *Cipher, w *textform.Writer, arena []byte, spans []uint32) {
 	if g.copyTexts(arena, spans); g.n == 0 {
 		return
@@ -141,8 +141,8 @@ func (g *rowGroup) put() {
 	rowGroups.Put(g)
 }
 
-// sealGroup is sealRows for up to 16 values that the kernel did not take where they
-// are: the last ones, near the end of the arena or of dst, not ASCII.
+// sealGroup is sealRows for up to 16 values that the kernel cannot read in place: the last ones,
+// those near the end of the arena or of dst, or those that are not ASCII.
 func (c *Cipher) sealGroup(w *textform.Writer, dst, arena []byte, spans, out []uint32) ([]byte, int) {
 	g := rowGroups.Get().(*rowGroup)
 	defer g.put()
@@ -218,7 +218,7 @@ func (c *Cipher) openRows(r *textform.Reader, pre, post string, dst, arena []byt
 				break
 			}
 		}
-		// The last values, some near the end of the arena or of dst, or not good.
+		// The last values, some near the end of the arena or of dst, or invalid ones.
 		var k int
 		m := min(16, n-done)
 		dst, k = c.openRowsStaged(r, pre, post, dst, arena, spans[2*done:2*(done+m)], out[2*done:])
@@ -230,7 +230,7 @@ func (c *Cipher) openRows(r *textform.Reader, pre, post string, dst, arena []byt
 	return dst, done
 }
 
-// runOpen runs the kernel behind dst, which ends in pre.
+// runOpen runs the kernel, which writes behind the length of dst. dst ends in pre.
 func (c *Cipher) runOpen(a *oneBlockArgs, r *textform.Reader, pre, post string, dst []byte, out []uint32) int {
 	a.schedule = c.s
 	a.decode = r.DecodeTables()
@@ -283,14 +283,14 @@ func (c *Cipher) translateRows(r *textform.Reader, to *Cipher, w *textform.Write
 	return dst, done
 }
 
-// The following take leading values, 16 at a time, and return how many they did: they
-// stop before 16 with one that is not theirs to do. They read the tables and arguments
-// that their block names and n spans; the 16 bytes (texts: 32) at the start of each value
-// and of one group behind the last that they do; they count n down. They write out and
-// dst, and up to RowPadding bytes behind the last row. Results, arguments and values do not
-// overlap. What of a value decides a branch is whether it is theirs to do: no other branch
-// and no address depends on keys or values. They need AVX-512 F, BW, DQ, VBMI and VAES
-// and clobber ZMM and mask registers; the upper halves are zero at the end.
+// The following kernels process values 16 at a time and return how many; they stop before 16 with
+// a value that they do not support. They read the tables and arguments in their block, n spans,
+// and the 16 bytes (texts: 32) at the start of each value and of one group behind the last that
+// they process. They count n down, and write out, dst, and up to RowPadding bytes behind the last
+// row. Results, arguments and values must not overlap. The only branch on values is whether the
+// kernel supports them; no other branch and no address depends on keys or values. They need
+// AVX-512 F, BW, DQ, VBMI and VAES and clobber ZMM and mask registers; the upper halves are zero
+// at the end.
 
 // oneBlockRowsAVX512 writes rows of values of 1 to 15 bytes of text in a form of pairs.
 //
@@ -302,19 +302,19 @@ func oneBlockRowsAVX512(a *oneBlockArgs) int
 //go:noescape
 func oneBlockBitsAVX512(a *oneBlockArgs) int
 
-// oneBlockAtAVX512 writes 32 characters a value, each at its place, and no byte more.
+// oneBlockAtAVX512 writes the 32 characters of each value at its offset and nothing else.
 //
 //go:noescape
 func oneBlockAtAVX512(a *oneBlockArgs) int
 
-// oneBlockOpenAVX512 writes the values of texts of 32 characters in a form of pairs, sep
-// behind each, and leaves the bytes written in wrote. It writes 16 bytes at every value.
+// oneBlockOpenAVX512 writes the values of texts of 32 characters in a form of pairs, with sep
+// behind each, and sets wrote to the number of bytes. It writes 16 bytes at every value.
 //
 //go:noescape
 func oneBlockOpenAVX512(a *oneBlockArgs) int
 
-// oneBlockTranslateAVX512 turns texts of 32 characters under one key into rows under
-// another, the values in registers only. It leaves empty values.
+// oneBlockTranslateAVX512 turns texts of 32 characters under one key into rows under another. The
+// values are only in registers. It does not support empty values.
 //
 //go:noescape
 func oneBlockTranslateAVX512(a *oneBlockArgs) int

@@ -6,7 +6,7 @@ import (
 	"github.com/velonym/velonym/engine/kernel/textform"
 )
 
-// sealRowsGeneric is SealRows in portable Go; dst has room for the rows.
+// sealRowsGeneric is SealRows in portable Go. The capacity of dst must fit the rows.
 func (c *Cipher) sealRowsGeneric(w *textform.Writer, dst, arena []byte, spans, out []uint32) ([]byte, int) {
 	n, done := len(spans)/2, 0
 	t := getScratch()
@@ -25,8 +25,8 @@ func (c *Cipher) sealRowsGeneric(w *textform.Writer, dst, arena []byte, spans, o
 	return dst, done
 }
 
-// together is how many blocks go through the steps of portable code side by side:
-// right behind a store of two halves a load of the whole block would wait.
+// together is the number of blocks that portable code processes in each step: a load of a block
+// directly behind the stores of its halves would stall.
 const together = 16
 
 // sealAtGeneric is SealAt in portable Go.
@@ -64,7 +64,7 @@ func (c *Cipher) openRowsGeneric(r *textform.Reader, pre, post string, dst, aren
 	return dst, n
 }
 
-// open decodes and deciphers the text x and returns the length of the value in b.
+// open decodes and deciphers the text x into b and returns the length of the value.
 func (c *Cipher) open(r *textform.Reader, b *[16]byte, x []byte) (n int, ok bool) {
 	if !r.Decode(b, x) {
 		return 0, false
@@ -73,7 +73,7 @@ func (c *Cipher) open(r *textform.Reader, b *[16]byte, x []byte) (n int, ok bool
 	return openBlock(b)
 }
 
-// translateRowsGeneric is TranslateRows in portable Go; dst has room for the rows.
+// translateRowsGeneric is TranslateRows in portable Go. The capacity of dst must fit the rows.
 func (c *Cipher) translateRowsGeneric(r *textform.Reader, to *Cipher, w *textform.Writer, dst, arena []byte, spans, out []uint32) ([]byte, int) {
 	n := len(spans) / 2
 	t := getScratch()
@@ -90,8 +90,8 @@ func (c *Cipher) translateRowsGeneric(r *textform.Reader, to *Cipher, w *textfor
 	return dst, n
 }
 
-// seal pads and enciphers leading values, together at most, into t.msg, and returns how
-// many: those that are 1 to 15 bytes of text.
+// seal pads and enciphers the longest prefix of values that are 1 to 15 bytes of text, together at
+// most, into t.msg, and returns its length.
 func (t *scratch) seal(c *Cipher, arena []byte, spans []uint32) int {
 	n := min(len(spans)/2, together)
 	k := 0
@@ -107,8 +107,8 @@ func (t *scratch) seal(c *Cipher, arena []byte, spans []uint32) int {
 	return k
 }
 
-// xorTweak adds the POLYVAL state of the tweak to blocks: what is left of HCTR2 around
-// AES when the message is one block.
+// xorTweak adds the POLYVAL state of the tweak to blocks, as HCTR2 does before and after AES if the
+// message is one block.
 func (c *Cipher) xorTweak(blocks []byte) {
 	x0, x1 := binary.LittleEndian.Uint64(c.s.even[:]), binary.LittleEndian.Uint64(c.s.even[8:])
 	for len(blocks) >= 16 {
@@ -133,7 +133,7 @@ func pad(b *[16]byte, arena []byte, off, n uint32) bool {
 		copy(b[:], v[:n])
 		lo, hi = binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint64(b[8:])
 	}
-	// Ones where the padding goes.
+	// Ones in the bytes of the padding.
 	const ones = 0x0101010101010101
 	mlo, mhi := ^uint64(0)<<(8*min(n, 8)), ^uint64(0)<<(8*(max(n, 8)-8))
 	h1, c1 := textform.ASCIIWord(lo&^mlo | mlo&(0x20*ones))
@@ -147,14 +147,14 @@ func pad(b *[16]byte, arena []byte, off, n uint32) bool {
 	return true
 }
 
-// encryptBlock is Encrypt of one block, which is on the heap or goes there.
+// encryptBlock is Encrypt of one block. It makes b escape to the heap.
 func (c *Cipher) encryptBlock(b *[16]byte) {
 	c.xorTweak(b[:])
 	c.block.Encrypt(b[:], b[:])
 	c.xorTweak(b[:])
 }
 
-// decryptBlock is Decrypt of one block, which is on the heap or goes there.
+// decryptBlock is Decrypt of one block. It makes b escape to the heap.
 func (c *Cipher) decryptBlock(b *[16]byte) {
 	c.xorTweak(b[:])
 	c.block.Decrypt(b[:], b[:])

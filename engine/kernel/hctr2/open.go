@@ -6,15 +6,13 @@ import (
 	"github.com/velonym/velonym/engine/kernel/textform"
 )
 
-// What a deciphered message must be, checked in constant time: whatever is refused,
-// for whichever reason, is refused after the same work, so that the time of a refusal
-// says nothing about the message. Only good ASCII has a shorter way.
+// A deciphered message is checked in constant time: a refusal takes the same work for every
+// reason, so that its time reveals nothing about the message. Only valid ASCII has a shorter path.
 
-// Open checks a deciphered message m, whole blocks, and returns the length of the value
-// that its padding leaves (PKCS #7: n bytes of value n, 1 to 16). It is refused, and
-// n is 0, when the padding is not well formed, when zeros is not 0, or when the value
-// is no text and text is asked for. The time of a refusal depends on the length of m
-// and on text alone.
+// Open checks a deciphered message m, whole blocks, and returns the length of the value without
+// its padding (PKCS #7: n bytes of value n, 1 to 16). It refuses the message, and n is 0, if the
+// padding is invalid, if zeros is not 0, or if text is set and the value is not text. The time of
+// a refusal depends only on the length of m and on text.
 func Open(m []byte, zeros byte, text bool) (n int, ok bool) {
 	body, last := m[:len(m)-16], m[len(m)-16:]
 	lo, hi, pad, bad := unpad(binary.LittleEndian.Uint64(last), binary.LittleEndian.Uint64(last[8:]))
@@ -38,7 +36,7 @@ func Open(m []byte, zeros byte, text bool) (n int, ok bool) {
 		bad |= textform.NotText(w, before)
 		before = w
 	}
-	// What is left ends in a space, or in a byte that is bad: no sequence goes on.
+	// The value ends in a space or in an invalid byte, so no UTF-8 sequence is incomplete.
 	return opened(len(m), pad, bad|textform.NotText(lo, before)|textform.NotText(hi, lo))
 }
 
@@ -53,7 +51,7 @@ func openBlock(b *[16]byte) (n int, ok bool) {
 	return opened(16, pad, bad|textform.NotText(lo, 0)|textform.NotText(hi, lo))
 }
 
-// opened is the outcome for a message of n bytes with bad 0, no length otherwise.
+// opened returns the result for a message of n bytes: if bad is not 0, no length.
 func opened(n int, pad, bad uint64) (int, bool) {
 	good := ^uint64(int64(bad|-bad) >> 63) // all ones if bad is 0
 	return int((uint64(n) - pad) & good), bad == 0
@@ -61,8 +59,8 @@ func opened(n int, pad, bad uint64) (int, bool) {
 
 const byteOnes = 0x0101010101010101
 
-// unpad returns a block, as two halves, with spaces for its padding, the last byte,
-// and other than 0 if the padding is not well formed.
+// unpad returns a block, as two halves, with spaces in place of its padding, the last byte, and a
+// bad other than 0 if the padding is invalid.
 func unpad(lo, hi uint64) (tlo, thi, pad, bad uint64) {
 	pad = hi >> 56
 	// Ones where the padding is; shifts by 64 and more give 0.

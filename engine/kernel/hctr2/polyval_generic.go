@@ -20,10 +20,10 @@ func (a fe) store(b []byte) {
 
 func (a fe) xor(b fe) fe { return fe{a.lo ^ b.lo, a.hi ^ b.hi} }
 
-// clmul64 returns the low 64 bits of the carry-less product of x and y, by integer
-// multiplication of every fourth bit: the three zero bits between two set ones hold
-// the carries of up to 15 sums, and the sixteenth falls off the top. No table, no
-// branch: constant time where multiplication is.
+// clmul64 returns the low 64 bits of the carry-less product of x and y, by integer multiplication
+// of every fourth bit: the three zero bits between two set ones hold the carries of up to 15 sums,
+// and the sixteenth is shifted out. Without tables and branches, it takes constant time if
+// multiplication does.
 func clmul64(x, y uint64) uint64 {
 	const m0, m1, m2, m3 = 0x1111111111111111, 0x2222222222222222, 0x4444444444444444, 0x8888888888888888
 	x0, x1, x2, x3 := x&m0, x&m1, x&m2, x&m3
@@ -47,7 +47,7 @@ func (a fe) dot(b fe) fe {
 	m1 ^= h1 ^ l1
 	m0 ^= h0 ^ l0
 	v0, v1, v2, v3 := l0, l1^m0, h0^m1, h1
-	// Montgomery reduction, 64 bits a step.
+	// Montgomery reduction, 64 bits in each step.
 	v2 ^= v0 ^ v0>>1 ^ v0>>2 ^ v0>>7
 	v1 ^= v0<<63 ^ v0<<62 ^ v0<<57
 	v3 ^= v1 ^ v1>>1 ^ v1>>2 ^ v1>>7

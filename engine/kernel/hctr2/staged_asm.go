@@ -11,16 +11,14 @@ import (
 	"github.com/velonym/velonym/engine/kernel/textform"
 )
 
-// One-block values where registers hold one value: in three passes over some values at
-// a time, that is gather, AES, encode, or decode, AES, check. Only the passes at the
-// ends differ between tiers, and those forms that they do not know go through the
-// portable codec.
+// One-block values on tiers whose registers hold one value are processed in three passes over some
+// values at a time: gather, AES, encode, or decode, AES, check. Only the first and the last pass
+// differ between tiers; the portable code converts forms for which a tier has no kernel.
 
-// stagedValues is how many values pass together: their blocks stay in the first-level
-// cache.
+// stagedValues is the number of values of a pass, whose blocks fit in the first-level cache.
 const stagedValues = 64
 
-// stagedScratch is the blocks of values on their way, and what the passes read.
+// stagedScratch is the memory of the passes.
 type stagedScratch struct {
 	blocks [16 * stagedValues]byte
 	rows   [stagedValues*(36+textform.MaxFraming) + textform.RowPadding]byte
@@ -35,9 +33,9 @@ func (t *stagedScratch) put() {
 	stagedScratches.Put(t)
 }
 
-// gatherTables turn 16 bytes of which some are a value into its padded block: and, or
-// (spaces where the value ends, so that they pass for text), exclusive or. Generators take
-// the offsets from here.
+// gatherTables turn 16 bytes that start with a value into its padded block: and, or (spaces behind
+// the value, which are text), exclusive or. Generators read the offsets of its fields from this
+// declaration.
 type gatherTables struct {
 	and   [16][16]byte // by length, as the following two
 	space [16][16]byte
@@ -62,15 +60,15 @@ var gatherTable = func() (t gatherTables) {
 	return t
 }()
 
-// copied is up to 16 values copied to a place of their own, so that a kernel may read
-// past their ends and has a whole group.
+// copied holds copies of up to 16 values, so that a kernel may read behind their ends and gets a
+// whole group.
 type copied struct {
 	arena [16*16 + 16]byte
 	spans [32]uint32
 	n     int
 }
 
-// copyTexts copies the leading values, 16 at most, that are 1 to 15 bytes of text.
+// copyTexts copies the longest prefix of values that are 1 to 15 bytes of text, at most 16.
 func (g *copied) copyTexts(arena []byte, spans []uint32) {
 	n := 0
 	for n < min(len(spans)/2, 16) && spans[2*n+1]-1 <= 14 {
@@ -83,7 +81,7 @@ func (g *copied) copyTexts(arena []byte, spans []uint32) {
 	}
 }
 
-// fill copies values of up to 15 bytes, spaces behind them.
+// fill copies values of up to 15 bytes, with spaces behind them.
 func (g *copied) fill(arena []byte, spans []uint32) {
 	const ones = 0x0101010101010101
 	for i, p := range pairsOf(spans) {
@@ -103,7 +101,7 @@ func (g *copied) fill(arena []byte, spans []uint32) {
 	}
 }
 
-// texts returns how many of the n values in front are text.
+// texts returns the length of the longest prefix of the n values that is text.
 func (g *copied) texts(n int) int {
 	if bad, ok := textform.TextBlocks(g.arena[:16*((n+3)&^3)]); ok {
 		return min(n, bits.TrailingZeros64(bad))
@@ -116,8 +114,8 @@ func (g *copied) texts(n int) int {
 	return n
 }
 
-// gather fills t.blocks with the leading values, stagedValues at most, that are 1 to 15
-// bytes of text, and returns how many.
+// gather pads the longest prefix of values that are 1 to 15 bytes of text, at most stagedValues,
+// into t.blocks, and returns its length.
 func (t *stagedScratch) gather(arena []byte, spans []uint32) int {
 	n := min(len(spans)/2, stagedValues)
 	if k := n &^ 3; k > 0 && cap(arena) >= 16 {
@@ -127,7 +125,7 @@ func (t *stagedScratch) gather(arena []byte, spans []uint32) int {
 			return k
 		}
 	}
-	// The rest, a value near the end of the arena, or one that is not ASCII.
+	// The last values, values near the end of the arena, or values that are not ASCII.
 	t.copyTexts(arena, spans)
 	if t.n > 0 {
 		paths.gatherCopied.Take()
@@ -136,7 +134,7 @@ func (t *stagedScratch) gather(arena []byte, spans []uint32) int {
 	return t.n
 }
 
-// write encodes n of t.blocks as rows behind dst, which has room for them.
+// write appends the rows of n of t.blocks to dst, whose capacity must fit them.
 func (t *stagedScratch) write(w *textform.Writer, dst []byte, n int) []byte {
 	if !w.Form().Pairs() {
 		return w.AppendRows(dst, t.blocks[:16*n])
@@ -208,8 +206,8 @@ func (c *Cipher) sealAtStaged(w *textform.Writer, dst []byte, at []uint32, arena
 	return done
 }
 
-// read decodes and deciphers leading values, stagedValues at most, into t.blocks and
-// returns how many.
+// read decodes and deciphers a prefix of the values, at most stagedValues, into t.blocks and returns
+// its length.
 func (t *stagedScratch) read(c *Cipher, r *textform.Reader, arena []byte, spans []uint32) int {
 	n := min(len(spans)/2, stagedValues)
 	k := 0
@@ -227,7 +225,7 @@ func (t *stagedScratch) read(c *Cipher, r *textform.Reader, arena []byte, spans 
 	return k
 }
 
-// opened returns the length of the value in block i, and whether it is padded text.
+// opened returns the length of the value in block i, and whether the block is padded text.
 func (t *stagedScratch) opened(i int) (n int, ok bool) {
 	return openBlock((*[16]byte)(t.blocks[16*i:]))
 }

@@ -6,33 +6,29 @@ import (
 	"github.com/velonym/velonym/engine/kernel/secmem"
 )
 
-// HMAC computes HMAC-SHA-256 (RFC 2104, FIPS 180-4) of many values under one
-// key, cut to the first 16 bytes. It holds no key but the two midstates, that
-// is SHA-256 after the block key ⊕ 0x36… and after the block key ⊕ 0x5c…; they
-// lie in key memory:
+// HMAC computes HMAC-SHA-256 (RFC 2104, FIPS 180-4) of many values under one key, cut to the first
+// 16 bytes. It holds only the two midstates of the key, in key memory:
 //
 //	inner = SHA-256 resumed from midstate 1 (counter ‖ value ‖ padding)
 //	tag   = SHA-256 resumed from midstate 2 (inner ‖ padding)
 //
-// Safe for concurrent use but for Release.
+// It is safe for concurrent use until Release.
 type HMAC struct {
 	k *midstates
 }
 
-// midstates is what key memory holds of an HMAC key: the midstates as words for
-// the kernels, in their own order and in that of SHA-NI, and as crypto/sha256
-// marshals them for the twin.
+// midstates is an HMAC key in key memory: the midstates as words for the kernels, in their order
+// and in that of SHA-NI, and in the encoding of crypto/sha256 for the twin.
 type midstates struct {
 	words, fours           [2][8]uint32 // inner, outer: A … H, and F E B A H G D C
 	innerSaved, outerSaved [sha256Saved]byte
 }
 
-// New makes the midstates of a key. It copies nothing of key, which the
-// caller wipes. Its error means that the system has no memory left. The caller
-// calls Release when done.
+// New computes the midstates of a key. It keeps no copy of key, which the caller wipes. Its error
+// means that the system has no memory left. The caller calls Release when done.
 func New(key *[32]byte) (*HMAC, error) { return newHMAC(key[:]) }
 
-// newHMAC takes a key of any length, as the published vectors need.
+// newHMAC is New for a key of any length, as the published vectors need.
 func newHMAC(key []byte) (*HMAC, error) {
 	k, err := secmem.New[midstates]()
 	if err != nil {
@@ -53,11 +49,10 @@ func (h *HMAC) Release() {
 	}
 }
 
-// Sum writes the first 16 bytes of the HMAC of value i to dst[16*i:]. If
-// counters is not nil, counters[i], as eight bytes big endian, goes before the
-// value. Values may be empty and of any length; dst must not overlap base. It
-// reads nothing outside the values and allocates nothing. It panics if dst,
-// counters or base is too short.
+// Sum writes the first 16 bytes of the HMAC of value i to dst[16*i:]. If counters is not nil,
+// counters[i], as eight bytes big endian, precedes the value. Values may have any length,
+// including 0; dst must not overlap base. It reads nothing outside the values and allocates
+// nothing. It panics if dst, counters or base is too short.
 func (h *HMAC) Sum(dst, base []byte, spans []uint32, counters []uint64) {
 	n := len(spans) / 2
 	if len(dst) < 16*n || counters != nil && len(counters) < n {

@@ -4,9 +4,8 @@ package hmacsha256
 
 import "github.com/velonym/velonym/internal/simd"
 
-// lanes is the number of values that hmacAVX512 takes at once, and few
-// the number below which a group is left to narrower kernels: sixteen lanes take
-// as long for one value as for all.
+// lanes is the number of values that hmacAVX512 hashes in parallel. A group of fewer than few is
+// left to narrower kernels, since hmacAVX512 needs as long for one value as for sixteen.
 const (
 	lanes = 16
 	few   = 6
@@ -37,7 +36,8 @@ func sumAVX512(k *midstates, dst, base []byte, spans []uint32, counters []uint64
 		whole := 0
 		if fits32(most) && blocks == blocksOf(before+int(least)) && n >= lanes {
 			paths.alike.Take()
-			// All alike, as identifiers mostly are: no sorting, results in place.
+			// All have the same number of blocks, as identifiers usually do: no sorting is needed,
+			// and the kernel writes the results to dst.
 			whole = n / lanes * lanes
 			groups(k, base, spans, counters, whole/lanes, blocks, before+int(most) <= 15, dst)
 		}
@@ -57,7 +57,7 @@ func sumAVX512(k *midstates, dst, base []byte, spans []uint32, counters []uint64
 	scratches.Put(s)
 }
 
-// sumSorted takes a chunk of values of any lengths.
+// sumSorted is Sum for a chunk of values of any lengths.
 func sumSorted(s *scratch, k *midstates, dst, base []byte, spans []uint32, counters []uint64) {
 	paths.sorted.Take()
 	s.sort(spans, counterLen(counters))
@@ -102,12 +102,12 @@ func sumSorted(s *scratch, k *midstates, dst, base []byte, spans []uint32, count
 			copy(dst[16*int(i):16*int(i)+16], s.out[16*j:])
 		}
 	}
-	s.long(k, dst, base, spans, counters)
+	s.sumLong(k, dst, base, spans, counters)
 }
 
 // groups calls the kernel for groups of sixteen values, at least one.
 func groups(k *midstates, base []byte, spans []uint32, counters []uint64, groups, blocks int, short bool, dst []byte) {
-	var p *byte // of an arena without a byte nothing is read
+	var p *byte // nothing is read of an empty arena
 	if len(base) > 0 {
 		p = &base[0]
 	}
@@ -122,7 +122,7 @@ func groups(k *midstates, base []byte, spans []uint32, counters []uint64, groups
 	hmacAVX512(&k.words, p, &spans[0], c, groups, blocks, fits, &dst[0])
 }
 
-// pairs is hmacSHANI with the key's words in its order.
+// pairs calls hmacSHANI with the key's words in its order.
 func pairs(k *midstates, msgs *byte, pairs, blocks int, dst *byte) {
 	hmacSHANI(&k.fours, msgs, pairs, blocks, dst)
 }
@@ -133,7 +133,7 @@ func pairs(k *midstates, msgs *byte, pairs, blocks int, dst *byte) {
 // have at most 15 bytes. mid is the inner midstate and then the outer one. It
 // reads the values, spans and counters (nil: none) and nothing around them:
 // loads are masked. Lengths decide loads and masks; keys, counters and the bytes
-// of values pass through vector registers alone. dst overlaps none of them.
+// of values are only in vector registers. dst must not overlap any of them.
 // It needs AVX-512 F, BW, VL and BMI2, and groups ≥ 1, and clobbers ZMM and mask
 // registers; the upper halves are zero at the end.
 //

@@ -12,7 +12,7 @@ func (h *HMAC) sum(dst, base []byte, spans []uint32, counters []uint64) {
 	}
 }
 
-// pairs is hmacNEON with the key's words in its order.
+// pairs calls hmacNEON with the key's words in its order.
 func pairs(k *midstates, msgs *byte, pairs, blocks int, dst *byte) {
 	hmacNEON(&k.words, msgs, pairs, blocks, dst)
 }

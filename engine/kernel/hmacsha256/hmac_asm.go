@@ -8,10 +8,9 @@ import (
 	"sync"
 )
 
-// What the kernels share: values are sorted by the number of blocks that their
-// messages have, which their lengths tell, and go through a kernel in groups of
-// one number. Values of more blocks than maxBlocks go through the twin, whose
-// hash fills the CPU alone.
+// Values are sorted by the number of blocks of their messages, and a kernel hashes those of one
+// number together. The twin hashes values of more than maxBlocks, for which parallel hashing gains
+// nothing.
 const (
 	chunk     = 512 // values sorted at a time
 	maxBlocks = 8   // blocks
@@ -19,7 +18,7 @@ const (
 
 // scratch is the working memory of a call.
 type scratch struct {
-	order    [chunk]uint16 // places of values in the chunk, by number of blocks
+	order    [chunk]uint16 // indexes of values in the chunk, by number of blocks
 	starts   [maxBlocks + 2]int
 	spans    [2 * chunk]uint32
 	counters [chunk]uint64
@@ -29,12 +28,12 @@ type scratch struct {
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
-// blocksOf returns the blocks that the inner hash has behind its midstate for
-// n bytes: nine more than those are the least padding.
+// blocksOf returns the number of blocks that the inner hash of n bytes has behind its midstate. The
+// padding has at least nine bytes.
 func blocksOf(n int) int { return (n + 9 + 63) / 64 }
 
-// sort fills order and starts for the values in spans: those of b blocks are
-// order[starts[b]:starts[b+1]], and the long ones come last.
+// sort sets order and starts for the values in spans: those of b blocks are
+// order[starts[b]:starts[b+1]], and those of more than maxBlocks come last.
 func (s *scratch) sort(spans []uint32, before int) {
 	n := len(spans) / 2
 	var count [maxBlocks + 2]int
@@ -54,8 +53,8 @@ func (s *scratch) sort(spans []uint32, before int) {
 	}
 }
 
-// long hands the values of more than maxBlocks blocks to the twin.
-func (s *scratch) long(k *midstates, dst, base []byte, spans []uint32, counters []uint64) {
+// sumLong hashes the values of more than maxBlocks blocks by the twin.
+func (s *scratch) sumLong(k *midstates, dst, base []byte, spans []uint32, counters []uint64) {
 	for _, i := range s.order[s.starts[maxBlocks+1] : len(spans)/2] {
 		paths.long.Take()
 		var c []uint64
@@ -66,8 +65,8 @@ func (s *scratch) long(k *midstates, dst, base []byte, spans []uint32, counters 
 	}
 }
 
-// streams sends values, places in the chunk that all have the given number of
-// blocks, through the kernel that takes padded messages in pairs.
+// streams hashes values, given by their indexes in the chunk and all of the given number of blocks,
+// by the kernel for pairs of padded messages.
 func (s *scratch) streams(k *midstates, dst, base []byte, spans []uint32, counters []uint64, values []uint16, blocks int) {
 	size := 64 * blocks
 	most := len(s.msgs) / size &^ 1
@@ -87,7 +86,7 @@ func (s *scratch) streams(k *midstates, dst, base []byte, spans []uint32, counte
 			m[at] = 0x80
 			binary.BigEndian.PutUint32(m[size-4:], uint32(64+at)*8) // maxBlocks keeps it small
 		}
-		// An odd one out is paired with whatever the last place holds.
+		// The last one of an odd number is paired with old content of msgs, whose result is ignored.
 		pairs(k, &s.msgs[0], (n+1)/2, blocks, &s.out[0])
 		for j, i := range values[:n] {
 			copy(dst[16*int(i):16*int(i)+16], s.out[16*j:])
@@ -96,7 +95,7 @@ func (s *scratch) streams(k *midstates, dst, base []byte, spans []uint32, counte
 	}
 }
 
-// sumStreams is Sum by the kernel that takes messages in pairs.
+// sumStreams is Sum by the kernel for pairs of messages.
 func sumStreams(k *midstates, dst, base []byte, spans []uint32, counters []uint64) {
 	s := scratches.Get().(*scratch)
 	for len(spans) > 0 {
@@ -105,7 +104,7 @@ func sumStreams(k *midstates, dst, base []byte, spans []uint32, counters []uint6
 		for b := 1; b <= maxBlocks; b++ {
 			s.streams(k, dst, base, spans, counters, s.order[s.starts[b]:s.starts[b+1]], b)
 		}
-		s.long(k, dst, base, spans[:2*n], counters)
+		s.sumLong(k, dst, base, spans[:2*n], counters)
 		spans, dst = spans[2*n:], dst[16*n:]
 		if counters != nil {
 			counters = counters[n:]
@@ -115,7 +114,7 @@ func sumStreams(k *midstates, dst, base []byte, spans []uint32, counters []uint6
 	scratches.Put(s)
 }
 
-// counterLen returns the bytes that go before every value.
+// counterLen returns the number of bytes that precede every value.
 func counterLen(counters []uint64) int {
 	if counters == nil {
 		return 0
@@ -123,6 +122,6 @@ func counterLen(counters []uint64) int {
 	return 8
 }
 
-// fits32 says whether the length of a value fits the 32 bits that the wide
-// kernel has for it.
+// fits32 reports whether the length of a value's message in bits fits the 32 bits that hmacAVX512
+// has for it.
 func fits32(n uint32) bool { return uint64(n)+64+8 <= math.MaxUint32/8 }

@@ -16,8 +16,8 @@ import (
 // number of bytes hashed.
 const sha256Saved = 4 + 32 + 64 + 8
 
-// sha256State is a crypto/sha256 hash with the buffers that its interface calls
-// would otherwise put on the heap for every value.
+// sha256State is a crypto/sha256 hash with buffers that would otherwise escape to the heap for every
+// value.
 type sha256State struct {
 	stdhash.Hash
 	restore encoding.BinaryUnmarshaler
@@ -61,7 +61,7 @@ func (k *midstates) expand(key []byte) error {
 
 // saveState writes SHA-256 after one block to saved, words and fours.
 func saveState(d stdhash.Hash, block []byte, saved *[sha256Saved]byte, words, fours *[8]uint32) error {
-	d.Write(block) // a whole block is hashed from where it lies, not copied
+	d.Write(block) // a whole block is hashed in place, not copied
 	m, ok := d.(encoding.BinaryAppender)
 	if !ok {
 		return errors.New("hmacsha256: crypto/sha256 does not append its state")
@@ -106,12 +106,10 @@ func sumGeneric(k *midstates, dst, base []byte, spans []uint32, counters []uint6
 	sha256States.Put(d)
 }
 
-// DeriveKey writes the whole HMAC-SHA-256 of msg under key, of at most 64 bytes,
-// to out: the step that HKDF (RFC 5869) is made of. What it hashes is laid out
-// in key memory, padding included, in whole blocks: crypto/sha256 hashes those
-// from where they lie, whereas it copies the rest of a block to an object of its
-// own, on a stack or heap that nobody wipes. Its error means that the system has
-// no memory left.
+// DeriveKey writes the HMAC-SHA-256 of msg under key, of at most 64 bytes, to out. HKDF (RFC 5869)
+// consists of such steps. It puts the messages to hash, padding included, into key memory in whole
+// blocks: crypto/sha256 hashes whole blocks in place, but copies a partial block to memory that
+// nobody wipes. Its error means that the system has no memory left.
 func DeriveKey(out *[32]byte, key, msg []byte) error {
 	return secmem.Scrubbed(func() error { return deriveKey(out, key, msg) })
 }

@@ -7,13 +7,12 @@ import (
 	"github.com/velonym/velonym/engine/kernel/textform"
 )
 
-// rowsChunk is how many values are hashed before their rows are written: few enough to
-// stay in the first-level cache.
+// rowsChunk is the number of values that are hashed before their rows are written. Their results fit
+// in the first-level cache.
 const rowsChunk = 1024
 
-// SumRows computes the HMACs of the leading values that have 1 to 65,535 bytes
-// (see Sum for counters), appends their rows as the Writer does, and returns
-// how many those were.
+// SumRows computes the HMACs of the longest prefix of values of 1 to 65,535 bytes (see Sum for
+// counters), appends their rows as the Writer does, and returns the length of the prefix.
 func (h *HMAC) SumRows(w *textform.Writer, dst, arena []byte, spans []uint32, counters []uint64, out []uint32) ([]byte, int) {
 	n := len(spans) / 2
 	if len(out) < 2*n || counters != nil && len(counters) < n {

@@ -1,12 +1,11 @@
-// Package secmem keeps keys: expanded schedules, hash keys, midstates, and whatever
-// else a key can be found out from.
+// Package secmem holds keys: expanded schedules, hash keys, midstates, and everything from which a
+// key can be computed.
 //
-// Key memory lies outside the Go heap between pages that fault on any access. It is
-// locked into memory, left out of core dumps, and not inherited by a forked child,
-// which faults instead of working with stale keys. Free wipes what it takes back. Where
-// the system cannot do one of these, keys still work, and Status says that the memory
-// is not locked.
+// Key memory lies outside the Go heap between pages that fault on any access. It is locked into
+// memory, excluded from core dumps, and not inherited by a forked child, which faults instead of
+// using stale keys. Free wipes it. If the system does not support one of these, keys still work;
+// Status reports memory that is not locked.
 //
-// Wipe and Scrubbed remove the copies of a key that its set-up leaves on the stack and
-// in buffers of callers. Random gives random bytes without leaving them elsewhere.
+// Wipe and Scrubbed remove the copies of a key that setting it up leaves on the stack and in the
+// buffers of callers. Random returns random bytes without leaving copies.
 package secmem

@@ -14,10 +14,10 @@ import (
 
 const (
 	slotMin  = 64       // and the alignment of every slot
-	slabSize = 64 << 10 // slots of up to a quarter of this share slabs, larger ones stand alone
+	slabSize = 64 << 10 // slots of up to a quarter of this share slabs, larger ones have a slab each
 )
 
-// Usage says how keys are kept.
+// Usage describes the key memory of a process.
 type Usage struct {
 	InUse    int   // bytes of slots that hold keys now
 	Mapped   int   // bytes taken from the system
@@ -25,18 +25,18 @@ type Usage struct {
 	LockErr  error // the latest refusal: RLIMIT_MEMLOCK is too small, or locking is unknown here; nil if none
 }
 
-// Status reports the key memory of this process. If LockErr is set,
-// keys still work, and may be written to swap: raise the limit (ulimit -l,
-// LimitMEMLOCK, CAP_IPC_LOCK) to prevent it. Safe for concurrent use.
+// Status reports the key memory of this process. If LockErr is set, keys still work but may be
+// written to swap; a higher limit (ulimit -l, LimitMEMLOCK, CAP_IPC_LOCK) prevents that. It is
+// safe for concurrent use.
 func Status() Usage {
 	keyMem.Lock()
 	defer keyMem.Unlock()
 	return keyMem.status
 }
 
-// slab is a mapped region cut into slots. free holds the numbers of the free
-// ones, the latest freed last: its capacity is fixed when the slab is made, so
-// that neither alloc nor free touches the Go heap.
+// slab is a mapped region that is cut into slots. free holds the numbers of the free slots, the one
+// freed last at the end. Its capacity is fixed when the slab is made, so that neither Alloc nor
+// Free allocates.
 type slab struct {
 	mem      []byte
 	slot     int
@@ -51,9 +51,9 @@ var keyMem struct {
 	status Usage
 }
 
-// Alloc returns n zero bytes of key memory, aligned to 64. The caller gives
-// them back by Free. Its error means that the system has no memory left.
-// Safe for concurrent use; no heap allocation but when a new slab is mapped.
+// Alloc returns n zero bytes of key memory, aligned to 64. The caller frees them by Free. Its error
+// means that the system has no memory left. It is safe for concurrent use, and allocates on the
+// heap only if it maps a new slab.
 func Alloc(n int) ([]byte, error) {
 	if n < 1 {
 		panic("secmem: key memory of no bytes")
@@ -84,8 +84,8 @@ func Alloc(n int) ([]byte, error) {
 	return c.mem[i*slot : i*slot+n : (i+1)*slot], nil
 }
 
-// Free wipes b, which Alloc returned, and takes it back. What still
-// points into b must not be used again: it may fault, or find another key.
+// Free wipes and frees b, which Alloc returned. Pointers into b must not be used again: they may
+// fault, or point to another key.
 func Free(b []byte) {
 	p := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
 	keyMem.Lock()
@@ -115,7 +115,7 @@ func Free(b []byte) {
 	if len(c.free) < len(c.used) {
 		return
 	}
-	// The slab is empty. One empty slab a size stays for the next key, unless it is large.
+	// The slab is empty. One empty slab of each size is kept for the next key, unless it is large.
 	for _, o := range keyMem.slabs {
 		if o != c && o.slot == c.slot && len(o.free) > 0 || c.slot > slabSize {
 			keyMem.slabs = slices.Delete(keyMem.slabs, k, k+1)
@@ -160,8 +160,7 @@ func mapSlab(slot int) (*slab, error) {
 	return c, nil
 }
 
-// New allocates a zero T in key memory; T holds no pointers. Delete wipes
-// it and takes it back.
+// New allocates a zero T, which must not contain pointers, in key memory. Delete wipes and frees it.
 func New[T any]() (*T, error) {
 	var t T
 	b, err := Alloc(int(unsafe.Sizeof(t)))

@@ -12,8 +12,8 @@ var pageSize = os.Getpagesize()
 
 var errNoLock = errors.New("locking memory is not supported on this system")
 
-// mapPages takes the bytes from the Go heap, which does not move objects, and
-// reports them as not locked.
+// mapPages allocates the bytes on the Go heap, which does not move objects, and reports them as not
+// locked.
 func mapPages(size int) (mem []byte, lockErr, err error) {
 	b := make([]byte, size+slotMin)
 	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) & (slotMin - 1)

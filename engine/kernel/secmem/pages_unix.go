@@ -11,8 +11,8 @@ import (
 
 var pageSize = os.Getpagesize()
 
-// mapPages maps size zero bytes, a multiple of the page size, between two pages
-// that fault. lockErr says why they are not locked, if they are not.
+// mapPages maps size zero bytes, a multiple of the page size, between two pages that fault. lockErr
+// is why they could not be locked, or nil.
 func mapPages(size int) (mem []byte, lockErr, err error) {
 	total := size + 2*pageSize
 	p, err := unix.MmapPtr(-1, 0, nil, uintptr(total), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
@@ -29,7 +29,7 @@ func mapPages(size int) (mem []byte, lockErr, err error) {
 	return mem, lockErr, nil
 }
 
-// unmapPages gives back what mapPages returned; it also unlocks.
+// unmapPages unmaps and unlocks the memory that mapPages returned.
 func unmapPages(mem []byte) {
 	p := unsafe.Add(unsafe.Pointer(unsafe.SliceData(mem)), -pageSize)
 	if err := unix.MunmapPtr(p, uintptr(len(mem)+2*pageSize)); err != nil {

@@ -1,7 +1,6 @@
 package textform
 
-// Form is a text form of a cipher text C (any bytes): how it is written and read.
-// The zero value is no form.
+// Form is an encoding of a ciphertext C (any bytes) as text. The zero value is not a form.
 type Form uint8
 
 // The forms. Lengths are for C of n bytes.
@@ -18,11 +17,11 @@ var formNames = [...]string{Pair62: "pair62", Hex: "hex", B64u: "b64u", B32: "b3
 // String returns the name that tokens use.
 func (f Form) String() string { return formNames[f] }
 
-// Generations is how many generations the mark of pair62 can tell apart.
+// Generations is the number of generations that the mark of pair62 can distinguish.
 const Generations = 12
 
-// EncodedLen returns the length of n bytes in form f. UUID answers 36 whatever n is:
-// callers refuse any n but 16.
+// EncodedLen returns the length of the text of n bytes. For UUID it is always 36; callers refuse any
+// n but 16.
 func (f Form) EncodedLen(n int) int {
 	switch f {
 	case B64u:
@@ -35,8 +34,8 @@ func (f Form) EncodedLen(n int) int {
 	return 2 * n
 }
 
-// DecodedLen returns how many bytes a text of n characters stands for, or -1 if no
-// text of the form has that length.
+// DecodedLen returns the number of bytes that a text of n characters encodes, or -1 if no text of
+// the form has that length.
 func (f Form) DecodedLen(n int) int {
 	switch f {
 	case B64u:
@@ -61,11 +60,10 @@ func (f Form) DecodedLen(n int) int {
 	return n / 2
 }
 
-// Pairs reports whether the form writes two characters a byte and nothing else, as Pair62
-// and Hex do.
+// Pairs reports whether the form consists of two characters for each byte, as Pair62 and Hex do.
 func (f Form) Pairs() bool { return f == Pair62 || f == Hex }
 
-// Marked says whether the form tells its generation.
+// Marked reports whether texts of the form name their generation.
 func (f Form) Marked() bool { return f == Pair62 }
 
 // Mark returns the generation that a text of a marked form names, -1 if it names none.
@@ -109,10 +107,10 @@ func (f Form) Encode(dst, src []byte, gen int) {
 	}
 }
 
-// Decode reads src into dst[:f.DecodedLen(len(src))] and returns the generation that
-// Pair62 marks (0 for other forms, which carry none). ok is false for what no Encode
-// writes: another length, a foreign character, a pair above 255, non-zero spare bits,
-// a mark above 11. dst may hold anything then.
+// Decode decodes src into dst[:f.DecodedLen(len(src))] and returns the generation that a text of
+// Pair62 names, 0 for other forms. ok is false for texts that Encode does not write: another
+// length, a foreign character, a pair above 255, non-zero spare bits, a mark above 11. The content
+// of dst is then undefined.
 func (f Form) Decode(dst, src []byte) (gen int, ok bool) {
 	n := f.DecodedLen(len(src))
 	if n < 0 {
@@ -138,7 +136,7 @@ func (f Form) decodeLong(dst, src []byte) (gen int, ok bool) {
 		return 0, false
 	}
 	if rest := dst[16*whole:]; len(rest) > 0 {
-		// Behind the first character there is no mark, as in generation 0.
+		// Only the first character has a mark; the rest is as in generation 0.
 		g, good := f.decodeGeneric(rest, src[32*whole:])
 		if !good || g != 0 {
 			return 0, false

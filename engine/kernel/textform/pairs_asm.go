@@ -14,25 +14,25 @@ import (
 // The following run the kernels of the tier in use, which is not Generic, for the forms of
 // pairs.
 
-// WriteRows writes the rows of whole blocks to the beginning of dst, which has room for
-// them and for RowPadding bytes more; what dst holds there is lost. The Writer is Framed,
-// and there is one block at least.
+// WriteRows writes the rows of whole blocks to the start of dst, whose length must fit them and
+// RowPadding bytes more, which it may overwrite. The Writer must be Framed, and there must be at
+// least one block.
 func (w *Writer) WriteRows(dst, blocks []byte) {
 	n := len(blocks) / 16
 	_ = dst[n*w.stride+RowPadding-1]
 	writeRows(w, &dst[0], &blocks[0], n, w.stride, len(w.pre), word(w.pre), word(w.post))
 }
 
-// word is up to 4 bytes as they stand in memory.
+// word loads up to 4 bytes of s, the first in the lowest byte.
 func word(s string) uint32 {
 	var b [4]byte
 	copy(b[:], s)
 	return binary.LittleEndian.Uint32(b[:])
 }
 
-// ReadBlocks decodes the texts of leading values into blocks, which has room for all, and
-// returns how many it did. It goes by fours, and stops before four with a value that is no
-// text of a block of the Reader's generation, or that arena has less than 32 bytes for.
+// ReadBlocks decodes the texts of a prefix of the values into blocks, which must fit all, and
+// returns its length. It processes four at a time, and stops before four of which one is not the
+// text of a block of the Reader's generation, or starts less than 32 bytes before the end of arena.
 func (r *Reader) ReadBlocks(blocks, arena []byte, spans []uint32) int {
 	n := len(spans) / 2 &^ 3
 	if n == 0 || cap(arena) < 32 {
@@ -43,8 +43,8 @@ func (r *Reader) ReadBlocks(blocks, arena []byte, spans []uint32) int {
 	return readBlocks(r.form, &blocks[0], unsafe.SliceData(arena), &spans[0], n, last, pairTablesOf(r.form, r.gen))
 }
 
-// together is how many texts EncodeAt writes before it copies them to their places: they
-// stay in the first-level cache.
+// together is the number of texts that EncodeAt writes before it copies them to their offsets. They
+// fit in the first-level cache.
 const together = 64
 
 var texts = sync.Pool{New: func() any { return new([together*32 + RowPadding]byte) }}

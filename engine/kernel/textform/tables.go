@@ -1,24 +1,25 @@
 package textform
 
-// EncodeTables is what kernels with registers of 64 bytes read to write texts; one size
-// class of the heap, so that it is aligned. Generators take the offsets from here.
+// EncodeTables are the tables with which kernels with registers of 64 bytes write texts. Their size
+// is a size class of the heap, so that they are aligned. Generators read the offsets of the fields
+// from this declaration.
 type EncodeTables struct {
 	prefix [2][64]byte // pairs: first character by byte / 2; bits: permutations
 	suffix [4][64]byte // pairs: second character by byte; bits: shifts, alphabet
 	row    [3][64]byte // bytes of four rows: index into the halves, or framing
 	mark   [64]byte    // first character by the first character of generation 0, mod 64
-	length [64]byte    // where the length of a lane's span stands among eight spans, of the first four
-	lane   [64]byte    // place in the lane
+	length [64]byte    // index of the length of a lane's span among eight spans, of the first four
+	lane   [64]byte    // index in the lane
 	c16    [64]byte
 	c20    [64]byte    // 0x20
 	pair   [2][64]byte // like row, for two values of 32 characters and no framing
 	one    [16]uint32  // 0, 1 alternating
 	rowK   [3]uint64   // bit i set: byte i of row is an index
-	markK  uint64      // first byte of every lane, where there is a mark
-	bitsK  [2]uint64   // bits: which bytes of the permutations stand for a byte
+	markK  uint64      // first byte of every lane, if the form is marked
+	bitsK  [2]uint64   // bits: which bytes of the permutations are bytes of the block
 	le1    [16]byte    // 1, little endian
 	c5e    [64]byte    // greatest byte of text less 0x20
-	tens   [2][64]byte // pairs: byte less its second digit, by byte / 2
+	tens   [2][64]byte // pairs: byte minus its second digit, by byte / 2
 	digit  [64]byte    // pairs: character by digit
 	second [64]byte    // like length, of the other four
 	_      [576]byte
@@ -45,10 +46,10 @@ func newEncodeTables(w *Writer) *EncodeTables {
 	return t
 }
 
-// pairPlace returns where character k of value id stands in the two halves.
+// pairPlace returns the index of character k of value id in the two halves.
 func pairPlace(id, k int) byte { return byte(k&1*64 + id*16 + k/2) }
 
-// pairs fills what is read for forms of two characters a byte.
+// pairs sets the tables of forms of two characters for each byte.
 func (t *EncodeTables) pairs(f Form, gen int) {
 	alphabet, radix := alphabet16, 16
 	if f == Pair62 {
@@ -71,8 +72,8 @@ func (t *EncodeTables) pairs(f Form, gen int) {
 	}
 }
 
-// bits fills what is read for forms of 5 or 6 bits a character, and returns where
-// character k of value id stands in the two halves.
+// bits sets the tables of forms of 5 or 6 bits for each character, and returns a function for the
+// index of character k of value id in the two halves.
 func (t *EncodeTables) bits(f Form, chars int) (place func(id, k int) byte) {
 	// Groups of 8 characters come from 6 or 5 bytes of a lane, put into a quad
 	// word most significant first; a shift for every character brings its bits low.
@@ -80,11 +81,11 @@ func (t *EncodeTables) bits(f Form, chars int) (place func(id, k int) byte) {
 	if f == B32 {
 		group, width, alphabet = 5, 5, alphabet32
 	}
-	per := (chars + 7) / 8 // groups a value
+	per := (chars + 7) / 8 // groups of a value
 	for q := range 4 * per {
 		for j := range 8 {
-			// Byte 7 - j of the quad word is byte j of the group; what is past the
-			// block reads as zero.
+			// Byte 7 - j of the quad word is byte j of the group; bytes behind the block read as
+			// zero.
 			id, b := q/per, q%per*group+j
 			if j < group && b < 16 {
 				t.prefix[q/8][q%8*8+7-j] = byte(id*16 + b)
@@ -99,7 +100,7 @@ func (t *EncodeTables) bits(f Form, chars int) (place func(id, k int) byte) {
 	return func(id, k int) byte { return byte((id*per+k/8)*8 + k%8) }
 }
 
-// rows fills the bytes of four rows, where place finds the characters.
+// rows sets the bytes of four rows, whose characters have the indexes that place returns.
 func (t *EncodeTables) rows(w *Writer, place func(id, k int) byte) {
 	for i := range min(4*w.stride, 160) {
 		id, k := i/w.stride, i%w.stride-len(w.pre)
@@ -126,18 +127,19 @@ func (t *EncodeTables) rows(w *Writer, place func(id, k int) byte) {
 	}
 }
 
-// DecodeTables is what kernels with registers of 64 bytes read to read texts; one size
-// class of the heap, so that it is aligned. Generators take the offsets from here.
+// DecodeTables are the tables with which kernels with registers of 64 bytes read texts. Their size is
+// a size class of the heap, so that they are aligned. Generators read the offsets of the fields from
+// this declaration.
 type DecodeTables struct {
 	digit  [128]byte     // digit by character, 0x80: none
-	mark   [64]byte      // what the mark adds to the first digit of a value
+	mark   [64]byte      // the generation mark's share of the first digit of a value
 	weight [64]byte      // weights of the two digits of a byte
 	pack   [64]byte      // low bytes of words
 	last   [64]byte      // 15
-	edge   [64]byte      // 15 less the place in the lane
+	edge   [64]byte      // 15 minus the index in the lane
 	c20    [64]byte      // 0x20
 	lens   [16]uint32    // first double words of the lanes of two registers
-	spans  [2][16]uint32 // double words of two registers in turn
+	spans  [2][16]uint32 // double words of two registers alternately
 	high   [64]byte      // high bytes of words
 	c32    [16]uint32    // 0, 32 alternating
 	c15d   [16]uint32    // 15

@@ -2,9 +2,9 @@ package textform
 
 import "encoding/binary"
 
-// IsText says whether v is valid UTF-8 without U+0000–001F and U+007F–009F: what goes
-// in with tag 0 and what may come out. Its time depends on the length of v and on
-// whether v holds a byte over 0x7F, not on where or why v fails.
+// IsText reports whether v is valid UTF-8 without U+0000–001F and U+007F–009F, as values with tag 0
+// must be. Its time depends on the length of v and on whether v holds a byte over 0x7F, not on where
+// or why v is invalid.
 func IsText(v []byte) bool {
 	var high, ctl uint64
 	n := len(v)
@@ -30,7 +30,7 @@ func IsText(v []byte) bool {
 // ASCIIWord returns non-zero high when a byte of w is over 0x7F, and non-zero ctl when
 // one is a control character of ASCII.
 func ASCIIWord(w uint64) (high, ctl uint64) {
-	l := w &^ byteTops            // seven bits a byte: sums do not carry into the next
+	l := w &^ byteTops            // seven bits of each byte: sums do not carry into the next
 	below := ^(l + 0x60*byteOnes) // bit 7 set: l < 0x20
 	del := l + byteOnes           // bit 7 set: l is 0x7F
 	return w & byteTops, (below | del) & byteTops &^ w
@@ -39,7 +39,7 @@ func ASCIIWord(w uint64) (high, ctl uint64) {
 // isTextUTF8 is IsText for any v, without branches on its bytes: the table of well-formed
 // sequences (Unicode 3.9, table 3-7) in arithmetic.
 func isTextUTF8(v []byte) bool {
-	var bad, need uint32 // need: continuation bytes still to come
+	var bad, need uint32 // need: continuation bytes that must follow
 	lo, hi := uint32(0x80), uint32(0xbf)
 	for _, c := range v {
 		b := uint32(c)
@@ -70,13 +70,13 @@ const (
 	byteTops = 0x8080808080808080
 )
 
-// NotText returns bits where w, after the word before, is not well-formed UTF-8
-// (Unicode 3.9, table 3-7) or holds a control character. A sequence that w leaves open
-// shows in the next word.
+// NotText returns other than 0 if w, after the word before, is not well-formed UTF-8 (Unicode 3.9,
+// table 3-7) or holds a control character. A sequence that is incomplete at the end of w is checked
+// with the next word.
 func NotText(w, before uint64) uint64 {
 	p1, p2, p3 := w<<8|before>>56, w<<16|before>>48, w<<24|before>>40 // the bytes before
 	x, y := w&^byteTops, p1&^byteTops
-	// In the following the top bit of a byte is what counts.
+	// In the following only the top bit of each byte has a meaning.
 	first := p1 & atLeast(y, 0x40) // C0 to FF
 	need := first | p2&atLeast(p2&^byteTops, 0x60) | p3&atLeast(p3&^byteTops, 0x70)
 	bad := need ^ w&^atLeast(x, 0x40)                                    // 80 to BF, where needed and nowhere else

@@ -6,14 +6,14 @@ import (
 	"sync"
 )
 
-// MaxFraming is the most bytes, pre and post together, that kernels write around a text.
+// MaxFraming is the largest number of bytes, pre and post together, that kernels write around a text.
 const MaxFraming = 4
 
 // RowPadding is how far kernels may write behind the last row.
 const RowPadding = 96
 
-// Writer is how blocks become text: form, generation mark and framing. It holds
-// nothing secret, is immutable, and safe for concurrent use.
+// Writer encodes blocks as text in a form, with a generation mark and framing. It holds nothing
+// secret, is immutable, and safe for concurrent use.
 type Writer struct {
 	form      Form
 	gen       int
@@ -23,7 +23,7 @@ type Writer struct {
 	tables    *EncodeTables
 }
 
-// NewWriter prepares rows of one block in form f, with the mark of generation gen,
+// NewWriter returns a Writer of rows of one block in form f, with the mark of generation gen,
 // between pre and post.
 func NewWriter(f Form, gen int, pre, post string) *Writer {
 	w := &Writer{form: f, gen: gen, pre: pre, post: post, chars: f.EncodedLen(16)}
@@ -40,8 +40,8 @@ type writerKey struct {
 	pre, post string
 }
 
-// WriterFor is NewWriter that remembers: equal arguments give one Writer. Framings too
-// long for kernels are not remembered, so that what callers invent cannot fill memory.
+// WriterFor is NewWriter with a cache: equal arguments give the same Writer. Framings that are too
+// long for kernels are not cached, so that callers cannot fill memory with them.
 func WriterFor(f Form, gen int, pre, post string) *Writer {
 	if len(pre)+len(post) > MaxFraming {
 		return NewWriter(f, gen, pre, post)
@@ -54,7 +54,7 @@ func WriterFor(f Form, gen int, pre, post string) *Writer {
 	return w.(*Writer)
 }
 
-// Is says whether NewWriter with these arguments would make an equal Writer.
+// Is reports whether NewWriter with these arguments would return an equal Writer.
 func (w *Writer) Is(f Form, gen int, pre, post string) bool {
 	return w.form == f && w.gen == gen && w.pre == pre && w.post == post
 }
@@ -71,25 +71,24 @@ func (w *Writer) Form() Form { return w.form }
 // Gen returns the generation that marked texts name.
 func (w *Writer) Gen() int { return w.gen }
 
-// Pre returns what stands before a text in its row.
+// Pre returns the framing before a text.
 func (w *Writer) Pre() string { return w.pre }
 
-// Post returns what stands behind a text in its row.
+// Post returns the framing behind a text.
 func (w *Writer) Post() string { return w.post }
 
-// EncodeTables returns what kernels with registers of 64 bytes read.
+// EncodeTables returns the tables for kernels with registers of 64 bytes.
 func (w *Writer) EncodeTables() *EncodeTables { return w.tables }
 
-// PairTables returns what kernels with narrower registers read, for a form of pairs.
+// PairTables returns the tables for kernels with narrower registers, for a form of pairs.
 func (w *Writer) PairTables() *PairTables { return pairTablesOf(w.form, w.gen) }
 
-// Framed reports whether kernels write the framing: it has MaxFraming bytes at most.
+// Framed reports whether kernels write the framing, which has at most MaxFraming bytes then.
 func (w *Writer) Framed() bool { return w.stride <= w.chars+MaxFraming }
 
-// Rows appends a row for every 16 bytes of blocks to dst, in the Writer's form
-// and framing, and writes off, len in dst of each text to out, which has room
-// for all. Bytes of dst behind its length, within its capacity, may hold
-// anything after. No allocation but for the growth of dst.
+// Rows appends a row for every 16 bytes of blocks to dst, in the Writer's form and framing, and
+// writes off, len in dst of each text to out, which must have a pair for each. Bytes behind the
+// length of dst, within its capacity, are undefined afterwards. It allocates only to grow dst.
 func (w *Writer) Rows(dst, blocks []byte, out []uint32) []byte {
 	n := len(blocks) / 16
 	if len(blocks)%16 != 0 || len(out) < 2*n {
@@ -111,7 +110,7 @@ func (w *Writer) rowsGeneric(dst, blocks []byte) []byte {
 	return w.AppendRows(slices.Grow(dst, len(blocks)/16*w.stride), blocks)
 }
 
-// EncodeAt writes the text of block i of blocks to dst[at[i]:] and touches nothing else.
+// EncodeAt writes the text of block i of blocks to dst[at[i]:] and nothing else.
 func (w *Writer) EncodeAt(dst []byte, at []uint32, blocks []byte) {
 	if len(blocks) < 16*len(at) {
 		panic("textform: fewer blocks than places")

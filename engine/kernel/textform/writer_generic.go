@@ -1,7 +1,6 @@
 package textform
 
-// AppendRows appends the rows of whole blocks to dst, which has room for them, in portable
-// Go.
+// AppendRows appends the rows of whole blocks to dst, whose capacity must fit them, in portable Go.
 func (w *Writer) AppendRows(dst, blocks []byte) []byte {
 	pairs, first := &pairs62, &first62[w.gen]
 	switch w.form {
@@ -33,7 +32,7 @@ func (w *Writer) AppendRows(dst, blocks []byte) []byte {
 	return dst
 }
 
-// append writes the row of a block.
+// append appends the row of a block to dst.
 func (w *Writer) append(dst []byte, block *[16]byte) []byte {
 	n := len(dst)
 	dst = dst[:n+w.stride]
@@ -50,7 +49,7 @@ func (w *Writer) append(dst []byte, block *[16]byte) []byte {
 	return dst
 }
 
-// EncodeBlock writes the text of a block to text, which has Chars bytes.
+// EncodeBlock writes the text of a block to text, which must have Chars bytes.
 func (w *Writer) EncodeBlock(text []byte, block *[16]byte) {
 	switch w.form {
 	case Pair62:

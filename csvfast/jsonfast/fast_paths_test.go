@@ -11,13 +11,14 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// The functions here have no counters: they are called for every value. Their tests
-// make inputs that go the fast ways by what the functions look at alone, compare with
-// plain loops and the standard library, and count those inputs.
+// The functions tested here have no counters, because they are called for every value. Their
+// tests make inputs that must take the fast paths, count those inputs, and compare the results
+// with simple loops and the standard library.
 
-// TestTakenByEscape: what must be escaped is found behind any number of
-// plain bytes, by the kernels, which take values of shortValue and more, and without.
-func TestTakenByEscape(t *testing.T) {
+// TestFastPathsOfEscape checks that a byte that must be escaped is found behind any number of
+// plain bytes, by the kernels, which are called from shortValue bytes on, and by the portable
+// code.
+func TestFastPathsOfEscape(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		long, beyond := 0, 0
 		for n := range 200 {
@@ -45,9 +46,9 @@ func TestTakenByEscape(t *testing.T) {
 	})
 }
 
-// TestTakenByUnescape: escapes of every kind behind, between and before any number of
-// plain bytes, of which Unescape takes eight at once.
-func TestTakenByUnescape(t *testing.T) {
+// TestFastPathsOfUnescape checks escapes of every kind behind, between and before any number of
+// plain bytes, which Unescape copies eight at a time.
+func TestFastPathsOfUnescape(t *testing.T) {
 	escapes := []string{`\"`, `\\`, `\/`, `\b`, `\f`, `\n`, `\r`, `\t`, `\u0041`, `\u00e9`, `\u20AC`, `\ud83d\ude00`, `\uDBFF\uDFFF`, `\u0000`, `\\u0041`}
 	plain := strings.Repeat("aé日b😀cdefghijk", 4)
 	words, within, pairs := 0, 0, 0
@@ -77,7 +78,7 @@ func TestTakenByUnescape(t *testing.T) {
 					if n >= 8 {
 						words++
 						if n%8 != 0 {
-							within++ // the escape stands within the word that is not taken
+							within++ // the escape lies within the word that is not copied
 						}
 					}
 					if m == 0 && f != "" {
@@ -91,9 +92,9 @@ func TestTakenByUnescape(t *testing.T) {
 	campaign.AtLeast(t, 5_000, map[string]int{"escapes side by side": pairs})
 }
 
-// TestTakenByUTF8: one wrong byte at every place of a text that the kernels take, with
-// whole blocks before and behind it.
-func TestTakenByUTF8(t *testing.T) {
+// TestFastPathsOfUTF8 checks one wrong byte at every offset of a text that the kernels validate,
+// with whole blocks before and behind it.
+func TestFastPathsOfUTF8(t *testing.T) {
 	text := []byte(strings.Repeat("aé日b😀cdefghijk", 20))
 	simdtest.EachKernel(t, func(t *testing.T) {
 		blocks, faults := 0, 0
@@ -103,7 +104,7 @@ func TestTakenByUTF8(t *testing.T) {
 				p[at] ^= 0x80
 				want := utf8.Valid(p)
 				if validUTF8(p) != want {
-					t.Fatalf("%d bytes, changed at %d: not %v", cut, at, want)
+					t.Fatalf("%d bytes, changed at %d: valid %v, want %v", cut, at, !want, want)
 				}
 				blocks++
 				if !want && at > 8 && at < cut-64 {
@@ -111,7 +112,7 @@ func TestTakenByUTF8(t *testing.T) {
 				}
 			}
 			if validUTF8(text[:cut]) != utf8.Valid(text[:cut]) {
-				t.Fatalf("%d bytes: wrong", cut)
+				t.Fatalf("%d bytes: wrong verdict on the unchanged text", cut)
 			}
 		}
 		campaign.AtLeast(t, 5_000, map[string]int{"blocks": blocks, "a fault in a block": faults})
