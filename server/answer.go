@@ -192,7 +192,7 @@ func (a *answer) transform(dst []byte, from, to int, pre, post string) (res []by
 	return b.Dst, true, nil
 }
 
-// cause says more of why a value of the batch is bad than its code does, or nothing.
+// cause returns what is known about a bad value of the batch beyond its code; "": nothing.
 func (a *answer) cause(e suite.ValueError) string {
 	if e.Code == suite.NotAString {
 		return "an item is no string: write a number in quotes, as velonym run --numbers text does with those of files"
@@ -222,14 +222,14 @@ func (a *answer) mergeNotString(from, to int) {
 	if k == 0 {
 		return
 	}
-	mine := a.notString[:k]
+	found := a.notString[:k]
 	a.notString = a.notString[k:]
 	i, j := len(b.Bad)-1, k-1
-	for range mine {
+	for range found {
 		b.Bad = append(b.Bad, suite.ValueError{})
 	}
 	for at := len(b.Bad) - 1; j >= 0; at-- {
-		if index := int(mine[j]) - from; i < 0 || b.Bad[i].Index < index {
+		if index := int(found[j]) - from; i < 0 || b.Bad[i].Index < index {
 			b.Bad[at] = suite.ValueError{Index: index, Code: suite.NotAString}
 			j--
 		} else {

@@ -21,7 +21,7 @@ func (s *Server) appendRecord(r audit.Record) error {
 		s.metrics.auditFailures.Inc()
 		s.fault(&s.auditFault, auditFault, err)
 	case s.auditFault.Load() != nil:
-		// The record may have had its space before the failure; a probe will tell.
+		// Its space may have been reserved before the disk was full; the next probe decides.
 		s.probeSoon.Store(true)
 	}
 	return err

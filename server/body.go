@@ -17,7 +17,7 @@ import (
 // beyond it, memory grows with the bytes received.
 const firstBuffer = 4 << 20
 
-// bodyPadding is the capacity in bytes behind a body that kernels may read.
+// bodyPadding is the number of bytes beyond a body that kernels may read.
 const bodyPadding = 64
 
 // pacedReader reads a body from a connection at no less than Config.MinRate: every read
@@ -142,7 +142,7 @@ func (c *call) fill(r io.Reader, first int64) *problem {
 	for {
 		room := cap(c.in) - bodyPadding
 		if n == room {
-			// The buffer is full: one more byte shows whether the body goes on.
+			// The buffer is full: reading one more byte shows whether the body continues.
 			var one [1]byte
 			k, err := r.Read(one[:])
 			if k > 0 {

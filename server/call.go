@@ -32,14 +32,14 @@ type call struct {
 	bodyStarted     bool     // reading the body has begun
 	bodyRead        bool     // the body was read to its end, so the connection can be kept
 	decoding        bool     // the body is compressed
-	expectsContinue bool     // the client waits for leave to send the body: see expect
-	sendContinue    bool     // and gets it
+	expectsContinue bool     // the client waits for 100 Continue: see expect
+	sendContinue    bool     // 100 Continue is the response
 	recorded        bool     // the audit record was written, or could not be
 	lingerConn      net.Conn // connection to linger on once the answer is sent; nil: none
 
 	json       jsonfast.Array
 	csv        *csvfast.Selector
-	rawLengths []uint32 // lengths of the CSV fields with doubled quotes, as they came
+	rawLengths []uint32 // lengths of the CSV fields with doubled quotes, before decoding
 	batch      suite.Batch
 
 	columnSpans []uint32 // of a CSV with columns

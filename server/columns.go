@@ -142,7 +142,7 @@ func (q *columnQuery) problem(err error) *problem {
 // maxNames is the most names of columns that an answer lists.
 const maxNames = 50
 
-// unknownColumn words that there is no such column.
+// unknownColumn returns the detail of an unknown column.
 func (q *columnQuery) unknownColumn(e *bulk.UnknownColumnError) string {
 	columns := "columns"
 	if e.Fields == 1 {

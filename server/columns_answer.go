@@ -19,8 +19,8 @@ type columnAnswer struct {
 	item  bool // psn.err = "item": the field of a bad value is empty
 
 	mu     sync.Mutex
-	turn   sync.Cond // signals a change of next or stop
-	next   int       // part that is added to c.out next
+	change sync.Cond // signals that next or stop has changed
+	next   int       // the part that is added to c.out next
 	stop   bool
 	failed *problem
 	fault  error
@@ -68,7 +68,7 @@ func (a *columnAnswer) build() (*problem, error) {
 	return a.refuseBad(), nil
 }
 
-// inOrder writes all parts straight to c.out.
+// inOrder writes all parts directly to c.out.
 func (a *columnAnswer) inOrder() (*problem, error) {
 	if a.t.Parts() == 0 {
 		return nil, nil
@@ -96,7 +96,8 @@ func (a *columnAnswer) inOrder() (*problem, error) {
 	return nil, nil
 }
 
-// room returns how much capacity part i needs at most in most cases; adopt settles others.
+// room returns the capacity that part i needs, but for rare parts: Writer.Append grows the
+// buffer for these, and adopt accounts for it.
 func (a *columnAnswer) room(i int) int {
 	text, spans := a.t.Part(i)
 	n := len(spans) / 2
@@ -129,14 +130,14 @@ func (a *columnAnswer) added(i, start int, bad []bulk.BadField) *problem {
 	return nil
 }
 
-// inParallel has several writers make parts, which are added to c.out in order.
+// inParallel runs several writers. Each transforms parts, which are added to c.out in order.
 func (a *columnAnswer) inParallel(workers int) (*problem, error) {
-	a.turn.L = &a.mu
-	var taken atomic.Int64
+	a.change.L = &a.mu
+	var started atomic.Int64 // parts
 	var wg sync.WaitGroup
 	for range workers {
 		wg.Go(func() {
-			if err := a.writer(&taken); err != nil {
+			if err := a.writer(&started); err != nil {
 				a.fail(newProblem(codeInternal, ""), err)
 			}
 		})
@@ -146,7 +147,7 @@ func (a *columnAnswer) inParallel(workers int) (*problem, error) {
 }
 
 // writer writes parts until none is left.
-func (a *columnAnswer) writer(taken *atomic.Int64) (err error) {
+func (a *columnAnswer) writer(started *atomic.Int64) (err error) {
 	defer panics.Recover(&err)
 	w, err := a.t.Writer()
 	if err != nil {
@@ -154,7 +155,7 @@ func (a *columnAnswer) writer(taken *atomic.Int64) (err error) {
 	}
 	var out []byte
 	for {
-		i := int(taken.Add(1)) - 1
+		i := int(started.Add(1)) - 1
 		if i >= a.t.Parts() {
 			return nil
 		}
@@ -171,7 +172,7 @@ func (a *columnAnswer) add(i int, out []byte, bad []bulk.BadField) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for a.next != i && !a.stop {
-		a.turn.Wait()
+		a.change.Wait()
 	}
 	if a.stop {
 		return false
@@ -187,7 +188,7 @@ func (a *columnAnswer) add(i int, out []byte, bad []bulk.BadField) bool {
 		a.stop, a.failed = true, p
 	}
 	a.next++
-	a.turn.Broadcast()
+	a.change.Broadcast()
 	return p == nil
 }
 
@@ -198,7 +199,7 @@ func (a *columnAnswer) fail(p *problem, err error) {
 	if !a.stop {
 		a.stop, a.failed, a.fault = true, p, err
 	}
-	a.turn.Broadcast()
+	a.change.Broadcast()
 }
 
 // refuseBad returns the problem of bad values in strict mode, and counts them in a header

@@ -7,7 +7,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// compressFrom is the size from which an answer is worth compressing.
+// compressFrom is the size in bytes from which an answer is compressed.
 const compressFrom = 1 << 10
 
 // gzipWriters are pooled by level.
@@ -69,7 +69,7 @@ func (a *appender) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// encoder returns the zstd encoder, which the first use makes. Pseudonyms do not repeat,
+// encoder returns the zstd encoder, which it creates on first use. Pseudonyms do not repeat,
 // so a larger window would waste memory.
 func (s *Server) encoder() *zstd.Encoder {
 	s.zstdOnce.Do(func() {

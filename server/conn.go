@@ -11,16 +11,15 @@ import (
 )
 
 // conn wraps a net.Conn and avoids per-request deadline and poller work on busy
-// keep-alive connections. One goroutine uses it at a time; hurry alone may be called
-// beside a Read.
+// keep-alive connections. One goroutine uses it at a time, except that hurry may be called
+// concurrently with Read.
 //
 // conn tracks the phase of a request and derives its deadlines from it: see
-// readDeadline and writeDeadline. A deadline that is set from outside goes before
-// these until the next answer begins. The system's deadline is set only where a call
-// waits, and only when it is earlier than wanted, or later by more than the server's
-// deadlineTolerance.
+// readDeadline and writeDeadline. A deadline set by a caller takes precedence until the
+// next answer begins. The deadline of the net.Conn is changed only if it is earlier than
+// wanted, or later by more than the server's deadlineTolerance.
 //
-// The first part of a large answer is held back and leaves with the rest in one call:
+// The first part of a large answer is held back and written with the rest in one call:
 // see answer.
 //
 // After an answer, a connection yields before it reads: see readYield.
@@ -32,28 +31,28 @@ type conn struct {
 
 	phase       phase
 	http2       bool      // it began with HTTP/2's preface
-	interim     bool      // what is written next is no answer yet
-	since       time.Time // when the answer was ready; zero: not known
-	wait        time.Time // until when a read may wait in this phase
-	answerUntil time.Time // until when the peer must have read the answer
+	interim     bool      // the next write is 100 Continue and no answer
+	since       time.Time // when the answer was ready; zero: unknown
+	wait        time.Time // read deadline of this phase; zero: not computed yet
+	answerUntil time.Time // write deadline of the answer
 
-	readBy, writeBy      time.Time // asked for from outside; zero: nothing was
-	readUntil, writeLast time.Time // in place
+	readBy, writeBy      time.Time // deadlines set by a caller; zero: none
+	readUntil, writeLast time.Time // deadlines of Conn
 
-	large int    // bytes of an answer on its way
-	held  []byte // its first part
+	large int    // bytes of a large answer that is being written
+	held  []byte // its first part, which is not written yet
 	parts [2][]byte
 	bufs  net.Buffers
 }
 
-// phase is where in a request a connection is.
+// phase is the phase of a request that a connection is in.
 type phase uint8
 
 const (
-	phaseNew      phase = iota // nothing came yet
-	phaseBegun                 // the first bytes of a request are here
-	phaseReading               // and the rest is waited for
-	phaseAnswered              // an answer has begun to leave
+	phaseNew      phase = iota // no byte was read yet
+	phaseBegun                 // the first bytes of a request were read
+	phaseReading               // the rest of a request is awaited
+	phaseAnswered              // writing the answer has begun
 )
 
 func (c *conn) SetReadDeadline(t time.Time) error {
@@ -71,7 +70,7 @@ func (c *conn) SetDeadline(t time.Time) error {
 	return c.Conn.SetDeadline(t)
 }
 
-// hurry sets both deadlines at once. It may be called beside a Read.
+// hurry sets both deadlines of Conn. It may be called concurrently with Read.
 func (c *conn) hurry(t time.Time) { _ = c.Conn.SetDeadline(t) }
 
 // due reports whether the deadline that is set must change for the one wanted, and
@@ -113,7 +112,7 @@ func (c *conn) writeDeadline() time.Time {
 	return c.answerUntil
 }
 
-// from is c.since, or now where that is not known.
+// from returns c.since, or now if that is unknown.
 func (c *conn) from() time.Time {
 	if c.since.IsZero() {
 		return time.Now()
@@ -130,11 +129,11 @@ func (c *conn) from() time.Time {
 // `velonym bench http` compares servers with and without it.
 type readYield struct {
 	waiting atomic.Int32 // connections that yield now
-	yields  atomic.Int32 // since the last round without
+	yields  atomic.Int32 // since the last round that did not yield
 	skips   atomic.Int32 // reads left of a round that does not yield
 }
 
-// yieldsPerPoll is how many rounds of yields come between two without.
+// yieldsPerPoll is the number of rounds that yield between two that do not.
 const yieldsPerPoll = 15
 
 func (p *readYield) wait() {
@@ -202,7 +201,7 @@ func (c *conn) Write(b []byte) (int, error) {
 		}
 	}
 	if len(b) > writeBuffer {
-		c.since = time.Time{} // to take it may take long
+		c.since = time.Time{} // the write may take long
 	}
 	first := len(c.held)
 	var n int64

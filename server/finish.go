@@ -99,7 +99,7 @@ func (c *call) record(now time.Time, e *endpoint, grant *token.Grant, outcome co
 // refuse makes p the response.
 func (c *call) refuse(p *problem) {
 	r := &c.ctx.Response
-	// Headers of an answer that is not sent after all.
+	// Headers of the answer that the problem replaces.
 	r.Header.Del("Content-Encoding")
 	r.Header.Del("X-Error-Count")
 	r.SetStatusCode(problems[p.code].status)
@@ -122,7 +122,7 @@ const keepUnread = 64 << 10
 // one and keeps the connection; with a large one the connection ends after it has lingered
 // for the client to receive the answer.
 func (c *call) settleBody() {
-	if c.expectsContinue { // some clients send it all the same
+	if c.expectsContinue { // some clients send the body without 100 Continue
 		c.ctx.SetConnectionClose()
 		c.lingerConn = c.ctx.Conn()
 		return

@@ -61,7 +61,7 @@ func (s *Server) logRequest(c *call, path string, outcome code, took time.Durati
 	}
 	s.log.l.LogAttrs(context.Background(), level, "request",
 		slog.String("request", string(c.id)),
-		slog.String("path", path), // a constant of ours
+		slog.String("path", path), // a constant, not text of the client
 		slog.Int("status", problems[outcome].status),
 		slog.String("code", outcome.String()),
 		slog.Int64("values", c.values),

@@ -93,7 +93,8 @@ const maxErrors = 100
 
 func newProblem(c code, detail string) *problem { return &problem{code: c, detail: detail} }
 
-// retryLater returns a problem with a Retry-After in which requests in flight end.
+// retryLater returns a problem with a Retry-After of one second, in which other requests
+// end.
 func retryLater(c code, detail string) *problem {
 	return &problem{code: c, detail: detail, retryAfter: time.Second}
 }

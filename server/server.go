@@ -41,7 +41,7 @@ type Server struct {
 	stop context.CancelFunc
 	bg   sync.WaitGroup
 
-	deadlineTolerance time.Duration // by which a deadline may be late
+	deadlineTolerance time.Duration // how late a deadline may take effect
 	readYield         readYield
 	remembering       rememberingVerifier // the verifier, if it is one
 	conns             atomic.Int64
@@ -205,10 +205,10 @@ func (s *Server) probeAudit() error {
 // keysTimeout is how long a keystore may take to answer before the server is not ready.
 const keysTimeout = 1500 * time.Millisecond
 
-// clockRefused is the fault of a machine whose clock the keystore refuses.
+// clockRefused is the text of a machine's clock that the keystore refuses.
 const clockRefused = "KEYSTORE_CLOCK: this machine's clock disagrees with the keystore's; see 'velonym key clock'"
 
-// masterKeyChanged is the fault of a server that has the former master key.
+// masterKeyChanged is the text of a keystore whose master key is not the server's.
 const masterKeyChanged = "KEYSTORE_MASTER_KEY: the keystore has another master key now ('velonym key rewrap'): put it where this server reads its own, or start it with the new one"
 
 // fault stores and logs a change of a condition of readiness.

@@ -24,6 +24,7 @@ var flagsInEngine = map[string]bool{
 	"../../engine/token/errors.go":           true, // details of the contract's answers
 	"../../engine/keys/clock.go":             true, // only the operator can accept a clock
 	"../../engine/keys/backup/tombstones.go": true, // only the operator can restore a keystore
+	"../../engine/keys/postgres/postgres.go": true, // only the operator can name the authority
 }
 
 // TestEngineNamesNoFlags checks that no text in the packages below this command names a
