@@ -284,7 +284,7 @@ func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("the disk is f
 // TestProjectRestore restores a project whose scheduled severing has come due.
 func TestProjectRestore(t *testing.T) {
 	t.Setenv("VELONYM_DIR", filepath.Join(t.TempDir(), "keys"))
-	for _, line := range []string{"init", "project create p --retention 5y", "project sever p --in 3s"} {
+	for _, line := range []string{"init", "project create p --retention 5y", "project sever p --in 1s"} {
 		if status, _, stderr := velonym("", strings.Fields(line)...); status != 0 {
 			t.Fatal(stderr)
 		}

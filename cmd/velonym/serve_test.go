@@ -26,7 +26,7 @@ import (
 func client(ts *testscript.TestScript, sock string) *http.Client {
 	tr := transport(ts, sock)
 	tr.DisableKeepAlives = true
-	return &http.Client{Timeout: 10 * time.Second, Transport: tr}
+	return &http.Client{Timeout: time.Minute, Transport: tr}
 }
 
 func transport(ts *testscript.TestScript, sock string) *http.Transport {
@@ -71,7 +71,7 @@ func cmdPost(ts *testscript.TestScript, neg bool, args []string) {
 	fmt.Fprintln(ts.Stdout(), answer)
 }
 
-// cmdWithin repeats a call until its answer matches a pattern, for ten seconds at most:
+// cmdWithin repeats a call until its answer matches a pattern, for a minute at most:
 // within SOCK PATH TOKENFILE TYPE BODY PATTERN. It waits for effects in another process.
 func cmdWithin(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 6 {
@@ -79,7 +79,7 @@ func cmdWithin(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	want := regexp.MustCompile(args[5])
 	answer := ""
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		var err error
 		answer, err = call(ts, args[:5])
 		ts.Check(err)
@@ -97,7 +97,7 @@ func cmdWithinFile(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	want := regexp.MustCompile(args[1])
 	var b []byte
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		b, _ = os.ReadFile(ts.MkAbs(args[0]))
 		if want.Match(b) {
 			return
@@ -111,7 +111,7 @@ func cmdReady(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: ready SOCK")
 	}
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		resp, err := client(ts, args[0]).Get("http://server/readyz")
 		if err != nil {
 			continue
@@ -137,7 +137,7 @@ func cmdTermUnderLoad(ts *testscript.TestScript, neg bool, args []string) {
 	tr := transport(ts, args[0])
 	tr.MaxIdleConnsPerHost = clients
 	defer tr.CloseIdleConnections()
-	c := &http.Client{Timeout: 30 * time.Second, Transport: tr}
+	c := &http.Client{Timeout: time.Minute, Transport: tr}
 	var answered atomic.Int64
 	errs := make(chan error)
 	for i := range clients {

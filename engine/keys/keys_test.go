@@ -128,7 +128,7 @@ func TestMasterKeyRefused(t *testing.T) {
 // TestMasterKeyCommandEndsWithItsContext checks that a command that hangs is killed, although a
 // grandchild keeps its output open.
 func TestMasterKeyCommandEndsWithItsContext(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	// A grandchild process keeps the pipe open.
 	_, err := LoadMasterKey(ctx, "exec:sleep 600 & sleep 600")

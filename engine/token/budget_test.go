@@ -319,7 +319,7 @@ func TestSpendWhenTheStoreFails(t *testing.T) {
 // does not answer, that those queued behind it do not wait again, and that the token loses no
 // value.
 func TestUnansweredLease(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.CallTimeout = 20 * time.Millisecond })
+	r := newRig(t, func(c *Config) { c.CallTimeout = time.Second })
 	g := r.limited(t, "frozen", object{"max": 3})
 	ctx := context.Background()
 	r.store.alter(func() { r.store.frozen = true })

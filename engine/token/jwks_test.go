@@ -60,11 +60,10 @@ func (s *keyServer) trust(c *Config) {
 // await waits until ok is true, which a background goroutine brings about.
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for range 2000 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if ok() {
 			return
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 	t.Fatalf("did not happen in time: %s", what)
 }

@@ -29,7 +29,8 @@ func TestEstimateWithinStandardErrors(t *testing.T) {
 			}
 			c.Merge(d)
 			got := float64(c.Estimate())
-			if got < float64(n)*0.95 || got > float64(n)*1.05 {
+			// Of 50 values three pairs share a register once in 15,000 times.
+			if slack := max(float64(n)*0.05, min(4, float64(n)*0.1)); got < float64(n)-slack || got > float64(n)+slack {
 				t.Errorf("%q: %d different values were estimated as %.0f", format, n, got)
 			}
 		}
