@@ -3,6 +3,7 @@ package csvfast
 import (
 	"bytes"
 	"io"
+	"slices"
 )
 
 const readerBuffer = 128 << 10 // initial size; it grows for a longer row
@@ -115,8 +116,17 @@ func (r *Reader) ReadBorrowed() ([][]byte, error) {
 	}
 	fields := r.fields[:0]
 	for {
-		buf, from, win := r.buf, r.from, r.win
-		for i, v := range r.entries {
+		buf, entries, from, win := r.buf, r.entries, r.from, r.win
+		for len(entries) > 0 {
+			v := entries[0]
+			if len(entries) > 2 && (v|entries[1]|entries[2])>>29 == 0 {
+				fields = slices.Grow(fields, 3)
+				var n int
+				n, from = appendPlain(fields[len(fields):cap(fields)], buf, entries, from, win)
+				fields, entries = fields[:len(fields)+n], entries[n:]
+				continue
+			}
+			entries = entries[1:]
 			end := win + int(v&entryPos)
 			f := buf[from:end:end]
 			from = end + 1
@@ -145,7 +155,7 @@ func (r *Reader) ReadBorrowed() ([][]byte, error) {
 			if len(fields) == 0 && len(f) == 0 && v&entryQuoted == 0 {
 				continue // an empty line
 			}
-			r.entries, r.from = r.entries[i+1:], from
+			r.entries, r.from = entries, from
 			r.fields = append(fields, f)
 			return r.fields, r.check(len(r.fields))
 		}
@@ -157,6 +167,25 @@ func (r *Reader) ReadBorrowed() ([][]byte, error) {
 			return r.readByRow()
 		}
 	}
+}
+
+// appendPlain writes to fields the leading fields that need nothing but their bounds, as many
+// as there is room for, and returns their number and where the next field starts. It is a
+// function of its own, never inlined, so that its loop stays in registers.
+//
+//go:noinline
+func appendPlain(fields [][]byte, buf []byte, entries []uint32, from, win int) (n, next int) {
+	fields = fields[:min(len(fields), len(entries))]
+	entries = entries[:len(fields)]
+	for i, v := range entries {
+		if v>>29 != 0 {
+			return i, from
+		}
+		end := win + int(v)
+		fields[i] = buf[from:end:end]
+		from = end + 1
+	}
+	return len(fields), from
 }
 
 // unquote returns the text of f, which holds doubled quotes, in scratch.

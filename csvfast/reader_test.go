@@ -292,3 +292,49 @@ func TestEncodingCSVCases(t *testing.T) {
 		}
 	})
 }
+
+// TestReaderRunsOfPlainFields reads rows that begin with up to 40 plain fields, which are
+// taken in one go, before a field of each kind, at both line ends, and after rows that are
+// shorter, so that there is no room for all fields.
+func TestReaderRunsOfPlainFields(t *testing.T) {
+	kinds := []string{"", "x", `"q"`, `"a ""b"" c"`, `"a,b"`, "\"a\nb\"", `""`}
+	for _, end := range []string{"\n", "\r\n"} {
+		var data bytes.Buffer
+		for plain := range 41 {
+			for _, kind := range kinds {
+				for _, behind := range []int{0, 1, 5} {
+					for range plain {
+						data.WriteString("ab,")
+					}
+					data.WriteString(kind)
+					for range behind {
+						data.WriteString(",c")
+					}
+					data.WriteString(end)
+				}
+			}
+		}
+		theirs := csv.NewReader(bytes.NewReader(data.Bytes()))
+		theirs.FieldsPerRecord = -1
+		ours := NewReader(bytes.NewReader(data.Bytes()))
+		ours.FieldsPerRecord = -1
+		for {
+			want, wantErr := theirs.Read()
+			got, err := ours.ReadBorrowed()
+			if err != wantErr {
+				t.Fatalf("%v, want %v", err, wantErr)
+			}
+			if err != nil {
+				break
+			}
+			if len(got) != len(want) {
+				t.Fatalf("%d fields %q, want %d %q", len(got), got, len(want), want)
+			}
+			for i := range want {
+				if string(got[i]) != want[i] {
+					t.Fatalf("field %d of %q is %q, want %q", i, got, got[i], want[i])
+				}
+			}
+		}
+	}
+}
