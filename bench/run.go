@@ -42,7 +42,7 @@ func Run(ctx context.Context, o Options) (*Section, error) {
 			"with two workers too, for it writes a file under one lock; of a file of one column that is most of a run, " +
 			"so the floors of two workers, reverse and secondary are those of ten columns."},
 	}
-	for _, part := range []func(*Section) error{b.ids, b.table, b.ndjson, b.parquet, b.first} {
+	for _, part := range []func(*Section) error{b.ids, b.table, b.ndjson, b.arrow, b.parquet, b.first} {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
