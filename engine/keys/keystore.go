@@ -135,24 +135,43 @@ func (ks *Keystore) seed(tx Tx, meta, purpose string) ([]byte, error) {
 // ErrClock if the clock is refused, ErrWrongMasterKey if another process changed the
 // master key.
 func (ks *Keystore) Change(ctx context.Context) (uint64, error) {
-	n, clock, acknowledged, err := ks.store.Change(ctx, metaClock)
+	q := ChangeQuery{Meta: metaClock, Changed: metaSeals}
+	if s := ks.root.Load(); s != nil {
+		q.Known = s.change
+	}
+	row, err := ks.store.Change(ctx, q)
 	if err != nil {
 		return 0, err
 	}
-	c, err := ks.clockOf(clock, acknowledged)
+	c, err := ks.clockOf(row.Clock, row.Meta)
 	if err == nil {
 		_, err = c.Time()
 	}
 	if err != nil {
 		return 0, err
 	}
-	if s := ks.root.Load(); s == nil || s.change != n {
-		err = ks.store.View(ctx, func(tx Tx) error {
-			_, err := ks.viewSeals(tx)
-			return err
-		})
+	if row.Number == q.Known {
+		return row.Number, nil
 	}
-	return n, err
+	if s, ok := ks.openSeals(row.Changed); ok {
+		s.change = row.Number
+		ks.root.Store(s)
+		return row.Number, nil
+	}
+	// Either the master key has changed or something is wrong with the root.
+	return row.Number, ks.store.View(ctx, func(tx Tx) error {
+		_, err := ks.viewSeals(tx)
+		return err
+	})
+}
+
+// IssuersVersion identifies the settings of the issuers that the last call of Change saw:
+// it changes with every change of the built-in issuer and of the trusted ones.
+func (ks *Keystore) IssuersVersion() string {
+	if s := ks.root.Load(); s != nil {
+		return string(s.settings[:])
+	}
+	return ""
 }
 
 // Watch calls changed soon after any process has changed the store, until the context

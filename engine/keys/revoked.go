@@ -151,6 +151,17 @@ func merge(a, b []revokedToken) []revokedToken {
 	return append(append(out, a...), b...)
 }
 
+// RevokedAt is [Keystore.Revoked] as of the change number n, which Change has returned. It
+// reads nothing if no revocation was made between last and n.
+func (ks *Keystore) RevokedAt(ctx context.Context, n uint64, last *Revoked) (*Revoked, error) {
+	if s := ks.root.Load(); last != nil && s != nil && s.change >= n && last.change <= s.change && last.count == s.revoked && last.sum == s.sum {
+		same := *last
+		same.change = s.change
+		return &same, nil
+	}
+	return ks.Revoked(ctx, last)
+}
+
 // Revoked returns the present set of revocations, verified against its seal. It reads
 // only what changed since last, which may be nil. Errors: ErrTampered.
 func (ks *Keystore) Revoked(ctx context.Context, last *Revoked) (*Revoked, error) {

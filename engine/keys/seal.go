@@ -129,6 +129,15 @@ func (ks *Keystore) readSeals(tx Tx) (*sealRoot, error) {
 	return s, nil
 }
 
+// openSeals unwraps and decodes the root, if the master key opens it.
+func (ks *Keystore) openSeals(blob []byte) (*sealRoot, bool) {
+	plain, err := ks.mk.unwrap(nil, blob, purposeSeals, Domain{}, 0)
+	if err != nil {
+		return nil, false
+	}
+	return decodeSeals(plain)
+}
+
 // viewSeals is readSeals for a view. It returns the root that was read last if the store
 // has not changed since.
 func (ks *Keystore) viewSeals(tx Tx) (*sealRoot, error) {

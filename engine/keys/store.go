@@ -37,9 +37,8 @@ type Store interface {
 	// Otherwise it changes nothing and returns the error of f unchanged.
 	Update(ctx context.Context, f func(Tx) error) error
 
-	// Change reads the change counter, the store's clock (see [Tx.Clock]) and the
-	// named entry of the meta table. It costs one query.
-	Change(ctx context.Context, meta string) (n uint64, clock time.Time, value []byte, err error)
+	// Change reads the change counter and what q asks for. It costs one query.
+	Change(ctx context.Context, q ChangeQuery) (ChangeRow, error)
 
 	// Domain overwrites rows with the answer to q, at the cost of one query. It
 	// reports false, and leaves rows as they are, if the caller must read in a View.
@@ -58,6 +57,21 @@ type Store interface {
 
 	// Close releases the store. Calls after it fail.
 	Close() error
+}
+
+// ChangeQuery asks for entries of the meta table besides the change counter.
+type ChangeQuery struct {
+	Meta    string // name of an entry
+	Known   uint64 // a change number
+	Changed string // name of an entry that is read unless the change number is Known
+}
+
+// ChangeRow answers a [ChangeQuery]. Entries that do not exist or were not read are nil.
+type ChangeRow struct {
+	Number  uint64    // the change counter
+	Clock   time.Time // as Tx.Clock
+	Meta    []byte
+	Changed []byte
 }
 
 // Watcher is a Store that notifies of changes.

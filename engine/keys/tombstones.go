@@ -42,8 +42,8 @@ type Mark struct {
 // Mark returns the mark that [Keystore.Tombstones] would return, with Receipt 0. It costs
 // one query.
 func (ks *Keystore) Mark(ctx context.Context) (m Mark, err error) {
-	change, _, epoch, err := ks.store.Change(ctx, metaEpoch)
-	return Mark{Change: change, Epoch: string(epoch)}, err
+	row, err := ks.store.Change(ctx, ChangeQuery{Meta: metaEpoch})
+	return Mark{Change: row.Number, Epoch: string(row.Meta)}, err
 }
 
 // Tombstones returns what was destroyed and revoked since a mark, and the next mark. It

@@ -56,7 +56,7 @@ func (v *Verifier) pollStore(timeout time.Duration) error {
 	began := v.now().Sub(v.start)
 	n, err := v.ks.Change(ctx)
 	if err == nil && (v.revoked.Load() == nil || n != v.change || v.keyRetired(v.now())) {
-		revoked, e := v.ks.Revoked(ctx, v.revoked.Load())
+		revoked, e := v.ks.RevokedAt(ctx, n, v.revoked.Load())
 		if err = e; err == nil {
 			err = v.followIssuers(ctx)
 		}

@@ -138,7 +138,7 @@ func (m *memory) Change(ctx context.Context) (uint64, error) {
 	return m.change, m.broken
 }
 
-func (m *memory) Revoked(context.Context, *keys.Revoked) (*keys.Revoked, error) {
+func (m *memory) RevokedAt(context.Context, uint64, *keys.Revoked) (*keys.Revoked, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return keys.RevokedTokens(slices.Collect(maps.Keys(m.revoked))...), m.broken

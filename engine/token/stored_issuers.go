@@ -18,6 +18,9 @@ import (
 type IssuerStore interface {
 	Issuer(ctx context.Context) (keys.IssuerInfo, error)
 	TrustedIssuers(ctx context.Context) ([]keys.TrustedIssuer, error)
+	// IssuersVersion changes with every answer of the two above, but for the end of a
+	// retired key. It is that of the last call of [Keystore.Change].
+	IssuersVersion() string
 }
 
 // storedIssuers is a verifier's state of an IssuerStore. Only the polling goroutine uses
@@ -27,6 +30,8 @@ type storedIssuers struct {
 	builtin        ed25519.PublicKey // key of the built-in issuer at the start; nil: none
 	nextRetirement time.Time         // first end of a retired key; zero: none
 	names          []string          // of the trusted issuers that are stored
+	version        string            // of what was read last
+	read           bool
 }
 
 // JWKS returns the public keys of a keystore's issuer as a JWK Set (RFC 7517): the
@@ -65,6 +70,10 @@ func (v *Verifier) followIssuers(ctx context.Context) error {
 	if v.stored.source == nil {
 		return nil
 	}
+	version := v.stored.source.IssuersVersion()
+	if v.stored.read && version == v.stored.version && !v.keyRetired(v.now()) {
+		return nil
+	}
 	if err := v.followBuiltin(ctx); err != nil {
 		return err
 	}
@@ -73,6 +82,7 @@ func (v *Verifier) followIssuers(ctx context.Context) error {
 		return err
 	}
 	var names []string
+	ready := true
 	for _, s := range list {
 		now := v.issuer(s.Name)
 		switch {
@@ -98,6 +108,7 @@ func (v *Verifier) followIssuers(ctx context.Context) error {
 			stop()
 			v.log.Error("an issuer that the keystore trusts is not ready; its tokens are refused", "issuer", s.Name, "error", err)
 			v.setIssuer(s.Name, nil)
+			ready = false
 			continue
 		}
 		t.stored, t.stop, t.withdraws = s, stop, true
@@ -111,7 +122,7 @@ func (v *Verifier) followIssuers(ctx context.Context) error {
 			v.log.Info("an issuer is no longer trusted", "issuer", name)
 		}
 	}
-	v.stored.names = names
+	v.stored.names, v.stored.version, v.stored.read = names, version, ready
 	return nil
 }
 

@@ -42,7 +42,7 @@ type Keystore interface {
 	Projects
 	ProjectSecrets(ctx context.Context, d keys.Domain) (keys.Project, []keys.Generation, error)
 	Change(ctx context.Context) (uint64, error)
-	Revoked(ctx context.Context, last *keys.Revoked) (*keys.Revoked, error)
+	RevokedAt(ctx context.Context, change uint64, last *keys.Revoked) (*keys.Revoked, error)
 	LeaseUntil(ctx context.Context, jti string, exp time.Time, max, want int64) (granted, rest int64, err error)
 	Return(ctx context.Context, jti string, exp time.Time, n int64) error
 	Spent(ctx context.Context, jti string) (int64, error)

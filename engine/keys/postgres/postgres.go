@@ -257,8 +257,10 @@ func lock(ctx context.Context, t pgx.Tx) error {
 }
 
 // Change implements [keys.Store].
-func (s *Store) Change(ctx context.Context, meta string) (n uint64, clock time.Time, value []byte, err error) {
-	var signed int64
-	err = s.pool.QueryRow(ctx, "SELECT n, clock_timestamp(), (SELECT value FROM velonym.meta WHERE name = $1) FROM velonym.change_number", meta).Scan(&signed, &clock, &value)
-	return uint64(signed), clock, value, s.wrapErr(err)
+func (s *Store) Change(ctx context.Context, q keys.ChangeQuery) (row keys.ChangeRow, err error) {
+	var n int64
+	err = s.pool.QueryRow(ctx, "SELECT n, clock_timestamp(), (SELECT value FROM velonym.meta WHERE name = $1), CASE WHEN n <> $2 THEN (SELECT value FROM velonym.meta WHERE name = $3) END FROM velonym.change_number",
+		q.Meta, int64(q.Known), q.Changed).Scan(&n, &row.Clock, &row.Meta, &row.Changed)
+	row.Number = uint64(n)
+	return row, s.wrapErr(err)
 }

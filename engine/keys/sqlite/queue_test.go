@@ -65,8 +65,8 @@ func TestWritersQueue(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	_, _, value, err := first.Change(t.Context(), "test")
-	if err != nil || len(value) != 1 || value[0] != 3 {
-		t.Errorf("the entry is %v, %v", value, err)
+	row, err := first.Change(t.Context(), keys.ChangeQuery{Meta: "test"})
+	if value := row.Meta; err != nil || len(value) != 1 || value[0] != 3 {
+		t.Errorf("the entry is %v, %v", row.Meta, err)
 	}
 }

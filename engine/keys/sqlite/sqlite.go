@@ -127,11 +127,13 @@ func (s *Store) Update(ctx context.Context, f func(keys.Tx) error) error {
 }
 
 // Change implements [keys.Store].
-func (s *Store) Change(ctx context.Context, meta string) (n uint64, clock time.Time, value []byte, err error) {
+func (s *Store) Change(ctx context.Context, q keys.ChangeQuery) (row keys.ChangeRow, err error) {
 	if err := s.checkUnchanged(); err != nil {
-		return 0, clock, nil, err
+		return row, err
 	}
-	var signed int64
-	err = s.db.QueryRowContext(ctx, "SELECT n, (SELECT value FROM meta WHERE name = ?) FROM change_number", meta).Scan(&signed, &value)
-	return uint64(signed), clock, value, s.wrapErr(err)
+	var n int64
+	err = s.db.QueryRowContext(ctx, "SELECT n, (SELECT value FROM meta WHERE name = ?1), iif(n = ?2, NULL, (SELECT value FROM meta WHERE name = ?3)) FROM change_number",
+		q.Meta, int64(q.Known), q.Changed).Scan(&n, &row.Meta, &row.Changed)
+	row.Number = uint64(n)
+	return row, s.wrapErr(err)
 }

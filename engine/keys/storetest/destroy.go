@@ -200,6 +200,7 @@ type hookedStore struct {
 	scrub func() error
 	rows  func([]keys.KeyRow) []keys.KeyRow // changes those of organisation a
 	view  bool                              // the store has no direct reads
+	views int                               // calls of View
 }
 
 func (h *hookedStore) Scrub(ctx context.Context) error {
@@ -212,6 +213,7 @@ func (h *hookedStore) Scrub(ctx context.Context) error {
 }
 
 func (h *hookedStore) View(ctx context.Context, f func(keys.Tx) error) error {
+	h.views++
 	return h.Store.View(ctx, func(tx keys.Tx) error { return f(&hookedTx{tx, h}) })
 }
 

@@ -368,6 +368,54 @@ func testChange(e *env) {
 	step("sever", true, func() error { _, err := e.ks.Sever(e.ctx, "p"); return err })
 }
 
+// testFollowChange follows changes of another process: what no change concerns takes one
+// query, without a transaction.
+func testFollowChange(e *env) {
+	h := &hookedStore{Store: e.store}
+	ks := e.join(h)
+	n, err := ks.Change(e.ctx)
+	e.must(err)
+	last, err := ks.RevokedAt(e.ctx, n, nil)
+	e.must(err)
+	issuers := ks.IssuersVersion()
+	follow := func(what string, newIssuers bool) {
+		e.Helper()
+		before := n
+		n, err = ks.Change(e.ctx)
+		e.must(err)
+		last, err = ks.RevokedAt(e.ctx, n, last)
+		e.must(err)
+		if n <= before {
+			e.Errorf("%s: the change number stays %d", what, n)
+		}
+		now := ks.IssuersVersion()
+		if (now != issuers) != newIssuers {
+			e.Errorf("%s: the issuers' version goes from %x to %x", what, issuers, now)
+		}
+		issuers = now
+	}
+	e.create("p")
+	h.views = 0
+	follow("create", false)
+	_, err = e.ks.Sever(e.ctx, "p")
+	e.must(err)
+	follow("sever", false)
+	if h.views != 0 {
+		e.Errorf("%d transactions to see that nothing was revoked", h.views)
+	}
+	e.must(e.ks.Revoke(e.ctx, "j", e.now().Add(time.Hour)))
+	follow("revoke", false)
+	if !last.Has("j") {
+		e.Error("a revocation is not seen")
+	}
+	e.must(e.ks.NameIssuer(e.ctx, "another"))
+	follow("name", true)
+	if _, err = e.ks.RotateIssuer(e.ctx, 0); err != nil {
+		e.Fatal(err)
+	}
+	follow("rotate", true)
+}
+
 func testIssuer(e *env) {
 	a, err := e.ks.IssuerSeed(e.ctx)
 	e.must(err)

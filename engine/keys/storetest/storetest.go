@@ -64,6 +64,7 @@ func Run(t *testing.T, location func(t *testing.T) Location) {
 		{"RotateIssuer", testRotateIssuer},
 		{"Trust", testTrust},
 		{"Change", testChange},
+		{"FollowChange", testFollowChange},
 		{"Revoke", testRevoke},
 		{"RevokeRules", testRevokeRules},
 		{"RevokedSince", testRevokedSince},
