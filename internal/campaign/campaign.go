@@ -60,8 +60,8 @@ func Run(t *testing.T, count, shares int, try func(t *testing.T, r *rand.Rand, n
 	}
 }
 
-// OnEachKernel runs f on every tier of this CPU, without a subtest, and logs the tier on
-// which the test has failed.
+// OnEachKernel runs f on every tier of this CPU, without subtests, and logs the tier on which the
+// test failed.
 func OnEachKernel(t *testing.T, f func(kernel string)) {
 	t.Helper()
 	defer simd.Force(simd.Kernel())
@@ -91,7 +91,7 @@ func AtLeast(t *testing.T, want int, counts map[string]int) {
 	}
 	for path, n := range counts {
 		if n < want {
-			t.Errorf("path %s was taken %d times, want %d at least", path, n, want)
+			t.Errorf("path %s was taken %d times, want at least %d", path, n, want)
 		}
 	}
 	t.Logf("taken at least %d times: %v", want, counts)

@@ -73,8 +73,8 @@ func (r *Reader) Read(p []byte) (int, error) {
 	}
 }
 
-// padding reads the zeros that pad a file to the block size of its medium, which gzip(1)
-// ignores. Like gzip(1), it takes nothing after them for a member.
+// padding reads the zeros that pad a file to the block size of its medium, which gzip(1) ignores.
+// Like gzip(1), it does not accept a member behind them.
 func (r *Reader) padding() error {
 	for {
 		b, err := r.br.ReadByte()

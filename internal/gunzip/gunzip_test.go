@@ -19,8 +19,8 @@ func pack(s string) string {
 	return b.String()
 }
 
-// TestReader: members and padding are read as gzip(1) reads them, by a new reader and
-// by one that is used again.
+// TestReader checks that members and padding are read as by gzip(1), by a new reader and by one
+// that is used again.
 func TestReader(t *testing.T) {
 	a, b := pack("first "), pack("second")
 	used, err := NewReader(bufio.NewReader(strings.NewReader(pack("used"))))

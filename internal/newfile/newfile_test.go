@@ -20,6 +20,8 @@ func names(t *testing.T, dir string) (out []string) {
 	return out
 }
 
+// TestCommitAndDiscard checks that a file has its name only after Commit, with mode 0600, and that
+// Discard leaves nothing.
 func TestCommitAndDiscard(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a")
@@ -48,10 +50,11 @@ func TestCommitAndDiscard(t *testing.T) {
 	}
 	g.Discard()
 	if n := names(t, dir); len(n) != 1 {
-		t.Fatal("left behind:", n)
+		t.Fatal("Discard left files:", n)
 	}
 }
 
+// TestNameTakenMeanwhile checks that Commit does not overwrite a file that was created since.
 func TestNameTakenMeanwhile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a")
@@ -70,7 +73,8 @@ func TestNameTakenMeanwhile(t *testing.T) {
 	}
 }
 
-// Where files can be without a name, nothing of an unfinished one is in the folder.
+// TestNameless checks that an unfinished file is not in the folder if the system supports files
+// without a name.
 func TestNameless(t *testing.T) {
 	dir := t.TempDir()
 	f, err := Create(filepath.Join(dir, "a"))

@@ -1,5 +1,5 @@
-// Package panics turns a panic into an error that names its place in the program and shows
-// no data.
+// Package panics turns a panic into an error that names its position in the program and shows no
+// data.
 package panics
 
 import (

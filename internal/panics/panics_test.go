@@ -16,6 +16,7 @@ func withValue(v string) (err error) {
 	panic("the value is " + v)
 }
 
+// TestRecoverSaysWhere checks that the error names the functions and lines of the panic.
 func TestRecoverSaysWhere(t *testing.T) {
 	err := outOfRange(make([]int, 3))
 	var e *Error
@@ -29,6 +30,7 @@ func TestRecoverSaysWhere(t *testing.T) {
 	}
 }
 
+// TestRecoverShowsNoValue checks that the text of a panic is not shown.
 func TestRecoverShowsNoValue(t *testing.T) {
 	err := withValue("100200300")
 	if err == nil || strings.Contains(err.Error(), "100200300") || !strings.Contains(err.Error(), "panics.withValue") {
@@ -36,13 +38,15 @@ func TestRecoverShowsNoValue(t *testing.T) {
 	}
 }
 
-// claimed says that it is an error of the runtime, and holds a value.
+// claimed is an error with a value that claims to be one of the runtime.
 type claimed string
 
 func (c claimed) Error() string { return string(c) }
 func (claimed) RuntimeError()   {}
 
-func TestRecoverBelievesTheRuntimeAlone(t *testing.T) {
+// TestRecoverTrustsOnlyTheRuntime checks that the text of a type that only claims to be a runtime
+// error is not shown.
+func TestRecoverTrustsOnlyTheRuntime(t *testing.T) {
 	err := func() (err error) {
 		defer Recover(&err)
 		panic(claimed("100200300"))
@@ -52,6 +56,7 @@ func TestRecoverBelievesTheRuntimeAlone(t *testing.T) {
 	}
 }
 
+// TestRecoverLeavesOtherErrors checks that Recover does not change an error without a panic.
 func TestRecoverLeavesOtherErrors(t *testing.T) {
 	want := errors.New("an error of its own")
 	got := func() (err error) {

@@ -2,12 +2,11 @@ package simd
 
 import "sync/atomic"
 
-// Path counts how often a fast path is taken, so that a differential test fails once its
-// inputs no longer reach it. It counts a kernel call or a chunk, never a value, and
-// nothing unless a test asks for it with CountPaths.
+// Path counts how often a fast path is taken, so that a differential test fails once its inputs no
+// longer reach it. It counts kernel calls or chunks, never values, and only while CountPaths is on.
 type Path struct{ taken atomic.Int64 }
 
-// counting is written by tests alone, while no kernel runs.
+// counting is written only by tests, while no kernel runs.
 var counting bool
 
 // CountPaths switches counting on or off. It must not run concurrently with any kernel.

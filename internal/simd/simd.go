@@ -23,7 +23,7 @@ const (
 	AVX512              // AVX-512 with VBMI2, VAES and VPCLMULQDQ
 )
 
-// String returns the name that Force takes.
+// String returns the name for Force.
 func (t Tier) String() string {
 	switch t {
 	case AVX512:

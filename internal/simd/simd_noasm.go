@@ -5,7 +5,7 @@ package simd
 // SHA reports false: there is no assembly here.
 func SHA() bool { return false }
 
-// detect lists Generic alone.
+// detect returns only Generic.
 func detect() []Tier { return []Tier{Generic} }
 
 // Features returns nothing: Generic relies on no instruction set.

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestNamedKernelsRun fails if a tier that VELONYM_TEST_KERNELS names is not
-// among those that tests run on.
+// TestNamedKernelsRun fails if a tier that VELONYM_TEST_KERNELS names is not one of those on which
+// tests run.
 func TestNamedKernelsRun(t *testing.T) {
 	for _, name := range strings.FieldsFunc(os.Getenv("VELONYM_TEST_KERNELS"), func(r rune) bool { return r == ',' }) {
 		if !slices.Contains(Kernels(), name) {
@@ -17,7 +17,7 @@ func TestNamedKernelsRun(t *testing.T) {
 	}
 }
 
-// TestForce chooses every tier, and refuses a name that is none.
+// TestForce checks that Force chooses every tier and refuses unknown names.
 func TestForce(t *testing.T) {
 	defer Force("auto")
 	names := Kernels()

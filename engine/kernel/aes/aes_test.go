@@ -8,9 +8,9 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// TestBlocks holds the block kernels of every tier against crypto/aes, with memory that
-// faults behind the blocks.
-func TestBlocks(t *testing.T) {
+// TestBlocksAgainstCryptoAES compares the block kernels of every tier with crypto/aes, on blocks
+// before a page that faults.
+func TestBlocksAgainstCryptoAES(t *testing.T) {
 	key := [32]byte{4, 2}
 	want, err := stdaes.NewCipher(key[:])
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestBlockInKeyMemory holds the moved cipher against the one that crypto/aes makes.
+// TestBlockInKeyMemory compares a Block, whose schedule was moved, with crypto/aes.
 func TestBlockInKeyMemory(t *testing.T) {
 	for _, n := range []int{16, 24, 32} {
 		key := make([]byte, n)
@@ -36,6 +36,6 @@ func TestBlockInKeyMemory(t *testing.T) {
 		c.Release()
 	}
 	if _, err := New(make([]byte, 5)); err == nil {
-		t.Fatal("a key of 5 bytes was taken")
+		t.Fatal("New accepts a key of 5 bytes")
 	}
 }

@@ -2,15 +2,15 @@ package ff1
 
 import "encoding/binary"
 
-// charset translates between characters and numerals eight at a time, without
-// a table that a value would index: an alphabet is runs of neighbours in ASCII.
+// charset converts between characters and numerals eight at a time, without a table that a value
+// would index. It describes an alphabet as runs of characters that are adjacent in ASCII.
 type charset struct {
 	runs []charRun
 }
 
-// charRun is a stretch of characters that follow each other in ASCII and in the
-// alphabet: places num … num+more are the characters char … char+more. Each
-// field holds the number in all eight bytes.
+// charRun is a run of characters that follow each other in ASCII and in the alphabet: numerals
+// num … num+more are the characters char … char+more. Each field holds the number in all eight
+// bytes.
 type charRun struct {
 	char, num, more uint64
 }
@@ -33,9 +33,8 @@ func newCharset(alphabet string) charset {
 	return t
 }
 
-// moveRun maps the bytes of x from run [from, from+more] to the run at to, and
-// returns them with a mask of the bytes that were in it, zeros elsewhere. Bytes
-// are below 128.
+// moveRun maps the bytes of x in the run [from, from+more] to the run at to. It returns them, with
+// zeros for the other bytes, and a mask of the bytes in the run. All bytes are below 128.
 func moveRun(x, from, to, more uint64) (moved, in uint64) {
 	above := (x | topBits) - from         // top bit: not below the run; below it: the distance
 	within := (from + more | topBits) - x // top bit: not above the run
@@ -44,8 +43,8 @@ func moveRun(x, from, to, more uint64) (moved, in uint64) {
 	return (above&^topBits + to) & in, in // below 128 + 94: no carry between bytes
 }
 
-// numerals writes the places of v's characters to num, which has room for
-// another seven bytes, and says whether all are in the alphabet.
+// numerals writes the numerals of v's characters to num, which must be seven bytes longer, and
+// reports whether all characters are in the alphabet.
 func (t *charset) numerals(num, v []byte) bool {
 	var foreign uint64
 	for i := 0; i < len(v); i += 8 {
@@ -72,8 +71,8 @@ func (t *charset) numerals(num, v []byte) bool {
 	return foreign == 0
 }
 
-// characters writes the characters of the numerals num to v. num has another
-// seven bytes of room behind, of any content below 128.
+// characters writes the characters of the numerals num to v. num must be seven bytes longer, with
+// any content below 128.
 func (t *charset) characters(v, num []byte) {
 	for i := 0; i < len(v); i += 8 {
 		if i > 0 {
@@ -100,8 +99,8 @@ func (t *charset) characters(v, num []byte) {
 	}
 }
 
-// loadTail returns the last n bytes of v, fewer than 8, the first of them lowest. It reads
-// bytes of v only, those before the tail among them where that saves a loop.
+// loadTail returns the last n bytes of v, fewer than 8, the first of them lowest. It reads only
+// bytes of v, but may read some before the tail.
 func loadTail(v []byte, n int) (x uint64) {
 	switch {
 	case len(v) >= 8:

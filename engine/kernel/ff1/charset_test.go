@@ -8,7 +8,7 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// TestFF1Characters offers every byte at every place of a value.
+// TestFF1Characters encrypts values with every byte at every index.
 func TestFF1Characters(t *testing.T) {
 	simdtest.Alone(t)
 	for _, alphabet := range []string{"0123456789", base62, graphic} {
@@ -45,11 +45,12 @@ func TestFF1Characters(t *testing.T) {
 	}
 }
 
+// TestFF1Alphabets checks which alphabets and lengths are accepted.
 func TestFF1Alphabets(t *testing.T) {
 	for _, alphabet := range []string{"", "a", "aa", "abca", "a b", "a\x7f", "aé", graphic + "!", "ab\n"} {
 		if f, err := New(&[32]byte{}, alphabet); err == nil {
 			f.Release()
-			t.Errorf("alphabet of %d characters was taken", len(alphabet))
+			t.Errorf("New accepts an invalid alphabet of %d characters", len(alphabet))
 		}
 	}
 	for radix := 2; radix <= 94; radix++ {
@@ -63,7 +64,7 @@ func TestFF1Alphabets(t *testing.T) {
 		}
 		for n := range 260 {
 			if f.Takes(n) != (n >= least && n <= 256) {
-				t.Errorf("radix %d takes %d characters: %v", radix, n, f.Takes(n))
+				t.Errorf("radix %d: Takes(%d) is %v", radix, n, f.Takes(n))
 			}
 		}
 		f.Release()

@@ -6,15 +6,14 @@ import (
 	"math/bits"
 )
 
-// divisor divides words by d, 2 ≤ d < 2^63 (d = 1 works for remainders of
-// zero), by the method of Möller and Granlund, "Improved division by invariant
-// integers", algorithm 4.
+// divisor divides words by d, 2 ≤ d < 2^63 (d = 1 works for remainders of zero), by algorithm 4 of
+// Möller and Granlund, "Improved division by invariant integers".
 type divisor struct {
 	d     uint64
 	norm  uint64 // d shifted up to its top bit
 	recip uint64 // ⌊(2^128 - 1) / norm⌋ - 2^64
 	shift uint
-	inv   uint64 // ⌊2^64 / d⌋, for d = 1 one less
+	inv   uint64 // ⌊2^64 / d⌋, for d = 1 less one
 	inv96 uint64 // ⌊2^96 / d⌋ for d above 2^32, else 0
 }
 
@@ -147,7 +146,7 @@ func (p *divisor2) below(x1, x0, m1, m0 uint64) (r1, r0 uint64) {
 func (p *divisor2) mod(x2, x1, x0 uint64) (r1, r0 uint64) {
 	s := p.shift
 	var x3 uint64
-	if s >= 64 { // shifts depend on the modulus alone
+	if s >= 64 { // shifts depend only on the modulus
 		x3, x2, x1, x0 = x2, x1, x0, 0
 		s -= 64
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
+// TestDivisor compares divisor with math/big and the / operator.
 func TestDivisor(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	for range 200000 {
@@ -31,6 +32,7 @@ func TestDivisor(t *testing.T) {
 	}
 }
 
+// TestDivisor2 compares divisor2 with math/big.
 func TestDivisor2(t *testing.T) {
 	simdtest.Alone(t)
 	r := rand.New(rand.NewPCG(1, 2))
@@ -79,8 +81,8 @@ func TestDivisor2(t *testing.T) {
 	}
 }
 
-// TestFF1Reciprocals tries the divisions by multiplication on all numbers, or on
-// both sides of every multiple.
+// TestFF1Reciprocals checks the divisions by multiplication for all numbers, or for those on both
+// sides of every multiple.
 func TestFF1Reciprocals(t *testing.T) {
 	for radix := 2; radix <= 94; radix++ {
 		r := radixOf(radix)

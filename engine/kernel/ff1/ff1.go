@@ -8,10 +8,10 @@ import (
 	"github.com/velonym/velonym/engine/kernel/secmem"
 )
 
-// Cipher is FF1, the format-preserving cipher FF1 of NIST SP 800-38G with AES, for
-// values written in one alphabet: the numeral of a character is its place, the
-// tweak is the alphabet's own bytes. A value of n characters becomes n
-// characters. Its pseudo code, with X = NUM_radix of a half and T the tweak:
+// Cipher is the format-preserving cipher FF1 of NIST SP 800-38G with AES, for values in one
+// alphabet: the numeral of a character is its index in the alphabet, whose bytes are the tweak. A
+// value of n characters becomes n characters. Pseudo code, with A and B also for the numbers of
+// the halves and T the tweak:
 //
 //	u, v = ⌊n/2⌋, n - ⌊n/2⌋;  A, B = the first u numerals, the other v
 //	b = ⌈⌈v·log2 radix⌉ / 8⌉;  d = 4·⌈b/4⌉ + 4
@@ -22,10 +22,10 @@ import (
 //		S = the first d bytes of R ‖ AES(R ⊕ 1) ‖ AES(R ⊕ 2) …
 //		A, B = B, (A + S) mod radix^(u if i is even, else v)
 //
-// Everything but the last blocks of Q is the same for all values of a length:
-// the state of the CBC-MAC before them is worked out once a length and key.
+// All but the last blocks of Q are the same for all values of a length: the state of the CBC-MAC
+// before them is computed once for each length and key.
 //
-// Safe for concurrent use but for Release.
+// It is safe for concurrent use until Release.
 type Cipher struct {
 	text  charset
 	table [256]byte // numeral by character, 255 for none; then character by numeral: for register shuffles
@@ -35,17 +35,17 @@ type Cipher struct {
 	k     *keyMemory
 }
 
-// maxChained is the longest value whose CBC-MAC state is kept.
+// maxChained is the longest value whose CBC-MAC state is stored.
 const maxChained = 64
 
-// keyMemory is what key memory holds of an FF1 key beside the cipher of the twin.
+// keyMemory is the part of an FF1 key in key memory, beside the cipher of the twin.
 type keyMemory struct {
-	rounds  aes.Schedule             // AES round keys for the kernels, as many as the key length asks for
+	rounds  aes.Schedule             // AES round keys for the kernels, as many as the key length needs
 	lastKey int                      // the number of the last of them: 10, 12 or 14
 	chain   [maxChained + 1][16]byte // by length: CBC-MAC state before the last blocks, with their constant bytes
 }
 
-// Code says why FF1 cannot take a value.
+// Code is why FF1 cannot transform a value.
 type Code uint8
 
 const (
@@ -53,7 +53,7 @@ const (
 	Length                    // fewer than two characters, or more than 256, or radix^n is below 1,000,000
 )
 
-// Error is a value that FF1 cannot take, by its place among the spans.
+// Error is a value that FF1 cannot transform, with its index.
 type Error struct {
 	Index int
 	Code  Code
@@ -65,15 +65,15 @@ const (
 	minDomain = 1000000 // least radix^n, SP 800-38G revision 1
 )
 
-// New expands a key for values in the given alphabet: 2 to 94 different
-// printable ASCII characters, space not among them. It keeps nothing of key,
-// which the caller wipes. The caller calls Release when done.
+// New expands a key for values in the given alphabet: 2 to 94 different printable ASCII characters
+// other than space. It keeps no copy of key, which the caller wipes. The caller calls Release when
+// done.
 func New(key *[32]byte, alphabet string) (*Cipher, error) {
 	return newCipher(key[:], alphabet, []byte(alphabet))
 }
 
-// newCipher takes AES keys of 16, 24 and 32 bytes and any tweak, as the published
-// vectors need.
+// newCipher is New for AES keys of 16, 24 and 32 bytes and any tweak, as the published vectors
+// need.
 func newCipher(key []byte, alphabet string, tweak []byte) (*Cipher, error) {
 	if len(alphabet) < 2 || len(alphabet) > 94 {
 		return nil, fmt.Errorf("ff1: alphabet of %d characters: give 2 to 94", len(alphabet))
@@ -102,7 +102,7 @@ func newCipher(key []byte, alphabet string, tweak []byte) (*Cipher, error) {
 	return f, nil
 }
 
-// expand makes what the key alone says.
+// expand computes the part of f that depends on the key.
 func (f *Cipher) expand(key []byte) (err error) {
 	if f.block, err = aes.New(key); err != nil {
 		return err
@@ -128,23 +128,21 @@ func (f *Cipher) Release() {
 	}
 }
 
-// Takes says whether values of n characters can be transformed.
+// Takes reports whether values of n characters can be transformed.
 func (f *Cipher) Takes(n int) bool { return n >= f.r.min && n <= maxLen }
 
-// Encrypt writes the ciphertext of value i to dst[at[i]:], as many bytes as the
-// value has; at nil stands for the offsets in spans. Results must not overlap
-// each other. dst may be base if every result goes to the place of its value;
-// otherwise they must not overlap. Values that cannot be taken are appended to
-// bad in ascending order, a foreign character before a wrong length, and their
-// place in dst is left as it is. Empty values stay empty and are not bad. No
-// allocation but for the growth of bad. It panics if base, dst or at is too
-// short.
+// Encrypt writes the ciphertext of value i, of the value's length, to dst[at[i]:]; a nil at means
+// the offsets in spans. Results must not overlap each other. dst may be base if every result has
+// the offset of its value; otherwise they must not overlap. Values that cannot be transformed are
+// appended to bad in ascending order, with Character rather than Length if both apply; nothing is
+// written to dst for them. Empty values have empty results and are not bad. It allocates only to
+// grow bad. It panics if base, dst or at is too short.
 func (f *Cipher) Encrypt(dst []byte, at []uint32, base []byte, spans []uint32, bad []Error) []Error {
 	return f.transform(dst, at, base, spans, bad, false)
 }
 
-// Decrypt is the inverse of Encrypt, under the same contract. Every string that
-// Encrypt could take decrypts to something: FF1 cannot tell a foreign one.
+// Decrypt is the inverse of Encrypt, with the same contract. Every string that Encrypt can transform
+// decrypts to a value: FF1 cannot recognise a foreign one.
 func (f *Cipher) Decrypt(dst []byte, at []uint32, base []byte, spans []uint32, bad []Error) []Error {
 	return f.transform(dst, at, base, spans, bad, true)
 }

@@ -7,11 +7,11 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// few is the number of values of a length from which a kernel that takes 32
-// at once is worth it: it takes as long for one as for all.
+// few is the least number of values of a length for a kernel that transforms 32 at once, which needs
+// as long for one as for all.
 const few = 5
 
-// words transforms the values of b, whose halves are words.
+// words transforms the values of b, whose halves fit words.
 func (f *Cipher) words(b *sameLength) (wrong Code) {
 	done := 0
 	if simd.Active() == simd.AVX512 && b.n < len(f.r.shapes) && f.r.shapes[b.n] != nil {
@@ -37,7 +37,8 @@ func (f *Cipher) words(b *sameLength) (wrong Code) {
 	return wrong
 }
 
-// whole calls the kernel that takes values of this shape from text to text.
+// whole calls the kernel that transforms values of this shape from text to text. It returns the
+// number of groups left.
 func (f *Cipher) whole(shape *wholeShape, b *sameLength, spans, to []uint32, groups int) (left int) {
 	dec := 0
 	if b.dec {
@@ -51,14 +52,14 @@ func (f *Cipher) whole(shape *wholeShape, b *sameLength, spans, to []uint32, gro
 		&b.base[0], &b.dst[0], &spans[0], &to[0], groups, dec)
 }
 
-// mixed transforms one group of up to batchLanes values, some of which may have
-// foreign characters. Good values fill the lanes of bad and of missing ones.
+// mixed transforms one group of up to batchLanes values, some of which may have foreign characters.
+// Valid values fill the lanes of invalid and of missing ones.
 func (f *Cipher) mixed(shape *wholeShape, b *sameLength, first, count int) (wrong Code) {
 	var spans [2 * batchLanes]uint32
 	var to [batchLanes]uint32
 	n := 0
 	for j := first; j < first+count; j++ {
-		if f.text.numerals(b.one.num[:], b.base[b.spans[2*j]:][:b.n]) {
+		if f.text.numerals(b.scratch.num[:], b.base[b.spans[2*j]:][:b.n]) {
 			spans[2*n], to[n] = b.spans[2*j], b.to[j]
 			n++
 		} else {
@@ -79,19 +80,16 @@ func (f *Cipher) mixed(shape *wholeShape, b *sameLength, first, count int) (wron
 	return wrong
 }
 
-// shortAVX512 transforms 32·groups values, all of the length of shape, which
-// is at most 16: dec 0 encrypts, 1 decrypts. Value i is at base[spans[2*i]:],
-// its result goes to dst[to[i]:]. It stops before a group that holds a character
-// without a numeral and returns how many groups are left; of such a group
-// nothing is written. text is the Cipher's table, keys are lastKey + 1 round keys,
-// chain is the CBC-MAC state. It reads a group's values before it writes their
-// results, and nothing outside values and results: loads and stores are masked.
-// Characters and numerals are translated by shuffles of registers and numbers
-// reduced by multiplication, so that no branch or address depends on a key or a
-// value, but for the one that tells a foreign character. dst may be base if every
-// result goes to the place of its value. It needs AVX-512 F, BW, DQ, VL, VBMI and
-// VAES, and groups ≥ 1, and clobbers ZMM and mask registers; the upper halves are
-// zero at the end.
+// shortAVX512 transforms 32·groups values, all of the length of shape, which is at most 16: dec 0
+// encrypts, 1 decrypts. Value i is at base[spans[2*i]:], its result is written to dst[to[i]:]. It
+// stops before a group that holds a character without a numeral, of which it writes nothing, and
+// returns the number of groups left. text is the Cipher's table, keys are lastKey + 1 round keys,
+// chain is the CBC-MAC state. It reads a group's values before it writes their results, and accesses
+// only values and results, since loads and stores are masked. Characters and numerals are converted
+// by shuffles of registers and numbers are reduced by multiplication, so that no branch or address
+// depends on a key or a value, except the branch on a foreign character. dst may be base if every
+// result has the offset of its value. It needs AVX-512 F, BW, DQ, VL, VBMI and VAES, and groups ≥ 1,
+// and clobbers ZMM and mask registers; the upper halves are zero at the end.
 //
 //go:noescape
 func shortAVX512(shape *wholeShape, text *[256]byte, keys *aes.Schedule, lastKey int, chain *[16]byte, base, dst *byte, spans, to *uint32, groups, dec int) int

@@ -12,19 +12,19 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// What the kernels share: values are sorted by length, and those of one length
-// go through a round together. Where the CPU can do no more, the halves stay in
-// Go and only the blocks of a round, one a value, go through AES at once.
+// Values are sorted by length, and those of one length pass each round together. If the tier has no
+// kernel for whole values, Go code computes with the halves, and the AES kernel encrypts the blocks
+// of a round, one for each value.
 
 const (
 	chunk      = 1024 // values sorted at a time
-	batchLanes = 32   // values that go through a round together
+	batchLanes = 32   // values that pass a round together
 )
 
 // sorter is the working memory of a call.
 type sorter struct {
-	order  [chunk]uint16 // places of values in the chunk, by length
-	codes  [chunk]Code   // what is wrong with them
+	order  [chunk]uint16 // indexes of values in the chunk, by length
+	codes  [chunk]Code   // of values that cannot be transformed; else 0
 	starts [maxLen + 2]int
 	spans  [2 * chunk]uint32  // of values of one length
 	to     [chunk]uint32      // offsets of their results
@@ -44,10 +44,10 @@ var inOrder = func() (order [chunk]uint16) {
 	return order
 }()
 
-// sameLength is values of one length. Value j is the chunk's who[j].
+// sameLength holds values of one length. Value j is the chunk's value who[j].
 type sameLength struct {
 	*sorter
-	one       *scratch
+	scratch   *scratch
 	dst, base []byte
 	spans     []uint32
 	to        []uint32
@@ -68,7 +68,7 @@ func (f *Cipher) run(dst []byte, at []uint32, base []byte, spans []uint32, bad [
 		if at != nil {
 			places = at[first : first+n]
 		}
-		b := sameLength{sorter: s, one: one, dst: dst, base: base, dec: dec}
+		b := sameLength{sorter: s, scratch: one, dst: dst, base: base, dec: dec}
 		wrong := Code(0)
 		if alike(part) {
 			paths.alike.Take()
@@ -120,7 +120,7 @@ func (f *Cipher) run(dst []byte, at []uint32, base []byte, spans []uint32, bad [
 	return bad
 }
 
-// alike says whether all values have one length.
+// alike reports whether all values have the same length.
 func alike(spans []uint32) bool {
 	var differ uint32
 	for i := 1; i < len(spans); i += 2 {
@@ -129,8 +129,8 @@ func alike(spans []uint32) bool {
 	return differ == 0
 }
 
-// bucket transforms the values of b. The result is zero if all were taken;
-// s.codes tells those that were not.
+// bucket transforms the values of b. The result is 0 if it has transformed all; the others have a
+// code in s.codes.
 func (f *Cipher) bucket(b *sameLength) (wrong Code) {
 	if b.n == 0 {
 		return 0
@@ -143,14 +143,14 @@ func (f *Cipher) bucket(b *sameLength) (wrong Code) {
 	}
 	for j, i := range b.who {
 		off, l := b.spans[2*j], b.spans[2*j+1]
-		b.codes[i] = f.one(b.one, b.dst[b.to[j]:][:l], b.base[off:][:l], b.dec)
+		b.codes[i] = f.transformOne(b.scratch, b.dst[b.to[j]:][:l], b.base[off:][:l], b.dec)
 		wrong |= b.codes[i]
 	}
 	return wrong
 }
 
-// sort fills order and starts: values of l bytes are order[starts[l-1]:starts[l]],
-// those of more than maxLen come last and those without a byte first.
+// sort sets order and starts: values of l bytes are order[starts[l-1]:starts[l]], those of more than
+// maxLen come last and empty ones first.
 func (s *sorter) sort(spans []uint32) {
 	n := len(spans) / 2
 	var next [maxLen + 3]int
@@ -168,10 +168,9 @@ func (s *sorter) sort(spans []uint32) {
 	}
 }
 
-// rounds transforms the values of b from the first-th on, whose halves are
-// words.
+// rounds transforms the values of s from the first-th on, whose halves fit words.
 func (f *Cipher) rounds(s *sameLength, first int) (wrong Code) {
-	r, one, n, dec := f.r, s.one, s.n, s.dec
+	r, one, n, dec := f.r, s.scratch, s.n, s.dec
 	from, to, who := s.spans[2*first:], s.to[first:], s.who[first:]
 	u, v := n/2, n-n/2
 	b, d := r.widthOf(n)
@@ -183,7 +182,7 @@ func (f *Cipher) rounds(s *sameLength, first int) (wrong Code) {
 	hi, lo := binary.BigEndian.Uint64(one.chain[:8]), binary.BigEndian.Uint64(one.chain[8:])
 	upper, shift := uint64(b/8), uint(8*b)&63
 	for len(who) > 0 {
-		// Good values take lanes, in order; bad ones none.
+		// Valid values get lanes, in order; invalid ones do not.
 		lanes, taken := 0, 0
 		var places [batchLanes]uint32
 		for lanes < batchLanes && taken < len(who) {
@@ -235,9 +234,9 @@ func (f *Cipher) rounds(s *sameLength, first int) (wrong Code) {
 	return wrong
 }
 
-// pairs transforms the values of b, whose halves are two words.
+// pairs transforms the values of s, whose halves have two words.
 func (f *Cipher) pairs(s *sameLength) (wrong Code) {
-	r, one, n := f.r, s.one, s.n
+	r, one, n := f.r, s.scratch, s.n
 	u := n / 2
 	if n <= maxChained {
 		one.chain = f.k.chain[n]
@@ -275,14 +274,14 @@ func (f *Cipher) pairs(s *sameLength) (wrong Code) {
 	return wrong
 }
 
-// pairRounds runs the ten rounds over values in lanes, first halves in s.ah and s.a, others
-// in s.ch and s.c. The CBC-MAC state stands in s.one.chain.
+// pairRounds runs the ten rounds over values in lanes, with the first halves in s.ah and s.a and the
+// others in s.ch and s.c. The CBC-MAC state is in s.scratch.chain.
 func (f *Cipher) pairRounds(s *sameLength, lanes int) {
-	r, n, dec, chain := f.r, s.n, s.dec, &s.one.chain
+	r, n, dec, chain := f.r, s.n, s.dec, &s.scratch.chain
 	u, v := n/2, n-n/2
 	b, d := r.widthOf(n)
 	hi, lo := binary.BigEndian.Uint64(chain[:8]), binary.BigEndian.Uint64(chain[8:])
-	shift := uint(8 * (b - 8)) // of the round number, in the upper word: b is 9 to 15, or 8 and the shift none
+	shift := uint(8 * (b - 8)) // of the round number, in the upper word: b is 8 to 15
 	ah, a, ch, c := s.ah[:lanes], s.a[:lanes], s.ch[:lanes], s.c[:lanes]
 	even, odd := r.pairs[u], r.pairs[v]
 	if dec {
@@ -328,22 +327,23 @@ func (f *Cipher) pairRounds(s *sameLength, lanes int) {
 	}
 }
 
-// encrypt runs AES over the first n blocks in place. What the others hold is lost.
+// encrypt runs AES over the first n blocks in place. The other blocks have undefined content
+// afterwards.
 func (f *Cipher) encrypt(blocks *[batchLanes][16]byte, n int) {
 	full := (n + 7) &^ 7
 	if n > 16 && simd.Active() == simd.AVX512 {
-		full = batchLanes // its kernel takes all sooner than three times eight
+		full = batchLanes // its kernel is faster with all than with three times eight
 	}
 	if f.k.lastKey == 14 && aes.Blocks(&f.k.rounds, unsafe.Slice(&blocks[0][0], 16*full), false) {
 		return
 	}
-	// AES-128 and AES-192, which the published vectors use, and no one else.
+	// AES-128 and AES-192, which only the published vectors use.
 	for i := range n {
 		f.block.Encrypt(blocks[i][:], blocks[i][:])
 	}
 }
 
-// joinPair returns the number that up to two limbs of numerals stand for.
+// joinPair returns the number of up to two limbs of numerals.
 func (r *radixTables) joinPair(num []byte) (hi, lo uint64) {
 	upper := max(0, len(num)-r.limb)
 	hi, lo = bits.Mul64(r.join(num[:upper]), r.pow[len(num)-upper].d)

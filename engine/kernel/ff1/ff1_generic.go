@@ -6,19 +6,18 @@ import (
 	"sync"
 )
 
-// The portable twin of FF1: crypto/aes, and arithmetic on 64-bit words. Halves
-// below 2^63 are one word. Longer ones are limbs in base radix^k, the largest
-// power below 2^63, so that reducing the cipher's output modulo radix^m is
-// dividing it by one word again and again. Division is multiplication by a
-// reciprocal, and corrections are masked: no time depends on a value.
+// The portable twin of FF1 uses crypto/aes and arithmetic on 64-bit words. A half below 2^63 is one
+// word. A longer one has limbs in base radix^k, the largest power below 2^63, so that the cipher's
+// output is reduced modulo radix^m by repeated division by one word. Division is multiplication by
+// a reciprocal, and corrections are masked: the time does not depend on a value.
 
-// scratch is the twin's working memory: buffers that go through the
-// interface of crypto/aes would otherwise be allocated for every value.
+// scratch is the twin's working memory. Buffers that are passed to the interface of crypto/aes would
+// otherwise be allocated for every value.
 type scratch struct {
 	block [16]byte         // in and out of the cipher
-	chain [16]byte         // CBC-MAC state of the length at hand
+	chain [16]byte         // CBC-MAC state of the current length
 	num   [maxLen + 8]byte // numerals
-	q     [16 * 7]byte     // the blocks of Q that differ from value to value
+	q     [16 * 7]byte     // the blocks of Q that depend on the value
 	s     [16 * 7]byte     // S
 	words [14]uint64       // a half, or S, in binary, least significant first
 	limbs [2][16]uint64    // A and B in limbs, least significant first
@@ -27,8 +26,8 @@ type scratch struct {
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
-// makeChain writes the CBC-MAC state before the last blocks of Q, into which
-// their constant bytes (the tweak's end, or zeros) are folded.
+// makeChain writes the CBC-MAC state before the last blocks of Q, with the constant bytes of those
+// blocks (the end of the tweak, or zeros) added.
 func (f *Cipher) makeChain(state *[16]byte, n int) {
 	b, _ := f.r.widthOf(n)
 	*state = [16]byte{1, 2, 1, 3: byte(f.r.radix >> 16), byte(f.r.radix >> 8), byte(f.r.radix), 10, byte(n / 2)}
@@ -37,7 +36,7 @@ func (f *Cipher) makeChain(state *[16]byte, n int) {
 	binary.BigEndian.PutUint32(state[12:], uint32(len(f.tweak)))
 	f.block.Encrypt(state[:], state[:])
 	total := (len(f.tweak) + 1 + b + 15) / 16 * 16
-	last := total - (1+b+15)/16*16 // where the blocks that differ begin
+	last := total - (1+b+15)/16*16 // where the blocks that depend on the value begin
 	for i := 0; i < total-b-1; i++ {
 		if i > 0 && i%16 == 0 && i <= last {
 			f.block.Encrypt(state[:], state[:])
@@ -46,12 +45,12 @@ func (f *Cipher) makeChain(state *[16]byte, n int) {
 			state[i%16] ^= f.tweak[i]
 		}
 	}
-	if last > 0 && last >= total-b-1 { // all constant blocks were filled to the brim
+	if last > 0 && last >= total-b-1 { // all constant blocks were complete
 		f.block.Encrypt(state[:], state[:])
 	}
 }
 
-// generic is the specification of Encrypt and Decrypt. Bounds are checked.
+// generic is the specification of Encrypt and Decrypt. The caller has checked bounds.
 func (f *Cipher) generic(dst []byte, at []uint32, base []byte, spans []uint32, bad []Error, dec bool) []Error {
 	s := scratches.Get().(*scratch)
 	for i := 0; i < len(spans)/2; i++ {
@@ -60,7 +59,7 @@ func (f *Cipher) generic(dst []byte, at []uint32, base []byte, spans []uint32, b
 		if at != nil {
 			place = at[i]
 		}
-		if code := f.one(s, dst[place:place+n], base[off:off+n], dec); code != 0 {
+		if code := f.transformOne(s, dst[place:place+n], base[off:off+n], dec); code != 0 {
 			bad = append(bad, Error{i, code})
 		}
 	}
@@ -68,14 +67,14 @@ func (f *Cipher) generic(dst []byte, at []uint32, base []byte, spans []uint32, b
 	return bad
 }
 
-// release wipes what a value left and gives the scratch back.
+// release wipes the scratch and returns it to the pool.
 func (s *scratch) release() {
 	*s = scratch{}
 	scratches.Put(s)
 }
 
-// one transforms one value; dst is as long as v and may be v.
-func (f *Cipher) one(s *scratch, dst, v []byte, dec bool) Code {
+// transformOne transforms one value. dst is as long as v and may be v.
+func (f *Cipher) transformOne(s *scratch, dst, v []byte, dec bool) Code {
 	n := len(v)
 	if n == 0 {
 		return 0
@@ -101,22 +100,22 @@ func (f *Cipher) one(s *scratch, dst, v []byte, dec bool) Code {
 		f.makeChain(chain, n)
 	}
 	if n-n/2 <= f.r.limb {
-		f.word(s, n, dec)
+		f.transformWords(s, n, dec)
 	} else {
-		f.long(s, n, dec)
+		f.transformLimbs(s, n, dec)
 	}
 	f.text.characters(dst, s.num[:])
 	return 0
 }
 
-// word transforms the numerals of n characters whose halves are words.
-func (f *Cipher) word(s *scratch, n int, dec bool) {
+// transformWords transforms the n numerals in s.num, whose halves fit words.
+func (f *Cipher) transformWords(s *scratch, n int, dec bool) {
 	r := f.r
 	u, v := n/2, n-n/2
 	b, d := r.widthOf(n)
 	a, c := r.join(s.num[:u]), r.join(s.num[u:n])
 	hi, lo := binary.BigEndian.Uint64(s.chain[:8]), binary.BigEndian.Uint64(s.chain[8:])
-	// The round number stands before the b bytes of the half: byte 15-b.
+	// The round number precedes the b bytes of the half: it is byte 15-b.
 	upper := uint64(b / 8) // 1 if that is in the upper word
 	shift := uint(8*b) & 63
 	even, odd := &r.pow[u], &r.pow[v]
@@ -152,7 +151,7 @@ func (f *Cipher) word(s *scratch, n int, dec bool) {
 	r.split(s.num[u:n], c)
 }
 
-// join returns the number that the numerals stand for, below 2^63.
+// join returns the number of the numerals, below 2^63.
 func (r *radixTables) join(num []byte) uint64 {
 	var x uint64
 	for _, d := range num {
@@ -178,8 +177,8 @@ func (r *radixTables) split(num []byte, x uint64) {
 	}
 }
 
-// long transforms the numerals of n characters whose halves are limbs.
-func (f *Cipher) long(s *scratch, n int, dec bool) {
+// transformLimbs transforms the n numerals in s.num, whose halves have several limbs.
+func (f *Cipher) transformLimbs(s *scratch, n int, dec bool) {
 	r := f.r
 	u := n / 2
 	b, d := r.widthOf(n)
@@ -255,7 +254,7 @@ func (f *Cipher) long(s *scratch, n int, dec bool) {
 // limbOf returns the base of limb j of a number of m numerals.
 func (r *radixTables) limbOf(j, m int) *divisor { return &r.pow[min(r.limb, m-j*r.limb)] }
 
-// joinLimbs writes the limbs of the numerals.
+// joinLimbs writes the limbs of the number of the numerals.
 func (r *radixTables) joinLimbs(limbs []uint64, num []byte) {
 	for j, end := 0, len(num); end > 0; j++ {
 		begin := max(0, end-r.limb)

@@ -21,8 +21,8 @@ const (
 	base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
 
-// graphic is all of printable ASCII in an order without neighbours: the worst
-// case for anything that looks for runs.
+// graphic is all printable ASCII in an order without adjacent characters: the worst case for
+// runs.
 var graphic = func() string {
 	var b []byte
 	for i := range 94 {
@@ -110,8 +110,8 @@ func oracle(t testing.TB, key []byte, alphabet string, tweak, v []byte, dec bool
 	return append(append([]byte{}, A...), B...)
 }
 
-// runOne runs one value through a batch that is large enough for the widest
-// kernel, and alone, and checks that all give the same.
+// runOne transforms one value alone and many times in a batch that is large enough for the widest
+// kernel, and checks that all results are equal.
 func runOne(t *testing.T, f *Cipher, v []byte, dec bool) ([]byte, Code) {
 	t.Helper()
 	const n = 45
@@ -130,7 +130,7 @@ func runOne(t *testing.T, f *Cipher, v []byte, dec bool) ([]byte, Code) {
 	many := call(dst, at, v, spans, nil)
 	if len(bad) == 0 && len(many) == 0 {
 		if !bytes.Equal(dst, bytes.Repeat(one, n)) {
-			t.Fatalf("%d characters: alone a value gives another result than in a batch", len(v))
+			t.Fatalf("%d characters: a value alone has another result than in a batch", len(v))
 		}
 		return one, 0
 	}
@@ -139,21 +139,21 @@ func runOne(t *testing.T, f *Cipher, v []byte, dec bool) ([]byte, Code) {
 	}
 	for i, e := range many {
 		if e.Index != i || e.Code != bad[0].Code {
-			t.Fatalf("%d characters: bad value %+v at place %d, alone %+v", len(v), e, i, bad[0])
+			t.Fatalf("%d characters: bad value %+v at index %d, alone %+v", len(v), e, i, bad[0])
 		}
 	}
 	return nil, bad[0].Code
 }
 
-// batch is a batch with gaps, and what must come out of it.
+// batch holds values with gaps between them, and the expected results.
 type batch struct {
 	base, want []byte
 	spans, at  []uint32
 	bad        []Error
 }
 
-// newBatch makes n values of the lengths that length gives, some of them bad
-// if dirty is not zero: one in dirty.
+// newBatch returns n values of the lengths that length returns. If dirty is not 0, one in dirty is
+// bad.
 func newBatch(t testing.TB, r *rand.Rand, f *Cipher, key []byte, alphabet string, n, dirty int, dec bool, length func() int) *batch {
 	b := &batch{}
 	for i := range n {
@@ -166,7 +166,7 @@ func newBatch(t testing.TB, r *rand.Rand, f *Cipher, key []byte, alphabet string
 		for j := range v {
 			v[j] = alphabet[r.IntN(len(alphabet))]
 		}
-		switch r.IntN(8) { // the ends of the range
+		switch r.IntN(8) { // sometimes the least or the greatest value
 		case 0:
 			v = bytes.Repeat([]byte{alphabet[0]}, l)
 		case 1:
@@ -200,7 +200,7 @@ func newBatch(t testing.TB, r *rand.Rand, f *Cipher, key []byte, alphabet string
 	return b
 }
 
-// check runs the batch to another place, and in place.
+// check transforms the batch to other memory, and in place.
 func (b *batch) check(t *testing.T, f *Cipher, dec bool, kernel string) {
 	t.Helper()
 	call := f.Encrypt
@@ -250,7 +250,7 @@ func (b *batch) check(t *testing.T, f *Cipher, dec bool, kernel string) {
 	}
 }
 
-// checkRows runs the batch to rows, behind bytes that must stay.
+// checkRows transforms the batch to rows behind bytes that must not change.
 func (b *batch) checkRows(t *testing.T, f *Cipher, dec bool, kernel string) {
 	t.Helper()
 	call := f.EncryptRows
@@ -284,8 +284,8 @@ func (b *batch) checkRows(t *testing.T, f *Cipher, dec bool, kernel string) {
 	}
 }
 
-// TestFF1Batches holds every kernel against the oracle: every length of several
-// radices, mixed lengths, bad values at all rates, counts up to 200 and more.
+// TestFF1Batches compares every kernel with the oracle: every length of several radices, mixed
+// lengths, bad values at various rates, batches of up to 200 values and larger ones.
 func TestFF1Batches(t *testing.T) {
 	simdtest.Alone(t)
 	key := bytes.Repeat([]byte{1, 2, 3, 250}, 8)
@@ -337,9 +337,9 @@ func TestFF1Batches(t *testing.T) {
 	}
 }
 
-// TestFF1Release finds the key gone.
+// TestFF1Release checks that Release wipes the key.
 func TestFF1Release(t *testing.T) {
-	hold, err := secmem.New[keyMemory]() // keeps the chunk mapped
+	hold, err := secmem.New[keyMemory]() // keeps the slab mapped
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -350,15 +350,16 @@ func TestFF1Release(t *testing.T) {
 	}
 	k := f.k
 	if *k == (keyMemory{}) {
-		t.Fatal("no key")
+		t.Fatal("the key memory is zero before Release")
 	}
 	f.Release()
 	if *k != (keyMemory{}) {
-		t.Fatal("key stays after Release")
+		t.Fatal("Release did not wipe the key")
 	}
-	f.Release() // harmless
+	f.Release() // a second call has no effect
 }
 
+// TestFF1AllocatesNothing checks that transforming a batch allocates nothing.
 func TestFF1AllocatesNothing(t *testing.T) {
 	key := [32]byte{3}
 	f, err := New(&key, base36)
@@ -370,11 +371,12 @@ func TestFF1AllocatesNothing(t *testing.T) {
 	b := newBatch(t, r, f, key[:], base36, 300, 0, false, func() int { return 4 + r.IntN(60) })
 	simdtest.EachKernel(t, func(t *testing.T) {
 		if n := testing.AllocsPerRun(20, func() { f.Encrypt(b.want, b.at, b.base, b.spans, nil) }); n >= 1 {
-			t.Fatalf("%v allocations", n)
+			t.Fatalf("%v allocations, want none", n)
 		}
 	})
 }
 
+// FuzzFF1 compares every kernel with the oracle.
 func FuzzFF1(f *testing.F) {
 	f.Add([]byte("key"), uint8(10), uint64(1), uint16(70), uint8(14), false)
 	f.Add([]byte("key"), uint8(62), uint64(9), uint16(33), uint8(9), true)
@@ -449,7 +451,7 @@ func BenchmarkFF1(b *testing.B) {
 	}
 }
 
-// TestFF1PageEnds puts values and results against pages that fault.
+// TestFF1PageEnds transforms values and writes results directly before pages that fault.
 func TestFF1PageEnds(t *testing.T) {
 	key := bytes.Repeat([]byte{6}, 32)
 	for _, alphabet := range []string{"0123456789", base62} {
@@ -477,7 +479,7 @@ func TestFF1PageEnds(t *testing.T) {
 								spans, at = append(spans, 0, uint32(l)), append(at, uint32(i*l))
 							}
 							if bad := f.Encrypt(dst, at, base, spans, nil); len(bad) > 0 || !bytes.Equal(dst, bytes.Repeat(want, n)) {
-								t.Fatalf("%d values of %d characters: wrong, %d bad", n, l, len(bad))
+								t.Fatalf("%d values of %d characters: wrong results, %d bad", n, l, len(bad))
 							}
 						}
 					}

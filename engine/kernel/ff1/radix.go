@@ -5,17 +5,17 @@ import (
 	"sync"
 )
 
-// radixTables holds what depends on the radix alone; none of it is secret.
+// radixTables holds constants that depend only on the radix. None is secret.
 type radixTables struct {
 	radix  uint64
 	min    int                    // least length
-	limb   int                    // numerals of a limb: radix^limb < 2^63
+	limb   int                    // number of numerals of a limb: radix^limb < 2^63
 	pow    [63]divisor            // radix^k, k ≤ limb
 	small  int                    // radix^small ≤ 2^32
-	recip  uint64                 // ⌊2^64/radix⌋ + 1: ⌊x/radix⌋ is its product's upper word for x < 2^32·radix^0.9
-	pairs  [maxHalf + 1]*divisor2 // radix^k where v = k or k + 1 makes halves of two words; nil elsewhere
+	recip  uint64                 // ⌊2^64/radix⌋ + 1: ⌊x/radix⌋ is the upper word of x·recip for x < 2^32·radix^0.9
+	pairs  [maxHalf + 1]*divisor2 // radix^k if v = k or k + 1 makes halves of two words; else nil
 	length [maxHalf + 1]uint16    // b by v
-	shapes [33]*wholeShape        // by length, for kernels that take whole values; nil where they do not
+	shapes [33]*wholeShape        // by length, for kernels of whole values; nil for lengths without one
 }
 
 var radices struct {

@@ -7,9 +7,9 @@ import (
 	"math/bits"
 )
 
-// combine adds to each half, modulo d, the number that the first 8 bytes of its block
-// hold, or the first 12 if wide is set; or it subtracts the number. It reduces with one
-// multiplication by a reciprocal, where the twin divides by two steps of algorithm 4.
+// combine adds to each half, modulo d, the number in the first 8 bytes of its block, or in the
+// first 12 if wide is set; with subtract it subtracts the number. It reduces with one
+// multiplication by a reciprocal, whereas the twin divides by two steps of algorithm 4.
 func (d *divisor) combine(half []uint64, blocks *[batchLanes][16]byte, wide, subtract bool) {
 	half = half[:min(len(half), len(blocks))]
 	switch m := d.reducer(); {

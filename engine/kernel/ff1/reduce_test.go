@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestCombine holds combine against math/big: every way, both directions, moduli on both
-// sides of the bounds between the ways, and numbers beside multiples of the modulus, where
-// a quotient is one or two too small.
+// TestCombine compares combine with math/big: every path, both directions, moduli on both sides of
+// the limits between the paths, and numbers beside multiples of the modulus, for which a quotient
+// is one or two too small.
 func TestCombine(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 5))
 	moduli := []uint64{2, 3, 10, 1<<32 - 1, 1 << 32, 1<<32 + 1, 1<<62 - 1, 1 << 62, 1<<62 + 1, 1<<63 - 1}

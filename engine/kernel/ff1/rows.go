@@ -7,12 +7,11 @@ import (
 	"sync"
 )
 
-// EncryptRows appends pre, the ciphertext and post of every value to dst, and
-// writes off, len in dst of each ciphertext to out, which has room for all. A
-// value that cannot be taken, and an empty one, gives a row of pre and post
-// alone with len 0; the former are appended to bad as Encrypt does. dst must not
-// overlap arena; bytes behind its length, within its capacity, may hold anything
-// after. No allocation but for the growth of dst and bad.
+// EncryptRows appends pre, the ciphertext and post of every value to dst, and writes off, len in dst
+// of each ciphertext to out, which must have a pair for each. The row of an empty value, or of one
+// that cannot be transformed, consists of pre and post, with len 0; the latter are appended to bad
+// as by Encrypt. dst must not overlap arena. Bytes behind the length of dst, within its capacity,
+// are undefined afterwards. It allocates only to grow dst and bad.
 func (f *Cipher) EncryptRows(pre, post string, dst, arena []byte, spans, out []uint32, bad []Error) ([]byte, []Error) {
 	return f.rows(pre, post, dst, arena, spans, out, bad, false)
 }
@@ -22,14 +21,14 @@ func (f *Cipher) DecryptRows(pre, post string, dst, arena []byte, spans, out []u
 	return f.rows(pre, post, dst, arena, spans, out, bad, true)
 }
 
-// rowsChunk is how many rows are laid out before their values are written: few
-// enough to stay in the first-level cache.
+// rowsChunk is the number of rows that are laid out before their values are written. They fit in the
+// first-level cache.
 const rowsChunk = 1024
 
 var rowPlaces = sync.Pool{New: func() any { return new([rowsChunk]uint32) }}
 
-// rows lays rows out as if all values could be taken, for their lengths are
-// known, and closes the gaps where it turns out that some cannot.
+// rows lays out the rows as if all values could be transformed, since their lengths are known, and
+// then removes the gaps of those that cannot.
 func (f *Cipher) rows(pre, post string, dst, arena []byte, spans, out []uint32, bad []Error, dec bool) ([]byte, []Error) {
 	total := len(spans) / 2
 	if len(out) < 2*total {
@@ -56,7 +55,7 @@ func (f *Cipher) rows(pre, post string, dst, arena []byte, spans, out []uint32, 
 		for i := range at {
 			l := part[2*i+1]
 			if small {
-				// What is too much is written over by the value or the next row.
+				// The value or the next row overwrites excess bytes.
 				binary.LittleEndian.PutUint32(dst[p:], before)
 			} else {
 				copy(dst[p:], pre)

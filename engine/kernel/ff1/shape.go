@@ -2,20 +2,18 @@ package ff1
 
 import "math/bits"
 
-// wholeShape holds the constants of a length for the kernels that take whole
-// values: halves of up to 16 numerals below 2^62, one register lane each, or for
-// lengths of up to 16 one lane for both. Generators take the offsets
-// from here. Nothing
-// of it is secret.
+// wholeShape holds the constants of a length for the kernels of whole values: halves of up to 16
+// numerals below 2^62, in one register lane each, or for lengths of up to 16 in one lane for both.
+// None is secret. Generators read the offsets of its fields from this declaration.
 type wholeShape struct {
-	place          [16]byte // shuffle: the halves to the ends of 8 bytes each
-	pack           [16]byte // shuffle: back
+	place          [16]byte // shuffle of the halves to the ends of 8 bytes each
+	pack           [16]byte // its inverse
 	maskN          uint64   // the value's bytes of a lane, for four lanes
 	maskA, maskB   uint64   // a half's bytes at the end of a lane
-	beginA, beginB int64    // where such a lane begins, counted from the value
+	beginA, beginB int64    // offset of such a lane from the start of the value
 	pairs, fours   uint32   // weights of numerals (bytes), and of pairs of them (words)
 	r4, r8         uint64   // radix^4, radix^8
-	invR4, invR8   float64  // a little less than their reciprocals
+	invR4, invR8   float64  // slightly less than their reciprocals
 	mul2, shift2   uint64   // ⌊x/radix^2⌋ = x·mul2 >> shift2 for x < radix^4
 	r2             uint64   // radix^2 in both halves
 	mul1, shift1   uint64   // ⌊x/radix⌋ = x·mul1 >> 16 >> shift1 for x < radix^2; mul1 in all quarters
@@ -35,9 +33,9 @@ type modulus struct {
 	_    uint64
 }
 
-// newShape returns the shape of length n, nil if it has none. Reciprocals are
-// made smaller by 2^-50 of themselves, more than all roundings of a product
-// come to, so that a quotient by them is right or one too small.
+// newShape returns the shape of length n, nil if there is none. Reciprocals are reduced by 2^-50 of
+// themselves, more than the sum of all rounding errors of a product, so that a quotient by them is
+// right or one too small.
 func newShape(r *radixTables, n int) *wholeShape {
 	u, v := n/2, n-n/2
 	if v > 16 || v > r.limb || r.pow[v].d > 1<<62 {

@@ -62,12 +62,12 @@ func ops(t *testing.T) (ops []*structured.Op) {
 					for _, e := range bad {
 						r.Left[e.Index] = true
 					}
-					// Rows of those that are refused are framing alone.
+					// The rows of refused values consist of the framing.
 					end := 0
 					for i := range r.Left {
 						off, n := int(r.Out[2*i]), int(r.Out[2*i+1])
 						if off != end+1 || r.Dst[end] != '"' || string(r.Dst[off+n:off+n+2]) != `",` || r.Left[i] && n != 0 {
-							t.Fatalf("FF1 rows: value %d of %d bytes stands at %d", i, n, off)
+							t.Fatalf("FF1 rows: value %d of %d bytes is at offset %d", i, n, off)
 						}
 						end = off + n + 2
 					}

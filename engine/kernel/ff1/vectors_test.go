@@ -11,7 +11,8 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-func TestFF1Oracle(t *testing.T) { // checked by eye against sample 8 of SP 800-38G
+// TestFF1Oracle compares the oracle with sample 8 of SP 800-38G.
+func TestFF1Oracle(t *testing.T) {
 	key, _ := hex.DecodeString("2B7E151628AED2A6ABF7158809CF4F3CEF4359D8D580AA4F7F036D6F04FC6A94")
 	tweak, _ := hex.DecodeString("39383736353433323130")
 	if got := string(oracle(t, key, "0123456789", tweak, []byte("0123456789"), false)); got != "1001623463" {
@@ -56,8 +57,8 @@ func TestFF1NIST(t *testing.T) {
 	})
 }
 
-// TestFF1Wycheproof runs the Wycheproof vectors, keys of all three lengths. What
-// lies outside our limits must be refused, whatever the file says of it.
+// TestFF1Wycheproof runs the Wycheproof vectors, with keys of all three lengths. Values outside of
+// our limits must be refused, even if the file calls them valid.
 func TestFF1Wycheproof(t *testing.T) {
 	simdtest.Alone(t)
 	for _, name := range []string{"base10", "base36", "base62"} {
@@ -104,7 +105,7 @@ func TestFF1Wycheproof(t *testing.T) {
 							refused++
 						case len(c.Msg) > 256 || size.Cmp(big.NewInt(1000000)) < 0:
 							if code == 0 {
-								t.Errorf("vector %d: %d characters were taken", c.TcID, len(c.Msg))
+								t.Errorf("vector %d: %d characters were accepted", c.TcID, len(c.Msg))
 							}
 							refused++
 						case c.Result == "invalid":

@@ -7,8 +7,8 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// TestAESBlocks holds AES of every tier, with the four schedules of a cipher, against
-// crypto/aes, and both against FIPS 197.
+// TestAESBlocks compares AES of every tier, with the four schedules of a cipher, with crypto/aes,
+// and both with FIPS 197.
 func TestAESBlocks(t *testing.T) {
 	c := testCipher(t, 5)
 	simdtest.EachKernel(t, func(t *testing.T) {
@@ -22,7 +22,7 @@ func TestAESBlocks(t *testing.T) {
 				c.runAESGeneric(keys, a, i%2 == 1)
 				c.runAES(keys, b[:16*n], i%2 == 1)
 				if !bytes.Equal(a, b[:16*n]) || bytes.Count(b[16*n:], []byte{1}) != 64 {
-					t.Fatalf("%d blocks, schedule %d: not what crypto/aes gives", n, i)
+					t.Fatalf("%d blocks, schedule %d: differs from crypto/aes", n, i)
 				}
 			}
 		}

@@ -43,7 +43,7 @@ func TestHCTR2Vectors(t *testing.T) {
 	}
 	readVectors(t, "hctr2/HCTR2_AES256.json", &cases)
 	if len(cases) == 0 {
-		t.Fatal("no vectors")
+		t.Fatal("the file has no vectors")
 	}
 	simdtest.EachKernel(t, func(t *testing.T) {
 		for _, v := range cases {
@@ -87,8 +87,8 @@ func TestPolyvalVectors(t *testing.T) {
 	t.Logf("%d vectors", len(cases))
 }
 
-// TestCryptIsPortable holds HCTR2 of every tier against the portable one, for lengths
-// around blocks, around what is hashed with one reduction, and long ones; in place too.
+// TestCryptIsPortable compares HCTR2 of every tier with the portable twin, for lengths around
+// blocks and around those hashed with one reduction, for long ones, and in place.
 func TestCryptIsPortable(t *testing.T) {
 	c := testCipher(t, 8, 1, 2, 8)
 	simdtest.EachKernel(t, func(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// TestSealMixedRows holds rows of mixed values, empty ones among them, against the twin,
-// with values that no kernel takes and bytes that are no ASCII strewn in.
+// TestSealMixedRows compares rows of mixed values with the twin, among them empty ones, values that
+// no kernel supports, and text beyond ASCII.
 func TestSealMixedRows(t *testing.T) {
 	simdtest.Alone(t)
 	c := testCipher(t, 3, 1, 2, 16)
@@ -48,7 +48,7 @@ func TestSealMixedRows(t *testing.T) {
 			}
 			if !ok {
 				if !bytes.Equal(rows, start) {
-					t.Fatalf("round %d: rows of values that were not done", round)
+					t.Fatalf("round %d: rows of values that were refused", round)
 				}
 				continue
 			}
@@ -63,7 +63,7 @@ func TestSealMixedRows(t *testing.T) {
 					chars = 0
 				}
 				if int(out[2*i]) != len(want) || int(out[2*i+1]) != chars {
-					t.Fatalf("round %d: value %d is said to be at %d, %d", round, i, out[2*i], out[2*i+1])
+					t.Fatalf("round %d: value %d: out has %d, %d", round, i, out[2*i], out[2*i+1])
 				}
 				if l > 0 {
 					want = append(want, make([]byte, chars)...)
@@ -76,12 +76,12 @@ func TestSealMixedRows(t *testing.T) {
 			}
 		}
 		if taken < 200 {
-			t.Fatalf("only %d rounds were taken", taken)
+			t.Fatalf("only %d rounds were not refused", taken)
 		}
 	})
 }
 
-// TestSealMixedAt holds values at places against rows, which TestSealMixedRows checks.
+// TestSealMixedAt compares values at given offsets with rows, which TestSealMixedRows checks.
 func TestSealMixedAt(t *testing.T) {
 	simdtest.Alone(t)
 	c := testCipher(t, 3, 1, 2, 16)
@@ -121,7 +121,7 @@ func TestSealMixedAt(t *testing.T) {
 			for i := range at {
 				off, l := out[2*i], out[2*i+1]
 				if off != at[i] || l != texts[2*i+1] || !bytes.Equal(dst[off:off+l], want[texts[2*i]:][:l]) || bytes.Count(dst[end:off], []byte{1}) != int(off-end) {
-					t.Fatalf("round %d: %s, value %d of %d is another", round, w.Form(), i, n)
+					t.Fatalf("round %d: %s, value %d of %d differs from its row", round, w.Form(), i, n)
 				}
 				end = off + l
 			}

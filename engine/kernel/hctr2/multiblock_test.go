@@ -12,6 +12,7 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
+// TestSealBlocksAt compares SealBlocksAt of every tier with the twin.
 func TestSealBlocksAt(t *testing.T) {
 	simdtest.Alone(t)
 	c := testCipher(t, 3, 1, 2, 16)
@@ -47,6 +48,8 @@ func TestSealBlocksAt(t *testing.T) {
 	})
 }
 
+// TestSealBlocksRows compares SealBlocksRows of every tier with the twin, and checks that it stops
+// before a value of another number of blocks.
 func TestSealBlocksRows(t *testing.T) {
 	c := testCipher(t, 3, 1, 2, 16)
 	simdtest.EachKernel(t, func(t *testing.T) {
@@ -99,6 +102,7 @@ func TestSealBlocksRows(t *testing.T) {
 	})
 }
 
+// TestCryptBlocks compares CryptBlocks of every tier with the twin.
 func TestCryptBlocks(t *testing.T) {
 	c := testCipher(t, 3, 1, 2, 16)
 	simdtest.EachKernel(t, func(t *testing.T) {

@@ -33,7 +33,7 @@ func testCipher(t testing.TB, seed byte, tweak ...byte) *Cipher {
 
 var words = []string{"Zoë", "Ångström", "Müller", "日本語", "🙂🙃", "é", "\u00a0", "x\u0085y", "a\x00b", "tab\t", "\x7f", "\xff\xfe", "\xc3", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xc0\xaf", "\xe2\x82", "1234567890123"}
 
-// randomValue is mostly what the one-block kernels take.
+// randomValue returns a value that the one-block kernels usually support.
 func randomValue(r *rand.Rand) []byte {
 	switch r.IntN(40) {
 	case 0:
@@ -60,7 +60,7 @@ func randomValue(r *rand.Rand) []byte {
 	return v
 }
 
-// randomArena has n values, all plain if plain.
+// randomArena returns n values, all printable ASCII if plain is set.
 func randomArena(r *rand.Rand, n int, plain bool) *structured.Arena {
 	a := &structured.Arena{}
 	for range n {
@@ -82,8 +82,8 @@ func counts(r *rand.Rand) []int {
 	return []int{0, 1, 2, 15, 16, 17, 31, 32, 33, 48, 100, 200, 1 + r.IntN(700)}
 }
 
-// withCanary gives dst some content, capacity as the caller wants, and a canary behind
-// its capacity.
+// withCanary returns a dst with some content, extra bytes of capacity and a canary behind its
+// capacity. intact reports whether the canary is unchanged.
 func withCanary(extra int) (dst []byte, intact func() bool) {
 	extra = max(extra, 0)
 	mem := bytes.Repeat([]byte{0xC5}, 10+extra+128)
@@ -92,6 +92,7 @@ func withCanary(extra int) (dst []byte, intact func() bool) {
 	}
 }
 
+// TestSealRows compares SealRows of every tier with the twin.
 func TestSealRows(t *testing.T) {
 	c := testCipher(t, 1)
 	simdtest.EachKernel(t, func(t *testing.T) {
@@ -123,6 +124,7 @@ func TestSealRows(t *testing.T) {
 
 func tail(b []byte) []byte { return b[max(0, len(b)-200):] }
 
+// TestSealAt compares SealAt of every tier with the twin.
 func TestSealAt(t *testing.T) {
 	c := testCipher(t, 1)
 	simdtest.EachKernel(t, func(t *testing.T) {
@@ -186,6 +188,7 @@ func pseudonyms(r *rand.Rand, c *Cipher, f textform.Form, gen, n int, damage boo
 	return a
 }
 
+// TestOpenRows compares OpenRows of every tier with the twin, on valid and damaged texts.
 func TestOpenRows(t *testing.T) {
 	c := testCipher(t, 1)
 	simdtest.EachKernel(t, func(t *testing.T) {
@@ -208,6 +211,7 @@ func TestOpenRows(t *testing.T) {
 	})
 }
 
+// TestTranslateRows compares TranslateRows of every tier with the twin.
 func TestTranslateRows(t *testing.T) {
 	c, to := testCipher(t, 1), testCipher(t, 9)
 	simdtest.EachKernel(t, func(t *testing.T) {
@@ -220,7 +224,7 @@ func TestTranslateRows(t *testing.T) {
 			a.Guard(t, r.IntN(20))
 			f := framings[r.IntN(len(framings))]
 			rd, w := textform.NewReader(form, gen), textform.NewWriter(allForms[r.IntN(5)], r.IntN(12), f[0], f[1])
-			if round%4 == 1 && n > 0 { // a text that nobody makes: it opens as an empty value
+			if round%4 == 1 && n > 0 { // a text that no encoder writes: it opens as an empty value
 				empty := [16]byte(bytes.Repeat([]byte{16}, 16))
 				c.encryptBlock(&empty)
 				k := r.IntN(n)
@@ -238,7 +242,7 @@ func TestTranslateRows(t *testing.T) {
 			}
 		}
 		if forged < 40 {
-			t.Fatalf("only %d texts of empty values", forged)
+			t.Fatalf("only %d texts of empty values: too few to test", forged)
 		}
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// openSlowly is the rules of Open, read from the end.
+// openSlowly applies the rules of Open from the end of the message.
 func openSlowly(m []byte, zeros byte, text bool) (int, bool) {
 	pad := int(m[len(m)-1])
 	if pad < 1 || pad > 16 || zeros != 0 {
@@ -22,9 +22,8 @@ func openSlowly(m []byte, zeros byte, text bool) (int, bool) {
 	return len(v), true
 }
 
-// TestOpen holds Open against the rules: strings around the limits of UTF-8 at every
-// place of one and two blocks, with good padding, and with a byte of the message
-// changed.
+// TestOpen compares Open with the rules: strings around the limits of UTF-8 at every offset of one
+// and two blocks, with valid padding, and with a byte of the message changed.
 func TestOpen(t *testing.T) {
 	simdtest.Alone(t)
 	r := rand.New(rand.NewPCG(8, 8))
@@ -49,7 +48,7 @@ func TestOpen(t *testing.T) {
 		if r.IntN(3) == 0 {
 			size = 32
 		}
-		// v stands somewhere among letters, or at the end.
+		// v is somewhere among letters, or at the end.
 		m := make([]byte, size)
 		for i := range m {
 			m[i] = byte('a' + r.IntN(26))
@@ -74,7 +73,7 @@ func TestOpen(t *testing.T) {
 		check(m, 0, true)
 		check(m, 0, false)
 	})
-	// Every last byte, over blocks of that byte and of another.
+	// Every last byte, in blocks of that byte and of another.
 	for pad := range 256 {
 		for _, other := range []byte{byte(pad), 'x', 0, 0x80} {
 			m := bytes.Repeat([]byte{other}, 32)
@@ -86,7 +85,7 @@ func TestOpen(t *testing.T) {
 		}
 	}
 	if good < 10000 {
-		t.Fatalf("only %d good ones", good)
+		t.Fatalf("only %d messages were accepted", good)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// TestTextBlocks holds the check of many texts side by side against the rules.
+// TestTextBlocks compares the check of many texts at once with the rules.
 func TestTextBlocks(t *testing.T) {
 	simdtest.Alone(t)
 	simdtest.EachKernel(t, func(t *testing.T) {
@@ -28,7 +28,7 @@ func TestTextBlocks(t *testing.T) {
 				want++
 			}
 			if got := g.texts(n); got != want {
-				t.Fatalf("%d texts in front, want %d; then %q", got, want, src[spans[2*want]:][:spans[2*want+1]])
+				t.Fatalf("a prefix of %d texts, want %d; then %q", got, want, src[spans[2*want]:][:spans[2*want+1]])
 			}
 			spans = spans[2*max(1, want):]
 		}

@@ -42,7 +42,8 @@ func pathsOf(tier string) map[string]*simd.Path {
 	return staged
 }
 
-// oneBlockOps are the operations on one-block values. What they share makes it long.
+// oneBlockOps returns the operations on one-block values. It is one function since they share their
+// values and keys.
 func oneBlockOps(t *testing.T) (ops []*structured.Op) {
 	c, to := testCipher(t, 3), testCipher(t, 7)
 	values := []structured.Shape{
@@ -192,7 +193,7 @@ func multiBlockOps(t *testing.T) (ops []*structured.Op) {
 					r.Dst, n, plain = c.SealBlocksRows(w, m, r.Dst, a.Src, spans, out, at)
 					for i := 0; plain && i < n; i++ {
 						if !isASCIIText(a.Src[spans[2*i]:][:spans[2*i+1]]) {
-							t.Fatalf("SealBlocksRows: other letters are said to be plain")
+							t.Fatalf("SealBlocksRows reports letters beyond ASCII as plain")
 						}
 					}
 					return n
@@ -214,7 +215,7 @@ func multiBlockOps(t *testing.T) (ops []*structured.Op) {
 						texts = texts && a.Value(i)[0] < 0x80 && textform.IsText(a.Value(i)) && len(bytes.Trim(a.Value(i), "0123456789")) == 0
 					}
 					if c.SealBlocksAt(w, m, r.Dst, at, a.Src, a.Spans) && !texts {
-						t.Fatalf("SealBlocksAt: other letters are said to be plain")
+						t.Fatalf("SealBlocksAt reports letters beyond ASCII as plain")
 					}
 				},
 			})
@@ -225,7 +226,7 @@ func multiBlockOps(t *testing.T) (ops []*structured.Op) {
 		[]structured.Shape{structured.Digits(15), structured.Digits(16), structured.ShapeOf("empty", structured.Same("")), structured.Digits(271), letters(13), structured.ShapeOf("controls", structured.Same("a\x01"))}))
 }
 
-// mixedOp is SealMixedRows, which takes all values or none.
+// mixedOp returns the operation SealMixedRows, which processes all values or none.
 func mixedOp(t *testing.T, c *Cipher, w *textform.Writer, twin func(v []byte) ([]byte, bool), base structured.Shape, changes []structured.Shape) *structured.Op {
 	changes = append(changes, structured.ShapeOf("controls behind a block", structured.Same("twenty characters...\x01")))
 	return &structured.Op{
@@ -262,7 +263,7 @@ func isASCIIText(v []byte) bool {
 	return !slices.ContainsFunc(v, func(b byte) bool { return b >= 0x80 }) && textform.IsText(v)
 }
 
-// structuredBlocks: messages of one number of blocks, from one to more than a round takes.
+// structuredBlocks checks CryptBlocks for one message and up to more than a round processes.
 func structuredBlocks(t *testing.T, step int) {
 	c := testCipher(t, 9, 1, 1, 8)
 	for m := 1; m <= maxBlocks; m += 1 + step/2 {
@@ -275,10 +276,10 @@ func structuredBlocks(t *testing.T, step int) {
 			c.cryptBlocksGeneric(m, want, false)
 			got := bytes.Clone(msgs)
 			if c.CryptBlocks(m, got, false); !bytes.Equal(got, want) {
-				t.Fatalf("%d messages of %d blocks: enciphered to others", n, m)
+				t.Fatalf("%d messages of %d blocks: wrong ciphertexts", n, m)
 			}
 			if c.CryptBlocks(m, got, true); !bytes.Equal(got, msgs) {
-				t.Fatalf("%d messages of %d blocks: deciphered to others", n, m)
+				t.Fatalf("%d messages of %d blocks: wrong plaintexts", n, m)
 			}
 		}
 	}

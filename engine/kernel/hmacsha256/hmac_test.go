@@ -18,7 +18,7 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// oracle is the primitive as the standard library has it.
+// oracle returns the result by means of the standard library.
 func oracle(key []byte, counter []byte, v []byte) []byte {
 	m := hmac.New(sha256.New, key)
 	m.Write(counter)
@@ -26,8 +26,8 @@ func oracle(key []byte, counter []byte, v []byte) []byte {
 	return m.Sum(nil)[:16]
 }
 
-// runOne runs one value through a batch that is large enough for the widest
-// kernel, and checks that all places of the batch agree.
+// runOne hashes one value many times in a batch that is large enough for the widest kernel, and
+// checks that all results are equal.
 func runOne(t *testing.T, h *HMAC, v []byte) []byte {
 	t.Helper()
 	const n = 33
@@ -39,19 +39,18 @@ func runOne(t *testing.T, h *HMAC, v []byte) []byte {
 	h.Sum(dst, v, spans, nil)
 	for i := 1; i < n; i++ {
 		if !bytes.Equal(dst[:16], dst[16*i:][:16]) {
-			t.Fatalf("value of %d bytes: place %d of the batch differs from place 0", len(v), i)
+			t.Fatalf("value of %d bytes: result %d of the batch differs from result 0", len(v), i)
 		}
 	}
 	one := make([]byte, 16)
 	h.Sum(one, v, spans[:2], nil)
 	if !bytes.Equal(one, dst[:16]) {
-		t.Fatalf("value of %d bytes: alone it gives another result than in a batch", len(v))
+		t.Fatalf("value of %d bytes: alone it has another result than in a batch", len(v))
 	}
 	return one
 }
 
-// TestHMACRFC4231 runs the test cases of RFC 4231; case 5 is cut to 16 bytes in
-// the document too.
+// TestHMACRFC4231 runs the test cases of RFC 4231, of which case 5 has a result of 16 bytes.
 func TestHMACRFC4231(t *testing.T) {
 	rep := func(b byte, n int) string { return string(bytes.Repeat([]byte{b}, n)) }
 	seq := make([]byte, 25)
@@ -81,9 +80,9 @@ func TestHMACRFC4231(t *testing.T) {
 	})
 }
 
-// TestHMACWycheproof runs the Wycheproof vectors. A tag of 32 bytes is compared
-// in its first half. A vector is invalid because its tag was changed; one whose
-// first half was left intact says nothing about 16 bytes.
+// TestHMACWycheproof runs the Wycheproof vectors. Of a tag of 32 bytes only the first half is
+// compared. A vector is invalid because its tag was changed; those whose first half is unchanged
+// are skipped.
 func TestHMACWycheproof(t *testing.T) {
 	raw, err := os.ReadFile("testdata/wycheproof_hmac_sha256.json")
 	if err != nil {
@@ -117,10 +116,10 @@ func TestHMACWycheproof(t *testing.T) {
 				case c.Result == "valid":
 					valid++
 					if !same {
-						t.Errorf("vector %d is valid and was not reached", c.TcID)
+						t.Errorf("vector %d is valid, but the tag differs", c.TcID)
 					}
 				case same && !bytes.Equal(tag[:16], oracle(key, nil, msg)):
-					t.Errorf("vector %d is invalid and was reached", c.TcID)
+					t.Errorf("vector %d is invalid, but the tag is equal", c.TcID)
 				default:
 					invalid++
 				}
@@ -133,8 +132,7 @@ func TestHMACWycheproof(t *testing.T) {
 	})
 }
 
-// batch makes n values of up to limit bytes with gaps between them, and
-// counters of all sizes.
+// batch returns n values of up to limit bytes with gaps between them, and counters of all sizes.
 func batch(r *rand.Rand, n, limit int) (base []byte, spans []uint32, counters []uint64) {
 	for range n {
 		for range r.IntN(3) {
@@ -153,9 +151,8 @@ func batch(r *rand.Rand, n, limit int) (base []byte, spans []uint32, counters []
 	return base, spans, counters
 }
 
-// TestHMACBatches holds every kernel against crypto/hmac on mixed batches: all
-// counts up to 200, lengths up to 300, with and without counters, with bytes
-// behind the results that must stay as they are.
+// TestHMACBatches compares every kernel with crypto/hmac on mixed batches: up to 200 values of up to
+// 300 bytes, with and without counters. Bytes behind the results must not change.
 func TestHMACBatches(t *testing.T) {
 	key := bytes.Repeat([]byte{7, 1, 9, 200}, 8)
 	h, err := New((*[32]byte)(key))
@@ -190,7 +187,7 @@ func TestHMACBatches(t *testing.T) {
 			}
 			check(t, h, key, base, spans, counters)
 		}
-		base := make([]byte, 70000) // the longest values that a token allows, and some more
+		base := make([]byte, 70000) // the longest values that plans accept, and longer ones
 		for i := range base {
 			base[i] = byte(i * i)
 		}
@@ -229,8 +226,8 @@ func check(t *testing.T, h *HMAC, key, base []byte, spans []uint32, counters []u
 	}
 }
 
-// TestDeriveKey holds it against crypto/hmac: all lengths of key, messages over
-// several blocks.
+// TestDeriveKey compares DeriveKey with crypto/hmac, for all lengths of key and messages of several
+// blocks.
 func TestDeriveKey(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 9))
 	for k := range 65 {
@@ -249,12 +246,13 @@ func TestDeriveKey(t *testing.T) {
 			m := hmac.New(sha256.New, key)
 			m.Write(msg)
 			if !bytes.Equal(out[:], m.Sum(nil)) {
-				t.Fatalf("key of %d bytes, message of %d: wrong", k, n)
+				t.Fatalf("key of %d bytes, message of %d: differs from crypto/hmac", k, n)
 			}
 		}
 	}
 }
 
+// TestHMACAllocatesNothing checks that hashing a batch allocates nothing.
 func TestHMACAllocatesNothing(t *testing.T) {
 	h, err := New(&[32]byte{1})
 	if err != nil {
@@ -265,11 +263,12 @@ func TestHMACAllocatesNothing(t *testing.T) {
 	dst := make([]byte, 16*500)
 	simdtest.EachKernel(t, func(t *testing.T) {
 		if n := testing.AllocsPerRun(50, func() { h.Sum(dst, base, spans, counters) }); n >= 1 {
-			t.Fatalf("%v allocations", n)
+			t.Fatalf("%v allocations, want none", n)
 		}
 	})
 }
 
+// TestHMACPanicsOnShortBuffers checks that a short dst, counters or base panics.
 func TestHMACPanicsOnShortBuffers(t *testing.T) {
 	h, err := New(&[32]byte{1})
 	if err != nil {
@@ -295,9 +294,9 @@ func TestHMACPanicsOnShortBuffers(t *testing.T) {
 	}
 }
 
-// TestHMACRelease finds the midstates gone.
+// TestHMACRelease checks that Release wipes the midstates.
 func TestHMACRelease(t *testing.T) {
-	hold, err := secmem.New[midstates]() // keeps the chunk mapped
+	hold, err := secmem.New[midstates]() // keeps the slab mapped
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,15 +307,16 @@ func TestHMACRelease(t *testing.T) {
 	}
 	k := h.k
 	if *k == (midstates{}) {
-		t.Fatal("no midstates")
+		t.Fatal("the midstates are zero before Release")
 	}
 	h.Release()
 	if *k != (midstates{}) {
-		t.Fatal("midstates stay after Release")
+		t.Fatal("Release did not wipe the midstates")
 	}
-	h.Release() // harmless
+	h.Release() // a second call has no effect
 }
 
+// FuzzHMAC compares every kernel with crypto/hmac.
 func FuzzHMAC(f *testing.F) {
 	f.Add([]byte("key"), []byte("a value and another"), uint64(3), uint8(5), true)
 	f.Add([]byte{}, []byte{}, uint64(0), uint8(0), false)
@@ -390,8 +390,7 @@ func BenchmarkHMAC(b *testing.B) {
 	})
 }
 
-// TestHMACPageEnds puts values, spans, counters and results against pages that
-// fault.
+// TestHMACPageEnds puts values, spans, counters and results directly before pages that fault.
 func TestHMACPageEnds(t *testing.T) {
 	key := bytes.Repeat([]byte{5}, 32)
 	h, err := New((*[32]byte)(key))
@@ -420,7 +419,7 @@ func TestHMACPageEnds(t *testing.T) {
 						}
 						h.Sum(dst, base, spans, counters)
 						if !bytes.Equal(dst, bytes.Repeat(oracle(key, c, base), n)) {
-							t.Fatalf("%d values of %d bytes: wrong", n, l)
+							t.Fatalf("%d values of %d bytes: wrong results", n, l)
 						}
 					}
 				}

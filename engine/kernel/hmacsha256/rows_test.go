@@ -13,9 +13,8 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// TestSumRows holds rows of every form, framing and generation against the
-// standard library's HMAC and the portable encoder, with an empty or a too long
-// value where the work has to stop.
+// TestSumRows compares rows of every form, framing and generation with the standard library's HMAC
+// and the portable encoder, and checks that it stops before an empty or too long value.
 func TestSumRows(t *testing.T) {
 	key := bytes.Repeat([]byte{3, 9}, 16)
 	h, err := New((*[32]byte)(key))

@@ -8,8 +8,7 @@ import (
 	"unsafe"
 )
 
-// TestKeyMemoryIsWiped frees slots full of key and looks at what is left, and
-// at what the next owner of the place gets.
+// TestKeyMemoryIsWiped checks that a freed slot is wiped, and that its next owner gets zeros.
 func TestKeyMemoryIsWiped(t *testing.T) {
 	hold, err := Alloc(200) // keeps the slab mapped while we look behind
 	if err != nil {
@@ -25,7 +24,7 @@ func TestKeyMemoryIsWiped(t *testing.T) {
 		t.Fatalf("slot at %#x is not aligned", p)
 	}
 	if got := Status().InUse - before; got != 256 {
-		t.Fatalf("a slot of 200 bytes takes %d", got)
+		t.Fatalf("a slot for 200 bytes has %d, want 256", got)
 	}
 	whole := b[:cap(b)]
 	for i := range whole {
@@ -44,11 +43,11 @@ func TestKeyMemoryIsWiped(t *testing.T) {
 		t.Fatal("the freed slot was not used again")
 	}
 	if Status().InUse-before != 256 {
-		t.Fatal("the balance does not hold")
+		t.Fatal("InUse is not what it was before")
 	}
 }
 
-// TestKeyMemoryStaysOffTheHeap counts heap allocations of alloc and free.
+// TestKeyMemoryStaysOffTheHeap checks that Alloc and Free allocate nothing on the heap.
 func TestKeyMemoryStaysOffTheHeap(t *testing.T) {
 	hold, err := New[[512]byte]()
 	if err != nil {
@@ -68,7 +67,8 @@ func TestKeyMemoryStaysOffTheHeap(t *testing.T) {
 	}
 }
 
-// TestKeyMemoryMisuse frees twice, frees what is not ours, and inside a slot.
+// TestKeyMemoryMisuse checks that freeing twice, freeing other memory and freeing a part of a slot
+// panic.
 func TestKeyMemoryMisuse(t *testing.T) {
 	hold, err := Alloc(64)
 	if err != nil {
@@ -92,8 +92,8 @@ func TestKeyMemoryMisuse(t *testing.T) {
 	}
 }
 
-// TestKeyMemoryConcurrent lets goroutines fill slots of many sizes, checks that
-// nobody else writes into them, and that everything is given back.
+// TestKeyMemoryConcurrent lets goroutines fill slots of many sizes, and checks that no other writes
+// into them and that all memory is freed.
 func TestKeyMemoryConcurrent(t *testing.T) {
 	before := Status().InUse
 	var wg sync.WaitGroup

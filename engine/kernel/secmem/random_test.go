@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestRandom looks for what a broken generator would show: places not written,
-// repeated blocks within and across calls, and bits that lean to one side.
+// TestRandom looks for faults of a generator: bytes that are not written, blocks that repeat within
+// and across calls, and biased bits.
 func TestRandom(t *testing.T) {
 	seen := map[[16]byte]bool{}
 	for _, n := range []int{0, 1, 15, 16, 255, 256, 257, 1000, 16384, 65536, 65537, 200000} {

@@ -12,8 +12,8 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// TestForms holds the forms of RFC 4648 against the standard library, and all forms
-// against their inverse, for 0 to 100 bytes.
+// TestForms compares the forms of RFC 4648 with the standard library, and all forms with their
+// inverse, for 0 to 100 bytes.
 func TestForms(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 2))
 	standard := map[Form]func([]byte) string{
@@ -43,7 +43,7 @@ func TestForms(t *testing.T) {
 				t.Fatalf("%s of %d bytes: %s, want %s", f, n, text, std(c))
 			}
 			if f.DecodedLen(len(text)) != n {
-				t.Fatalf("%s: %d characters are said to be %d bytes, not %d", f, len(text), f.DecodedLen(len(text)), n)
+				t.Fatalf("%s: DecodedLen of %d characters is %d, want %d", f, len(text), f.DecodedLen(len(text)), n)
 			}
 			back := make([]byte, n)
 			g, ok := f.Decode(back, text)
@@ -59,7 +59,7 @@ func TestForms(t *testing.T) {
 	}
 }
 
-// TestDecodeIsPortable decodes damaged texts of every length with every kernel.
+// TestDecodeIsPortable compares every kernel with the twin on damaged texts of every length.
 func TestDecodeIsPortable(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(2, 9))
@@ -84,8 +84,8 @@ func TestDecodeIsPortable(t *testing.T) {
 	})
 }
 
-// TestDecodeRefuses changes every character of a text to every other: what decodes must
-// encode to the same text again.
+// TestDecodeRefuses changes every character of a text to every other: a text that decodes must be
+// the text of the decoded bytes.
 func TestDecodeRefuses(t *testing.T) {
 	for _, f := range allForms {
 		for _, n := range []int{1, 2, 3, 4, 5, 16, 17, 24} {

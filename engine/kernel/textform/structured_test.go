@@ -8,7 +8,7 @@ import (
 	"github.com/velonym/velonym/internal/simd"
 )
 
-// TestStructured: texts of many blocks, from one to more than a round takes.
+// TestStructured checks texts of one block and up to more than a round processes.
 func TestStructured(t *testing.T) {
 	structured.Run(t, nil, pathsOf, structuredTexts)
 }
@@ -36,7 +36,7 @@ func structuredTexts(t *testing.T, step int) {
 			f.Encode(text, blocks, 5)
 			back := make([]byte, 16*n)
 			if g, ok := f.Decode(back, text); !ok || f == Pair62 && g != 5 || !bytes.Equal(back, blocks) {
-				t.Fatalf("%s: a text of %d blocks is read as another", f, n)
+				t.Fatalf("%s: a text of %d blocks decodes to other bytes", f, n)
 			}
 			out, at := make([]uint32, 2*n), make([]uint32, n)
 			rows := w.Rows(nil, blocks, out)
@@ -49,7 +49,7 @@ func structuredTexts(t *testing.T, step int) {
 				var x [32]byte
 				f.Encode(x[:], blocks[16*i:16*i+16], 5)
 				if string(rows[33*i:33*i+33]) != string(x[:])+"\n" || out[2*i] != uint32(33*i) || string(places[at[i]:][:32]) != string(x[:]) {
-					t.Fatalf("%s: row %d of %d is another", f, i, n)
+					t.Fatalf("%s: row %d of %d differs from the twin's", f, i, n)
 				}
 			}
 		}

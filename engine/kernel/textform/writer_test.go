@@ -11,6 +11,7 @@ import (
 
 var allForms = []Form{Pair62, Hex, B64u, B32, UUID}
 
+// TestEncodeAt compares EncodeAt of every tier with the twin.
 func TestEncodeAt(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 7))
@@ -36,7 +37,7 @@ func TestEncodeAt(t *testing.T) {
 	})
 }
 
-// TestIsText holds IsText against the rules.
+// TestIsText compares IsText with the rules.
 func TestIsText(t *testing.T) {
 	good := 0
 	structured.EdgeTexts(func(v []byte) {
@@ -47,11 +48,12 @@ func TestIsText(t *testing.T) {
 		}
 	})
 	if good < 1000 {
-		t.Fatalf("only %d good ones", good)
+		t.Fatalf("only %d strings were text", good)
 	}
 }
 
-// TestReader reads texts of every form, and refuses those of other lengths and generations.
+// TestReader checks that a Reader decodes texts of every form, and refuses those of other lengths
+// and generations.
 func TestReader(t *testing.T) {
 	for _, f := range allForms {
 		for gen := range Generations {
@@ -64,10 +66,10 @@ func TestReader(t *testing.T) {
 				t.Fatalf("%s of generation %d: %q is read as %x", f, gen, text, got)
 			}
 			if r.Decode(&got, text[:len(text)-2]) || f != UUID && r.Decode(&got, text[:0]) {
-				t.Fatalf("%s: a shorter text is read", f)
+				t.Fatalf("%s: accepts a shorter text", f)
 			}
 			if f.Encode(text, want[:], (gen+1)%Generations); r.Decode(&got, text) != !f.Marked() {
-				t.Fatalf("%s of generation %d: a text of another one", f, gen)
+				t.Fatalf("%s of generation %d: accepts a text of another generation", f, gen)
 			}
 		}
 	}

@@ -2,11 +2,11 @@ package simdtest
 
 import "testing"
 
-// Alone marks a test that compares results in one goroutine. The race detector has nothing
-// to find there and makes such a test many times slower: the test runs without it only.
+// Alone skips a test that compares results in one goroutine if the race detector is on, which would
+// find nothing and make the test many times slower.
 func Alone(t *testing.T) {
 	t.Helper()
 	if raceDetector {
-		t.Skip("one goroutine: the run without the race detector says the same")
+		t.Skip("the test has one goroutine: it runs without the race detector")
 	}
 }

@@ -11,11 +11,10 @@ import (
 	"testing"
 )
 
-// Layout holds the offsets that a generator of assembly states against the Go struct
-// that it reads or writes. dir is the generator's folder. For every field of the struct
-// but those named _, the generator has a constant whose name is prefix and the field's
-// name with a capital, and whose value is the field's offset; if it has one of prefix and
-// Size, that is the struct's size.
+// Layout compares the offsets in a generator of assembly with the Go struct that the assembly reads
+// or writes. dir is the generator's folder. For every field of the struct except those named _, the
+// generator must have a constant whose name is prefix and the field's name with a capital, and whose
+// value is the field's offset. A constant with prefix and Size must be the struct's size.
 func Layout(t *testing.T, dir, prefix string, block any) {
 	t.Helper()
 	constants := generatorConstants(t, dir)
@@ -37,7 +36,7 @@ func Layout(t *testing.T, dir, prefix string, block any) {
 	}
 }
 
-// generatorConstants are the integer literals that have a name in a package.
+// generatorConstants returns the named integer constants of a package.
 func generatorConstants(t *testing.T, dir string) map[string]uintptr {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))

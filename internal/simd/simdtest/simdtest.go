@@ -45,8 +45,8 @@ func PageEnd(t testing.TB, n int) []byte {
 	return page[len(page)-n:]
 }
 
-// PageEnds returns n bytes that end where a page ends behind which any access faults, and
-// another n that begin where such a page ends. The test frees them when it ends.
+// PageEnds returns n bytes directly before a page that faults, and another n directly behind such a
+// page. The test frees them when it ends.
 func PageEnds(t testing.TB, n int) (end, begin []byte) {
 	t.Helper()
 	mem := Pages(t, n)

@@ -1,8 +1,7 @@
-// Package structured runs the differential tests of kernels over values as files have
-// them: a long stretch of one shape, and then another one. Faults of kernels stand where
-// the shape changes at the end of a lane, a group or a chunk, so every offset around
-// those is tried, for every operation and tier, against the portable twin of each value
-// alone.
+// Package structured runs the differential tests of kernels over values as files have them: a long
+// stretch of one shape and then another one. Faults of kernels appear if the shape changes at the
+// end of a lane, a group or a chunk. Every offset around those is therefore tried, for every
+// operation and tier, and compared with the portable twin of each value.
 package structured
 
 import (
@@ -32,14 +31,14 @@ func (a *Arena) Add(v []byte) {
 // Value returns value i.
 func (a *Arena) Value(i int) []byte { return a.Src[a.Spans[2*i]:][:a.Spans[2*i+1]] }
 
-// Guard moves the values to where a page faults padding bytes behind them.
+// Guard moves the values in front of a page that faults, with padding bytes between.
 func (a *Arena) Guard(t testing.TB, padding int) {
 	t.Helper()
 	mem := simdtest.PageEnd(t, len(a.Src)+padding)
 	a.Src = mem[:copy(mem, a.Src)]
 }
 
-// Shape is eight values of a kind that take turns.
+// Shape is eight values of one kind, which a batch repeats.
 type Shape struct {
 	Name   string
 	Values [8][]byte
@@ -54,10 +53,10 @@ func ShapeOf(name string, value func(i int) string) Shape {
 	return s
 }
 
-// Same is eight times v, for ShapeOf.
+// Same returns v for every i, for ShapeOf.
 func Same(v string) func(int) string { return func(int) string { return v } }
 
-// Digits is values of n digits.
+// Digits returns a shape of values of n digits.
 func Digits(n int) Shape {
 	return ShapeOf(fmt.Sprint(n, " digits"), func(i int) string {
 		return strings.Repeat(fmt.Sprint(9012345678+1111111*i), n/10+1)[:n]
@@ -70,21 +69,21 @@ type Op struct {
 	Base    Shape
 	Changes []Shape
 	Borders []int // of lanes, groups and chunks
-	// Twin is the result of a value by portable code; ok is false where a call leaves
-	// the value to its caller.
+	// Twin returns the result of a value by portable code. ok is false for a value that a call
+	// leaves to its caller.
 	Twin func(v []byte) (result []byte, ok bool)
-	// Run takes all values and notes their results.
+	// Run processes all values and records their results.
 	Run func(a *Arena, r *Results)
-	// Lazy says that a call may leave any value to its caller.
+	// Lazy states that a call may leave any value to its caller.
 	Lazy bool
 }
 
-// Results are what an operation made of values.
+// Results are the results of an operation.
 type Results struct {
 	Dst       []byte
 	Out       []uint32 // off, len in Dst
 	Left      []bool   // values that the call left to its caller
-	Pre, Post string   // around every result, one after the other; places, if Framed is false
+	Pre, Post string   // around every result, in rows; unused if Framed is false
 	Framed    bool
 }
 
@@ -93,15 +92,15 @@ func (r *Results) reset(n int) {
 	clear(r.Left)
 }
 
-// Tight gives Dst room for rows of the given length and not a byte more, for every
-// other number of values.
+// Tight gives Dst, for every other number of values, a capacity of exactly the rows of the given
+// length.
 func (r *Results) Tight(a *Arena, row int) {
 	if n := len(a.Spans) / 2; n%2 == 0 {
 		r.Dst = make([]byte, 0, n*row)
 	}
 }
 
-// Stepwise calls f for leading values until all are done or left.
+// Stepwise calls f, which processes a prefix, until all values are processed or left to the caller.
 func (r *Results) Stepwise(a *Arena, f func(spans, out []uint32) (done int)) {
 	for n, from := len(a.Spans)/2, 0; from < n; {
 		from += f(a.Spans[2*from:], r.Out[2*from:])
@@ -112,9 +111,9 @@ func (r *Results) Stepwise(a *Arena, f func(spans, out []uint32) (done int)) {
 	}
 }
 
-// offsets are where a shape changes: within 130 values of every border. Around the far
-// ones, whose batches are large, one kind of change is at every fourth, each at others,
-// so that all kinds together are at every one.
+// offsets returns the offsets at which the shape changes: those within 130 values of every border.
+// Around distant borders, whose batches are large, each kind of change occurs at every fourth
+// offset, and all kinds together at every one.
 func (o *Op) offsets(kind, step int) (list []int) {
 	for _, b := range o.Borders {
 		from, every := max(0, b-130), step
@@ -151,8 +150,8 @@ func (o *Op) twins(t *testing.T, s Shape) (w [8]want) {
 	return w
 }
 
-// check runs the operation over a stretch with a change at every offset: of one value,
-// of 21, or for good, and once from each.
+// check runs the operation over a stretch with a change at every offset: of one value, of 21, or of
+// all following values.
 func (o *Op) check(t *testing.T, step int) {
 	base := o.twins(t, o.Base)
 	var r Results
@@ -188,7 +187,7 @@ func (o *Op) check(t *testing.T, step int) {
 	}
 }
 
-// compare returns what is wrong with the results, or nothing.
+// compare describes the difference between the results and wants, "" if there is none.
 func (o *Op) compare(r *Results, wants []want) string {
 	end := 0
 	for i, w := range wants {
@@ -219,8 +218,8 @@ func (o *Op) compare(r *Results, wants []want) string {
 	return ""
 }
 
-// Run runs operations and other checks on every tier, and fails unless the fast paths
-// that the tier has ran often enough. step is larger where fewer offsets do.
+// Run runs operations and other checks on every tier, and fails unless the fast paths of the tier
+// were taken often enough. The checks get a larger step if fewer offsets suffice.
 func Run(t *testing.T, ops []*Op, paths func(tier string) map[string]*simd.Path, others ...func(t *testing.T, step int)) {
 	step, least := 3, int64(200)
 	if os.Getenv("VELONYM_SOAK") != "" {
@@ -248,7 +247,7 @@ func Run(t *testing.T, ops []*Op, paths func(tier string) map[string]*simd.Path,
 		}
 		for name, p := range want {
 			if n := p.Taken(); n < least {
-				t.Errorf("path %s ran %d times, want %d: the inputs no longer reach it", name, n, least)
+				t.Errorf("path %s was taken %d times, want at least %d: the inputs no longer reach it", name, n, least)
 			}
 		}
 	})
