@@ -62,7 +62,7 @@ func httpArrow(ctx context.Context, o Options, client, server *child, period tim
 	return []Row{Against(a, b, "M values/CPU-s", 1e6, 1.2, 2), Plain(b, "M values/CPU-s", 1e6)}, nil
 }
 
-// checkArrow holds an answer against that of the same values in JSON.
+// checkArrow compares an answer with that of the same values in JSON.
 func checkArrow(server *child, values int) error {
 	body, err := arrowBody(values)
 	if err != nil {
@@ -92,7 +92,7 @@ func checkArrow(server *child, values int) error {
 		}
 		column, ok := b.Column(0).(*array.String)
 		if !ok {
-			return errors.New("the column is none of strings")
+			return errors.New("the column of the answer is not of strings")
 		}
 		for i := range column.Len() {
 			again = fmt.Appendf(again, "%q,", column.Value(i))

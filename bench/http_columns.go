@@ -66,7 +66,7 @@ func httpColumns(ctx context.Context, o Options, client, server *child, period t
 	return []Row{Against(a, b, "M values/CPU-s", 1e6, 0.5, 0.8), Plain(b, "M values/CPU-s", 1e6)}, nil
 }
 
-// checkColumns holds an answer against what encoding/csv reads of the body.
+// checkColumns compares an answer with what encoding/csv reads of the body.
 func checkColumns(server *child, body []byte) error {
 	got, err := sendOnce(server.hello.Addr, requestAs("text/csv", server.hello.Addr, columnsPath, server.hello.Forward, body))
 	if err != nil {
@@ -91,7 +91,7 @@ func checkColumns(server *child, body []byte) error {
 	return nil
 }
 
-// ran is what a child of role run has done.
+// ran is the report of a child in the role run.
 type ran struct {
 	Runs  int
 	CPU   int64 // nanoseconds

@@ -12,7 +12,7 @@ import (
 )
 
 // processArrow is process for an Arrow stream, of which some columns are replaced. The
-// stream is read where the body stands, once to check it and count its values and once to
+// stream is read in the buffer of the body, once to check it and count its values and once to
 // write the answer, which is in c.out as a whole before any of it is sent.
 func (c *call) processArrow(grant *token.Grant, q *columnQuery) (p *problem, fault error) {
 	s := c.s

@@ -82,7 +82,7 @@ func registerBatch(from, n int) arrow.RecordBatch {
 	return b.NewRecordBatch()
 }
 
-// streamOf writes batches as a stream, as a program of somebody else does.
+// streamOf writes batches as a stream with arrow-go.
 func streamOf(t testing.TB, batches []arrow.RecordBatch, o ...ipc.Option) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -98,7 +98,7 @@ func streamOf(t testing.TB, batches []arrow.RecordBatch, o ...ipc.Option) string
 	return out.String()
 }
 
-// stringsStream is a stream of one batch of columns of strings with nulls; "\x00" is a null.
+// stringsStream returns a stream with one batch of nullable string columns; "\x00" is null.
 func stringsStream(t testing.TB, names []string, columns ...[]string) string {
 	t.Helper()
 	var fields []arrow.Field
@@ -119,7 +119,7 @@ func stringsStream(t testing.TB, names []string, columns ...[]string) string {
 	return streamOf(t, []arrow.RecordBatch{b.NewRecordBatch()})
 }
 
-// batches reads the answer of a successful call with arrow-go.
+// batches returns the batches of a successful answer, read with arrow-go.
 func (a clientAnswer) batches(t testing.TB) (all []arrow.RecordBatch) {
 	t.Helper()
 	if a.status != 200 {
@@ -145,7 +145,7 @@ func (a clientAnswer) batches(t testing.TB) (all []arrow.RecordBatch) {
 	}
 }
 
-// textsOf returns the strings of a column, and of those within it; "\x00" is a null.
+// textsOf returns the strings of a column and of its children; "\x00" is null.
 func textsOf(a arrow.Array) (all []string) {
 	for i := range a.Len() {
 		if a.IsNull(i) {
@@ -170,10 +170,9 @@ func textsOf(a arrow.Array) (all []string) {
 	return all
 }
 
-// TestArrow replaces columns of every kind, in streams of several batches, packed and not,
-// and holds the answer against calls with the same values in JSON: they have the same
-// pseudonyms, nulls and empty values stay, and so do all other columns. A reverse gives the
-// rows that were sent.
+// TestArrow replaces columns of every kind in streams of several batches, compressed and
+// not. Results must be those of calls with the same values in JSON; nulls, empty values and
+// all other columns must stay; and a reverse must restore the rows.
 func TestArrow(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.Workers = 2 })
@@ -189,19 +188,19 @@ func TestArrow(t *testing.T) {
 			back := r.post(reversePath+"?"+query, rev, arrowType, string(a.body)).batches(t)
 			for i := range in {
 				if !array.RecordEqual(in[i], back[i]) {
-					t.Fatalf("%s, %s: batch %d is another one after the reverse", query, name, i)
+					t.Fatalf("%s, %s: batch %d has other rows after the reverse", query, name, i)
 				}
 			}
 		}
 	}
 }
 
-// checkReplaced holds batches against what JSON gives for the values of the columns that
-// query names.
+// checkReplaced compares the columns that query names with the results of a call in JSON,
+// and all others with the input.
 func checkReplaced(t *testing.T, r *rig, tok, what, query string, in, got []arrow.RecordBatch) {
 	t.Helper()
 	if len(in) != len(got) {
-		t.Fatalf("%s: %d batches became %d", what, len(in), len(got))
+		t.Fatalf("%s: the answer to %d batches has %d", what, len(in), len(got))
 	}
 	if !got[0].Schema().Equal(in[0].Schema()) {
 		t.Fatalf("%s: another schema: %s", what, got[0].Schema())
@@ -217,13 +216,13 @@ func checkReplaced(t *testing.T, r *rig, tok, what, query string, in, got []arro
 			}
 			was, now := textsOf(in[i].Column(k)), textsOf(got[i].Column(k))
 			if len(was) != len(now) {
-				t.Fatalf("%s: column %s of batch %d has %d values, not %d", what, f.Name, i, len(now), len(was))
+				t.Fatalf("%s: column %s of batch %d has %d values, want %d", what, f.Name, i, len(now), len(was))
 			}
 			var values, made []string
 			for j, v := range was {
 				if v == "\x00" || f.Name == "codes" && len(v) == 1 {
 					if now[j] != v {
-						t.Fatalf("%s: column %s, batch %d, value %d: %q became %q", what, f.Name, i, j, v, now[j])
+						t.Fatalf("%s: column %s, batch %d, value %d: the result of %q is %q, want it unchanged", what, f.Name, i, j, v, now[j])
 					}
 					continue
 				}
@@ -234,14 +233,14 @@ func checkReplaced(t *testing.T, r *rig, tok, what, query string, in, got []arro
 			}
 			for j, p := range r.pseudonyms(tok, values...) {
 				if p != made[j] {
-					t.Fatalf("%s: column %s, batch %d, value %d: %q, and JSON gives %q", what, f.Name, i, j, made[j], p)
+					t.Fatalf("%s: column %s, batch %d, value %d: %q, want %q as in JSON", what, f.Name, i, j, made[j], p)
 				}
 			}
 		}
 	}
 }
 
-// TestArrowOnlyColumn replaces the only column of strings, where none is named.
+// TestArrowOnlyColumn sends streams with one column of strings and names none.
 func TestArrowOnlyColumn(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -249,10 +248,10 @@ func TestArrowOnlyColumn(t *testing.T) {
 	p := r.pseudonyms(fwd, "a", "b")
 	got := r.post(forwardPath, fwd, arrowType, stringsStream(t, []string{"id"}, []string{"a", "\x00", "b", ""})).batches(t)
 	if s := textsOf(got[0].Column(0)); fmt.Sprint(s) != fmt.Sprint([]string{p[0], "\x00", p[1], ""}) {
-		t.Errorf("got %q", s)
+		t.Errorf("got %q, want pseudonyms of a and b, null and empty kept", s)
 	}
-	// Neither query nor parameters of the media type stand in the way, and an answer is
-	// packed as it is asked for.
+	// Other parameters of query and media type have no effect; the answer is compressed on
+	// request.
 	a := r.post(forwardPath+"?x=1", fwd, arrowType+"; charset=binary", stringsStream(t, []string{"id"}, strings.Split(strings.Repeat("a ", 999)+"a", " ")), "Accept-Encoding", "gzip", "Accept", "application/json")
 	if a.status != 200 || a.header.Get("Content-Encoding") != "gzip" || a.header.Get("Content-Type") != arrowType {
 		t.Errorf("status %d, %v", a.status, a.header)
@@ -260,12 +259,12 @@ func TestArrowOnlyColumn(t *testing.T) {
 	// Streams without rows, and without batches.
 	for _, none := range []string{stringsStream(t, []string{"id"}, nil), emptyStream(t)} {
 		if got := r.post(forwardPath, fwd, arrowType, none).batches(t); len(got) > 0 && got[0].NumRows() > 0 {
-			t.Errorf("%d rows of none", got[0].NumRows())
+			t.Errorf("the answer to a stream without rows has %d", got[0].NumRows())
 		}
 	}
 }
 
-// emptyStream is a schema and no batch.
+// emptyStream returns a stream with a schema and no batch.
 func emptyStream(t testing.TB) string {
 	var out bytes.Buffer
 	w := ipc.NewWriter(&out, ipc.WithSchema(arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.BinaryTypes.String}}, nil)))
@@ -275,7 +274,8 @@ func emptyStream(t testing.TB) string {
 	return out.String()
 }
 
-// TestArrowRefused checks what streams are refused for: nothing is spent, no value is shown.
+// TestArrowRefused checks why streams are refused. A refusal must spend no budget and show
+// no value.
 func TestArrowRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.MaxBody = 1 << 20 })
@@ -317,11 +317,11 @@ func TestArrowRefused(t *testing.T) {
 		p := a.problem(t, 400, "BAD_REQUEST")
 		for _, w := range x.want {
 			if !strings.Contains(p.Detail, w) {
-				t.Errorf("%s: %q is not in %q", x.what, w, p.Detail)
+				t.Errorf("%s: the detail %q does not contain %q", x.what, p.Detail, w)
 			}
 		}
 		if bytes.Contains(a.body, []byte(canary)) {
-			t.Errorf("%s: the answer holds a value: %s", x.what, a.body)
+			t.Errorf("%s: the answer contains a value: %s", x.what, a.body)
 		}
 	}
 	for cut := range len(one) - 1 {
@@ -333,13 +333,13 @@ func TestArrowRefused(t *testing.T) {
 	r.post(forwardPath+"?column=id", limited, jsonType, one).problem(t, 400, "BAD_REQUEST")
 	r.post(reversePath+"?column=id", limited, arrowType, one).problem(t, 403, "FORBIDDEN_OPERATION")
 	r.post(forwardPath+"?column=id", "", arrowType, one).problem(t, 401, "MISSING_TOKEN")
-	// Nothing of all that was spent.
+	// None of these requests spent the budget.
 	a := r.post(forwardPath+"?column=id", limited, arrowType, stringsStream(t, []string{"id"}, []string{"a", "", "\x00", "b"}))
 	if a.batches(t); a.header.Get("X-Values-Left") != "998" {
 		t.Errorf("X-Values-Left: %q", a.header.Get("X-Values-Left"))
 	}
 	if strings.Contains(r.log.String(), canary) {
-		t.Error("the log holds a value")
+		t.Error("the log contains a value")
 	}
 }
 
@@ -358,7 +358,7 @@ func TestArrowBadValues(t *testing.T) {
 		t.Errorf("bad values: %s", got)
 	}
 	if bytes.Contains(a.body, []byte(p[0])) {
-		t.Error("a refusal holds results")
+		t.Error("a refusal contains results")
 	}
 	a = r.post(forwardPath+query, item, arrowType, body)
 	got := a.batches(t)[0]
@@ -392,18 +392,18 @@ func TestArrowBadValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.post(forwardPath, revoked, arrowType, three).problem(t, 401, "REVOKED_TOKEN")
-	var walk []string
+	var numbers []string
 	for i := range 3000 {
-		walk = append(walk, fmt.Sprint(1_000_000+i))
+		numbers = append(numbers, fmt.Sprint(1_000_000+i))
 	}
-	r.post(forwardPath, fwd, arrowType, stringsStream(t, []string{"id"}, walk)).batches(t)
+	r.post(forwardPath, fwd, arrowType, stringsStream(t, []string{"id"}, numbers)).batches(t)
 	if !strings.Contains(r.log.String(), "consecutive numbers") {
-		t.Error("a walk through consecutive numbers was not noticed")
+		t.Error("the log does not report consecutive numbers")
 	}
 }
 
 // TestArrowTyped checks that columns of numbers and of bytes get the pseudonyms of their
-// texts, and that a reverse gives values and types back.
+// texts, and that a reverse restores values and types.
 func TestArrowTyped(t *testing.T) {
 	r := newRig(t, nil)
 	fwd, rev := r.token("pseudonymise", nil), r.token("reverse", nil)
@@ -442,7 +442,7 @@ func TestArrowTyped(t *testing.T) {
 			}
 		}
 		if back := r.post(reversePath+query, rev, arrowType, string(a.body)).batches(t)[0]; !array.RecordEqual(in, back) {
-			t.Errorf("%s: the reverse is another batch: %v", name, back.Schema())
+			t.Errorf("%s: the reverse does not restore the batch: %v", name, back.Schema())
 		}
 	}
 	p := r.post(forwardPath, fwd, arrowType, streamOf(t, []arrow.RecordBatch{in})).problem(t, 400, "BAD_REQUEST")
@@ -452,7 +452,7 @@ func TestArrowTyped(t *testing.T) {
 }
 
 // TestArrowManyValues sends more values than are transformed at a time, long, short, empty
-// and null ones, to tokens of each kind, and holds results and bad values against JSON.
+// and null ones, with tokens of each kind, and compares results and bad values with JSON.
 func TestArrowManyValues(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.Workers = 2 })
@@ -464,7 +464,7 @@ func TestArrowManyValues(t *testing.T) {
 			tok := r.token("pseudonymise", func(q *token.Request) {
 				q.Project, q.Err = project, token.ErrItem
 				if project != "tagged" {
-					q.Norm = []string{"trim"}[:len(mode)&1] // of nulls and of bad ones: none; of equal and mixed: trim
+					q.Norm = []string{"trim"}[:len(mode)&1] // trim for modes equal, mixed and nulls; none for bad
 				}
 			})
 			var sent, asked []string
@@ -511,9 +511,9 @@ func TestArrowManyValues(t *testing.T) {
 	}
 }
 
-// TestArrowDictionary checks that values of dictionaries are charged for and found bad as
-// the rows that refer to them, and entries that no row refers to as values too. With policy
-// different each row gets a pseudonym of its own, in a plain column.
+// TestArrowDictionary checks that dictionary entries are charged and reported once for each
+// row that refers to them, and entries without a row once. With policy different each row
+// gets a pseudonym of its own, in a plain column.
 func TestArrowDictionary(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -577,8 +577,8 @@ func TestArrowBomb(t *testing.T) {
 	}
 }
 
-// TestArrowNotText checks that a reverse puts no bytes into a column of strings that are not
-// UTF-8, and that a column of bytes takes them.
+// TestArrowNotText checks that a value that is not UTF-8 is bad in a column of strings, and
+// reversed in a column of bytes.
 func TestArrowNotText(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -601,8 +601,8 @@ func TestArrowNotText(t *testing.T) {
 	}
 }
 
-// TestArrowReleasesMemory checks that a call leaves no memory counted, whatever its answer was, and
-// that one that needs more than there is is refused.
+// TestArrowReleasesMemory checks that a call releases its memory, whatever the answer, and
+// that one that needs more than the limit is refused.
 func TestArrowReleasesMemory(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.MaxInFlight, c.Workers = 16<<20, 2 })

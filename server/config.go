@@ -91,7 +91,7 @@ type Config struct {
 	MaxDrain int64
 
 	// DrainDelay is how long a server that shuts down goes on listening after it has
-	// stopped being ready, so that load balancers notice and busy clients are told to
+	// stopped being ready, so that load balancers notice and busy clients are asked to
 	// close; 0: 1 s, negative: none.
 	DrainDelay time.Duration
 

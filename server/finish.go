@@ -29,7 +29,7 @@ func (c *call) recovered() {
 	c.s.metrics.requests(routeOther, codeInternal)
 	if e := endpointOf(c.ctx); e != nil && c.s.cfg.Audit != nil && !c.recorded {
 		c.recorded = true
-		_ = c.s.appendRecord(c.record(time.Now(), e, nil, codeInternal)) // the client is told of a failure either way
+		_ = c.s.appendRecord(c.record(time.Now(), e, nil, codeInternal)) // the client gets a 500 in any case
 	}
 }
 

@@ -54,7 +54,7 @@ type Server struct {
 	listeners         []net.Listener
 	keysFault         atomic.Pointer[string]
 	auditFault        atomic.Pointer[string]
-	probing           sync.Mutex    // held by a look at the keystore: the last to begin is the last to tell
+	probing           sync.Mutex    // held during a probe of the keystore, so that results are stored in order
 	counting          sync.Mutex    // the same of what counts projects
 	probeSoon         atomic.Bool   // a record was written while auditFault is set
 	keysChange        atomic.Uint64 // the keystore's change counter, as of the last look

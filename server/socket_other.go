@@ -4,7 +4,7 @@ package server
 
 import "net"
 
-// socket stands for connections that are read and written by package net alone.
+// socket is never used: connections are read and written by package net.
 type socket struct{}
 
 const maxRawCall = 0

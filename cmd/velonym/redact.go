@@ -66,8 +66,8 @@ func without(text, s string) string {
 	return text
 }
 
-// leastToken is the shortest text that counts as a token, in bytes.
-const leastToken = 20
+// minTokenLength is the shortest text that counts as a token, in bytes.
+const minTokenLength = 20
 
 // tokenIn returns the range of the first token in text: base64url that decodes to the
 // start of a JSON object, as a JWT's header and claims do, with the base64url and
@@ -84,7 +84,7 @@ func tokenIn(text string) (from, to int, ok bool) {
 		for to < len(text) && (base64urlByte(text[to]) || text[to] == '.') {
 			to++
 		}
-		if to-from >= leastToken && beginsObject(text[from:to]) {
+		if to-from >= minTokenLength && beginsObject(text[from:to]) {
 			return from, to, true
 		}
 		at = from + len(start)
@@ -95,7 +95,7 @@ func tokenIn(text string) (from, to int, ok bool) {
 // start does.
 func beginsObject(segment string) bool {
 	segment, _, _ = strings.Cut(segment, ".")
-	segment = segment[:min(len(segment), leastToken)&^3]
+	segment = segment[:min(len(segment), minTokenLength)&^3]
 	b, err := base64.RawURLEncoding.DecodeString(segment)
 	if err != nil {
 		return false

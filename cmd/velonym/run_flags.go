@@ -280,7 +280,7 @@ func flagErrorOf(verb, flag string, err error) error {
 	return usagef("%s: --%s: %s", verb, flag, text)
 }
 
-// parseColumn parses a value of --column: NAME, #N or either with =TOKENFILE behind it.
+// parseColumn parses a value of --column: NAME or #N, optionally followed by =TOKENFILE.
 // In a name \= stands for = and a leading \# for #. number is 0 unless s is #N.
 func parseColumn(s string) (name string, number int, file string, hasToken bool) {
 	name = s
