@@ -229,7 +229,7 @@ func printHeads(out io.Writer, r audit.Report, kept, known bool) {
 func parseHeadKey(s string) ([]byte, error) {
 	k, err := base64.StdEncoding.DecodeString(s)
 	if err != nil || len(k) != 32 || bytes.Equal(k, make([]byte, 32)) {
-		return nil, errors.New("write the public key in base64, as 'velonym audit verify' prints it")
+		return nil, errors.New("write the public key in base64, as 'velonym receipt key' prints it")
 	}
 	return k, nil
 }

@@ -102,7 +102,12 @@ ones apart; whether any are missing says 'velonym audit verify'.`,
 			if last > 0 {
 				show, finish = lastEntries(int(last), show, finish)
 			}
-			return errors.Join(audit.Query(f.Filter, show, files...), finish())
+			found := false
+			err = errors.Join(audit.Query(f.Filter, func(e *audit.Entry) error { found = true; return show(e) }, files...), finish())
+			if err == nil && !found {
+				fmt.Fprintln(cmd.ErrOrStderr(), "no record is selected")
+			}
+			return err
 		},
 	}
 	fl := cmd.Flags()

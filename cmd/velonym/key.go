@@ -67,12 +67,25 @@ refused.`,
 			}
 			out := cmd.OutOrStdout()
 			sure, refused := c.Sure()
-			_, err = fmt.Fprintf(out, "this machine  %s\ndatabase      %s\nlast use      %s\ndestroys by   %s\n", clockTime(c.Local), clockTime(c.Store), clockTime(c.Acknowledged), clockTime(sure))
+			_, err = fmt.Fprintf(out, "this machine  %s\ndatabase      %s\nlast use      %s\ndestroys by   %s\nagrees        %s\n", clockTime(c.Local), clockTime(c.Store), clockTime(c.Acknowledged), clockTime(sure), clockVerdict(c, sure, refused))
 			return errors.Join(err, refused)
 		},
 	}
 	cmd.Flags().BoolVar(&accept, "accept", false, "this machine's clock is right")
 	return cmd
+}
+
+// clockVerdict says whether the keystore goes by this machine's clock; sure and refused
+// are the results of [keys.Clock.Sure].
+func clockVerdict(c keys.Clock, sure time.Time, refused error) string {
+	now, err := c.Time()
+	switch {
+	case refused != nil || err != nil:
+		return "no"
+	case now.Sub(sure) > time.Minute:
+		return fmt.Sprintf("in doubt, since it jumped while nobody looked: no key is destroyed by it until it has run steadily for %d days, or 'velonym key clock --accept' confirms it", keys.ClockSettled/(24*time.Hour))
+	}
+	return "yes"
 }
 
 // clockTime formats a time in UTC, and the zero time as a dash.

@@ -103,9 +103,12 @@ func (f *restoreFlags) restore(cmd *cobra.Command, g *globals, file string) erro
 		}
 		return ks.AddBackup(ctx, keys.KnownBackup{Place: from, Made: r.Made})
 	})
-	fmt.Fprintf(stderr, "restored %d projects as of %s to %s\n", merged.Projects, localTime(r.Made), printable(locationText(place)))
-	fmt.Fprintf(stderr, "not brought back: keys of %d projects and %d generations, %d tokens or rules of revocation, %d later ends; %d budgets had been used\n",
-		merged.Severed, merged.Generations, merged.Revoked, merged.Shortened, merged.Spent)
+	fmt.Fprintf(stderr, "restored %s as of %s to %s\n", counted(int64(merged.Projects), "project"), localTime(r.Made), printable(locationText(place)))
+	fmt.Fprintf(stderr, "not brought back: keys of %s and %s, %s or rules of revocation, %s; %s had been used\n",
+		counted(int64(merged.Severed), "project"), counted(int64(merged.Generations), "generation"), counted(int64(merged.Revoked), "token"), counted(int64(merged.Shortened), "later end"), counted(int64(merged.Spent), "budget"))
+	if since.logs == 0 {
+		fmt.Fprintf(stderr, "velonym: warning: no audit log was read: what tokens used of their budgets since %s is not known and counts as unused, and what was created since is not named: revoke tokens with a budget, or restore again with --audit\n", localTime(r.Made))
+	}
 	if merged.Replaced > 0 {
 		fmt.Fprintf(stderr, "%d projects have a new active generation, since the one that was is destroyed\n", merged.Replaced)
 	}
@@ -157,6 +160,7 @@ type since struct {
 	until      time.Time // of the last tombstones
 	created    []string  // projects that were created
 	rotated    []string  // projects that got another generation
+	logs       int       // audit logs that were read
 }
 
 // readSince reads tombstones and audit logs.
@@ -182,6 +186,7 @@ func (f *restoreFlags) readSince(g *globals, h backup.Header) (s since, err erro
 			return s, err
 		}
 	}
+	s.logs = len(files)
 	from := h.Made
 	if h.Database {
 		from = from.Add(-keys.ClockTolerance)

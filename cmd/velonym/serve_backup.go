@@ -72,7 +72,7 @@ func (f *backupFlags) check() (err error) {
 		return usagef("--backup-every: a minute is the least")
 	}
 	if st, err := os.Stat(f.dir); err != nil {
-		return usagef("--backup-dir: %w", err)
+		return usagef("--backup-dir: %w: make the folder, for its owner alone, or name another", err)
 	} else if !st.IsDir() {
 		return usagef("--backup-dir: %s is no folder", f.dir)
 	}

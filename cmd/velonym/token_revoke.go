@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,7 +36,8 @@ was a list, is revoked by its jti all the same with --unlisted, or by its file.
 --project, --issuer and --before refuse all tokens that they describe together, listed
 or not, of every issuer unless one is named: those that were issued before TIME, which
 is now unless --before says otherwise. Tokens that are issued from the next second on
-are good. Without --project that wants --yes.`,
+are good. Without --project that wants --yes. An issuer that this keystore does not
+trust, because only servers do (--jwks, --hs256), wants --unlisted.`,
 		Example: `  velonym token revoke 0f6b1d2c9e4a48d7a1b25c3d4e5f6071
   velonym token revoke --token-file leaked.token
   velonym token revoke --project register
@@ -46,7 +49,7 @@ are good. Without --project that wants --yes.`,
 			switch {
 			case len(jtis) == 0 && f.tokenFile == "" && !rule:
 				return usagef("token revoke: name tokens by their jti, or give --token-file, --project, --issuer or --before")
-			case rule && (len(jtis) > 0 || f.tokenFile != "" || f.unlisted), len(jtis) > 0 && f.tokenFile != "":
+			case rule && (len(jtis) > 0 || f.tokenFile != "" || f.unlisted && f.issuer == ""), len(jtis) > 0 && f.tokenFile != "":
 				return usagef("token revoke: give jti, or --token-file, or some of --project, --issuer and --before")
 			case rule && f.project == "" && !f.yes:
 				return usagef("token revoke: that would refuse tokens of all projects: nothing was changed: say --yes if it is meant")
@@ -82,7 +85,7 @@ are good. Without --project that wants --yes.`,
 	checkedVar(fl, &f.project, "project", "", "NAME", "all tokens for this project, or with it as their source", notEmpty)
 	checkedVar(fl, &f.issuer, "issuer", "", "NAME", "all tokens of this issuer (their iss)", notEmpty)
 	checkedVar(fl, &f.before, "before", "", "TIME", "tokens issued before it: a day as 2026-11-01 (its beginning), or 2026-11-01T09:30:00Z (default: now)", checkPast)
-	fl.BoolVar(&f.unlisted, "unlisted", false, "revoke a jti that is not on the list, for good")
+	fl.BoolVar(&f.unlisted, "unlisted", false, "revoke a jti that is not on the list, for good, or the tokens of an issuer that only servers trust")
 	fl.BoolVar(&f.yes, "yes", false, "tokens of all projects are meant")
 	return cmd
 }
@@ -122,6 +125,11 @@ func (f *revocation) byRule(cmd *cobra.Command, ks *keys.Keystore) error {
 			return err
 		}
 	}
+	if f.issuer != "" && !f.unlisted {
+		if err := f.knownIssuer(ctx, ks); err != nil {
+			return err
+		}
+	}
 	before, err := ks.RevokeBefore(ctx, rule)
 	if err != nil {
 		return err
@@ -138,6 +146,24 @@ func (f *revocation) byRule(cmd *cobra.Command, ks *keys.Keystore) error {
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "revoked: all tokens that were issued before %s, %d on the list among them\n", localTime(before), n)
 	return nil
+}
+
+// knownIssuer returns an error if the keystore neither trusts the issuer nor has a token
+// of it on the list: its name may be mistyped.
+func (f *revocation) knownIssuer(ctx context.Context, ks *keys.Keystore) error {
+	own, err := ks.Issuer(ctx)
+	if err != nil || own.Name == f.issuer {
+		return err
+	}
+	trusted, err := ks.TrustedIssuers(ctx)
+	if err != nil || slices.ContainsFunc(trusted, func(t keys.TrustedIssuer) bool { return t.Name == f.issuer }) {
+		return err
+	}
+	listed, err := ks.IssuedTokens(ctx, keys.TokenFilter{Issuer: f.issuer, Limit: 1})
+	if err != nil || len(listed) > 0 {
+		return err
+	}
+	return fmt.Errorf("token revoke: unknown issuer: %s: this keystore is not, and does not trust, an issuer of that name ('velonym key trust' lists those it trusts), and nothing was revoked: is it typed right? One that only servers trust, by --jwks or --hs256, is revoked with --unlisted", printable(f.issuer))
 }
 
 // byFile revokes the token in a file.
