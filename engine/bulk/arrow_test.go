@@ -391,8 +391,8 @@ func TestArrowBadInputs(t *testing.T) {
 	}{
 		{name: "a schema within", in: slices.Concat(stream[:len(stream)-eos], second), want: "batch 3: the schema changes within the stream"},
 		{name: "two streams", in: slices.Concat(stream, second), want: "behind the end of the stream"},
-		{name: "no end", in: stream[:len(stream)-eos], want: "is cut short"},
-		{name: "cut", in: stream[:len(stream)-100], want: "batch 1: is cut short"},
+		{name: "no end", in: stream[:len(stream)-eos], want: "is cut short, or its writer left out the mark that ends a stream; have it closed when it is written; batch 2 with row 40 is the last that is whole"},
+		{name: "cut", in: stream[:len(stream)-100], want: "is cut short, and nothing tells how much is missing; batch 1 with row 20 is the last that is whole"},
 		{name: "cut file", in: file[:len(file)-3], want: "is cut short"},
 		{name: "big endian", in: bigBytes.Bytes(), want: "big endian"},
 		{name: "a nested column as flat", column: "person", in: stream, want: `column "person" holds several; name one of "person.name", "person.age"`},

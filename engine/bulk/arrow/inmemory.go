@@ -34,7 +34,7 @@ func (m *inMemory) offset() int64 { return m.r.Size() - int64(m.r.Len()) }
 func (s *Stream) bodyInPlace(n int64) error {
 	m := s.whole
 	if n > int64(m.r.Len()) {
-		return s.bad("%w", errCut)
+		return s.cut(errCut)
 	}
 	at := m.offset()
 	s.body = m.b[at : at+n]

@@ -29,14 +29,20 @@ type message struct {
 	top     table
 }
 
-var errCut = errors.New("is cut short, and nothing tells how much is missing")
+var (
+	errCut   = errors.New("is cut short, and nothing tells how much is missing")
+	errNoEnd = errors.New("is cut short, or its writer left out the mark that ends a stream; have it closed when it is written")
+)
 
 // readMessage reads the metadata of the next message. It returns nil at the mark that
 // ends a stream.
 func (s *Stream) readMessage(r io.Reader) (*message, error) {
 	var head [4]byte
-	if err := s.read(r, head[:]); err != nil {
-		return nil, err
+	switch _, err := io.ReadFull(r, head[:]); {
+	case err == io.EOF && s.schema != nil && s.file == nil:
+		return nil, s.cut(errNoEnd)
+	case err != nil:
+		return nil, s.unread(err)
 	}
 	n := binary.LittleEndian.Uint32(head[:])
 	if n == continuation {
@@ -79,9 +85,17 @@ func (s *Stream) read(r io.Reader, b []byte) error {
 // unread returns the error of a read that gave less than it was asked for.
 func (s *Stream) unread(err error) error {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		return s.bad("%w", errCut)
+		return s.cut(errCut)
 	}
 	return err
+}
+
+// cut returns the error of an input that ends too early, with the last row that was read.
+func (s *Stream) cut(why error) error {
+	if s.batch > 0 && s.rows > 0 {
+		return &Error{File: s.name, Err: fmt.Errorf("%w; batch %d with row %d is the last that is whole", why, s.batch, s.rows)}
+	}
+	return s.bad("%w", why)
 }
 
 // span is a part of a body.
