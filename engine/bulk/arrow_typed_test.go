@@ -324,3 +324,42 @@ func TestArrowRestoreFaults(t *testing.T) {
 		t.Errorf("reversed as text: %v", err)
 	}
 }
+
+// TestArrowRestoreMissing checks that a value which cannot be reversed ends the run where
+// the column, of a type again, has no nulls, and becomes null where it has.
+func TestArrowRestoreMissing(t *testing.T) {
+	p, back := plan(t, spec.Pseudonymise, reversible), plan(t, spec.Reverse, reversible)
+	b := array.NewStringBuilder(memory.DefaultAllocator)
+	b.AppendValues([]string{transformOne(p, "1"), "no pseudonym"}, nil)
+	a := b.NewArray()
+	meta := arrow.NewMetadata([]string{"velonym.types"}, []string{`{"version":1,"columns":{"id":{"type":"int64"}}}`})
+	for _, nullable := range []bool{false, true} {
+		schema := arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.BinaryTypes.String, Nullable: nullable}}, &meta)
+		in := ipcBytes(t, false, []arrow.RecordBatch{array.NewRecordBatch(schema, []arrow.Array{a}, 2)})
+		out, _, err := runArrow(t, in, false, Job{OnError: Null, Columns: []Column{{Name: "id", Plan: back}}})
+		if !nullable {
+			if err == nil || !strings.Contains(err.Error(), `batch 1, row 2, column "id": the column was of type int64`) || !strings.Contains(err.Error(), "an empty value") {
+				t.Errorf("without nulls: %v", err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(readIPC(t, false, out)[0].Column(0)); got != "[1 (null)]" {
+			t.Errorf("with nulls: %s", got)
+		}
+	}
+}
+
+// TestArrowTypedTwice checks that a column is not retyped whose name another one has too:
+// nothing could tell which one was of the type.
+func TestArrowTypedTwice(t *testing.T) {
+	p := plan(t, spec.Pseudonymise, reversible)
+	a, _ := typedArrows()[3].column(t, 5, false)
+	in := ipcBytes(t, false, []arrow.RecordBatch{batchOf([]string{"id", "id"}, a, a)})
+	_, _, err := runArrow(t, in, false, Job{Columns: []Column{{Number: 2, Plan: p}}})
+	if err == nil || !strings.Contains(err.Error(), `column "id" is there twice, and the schema could not remember which one was of type int64; rename one`) {
+		t.Errorf("%v", err)
+	}
+}

@@ -372,3 +372,30 @@ func TestSharedDictionary(t *testing.T) {
 		}
 	}
 }
+
+// TestDeltaWithoutDictionary checks that entries are not added to a dictionary that did not
+// come.
+func TestDeltaWithoutDictionary(t *testing.T) {
+	typ := &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String}
+	schema := arrow.NewSchema([]arrow.Field{{Name: "a", Type: typ, Nullable: true}}, nil)
+	var out bytes.Buffer
+	w := ipc.NewWriter(&out, ipc.WithSchema(schema), ipc.WithDictionaryDeltas(true))
+	for _, rows := range []string{`[{"a": "x"}]`, `[{"a": "x"}, {"a": "y"}]`} {
+		rec, _, err := array.RecordFromJSON(memory.DefaultAllocator, schema, strings.NewReader(rows))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Write(rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	in := withoutMessage(t, withoutMessage(t, out.Bytes(), 2), 1)
+	for _, differ := range []bool{false, true} {
+		if _, err := replaceAll(in, false, differ); err == nil || !strings.Contains(err.Error(), `batch 1, column "a": its dictionary begins with an addition`) {
+			t.Errorf("decoded %v: %v", differ, err)
+		}
+	}
+}

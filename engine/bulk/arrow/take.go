@@ -152,8 +152,6 @@ func (c *column) miss(i, n int64) {
 			}
 		}
 	}
-	if c.validity[i>>3]>>(i&7)&1 == 1 {
-		c.validity[i>>3] &^= 1 << (i & 7)
-		c.nulls++
-	}
+	c.validity[i>>3] &^= 1 << (i & 7)
+	c.nulls++
 }
