@@ -10,12 +10,14 @@ import (
 
 	"github.com/velonym/velonym/engine/keys"
 	"github.com/velonym/velonym/engine/token"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // TestEveryPathGivesTheSameAnswer checks that the answer does not depend on the path that
 // a request takes through the code: inline or pooled body, verbatim or escaped results,
 // one write or many. It fails unless each path was taken often enough.
 func TestEveryPathGivesTheSameAnswer(t *testing.T) {
+	simdtest.Alone(t)
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.MaxBody = 8 << 20 })
 	r.project("tagged", func(p *keys.Project) { p.Tag = 64 }) // takes any bytes

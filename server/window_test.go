@@ -6,12 +6,14 @@ import (
 	"testing"
 
 	"github.com/velonym/velonym/internal/simd"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // TestRowAcrossWindows sends bodies in which a row of two fields crosses a window of the
 // tokenizer, at every offset and with every kernel. The answer must have a result for each
 // field, in order.
 func TestRowAcrossWindows(t *testing.T) {
+	simdtest.Alone(t)
 	defer func() {
 		if err := simd.Force("auto"); err != nil {
 			t.Error(err)

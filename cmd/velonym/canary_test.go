@@ -13,6 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // canaries are identifying values in the data of these tests. They occur nowhere else.
@@ -163,6 +165,7 @@ func faultyFiles() map[string]string {
 // TestCanariesInFiles checks that no verb prints values of a file, whatever the verb
 // expects in that file.
 func TestCanariesInFiles(t *testing.T) {
+	simdtest.Alone(t)
 	a := newLeakTest(t)
 	files := faultyFiles()
 	for name, text := range files {
@@ -239,6 +242,7 @@ func eachVerb(cmd *cobra.Command, words []string, each func([]string, *cobra.Com
 // TestCanariesInArguments checks that no verb prints a token or a password, in whichever
 // argument it gets it.
 func TestCanariesInArguments(t *testing.T) {
+	simdtest.Alone(t)
 	a := newLeakTest(t)
 	_, token, _ := a.velonym(nil, "token", "create", "--project", "demo", "--op", "pseudonymise", "--ttl", "1h")
 	token = strings.TrimSpace(token)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/velonym/velonym/engine/keys"
 	"github.com/velonym/velonym/engine/keys/sqlite"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 var (
@@ -252,6 +253,7 @@ func TestNames(t *testing.T) {
 
 // TestFullOutput checks that every verb fails if its output cannot be written.
 func TestFullOutput(t *testing.T) {
+	simdtest.Alone(t)
 	t.Setenv("VELONYM_DIR", t.TempDir())
 	if status, _, stderr := velonym("", "init"); status != 0 {
 		t.Fatal(stderr)

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/velonym/velonym/engine/bulk"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // flagsInEngine lists the files whose texts may name flags.
@@ -30,6 +31,7 @@ var flagsInEngine = map[string]bool{
 // TestEngineNamesNoFlags checks that no text in the packages below this command names a
 // flag.
 func TestEngineNamesNoFlags(t *testing.T) {
+	simdtest.Alone(t)
 	flags := map[string]bool{}
 	var collect func(cmd *cobra.Command)
 	collect = func(cmd *cobra.Command) {

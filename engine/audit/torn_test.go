@@ -8,11 +8,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // TestTornAnywhere cuts the last record at every byte, as a crash might, and appends. The torn
 // bytes stay, and a record accounts for them.
 func TestTornAnywhere(t *testing.T) {
+	simdtest.Alone(t)
 	path := newPath(t)
 	l := open(t, path, Options{})
 	add(t, l, "a", "b", "c")

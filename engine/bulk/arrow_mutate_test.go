@@ -13,11 +13,13 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 
 	"github.com/velonym/velonym/engine/spec"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // TestArrowMutatedInputs checks that an input with bytes changed at random is processed or
 // refused, without a panic.
 func TestArrowMutatedInputs(t *testing.T) {
+	simdtest.Alone(t)
 	p := plan(t, spec.Pseudonymise, reversible)
 	path := filepath.Join(t.TempDir(), "in.arrow")
 	r := rand.New(rand.NewPCG(1, 2))

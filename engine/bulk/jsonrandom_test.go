@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/velonym/velonym/engine/spec"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // randomJSON writes a value of random structure whose members have the names in the paths,
@@ -52,11 +53,13 @@ func TestJSONRandomStructure(t *testing.T) {
 	tag := reversible
 	tag.Tag = 64
 	p := plan(t, spec.Pseudonymise, tag)
-	rounds := 1500
+	rounds := 800
 	switch {
 	case longForm:
 		rounds = 6000
-	case testing.Short(): // under the race detector
+	case simdtest.Race():
+		rounds = 100
+	case testing.Short():
 		rounds = 300
 	}
 	accepted, others := 0, int64(0)

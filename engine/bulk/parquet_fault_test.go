@@ -15,6 +15,7 @@ import (
 
 	"github.com/velonym/velonym/engine/bulk/internal/thrift"
 	"github.com/velonym/velonym/engine/spec"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // TestParquetEncrypted checks that encrypted files and columns, and codecs that are not
@@ -82,8 +83,11 @@ func TestParquetResume(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	rows := cells(3000, 400)
 	rounds := 12 // every combination of the options below
-	if longForm {
+	switch {
+	case longForm:
 		rounds = 24
+	case simdtest.Race():
+		rounds = 4
 	}
 	for i := range rounds {
 		rng := rand.New(rand.NewPCG(uint64(i), 5))

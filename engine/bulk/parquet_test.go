@@ -145,7 +145,7 @@ func TestParquetAgainstArrow(t *testing.T) {
 	in, out, again := filepath.Join(dir, "in.parquet"), filepath.Join(dir, "out.parquet"), filepath.Join(dir, "again.parquet")
 	n := 5000
 	if testing.Short() {
-		n = 1500
+		n = 1000
 	}
 	for name, opts := range map[string][]arrowparquet.WriterProperty{
 		"dictionary, v1, none":        {arrowparquet.WithDataPageVersion(arrowparquet.DataPageV1)},

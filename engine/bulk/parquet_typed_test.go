@@ -24,6 +24,7 @@ import (
 	"github.com/velonym/velonym/engine/bulk/parquet"
 	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // typedColumn is a column of a type other than string. Its values are given as PLAIN stores
@@ -368,6 +369,7 @@ func elementOf(t testing.TB, path string) (e []byte, keys []string) {
 // strings that are the pseudonyms of its values' texts, and that reversing restores it byte
 // for byte.
 func TestParquetTyped(t *testing.T) {
+	simdtest.Alone(t)
 	same, back := plan(t, spec.Pseudonymise, reversible), plan(t, spec.Reverse, reversible)
 	differentSpec := suite.Spec{Method: spec.Reversible, Policy: spec.Different, Form: spec.Hex}
 	different, undo := plan(t, spec.Pseudonymise, differentSpec), plan(t, spec.Reverse, differentSpec)

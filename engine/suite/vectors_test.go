@@ -11,6 +11,7 @@ import (
 
 // TestVectors runs every case and reject of the suite's vectors on every kernel.
 func TestVectors(t *testing.T) {
+	simdtest.Alone(t)
 	var out bytes.Buffer
 	err := SelfTest(&out, testdata.A2561)
 	t.Log("\n" + out.String())

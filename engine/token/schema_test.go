@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // schema is the part of JSON Schema that claims.schema.json uses. Any other keyword fails the
@@ -166,6 +168,7 @@ func clone(o object) object {
 // for every combination of method, policy, form and tag, and with every claim left out or
 // replaced by values of all kinds, alone and two at a time. The tables of values make it long.
 func TestClaimsSchema(t *testing.T) {
+	simdtest.Alone(t)
 	var root schema
 	if err := json.Unmarshal(ClaimsSchema(), &root); err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/velonym/velonym/engine/audit"
 	"github.com/velonym/velonym/engine/audit/timestamp/tsatest"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 func read(t *testing.T, name string) []byte {
@@ -36,6 +37,7 @@ func pool(t *testing.T, pem []byte) *x509.CertPool {
 // TestVerifyOpenSSLStamps verifies time-stamps that OpenSSL made, and checks that changed ones
 // are refused.
 func TestVerifyOpenSSLStamps(t *testing.T) {
+	simdtest.Alone(t)
 	message, roots := read(t, "message"), pool(t, read(t, "ca.pem"))
 	for _, name := range []string{"rsa", "ec", "old"} {
 		token := read(t, name+".der")
