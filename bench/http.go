@@ -195,6 +195,7 @@ type job struct {
 	Values, Conns     int
 	CSV               int64 // bytes of a CSV that is sent with columns; 0: JSON
 	Arrow             bool  // the values are sent in Arrow
+	Coded             bool  // a tenth as many different ones, each ten times, in a dictionary
 	Millis            int
 	Rate              float64 // calls a second, open loop; 0: the next call follows the answer
 	Mixed             bool    // make the calls of a soak

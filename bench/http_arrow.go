@@ -17,14 +17,26 @@ import (
 // arrowType is the media type of an Arrow stream.
 const arrowType = "application/vnd.apache.arrow.stream"
 
-// arrowBody returns a stream of one batch with one column: the values of httpBody.
-func arrowBody(values int) ([]byte, error) {
+// arrowBody returns a stream of one batch with one column: the values of httpBody. With
+// coded there are a tenth as many, each ten times, in a dictionary.
+func arrowBody(values int, coded bool) ([]byte, error) {
 	b := array.NewStringBuilder(arrowmem.NewGoAllocator())
-	for i := range values {
+	different := values
+	if coded {
+		different /= 10
+	}
+	for i := range different {
 		b.Append(httpValue(i))
 	}
-	column := b.NewArray()
-	schema := arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.BinaryTypes.String, Nullable: true}}, nil)
+	var column arrow.Array = b.NewArray()
+	if coded {
+		rows := array.NewInt32Builder(arrowmem.NewGoAllocator())
+		for i := range values {
+			rows.Append(int32(i * 7919 % different))
+		}
+		column = array.NewDictionaryArray(&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: arrow.BinaryTypes.String}, rows.NewArray(), column)
+	}
+	schema := arrow.NewSchema([]arrow.Field{{Name: "id", Type: column.DataType(), Nullable: true}}, nil)
 	var out bytes.Buffer
 	w := ipc.NewWriter(&out, ipc.WithSchema(schema))
 	if err := w.Write(array.NewRecordBatch(schema, []arrow.Array{column}, int64(values))); err != nil {
@@ -42,29 +54,33 @@ func httpArrow(ctx context.Context, o Options, client, server *child, period tim
 	if err := checkArrow(server, values); err != nil {
 		return nil, fmt.Errorf("bench: http: Arrow: %w", err)
 	}
-	rates := map[bool][]float64{}
+	jobs := []job{{Arrow: true}, {}, {Arrow: true, Coded: true}}
+	rates := make([][]float64, len(jobs))
 	for r := -1; r < o.rounds(); r++ {
-		for _, inArrow := range []bool{true, false} {
+		for i, j := range jobs {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			rate, _, err := load(client, server, job{Values: values, Arrow: inArrow, Conns: 2, Millis: int(period.Milliseconds())})
+			j.Values, j.Conns, j.Millis = values, 2, int(period.Milliseconds())
+			rate, _, err := load(client, server, j)
 			if err != nil {
 				return nil, fmt.Errorf("bench: http: Arrow: %w", err)
 			}
 			if r >= 0 {
-				rates[inArrow] = append(rates[inArrow], rate)
+				rates[i] = append(rates[i], rate)
 			}
 		}
 	}
-	a := statOf(fmt.Sprintf("velonym, %d a call in Arrow", values), rates[true])
-	b := statOf("the same in JSON", rates[false])
-	return []Row{Against(a, b, "M values/CPU-s", 1e6, 1.2, 2), Plain(b, "M values/CPU-s", 1e6)}, nil
+	a := statOf(fmt.Sprintf("velonym, %d a call in Arrow", values), rates[0])
+	b := statOf("the same in JSON", rates[1])
+	c := statOf("velonym, each of a tenth as many ten times, in a dictionary of Arrow", rates[2])
+	const unit, scale = "M values/CPU-s", 1e6
+	return []Row{Against(a, b, unit, scale, 1.2, 2), Against(c, b, unit, scale, 0, 0), Plain(b, unit, scale)}, nil
 }
 
 // checkArrow compares an answer with that of the same values in JSON.
 func checkArrow(server *child, values int) error {
-	body, err := arrowBody(values)
+	body, err := arrowBody(values, false)
 	if err != nil {
 		return err
 	}

@@ -336,7 +336,7 @@ func runJob(line string) any {
 		}
 	case j.Arrow:
 		var body []byte
-		if body, err = arrowBody(j.Values); err == nil {
+		if body, err = arrowBody(j.Values, j.Coded); err == nil {
 			res, err = closedLoop(j, requestAs(arrowType, j.Addr, j.Path, j.Token, body))
 		}
 	case j.Mixed:

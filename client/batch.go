@@ -110,28 +110,46 @@ func (q *request) send(ctx context.Context, values []int) (left []int, err error
 		body = append(body, '"')
 	}
 	body = append(body, `]}`...)
+	r, err := c.ask(ctx, q.endpoint, mediaJSON, body)
+	if err != nil {
+		return nil, err
+	}
+	switch r.status {
+	case http.StatusRequestEntityTooLarge:
+		return q.sendHalves(ctx, values, r.body)
+	case http.StatusUnprocessableEntity:
+		return q.refused(ctx, values, r.body)
+	}
+	return nil, q.results(values, r.body)
+}
+
+const mediaJSON = "application/json"
+
+// ask sends a body until it is answered with success or with a refusal of its values or
+// its size (413, 422); anything else that does not pass is an error.
+func (c *Client) ask(ctx context.Context, endpoint, mediaType string, body []byte) (*reply, error) {
 	for attempt := 1; ; attempt++ {
-		answer, status, wait, err := c.post(ctx, q.endpoint, body)
+		r, err := c.post(ctx, endpoint, mediaType, body)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+		var wait time.Duration
 		unspent := false // it is certain that the server has not counted the values
 		if err == nil {
-			switch status {
+			switch r.status {
 			case http.StatusOK:
 				c.failing.Store(false)
-				return nil, q.results(values, answer)
-			case http.StatusRequestEntityTooLarge:
-				return q.sendHalves(ctx, values, answer)
-			case http.StatusUnprocessableEntity:
-				return q.refused(ctx, values, answer)
+				return r, nil
+			case http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+				return r, nil
 			}
-			e := statusError(status, answer, wait)
+			wait = r.wait
+			e := statusError(r.status, r.body, wait)
 			err = e
-			if ended, _ := e.TokenEnded(); ended || status != http.StatusTooManyRequests && (status < 502 || status > 504) {
+			if ended, _ := e.TokenEnded(); ended || r.status != http.StatusTooManyRequests && (r.status < 502 || r.status > 504) {
 				return nil, err
 			}
-			unspent = status == http.StatusTooManyRequests
+			unspent = r.status == http.StatusTooManyRequests
 		} else {
 			unspent = neverSent(err)
 			if err = cause(err); errors.Is(err, errPermanent) {
@@ -199,33 +217,43 @@ func (c *Client) tellFailing(err error) {
 // pause returns the longest pause after attempt i, from 0.
 func (c *Client) pause(i int) time.Duration { return min(c.cfg.Pause<<min(i, 16), 30*time.Second) }
 
-// post sends one request and reads the whole answer.
-func (c *Client) post(ctx context.Context, endpoint string, body []byte) (answer []byte, status int, wait time.Duration, err error) {
+// reply is the answer to one request.
+type reply struct {
+	body   []byte
+	status int
+	header http.Header
+	wait   time.Duration // that the server asks for
+}
+
+// post sends one request and reads the whole answer, which is asked for in the body's
+// media type.
+func (c *Client) post(ctx context.Context, endpoint, mediaType string, body []byte) (*reply, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, bytes.NewReader(body))
 	if err != nil {
-		return nil, 0, 0, err
+		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+string(c.cfg.Token))
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Content-Type", mediaType)
+	req.Header.Set("Accept", mediaType)
 	res, err := c.cfg.HTTP.Do(req)
 	if err != nil {
-		return nil, 0, 0, err
+		return nil, err
 	}
 	defer res.Body.Close()
 	most := int64(len(body))*8 + 4<<20
-	answer, err = io.ReadAll(io.LimitReader(res.Body, most+1))
-	if err == nil && int64(len(answer)) > most {
+	r := &reply{status: res.StatusCode, header: res.Header}
+	r.body, err = io.ReadAll(io.LimitReader(res.Body, most+1))
+	if err == nil && int64(len(r.body)) > most {
 		err = errTooLong
 	}
 	if s := res.Header.Get("Retry-After"); s != "" {
 		if n, err := strconv.Atoi(s); err == nil && n > 0 {
-			wait = time.Duration(min(n, 3600)) * time.Second
+			r.wait = time.Duration(min(n, 3600)) * time.Second
 		} else if t, err := http.ParseTime(s); err == nil {
-			wait = time.Until(t)
+			r.wait = time.Until(t)
 		}
 	}
-	return answer, res.StatusCode, wait, err
+	return r, err
 }
 
 // arrays are pooled because they keep buffers of the size that answers have.

@@ -7,7 +7,8 @@
 //
 // [Client.Pseudonymise], [Client.Reverse] and [Client.Secondary] take strings.
 // [Client.Transform] takes an arena of bytes with the offset and length of each value,
-// and is what `velonym run --server` calls.
+// and is what `velonym run --server` calls. [Client.Table] takes a whole Arrow stream or
+// CSV and replaces columns of it.
 //
 // # Errors
 //

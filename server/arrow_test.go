@@ -577,6 +577,35 @@ func TestArrowBomb(t *testing.T) {
 	}
 }
 
+// TestArrowUnderNull checks that text that stands under a null is in no answer, neither as
+// it is nor as a pseudonym, is not paid for, and counts as memory when it is unpacked.
+func TestArrowUnderNull(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.MaxInFlight = 16 << 20 })
+	tok := r.token("pseudonymise", func(q *token.Request) { q.Limits = token.Limits{Max: 100} })
+	stream := func(hidden string, o ...ipc.Option) string {
+		s := array.NewStringBuilder(arrowmem.NewGoAllocator())
+		s.AppendValues([]string{"a", hidden, "b"}, nil)
+		d := s.NewArray().Data()
+		valid := arrowmem.NewBufferBytes([]byte{0b101})
+		c := array.MakeFromData(array.NewData(d.DataType(), 3, []*arrowmem.Buffer{valid, d.Buffers()[1], d.Buffers()[2]}, nil, 1, 0))
+		schema := arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.BinaryTypes.String, Nullable: true}}, nil)
+		return streamOf(t, []arrow.RecordBatch{array.NewRecordBatch(schema, []arrow.Array{c}, 3)}, o...)
+	}
+	p := r.pseudonyms(tok, "a", canary, "b")
+	for i, o := range [][]ipc.Option{nil, {ipc.WithLZ4()}} {
+		a := r.post(forwardPath, tok, arrowType, stream(canary, o...))
+		if s := textsOf(a.batches(t)[0].Column(0)); fmt.Sprint(s) != fmt.Sprint([]string{p[0], "\x00", p[2]}) || a.header.Get("X-Values-Left") != fmt.Sprint(95-2*i) {
+			t.Errorf("got %q, X-Values-Left %s", s, a.header.Get("X-Values-Left"))
+		}
+		if bytes.Contains(a.body, []byte(p[1])) || bytes.Contains(a.body, []byte(canary)) {
+			t.Error("the answer holds what stands under a null")
+		}
+	}
+	r.post(forwardPath, tok, arrowType, stream(strings.Repeat("a", 15<<20), ipc.WithZstd())).problem(t, 413, "TOO_LARGE")
+	r.waitMemoryReleased()
+}
+
 // TestArrowNotText checks that a value that is not UTF-8 is bad in a column of strings, and
 // reversed in a column of bytes.
 func TestArrowNotText(t *testing.T) {
