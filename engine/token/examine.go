@@ -77,8 +77,7 @@ func (v *Verifier) examineIssuer(ctx context.Context, raw []byte, d *Decoded, f 
 		f.addError("header.alg", invalid("the alg is not one that the issuer may sign with"), fmt.Sprintf("sign with one of %v", t.algs))
 		return
 	}
-	parser := jwt.NewParser(jwt.WithValidMethods(t.algs), jwt.WithoutClaimsValidation(), jwt.WithStrictDecoding())
-	_, err := v.parseWith(ctx, parser, t, raw, &readBefore{c: &d.claims, audiences: d.audiences}, &h)
+	_, err := t.checkSignature(ctx, raw, &h)
 	switch {
 	case err == nil:
 	case errors.Is(err, errStale):

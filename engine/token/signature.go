@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 
@@ -41,7 +42,10 @@ func (v *Verifier) verifySignature(ctx context.Context, raw []byte, h *header) (
 	if !t.allows(h.alg) {
 		return s, invalid("the alg is not one that the issuer may sign with"), true
 	}
-	signers, err := v.parse(ctx, t, raw, &readBefore{c: &read, audiences: audiences}, h)
+	signers, err := t.checkSignature(ctx, raw, h)
+	if err == nil {
+		err = t.validator.Validate(&registered{c: &read, audiences: audiences})
+	}
 	if err != nil {
 		switch {
 		case errors.Is(err, errStale):
@@ -75,27 +79,42 @@ func (v *Verifier) verifySignature(ctx context.Context, raw []byte, h *header) (
 	return s, nil, false
 }
 
-// parse has package jwt check the signature and the registered claims. One of signers,
-// the issuer's keys that were tried, made the signature.
-func (v *Verifier) parse(ctx context.Context, t *trusted, raw []byte, r *readBefore, h *header) (signers []crypto.PublicKey, err error) {
-	return v.parseWith(ctx, t.parser, t, raw, r, h)
-}
-
-func (v *Verifier) parseWith(ctx context.Context, parser *jwt.Parser, t *trusted, raw []byte, r *readBefore, h *header) (signers []crypto.PublicKey, err error) {
-	_, err = parser.ParseWithClaims(string(raw), r, func(tok *jwt.Token) (any, error) {
-		key, err := t.key(ctx, tok, *h)
-		switch k := key.(type) {
-		case nil, []byte:
-		case jwt.VerificationKeySet:
-			for _, key := range k.Keys {
-				signers = append(signers, key)
+// checkSignature verifies the signature of raw, whose header is h, by the issuer's keys.
+// One of signers made it; a secret is not among them. raw has three parts, and the issuer
+// may sign with the header's alg.
+func (t *trusted) checkSignature(ctx context.Context, raw []byte, h *header) (signers []crypto.PublicKey, err error) {
+	at := bytes.LastIndexByte(raw, '.')
+	signature, err := strictBase64.AppendDecode(nil, raw[at+1:])
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", jwt.ErrTokenMalformed, err)
+	}
+	tok := &jwt.Token{Method: jwt.GetSigningMethod(h.alg), Header: map[string]any{"alg": h.alg}}
+	if h.kid != "" {
+		tok.Header["kid"] = h.kid
+	}
+	key, err := t.key(ctx, tok, *h)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", jwt.ErrTokenUnverifiable, err)
+	}
+	text := string(raw[:at])
+	switch k := key.(type) {
+	case []byte:
+		err = tok.Method.Verify(text, signature, k)
+	case jwt.VerificationKeySet:
+		for _, key := range k.Keys {
+			if err = tok.Method.Verify(text, signature, key); err == nil {
+				signers = []crypto.PublicKey{key}
+				break
 			}
-		default:
-			signers = append(signers, k)
 		}
-		return key, err
-	})
-	return signers, err
+	default:
+		signers = []crypto.PublicKey{k}
+		err = tok.Method.Verify(text, signature, k)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", jwt.ErrTokenSignatureInvalid, err)
+	}
+	return signers, nil
 }
 
 // signedClaims are claims whose signature is valid.
@@ -106,35 +125,32 @@ type signedClaims struct {
 	signers []crypto.PublicKey // one of them signed
 }
 
-// readBefore passes claims that readClaims has read to package jwt.
-type readBefore struct {
+// registered passes the registered claims to package jwt.
+type registered struct {
 	c         *Claims
 	audiences []string
 }
 
-// UnmarshalJSON does nothing: the claims were read from the same bytes.
-func (r *readBefore) UnmarshalJSON([]byte) error { return nil }
-
-func (r *readBefore) GetExpirationTime() (*jwt.NumericDate, error) {
+func (r *registered) GetExpirationTime() (*jwt.NumericDate, error) {
 	return &jwt.NumericDate{Time: r.c.Expires}, nil
 }
 
-func (r *readBefore) GetIssuedAt() (*jwt.NumericDate, error) {
+func (r *registered) GetIssuedAt() (*jwt.NumericDate, error) {
 	return &jwt.NumericDate{Time: r.c.IssuedAt}, nil
 }
 
-func (r *readBefore) GetNotBefore() (*jwt.NumericDate, error) {
+func (r *registered) GetNotBefore() (*jwt.NumericDate, error) {
 	if r.c.NotBefore.IsZero() {
 		return nil, nil
 	}
 	return &jwt.NumericDate{Time: r.c.NotBefore}, nil
 }
 
-func (r *readBefore) GetIssuer() (string, error) { return r.c.Issuer, nil }
+func (r *registered) GetIssuer() (string, error) { return r.c.Issuer, nil }
 
-func (r *readBefore) GetSubject() (string, error) { return "", nil }
+func (r *registered) GetSubject() (string, error) { return "", nil }
 
-func (r *readBefore) GetAudience() (jwt.ClaimStrings, error) { return r.audiences, nil }
+func (r *registered) GetAudience() (jwt.ClaimStrings, error) { return r.audiences, nil }
 
 // knownHeader is the first segment of a verified token, with the header that it encodes.
 // Tokens of an issuer share it, so it is parsed once.

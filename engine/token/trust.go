@@ -16,14 +16,12 @@ import (
 	"github.com/velonym/velonym/engine/keys"
 )
 
-func (v *Verifier) newParser(t *trusted) *jwt.Parser {
-	return jwt.NewParser(
-		jwt.WithValidMethods(t.algs),
+func (v *Verifier) newValidator(t *trusted) *jwt.Validator {
+	return jwt.NewValidator(
 		jwt.WithExpirationRequired(),
 		jwt.WithIssuedAt(),
 		jwt.WithIssuer(t.name),
 		jwt.WithAudience(t.audience),
-		jwt.WithStrictDecoding(),
 		jwt.WithLeeway(v.skew),
 		jwt.WithTimeFunc(v.now),
 	)
@@ -61,7 +59,7 @@ func (v *Verifier) trustBuiltin(i *Issuer) error {
 	if err != nil {
 		return fmt.Errorf("token: the built-in issuer's key: %w", err)
 	}
-	t.parser = v.newParser(t)
+	t.validator = v.newValidator(t)
 	v.setIssuer(t.name, t)
 	return nil
 }
@@ -123,7 +121,7 @@ func (v *Verifier) newTrusted(ctx context.Context, c TrustedIssuer, audience str
 		}
 		t.keyfunc = kf
 	}
-	t.parser = v.newParser(t)
+	t.validator = v.newValidator(t)
 	switch {
 	case c.JWKS != nil:
 		t.keys.fixed = true
@@ -202,7 +200,7 @@ func (v *Verifier) Reload() error {
 	return errors.Join(errs...)
 }
 
-// trusted is an issuer with its keys and parser.
+// trusted is an issuer with its keys.
 type trusted struct {
 	name, audience string
 	accessTokens   bool // typ at+jwt is accepted
@@ -210,7 +208,7 @@ type trusted struct {
 	keys           *keySource // nil: secret only
 	keyfunc        keyfunc.Keyfunc
 	secret         []byte
-	parser         *jwt.Parser
+	validator      *jwt.Validator // of the registered claims
 	eddsa          eddsa
 	withdraws      bool               // a change of the store can withdraw its keys
 	stored         keys.TrustedIssuer // if the keystore has it
