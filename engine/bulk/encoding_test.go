@@ -53,8 +53,8 @@ func runOnText(t *testing.T, job Job, in string) (string, Summary, error) {
 	return out.String(), sum, err
 }
 
-// TestEncodings checks that a file in any encoding becomes, in that encoding, what its UTF-8
-// becomes, whatever the chunks and from wherever it comes.
+// TestEncodings checks that the output of a file in another encoding is that of its UTF-8 in
+// this encoding, for every chunk size and kind of input.
 func TestEncodings(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	columns := []Column{{Name: "id", Plan: p}}
@@ -97,7 +97,7 @@ func TestEncodings(t *testing.T) {
 					t.Errorf("%s in %s, %s: %v, %d values, %d bytes of output, want %d", format, c.encoding, name, err, sum.Values, len(got), len(wantOut))
 				}
 			}
-			// The output in UTF-8, and that of UTF-8 in the encoding.
+			// Also convert to UTF-8 and from UTF-8.
 			got, _, err := runOnText(t, Job{Format: format, Columns: columns, Encoding: c.encoding, OutputEncoding: UTF8}, in)
 			if err != nil || got != want {
 				t.Errorf("%s from %s to UTF-8: %v, %d bytes, want %d", format, c.encoding, err, len(got), len(want))
@@ -142,7 +142,7 @@ func TestByteOrderMark(t *testing.T) {
 			t.Errorf("%q to %q: %v, %q, want %q", c.in, c.out, err, got, c.want)
 		}
 	}
-	// Shares together have one mark.
+	// All shares together have one byte order mark.
 	path := filepath.Join(t.TempDir(), "in.csv")
 	if err := os.WriteFile(path, []byte(text+strings.Repeat("b,2\n", 100)), 0o600); err != nil {
 		t.Fatal(err)
@@ -212,7 +212,7 @@ func TestEncodingErrors(t *testing.T) {
 	}
 }
 
-// TestEncodingFoundByContent checks what ByContent takes text for, and that it is told.
+// TestEncodingFoundByContent checks which encoding ByContent finds and that a warning names it.
 func TestEncodingFoundByContent(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	const text = "id,town\nMüller,Esch an der Alzette\n"
@@ -275,8 +275,8 @@ func TestRejectsEncoded(t *testing.T) {
 	}
 }
 
-// TestResumeEncoded checks that an interrupted run in another output encoding goes on where
-// it ended, and not as one of another encoding.
+// TestResumeEncoded checks that an interrupted run with an output encoding is resumed, and
+// that it cannot be resumed with a different one.
 func TestResumeEncoded(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	text := "id,näme\n" + strings.Repeat("a,Zoë\nbcd,Müller\n", 10_000)
@@ -311,7 +311,7 @@ func TestResumeEncoded(t *testing.T) {
 	}
 }
 
-// TestFindSeparator checks which separator a file is found to have, and what is refused.
+// TestFindSeparator checks which separator is found in a file, and which files are refused.
 func TestFindSeparator(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	for name, c := range map[string]struct{ in, sep, want string }{

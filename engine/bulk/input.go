@@ -81,24 +81,24 @@ func byName(name string) Format {
 	return CSV
 }
 
-// source is an opened input. A regular file that is not compressed is read at
-// offsets (at is set), anything else from front to back through stream.
+// source is an opened input. A regular file without compression is read at offsets (at is
+// set), anything else from front to back through stream.
 type source struct {
 	name   string // as the user wrote it; "standard input" for Stdin
 	file   *os.File
-	info   os.FileInfo // nil for a Stdin that is no file
+	info   os.FileInfo // nil if Stdin is not a file
 	at     io.ReaderAt
 	size   int64 // of the file; 0 if not known
 	packed Compression
-	text   Encoding // in which the text is read
-	why    string   // how text was recognised, if it was
+	text   Encoding // encoding of the text
+	why    string   // how text was recognised, to tell the user; "" if it needs no telling
 	stream io.Reader
-	head   []byte          // first bytes as they lie in the file, up to 4
-	raw    *countingReader // under stream: bytes read of the file
+	head   []byte          // first bytes of the file, at most 4
+	raw    *countingReader // what stream reads from: counts bytes of the file
 	done   func()
 }
 
-// countingReader counts.
+// countingReader counts the bytes read through it.
 type countingReader struct {
 	r io.Reader
 	n atomic.Int64
@@ -112,7 +112,7 @@ func (c *countingReader) Read(p []byte) (int, error) {
 
 const stdinName = "standard input"
 
-// openSource opens path, or Stdin for "-", and detects compression from its first bytes.
+// openSource opens path, or Stdin for "-", and detects its compression and encoding.
 func (j *Job) openSource(ctx context.Context, path string) (*source, error) {
 	s := &source{name: path, done: func() {}}
 	var r io.Reader
@@ -166,21 +166,33 @@ func (j *Job) openSource(ctx context.Context, path string) (*source, error) {
 		return nil, fmt.Errorf("%s: %w", s.name, bareErr(err))
 	}
 	s.head = bytes.Clone(head)
+	if err := s.decompress(br); err != nil {
+		s.done()
+		return nil, s.unpackError(err)
+	}
+	if err := s.decodeText(j); err != nil {
+		s.done()
+		return nil, err
+	}
+	return s, nil
+}
+
+// decompress detects the compression of br from s.head and sets s.stream to what is inside.
+// It leaves s.stream nil for a file without compression that is read at offsets.
+func (s *source) decompress(br *bufio.Reader) error {
 	switch {
-	case len(head) >= 2 && head[0] == 0x1f && head[1] == 0x8b:
+	case len(s.head) >= 2 && s.head[0] == 0x1f && s.head[1] == 0x8b:
 		s.packed = Gzip
 		z, err := gunzip.NewReader(br)
 		if err != nil {
-			s.done()
-			return nil, s.unpackError(err)
+			return err
 		}
 		s.at, s.stream = nil, z
-	case isZstd(head):
+	case isZstd(s.head):
 		s.packed = Zstd
 		z, err := zstd.NewReader(br, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxWindow(128<<20), zstd.WithDecoderLowmem(true))
 		if err != nil {
-			s.done()
-			return nil, s.unpackError(err)
+			return err
 		}
 		closeFile := s.done
 		s.done = func() { z.Close(); closeFile() }
@@ -191,11 +203,7 @@ func (j *Job) openSource(ctx context.Context, path string) (*source, error) {
 			s.stream = br
 		}
 	}
-	if err := s.decodeText(j); err != nil {
-		s.done()
-		return nil, err
-	}
-	return s, nil
+	return nil
 }
 
 // decodeText recognises the encoding of the text and has the stream read it as UTF-8.
@@ -217,7 +225,7 @@ func (s *source) decodeText(j *Job) error {
 		if head, err = br.Peek(len(marks[0].mark)); err != nil && err != io.EOF {
 			return s.readError(err)
 		}
-		if j.Encoding != ByMark { // what came with the first bytes, without waiting for more
+		if j.Encoding != ByMark { // examine what has arrived, without waiting for more
 			head, _ = br.Peek(min(br.Buffered(), encodingSample))
 		}
 	}
@@ -264,7 +272,7 @@ func openInput(ctx context.Context, path string) (*os.File, error) {
 	case o := <-got:
 		return o.f, o.err
 	case <-ctx.Done():
-		go func() { // should a writer still come
+		go func() { // a writer may still open the pipe
 			if o := <-got; o.err == nil {
 				o.f.Close()
 			}

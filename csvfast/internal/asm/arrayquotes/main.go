@@ -1,5 +1,5 @@
 // Command arrayquotes writes the kernels that find the strings of a JSON array.
-// The algorithm stands in csvfast/jsonfast/arrayquotes.go.
+// csvfast/jsonfast/arrayquotes.go describes the algorithm.
 //
 //	go run ./arrayquotes -tier avx512 -out ../../jsonfast/arrayquotes_avx512_amd64.s
 package main
@@ -15,7 +15,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// tier is a flag of its own beside those that avo registers.
+// tier is this command's own flag; avo registers others, such as -out.
 var tier = flag.String("tier", "avx512", "avx512, avx2 or arm64")
 
 func main() {
@@ -39,144 +39,13 @@ func main() {
 	Generate()
 }
 
-// Offsets of the fields of jsonfast's arrayState and arrayNote, which TestLayout of that
-// package holds against the structs.
+// Offsets of the fields of jsonfast's arrayState and arrayNote. TestLayout of that package
+// compares them with the structs.
 const (
 	stateInString, stateEscaped, stateClosed, stateHigh, stateQuotes, stateNotes = 0, 8, 16, 24, 32, 40
 
 	noteOffset, noteQuotes, noteEscapes, noteQuote, noteSize = 0, 4, 8, 16, 24
 )
-
-// block holds the vectors of one 64-byte block: one of 64 bytes or two of 32.
-type block struct {
-	wide bool
-	v    []reg.VecVirtual
-	or   []reg.VecVirtual        // all bytes seen, or-ed
-	is   map[byte]reg.VecVirtual // a byte in every lane
-}
-
-func vector(wide bool) reg.VecVirtual {
-	if wide {
-		return ZMM()
-	}
-	return YMM()
-}
-
-func newBlock(wide bool) *block {
-	b := &block{wide: wide, is: map[byte]reg.VecVirtual{}}
-	n := 2
-	if wide {
-		n = 1
-	}
-	for range n {
-		b.v = append(b.v, vector(wide))
-		x := vector(wide)
-		if wide {
-			VPXORQ(x, x, x)
-		} else {
-			VPXOR(x, x, x)
-		}
-		b.or = append(b.or, x)
-	}
-	return b
-}
-
-// broadcast fills a vector with c.
-func (b *block) broadcast(c byte) {
-	t, x, y := GP32(), XMM(), vector(b.wide)
-	MOVL(U32(c), t)
-	VMOVD(t, x)
-	VPBROADCASTB(x, y)
-	b.is[c] = y
-}
-
-func (b *block) load(p reg.Register) {
-	for i, v := range b.v {
-		if b.wide {
-			VMOVDQU64(Mem{Base: p}, v)
-			VPORQ(v, b.or[i], b.or[i])
-		} else {
-			VMOVDQU(Mem{Base: p, Disp: 32 * i}, v)
-			VPOR(v, b.or[i], b.or[i])
-		}
-	}
-}
-
-// bits joins the two halves that make returns, or moves the one mask.
-func (b *block) bits(make func(i int) reg.Register) reg.GPVirtual {
-	r := GP64()
-	if b.wide {
-		KMOVQ(make(0), r)
-		return r
-	}
-	lo, hi := GP32(), GP32()
-	VPMOVMSKB(make(0), lo)
-	VPMOVMSKB(make(1), hi)
-	MOVL(lo, r.As32())
-	high := hi.As64()
-	SHLQ(U8(32), high)
-	ORQ(high, r)
-	return r
-}
-
-// equal returns where c stands.
-func (b *block) equal(c byte) reg.GPVirtual {
-	return b.bits(func(i int) reg.Register { return b.equalVector(c, i) })
-}
-
-func (b *block) equalVector(c byte, i int) reg.Register {
-	if b.wide {
-		k := K()
-		VPCMPEQB(b.v[i], b.is[c], k)
-		return k
-	}
-	y := YMM()
-	VPCMPEQB(b.v[i], b.is[c], y)
-	return y
-}
-
-// controls returns where bytes below 0x20 stand.
-func (b *block) controls() reg.GPVirtual {
-	return b.bits(func(i int) reg.Register {
-		if b.wide {
-			k := K()
-			VPCMPUB(U8(1), b.is[0x20], b.v[i], k)
-			return k
-		}
-		y := YMM()
-		VPMINUB(b.v[i], b.is[0x1f], y)
-		VPCMPEQB(b.v[i], y, y)
-		return y
-	})
-}
-
-// blanks returns where white space stands.
-func (b *block) blanks() reg.GPVirtual {
-	return b.bits(func(i int) reg.Register {
-		if b.wide {
-			z, k := ZMM(), K()
-			VPSHUFB(b.v[i], b.is['w'], z)
-			VPCMPEQB(b.v[i], z, k)
-			return k
-		}
-		y := YMM()
-		VPSHUFB(b.v[i], b.is['w'], y)
-		VPCMPEQB(b.v[i], y, y)
-		return y
-	})
-}
-
-// high returns something not zero if a byte from 0x80 up was loaded.
-func (b *block) high() reg.GPVirtual {
-	return b.bits(func(i int) reg.Register {
-		if b.wide {
-			k := K()
-			VPMOVB2M(b.or[i], k)
-			return k
-		}
-		return b.or[i]
-	})
-}
 
 // compress is VPCOMPRESSB to a register, which avo does not know.
 func compress(src, k, dst reg.Register) {
@@ -186,7 +55,7 @@ func compress(src, k, dst reg.Register) {
 	})
 }
 
-// constant writes a table of n constants.
+// constant writes a read-only table of n constants.
 func constant(name string, n int, c func(i int) Constant) Mem {
 	m := GLOBL(name, RODATA|NOPTR)
 	for i := range n {
@@ -195,8 +64,10 @@ func constant(name string, n int, c func(i int) Constant) Mem {
 	return m
 }
 
+// generate writes both kernels of one instruction set. It is one function since what it
+// prints is: registers live from end to end.
 func generate(suffix string, wide bool) {
-	// white space maps to itself under a shuffle by its low half, no other byte does
+	// Shuffled by this table, white space gives itself and every other byte something else.
 	space := constant("arraySpace"+suffix, 64, func(i int) Constant {
 		switch i % 16 {
 		case 0:
@@ -455,7 +326,8 @@ func emitNarrow(q, next, p reg.GPVirtual) {
 	LEAQ(Mem{Base: next, Index: count, Scale: 4}, next)
 }
 
-// spans writes the second kernel: pairs of quote positions to offset and length.
+// spans writes the second kernel, which turns pairs of quote positions into offset and
+// length.
 func spans(suffix string, wide bool) {
 	lanes := 8
 	if wide {

@@ -6,12 +6,14 @@ import (
 	"os"
 )
 
-// neon prints the kernels for arm64. avo knows only amd64, so this is text.
+// neon prints the kernels for arm64. avo knows only amd64, so this is text. It is one
+// function since what it prints is: registers live from end to end.
 //
 // R0 p, R1 blocks left, R2 base, R3 out, R4 st, R5 in string, R6 escaped,
-// R7 closed, R8 q, R9 will be escaped, R10 in, R11 comma, R12 due after a
-// closing quote, R13 due after a comma, R14 neither, R15 to R17 and R19 to R26
-// scratch. V0 to V3 block, V4 to V7 scratch, V16 and up constants.
+// R7 closed, R8 quotes, R9 will be escaped, R10 bytes inside strings, R11 commas,
+// R12 bytes expected after a closing quote, R13 bytes expected after a comma, R14 bytes
+// that are none of these, R15 to R17 and R19 to R26 scratch. V0 to V3 block, V4 to V7
+// scratch, V16 and up constants.
 func neon(file string) error {
 	var b bytes.Buffer
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -21,7 +23,7 @@ func neon(file string) error {
 	p("DATA arraySpaceNEON<>+8(SB)/8, $0x80800d80800a0980")
 	p("GLOBL arraySpaceNEON<>(SB), RODATA|NOPTR, $16\n")
 
-	// mask leaves in r where the four vectors that each makes have all bits set
+	// mask sets r to 64 bits, one for each byte that is 0xff in V4 to V7, as each leaves them.
 	mask := func(r string, each func(i int)) {
 		for i := range 4 {
 			each(i)
@@ -92,7 +94,7 @@ func neon(file string) error {
 	p("// Something between strings that is no comma, or commas that are not where they are due.")
 	p("blank:")
 	mask("R15", func(i int) {
-		// a shuffle takes the whole byte as index, so the low half is cut out, as VPSHUFB does
+		// VTBL takes the whole byte as index; keep its low half, as VPSHUFB does.
 		p("	VAND V22.B16, V%d.B16, V%d.B16\n	VTBL V%d.B16, [V21.B16], V%d.B16\n	VCMEQ V%d.B16, V%d.B16, V%d.B16", i, 4+i, 4+i, 4+i, i, 4+i, 4+i)
 	})
 	p("	BIC R15, R14, R15\n	CBNZ R15, stop")

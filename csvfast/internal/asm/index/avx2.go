@@ -6,12 +6,12 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// The AVX2 kernels have no instruction that gathers chosen bytes. They take a
-// block as 8 groups of 8 bytes. For a group they have a row of 16 bytes on the
-// stack: the 8 offsets in the block, then the 8 flag bytes. The group's mask of
-// separators picks one of 256 shuffles, which puts the chosen offsets and flags
-// into the lowest and highest bytes of dwords; the block's offset is added and 8
-// entries are stored, of which as many count as the mask has bits.
+// AVX2 has no instruction that gathers chosen bytes. Its kernels split a block into 8
+// groups of 8 bytes. Each group has a row of 16 bytes on the stack: the 8 offsets in
+// the block, then the 8 flag bytes. The group's mask of separators picks one of 256
+// shuffles, which puts the chosen offsets and flags into the lowest and highest bytes
+// of dwords. Then the block's offset is added and 8 entries are stored; out advances
+// past as many of them as the mask has bits.
 
 // y holds the constants of the AVX2 kernels.
 type y struct {
@@ -42,19 +42,20 @@ func avx2() {
 		case 3:
 			return '\r'
 		}
-		return []byte{64, 0, 0, 0}[i%4] // the step from block to block
+		return []byte{64, 0, 0, 0}[i%4] // distance between blocks, as a dword
 	})
 	plain256(offsets, shuffles)
 	strict256(offsets, shuffles, bits, words)
 	Generate()
 }
 
-// shuffleByte returns a byte of the table of shuffles: entry m, of 32 bytes, has
-// in dword k the place of the k-th bit of m, and 8 behind it that of its flags.
+// shuffleByte returns byte i of the table of shuffles. Entry m has 32 bytes: the lowest
+// byte of dword k is the position of the k-th set bit of m, the highest that position + 8,
+// where the flags are.
 func shuffleByte(i int) byte {
 	m, k, part := i/32, i%32/4, i%4
 	if part == 1 || part == 2 {
-		return 0x80 // zero
+		return 0x80 // gives a zero byte
 	}
 	for bit := range 8 {
 		if m>>bit&1 == 0 {
@@ -89,7 +90,7 @@ func constants256(st Register, offsets, shuffles Mem) (c y) {
 	return c
 }
 
-// byte256 returns a vector of b.
+// byte256 returns a vector with b in every byte.
 func byte256(b uint32) VecVirtual {
 	t, v := GP32(), YMM()
 	MOVL(U32(b), t)
@@ -98,7 +99,7 @@ func byte256(b uint32) VecVirtual {
 	return v
 }
 
-// mask returns the high bits of the bytes of lo and hi.
+// mask returns the highest bit of each byte of lo, then of hi.
 func mask(lo, hi VecVirtual) GPVirtual {
 	m, t := GP64(), GP64()
 	VPMOVMSKB(hi, t.As32())
@@ -108,8 +109,8 @@ func mask(lo, hi VecVirtual) GPVirtual {
 	return m
 }
 
-// lay writes offsets and flags to the rows. Unpacking goes by halves of 16 bytes,
-// so that the rows of groups 0 and 2 of 4 come together, and those of 1 and 3.
+// lay writes offsets and flags to the rows. VPUNPCK works on each half of 16 bytes, so
+// of every four groups the rows of 0 and 2 lie next to each other, and those of 1 and 3.
 func lay(c y, flags [2]VecVirtual) {
 	for i, f := range flags {
 		lo, hi := YMM(), YMM()
@@ -121,7 +122,8 @@ func lay(c y, flags [2]VecVirtual) {
 	}
 }
 
-// emit256 writes the entries of the separators in sep, which it uses up.
+// emit256 writes the entries of the separators in sep. The content of sep is undefined
+// afterwards.
 func emit256(c y, sep GPVirtual, out Register) {
 	for g := range 8 {
 		m, n, v := GP64(), GP64(), YMM()
@@ -147,7 +149,7 @@ func advance(c y, p, blocks Register, step Op) {
 	JNZ(LabelRef("loop"))
 }
 
-// dword256 returns a vector of n.
+// dword256 returns a vector with n in every dword.
 func dword256(n uint32) VecVirtual {
 	t, v := GP32(), YMM()
 	MOVL(U32(n), t)
@@ -169,7 +171,7 @@ func load(c y, p Register) (v, nl, sep, q [2]VecVirtual) {
 	return v, nl, sep, q
 }
 
-// finish256 returns the number of entries behind which out stands.
+// finish256 returns from the kernel with the number of entries before out.
 func finish256(out Register) {
 	SUBQ(Load(Param("out"), GP64()), out)
 	SHRQ(U8(2), out)
@@ -178,6 +180,7 @@ func finish256(out Register) {
 	RET()
 }
 
+// plain256 writes the kernel for blocks without quotes; it stops at the first quote.
 func plain256(offsets, shuffles Mem) {
 	TEXT("indexPlainAVX2", NOSPLIT, signature)
 	p, blocks := Load(Param("p"), GP64()), Load(Param("blocks"), GP64())
@@ -222,6 +225,8 @@ func plain256(offsets, shuffles Mem) {
 	finish256(out)
 }
 
+// strict256 writes the kernel that checks quotes. It is one function since what it prints
+// is: registers live from end to end.
 func strict256(offsets, shuffles, bits, words Mem) {
 	TEXT("indexStrictAVX2", NOSPLIT, signature)
 	p, blocks := Load(Param("p"), GP64()), Load(Param("blocks"), GP64())
@@ -258,7 +263,8 @@ func strict256(offsets, shuffles, bits, words Mem) {
 	POPCNTQ(t, t)
 	ADDQ(t, Mem{Base: st, Disp: stRows})
 
-	// carries are kept as 0 or all ones
+	// addCarry sets t to the separators that the carry of ^sep + add, which starts with the
+	// previous block's, runs to. Carries are kept as 0 or all ones.
 	addCarry := func(add GPVirtual, disp int) {
 		MOVQ(sep, t)
 		NOTQ(t)
@@ -270,7 +276,7 @@ func strict256(offsets, shuffles, bits, words Mem) {
 		MOVQ(carry, Mem{Base: st, Disp: disp})
 		ANDQ(sep, t)
 	}
-	// flag adds flag to the rows' flags where t has a bit
+	// flag adds flag to the flags of the bytes that t has a bit for.
 	flag := func(flag Mem) {
 		for i := range 2 {
 			b := YMM()
@@ -279,7 +285,7 @@ func strict256(offsets, shuffles, bits, words Mem) {
 			}
 			VMOVD(t.As32(), b.AsX())
 			VPBROADCASTD(b.AsX(), b)
-			VPSHUFB(bits, b, b) // its byte i/8
+			VPSHUFB(bits, b, b) // byte i of b becomes byte i/8 of t
 			VPAND(bits.Offset(32), b, b)
 			VPCMPEQB(bits.Offset(32), b, b)
 			VPAND(flag, b, b)
@@ -292,7 +298,7 @@ func strict256(offsets, shuffles, bits, words Mem) {
 	addCarry(q, stQuoted)
 	flag(words.Offset(32))
 
-	// opening quotes where they may not be
+	// Opening quotes in places where none may be are bad.
 	MOVQ(sep, t)
 	ORQ(cl, t)
 	MOVQ(Mem{Base: st, Disp: stMayOpen}, q)
@@ -302,7 +308,7 @@ func strict256(offsets, shuffles, bits, words Mem) {
 	ANDNQ(open, q, q)
 	ORQ(q, Mem{Base: st, Disp: stBad})
 
-	// behind closing quotes; and those that open again
+	// q becomes the bytes after closing quotes, open the quotes among them.
 	MOVQ(Mem{Base: st, Disp: stClosed}, q)
 	LEAQ(Mem{Base: q, Index: cl, Scale: 2}, q)
 	SHRQ(U8(63), cl)
@@ -310,7 +316,7 @@ func strict256(offsets, shuffles, bits, words Mem) {
 	MOVQ(open, cl)
 	ORQ(sep, cl)
 	ANDQ(q, open)
-	ANDNQ(q, cl, q) // nothing but a CR before an LF is right
+	ANDNQ(q, cl, q) // neither quote nor separator: only a CR before an LF is valid
 	MOVQ(q, cl)
 	ORQ(Mem{Base: st, Disp: stClosedCR}, cl)
 	JNZ(LabelRef("behind"))
@@ -338,7 +344,7 @@ func strict256(offsets, shuffles, bits, words Mem) {
 	}
 	m := mask(v[0], v[1])
 	MOVQ(q, cl)
-	ANDQ(m, cl) // CRs behind closing quotes
+	ANDQ(m, cl) // CRs after closing quotes
 	ANDNQ(q, m, q)
 	ORQ(q, Mem{Base: st, Disp: stBad})
 	MOVQ(Mem{Base: st, Disp: stClosedCR}, m)

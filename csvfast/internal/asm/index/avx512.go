@@ -13,8 +13,8 @@ import (
 type z struct {
 	iota, iotaRow       VecVirtual // 0…63; the same with flagRow
 	comma, lf, quote    VecVirtual
-	perm                [4]VecVirtual // byte e of the compressed entries to bytes 0 and 3 of dword e%16
-	keep                VecVirtual    // the bits of such a dword that are an entry's
+	perm                [4]VecVirtual // perm[i] copies byte 16i+d of the compressed entries to every byte of dword d
+	keep                VecVirtual    // the bits of such a dword that belong to an entry
 	one                 VecVirtual
 	base                VecVirtual // offset of the block
 	step                VecVirtual
@@ -46,7 +46,7 @@ func table(name string, n int, at func(int) byte) Mem {
 	return m
 }
 
-// constants loads what both loops use.
+// constants loads the constants of both loops.
 func constants(st Register, iota, perm Mem) (c z) {
 	c.iota, c.iotaRow = ZMM(), ZMM()
 	VMOVDQU64(iota, c.iota)
@@ -78,8 +78,8 @@ func constants(st Register, iota, perm Mem) (c z) {
 	return c
 }
 
-// emit writes the entries of a block: the compressed bytes in packed, n of them.
-// With doubled, K5 has a bit for each entry to flag; it is used up.
+// emit writes the n entries of a block, whose bytes are in packed. With doubled, K5 has a
+// bit for each entry to flag; its content is undefined afterwards.
 func emit(c z, packed VecVirtual, out, n Register, dense, doubled bool) {
 	more, done := label("more"), label("next")
 	store := func(i int) {
@@ -114,7 +114,7 @@ func emit(c z, packed VecVirtual, out, n Register, dense, doubled bool) {
 	})
 }
 
-// later holds the code that belongs behind the loop being written.
+// later holds functions that write the rare paths of a loop after its end; flush calls them.
 var later []func()
 
 func flush() {
@@ -124,8 +124,9 @@ func flush() {
 	later = nil
 }
 
-// compress gathers the bytes of by that mask names, the others of packed are zero
-// (VBMI2, which avo does not know). Only the form with a register is fast on Zen 4.
+// compress gathers the bytes of by that mask selects at the start of packed and sets the
+// others to zero. It is VPCOMPRESSB of VBMI2, which avo does not know. On Zen 4 only the
+// form that writes a register is fast.
 func compress(by VecVirtual, mask Register, packed VecVirtual) {
 	Instruction(&ir.Instruction{
 		Opcode: "VPCOMPRESSB", Suffixes: []string{"Z"},
@@ -159,6 +160,7 @@ func count(acc VecVirtual, st Register, disp int) {
 	ADDQ(t, Mem{Base: st, Disp: disp})
 }
 
+// plain512 writes the kernel for blocks without quotes; it stops at the first quote.
 func plain512(name string, dense bool, iota, perm Mem) {
 	labels = 0
 	TEXT(name, NOSPLIT, signature)
@@ -208,7 +210,7 @@ func plain512(name string, dense bool, iota, perm Mem) {
 	flush()
 }
 
-// finish returns the number of entries behind which out stands.
+// finish returns from the kernel with the number of entries before out.
 func finish(out Register) {
 	SUBQ(Load(Param("out"), GP64()), out)
 	SHRQ(U8(2), out)
@@ -217,6 +219,8 @@ func finish(out Register) {
 	RET()
 }
 
+// strict512 writes the kernel that checks quotes. It is one function since what it prints
+// is: registers live from end to end.
 func strict512(name string, dense bool, iota, perm Mem) {
 	labels = 0
 	TEXT(name, NOSPLIT, signature)
@@ -245,7 +249,7 @@ func strict512(name string, dense bool, iota, perm Mem) {
 	}{{inside, stInside}, {inQuoted, stQuoted}, {inDoubled, stDoubled}, {mayOpen, stMayOpen}, {closed, stClosed}, {bad, stBad}} {
 		MOVQ(Mem{Base: st, Disp: l.disp}, l.r)
 	}
-	KXORQ(K0, K0, K0) // doubled flags seen
+	KXORQ(K0, K0, K0) // collects the flags of doubled quotes
 
 	TESTQ(blocks, blocks)
 	JZ(LabelRef("done"))
@@ -266,7 +270,7 @@ func strict512(name string, dense bool, iota, perm Mem) {
 	VPADDB(c.one, quotes, K3, quotes)
 	VPBLENDMB(c.iotaRow, c.iota, K2, by)
 	VMOVQ(x, open)
-	XORQ(inside, open) // in
+	XORQ(inside, open) // bytes inside quotes
 	MOVQ(open, inside)
 	SARQ(U8(63), inside)
 	ANDNQ(sep, open, sep)
@@ -274,7 +278,7 @@ func strict512(name string, dense bool, iota, perm Mem) {
 	ANDQ(q, open)
 	KMOVQ(sep, K4)
 
-	// fields that hold a quote: the carry of ^sep + q runs to the separator
+	// Fields that hold a quote: the carry of ^sep + q runs to the separator after it.
 	MOVQ(sep, t)
 	NOTQ(t)
 	ADDQ(inQuoted, inQuoted) // all ones: carry in
@@ -283,7 +287,7 @@ func strict512(name string, dense bool, iota, perm Mem) {
 	ANDQ(sep, t)
 	KMOVQ(t, K7)
 
-	// opening quotes where they may not be
+	// Opening quotes in places where none may be are bad.
 	MOVQ(sep, t)
 	ORQ(cl, t)
 	LEAQ(Mem{Base: mayOpen, Index: t, Scale: 2}, q)
@@ -292,14 +296,14 @@ func strict512(name string, dense bool, iota, perm Mem) {
 	ANDNQ(open, q, q)
 	ORQ(q, bad)
 
-	// behind closing quotes; and those that open again
+	// q becomes the bytes after closing quotes, open the quotes among them.
 	LEAQ(Mem{Base: closed, Index: cl, Scale: 2}, q)
 	MOVQ(cl, closed)
 	SHRQ(U8(63), closed)
 	MOVQ(open, cl)
 	ORQ(sep, cl)
 	ANDQ(q, open)
-	ANDNQ(q, cl, q) // nothing but a CR before an LF is right
+	ANDNQ(q, cl, q) // neither quote nor separator: only a CR before an LF is valid
 	MOVQ(q, cl)
 	ORQ(Mem{Base: st, Disp: stClosedCR}, cl)
 	JNZ(LabelRef("behind"))
@@ -341,11 +345,11 @@ func strict512(name string, dense bool, iota, perm Mem) {
 	finish(out)
 
 	Label("behind")
-	// q: bytes behind closing quotes that must be CRs; cl, t: scratch
+	// q has the bytes after closing quotes that must be CRs; cl and t are scratch.
 	VPCMPEQB(c.cr, v, K1)
 	KMOVQ(K1, t)
 	MOVQ(q, cl)
-	ANDQ(t, cl) // CRs behind closing quotes
+	ANDQ(t, cl) // CRs after closing quotes
 	ANDNQ(q, t, q)
 	ORQ(q, bad)
 	MOVQ(Mem{Base: st, Disp: stClosedCR}, t)
@@ -359,6 +363,7 @@ func strict512(name string, dense bool, iota, perm Mem) {
 	flush()
 }
 
+// spans512 writes the kernel that turns 16 entries at a time into offset and length.
 func spans512() {
 	TEXT("entrySpansAVX512", NOSPLIT, "func(ents *uint32, n int, base uint32, out *uint32)")
 	ents, n := Load(Param("ents"), GP64()), Load(Param("n"), GP64())

@@ -1,6 +1,6 @@
-// Command index writes the kernels of csvfast's structural index: index.go of
-// that package says what they compute, index_amd64.go and index_arm64.go what
-// they may touch.
+// Command index writes the kernels of csvfast's structural index. index.go of that package
+// describes what they compute, index_amd64.go and index_arm64.go which memory they may read
+// and write.
 //
 //	go run ./index avx512 > ../../index_avx512_amd64.s
 package main
@@ -28,8 +28,8 @@ func main() {
 	}
 }
 
-// Offsets of the fields of csvfast's indexState, which TestLayout of that package holds
-// against the struct.
+// Offsets of the fields of csvfast's indexState. TestLayout of that package compares them
+// with the struct.
 const (
 	stInside   = 0
 	stQuoted   = 8
@@ -50,12 +50,12 @@ const (
 // Offsets of the fields of blockMasks, which the arm64 kernel writes in pairs.
 const masksAll, masksNl, masksQ, masksIn, masksSize = 0, 8, 16, 24, 32
 
-// flags in the byte of a compressed entry, which becomes its highest
+// Flags in the byte of a compressed entry, which becomes the highest byte of the entry.
 const (
 	flagRow     = 0x80
 	flagQuoted  = 0x40
 	flagDoubled = 0x20
 )
 
-// signature of the index kernels; st is an *indexState
+// signature is that of the index kernels; st is an *indexState.
 const signature = "func(p *byte, blocks int, base uint32, out *uint32, st *uint64) int"

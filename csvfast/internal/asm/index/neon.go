@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// neon prints the arm64 kernel, which only finds the masks of blocks; avo knows
-// no arm64.
+// neon prints the arm64 kernel, which only finds the masks of blocks. avo knows only
+// amd64, so this is text.
 func neon(w io.Writer) {
 	var b strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -61,5 +61,5 @@ func neon(w io.Writer) {
 	p("\tBNE loop")
 	p("done:")
 	p("\tRET")
-	_, _ = io.WriteString(w, b.String()) // to standard output: a loss shows in what reads it
+	_, _ = io.WriteString(w, b.String()) // w is standard output; asm-check would see a lost part
 }

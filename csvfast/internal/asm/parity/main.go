@@ -1,4 +1,4 @@
-// Command parity writes the kernels that tell whether quotes are odd in number.
+// Command parity writes the kernels that check whether the number of quotes is odd.
 //
 //	go run ./parity avx512 > ../../parity_avx512_amd64.s
 package main
@@ -12,7 +12,7 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// signature of the kernels; pieces are of 256 bytes
+// signature is that of the kernels; a piece has 256 bytes.
 const signature = "func(p *byte, pieces int, quote byte) uint64"
 
 func main() {
@@ -37,7 +37,7 @@ func main() {
 	}
 }
 
-// each wraps body, which takes one piece at p, in a loop.
+// each writes a loop around body, which handles the piece at p.
 func each(p, pieces Register, body func()) {
 	TESTQ(pieces, pieces)
 	JZ(LabelRef("done"))
@@ -49,7 +49,7 @@ func each(p, pieces Register, body func()) {
 	Label("done")
 }
 
-// odd returns the parity of the bits of mask.
+// odd returns from the kernel with the parity of the bits of mask.
 func odd(mask GPVirtual) {
 	POPCNTQ(mask, mask)
 	ANDQ(U8(1), mask)

@@ -1,5 +1,5 @@
-// Command readpass writes the bare read of memory that the benchmarks hold
-// everything else against.
+// Command readpass writes the kernel that only reads memory, the baseline of the
+// benchmarks.
 //
 //	go run ./readpass avx2 > ../../../bench/readpass_amd64.s
 package main

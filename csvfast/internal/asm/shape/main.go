@@ -1,5 +1,5 @@
 // Command shape writes the kernels that read JSON lines of known shapes.
-// The algorithm stands in csvfast/jsonfast/shape.go.
+// csvfast/jsonfast/shape.go describes the algorithm.
 //
 //	go run ./shape -tier avx512 -out ../../jsonfast/shape_avx512_amd64.s
 package main
@@ -14,7 +14,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// tier is a flag of its own beside those that avo registers.
+// tier is this command's own flag; avo registers others, such as -out.
 var tier = flag.String("tier", "avx512", "avx512, avx2 or arm64")
 
 func main() {
@@ -38,8 +38,8 @@ func main() {
 	Generate()
 }
 
-// Offsets of the fields of jsonfast's shapeNode, shapeValue and shapeState, which TestLayout
-// of that package holds against the structs.
+// Offsets of the fields of jsonfast's shapeNode, shapeValue and shapeState. TestLayout of
+// that package compares them with the structs.
 const (
 	nodeText, nodeMask, nodeLength, nodeNext, nodeAlt, nodeKind, nodePath, nodeSize = 0, 32, 36, 40, 44, 48, 52, 64
 
@@ -50,7 +50,7 @@ const (
 
 const padding = 128 // shapePadding
 
-// constant writes a table of n constants.
+// constant writes a read-only table of n constants.
 func constant(name string, n int, c func(i int) Constant) Mem {
 	m := GLOBL(name, RODATA|NOPTR)
 	for i := range n {
@@ -59,8 +59,8 @@ func constant(name string, n int, c func(i int) Constant) Mem {
 	return m
 }
 
-// escapeClass is 1 for what stands alone after a backslash, 2 for what starts
-// four digits.
+// escapeClass is 1 for a byte that completes an escape after a backslash, 2 for the u that
+// four digits follow.
 func escapeClass(c byte) byte {
 	switch c {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
@@ -84,7 +84,7 @@ func hexValue(c byte) byte {
 	return 0x80
 }
 
-// broadcast fills a vector with c.
+// broadcast fills the bytes of a vector with c.
 func broadcast(c byte, y reg.VecVirtual) reg.VecVirtual {
 	t, x := GP32(), XMM()
 	MOVL(U32(c), t)
@@ -93,6 +93,8 @@ func broadcast(c byte, y reg.VecVirtual) reg.VecVirtual {
 	return y
 }
 
+// generate writes the kernel of one instruction set. It is one function since what it
+// prints is: registers live from end to end.
 func generate(suffix string, wide bool) {
 	width := 32
 	vector := YMM
@@ -107,7 +109,7 @@ func generate(suffix string, wide bool) {
 	p := Load(Param("p"), GP64()).(reg.GPVirtual)
 	end := Load(Param("n"), GP64()).(reg.GPVirtual)
 	ADDQ(p, end)
-	origin := GP64() // p - origin is the offset that goes out
+	origin := GP64() // p - origin is the offset to write
 	{
 		base := GP64()
 		MOVQ(p, origin)
@@ -134,7 +136,7 @@ func generate(suffix string, wide bool) {
 	VPXOR(highText, highText, highText)
 
 	node := GP64()
-	kind := GP32() // first byte of a value, later with the flag of an escape above it
+	kind := GP32() // first byte of a value; the byte above it becomes the flag of an escape
 	s := GP64()    // end of the value
 
 	Label("line")
@@ -417,7 +419,8 @@ func generate(suffix string, wide bool) {
 	RET()
 }
 
-// digits moves s over 1 to 15 digits and returns how many; it gives up at others.
+// digits advances s past 1 to 15 digits and returns how many; with none, or 16 or more, the
+// kernel stops.
 func digits(s reg.GPVirtual, zero, nine reg.VecVirtual) reg.GPVirtual {
 	x, y := XMM(), XMM()
 	n := GP64()

@@ -6,7 +6,8 @@ import (
 	"os"
 )
 
-// neon prints the kernel for arm64. avo knows only amd64, so this is text.
+// neon prints the kernel for arm64. avo knows only amd64, so this is text. It is one
+// function since what it prints is: registers live from end to end.
 //
 // R0 p, R1 end, R2 origin, R3 out, R4 its end, R5 st, R6 nodes, R7 node, R8
 // first byte of a value and the flag of an escape above it, R9 end of the
@@ -88,7 +89,7 @@ func neon(file string) error {
 	p("end:\n	MOVD R0, %d(R5)\n	MOVD %d(R5), R10\n	ADD $1, R10\n	MOVD R10, %d(R5)\n	MOVD R3, %d(R5)\n	B line\n", stateDone, stateRows, stateRows, stateValues)
 
 	turn := 0
-	digits := func() { // moves R9 over 1 to 15 digits, counts them in R10
+	digits := func() { // advances R9 past 1 to 15 digits, counts them in R10
 		turn++
 		p("	VLD1 (R9), [V0.B16]\n	VSUB V19.B16, V0.B16, V0.B16\n	VUMIN V0.B16, V20.B16, V1.B16\n	VCMEQ V0.B16, V1.B16, V1.B16")
 		p("	VMOV V1.D[0], R10\n	VMOV V1.D[1], R11\n	MVN R10, R10\n	MVN R11, R11\n	MOVD $0, R12\n	CBNZ R10, low%d\n	CBZ R11, done\n	MOVD $8, R12\n	MOVD R11, R10", turn)

@@ -14,7 +14,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// Flags beside those that avo registers.
+// This command's own flags; avo registers others, such as -out.
 var (
 	tier   = flag.String("tier", "avx512", "avx512, avx2 or arm64")
 	format = flag.String("format", "csv", "csv or json")
@@ -56,7 +56,7 @@ func fill(c Op, v reg.VecVirtual) reg.VecVirtual {
 	return v
 }
 
-// parameter returns the place of a byte argument.
+// parameter returns the address of a byte argument.
 func parameter(name string) Mem {
 	b, err := Param(name).Resolve()
 	if err != nil {
@@ -65,7 +65,7 @@ func parameter(name string) Mem {
 	return b.Addr
 }
 
-// begin opens a function and fills the vectors that its bytes are compared with.
+// begin opens a function and fills one vector for each byte to look for.
 func begin(csv bool, suffix string, vector func() reg.VecVirtual) (special []reg.VecVirtual) {
 	if csv {
 		TEXT("special"+suffix, NOSPLIT, "func(p *byte, n int, a, b byte) int")

@@ -8,7 +8,7 @@ import (
 
 // neon prints the kernels for arm64. avo knows only amd64, so this is text.
 //
-// R0 p, R1 n, R2 at, R3 the last place for a vector. V16 and up: what to find.
+// R0 p, R1 n, R2 at, R3 the last offset of a whole vector. V16 and up: bytes to find.
 func neon(file string, csv bool) error {
 	var b bytes.Buffer
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }

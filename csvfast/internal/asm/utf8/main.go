@@ -1,5 +1,5 @@
 // Command utf8 writes the kernels that validate UTF-8.
-// The algorithm stands in csvfast/jsonfast/utf8.go.
+// csvfast/jsonfast/utf8.go describes the algorithm.
 //
 //	go run ./utf8 -tier avx512 -out ../../jsonfast/utf8_avx512_amd64.s
 package main
@@ -14,10 +14,10 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// tier is a flag of its own beside those that avo registers.
+// tier is this command's own flag; avo registers others, such as -out.
 var tier = flag.String("tier", "avx512", "avx512, avx2 or arm64")
 
-// What can be wrong with two bytes in a row, a bit each.
+// Faults of two bytes in a row, one bit each.
 const (
 	tooShort     = 1 << 0 // a leading byte without a continuation
 	tooLong      = 1 << 1 // a continuation after ASCII
@@ -25,14 +25,15 @@ const (
 	tooLarge     = 1 << 3
 	surrogate    = 1 << 4
 	overlong2    = 1 << 5
-	tooLarge1000 = 1 << 6 // from U+110000 on by the low half of the first byte
+	tooLarge1000 = 1 << 6 // U+110000 or more, by the low half of the first byte
 	overlong4    = 1 << 6
-	twoConts     = 1 << 7 // two continuations; right only in longer characters
+	twoConts     = 1 << 7 // two continuations; valid only in longer characters
 
 	carry = tooShort | tooLong | twoConts
 )
 
-// Tables by the halves of a byte: a bit is set where the half allows the fault.
+// Tables indexed by half a byte: a bit is set where that half allows the fault. Two bytes
+// have a fault that all three tables allow.
 var (
 	firstHigh = [16]byte{
 		tooLong, tooLong, tooLong, tooLong, tooLong, tooLong, tooLong, tooLong,
@@ -79,7 +80,7 @@ func main() {
 	Generate()
 }
 
-// table writes a table of 16 bytes.
+// table writes a read-only table of 16 bytes.
 func table(name string, t [16]byte) Mem {
 	m := GLOBL(name, RODATA|NOPTR)
 	for i, c := range t {
@@ -88,6 +89,8 @@ func table(name string, t [16]byte) Mem {
 	return m
 }
 
+// generate writes the kernel of one instruction set. It is one function since what it
+// prints is: registers live from end to end.
 func generate(suffix string, wide bool) {
 	width, vector := 32, YMM
 	if wide {

@@ -37,8 +37,8 @@ func main() {
 	Generate()
 }
 
-// blocks runs 8 registers of width bytes at a time, of the rest 8 blocks at a time, then
-// single blocks.
+// blocks writes a kernel that handles 8 registers of width bytes at a time, then 8 blocks at
+// a time, then single blocks.
 // It is one function since what it prints is: registers live from end to end.
 func blocks(name, doc string, width int, round, last func(k, x, y Op)) {
 	TEXT(name, NOSPLIT, "func(keys *byte, dst *byte, src *byte, n int)")
@@ -157,8 +157,8 @@ func blocks(name, doc string, width int, round, last func(k, x, y Op)) {
 	RET()
 }
 
-// keys is FIPS 197 §5.2 by AESKEYGENASSIST, which substitutes without tables, and the
-// round keys of the equivalent inverse cipher by AESIMC.
+// keys writes the key expansion of FIPS 197 §5.2. AESKEYGENASSIST substitutes bytes without
+// tables; AESIMC gives the round keys of the equivalent inverse cipher.
 func keys() {
 	TEXT("expandKeyAVX2", NOSPLIT, "func(enc *byte, inv *byte, key *byte)")
 	Pragma("noescape")
@@ -176,7 +176,7 @@ func keys() {
 		}
 		VMOVDQU(x, Mem{Base: inv, Disp: 16 * (14 - r)})
 	}
-	// mix adds to every word of x those below it, and the assist word.
+	// mix xors into every word of x the words below it and the assist word.
 	mix := func(x, assist reg.VecVirtual, shuffle uint8) {
 		t := XMM()
 		VPSHUFD(Imm(uint64(shuffle)), assist, assist)

@@ -1,6 +1,6 @@
 // Command copybetween generates the kernels that copy the text between values, in blocks
-// of 64 bytes with AVX-512 and of 32 with AVX2. Each block overwrites what the one before
-// has copied beyond its gap.
+// of 64 bytes with AVX-512 and of 32 with AVX2. A block may reach past its gap; the next
+// one overwrites those bytes.
 //
 //	go run ./copybetween -avx512 -out x_avx512_amd64.s
 package main

@@ -24,7 +24,7 @@ func main() {
 	Generate()
 }
 
-// What a kernel reads of a length, and of a half of it.
+// The structs that a kernel reads for one length of text and for one of its halves.
 var (
 	offsets = layout.Of("ff1", "wholeShape")
 	half    = layout.Of("ff1", "modulus")
@@ -72,8 +72,8 @@ func broadcast(m Mem) reg.VecVirtual {
 	return z
 }
 
-// first16 loads up to 16 bytes to the first lane of z and zeros to the others.
-// It is spelt out because avo takes the latter for left as they were.
+// first16 loads up to 16 bytes to the first lane of z and zeros to the others. avo would
+// assume that the other lanes keep their content, hence the instruction is declared here.
 func first16(m Mem, k reg.OpmaskVirtual, z reg.VecVirtual) {
 	Instruction(&ir.Instruction{
 		Opcode:   "VMOVDQU8",
@@ -84,9 +84,9 @@ func first16(m Mem, k reg.OpmaskVirtual, z reg.VecVirtual) {
 	})
 }
 
-// whole writes a kernel that takes 32 values from text to text. Short ones have
-// up to 16 characters, so that one register lane holds a value; long ones have
-// halves of up to 16.
+// whole writes a kernel that transforms groups of 32 values from text to text. Short values
+// have up to 16 characters, so that one register lane holds a value; long ones have halves
+// of up to 16.
 // It is one function since what it prints is: registers live from end to end.
 func whole(name string, long bool) {
 	TEXT(name, NOSPLIT, "func(shape, text, keys *byte, lastKey int, chain *byte, base, dst *byte, spans, to *uint32, groups, dec int) int")
@@ -117,7 +117,8 @@ func whole(name string, long bool) {
 		pairs, fours := ZMM(), ZMM()
 		VPBROADCASTD(at(offsets.At("pairs")), pairs)
 		VPBROADCASTD(at(offsets.At("fours")), fours)
-		// read returns the characters of half a group's eight values, four lanes.
+		// read returns the characters of four values, half of a register group's eight, one in
+		// each lane.
 		read := func(first int, mask int, begin int) reg.VecVirtual {
 			k := K()
 			KMOVQ(at(mask), k)
@@ -145,7 +146,7 @@ func whole(name string, long bool) {
 			VPTERNLOGQ(U8(0xfe), y, z, bad)
 			return y
 		}
-		// join turns numerals, eight a quarter lane, into numbers.
+		// join turns numerals, eight in each 64-bit lane, into numbers.
 		join := func(z reg.VecVirtual) {
 			VPMADDUBSW(pairs, z, z)
 			VPMADDWD(fours, z, z)
@@ -344,7 +345,7 @@ func whole(name string, long bool) {
 			VCVTTPD2UQQ(q, q)
 			VPMULLQ(m, q, t)
 			VPSUBQ(t, x, x)
-			VPCMPUQ(U8(5), m, x, k) // not below
+			VPCMPUQ(U8(5), m, x, k) // x >= m
 			VPSUBQ(m, x, k, x)
 			VPADDQ_BCST(one, q, k, q)
 			return q

@@ -43,7 +43,7 @@ func main() {
 	Generate()
 }
 
-// words makes a read-only table.
+// words writes a read-only table.
 func words(name string, w []uint32) Mem {
 	m := GLOBL(name, RODATA|NOPTR)
 	for i, x := range w {
@@ -52,7 +52,7 @@ func words(name string, w []uint32) Mem {
 	return m
 }
 
-// swap32 is the shuffle that turns big-endian words round, in every 16 bytes.
+// swap32 is the shuffle that reverses the bytes of each 32-bit word.
 var swap32 = []uint32{0x00010203, 0x04050607, 0x08090a0b, 0x0c0d0e0f}
 
 const (
@@ -61,7 +61,7 @@ const (
 	major = 0xe8
 )
 
-// avx512 writes sixteen values at a time, one a 32-bit lane.
+// avx512 writes the kernel that hashes sixteen values at a time, one in each 32-bit lane.
 // It is one function since what it prints is: registers live from end to end.
 func avx512() {
 	k64 := words("hmacK512", roundConstants[:])
@@ -75,7 +75,7 @@ func avx512() {
 	TEXT("hmacAVX512", NOSPLIT, "func(mid *uint32, base *byte, spans *uint32, counters *uint64, groups, blocks, short int, dst *byte)")
 	base := Load(Param("base"), GP64())
 	frame := AllocLocal(8 * 64)
-	before := GP64() // bytes of the message before the value: 8 if there are counters
+	before := GP64() // bytes of the message before the value: 8 with counters, else 0
 	XORQ(before, before)
 	{
 		eight, counters := GP64(), argument("counters", 24)
@@ -121,7 +121,7 @@ func avx512() {
 		VPBROADCASTB(c80, end)
 		MOVQ(t, at)
 		SHLQ(U8(6), at)
-		SUBQ(before, at) // where the block begins, counted in the value
+		SUBQ(before, at) // offset of the block in the value
 		ones, zero, low := GP64(), GP64(), GP64()
 		MOVQ(I32(-1), ones)
 		XORQ(zero, zero)
@@ -136,8 +136,8 @@ func avx512() {
 			MOVL(Mem{Base: spans, Disp: 8 * i}, off.As32())
 			MOVL(Mem{Base: spans, Disp: 8*i + 4}, rem.As32())
 			ADDQ(base, off)
-			SUBQ(at, rem)                       // bytes of the value from the block's begin on
-			LEAQ(Mem{Base: rem, Disp: 1}, more) // and one
+			SUBQ(at, rem)                       // bytes of the value from the block's start on
+			LEAQ(Mem{Base: rem, Disp: 1}, more) // the same plus the byte 0x80
 			clamp := func(x reg.GPVirtual) {
 				top := GP64()
 				TESTQ(x, x)
@@ -221,7 +221,7 @@ func avx512() {
 				MOVL(Mem{Base: spans, Disp: 8 * j}, off.As32())
 				MOVL(Mem{Base: spans, Disp: 8*j + 4}, n.As32())
 				BZHIL(n.As32(), ones, m)
-				LEAL(Mem{Base: m.As64(), Disp: 1}, e) // one bit, above those of m
+				LEAL(Mem{Base: m.As64(), Disp: 1}, e) // the one bit above those of m
 				km, ke := K(), K()
 				KMOVW(m, km)
 				KMOVW(e, ke)
@@ -352,15 +352,15 @@ func avx512() {
 	RET()
 }
 
-// argument loads an argument that is seldom needed from the stack.
+// argument loads an argument from the stack, for those too rarely needed to keep.
 func argument(name string, offset int) reg.GPVirtual {
 	r := GP64()
 	MOVQ(NewParamAddr(name, offset), r)
 	return r
 }
 
-// round512 is one round; the state's registers change their names by one place
-// a round, and have their own again after eight.
+// round512 writes round i. Instead of moving the state's words, each round renames the
+// registers by one; after eight rounds they have their own names again.
 func round512(s, w []reg.VecVirtual, kp reg.GPVirtual, i int) {
 	r := func(k int) reg.VecVirtual { return s[(k-i%8+8)%8] }
 	a, b, c, d, e, f, g, h := r(0), r(1), r(2), r(3), r(4), r(5), r(6), r(7)
@@ -387,7 +387,7 @@ func round512(s, w []reg.VecVirtual, kp reg.GPVirtual, i int) {
 	VPADDD(y, h, h)
 }
 
-// next512 turns word i of the schedule into word i+16.
+// next512 replaces word i of the schedule by word i+16.
 func next512(w []reg.VecVirtual, i int) {
 	p, q := w[(i+1)%16], w[(i+14)%16]
 	x, y, z := ZMM(), ZMM(), ZMM()
@@ -405,8 +405,8 @@ func next512(w []reg.VecVirtual, i int) {
 	VPADDD(x, w[i], w[i])
 }
 
-// transpose turns 16 rows of 16 words over: word j of row i becomes word i of
-// row j.
+// transpose swaps rows and columns of 16 rows of 16 words: word j of row i becomes word i
+// of row j.
 func transpose(w []reg.VecVirtual) {
 	// Pairs of words, then of pairs, within the four lanes of 16 bytes.
 	for i := 0; i < 16; i += 2 {
@@ -424,8 +424,8 @@ func transpose(w []reg.VecVirtual) {
 		VMOVDQA64(x, w[i+1])
 		VMOVDQA64(y, w[i+3])
 	}
-	// Now lane l of w[4q+c] holds word 4l+c of rows 4q to 4q+3. Lanes are
-	// gathered over q.
+	// Now lane l of w[4q+c] holds word 4l+c of rows 4q to 4q+3. What follows gathers lane l
+	// of every q.
 	for c := range 4 {
 		a, b, d, e := ZMM(), ZMM(), ZMM(), ZMM()
 		VSHUFI32X4(U8(0x88), w[4+c], w[c], a) // lanes 0 2 of q = 0 and 1

@@ -11,7 +11,7 @@ import (
 //	V0  V1  V2   A…D, E…H and A…D before the round, of the first stream
 //	V3  V4  V5   the same of the second
 //	V6  … V9     schedule of the first stream, V10 … V13 of the second
-//	V14 V15      words and constants together
+//	V14 V15      sums of words and constants
 //	V16 … V31    constants
 //
 // It is one function since what it prints is: registers live from end to end.

@@ -6,12 +6,13 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// shani writes two values at a time through SHA-NI.
+// shani writes the kernel that hashes two values at a time with SHA-NI.
 // It is one function since what it prints is: registers live from end to end.
 func shani() {
 	k64 := words("hmacKSHA", roundConstants[:])
 	swap := words("hmacSwapSHA", swap32)
-	// A block that holds 32 bytes, ends there, and 96 bytes in bits.
+	// The end of a block of 32 bytes of content: the end bit, zeros, and the length of a
+	// message of 96 bytes in bits.
 	rest := words("hmacRestSHA", []uint32{0x80000000, 0, 0, 0, 0, 0, 0, 768})
 
 	TEXT("hmacSHANI", NOSPLIT, "func(mid *uint32, msgs *byte, pairs, blocks int, dst *byte)")

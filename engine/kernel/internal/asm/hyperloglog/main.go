@@ -1,5 +1,5 @@
-// Command hyperloglog generates the kernel that hashes values for an estimate of how many
-// of them differ: eight values an iteration, in one 64-bit lane each.
+// Command hyperloglog generates the kernel that hashes values for an estimate of the number
+// of distinct ones: eight values per iteration, one in each 64-bit lane.
 //
 //	go run ./hyperloglog -out x_avx512_amd64.s
 package main
@@ -11,7 +11,7 @@ import (
 	"github.com/velonym/velonym/engine/kernel/internal/asm/layout"
 )
 
-// broadcast returns a vector of eight times v.
+// broadcast returns a vector with v in each of its eight lanes.
 func broadcast(v uint64) reg.VecVirtual {
 	t, z := GP64(), ZMM()
 	MOVQ(U64(v), t)
@@ -19,7 +19,8 @@ func broadcast(v uint64) reg.VecVirtual {
 	return z
 }
 
-// broadcastField returns a vector of eight times the field of the sampler at an offset.
+// broadcastField returns a vector with the sampler's field at an offset in each of its eight
+// lanes.
 func broadcastField(s reg.Register, at int) reg.VecVirtual {
 	z := ZMM()
 	VPBROADCASTQ(Mem{Base: s, Disp: at}, z)
@@ -77,8 +78,8 @@ func main() {
 	KORTESTB(long, long)
 	JNE(LabelRef("end"))
 	VPCMPEQQ(zero, size, none)
-	// end is where the last eight bytes of a value end, over how many of the eight are not
-	// the value's.
+	// Eight bytes are read from the start of a value and the eight before end. over is the
+	// number of bits among them that follow a value shorter than eight bytes.
 	end, over := ZMM(), ZMM()
 	VPMAXUQ(eight, size, end)
 	VPSUBQ(size, end, over)

@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-// Struct holds where the fields of a Go struct stand on amd64 and arm64.
+// Struct holds the offsets of the fields of a Go struct on amd64 and arm64.
 type Struct struct {
 	name    string
 	offsets map[string]int
@@ -33,7 +33,7 @@ func Of(pkg, name string) Struct {
 	return s
 }
 
-// At returns the offset of a field. A field of a field has both names, with a dot.
+// At returns the offset of a field; field is "outer.inner" for a field of a field.
 func (s Struct) At(field string) int {
 	off, ok := s.offsets[field]
 	if !ok {
@@ -64,12 +64,12 @@ func read(pkg, name string) (Struct, error) {
 	return s, nil
 }
 
-// module is the prefix of the paths that a loader reads, and root where they lie.
+// module is the prefix of the import paths that a loader reads, root their directory.
 const module = "github.com/velonym/velonym/"
 
 var root = filepath.Join("..", "..", "..", "..", "..")
 
-// loader reads the declarations of packages of this module, and no others.
+// loader reads the declarations of packages of this module only.
 type loader map[string]*types.Package
 
 func (l loader) Import(path string) (*types.Package, error) {
@@ -96,7 +96,7 @@ func (l loader) Import(path string) (*types.Package, error) {
 		}
 		files = append(files, file)
 	}
-	// What other modules declare is unknown, which is no error here.
+	// Declarations of other modules stay unknown, which is no error here.
 	config := types.Config{Sizes: sizes, IgnoreFuncBodies: true, Importer: l, Error: func(error) {}}
 	l[path], _ = config.Check(path, fset, files, nil)
 	return l[path], nil

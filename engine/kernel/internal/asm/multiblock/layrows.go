@@ -34,7 +34,7 @@ func layRows() {
 	VPADDD(off, l, end)
 	VPSRLD(Imm(4), l, l)
 	k, k2 := K(), K()
-	VPCMPUD(Imm(4), arg("blocks"), l, k) // other blocks
+	VPCMPUD(Imm(4), arg("blocks"), l, k) // values with another number of blocks
 	VPCMPUD(Imm(6), arg("limit"), end, k2)
 	KORW(k2, k, k)
 	k2 = K()
@@ -52,7 +52,7 @@ func layRows() {
 	VMOVDQU64(hi, Mem{Base: out, Disp: 64})
 	VPADDD(arg("step"), place, place)
 	for range 16 {
-		// What is more than the gap stands in the next text, which is written later.
+		// Bytes past the gap fall in the next text, which is written later.
 		MOVQ(gap, Mem{Base: p})
 		ADDQ(stride, p)
 	}

@@ -15,14 +15,14 @@ import (
 	"github.com/velonym/velonym/engine/kernel/internal/asm/vaes"
 )
 
-// The scratch is registers in memory. One round takes up to 64 values, four a
-// register: 16 registers of S, 16 of UU, and 16 for every block.
+// The scratch memory holds register contents. One round handles up to 64 values, four in
+// each register: 16 registers of S, 16 of UU, and 16 for every block.
 const (
 	values = 64
 	cS     = 0
 	cU     = 16 * 64
 	cBlock = 2 * 16 * 64
-	stride = 16 * 64 // from a block to the next
+	stride = 16 * 64 // distance from one block to the next
 )
 
 var (
@@ -63,10 +63,10 @@ func lanes(s reg.Register, at int) reg.VecVirtual {
 	return z
 }
 
-// generate prints a kernel of five passes over up to 64 values. Within a pass nothing
-// waits for its neighbours, so that the CPU overlaps the steps of many registers; what
-// a pass leaves for the next stands in scratch. It is one function since what it prints is:
-// registers live across passes.
+// generate prints a kernel of five passes over up to 64 values. Within a pass no register
+// depends on another, so that the CPU overlaps their steps; scratch carries the results of
+// one pass to the next. It is one function since what it prints is: registers live across
+// passes.
 func generate(name, doc string, text, open bool) {
 	TEXT(name, NOSPLIT, "func(a *byte)")
 	Pragma("noescape")
@@ -105,7 +105,7 @@ func generate(name, doc string, text, open bool) {
 			VPTERNLOGQ(Imm(0x96), t, u, to[g].m)
 		}
 	}
-	// reduce leaves the hash in m, without what the state brings to it.
+	// reduce leaves the hash in m, without the contribution of the state.
 	poly := ZMM()
 	{
 		c := GP64()
@@ -126,11 +126,11 @@ func generate(name, doc string, text, open bool) {
 		}
 		return a
 	}
-	// powerOf sets hp so that absorb meets h^(m-1).
+	// powerOf sets hp to the offset of h^(m-1) for power.
 	powerOf := func(hp reg.GPVirtual) {
 		MOVQ(arg(blockArgs.At("last")), hp)
 	}
-	// What the state brings to every hash: state·h^(m-1).
+	// The contribution of the state to every hash: state·h^(m-1).
 	state := ZMM()
 	{
 		hp, v, sum := GP64(), []reg.VecVirtual{lanes(s, schedule.At("even"))}, []acc{{ZMM(), state}}
@@ -138,7 +138,6 @@ func generate(name, doc string, text, open bool) {
 		absorb(v, power(hp), sum, true)
 		reduce(sum)
 	}
-	// registers sets up the loop over the registers of this round.
 	count := GP64() // registers of this round, in bytes
 	cipher := func(x []reg.VecVirtual, at int, round func(k, x, y Op), between func(g int)) {
 		for r := 1; r < 14; r++ {
@@ -161,9 +160,9 @@ func generate(name, doc string, text, open bool) {
 	JLE(LabelRef("rest"))
 	MOVQ(U32(values), count)
 	Label("rest")
-	SHLQ(Imm(4), count) // four values a register of 64 bytes
+	SHLQ(Imm(4), count) // a register of 64 bytes holds four values
 
-	// 1: gather, pad, keep, hash: MM to S.
+	// 1: gather, pad, store and hash MM to S.
 	{
 		spans, z, base := ptr(args, blockArgs.At("spans")), GP64(), GP64()
 		XORQ(z, z)
@@ -219,7 +218,7 @@ func generate(name, doc string, text, open bool) {
 		Label("final")
 		{
 			full, last, h := ZMM(), GP64(), power(hp)
-			// Bytes before the last block, mod 256: so are the lengths.
+			// Bytes before the last block, modulo 256 as the lengths are.
 			MOVQ(arg(blockArgs.At("last")), last)
 			VPBROADCASTB(last.As32(), full)
 			li, lane, c16, c20 := ZMM(), ZMM(), ZMM(), ZMM()
@@ -316,7 +315,8 @@ func generate(name, doc string, text, open bool) {
 			Label("headless")
 			cipher(x[:], at, round, nil)
 			JMP(LabelRef("headed"))
-			// A last round of fewer values leaves some.
+			// A last round of fewer values leaves some of the previous round's first blocks to
+			// write.
 			Label("heads")
 			TESTQ(heads, heads)
 			JEQ(LabelRef("begin"))
@@ -330,8 +330,8 @@ func generate(name, doc string, text, open bool) {
 		}
 	}
 
-	// 3: V = N ⊕ AES(S ⊕ i), eight registers at a time; the last four come twice where
-	// there is no other. Between the rounds the last eight registers are written.
+	// 3: V = N ⊕ AES(S ⊕ i), eight registers at a time; if only four are left, they come
+	// twice. Between the rounds the previous eight registers are written.
 	{
 		block, cnt, z, z2 := GP64(), ZMM(), GP64(), GP64()
 		vaes.Zero(cnt)
@@ -467,7 +467,7 @@ func generate(name, doc string, text, open bool) {
 		// The first blocks are written in the next round.
 		at := ptr(args, blockArgs.At("at"))
 		MOVQ(at, arg(blockArgs.At("heads")))
-		SHRQ(Imm(2), count) // 4 bytes a value
+		SHRQ(Imm(2), count) // 4 bytes per value
 		ADDQ(count, at)
 		MOVQ(at, arg(blockArgs.At("at")))
 		SHRQ(Imm(2), count)

@@ -10,7 +10,7 @@ import (
 )
 
 // layMixedRows prints the kernel that lays out rows of values of any number of blocks.
-// It is long as its instructions are many; no part stands alone.
+// It is one function since what it prints is: registers live from end to end.
 func layMixedRows() {
 	TEXT("layMixedRowsAVX512", NOSPLIT, "func(a *byte) int")
 	Pragma("noescape")
@@ -53,7 +53,7 @@ func layMixedRows() {
 	chars, row, sum := ZMM(), ZMM(), ZMM()
 	VPSLLD(Imm(5), m, chars)
 	VPADDD(gapLen, chars, row)
-	// Sums of the rows up to each.
+	// Prefix sums of the rows' lengths.
 	VMOVDQA64(row, sum)
 	for _, n := range []int{1, 2, 4, 8} {
 		t := ZMM()
@@ -76,7 +76,7 @@ func layMixedRows() {
 	VPERMI2D(chars, begin, hi)
 	VMOVDQU64(hi, Mem{Base: out, Disp: 64})
 	for i := range 16 {
-		// What is more than the gap stands in the next text, which is written later.
+		// Bytes past the gap fall in the next text, which is written later.
 		var o reg.GPVirtual = GP64()
 		MOVL(Mem{Base: args, Disp: mixedArgs.At("ends") + 4*i}, o.As32())
 		MOVQ(gap, Mem{Base: dst, Index: o, Scale: 1})

@@ -6,8 +6,9 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// pairs writes blocks as pairs of characters: of the quotient and the rest of a byte by
-// 62, or of its halves, where nothing is taken off and tables of 64 see no others.
+// pairs writes blocks as pairs of characters: the quotient and the remainder of a byte
+// divided by 62, or the two halves of the byte. For halves take is empty: the tables of 64
+// entries look at the lower six bits only.
 type pairs struct {
 	tab                 reg.Register
 	quot, first, second reg.VecVirtual
@@ -23,8 +24,9 @@ func pairTables(tab reg.Register) pairs {
 	return c
 }
 
-// write puts four blocks at out and the four places at at. The first of a
-// message carry the mark. It spoils x.
+// write writes the texts of four blocks to out plus each of the four offsets at at. With
+// head, the blocks are the first of their messages and carry the mark. The content of x is
+// undefined afterwards.
 func (c pairs) write(x reg.VecVirtual, head bool, out, at reg.Register) {
 	q, p, a := ZMM(), ZMM(), ZMM()
 	VPSRLW(Imm(1), x, q)
@@ -79,7 +81,7 @@ func writeBlocks(args, scr reg.Register, count reg.GPVirtual) {
 	ADDQ(Imm(16), dst)
 	DECQ(left)
 	JNE(LabelRef("writes"))
-	// Four messages on, less the one that was gone through.
+	// dst has advanced by one message already; three more complete the four.
 	LEAQ(Mem{Base: dst, Index: each, Scale: 2}, dst)
 	ADDQ(each, dst)
 	ADDQ(Imm(64), z)

@@ -1,9 +1,9 @@
 // Command oneblock generates the AVX-512 kernels of one-block values: forward in rows,
-// forward scattered, backward, from one key to another. They are software-pipelined over groups of 16
-// values: while one group is read, one goes through the first half of its AES rounds,
-// one through the second, and one is written. Two groups under AES are as many
-// independent blocks as the unit takes to hide its latency, and what is read and
-// written runs beside it.
+// forward scattered, backward, and from one key to another. They are software-pipelined over
+// groups of 16 values: while one group is read, another goes through the first half of its
+// AES rounds, a third through the second half, and a fourth is written. Two groups under AES
+// give the AES unit enough independent blocks to hide its latency; reading and writing use
+// other units meanwhile.
 //
 //	go run ./oneblock -kernel rows|bits|at|open|translate -out ../../hctr2/x_avx512_amd64.s
 package main
@@ -26,7 +26,8 @@ var (
 	decodeTables = layout.Of("textform", "DecodeTables")
 )
 
-// In schedule, 15 round keys, each four times: of encryption and of decryption.
+// Offsets in schedule of the 15 round keys, each repeated in four lanes: of encryption and
+// of decryption.
 var (
 	sOne = schedule.At("broadcast")
 	sInv = schedule.At("broadcast") + 15*64
@@ -80,8 +81,8 @@ func start(name, doc string) *k {
 
 func (c *k) arg(off int) Mem { return Mem{Base: c.args, Disp: off} }
 
-// fits leaves ZF=0 when one of the 16 spans at p does not fit: empty, too long, too
-// near the end of the arena.
+// fits leaves ZF=0 when one of the 16 spans at p does not fit: when it is empty, too long, or
+// too near the end of the arena.
 func (c *k) fits(p reg.Register, tables reg.Register, one int) {
 	a, b, o := ZMM(), ZMM(), ld(Mem{Base: tables, Disp: one})
 	VMOVDQU64(Mem{Base: p}, a)
@@ -106,7 +107,7 @@ type encoder struct {
 	S        [2]reg.VecVirtual
 	mark     reg.VecVirtual
 	markK    reg.OpmaskVirtual
-	rowK     [3]reg.OpmaskVirtual // a mask costs as much to load as a round of AES
+	rowK     [3]reg.OpmaskVirtual // kept loaded: loading a mask costs as much as a round of AES
 	place    reg.VecVirtual
 	atp      reg.GPVirtual
 }
@@ -135,7 +136,7 @@ func newEncoder(c *k, pair, at bool) *encoder {
 	return e
 }
 
-// begin sets out for the first results.
+// begin sets the pointers to where the first results go.
 func (e *encoder) begin() {
 	MOVQ(e.c.arg(args.At("dst")), e.c.out)
 	if e.at {
@@ -150,7 +151,7 @@ func (e *encoder) group(v reg.VecVirtual) {
 	t := e.c.enc
 	p, s := ZMM(), ZMM()
 	if e.pair {
-		// What stands before a byte's second digit, by half the byte, leaves the digit.
+		// s is what the first digit stands for, found by half the byte; v - s is the second digit.
 		VPSRLW(Imm(1), v, p)
 		VMOVDQA64(p, s)
 		VPERMI2B(Mem{Base: t, Disp: encodeTables.At("prefix") + 64}, e.P[0], p)
@@ -200,13 +201,13 @@ func (e *encoder) group(v reg.VecVirtual) {
 	ADDQ(e.c.arg(args.At("stride")), e.c.out)
 }
 
-// pipeline is four groups on their way, and which of them there are.
+// pipeline holds the groups of the four stages.
 type pipeline struct {
 	c             *k
 	read          [4]reg.VecVirtual
 	first, second [4]reg.VecVirtual // under AES
 	write         [4]reg.VecVirtual
-	flight        reg.GPVirtual // bits: read, first, write
+	flight        reg.GPVirtual // bits of the stages that hold a group: read, first, write
 	more          reg.GPVirtual // 1: a group is being read
 }
 
@@ -223,7 +224,7 @@ func newPipeline(c *k) *pipeline {
 	return p
 }
 
-// start goes to ret if there is no group to read.
+// start jumps to ret if there is no group to read.
 func (p *pipeline) start(fits func(at reg.Register)) {
 	CMPQ(p.c.arg(args.At("n")), Imm(16))
 	JL(LabelRef("ret"))
@@ -232,8 +233,8 @@ func (p *pipeline) start(fits func(at reg.Register)) {
 	MOVQ(U32(1), p.flight)
 }
 
-// advance goes on to the next group if there is one; if not, the last one is read once
-// more, which does no harm.
+// advance moves to the next group if there is one; if not, the last one is read again, which
+// does no harm.
 func (p *pipeline) advance(fits func(at reg.Register)) {
 	c := p.c
 	XORQ(p.more, p.more)
@@ -251,8 +252,8 @@ func (p *pipeline) advance(fits func(at reg.Register)) {
 	Label("advanced")
 }
 
-// shift moves the groups on, good leaving ZF=0 unless the one that was read is to be
-// taken, and goes to loop while any is under way.
+// shift moves every group to its next stage and jumps to loop while any stage holds one. good
+// leaves ZF=0 when the group just read is to be refused.
 func (p *pipeline) shift(good func()) {
 	good()
 	JEQ(LabelRef("taken"))
@@ -266,8 +267,8 @@ func (p *pipeline) shift(good func()) {
 	JNE(LabelRef("loop"))
 }
 
-// wrote counts the group written in this turn, or if there was none sets out anew: what
-// stands in its place will be written over.
+// wrote counts the group written in this iteration. If there was none yet, it begins again:
+// the next iteration overwrites what was written.
 func (p *pipeline) wrote(e *encoder) {
 	ADDQ(Imm(16), p.c.done)
 	TESTQ(U32(4), p.flight)
@@ -277,10 +278,10 @@ func (p *pipeline) wrote(e *encoder) {
 	Label("written")
 }
 
-// halves runs the first seven rounds of one group beside the others of another, with
-// what is between after every round of either. What writes a group belongs late: early
-// on its last rounds are still under way, and what waits for them keeps the rest from
-// being looked at.
+// halves interleaves the first seven rounds of one group with the other rounds of another,
+// and calls between after every round of either. Instructions that write a group belong
+// late: early on its last rounds are still running, and instructions that wait for them
+// fill the CPU's queue and keep later ones from starting.
 func (p *pipeline) halves(s reg.Register, at int, between func(i int), round, last func(k, x, y Op)) {
 	k8, k0 := sched(8, at, s), sched(0, at, s)
 	for g := range 4 {
@@ -345,7 +346,7 @@ func forward(name, doc string, pair, at bool) {
 		VMOVDQU64(c16, n)
 		VPSUBB(L, n, m, v)
 	}
-	// isText leaves ZF=0 when a byte of the gathered group is not plain text.
+	// isText leaves ZF=0 when a byte of the gathered group is not plain ASCII text.
 	isText := func() {
 		m := K()
 		VPCMPUB(Imm(6), c.arg(args.At("text")), text, m)

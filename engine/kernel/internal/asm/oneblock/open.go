@@ -24,7 +24,7 @@ func newDecoder(c *k) *decoder {
 	return d
 }
 
-// keep loads the tables once for all, where there are registers to spare.
+// keep loads the tables once before the loop, for kernels with registers to spare.
 func (d *decoder) keep() {
 	for _, t := range []*Op{&d.high, &d.mark, &d.weight} {
 		*t = ld((*t).(Mem))
@@ -68,10 +68,10 @@ func (d *decoder) check() {
 	KORTESTQ(m, m)
 }
 
-// opener checks padding and text of decrypted blocks. Of a block of padded ASCII, less
-// 0x20 where the value is, the greatest byte is 0x5e, and where the padding is all are
-// its last byte, which is not above the limit. No padding at all does not pass for
-// text: its last byte is 0.
+// opener checks padding and text of decrypted blocks. In a valid block every byte of the
+// value minus 0x20 is at most 0x5e, and every byte of the padding equals the last byte,
+// which is at most the limit. A block without padding fails too: its last byte would be 0,
+// which is no text.
 type opener struct {
 	d           *decoder
 	last        Op // constants
@@ -84,12 +84,12 @@ func newOpener(d *decoder) *opener {
 	return &opener{d: d, last: tab(decodeTables.At("last")), edge: tab(decodeTables.At("edge")), c20: tab(decodeTables.At("c20")), wrong: ZMM(), text: ZMM()}
 }
 
-// group takes four blocks and returns their last bytes, in all bytes of their lanes.
+// group checks four blocks and returns the last byte of each in all bytes of its lane.
 func (o *opener) group(g int, v reg.VecVirtual) reg.VecVirtual {
 	p, w, e := ZMM(), ZMM(), ZMM()
 	in := K()
 	VPSHUFB(o.last, v, p)
-	VPCMPUB(Imm(2), o.edge, p, in) // last byte <= 15 - place: value
+	VPCMPUB(Imm(2), o.edge, p, in) // last byte <= 15 - position: the byte belongs to the value
 	VPBLENDMB(v, p, in, e)
 	if g == 0 {
 		VPSUBB_Z(o.c20, v, in, o.text)
@@ -102,7 +102,7 @@ func (o *opener) group(g int, v reg.VecVirtual) reg.VecVirtual {
 	return p
 }
 
-// check leaves ZF=0 when a block is not padded text, or a padding in pads above the
+// check leaves ZF=0 when a block is not padded text or a padding length in pads is above the
 // limit.
 func (o *opener) check(pads reg.VecVirtual, limit int) {
 	t, u, m := ZMM(), ZMM(), K()
@@ -135,7 +135,7 @@ func open() {
 	place := ZMM() // where the next value goes
 	SUBQ(from, c.out)
 	VPBROADCASTD(c.out.As32(), place)
-	// Where the values of the last group go, and where they end.
+	// Offsets of the values of the last group, and of their ends.
 	const ends = 64
 	local := AllocLocal(128 + 64)
 	group := GP64()
@@ -144,7 +144,8 @@ func open() {
 	lanes := laneKs()
 	ones16 := bcast(Mem{Base: d.t, Disp: decodeTables.At("c16d")})
 	p := newPipeline(c)
-	// Before there is a group to write, blocks of no value go where the first one will.
+	// Before there is a group to write, undefined blocks are written where the first group
+	// will be.
 	for i := range 2 {
 		VMOVDQA64(place, Mem{Base: group, Disp: 64 * i})
 	}
@@ -169,14 +170,14 @@ func open() {
 			MOVL(sep.As32(), Mem{Base: from, Index: end, Scale: 1})
 		}
 	}
-	// lay works out where the 16 values of which pads holds the padding go.
+	// lay computes the offsets of the 16 values whose padding is in pads.
 	lay := func(pads reg.VecVirtual) {
 		l, step, sum, t := ZMM(), ZMM(), ZMM(), ZMM()
 		c15 := ld(Mem{Base: d.t, Disp: decodeTables.At("c15d")})
 		VPSRLD(Imm(24), pads, l)
 		VPSUBD(l, ones16, l)
 		VPADDD_BCST(c.arg(args.At("sepLen")), l, step)
-		// Sums within the lanes, then of the lanes before.
+		// Prefix sums within each lane, then the totals of the lanes before.
 		VPSLLDQ(Imm(4), step, t)
 		VPADDD(t, step, sum)
 		VPSLLDQ(Imm(8), sum, t)
@@ -230,7 +231,7 @@ func open() {
 	}
 	VINSERTI64X4(Imm(1), pads[1].AsY(), pads[0], pads[0])
 	o.check(pads[0], decodeTables.At("c16"))
-	JNE(LabelRef("ret")) // the last group is written already, this one is not
+	JNE(LabelRef("ret")) // the previous group is written already; this one is refused
 	lay(pads[0])
 	ADDQ(Imm(16), c.done)
 	Label("laid")
@@ -249,7 +250,7 @@ func open() {
 	RET()
 }
 
-// laneKs are the double words from the second, third and last lane on.
+// laneKs returns masks of the double words from the second, third and last lane on.
 func laneKs() (ks [3]reg.OpmaskVirtual) {
 	t := GP32()
 	for i, m := range []uint32{0xfff0, 0xff00, 0xf000} {
@@ -260,11 +261,12 @@ func laneKs() (ks [3]reg.OpmaskVirtual) {
 	return ks
 }
 
-// fitsText leaves ZF=0 unless the 16 spans at p all have 32 bytes and lie within
-// the arena: the limits are (greatest offset, 0) after the length is counted from 32.
+// fitsText leaves ZF=0 unless the 16 spans at p all have 32 bytes and lie within the arena.
+// It subtracts 32 from each length, so limits holds the greatest offset and 0.
 func fitsText(c *k, d *decoder, p reg.Register) { c.fits(p, d.t, decodeTables.At("c32")) }
 
-// translate prints the kernel from texts under one key to texts under another.
+// translate prints the kernel from texts under one key to texts under another. It is one
+// function since what it prints is: registers live from end to end.
 func translate() {
 	c := start("oneBlockTranslateAVX512", "turns pair-coded pseudonyms of 32 characters into rows of others, the values in registers only")
 	c.enc = GP64()
@@ -287,7 +289,7 @@ func translate() {
 	Label("loop")
 	p.advance(fits)
 	d.clear()
-	// One group is deciphered, the one before it enciphered.
+	// One group is deciphered while the previous one is enciphered.
 	{
 		k0 := sched(0, sInv, s)
 		for g := range 4 {
@@ -329,9 +331,9 @@ func translate() {
 	}
 	TESTQ(U32(1), p.flight)
 	JEQ(LabelRef("opened"))
-	o.check(pads, decodeTables.At("c15")) // 16 of 16 is the empty value: not one for the next cipher
+	o.check(pads, decodeTables.At("c15")) // a padding of 16 is the empty value, which this kernel does not encipher
 	JEQ(LabelRef("opened"))
-	ANDQ(Imm(2), p.flight) // nor is what comes after it taken
+	ANDQ(Imm(2), p.flight) // the group after it is refused too
 	JMP(LabelRef("refused"))
 	Label("opened")
 	p.shift(d.check)

@@ -13,8 +13,8 @@ var (
 	pairTables = layout.Of("textform", "PairTables")
 )
 
-// fused prints the forward kernels: eight values are gathered and eight others written
-// between the rounds of a third eight.
+// fused prints the forward kernels. Between the AES rounds of one group of eight values,
+// the next group is gathered and the previous one written.
 func fused() {
 	for _, at := range []bool{false, true} {
 		for _, pairs := range []bool{true, false} {
@@ -23,8 +23,8 @@ func fused() {
 	}
 }
 
-// seal prints one of them. It is one function since what it prints is: registers live from
-// end to end.
+// seal prints one forward kernel. It is one function since what it prints is: registers live
+// from end to end.
 func seal(scattered, pairs bool) {
 	name, doc := "fusedRows", "rows of"
 	if scattered {
@@ -82,7 +82,7 @@ func seal(scattered, pairs bool) {
 		VPXOR(row(tables.At("pad")), x, x)
 		VMOVDQU(x, Mem{Base: buf, Disp: 16 * i})
 	}
-	// notText leaves ZF=0 when a byte of the gathered group is over text.
+	// notText leaves ZF=0 when a byte of the gathered group is above the greatest of text.
 	notText := func() {
 		t, m := XMM(), GP32()
 		VPMAXUB(Mem{Base: tab, Disp: tables.At("ascii")}, acc, t)
@@ -116,7 +116,7 @@ func seal(scattered, pairs bool) {
 			VPMULLW(c("c62"), q, q)
 			VPADDW(q, v, v)
 			VPADDB(c("mark"), v, v)
-			// What to add by where a digit is: a to z, A to Z, 0 to 9.
+			// The number to add depends on the range of the digit: a to z, A to Z, 0 to 9.
 			VPCMPGTB(c("c25"), v, g)
 			VPSUBUSB(c("c51"), v, q)
 			VPSUBB(g, q, q)
@@ -197,8 +197,8 @@ func seal(scattered, pairs bool) {
 		VAESENCLAST(k, x[i], x[i])
 		VMOVDQU(x[i], Mem{Base: buf, Disp: 128 + 16*i})
 	}
-	// In the first turn there is nothing to write: what was goes in the place of the
-	// first group, and will be written over.
+	// The first iteration has nothing to write yet. It has written undefined text to the
+	// place of the first group; start again there, the next iteration overwrites it.
 	CMPQ(arg("flight"), Imm(0))
 	JNE(LabelRef("written"))
 	begin()

@@ -59,7 +59,7 @@ func gather() {
 }
 
 // gather: R0 blocks, R1 base, R2 spans, R3 values, R4 greatest offset, R5 tables, R7
-// done; V16 0x20, V17 greatest of text, V18 greatest seen.
+// done; V16 0x20, V17 greatest byte of text, V18 greatest byte seen.
 func neonGather(p neon.Printer) {
 	p.Text("gatherNEON", 64, "blocks", 0, "base", 1, "spans", 2, "n", 3, "limit", 4, "tables", 5, "greatest", 6)
 	p.L("MOVWU R4, R4")

@@ -1,6 +1,6 @@
 // Command staged generates the kernels of HCTR2 for registers that hold one value: gather
-// pads values into blocks, polyval hashes, and for AVX2 the fused kernels go from values to
-// texts in one.
+// pads values into blocks, polyval hashes, and for AVX2 the fused kernels turn values into
+// texts in one call.
 //
 //	go run ./staged -kernel gather|polyval|fused -out ../../hctr2/x_amd64.s
 //	go run ./staged -kernel neon-gather|neon-polyval > ../../hctr2/x_arm64.s

@@ -8,8 +8,8 @@ import (
 	"github.com/velonym/velonym/engine/kernel/internal/asm/span4"
 )
 
-// polyval is one step of POLYVAL over 1 to 16 blocks: the first, with the state added,
-// times h^n, and so on to the last, times h, summed before one reduction.
+// polyval is one step of POLYVAL over n = 1 to 16 blocks: the first block plus the state is
+// multiplied by h^n, the next by h^(n-1), the last by h. Their sum is reduced once.
 func polyval() {
 	TEXT("polyvalAVX2", NOSPLIT, "func(state *byte, powers *byte, blocks *byte, n int)")
 	Pragma("noescape")
@@ -83,7 +83,7 @@ func neonPolyval(p neon.Printer) {
 	p.L("CBNZ R3, loop")
 	p.L("MOVD $0xc200000000000000, R4")
 	p.L("VMOV R4, V8.D[0]")
-	// VEXT joins the upper half of its second operand and the lower of its first.
+	// VEXT joins the upper half of its second operand and the lower half of its first.
 	p.L("VEXT $8, V2.B16, V9.B16, V4.B16") // mi << 64
 	p.L("VEOR V4.B16, V1.B16, V1.B16")
 	p.L("VEXT $8, V9.B16, V2.B16, V4.B16") // mi >> 64

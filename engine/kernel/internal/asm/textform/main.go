@@ -1,5 +1,5 @@
-// Command textform generates the kernels of text forms: the check of text and long texts
-// of pairs in AVX-512, texts of one block in AVX2 and NEON.
+// Command textform generates the kernels of text forms: for AVX-512 the check of text and
+// the reading of long texts of pairs, for AVX2 and NEON texts of one block.
 //
 //	go run ./textform -kernel text|pairs -out ../../textform/x_amd64.s
 //	go run ./textform -kernel neon > ../../textform/x_arm64.s

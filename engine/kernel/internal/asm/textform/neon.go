@@ -71,8 +71,8 @@ func neonEncode(p neon.Printer, name string, pairs bool) {
 }
 
 // decode: R0 blocks, R1 base, R2 spans, R3 values, R4 greatest offset, R5 text, R7
-// done; V8 to V15 the digits of 128 characters, V16 mark, V17 64, V18 4, V19 what is
-// bad in bit 7, V20 what is not good.
+// done; V8 to V15 the digits of 128 characters, V16 mark, V17 64, V18 4, V19 bit 7 set for
+// bad characters, V20 all ones while no pair is above 255.
 func neonDecode(p neon.Printer, name string, pairs bool) {
 	p.Text(name, 56, "blocks", 0, "base", 1, "spans", 2, "n", 3, "limit", 4, "tables", 5)
 	p.L("MOVWU R4, R4")

@@ -11,7 +11,7 @@ import (
 
 var tables = layout.Of("textform", "PairTables")
 
-// pairs prints the kernels of AVX2, a register of which holds the text of a block.
+// pairs prints the kernels of AVX2; one register holds the text of one block.
 func pairs() {
 	encode("encodePairsAVX2", true)
 	encode("encodeHexAVX2", false)

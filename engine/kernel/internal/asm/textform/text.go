@@ -12,7 +12,7 @@ import (
 // one instruction per byte", Software: Practice and Experience 51 (2021), every lane of 16
 // bytes a text of its own, and control characters refused besides.
 
-// What two bytes in a row can have wrong.
+// Faults of two bytes in a row, one bit each.
 const (
 	tooShort     = 1 << iota // a first byte, and no continuation after it
 	tooLong                  // a continuation after ASCII
@@ -21,7 +21,7 @@ const (
 	surrogate                // ED, A0 or more
 	overlong2                // C0, C1
 	tooLarge1000             // F5 or more, 80 to 8F; also F0, below 90
-	twoConts                 // two continuations: right in longer sequences only
+	twoConts                 // two continuations: valid in longer sequences only
 	overlong4    = tooLarge1000
 	carry        = tooShort | tooLong | twoConts
 )
@@ -106,7 +106,7 @@ func textBlocks() {
 	t2k := K()
 	VPCMPUB(Imm(1), a0, v, t, t2k)
 	KORQ(t2k, k, k)
-	// A bit a lane.
+	// One bit for each lane.
 	m := ZMM()
 	VPMOVM2B(k, m)
 	d := K()
@@ -116,7 +116,7 @@ func textBlocks() {
 	MOVQ(r, hi)
 	SHRQ(Imm(1), hi)
 	ORQ(hi, r)
-	// Bits 0, 2, 4, 6 to 0 to 3.
+	// Move bits 0, 2, 4, 6 to bits 0 to 3.
 	sel := GP64()
 	MOVQ(U32(0x55), sel)
 	PEXTQ(sel, r, r)
@@ -131,7 +131,7 @@ func textBlocks() {
 	RET()
 }
 
-// decodeText prints the reading of a long text, 32 characters a step.
+// decodeText prints the kernel that reads a long text, 32 characters per step.
 func decodeText() {
 	tables := layout.Of("textform", "DecodeTables")
 	dDigit, dMark, dWeight, dHigh := tables.At("digit"), tables.At("mark"), tables.At("weight"), tables.At("high")

@@ -7,21 +7,21 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// The following fill registers from pieces: what is moved gets zeros behind it,
-// so that nothing of dst's old content is read, which build's instructions, made for
-// the narrower forms, do not say.
+// The functions below fill a register from pieces. A move to part of a register sets the
+// rest to zero, so the old content of dst is not read. avo's instructions for the narrower
+// forms do not declare that, hence load declares inputs and outputs itself.
 
 func load(opcode string, ops []operand.Op, in []operand.Op, dst reg.VecVirtual) {
 	build.Instruction(&ir.Instruction{Opcode: opcode, Operands: ops, Inputs: in, Outputs: []operand.Op{dst}})
 }
 
-// Load2 loads 32 bytes from each of two places into dst.
+// Load2 loads 32 bytes from each of two addresses into dst.
 func Load2(a, b operand.Mem, dst reg.VecVirtual) {
 	load("VMOVDQU64", []operand.Op{a, dst.AsY()}, []operand.Op{a}, dst)
 	build.VINSERTI64X4(operand.Imm(1), b, dst, dst)
 }
 
-// Load4 loads 16 bytes from each of four places into dst.
+// Load4 loads 16 bytes from each of four addresses into dst.
 func Load4(at [4]operand.Mem, dst reg.VecVirtual) {
 	hi := build.ZMM()
 	for i, z := range []reg.VecVirtual{dst, hi} {
@@ -31,7 +31,7 @@ func Load4(at [4]operand.Mem, dst reg.VecVirtual) {
 	build.VINSERTI64X4(operand.Imm(1), hi.AsY(), dst, dst)
 }
 
-// High moves the upper half of src to the lower of dst.
+// High moves the upper half of src to the lower half of dst.
 func High(src, dst reg.VecVirtual) {
 	load("VEXTRACTI64X4", []operand.Op{operand.Imm(1), src, dst.AsY()}, []operand.Op{src}, dst)
 }

@@ -50,7 +50,7 @@ func Join(lo, hi, dst reg.VecVirtual) {
 	})
 }
 
-// Zero is VPXORQ v, v, v, which depends on nothing.
+// Zero is VPXORQ v, v, v, declared not to read v.
 func Zero(v operand.Op) {
 	build.Instruction(&ir.Instruction{
 		Opcode:   "VPXORQ",
