@@ -9,29 +9,29 @@ import (
 // Appender is a [Replacer] whose results Append writes straight into the output.
 type Appender interface {
 	Replacer
-	// AppendResults replaces the values of b and appends the results to dst, one behind
-	// the other and with room of AppendOptions.Grow. lengths holds an offset, which does
-	// not matter, and the length of each result; it is nil if all have one length. ok is
-	// false if a value has no result, or for any other reason for which Replace has to be
-	// called instead, for the whole record batch; what was appended is dropped then.
+	// AppendResults replaces the values of b and appends the results to dst, one after
+	// another, growing it with AppendOptions.Grow. lengths holds two elements per result, of
+	// which the second is its length and the first is ignored; it is nil if all results have
+	// one length. If ok is false, because a value has no result or for another reason, what
+	// was appended is dropped and Replace is called for the whole record batch.
 	AppendResults(ctx context.Context, b *Batch, dst []byte) (out []byte, lengths []uint32, ok bool, err error)
-	// Count is told in a Scan, in place of a call of Replace, how many values a column has
-	// in a record batch, how many of them are empty, and their bytes. It returns false if
-	// the values themselves are needed.
+	// Count is called by Scan instead of Replace with the number of values that a column has
+	// in a record batch, the number of empty ones among them, and their bytes. If it returns
+	// false, Scan calls Replace with the values.
 	Count(batch int, values, empty int, size int64) bool
 }
 
-// AppendOptions are of [Stream.Append].
+// AppendOptions are the options of [Stream.Append].
 type AppendOptions struct {
 	// Grow returns b with room for n more bytes.
 	Grow func(b []byte, n int) ([]byte, error)
-	// Spans is memory for the values that an [Appender] is given at a time, two elements
-	// for each.
+	// Spans is memory for the spans of the values passed to an [Appender] at a time, two
+	// elements for each.
 	Spans []uint32
 }
 
-// Append is Write, for a stream of [OpenBytes], to the end of dst. It returns dst with
-// what is written so far also if there is an error.
+// Append is Write for a stream of [OpenBytes]; it appends to dst. On an error it returns dst
+// with what is written so far.
 func (s *Stream) Append(ctx context.Context, dst []byte, o AppendOptions) ([]byte, error) {
 	defer s.packers.close()
 	s.dst, s.appending = dst, o
@@ -41,8 +41,8 @@ func (s *Stream) Append(ctx context.Context, dst []byte, o AppendOptions) ([]byt
 	return s.dst, err
 }
 
-// direct returns the Appender of a column whose values stand in a batch as they do in the
-// output: one behind the other, in a column at the top. It returns nil for others.
+// direct returns the Appender of a column at the top level whose values are stored alike in
+// the batch and in the output, one after another. It returns nil for other columns.
 func (s *Stream) direct(c *column, b *batch) Appender {
 	f := c.field
 	a, _ := c.replacer.(Appender)
@@ -72,7 +72,7 @@ func (s *Stream) appendBatch(ctx context.Context, m *message, b *batch) (done bo
 			s.dst = s.dst[:mark]
 		}
 	}()
-	// The length of the metadata does not depend on where the buffers stand.
+	// The length of the metadata does not depend on the offsets of the buffers.
 	n := len(s.encode(m, b, b.buffers, s.variadics(m, b), 1))
 	n += -n & (alignment - 1)
 	if err := s.room(8 + n); err != nil {
@@ -101,8 +101,8 @@ func (s *Stream) appendBatch(ctx context.Context, m *message, b *batch) (done bo
 	return true, nil
 }
 
-// appendBuffer appends buffer i of a batch, with results if it is of a column that is
-// replaced. Offsets get their values with the results that follow them.
+// appendBuffer appends buffer i of a batch, or its results if it belongs to a replaced
+// column. It reserves space for offsets, which appendValues sets.
 func (s *Stream) appendBuffer(ctx context.Context, b *batch, i int) (done bool, err error) {
 	for _, c := range s.columns {
 		switch i - b.start[c.field.index] {
@@ -168,7 +168,7 @@ func (s *Stream) appendValues(ctx context.Context, c *column, b *batch) (done bo
 			return false, err
 		}
 		if width == 4 && len(s.dst)-begin > math.MaxInt32 {
-			return false, nil // Replace finds out, and says so
+			return false, nil // Replace returns the error
 		}
 		place := s.dst[to : to+width*k]
 		var end uint64
@@ -189,8 +189,8 @@ func (s *Stream) appendValues(ctx context.Context, c *column, b *batch) (done bo
 	return true, nil
 }
 
-// countDirect counts the values of a direct column in a Scan, and reports whether that
-// was enough.
+// countDirect counts the values of a direct column in a Scan. It returns false if Replace has
+// to be called.
 func (s *Stream) countDirect(c *column, b *batch) bool {
 	f := c.field
 	a := s.direct(c, b)
@@ -201,7 +201,7 @@ func (s *Stream) countDirect(c *column, b *batch) bool {
 	o, d := b.buffers[at+1], b.buffers[at+2]
 	offsets := s.body[o.off:][:o.n]
 	if len(offsets)/c.out.width() < n+1 {
-		return false // Replace says so
+		return false // Replace returns the error
 	}
 	count := countNarrow
 	if c.out.width() == 8 {
@@ -211,7 +211,7 @@ func (s *Stream) countDirect(c *column, b *batch) bool {
 	return ok && a.Count(s.batch, n, empty, size)
 }
 
-// width returns the bytes of an offset.
+// width returns the size of an offset in bytes.
 func (t storage) width() int {
 	if t.wide() {
 		return 8

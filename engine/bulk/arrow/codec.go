@@ -10,7 +10,8 @@ import (
 	"github.com/pierrec/lz4/v4"
 )
 
-// codec packs the buffers of a batch, by its number in CompressionType of Message.fbs.
+// codec is the compression of a batch's buffers, by its number in CompressionType of
+// Message.fbs.
 type codec int8
 
 const (
@@ -21,7 +22,7 @@ const (
 
 var errPacked = errors.New("a packed buffer is damaged")
 
-// packers is what unpacks and packs, made at first use.
+// packers holds the decompressors and compressors, created at first use.
 type packers struct {
 	lz4r *lz4.Reader
 	lz4w *lz4.Writer
@@ -38,8 +39,8 @@ func (p *packers) close() {
 	}
 }
 
-// unpack appends what a packed buffer holds to dst. A buffer begins with the length of
-// that, or with -1 if it is not packed after all.
+// unpack appends the content of a compressed buffer to dst. A buffer begins with the length
+// of its content, or with -1 if it is stored uncompressed.
 func (p *packers) unpack(dst []byte, c codec, b []byte, limit int64) ([]byte, error) {
 	if len(b) == 0 {
 		return dst, nil
@@ -122,15 +123,15 @@ func (p *packers) pack(dst []byte, c codec, b []byte) ([]byte, error) {
 		}
 		dst = w.Bytes()
 	}
-	if len(dst)-start >= 8+len(b) { // text at random does not become shorter
+	if len(dst)-start >= 8+len(b) { // pseudonyms, being random, may not compress
 		dst = binary.LittleEndian.AppendUint64(dst[:start], ^uint64(0))
 		dst = append(dst, b...)
 	}
 	return dst, nil
 }
 
-// readGrowing appends n bytes of r to dst. It takes memory as the bytes come, so that a
-// false length costs no more than the input is long.
+// readGrowing appends n bytes of r to dst. It allocates memory as the bytes arrive, so that a
+// false length costs no more memory than the input has bytes.
 func readGrowing(dst []byte, r io.Reader, n int64) ([]byte, error) {
 	const step = 1 << 20
 	for n > 0 {
@@ -154,5 +155,5 @@ func readGrowing(dst []byte, r io.Reader, n int64) ([]byte, error) {
 	return dst, nil
 }
 
-// padding is the capacity behind values, past which kernels read.
+// padding is the capacity that must follow values, because kernels read past their end.
 const padding = 128

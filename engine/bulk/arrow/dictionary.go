@@ -7,17 +7,17 @@ import (
 	"slices"
 )
 
-// state is what became of an entry of a dictionary.
+// state is the outcome of replacing an entry of a dictionary.
 type state byte
 
 const (
 	stateValue state = iota
 	stateEmpty
-	stateMissing // without a result; in a column that loses its dictionary: null
+	stateMissing // has no result; in a column that loses its dictionary: null
 )
 
-// dictionaryColumn returns the replaced column whose entries are in the dictionary of the
-// given id and are replaced there, nil if there is none.
+// dictionaryColumn returns the column whose values are replaced within the dictionary of the
+// given id, or nil if there is none.
 func (s *Stream) dictionaryColumn(id int64) *column {
 	for _, c := range s.columns {
 		if c.field.dictionary && c.field.id == id && !c.decoded {
@@ -27,10 +27,9 @@ func (s *Stream) dictionaryColumn(id int64) *column {
 	return nil
 }
 
-// dictionary writes a message of a dictionary. The values of one that belongs to a
-// replaced column are replaced at once, for all rows that will refer to them; an entry
-// without a result becomes empty. A dictionary that the output has no column of is not
-// written.
+// dictionary writes a message of a dictionary. If it belongs to a replaced column, its entries
+// are replaced here, for all rows that refer to them later; an entry without a result becomes
+// empty. A dictionary that no column of the output uses is not written.
 func (s *Stream) dictionary(ctx context.Context, m *message) error {
 	id, delta := m.header.i64(0), m.header.u8(2) != 0
 	s.batch++ // an error names the batch that follows
@@ -107,12 +106,12 @@ func (s *Stream) readDictionary(c *column, m *message) (p part, err error) {
 		if int64(len(raw)) < (b.rows+7)/8 {
 			return p, s.damaged(c.field, errDictionary)
 		}
-		c.valid = bits(append([]byte(nil), raw...)) // c.arena is for values
+		c.valid = bits(append([]byte(nil), raw...)) // a copy, since c.arena is needed for values
 	}
 	return part{}, nil
 }
 
-// note remembers what became of the entries that were replaced.
+// note records the states of the entries that were replaced.
 func (c *column) note(r Results) {
 	missing := r.Missing
 	for i := 0; i < len(r.Spans); i += 2 {
@@ -175,7 +174,8 @@ func (s *Stream) entry(c *column, indexes []byte, i int64) (uint64, error) {
 	default:
 		entry = binary.LittleEndian.Uint64(indexes[8*i:])
 	}
-	// A negative index is beyond any dictionary of its width.
+	// A negative index is out of range, even if the dictionary has more entries than a signed
+	// index can count.
 	if entry >= uint64(len(c.states)) || f.signed && entry>>(8*f.indexWidth-1) != 0 {
 		return 0, s.damagedAt(c, i, errIndex)
 	}
@@ -238,8 +238,8 @@ func (s *Stream) growArena(c *column, n int) error {
 	return nil
 }
 
-// uses counts which entries the values of a batch refer to; they stay as they are, but
-// for those without a result, which become null where the column has nulls.
+// uses counts the entries that the values of a batch refer to, by state. Indexes stay as they
+// are; a value whose entry has no result becomes null if the column may hold nulls.
 func (s *Stream) uses(ctx context.Context, c *column, b *batch, p part) error {
 	n := b.nodes[p.node].length
 	indexes, err := s.indexes(c, b, p)

@@ -8,11 +8,11 @@ import (
 	"github.com/velonym/velonym/engine/bulk/internal/typed"
 )
 
-// offset is where something stands in a FlatBuffer that is built, which is written from
-// its end: what a table refers to is built before it.
+// offset is a position in a FlatBuffer under construction. A FlatBuffer is written from its
+// end, so whatever a table refers to is built before the table.
 type offset = flatbuffers.UOffsetT
 
-// fresh returns the builder of messages, empty.
+// fresh returns the builder of messages, emptied.
 func (s *Stream) fresh() *flatbuffers.Builder {
 	if s.builder == nil {
 		s.builder = flatbuffers.NewBuilder(4096)
@@ -21,8 +21,8 @@ func (s *Stream) fresh() *flatbuffers.Builder {
 	return s.builder
 }
 
-// encode returns the metadata of a record or dictionary batch like m with the nodes of b
-// and other buffers, in a body of so many bytes.
+// encode returns the metadata of a record or dictionary batch: that of m with the nodes of b,
+// the given buffers, and a body of the given number of bytes.
 func (s *Stream) encode(m *message, b *batch, buffers []span, variadic []int64, body int64) []byte {
 	fb := s.fresh()
 	custom := putPairs(fb, m.top.pairs(4))
@@ -81,8 +81,8 @@ func finishMessage(fb *flatbuffers.Builder, version int16, kind byte, header off
 	return fb.FinishedBytes()
 }
 
-// encodeSchema returns the message of the output's schema. first is that of the input, or
-// nil.
+// encodeSchema returns the message of the output's schema. first is the message of the
+// input's schema, or nil.
 func (s *Stream) encodeSchema(first []byte) ([]byte, error) {
 	fb := s.fresh()
 	custom, version := offset(0), int16(metadataV5)
@@ -102,7 +102,7 @@ func (s *Stream) encodeSchema(first []byte) ([]byte, error) {
 	return message, nil
 }
 
-// encodeFooter returns the footer of a file whose messages stand at these places.
+// encodeFooter returns the footer of a file with these dictionaries and batches.
 func (s *Stream) encodeFooter(dicts, batches []block) []byte {
 	footer := (&flat{b: s.file.footer}).root()
 	fb := s.fresh()
@@ -183,7 +183,7 @@ func putPairs(fb *flatbuffers.Builder, pairs []pair) offset {
 	return putTables(fb, all)
 }
 
-// put puts a table Field as the output has it.
+// put puts the table Field of the output.
 func (f *field) put(fb *flatbuffers.Builder) offset {
 	is := f.retyped
 	if is == nil {
@@ -222,7 +222,7 @@ func putDictionary(fb *flatbuffers.Builder, d table) offset {
 	return fb.EndObject()
 }
 
-// newType is the type of a field that the output has.
+// newType is the type that a field has in the output.
 type newType struct {
 	kind       kind
 	table      table // of the union Type; the zero value has no field
@@ -326,8 +326,8 @@ func usualType(t typed.Type) newType {
 	return newType{kind: k, table: (&flat{b: fb.FinishedBytes()}).root()}
 }
 
-// framed returns the message of metadata with what stands before it, and the mark that
-// ends a stream behind it.
+// framed returns the message of metadata with the prefix of a message before it and the mark
+// that ends a stream after it.
 func framed(metadata []byte) []byte {
 	pad := -len(metadata) & 7
 	b := binary.LittleEndian.AppendUint32(nil, continuation)

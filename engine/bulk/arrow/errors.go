@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Error is a fault of an input, which another attempt would meet again.
+// Error is a fault of an input; another attempt would fail in the same way.
 type Error struct {
 	File   string
 	Batch  int    // record batch, from 1; 0 if none
@@ -13,10 +13,10 @@ type Error struct {
 	Column string // dotted name; "" for the input as a whole
 	Err    error
 
-	refused bool // Err goes on after the column's name
+	refused bool // the message continues the sentence that the column's name begins
 }
 
-// Error returns the file, the place and the cause.
+// Error returns the file, the position and the cause.
 func (e *Error) Error() string {
 	s := e.File
 	sep := ": "
@@ -40,19 +40,19 @@ func (e *Error) Error() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// MemoryError is a part of an input that needs more memory than Options.Memory.
+// MemoryError reports a part of an input that needs more memory than Options.Memory.
 type MemoryError struct {
 	What  string
 	Need  int64 // bytes
 	Limit int64
 }
 
-// Error returns what needs how much.
+// Error returns the part, the memory that it needs, and the limit.
 func (e *MemoryError) Error() string {
 	return fmt.Sprintf("%s needs about %d MiB, more than %d MiB; write the input anew in smaller batches", e.What, (e.Need+1<<20-1)>>20, max(e.Limit>>20, 1))
 }
 
-// quote writes a column's name so that odd ones stay on one line.
+// quote returns at most 80 bytes of a column's name, in quotes and on one line.
 func quote(s string) string {
 	if len(s) > 80 {
 		s = s[:80] + "…"
@@ -60,19 +60,19 @@ func quote(s string) string {
 	return fmt.Sprintf("%q", s)
 }
 
-// bad returns an Error at the batch under way.
+// bad returns an Error at the current batch.
 func (s *Stream) bad(format string, args ...any) error {
 	return &Error{File: s.name, Batch: s.batch, Err: fmt.Errorf(format, args...)}
 }
 
-// RestoreError is a reversed value that is none of the type that its column gets back.
+// RestoreError reports a reversed value that is not of the type that its column gets back.
 type RestoreError struct {
 	Type  string
-	Entry int64 // of the column's dictionary, from 1; 0 if the value is that of a row
-	Err   error // what the value is
+	Entry int64 // of the column's dictionary, from 1; 0 if the value belongs to a row
+	Err   error // describes the value
 }
 
-// Error says what the value is not.
+// Error says which type the value should be of.
 func (e *RestoreError) Error() string {
 	s := fmt.Sprintf("the column was of type %s before pseudonymisation, and a reversed value is %v", e.Type, e.Err)
 	if e.Entry > 0 {

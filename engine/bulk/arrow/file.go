@@ -10,7 +10,7 @@ import (
 
 const magic = "ARROW1"
 
-// file is an Arrow file under way, which is read from its end.
+// file is an open Arrow file, which is read from its end.
 type file struct {
 	at      io.ReaderAt
 	size    int64
@@ -19,7 +19,7 @@ type file struct {
 	batches []block
 }
 
-// block is where a message stands.
+// block is the position of a message.
 type block struct {
 	off      int64
 	metadata int64
@@ -72,9 +72,9 @@ func OpenFile(at io.ReaderAt, size int64, o Options) (*Stream, error) {
 	return s, s.readFirst(start)
 }
 
-// readFirst reads the message of the schema, which stands before the first batch and is
-// that of the footer. Polars writes its table without what a message begins with; readers
-// take the footer's, and so the output has a message of that.
+// readFirst reads the message of the schema before the first batch, which must equal the
+// schema of the footer. Polars writes this schema without the prefix of a message; readers
+// use the footer's, so the output gets a message with that one.
 func (s *Stream) readFirst(end int64) error {
 	r := io.NewSectionReader(s.file.at, 8, end-8)
 	m, err := s.readMessage(r)
@@ -109,7 +109,7 @@ func readBlocks(t table, slot int) []block {
 	return all
 }
 
-// readAt fills b from an offset.
+// readAt fills b from offset off.
 func (s *Stream) readAt(b []byte, off int64) error {
 	n, err := s.file.at.ReadAt(b, off)
 	if n == len(b) {
@@ -152,7 +152,7 @@ func (s *Stream) writeFile(ctx context.Context) error {
 		if err := s.message(ctx, m); err != nil {
 			return err
 		}
-		if s.written > at { // dictionaries that the output has not are not written
+		if s.written > at { // a dictionary that the output does not use is not written
 			kind := &places[want-headerDictionary]
 			*kind = append(*kind, block{at, s.headLength, s.written - at - s.headLength})
 		}

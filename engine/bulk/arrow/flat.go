@@ -2,8 +2,8 @@ package arrow
 
 import "encoding/binary"
 
-// flat reads a FlatBuffer that may hold anything: what lies outside of it is read as 0
-// and noted in damaged.
+// flat reads a FlatBuffer that may hold anything. A read outside of it returns 0 and sets
+// damaged.
 //
 // Source: flatbuffers.dev, "FlatBuffer Internals".
 type flat struct {
@@ -15,10 +15,10 @@ type flat struct {
 type table struct {
 	f         *flat
 	at        int
-	fields, n int // its vtable and the length of that
+	fields, n int // offset and length of its vtable
 }
 
-// bytes returns n bytes at an offset, or nil.
+// bytes returns the n bytes at an offset, or nil if they are not all inside.
 func (f *flat) bytes(at, n int) []byte {
 	if at < 0 || n < 0 || at > len(f.b)-n {
 		f.damaged = true
@@ -48,7 +48,7 @@ func (f *flat) i64(at int) int64 {
 	return 0
 }
 
-// root returns the table that the buffer is of.
+// root returns the root table.
 func (f *flat) root() table { return f.table(int(f.u32(0))) }
 
 func (f *flat) table(at int) table {
@@ -144,8 +144,8 @@ func (t table) text(slot int) string {
 	return ""
 }
 
-// pairs returns a vector of tables KeyValue. They share no text, so that all of them are
-// no longer than the buffer.
+// pairs returns a vector of tables KeyValue. If together they are longer than the buffer,
+// which needs shared text, the buffer is damaged.
 func (t table) pairs(slot int) []pair {
 	size := 0
 	var all []pair

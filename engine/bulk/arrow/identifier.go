@@ -6,26 +6,26 @@ import (
 	"github.com/velonym/velonym/engine/bulk/internal/typed"
 )
 
-// storage is how the values of a field are stored, or those of its dictionary.
+// storage is how the values of a field, or of its dictionary, are stored.
 type storage struct {
 	kind   kind
-	layout *typed.Layout // of numbers, UUIDs and bytes of a fixed length; nil of text
+	layout *typed.Layout // of numbers, UUIDs and bytes of a fixed length; nil for text
 }
 
-// text is the storage of columns that were of another type.
+// text is the storage in the output of columns that were of another type.
 var text = storage{kind: kindUtf8}
 
-// view says whether the values are views.
+// view reports whether the values are views.
 func (t storage) view() bool { return t.kind == kindUtf8View || t.kind == kindBinaryView }
 
-// narrow says whether the values are found by offsets of 32 bits.
+// narrow reports whether the values are text with offsets of 32 bits.
 func (t storage) narrow() bool { return t.kind == kindUtf8 || t.kind == kindBinary }
 
-// wide says whether the values are found by offsets of 64 bits.
+// wide reports whether the values are text with offsets of 64 bits.
 func (t storage) wide() bool { return t.kind == kindLargeUtf8 || t.kind == kindLargeBinary }
 
-// Keys of a field's metadata that declare an extension type, and those of the canonical
-// list that matter for what a value is.
+// Keys of a field's metadata that declare an extension type, and the canonical extension
+// types that decide what a value is.
 const (
 	extensionName     = "ARROW:extension:name"
 	extensionMetadata = "ARROW:extension:metadata"
@@ -35,8 +35,8 @@ const (
 
 const castTime = "cast it to a string first, in the form that the same dates have elsewhere, as 2025-01-31"
 
-// identify finds out how the values of a field are stored, or why they are no
-// identifiers. of is the table of the field's type.
+// identify sets how the values of a field are stored, or f.unfit if they are no identifiers.
+// of is the table of the field's type.
 func (f *field) identify(of table) {
 	f.typeName = f.kind.String()
 	extension := f.extension()
@@ -81,8 +81,8 @@ func (f *field) identify(of table) {
 	f.layout = l
 }
 
-// unfit says why the values of a field are no identifiers. It goes on after the column's
-// name.
+// unfit returns why the values of a field are no identifiers, as the rest of a sentence that
+// begins with the column's name.
 func unfit(f *field) error {
 	switch f.kind {
 	case kindBool:

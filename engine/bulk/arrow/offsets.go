@@ -7,16 +7,16 @@ import (
 	"unsafe"
 )
 
-// The loops over offsets of 32 bits take four at a time: most of what a call over HTTP
-// costs beside the transform and the sockets is spent here.
+// The loops over offsets of 32 bits handle four per iteration: apart from the transform and
+// the sockets, a call over HTTP spends most of its time here.
 
-// wholeSpans says that an offset and a length can be stored as one number of 64 bits, at
-// any address.
+// wholeSpans means that an offset and a length can be stored at any address as one number of
+// 64 bits.
 const wholeSpans = runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64"
 
-// gatherNarrow sets the spans of values, relative to the first, from their offsets, of
-// which there is one more than there are values. ok is false unless the offsets ascend
-// within size bytes.
+// gatherNarrow sets the spans of values, relative to the first value, from their offsets, of
+// which there is one more than values. ok is false unless the offsets ascend within size
+// bytes.
 func gatherNarrow(spans []uint32, offsets []byte, size uint64) (low, high uint64, ok bool) {
 	base := binary.LittleEndian.Uint32(offsets)
 	last, signs := base, base
@@ -55,13 +55,13 @@ func gatherWide(spans []uint32, offsets []byte, size uint64) (low, high uint64, 
 	return base, last, ok
 }
 
-// countNarrow returns how many values between offsets are empty, and the bytes of all. ok
-// is as that of gatherNarrow.
+// countNarrow returns the number of empty values between offsets and the bytes of all values.
+// ok is as for gatherNarrow.
 func countNarrow(offsets []byte, size uint64) (empty int, bytes int64, ok bool) {
 	const ones, tops = 1<<32 | 1, 1<<63 | 1<<31
 	base := binary.LittleEndian.Uint32(offsets)
-	// Two lanes of 32 bits: a difference that is not below 0 borrows nothing from the lane
-	// above, and one that is makes ok false.
+	// Each number of 64 bits holds two differences of 32. One that is at least 0 borrows nothing
+	// from the upper one; a negative one makes ok false.
 	var signs, full uint64
 	i := 0
 	for ; i+20 <= len(offsets); i += 16 {
@@ -101,9 +101,8 @@ func countWide(offsets []byte, size uint64) (empty int, bytes int64, ok bool) {
 	return empty, int64(last - base), ok
 }
 
-// setNarrow writes where each result ends, of which the first begins at the given offset,
-// and returns where the last ends. lengths holds two elements for each, the second of
-// which is its length.
+// setNarrow writes the end of each result, the first of which begins at end, and returns the
+// end of the last. lengths holds two elements per result, of which the second is its length.
 func setNarrow(to []byte, end uint32, lengths []uint32) uint64 {
 	i := 0
 	for ; i+16 <= len(to) && i/2+8 <= len(lengths); i += 16 {
@@ -122,7 +121,8 @@ func setNarrow(to []byte, end uint32, lengths []uint32) uint64 {
 	return uint64(end)
 }
 
-// setWide is setNarrow for offsets of 64 bits, and setEqual if lengths is nil.
+// setWide is setNarrow for offsets of 64 bits. If lengths is nil, all results have the given
+// length.
 func setWide(to []byte, end uint64, lengths []uint32, length int) uint64 {
 	for i := 0; i+8 <= len(to); i += 8 {
 		if lengths != nil {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestOffsets holds the loops over offsets of either width against ones that take a value
-// at a time, with every number of values up to 40, and with one offset out of order.
+// TestOffsets compares the loops over offsets of both widths with loops that handle one value
+// per iteration, with every number of values up to 40, and with one offset out of order.
 func TestOffsets(t *testing.T) {
 	rng := rand.New(rand.NewPCG(8, 9))
 	for n := range 41 {
@@ -83,7 +83,7 @@ func TestOffsets(t *testing.T) {
 	}
 }
 
-// BenchmarkOffsets is what the loops over offsets cost a value.
+// BenchmarkOffsets measures the time per value of the loops over offsets.
 func BenchmarkOffsets(b *testing.B) {
 	const n = 16 << 10
 	var offsets []byte

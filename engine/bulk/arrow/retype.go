@@ -7,7 +7,7 @@ import (
 	"github.com/velonym/velonym/engine/bulk/internal/typed"
 )
 
-// Change and Effect say what becomes of a column and its type.
+// Change is what happens to a column, Effect what happened to it and its type.
 type (
 	Change = typed.Change
 	Effect = typed.Effect
@@ -21,17 +21,17 @@ const (
 	Reverse      = typed.Reverse
 )
 
-// ErrMemory means that the schema's metadata does not say what a column was, although it
-// has an entry for it.
+// ErrMemory means that the schema's metadata has an entry about the original types of columns
+// that cannot be read.
 var ErrMemory = typed.ErrMemory
 
-// Replace has the column with the given index in Columns replaced by r. The output's
-// schema says what its values are then. An error names a column whose values cannot be
-// replaced.
+// Replace makes r replace the values of the column with the given index in Columns. The
+// output's schema has the type of the results. An error names a column whose values cannot
+// be replaced.
 //
 // The values of a dictionary are replaced once for all rows that refer to them. If r may
 // give equal values different results, or another column has the same dictionary, the
-// column has none in the output, and each row's own value is replaced.
+// column has no dictionary in the output, and the value of each row is replaced.
 func (s *Stream) Replace(i int, r Replacer, change Change) (effect Effect, err error) {
 	f := s.leaves[i]
 	if err := f.replaceable(); err != nil {
@@ -56,7 +56,7 @@ func (s *Stream) Replace(i int, r Replacer, change Change) (effect Effect, err e
 	return effect, nil
 }
 
-// retypeTyped makes a column of another type one of strings.
+// retypeTyped makes a column of numbers, UUIDs or bytes a column of strings.
 func (s *Stream) retypeTyped(i int, c *column, is *newType, change Change, effect *Effect) error {
 	f := c.field
 	effect.Was = f.typeName
@@ -85,8 +85,8 @@ func (s *Stream) retypeTyped(i int, c *column, is *newType, change Change, effec
 	return nil
 }
 
-// retypeText gives a column of text back the type that the schema remembers, if it is to
-// be restored and no pseudonymisation lies over it.
+// retypeText gives a column of text its original type back, if the change restores it and no
+// further pseudonymisation has to be reversed first.
 func (s *Stream) retypeText(i int, c *column, is *newType, change Change, effect *Effect) error {
 	f := c.field
 	if effect.Annotation = f.extension(); effect.Annotation != "" {
@@ -98,7 +98,7 @@ func (s *Stream) retypeText(i int, c *column, is *newType, change Change, effect
 		if change == Restore {
 			return err
 		}
-		return nil // it stays as it is
+		return nil // the column stays one of strings
 	}
 	switch change {
 	case Pseudonymise:
@@ -129,9 +129,9 @@ func (s *Stream) retypeText(i int, c *column, is *newType, change Change, effect
 	return nil
 }
 
-// originalField returns the field that the schema remembers of a column, and its type.
-// Where another format wrote that and does not know how Arrow stores it, it is what
-// Arrow's writers choose.
+// originalField returns the original field of a column and its type. If the entry was written
+// by another format, which does not know how Arrow stores the type, it chooses what Arrow's
+// writers choose.
 func originalField(o *typed.Original) (*field, newType, error) {
 	t, err := typed.ParseType(o.Type)
 	if err != nil {
@@ -159,7 +159,7 @@ func originalField(o *typed.Original) (*field, newType, error) {
 
 func isNumber(t typed.Type) bool { return t.Kind != typed.UUID && t.Kind != typed.Fixed }
 
-// parseField reads what fieldMessage returns.
+// parseField is the inverse of fieldMessage.
 func parseField(message []byte) (*field, error) {
 	s := open(Options{})
 	m, err := s.readMessage(bytes.NewReader(message))
@@ -173,7 +173,7 @@ func parseField(message []byte) (*field, error) {
 	return schema.top[0], nil
 }
 
-// fieldMessage returns a field as Memory keeps it, without its name.
+// fieldMessage returns a field without its name, encoded for Original.Arrow.
 func (s *Stream) fieldMessage(f *field) []byte {
 	only := *f
 	only.name, only.retyped = "", nil
@@ -182,7 +182,7 @@ func (s *Stream) fieldMessage(f *field) []byte {
 	return framed(finishMessage(fb, metadataV5, headerSchema, one.put(fb), 0, 0))
 }
 
-// withoutExtension returns metadata of a field without the declaration of an extension
+// withoutExtension returns the metadata of a field without the declaration of an extension
 // type.
 func withoutExtension(all []pair) (kept []pair) {
 	for _, p := range all {
@@ -193,13 +193,13 @@ func withoutExtension(all []pair) (kept []pair) {
 	return kept
 }
 
-// editForeign has the schemas that other systems keep in the metadata follow.
+// editForeign changes the schemas that other systems keep in the metadata in the same way.
 func (s *Stream) editForeign(i int, was *typed.Original, text bool, effect *Effect) {
 	p := typed.Place{Path: s.leaves[i].names(), Leaf: i, Leaves: len(s.leaves)}
 	effect.Dropped = append(effect.Dropped, typed.EditForeign(p, was, text, s.metadata, s.setMetadata)...)
 }
 
-// readMemory reads what the schema remembers.
+// readMemory reads the original types of columns from the schema's metadata.
 func (s *Stream) readMemory() (typed.Memory, error) {
 	text := s.metadata(typed.MetadataKey)
 	if text == nil {
@@ -212,7 +212,7 @@ func (s *Stream) readMemory() (typed.Memory, error) {
 	return m, nil
 }
 
-// keepMemory writes what the schema remembers into its metadata.
+// keepMemory writes the original types of columns into the schema's metadata.
 func (s *Stream) keepMemory(m typed.Memory) {
 	var text []byte
 	if len(m.Columns) > 0 {

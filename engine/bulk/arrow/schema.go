@@ -49,25 +49,25 @@ func (k kind) String() string { return kindNames[k] }
 type field struct {
 	storage    // of a dictionary's values, if it has one
 	typeName   string
-	unfit      error // why the values are no identifiers
+	unfit      error // why the values are no identifiers; nil if they may be
 	table      table
 	metadata   []pair
 	name       string
 	nullable   bool
-	dictionary bool  // values are indexes of one
+	dictionary bool  // values are indexes into a dictionary
 	id         int64 // of the dictionary
-	indexWidth int   // bytes
-	signed     bool  // indexes are
-	dense      bool  // of a union
-	size       int64 // of a list of fixed size
+	indexWidth int   // of an index, in bytes
+	signed     bool  // indexes are signed
+	dense      bool  // for a union: it is dense
+	size       int64 // for a list of fixed size: items per list
 	parent     *field
 	children   []*field
-	inner      []*field // of the values of a dictionary, which no batch has nodes of
-	index      int      // in preorder, which is that of a batch's nodes
-	retyped    *newType // in the output; nil if it is what it was
+	inner      []*field // children of the values of a dictionary, for which batches have no nodes
+	index      int      // in preorder, the order of a batch's nodes
+	retyped    *newType // type in the output; nil if it is that of the input
 }
 
-// pair is an entry of metadata.
+// pair is one entry of metadata.
 type pair struct{ key, value string }
 
 // names returns the names from the top. The only child of a list has none.
@@ -96,13 +96,13 @@ type schema struct {
 	table    table
 	metadata []pair
 	top      []*field
-	fields   []*field      // in preorder; those within a dictionary are not among them
-	users    map[int64]int // how many fields have a dictionary, by its id
-	seen     int
-	old      bool // metadata version 4, in which a union has a validity buffer
+	fields   []*field      // in preorder, without those inside a dictionary
+	users    map[int64]int // number of fields that use a dictionary, by its id
+	seen     int           // fields read, those inside a dictionary included
+	old      bool          // metadata version 4, in which a union has a validity buffer
 }
 
-const metadataV5 = 4 // number of the version that is written today
+const metadataV5 = 4 // number of the version that writers use today
 
 var errSchema = errors.New("the schema is damaged")
 
@@ -131,7 +131,7 @@ func readSchema(t table, version int16) (*schema, error) {
 	return s, nil
 }
 
-// read reads a field. One that batches have a node of has it.
+// read reads a field and its children. node says that batches have a node for it.
 func (s *schema) read(t table, parent *field, depth int, node bool) (*field, error) {
 	if s.seen++; t.f == nil || depth > maxDepth || s.seen > len(t.f.b)/16 {
 		return nil, errSchema
@@ -181,8 +181,8 @@ func (s *schema) read(t table, parent *field, depth int, node bool) (*field, err
 	return f, nil
 }
 
-// buffers returns how many buffers a batch has of the field itself, those of its
-// children and the variadic ones aside.
+// buffers returns how many buffers a batch has for the field itself, not counting those of
+// its children and variadic ones, and whether it has variadic ones.
 func (s *schema) buffers(f *field) (n int, variadic bool) {
 	switch {
 	case f.dictionary:
@@ -208,7 +208,7 @@ func (s *schema) buffers(f *field) (n int, variadic bool) {
 	return 2, false
 }
 
-// replaceable says why the values of a field cannot be replaced, or returns nil.
+// replaceable returns why the values of a field cannot be replaced, nil if they can.
 func (f *field) replaceable() error {
 	for p := f.parent; p != nil; p = p.parent {
 		switch p.kind {

@@ -9,97 +9,99 @@ import (
 	flatbuffers "github.com/google/flatbuffers/go"
 )
 
-// Stream is an Arrow IPC stream or file whose columns are to be replaced. One goroutine at
-// a time.
+// Stream is an Arrow IPC stream or file whose columns are to be replaced. Only one goroutine
+// may use it at a time.
 type Stream struct {
 	name    string
 	memory  int64
 	reserve func(n int64) error
-	in      byteReader // nil of a file
-	file    *file      // nil of a stream
+	in      byteReader // nil for a file
+	file    *file      // nil for a stream
 	whole   *inMemory  // nil if the input is not in memory
 	schema  *schema
-	first   []byte // message of the schema; nil of a file that has none but its footer's
+	first   []byte // message of the schema; nil for a file with a schema in its footer only
 	leaves  []*field
 	columns map[int]*column // to replace, by index of the field
-	retyped bool            // the output's schema is another than the input's
-	seen    map[int64]bool  // dictionaries that came, by their id
+	retyped bool            // the output's schema differs from the input's
+	seen    map[int64]bool  // dictionaries read so far, by id
 	packers packers
 	builder *flatbuffers.Builder
 
 	scanning   bool          // nothing is written: see Scan
 	out        *bufio.Writer // nil while scanning or appending
 	appending  AppendOptions
-	dst        []byte // what is appended to
+	dst        []byte // what Append appends to
 	written    int64
-	headLength int64 // of the message written last, with what stands before its metadata
-	batch      int   // under way, from 1
-	rows       int64 // of the batches before
+	headLength int64 // length of the last message's metadata with its prefix
+	batch      int   // current record batch, from 1
+	rows       int64 // rows of the batches before
 	meta       []byte
 	body       []byte
 	places     batch
-	results    map[int][]byte // new buffers, by their number in the batch
-	added      map[int][]byte // new buffers, by the number of the one that they follow
-	dropped    map[int]bool   // buffers of the input that the output has not
-	spans      []span         // of the output's buffers
-	variadic   []int64        // of the output's views
-	parts      [][]byte       // what they hold
+	results    map[int][]byte // buffers of the batch to replace, by number
+	added      map[int][]byte // additional buffers, by the number of the one before
+	dropped    map[int]bool   // buffers of the input that the output omits
+	spans      []span         // positions of the output's buffers
+	variadic   []int64        // counts of buffers of the output's views
+	parts      [][]byte       // content of the output's buffers
 	packed     [][]byte
 }
 
-// Options are of [OpenStream] and [OpenFile].
+// Options are the options of [OpenStream], [OpenFile] and [OpenBytes].
 type Options struct {
-	// Name is that of the input, for errors.
+	// Name is the name of the input, for errors.
 	Name string
-	// Memory bounds, in bytes, what a message may take, and again each column of it that
-	// is unpacked and each that is written; 0 means 1 GiB.
+	// Memory limits, in bytes, the memory for a message, and that for each of its columns
+	// when it is decompressed and when it is written; 0 means 1 GiB.
 	Memory int64
-	// Reserve is asked before memory is taken that does not follow from the length of the
-	// input: to unpack n more bytes. Its error ends what is under way. nil: all is granted.
+	// Reserve is called before n bytes of memory are allocated that the length of the input
+	// does not account for, as for decompression. Its error ends the call. If it is nil,
+	// every request is granted.
 	Reserve func(n int64) error
 }
 
 // Column is a column of an input.
 type Column struct {
-	// Name is the names on the path to the column, joined by dots; items of a list have
-	// the list's name.
+	// Name consists of the names on the path to the column, joined by dots; items of a list
+	// have the list's name.
 	Name string
-	// Type is what it holds, in a word or two.
+	// Type describes its type in a word or two.
 	Type string
 	// Refused says why its values cannot be replaced; nil if they can.
 	Refused error
-	// Text says that the values are strings, not bytes.
+	// Text means that the values are strings, not bytes.
 	Text bool
 }
 
-// Results is what becomes of the values of a [Batch].
+// Results holds the results of replacing the values of a [Batch].
 type Results struct {
 	Arena   []byte
 	Spans   []uint32 // offset and length of each result in Arena
-	Values  []uint32 // the batch's Spans; a value whose length is 0 here passes as it is
-	Missing []int    // values that have no result, ascending: they become null, or empty where the column has no nulls
+	Values  []uint32 // the batch's Spans; a value with length 0 here stays as it is
+	Missing []int    // values without a result, ascending: they become null, or empty if the column holds no nulls
 }
 
-// Replacer replaces the values of a column. An error ends Write, which returns it as it
-// is. Write has taken what it needs of the results when it calls Replace again.
+// Replacer replaces the values of a column. An error ends Write, which returns it unchanged.
+// The results of Replace have to stay valid until its next call.
 type Replacer interface {
 	Replace(ctx context.Context, b *Batch) (Results, error)
 	// Once reports whether equal values get equal results, so that those of a dictionary
 	// can be replaced once for all rows that refer to them.
 	Once() bool
-	// Use is told how many values of a record batch refer to a dictionary: to entries with
-	// a result, to empty ones (or are null), and to ones without a result.
+	// Use is called for each record batch of a column with a dictionary, with the numbers of
+	// values that refer to entries with a result, that are null or refer to empty entries, and
+	// that refer to entries without a result.
 	Use(ctx context.Context, values, empty, missing int64) error
 }
 
-// RowReplacer is a [Replacer] that is told, before Use, of each row, from 1, that refers to
-// an entry of a dictionary, from 1, without a result.
+// RowReplacer is a [Replacer] whose MissingAt is called, before Use, for each row that refers to
+// a dictionary's entry without a result. row and entry count from 1.
 type RowReplacer interface {
 	Replacer
 	MissingAt(row, entry int64)
 }
 
-// byteReader is what a stream is read from.
+// byteReader is the input of a stream.
 type byteReader interface {
 	io.Reader
 	io.ByteReader
@@ -145,7 +147,7 @@ func (s *Stream) setSchema(t table, version int16) (err error) {
 	return nil
 }
 
-// Columns returns the columns of values, in the order of the schema.
+// Columns returns the columns that hold values, in the order of the schema.
 func (s *Stream) Columns() []Column {
 	all := make([]Column, len(s.leaves))
 	for i, f := range s.leaves {
@@ -157,14 +159,14 @@ func (s *Stream) Columns() []Column {
 	return all
 }
 
-// Rows returns how many rows are written.
+// Rows returns the number of rows written so far.
 func (s *Stream) Rows() int64 { return s.rows }
 
-// Written returns how many bytes are written.
+// Written returns the number of bytes written so far.
 func (s *Stream) Written() int64 { return s.written }
 
-// Write writes the input to w, with the columns replaced. It writes each batch whole
-// before it reads the next. On an error w may hold batches already.
+// Write writes the input to w, with the columns replaced. It writes each batch completely
+// before it reads the next. After an error w may hold batches.
 func (s *Stream) Write(ctx context.Context, w io.Writer) error {
 	defer s.packers.close()
 	s.out = bufio.NewWriterSize(w, 64<<10)
@@ -194,7 +196,7 @@ func (s *Stream) writeStream(ctx context.Context) error {
 	return s.ended()
 }
 
-// flush hands on what is written so far.
+// flush flushes the output, if there is a writer.
 func (s *Stream) flush() error {
 	if s.out == nil {
 		return nil
@@ -202,7 +204,7 @@ func (s *Stream) flush() error {
 	return s.out.Flush()
 }
 
-// messages replaces and writes the messages of a stream behind its schema.
+// messages replaces values in the messages of a stream after its schema, and writes them.
 func (s *Stream) messages(ctx context.Context) error {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -227,7 +229,7 @@ func (s *Stream) messages(ctx context.Context) error {
 	}
 }
 
-// ended checks that nothing stands behind the stream.
+// ended checks that nothing follows the stream.
 func (s *Stream) ended() error {
 	switch _, err := s.in.ReadByte(); {
 	case err == io.EOF:
@@ -271,7 +273,7 @@ func (s *Stream) message(ctx context.Context, m *message) error {
 	return s.bad("holds a message that is neither schema, dictionary nor record batch")
 }
 
-// record replaces and writes a record batch.
+// record replaces values in a record batch and writes it.
 func (s *Stream) record(ctx context.Context, m *message) error {
 	b := &s.places
 	if err := s.readBatch(b, m.header, int64(len(s.body))); err != nil {
@@ -300,12 +302,12 @@ func (s *Stream) record(ctx context.Context, m *message) error {
 	return s.putBatch(m, b)
 }
 
-// alignment is that of the buffers of a body.
+// alignment is the alignment of buffers in a body.
 const alignment = 8
 
 var zeros [64]byte
 
-// forget forgets the new buffers of the batch before.
+// forget drops the new buffers of the previous batch.
 func (s *Stream) forget() {
 	clear(s.results)
 	clear(s.added)
@@ -363,7 +365,7 @@ func (s *Stream) putBatch(m *message, b *batch) error {
 	return err
 }
 
-// variadics returns how many buffers of text each view of the output has.
+// variadics returns the number of text buffers of each column of views in the output.
 func (s *Stream) variadics(m *message, b *batch) []int64 {
 	s.variadic = s.variadic[:0]
 	if m.kind == headerDictionary {
@@ -400,7 +402,7 @@ func (s *Stream) putSchema() error {
 	return s.putMessage(first, nil)
 }
 
-// putMessage writes a message as it came.
+// putMessage writes a message unchanged.
 func (s *Stream) putMessage(raw, body []byte) error {
 	if err := s.putHead(raw); err != nil {
 		return err
@@ -408,7 +410,7 @@ func (s *Stream) putMessage(raw, body []byte) error {
 	return s.put(body)
 }
 
-// putHead writes the metadata of a message and what stands before it.
+// putHead writes the prefix of a message and its metadata.
 func (s *Stream) putHead(raw []byte) error {
 	pad := -len(raw) & 7
 	s.headLength = int64(8 + len(raw) + pad)

@@ -9,7 +9,7 @@ import (
 	"github.com/velonym/velonym/engine/bulk/internal/typed"
 )
 
-// take appends results to the column's new buffers. n is how many values the part has.
+// take appends results to the column's new buffers. n is the number of values of the part.
 func (s *Stream) take(c *column, r Results, n int64) error {
 	if c.batch.Entry > 0 {
 		c.note(r)
@@ -39,7 +39,7 @@ func (s *Stream) take(c *column, r Results, n int64) error {
 	return s.fits(c, s.memory)
 }
 
-// fits returns an error if the column's results need more than so many bytes.
+// fits returns an error if the column's results need more than limit bytes.
 func (s *Stream) fits(c *column, limit int64) error {
 	if need := int64(len(c.results)); need > limit {
 		return s.damaged(c.field, &MemoryError{"the column with its results", need, limit})
@@ -47,8 +47,8 @@ func (s *Stream) fits(c *column, limit int64) error {
 	return nil
 }
 
-// result returns the text that value i of the batch becomes. missing means that it has
-// none; r loses that then.
+// result returns the result of value i of the batch. If it has none, missing is true and i is
+// removed from r.Missing.
 func (c *column) result(r *Results, i int) (text []byte, missing bool) {
 	switch {
 	case len(r.Missing) > 0 && r.Missing[0] == i:
@@ -68,8 +68,8 @@ func (c *column) putOffset() {
 	}
 }
 
-// takeWhole takes results that follow each other in their arena at once, and reports
-// whether they did.
+// takeWhole appends all results with one copy if they are adjacent in their arena, and reports
+// whether they are.
 func (c *column) takeWhole(r Results) bool {
 	values := c.batch.Spans
 	if len(r.Missing) > 0 || len(values) == 0 {
@@ -98,7 +98,7 @@ func (c *column) takeWhole(r Results) bool {
 	return true
 }
 
-// takeFixed is take for a column that gets its type back.
+// takeFixed is take for a column that gets its original type back.
 func (s *Stream) takeFixed(c *column, r Results, n int64) error {
 	l := c.out.layout
 	c.to = slices.Grow(c.to, len(r.Spans)/2*l.Width)
@@ -125,7 +125,7 @@ func (s *Stream) takeFixed(c *column, r Results, n int64) error {
 	return nil
 }
 
-// notRestored returns the error of result i of a batch, with its row or entry.
+// notRestored returns the error for result i of a batch, with its row or entry.
 func (s *Stream) notRestored(c *column, i int, empty bool, err error) error {
 	if empty {
 		err = typed.ErrEmpty
@@ -138,7 +138,7 @@ func (s *Stream) notRestored(c *column, i int, empty bool, err error) error {
 	return s.damagedAt(c, c.batch.first+int64(i), e)
 }
 
-// miss makes value i of n null, if it is one of rows and the column may hold nulls.
+// miss makes value i of n null, if it is the value of a row and the column may hold nulls.
 func (c *column) miss(i, n int64) {
 	if !c.field.nullable || c.inDictionary {
 		return

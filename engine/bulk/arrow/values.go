@@ -14,69 +14,70 @@ type column struct {
 	field    *field
 	replacer Replacer
 	out      storage // of the output's values
-	becomes  string  // type that it gets back
-	decoded  bool    // its dictionary is not in the output
-	levels   []level // of the lists above it, the outermost first
+	becomes  string  // original type that it gets back
+	decoded  bool    // it has a dictionary that the output omits
+	levels   []level // lists above it, the outermost first
 
-	inDictionary bool // the part that is read is one of its dictionary
+	inDictionary bool // the current part is its dictionary
 
 	batch    Batch
-	valid    bits // of the batch's values themselves
-	seen     bits // those that a row refers to; nil means all
+	valid    bits // values of the batch that are not null
+	seen     bits // values that a row refers to; nil means all
 	nulls    int64
 	unpacked [2][]byte
 
-	from     []byte   // offsets, views, values of a fixed length or indexes of the input
-	data     []byte   // that the offsets are of
-	viewed   [][]byte // that the views are of
-	arena    []byte   // texts that lie otherwise in the input
-	spans    []uint32 // of the values in the batch's arena
-	to       []byte   // offsets, views or values of a fixed length of the output
-	results  []byte   // that the offsets or views are of
-	toAt     int      // where those offsets stand in Stream.dst
-	texts    int64    // buffers that views of the output refer to: 0 or 1
+	from     []byte   // input: offsets, views, values of a fixed length or indexes
+	data     []byte   // input: text that the offsets refer to
+	viewed   [][]byte // input: text that the views refer to
+	arena    []byte   // texts that the input stores in another form
+	spans    []uint32 // offset and length of the values in the batch's arena
+	to       []byte   // output: offsets, views or values of a fixed length
+	results  []byte   // output: text that the offsets or views refer to
+	toAt     int      // offset in Stream.dst of the output's offsets
+	texts    int64    // number of buffers that views of the output refer to: 0 or 1
 	validity []byte   // of the output; empty if it is that of the input
 
 	states  []state  // of the entries of its dictionary
-	entries []byte   // texts of those, if it loses the dictionary
-	entryAt []uint32 // where each begins in entries, and where the last ends
+	entries []byte   // texts of the entries, if the output omits the dictionary
+	entryAt []uint32 // offset in entries of each, and the end of the last
 }
 
-// part is where the values of a column are in a batch.
+// part is the position of a column's values in a batch.
 type part struct {
 	node     int
-	buffer   int // the first, of the validity
-	variadic int // of a view: its number among the counts of buffers
+	buffer   int // the first buffer, that of the validity
+	variadic int // for a column of views: its index in batch.variadic
 }
 
-// level is a list above a column: where the items of each value begin, and which values
-// are seen.
+// level is a list above a column: the offset of each list's first item, and the number of
+// lists.
 type level struct {
 	offsets func(i int64) int64
 	n       int64
 }
 
-// bits is a bitmap of Arrow; nil has every bit set.
+// bits is a bitmap of Arrow. In nil every bit is set.
 type bits []byte
 
 func (b bits) has(i int64) bool { return b == nil || b[i>>3]>>(i&7)&1 == 1 }
 
-// Batch is values to replace: some of those of a column in a record batch. A null is an
-// empty value.
+// Batch holds values to replace: some or all values of a column in a record batch. A null is
+// an empty value here.
 type Batch struct {
 	Arena []byte
 	Spans []uint32 // offset and length of each value in Arena
 	Batch int      // record batch, from 1
-	// Entry is 0, or of values of a dictionary the number of the first, from 1.
+	// Entry is the number, from 1, of the first value in the dictionary, or 0 if the values
+	// are not those of a dictionary.
 	Entry int64
 
 	s     *Stream
 	c     *column
-	first int64 // values of the column in the record batch before
+	first int64 // index of the first value in the record batch
 }
 
-// Row returns the row of value i, from 1, counted over the whole input; 0 for an entry of
-// a dictionary.
+// Row returns the row of value i, counted from 1 over the whole input; 0 for an entry of a
+// dictionary.
 func (b *Batch) Row(i int) int64 {
 	if b.Entry > 0 {
 		return 0
@@ -84,7 +85,7 @@ func (b *Batch) Row(i int) int64 {
 	return b.s.rows + b.c.row(b.first+int64(i)) + 1
 }
 
-// row returns the row in the record batch of a value of the column.
+// row returns the row, within the record batch, of value i of the column.
 func (c *column) row(i int64) int64 {
 	for k := len(c.levels) - 1; k >= 0; k-- {
 		l := c.levels[k]
@@ -93,13 +94,13 @@ func (c *column) row(i int64) int64 {
 	return i
 }
 
-// Values and bytes that a Replacer is given at a time.
+// Greatest number of values and bytes in one call of a Replacer.
 const (
 	mostValues = 1 << 18
 	mostBytes  = 64 << 20
 )
 
-// buffer returns what buffer i of the batch holds, unpacked.
+// buffer returns the content of buffer i of the batch, decompressed.
 func (s *Stream) buffer(b *batch, i int, into *[]byte) ([]byte, error) {
 	raw := s.body[b.buffers[i].off:][:b.buffers[i].n]
 	if b.codec == codecNone {
@@ -141,8 +142,8 @@ func (s *Stream) damaged(f *field, err error) error {
 	return &Error{File: s.name, Batch: s.batch, Column: f.path(), Err: err}
 }
 
-// refersTo returns which values of a field a row refers to, leaving the field's own nulls
-// aside, and the lists above it; nil means all.
+// refersTo returns which values of a field some row refers to, nil for all, and the lists
+// above the field. The field's own nulls do not count.
 func (s *Stream) refersTo(b *batch, f *field, levels []level) (bits, []level, error) {
 	p := f.parent
 	if p == nil {
@@ -193,7 +194,7 @@ func (s *Stream) refersTo(b *batch, f *field, levels []level) (bits, []level, er
 	return out, append(levels, level{offset, n}), nil
 }
 
-// listOffsets returns where the items of each list begin.
+// listOffsets returns a function that gives the offset of a list's first item.
 func (s *Stream) listOffsets(b *batch, f *field) (func(i int64) int64, error) {
 	n := b.nodes[f.index].length
 	if f.kind == kindFixedSizeList {
@@ -224,8 +225,8 @@ func readOffset(raw []byte, wide bool, i int64) int64 {
 	return int64(int32(binary.LittleEndian.Uint32(raw[4*i:])))
 }
 
-// begin makes a record batch the column's: which of its values are valid, and which of
-// them a row refers to.
+// begin prepares the column for a record batch: it finds which values are valid and which of
+// them some row refers to.
 func (s *Stream) begin(c *column, b *batch) (p part, err error) {
 	f := c.field
 	p = part{node: f.index, buffer: b.start[f.index]}
@@ -245,7 +246,7 @@ func (s *Stream) begin(c *column, b *batch) (p part, err error) {
 	return p, err
 }
 
-// replaceValidity makes the new validity that of the column, if values became null.
+// replaceValidity replaces the column's validity buffer if values became null.
 func (s *Stream) replaceValidity(c *column, b *batch, p part) {
 	if len(c.validity) > 0 {
 		s.results[p.buffer] = c.validity
@@ -265,8 +266,8 @@ func (s *Stream) replace(ctx context.Context, c *column, b *batch) error {
 	return s.rewrite(ctx, c, b, p)
 }
 
-// rewrite replaces the values of a part of a batch and leaves their new buffers in
-// s.results, s.added and s.dropped.
+// rewrite replaces the values of a part of a batch and puts the new buffers into s.results,
+// s.added and s.dropped.
 func (s *Stream) rewrite(ctx context.Context, c *column, b *batch, p part) error {
 	n := b.nodes[p.node].length
 	c.to, c.results, c.validity, c.texts = c.to[:0], c.results[:0], c.validity[:0], 0
@@ -301,7 +302,7 @@ func (s *Stream) rewrite(ctx context.Context, c *column, b *batch, p part) error
 	return nil
 }
 
-// load sets the buffers that the values of a part of a batch are in.
+// load sets c's input buffers to those of a part of a batch.
 func (s *Stream) load(c *column, b *batch, p part) (err error) {
 	n := b.nodes[p.node].length
 	if c.from, err = s.buffer(b, p.buffer+1, &c.unpacked[0]); err != nil {
@@ -330,7 +331,7 @@ func (s *Stream) load(c *column, b *batch, p part) (err error) {
 	return nil
 }
 
-// setBuffers puts the new buffers of a column where those of a part of a batch are.
+// setBuffers replaces the buffers of a part of a batch by the new ones of the column.
 func (s *Stream) setBuffers(c *column, b *batch, p part) {
 	now := [][]byte{c.to}
 	switch {
@@ -362,14 +363,14 @@ func (s *Stream) setBuffers(c *column, b *batch, p part) {
 	s.replaceValidity(c, b, p)
 }
 
-// call has the gathered values, the first of which is the given one, replaced.
+// call calls the Replacer for the gathered values, the first of which is value from.
 func (s *Stream) call(ctx context.Context, c *column, from int64) (Results, error) {
 	c.batch.s, c.batch.c, c.batch.Batch, c.batch.Spans, c.batch.first = s, c, s.batch, c.spans, from
 	return c.replacer.Replace(ctx, &c.batch)
 }
 
-// gather sets the texts of the next values, from the given one on, and returns which
-// value follows them.
+// gather sets c.batch.Arena and c.spans to the texts of the next values, beginning at from, and
+// returns the index of the value after them.
 func (s *Stream) gather(c *column, from, n int64) (to int64, err error) {
 	switch f := c.field; {
 	case c.indexed():
@@ -382,7 +383,7 @@ func (s *Stream) gather(c *column, from, n int64) (to int64, err error) {
 	return s.gatherTexts(c, from, n)
 }
 
-// gatherTexts is gather for text that offsets are of, which stays where it is.
+// gatherTexts is gather for text with offsets, which it does not copy.
 func (s *Stream) gatherTexts(c *column, from, n int64) (to int64, err error) {
 	c.spans = c.spans[:0]
 	wide := c.field.wide()
@@ -443,7 +444,7 @@ func (s *Stream) gatherFixed(c *column, from, n int64) (to int64, err error) {
 	return to, nil
 }
 
-// setArena makes the texts that were put together the batch's.
+// setArena makes c.arena the arena of the batch.
 func (c *column) setArena() {
 	c.arena = slices.Grow(c.arena, padding)
 	c.batch.Arena = c.arena
@@ -452,8 +453,8 @@ func (c *column) setArena() {
 // indexed reports whether the part's values are indexes of the column's dictionary.
 func (c *column) indexed() bool { return c.field.dictionary && !c.inDictionary }
 
-// damagedAt returns the error of value i of the column in the batch under way, or of an
-// entry of its dictionary.
+// damagedAt returns the error for value i of the column in the current batch, or for an entry
+// of its dictionary.
 func (s *Stream) damagedAt(c *column, i int64, err error) error {
 	e := &Error{File: s.name, Batch: s.batch, Column: c.field.path(), Err: err}
 	if !c.inDictionary {
@@ -462,8 +463,8 @@ func (s *Stream) damagedAt(c *column, i int64, err error) error {
 	return e
 }
 
-// plausible bounds the lengths of a column and of those that it lies in, before memory is
-// taken and loops run by them.
+// plausible checks the lengths of a column and of those above it, before memory is allocated
+// and loops run according to them.
 func (s *Stream) plausible(b *batch, f *field) error {
 	for ; f != nil; f = f.parent {
 		n := b.nodes[f.index].length

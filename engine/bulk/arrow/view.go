@@ -5,14 +5,14 @@ import (
 	"math"
 )
 
-// A view is 16 bytes: the length, then the text if it is of up to 12 bytes, else its first
-// four bytes, the number of a buffer of text and an offset in that.
+// A view has 16 bytes: the length, then the text itself if it has at most 12 bytes, else its
+// first four bytes, the number of a buffer of text, and an offset in that buffer.
 const (
 	viewSize   = 16
 	viewInline = 12
 )
 
-// loadViews sets the buffers of text that the views of a part of a batch refer to.
+// loadViews sets c.viewed, the buffers of text that the views of a part of a batch refer to.
 func (s *Stream) loadViews(c *column, b *batch, p part) (err error) {
 	if int64(len(c.from))/viewSize < b.nodes[p.node].length {
 		return s.damaged(c.field, errBatch)
@@ -64,7 +64,7 @@ func (s *Stream) gatherViews(c *column, from, n int64) (to int64, err error) {
 	return to, nil
 }
 
-// takeViews is take for a column of views. All their text is in one buffer.
+// takeViews is take for a column of views. All their text is in one buffer of the output.
 func (s *Stream) takeViews(c *column, r Results, n int64) error {
 	for i := range len(r.Spans) / 2 {
 		text, missing := c.result(&r, i)

@@ -56,8 +56,8 @@ func appendUnhex(dst, text []byte) ([]byte, bool) {
 	return dst, true
 }
 
-// noHex is what hexValue has for a character that is no digit; with it any two or-ed
-// values are noHex.
+// noHex is the entry of hexValue for a character that is no digit. All its bits are set, so
+// that its bitwise or with any value is noHex.
 const noHex = 0xff
 
 // hexValue is the value of each hexadecimal digit.

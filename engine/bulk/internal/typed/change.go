@@ -2,39 +2,39 @@ package typed
 
 import "errors"
 
-// Change says what becomes of the values of a column, and so of its type.
+// Change is what happens to the values of a column, which decides its type.
 type Change int
 
 // The changes.
 const (
-	// Pseudonymise: values become pseudonyms. A column of another type becomes strings,
-	// and the file remembers what it was.
+	// Pseudonymise: values become pseudonyms. A column of another type becomes one of
+	// strings, and the file's metadata records the original type.
 	Pseudonymise Change = iota
-	// Translate: pseudonyms become pseudonyms of another domain. What the file remembers
-	// of their column stays.
+	// Translate: pseudonyms become pseudonyms of another domain. The recorded original type
+	// stays.
 	Translate
-	// Restore: pseudonyms become values again, and the column what the file remembers.
+	// Restore: pseudonyms become values again, and the column gets its original type back.
 	Restore
-	// Reverse: as Restore, but the column stays one of strings.
+	// Reverse: like Restore, but the column stays one of strings.
 	Reverse
 )
 
 // Effect is what a Change does to a column, for messages.
 type Effect struct {
-	Annotation string   // of a column of strings that loses it, as Parquet's "JSON" and "ENUM"
+	Annotation string   // annotation that a column of strings loses, as Parquet's "JSON" and "ENUM"; else ""
 	Was        string   // type of a column that becomes strings, in the format's words; else ""
-	Number     bool     // it was one of numbers
-	Hex        bool     // it was one of bytes whose text is hexadecimal
-	Decoded    bool     // the column was encoded with a dictionary, which the output has not
+	Number     bool     // the type was one of numbers
+	Hex        bool     // the type was one of bytes whose text is hexadecimal
+	Decoded    bool     // the column was encoded with a dictionary, which the output omits
 	Becomes    string   // type that a column of strings gets back; else ""
-	Dropped    []string // metadata of other systems that would contradict the new type and was removed
+	Dropped    []string // keys of other systems' metadata that contradicted the new type and was removed
 }
 
-// ErrEmpty says of a reversed value that is none of the type that its column gets back
-// that it is empty.
+// ErrEmpty is the error for a reversed value that is empty in a column that gets its original
+// type back.
 var ErrEmpty = errors.New("an empty value")
 
-// Describe notes in an effect which kind of values a column of the type had.
+// Describe sets Number and Hex of an effect for a column of the type.
 func (t Type) Describe(e *Effect) {
 	switch t.Kind {
 	case UUID:

@@ -6,9 +6,10 @@ import (
 	"strings"
 )
 
-// Other systems keep a schema of their own in a file's key-value metadata and believe it
-// rather than the file's: a column of strings that one of them takes for integers could
-// not be read. Their entries for a column are changed with it, and what they said is kept.
+// Other systems keep a schema of their own in a file's key-value metadata and trust it more
+// than the file's: they could not read a column of strings that their schema declares as
+// integers. So their entries for a column are changed with it, and the original entries are
+// kept in Original.Notes.
 
 // Keys of the metadata of other systems.
 const (
@@ -16,20 +17,20 @@ const (
 	SparkKey  = "org.apache.spark.sql.parquet.row.metadata"
 )
 
-// foreignKeys are those of schemas that are not edited but removed.
+// foreignKeys are the keys of schemas that are removed instead of edited.
 var foreignKeys = []string{"parquet.avro.schema", "avro.schema", "parquet.proto.class", "parquet.proto.descriptor", "parquet.thrift.descriptor", "iceberg.schema"}
 
-// Place is where a column of a file is.
+// Place is the position of a column in a file.
 type Place struct {
 	Path   []string
-	Leaf   int // its number among the columns of values, from 0
-	Leaves int // how many those are
+	Leaf   int // index among the columns that hold values
+	Leaves int // number of the columns that hold values
 }
 
-// EditForeign has the schemas of other systems say that a column holds strings, and notes
-// in was what they said; or, with text false, that it is again what was notes. get and
-// set read and write the file's key-value metadata, nil where a key is not there. It
-// returns the keys of what it removed.
+// EditForeign edits the schemas of other systems. With text, they declare a column as strings
+// afterwards, and was.Notes keeps their original entries; without it, they get the entries of
+// was.Notes back. get and set read and write the file's key-value metadata, with nil for a key
+// that does not exist. EditForeign returns the keys that it removed.
 func EditForeign(p Place, was *Original, text bool, get func(key string) []byte, set func(key string, value []byte)) (dropped []string) {
 	for key, edit := range map[string]func(raw []byte, p Place, was *Original, text bool) []byte{PandasKey: editPandas, SparkKey: editSpark} {
 		raw := get(key)
@@ -52,7 +53,7 @@ func EditForeign(p Place, was *Original, text bool, get func(key string) []byte,
 	return dropped
 }
 
-// note keeps what a schema said.
+// note keeps the original entry of a schema.
 func (o *Original) note(key string, said json.RawMessage) {
 	if o.Notes == nil {
 		o.Notes = map[string]json.RawMessage{}
@@ -60,7 +61,7 @@ func (o *Original) note(key string, said json.RawMessage) {
 	o.Notes[key] = said
 }
 
-// editPandas edits the entry of a column of pandas' metadata. Columns within others have
+// editPandas edits the entry of a column in pandas' metadata. Columns within others have
 // none.
 func editPandas(raw []byte, p Place, was *Original, text bool) []byte {
 	var meta map[string]json.RawMessage
@@ -74,9 +75,9 @@ func editPandas(raw []byte, p Place, was *Original, text bool) []byte {
 		if json.Unmarshal(columns[i], &c) != nil {
 			return nil
 		}
-		if json.Unmarshal(c["field_name"], &field) != nil || field == "" { // older writers give the name alone
+		if json.Unmarshal(c["field_name"], &field) != nil || field == "" { // older writers have only "name"
 			if json.Unmarshal(c["name"], &name) != nil {
-				continue // a name that is no string is no column of the file
+				continue // an entry whose name is no string is not a column of the file
 			}
 			field = name
 		}
@@ -95,7 +96,7 @@ func editPandas(raw []byte, p Place, was *Original, text bool) []byte {
 	return marshal(meta)
 }
 
-// marshal encodes what was decoded before.
+// marshal encodes JSON that was decoded before.
 func marshal(v any) json.RawMessage {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -104,7 +105,7 @@ func marshal(v any) json.RawMessage {
 	return b
 }
 
-// editSpark edits the type of a column in the schema of Spark. Its leaves come in the same
+// editSpark edits the type of a column in the schema of Spark, whose leaves have the same
 // order as the file's.
 func editSpark(raw []byte, p Place, was *Original, text bool) []byte {
 	said := json.RawMessage(`"string"`)
@@ -126,12 +127,12 @@ func editSpark(raw []byte, p Place, was *Original, text bool) []byte {
 
 // sparkEdit replaces the type of one leaf of a Spark schema.
 type sparkEdit struct {
-	at      int // leaf to replace
-	to, was json.RawMessage
-	seen    int // leaves so far
+	at      int             // index of the leaf to replace
+	to, was json.RawMessage // its new and its original type
+	seen    int             // leaves visited so far
 }
 
-// visit returns a type with the leaf replaced. ok is false for one that it does not know.
+// visit returns a type with the leaf replaced. ok is false for an unknown type.
 func (e *sparkEdit) visit(raw json.RawMessage, depth int) (out json.RawMessage, ok bool) {
 	if depth > 100 {
 		return nil, false

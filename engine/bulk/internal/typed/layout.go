@@ -5,15 +5,15 @@ import (
 	"slices"
 )
 
-// Layout is how a file stores the values of a type: those of a column lie one behind
-// the other, as in PLAIN pages of Parquet and in buffers of Arrow.
+// Layout is how a file stores the values of a type. The values of a column are stored one
+// after another, as in PLAIN pages of Parquet and in buffers of Arrow.
 type Layout struct {
 	Type Type
-	// Width is the bytes of a value. 0: values of a Decimal that each have their own
-	// length, up to 32 bytes; they are given one by one.
+	// Width is the length of a value in bytes. It is 0 for values of a Decimal with a length
+	// of their own, up to 32 bytes; only AppendText and AppendValue handle them.
 	Width int
-	// BigEndian is the byte order of numbers. Parquet stores decimals of fixed or own
-	// length so; all else is little endian.
+	// BigEndian is the byte order of numbers. Parquet stores decimals as big-endian bytes;
+	// everything else is little endian.
 	BigEndian bool
 }
 
@@ -33,9 +33,9 @@ func (l Layout) Valid() bool {
 	return l.Width == l.Type.Size
 }
 
-// AppendTexts appends the canonical texts of the values in data, which is a multiple of
-// Width long, to arena, and their offsets and lengths there to spans. A value that is not
-// one of the type is a *ValueError.
+// AppendTexts appends the canonical texts of the values in data, whose length is a multiple
+// of Width, to arena, and their offsets and lengths there to spans. A value that is not of
+// the type is a *ValueError.
 func (l Layout) AppendTexts(arena []byte, spans []uint32, data []byte) ([]byte, []uint32, error) {
 	n := len(data) / l.Width
 	spans = slices.Grow(spans, 2*n)
@@ -138,8 +138,8 @@ func loadUint(b []byte) uint64 {
 }
 
 // AppendValue appends the stored bytes of the value whose canonical text is text to dst:
-// Width of them, or of Width 0 as few as hold the number. Any other text is a
-// *ValueError, and dst is returned as it was.
+// Width bytes, or the fewest that hold the number if Width is 0. For any other text it
+// returns a *ValueError and dst unchanged.
 func (l Layout) AppendValue(dst, text []byte) ([]byte, error) {
 	switch l.Type.Kind {
 	case Int, Uint:
@@ -208,7 +208,7 @@ func (l Layout) appendDecimal(dst, text []byte) ([]byte, error) {
 	return append(dst, b[:width]...), nil
 }
 
-// AppendNothing appends the bytes that stand where a value is not used.
+// AppendNothing appends Width zero bytes, in place of a null.
 func (l Layout) AppendNothing(dst []byte) []byte {
 	for range l.Width {
 		dst = append(dst, 0)
@@ -216,7 +216,7 @@ func (l Layout) AppendNothing(dst []byte) []byte {
 	return dst
 }
 
-// failed returns the error for a text that is no canonical integer of 64 bits.
+// failed returns the error for a text that is not the canonical text of an integer of 64 bits.
 func (l Layout) failed(text []byte) error {
 	return &ValueError{l.Type, isNumber(text)}
 }

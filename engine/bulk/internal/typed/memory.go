@@ -7,23 +7,23 @@ import (
 	"strings"
 )
 
-// MetadataKey is the key under which a file remembers what its columns were: in the
-// key-value metadata of a Parquet file, and in the schema's metadata of Arrow. Programs
-// that read one of them and write the other pass it on.
+// MetadataKey is the key of the original types of a file's columns: in the key-value metadata
+// of a Parquet file, and in the schema's metadata of Arrow. Programs that read one format and
+// write the other copy it.
 const MetadataKey = "velonym.types"
 
-// Memory is the original types of a file's columns, by ColumnKey. Its text is JSON. It
+// Memory holds the original types of a file's columns, by ColumnKey. Its text is JSON. It
 // holds no value of a column.
 type Memory struct {
 	Version int                  `json:"version"`
 	Columns map[string]*Original `json:"columns"`
 }
 
-// Original is what a column was before its values became pseudonyms, which are strings.
+// Original describes a column before its values became pseudonyms, which are strings.
 type Original struct {
 	Type string `json:"type"` // as Type.String writes it
-	// Layers is how many times the column has been pseudonymised since, beyond the first:
-	// the type comes back when as many have been reversed.
+	// Layers counts further pseudonymisations after the first. The column gets its type back
+	// when all of them have been reversed.
 	Layers int `json:"layers,omitempty"`
 	// Parquet is the SchemaElement of the column without its name, repetition and
 	// field id, in Thrift's compact protocol.
@@ -31,16 +31,16 @@ type Original struct {
 	// Arrow is the column's field, in the only field of a schema, as a message of Arrow
 	// IPC.
 	Arrow []byte `json:"arrow,omitempty"`
-	// Notes is what the schemas of other systems, kept in the file's metadata, said of
-	// the column, by the metadata's key.
+	// Notes holds the original entries for the column in other systems' schemas, by the key
+	// of the file's metadata.
 	Notes map[string]json.RawMessage `json:"notes,omitempty"`
 }
 
-// maxMemory bounds the text of a Memory that is read.
+// maxMemory is the greatest length of a Memory's text that ParseMemory reads.
 const maxMemory = 16 << 20
 
-// ErrMemory means that a file's memory cannot be read: it was changed, or is of a later
-// version of this program.
+// ErrMemory means that the original types in a file cannot be read: they were changed, or a
+// later version of this program wrote them.
 var ErrMemory = errors.New("what the file's metadata says in " + MetadataKey + " cannot be read: it was changed, or a later version wrote it")
 
 // ParseMemory reads the text of a Memory.
@@ -81,7 +81,7 @@ func ColumnKey(path []string) string {
 	return strings.Join(names, ".")
 }
 
-// Keep remembers that the column of the key was o and becomes strings.
+// Keep records that the column of the key was o and becomes strings.
 func (m *Memory) Keep(key string, o *Original) {
 	if m.Columns == nil {
 		m.Columns = map[string]*Original{}
@@ -89,16 +89,16 @@ func (m *Memory) Keep(key string, o *Original) {
 	m.Columns[key] = o
 }
 
-// Cover notes that strings which stand for a typed column are pseudonymised once more.
+// Cover records that a column which became strings is pseudonymised once more.
 func (m *Memory) Cover(key string) {
 	if o := m.Columns[key]; o != nil {
 		o.Layers++
 	}
 }
 
-// Uncover notes that a column of strings is reversed. It returns what the column was and
-// forgets it, unless it was pseudonymised several times and is still strings after this,
-// or was never typed: then it returns nil.
+// Uncover records that a column of strings is reversed once. It returns the original column
+// and removes the record. It returns nil for a column that has to be reversed further times
+// and for one without a record.
 func (m *Memory) Uncover(key string) *Original {
 	o := m.Columns[key]
 	switch {
