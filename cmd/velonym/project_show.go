@@ -163,7 +163,11 @@ it writes one object:
 				}
 				return printJSON(out, doc)
 			}
-			fmt.Fprintf(out, "%s: %s\n", p.Name, summary(p))
+			line := summary(p)
+			if now := time.Now(); p.State(now) == keys.StateEnded {
+				line += "; " + stateText(&p, now) + ": nothing uses its keys any more"
+			}
+			fmt.Fprintf(out, "%s: %s\n", p.Name, line)
 			w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "ORG\tGENERATION\tSTATE\tCREATED\tDESTROYED\tFINGERPRINT")
 			for _, org := range p.Orgs {

@@ -204,7 +204,7 @@ func TestCommandSweeps(t *testing.T) {
 		t.Errorf("status %d: %s%s", status, stdout, stderr)
 	}
 	status, stdout, stderr = velonym("", "project", "show", "old")
-	if status != 0 || stderr != "" || !strings.Contains(stdout, "active") {
+	if status != 0 || stderr != "" || !strings.Contains(stdout, "active") || !strings.Contains(stdout, "; ended") {
 		t.Errorf("status %d: %s%s", status, stdout, stderr)
 	}
 	// The keystore was last used a day ago, so the day is unobserved and keys are kept.
