@@ -52,9 +52,10 @@ generated:
 	$(GO) run ./testdata/generate -check
 	$(GO) mod tidy -diff
 
-# the target vet looks at the tests too
+# the target vet looks at the tests too; several packages wait for servers and databases, so
+# more of them run than there are cores
 unit:
-	$(GO) test -vet=off ./...
+	$(GO) test -vet=off -p 3 ./...
 
 race:
 	GO="$(GO)" bash .ci/race
