@@ -32,7 +32,7 @@ func TestFastPathsOfWriting(t *testing.T) {
 						want = `"` + strings.ReplaceAll(string(v), `"`, `""`) + `"`
 					}
 					if got := (Dialect{}).AppendField(nil, v, false); string(got) != want {
-						t.Fatalf("%d bytes, %q at %d: %q", n, c, at, got)
+						t.Fatalf("%d bytes, %q at %d: %q, want %q", n, c, at, got, want)
 					}
 					if n >= shortValue {
 						long++

@@ -110,7 +110,7 @@ func FuzzWrite(f *testing.F) {
 				}
 				field := d.AppendField(nil, v, false)
 				if !needs && !bytes.Equal(field, v) {
-					t.Fatalf("%q: written as %q", v, field)
+					t.Fatalf("%q: written as %q, want it unchanged", v, field)
 				}
 				if needs && !bytes.Equal(d.Unquote(nil, field[1:len(field)-1]), v) {
 					t.Fatalf("%q: written as %q", v, field)

@@ -164,7 +164,7 @@ func (by *rowByRow) compare(t *testing.T) {
 			got.Rows, got.Spans, got.Doubled, got.RowEnds, want.Rows, want.Spans, want.Doubled, want.RowEnds)
 	}
 	if gotErr == nil && got.Lines != bytes.Count(buf, lf) {
-		t.Fatalf("%q: %d lines", buf, got.Lines)
+		t.Fatalf("%q: %d lines, want %d", buf, got.Lines, bytes.Count(buf, lf))
 	}
 	by.compareIndex(t)
 }
@@ -184,7 +184,7 @@ func (by *rowByRow) compareIndex(t *testing.T) {
 			f := buf[at:end]
 			at = end + 1
 			if quoted := len(f) > 0 && f[0] == quote; quoted != (e&EntryQuoted != 0) {
-				t.Fatalf("%q: entry %x of field %q", buf, e, f)
+				t.Fatalf("%q: entry %x of field %q, want quoted: %v", buf, e, f, quoted)
 			}
 			rows += int(e >> 31)
 		}

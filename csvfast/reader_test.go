@@ -132,7 +132,7 @@ func TestReaderDialect(t *testing.T) {
 		r := NewReader(strings.NewReader("a\n"))
 		r.Comma = c
 		if row, err := r.Read(); err == nil {
-			t.Errorf("delimiter %q: %q", c, row)
+			t.Errorf("delimiter %q: reads %q, want an error", c, row)
 		}
 	}
 }

@@ -54,7 +54,7 @@ func TestSplit(t *testing.T) {
 						first, last = ends[0], ends[len(ends)-1]
 					}
 					if got := d.Parity(buf); got != (inside != in) {
-						t.Fatalf("%d bytes: parity %v: %q", n, got, buf)
+						t.Fatalf("%d bytes: parity %v, want %v: %q", n, got, inside != in, buf)
 					}
 					if got := d.FirstRowEnd(buf, in); got != first {
 						t.Fatalf("first row end %d, want %d: in quotes %v, %q", got, first, in, buf)

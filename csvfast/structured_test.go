@@ -207,7 +207,7 @@ func (v *verdict) checkWhole(t *testing.T, s *Selector, columns []int, fields in
 		t.Fatalf("columns %v, fields %d: %d rows, %d values, want %d, %d; or the values differ", columns, fields, s.Rows, len(s.Spans)/2, rows, n)
 	}
 	if err == nil && s.Lines != bytes.Count(v.in, lf) {
-		t.Fatalf("columns %v, fields %d: %d lines", columns, fields, s.Lines)
+		t.Fatalf("columns %v, fields %d: %d lines, want %d", columns, fields, s.Lines, bytes.Count(v.in, lf))
 	}
 	if s.Plain && (bytes.ContainsAny(v.in, "\",\r") || bytes.Contains(v.in, []byte("\n\n")) || v.in[0] == '\n') {
 		t.Fatalf("Plain is set, but the input has other rows")
@@ -222,7 +222,7 @@ func (v *verdict) checkWhole(t *testing.T, s *Selector, columns []int, fields in
 		}
 	}
 	if len(s.RowEnds) != rows {
-		t.Fatalf("%d row ends of %d rows", len(s.RowEnds), rows)
+		t.Fatalf("%d row ends, want %d", len(s.RowEnds), rows)
 	}
 }
 

@@ -104,17 +104,17 @@ func TestFieldsAgainstEncodingCSV(t *testing.T) {
 		}
 		d := Dialect{Comma: 0x80, Quote: 0xff}
 		if got := d.AppendField(nil, []byte("a\xffb"), false); string(got) != "\xffa\xff\xffb\xff" {
-			t.Errorf("%q", got)
+			t.Errorf("written as %q, want quotes 0xff and a doubled one", got)
 		}
 		if got := (Dialect{}).AppendField(nil, nil, true); string(got) != `""` {
-			t.Errorf("%q", got)
+			t.Errorf("an empty field with quotes is written as %q", got)
 		}
 		room := make([]byte, 0, 64)
 		if n := testing.AllocsPerRun(10, func() {
 			room = d.AppendField(room[:0], []byte("a\xffb\x80"), false)
 			room = d.Unquote(room[:0], room[1:len(room)-1])
 		}); n != 0 || string(room) != "a\xffb\x80" {
-			t.Errorf("%v allocations, %q", n, room)
+			t.Errorf("%v allocations, %q, want none and the value", n, room)
 		}
 	})
 }

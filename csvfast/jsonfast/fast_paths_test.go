@@ -58,11 +58,11 @@ func TestFastPathsOfUnescape(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := Unescape([]byte("before"), []byte(raw)); string(got) != "before"+want {
-			t.Fatalf("%q: %q", raw, got)
+			t.Fatalf("%q: %q, want %q", raw, got, "before"+want)
 		}
 		own := []byte(raw)
 		if got := Unescape(own[:0], own); string(got) != want {
-			t.Fatalf("%q, in place: %q", raw, got)
+			t.Fatalf("%q, in place: %q, want %q", raw, got, want)
 		}
 	}
 	for n := range len(plain) {

@@ -125,11 +125,11 @@ func TestPathFinderRules(t *testing.T) {
 			t.Errorf("%s, want %s", got, want)
 		}
 		if f.Rows != 3 || f.Lines != 4 {
-			t.Errorf("%d rows, %d lines", f.Rows, f.Lines)
+			t.Errorf("%d rows, %d lines, want 3 and 4", f.Rows, f.Lines)
 		}
 		f.Hollow = [4]uint64{}
 		if err := f.Scan([]byte(strings.Repeat(`{"a.b":[ ],"patient":[[]],"x":[],"é":{}}`+"\n", 100))); err != nil || f.Hollow != [4]uint64{1<<0 | 1<<3} {
-			t.Errorf("%v, empty arrays at paths %b", err, f.Hollow)
+			t.Errorf("%v, empty arrays at paths %b, want paths 0 and 3", err, f.Hollow)
 		}
 		err := f.Scan([]byte("{}\n\n{\"é\":\"x\n\"}\n"))
 		if fmt.Sprint(err) != "json: line 3, byte 12: text ends too early" || len(f.Spans) != 0 {
@@ -187,7 +187,7 @@ func TestArrayMemory(t *testing.T) {
 				t.Fatal(err)
 			}
 			if limit := 3*len(a.Spans) + 3*64*arrayBlocks; cap(a.Spans) > limit {
-				t.Errorf("%d elements of Spans in a capacity of %d", len(a.Spans), cap(a.Spans))
+				t.Errorf("%d elements of Spans in a capacity of %d, want %d at most", len(a.Spans), cap(a.Spans), limit)
 			}
 		}
 	})

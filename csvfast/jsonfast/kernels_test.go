@@ -134,7 +134,7 @@ func TestValidUTF8(t *testing.T) {
 				valid++
 			}
 			if n := wholeRunes(p); utf8.Valid(p) && (!utf8.Valid(p[:n]) || len(p)-n > 4) {
-				t.Fatalf("%q: cut at %d", p, n)
+				t.Fatalf("%q: cut at %d, want at the last whole character", p, n)
 			}
 		}
 		if valid < 5_000 || valid > 35_000 {

@@ -184,7 +184,7 @@ func checkOffset(t *testing.T, text []byte, err error) {
 		t.Fatalf("%.300q: error %T", text, err)
 	}
 	if e.Offset < 0 || e.Offset > int64(len(text)) {
-		t.Fatalf("%.300q: offset %d", text, e.Offset)
+		t.Fatalf("%.300q: offset %d is outside of %d bytes", text, e.Offset, len(text))
 	}
 	var v any
 	var theirs *json.SyntaxError
@@ -343,7 +343,7 @@ func compareLines(t *testing.T, f *PathFinder, text []byte, want []find, rows []
 	if err != nil {
 		var e *SyntaxError
 		if !errors.As(err, &e) || e.Line != line {
-			t.Fatalf("%.300q: %v, oracle's bad line %d", text, err, line)
+			t.Fatalf("%.300q: %v, want an error in line %d", text, err, line)
 		}
 		begin := bytes.LastIndexByte(text[:e.Offset], '\n') + 1
 		if n := bytes.Count(text[:e.Offset], []byte("\n")); n+1 != line {
@@ -360,7 +360,7 @@ func compareLines(t *testing.T, f *PathFinder, text []byte, want []find, rows []
 		t.Fatalf("%.300q: rows with the paths %v, oracle %v", text, f.RowsWith, want)
 	}
 	if f.Rows != len(rows) || f.Lines != bytes.Count(text, []byte("\n")) {
-		t.Fatalf("%.300q: %d rows, %d lines, oracle %d rows", text, f.Rows, f.Lines, len(rows))
+		t.Fatalf("%.300q: %d rows, %d lines, want %d and %d", text, f.Rows, f.Lines, len(rows), bytes.Count(text, []byte("\n")))
 	}
 	got := foundIn(t, f, text)
 	if !slices.EqualFunc(got, want, find.equal) {
@@ -377,7 +377,7 @@ func foundIn(t *testing.T, f *PathFinder, text []byte) []find {
 		if len(not) > 0 && (k == len(f.Path) || not[0].Offset < f.Spans[2*k]) {
 			kind := text[not[0].Offset]
 			if scalarKind(kind) != not[0].Kind {
-				t.Fatalf("%.300q: kind %q at %q", text, not[0].Kind, kind)
+				t.Fatalf("%.300q: kind %q for a scalar that begins with %q", text, not[0].Kind, kind)
 			}
 			one := find{int(not[0].Path), "", not[0].Kind, nil}
 			if not[0].Short {

@@ -141,7 +141,7 @@ func TestFullDisk(t *testing.T) {
 	add(t, l, "d")
 	same(t, path, "a", "b", "gap", "c", "(torn)", "recovered", "gap", "d")
 	if r := whole(t, path); r.Lost != 5 || r.Torn != 1 {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v, want 5 lost records and one torn", r)
 	}
 }
 

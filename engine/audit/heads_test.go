@@ -60,7 +60,7 @@ func TestHeadsProveCompleteness(t *testing.T) {
 	good := Trust{Heads: heads, Keys: [][]byte{newSigner(1).PublicKey()}}
 	r, err := VerifyLog(good, path)
 	if err != nil || r.Heads != 1 || r.Signed != 4 || len(r.Keys) != 1 || len(heads) != 1 {
-		t.Fatalf("%+v, %v, %d heads", r, err, len(heads))
+		t.Fatalf("%+v, %v, %d heads, want one head that signs 4 records with one key", r, err, len(heads))
 	}
 	whole := read(t, path)
 	lines := bytes.SplitAfter(whole, []byte("\n"))
@@ -120,13 +120,13 @@ func TestHeadsByCountAndTime(t *testing.T) {
 	l := open(t, path, Options{Signer: newSigner(1), HeadEvery: 3, HeadPeriod: time.Hour, OnHead: keep})
 	add(t, l, "a", "b", "c")
 	if h := <-got; h.Seq != 3 {
-		t.Errorf("after three records: %d", h.Seq)
+		t.Errorf("after three records: head of record %d, want 3", h.Seq)
 	}
 	path = newPath(t)
 	l = open(t, path, Options{Signer: newSigner(1), HeadPeriod: time.Millisecond, OnHead: keep, Delay: time.Millisecond})
 	add(t, l, "a")
 	if h := <-got; h.Seq != 1 {
-		t.Errorf("after a time: %d", h.Seq)
+		t.Errorf("after a time: head of record %d, want 1", h.Seq)
 	}
 	same(t, path, "a", "head")
 	l.Close()
@@ -193,7 +193,7 @@ func TestHeadsFileNotWritable(t *testing.T) {
 		t.Error(err)
 	}
 	if heads := headsOf(t, path); len(heads) == 0 || heads[len(heads)-1].Seq < 3 {
-		t.Errorf("%+v", heads)
+		t.Errorf("heads %+v, want one of record 3 or later", heads)
 	}
 }
 
@@ -215,7 +215,7 @@ func TestRecordWithHead(t *testing.T) {
 	same(t, path, "a", "b", "head")
 	heads := headsOf(t, path)
 	if len(heads) != 1 || heads[0].Seq != 2 {
-		t.Fatalf("%+v", heads)
+		t.Fatalf("heads %+v, want one of record 2", heads)
 	}
 	if _, err := VerifyLog(Trust{Heads: heads}, path); err != nil {
 		t.Error(err)

@@ -74,7 +74,7 @@ func TestAppendLine(t *testing.T) {
 	}
 	for _, line := range lines[1:] {
 		if !bytes.HasPrefix(line, []byte(`{"writer":`)) || !bytes.HasSuffix(line, []byte("}")) {
-			t.Errorf("%q", line)
+			t.Errorf("%q, want a whole record", line)
 		}
 	}
 

@@ -147,7 +147,7 @@ func TestFormatAsDocumented(t *testing.T) {
 	}
 	lines := strings.Split(string(read(t, path)), "\n")
 	if len(lines) != 3 || lines[2] != "" {
-		t.Fatalf("%d lines", len(lines))
+		t.Fatalf("%d lines, want two and the end of the last", len(lines))
 	}
 	prev := strings.Repeat("0", 64)
 	for i, line := range lines[:2] {
@@ -158,7 +158,7 @@ func TestFormatAsDocumented(t *testing.T) {
 		body, _, ok := strings.Cut(line, `,"sum":"`)
 		sum := sha256.Sum256([]byte(body))
 		if !ok || m["sum"] != hex.EncodeToString(sum[:]) || m["prev"] != prev || m["seq"] != float64(i+1) {
-			t.Errorf("line %d: %s", i+1, line)
+			t.Errorf("line %d has another sum, prev or seq than computed: %s", i+1, line)
 		}
 		all := sha256.Sum256([]byte(line))
 		prev = hex.EncodeToString(all[:])
@@ -177,7 +177,7 @@ func TestFormatAsDocumented(t *testing.T) {
 		}
 	}
 	if r := whole(t, path); r.Head != prev || r.Seq != 2 || r.Records != 2 {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v, want 2 records and head %s", r, prev)
 	}
 }
 
@@ -198,7 +198,7 @@ func TestIdentifiersNeverBreakARecord(t *testing.T) {
 		}
 	}
 	if r := whole(t, path); r.Records != int64(len(odd)) {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v, want %d records", r, len(odd))
 	}
 	b := read(t, path)
 	if !utf8.Valid(b) {
@@ -210,7 +210,7 @@ func TestIdentifiersNeverBreakARecord(t *testing.T) {
 			t.Errorf("%q: %v", odd[i], err)
 		}
 		if len(line) > 8<<10 || len(r.Prj) > 3*255+3 {
-			t.Errorf("%q: %d bytes", odd[i][:8], len(line))
+			t.Errorf("%q: a record of %d bytes, want 8 KiB at most and a cut prj", odd[i][:8], len(line))
 		}
 		if strings.ContainsFunc(line, func(c rune) bool { return c < 0x20 || c >= 0x7f && c < 0xa0 }) {
 			t.Errorf("%q: the line holds a control character", odd[i])
@@ -281,7 +281,7 @@ func TestConcurrentAppendsMakeOneChain(t *testing.T) {
 	}
 	r := whole(t, path)
 	if r.Files < 5 || r.First != 1 || r.Seq != uint64(r.Records) {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v, want 5 files or more that begin with record 1", r)
 	}
 	// Every record occurs once, and those of one goroutine are in order.
 	next := make([]int, 9)
@@ -349,7 +349,7 @@ func TestProcessesShareALog(t *testing.T) {
 		count[id]++
 	}
 	if r := whole(t, path); count["parent"] != 200 || count["child"] < 400 || count["rotated"] != r.Files-1 {
-		t.Errorf("%v in %+v", count, r)
+		t.Errorf("%v in %+v, want 200 of the parent, 400 or more of children and a rotation for each file", count, r)
 	}
 }
 
@@ -390,7 +390,7 @@ func TestDelayedRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := ids(t, path); len(got) != 2104 || got[2103] != "e" {
-		t.Errorf("%d records after Close", len(got))
+		t.Errorf("%d records after Close, want 2104", len(got))
 	}
 	if err := l.Append(request("f", false)); !errors.Is(err, ErrClosed) {
 		t.Errorf("after Close: %v", err)
@@ -426,7 +426,7 @@ func TestSyncRecordsAreOnDisk(t *testing.T) {
 		}
 		f.mu.Lock()
 		if i%3 == 0 && f.fullSize != int64(len(read(t, path))) {
-			t.Fatalf("record %d: %d bytes written, %d synced", i, len(read(t, path)), f.fullSize)
+			t.Fatalf("record %d: %d bytes written, %d of them synced, want all", i, len(read(t, path)), f.fullSize)
 		}
 		f.mu.Unlock()
 	}
@@ -472,7 +472,7 @@ func TestGroupCommit(t *testing.T) {
 		t.Errorf("%d syncs for 41 records, want at most 3", f.syncs)
 	}
 	if r := whole(t, path); r.Records != 41 {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v, want 41 records", r)
 	}
 }
 

@@ -91,6 +91,6 @@ func TestExportedPartVerifies(t *testing.T) {
 	os.WriteFile(to, part.Bytes(), 0o600)
 	r, err := VerifyLog(Trust{Anchors: []Anchor{{1, before}}}, to)
 	if err != nil || r.First != 2 || r.Seq != 6 || r.Torn != 1 {
-		t.Fatalf("%+v %v\n%s", r, err, part.Bytes())
+		t.Fatalf("%+v %v, want records 2 to 6 with one torn\n%s", r, err, part.Bytes())
 	}
 }

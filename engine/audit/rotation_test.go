@@ -23,7 +23,7 @@ func TestRotationBySize(t *testing.T) {
 	}
 	r := whole(t, path)
 	if r.Files < 4 || r.Records != int64(20+r.Files-1) {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v, want 4 files or more with 20 records and one for each rotation", r)
 	}
 	files, err := Files(path)
 	if err != nil {
@@ -65,7 +65,7 @@ func TestRotationBySize(t *testing.T) {
 	l = open(t, tiny, Options{MaxSize: 1})
 	add(t, l, "a", "b", "c", "d", "e", "f")
 	if r := whole(t, tiny); r.Files > 6 {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v, want 6 files at most", r)
 	}
 }
 
@@ -97,7 +97,7 @@ func TestRenamedByOtherPrograms(t *testing.T) {
 	add(t, a, "a3")
 	same(t, path, "a1", "b1", "rotated", "a2", "b2", "rotated", "b3", "a3")
 	if r := whole(t, path); r.Files != 3 || r.Records != 8 {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v, want 3 files with 8 records", r)
 	}
 	// A process that starts while there is no file continues the chain.
 	rename(".2")
@@ -119,7 +119,7 @@ func TestRenamedByOtherPrograms(t *testing.T) {
 	}
 	add(t, a, "a6")
 	if r := whole(t, path); r.Files != 6 || r.Torn != 1 {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v, want 6 files and one torn record", r)
 	}
 	// Another process left a torn line after this one's last record.
 	rename(".5")
@@ -137,7 +137,7 @@ func TestRenamedByOtherPrograms(t *testing.T) {
 	add(t, open(t, path, Options{}), "d7")
 	add(t, a, "a7")
 	if r := whole(t, path); r.Files != 7 || r.Torn != 2 {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v, want 7 files and two torn records", r)
 	}
 	// If the file is moved out of the folder, this process continues the chain from memory.
 	if err := os.Rename(path, filepath.Join(t.TempDir(), "elsewhere")); err != nil {

@@ -36,7 +36,7 @@ func TestTornAnywhere(t *testing.T) {
 		add(t, l, "d")
 		l.Close()
 		if r := whole(t, path); r.Torn != 1 || r.Records != int64(len(before)+2) {
-			t.Fatalf("%+v", r)
+			t.Fatalf("%+v, want one torn record of %d", r, len(before)+2)
 		}
 		same(t, path, append(before, "(torn)", "recovered", "d")...)
 		if b := read(t, path); !bytes.HasPrefix(b, append(bytes.Clone(content), '\n')) {
@@ -81,7 +81,7 @@ func TestTornLineEndOnly(t *testing.T) {
 	add(t, l, "c")
 	// The record itself is complete and remains valid.
 	if r := whole(t, path); r.Torn != 0 || r.Records != 3 {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v, want 3 records, none of them torn", r)
 	}
 	same(t, path, "a", "b", "c")
 }

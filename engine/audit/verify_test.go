@@ -105,7 +105,7 @@ func TestAnchorProvesBeginning(t *testing.T) {
 		t.Error(err)
 	}
 	if len(files) < 3 {
-		t.Fatalf("%d files", len(files))
+		t.Fatalf("%d files, want 3 or more", len(files))
 	}
 	// Old files were removed after they had been verified.
 	one, err := VerifyFiles(files[0])

@@ -83,11 +83,11 @@ func TestArrowDictionaries(t *testing.T) {
 					t.Fatal(err)
 				}
 				if sum.Values != 8 || sum.Empty != 2 {
-					t.Errorf("%d values, %d empty", sum.Values, sum.Empty)
+					t.Errorf("%d values, %d empty, want 8 and 2", sum.Values, sum.Empty)
 				}
 				now := readIPC(t, false, out)
 				if id := now[0].Column(1).DataType().ID(); id != arrow.DICTIONARY {
-					t.Errorf("the column became %s", id)
+					t.Errorf("the column became %s, want a dictionary", id)
 				}
 				checkTexts(t, "id", forward, want, dictionaryTexts(now, 1))
 				again, _, err := runArrow(t, out, true, Job{Columns: []Column{{Name: "id", Plan: back}}})
@@ -119,7 +119,7 @@ func TestArrowDictionaryDecoded(t *testing.T) {
 					t.Fatal(name, value, err)
 				}
 				if sum.Values != 8 || sum.Empty != 2 || sum.Columns[0].Type == "" {
-					t.Errorf("%s, %s: %d values, %d empty; %s", name, value, sum.Values, sum.Empty, sum.Columns[0].Type)
+					t.Errorf("%s, %s: %d values, %d empty, type %q; want 8, 2 and a sentence on the type", name, value, sum.Values, sum.Empty, sum.Columns[0].Type)
 				}
 				now := readIPC(t, false, out)
 				became, plain := now[0].Column(1).DataType(), value
@@ -127,10 +127,10 @@ func TestArrowDictionaryDecoded(t *testing.T) {
 					plain = arrow.BinaryTypes.String
 				}
 				if became.ID() != plain.ID() {
-					t.Errorf("%s: %s became %s", name, value, became)
+					t.Errorf("%s: %s became %s, want %s", name, value, became, plain)
 				}
 				if got := dictionaryTexts(now, 1); got[0] == got[3] || got[1] == got[5] || got[2] != nullText || got[9] != nullText {
-					t.Errorf("%s, %s: %q", name, value, got)
+					t.Errorf("%s, %s: %q, want different results for equal values and nulls for nulls", name, value, got)
 				}
 				again, _, err := runArrow(t, out, pipe, Job{Columns: []Column{{Name: "id", Plan: back}}})
 				if err != nil {
@@ -159,7 +159,7 @@ func TestArrowDictionaryFile(t *testing.T) {
 	now := readIPC(t, true, out)
 	for _, b := range now {
 		if !array.Equal(b.Column(2), town) || b.Column(1).NullN() != 2 {
-			t.Errorf("%v", b)
+			t.Errorf("%v: want an unchanged town and two nulls in column 1", b)
 		}
 	}
 	again, _, err := runArrow(t, out, false, Job{Columns: []Column{{Name: "town", Plan: back}}})
@@ -168,7 +168,7 @@ func TestArrowDictionaryFile(t *testing.T) {
 	}
 	want := []string{"Wiltz", "Esch", "Wiltz", nullText, nullText}
 	if got := dictionaryTexts(readIPC(t, true, again), 1); !slices.Equal(got, slices.Concat(want, want)) {
-		t.Errorf("%q", got)
+		t.Errorf("restored %q, want %q twice", got, want)
 	}
 }
 
@@ -203,7 +203,7 @@ func TestArrowDictionaryMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := dictionaryTexts(readIPC(t, false, out), 0); !slices.Equal(got, []string{"2", nullText, "1"}) {
-		t.Errorf("restored: %q", got)
+		t.Errorf("restored %q, want 2, null, 1", got)
 	}
 	// An entry that is no value of the type is named.
 	bad := transformOne(p, "x")

@@ -200,14 +200,14 @@ func runArrow(t testing.TB, in []byte, pipe bool, job Job) ([]byte, Summary, err
 	sum, err := Run(t.Context(), job)
 	out, _ := os.ReadFile(job.Output)
 	if left, _ := os.ReadDir(dir); err != nil && len(left) != 1 {
-		t.Errorf("%v, and %d files are left", err, len(left))
+		t.Errorf("after %v %d files are left, want the input only", err, len(left))
 	}
 	return out, sum, err
 }
 
 // TestArrow replaces columns of each layout and compares the output with the input as
-// arrow-go reads them: all else stays as it was, and a reverse run restores the input. The
-// format is detected by content.
+// arrow-go reads them: other columns stay unchanged, and a reverse run restores the input. The
+// format is detected by content. It is one function since every layout goes through all steps.
 func TestArrow(t *testing.T) {
 	same, back := plan(t, spec.Pseudonymise, reversible), plan(t, spec.Reverse, reversible)
 	batches := []arrow.RecordBatch{frame(0, 300), frame(300, 0), frame(300, 41)}
@@ -236,7 +236,7 @@ func TestArrow(t *testing.T) {
 						t.Fatal(err)
 					}
 					if sum.Rows != 401 {
-						t.Errorf("%d rows", sum.Rows)
+						t.Errorf("%d rows, want 401", sum.Rows)
 					}
 					was, now := readIPC(t, asFile, in), readIPC(t, asFile, out)
 					if len(was) != len(now) {
@@ -446,7 +446,7 @@ func TestArrowFailedValues(t *testing.T) {
 			t.Errorf("nullable %v: %q, want %q", nullable, got, want)
 		}
 		if sum.Errors != 1 || sum.Values != 2 || sum.Empty != 1 {
-			t.Errorf("%d errors, %d values, %d empty", sum.Errors, sum.Values, sum.Empty)
+			t.Errorf("%d errors, %d values, %d empty, want 1, 2 and 1", sum.Errors, sum.Values, sum.Empty)
 		}
 	}
 }

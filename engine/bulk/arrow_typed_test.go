@@ -117,11 +117,11 @@ func TestArrowTyped(t *testing.T) {
 						t.Fatal(err)
 					}
 					if !strings.Contains(sum.Columns[0].Type, "is one of strings") || !strings.Contains(sum.Columns[0].Type, "a reverse run gives it back") {
-						t.Errorf("summary: %s", sum.Columns[0].Type)
+						t.Errorf("summary %q, want the new type and that a reverse run restores the old one", sum.Columns[0].Type)
 					}
 					now := readIPC(t, asFile, out)
 					if f := now[0].Schema().Field(1); f.Type.ID() != arrow.STRING || !f.Nullable || f.Metadata.FindKey("owner") < 0 || f.Metadata.FindKey("ARROW:extension:name") >= 0 {
-						t.Errorf("field %v", f)
+						t.Errorf("field %v, want nullable strings that keep owner and have no extension type", f)
 					}
 					if !array.Equal(now[0].Column(2), a) || !now[0].Schema().Field(2).Equal(in.Schema().Field(2)) {
 						t.Error("another column changed")
@@ -133,7 +133,7 @@ func TestArrowTyped(t *testing.T) {
 						t.Fatal(err)
 					}
 					if !strings.Contains(sum.Columns[0].Type, "again") {
-						t.Errorf("summary: %s", sum.Columns[0].Type)
+						t.Errorf("summary %q, want that the column has its type again", sum.Columns[0].Type)
 					}
 					sameBatches(t, readIPC(t, asFile, again), readIPC(t, asFile, bytes))
 				})
@@ -309,7 +309,7 @@ func TestArrowRestoreFaults(t *testing.T) {
 		}
 		is := readIPC(t, false, out)[0].Column(0)
 		if name, _, _ := strings.Cut(c.typ, "("); !strings.Contains(strings.ReplaceAll(is.DataType().String(), "_size_binary", ""), name) || is.NullN() != 2 {
-			t.Errorf("%s came back as %s with %d nulls", c.typ, is.DataType(), is.NullN())
+			t.Errorf("%s came back as %s with %d nulls, want 2", c.typ, is.DataType(), is.NullN())
 		}
 	}
 	meta := arrow.NewMetadata([]string{"velonym.types"}, []string{`{"version":9}`})

@@ -136,7 +136,7 @@ func TestByteOrderMark(t *testing.T) {
 		told := 0
 		got, _, err := runOnText(t, Job{Columns: columns, OutputEncoding: c.out, Warn: func(error) { told++ }}, c.in)
 		if utf16 := strings.HasPrefix(c.in, "\xff\xfe"); utf16 != (told == 1) {
-			t.Errorf("%q: %d warnings", c.in, told)
+			t.Errorf("%q: %d warnings, want one for UTF-16 only", c.in, told)
 		}
 		if err != nil || got != c.want {
 			t.Errorf("%q to %q: %v, %q, want %q", c.in, c.out, err, got, c.want)
@@ -261,7 +261,7 @@ func TestRejectsEncoded(t *testing.T) {
 	sum, err := Run(t.Context(), job)
 	got, _ := os.ReadFile(rejects)
 	if err != nil || sum.Rejected != 1 || string(got) != encoded(t, charmap.ISO8859_1, "id,näme\n\x01,ü\n") {
-		t.Errorf("%v, %d rejected, %q", err, sum.Rejected, got)
+		t.Errorf("%v, %d rejected, %q, want one row in Latin-1 with its header", err, sum.Rejected, got)
 	}
 	folder := filepath.Join(dir, "out")
 	if err := os.Mkdir(folder, 0o700); err != nil {
@@ -347,7 +347,7 @@ func TestFindSeparator(t *testing.T) {
 				t.Errorf("%s: %v, %v, %q, want %q", name, err, wantErr, out.String(), stated)
 			}
 			if name != "line sep=" && (len(told) != 1 || !strings.Contains(told[0], fmt.Sprintf("the separator is %q", c.sep[0]))) {
-				t.Errorf("%s: told %q", name, told)
+				t.Errorf("%s: warned %q, want the separator %q named", name, told, c.sep[0])
 			}
 		}
 	}

@@ -412,7 +412,7 @@ func TestCancelWhileWaiting(t *testing.T) {
 	}()
 	// The rows read so far are written although the pipe stays open.
 	if s := <-got + <-got; s != "id\n"+transformOne(p, "a")+"\n" {
-		t.Fatalf("first rows: %q", s)
+		t.Fatalf("wrote %q, want the rows that were read", s)
 	}
 	cancel()
 	if err := <-done; !errors.Is(err, ErrInterrupted) {

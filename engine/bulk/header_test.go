@@ -66,10 +66,10 @@ func TestRepeatedHeader(t *testing.T) {
 			t.Fatalf("round %d: %v\n%q", i, err, in)
 		}
 		if sum.RepeatedHeaders != repeated || sum.Rows != rows {
-			t.Fatalf("round %d: %d headers of %d, %d rows of %d\n%q", i, sum.RepeatedHeaders, repeated, sum.Rows, rows, in)
+			t.Fatalf("round %d: %d repeated headers, want %d; %d rows, want %d\n%q", i, sum.RepeatedHeaders, repeated, sum.Rows, rows, in)
 		}
 		if n := bytes.Count(got, []byte(header)); n < int(repeated)+1 {
-			t.Fatalf("round %d: %d headers came out of %d", i, n, repeated+1)
+			t.Fatalf("round %d: %d headers in the output, want %d or more", i, n, repeated+1)
 		}
 		total := ColumnCount{}
 		for _, c := range sum.Columns {
@@ -143,7 +143,7 @@ func TestMoreThan256Columns(t *testing.T) {
 			t.Fatal(err)
 		}
 		if sum.Values != 5*n || len(sum.Columns) != n || sum.Columns[n-1].Values != 5 {
-			t.Fatalf("%d values, %d columns", sum.Values, len(sum.Columns))
+			t.Fatalf("%d values in %d columns, want 5 in each of %d", sum.Values, len(sum.Columns), n)
 		}
 	}
 }
@@ -192,7 +192,7 @@ func TestLooksLikeData(t *testing.T) {
 		{"2024", []string{"Jones"}, false},
 	} {
 		if got := looksLikeData(c.first, c.below); got != c.want {
-			t.Errorf("%q above %q: %v", c.first, c.below, got)
+			t.Errorf("looksLikeData(%q, %q) = %v, want %v", c.first, c.below, got, c.want)
 		}
 	}
 }

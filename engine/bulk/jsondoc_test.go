@@ -169,10 +169,10 @@ func TestCountsAgreeAcrossFormats(t *testing.T) {
 				t.Fatal(err)
 			}
 			if sum.Rows != 2000 || sum.Values != 1800 || sum.Empty != 200 || spent.Load() != 1800 || sum.Columns[0].Values != 1800 || sum.Columns[0].Empty != 200 {
-				t.Errorf("%s: %+v, %d spent", c.format, sum, spent.Load())
+				t.Errorf("%s: %+v, %d spent, want 2000 rows, 1800 values spent and 200 empty", c.format, sum, spent.Load())
 			}
 			if sum.Distinct < 610 || sum.Distinct > 650 { // 630, estimated
-				t.Errorf("%s: %d different values", c.format, sum.Distinct)
+				t.Errorf("%s: estimate of %d distinct values, want 610 to 650", c.format, sum.Distinct)
 			}
 		}
 	}
@@ -236,7 +236,7 @@ func TestJSONFormatDetection(t *testing.T) {
 			}
 			got, err2 := os.ReadFile(out)
 			if err != nil || err2 != nil || string(got) != strings.ReplaceAll(c.out, "A", A) {
-				t.Errorf("%s of %q: %q, %v, %v", c.name, c.in, got, err, err2)
+				t.Errorf("%s of %q: %q, %v, %v, want %q", c.name, c.in, got, err, err2, strings.ReplaceAll(c.out, "A", A))
 			}
 		}
 	}

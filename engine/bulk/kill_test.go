@@ -106,7 +106,7 @@ func TestKilledRunsResume(t *testing.T) {
 			if readErr == nil && want == nil {
 				want = got
 				if n := bytes.Count(got, lf); n != bytes.Count(in, lf) {
-					t.Fatalf("the first output has %d lines", n)
+					t.Fatalf("the first output has %d lines, want %d", n, bytes.Count(in, lf))
 				}
 			}
 			if readErr == nil && !bytes.Equal(got, want) {

@@ -53,6 +53,6 @@ func TestParquetArrowMetadata(t *testing.T) {
 	}
 	now = read(again)
 	if got, _ := now.GetValue("pandas"); !equalJSON(got, pandasMeta) || slices.Contains(now.Keys(), "velonym.types") || now.Len() != 2 {
-		t.Errorf("after the reverse: %v", now)
+		t.Errorf("after the reverse: %v, want the metadata of the input", now)
 	}
 }

@@ -163,7 +163,7 @@ const (
 )
 
 // TestParquetAnnotations checks that an output's annotations are true of the results, and that
-// a column whose annotation cannot be is refused with its name.
+// a column whose annotation would not be is refused with its name. Its table makes it long.
 func TestParquetAnnotations(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	const annotated = "testdata/parquet/duckdb-annotated.parquet"
@@ -212,12 +212,12 @@ func TestParquetAnnotations(t *testing.T) {
 		}
 		warned, err := run(data, c.column)
 		if err != nil || !strings.Contains(warned, "was annotated as "+c.was) {
-			t.Errorf("%s: %v, warned %q", c.column, err, warned)
+			t.Errorf("%s: %v, warned %q, want the annotation %s named", c.column, err, warned, c.was)
 			continue
 		}
 		after, old := annotation(out, c.leaf)
 		if len(after) > 0 && !slices.Equal(after, []int16{logicalString}) || beforeOld >= 0 && old != convertedUTF8 {
-			t.Errorf("%s: annotated %v, %d", c.column, after, old)
+			t.Errorf("%s: annotated %v, %d, want no annotation but that of strings", c.column, after, old)
 		}
 		readColumn(t, out, c.leaf)
 	}
@@ -296,7 +296,7 @@ func TestParquetReadsBack(t *testing.T) {
 		var counts parquet.Counts
 		job := Job{Inputs: []string{in}, Output: out, Columns: []Column{{Name: "id", Plan: p}}, parquetCounts: &counts}
 		if _, err := Run(t.Context(), job); err != nil || counts.Verified != 1 {
-			t.Fatalf("%s: %v, %d chunks read again", name, err, counts.Verified)
+			t.Fatalf("%s: %v, %d chunks read again, want 1", name, err, counts.Verified)
 		}
 		good, err := os.ReadFile(out)
 		if err != nil {

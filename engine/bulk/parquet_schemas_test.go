@@ -143,7 +143,7 @@ func TestParquetKeptSchemas(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.Contains(warned, "parquet.avro.schema") || strings.Contains(warned, "ARROW") || strings.Contains(warned, "pandas") || strings.Contains(warned, "spark") {
-		t.Errorf("warned %q", warned)
+		t.Errorf("warned %q, want the removed schema of Avro only", warned)
 	}
 	rows, now, kept := readKept(t, out)
 	for i, want := range []string{
@@ -164,7 +164,7 @@ func TestParquetKeptSchemas(t *testing.T) {
 		}
 	}
 	if kept["parquet.avro.schema"] != "" || strings.Contains(kept["pandas"], "Int64") || !strings.Contains(kept["pandas"], "datetime64") || strings.Contains(kept["org.apache.spark.sql.parquet.row.metadata"], "integer") {
-		t.Errorf("metadata %v", kept)
+		t.Errorf("metadata %v, want no schema of Avro and string types in the others", kept)
 	}
 	for i := range columns {
 		columns[i].Plan = back
@@ -224,10 +224,10 @@ func TestParquetKeptSchemasDamaged(t *testing.T) {
 			var warned string
 			_, err := Run(t.Context(), Job{Inputs: []string{in}, Output: out, Force: true, Columns: []Column{{Name: "id", Plan: p}}, Warn: func(w error) { warned += w.Error() }})
 			if err != nil || !strings.Contains(warned, key) {
-				t.Errorf("%s %q: %v, warned %q", key, v, err, warned)
+				t.Errorf("%s %q: %v, warned %q, want the key named", key, v, err, warned)
 			}
 			if _, keys := elementOf(t, out); len(keys) != 1 || keys[0] != "velonym.types" {
-				t.Errorf("%s %q: metadata %v", key, v, keys)
+				t.Errorf("%s %q: keys %v, want velonym.types only", key, v, keys)
 			}
 		}
 	}

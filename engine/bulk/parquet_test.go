@@ -166,7 +166,7 @@ func TestParquetAgainstArrow(t *testing.T) {
 				t.Fatalf("%s: %v", name, err)
 			}
 			if sum.Rows != int64(n) {
-				t.Fatalf("%s: %d rows", name, sum.Rows)
+				t.Fatalf("%s: %d rows, want %d", name, sum.Rows, n)
 			}
 			got := readArrow(t, out)
 			seen := map[string]bool{}
@@ -356,7 +356,7 @@ func TestParquetParts(t *testing.T) {
 		got = append(got, readArrow(t, out)...)
 	}
 	if len(got) != len(rows) {
-		t.Fatalf("%d rows", len(got))
+		t.Fatalf("%d rows, want %d", len(got), len(rows))
 	}
 	for i := range rows {
 		if got[i].n != rows[i].n {

@@ -147,7 +147,8 @@ func (c typedColumn) values(rows, distinct int) (stored [][]byte, texts []string
 	return stored, texts
 }
 
-// writeTyped writes a file of the column and a column of strings with arrow-go.
+// writeTyped writes a file of the column and a column of strings with arrow-go. It is long
+// because arrow-go has a writer for each physical type.
 func writeTyped(t testing.TB, path string, c typedColumn, stored [][]byte, kv map[string]string, opts ...arrowparquet.WriterProperty) {
 	t.Helper()
 	other, err := schema.NewPrimitiveNodeLogical("other", arrowparquet.Repetitions.Required, schema.StringLogicalType{}, arrowparquet.Types.ByteArray, -1, 43)
@@ -242,8 +243,9 @@ func writeTyped(t testing.TB, path string, c typedColumn, stored [][]byte, kv ma
 	}
 }
 
-// readStored reads the first column of a file, as PLAIN stores it, with both readers,
-// which must agree. nil is null.
+// readStored reads the first column of a file, as PLAIN stores it, with both readers, which
+// must agree; nil stands for a null. It is long because arrow-go has a reader for each physical
+// type.
 func readStored(t testing.TB, path string) (rows [][]byte) {
 	t.Helper()
 	r, err := file.OpenParquetFile(path, false)

@@ -189,7 +189,7 @@ func TestParquetWriters(t *testing.T) {
 					t.Fatal(err)
 				}
 				if sum.Values != int64(values) || sum.Empty != int64(empty) || charged != values {
-					t.Errorf("policy different: %d values, %d empty, %d charged", sum.Values, sum.Empty, charged)
+					t.Errorf("policy different: %d values, %d empty, %d charged, want %d, %d and %d", sum.Values, sum.Empty, charged, values, empty, values)
 				}
 				readColumn(t, out, 1)
 			})
@@ -214,7 +214,7 @@ func TestParquetBudget(t *testing.T) {
 			return nil
 		}}}})
 		if !errors.Is(err, spent) {
-			t.Errorf("dictionary %v: %v, %d charged", dictionary, err, charged)
+			t.Errorf("dictionary %v: error %v after %d charged values, want %v", dictionary, err, charged, spent)
 		}
 		if left, _ := os.ReadDir(dir); len(left) != 1 {
 			t.Errorf("dictionary %v: left %v", dictionary, left)
@@ -271,7 +271,7 @@ func TestParquetCountsAsCSV(t *testing.T) {
 			at = append(at, f.Line)
 		}
 		if !slices.Equal(at, []int64{78, 79}) {
-			t.Errorf("%s: faults in rows %v", name, at)
+			t.Errorf("%s: faults in rows %v, want 78 and 79", name, at)
 		}
 		if want.Values+want.Errors < got.Distinct {
 			t.Errorf("%s: about %d different of %d", name, got.Distinct, got.Values)

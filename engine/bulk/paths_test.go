@@ -58,14 +58,14 @@ func TestMissingPath(t *testing.T) {
 					t.Errorf("%v in %.40q: %v, want %s", c.paths, c.in, err, c.missing)
 				}
 				if len(got) != 0 {
-					t.Errorf("%v in %.40q: %d bytes written", c.paths, c.in, len(got))
+					t.Errorf("%v in %.40q: %d bytes written, want none", c.paths, c.in, len(got))
 				}
 				job.AllowMissing = true
 				warned := ""
 				job.Warn = func(w error) { warned += w.Error() }
 				got, _, err = runBytes(t, job, []byte(c.in), pipe)
 				if err != nil || !strings.Contains(warned, c.missing) || len(got) == 0 && !job.DryRun {
-					t.Errorf("%v in %.40q, allowed: %d bytes, %v, warned %q", c.paths, c.in, len(got), err, warned)
+					t.Errorf("%v in %.40q, allowed: %d bytes, %v, warned %q, want %q", c.paths, c.in, len(got), err, warned, c.missing)
 				}
 			}
 		}
@@ -81,7 +81,7 @@ func TestMissingPathInShare(t *testing.T) {
 		job := Job{Format: NDJSON, Columns: []Column{{Name: "id", Plan: p}}, Part: part, Parts: 2, Warn: func(w error) { warned += w.Error() }}
 		_, _, err := runBytes(t, job, []byte(in), false)
 		if err != nil || (warned != "") != (part == 2) {
-			t.Errorf("part %d: %v, warned %q", part, err, warned)
+			t.Errorf("part %d: %v, warned %q, want a warning of part 2 only", part, err, warned)
 		}
 	}
 	if _, _, err := runBytes(t, Job{Format: NDJSON, Columns: []Column{{Name: "ID", Plan: p}}, Part: 1, Parts: 1}, []byte(in), false); err == nil {
@@ -114,7 +114,7 @@ func TestMissingPathResumed(t *testing.T) {
 		job.Resume = true
 		sum, err := Run(t.Context(), job)
 		if (err != nil) != fails || !sum.Resumed {
-			t.Errorf("first line %s: %v, %+v", first, err, sum)
+			t.Errorf("first line %s: %v, %+v, want a resumed run and an error: %t", first, err, sum, fails)
 		}
 		if left, _ := os.ReadDir(dir); fails && len(left) != 1 {
 			t.Errorf("left %v", left)
@@ -138,11 +138,11 @@ func TestDelayedOutput(t *testing.T) {
 		t.Fatalf("wrote %q before both paths were seen", out.String())
 	}
 	if err := h.met(b); err != nil || out.String() != "one" {
-		t.Fatalf("%v, %q", err, out.String())
+		t.Fatalf("%v, wrote %q, want one", err, out.String())
 	}
 	io.WriteString(h, "two")
 	if out.String() != "onetwo" {
-		t.Fatalf("%q", out.String())
+		t.Fatalf("wrote %q, want onetwo", out.String())
 	}
 	out.Reset()
 	h = &delayedOutput{w: &out, n: 1}

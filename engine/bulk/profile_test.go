@@ -45,12 +45,12 @@ func TestProfileCSV(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if r.Format != "csv" || r.Rows != 2000 || len(r.Columns) != 10 || len(r.Notes) != 0 {
-			t.Fatalf("%s: %+v", name, r)
+			t.Fatalf("%s: %+v, want 2000 rows of 10 columns and no notes", name, r)
 		}
 		yes := ""
 		for _, c := range r.Columns {
 			if c.Filled+c.Missing != 2000 || c.Distinct > c.Filled {
-				t.Errorf("%s: %+v", name, c)
+				t.Errorf("%s: %+v, want 2000 rows and no more distinct values than filled ones", name, c)
 			}
 			if c.Identifies == profile.Yes {
 				yes += c.Name + " "
@@ -84,7 +84,7 @@ func TestProfileHidesFirstRow(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := r.Columns[0].Name + "," + r.Columns[1].Name; got != c.names || r.Rows != c.rows || len(r.Notes) != c.notes {
-			t.Errorf("%s: names %s, %d rows, notes %q", name, got, r.Rows, r.Notes)
+			t.Errorf("%s: names %s, %d rows, notes %q, want %s, %d and %d notes", name, got, r.Rows, r.Notes, c.names, c.rows, c.notes)
 		}
 	}
 	if _, err := profileOf(t, "x.csv", headerless, ProfileOptions{Header: true, NoHeader: true}); !errors.Is(err, ErrHeaderOrNot) {
@@ -115,7 +115,7 @@ func TestProfileJSON(t *testing.T) {
 			got[c.Name] = c
 		}
 		if r.Rows != 101 || len(got) != 7 || len(r.Notes) != 1 {
-			t.Fatalf("%s: %d rows, %+v, %q", name, r.Rows, got, r.Notes)
+			t.Fatalf("%s: %d rows, %+v, %q, want 101 rows, 7 columns and one note", name, r.Rows, got, r.Notes)
 		}
 		if c := got["patient.id"]; c.Filled != 100 || c.Missing != 1 || c.Identifies != profile.Yes || c.NotText != 0 {
 			t.Errorf("%s: %+v", name, c)
@@ -148,7 +148,7 @@ func TestProfileParquet(t *testing.T) {
 		}
 	}
 	if !found || r.Rows != 500 || r.Format != "parquet" {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v, want 500 rows of parquet and the column", r)
 	}
 }
 
@@ -183,7 +183,7 @@ func TestProfileErrors(t *testing.T) {
 func TestProfileRagged(t *testing.T) {
 	r, err := profileOf(t, "x.csv", "id,name\n1,a\n2\n3,c,d\n", ProfileOptions{})
 	if err != nil || r.Rows != 3 || r.Columns[0].Filled != 3 || r.Columns[1].Missing != 1 || len(r.Notes) != 1 || !strings.HasPrefix(r.Notes[0], "2 rows") {
-		t.Errorf("%v, %+v", err, r)
+		t.Errorf("%v, %+v, want 3 rows, one missing name and a note on 2 rows", err, r)
 	}
 }
 

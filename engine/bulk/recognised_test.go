@@ -28,7 +28,7 @@ func TestParquetAlreadyPseudonymised(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(sum.Columns) != 1 || sum.Columns[0] != (ColumnCount{Name: "id", Values: 300}) || sum.Values != 300 {
-		t.Fatalf("%+v, %d values", sum.Columns, sum.Values)
+		t.Fatalf("%+v, %d values, want 300 of the column id only", sum.Columns, sum.Values)
 	}
 	job.Inputs, job.Output = []string{once}, twice
 	_, err = Run(t.Context(), job)
@@ -41,6 +41,6 @@ func TestParquetAlreadyPseudonymised(t *testing.T) {
 	}
 	job.Again = true
 	if sum, err = Run(t.Context(), job); err != nil || sum.Known != 7 || len(warned) != 1 || !strings.Contains(warned[0], "7 of 7 values") {
-		t.Fatalf("%v, %d, %q", err, sum.Known, warned)
+		t.Fatalf("%v, %d known, warned %q, want 7 known and one warning", err, sum.Known, warned)
 	}
 }

@@ -25,7 +25,8 @@ func jwt(payload string) []byte {
 // TestRemoteTokenExhausted checks that the server is not asked again once it answers that a
 // token has expired or has spent its budget. The part and the journal stay, and another token
 // for the same work completes the output; a token for other work does not. If the token was
-// revoked or the project's retention has ended, nothing stays.
+// revoked or the project's retention has ended, nothing stays. It is one function since all
+// cases go through the same steps.
 func TestRemoteTokenExhausted(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	const rules = `"psn":{"v":1,"op":"pseudonymise","dom":{"prj":"demo","org":""},"policy":"same"`
@@ -68,14 +69,14 @@ func TestRemoteTokenExhausted(t *testing.T) {
 			}
 			_, err := Run(t.Context(), job(first))
 			if err == nil || !strings.Contains(err.Error(), c.code) || canResume(err) != c.kept {
-				t.Fatalf("got %v", err)
+				t.Fatalf("the run returned %v, want %s, resumable: %t", err, c.code, c.kept)
 			}
 			if n := asked.Load(); n != 7 {
-				t.Errorf("asked %d times", n)
+				t.Errorf("%d requests with the first token, want 7", n)
 			}
 			for _, name := range hiddenNames[:2] {
 				if _, err := os.Stat(filepath.Join(dir, name)); (err == nil) != c.kept {
-					t.Errorf("%s: %v", name, err)
+					t.Errorf("%s: %v, want it kept: %t", name, err, c.kept)
 				}
 			}
 			if !c.kept {
@@ -93,7 +94,7 @@ func TestRemoteTokenExhausted(t *testing.T) {
 				t.Fatal(err)
 			}
 			if sum.Rows != 20_000 {
-				t.Errorf("%d rows", sum.Rows)
+				t.Errorf("the resumed run counts %d rows, want 20000", sum.Rows)
 			}
 			got, err := os.ReadFile(out)
 			if err != nil {

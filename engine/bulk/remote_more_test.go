@@ -52,7 +52,7 @@ func TestRemoteWarnsOfFirstFailure(t *testing.T) {
 		t.Error(err)
 	}
 	if s := said(); strings.Count(s, "connection refused; asking again, 2 times at the most, with pauses of up to") != 1 {
-		t.Errorf("said %q", s)
+		t.Errorf("logged %q, want one line on the refused connection", s)
 	}
 	for _, c := range []struct{ url, want string }{
 		{secure.URL, "TLS: its certificate is signed by an authority"},

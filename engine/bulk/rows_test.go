@@ -400,7 +400,7 @@ func TestSideFilesAndProgress(t *testing.T) {
 		t.Fatalf("rejects %q, want %q", got, want)
 	}
 	if sum.Rejected != 2 || sum.Errors != 2 || sum.Values != 3 || sum.Distinct < 2 || sum.Distinct > 3 || sum.BytesIn != 29 || calls == 0 {
-		t.Fatalf("summary %+v, %d calls", sum, calls)
+		t.Fatalf("summary %+v, %d calls, want 2 rejected rows, 2 errors, 3 values, 2 or 3 distinct, 29 bytes, and calls", sum, calls)
 	}
 	if strings.Contains(read("map.age"), "input") {
 		t.Fatal("the mapping is in clear")

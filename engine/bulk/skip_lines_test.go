@@ -62,7 +62,7 @@ func TestSkipLines(t *testing.T) {
 		"must not be negative":   {Job{SkipLines: -1}, "id\n1\n"},
 	} {
 		if out, err := run(c.job, c.in); err == nil || !strings.Contains(err.Error(), text) || out != "" {
-			t.Errorf("%s: %v, wrote %d bytes", text, err, len(out))
+			t.Errorf("%v and %d bytes of output, want the error %q and no output", err, len(out), text)
 		}
 	}
 }

@@ -218,7 +218,7 @@ func TestFailedFirstValueSparesOthers(t *testing.T) {
 				in := strings.NewReplacer("bad", bad, "A", a, "B", b).Replace(c.in)
 				got, sum, err := runBytes(t, Job{Format: c.format, OnError: c.onError, Columns: []Column{{Name: "id", Plan: rev}}, Workers: 2, chunk: chunk}, []byte(in), false)
 				if err != nil || string(got) != c.out || sum.Errors != int64(strings.Count(c.in, "bad")) {
-					t.Errorf("%s, %s, %q: %q, %v, %+v", c.format, c.onError, in, got, err, sum)
+					t.Errorf("%s, %s, %q: %q, %v, %+v, want %q", c.format, c.onError, in, got, err, sum, c.out)
 				}
 			}
 		}

@@ -72,7 +72,7 @@ func TestMasterKeySources(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", what, err)
 		} else if !opens(t, mk) {
-			t.Errorf("%s: another key", what)
+			t.Errorf("%s: the master key opens nothing that the first one sealed", what)
 		}
 	}
 	if _, ok := os.LookupEnv("VELONYM_TEST_MASTER"); ok {
@@ -149,7 +149,7 @@ func TestNewMasterKeyFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if runtime.GOOS != "windows" && st.Mode() != 0o600 {
-		t.Errorf("mode %v", st.Mode())
+		t.Errorf("mode %v, want 0600", st.Mode())
 	}
 	first, err := os.ReadFile(path)
 	if err != nil || len(first) != 65 {
@@ -213,7 +213,7 @@ func TestWrapBindsItsContext(t *testing.T) {
 	d := Domain{"p", "o"}
 	blob := mk.wrap(secret, purposeSecret, d, 3)
 	if len(blob) != len(secret)+28 || bytes.Contains(blob, secret[:8]) {
-		t.Errorf("%d bytes", len(blob))
+		t.Errorf("the wrapped secret has %d bytes, want %d without the secret's own", len(blob), len(secret)+28)
 	}
 	if again := mk.wrap(secret, purposeSecret, d, 3); bytes.Equal(blob[:12], again[:12]) {
 		t.Error("a nonce was used twice")

@@ -65,6 +65,6 @@ func TestLogHeads(t *testing.T) {
 	list, err := ks.LogHeads(t.Context())
 	must(err)
 	if len(list) > 256 || len(last("pod299")) != 1 {
-		t.Errorf("%d heads, newest %v", len(list), last("pod299"))
+		t.Errorf("%d heads, newest %v, want 256 at most with one of pod299", len(list), last("pod299"))
 	}
 }

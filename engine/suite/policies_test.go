@@ -31,12 +31,12 @@ func TestPoliciesDiffer(t *testing.T) {
 			x := string(b.result(i))
 			if s.Policy == spec.Same && i == 1 {
 				if x != string(b.result(0)) {
-					t.Errorf("%s: two pseudonyms of one value", s.name())
+					t.Errorf("%s: two different pseudonyms of one value", s.name())
 				}
 				continue
 			}
 			if other, ok := seen[x]; ok {
-				t.Errorf("%s gives what %s gave", s.name(), other)
+				t.Errorf("%s gives the same pseudonym as %s", s.name(), other)
 			}
 			seen[x] = s.name()
 		}

@@ -84,7 +84,7 @@ func TestRecogniseOwnPseudonyms(t *testing.T) {
 					if s.Method == spec.Reversible {
 						other := plan(t, spec.Pseudonymise, s, foreign)
 						if got := other.Recognise(in.Src, in.Spans); got != 0 {
-							t.Fatalf("%s: %d of another domain recognised", s.name(), got)
+							t.Fatalf("%s: %d pseudonyms of another domain recognised, want none", s.name(), got)
 						}
 					}
 				}
@@ -160,7 +160,7 @@ func TestRecogniseWhatPlansCannot(t *testing.T) {
 	b := batchOf(slices.Repeat([][]byte{[]byte("1234567890123")}, 20))
 	p.Transform(b)
 	if n := p.Recognise(b.Dst, b.Out); n != 20 {
-		t.Fatalf("%d of 20 recognised", n)
+		t.Fatalf("%d of 20 pseudonyms recognised, want all", n)
 	}
 	for _, p := range []*Plan{q, second} {
 		if n := p.Recognise(b.Dst, b.Out); n != 0 {
@@ -180,7 +180,7 @@ func TestRecogniseWhatPlansCannot(t *testing.T) {
 		t.Errorf("an irreversible pseudonym of an unknown generation is recognised")
 	}
 	if n := p.Recognise(nil, nil); n != 0 {
-		t.Errorf("%d of nothing", n)
+		t.Errorf("%d pseudonyms recognised in no values", n)
 	}
 }
 

@@ -338,7 +338,7 @@ func TestParallelMatchesTransform(t *testing.T) {
 				}
 				for i := range n {
 					if !bytes.Equal(d.result(i), c.result(i)) {
-						t.Fatalf("%s: reverse: value %d", s.name(), i)
+						t.Fatalf("%s: reverse: value %d differs between batches", s.name(), i)
 					}
 				}
 			}

@@ -36,7 +36,7 @@ func TestSelfTestFails(t *testing.T) {
 			t.Fatal("the change does not apply to the vector file")
 		}
 		if err := SelfTest(&bytes.Buffer{}, b); err == nil {
-			t.Errorf("passes with %s", change[1])
+			t.Errorf("SelfTest passes with %s", change[1])
 		}
 	}
 }

@@ -82,7 +82,7 @@ func TestSpendRateLimit(t *testing.T) {
 	}
 	err = g.Spend(ctx, 1)
 	if code(err) != QuotaExceeded || retryAfter(err) != 9010*time.Millisecond {
-		t.Errorf("after a large request: %v, retry after %v", err, retryAfter(err))
+		t.Errorf("after a large request: %v, retry after %v, want %s after 9.01 s", err, retryAfter(err), QuotaExceeded)
 	}
 	r.clock.Advance(9010 * time.Millisecond)
 	if err := g.Spend(ctx, 1); err != nil {
@@ -138,10 +138,10 @@ func TestSpendUpToMax(t *testing.T) {
 	}
 	err := g.Spend(ctx, 1)
 	if code(err) != QuotaExceeded || retryAfter(err) != 0 {
-		t.Errorf("value 1001: %v, retry after %v", err, retryAfter(err))
+		t.Errorf("value 1001: %v, retry after %v, want %s and no retry", err, retryAfter(err), QuotaExceeded)
 	}
 	if r.store.leases > 110 {
-		t.Errorf("%d writes for 1000 requests", r.store.leases)
+		t.Errorf("%d writes for 1000 requests, want 110 at most", r.store.leases)
 	}
 	leases := r.store.leases
 	for range 10 {
@@ -183,7 +183,7 @@ func TestLeasesAreReturned(t *testing.T) {
 		}
 	}
 	if got := store.spent["leases"]; got != 100 {
-		t.Fatalf("100 runs of one value have spent %d", got)
+		t.Fatalf("100 runs of one value have spent %d, want 100", got)
 	}
 	r, g := process()
 	for range 150 {

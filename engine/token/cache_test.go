@@ -136,7 +136,7 @@ func TestStoreFailureStopsCachedTokens(t *testing.T) {
 		t.Errorf("healthy: %v", err)
 	}
 	if got := code(r.try(raw+"A", OpsForward)); got != InvalidToken {
-		t.Errorf("a bad token meanwhile: %q", got)
+		t.Errorf("a bad token meanwhile: %q, want %q", got, InvalidToken)
 	}
 	r.store.breakDown(nil)
 	if err := r.try(raw, OpsForward); err != nil {
@@ -178,11 +178,11 @@ func TestRefusalCache(t *testing.T) {
 	bad := good[:len(good)-4] + "AAAA"
 	for range 3 {
 		if got := code(r.try(bad, OpsForward)); got != InvalidToken {
-			t.Fatalf("got %q", got)
+			t.Fatalf("got %q, want %q", got, InvalidToken)
 		}
 	}
 	if s := r.Stats(); s.Negative != 2 || s.Misses != 1 || s.Refused != 3 {
-		t.Errorf("%+v", s)
+		t.Errorf("%+v, want 3 refusals of which 2 from the cache", s)
 	}
 	// It ends after refusalTTL.
 	r.clock.Advance(refusalTTL)
@@ -191,14 +191,14 @@ func TestRefusalCache(t *testing.T) {
 	}
 	_ = r.try(bad, OpsForward)
 	if s := r.Stats(); s.Misses != 2 {
-		t.Errorf("after %v: %+v", refusalTTL, s)
+		t.Errorf("after %v: %+v, want the token verified again", refusalTTL, s)
 	}
 	// A refusal because of the project ends with the next change of the store.
 	o := goodClaims()
 	o.psn()["dom"] = object{"prj": "later", "org": ""}
 	raw := compact(goodHeader, o.String())
 	if got := code(r.try(raw, OpsForward)); got != UnknownDomain {
-		t.Fatalf("got %q", got)
+		t.Fatalf("got %q, want %q", got, UnknownDomain)
 	}
 	r.store.add(keys.Project{Name: "later", Method: "reversible", Policy: "same", Form: "pair62", Orgs: []string{""}, Retention: epoch0.AddDate(1, 0, 0)})
 	if err := r.Sync(context.Background()); err != nil {

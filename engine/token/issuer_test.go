@@ -33,11 +33,11 @@ func TestThumbprint(t *testing.T) {
 	}
 	for _, bad := range [][]byte{nil, d[:31], append(d, 0)} {
 		if _, err := NewIssuer(bad, "a", "b"); err == nil {
-			t.Errorf("a seed of %d bytes", len(bad))
+			t.Errorf("a seed of %d bytes is accepted", len(bad))
 		}
 	}
 	if i.Name() != "velonym" || i.Audience() != "velonym" {
-		t.Errorf("issuer %q for %q", i.Name(), i.Audience())
+		t.Errorf("issuer %q for audience %q, want velonym for both", i.Name(), i.Audience())
 	}
 	i.Close()
 	for _, b := range i.key {
@@ -69,7 +69,7 @@ func TestIssue(t *testing.T) {
 	}
 	part := strings.Split(raw, ".")
 	if len(part) != 3 {
-		t.Fatalf("%d parts", len(part))
+		t.Fatalf("the token has %d parts, want 3", len(part))
 	}
 	sig, err := base64.RawURLEncoding.DecodeString(part[2])
 	if err != nil || !ed25519.Verify(ed25519.NewKeyFromSeed(seed).Public().(ed25519.PublicKey), []byte(part[0]+"."+part[1]), sig) {
@@ -110,7 +110,7 @@ func TestIssue(t *testing.T) {
 		"version of others": {Expires: epoch0, PSN: PSN{V: 2, Op: "pseudonymise", Dom: Domain{Prj: "p"}, Method: "irreversible"}},
 	} {
 		if _, err := i.Issue(c); err == nil {
-			t.Errorf("%s: issued", name)
+			t.Errorf("%s: the token is issued, want an error", name)
 		}
 	}
 }
@@ -180,7 +180,7 @@ func TestCreateToken(t *testing.T) {
 		}
 		_, _, err := r.issuer.Create(ctx, r.store, c.req)
 		if got := code(err); got != c.want {
-			t.Errorf("%s: got %q", c.name, got)
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}
 	}
 }
@@ -255,7 +255,7 @@ func TestLocalGrant(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := code(g.Spend(ctx, 1000)); got != RetentionExpired {
-		t.Errorf("after severing: %q", got)
+		t.Errorf("after severing: %q, want %q", got, RetentionExpired)
 	}
 	if got := code(second.Spend(ctx, 1000)); got != RetentionExpired {
 		t.Errorf("secondary, after its source was severed: %q", got)

@@ -66,7 +66,8 @@ func joseEncrypt(t *testing.T, key []byte, plain string) string {
 }
 
 // TestTokensOfAnotherLibrary checks that valid tokens of go-jose are accepted with every
-// algorithm, and that each kind of invalid token that it can make is refused.
+// algorithm, and that each kind of invalid token that it can make is refused. Its table makes
+// it long.
 func TestTokensOfAnotherLibrary(t *testing.T) {
 	f := foreignKeys()
 	secret := []byte("a shared secret of at least 32 bytes, or of 64 for HS512, which is refused")

@@ -105,7 +105,7 @@ func TestEqualConstantTime(t *testing.T) {
 	for n := range 70 {
 		a := bytes.Repeat([]byte{'x'}, n)
 		if got := equalConstantTime(a, bytes.Clone(a)); got != (n > 0) {
-			t.Errorf("%d bytes: %v", n, got)
+			t.Errorf("equalConstantTime of %d equal bytes = %v, want %v", n, got, n > 0)
 		}
 		for i := range n {
 			b := bytes.Clone(a)

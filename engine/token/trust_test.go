@@ -225,7 +225,7 @@ func TestAccessTokens(t *testing.T) {
 		// It is never accepted from the built-in issuer.
 		own := compact(`{"alg":"EdDSA","typ":"at+jwt","kid":"`+r.issuer.KeyID()+`"}`, goodClaims().String())
 		if got := code(r.try(own, OpsForward)); got != InvalidToken {
-			t.Errorf("at+jwt of the built-in issuer: %q", got)
+			t.Errorf("at+jwt of the built-in issuer: %q, want %q", got, InvalidToken)
 		}
 	}
 }

@@ -69,7 +69,7 @@ func TestNameTakenMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if b, _ := os.ReadFile(path); string(b) != "theirs" || len(names(t, dir)) != 1 {
-		t.Fatalf("%q %v", b, names(t, dir))
+		t.Fatalf("the file holds %q in a folder with %v, want it unchanged and alone", b, names(t, dir))
 	}
 }
 

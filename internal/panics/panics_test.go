@@ -64,6 +64,6 @@ func TestRecoverLeavesOtherErrors(t *testing.T) {
 		return want
 	}()
 	if got != want {
-		t.Errorf("got %v", got)
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -29,7 +29,7 @@ func TestForce(t *testing.T) {
 			t.Fatal(err)
 		}
 		if Kernel() != name || Active().String() != name {
-			t.Fatalf("chose %q, runs %q", name, Kernel())
+			t.Fatalf("chose %q, runs %q, want %q", Kernel(), Active(), name)
 		}
 		if (name == "generic") != (len(Features()) == 0) {
 			t.Fatalf("%s relies on %v", name, Features())

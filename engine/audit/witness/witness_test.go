@@ -25,7 +25,7 @@ func read(t *testing.T, b []byte) {
 		t.Fatalf("%v: %s", err, b)
 	}
 	if m.Log != "host:/audit.jsonl" || m.Seq != 7 || m.Digest != head.Digest || string(m.Signature) != "sig" {
-		t.Errorf("got %+v", m)
+		t.Errorf("sent %+v, want the head of record 7 of host:/audit.jsonl", m)
 	}
 }
 
@@ -44,7 +44,7 @@ func TestWebhook(t *testing.T) {
 	var got []byte
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/json" || r.URL.Path != "/heads" {
-			t.Errorf("%s %s", r.Method, r.URL.Path)
+			t.Errorf("%s %s, want POST /heads with JSON", r.Method, r.URL.Path)
 		}
 		got, _ = io.ReadAll(r.Body)
 		if status == 302 {

@@ -51,10 +51,10 @@ func TestOffsets(t *testing.T) {
 				low, high, ok := w.gather(spans, w.offsets, size)
 				none, bytes, counted := w.count(w.offsets, size)
 				if ok != valid || counted != valid {
-					t.Fatalf("%s %v of %d bytes: gather says %t, count %t", w.name, at, size, ok, counted)
+					t.Fatalf("%s %v of %d bytes: gather returns %t, count %t, want %t", w.name, at, size, ok, counted, valid)
 				}
 				if valid && (low != uint64(at[0]) || high != uint64(at[n]) || !slices.Equal(spans, want) || none != empty || bytes != int64(at[n]-at[0])) {
-					t.Fatalf("%s %v: gather %d %d %v, count %d %d", w.name, at, low, high, spans, none, bytes)
+					t.Fatalf("%s %v: gather returns %d %d %v, count %d %d; want spans %v and %d empty", w.name, at, low, high, spans, none, bytes, want, empty)
 				}
 			}
 			if !valid {
@@ -62,7 +62,7 @@ func TestOffsets(t *testing.T) {
 			}
 			to := make([]byte, 4*n)
 			if end := setNarrow(to, at[0], want); end != uint64(at[n]) || !slices.Equal(to, narrow[4:]) {
-				t.Fatalf("set %v: %d %v", at, end, to)
+				t.Fatalf("setNarrow to %v ends at %d with %v", at, end, to)
 			}
 			for i := range n {
 				want[2*i+1] = 7
@@ -70,14 +70,14 @@ func TestOffsets(t *testing.T) {
 			setNarrow(to, 3, want)
 			equal := make([]byte, 4*n)
 			if end := setEqual(equal, 3, 7); end != uint64(3+7*n) || !slices.Equal(to, equal) {
-				t.Fatalf("set %d equal: %d %v", n, end, to)
+				t.Fatalf("setEqual of %d results ends at %d with %v, want %d and %v", n, end, equal, 3+7*n, to)
 			}
 			for i := range n {
 				want[2*i+1] = at[i+1] - at[i]
 			}
 			to = make([]byte, 8*n)
 			if end := setWide(to, uint64(at[0]), want, 0); end != uint64(at[n]) || !slices.Equal(to, wide[8:]) {
-				t.Fatalf("set %v, wide: %d %v", at, end, to)
+				t.Fatalf("setWide to %v ends at %d with %v", at, end, to)
 			}
 		}
 	}

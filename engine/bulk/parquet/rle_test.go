@@ -56,7 +56,7 @@ func TestRLEAgainstLibrary(t *testing.T) {
 				}
 			}
 			if !slices.Equal(got, want) {
-				t.Fatalf("width %d: %d values differ", width, len(want))
+				t.Fatalf("width %d: the %d values that were read differ from those written", width, len(want))
 			}
 		}
 	}

@@ -149,7 +149,7 @@ func TestTypedBatches(t *testing.T) {
 			}
 		}
 		if at != n || batches < 2 {
-			t.Errorf("%v: %d values in %d batches", e, at, batches)
+			t.Errorf("%v: %d values in %d batches, want %d in at least 2", e, at, batches, n)
 		}
 	}
 }

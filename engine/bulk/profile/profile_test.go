@@ -128,10 +128,10 @@ func TestJudgeIdentifyingColumns(t *testing.T) {
 		}
 	}
 	if r := got["row"]; !strings.Contains(r.LooksLike, "running number") {
-		t.Errorf("row looks like %s", r.LooksLike)
+		t.Errorf("row looks like %q, want a running number", r.LooksLike)
 	}
 	if r := got["reference"]; r.LooksLike != "10 digits" || r.Distinct < 950 || r.Distinct > 1000 {
-		t.Errorf("reference: %+v", r)
+		t.Errorf("reference: %+v, want 10 digits and about 975 distinct values", r)
 	}
 }
 
@@ -183,7 +183,7 @@ func TestIsValue(t *testing.T) {
 	for name, want := range map[string]bool{"": false, "id": false, "patient": false, "c1": false, "2024": true, "1893120105732": true, "a@b.example": true,
 		"1985-07-30": true, "AB123456": true, "123e4567-e89b-12d3-a456-426614174000": true, "address line": false} {
 		if got := IsValue(name); got != want {
-			t.Errorf("%q: %v", name, got)
+			t.Errorf("IsValue(%q) = %v, want %v", name, got, want)
 		}
 	}
 }

@@ -135,7 +135,7 @@ func runOne(t *testing.T, f *Cipher, v []byte, dec bool) ([]byte, Code) {
 		return one, 0
 	}
 	if len(bad) != 1 || len(many) != n {
-		t.Fatalf("%d characters: %d bad alone, %d of %d in a batch", len(v), len(bad), len(many), n)
+		t.Fatalf("%d characters: %d refused alone, %d of %d in a batch, want all", len(v), len(bad), len(many), n)
 	}
 	for i, e := range many {
 		if e.Index != i || e.Code != bad[0].Code {

@@ -42,7 +42,7 @@ func TestSealBlocksAt(t *testing.T) {
 			c.sealBlocksAtGeneric(w, m, want, at, a.Src, a.Spans)
 			c.SealBlocksAt(w, m, got[:size], at, a.Src, a.Spans)
 			if !bytes.Equal(got[:size], want) || bytes.Count(got[size:], []byte{1}) != 64 {
-				t.Fatalf("round %d: %s, %d values of %d blocks", round, w.Form(), n, m)
+				t.Fatalf("round %d: %s, %d values of %d blocks: the texts are wrong or bytes after them were overwritten", round, w.Form(), n, m)
 			}
 		}
 	})

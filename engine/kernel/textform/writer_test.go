@@ -31,7 +31,7 @@ func TestEncodeAt(t *testing.T) {
 			w.encodeAtGeneric(want, at, blocks)
 			w.EncodeAt(got[:size], at, blocks)
 			if !bytes.Equal(got[:size], want) || bytes.Count(got[size:], []byte{1}) != 64 {
-				t.Fatalf("%s: %d blocks", w.form, n)
+				t.Fatalf("%s: %d blocks: the texts are wrong or bytes after them were overwritten", w.form, n)
 			}
 		}
 	})
@@ -42,7 +42,7 @@ func TestIsText(t *testing.T) {
 	good := 0
 	structured.EdgeTexts(func(v []byte) {
 		if got := IsText(v); got != structured.IsText(v) {
-			t.Fatalf("IsText(%q) = %v", v, got)
+			t.Fatalf("IsText(%q) = %v, want %v", v, got, !got)
 		} else if got {
 			good++
 		}

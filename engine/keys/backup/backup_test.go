@@ -134,7 +134,7 @@ func TestSQLiteToSQLite(t *testing.T) {
 	_, m, err := backup.Restore(t.Context(), to, k.mk, path, nil, keys.Tombstones{})
 	must(t, err)
 	if m.Projects != 3 {
-		t.Errorf("%+v", m)
+		t.Errorf("%+v, want 3 projects", m)
 	}
 	b := k.open(to)
 	k.same(a, b)
@@ -326,7 +326,7 @@ func TestTornAndMissingTombstones(t *testing.T) {
 	got, _, err := backup.Read(key, path)
 	must(t, err)
 	if len(got.Revoked) != 4 || len(got.Receipts) != 2 {
-		t.Errorf("%d revocations, %d receipts", len(got.Revoked), len(got.Receipts))
+		t.Errorf("%d revocations, %d receipts, want 4 and 2", len(got.Revoked), len(got.Receipts))
 	}
 	b, err := os.ReadFile(path)
 	must(t, err)

@@ -10,7 +10,7 @@ import (
 	lib "modernc.org/sqlite/lib"
 )
 
-// columns reads the present row of a statement of a direct reader.
+// columns reads the current row of a direct reader's statement.
 type columns struct {
 	r         *reader
 	statement uintptr
@@ -41,11 +41,11 @@ func (c columns) bytes(i int32) []byte {
 	return unsafe.Slice((*byte)(pointer(p)), lib.Xsqlite3_column_bytes(c.r.tls, c.statement, i))
 }
 
-// blob copies a blob into the memory of room.
+// blob copies a blob, into the memory of room if it fits.
 func (c columns) blob(i int32, room []byte) []byte { return append(room[:0], c.bytes(i)...) }
 
-// oneOf returns the text of a column. It copies only a text that is none of the usual
-// ones.
+// oneOf returns the text of a column. It allocates memory only for a text that is not one of
+// usual.
 func oneOf[T ~string](c columns, i int32, usual ...T) T {
 	b := c.bytes(i)
 	for _, s := range usual {
@@ -82,8 +82,8 @@ func (c columns) project(i int32, name string, p *keys.ProjectRow) bool {
 	return true
 }
 
-// key reads a row of directKeys. It copies the wrapped secret once; SQLite overwrites
-// its own copy.
+// key reads a row of the query directKeys. It copies the wrapped secret once; SQLite
+// overwrites its own copy.
 func (c columns) key(d keys.Domain, k *keys.KeyRow) {
 	k.Prj = d.Prj
 	k.Org = oneOf(c, 0, d.Org)

@@ -19,10 +19,10 @@ import (
 // them into the file, and by default deletes the log when the last connection closes. A
 // copy of the file alone, made while it is in use, would then look like a file that was
 // closed. Therefore this package empties the log of a keystore but never deletes it, and
-// the file holds a mark that says so: a file with the mark but without a log is an
-// incomplete copy.
+// a flag in the file says that it must have a log: a file with the flag but without a log is
+// an incomplete copy.
 
-// metaWALKept is the mark, an entry of the meta table.
+// metaWALKept is the flag, an entry of the meta table.
 const metaWALKept = "wal kept"
 
 // dsnMarker marks the data source names of this package for the connection hook.
@@ -55,7 +55,7 @@ func walPath(path string) string {
 	return path + "-wal"
 }
 
-// checkCopied returns ErrCopied for a file with the mark but without a log. It must run
+// checkCopied returns ErrCopied for a file with the flag but without a log. It must run
 // before anything that creates the log.
 func checkCopied(path string) error {
 	if _, err := os.Lstat(walPath(path)); !errors.Is(err, fs.ErrNotExist) {
@@ -77,7 +77,7 @@ func checkCopied(path string) error {
 		keys.ErrCopied, path, filepath.Base(walPath(path)))
 }
 
-// markWALKept sets the mark in a keystore of an earlier version.
+// markWALKept sets the flag in a keystore of an earlier version.
 func (s *Store) markWALKept() error {
 	var one int
 	err := s.db.QueryRow("SELECT 1 FROM meta WHERE name = ?", metaWALKept).Scan(&one)

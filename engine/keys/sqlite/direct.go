@@ -13,9 +13,9 @@ import (
 )
 
 // Every token that a server has not seen costs one read of its domain. Package
-// database/sql and the driver take several times as long for it as SQLite does. A direct
-// reader therefore calls SQLite itself, on a connection of its own that only reads. It
-// overwrites what it frees as the other connections do: see memory.go and pages.go.
+// database/sql and the driver add several times the time that SQLite needs. A direct reader
+// therefore calls SQLite itself, on a connection of its own that only reads. Memory that it
+// frees is overwritten as for the other connections: see memory.go and pages.go.
 
 const (
 	// directProject yields one row always: the project's columns are NULL if there is
@@ -26,7 +26,7 @@ const (
 		" FROM generation WHERE prj = ?1 ORDER BY org, gen"
 )
 
-// maxReaders is how many direct reads run at a time.
+// maxReaders is the greatest number of direct reads at a time.
 const maxReaders = 8
 
 // reader is a connection for direct reads. One goroutine uses it at a time.
@@ -34,15 +34,15 @@ type reader struct {
 	tls           *libc.TLS
 	db            uintptr
 	project, keys uintptr // prepared statements
-	text          uintptr // room for the parameters
+	text          uintptr // C memory for the texts of the parameters
 }
 
-// maxParameter is the largest size in bytes of a text that a direct read looks for.
+// maxParameter is the greatest length in bytes of a parameter.
 const maxParameter = 255
 
 var errDirect = errors.New("sqlite: no direct reader")
 
-// openReader opens a connection. Any error means that reads take the way of View.
+// openReader opens a connection. After any error, reads use View instead.
 func openReader(path string) (*reader, error) {
 	r := &reader{tls: libc.NewTLS()}
 	if err := r.open(path); err != nil {
@@ -112,7 +112,7 @@ func (r *reader) close() {
 // pointer returns an address outside the Go heap as a pointer.
 func pointer(p uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&p)) }
 
-// bindText binds s to parameter n of a statement, with the room number n.
+// bindText binds s to parameter n of a statement and keeps the text in part n of r.text.
 func (r *reader) bindText(statement uintptr, n int32, s string) bool {
 	if len(s) > maxParameter {
 		return false
@@ -122,8 +122,8 @@ func (r *reader) bindText(statement uintptr, n int32, s string) bool {
 	return lib.Xsqlite3_bind_text(r.tls, statement, n, at, int32(len(s)), 0) == lib.SQLITE_OK
 }
 
-// domain answers q. It reports false if something is not as it should be: the caller then
-// reads in the other way, which also finds the error.
+// domain answers q. It returns false if anything fails; the caller then uses View, which
+// returns the error.
 func (r *reader) domain(q keys.DomainQuery, rows *keys.DomainRows) bool {
 	defer lib.Xsqlite3_reset(r.tls, r.project)
 	if !r.bindText(r.project, 1, q.Prj) || !r.bindText(r.project, 3, q.Meta) ||
@@ -159,15 +159,15 @@ func (r *reader) domain(q keys.DomainQuery, rows *keys.DomainRows) bool {
 	}
 }
 
-// readers are the idle connections of direct reads, the last used last.
+// readers holds the idle connections of direct reads, the most recently used last.
 type readers struct {
 	mu   sync.Mutex
 	idle []*reader
 	open int // idle and in use
-	most int // 0: none
+	most int // greatest number of open connections; 0 for none
 }
 
-// take returns a reader, or nil if as many as may be are in use, or none can be opened.
+// take returns a reader, or nil if the greatest number is in use or none can be opened.
 func (p *readers) take(path string) *reader {
 	p.mu.Lock()
 	if n := len(p.idle); n > 0 {
@@ -198,7 +198,7 @@ func (p *readers) put(r *reader) {
 	p.idle = append(p.idle, r)
 }
 
-// close closes all readers. None is in use.
+// close closes all readers, none of which may be in use.
 func (p *readers) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -208,7 +208,8 @@ func (p *readers) close() {
 	p.idle, p.open, p.most = nil, 0, 0
 }
 
-// Domain implements [keys.Store]. A disk that does not answer holds it longer than ctx.
+// Domain implements [keys.Store]. It does not return at the end of ctx while the disk does not
+// answer.
 func (s *Store) Domain(ctx context.Context, q keys.DomainQuery, rows *keys.DomainRows) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err

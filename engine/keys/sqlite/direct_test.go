@@ -74,16 +74,16 @@ func TestDirectReads(t *testing.T) {
 	}
 	all.Wait()
 	if n := s.directReads.Load() - before; n < 20 {
-		t.Errorf("%d direct reads", n)
+		t.Errorf("%d direct reads, want 20 or more", n)
 	}
 	if n := s.readers.open; n > maxReaders {
-		t.Errorf("%d connections", n)
+		t.Errorf("%d connections, want %d at most", n, maxReaders)
 	}
 	if err := other.Rotate(ctx, "p"); err != nil {
 		t.Fatal(err)
 	}
 	if gens := read(); len(gens) != 2 || gens[0].Secret != first[0].Secret || gens[1].State != keys.Active {
-		t.Errorf("after a rotation: %d generations", len(gens))
+		t.Errorf("after a rotation: %d generations, want the first and an active second one", len(gens))
 	}
 	// Scrub rebuilds the file and so changes its schema number.
 	if _, err := other.Sever(ctx, "p"); err != nil {

@@ -10,12 +10,10 @@ import (
 
 // SQLite copies the columns of a row, wrapped secrets among them, to memory of its
 // statement and frees that without clearing it. The memory methods in this file overwrite
-// whatever SQLite frees, on all connections. SQLite's lookaside, small allocations that
-// it keeps by connection and reuses by itself, is off: freeing them would pass by these
-// methods.
+// whatever SQLite frees, on all connections. SQLite's lookaside, a pool of small allocations
+// for each connection, is off, because freeing those does not call these methods.
 
-// plainMemory is the memory methods that SQLite has by itself. It does not change after
-// registerMemory.
+// plainMemory holds SQLite's own memory methods. It does not change after registerMemory.
 var plainMemory lib.Tsqlite3_mem_methods
 
 // registerMemory makes SQLite overwrite what it frees. If the program has used SQLite
@@ -39,19 +37,19 @@ func registerMemory(tls *libc.TLS) {
 	lib.Xsqlite3_config(tls, lib.SQLITE_CONFIG_LOOKASIDE, libc.VaList(args, int32(0), int32(0)))
 }
 
-// pointerTo returns a function of the top level as the translated C code holds it.
+// pointerTo returns a top-level function as a function pointer of the translated C code.
 func pointerTo[F any](f F) uintptr {
 	return *(*uintptr)(unsafe.Pointer(&struct{ f F }{f}))
 }
 
-// freeOverwritten is the method xFree: SQLite frees p, which is not 0.
+// freeOverwritten is the method xFree. SQLite never calls it with p = 0.
 func freeOverwritten(tls *libc.TLS, p uintptr) {
 	clear(unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&p))), sizeOf(tls, p)))
 	(*(*func(*libc.TLS, uintptr))(unsafe.Pointer(&struct{ uintptr }{plainMemory.FxFree})))(tls, p)
 }
 
-// reallocOverwritten is the method xRealloc: it returns memory of at least n bytes that
-// begins as p does, or 0 and leaves p as it is.
+// reallocOverwritten is the method xRealloc. It returns memory of at least n bytes that begins
+// with the content of p; if there is none, it returns 0 and leaves p unchanged.
 func reallocOverwritten(tls *libc.TLS, p uintptr, n int32) uintptr {
 	had := sizeOf(tls, p)
 	if n <= had {

@@ -374,7 +374,7 @@ func TestSQLiteVersion(t *testing.T) {
 		ok   bool
 	}{{"3.51.3", true}, {"3.51.2", false}, {"3.51.10", true}, {"3.52.0", true}, {"4.0.0", true}, {"3.9.9", false}, {"3.51", false}, {"", false}, {"x.y.z", false}} {
 		if atLeast(c.have, "3.51.3") != c.ok {
-			t.Errorf("version %q", c.have)
+			t.Errorf("atLeast(%q, 3.51.3) = %v, want %v", c.have, !c.ok, c.ok)
 		}
 	}
 }

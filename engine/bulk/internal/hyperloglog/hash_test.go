@@ -113,7 +113,7 @@ func TestSamplerKeepsHashesUpToLimit(t *testing.T) {
 			n, _ := s.hash(&dst, src, spans, false)
 			for _, h := range dst[:n] {
 				if h > math.MaxUint64>>3 {
-					t.Fatalf("kept %x", h)
+					t.Fatalf("kept the hash %x, want those below %x only", h, uint64(math.MaxUint64>>3))
 				}
 			}
 			kept += n
