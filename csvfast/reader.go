@@ -3,7 +3,6 @@ package csvfast
 import (
 	"bytes"
 	"io"
-	"slices"
 )
 
 const readerBuffer = 128 << 10 // initial size; it grows for a longer row
@@ -117,16 +116,13 @@ func (r *Reader) ReadBorrowed() ([][]byte, error) {
 	fields := r.fields[:0]
 	for {
 		buf, entries, from, win := r.buf, r.entries, r.from, r.win
-		for len(entries) > 0 {
-			v := entries[0]
-			if len(entries) > 2 && (v|entries[1]|entries[2])>>29 == 0 {
-				fields = slices.Grow(fields, 3)
-				var n int
-				n, from = appendPlain(fields[len(fields):cap(fields)], buf, entries, from, win)
-				fields, entries = fields[:len(fields)+n], entries[n:]
-				continue
-			}
-			entries = entries[1:]
+		// The plain fields that a row begins with, if they are worth a call.
+		if len(entries) > 3 && (entries[0]|entries[1]|entries[2]|entries[3])>>29 == 0 {
+			var n int
+			n, from = appendPlain(fields[len(fields):cap(fields)], buf, entries, from, win)
+			fields, entries = fields[:len(fields)+n], entries[n:]
+		}
+		for i, v := range entries {
 			end := win + int(v&entryPos)
 			f := buf[from:end:end]
 			from = end + 1
@@ -155,7 +151,7 @@ func (r *Reader) ReadBorrowed() ([][]byte, error) {
 			if len(fields) == 0 && len(f) == 0 && v&entryQuoted == 0 {
 				continue // an empty line
 			}
-			r.entries, r.from = entries, from
+			r.entries, r.from = entries[i+1:], from
 			r.fields = append(fields, f)
 			return r.fields, r.check(len(r.fields))
 		}
