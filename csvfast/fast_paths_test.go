@@ -14,7 +14,7 @@ import (
 // tests make inputs that must take the fast paths, count those inputs, and compare the results
 // with simple loops and the standard library.
 
-// TestFastPathsOfWriting checks that a byte that must be quoted is found behind any number of
+// TestFastPathsOfWriting checks that a byte that must be quoted is found after any number of
 // plain bytes, by the kernels, which are called from shortValue bytes on, and by the portable
 // code.
 func TestFastPathsOfWriting(t *testing.T) {
@@ -47,7 +47,7 @@ func TestFastPathsOfWriting(t *testing.T) {
 	})
 }
 
-// TestFastPathsOfParity checks the parity of pieces of 256 bytes and of the rest behind them.
+// TestFastPathsOfParity checks the parity of pieces of 256 bytes and of the rest after them.
 func TestFastPathsOfParity(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(16, 1))

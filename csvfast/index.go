@@ -63,7 +63,7 @@ const (
 //	}
 //	err := x.Err()
 //
-// A field extends from behind the previous entry (or the start of the buffer) to its own
+// A field extends from after the previous entry (or the start of the buffer) to its own
 // entry. The CR of a CRLF row end is part of the last field. Empty lines have an entry too.
 type Index struct {
 	Entries []uint32 // of the current window, in order

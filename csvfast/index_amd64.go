@@ -9,13 +9,13 @@ import "github.com/velonym/velonym/internal/simd"
 //   - reads blocks*64 bytes at p and no more, in any alignment; blocks is at most 255,
 //     since a kernel counts in bytes
 //   - writes entries at out, whose offsets count from base, a multiple of 64 below 1<<29,
-//     and up to entryPadding undefined entries behind the last one
+//     and up to entryPadding undefined entries after the last one
 //   - reads and writes *st; p, out and st must not overlap
 //   - returns the number of entries
 //   - clobbers only what ABI0 lets it clobber, and ends with VZEROUPPER
 //
 // A plain kernel stops before the first block that holds a quote and sets st.blocks. It
-// must not start inside quotes or behind a closing quote. A dense kernel computes the same
+// must not start inside quotes or after a closing quote. A dense kernel computes the same
 // and is faster if blocks hold more than 16 entries.
 
 // indexPlainAVX512 needs AVX512F, BW, DQ, VL, VBMI and VBMI2, PCLMULQDQ, BMI1, BMI2 and
@@ -33,15 +33,15 @@ func indexStrictAVX512(p *byte, blocks int, base uint32, out *uint32, st *indexS
 //go:noescape
 func indexStrictDenseAVX512(p *byte, blocks int, base uint32, out *uint32, st *indexState) int
 
-// entrySpansAVX512 is entrySpansGeneric for the n > 0 entries behind the one at ents. It
-// works on 16 at a time: it reads up to 15 entries behind the last one, and
-// writes up to 30 elements behind the last span. AVX-512 F, VL.
+// entrySpansAVX512 is entrySpansGeneric for the n > 0 entries after the one at ents. It
+// works on 16 at a time: it reads up to 15 entries after the last one, and
+// writes up to 30 elements after the last span. AVX-512 F, VL.
 //
 //go:noescape
 func entrySpansAVX512(ents *uint32, n int, base uint32, out *uint32)
 
 // indexPlainAVX2 and indexStrictAVX2 have no dense form: they write 8 entries for every 8
-// bytes, whatever those hold, and so at most 7 behind the last one. They need AVX2,
+// bytes, whatever those hold, and so at most 7 after the last one. They need AVX2,
 // PCLMULQDQ, BMI1 and POPCNT.
 //
 //go:noescape

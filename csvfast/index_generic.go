@@ -41,7 +41,7 @@ func masks(p *[64]byte, comma, quote uint64) (all, nl, q uint64) {
 }
 
 // plainGeneric indexes whole blocks up to the first that holds a quote. p starts neither inside
-// quotes nor directly behind a closing quote. It sets st.blocks and returns the number of
+// quotes nor directly after a closing quote. It sets st.blocks and returns the number of
 // entries. out is longer than needed by entryPadding entries.
 func (st *indexState) plainGeneric(p []byte, base uint32, out []uint32) int {
 	n, i := 0, 0

@@ -31,7 +31,7 @@ func oneOf(r *rand.Rand, in []byte) io.Reader {
 	return bytes.NewReader(in)
 }
 
-// checkReader compares a Reader with encoding/csv's, errors and the rows behind them included.
+// checkReader compares a Reader with encoding/csv's, errors and the rows after them included.
 func checkReader(t *testing.T, in []byte, src io.Reader, fields int) {
 	t.Helper()
 	want := csv.NewReader(bytes.NewReader(in))

@@ -16,9 +16,9 @@ type cursor struct {
 
 // scanRow parses the row at c byte by byte, after any empty lines, and appends its fields to
 // dst. It is the simplest form of the specification, and locates an error that a kernel has
-// detected. It returns the fields, the start of the row and the cursor behind it; a start at
+// detected. It returns the fields, the start of the row and the cursor after it; a start at
 // the end of buf means that there was no row. With an error it returns the fields before it,
-// and the cursor behind its line. The end of buf is the end of the input. d is normal.
+// and the cursor after its line. The end of buf is the end of the input. d is normal.
 func (d Dialect) scanRow(dst []span, buf []byte, c cursor) (fields []span, start, next cursor, err *ParseError) {
 	for {
 		n := emptyLine(buf[c.at:])
@@ -114,7 +114,7 @@ func rowEnd(b []byte) int {
 	return -1
 }
 
-// lineEnd returns the offset behind the line that holds buf[p:].
+// lineEnd returns the offset after the line that holds buf[p:].
 func lineEnd(buf []byte, p int) int {
 	if i := bytes.IndexByte(buf[p:], '\n'); i >= 0 {
 		return p + i + 1
@@ -123,7 +123,7 @@ func lineEnd(buf []byte, p int) int {
 }
 
 // unclosed returns the error for a quote that is open at the end of buf, whose last line is
-// given. Like encoding/csv it reports the position behind the last line that is not empty, and
+// given. Like encoding/csv it reports the position after the last line that is not empty, and
 // counts a row end as one byte.
 func unclosed(buf []byte, start, line int) *ParseError {
 	last := buf[bytes.LastIndexByte(buf, '\n')+1:]

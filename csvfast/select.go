@@ -89,7 +89,7 @@ func (s *Selector) Scan(buf []byte) error {
 	return err
 }
 
-// ScanPart is Scan for input that continues behind buf. It scans the whole rows at the start of
+// ScanPart is Scan for input that continues after buf. It scans the whole rows at the start of
 // buf and returns the start of the first row that may be incomplete, at which the next buffer
 // must start. 0 without an error means that the first row is longer than buf. It costs no more
 // than Scan; it may ignore up to 63 bytes at the end.

@@ -10,7 +10,7 @@ func (d Dialect) Parity(buf []byte) bool {
 	return parity(buf, d.normal().Quote)
 }
 
-// LastRowEnd returns the offset behind the last row end of buf, an LF outside quotes, or -1.
+// LastRowEnd returns the offset after the last row end of buf, an LF outside quotes, or -1.
 // inQuotes states whether buf starts inside quotes.
 func (d Dialect) LastRowEnd(buf []byte, inQuotes bool) int {
 	quote := d.normal().Quote
@@ -31,7 +31,7 @@ func (d Dialect) LastRowEnd(buf []byte, inQuotes bool) int {
 	}
 }
 
-// FirstRowEnd returns the offset behind the first row end of buf, an LF outside quotes, or -1.
+// FirstRowEnd returns the offset after the first row end of buf, an LF outside quotes, or -1.
 // inQuotes states whether buf starts inside quotes.
 func (d Dialect) FirstRowEnd(buf []byte, inQuotes bool) int {
 	quote := d.normal().Quote

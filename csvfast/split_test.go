@@ -8,7 +8,7 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// rowEnds is the simplest form of split.go: the offsets behind every LF outside quotes, and
+// rowEnds is the simplest form of split.go: the offsets after every LF outside quotes, and
 // whether buf ends inside quotes.
 func rowEnds(d Dialect, buf []byte, in bool) (ends []int, inside bool) {
 	for i, c := range buf {

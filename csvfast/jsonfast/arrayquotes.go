@@ -64,7 +64,7 @@ type arrayNote struct {
 
 // arrayQuotes finds unescaped quotes in blocks of 64 bytes of p and writes their positions,
 // counted from base, to out. It stops before a block that breaks a rule and returns the number
-// of blocks done. out must hold 64·blocks+64 positions, of which those behind st.quotes are
+// of blocks done. out must hold 64·blocks+64 positions, of which those after st.quotes are
 // undefined, and notes one note for each block. The last note may be that of the block before
 // which it stopped.
 func arrayQuotes(p []byte, base uint32, out []uint32, notes []arrayNote, st *arrayState) (done int) {
@@ -82,8 +82,8 @@ func arraySpans(pairs []uint32) {
 	}
 }
 
-// items reads the items of the data array from i, behind its '[', and returns the position
-// behind its ']'.
+// items reads the items of the data array from i, after its '[', and returns the position
+// after its ']'.
 func (a *Array) items(buf []byte, i int) (int, string) {
 	i = skipSpace(buf, i)
 	if i < len(buf) && buf[i] == ']' {
@@ -135,7 +135,7 @@ func (a *Array) items(buf []byte, i int) (int, string) {
 }
 
 // run reads strings from i, at which an item must start, as far as the kernels can, and returns
-// the position behind them. There, a comma or the end of the array must follow if between is
+// the position after them. There, a comma or the end of the array must follow if between is
 // set, otherwise an item. ok is false if a string is invalid.
 func (a *Array) run(buf []byte, i int) (next int, between, ok bool) {
 	var st arrayState

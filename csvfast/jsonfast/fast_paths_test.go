@@ -15,7 +15,7 @@ import (
 // tests make inputs that must take the fast paths, count those inputs, and compare the results
 // with simple loops and the standard library.
 
-// TestFastPathsOfEscape checks that a byte that must be escaped is found behind any number of
+// TestFastPathsOfEscape checks that a byte that must be escaped is found after any number of
 // plain bytes, by the kernels, which are called from shortValue bytes on, and by the portable
 // code.
 func TestFastPathsOfEscape(t *testing.T) {
@@ -46,7 +46,7 @@ func TestFastPathsOfEscape(t *testing.T) {
 	})
 }
 
-// TestFastPathsOfUnescape checks escapes of every kind behind, between and before any number of
+// TestFastPathsOfUnescape checks escapes of every kind after, between and before any number of
 // plain bytes, which Unescape copies eight at a time.
 func TestFastPathsOfUnescape(t *testing.T) {
 	escapes := []string{`\"`, `\\`, `\/`, `\b`, `\f`, `\n`, `\r`, `\t`, `\u0041`, `\u00e9`, `\u20AC`, `\ud83d\ude00`, `\uDBFF\uDFFF`, `\u0000`, `\\u0041`}
@@ -93,7 +93,7 @@ func TestFastPathsOfUnescape(t *testing.T) {
 }
 
 // TestFastPathsOfUTF8 checks one wrong byte at every offset of a text that the kernels validate,
-// with whole blocks before and behind it.
+// with whole blocks before and after it.
 func TestFastPathsOfUTF8(t *testing.T) {
 	text := []byte(strings.Repeat("aé日b😀cdefghijk", 20))
 	simdtest.EachKernel(t, func(t *testing.T) {

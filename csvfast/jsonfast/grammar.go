@@ -10,7 +10,7 @@ import (
 // They are the specification of the kernels, they read what no kernel does (members, numbers,
 // nesting), and only they return errors: where a kernel stops, they continue and find the error.
 //
-// Each returns the position behind what it has read and "", or the offset of an error and its
+// Each returns the position after what it has read and "", or the offset of an error and its
 // reason.
 
 // Words of eight equal bytes, for reading eight bytes at a time.
@@ -83,7 +83,7 @@ var stringClass = func() (t [256]uint8) {
 	return
 }()
 
-// checkString reads a string from i, behind its opening quote, and returns the position of its
+// checkString reads a string from i, after its opening quote, and returns the position of its
 // closing quote and whether it holds a backslash.
 func checkString(buf []byte, i int) (end int, escaped bool, reason string) {
 	for {

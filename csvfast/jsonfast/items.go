@@ -61,7 +61,7 @@ func (f *PathFinder) scanItems(buf []byte, first, last bool) (int, string) {
 	}
 }
 
-// item reads an item at i and returns the position of the comma or bracket behind it.
+// item reads an item at i and returns the position of the comma or bracket after it.
 func (f *PathFinder) item(buf []byte, i int) (int, string) {
 	i, reason := f.row(buf, skipSpace(buf, i))
 	switch {
@@ -83,7 +83,7 @@ func onlySpace(buf []byte, i int) (int, string) {
 	return i, ""
 }
 
-// betweenTexts are the bytes behind which a word, number or string may start.
+// betweenTexts are the bytes after which a word, number or string may start.
 var betweenTexts = []byte(" \t\r\n}]")
 
 // ScanTexts reads JSON texts, each of which is a row. White space separates them; it may be
@@ -106,8 +106,8 @@ func (f *PathFinder) ScanTexts(buf []byte) error {
 	return f.end(buf, i, reason)
 }
 
-// Splitter finds where a JSON document may be cut: behind the commas between the items of its
-// array, or behind each of its texts. It reads the document once, piece by piece, and examines
+// Splitter finds where a JSON document may be cut: after the commas between the items of its
+// array, or after each of its texts. It reads the document once, piece by piece, and examines
 // only strings and brackets; a PathFinder then checks the text between two cuts.
 type Splitter struct {
 	array   bool
@@ -117,10 +117,10 @@ type Splitter struct {
 	closed  bool
 }
 
-// NewSplitter returns a splitter of the text behind the '[' of an array, or of JSON texts.
+// NewSplitter returns a splitter of the text after the '[' of an array, or of JSON texts.
 func NewSplitter(array bool) *Splitter { return &Splitter{array: array} }
 
-// Closed reports whether the array has ended. Next does not examine the text behind it.
+// Closed reports whether the array has ended. Next does not examine the text after it.
 func (s *Splitter) Closed() bool { return s.closed }
 
 // Next reads the next piece and returns the offset of the last cut in it, or -1. The end of the

@@ -45,7 +45,7 @@ func TestArrayKernels(t *testing.T) {
 			copy(p, text)
 			state := [...]arrayState{{}, {}, {inString: ^uint64(0)}, {closed: 1}, {inString: ^uint64(0), escaped: 1}}[r.IntN(5)]
 			base := r.Uint32() >> 1
-			// Buffers of exactly the required size, with canaries behind.
+			// Buffers of exactly the required size, with canaries after them.
 			out := slices.Repeat([]uint32{canary}, 64*blocks+64+16)
 			notes := slices.Repeat([]arrayNote{{offset: canary}}, blocks+1)
 			wantOut, wantNotes := slices.Clone(out), slices.Clone(notes)

@@ -192,7 +192,7 @@ func (f *PathFinder) childRaw(at uint16, raw []byte, escaped bool) uint16 {
 
 // Scan reads whole lines, each one JSON text by the rules of this package or only white space. A
 // line ends with '\n'; a '\r' before it is white space. The last line may end with the buffer. A
-// byte order mark is refused; a caller that accepts one scans the bytes behind it.
+// byte order mark is refused; a caller that accepts one scans the bytes after it.
 //
 // An error is a *SyntaxError with the line, with which the slices are empty.
 func (f *PathFinder) Scan(buf []byte) error {

@@ -13,7 +13,7 @@ func (f *PathFinder) line(buf []byte, i int) (int, string) {
 	return i, reason
 }
 
-// row reads the value at i and the white space behind it, and adds what it finds to the results.
+// row reads the value at i and the white space after it, and adds what it finds to the results.
 // It is checkValue with the tree of the paths. It is one function of 85 lines, since it keeps its
 // own stack in place of recursion.
 func (f *PathFinder) row(buf []byte, i int) (int, string) {

@@ -221,7 +221,7 @@ func (s *shapes) learn(buf []byte, begin, end int, repeats bool) {
 	s.add(at, buf[begin:end], shapeEnd, 0)
 }
 
-// add finds or adds a text behind the node at and returns its last node.
+// add finds or adds a text after the node at and returns its last node.
 func (s *shapes) add(at uint32, text []byte, kind, path uint32) (uint32, bool) {
 	for len(text) > shapeText {
 		var ok bool

@@ -4,7 +4,7 @@ package jsonfast
 
 import "github.com/velonym/velonym/internal/simd"
 
-// readShapesAVX512 is readShapes. It reads nothing behind p[n-1] and writes up to room
+// readShapesAVX512 is readShapes. It reads nothing after p[n-1] and writes up to room
 // values to found. Every offset in nodes must be that of a node. It needs AVX512F, AVX512BW, AVX2
 // and BMI1.
 //

@@ -4,7 +4,7 @@ package jsonfast
 
 import "github.com/velonym/velonym/internal/simd"
 
-// readShapesNEON is readShapes. It reads nothing behind p[n-1] and writes up to room values
+// readShapesNEON is readShapes. It reads nothing after p[n-1] and writes up to room values
 // to found. Every offset in nodes must be that of a node. It needs NEON.
 //
 //go:noescape

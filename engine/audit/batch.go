@@ -223,7 +223,7 @@ type batch struct {
 	probe  bool  // require space for more than this batch: see probeSpace
 }
 
-// write appends one batch and returns the bytes reserved on disk behind it. On error
+// write appends one batch and returns the bytes reserved on disk after it. On error
 // nothing of the batch remains in the file, unless the truncation fails too; the next
 // write then marks the rest as torn.
 func (l *Log) write(w batch) (reserved int64, signed *Head, err error) {

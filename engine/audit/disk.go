@@ -75,7 +75,7 @@ func maxFileBytes(bodies, n int) int64 { return int64(bodies) + recordOverhead*i
 // spaceReserved reports whether the pending records fit the reserved space; l.mu is held.
 func (l *Log) spaceReserved() bool { return l.reserved >= maxFileBytes(len(l.pending), len(l.ends)) }
 
-// reserveAhead reserves space behind the end of the locked file if less than reserveLow
+// reserveAhead reserves space past the end of the locked file if less than reserveLow
 // is left, and returns the reserved bytes. Only the leader calls it. A failure is not an
 // error: it returns 0, and Append then writes its record before it returns. Another
 // process may use up to reserveLow of the space as well.
@@ -102,7 +102,7 @@ func (l *Log) reserveAhead() int64 {
 // block, and refuse the next.
 const minFreeSpace = 64 << 10
 
-// probeSpace returns nil if there is space for minFreeSpace bytes behind the end of the
+// probeSpace returns nil if there is space for minFreeSpace bytes past the end of the
 // locked file. Only the leader calls it.
 func (l *Log) probeSpace() error {
 	err := l.f.reserve(l.size, minFreeSpace)

@@ -134,7 +134,7 @@ func TestHeadsByCountAndTime(t *testing.T) {
 }
 
 // TestHeadsRotatedAndTorn checks that heads remain valid across rotation, and that a line is
-// appended behind a torn one in the heads file.
+// appended after a torn one in the heads file.
 func TestHeadsRotatedAndTorn(t *testing.T) {
 	path := newPath(t)
 	l := open(t, path, Options{Signer: newSigner(1), MaxSize: 1500})

@@ -32,7 +32,7 @@ func (f aloneFile) Sync() error {
 	return f.file.Sync()
 }
 
-// TestAppendLine checks that concurrent writers append whole lines one after the other, behind
+// TestAppendLine checks that concurrent writers append whole lines one after the other, after
 // a line that a crash left torn.
 func TestAppendLine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lines")

@@ -75,7 +75,7 @@ type Record struct {
 	// record.
 	Sync bool
 
-	// Head signs a head behind the record, in the same write, if the log has a signer. It
+	// Head signs a head after the record, in the same write, if the log has a signer. It
 	// is not part of the record.
 	Head bool
 }

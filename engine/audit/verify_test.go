@@ -89,7 +89,7 @@ func TestCutIsFound(t *testing.T) {
 }
 
 // TestAnchorProvesBeginning checks that an anchor allows the files before it to be missing, and
-// reveals a missing file behind it and a log written anew.
+// reveals a missing file after it and a log written anew.
 func TestAnchorProvesBeginning(t *testing.T) {
 	path := newPath(t)
 	l := open(t, path, Options{MaxSize: 1500})

@@ -13,57 +13,58 @@ import (
 	"github.com/velonym/velonym/engine/suite"
 )
 
-// ArrowRewriter replaces the values of chosen columns of an Arrow stream that is in memory
-// as a whole. It reads and writes as Run does, so that a body and a file become the same
-// columns and are refused for the same reasons. NewArrowRewriter finds the columns, Scan
-// checks the stream and counts the values, and Append replaces them. One goroutine at a time
-// calls its methods.
+// ArrowRewriter replaces the values of chosen columns of an Arrow stream that is completely in
+// memory. It reads and writes as Run does, so that a body and a file with the same content give
+// the same columns and are refused for the same reasons. NewArrowRewriter finds the columns,
+// Scan checks the stream and counts the values, and Append replaces them. Only one goroutine
+// may call its methods at a time.
 type ArrowRewriter struct {
 	o       ArrowOptions
 	stream  *arrow.Stream
 	columns []*rewrittenColumn
 	doc     *suite.Document
 	buffers ArrowBuffers
-	// shortest is the length of the shortest result of a value that is not empty; 0 if that
-	// is not known.
+	// shortest is the length of the shortest result of a value that is not empty; 0 if it is
+	// unknown.
 	shortest int
 	blanks   bool // a value that is not empty may have an empty result
 
 	text        int64 // bytes of the values scanned
-	spare       int64 // room behind the last results that is not used in the end
-	largestCall int64 // bytes that the transform of a batch takes at most
+	spare       int64 // bytes that a transform needs after the last results but does not use
+	largestCall int64 // greatest memory of one transform, in bytes
 	bad         []ArrowBadValue
 	badCount    int
 	cause       string
 }
 
-// ArrowOptions says what to replace, by what, and with how much memory.
+// ArrowOptions are the options of NewArrowRewriter.
 type ArrowOptions struct {
-	// Columns are those to replace, by Plan whatever their own is. None means the only
-	// column of strings.
+	// Columns are the columns to replace. Plan transforms them; their own plans are ignored.
+	// If there are none, the only column of strings is replaced.
 	Columns []Column
 	Plan    *suite.Plan
 	Workers int
 	// Memory and Reserve are those of arrow.Options.
 	Memory  int64
 	Reserve func(n int64) error
-	// MaxText is the most bytes that the values may have together: rows that share an entry
-	// of a dictionary, or a piece of a view's buffer, can have more than the stream.
+	// MaxText is the greatest number of bytes of all values together. They can have more than
+	// the stream, since rows may share an entry of a dictionary or a part of a view's buffer.
 	MaxText int64
-	// Observe, if not nil, is shown the values of each column before they are replaced.
+	// Observe, if not nil, is called with the values of each column before they are replaced.
 	Observe func(arena []byte, spans []uint32)
-	// MaxBad is the most values without a result that Bad lists.
+	// MaxBad is the greatest number of values without a result that Bad lists.
 	MaxBad int
 }
 
-// ValuesAtOnce is how many values a worker should be given at a time: few enough for the
-// caches, many enough for the vector registers.
+// ValuesAtOnce is a good number of values per call of a worker: few enough for the caches,
+// many enough for the vector registers.
 const ValuesAtOnce = 16 << 10
 
-// ErrTooMuchText is a stream whose values have more than ArrowOptions.MaxText bytes.
+// ErrTooMuchText is returned for a stream whose values have more than ArrowOptions.MaxText
+// bytes.
 var ErrTooMuchText = errors.New("the values of the columns have too many bytes")
 
-// ArrowBuffers are what Append works in.
+// ArrowBuffers is the memory that Append uses.
 type ArrowBuffers struct {
 	Batch *suite.Batch
 	// Grow and Spans are those of arrow.AppendOptions.
@@ -71,8 +72,8 @@ type ArrowBuffers struct {
 	Spans []uint32
 }
 
-// StringColumnsError is an Arrow stream that has no column of strings or several, where
-// none is named.
+// StringColumnsError reports an Arrow stream that has no column of strings or several of
+// them, while the request names no column.
 type StringColumnsError struct {
 	File    string
 	Strings []string // columns of strings
@@ -89,8 +90,8 @@ func (e *StringColumnsError) Error() string {
 	return e.File + ": has no column whose values can be replaced"
 }
 
-// NewArrowRewriter reads the schema and finds the columns. name is what errors call the
-// body. The body must not change while the rewriter is used, and kernels may read up to its
+// NewArrowRewriter reads the schema and finds the columns. name is the body's name in errors.
+// The body must not change while the rewriter is used, and kernels may read up to its
 // capacity.
 func NewArrowRewriter(o ArrowOptions, name string, body []byte) (*ArrowRewriter, error) {
 	s, err := arrow.OpenBytes(body, arrow.Options{Name: name, Memory: o.Memory, Reserve: o.Reserve})
@@ -123,7 +124,7 @@ func NewArrowRewriter(o ArrowOptions, name string, body []byte) (*ArrowRewriter,
 	return t, nil
 }
 
-// changeOf returns what becomes of a column: a reverse restores its type.
+// changeOf returns the change of a column's type: a reverse restores the original one.
 func changeOf(op spec.Op) arrow.Change {
 	switch op {
 	case spec.Secondary:
@@ -134,7 +135,7 @@ func changeOf(op spec.Op) arrow.Change {
 	return arrow.Pseudonymise
 }
 
-// chooseArrow returns the places of the columns to replace among all.
+// chooseArrow returns the indexes in all of the columns to replace.
 func chooseArrow(name string, asked []Column, all []arrow.Column) (chosen []int, err error) {
 	names := make([]string, len(all))
 	none := &StringColumnsError{File: name}
@@ -165,9 +166,8 @@ func chooseArrow(name string, asked []Column, all []arrow.Column) (chosen []int,
 	return chosen, nil
 }
 
-// Scan checks the whole stream and counts its values. A null is an empty value. A value
-// that stands in a dictionary counts once for each row that refers to it, and once if none
-// does.
+// Scan checks the whole stream and counts its values. A null counts as an empty value. A value
+// in a dictionary counts once for each row that refers to it, and once if none does.
 func (t *ArrowRewriter) Scan(ctx context.Context) (values, empty int64, err error) {
 	for _, c := range t.columns {
 		c.scanning = true
@@ -180,8 +180,8 @@ func (t *ArrowRewriter) Scan(ctx context.Context) (values, empty int64, err erro
 	return values, empty, err
 }
 
-// Memory returns how many bytes Append takes at most after Scan, besides its buffers and
-// what it appends.
+// Memory returns the greatest memory, in bytes, that Append needs after Scan, in addition to
+// its buffers and the output.
 func (t *ArrowRewriter) Memory() int64 {
 	n := t.largestCall
 	for _, c := range t.columns {
@@ -190,8 +190,8 @@ func (t *ArrowRewriter) Memory() int64 {
 	return n
 }
 
-// Grows returns about how many bytes of room, beyond the length of the stream that was
-// scanned, spare Append to ask for more.
+// Grows returns an estimate of how much longer than the scanned stream the output is. With so
+// much capacity Append need not call ArrowBuffers.Grow.
 func (t *ArrowRewriter) Grows() (n int64) {
 	for _, c := range t.columns {
 		n += c.grows
@@ -201,7 +201,7 @@ func (t *ArrowRewriter) Grows() (n int64) {
 
 // Append appends the stream to dst with the columns replaced. A value without a result
 // becomes null, or empty in a column without nulls and in a dictionary; Bad lists such
-// values. It returns dst with what is appended also if there is an error.
+// values. On an error it returns dst with what was appended.
 func (t *ArrowRewriter) Append(ctx context.Context, dst []byte, b ArrowBuffers) ([]byte, error) {
 	t.bad, t.badCount, t.cause, t.buffers = t.bad[:0], 0, "", b
 	dst, err := t.stream.Append(ctx, dst, arrow.AppendOptions{Grow: b.Grow, Spans: b.Spans})
@@ -216,8 +216,8 @@ type ArrowBadValue struct {
 	Code   suite.Code
 }
 
-// Bad returns the first values without a result, how many there are, and the cause and the
-// remedy of the first whose cause is known.
+// Bad returns the first values without a result, the number of all of them, and cause and
+// remedy for the first whose cause is known.
 func (t *ArrowRewriter) Bad() (first []ArrowBadValue, count int, cause string) {
 	return t.bad, t.badCount, t.cause
 }
@@ -231,22 +231,22 @@ type rewrittenColumn struct {
 
 	values, empty int64
 	unused        int64 // values of dictionaries that no row has referred to yet
-	someEmpty     int   // values, of the whole stream
-	batch         int   // the record batch under way
-	held          int64 // bytes that it takes so far
-	largest       int64 // and that one does at most
+	someEmpty     int   // empty values of the whole stream
+	batch         int   // current record batch
+	held          int64 // memory for the current record batch so far, in bytes
+	largest       int64 // greatest memory for a record batch, in bytes
 	grows         int64
 
 	spans     []uint32
 	missing   []int
-	badEntry  map[int64]suite.Code // of dictionaries
+	badEntry  map[int64]suite.Code // by entry of a dictionary
 	notString []suite.ValueError
 }
 
 // Once reports whether equal values get equal results.
 func (c *rewrittenColumn) Once() bool { return c.t.doc == nil && c.t.o.Plan.Deterministic() }
 
-// Use counts the rows that refer to a dictionary.
+// Use counts rows that refer to a dictionary.
 func (c *rewrittenColumn) Use(_ context.Context, values, empty, missing int64) error {
 	if c.scanning {
 		c.values += values + empty + missing
@@ -256,7 +256,7 @@ func (c *rewrittenColumn) Use(_ context.Context, values, empty, missing int64) e
 	return nil
 }
 
-// MissingAt notes a row whose value has no result.
+// MissingAt records a row whose value has no result.
 func (c *rewrittenColumn) MissingAt(row, entry int64) { c.addBad(row-1, c.badEntry[entry]) }
 
 func (c *rewrittenColumn) addBad(row int64, code suite.Code) {
@@ -292,7 +292,7 @@ func (c *rewrittenColumn) Replace(_ context.Context, b *arrow.Batch) (arrow.Resu
 	return arrow.Results{Arena: s.Dst, Spans: s.Out, Values: b.Spans, Missing: c.missing}, nil
 }
 
-// transform transforms a batch to the end of dst.
+// transform transforms a batch and appends the results to dst.
 func (c *rewrittenColumn) transform(b *arrow.Batch, dst []byte) *suite.Batch {
 	o := &c.t.o
 	if o.Observe != nil {
@@ -307,9 +307,9 @@ func (c *rewrittenColumn) transform(b *arrow.Batch, dst []byte) *suite.Batch {
 	return s
 }
 
-// AppendResults transforms a batch to the end of dst.
+// AppendResults transforms a batch and appends the results to dst.
 func (c *rewrittenColumn) AppendResults(_ context.Context, b *arrow.Batch, dst []byte) ([]byte, []uint32, bool, error) {
-	if c.t.doc != nil { // a batch that is done again would count its values twice
+	if c.t.doc != nil { // repeating a batch would count its values twice
 		return dst, nil, false, nil
 	}
 	n := len(b.Spans) / 2
@@ -323,7 +323,7 @@ func (c *rewrittenColumn) AppendResults(_ context.Context, b *arrow.Batch, dst [
 	switch {
 	case len(s.Bad) > 0:
 		return dst, nil, false, nil
-	case cap(out) != cap(dst): // it was not large enough after all
+	case cap(out) != cap(dst): // dst was too small
 		fresh := out[len(dst):]
 		if dst, err = c.t.buffers.Grow(dst, len(fresh)); err != nil {
 			return dst, nil, false, err
@@ -331,7 +331,7 @@ func (c *rewrittenColumn) AppendResults(_ context.Context, b *arrow.Batch, dst [
 		out = append(dst, fresh...)
 	}
 	if shortest := c.t.shortest; shortest > 0 && c.someEmpty == 0 && len(out)-len(dst) == n*shortest {
-		return out, nil, true, nil // no result is shorter, so none is longer
+		return out, nil, true, nil // all results have the shortest length
 	}
 	return out, s.Out, true, nil
 }
@@ -348,8 +348,8 @@ func (c *rewrittenColumn) Count(batch, n, empty int, size int64) bool {
 	return true
 }
 
-// refuseNotText returns the bad values of a batch and with them those whose results are not
-// UTF-8, as those of a project with a tag may be.
+// refuseNotText returns the bad values of a batch, including those whose results are not UTF-8,
+// which a project with a tag can give.
 func (c *rewrittenColumn) refuseNotText(s *suite.Batch, begin int) []suite.ValueError {
 	whole := utf8.Valid(s.Dst[begin:])
 	for i := 0; whole && i < len(s.Out); i += 2 {
@@ -371,7 +371,7 @@ func (c *rewrittenColumn) refuseNotText(s *suite.Batch, begin int) []suite.Value
 	return c.notString
 }
 
-// scan counts the values of a batch and what they take.
+// scan counts the values of a batch and the memory that they need.
 func (c *rewrittenColumn) scan(b *arrow.Batch) arrow.Results {
 	plan := c.t.o.Plan
 	n, size, empty := len(b.Spans)/2, 0, 0
@@ -406,7 +406,7 @@ func (c *rewrittenColumn) scan(b *arrow.Batch) arrow.Results {
 	return r
 }
 
-// count notes what n values of a record batch take, of which some are empty.
+// count adds the memory for n values of a record batch, of which some are empty.
 func (c *rewrittenColumn) count(batch, n, empty, size int) {
 	plan := c.t.o.Plan
 	out := plan.MaxOut(n, size)
@@ -417,7 +417,7 @@ func (c *rewrittenColumn) count(batch, n, empty, size int) {
 	if batch != c.batch {
 		c.batch, c.held = batch, 0
 	}
-	c.held += 3 * int64(8*n+8+out) // buffers that grow, and what they are packed into
+	c.held += 3 * int64(8*n+8+out) // buffers, their growth, and their compressed form
 	c.largest = max(c.largest, c.held)
 	if n > empty {
 		if each := plan.OutLen(size / (n - empty)); each > 0 {
@@ -426,6 +426,6 @@ func (c *rewrittenColumn) count(batch, n, empty, size int) {
 	}
 	c.grows += int64(out-size) + 256
 	if c.t.doc != nil {
-		c.t.largestCall += int64(size) + 96*int64(n) // the counters keep every distinct value once
+		c.t.largestCall += int64(size) + 96*int64(n) // counters hold one copy of every distinct value
 	}
 }

@@ -97,7 +97,7 @@ type checkpoint struct {
 	Replaced []parquet.WrittenChunk `json:"replaced,omitempty"` // Parquet: replaced column chunks written so far
 }
 
-// finishedChunk is a chunk ready to be written, with the position behind it.
+// finishedChunk is a chunk ready to be written, with the position after it.
 type finishedChunk struct {
 	c    *chunk
 	next checkpoint

@@ -126,7 +126,7 @@ func (w *csvWorker) find(c *chunk) bool {
 }
 
 // scan checks the rows of the chunk and finds the spans of their values. It returns false
-// if c.err ends the run and no value stands before it.
+// if c.err ends the run and no value precedes it.
 func (w *csvWorker) scan(c *chunk) bool {
 	w.data, w.passed = c.rows(), 0
 	if w.sep.quote == noQuote {

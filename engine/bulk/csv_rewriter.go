@@ -238,7 +238,7 @@ func (w *CSVWriter) Append(dst []byte, i int) []byte {
 	return appendInPlace(dst, c.out)
 }
 
-// appendInPlace appends tail to dst. It copies nothing if tail already lies directly behind
+// appendInPlace appends tail to dst. It copies nothing if tail already lies directly after
 // dst in the same array, as after an append to dst[len(dst):len(dst)] that did not grow.
 func appendInPlace[T any](dst, tail []T) []T {
 	n := len(dst)

@@ -197,8 +197,8 @@ func (r *run) detectFormat(name string, format Format, head []byte, all bool) (*
 	return rf, nil
 }
 
-// noQuote is the quote of files without quotes: the control character DEL. Rows in which it
-// stands are refused.
+// noQuote is the quote of files without quotes: the control character DEL. Rows that hold it
+// are refused.
 const noQuote = 0x7f
 
 // Errors of files without quotes.

@@ -135,7 +135,7 @@ func (j *Job) readCSVHead(name string, head []byte, all bool, d csvfast.Dialect)
 	return h, j.resolve(h, name, first)
 }
 
-// firstRow returns the first non-empty line as a row and the offset behind it; row is nil if
+// firstRow returns the first non-empty line as a row and the offset after it; row is nil if
 // the input has none. It adds the empty lines before it to h.lines.
 func (h *csvHead) firstRow(name string, head []byte, all bool) (row []byte, at int, err error) {
 	at = h.prefix

@@ -175,8 +175,8 @@ type Job struct {
 	RepeatedHeader RepeatedHeader
 	Comma          byte // CSV: field delimiter; 0: ',' (tab for TSV)
 	FindComma      bool // CSV: the delimiter is the one that divides the first rows evenly; Warn tells it
-	// NoQuotes says that quotes have no meaning in CSV: every field stands as it is. A result
-	// that cannot stand so is an error.
+	// NoQuotes says that quotes have no meaning in CSV: they are part of the field. A result
+	// that would need quotes is an error.
 	NoQuotes bool
 	// SkipLines is the number of lines before the header, or the first row, that are copied
 	// unchanged, such as a title. CSV and TSV only; quotes in them have no meaning.

@@ -62,7 +62,7 @@ var oddRows = []string{
 }
 
 // bordersText makes three to six chunks of rows of one shape. The first byte of the odd row
-// stands off bytes behind a chunk's border, counted from the first row.
+// stands off bytes after a chunk's border, counted from the first row.
 func bordersText(r *rand.Rand, kind jsonKind, chunk, off int, stranger string) []string {
 	plain := func(fill int) string {
 		return fmt.Sprintf(`{"id":"%013d","p":{"nr":"n%d"},"f":"%s"}`, r.Int64N(1e13), r.IntN(1000), strings.Repeat("x", fill))

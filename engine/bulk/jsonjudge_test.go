@@ -162,7 +162,7 @@ func (w *judgedText) other(on []int, before, end int) {
 	w.put(before, end, "null")
 }
 
-// put replaces the token that starts behind offset before and ends at end.
+// put replaces the token that starts after offset before and ends at end.
 func (w *judgedText) put(before, end int, text string) {
 	for strings.IndexByte(" \t\r\n,:", w.in[before]) >= 0 {
 		before++

@@ -210,7 +210,7 @@ func TestParquetHostile(t *testing.T) {
 	}
 }
 
-// TestParquetTrailing checks that bytes behind the values of a page, which some writers leave,
+// TestParquetTrailing checks that bytes after the values of a page, which some writers leave,
 // are not values, and that rewritten pages omit them.
 func TestParquetTrailing(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)

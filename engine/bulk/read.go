@@ -6,7 +6,7 @@ import (
 	"io"
 )
 
-// padded returns b with length n and at least padding bytes of capacity behind that.
+// padded returns b with length n and at least padding bytes of capacity after that.
 func padded(b []byte, n int) []byte {
 	if cap(b) >= n+padding {
 		return b[:n]
@@ -56,7 +56,7 @@ func (v *pipeline) readAt(n int, c *chunk) (next checkpoint, err error) {
 			return next, nil
 		}
 	}
-	// Find the first row end behind the chunk, reading more as needed.
+	// Find the first row end after the chunk, reading more as needed.
 	at, in := size, next.Inside
 	for {
 		if e := v.cut.FirstRowEnd(c.buf[at:], in); e >= 0 {

@@ -18,7 +18,7 @@ type text interface {
 	// the output before it.
 	appendValue(dst, v, data []byte, off, n int) []byte
 	// appendNull is appendValue for a value that cannot be transformed. It returns how many
-	// bytes of data behind the value it replaces too.
+	// bytes of data after the value it replaces too.
 	appendNull(dst, data []byte, off, n int) ([]byte, int)
 	// records returns, for the ascending record numbers, the extents of the records
 	// in data, off, end pairs.

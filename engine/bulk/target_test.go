@@ -195,7 +195,7 @@ func TestCancelWhileOpening(t *testing.T) {
 }
 
 // TestFailedFirstValueSparesOthers checks that a value that cannot be transformed does not
-// affect the values behind it.
+// affect the values after it.
 func TestFailedFirstValueSparesOthers(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	rev := plan(t, spec.Reverse, reversible)

@@ -46,7 +46,7 @@ func (ks *Keystore) KeepLogHead(ctx context.Context, h LogHead) error {
 	})
 }
 
-// ReplaceLogHead notes that a log was cut or restarted behind h, the head in force. The
+// ReplaceLogHead notes that a log was cut or restarted after h, the head in force. The
 // keystore keeps h besides the next head of that log. Errors: ErrReadOnly.
 func (ks *Keystore) ReplaceLogHead(ctx context.Context, h LogHead) error {
 	return ks.store.Update(ctx, func(tx Tx) error {

@@ -19,7 +19,7 @@ const (
 	purposeSeals   = "seals"
 )
 
-// wrapOverhead is the size of the nonce before and the tag behind a wrapped secret.
+// wrapOverhead is the size of the nonce before and the tag after a wrapped secret.
 const wrapOverhead = 12 + 16
 
 // associated returns the associated data. It is unambiguous because every part is

@@ -46,7 +46,7 @@ func ParseNorm(names []string) (Norm, error) {
 	return n, nil
 }
 
-// UnicodeVersion is the version of Unicode behind the nfc step.
+// UnicodeVersion is the version of Unicode that the nfc step uses.
 const UnicodeVersion = norm.Version
 
 // normalise appends the normal form of v to dst. code is 0, or why v has none:

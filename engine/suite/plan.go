@@ -395,7 +395,7 @@ func (r *backward) lengthOK(n int) bool {
 	return n >= 16 && n%16 == 0 && n <= (maxValue+16)&^15
 }
 
-// open checks a decrypted message and returns the length of the value behind the prefix.
+// open checks a decrypted message and returns the length of the value after the prefix.
 // It makes every check, whatever the others find.
 func (r *backward) open(m []byte) (n int, ok bool) {
 	var zeros byte

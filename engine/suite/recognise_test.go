@@ -167,7 +167,7 @@ func TestRecogniseWhatPlansCannot(t *testing.T) {
 			t.Errorf("%s: recognises %d", p.op, n)
 		}
 	}
-	// A generation that does not live here tells that a pseudonym is another domain's.
+	// A pseudonym of a generation that this domain does not have is another domain's.
 	s.Method = spec.Irreversible
 	one, err := NewKeys("register", "clinic", []Secret{{Gen: 1, Active: true}})
 	if err != nil {

@@ -316,7 +316,7 @@ func TestSpendWhenTheStoreFails(t *testing.T) {
 }
 
 // TestUnansweredLease checks that a request waits no longer than CallTimeout for a store that
-// does not answer, that those queued behind it do not wait again, and that the token loses no
+// does not answer, that those queued after it do not wait again, and that the token loses no
 // value.
 func TestUnansweredLease(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.CallTimeout = time.Second })

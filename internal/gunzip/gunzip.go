@@ -74,7 +74,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 }
 
 // padding reads the zeros that pad a file to the block size of its medium, which gzip(1) ignores.
-// Like gzip(1), it does not accept a member behind them.
+// Like gzip(1), it does not accept a member after them.
 func (r *Reader) padding() error {
 	for {
 		b, err := r.br.ReadByte()

@@ -25,7 +25,7 @@ func (u upper) Replace(_ context.Context, b *Batch) (Results, error) {
 func (u upper) Once() bool                                                { return !u.differ }
 func (u upper) Use(_ context.Context, values, empty, missing int64) error { return nil }
 
-// smallSchema has a column of each way in which values are found.
+// smallSchema has a column of each layout.
 func smallSchema() *arrow.Schema {
 	text := arrow.BinaryTypes.String
 	return arrow.NewSchema([]arrow.Field{
@@ -90,8 +90,8 @@ func replaceAll(in []byte, asFile, differ bool) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// TestCutAnywhere checks that a stream or file that lacks any number of bytes at its end is
-// refused as such, and never taken for a shorter one.
+// TestCutAnywhere checks that a stream or file without some bytes of its end is refused as cut
+// short, whatever their number, and never accepted as a shorter one.
 func TestCutAnywhere(t *testing.T) {
 	for _, opts := range [][]ipc.Option{nil, {ipc.WithLZ4()}} {
 		for _, asFile := range []bool{false, true} {
@@ -99,7 +99,7 @@ func TestCutAnywhere(t *testing.T) {
 			if _, err := replaceAll(in, asFile, false); err != nil {
 				t.Fatal(err)
 			}
-			step := 1 + 6*len(opts) // packed ones cost more
+			step := 1 + 6*len(opts) // compressed ones take more time
 			for n := 0; n < len(in); n += step {
 				_, err := replaceAll(in[:n], asFile, false)
 				var fault *Error
@@ -150,9 +150,9 @@ func patched(t testing.TB, in []byte, i int, change func(m *message, b *batch, b
 // put64 overwrites a number of a FlatBuffer.
 func put64(f *flat, at int, v int64) { binary.LittleEndian.PutUint64(f.b[at:], uint64(v)) }
 
-// TestLies checks that what a stream states about itself is held against what is there:
-// each lie is an error that says where, and no memory is taken by it.
-func TestLies(t *testing.T) {
+// TestFalseMetadata checks that metadata which contradicts the bytes of a stream is an error that
+// names the batch and column, and that no memory is allocated according to it.
+func TestFalseMetadata(t *testing.T) {
 	in := smallBatches(t, false)
 	// Messages: the schema, the dictionary, two batches. Buffers of a batch: id 0-2, town
 	// 3-4, view 5-7, list 8-9, its items 10-12, n 13-14.
@@ -237,8 +237,9 @@ func withoutMessage(t testing.TB, in []byte, i int) []byte {
 	}
 }
 
-// TestPackedLies checks the lengths that packed buffers state.
-func TestPackedLies(t *testing.T) {
+// TestFalseLengthsOfBuffers checks that a compressed buffer with a false length, or declared with
+// another compression, is refused.
+func TestFalseLengthsOfBuffers(t *testing.T) {
 	for name, opt := range map[string]ipc.Option{"LZ4": ipc.WithLZ4(), "ZSTD": ipc.WithZstd()} {
 		in := smallBatches(t, false, opt)
 		for _, n := range []int64{0, 2, 3, 5, 1 << 40, -2, 1<<63 - 1} {
@@ -264,9 +265,8 @@ func TestPackedLies(t *testing.T) {
 	}
 }
 
-// TestFooterLies checks that a file is refused whose footer does not say where its messages
-// are.
-func TestFooterLies(t *testing.T) {
+// TestFalseFooter checks that a file whose footer has false positions of messages is refused.
+func TestFalseFooter(t *testing.T) {
 	in := smallBatches(t, true)
 	s, err := OpenFile(bytes.NewReader(in), int64(len(in)), Options{Name: "in"})
 	if err != nil {
@@ -314,8 +314,8 @@ func TestFooterLies(t *testing.T) {
 	}
 }
 
-// TestSharedDictionary checks that two columns with one dictionary are replaced apart: one
-// that is replaced loses it, and the other keeps it.
+// TestSharedDictionary checks that two columns with one dictionary are replaced separately: a
+// replaced one loses the dictionary, the other keeps it.
 func TestSharedDictionary(t *testing.T) {
 	typ := &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String}
 	schema := arrow.NewSchema([]arrow.Field{{Name: "a", Type: typ, Nullable: true}, {Name: "b", Type: typ, Nullable: true}}, nil)
@@ -373,8 +373,8 @@ func TestSharedDictionary(t *testing.T) {
 	}
 }
 
-// TestDeltaWithoutDictionary checks that entries are not added to a dictionary that did not
-// come.
+// TestDeltaWithoutDictionary checks that additions to a dictionary that was not sent are
+// refused.
 func TestDeltaWithoutDictionary(t *testing.T) {
 	typ := &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String}
 	schema := arrow.NewSchema([]arrow.Field{{Name: "a", Type: typ, Nullable: true}}, nil)

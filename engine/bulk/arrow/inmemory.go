@@ -6,17 +6,16 @@ import (
 	"io"
 )
 
-// inMemory is a stream that is in memory as a whole. Bodies of its messages are read where
-// they stand.
+// inMemory is a stream that is completely in memory. Bodies of its messages are not copied.
 type inMemory struct {
 	b     []byte
 	r     bytes.Reader
-	begin int64 // of what follows the schema
+	begin int64 // offset of the first message after the schema
 }
 
-// OpenBytes reads the schema of a stream that is in memory as a whole. The bytes must not
-// change while the Stream is used, and kernels may read up to their capacity. Batches that
-// a [Replacer] is given alias them.
+// OpenBytes reads the schema of a stream that is completely in memory. The bytes must not
+// change while the Stream is used, and kernels may read up to their capacity. Batches passed
+// to a [Replacer] alias them.
 func OpenBytes(b []byte, o Options) (*Stream, error) {
 	s := open(o)
 	s.whole = &inMemory{b: b}
@@ -27,7 +26,7 @@ func OpenBytes(b []byte, o Options) (*Stream, error) {
 	return s, err
 }
 
-// offset returns how many bytes are read.
+// offset returns the number of bytes read so far.
 func (m *inMemory) offset() int64 { return m.r.Size() - int64(m.r.Len()) }
 
 // bodyInPlace makes the next n bytes the body.
@@ -42,9 +41,9 @@ func (s *Stream) bodyInPlace(n int64) error {
 	return err
 }
 
-// Scan checks the whole of a stream of [OpenBytes] and writes nothing. Replacers are given
-// the values as Write gives them, and their results are used for nothing but to tell what
-// becomes of the entries of dictionaries. Write, with the same replacers, may follow.
+// Scan checks a stream of [OpenBytes] completely and writes nothing. It calls replacers with
+// the same values as Write, and uses their results only to find which entries of dictionaries
+// have one. Write, with the same replacers, may follow.
 func (s *Stream) Scan(ctx context.Context) error {
 	s.scanning = true
 	err := s.messages(ctx)

@@ -21,10 +21,10 @@ const (
 
 // message is the metadata of a message.
 type message struct {
-	raw     []byte // without what stands before it
+	raw     []byte // without the prefix
 	kind    byte
 	version int16
-	body    int64 // length
+	body    int64 // length of the body
 	header  table
 	top     table
 }
@@ -35,7 +35,8 @@ var (
 )
 
 // readMessage reads the metadata of the next message. It returns nil at the mark that
-// ends a stream.
+// ends a stream. A message has a prefix: continuation, which old writers omit, and the length
+// of the metadata.
 func (s *Stream) readMessage(r io.Reader) (*message, error) {
 	var head [4]byte
 	switch _, err := io.ReadFull(r, head[:]); {
@@ -82,7 +83,7 @@ func (s *Stream) read(r io.Reader, b []byte) error {
 	return nil
 }
 
-// unread returns the error of a read that gave less than it was asked for.
+// unread returns the error for a read that returned err and too few bytes.
 func (s *Stream) unread(err error) error {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		return s.cut(errCut)
@@ -90,7 +91,7 @@ func (s *Stream) unread(err error) error {
 	return err
 }
 
-// cut returns the error of an input that ends too early, with the last row that was read.
+// cut returns the error for an input that ends too early, with the last complete row.
 func (s *Stream) cut(why error) error {
 	if s.batch > 0 && s.rows > 0 {
 		return &Error{File: s.name, Err: fmt.Errorf("%w; batch %d with row %d is the last that is whole", why, s.batch, s.rows)}
@@ -98,10 +99,10 @@ func (s *Stream) cut(why error) error {
 	return s.bad("%w", why)
 }
 
-// span is a part of a body.
+// span is the position of a buffer in a body.
 type span struct{ off, n int64 }
 
-// node is a field of a batch.
+// node holds the numbers of values and nulls of a field in a batch.
 type node struct{ length, nulls int64 }
 
 // batch is the metadata of a record batch.
@@ -111,12 +112,12 @@ type batch struct {
 	buffers  []span
 	variadic []int64
 	codec    codec
-	start    []int // of each field, its first buffer
+	start    []int // index of each field's first buffer
 }
 
 var errBatch = errors.New("a record batch is damaged")
 
-// readBatch reads a table RecordBatch whose body has so many bytes, and finds the buffers
+// readBatch reads a table RecordBatch with a body of the given length, and finds the buffers
 // of its columns.
 func (s *Stream) readBatch(b *batch, t table, body int64) error {
 	if err := s.readParts(b, t, body); err != nil {
@@ -125,7 +126,7 @@ func (s *Stream) readBatch(b *batch, t table, body int64) error {
 	return s.place(b)
 }
 
-// readParts reads a table RecordBatch whose body has so many bytes.
+// readParts reads a table RecordBatch with a body of the given length.
 func (s *Stream) readParts(b *batch, t table, body int64) error {
 	if t.f == nil {
 		return s.bad("%w", errBatch)
@@ -169,7 +170,8 @@ func (s *Stream) readParts(b *batch, t table, body int64) error {
 	return nil
 }
 
-// place finds the buffers of every field, whose number the schema gives.
+// place finds the first buffer of every field; the schema gives the number of each field's
+// buffers.
 func (s *Stream) place(b *batch) error {
 	if len(b.nodes) != len(s.schema.fields) {
 		return s.bad("%w: it has %d columns, with those within others, and the schema %d", errBatch, len(b.nodes), len(s.schema.fields))

@@ -275,7 +275,7 @@ func (f *File) dataPage(ctx context.Context, o *replacedChunk, page *rawPage) (r
 	return d.rows, f.writeData(o, page, &d)
 }
 
-// replacePage replaces the values of a data page; the results are in f.plain, behind the
+// replacePage replaces the values of a data page; the results are in f.plain, after the
 // levels if those are compressed with them.
 func (f *File) replacePage(ctx context.Context, o *replacedChunk, page *rawPage, d *dataPage) error {
 	e := page.encoding()

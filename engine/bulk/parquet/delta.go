@@ -28,7 +28,7 @@ type deltaDecoder struct {
 }
 
 // newDelta returns a decoder of the n integers of so many bits at the start of b, and the
-// bytes behind them.
+// bytes after them.
 func newDelta(b []byte, n int64, bits int) (d deltaDecoder, rest []byte, err error) {
 	var head [4]uint64
 	for i := range head {

@@ -102,7 +102,7 @@ func (d *rleDecoder) beginPacked(groups uint64) error {
 	return nil
 }
 
-// unpackEight decodes eight values of width bits from the start of b. Bits behind the end of
+// unpackEight decodes eight values of width bits from the start of b. Bits past the end of
 // b count as zeros.
 func unpackEight(dst *[8]uint32, b []byte, width int) {
 	if len(b) < width+8 {

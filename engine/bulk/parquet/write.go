@@ -53,7 +53,7 @@ func (p *writer) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// chunkIndexes holds the indexes of a column chunk, which are written behind all data.
+// chunkIndexes holds the indexes of a column chunk, which are written after all data.
 type chunkIndexes struct {
 	chunk   *thrift.Value
 	offsets *thrift.Value // the offset index, edited

@@ -10,7 +10,7 @@ func ExpandKey(enc, inv *Schedule, key *[32]byte) { expandKey(enc, inv, key) }
 
 // Blocks encrypts or decrypts blocks in place under keys if the tier in use has a kernel for
 // it, and reports whether it has. len(blocks) must be a multiple of 16 above zero. Nothing
-// behind it is read or written.
+// after it is read or written.
 func Blocks(keys *Schedule, blocks []byte, decrypt bool) bool {
 	return blocksKernel(keys, blocks, decrypt)
 }

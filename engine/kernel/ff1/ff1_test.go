@@ -250,7 +250,7 @@ func (b *batch) check(t *testing.T, f *Cipher, dec bool, kernel string) {
 	}
 }
 
-// checkRows transforms the batch to rows behind bytes that must not change.
+// checkRows transforms the batch to rows after bytes that must not change.
 func (b *batch) checkRows(t *testing.T, f *Cipher, dec bool, kernel string) {
 	t.Helper()
 	call := f.EncryptRows

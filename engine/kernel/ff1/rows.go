@@ -10,7 +10,7 @@ import (
 // EncryptRows appends pre, the ciphertext and post of every value to dst, and writes off, len in dst
 // of each ciphertext to out, which must have a pair for each. The row of an empty value, or of one
 // that cannot be transformed, consists of pre and post, with len 0; the latter are appended to bad
-// as by Encrypt. dst must not overlap arena. Bytes behind the length of dst, within its capacity,
+// as by Encrypt. dst must not overlap arena. Bytes past the length of dst, within its capacity,
 // are undefined afterwards. It allocates only to grow dst and bad.
 func (f *Cipher) EncryptRows(pre, post string, dst, arena []byte, spans, out []uint32, bad []Error) ([]byte, []Error) {
 	return f.rows(pre, post, dst, arena, spans, out, bad, false)

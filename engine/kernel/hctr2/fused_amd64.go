@@ -74,8 +74,8 @@ func (c *Cipher) sealFused(t *stagedScratch, w *textform.Writer, dst []byte, at 
 
 // The following kernels process values 8 at a time and return how many; they stop before 8 with a
 // value that is not 1 to 15 bytes of printable ASCII within the limit. They read n spans and 16
-// bytes from the start of each value. The kernels of rows write sep behind each text, 4 bytes of
-// which may lie behind the last row; the others write only the texts. No branch or address depends
+// bytes from the start of each value. The kernels of rows write sep after each text, 4 bytes of
+// which may lie after the last row; the others write only the texts. No branch or address depends
 // on keys or values except the one that stops. They need AVX2, AES and AVX, and clobber YMM
 // registers, whose upper halves they leave zero.
 

@@ -65,8 +65,8 @@ func (c *Cipher) sealBlocksRows(w *textform.Writer, m int, dst, arena []byte, sp
 }
 
 // layRowsAVX512 writes the offsets of rows to at and out, and the text between their texts, 16 at
-// a time. It stops before 16 of which a value has another number of blocks or ends behind the
-// limit, and returns the number of values processed. It reads n spans, and writes 8 bytes behind
+// a time. It stops before 16 of which a value has another number of blocks or ends after the
+// limit, and returns the number of values processed. It reads n spans, and writes 8 bytes after
 // each text. Branches depend only on spans. It needs AVX-512 F and clobbers ZMM and mask
 // registers; the upper halves are zero at the end.
 //

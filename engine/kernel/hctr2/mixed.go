@@ -20,7 +20,7 @@ const MixedMost = 1024
 
 // SealMixedRows is SealBlocksRows for at most MixedMost values of any numbers of blocks up to
 // MaxBlocks. The rows of empty values consist of the framing. It processes all values or none:
-// if ok is false, out and dst behind its length have undefined content. It refuses longer values,
+// if ok is false, out and dst past its length have undefined content. It refuses longer values,
 // values that are not text, the form UUID, and pre or post of more than 4 bytes.
 func (c *Cipher) SealMixedRows(w *textform.Writer, dst, arena []byte, spans, out []uint32) (rows []byte, ok bool) {
 	checkMixed(spans, out)

@@ -46,7 +46,7 @@ var mixedKernels = sync.Pool{New: func() any {
 }}
 
 // sealMixedRows is SealMixedRows with the layout by a kernel. It requires at least 16 values, a form
-// of pairs, and 16 readable bytes behind each value.
+// of pairs, and 16 readable bytes after each value.
 func (c *Cipher) sealMixedRows(w *textform.Writer, dst, arena []byte, spans, out []uint32) (rows []byte, ok bool) {
 	n := len(spans) / 2
 	if simd.Active() != simd.AVX512 || n < 16 || !w.Form().Pairs() || cap(arena) < 16 {
@@ -152,9 +152,9 @@ func (s *mixedKernel) starts(n int) (next, ends [maxBlocks + 1]uint32) {
 
 // layMixedRowsAVX512 writes the numbers of blocks of values to blocks, the offsets of their rows,
 // whose texts have 32 characters for a block, to at and out, and the text between the texts, 16
-// at a time. It stops before 16 of which a value has more than the most blocks or ends behind
+// at a time. It stops before 16 of which a value has more than the most blocks or ends after
 // the limit, and returns the number of values processed. It reads n spans, and writes 8 bytes
-// behind each text. Branches depend only on spans. It needs AVX-512 F and clobbers ZMM and mask
+// after each text. Branches depend only on spans. It needs AVX-512 F and clobbers ZMM and mask
 // registers; the upper halves are zero at the end.
 //
 //go:noescape

@@ -54,7 +54,7 @@ func measure(spans [][2]uint32, blocks []byte, chars *[MaxBlocks + 1]int) (size 
 }
 
 // layRows writes the framing of rows to dst from place on, and the offsets of the results to out
-// and at. It writes up to 4 bytes behind the last row.
+// and at. It writes up to 4 bytes after the last row.
 //
 //go:noinline
 func layRows(dst []byte, place int, out [][2]uint32, at []uint32, blocks []byte, chars *[MaxBlocks + 1]int, pre, post uint32, preLen, postLen int) {

@@ -47,8 +47,8 @@ func (c *Cipher) SealBlocksRows(w *textform.Writer, m int, dst, arena []byte, sp
 	return dst[:len(dst)+n*stride], n, plain
 }
 
-// checkBlocks returns a wrong other than 0 if a value has another number of blocks, ends behind
-// size, or has an offset above room, and a tight over 2^63 if one ends behind padded. It collects
+// checkBlocks returns a wrong other than 0 if a value has another number of blocks, ends after
+// size, or has an offset above room, and a tight over 2^63 if one ends after padded. It collects
 // the sign bits of differences, since arenas and spans stay far below 2^63. It is not inlined so
 // that its variables fit in registers.
 //

@@ -251,7 +251,7 @@ func (c *Cipher) cryptBlocks(m int, msgs []byte, decrypt bool) {
 }
 
 // The following kernels process n values of m blocks each, up to 64 at a time; n is a multiple of
-// 16. They read n spans and m whole blocks from the start of each value, and pad behind its
+// 16. They read n spans and m whole blocks from the start of each value, and pad after its
 // length of 16(m-1) to 16m-1 (open, and seal of messages: 16m, without padding). They write
 // scratch, and spans, n, dst and at of their arguments. Values and results must not overlap,
 // except that seal and open may have dst at base. No branch or address depends on keys or values.

@@ -17,7 +17,7 @@ import (
 
 // SealRows enciphers the longest prefix of values that are 1 to 15 bytes of text, appends their
 // rows to dst, and writes off, len in dst of each text to out, which must have a pair for each
-// value. It returns the extended dst and the length of the prefix. Bytes behind the length of dst,
+// value. It returns the extended dst and the length of the prefix. Bytes past the length of dst,
 // within its capacity, are undefined afterwards.
 func (c *Cipher) SealRows(w *textform.Writer, dst, arena []byte, spans, out []uint32) ([]byte, int) {
 	n := len(spans) / 2

@@ -230,7 +230,7 @@ func (c *Cipher) openRows(r *textform.Reader, pre, post string, dst, arena []byt
 	return dst, done
 }
 
-// runOpen runs the kernel, which writes behind the length of dst. dst ends in pre.
+// runOpen runs the kernel, which writes past the length of dst. dst ends in pre.
 func (c *Cipher) runOpen(a *oneBlockArgs, r *textform.Reader, pre, post string, dst []byte, out []uint32) int {
 	a.schedule = c.s
 	a.decode = r.DecodeTables()
@@ -285,8 +285,8 @@ func (c *Cipher) translateRows(r *textform.Reader, to *Cipher, w *textform.Write
 
 // The following kernels process values 16 at a time and return how many; they stop before 16 with
 // a value that they do not support. They read the tables and arguments in their block, n spans,
-// and the 16 bytes (texts: 32) at the start of each value and of one group behind the last that
-// they process. They count n down, and write out, dst, and up to RowPadding bytes behind the last
+// and the 16 bytes (texts: 32) at the start of each value and of one group after the last that
+// they process. They count n down, and write out, dst, and up to RowPadding bytes after the last
 // row. Results, arguments and values must not overlap. The only branch on values is whether the
 // kernel supports them; no other branch and no address depends on keys or values. They need
 // AVX-512 F, BW, DQ, VBMI and VAES and clobber ZMM and mask registers; the upper halves are zero
@@ -308,7 +308,7 @@ func oneBlockBitsAVX512(a *oneBlockArgs) int
 func oneBlockAtAVX512(a *oneBlockArgs) int
 
 // oneBlockOpenAVX512 writes the values of texts of 32 characters in a form of pairs, with sep
-// behind each, and sets wrote to the number of bytes. It writes 16 bytes at every value.
+// after each, and sets wrote to the number of bytes. It writes 16 bytes at every value.
 //
 //go:noescape
 func oneBlockOpenAVX512(a *oneBlockArgs) int

@@ -9,7 +9,7 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// digits13 returns n values of 13 digits, with 64 bytes of padding behind.
+// digits13 returns n values of 13 digits, with 64 bytes of padding after them.
 func digits13(n int) *structured.Arena {
 	r := rand.New(rand.NewPCG(1, 1))
 	a := &structured.Arena{}

@@ -26,7 +26,7 @@ func (c *Cipher) sealRowsGeneric(w *textform.Writer, dst, arena []byte, spans, o
 }
 
 // together is the number of blocks that portable code processes in each step: a load of a block
-// directly behind the stores of its halves would stall.
+// directly after the stores of its halves would stall.
 const together = 16
 
 // sealAtGeneric is SealAt in portable Go.

@@ -82,7 +82,7 @@ func counts(r *rand.Rand) []int {
 	return []int{0, 1, 2, 15, 16, 17, 31, 32, 33, 48, 100, 200, 1 + r.IntN(700)}
 }
 
-// withCanary returns a dst with some content, extra bytes of capacity and a canary behind its
+// withCanary returns a dst with some content, extra bytes of capacity and a canary after its
 // capacity. intact reports whether the canary is unchanged.
 func withCanary(extra int) (dst []byte, intact func() bool) {
 	extra = max(extra, 0)

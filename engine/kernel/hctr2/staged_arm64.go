@@ -15,7 +15,7 @@ func (c *Cipher) sealFused(*stagedScratch, *textform.Writer, []byte, []uint32, [
 }
 
 // gatherNEON pads n values, a multiple of 4, into blocks, 4 at a time, and returns how many. It
-// stops before 4 of which one is not 1 to 15 bytes long, starts behind the offset in the lower
+// stops before 4 of which one is not 1 to 15 bytes long, starts after the offset in the lower
 // half of limit, or holds a byte that is over greatest after subtracting 0x20. It reads n spans
 // and 16 bytes from the start of each value, and writes 16 bytes for each value including the 4
 // before which it stops. The only branches on values are those that stop. It needs NEON and

@@ -33,7 +33,7 @@ func (t *stagedScratch) put() {
 	stagedScratches.Put(t)
 }
 
-// gatherTables turn 16 bytes that start with a value into its padded block: and, or (spaces behind
+// gatherTables turn 16 bytes that start with a value into its padded block: and, or (spaces after
 // the value, which are text), exclusive or. Generators read the offsets of its fields from this
 // declaration.
 type gatherTables struct {
@@ -60,7 +60,7 @@ var gatherTable = func() (t gatherTables) {
 	return t
 }()
 
-// copied holds copies of up to 16 values, so that a kernel may read behind their ends and gets a
+// copied holds copies of up to 16 values, so that a kernel may read past their ends and gets a
 // whole group.
 type copied struct {
 	arena [16*16 + 16]byte
@@ -81,7 +81,7 @@ func (g *copied) copyTexts(arena []byte, spans []uint32) {
 	}
 }
 
-// fill copies values of up to 15 bytes, with spaces behind them.
+// fill copies values of up to 15 bytes, with spaces after them.
 func (g *copied) fill(arena []byte, spans []uint32) {
 	const ones = 0x0101010101010101
 	for i, p := range pairsOf(spans) {

@@ -128,7 +128,7 @@ func pairs(k *midstates, msgs *byte, pairs, blocks int, dst *byte) {
 }
 
 // hmacAVX512 writes the first 16 bytes of the HMACs of 16·groups values, one
-// after the other, to dst. All have the given number of blocks behind the
+// after the other, to dst. All have the given number of blocks after the
 // midstate; short is 1 if blocks is 1, there are no counters, and all values
 // have at most 15 bytes. mid is the inner midstate and then the outer one. It
 // reads the values, spans and counters (nil: none) and nothing around them:

@@ -28,7 +28,7 @@ type scratch struct {
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
-// blocksOf returns the number of blocks that the inner hash of n bytes has behind its midstate. The
+// blocksOf returns the number of blocks that the inner hash of n bytes has after its midstate. The
 // padding has at least nine bytes.
 func blocksOf(n int) int { return (n + 9 + 63) / 64 }
 

@@ -152,7 +152,7 @@ func batch(r *rand.Rand, n, limit int) (base []byte, spans []uint32, counters []
 }
 
 // TestHMACBatches compares every kernel with crypto/hmac on mixed batches: up to 200 values of up to
-// 300 bytes, with and without counters. Bytes behind the results must not change.
+// 300 bytes, with and without counters. Bytes after the results must not change.
 func TestHMACBatches(t *testing.T) {
 	key := bytes.Repeat([]byte{7, 1, 9, 200}, 8)
 	h, err := New((*[32]byte)(key))

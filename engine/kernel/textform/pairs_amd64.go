@@ -18,7 +18,7 @@ func readBlocks(_ Form, blocks, base *byte, spans *uint32, n int, last uint64, t
 
 // The following write n rows of stride bytes to dst: the first preLen bytes of pre, the 32
 // characters of a block, 4 bytes of post. They read 16·n bytes at blocks, which dst does
-// not overlap, and write 4 bytes behind each text and at most 4 behind the last row. No
+// not overlap, and write 4 bytes after each text and at most 4 after the last row. No
 // branch or address depends on the blocks. They need AVX2 and clobber YMM registers, whose
 // upper halves they leave zero.
 
@@ -29,10 +29,10 @@ func encodePairsAVX2(dst, blocks *byte, n int, tables *PairTables, stride, preLe
 func encodeHexAVX2(dst, blocks *byte, n int, tables *PairTables, stride, preLen int, pre, post uint32)
 
 // decodeAVX2 decodes texts of 32 characters into blocks, four at a time, and returns how
-// many it did. It stops before four with one whose span is not 32 long, that starts behind
+// many it did. It stops before four with one whose span is not 32 long, that starts after
 // base + limit, or that has a bad character. n is a multiple of 4; it reads n spans, the
 // texts, and writes 16 bytes for each that it did and for the four that it stopped at. The
-// only branch on characters is the one that tells a bad one. It needs AVX2 and clobbers
+// only branch on characters is that after the check for bad ones. It needs AVX2 and clobbers
 // YMM registers, whose upper halves it leaves zero.
 //
 //go:noescape

@@ -21,7 +21,7 @@ func readBlocks(f Form, blocks, base *byte, spans *uint32, n int, last uint64, t
 
 // The following write n rows of stride bytes to dst: the first preLen bytes of pre, the 32
 // characters of a block, 4 bytes of post. They read 16·n bytes at blocks, which dst does
-// not overlap, and write 4 bytes behind each text and at most 4 behind the last row. No
+// not overlap, and write 4 bytes after each text and at most 4 after the last row. No
 // branch or address depends on the blocks. They need NEON and clobber V0 to V16.
 
 //go:noescape
@@ -32,9 +32,9 @@ func encodeHexNEON(dst, blocks *byte, n int, tables *PairTables, stride, preLen 
 
 // The following decode texts of 32 characters into blocks, four at a time, and return how
 // many they did. They stop before four with one whose span is not 32 long, that starts
-// behind base + limit, or that has a bad character. n is a multiple of 4; they read n
+// after base + limit, or that has a bad character. n is a multiple of 4; they read n
 // spans, the texts, and write 16 bytes for each that they did and for the four that they
-// stopped at. The only branch on characters is the one that tells a bad one. They need
+// stopped at. The only branch on characters is that after the check for bad ones. They need
 // NEON and clobber V0 to V20.
 
 //go:noescape

@@ -84,7 +84,7 @@ func (t *EncodeTables) bits(f Form, chars int) (place func(id, k int) byte) {
 	per := (chars + 7) / 8 // groups of a value
 	for q := range 4 * per {
 		for j := range 8 {
-			// Byte 7 - j of the quad word is byte j of the group; bytes behind the block read as
+			// Byte 7 - j of the quad word is byte j of the group; bytes after the block read as
 			// zero.
 			id, b := q/per, q%per*group+j
 			if j < group && b < 16 {

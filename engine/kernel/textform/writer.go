@@ -9,7 +9,7 @@ import (
 // MaxFraming is the largest number of bytes, pre and post together, that kernels write around a text.
 const MaxFraming = 4
 
-// RowPadding is how far kernels may write behind the last row.
+// RowPadding is how far kernels may write after the last row.
 const RowPadding = 96
 
 // Writer encodes blocks as text in a form, with a generation mark and framing. It holds nothing
@@ -74,7 +74,7 @@ func (w *Writer) Gen() int { return w.gen }
 // Pre returns the framing before a text.
 func (w *Writer) Pre() string { return w.pre }
 
-// Post returns the framing behind a text.
+// Post returns the framing after a text.
 func (w *Writer) Post() string { return w.post }
 
 // EncodeTables returns the tables for kernels with registers of 64 bytes.
@@ -87,7 +87,7 @@ func (w *Writer) PairTables() *PairTables { return pairTablesOf(w.form, w.gen) }
 func (w *Writer) Framed() bool { return w.stride <= w.chars+MaxFraming }
 
 // Rows appends a row for every 16 bytes of blocks to dst, in the Writer's form and framing, and
-// writes off, len in dst of each text to out, which must have a pair for each. Bytes behind the
+// writes off, len in dst of each text to out, which must have a pair for each. Bytes after the
 // length of dst, within its capacity, are undefined afterwards. It allocates only to grow dst.
 func (w *Writer) Rows(dst, blocks []byte, out []uint32) []byte {
 	n := len(blocks) / 16

@@ -303,7 +303,7 @@ func (k keyring) tombstones(from, to keys.Store) {
 	}
 }
 
-// TestTornAndMissingTombstones checks that a line that a crash left torn is written again behind
+// TestTornAndMissingTombstones checks that a line that a crash left torn is written again after
 // it, and that a removed line is an error.
 func TestTornAndMissingTombstones(t *testing.T) {
 	k := newKeyring(t)

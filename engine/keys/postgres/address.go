@@ -107,7 +107,7 @@ func unescape(s string) string {
 // queryItem matches a parameter of libpq or a setting of the server.
 var queryItem = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*=[^&]*$`) })
 
-// userinfoEnd returns the index of the @ behind user and password, -1 if there is none.
+// userinfoEnd returns the index of the @ after user and password, -1 if there is none.
 // It is the @ of the URL grammar if a valid address follows it. Otherwise the password
 // contains special characters, and it is the last @.
 func userinfoEnd(rest string) int {

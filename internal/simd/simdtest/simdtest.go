@@ -45,7 +45,7 @@ func PageEnd(t testing.TB, n int) []byte {
 	return page[len(page)-n:]
 }
 
-// PageEnds returns n bytes directly before a page that faults, and another n directly behind such a
+// PageEnds returns n bytes directly before a page that faults, and another n directly after such a
 // page. The test frees them when it ends.
 func PageEnds(t testing.TB, n int) (end, begin []byte) {
 	t.Helper()

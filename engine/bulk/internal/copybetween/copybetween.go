@@ -16,9 +16,9 @@ var byKernel simd.Path
 // a value. src[:from] and dst[:to] are done before the call.
 //
 // Text stops before the first value of LongValue bytes or more. It returns the number
-// of values it has passed, and from and to behind the last of them. at[i] receives the
+// of values it has passed, and from and to after the last of them. at[i] receives the
 // offset in dst of the result of value i. dst must hold all of it and must not overlap
-// src; its content behind the returned to is undefined.
+// src; its content after the returned to is undefined.
 //
 // Kernels copy as long as 64 bytes from the start of each block lie within the capacity
 // of src and the length of dst; the portable code copies what is left.

@@ -21,18 +21,18 @@ func textKernel(dst, src []byte, spans, at []uint32, outLen *OutLen, from, to in
 }
 
 // textAVX512 copies in blocks of 64 bytes. It stops before a value of LongValue bytes or
-// more, before a gap of which a block would end behind srcCap bytes of src or dstLen
+// more, before a gap of which a block would end after srcCap bytes of src or dstLen
 // bytes of dst, and before a value that starts before from.
 //
 // It reads n pairs of spans and src[from:srcCap], and writes at[:done] and dst[to:dstLen],
-// up to 63 bytes behind the end of each gap. dst must not overlap anything else. The
+// up to 63 bytes past the end of each gap. dst must not overlap anything else. The
 // offsets it writes and reads are 32 bits wide. It needs AVX512F and clobbers only what
 // ABI0 allows; it ends with VZEROUPPER.
 //
 //go:noescape
 func textAVX512(dst *byte, dstLen int, src *byte, srcCap int, spans, at *uint32, n int, outLen *OutLen, from, to int) (done, nextFrom, nextTo int)
 
-// textAVX2 is textAVX512 in blocks of 32 bytes; it writes up to 31 bytes behind a gap and
+// textAVX2 is textAVX512 in blocks of 32 bytes; it writes up to 31 bytes after a gap and
 // needs AVX.
 //
 //go:noescape

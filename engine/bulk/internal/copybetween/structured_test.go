@@ -9,7 +9,7 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// TestStructured changes the length of one value, or of the text before it, behind every
+// TestStructured changes the length of one value, or of the text before it, after every
 // number of equal ones, and fails unless the kernels ran.
 func TestStructured(t *testing.T) {
 	step, least := 1, int64(500)
@@ -52,7 +52,7 @@ func TestStructured(t *testing.T) {
 	})
 }
 
-// add appends text and a value of n bytes behind it.
+// add appends text and a value of n bytes after it.
 func (c *textCase) add(gap string, n int) {
 	c.src, c.want = append(c.src, gap...), append(c.want, gap...)
 	c.spans, c.at = append(c.spans, uint32(len(c.src)), uint32(n)), append(c.at, uint32(len(c.want)))

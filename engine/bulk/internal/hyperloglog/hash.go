@@ -34,7 +34,7 @@ func newSampler(seed0, seed1 uint64) sampler {
 // length in src of at most batchSize values. See Counter.Add for endsOnly.
 //
 // A kernel hashes as long as values are at most 16 bytes long, or endsOnly is set, if src
-// has eight bytes of capacity behind its end; the portable code hashes what is left.
+// has eight bytes of capacity past its end; the portable code hashes what is left.
 func (s *sampler) hash(dst *[hashRoom]uint64, src []byte, spans []uint32, endsOnly bool) (kept, empty int) {
 	longest := longestWhole(endsOnly)
 	done, kept, empty := s.hashKernel(dst, src, spans, longest)

@@ -20,7 +20,7 @@ func (s *sampler) hashKernel(dst *[hashRoom]uint64, src []byte, spans []uint32, 
 //
 // It reads n pairs of spans, and of each value its first and its last eight bytes; of a
 // shorter value it reads eight bytes from its start, so src must be readable eight bytes
-// behind the last value. It writes up to seven undefined hashes behind dst[:kept]. dst must
+// after the last value. It writes up to seven undefined hashes after dst[:kept]. dst must
 // not overlap s, src or spans. It needs AVX512F, AVX512DQ and POPCNT and clobbers only what
 // ABI0 allows; it ends with VZEROUPPER.
 //

@@ -10,7 +10,7 @@ import (
 	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
-// guardedValues is values in a page that faults right behind the room that kernels need.
+// guardedValues is values in a page that faults right after the room that kernels need.
 func guardedValues(t testing.TB, r *rand.Rand, values, longest, room int) (src []byte, spans []uint32) {
 	size := 0
 	for range values {
@@ -42,7 +42,7 @@ func checkHash(t *testing.T, s sampler, src []byte, spans []uint32, ends bool) {
 }
 
 // TestHashKernelsAgree checks that all kernels give the same hashes for values of any length,
-// and read nothing but the values and the padding behind them.
+// and read nothing but the values and the padding after them.
 func TestHashKernelsAgree(t *testing.T) {
 	simdtest.EachKernel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))

@@ -17,8 +17,8 @@ func AppendInt(dst []byte, v int64) []byte {
 	return AppendUint(dst, uint64(v))
 }
 
-// AppendUint appends the decimal digits of v to dst. It writes to up to 8 bytes of dst's
-// capacity behind them.
+// AppendUint appends the decimal digits of v to dst. It may also overwrite up to 8 bytes of
+// dst's capacity after them.
 func AppendUint(dst []byte, v uint64) []byte {
 	at := len(dst)
 	if cap(dst)-at < maxText+8 {
@@ -44,8 +44,8 @@ func AppendUint(dst []byte, v uint64) []byte {
 }
 
 // eightDigits returns the eight decimal digits of v, which is below 10⁸, as characters;
-// the first is in the lowest byte. It divides in the lanes of a word: by 10⁴ into two,
-// by 100 into four, by 10 into eight.
+// the first is in the lowest byte. It divides several parts of one word at a time: by 10⁴ into
+// two parts, by 100 into four, by 10 into eight.
 func eightDigits(v uint32) uint64 {
 	x := uint64(v/1e4) | uint64(v%1e4)<<32
 	q := x * 10486 >> 20 & 0x7f_0000_007f
@@ -57,7 +57,7 @@ func eightDigits(v uint32) uint64 {
 
 var powersOf10 = [20]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19}
 
-// digitsOf returns how many decimal digits v has; 0 has one.
+// digitsOf returns the number of decimal digits of v; 0 has one.
 func digitsOf(v uint64) int {
 	n := bits.Len64(v|1) * 1233 >> 12 // times log₁₀ 2
 	if v >= powersOf10[n] {
@@ -96,7 +96,7 @@ func parseDigits(text []byte) (negative bool, v uint64, ok bool) {
 	for i, c := range text {
 		if c -= '0'; c > 9 {
 			return false, 0, false
-		} else if i == maxText-1 { // only the last of so many digits can be too many
+		} else if i == maxText-1 { // only the 20th digit can exceed 64 bits
 			high, low := bits.Mul64(v, 10)
 			sum, carry := bits.Add64(low, uint64(c), 0)
 			return negative, sum, high == 0 && carry == 0

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Kind is what the values of a type are.
+// Kind is the kind of a type's values.
 type Kind uint8
 
 // The kinds.
@@ -22,14 +22,15 @@ const (
 type Type struct {
 	Kind Kind
 	Size int // Int, Uint: 1, 2, 4 or 8 bytes; Fixed: its length; else 0
-	// Precision is how many digits a Decimal has at most: 1 to MaxPrecision.
+	// Precision is the greatest number of digits of a Decimal: 1 to MaxPrecision.
 	Precision int
 }
 
-// MaxPrecision is the most digits of a decimal: those of 256 bits.
+// MaxPrecision is the greatest number of digits that a decimal of 256 bits can have.
 const MaxPrecision = 76
 
-// maxFixed is the longest value of Fixed, whose text must be one that can be transformed.
+// maxFixed is the greatest length of a value of Fixed: its text must be short enough to be
+// transformed.
 const maxFixed = 1 << 20
 
 // Valid reports whether t is a type of this package.
@@ -90,8 +91,8 @@ func ParseType(s string) (Type, error) {
 	return Type{}, fmt.Errorf("no type of identifiers is called %q", s)
 }
 
-// limits returns the least and the greatest value of an integer type; the greatest of
-// Uint is its bits.
+// limits returns the least and the greatest value of an integer type. For Uint the greatest
+// has to be converted to uint64.
 func (t Type) limits() (least, greatest int64) {
 	if t.Kind == Uint {
 		return 0, int64(^uint64(0) >> (64 - 8*t.Size))
@@ -100,14 +101,14 @@ func (t Type) limits() (least, greatest int64) {
 	return -greatest - 1, greatest
 }
 
-// ValueError is a text that is no value of the type, or stored bytes that are not. It
-// never holds the value.
+// ValueError reports a text or stored bytes that are not a value of the type. It never holds
+// the value.
 type ValueError struct {
 	Type       Type
-	OutOfRange bool // it is a number, but not one of the type
+	OutOfRange bool // it is a number, but outside of the type's range
 }
 
-// Error says what the text is not.
+// Error says which type the value should be of.
 func (e *ValueError) Error() string {
 	if e.OutOfRange {
 		return "a number outside the range of " + e.Type.String()

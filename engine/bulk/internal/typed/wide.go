@@ -5,7 +5,7 @@ import (
 	"math/bits"
 )
 
-// wide is an integer of 256 bits in two's complement, the least word first.
+// wide is an integer of 256 bits in two's complement, the least significant word first.
 type wide [4]uint64
 
 // load reads a number of 1 to 32 bytes.
@@ -28,7 +28,7 @@ func (w *wide) load(b []byte, bigEndian bool) {
 	}
 }
 
-// store writes the number to b, which has width or more bytes.
+// store writes the number to b, which has at least w.width() bytes.
 func (w *wide) store(b []byte, bigEndian bool) {
 	for i := range b {
 		c := byte(w[i/8] >> (8 * (i % 8)))
@@ -68,9 +68,9 @@ func (w *wide) width() int {
 func (w wide) append(dst []byte) []byte {
 	if w.negative() {
 		dst = append(dst, '-')
-		w.negate() // the least number is its own, and right as one without a sign
+		w.negate() // leaves -2²⁵⁵ unchanged, which is right when read without a sign
 	}
-	var blocks [5]uint64 // of 19 digits, the least first
+	var blocks [5]uint64 // of 19 digits, the least significant first
 	n := 0
 	for {
 		rest := uint64(0)
