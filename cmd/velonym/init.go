@@ -56,10 +56,12 @@ func (g *globals) initKeystore(ctx context.Context, name string, out io.Writer) 
 	if err := g.makeFolder(); err != nil {
 		return err
 	}
-	if !isPostgres(place) {
-		if _, err := os.Lstat(place); err == nil {
-			return fmt.Errorf("init: %s is there already: it is never overwritten; use it, or name another folder with --dir", place)
+	if isPostgres(place) {
+		if store, err := postgres.Open(ctx, place); err == nil {
+			return errors.Join(fmt.Errorf("init: there is a keystore in %s already: it is never overwritten; use it, or name another database", store.Name()), store.Close())
 		}
+	} else if _, err := os.Lstat(place); err == nil {
+		return fmt.Errorf("init: %s is there already: it is never overwritten; use it, or name another folder with --dir", place)
 	}
 	stones, err := g.inFolder("tombstones.jsonl")
 	if err != nil {
