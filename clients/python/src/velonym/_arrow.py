@@ -69,7 +69,7 @@ def of_texts(texts: Any, fold: Fold, renew: Callable[[Any], Any]) -> Column:
 
 
 def chunked_as(a: Any, done: Any) -> Any:
-    """Return done in chunks of the lengths of a's."""
+    """Return done divided into chunks as long as those of a."""
     import pyarrow as pa
 
     if not isinstance(a, pa.ChunkedArray):

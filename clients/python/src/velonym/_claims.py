@@ -1,4 +1,4 @@
-"""What a token says of itself, read without verifying it."""
+"""Claims of a token, read without verifying it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OPERATIONS: tuple[Operation, ...] = ("pseudonymise", "reverse", "secondary")
 
 @dataclass(frozen=True)
 class Claims:
-    """The claims that change what a client does. A token that is no JWT has none of them."""
+    """The claims that change what a client does. A token that is not a JWT has none."""
 
     operation: Operation | None = None
     policy: str | None = None
@@ -24,12 +24,12 @@ class Claims:
     budget: bool = False
     """psn.lim.max is set: every value that is transformed is counted."""
     rate: bool = False
-    """psn.lim.rate is set: so many values a second."""
+    """psn.lim.rate is set: the number of values per second is limited."""
     item: bool = False
-    """psn.err is "item": a bad value has no result, and the others do."""
+    """psn.err is "item": bad values have no result, and the others are returned."""
 
     def repeats_are_equal(self, operation: Operation) -> bool:
-        """Whether one value always gets one result, so that it need be sent only once."""
+        """Whether equal values get equal results, so that one of them is sent."""
         return self.policy is not None and (operation == "reverse" or self.policy == "same")
 
     def counts_occurrences(self, operation: Operation) -> bool:

@@ -76,16 +76,16 @@ def _of_list(column: Column, results: list[str | None]) -> Any:
     return pa.array(results, pa.large_string())
 
 
-def _transformed(way: Transport, operation: Operation, column: Column, advance: Advance) -> Any:
-    if column.array and way.takes_arrays(operation):
-        return way.transform_array(operation, column.values, advance)
-    return _of_list(column, way.transform(operation, _listed(column), advance))
+def _transformed(transport: Transport, operation: Operation, column: Column, advance: Advance) -> Any:
+    if column.array and transport.takes_arrays(operation):
+        return transport.transform_array(operation, column.values, advance)
+    return _of_list(column, transport.transform(operation, _listed(column), advance))
 
 
-async def _transformed_later(way: AsyncTransport, operation: Operation, column: Column, advance: Advance) -> Any:
-    if column.array and way.takes_arrays(operation):
-        return await way.transform_array(operation, column.values, advance)
-    return _of_list(column, await way.transform(operation, _listed(column), advance))
+async def _transformed_later(transport: AsyncTransport, operation: Operation, column: Column, advance: Advance) -> Any:
+    if column.array and transport.takes_arrays(operation):
+        return await transport.transform_array(operation, column.values, advance)
+    return _of_list(column, await transport.transform(operation, _listed(column), advance))
 
 
 class Pseudonymiser:
@@ -128,11 +128,11 @@ class Pseudonymiser:
         collected, a DuckDB relation is read at once.
         """
         tokens = chosen(columns)
-        ways = {n: self._transport if t is None else self._transport.with_token(t) for n, t in tokens.items()}
-        names = list(ways)
-        operations = {n: _fallback(operation, way) for n, way in ways.items()}
+        transports = {n: self._transport if t is None else self._transport.with_token(t) for n, t in tokens.items()}
+        names = list(transports)
+        operations = {n: _fallback(operation, transport) for n, transport in transports.items()}
         if is_a(df, "polars", "LazyFrame"):
-            by_batches = all(not way.claims.counts_occurrences(operations[n]) for n, way in ways.items())
+            by_batches = all(not t.claims.counts_occurrences(operations[n]) for n, t in transports.items())
 
             def batch(part: Any) -> Any:
                 return self.frame(part, columns, operation=operation, numbers=numbers)
@@ -140,12 +140,14 @@ class Pseudonymiser:
             made: T = lazily(df, names, batch, by_batches, numbers)
             return made
         frame = frame_of(df, names)
-        columns_of = {n: named_column_of(n, s, numbers, _fold(ways[n], operations[n])) for n, s in frame.series.items()}
+        columns_of = {
+            n: named_column_of(n, s, numbers, _fold(transports[n], operations[n])) for n, s in frame.series.items()
+        }
         done = {}
         with _progress(progress, sum(len(c.values) for c in columns_of.values())) as advance:
             for n, column in columns_of.items():
                 try:
-                    results = _transformed(ways[n], operations[n], column, advance)
+                    results = _transformed(transports[n], operations[n], column, advance)
                 except UnprocessableValues as e:
                     error = _in_column(_placed(e, column), n)
                 else:
@@ -304,15 +306,17 @@ class AsyncClient:
     ) -> T:
         """See Client.frame. A polars LazyFrame is collected by the caller first."""
         tokens = chosen(columns)
-        ways = {n: self._transport if t is None else self._transport.with_token(t) for n, t in tokens.items()}
-        frame = frame_of(df, list(ways))
-        operations = {n: _fallback(operation, way) for n, way in ways.items()}
-        columns_of = {n: named_column_of(n, s, numbers, _fold(ways[n], operations[n])) for n, s in frame.series.items()}
+        transports = {n: self._transport if t is None else self._transport.with_token(t) for n, t in tokens.items()}
+        frame = frame_of(df, list(transports))
+        operations = {n: _fallback(operation, transport) for n, transport in transports.items()}
+        columns_of = {
+            n: named_column_of(n, s, numbers, _fold(transports[n], operations[n])) for n, s in frame.series.items()
+        }
         done = {}
         with _progress(progress, sum(len(c.values) for c in columns_of.values())) as advance:
             for n, column in columns_of.items():
                 try:
-                    results = await _transformed_later(ways[n], operations[n], column, advance)
+                    results = await _transformed_later(transports[n], operations[n], column, advance)
                 except UnprocessableValues as e:
                     error = _in_column(_placed(e, column), n)
                 else:

@@ -27,24 +27,24 @@ SAMPLE = 10_000
 @dataclass
 class Column:
     values: Any
-    """What is sent: a list of str, or an array of large_string without nulls."""
+    """The values to send: a list of str, or an array of large_string without nulls."""
     rebuild: Callable[[Any], Any]
-    """Makes the caller's object from the results of values, which are of the kind of values."""
+    """Makes an object like the caller's from the results, which are like values."""
     positions: Callable[[int], list[int]]
-    """Where value i stands in the caller's object."""
+    """Returns the positions of value i in the caller's object."""
     array: bool = False
-    """Values are an array of pyarrow."""
+    """Whether values is a pyarrow array."""
 
 
 def worth_folding(fold: Fold, values: Sequence[Any], different: Callable[[Sequence[Any]], int]) -> bool:
-    """Say whether equal values become one; different counts the different ones of some."""
+    """Return whether equal values are sent once; different counts the distinct values of a sample."""
     if fold != "worth" or len(values) <= SAMPLE:
         return fold != "never"
     return 2 * different(values[:SAMPLE]) < SAMPLE
 
 
 def named_column_of(name: object, x: Any, numbers: Numbers, fold: Fold) -> Column:
-    """Do what column_of does for the column of a frame, which errors name."""
+    """Return column_of(x) for a column of a frame; errors name the column."""
     try:
         return column_of(x, numbers, fold)
     except UnsupportedType as e:
@@ -53,7 +53,7 @@ def named_column_of(name: object, x: Any, numbers: Numbers, fold: Fold) -> Colum
 
 
 def column_of(x: Any, numbers: Numbers, fold: Fold) -> Column:
-    """Take x apart; equal texts become one value as fold says."""
+    """Return the column of x; fold decides whether equal texts become one value."""
     if numbers not in ("refuse", "text"):
         raise ValueError('numbers must be "refuse" or "text"')
     if isinstance(x, list | tuple):
@@ -83,7 +83,7 @@ def column_of(x: Any, numbers: Numbers, fold: Fold) -> Column:
 
 
 def is_missing(v: object) -> bool:
-    """None, NaN, NaT and NA."""
+    """Return whether v is None, NaN, NaT or NA."""
     if v is None:
         return True
     if isinstance(v, str):
@@ -248,7 +248,7 @@ def of_pandas(s: Any, numbers: Numbers, fold: Fold) -> Column:
 
 
 def pa_array(s: Any) -> Any:
-    """Return a series of texts as an array of pyarrow; what is missing is null."""
+    """Return a series of texts as a pyarrow array; missing values are null."""
     import pyarrow as pa
 
     return pa.array(s.array, from_pandas=True)
@@ -263,7 +263,7 @@ def has_pyarrow() -> bool:
 
 
 def of_objects(items: Any, numbers: Numbers, fold: Fold) -> Column:
-    """The column of a one-dimensional NumPy array of objects."""
+    """Return the column of a one-dimensional NumPy array of objects."""
     import numpy as np
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Exceptions. None of them holds a value or a token: messages name places and codes alone."""
+"""Exceptions. Messages contain positions and codes, and no value or token."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, order=True)
 class BadValue:
-    """A value that cannot be transformed: its position in what was given, and why."""
+    """A value that cannot be transformed: its position in the caller's object, and the code."""
 
     index: int
     code: str
@@ -27,15 +27,15 @@ class UnknownColumn(VelonymError, LookupError):
 
 
 class ConnectionFailed(VelonymError):
-    """There is no answer: the server cannot be reached, or the connection was lost."""
+    """No answer: the server cannot be reached, or the connection was lost."""
 
 
 class InvalidAnswer(VelonymError):
-    """The answer is not what the contract says; nothing of it is used."""
+    """The answer violates the contract; nothing of it is used."""
 
 
 class CommandFailed(VelonymError):
-    """The command of a `Local` did not do its work."""
+    """The command of a `Local` failed."""
 
 
 class ProblemError(VelonymError):

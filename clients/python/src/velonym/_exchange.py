@@ -1,4 +1,4 @@
-"""What is said to a server and what its answers mean: no connection is made here.
+"""The contract's requests and answers, without a connection.
 
 An exchange is a generator. It yields what to do (Post, Pause) and is sent what came of it
 (Reply, Failure, None), so that the synchronous and the asynchronous transport share it.
@@ -33,7 +33,7 @@ from ._errors import (
 from ._texts import Texts, json_array
 
 LONGEST_PAUSE = 120.0
-"""No pause is longer, whatever a server asks, in seconds."""
+"""The longest pause in seconds, whatever a server asks for."""
 
 
 JSON = "application/json"
@@ -42,7 +42,7 @@ CSV = "text/csv"
 
 @dataclass
 class Post:
-    """Send body as a request of that id, and read at most `most` bytes of answer."""
+    """Send body as a request with this id, and read at most `most` bytes of the answer."""
 
     body: bytes
     content_type: str
@@ -68,42 +68,42 @@ class Reply:
 
 @dataclass
 class Failure:
-    """No answer, or not all of it."""
+    """There is no answer, or an incomplete one."""
 
     reason: str
     sent: bool
-    """The server may have done the work: the request, or a part of it, was sent."""
+    """The request was sent at least in part, so the server may have processed it."""
     permanent: bool = False
 
 
 Action = Post | Pause
 Outcome = Reply | Failure | None
 Exchange = Generator[Action, Outcome, Any]
-"""It returns the results, of the kind of the texts."""
+"""The generator returns the results, in the same kind of object as the texts."""
 
 
 @dataclass
 class Batching:
-    """How values are cut into requests, and how often a request is made."""
+    """The sizes of requests, and the number of attempts."""
 
     values: int = 50_000
     bytes: int = 8 << 20
     attempts: int = 10
     pause: float = 0.25
-    """Seconds before the second attempt; doubled before each other, up to 30."""
+    """Seconds before the second attempt; doubled before each further one, up to 30."""
     repeat_spends: bool = False
-    """Repeat a request that may have been done although its token has a budget."""
+    """Repeat a request that the server may have processed, although its token has a budget."""
 
 
 @dataclass
 class Conversation:
-    """The exchanges of one token: it remembers how many values a request may have."""
+    """The exchanges of one token. It remembers the largest number of values of a request."""
 
     claims: Claims
     batching: Batching
     most: int = field(init=False)
     lines: bool = field(init=False)
-    """Values go as lines of CSV, where they can: less work than JSON for both ends."""
+    """Values are sent as lines of CSV where possible, which costs both sides less than JSON."""
 
     def __post_init__(self) -> None:
         self.most = min(self.batching.values, self.claims.values_per_request or self.batching.values)
@@ -111,7 +111,7 @@ class Conversation:
         self.lines = not self.claims.item
 
     def cut(self, operation: Operation, n: int) -> list[tuple[int, int]]:
-        """Return the ranges of n values that are requests of their own."""
+        """Return the ranges of n values, one for each request."""
         if self.claims.counts_occurrences(operation):
             limit = self.claims.values_per_request
             if limit is not None and n > limit:
@@ -127,7 +127,7 @@ class Conversation:
         )
 
     def exchange(self, operation: Operation, values: Texts, offset: int) -> Exchange:
-        """Have values transformed; offset is their position in what the caller was given."""
+        """Transform values; offset is their position in the caller's object."""
         body, content_type = self._encode(values, offset)
         whole = self.claims.counts_occurrences(operation)
         if len(body) > self.batching.bytes and len(values) > 1 and not whole:
@@ -169,7 +169,7 @@ class Conversation:
             yield Pause(max(pause, min(wait or 0.0, LONGEST_PAUSE)))
 
     def _encode(self, values: Texts, offset: int) -> tuple[bytes, str]:
-        """Return the body of a request and what it is."""
+        """Return the body of a request and its media type."""
         lines = values.lines() if self.lines else None
         return (encode(values.to_list(), offset), JSON) if lines is None else (lines, CSV)
 
@@ -205,7 +205,7 @@ class Conversation:
 
 
 def encode(values: Sequence[str], offset: int) -> bytes:
-    """Return the body of a request. Texts that are no Unicode are refused before they are sent."""
+    """Return the body of a request. Texts that are not valid Unicode are refused."""
     try:
         return f'{{"data":{json_array(values)}}}'.encode()
     except UnicodeEncodeError:
@@ -222,7 +222,7 @@ def is_unicode(text: str) -> bool:
 
 
 def parse(body: bytes) -> object:
-    """Return the JSON of body, or None; the parser's error would hold the body."""
+    """Return the parsed JSON of body, or None, since the parser's error would contain the body."""
     try:
         parsed: object = json.loads(body)
     except (ValueError, RecursionError):
@@ -231,7 +231,7 @@ def parse(body: bytes) -> object:
 
 
 def results(reply: Reply, values: Texts, offset: int) -> Any:
-    """Return the results in an answer of status 200, once they are what the contract says."""
+    """Return the results in an answer of status 200 after checking them against the contract."""
     if reply.headers.get("content-type", "").partition(";")[0].strip().lower() == CSV:
         try:
             data = values.of_lines(reply.body)
@@ -274,7 +274,7 @@ def check_length(data: Any, values: Texts) -> None:
 
 
 def checked(data: Any, values: Texts) -> Any:
-    """Return data, if they can be results of values."""
+    """Return data if they are plausible results of values."""
     check_length(data, values)
     if values.emptied(data):  # a norm step of the token may empty white space
         raise InvalidAnswer("an empty result came back for a value")
@@ -284,7 +284,7 @@ def checked(data: Any, values: Texts) -> Any:
 
 
 def bad_values(answer: dict[object, object], offset: int, n: int) -> tuple[list[BadValue], int]:
-    """Return the bad values that an answer names, and how many it says there are."""
+    """Return the bad values that an answer lists, and their total number."""
     bad: list[BadValue] = []
     listed = answer.get("errors")
     for item in listed if isinstance(listed, list) else []:
@@ -299,7 +299,7 @@ def bad_values(answer: dict[object, object], offset: int, n: int) -> tuple[list[
 
 
 def refusal(reply: Reply, offset: int, n: int, request_id: str) -> tuple[ProblemError, float | None]:
-    """Return the error of an answer that is no success, and how long it asks to wait.
+    """Return the error of an unsuccessful answer, and the seconds that it asks to wait.
 
     Of the server's texts only codes of the contract are used: others could hold values.
     """

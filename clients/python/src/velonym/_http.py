@@ -1,4 +1,4 @@
-"""The way to a server: HTTP with CSV or JSON, through httpx."""
+"""Transports to a server: HTTP with CSV or JSON, through httpx."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PATHS = {
 
 
 def endpoint(url: str) -> str:
-    """Return the server's base address: paths of the contract at its end are taken off."""
+    """Return the server's base address, without a path of the contract at its end."""
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, TypeError):
@@ -53,7 +53,7 @@ def is_loopback(host: str) -> bool:
 
 
 def checked_token(token: str) -> str:
-    """Return the token, one line of ASCII of at most 8 KiB, without a line end behind it."""
+    """Return the token without a line end. It must be one line of at most 8 KiB of ASCII."""
     if isinstance(token, str):
         token = token.strip("\r\n")
         if 0 < len(token) <= 8 << 10 and token.isascii() and token.isprintable() and " " not in token:
@@ -94,7 +94,7 @@ class _Server:
 
 
 def failure(error: Exception) -> Failure:
-    """Word an error of httpx, none of whose texts is used: they can hold what a server sent."""
+    """Describe an error of httpx without its text, which may contain what a server sent."""
     at: BaseException | None = error
     while at is not None:
         if isinstance(at, ssl.SSLError):

@@ -15,30 +15,30 @@ from typing import Any
 FLAGS = ("--format", "arrow", "--column", "v")
 
 PART = 1 << 17
-"""Values of a batch."""
+"""Number of values of a batch."""
 
 IDLE = 10.0
-"""Seconds that a process waits for the next call."""
+"""Seconds for which an idle process waits for the next call."""
 
 AGE = 60.0
-"""Seconds from which on a process takes no further call, so that each token is verified anew."""
+"""Age in seconds from which a process gets no further call, so that its token is verified again."""
 
 Start = Callable[[], "subprocess.Popen[bytes]"]
 
 
 class Ended(Exception):
-    """The process ended before it had answered. It says why on standard error."""
+    """The process ended before it answered. Standard error contains the reason."""
 
     def __init__(self, status: int, stderr: bytes, begun: bool) -> None:
         super().__init__("the process ended")
         self.status = status
         self.stderr = stderr
         self.begun = begun
-        """It had taken the stream."""
+        """The process had accepted the stream."""
 
 
 class KeptProcess:
-    """One process. It is used by one thread at a time."""
+    """A process. One thread at a time uses it."""
 
     def __init__(self, child: subprocess.Popen[bytes]) -> None:
         self.child = child
@@ -149,7 +149,7 @@ class Keeper:
         self._finalizer = weakref.finalize(self, self._idle.end_all)
 
     def transform(self, array: Any) -> Any:
-        """Return the results of array. It raises Ended where a process did not answer."""
+        """Return the results of array, or raise Ended if the process does not answer."""
         process = self._idle.take() or KeptProcess(self._start())
         done = process.transform(array)
         self._idle.put(process)
@@ -160,7 +160,7 @@ class Keeper:
 
 
 class Idle:
-    """Processes that wait for a call."""
+    """Idle processes."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -196,7 +196,7 @@ class Idle:
             process.end()
 
     def _watch(self) -> None:
-        """End what nobody has used for a while, until nothing is left."""
+        """End processes that are idle for too long, until none is left."""
         while True:
             time.sleep(IDLE / 4)
             now = time.monotonic()

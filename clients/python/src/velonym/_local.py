@@ -1,4 +1,4 @@
-"""The way to the command on this machine: `velonym run` as a child process."""
+"""The transport to the command on this machine: `velonym run` as a child process."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ LINES = ("--format", "csv", "--no-header", "--column", "1")
 NDJSON = ("--format", "ndjson", "--column", "v")
 
 PART = 1 << 18
-"""Values that become text at a time."""
+"""Number of values that are converted to text at a time."""
 
 BLOCK = 4 << 20
-"""Bytes of results that are read into values at a time."""
+"""Number of bytes of results that are converted to values at a time."""
 
 
 class CommandTransport:
@@ -163,7 +163,7 @@ class CommandTransport:
         raise CommandFailed(f"the command velonym cannot be started: {reason}: Local(token, command=PATH) names it")
 
     def _check(self, answer: Answer, n: int) -> None:
-        """Raise the error of a process that did not succeed."""
+        """Raise the error of a process that failed."""
         if answer.status == 0:
             return
         bad = answer.bad(n)
@@ -191,7 +191,7 @@ class CommandTransport:
 
 @dataclass
 class Answer:
-    """What came of a process."""
+    """The output and status of a process."""
 
     status: int
     stderr: bytes
@@ -222,7 +222,7 @@ def in_lines(values: Texts) -> list[bytes] | None:
 
 
 def conversed(child: subprocess.Popen[bytes], given: Sequence[bytes], into: Texts | None) -> Answer:
-    """Write what is given, read the results meanwhile, and wait for the end of the process."""
+    """Write the input, read the results concurrently, and wait for the end of the process."""
     assert child.stdin and child.stdout and child.stderr
     said: list[bytes] = []
     threads = [
@@ -299,7 +299,7 @@ def summary_of(stderr: bytes) -> dict[str, Any]:
 
 
 def refused_code(stderr: bytes) -> str:
-    """Return the code of the contract that an error begins with, or ''."""
+    """Return the code of the contract at the start of an error, or ''."""
     for line in stderr.decode(errors="replace").splitlines():
         code = line.removeprefix("velonym: ").partition(":")[0]
         if code in BY_CODE:
@@ -314,7 +314,7 @@ def as_lines(values: list[str]) -> bytes:
 
 
 BETWEEN = '}\n{"v":'
-"""What stands between two values; within a JSON string no line ends."""
+"""The text between two values. A JSON string contains no line end."""
 
 
 def parse_lines(out: bytes) -> list[str | None]:

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 SPECIAL = '",\r\0'
-"""What a line of CSV cannot hold without quotes, and NUL, which makes readers think of UTF-16."""
+"""Characters that need quotes in CSV, and NUL, which readers take as a sign of UTF-16."""
 
 STARTS = ("\ufeff", "sep=")
-"""What a reader of CSV takes at the start of a file for something else than a value."""
+"""Texts that a CSV reader does not treat as a value at the start of a file."""
 
 FIELD = re.compile(r'(?:"((?:[^"]|"")*)"|([^",\r\n]*))\r?\n')
 
@@ -31,7 +31,7 @@ class Texts(Protocol):
     def to_list(self) -> list[str]: ...
 
     def lines(self) -> bytes | None:
-        """Return one value a line, or None where lines cannot carry one of them."""
+        """Return one value per line, or None if a value cannot be written as a line."""
         ...
 
     def of_lines(self, body: bytes) -> Any:
@@ -46,11 +46,11 @@ class Texts(Protocol):
         ...
 
     def unchanged(self, results: Any) -> bool:
-        """Whether results are the values themselves, which are too long for that to be chance."""
+        """Whether the results equal the values, and are too long for that to be chance."""
         ...
 
     def emptied(self, results: Any) -> bool:
-        """Whether a result is empty although its value is more than white space."""
+        """Whether a result is empty although its value is not only white space."""
         ...
 
 
@@ -102,7 +102,7 @@ class ListTexts:
 
 
 def read_lines(body: bytes) -> list[str | None]:
-    """Return the fields of a CSV of one column; the last line may lack its end."""
+    """Return the fields of a CSV with one column, whose last line may lack its end."""
     try:
         text = body.decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-# A server whose answers are wrong, in the way that the first part of the path names. An answer
+# A server whose answers are wrong, as the first part of the path says. An answer
 # that counts its calls is in the log of the file that the tests read.
 
 value <- "CANARYVALUE"
