@@ -63,7 +63,9 @@ An output file gets its name only when it is complete. On error, run reports fil
 line and column, never the value, and removes its output. A Parquet file is read back
 before it gets its name; on standard output that is impossible, so prefer -o.
 Arrow is IPC streams and files (Feather); run writes each batch of a stream before it
-reads the next, so that one program can hold both ends of the pipes.
+reads the next, so that one program can hold both ends of the pipes. Integers, decimals
+without fraction, UUIDs and bytes of a fixed length become strings in Parquet and Arrow,
+and a reverse gives them their type back.
 
 In NDJSON and JSON a column is a path of member names joined by dots, patient.id,
 which also leads through arrays. Names are case-sensitive. A dot within a name is
@@ -120,13 +122,13 @@ on values a request does not apply to a run.` + normHelp,
 	fl.StringVar(&f.comma, "comma", "", "separator, one character, \\t, or auto (the one that divides the first rows evenly, told on standard error); default: a tab for TSV, else a comma")
 	fl.StringVar(&f.quote, "quote", "\"", "none: quotes have no meaning, as in many TSV files; a result that holds a separator or line end is an error then")
 	fl.StringVar(&f.onError, "on-error", "fail", "if a value cannot be transformed: fail (stop, write nothing), null (empty the field), keep (move its row to --rejects)")
-	fl.StringVar(&f.numbers, "numbers", "refuse", "a number as identifier in JSON: refuse, or text (transform its text as it stands; a reverse gives strings back). With text, a reversed column of Parquet stays one of strings too")
+	fl.StringVar(&f.numbers, "numbers", "refuse", "a number as identifier in JSON: refuse, or text (transform its text as it stands; a reverse gives strings back). With text, a reversed column of Parquet or Arrow stays one of strings too")
 	fl.StringVar(&f.job.Rejects, "rejects", "", "with --on-error keep: file for the rejected rows")
 	fl.StringSliceVar(&f.job.Null, "null", nil, "values that mean a missing value and pass through, such as NA,NULL")
 	fl.BoolVar(&f.job.Force, "force", false, "replace an existing output file")
-	fl.BoolVar(&f.job.Resume, "resume", false, "continue an interrupted run")
+	fl.BoolVar(&f.job.Resume, "resume", false, "continue an interrupted run (Arrow starts anew)")
 	fl.BoolVar(&f.job.DryRun, "dry-run", false, "report what would fail and where, write nothing")
-	fl.StringVar(&f.part, "part", "", "i/n: process the i-th of n shares of the file, cut at row ends")
+	fl.StringVar(&f.part, "part", "", "i/n: process the i-th of n shares of the file, cut at row ends (not of Arrow)")
 	fl.IntVar(&f.job.Workers, "workers", 0, "cores to use (default: all)")
 	sizeVar(fl, &f.job.MaxRow, "max-row", 0, "longest row (default 16MiB)")
 	sizeVar(fl, &f.job.MaxMemory, "max-memory", 0, "memory for the counters of policy document, for a page of Parquet with its results, and for a batch of Arrow (default 1GiB)")
