@@ -238,6 +238,22 @@ func (s *Stream) growArena(c *column, n int) error {
 	return nil
 }
 
+// allValues reports whether all n values of a batch are seen, are not null and refer to
+// entries with a result, if that is cheap to find out.
+func (s *Stream) allValues(c *column, indexes []byte, n int64) bool {
+	f := c.field
+	if n == 0 || c.valid != nil || c.seen != nil || int64(len(c.states)) > 4*n {
+		return false
+	}
+	for _, is := range c.states {
+		if is != stateValue {
+			return false
+		}
+	}
+	most := highest(indexes[:n*int64(f.indexWidth)], f.indexWidth)
+	return most < uint64(len(c.states)) && !(f.signed && most>>(8*f.indexWidth-1) != 0)
+}
+
 // uses counts the entries that the values of a batch refer to, by state. Indexes stay as they
 // are; a value whose entry has no result becomes null if the column may hold nulls.
 func (s *Stream) uses(ctx context.Context, c *column, b *batch, p part) error {
@@ -247,6 +263,9 @@ func (s *Stream) uses(ctx context.Context, c *column, b *batch, p part) error {
 		return err
 	}
 	c.validity = c.validity[:0]
+	if s.allValues(c, indexes, n) {
+		return c.replacer.Use(ctx, n, 0, 0)
+	}
 	var count [3]int64
 	told, tell := c.replacer.(RowReplacer)
 	for i := range n {

@@ -151,3 +151,33 @@ func setEqual(to []byte, end, length uint32) uint64 {
 	}
 	return uint64(end)
 }
+
+// highest returns the highest of unsigned numbers of 1, 2, 4 or 8 bytes.
+func highest(numbers []byte, width int) (most uint64) {
+	switch width {
+	case 1:
+		for _, v := range numbers {
+			most = max(most, uint64(v))
+		}
+	case 2:
+		for i := 0; i+2 <= len(numbers); i += 2 {
+			most = max(most, uint64(binary.LittleEndian.Uint16(numbers[i:])))
+		}
+	case 4:
+		var a, b uint32
+		i := 0
+		for ; i+8 <= len(numbers); i += 8 {
+			two := binary.LittleEndian.Uint64(numbers[i:])
+			a, b = max(a, uint32(two)), max(b, uint32(two>>32))
+		}
+		for ; i+4 <= len(numbers); i += 4 {
+			a = max(a, binary.LittleEndian.Uint32(numbers[i:]))
+		}
+		most = uint64(max(a, b))
+	default:
+		for i := 0; i+8 <= len(numbers); i += 8 {
+			most = max(most, binary.LittleEndian.Uint64(numbers[i:]))
+		}
+	}
+	return most
+}

@@ -83,6 +83,27 @@ func TestOffsets(t *testing.T) {
 	}
 }
 
+// TestHighest holds highest against numbers read one by one.
+func TestHighest(t *testing.T) {
+	rng := rand.New(rand.NewPCG(10, 11))
+	for _, width := range []int{1, 2, 4, 8} {
+		for n := range 40 {
+			b := make([]byte, n*width)
+			var most uint64
+			for i := range n {
+				v := rng.Uint64() >> rng.IntN(64) & (1<<(8*width) - 1)
+				var all [8]byte
+				binary.LittleEndian.PutUint64(all[:], v)
+				copy(b[i*width:], all[:width])
+				most = max(most, v)
+			}
+			if got := highest(b, width); got != most {
+				t.Fatalf("%d numbers of %d bytes: %d, want %d", n, width, got, most)
+			}
+		}
+	}
+}
+
 // BenchmarkOffsets measures the time per value of the loops over offsets.
 func BenchmarkOffsets(b *testing.B) {
 	const n = 16 << 10
