@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// TestTable sends tables to a server that fails at first, and checks what it is asked and
-// what becomes of each of its answers.
+// TestTable sends tables to a server that fails twice before it answers, and checks the
+// requests and the result of each kind of answer.
 func TestTable(t *testing.T) {
 	t.Parallel()
 	for _, x := range []struct {
@@ -45,7 +45,7 @@ func TestTable(t *testing.T) {
 			}
 			body, err := io.ReadAll(r.Body)
 			if err != nil || string(body) != "table" || r.URL.RawQuery != x.query || r.Header.Get("Content-Type") != x.mediaType || r.Header.Get("Authorization") != "Bearer opaque" {
-				t.Errorf("%s: %q, query %s, %v, %v", x.name, body, r.URL.RawQuery, r.Header, err)
+				t.Errorf("%s: the server got %q with query %s and header %v, want the table with %s; %v", x.name, body, r.URL.RawQuery, r.Header, x.query, err)
 			}
 			w.Header().Set("Content-Type", x.answerType)
 			if x.header != "" {
@@ -57,10 +57,10 @@ func TestTable(t *testing.T) {
 		got, err := open(t, Config{URL: s.URL}).Table(t.Context(), x.mediaType, []byte("table"), x.columns...)
 		s.Close()
 		if string(got) != x.want || fmt.Sprint(err) != "<nil>" && x.err == "" || err == nil && x.err != "" || err != nil && !strings.Contains(err.Error(), x.err) {
-			t.Errorf("%s: %q, %v", x.name, got, err)
+			t.Errorf("%s: %q, %v, want %q and an error with %q", x.name, got, err, x.want, x.err)
 		}
 		if strings.Contains(fmt.Sprintf("%v %#v", err, err), "canary") {
-			t.Errorf("%s: the error holds what the server sent: %v", x.name, err)
+			t.Errorf("%s: the error contains what the server sent: %v", x.name, err)
 		}
 		var cells *CellsError
 		if errors.As(err, &cells) != (x.status == 422 && x.answerType != "text/html" || x.header != "") {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"text/tabwriter"
 	"time"
 
@@ -168,22 +169,28 @@ it writes one object:
 				line += "; " + stateText(&p, now) + ": nothing uses its keys any more"
 			}
 			fmt.Fprintf(out, "%s: %s\n", p.Name, line)
-			w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "ORG\tGENERATION\tSTATE\tCREATED\tDESTROYED\tFINGERPRINT")
-			for _, org := range p.Orgs {
-				for _, gen := range gens[org] {
-					destroyed := "-"
-					if !gen.Destroyed.IsZero() {
-						destroyed = gen.Destroyed.Format(time.RFC3339)
-					}
-					fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", orDash(org), gen.Gen, gen.State, gen.Created.Format(time.RFC3339), destroyed, orDash(prints[org][gen.Gen]))
-				}
-			}
-			return w.Flush()
+			return printGenerations(out, p.Orgs, gens, prints)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	return cmd
+}
+
+// printGenerations writes the generations of a project's domains as a table, with the
+// fingerprints of their secrets.
+func printGenerations(out io.Writer, orgs []string, gens map[string][]keys.Generation, prints map[string]map[int]string) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ORG\tGENERATION\tSTATE\tCREATED\tDESTROYED\tFINGERPRINT")
+	for _, org := range orgs {
+		for _, gen := range gens[org] {
+			destroyed := "-"
+			if !gen.Destroyed.IsZero() {
+				destroyed = gen.Destroyed.Format(time.RFC3339)
+			}
+			fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", orDash(org), gen.Gen, gen.State, gen.Created.Format(time.RFC3339), destroyed, orDash(prints[org][gen.Gen]))
+		}
+	}
+	return w.Flush()
 }
 
 // orDash returns s, or a dash if s is empty.
