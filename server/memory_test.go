@@ -1,12 +1,12 @@
 package server
 
 import (
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/valyala/fasthttp"
 )
@@ -117,7 +117,7 @@ func TestMemoryBound(t *testing.T) {
 				if n := r.srv.mem.used.Load(); n > limit {
 					over.Store(n)
 				}
-				runtime.Gosched()
+				time.Sleep(20 * time.Microsecond)
 			}
 		}
 	}()
