@@ -363,3 +363,29 @@ func TestArrowTypedTwice(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestArrowTypedBeneathNull checks that a number which lies in a struct that is null is not
+// shown, and that a reverse run restores the rest.
+func TestArrowTypedBeneathNull(t *testing.T) {
+	forward, back := plan(t, spec.Pseudonymise, reversible), plan(t, spec.Reverse, reversible)
+	n := array.NewInt64Builder(memory.DefaultAllocator)
+	n.AppendValues([]int64{1, 2, 3}, nil)
+	x, err := array.NewStructArrayWithFieldsAndNulls([]arrow.Array{n.NewArray()}, []arrow.Field{{Name: "id", Type: arrow.PrimitiveTypes.Int64, Nullable: true}},
+		memory.NewBufferBytes([]byte{0b101}), 1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := ipcBytes(t, false, []arrow.RecordBatch{batchOf([]string{"x"}, x)})
+	out, sum, err := runArrow(t, in, true, Job{Columns: []Column{{Name: "x.id", Plan: forward}}})
+	if err != nil || sum.Values != 2 {
+		t.Fatal(sum.Values, err)
+	}
+	again, _, err := runArrow(t, out, true, Job{Columns: []Column{{Name: "x.id", Plan: back}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := readIPC(t, false, again)[0].Column(1).(*array.Struct)
+	if got := fmt.Sprint(s.Field(0)); s.NullN() != 1 || s.IsValid(1) || !strings.HasPrefix(got, "[1 ") || !strings.HasSuffix(got, " 3]") || strings.Contains(got, "2") {
+		t.Errorf("%s, %d null", got, s.NullN())
+	}
+}
