@@ -125,21 +125,6 @@ func (t *tx) Due(by time.Time) ([]keys.ProjectRow, error) {
 		ORDER BY name`, by.UnixMicro())
 }
 
-// Outlook reads the table once.
-func (t *tx) Outlook(now time.Time) (o keys.Outlook, err error) {
-	var end, destruction sql.NullInt64
-	err = t.t.QueryRowContext(t.ctx, `
-		WITH p AS (SELECT severed_at IS NOT NULL AS severed, ended + grace * 1000000 AS destruction,
-			min(ifnull(retention, 9223372036854775807), ifnull(sever_at, 9223372036854775807)) AS ends FROM project)
-		SELECT count(*) FILTER (WHERE NOT severed AND ends > ?1), count(*) FILTER (WHERE NOT severed AND ends <= ?1), count(*) FILTER (WHERE severed),
-			count(*) FILTER (WHERE NOT severed AND ends > ?1 AND ends <= ?2), count(*) FILTER (WHERE NOT severed AND ends > ?1 AND ends <= ?3),
-			min(ends) FILTER (WHERE NOT severed AND ends > ?1 AND ends < 9223372036854775807), min(destruction) FILTER (WHERE NOT severed AND ends <= ?1)
-		FROM p`, now.UnixMicro(), now.Add(keys.OutlookWeek).UnixMicro(), now.Add(keys.OutlookMonth).UnixMicro()).
-		Scan(&o.Active, &o.Ended, &o.Severed, &o.Within7d, &o.Within30d, &end, &destruction)
-	o.NextEnd, o.NextDestruction = fromNull(end), fromNull(destruction)
-	return o, t.s.wrapErr(err)
-}
-
 func (t *tx) AddProject(p keys.ProjectRow) error {
 	orgs, err := json.Marshal(p.Orgs)
 	if err != nil {

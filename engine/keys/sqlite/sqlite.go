@@ -37,6 +37,7 @@ type Store struct {
 	prepared map[string]*sql.Stmt // by query text; nil for a file of an older schema
 	turn     chan struct{}        // holds an element while a transaction writes
 	readers  readers
+	totals   totals
 
 	directReads atomic.Uint64 // for tests
 

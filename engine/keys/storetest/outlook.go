@@ -50,7 +50,11 @@ func testOutlook(e *env) {
 	p, err := e.ks.Project(e.ctx, "hour")
 	e.must(err)
 	look(keys.Outlook{Active: 5, Ended: 1, Severed: 1, Within7d: 1, Within30d: 3, NextEnd: end(6 * day), NextDestruction: p.DestroyAt()})
-	e.set(-day) // a clock that is refused
+	e.later(7 * day) // the next end is a scheduled one
+	look(keys.Outlook{Active: 4, Ended: 2, Severed: 1, Within30d: 2, NextEnd: end(20 * day), NextDestruction: p.DestroyAt()})
+	e.later(14 * day) // the retention of a project that a schedule ended does not count
+	look(keys.Outlook{Active: 3, Ended: 3, Severed: 1, Within30d: 1, NextEnd: end(29 * day), NextDestruction: p.DestroyAt()})
+	e.set(-30 * day) // a clock that is refused
 	if _, err := e.ks.Outlook(e.ctx); err == nil {
 		e.Error("Outlook answers although the clock is refused")
 	}
