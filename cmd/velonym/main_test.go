@@ -79,8 +79,10 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	dir, files := scripts(t)
 	testscript.Run(t, testscript.Params{
-		Dir:           "testdata/script",
+		Dir:           dir,
+		Files:         files,
 		Condition:     conditions,
 		UpdateScripts: *update,
 		Setup: func(env *testscript.Env) error {
@@ -88,7 +90,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("VELONYM_KERNEL", "")
 			env.Setenv("GORACE", quickExit)
 			env.Setenv("REPO", repo)
-			return withoutRaceDetector(env)
+			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"bytes":              cmdBytes,
@@ -120,28 +122,32 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// withoutRaceDetector makes a script use the program as built for users if the test has
-// the race detector and nothing in the script works in parallel: no server, and only files
-// of a single chunk, whose parallel work the tests of engine/bulk cover. Under the race
-// detector every start of the program takes several times as long.
-func withoutRaceDetector(env *testscript.Env) error {
+// scripts returns the folder of the scripts or, under the race detector, those in which
+// something works in parallel: a server, or files of several chunks. What the others do in
+// parallel the tests of engine/bulk cover.
+func scripts(t *testing.T) (dir string, files []string) {
+	t.Helper()
+	dir = filepath.Join("testdata", "script")
 	if !raceDetector {
-		return nil
+		return dir, nil
 	}
-	name := strings.TrimPrefix(filepath.Base(env.WorkDir), "script-")
-	text, err := os.ReadFile(filepath.Join("testdata", "script", name+".txtar"))
+	all, err := filepath.Glob(filepath.Join(dir, "*.txtar"))
 	if err != nil {
-		return err
+		t.Fatal(err)
 	}
-	if worksInParallel.Match(text) {
-		return nil
+	for _, path := range all {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if worksInParallel.Match(text) {
+			files = append(files, path)
+		}
 	}
-	path, err := program()
-	if err != nil {
-		return err
+	if len(files) == 0 {
+		t.Fatal("no script works in parallel: has the pattern lost its meaning?")
 	}
-	env.Setenv("PATH", filepath.Dir(path)+string(filepath.ListSeparator)+env.Getenv("PATH"))
-	return nil
+	return "", files
 }
 
 // worksInParallel matches a script that starts a server, or a run with several workers.

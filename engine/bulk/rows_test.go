@@ -18,6 +18,7 @@ import (
 
 	"github.com/velonym/velonym/engine/spec"
 	"github.com/velonym/velonym/engine/suite"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 // TestNDJSONAgainstModel builds lines from known pieces and compares the output byte by byte.
@@ -30,7 +31,11 @@ func TestNDJSONAgainstModel(t *testing.T) {
 		{"1973080520045", `1973080520045`}, {"", ``}, {"é高", `é高`}, {`a"b\c`, `a\"b\\c`}, {"x", `x`},
 		{strings.Repeat("long ", 20), strings.Repeat("long ", 20)},
 	}
-	for i := range 300 {
+	rounds := 300
+	if simdtest.Race() {
+		rounds = 80
+	}
+	for i := range rounds {
 		rng := rand.New(rand.NewPCG(uint64(i), 2))
 		var in, want bytes.Buffer
 		values := int64(0)
@@ -131,7 +136,11 @@ func TestSharesConcatenateToTheWhole(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, tag)
 	dir := t.TempDir()
 	path, out := filepath.Join(dir, "in.csv"), filepath.Join(dir, "out.csv")
-	for i := range 150 {
+	rounds := 150
+	if simdtest.Race() {
+		rounds = 40
+	}
+	for i := range rounds {
 		rng := rand.New(rand.NewPCG(uint64(i), 3))
 		tb := randomTable(rng, rng.IntN(60), 1+rng.IntN(3))
 		if err := os.WriteFile(path, tb.bytes(nil), 0o600); err != nil {
