@@ -27,6 +27,7 @@ type restoreFlags struct {
 	tombstones []string
 	audit      []string
 	without    bool
+	noAudit    bool
 }
 
 func newRestore(g *globals) *cobra.Command {
@@ -40,8 +41,8 @@ never over a keystore that is there. It needs the master key of then.
 What was destroyed, revoked or shortened since the backup is not brought back: it
 stands, signed, in DIR/tombstones.jsonl beside the audit log, and values that tokens used
 stand in the audit log. Give those of other servers too, with --tombstones and --audit.
-Without tombstones nobody can know it: --without-tombstones says that you take that on
-you. Budgets of tokens in use when a process was killed count as spent. What was made
+Without them nobody can know it: --without-tombstones and --without-audit say that you
+take that on you. Budgets of tokens in use when a process was killed count as spent. What was made
 since the backup, as projects and generations, is lost, and is named as far as the audit
 log knows it.
 
@@ -58,6 +59,7 @@ its own, 'velonym --dir ASIDE backup -o FILE', and restore FILE here.`,
 	fl.StringArrayVar(&f.tombstones, "tombstones", nil, "a tombstone `FILE` (repeatable; default DIR/tombstones.jsonl)")
 	fl.StringArrayVar(&f.audit, "audit", nil, "an audit log `FILE` (repeatable; default DIR/audit.jsonl and those it was rotated into)")
 	fl.BoolVar(&f.without, "without-tombstones", false, "restore although nobody knows what was severed, revoked or shortened since")
+	fl.BoolVar(&f.noAudit, "without-audit", false, "restore although nobody knows what tokens have used of their budgets since")
 	return cmd
 }
 
@@ -107,7 +109,7 @@ func (f *restoreFlags) restore(cmd *cobra.Command, g *globals, file string) erro
 	fmt.Fprintf(stderr, "not brought back: keys of %s and %s, %s or rules of revocation, %s; %s had been used\n",
 		counted(int64(merged.Severed), "project"), counted(int64(merged.Generations), "generation"), counted(int64(merged.Revoked), "token"), counted(int64(merged.Shortened), "later end"), counted(int64(merged.Spent), "budget"))
 	if since.logs == 0 {
-		fmt.Fprintf(stderr, "velonym: warning: no audit log was read: what tokens used of their budgets since %s is not known and counts as unused, and what was created since is not named: revoke tokens with a budget, or restore again with --audit\n", localTime(r.Made))
+		fmt.Fprintf(stderr, "velonym: warning: no audit log was read: what tokens used of their budgets since %s counts as unused: revoke tokens with a budget\n", localTime(r.Made))
 	}
 	if merged.Replaced > 0 {
 		fmt.Fprintf(stderr, "%d projects have a new active generation, since the one that was is destroyed\n", merged.Replaced)
@@ -186,7 +188,9 @@ func (f *restoreFlags) readSince(g *globals, h backup.Header) (s since, err erro
 			return s, err
 		}
 	}
-	s.logs = len(files)
+	if s.logs = len(files); s.logs == 0 && !f.noAudit {
+		return s, fmt.Errorf("restore: there is no audit log: what tokens have used of their budgets since %s, and what was created, cannot be known, and the budgets would be whole again: find the log of each server and name it with --audit, or say --without-audit and revoke the tokens that have a budget", localTime(h.Made))
+	}
 	from := h.Made
 	if h.Database {
 		from = from.Add(-keys.ClockTolerance)
