@@ -430,23 +430,38 @@ func TestArrowBadInputs(t *testing.T) {
 func TestArrowFailedValues(t *testing.T) {
 	p := plan(t, spec.Pseudonymise, reversible)
 	for _, nullable := range []bool{true, false} {
-		b := array.NewRecordBuilder(memory.NewGoAllocator(), arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.BinaryTypes.String, Nullable: nullable}}, nil))
-		b.Field(0).(*array.StringBuilder).AppendValues([]string{"a", "\x01", "none", "b"}, nil)
-		in := ipcBytes(t, false, []arrow.RecordBatch{b.NewRecordBatch()})
-		out, sum, err := runArrow(t, in, false, Job{OnError: Null, Null: []string{"none"}, Columns: []Column{{Name: "id", Plan: p}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		missing := nullText
-		if !nullable {
-			missing = ""
-		}
-		got := texts(readIPC(t, false, out)[0].Column(0))
-		if want := []string{transformOne(p, "a"), missing, "none", transformOne(p, "b")}; !slices.Equal(got, want) {
-			t.Errorf("nullable %v: %q, want %q", nullable, got, want)
-		}
-		if sum.Errors != 1 || sum.Values != 2 || sum.Empty != 1 {
-			t.Errorf("%d errors, %d values, %d empty, want 1, 2 and 1", sum.Errors, sum.Values, sum.Empty)
+		for _, values := range [][]string{{"a", "\x01", "none", "b"}, {"a", "\x01", "b"}, {"a", "none", "b"}} {
+			b := array.NewRecordBuilder(memory.NewGoAllocator(), arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.BinaryTypes.String, Nullable: nullable}}, nil))
+			b.Field(0).(*array.StringBuilder).AppendValues(values, nil)
+			in := ipcBytes(t, false, []arrow.RecordBatch{b.NewRecordBatch()})
+			out, sum, err := runArrow(t, in, false, Job{OnError: Null, Null: []string{"none"}, Columns: []Column{{Name: "id", Plan: p}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want []string
+			var failed, empty int64
+			for _, v := range values {
+				switch {
+				case v == "none":
+					want = append(want, v)
+					empty++
+				case v != "\x01":
+					want = append(want, transformOne(p, v))
+				case nullable:
+					want = append(want, nullText)
+					failed++
+				default:
+					want = append(want, "")
+					failed++
+				}
+			}
+			got := texts(readIPC(t, false, out)[0].Column(0))
+			if !slices.Equal(got, want) {
+				t.Errorf("nullable %v, %q: %q, want %q", nullable, values, got, want)
+			}
+			if sum.Errors != failed || sum.Values != 2 || sum.Empty != empty {
+				t.Errorf("%q: %d errors, %d values, %d empty, want %d, 2 and %d", values, sum.Errors, sum.Values, sum.Empty, failed, empty)
+			}
 		}
 	}
 }
