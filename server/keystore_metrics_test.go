@@ -67,7 +67,7 @@ func TestProjectMetrics(t *testing.T) {
 	})
 	for name, want := range map[string]time.Time{"velonym_next_end_timestamp_seconds": now.Add(3 * day), "velonym_next_destruction_timestamp_seconds": swept.Add(2 * day)} {
 		got, err := strconv.ParseFloat(r.metric(name), 64)
-		if off := time.Unix(int64(got), 0).Sub(want); err != nil || off > patience || off < -patience {
+		if off := time.Unix(int64(got), 0).Sub(want); err != nil || off > awaitLimit || off < -awaitLimit {
 			t.Errorf("%s is off by %v", name, off)
 		}
 	}

@@ -113,7 +113,7 @@ func TestSocketActivation(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(awaitLimit))
 	line, _ := bufio.NewReader(c).ReadString('\n')
 	if err := cmd.Wait(); err != nil || line != "activated\n" {
 		t.Errorf("%q, %v\n%s", line, err, out.String())
@@ -139,7 +139,7 @@ func TestNotify(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := make([]byte, 100)
-	c.SetReadDeadline(time.Now().Add(patience))
+	c.SetReadDeadline(time.Now().Add(awaitLimit))
 	n, err := c.Read(b)
 	if string(b[:n]) != "STOPPING=1" {
 		t.Errorf("systemd received %q, %v, want STOPPING=1", b[:n], err)

@@ -14,7 +14,7 @@ import (
 // await waits for a condition that other goroutines bring about.
 func (r *rig) await(what string, ok func() bool) {
 	r.t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(awaitLimit); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			r.t.Fatal("never came: ", what)
 		}
@@ -51,7 +51,7 @@ func (r *rig) raw() *rawConn {
 	r.rawMu.Lock()
 	r.rawConns = append(r.rawConns, c)
 	r.rawMu.Unlock()
-	_ = c.SetDeadline(time.Now().Add(patience))
+	_ = c.SetDeadline(time.Now().Add(awaitLimit))
 	return &rawConn{r.t, c, bufio.NewReader(c)}
 }
 

@@ -22,8 +22,8 @@ import (
 	"github.com/velonym/velonym/engine/token"
 )
 
-// patience is how long tests wait for an event, on a busy machine too.
-const patience = time.Minute
+// awaitLimit is how long tests wait for an event, on a busy machine too.
+const awaitLimit = time.Minute
 
 // canary occurs in every value of the tests that search for leaks.
 const canary = "CANARYvalue7319"
@@ -128,7 +128,7 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 	go func() { served <- r.srv.Serve(ln) }()
 	t.Cleanup(func() {
 		r.client.CloseIdleConnections()
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), awaitLimit)
 		defer cancel()
 		if err := r.srv.Shutdown(ctx); err != nil {
 			t.Error(err)
@@ -139,7 +139,7 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 	})
 	r.addr = ln.Addr().String()
 	r.url = "http://" + r.addr
-	r.client = &http.Client{Transport: &http.Transport{DisableCompression: true}, Timeout: patience}
+	r.client = &http.Client{Transport: &http.Transport{DisableCompression: true}, Timeout: awaitLimit}
 	return r
 }
 

@@ -68,7 +68,7 @@ func TestShutdownUnderLoad(t *testing.T) {
 		}()
 	}
 	<-begun
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), awaitLimit)
 	defer cancel()
 	if err := r.srv.Shutdown(ctx); err != nil {
 		t.Error(err)

@@ -109,7 +109,7 @@ func TestTLS(t *testing.T) {
 	pool.AppendCertsFromPEM(ca.pem)
 	client := func(c *tls.Config) *http.Client {
 		c.RootCAs = pool
-		h := &http.Client{Transport: &http.Transport{TLSClientConfig: c, DisableCompression: true}, Timeout: patience}
+		h := &http.Client{Transport: &http.Transport{TLSClientConfig: c, DisableCompression: true}, Timeout: awaitLimit}
 		t.Cleanup(h.CloseIdleConnections)
 		return h
 	}

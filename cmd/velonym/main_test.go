@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/velonym/velonym/engine/keys/postgres/pgtest"
+	"github.com/velonym/velonym/internal/simd/simdtest"
 )
 
 func TestMain(m *testing.M) {
@@ -128,7 +129,7 @@ func TestScripts(t *testing.T) {
 func scripts(t *testing.T) (dir string, files []string) {
 	t.Helper()
 	dir = filepath.Join("testdata", "script")
-	if !raceDetector {
+	if !simdtest.Race() {
 		return dir, nil
 	}
 	all, err := filepath.Glob(filepath.Join(dir, "*.txtar"))
